@@ -71,23 +71,15 @@ def first_few(names: Iterable[str], most: int) -> str:
 def split_prompt(prompt: str, media: int, placeholders: str = SPLIT) -> tuple[str | int, ...]:
     """Split a prompt into pieces of text and image numbers, in reading order.
 
-    The images of a prompt without marks come first. No piece of text is empty.
-
-    Parameters
-    ----------
-    prompt
-        Text, with `<image>` at the position of each image, or without marks.
-    media
-        Number of its images.
-    placeholders
-        `split` or `keep`: how the marks are treated.
+    Each `<image>` marks one of the `media` images; those of a prompt without marks come first. No
+    piece of text is empty. `placeholders` says how the marks are treated.
 
     Raises
     ------
     ValueError
         The number of marks is neither 0 nor the number of images.
     ParameterError
-        `placeholders` is neither.
+        `placeholders` is none of `PLACEHOLDERS`.
 
     Examples
     --------

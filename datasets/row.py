@@ -23,7 +23,11 @@ class PackedMedium:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row of an input file."""
+    """One row of an input file.
+
+    Methods that read a field raise a RowError, which names the row, for a value of another kind,
+    and where the field is required but missing, null or empty.
+    """
 
     where: str
     """File and line, or file and row number, for error messages."""
@@ -49,13 +53,7 @@ class Row:
         return RowError(f"{self.where}: {problem}; {remedy}")
 
     def text(self, name: str) -> str:
-        """Return a required text field; numbers and booleans as JSON spells them.
-
-        Raises
-        ------
-        RowError
-            The field is missing, null or empty, or holds a list or an object.
-        """
+        """Return a required text field; numbers and booleans as JSON spells them."""
         value = self.values.get(name)
         if value is None:
             what = "is null" if name in self.values else "is missing"
@@ -65,20 +63,14 @@ class Row:
         return self._scalar(name, value)
 
     def choice(self, name: str, allowed: Collection[str]) -> str:
-        """Return a required text field whose value is one of `allowed`; RowError otherwise."""
+        """Return a required text field whose value is one of `allowed`."""
         value = self.text(name)
         if value not in allowed:
             raise self.error(f"field {name!r} is {value!r}", f"expected {' or '.join(allowed)}")
         return value
 
     def label_in(self, *names: str) -> str:
-        """Return the label, byte for byte, from the one of several fields that has it.
-
-        Raises
-        ------
-        RowError
-            None of the fields has a value, or two have different ones.
-        """
+        """Return the label, byte for byte, of several fields that agree where they have one."""
         labels_by_field = {
             name: self.text(name) for name in names if self.values.get(name) is not None
         }
@@ -118,35 +110,18 @@ class Row:
         )
 
     def medium(self, name: str) -> str | None:
-        """Return the name of an optional medium, or None if it is missing, null or empty.
-
-        Raises
-        ------
-        RowError
-            The field holds something else, such as a list.
-        """
+        """Return the name of an optional medium, or None if it is missing, null or empty."""
         value = self.values.get(name)
         return value.name if isinstance(value, PackedMedium) else self.optional(name)
 
     def required_medium(self, name: str) -> str:
-        """Return the name of a required medium: a file, or bytes stored in the row.
-
-        Raises
-        ------
-        RowError
-            The field is missing, null or empty.
-        """
+        """Return the name of a required medium: a file, or bytes stored in the row."""
         return self.medium(name) or self.text(name)
 
     def names(self, one: str, many: str) -> tuple[str, ...]:
-        """Return the media in field `one` (a name) or `many` (a list); empty without either.
+        """Return the media in field `one` (a name) or `many` (a list), not both.
 
         Null and empty names at the end of a list are slots without a medium.
-
-        Raises
-        ------
-        RowError
-            Both fields have media, or the list holds something else than names.
         """
         single, value = self.medium(one), self.values.get(many)
         if value is None or value == "":
@@ -166,11 +141,6 @@ class Row:
 
         Media are left out. NaN and infinity become null, bytes become a text that gives their
         length, and other values that JSON lacks, such as dates, become strings.
-
-        Raises
-        ------
-        RowError
-            A text holds a lone surrogate.
         """
         rest = {
             str(name): _plain(value)
@@ -210,14 +180,13 @@ def _media(value: Any) -> bool:
 def strict_json(text: str) -> Any:
     """Decode JSON, but refuse NaN, infinity and an object that names a field twice.
 
-    Raises
-    ------
-    ValueError
-        It is not JSON.
-    RecursionError
-        It is nested too deep.
+    ValueError if it is not JSON, RecursionError if it is nested too deep.
     """
-    return json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_object)
+
+    def refuse(name: str) -> None:
+        raise ValueError(f"{name} is not a JSON value")
+
+    return json.loads(text, parse_constant=refuse, object_pairs_hook=_object)
 
 
 def json_object(text: str, where: str, remedy: str) -> dict[str, Any]:
@@ -234,10 +203,6 @@ def require_object(value: Any, where: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise RowError(f"{where} holds a {type(value).__name__}, expected an object with fields")
     return value
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a JSON value")
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -43,16 +43,9 @@ def whole_file(
 
     The content is on the disk before the name is. Where the block raises, nothing is left.
 
-    Parameters
-    ----------
-    path
-        The final name, in a folder that is there.
-    replace
-        Replace a file of that name.
-    keep_suffix
-        End the partial name in the suffix of `path`, for writers that go by it.
-    before_naming
-        Called when the content is there and the name is not; what it raises prevents the name.
+    With `keep_suffix` the partial name ends in the suffix of `path`, for writers that go by it.
+    `before_naming` is called when the content is there and the name is not; what it raises prevents
+    the name.
 
     Raises
     ------
@@ -127,10 +120,7 @@ def _space_digest() -> str:
 def publish(partial: Path, path: Path, *, replace: bool) -> None:
     """Give a finished file its final name, and make the name durable, where that can be done.
 
-    Raises
-    ------
-    FileExistsError
-        The name is taken, and `replace` is not set.
+    FileExistsError if the name is taken, and `replace` is not set.
     """
     if replace:
         os.replace(partial, path)
@@ -163,13 +153,7 @@ def make_durable(path: Path) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, and those above it, unless they are there; their names are durable then.
-
-    Raises
-    ------
-    OSError
-        The disk cannot be written, or a file has the name.
-    """
+    """Make a folder, and those above it, unless they are there; their names are durable then."""
     new = [folder for folder in (path, *path.parents) if not folder.exists()]
     path.mkdir(parents=True, exist_ok=True)
     for folder in new:
@@ -245,14 +229,9 @@ def regular_size(path: Path) -> int:
 
 
 def read_regular_text(path: Path) -> str:
-    """Return the text of a file, which is UTF-8; a mark of the byte order is left out.
+    """Return the text of a file, without a byte order mark; ValueError if it is not UTF-8.
 
-    Raises
-    ------
-    ValueError
-        It is a pipe or a device, or it is not UTF-8.
-    OSError
-        It cannot be read.
+    Other errors are those of `regular_size`.
     """
     regular_size(path)
     try:

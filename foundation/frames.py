@@ -14,14 +14,8 @@ def lazy_frames(
 ) -> pl.LazyFrame:
     """Return a lazy table of frames that are made one after the other, as far as a query needs.
 
-    Parameters
-    ----------
-    frames
-        Called at each query; its frames have the columns of `schema`.
-    schema
-        Column -> type.
-    name
-        What `explain` shows.
+    `frames` is called at each query, and its frames have the columns of `schema`; `name` is what
+    `explain` shows.
     """
 
     def read(
@@ -35,8 +29,8 @@ def lazy_frames(
         for frame in frames():
             cut = frame.head(left)  # a limit comes before the predicate
             left -= cut.height
-            kept = cut if predicate is None else cut.filter(predicate)
-            yield kept if with_columns is None else keep_columns(kept, with_columns)
+            rows = cut if predicate is None else cut.filter(predicate)
+            yield rows if with_columns is None else keep_columns(rows, with_columns)
             if left == 0:
                 return
 

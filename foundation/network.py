@@ -16,10 +16,7 @@ LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
 def is_public(address: str) -> bool:
     """Return whether an IP address is of the internet: not private, loopback or link-local.
 
-    Raises
-    ------
-    ValueError
-        It is no IP address.
+    ValueError for a text that is no IP address.
 
     Examples
     --------

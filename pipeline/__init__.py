@@ -43,7 +43,6 @@ with lazy_imports(globals()):
     from savs.pipeline.selection.selection import Selection, select
     from savs.pipeline.selection.selection_file import (
         load_selection,
-        reference_dictionary,
         save_selection,
     )
     from savs.stores.maintain.copy import merge, slim

@@ -36,16 +36,9 @@ MEDIA = ("image", "images")
 
 
 def parse_row(row: Row, columns: Mapping[str, str], question: str | None) -> Iterator[Fields]:
-    """Read the media, question, label and optional fields of a row.
+    """Read the media, question, label and optional fields of a row from the `columns` of fields.
 
-    Parameters
-    ----------
-    row
-        One row.
-    columns
-        Field -> its column.
-    question
-        The prompt of every row, for files without one.
+    `question` is the prompt of every row, for files without one.
     """
     yield Fields(
         id=row.optional(columns["id"]),
@@ -80,13 +73,7 @@ def _text(row: Row, field: str, columns: Mapping[str, str]) -> str:
 def check_rows(
     rows: Sequence[Row], split: str, columns: Mapping[str, str], question: str | None
 ) -> None:
-    """Check that a split has the columns that the user mapped, and only one question.
-
-    Raises
-    ------
-    OptionError
-        No row has a mapped column, or a row has a question although the user gave one.
-    """
+    """Check that a split has the columns that the user mapped, and only one question."""
     present = dict.fromkeys(column for row in rows for column in row.values)
     if question is not None and "question" in present:
         first = next(row for row in rows if "question" in row.values)
@@ -120,12 +107,8 @@ def measure(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
 def general(columns: Mapping[str, str] | None = None, question: str | None = None) -> Benchmark:
     """Return the benchmark with the user's columns or question, part of a store's identity.
 
-    Parameters
-    ----------
-    columns
-        Field -> the column that holds it, if it has another name.
-    question
-        The prompt of every row, where the files have none.
+    `columns` maps a field to the column that holds it, `question` is the prompt of every row where
+    the files have none.
 
     Raises
     ------

@@ -34,17 +34,8 @@ def read_folder(source: Path) -> list[Row]:
     """Read the classes of a folder, one subfolder each, in the order of their names.
 
     Hidden files and folders (names that begin with a dot) are skipped, and so are files that are
-    neither images nor videos by name; `folder_notes` names the latter.
-
-    Parameters
-    ----------
-    source
-        The folder; images are directly in the subfolders, which are named after the classes.
-
-    Returns
-    -------
-    list of Row
-        Fields `image` (its name below the folder) and `label`, sorted by class and name.
+    neither images nor videos by name; `folder_notes` names the latter. Rows have the fields `image`
+    (its name below the folder) and `label`, and are sorted by class and name.
 
     Raises
     ------

@@ -38,13 +38,8 @@ def adapt(
 ) -> Benchmark:
     """Return the benchmark with the given options, or unchanged without any.
 
-    Parameters
-    ----------
-    columns
-        Field -> the column that holds it; for `general` only.
-    question
-        The prompt of every row, or several that each row is put to; for `general` and
-        `image-folder` only.
+    `columns` maps a field to the column that holds it, for `general` only. `question` is the prompt
+    of every row, or several that each row is put to, for `general` and `image-folder` only.
 
     Raises
     ------
@@ -79,13 +74,7 @@ def adapt(
 
 
 def _put_to(benchmark: Benchmark, prompts: Sequence[str]) -> Benchmark:
-    """Return a benchmark whose examples are put to each prompt, part of a store's identity.
-
-    Raises
-    ------
-    OptionError
-        A prompt is empty, or there twice.
-    """
+    """Return a benchmark whose examples are put to each prompt, part of a store's identity."""
     for prompt in prompts:
         if not prompt.strip():
             raise OptionError("one of the questions is empty; pass a prompt, or leave it out")
@@ -104,12 +93,7 @@ def _put_to(benchmark: Benchmark, prompts: Sequence[str]) -> Benchmark:
 def as_stored(benchmark: Benchmark, facts: Mapping[str, Any]) -> Benchmark:
     """Return a benchmark with the prompts of a store, or unchanged where it has none.
 
-    Parameters
-    ----------
-    benchmark
-        The benchmark that the store is of.
-    facts
-        Its `name` and `options` in the store's identity.
+    `facts` are the `name` and `options` in the store's identity.
     """
     prompts = stored_prompts(facts)
     return _put_to(benchmark, prompts) if prompts and not benchmark.prompts else benchmark
@@ -177,15 +161,7 @@ def without_prompt(ids: pl.Series) -> pl.Series:
 
 
 def under_one_prompt(examples: pl.DataFrame, prompts: Sequence[str]) -> pl.DataFrame:
-    """Return examples under the first prompt, as they were before; unchanged without prompts.
-
-    Parameters
-    ----------
-    examples
-        Columns `id` and `subtask`.
-    prompts
-        What each of them was put to.
-    """
+    """Return examples under the first prompt, as they were before; unchanged without prompts."""
     if not prompts:
         return examples
     first = examples.filter(pl.col("subtask") == prompts[0])

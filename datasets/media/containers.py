@@ -33,6 +33,8 @@ _DEEPEST = 16
 
 def container_of(data: bytes) -> str | None:
     """Return the container by a file's first bytes: `mp4`, `matroska`, `avi` or None."""
+    # Boxes of MP4 begin with their size, so the kind is at byte 4. AVIF and HEIC are images in such
+    # boxes: the brand after `ftyp` tells them apart. RIFF holds WebP and WAV, too.
     if data[4:8] in _BOXES and not (data[4:8] == b"ftyp" and data[8:12] in _STILL_BRANDS):
         return MP4
     if data.startswith(_EBML):
@@ -99,6 +101,8 @@ def boxes(data: memoryview) -> Iterator[tuple[bytes, memoryview, int]]:
 
 
 def _count(data: memoryview, depth: int) -> int:
+    # A track gives its number of samples several times: in the table of their sizes and, summed, in
+    # those of their times. Any of these may lie, so the largest counts. Fragments add to it.
     total = largest = 0
     for kind, content, _ in boxes(data):
         if kind in _OUTER and depth and not (kind == b"trak" and _is_plain_sound(content)):
@@ -109,7 +113,7 @@ def _count(data: memoryview, depth: int) -> int:
             largest = max(largest, _number(content, 8))
         elif kind == b"trun":
             total += _number(content, 4)
-    return total + largest  # tables that lie side by side are of the same samples
+    return total + largest
 
 
 def _is_plain_sound(track: memoryview) -> bool:

@@ -51,11 +51,8 @@ class Fetching:
     def fetch(self, address: str) -> bytes:
         """Return the bytes at a URL, from the folder if they are kept there.
 
-        Raises
-        ------
-        MediaError
-            The server refuses, is silent or slow, sends more than `max_bytes`, or is in a private
-        network; or the run has fetched what it may.
+        MediaError where the server refuses, is silent or slow, sends more than `max_bytes`, or is
+        in a private network, and where the run has fetched what it may.
         """
         path = self.kept(address)
         if path is not None:

@@ -31,22 +31,10 @@ def download(
     allow_private: bool,
     count: Callable[[int], None],
 ) -> bytes:
-    """Return what a URL gives.
+    """Return what a URL gives; redirects are followed, to http and https alone.
 
-    Parameters
-    ----------
-    address
-        The URL; redirects are followed, to http and https alone.
-    timeout_s
-        How long the server may be silent.
-    deadline_s
-        How long all of it may take, redirects included.
-    max_bytes
-        The most that it may have.
-    allow_private
-        Also ask addresses that are not public.
-    count
-        Called with the bytes of each piece; may raise.
+    The server may be silent for `timeout_s`, and all of it, redirects included, may take
+    `deadline_s`. `count` is called with the number of bytes of each piece, and may raise.
 
     Raises
     ------
@@ -151,19 +139,12 @@ class Route:
     """Also connect to addresses that are not public."""
 
     def open(self, address: str) -> HTTPResponse:
-        """Return the answer of a URL, redirects followed.
-
-        Raises
-        ------
-        OSError, http.client.HTTPException, ValueError
-            It cannot be reached, or leads to an address that is not public.
-        """
+        """Return the answer of a URL, redirects followed; errors as of `download`."""
         opener = request.OpenerDirector()
         for handler in (
             request.ProxyHandler(),
             request.UnknownHandler(),
-            _Http(self),
-            _Https(self),
+            _Connections(self),
             request.HTTPDefaultErrorHandler(),
             _Redirects(),
             request.HTTPErrorProcessor(),
@@ -228,19 +209,13 @@ def _refusal(host: str, address: str) -> str:
     return f"{where} is in a private network; if you trust the rows, pass --allow-private-addresses"
 
 
-class _Http(request.HTTPHandler):
+class _Connections(request.HTTPHandler, request.HTTPSHandler):
     def __init__(self, route: Route) -> None:
         super().__init__()
         self._route = route
 
     def http_open(self, req: request.Request) -> HTTPResponse:
         return self.do_open(self._route.connection(HTTPConnection, req), req)
-
-
-class _Https(request.HTTPSHandler):
-    def __init__(self, route: Route) -> None:
-        super().__init__()
-        self._route = route
 
     def https_open(self, req: request.Request) -> HTTPResponse:
         return self.do_open(self._route.connection(HTTPSConnection, req), req)

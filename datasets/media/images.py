@@ -31,23 +31,11 @@ def decode_image(
 
     The EXIF orientation is applied, transparency becomes white, 16-bit greys keep their upper byte,
     and an animation gives its first frame. PostScript is refused, because decoding would run it.
+    MediaError, with the image's `name`, if it is no image, damaged, truncated, or too large: more
+    than `max_pixels`, for a WebP more than half of that.
 
-    Parameters
-    ----------
-    data
-        The file.
-    name
-        Name for error messages.
-    draft_pixels
-        Decode a JPEG at a half, a quarter or an eighth of its width and height, as long as it keeps
-        this many pixels or more: several times as fast, and slightly other values.
-    max_pixels
-        Refuse an image with more pixels, a WebP with more than half of that.
-
-    Raises
-    ------
-    MediaError
-        Not an image, damaged, truncated, or too large.
+    With `draft_pixels` a JPEG is decoded at a half, a quarter or an eighth of its width and height,
+    as long as it keeps this many pixels or more: several times as fast, and slightly other values.
     """
     _let_pillow_open(max_pixels)
     try:

@@ -27,19 +27,8 @@ def is_pictured(value: Any) -> bool:
 def file_bytes(value: Any, name: str) -> bytes:
     """Return the bytes of an image file that shows what `value` shows.
 
-    PIL images and arrays become PNG, which keeps every pixel; a file is read as it is.
-
-    Parameters
-    ----------
-    value
-        One of `Pictured`.
-    name
-        What the image is called in errors.
-
-    Raises
-    ------
-    MediaError
-        A file cannot be read, or the value is no image.
+    PIL images and arrays become PNG, which keeps every pixel; a file is read as it is. MediaError,
+    which calls the image `name`, for a file that cannot be read and a value that is not `Pictured`.
     """
     if isinstance(value, bytes):
         if not value:

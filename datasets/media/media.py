@@ -59,12 +59,9 @@ class MediaFolder:
     """How they are found and decoded."""
 
     def path(self, name: str) -> Path:
-        """Return the path of a medium, see `locate`; links in the folder may lead anywhere.
+        """Return the path of a medium, see `locate`; MediaError if its name leads out of the root.
 
-        Raises
-        ------
-        MediaError
-            The name leads out of the folder.
+        Links in the folder may lead anywhere.
         """
         path = locate(self.root, name, outside=self.rules.allow_outside)
         if path is None:
@@ -151,27 +148,13 @@ class MediaFolder:
             raise MediaError(f"{printable} cannot be read: {reason}") from error
 
     def visuals(self, name: str) -> list[Visual]:
-        """Return what stands in a prompt for a medium, see `decode_medium`.
-
-        Raises
-        ------
-        MediaError
-            The medium cannot be read or decoded.
-        """
+        """Return what stands in a prompt for a medium, see `decode_medium`."""
         return decode_medium(self.read(name), name, self.rules)
 
     def rerooted(self, names: Iterable[str]) -> list[str]:
         """Return a line that counts the absolute paths that were matched by their end, if any.
 
-        Parameters
-        ----------
-        names
-            Media of one split.
-
-        Raises
-        ------
-        MediaError
-            Two different names match the same file.
+        MediaError if two different names of the split match the same file.
         """
         names_by_path: dict[Path, str] = {}
         for name in dict.fromkeys(names):
@@ -202,11 +185,7 @@ def decode_medium(data: bytes, name: str, rules: MediaRules = DEFAULT_RULES) -> 
     """Decode an image or a video, by its content rather than its name.
 
     Returns what stands in a prompt for it, in reading order: an image, a video, or its frames.
-
-    Raises
-    ------
-    MediaError
-        The medium cannot be decoded.
+    MediaError if it cannot be decoded.
     """
     if container_of(data) is not None:
         return _decode_clip(data, name, rules)
@@ -227,17 +206,8 @@ def _decode_clip(data: bytes, name: str, rules: MediaRules) -> list[Visual]:
 def image_sizes(data: bytes, frames: int = DEFAULT_FRAMES) -> list[tuple[int, int]]:
     """Return width and height of each image that `decode_medium` will give, as far as is known.
 
-    Parameters
-    ----------
-    data
-        An image or a video.
-    frames
-        Frames per video; a short one has fewer.
-
-    Returns
-    -------
-    list
-        Pixels, upright; one item for an image, `(0, 0)` where the header cannot be read.
+    Pixels, upright; one item for an image, `frames` for a video, though a short one has fewer;
+    `(0, 0)` where the header cannot be read.
     """
     try:
         if container_of(data) is not None:
@@ -255,18 +225,9 @@ def locate(root: Path, name: str, *, outside: bool = False) -> Path | None:
     """Return the path of a medium, or None if its name leads out of the root.
 
     An absolute path that is not below the root stands for the longest end of it that exists
-    directly below the root. A relative name need not exist; unless a file is called so, its
-    backslashes separate folders.
-
-    Parameters
-    ----------
-    root
-        Folder of the media.
-    name
-        A path relative to the root, or an absolute one of this machine or another, Windows
-        included.
-    outside
-        Allow names that lead out of the root; an absolute path that exists is then taken as it is.
+    directly below the root; it may be of another machine, Windows included. A relative name need
+    not exist; unless a file is called so, its backslashes separate folders. With `outside` names
+    may lead out of the root, and an absolute path that exists is taken as it is.
     """
     if not is_foreign(root, name):
         path = absolute(root / name)

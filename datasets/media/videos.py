@@ -69,23 +69,18 @@ def decode_video(
 ) -> Video:
     """Decode the frames of a video that are shown at the centres of equal parts of its duration.
 
-    Parameters
-    ----------
-    data
-        An MP4, MOV, Matroska, WebM or AVI file.
-    name
-        Name for error messages.
-    frames
-        Number of parts. A frame that is shown at several centres is returned once; a video with
-        no more frames than parts returns all.
-    max_pixels
-        Refuse a frame with more pixels, and frames that have more than four times as many together.
+    There are so many parts as `frames`. A frame that is shown at several centres is returned once;
+    a video with no more frames than parts returns all.
 
     Raises
     ------
     MediaError
-        Damaged, truncated, without pictures, too large, or the package `av` is missing.
+        Not MP4, MOV, Matroska, WebM or AVI; damaged, truncated, without pictures; a frame with more
+        than `max_pixels`, or frames with more than four times as many together; or the package
+        `av` is missing.
     """
+    # The file is opened up to three times: once for the times of its packets, which are cheap, then
+    # to seek each wanted frame; if one is not reached that way, all frames are decoded in order.
     try:
         with _opened(data, name, max_pixels) as clip:
             starts, end, keys = _times(clip)
@@ -119,14 +114,8 @@ def video_size(data: bytes) -> tuple[int, int]:
 def pick(starts: Sequence[int], end: int, parts: int) -> list[int]:
     """Return the indices of the frames that are shown at the centres of equal parts, each once.
 
-    Parameters
-    ----------
-    starts
-        Start time of each frame, ascending.
-    end
-        End time of the last one.
-    parts
-        Number of parts; with no more frames than parts, all are picked.
+    `starts` are the start times of the frames, ascending, `end` is the end time of the last one.
+    With no more frames than parts, all are picked.
 
     Examples
     --------

@@ -1,8 +1,10 @@
 """Metrics over sets of examples: pairs, groups of four, matching of captions, order of scores.
 
+`predictions` have one row per example with `group`, `cluster` and the columns that a metric names;
 `classes` are those of each subtask, `name` is a metric's name and `of` its suffix.
 
-Groups are found by id, never by line position.
+Groups are found by id, never by line position. A note counts and names the groups of incomplete
+sets, which are left out; RowError where no set is complete.
 """
 
 from collections.abc import Iterable, Sequence
@@ -29,29 +31,8 @@ def set_accuracy(
 ) -> Units:
     """Score 1 for each set of rows, equal in the columns `by`, whose predictions are all right.
 
-    Parameters
-    ----------
-    predictions
-        One row per example with `correct`, `label`, `subtask`, `cluster` and the columns `by`.
-    classes
-        The classes of each subtask.
-    name
-        The metric's name.
-    by
-        Columns that define a set.
-    rows
-        Rows of a complete set.
-
-    Returns
-    -------
-    Units
-        One unit per complete set; chance is that of independent uniform guesses. A note counts
-        and names the groups of incomplete sets, which are left out.
-
-    Raises
-    ------
-    RowError
-        No set is complete.
+    One unit per complete set, which has so many `rows`; chance is that of independent uniform
+    guesses. Reads `correct`, `label` and `subtask`.
     """
     sets = (
         predictions.drop_nulls("group")
@@ -85,23 +66,8 @@ def group_metrics(predictions: pl.DataFrame, classes: Classes, of: str = "") -> 
     Q-Acc: a question right on both images. I-Acc: an image right for both questions. G-Acc: all.
     Source: Li et al., NaturalBench, arXiv 2410.14669.
 
-    The three are about the same groups: one that lacks any of its four rows counts in none of them,
-    and a note names it.
-
-    Parameters
-    ----------
-    predictions
-        One row per example with `correct`, `group`, `prompt`, `media`, `subtask`, `label` and
-        `cluster`.
-    classes
-        The classes of each subtask.
-    of
-        Of what the metric is, for its name; nothing for all examples.
-
-    Raises
-    ------
-    RowError
-        No group is complete.
+    The three are about the same groups: one that lacks any of its four rows counts in none of them.
+    Reads `correct`, `prompt`, `media`, `subtask` and `label`.
     """
     suffix = f", {of}" if of else ""
     sets = (("Q-Acc", ["group", "prompt"], 2), ("I-Acc", ["group", "media"], 2),
@@ -126,17 +92,7 @@ def group_metrics(predictions: pl.DataFrame, classes: Classes, of: str = "") -> 
 
 
 def pair_metric(predictions: pl.DataFrame, classes: Classes, of: str = "") -> Units:
-    """Return the share of pairs with both captions right: the true one Yes, the false one No.
-
-    Parameters
-    ----------
-    predictions
-        One row per example with `correct`, `group`, `subtask`, `label` and `cluster`.
-    classes
-        The classes of each subtask.
-    of
-        Of what the metric is, for its name; nothing for all examples.
-    """
+    """Return the share of pairs with both captions right: the true one Yes, the false one No."""
     return set_accuracy(
         predictions, classes, "both right" + (f", {of}" if of else ""), ["group"], 2
     )
@@ -149,18 +105,10 @@ def matching_metrics(predictions: pl.DataFrame, of: str = "") -> list[Units]:
     higher than the other one. Image: each caption scores its own image higher. Group: both. Equal
     scores fail, and so does a group with a skipped example.
 
+    Reads `prompt`, `media`, `label` (Yes if caption and image match) and the field `soft` of
+    `votes`.
+
     Source: Thrush et al., Winoground, arXiv 2204.03162; NaturalBench's official retrieval score.
-
-    Parameters
-    ----------
-    predictions
-        One row per example with `group`, `prompt`, `media`, `label` (Yes if caption and image
-        match), `cluster` and `votes`, whose field `soft` is the readout's score.
-
-    Raises
-    ------
-    RowError
-        No group is complete.
     """
     rows = (
         predictions.drop_nulls("group")
@@ -221,32 +169,10 @@ def _true_pair_wins(by: str) -> pl.Expr:
 def order_metric(
     predictions: pl.DataFrame, positive: str, by: Sequence[str], name: str, of: str = ""
 ) -> Units:
-    """Score a pair 1 if its positive example scores higher than its negative one.
+    """Score a pair, equal in the columns `by`, 1 if its `positive` example scores higher.
 
-    The score is the margin of the positive class. Equal scores fail, and so does a
-    pair with a skipped example.
-
-    Parameters
-    ----------
-    predictions
-        One row per example with `label`, `cluster`, `group`, `votes` and the columns `by`.
-    name, of
-        The metric's name, and of what it is; nothing for all examples.
-    positive
-        Label of the example that should score higher.
-    by
-        Columns that define a pair.
-
-    Returns
-    -------
-    Units
-        One unit per pair; chance is 0.5. A note counts and names incomplete pairs, which are left
-        out.
-
-    Raises
-    ------
-    RowError
-        No pair is complete.
+    The score is the margin of the positive class. Equal scores fail, and so does a pair with a
+    skipped example. Chance is 0.5. Reads `label` and `votes`.
     """
     full = name + (f", {of}" if of else "")
     is_positive = pl.col("label") == positive

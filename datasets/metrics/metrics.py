@@ -1,4 +1,8 @@
-"""From predictions to one score per unit, from which means and error bars are computed."""
+"""From predictions to one score per unit, from which means and error bars are computed.
+
+`predictions` have one row per example with the columns `SCORED`, `classes` are those of each
+subtask, `name` is a metric's name.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,34 +36,14 @@ class Units:
 def accuracy(predictions: pl.DataFrame, classes: Classes, name: str = "accuracy") -> Units:
     """Score each example 1 if the prediction is right, 0 if it is wrong or was skipped.
 
-    Parameters
-    ----------
-    predictions
-        One row per example with `label`, `correct`, `subtask` and `cluster`.
-    classes
-        The classes of each subtask.
-    name
-        The metric's name.
-
-    Returns
-    -------
-    Units
-        One unit per example, one stratum; chance is the mean of 1 / classes.
+    One unit per example, one stratum; chance is the mean of 1 / classes.
     """
     return Units(name, _scores(predictions, pl.lit("all")), *_baselines(predictions, classes))
 
 
 def subtask_accuracies(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
-    """Return the accuracy of each subtask, then their mean (`accuracy, macro`).
-
-    Parameters
-    ----------
-    predictions
-        One row per example with `label`, `correct`, `subtask` and `cluster`.
-    classes
-        The classes of each subtask.
-    """
-    predictions = predictions.select("label", "correct", "subtask", "cluster")
+    """Return the accuracy of each subtask, then their mean (`accuracy, macro`)."""
+    predictions = predictions.select(SCORED)
     parts = predictions.group_by("subtask", maintain_order=True)
     single = [
         accuracy(part, {subtask: classes[subtask]}, f"accuracy, {subtask}")
@@ -80,19 +64,7 @@ def balanced_accuracy(
 ) -> Units:
     """Score each example as `accuracy` does, with equal weight for each class of the test set.
 
-    Parameters
-    ----------
-    predictions
-        One row per example with `label`, `correct`, `subtask` and `cluster`.
-    classes
-        The classes of each subtask.
-    name
-        The metric's name.
-
-    Returns
-    -------
-    Units
-        One unit per example, a stratum per label; chance is the mean of that of the labels.
+    One unit per example, a stratum per label; chance is the mean of that of the labels.
     """
     counts = _counts(predictions, classes)
     guesses = counts.group_by("label", maintain_order=True).agg(_mean_guess())["guess"]
@@ -102,17 +74,8 @@ def balanced_accuracy(
 def mean_metric(name: str, parts: Sequence[Units]) -> Units:
     """Return the mean of one or more metrics, which have equally many strata.
 
-    Parameters
-    ----------
-    name
-        Name of the mean.
-    parts
-        The metrics, at least one. Each counts the same.
-
-    Returns
-    -------
-    Units
-        Chance is the mean of theirs; the majority class, too, where all have one.
+    Each metric counts the same. Chance is the mean of theirs; the majority class, too, where all
+    have one.
     """
     majorities = [part.majority for part in parts if part.majority is not None]
     return Units(

@@ -58,22 +58,10 @@ def _share_below(of: Array, among: Array) -> Array:
 
 
 def average_precision_units(scores: Array, positive: Array) -> Array:
-    """Return values whose mean is the average precision.
+    """Return values whose mean is the average precision; arguments as of `roc_auc_units`.
 
     That is the mean, over positive examples, of the precision among all examples that score at
     least as high; equal scores are one step, as in scikit-learn.
-
-    Parameters
-    ----------
-    scores
-        `(n,)` float; infinite ones are allowed, NaN is not.
-    positive
-        `(n,)` bool, with both values.
-
-    Returns
-    -------
-    array
-        `(n,)` float64, not confined to 0 to 1.
 
     Examples
     --------
@@ -105,22 +93,9 @@ def ranking_metrics(
     Examples are ranked by the margin of the positive class. A skipped example, or one without a
     finite score, gets the worst rank for its label.
 
-    Parameters
-    ----------
-    predictions
-        One row per example with `label`, `correct`, `subtask`, `cluster` and `votes`.
-    classes
-        The classes of each subtask.
-    of
-        Of what the metric is, for its name; nothing for all examples.
-    positive
-        The class that is to be found.
-
-    Returns
-    -------
-    list of Units
-        Empty if all labels are positive, or none is. Chance is the share of positive examples for
-        average precision, 0.5 for the others.
+    Empty if all labels are positive, or none is. Chance is the share of positive examples for
+    average precision, 0.5 for the others. Reads `votes` and the columns `SCORED`; `of` ends the
+    metrics' names.
     """
     is_positive = (predictions["label"] == positive).to_numpy()
     if is_positive.all() or not is_positive.any():
@@ -128,20 +103,15 @@ def ranking_metrics(
     scores = predictions.select(class_margin(positive).cast(pl.Float64)).to_series().to_numpy()
     worst = np.where(is_positive, -np.inf, np.inf)
     ranked = np.where(np.isfinite(scores), scores, worst)
-    values = (average_precision_units(ranked, is_positive), roc_auc_units(ranked, is_positive))
-    names = [name + (f", {of}" if of else "") for name in RANKED]
+    precision, area, balanced = (name + (f", {of}" if of else "") for name in RANKED)
+
+    def units(name: str, values: Array, chance: float) -> Units:
+        cluster = predictions["cluster"]
+        scores = pl.DataFrame({"score": values, "cluster": cluster, "stratum": "all"})
+        return Units(name, scores, chance)
+
     return [
-        *(
-            Units(
-                name,
-                predictions.select("cluster", score=pl.Series(units), stratum=pl.lit("all")).select(
-                    "score", "cluster", "stratum"
-                ),
-                chance=chance,
-            )
-            for name, units, chance in zip(
-                names, values, (float(is_positive.mean()), 0.5), strict=False
-            )
-        ),
-        balanced_accuracy(predictions, classes, names[2]),
+        units(precision, average_precision_units(ranked, is_positive), float(is_positive.mean())),
+        units(area, roc_auc_units(ranked, is_positive), 0.5),
+        balanced_accuracy(predictions, classes, balanced),
     ]

@@ -35,14 +35,7 @@ def is_embedded(value: Any) -> bool:
 def name_embedded(values: Mapping[str, Any], name: str) -> dict[str, Any]:
     """Replace media in base64 by `PackedMedium("FILE#ROW/COLUMN")`.
 
-    An object without bytes becomes its path, or null, as in Parquet files.
-
-    Parameters
-    ----------
-    values
-        Field -> value.
-    name
-        Prefix of the names: `FILE#ROW`.
+    `name` is `FILE#ROW`. An object without bytes becomes its path, or null, as in Parquet files.
     """
     return {column: _replace(value, f"{name}/{column}") for column, value in values.items()}
 
@@ -54,14 +47,10 @@ def _replace(value: Any, name: str) -> Any:
 
 
 def _replace_one(value: Any, name: str) -> Any:
-    if _has_no_bytes(value):
+    is_object = isinstance(value, dict) and value.keys() <= {"bytes", "path"}
+    if is_object and "bytes" in value and value["bytes"] in (None, ""):
         return value.get("path") or None
     return PackedMedium(name) if is_embedded(value) else value
-
-
-def _has_no_bytes(value: Any) -> bool:
-    is_object = isinstance(value, dict) and value.keys() <= {"bytes", "path"}
-    return is_object and "bytes" in value and value["bytes"] in (None, "")
 
 
 def decode_embedded(value: Any, name: str) -> bytes:

@@ -18,15 +18,12 @@ def read_examples(
 ) -> list[Example]:
     """Read the examples of one split.
 
-    An example's id is the one that the benchmark finds, else `<file stem>:<row>`.
-
     Parameters
     ----------
     benchmark
         How to read a row.
     source
-        A JSON Lines, JSON, CSV or Parquet file, or anything else that `find_files` accepts or
-        returns.
+        What `find_files` accepts or returns, such as the name of a file.
     split
         `train` or `test`.
     limit
@@ -89,11 +86,6 @@ def _example(benchmark: Benchmark, row: Row, fields: Fields, split: str, index: 
 
 def sample_fields(benchmark: Benchmark) -> list[Fields]:
     """Return the examples in a benchmark's sample row; empty without a sample row.
-
-    Raises
-    ------
-    BenchmarkFaultError
-        The benchmark cannot read its own sample.
 
     Examples
     --------

@@ -53,13 +53,7 @@ def read_rows(source: str | Path | Files) -> list[Row]:
 
 
 def read_values(path: Path) -> list[Values]:
-    """Return the fields of each row of a JSON Lines, JSON or CSV file, media included.
-
-    Raises
-    ------
-    SourceError, RowError
-        As `read_rows`.
-    """
+    """Return the fields of each row of a JSON Lines, JSON or CSV file, media included."""
     return [values for _, values in _read_text(path)]
 
 

@@ -79,12 +79,16 @@ def _text_value(path: Path, changed: int, row: int, column: str) -> Any:
 
 
 def _member(path: Path, changed: int, row: int, column: str) -> bytes:
-    place, size = _member_place(path, changed, row, column)
-    if size > MAX_PACKED_BYTES:
+    firsts, names, places, sizes = _MEMBERS.of(path, changed)
+    members = range(firsts[row], firsts[row + 1])
+    member = next((m for m in members if names[m] == hash(column)), None)
+    if member is None:
+        raise LookupError(f"row {row} has no member {column!r}")
+    if sizes[member] > MAX_PACKED_BYTES:
         raise ValueError(f"it has more than {MAX_PACKED_BYTES:,} bytes")
     with path.open("rb") as file:
-        file.seek(place)
-        return file.read(size)
+        file.seek(places[member])
+        return file.read(sizes[member])
 
 
 _VALUES = {PARQUET: _parquet_value, TAR: _member}
@@ -160,7 +164,7 @@ class IndexCache:
     def __init__(self, make: Callable[[Path], Index], limit: int) -> None:
         """Keep what `make` returns of files: so many bytes of it, but at least one index."""
         self._make, self._limit = make, limit
-        self._kept: OrderedDict[tuple[Path, int], Index] = OrderedDict()
+        self._indexes: OrderedDict[tuple[Path, int], Index] = OrderedDict()
         self._bytes = 0
         self._lock = Lock()
 
@@ -169,17 +173,14 @@ class IndexCache:
         # The lock is held while an index is made: threads that ask for one file wait for the first
         # instead of each reading all of it.
         with self._lock:
-            if (path, changed) not in self._kept:
-                self._add(path, changed)
-            self._kept.move_to_end((path, changed))
-            return self._kept[path, changed]
-
-    def _add(self, path: Path, changed: int) -> None:
-        index = self._make(path)
-        self._bytes += _bytes(index)
-        while self._kept and self._bytes > self._limit:
-            self._bytes -= _bytes(self._kept.popitem(last=False)[1])
-        self._kept[path, changed] = index
+            if (path, changed) not in self._indexes:
+                index = self._make(path)
+                self._bytes += _bytes(index)
+                while self._indexes and self._bytes > self._limit:
+                    self._bytes -= _bytes(self._indexes.popitem(last=False)[1])
+                self._indexes[path, changed] = index
+            self._indexes.move_to_end((path, changed))
+            return self._indexes[path, changed]
 
 
 def _bytes(index: Index) -> int:
@@ -216,22 +217,3 @@ def _lines(path: Path) -> Index:
 
 
 _MEMBERS, _LINES = IndexCache(_members, MAX_INDEX_BYTES), IndexCache(_lines, MAX_INDEX_BYTES)
-
-
-def _member_place(path: Path, changed: int, row: int, name: str) -> tuple[int, int]:
-    """Return where the bytes of a row's member begin in a tar shard, and how many there are.
-
-    `changed` is another number after the file was rewritten.
-
-    Raises
-    ------
-    LookupError
-        There is no such row or member.
-    SourceError
-        As `read_shard`.
-    """
-    firsts, names, places, sizes = _MEMBERS.of(path, changed)
-    for member in range(firsts[row], firsts[row + 1]):
-        if names[member] == hash(name):
-            return places[member], sizes[member]
-    raise LookupError(f"row {row} has no member {name!r}")

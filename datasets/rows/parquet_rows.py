@@ -31,12 +31,7 @@ _ROW, _ITEM = 512, 64
 def parquet_values(path: Path, name: str) -> Iterator[dict[str, Any]]:
     """Yield the fields of each row of a Parquet file, with `PackedMedium` in place of bytes.
 
-    Parameters
-    ----------
-    path
-        The file.
-    name
-        Prefix of its media's names: the file's path below the media's folder.
+    `name` begins the names of its media: the file's path below their folder.
 
     Raises
     ------
@@ -79,12 +74,9 @@ def _python_rows(rows: pl.DataFrame, sizes: Array, path: Path) -> Iterator[dict[
 
 
 def media_columns(schema: Mapping[str, Any]) -> dict[str, pl.Expr]:
-    """Return the columns that hold media: bytes, the hub's `{bytes, path}`, or lists of either.
+    """Return an expression for the bytes, or lists of bytes, of each column of media.
 
-    Returns
-    -------
-    dict
-        Column -> an expression for its bytes, or its lists of bytes.
+    Media are bytes, the hub's `{bytes, path}`, or lists of either.
     """
     expressions = {}
     for name, dtype in schema.items():
@@ -127,23 +119,10 @@ def _packed(name: str, value: Any) -> Any:
 
 
 def row_bytes(frame: pl.LazyFrame, path: Path, media: Container[str]) -> Array:
-    """Return how many bytes the text of each row of a Parquet file will take.
+    """Return how many bytes the text of each row of a Parquet file will take: `(rows,)` int64.
 
-    The file is read, but no row of it becomes a Python value.
-
-    Parameters
-    ----------
-    frame
-        The rows.
-    path
-        Their file.
-    media
-        Columns of media, whose bytes are read later.
-
-    Returns
-    -------
-    ndarray
-        `(rows,)` int64.
+    The rows of `frame`, which are those of the file at `path`, are read, but none becomes a Python
+    value. The bytes of the columns of `media` do not count: they are read later.
 
     Raises
     ------
@@ -151,6 +130,8 @@ def row_bytes(frame: pl.LazyFrame, path: Path, media: Container[str]) -> Array:
         A row has more than `MAX_ROW_BYTES`, or all rows are so many times larger than the file that
         no data set would be.
     """
+    # Parquet stores an equal value once, however many rows have it. Only the lengths of texts are
+    # computed, so a few kilobytes that stand for gigabytes are refused before they are expanded.
     most = max(FREE_BYTES, MOST_TIMES * path.stat().st_size)
     count = frame.select(pl.len()).collect(engine="streaming").item()
     _require_total(path, _ROW * count, most)
@@ -180,10 +161,6 @@ def _require_total(path: Path, total: int, most: int) -> None:
         )
 
 
-def _items(lists: pl.Expr) -> pl.Expr:
-    return (lists.list.len().cast(pl.Int64) * _ITEM).fill_null(0)
-
-
 def _size(value: pl.Expr, dtype: Any, *, media: bool) -> pl.Expr | None:
     """Return the bytes of text in a value of some type; None where its size is fixed.
 
@@ -197,7 +174,7 @@ def _size(value: pl.Expr, dtype: Any, *, media: bool) -> pl.Expr | None:
         return _size(value.arr.to_list(), pl.List(dtype.inner), media=media)
     if isinstance(dtype, pl.List):
         inner = _size(pl.element(), dtype.inner, media=media)
-        items = _items(value)
+        items = (value.list.len().cast(pl.Int64) * _ITEM).fill_null(0)
         return items if inner is None else items + value.list.eval(inner).list.sum().fill_null(0)
     if isinstance(dtype, pl.Struct):
         fields = [_size(value.struct.field(f.name), f.dtype, media=media) for f in dtype.fields]

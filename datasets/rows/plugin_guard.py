@@ -1,4 +1,8 @@
-"""Calls of a benchmark's own functions; their failures become one-line errors."""
+"""Calls of a benchmark's own functions; their failures become one-line errors.
+
+Each raises BenchmarkFaultError where the function fails or returns values of another kind. A
+DatasetError that the function raises by intent, such as `Row.error`, passes as it is.
+"""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -34,19 +38,14 @@ def _guard(
     except DatasetError:
         raise
     except (Exception, SystemExit) as error:
-        raise _failure(benchmark, function, error, at) from error
+        lines = [f.lineno for f in extract_tb(error.__traceback__) if f.filename == _file(function)]
+        text = " ".join(str(error).split())
+        what = f"raises {type(error).__name__}" + (f": {text}" if text else "")
+        raise _fault(benchmark, function, what, at, lines[-1] if lines else None) from error
 
 
 def read_split_rows(benchmark: Benchmark, source: str | Path | Files, split: str) -> Sequence[Row]:
-    """Read the rows of a split, by `read_folder` if the benchmark has one, and check them.
-
-    Raises
-    ------
-    DatasetError
-        The files cannot be read, or the benchmark refuses them.
-    BenchmarkFaultError
-        `read_folder` or `check_rows` fails otherwise.
-    """
+    """Read the rows of a split, by `read_folder` if the benchmark has one, and check them."""
     if benchmark.read_folder is None:
         rows: Sequence[Row] = read_rows(source)
     else:
@@ -60,13 +59,7 @@ def read_split_rows(benchmark: Benchmark, source: str | Path | Files, split: str
 
 
 def find_folder_notes(benchmark: Benchmark, folder: Path) -> Sequence[str]:
-    """Return what a benchmark remarks about a folder that it reads.
-
-    Raises
-    ------
-    BenchmarkFaultError
-        `folder_notes` fails.
-    """
+    """Return what a benchmark remarks about a folder that it reads."""
     if benchmark.folder_notes is None:
         return []
     with _guard(benchmark, benchmark.folder_notes, str(folder)):
@@ -74,15 +67,7 @@ def find_folder_notes(benchmark: Benchmark, folder: Path) -> Sequence[str]:
 
 
 def parse_fields(benchmark: Benchmark, row: Row) -> Iterator[Fields]:
-    """Yield the fields of each example that a benchmark finds in a row.
-
-    Raises
-    ------
-    RowError
-        The benchmark refuses the row.
-    BenchmarkFaultError
-        `parse_row` fails otherwise, or gives no valid `Fields`.
-    """
+    """Yield the fields of each example that a benchmark finds in a row."""
     count = 0
     # `parse_row` is a generator: it runs, and fails, within the loop, so the guard is around all of
     # it. An error that the caller raises at `yield` does not pass through here.
@@ -121,14 +106,6 @@ def compute_metrics(
     """Return a benchmark's metrics of predictions, the headline first.
 
     `measure` gets the columns of the predictions that the benchmark `reads`.
-
-    Raises
-    ------
-    DatasetError
-        The benchmark refuses the predictions.
-    BenchmarkFaultError
-        `measure` fails otherwise, or gives no valid metrics, or `reads` is no sequence of columns
-        that the predictions have.
     """
     table = predictions.lazy()
     known = table.collect_schema().names()
@@ -166,13 +143,7 @@ def _metric_problem(metric: Any) -> str | None:
 
 
 def read_captions(benchmark: Benchmark, prompt: str) -> Mapping[str, str]:
-    """Return what `Benchmark.captions` says of a prompt; nothing where the benchmark has none.
-
-    Raises
-    ------
-    BenchmarkFaultError
-        `captions` fails, or gives anything but labels and texts.
-    """
+    """Return what `Benchmark.captions` says of a prompt; nothing where the benchmark has none."""
     if benchmark.captions is None:
         return {}
     with _guard(benchmark, benchmark.captions):
@@ -185,30 +156,12 @@ def read_captions(benchmark: Benchmark, prompt: str) -> Mapping[str, str]:
 
 
 def make_submission(benchmark: Benchmark, predictions: pl.LazyFrame) -> Mapping[str, Any] | None:
-    """Return the JSON object for the benchmark's official evaluation, if it has one.
-
-    Raises
-    ------
-    BenchmarkFaultError
-        `submission` fails.
-    """
+    """Return the JSON object for the benchmark's official evaluation, if it has one."""
     if benchmark.submission is None:
         return None
     table = predictions.collect()
     with _guard(benchmark, benchmark.submission):
         return benchmark.submission(table)
-
-
-def _failure(
-    benchmark: Benchmark, function: Callable[..., Any], error: BaseException, at: str | None = None
-) -> BenchmarkFaultError:
-    """Return the error for an exception in a benchmark's function, with the line that raised it."""
-    file = _file(function)
-    frames = [(f.filename, f.lineno) for f in extract_tb(error.__traceback__)]
-    benchmark_lines = [line for name, line in frames if name == file]
-    text = " ".join(str(error).split())
-    what = f"raises {type(error).__name__}" + (f": {text}" if text else "")
-    return _fault(benchmark, function, what, at, benchmark_lines[-1] if benchmark_lines else None)
 
 
 def _fault(

@@ -62,14 +62,8 @@ def copy_rows(files: Files, numbers: Sequence[int], target: Path) -> None:
     The values that are read back are equal, media included, and Parquet columns keep their types.
     Spacing, quotes and the spelling of JSON numbers (`1e3`, `1000.0`) may differ.
 
-    Parameters
-    ----------
-    files
-        The input files, all of one form; several CSV files have the same columns.
-    numbers
-        Row numbers, counted over all files from 0. Numbers beyond the last row are ignored.
-    target
-        The file to write; an existing file is replaced.
+    `numbers` are counted over all files from 0; those beyond the last row are ignored. An existing
+    target is replaced.
 
     Raises
     ------

@@ -194,13 +194,7 @@ def _class_names(path: Path) -> dict[str, str] | None:
 
 
 def require_all(paths: Sequence[Path]) -> None:
-    """Check shards against the `nshards.txt` beside them.
-
-    Raises
-    ------
-    SourceError
-        There are more or fewer, or the file holds no number.
-    """
+    """Check shards against the number in the `nshards.txt` beside them; SourceError otherwise."""
     for folder in dict.fromkeys(path.parent for path in paths):
         if not (folder / SHARD_COUNT).is_file():
             continue

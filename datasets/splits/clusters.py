@@ -10,12 +10,8 @@ def cluster_ids(ties: Sequence[Iterable[str]]) -> list[str]:
     """Return a cluster name for each example; examples connected by ties share one.
 
     Clusters are the connected components of examples and ties, named after the first example in
-    each. An example without ties is a cluster by itself.
-
-    Parameters
-    ----------
-    ties
-        For each example, the names of what ties it to others: its group, its images.
+    each. The ties of an example are names: its group, its images. An example without ties is a
+    cluster by itself.
 
     Examples
     --------
@@ -43,11 +39,8 @@ def cluster_ids(ties: Sequence[Iterable[str]]) -> list[str]:
 def clusters_of(examples: pl.DataFrame) -> pl.Series:
     """Return the cluster of each example: examples with a group or an image in common share it.
 
-    Parameters
-    ----------
-    examples
-        Columns `group`, `media_sha256` and `media`; images are compared by content where the
-        digest is known, else by name.
+    Reads the columns `group`, `media_sha256` and `media`; images are compared by content where the
+    digest is known, else by name.
     """
     known = pl.col("media_sha256").list.len() > 0
     media = pl.when(known).then("media_sha256").otherwise("media")

@@ -20,11 +20,6 @@ NAMED = 3
 def check_splits(train: Sequence[Example], test: Sequence[Example]) -> None:
     """Check that the training examples have at least two classes in each subtask.
 
-    Parameters
-    ----------
-    train, test
-        The examples of both splits.
-
     Raises
     ------
     RowError
@@ -104,13 +99,8 @@ def label_doubts(examples: pl.DataFrame) -> list[str]:
     `1` and `1.0`); equal media and prompts under several labels, or several times under one; and
     classes of which the most frequent has `UNEVEN` times as many examples as the rarest. Subtasks
     are looked at one by one. Media are equal by content where digests are known, else by name.
-    Examples without media are compared where their prompt has one label.
-
-    Parameters
-    ----------
-    examples
-        Columns `id`, `subtask`, `label`, `prompt`, `media` and `media_sha256` (empty lists where
-        digests are not known).
+    Examples without media are compared where their prompt has one label. Reads the columns `id`,
+    `subtask`, `label`, `prompt`, `media` and `media_sha256` (empty lists: digests are not known).
 
     Examples
     --------

@@ -106,15 +106,16 @@ def find_leaks(train: pl.DataFrame, test: pl.DataFrame) -> Leaks:
     sharing = _keys(tested.filter("shares"))
     pictured = _keys(trained.filter(_HAS_MEDIA))
     train_keys = set(pictured)
-    again = tested.filter("shares")["row"].filter(_flags(key in train_keys for key in sharing))
+    repeats_media = pl.Series([key in train_keys for key in sharing], dtype=pl.Boolean)
+    again = tested.filter("shares")["row"].filter(repeats_media)
 
     # Without media the prompt is the content, but a prompt that trains several labels asks about
     # something that the row does not hold: equal prompts are then no sign of equal examples.
     bare = trained.filter(~_HAS_MEDIA)
     silent = _silent_prompts(bare["prompt"], bare["label"])
-    told = bare["prompt"].filter(~bare["prompt"].is_in(list(silent)))
+    identifying = bare["prompt"].filter(~bare["prompt"].is_in(list(silent)))
     alone = tested.filter(~_HAS_MEDIA)
-    repeats = alone.filter(pl.col("prompt").is_in(told.implode()))
+    repeats = alone.filter(pl.col("prompt").is_in(identifying.implode()))
 
     repeated = pl.col("row").is_in(pl.concat([again, repeats["row"]]).implode())
     test_keys = set(sharing)
@@ -124,7 +125,7 @@ def find_leaks(train: pl.DataFrame, test: pl.DataFrame) -> Leaks:
             kind=pl.when(repeated).then(pl.lit(REPEATED)).when("shares").then(pl.lit(SHARED)),
         ),
         trained=sum(key in test_keys for key in pictured)
-        + int(told.is_in(repeats["prompt"].implode()).sum()),
+        + int(identifying.is_in(repeats["prompt"].implode()).sum()),
         train=train.height,
         untold=int(alone["prompt"].is_in(list(silent)).sum()),
     )
@@ -134,10 +135,6 @@ def _known_media() -> pl.Expr:
     """Return the digests of an example's media; their names where these are not known."""
     is_known = pl.col("media_sha256").list.len() > 0
     return pl.when(is_known).then("media_sha256").otherwise("media").fill_null([])
-
-
-def _flags(values: Iterable[bool]) -> pl.Series:
-    return pl.Series(values, dtype=pl.Boolean)
 
 
 def _silent_prompts(prompts: Iterable[str], labels: Iterable[str]) -> set[str]:

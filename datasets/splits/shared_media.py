@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import polars as pl
 
@@ -43,19 +44,10 @@ def recurring_digests(examples: Sequence[Example], media: MediaFolder) -> dict[s
 
 
 def content_ties(examples: Sequence[Example], digests: Mapping[str, str]) -> list[list[str]]:
-    """Return what ties each example to others: its group, and its media by content.
+    """Return what ties each example to others, for `cluster_ids`: its group, its media by content.
 
-    A medium without a digest is compared by name. Examples without media are tied by their prompt.
-
-    Parameters
-    ----------
-    digests
-        What `recurring_digests` says of them.
-
-    Returns
-    -------
-    list of lists
-        For each example, the ties that `cluster_ids` takes.
+    `digests` are those of `recurring_digests`; a medium without one is compared by name. Examples
+    without media are tied by their prompt.
     """
     return [
         [
@@ -71,12 +63,8 @@ def compare_splits(
 ) -> Leaks:
     """Compare two splits by the content of their media; unreadable media match nothing.
 
-    Only those test media are read whose size equals that of a training medium.
-
-    Parameters
-    ----------
-    trained, tested
-        The folders of their media.
+    The media are in the folders `trained` and `tested`. Only those test media are read whose size
+    equals that of a training medium: equal content has equal size, and a size costs no reading.
     """
     contents = contents_of(media_names(train), trained)
     digests = {name: digest for name, (digest, _) in contents.items()}
@@ -88,32 +76,17 @@ def compare_splits(
 def content_table(examples: Sequence[Example], digests: Mapping[str, str]) -> pl.DataFrame:
     """Return the frame that `find_leaks` and `label_doubts` take.
 
-    A medium without a digest equals only itself.
-
-    Parameters
-    ----------
-    digests
-        Name of a medium -> its SHA-256.
+    `digests` maps a medium's name to its SHA-256; a medium without one equals only itself.
     """
+    texts = ("id", "subtask", "group", "prompt", "label")
+    schema: dict[str, Any] = dict.fromkeys(texts, pl.String)
+    schema |= {"media": pl.List(pl.String), "media_sha256": pl.List(pl.String)}
     rows = [
         (
-            e.id,
-            e.subtask,
-            e.group,
-            e.prompt,
-            e.label,
+            *(getattr(e, name) for name in texts),
             list(e.media),
             [digests.get(n, f"{e.split} {n}") for n in e.media],
         )
         for e in examples
     ]
-    schema = {
-        "id": pl.String,
-        "subtask": pl.String,
-        "group": pl.String,
-        "prompt": pl.String,
-        "label": pl.String,
-        "media": pl.List(pl.String),
-        "media_sha256": pl.List(pl.String),
-    }
     return pl.DataFrame(rows, schema=schema, orient="row")

@@ -40,12 +40,7 @@ class Shots:
     def draw(self, pool: Sequence[Example], *, test_the_rest: bool) -> Drawn:
         """Draw training examples from a pool; a larger number with the same seed adds to them.
 
-        Parameters
-        ----------
-        pool
-            The examples to draw from.
-        test_the_rest
-            Whether at least one example or group of each stratum must be left.
+        With `test_the_rest` at least one example or group of each stratum must be left.
 
         Raises
         ------
@@ -100,15 +95,6 @@ def draw_clusters(pool: Sequence[Example], clusters: Sequence[str], shots: Shots
     suffice, the cluster with the smallest surplus. If every example is its own cluster, the result
     is that of `Shots.draw`.
 
-    Parameters
-    ----------
-    pool
-        The examples to draw from.
-    clusters
-        The cluster of each example.
-    shots
-        How many units of each stratum, and the seed.
-
     Raises
     ------
     RowError
@@ -121,29 +107,29 @@ def draw_clusters(pool: Sequence[Example], clusters: Sequence[str], shots: Shots
             " file a label"
         )
     wanted = shots.wanted(pool)
-    held = _contents(pool, clusters, wanted)
+    contents = _contents(pool, clusters, wanted)
     totals: Counter[str] = Counter()
-    for sizes in held.values():
+    for sizes in contents.values():
         totals.update(sizes)
     chosen: set[str] = set()
     have: Counter[str] = Counter()
 
     def take(cluster: str) -> None:
         chosen.add(cluster)
-        have.update(held[cluster])
+        have.update(contents[cluster])
 
     for stratum, total in totals.items():
         if total <= wanted.count:
             raise _too_few(wanted, stratum, total, total - 1, "add examples, or drop its rows")
         # Whole clusters first that overshoot nothing, in the order of the seed. If these end before
         # there are enough, one too large must be taken: the one that adds least beyond the count.
-        order = shots.shuffle((c for c, sizes in held.items() if stratum in sizes), stratum)
+        order = shots.shuffle((c for c, sizes in contents.items() if stratum in sizes), stratum)
         for cluster in order:
-            if have[stratum] < wanted.count and not _surplus(have, held[cluster], wanted.count):
+            if have[stratum] < wanted.count and not _surplus(have, contents[cluster], wanted.count):
                 take(cluster)
         while have[stratum] < wanted.count:
             rest = [cluster for cluster in order if cluster not in chosen]
-            take(min(rest, key=lambda c: _surplus(have, held[c], wanted.count)))
+            take(min(rest, key=lambda c: _surplus(have, contents[c], wanted.count)))
     for stratum, total in totals.items():
         if have[stratum] == total:
             raise RowError(

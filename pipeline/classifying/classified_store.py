@@ -98,13 +98,10 @@ def store_examples(
     _require_same(out, held, given)
     if rows is not None:
         _require_same_content(out, store, given)
-    known = set(planned)
-    places = {name: place for place, name in enumerate(planned)}
-    places |= {name: len(planned) + n for n, name in enumerate(x for x in given if x not in known)}
-    new = {n: replace(given[n][0], index=p) for n, p in places.items() if n not in held}
-    return StoreExamples(
-        [held.get(name) or new[name] for name in places], list(new.values()), folders
-    )
+    names = list(dict.fromkeys([*planned, *given]))
+    new = {n: replace(given[n][0], index=p) for p, n in enumerate(names) if n not in held}
+    examples = [held.get(name) or new[name] for name in names]
+    return StoreExamples(examples, list(new.values()), folders)
 
 
 def _by_store_id(

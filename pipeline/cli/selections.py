@@ -1,6 +1,5 @@
 """The selection, the heads and the classifiers that a command uses, as its arguments name them."""
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 CHOSEN, ALL = "chosen", "all"
 VOTE = "vote"
 """The readout whose selection is taken by default."""
-_HEAD = re.compile(r"L(\d+)\.H(\d+)")
 SelectionOption = Annotated[
     Path | None,
     option(metavar="DIR", help="Selection for --heads chosen (default: STORE/results/vote)."),
@@ -150,10 +148,12 @@ def find_heads(store: "FeatureStore", choice: str, selection: Path | None) -> "S
 
 def parse_names(option: str, text: str, others: str = "") -> "list[Head]":
     """Return the heads of a list such as `L1.H2,L3.H4`; a usage error for anything else."""
-    matches = [_HEAD.fullmatch(name) for name in text.split(",")]
-    if not all(matches):
+    from savs.stores.format.layout import parse_head
+
+    heads = [parse_head(name) for name in text.split(",")]
+    if None in heads:
         raise typer.BadParameter(f"{option} is {text!r}, expected {others}L1.H2,L3.H4 ...")
-    return list(dict.fromkeys((int(match[1]), int(match[2])) for match in matches if match))
+    return [head for head in dict.fromkeys(heads) if head is not None]
 
 
 def saved_selection(store: "FeatureStore") -> Path:

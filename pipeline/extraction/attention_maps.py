@@ -284,8 +284,12 @@ def _last_row(
     return LastRow(weights, (weights[:, None] @ values)[:, 0])
 
 
-def head_words(model: LoadedModel, head: Head, feature: Array, count: int = 10) -> tuple[str, ...]:
-    """Return the tokens whose logits a head's output raises most, greatest first.
+WORDS = 10
+"""Tokens that `head_words` returns."""
+
+
+def head_words(model: LoadedModel, head: Head, feature: Array) -> tuple[str, ...]:
+    """Return the `WORDS` tokens whose logits a head's output raises most, greatest first.
 
     The output goes through its slice of the output projection, the scale of the final norm, and the
     output embeddings. What later layers make of it is left out, so this is a hint, no cause.
@@ -298,8 +302,6 @@ def head_words(model: LoadedModel, head: Head, feature: Array, count: int = 10) 
         Layer and head.
     feature
         `(head_dim,)` output of the head, or a mean of several.
-    count
-        How many tokens.
 
     Raises
     ------
@@ -317,7 +319,7 @@ def head_words(model: LoadedModel, head: Head, feature: Array, count: int = 10) 
         slice_ = weight[:, start : start + len(feature)].float()
         written = slice_ @ torch.as_tensor(feature, device=slice_.device)
         logits = embeddings.weight.float() @ (written * scale).to(embeddings.weight.device)
-        found = logits.topk(count).indices.tolist()
+        found = logits.topk(WORDS).indices.tolist()
     return tuple(model.encoder.tokenizer.decode([token]) for token in found)
 
 

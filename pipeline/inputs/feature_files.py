@@ -4,7 +4,6 @@ Tensors and columns of heads are called `L12.H7`, as `savs export` writes them.
 """
 
 import json
-import re
 import tokenize
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from savs.foundation.files import regular_size
 from savs.foundation.frames import scan_parquet
 from savs.pipeline.errors import ImportFileError
 from savs.stores import Head, LayerGrid
+from savs.stores.format.layout import parse_head
 
 ARRAYS = "(examples, width), (examples, heads, width) or (examples, layers, heads, width)"
 STORED = {"float16": "float16", "bfloat16": "bfloat16", "float32": "float32", "float64": "float32"}
@@ -34,7 +34,6 @@ MAX_ROW_BYTES = 2**28
 """Most bytes of an example's features: a small Parquet file can declare any number."""
 Layers = Mapping[int, Array]
 """Layer -> `(heads, examples, width)`, as a shard holds it."""
-_HEAD = re.compile(r"L(\d{1,6})\.H(\d{1,6})")
 _DAMAGE = (
     *(*DAMAGE, SafetensorError, ValueError, EOFError, RecursionError),
     *(OverflowError, TypeError, SyntaxError, tokenize.TokenError),  # headers of .npy are Python
@@ -63,10 +62,7 @@ class FeatureFile:
 def open_features(path: Path) -> FeatureFile:
     """Look at a file of features; nothing of it is read but what is told of the whole.
 
-    Raises
-    ------
-    ImportFileError
-        It cannot be read, or holds something else than features.
+    ImportFileError where it cannot be read, or holds something else than features.
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
@@ -148,7 +144,7 @@ def _from_parquet(path: Path) -> FeatureFile:
             f" {', '.join(schema)}"
         )
     heads = {name: (0, number) for number, name in enumerate(inner)}
-    if any(map(_HEAD.fullmatch, inner)):
+    if any(map(parse_head, inner)):
         heads = _named_heads(path, list(inner), "columns")
     widths = {heads[name]: width for name, width in _widths(path, frame, list(inner)).items()}
     others = tuple(name for name in schema if name not in inner)
@@ -191,8 +187,7 @@ def _length(name: str, dtype: pl.DataType) -> pl.Expr:
 
 def _named_heads(path: Path, names: Sequence[str], what: str) -> dict[str, Head]:
     """Return name -> head; ImportFileError where a name is of another form."""
-    matches = {name: _HEAD.fullmatch(name) for name in names}
-    heads = {name: (int(match[1]), int(match[2])) for name, match in matches.items() if match}
+    heads = {name: head for name in names if (head := parse_head(name)) is not None}
     if not names or len(set(heads.values())) < len(names):
         raise ImportFileError(
             f"{path} has the {what} {', '.join(names[:5]) or '(none)'}; expected a single one, or"
@@ -220,10 +215,7 @@ def of_array(
 ) -> FeatureFile:
     """Return the features of one array, of which `rows` reads some.
 
-    Raises
-    ------
-    ImportFileError
-        The shape is none of `ARRAYS`, or the type cannot be stored.
+    ImportFileError where the shape is none of `ARRAYS`, or the type cannot be stored.
     """
     if not 2 <= len(shape) <= 4 or 0 in shape:
         raise ImportFileError(
@@ -252,10 +244,8 @@ def of_heads(
 ) -> FeatureFile:
     """Return the features of a file with one array a head, of which `columns` reads some rows.
 
-    Raises
-    ------
-    ImportFileError
-        There are no rows, the heads of a layer differ in width, or a type cannot be stored.
+    ImportFileError without rows, or where the heads of a layer differ in width, or a type cannot
+    be stored.
     """
     if not rows:
         raise ImportFileError(f"{path} holds no rows; give a file with at least one example")

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -174,29 +175,10 @@ def read_labels(
     columns: Mapping[str, str] | None,
     split: str | None,
 ) -> Labelled:
-    """Read the examples that features are of.
+    """Read the examples that features are of; arguments and errors as in `import_features`.
 
-    Rows are matched by `id` where both files have it, else by their order.
-
-    Parameters
-    ----------
-    features
-        The features.
-    labels
-        A JSON Lines, JSON, CSV or Parquet file with the fields of `general`, of which only `label`
-        is required, and `split`. None for the other columns of a Parquet file of features. Rows of
-        the split `classes` are texts of their label, which stands for a question that is not given.
-    columns
-        Field of `general` -> its column.
-    split
-        That of all rows, in place of the field.
-
-    Raises
-    ------
-    ImportFileError
-        The files have other rows or ids, or there are no labels.
-    DatasetError
-        The labels cannot be read, a row is malformed, or a split is unknown.
+    Rows are matched by `id` where both files have it, else by their order. Rows of the split
+    `classes` are texts of their label, which stands for a question that is not given.
     """
     rows = _own_rows(features) if labels is None else read_rows(labels)
     benchmark = _benchmark(rows, columns)
@@ -215,7 +197,7 @@ def read_labels(
         places = range(features.rows)
         if features.ids is not None:
             examples = [replace(e, id=i) for e, i in zip(examples, features.ids, strict=True)]
-    return Labelled(_by_split(sorted(zip(places, examples, strict=True), key=_place)), by_id)
+    return Labelled(_by_split(sorted(zip(places, examples, strict=True), key=itemgetter(0))), by_id)
 
 
 def _own_rows(features: FeatureFile) -> list[Row]:
@@ -295,10 +277,6 @@ def _places(features: FeatureFile, labels: Path | None, ids: Sequence[str]) -> l
                 " the same ids in both"
             )
     return [places[name] for name in ids]
-
-
-def _place(placed: Placed) -> int:
-    return placed[0]
 
 
 def _by_split(placed: Sequence[Placed]) -> dict[str, list[Placed]]:

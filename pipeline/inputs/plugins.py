@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from traceback import extract_tb
 from types import ModuleType
-from typing import Any
 
 from savs.datasets import Benchmark, BenchmarkNotFoundError, find_benchmark
 from savs.datasets.benchmarks.catalogue import known_names, name_problem
@@ -36,12 +35,10 @@ def choose_benchmark(
 
     Raises
     ------
-    BenchmarkNotFoundError
-        None bears this name.
+    BenchmarkNotFoundError, OptionError
+        None bears this name, or it leaves no such choice.
     OwnCodeError
         The file is not there, fails when it runs, or has no benchmark that can be taken.
-    OptionError
-        The benchmark leaves no such choice.
     """
     return adapt(_benchmark_of(benchmark, option), columns, question)
 
@@ -66,10 +63,7 @@ def stored_benchmark(
 ) -> Benchmark:
     """Return the benchmark that a store is of, which must be given where savs cannot find it.
 
-    Raises
-    ------
-    BenchmarkNotFoundError
-        The store's benchmark is not known here, or another one was given.
+    BenchmarkNotFoundError where it is not known here, or another one was given.
     """
     facts = store.manifest.identity.benchmark
     name = str(facts["name"])
@@ -82,7 +76,7 @@ def stored_benchmark(
             " that one as `benchmark`"
         )
     is_file = not isinstance(benchmark, Benchmark) and str(benchmark).endswith(".py")
-    if is_file and _portable(chosen.options) != _portable(facts.get("options", {})):
+    if is_file and digest(dict(chosen.options)) != digest(dict(facts.get("options", {}))):
         raise BenchmarkNotFoundError(
             f"{store.path} was extracted with the options {facts.get('options', {})!r} of the"
             f" benchmark {name!r}, but {benchmark} has {dict(chosen.options)!r}; pass the"
@@ -101,25 +95,8 @@ def _known(store: FeatureStore, name: str) -> Benchmark:
         ) from error
 
 
-def _portable(options: Mapping[str, Any]) -> str:
-    return digest(dict(options))
-
-
 def load_file(path: str | Path, option: str) -> ModuleType:
-    """Run a Python file and return it as a module.
-
-    Parameters
-    ----------
-    path
-        The file.
-    option
-        What the file was given to, for the message.
-
-    Raises
-    ------
-    OwnCodeError
-        Not there, not Python, or it fails when it runs; the message names the line.
-    """
+    """Run a Python file, given as `option`, and return it as a module; errors as in `run_file`."""
     return run_file(Path(path), read_file(Path(path), option))
 
 
@@ -138,10 +115,7 @@ def read_file(path: Path, option: str) -> bytes:
 def run_file(path: Path, content: bytes) -> ModuleType:
     """Run the content of a Python file and return it as a module.
 
-    Raises
-    ------
-    OwnCodeError
-        It is not Python, or fails when it runs; the message names the line.
+    OwnCodeError where it is not Python, or fails when it runs; the message names the line.
     """
     module = ModuleType(f"savs_plugin_{path.stem}")
     module.__file__ = str(path)

@@ -82,13 +82,7 @@ class Source:
         return splits
 
     def given(self) -> Splits:
-        """Read what is given of the splits, without a look at what is missing.
-
-        Raises
-        ------
-        DatasetError
-            A file cannot be read, a row is malformed, or no image exists.
-        """
+        """Read what is given of the splits, whatever is missing; errors as in `examples`."""
         splits = {split: rows[: self.options.limit] for split, rows in self._read().items()}
         self._require_media(splits)
         prompts = self.benchmark.prompts  # after the draw: an example is in one split with all
@@ -151,10 +145,7 @@ class Source:
     def notes(self, examples: Splits) -> list[str]:
         """Return what a user should know before a run: remarks on media, doubtful labels, leaks.
 
-        Raises
-        ------
-        MediaError, RowError
-            As `survey` and `doubts`.
+        Errors as in `survey` and `doubts`.
         """
         train, media = examples["train"], self.media("train")
         lines = self.survey(examples)
@@ -169,10 +160,7 @@ class Source:
     def doubts(self, train: pl.DataFrame) -> list[str]:
         """Return what is doubtful about training examples, see `label_doubts`.
 
-        Raises
-        ------
-        RowError
-            There is something, and the options are strict.
+        RowError where there is something, and the options are strict.
         """
         once = under_one_prompt(train, self.benchmark.prompts)
         return refuse_doubts(label_doubts(once), strict=self.options.strict)
@@ -187,10 +175,7 @@ class Source:
     def survey(self, examples: Splits) -> list[str]:
         """Return remarks about where media were found; fetch media at URLs.
 
-        Raises
-        ------
-        MediaError
-            Two paths of another machine would be one file.
+        MediaError where two paths of another machine would be one file.
         """
         names = {split: media_names(rows) for split, rows in examples.items()}
         folders = dict.fromkeys(self.media(split).packed for split in examples)

@@ -22,6 +22,7 @@ from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.pipeline.selection.heads.centroids import few_threads, normalise
 from savs.pipeline.selection.readouts import ClassScores, Fitted, Readout
+from savs.pipeline.selection.readouts.readout import softmax
 from savs.pipeline.selection.readouts.vote import FittedVote
 
 CENTROIDS = "centroids"
@@ -111,31 +112,20 @@ def calibrate_task(
     scores: Array,
     labels: Array,
     typical: Array,
-    centroids: Array | None,
+    centroids: Array | None = None,
     seen: tuple[Array, Array] | None = None,
 ) -> Calibration | None:
-    """Return the calibration that left-out training examples give.
+    """Return the calibration that left-out training examples give; None where a score is negative.
+
+    Negative scores are neither votes nor probabilities. `scores`, `(n, classes)`, and `typical`,
+    `(n,)`, are by readouts, heads and centroids that were made without the example; `seen` are
+    `(m, classes)` scores of examples that the readouts were fitted on: those of folds, and of all.
 
     A readout of all examples may be sharper or flatter than one of a fold: the logits of `lda`
     shrink as examples grow in number. How much so is seen on examples that each was fitted on, and
     the temperature of the whole is multiplied by it. Not of votes: few distinct values must stay
     those that the nonconformity has. Their number is made that of the whole: a head of `knn` casts
     fewer in a small fold.
-
-    None where a score is negative: then scores are neither votes nor probabilities.
-
-    Parameters
-    ----------
-    scores
-        `(n, classes)` of a readout that was fitted without the example.
-    labels
-        `(n,)` class numbers.
-    typical
-        `(n,)` typicality by heads and centroids that were made without the example.
-    centroids
-        As in `Calibration`.
-    seen
-        `(m, classes)` scores of examples that the readout was fitted on: of folds, and of all.
     """
     if (scores < 0).any():
         return None
@@ -152,7 +142,7 @@ def calibrate_task(
     return Calibration(
         temperature=temperature,
         smoothing=smoothing,
-        typical=typical_threshold(typical),
+        typical=float(np.quantile(typical, SHARE)),
         nonconformity=np.sort(np.float32(1) - right),
         centroids=centroids,
     )
@@ -177,34 +167,19 @@ def _logits(scores: Array, smoothing: float) -> Array:
 def tempered(logits: Array, temperature: float) -> Array:
     """Return softmax(logits / temperature), `(n, classes)` float32.
 
-    Examples
-    --------
     >>> tempered(np.log(np.float32([[1, 3]])), 0.5).round(3).tolist()
     [[0.10000000149011612, 0.8999999761581421]]
     """
-    scaled = logits.astype(np.float32) / np.float32(temperature)
-    scaled -= scaled.max(axis=1, keepdims=True)
-    np.exp(scaled, out=scaled)
-    scaled /= scaled.sum(axis=1, keepdims=True)
-    return scaled
+    return softmax(logits.astype(np.float32) / np.float32(temperature))
 
 
 def fit_temperature(logits: Array, labels: Array) -> float:
-    """Return the temperature at which the logits of left-out examples are likeliest.
+    """Return the temperature at which `(n, classes)` logits of left-out examples are likeliest.
 
     The negative log-likelihood is convex in 1 / temperature, so the root of its slope is found by
     halving. The target is 1 - 1 / (n + 2) for the right class and the rest for the others (Platt,
     1999): where all n examples are right, a target of 1 would ask for a temperature of 0.
 
-    Parameters
-    ----------
-    logits
-        `(n, classes)`, finite, of examples that the classifier was not fitted on.
-    labels
-        `(n,)` class numbers.
-
-    Examples
-    --------
     >>> logits = np.log(np.float32([[0.9, 0.1]] * 10))
     >>> labels = np.array([0] * 7 + [1] * 3)  # .9 is right in .7, and targets say 2/3
     >>> round(fit_temperature(logits, labels), 2)
@@ -248,8 +223,6 @@ def require_risk(risk: float) -> None:
 def least_examples(risk: float) -> int:
     """Return the smallest number of left-out examples with which a set can lack a class.
 
-    Examples
-    --------
     >>> least_examples(0.05), least_examples(0.1)
     (19, 9)
     """
@@ -257,19 +230,10 @@ def least_examples(risk: float) -> int:
 
 
 def most_nonconformity(nonconformity: Array, risk: float) -> float:
-    """Return the greatest nonconformity that a class in a set may have.
+    """Return the greatest nonconformity that a class in a set may have, of `(n,)` ascending ones.
 
     Infinity, so that all classes are in it, where the examples are fewer than `least_examples`.
 
-    Parameters
-    ----------
-    nonconformity
-        `(n,)`, ascending.
-    risk
-        Above 0 and below 1.
-
-    Examples
-    --------
     >>> scores = np.arange(1, 11) / 10
     >>> most_nonconformity(scores, 0.2), most_nonconformity(scores, 0.05)
     (0.9, inf)
@@ -292,24 +256,11 @@ def typicality_of(features: Array, centroids: Array, fitted: Fitted, scores: Cla
 
 
 def typicality(features: Array, centroids: Array) -> Array:
-    """Return the greatest mean cosine over the heads to the centroids of one class.
+    """Return the greatest mean cosine over the heads to the centroids of one class, `(n,)` float32.
 
     An image that is like none of the classes gets votes all the same: something is nearest.
+    `(heads, n, d)` features are compared with `(heads, classes, d)` centroids.
 
-    Parameters
-    ----------
-    features
-        `(heads, n, d)`.
-    centroids
-        `(heads, classes, d)`.
-
-    Returns
-    -------
-    ndarray
-        `(n,)` float32, -1 to 1.
-
-    Examples
-    --------
     >>> centroids = np.float32([[[1, 0], [0, 1]], [[1, 0], [0, 1]]])
     >>> typicality(np.float32([[[3, 0], [2, 0]], [[5, 0], [0, 7]]]), centroids).tolist()
     [1.0, 0.5]
@@ -320,8 +271,3 @@ def typicality(features: Array, centroids: Array) -> Array:
         for head, base in zip(features, normalise(centroids), strict=True):
             total += normalise(head) @ base.T
     return total.max(axis=1) / np.float32(heads)
-
-
-def typical_threshold(left_out: Array) -> float:
-    """Return the typicality below which an example is flagged: the 1 % quantile of `(n,)` ones."""
-    return float(np.quantile(left_out, SHARE))

@@ -57,35 +57,31 @@ def head_map(store: FeatureStore, selection: Selection) -> pl.DataFrame:
     training = StoredTraining(store)
     tasks = training_tasks(store)
     chosen = heads_of(training, selection, [task.subtask for task in tasks])
+    scores = score_tasks(training, selection.rule, selection.scoring, tasks)
     frames = []
-    for task, own, heads in zip(
-        tasks, score_tasks(training, selection.rule, selection.scoring, tasks), chosen, strict=True
-    ):
+    for task, of_task, heads in zip(tasks, scores, chosen, strict=True):
         ranks = {head: rank for rank, head in enumerate(heads, start=1)}
         columns = {
             "subtask": [task.subtask] * len(store.heads),
             "layer": [layer for layer, _ in store.heads],
             "head": [head for _, head in store.heads],
             "name": [head_name(head) for head in store.heads],
-            "score": own.score,
+            "score": of_task.score,
             "examples": [len(task.rows)] * len(store.heads),
-            "margin": own.margin,
+            "margin": of_task.margin,
             "rank": [ranks.get(head) for head in store.heads],
         }
         frames.append(pl.DataFrame(columns, schema=HEAD_MAP_SCHEMA))
     return pl.concat(frames)
 
 
-def mean_map(found: pl.DataFrame) -> pl.DataFrame:
+def mean_map(scored: pl.DataFrame) -> pl.DataFrame:
     """Return one row a head over all subtasks of a head map.
 
-    Returns
-    -------
-    polars.DataFrame
-        `layer`, `head`, `name`, `share` (mean over subtasks of score / examples), `chosen` (number
-        of subtasks that chose it) and `rank` (the best one).
+    Columns `layer`, `head`, `name`, `share` (mean over subtasks of score / examples), `chosen`
+    (number of subtasks that chose it) and `rank` (the best one).
     """
-    return found.group_by("layer", "head", "name", maintain_order=True).agg(
+    return scored.group_by("layer", "head", "name", maintain_order=True).agg(
         share=(pl.col("score") / pl.col("examples")).mean(),
         chosen=pl.col("rank").count().cast(pl.Int64),
         rank=pl.col("rank").min(),
@@ -155,8 +151,8 @@ def head_stability(
     scores = score_tasks(training, selection.rule, selection.scoring, halves)
     rows, overlap, chance = [], {}, {}
     for place, (task, heads) in enumerate(zip(tasks, chosen, strict=True)):
-        own = scores[place * draws : (place + 1) * draws]
-        best = [set(rank_heads(found, store.heads)[: len(heads)]) for found in own]
+        of_task = scores[place * draws : (place + 1) * draws]
+        best = [set(rank_heads(one, store.heads)[: len(heads)]) for one in of_task]
         counts = np.bincount([i for draw in best for i in draw], minlength=len(store.heads))
         ranks = {head: rank for rank, head in enumerate(heads, start=1)}
         rows += [
@@ -173,8 +169,8 @@ def head_stability(
 
 def _half(task: TrainingTask, rng: np.random.Generator) -> TrainingTask:
     """Return a task with a random half of each class, at least one example."""
-    kept: list[Array] = []
+    halves: list[Array] = []
     for number in range(len(task.classes)):
         rows = np.flatnonzero(task.labels == number)
-        kept.append(rng.permutation(rows)[: -(-len(rows) // 2)])
-    return task.part(np.sort(np.concatenate(kept)))
+        halves.append(rng.permutation(rows)[: -(-len(rows) // 2)])
+    return task.part(np.sort(np.concatenate(halves)))

@@ -165,8 +165,7 @@ def leave_out(
     features = fold_features(data, parts, [scored.heads for scored in chosen])
     for part, scored, (kept, out) in zip(parts, chosen, features, strict=True):
         fitted = fit_task(data, rule, scored, kept).fitted
-        judge = _judge if for_calibration else _classify
-        judged[part.number].append(judge(rule, fitted, kept, part, out))
+        judged[part.number].append(_judge(rule, fitted, kept, part, out, for_calibration))
     return [_joined(task, of_task) for task, of_task in zip(tasks, judged, strict=True)]
 
 
@@ -198,18 +197,16 @@ class _Judged:
     seen: Array
 
 
-def _classify(rule: Readout, fitted: Fitted, kept: Array, fold: Fold, out: Array) -> _Judged:
-    """Classify a fold, without what a calibration needs."""
-    scores = fitted.scores(out)
-    return _Judged(fold, scores, np.zeros(0, np.float32), scores.scores[:0])
-
-
-def _judge(rule: Readout, fitted: Fitted, kept: Array, fold: Fold, out: Array) -> _Judged:
-    """Classify a fold by a fit of the others, for a calibration.
+def _judge(
+    rule: Readout, fitted: Fitted, kept: Array, fold: Fold, out: Array, for_calibration: bool
+) -> _Judged:
+    """Classify a fold by a fit of the others.
 
     `kept` are the `(heads, m, d)` features that it was fitted to, `out` those of the fold.
     """
     scores = fitted.scores(out)
+    if not for_calibration:
+        return _Judged(fold, scores, np.zeros(0, np.float32), scores.scores[:0])
     centroids = (
         getattr(fitted, CENTROIDS)
         if has_centroids(rule)
@@ -262,11 +259,12 @@ def held_out(
 ) -> list[Array]:
     """Return the flags of each part of a task, which are left out in turn.
 
-    Raises
-    ------
-    SelectionError
-        A class has too few examples that share no cluster, or too few would be left to score by.
+    SelectionError where a class has too few examples that share no cluster, or too few would be
+    left to score by.
     """
+    # Examples of one cluster are nearly the same: one that is left out while its twin is fitted to
+    # would be recognised, not classified. So there are as many folds as the rarest class has
+    # clusters, not examples.
     where = of_subtask(task.subtask)
     independent = {
         label: len({clusters[int(i)] for i in np.flatnonzero(task.labels == number)})
@@ -329,13 +327,8 @@ def fold_features(
 ) -> Iterator[tuple[Array, Array]]:
     """Yield features of each fold's heads: those of examples that it keeps, and of the left out.
 
+    `(heads, kept, d)` and `(heads, left out, d)` float32, `d` the width of the fold's widest head.
     Heads that several folds of a task need are read once. Arrays are overwritten by the next ones.
-
-    Yields
-    ------
-    tuple
-        `(heads, kept, d)` and `(heads, left out, d)` float32, `d` the width of the fold's widest
-        head.
     """
     copiers = RowsCopier(), RowsCopier()
     start = 0
@@ -374,12 +367,12 @@ def _copies(
 def _that_fit(training: TrainingData, folds: Sequence[Fold], heads: Sequence[Heads]) -> int:
     """Return how many of the first folds `MEMORY` holds the features of, at least one."""
     width = max(grid.head_dim for grid in training.source.grid)
-    held: set[tuple[int, Head]] = set()
+    in_memory: set[tuple[int, Head]] = set()
     size = 0
     for count, (fold, names) in enumerate(zip(folds, heads, strict=True)):
-        new = {(fold.number, head) for head in names} - held
+        new = {(fold.number, head) for head in names} - in_memory
         size += 4 * len(new) * len(fold.task.rows) * width
         if count and size > MEMORY:
             return count
-        held |= new
+        in_memory |= new
     return len(folds)

@@ -123,9 +123,10 @@ def select(
     _require_one_choice(heads, heads_from, use_heads, max_layer)
     source = data.source
     _require_layer(source.grid, max_layer)
-    among = heads_up_to([*grid_widths(source.grid)], max_layer)
+    held = [*grid_widths(source.grid)]
+    among = heads_up_to(held, max_layer)
     tasks = data.tasks(named=True)
-    is_choice = not heads_from and not use_heads and len(grid_widths(source.grid)) > 1
+    is_choice = not heads_from and not use_heads and len(held) > 1
     _require_examples(tasks, rule, is_choice=is_choice)
     if use_heads is not None:
         data.widths(use_heads)  # all of them are there
@@ -307,10 +308,7 @@ def fit_task(
 def only_subtask(selection: Selection, subtask: str | None) -> Selection:
     """Return a selection of one of its subtasks; of all, unchanged, for None.
 
-    Raises
-    ------
-    SelectionError
-        It has no subtask of this name.
+    SelectionError where it has no subtask of this name.
     """
     tasks = tuple(task for task in selection.tasks if subtask in (None, task.subtask))
     if not tasks:
@@ -326,13 +324,7 @@ def require_scoring(name: str) -> None:
 
 
 def _require_examples(tasks: Sequence[TrainingTask], rule: Readout, *, is_choice: bool) -> None:
-    """Check that there are training examples where a readout, or the choice of heads, needs some.
-
-    Raises
-    ------
-    SelectionError
-        There are none.
-    """
+    """Raise SelectionError where a readout, or the choice of heads, needs examples and has none."""
     if any(len(task.rows) for task in tasks):
         return
     if not rule.texts:

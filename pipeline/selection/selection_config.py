@@ -115,10 +115,7 @@ class SelectionConfig:
     def to_json(self) -> dict[str, Any]:
         """Return the content of config.json, of which `run` is the digest.
 
-        Raises
-        ------
-        ValueError
-            A field is not what it must be: a score is NaN.
+        ValueError where a field is not what it must be: a score is NaN.
         """
         config = msgspec.convert(self, SelectionConfig, from_attributes=True)
         return msgspec.json.decode(msgspec.json.encode(config))
@@ -145,10 +142,8 @@ class ConfigHeader:
 def parse_config(value: Mapping[str, Any]) -> tuple[ConfigHeader, SelectionConfig]:
     """Return the header and the selection in a decoded config.json.
 
-    Raises
-    ------
-    ValueError
-        A field is missing, unknown or not what it must be, or the content is not that of `run`.
+    ValueError where a field is missing, unknown or not what it must be, or the content is not that
+    of `run`.
     """
     if value.get("format") != FORMAT:
         raise ValueError(f"format: expected {FORMAT} in this release, got {value.get('format')!r}")
@@ -165,12 +160,8 @@ def parse_config(value: Mapping[str, Any]) -> tuple[ConfigHeader, SelectionConfi
 def require_same_model(store: FeatureStore, selection: SelectionConfig) -> None:
     """Check that a selection's heads can be used on a store.
 
-    Raises
-    ------
-    ParameterError
-        One of the two is something else, such as a path.
-    SelectionError
-        The selection is of another model, or the store lacks one of its heads.
+    SelectionError where the selection is of another model, or the store lacks one of its heads;
+    ParameterError where one of the two is something else, such as a path.
     """
     require_store(store)
     require_same_source(store.manifest.identity.source(), str(store.path), selection)
@@ -216,16 +207,8 @@ def require_same_prompt(
 ) -> list[str]:
     """Return a note for each subtask whose examples have another prompt than in training.
 
-    Subtasks whose training examples have several prompts are not compared.
-
-    Parameters
-    ----------
-    selection
-        The classifier.
-    examples
-        What it is put to: columns `id`, `subtask`, `prompt` and `media`.
-    is_allowed
-        Whether other prompts are only noted.
+    `examples` have the columns `id`, `subtask`, `prompt` and `media`. Subtasks whose training
+    examples have several prompts are not compared.
 
     Raises
     ------
@@ -233,12 +216,12 @@ def require_same_prompt(
         An example has another prompt, or another number of media, and that is not allowed.
     """
     media = pl.col("media").list.len()
-    asked = examples.lazy().select("id", "subtask", "prompt", media).collect()
-    found = [
-        _other_prompts(task, asked.filter(pl.col("subtask").eq_missing(pl.lit(task.subtask))))
+    prompts = examples.lazy().select("id", "subtask", "prompt", media).collect()
+    remarks = [
+        _other_prompts(task, prompts.filter(pl.col("subtask").eq_missing(pl.lit(task.subtask))))
         for task in selection.tasks
     ]
-    notes = [note for note in found if note]
+    notes = [note for note in remarks if note]
     if notes and not is_allowed:
         raise SelectionError(
             f"{notes[0]}; heads that were chosen for one prompt may mean nothing for another: ask"

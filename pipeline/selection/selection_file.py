@@ -1,4 +1,4 @@
-"""A selection on disk: config.json and classifier.safetensors; and in the reference's form.
+"""A selection on disk: config.json and classifier.safetensors.
 
 Nothing that the files say is run: a readout is built in, or the caller gives it.
 """
@@ -24,6 +24,7 @@ from savs.pipeline.running.result_files import (
 )
 from savs.pipeline.selection.calibration import AXES, CENTROIDS, Calibration, has_centroids
 from savs.pipeline.selection.readouts import BUILT_IN, Readout, choose_readout
+from savs.pipeline.selection.readouts.readout import ReadoutFile
 from savs.pipeline.selection.selection import Selection, TaskSelection
 from savs.pipeline.selection.selection_config import (
     FORMAT,
@@ -118,10 +119,7 @@ def load_selection(path: str | Path, *, readout: str | Path | Readout | None = N
     )
     try:
         check_values(config, tensors)
-        tasks = tuple(
-            TaskSelection(**_values(task) | _loaded(task, number, rule, tensors))
-            for number, task in enumerate(config.tasks)
-        )
+        tasks = tuple(_load_task(*pair, rule, tensors) for pair in enumerate(config.tasks))
     except Exception as error:  # a user's readout may raise any
         raise ResultError(
             f"{classifier} cannot be read by readout {rule.name!r} ({error}); run `{SELECT}` again"
@@ -129,14 +127,17 @@ def load_selection(path: str | Path, *, readout: str | Path | Readout | None = N
     return Selection(**_values(config) | {"tasks": tasks, "rule": rule})
 
 
-def _loaded(
-    task: TaskConfig, number: int, rule: Readout, tensors: Mapping[str, Array]
-) -> dict[str, Any]:
-    """Return the fields of a task that have arrays."""
-    return {
-        "fitted": rule.load(**{name: tensors[f"{number}.{name}"] for name in rule.arrays}),
-        "calibration": load_calibration(task, number, rule, tensors),
-    }
+def _load_task(
+    number: int, task: TaskConfig, rule: Readout, tensors: Mapping[str, Array]
+) -> TaskSelection:
+    """Return a task with its arrays."""
+    fitted = rule.load(**{name: tensors[f"{number}.{name}"] for name in rule.arrays})
+    calibration = None
+    if task.calibration is not None:
+        arrays: dict[str, Any] = {CENTROIDS: None}
+        arrays |= {n: tensors[_calibration_name(number, n)] for n in _calibration_axes(rule)}
+        calibration = Calibration(**_values(task.calibration), **arrays)
+    return TaskSelection(**_values(task) | {"fitted": fitted, "calibration": calibration})
 
 
 def copy_selection(path: str | Path, folder: Path) -> None:
@@ -165,63 +166,35 @@ def _read_config(file: Path) -> tuple[ConfigHeader, SelectionConfig]:
         ) from error
 
 
-def _find_rule(file: Path, config: SelectionConfig, given: str | Path | Readout | None) -> Readout:
+def _find_rule(
+    file: Path, config: SelectionConfig, readout: str | Path | Readout | None
+) -> Readout:
     """Return the readout of a selection: a built-in one by its name, or the one given."""
-    if given is None and config.readout_file is None and config.readout in BUILT_IN:
+    if readout is None and config.readout_file is None and config.readout in BUILT_IN:
         return BUILT_IN[config.readout]
-    made = f"{config.readout!r}" + (f" of {config.readout_file}" if config.readout_file else "")
-    if given is None:
+    saved = _in_words(config.readout, config.readout_file)
+    if readout is None:
         raise ResultError(
-            f"{file}: readout: expected a built-in one, got {made}; files that a selection names"
+            f"{file}: readout: expected a built-in one, got {saved}; files that a selection names"
             " are never run, so pass the file of the readout: --readout FILE.py"
         )
-    rule = choose_readout(given)
-    found = f"{rule.name!r}" + (f" of {rule.file}" if rule.file else "")
+    rule = choose_readout(readout)
     hashes = [getattr(origin, "sha256", None) for origin in (rule.file, config.readout_file)]
     if rule.name != config.readout or hashes[0] != hashes[1]:
         raise ResultError(
-            f"{file}: readout: expected {found}, as given, got {made}; pass the readout that it was"
-            f" made with, or run `{SELECT}` again"
+            f"{file}: readout: expected {_in_words(rule.name, rule.file)}, as given, got {saved};"
+            f" pass the readout that it was made with, or run `{SELECT}` again"
         )
     return rule
+
+
+def _in_words(name: str, file: ReadoutFile | None) -> str:
+    return f"{name!r} of {file}" if file else f"{name!r}"
 
 
 def _values(config: Any) -> dict[str, Any]:
     """Return the fields of a dataclass by name."""
     return {field.name: getattr(config, field.name) for field in fields(config)}
-
-
-def reference_dictionary(selection: Selection) -> dict[str, Any]:
-    """Return the public reference's dictionary.
-
-    Parameters
-    ----------
-    selection
-        A selection without subtasks, by a readout with centroids, such as `vote`.
-
-    Returns
-    -------
-    dict
-        `activations`: `(classes, heads, head_dim)` float32 class centroids; `top_heads`;
-        `int_to_str`: class number -> class.
-
-    Raises
-    ------
-    SelectionError
-        There are several subtasks, or the readout has no centroids.
-    """
-    require_selection(selection)
-    task = selection.only_task()
-    centroids = getattr(task.fitted, "centroids", None)
-    if centroids is None:
-        raise SelectionError(
-            f"readout {selection.readout!r} has no centroids; select with readout 'vote' to export"
-        )
-    return {
-        "activations": np.ascontiguousarray(centroids.transpose(1, 0, 2)),
-        "top_heads": selection.top_heads,
-        "int_to_str": dict(enumerate(task.classes)),
-    }
 
 
 NONCONFORMITY = "nonconformity"
@@ -230,10 +203,10 @@ NONCONFORMITY = "nonconformity"
 def fitted_arrays(selection: Selection) -> dict[str, Array]:
     """Return the fitted arrays; ValueError where they are not what the readout declares."""
     tensors = dict(_arrays(selection))
-    found = {name: TensorForm(a.shape, a.dtype.name) for name, a in tensors.items()}
-    expected = array_forms(selection, selection.rule)
-    if found != expected:
-        raise ValueError(f"it declares the arrays {expected}, but fitted {found}")
+    fitted = {name: TensorForm(a.shape, a.dtype.name) for name, a in tensors.items()}
+    declared = array_forms(selection, selection.rule)
+    if fitted != declared:
+        raise ValueError(f"it declares the arrays {declared}, but fitted {fitted}")
     check_values(selection, tensors)
     return tensors
 
@@ -261,21 +234,6 @@ def array_forms(config: SelectionConfig, rule: Readout) -> dict[str, TensorForm]
                 for name, axes in _calibration_axes(rule).items()
             }
     return forms
-
-
-def load_calibration(
-    task: TaskConfig, number: int, rule: Readout, tensors: Mapping[str, Array]
-) -> Calibration | None:
-    """Return the calibration of a task with its arrays."""
-    if task.calibration is None:
-        return None
-    found: dict[str, Any] = {CENTROIDS: None}
-    for name in _calibration_axes(rule):
-        found[name] = tensors[_calibration_name(number, name)]
-    known = task.calibration
-    return Calibration(
-        temperature=known.temperature, smoothing=known.smoothing, typical=known.typical, **found
-    )
 
 
 def check_values(config: SelectionConfig, tensors: Mapping[str, Array]) -> None:

@@ -38,16 +38,7 @@ def read_tensors(
 ) -> dict[str, Array]:
     """Read what `write_tensors` wrote, after its size, header and digest were checked.
 
-    Parameters
-    ----------
-    path
-        The file.
-    forms
-        The tensors that it must hold, and no other.
-    metadata
-        The metadata that it must have.
-    sha256
-        The SHA-256 that it must have.
+    `forms` are those of the tensors that it must hold, and no other.
 
     Raises
     ------
@@ -63,9 +54,9 @@ def read_tensors(
                     f" another selection than {CONFIG}"
                 )
             _require_forms(file, forms)
-            found = file_sha256(path)
-            if found != sha256:
-                raise ValueError(f"its SHA-256 is {found}, expected {sha256} as in {CONFIG}")
+            digest = file_sha256(path)
+            if digest != sha256:
+                raise ValueError(f"its SHA-256 is {digest}, expected {sha256} as in {CONFIG}")
             return {name: file.get_tensor(name) for name in forms}
 
 
@@ -86,11 +77,11 @@ def _require_size(path: Path, forms: Mapping[str, TensorForm]) -> None:
 def _require_forms(file: Any, forms: Mapping[str, TensorForm]) -> None:
     """Raise ValueError unless the header of an open file declares the expected tensors."""
     slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
-    found = {n: (tuple(part.get_shape()), part.get_dtype()) for n, part in slices.items()}
+    declared = {n: (tuple(part.get_shape()), part.get_dtype()) for n, part in slices.items()}
     expected = {name: (shape, TYPES[dtype]) for name, (shape, dtype) in forms.items()}
-    for name in {**expected, **found}:
-        if found.get(name) != expected.get(name):
+    for name in {**expected, **declared}:
+        if declared.get(name) != expected.get(name):
             raise ValueError(
                 f"tensor {name!r}: expected {expected.get(name, 'none')} as in {CONFIG},"
-                f" got {found.get(name, 'none')}"
+                f" got {declared.get(name, 'none')}"
             )

@@ -242,10 +242,7 @@ Training = FeatureStore | StoredTraining | TrainingArrays
 def training_of(training: Training) -> TrainingData:
     """Return the training data of an argument: a store's train split, or what is one already.
 
-    Raises
-    ------
-    ParameterError
-        It is neither, but the path of a store, for example.
+    ParameterError where it is neither, but the path of a store, for example.
     """
     if isinstance(training, StoredTraining | TrainingArrays):
         return training
@@ -281,10 +278,8 @@ def planned_digests(train: str) -> list[str]:
 def training_tasks(store: FeatureStore) -> list[TrainingTask]:
     """Return the training examples by subtask, classes in order of first appearance.
 
-    Raises
-    ------
-    SelectionError
-        There are none, a class has no usable example, or a subtask has one class only.
+    SelectionError without any, or where a class has no usable example, or a subtask has one class
+    only.
     """
     if _has_names_alone(store):
         raise SelectionError(
@@ -308,7 +303,10 @@ def training_tasks(store: FeatureStore) -> list[TrainingTask]:
         labels = np.array([numbers[label] for label in kept["label"]])
         tasks.append(
             TrainingTask(
-                *(name, classes, kept["row"].to_numpy(), labels),
+                subtask=name,
+                classes=classes,
+                rows=kept["row"].to_numpy(),
+                labels=labels,
                 question=_only(kept["prompt"]),
                 media=_only(kept["media"].list.len()),
             )
@@ -327,12 +325,12 @@ def named_tasks(store: FeatureStore) -> list[TrainingTask]:
     test = store.examples("test")
     for (subtask,), part in store.examples(CLASSES).group_by("subtask", maintain_order=True):
         name = None if subtask is None else str(subtask)
-        own = test.filter(pl.col("subtask").eq_missing(pl.lit(name)))
+        tested = test.filter(pl.col("subtask").eq_missing(pl.lit(name)))
         classes = tuple(part["label"].unique(maintain_order=True))
         _check_classes(name, classes, set(classes))
         nothing = np.zeros(0, np.int64)
-        only = _only(own["prompt"]), _only(own["media"].list.len())
-        tasks.append(TrainingTask(name, classes, nothing, nothing, *only))
+        question, media = _only(tested["prompt"]), _only(tested["media"].list.len())
+        tasks.append(TrainingTask(name, classes, nothing, nothing, question, media))
     return tasks
 
 
@@ -373,23 +371,20 @@ def class_texts(
 ) -> ClassTexts:
     """Read the texts of a task's classes.
 
-    Raises
-    ------
-    SelectionError
-        The store has no texts, none of these kinds, or not of each class.
+    SelectionError where the store has no texts, none of these kinds, or not of each class.
     """
     rows = _rows(store, kinds, task.subtask)
     units = normalise(store.features(CLASSES, heads)).astype(np.float64)
     means = []
     for label in task.classes:
-        own = rows.filter(label=label)["row"].to_numpy()
-        if not len(own):
+        of_class = rows.filter(label=label)["row"].to_numpy()
+        if not len(of_class):
             raise SelectionError(
                 f"{store.path} has no text of class {label!r}{of_subtask(task.subtask)} of"
                 f" the kind {rows['category'][0]}; extract again with --classes, and look at the"
                 " skipped texts in `savs show`, or import it with the others"
             )
-        means.append(units[:, own].mean(axis=1))
+        means.append(units[:, of_class].mean(axis=1))
     directions = normalise(np.stack(means, axis=1).astype(np.float32))
     return ClassTexts(directions, store.manifest.identity.model.get(LOGIT_SCALE))
 
@@ -424,13 +419,13 @@ def _rows(store: FeatureStore, kinds: Sequence[str], subtask: str | None) -> pl.
         raise SelectionError(
             f"{store.path} has no texts of the classes{where}, which this readout needs; {remedy}"
         )
-    found = rows["category"].unique().to_list()
-    kind = next((kind for kind in kinds if kind in found), None)
+    stored = rows["category"].unique().to_list()
+    kind = next((kind for kind in kinds if kind in stored), None)
     if kind is None:
         other = "" if is_imported else ", or extract with a dual encoder"
         raise SelectionError(
             f"{store.path} has no texts of the classes{where} of the kind that this readout needs"
-            f" ({' or '.join(kinds)}), only {', '.join(sorted(map(str, found)))}; use another"
+            f" ({' or '.join(kinds)}), only {', '.join(sorted(map(str, stored)))}; use another"
             f" readout{other}"
         )
     return rows.filter(category=kind)
@@ -441,12 +436,8 @@ def chosen_features(
 ) -> list[Array]:
     """Return some heads of some training examples, for each pair of heads and `(rows,)` indices.
 
-    Each head is read once; memory holds `READ` bytes of all examples beside the result.
-
-    Returns
-    -------
-    list of ndarray
-        `(heads, rows, d)` float32, `d` the width of the pair's widest head.
+    Each array is `(heads, rows, d)` float32, `d` the width of the pair's widest head. Each head is
+    read once; memory holds `READ` bytes of all examples beside the result.
     """
     results = [
         np.zeros((len(heads), len(rows), max(training.widths(heads))), np.float32)
@@ -475,18 +466,9 @@ class RowsCopier:
         self._memory = np.empty(0, np.float32)
 
     def copy(self, features: Array, rows: Array, heads: Array | None = None) -> Array:
-        """Return `(heads, rows, d)` of `(all heads, n, d)` float32 features.
+        """Return `(heads, rows, d)` of `(all heads, n, d)` float32 features, by indices.
 
         If all rows and heads are wanted in their order, those are `features` itself, not copied.
-
-        Parameters
-        ----------
-        features
-            Where to copy from.
-        rows
-            `(rows,)` indices.
-        heads
-            `(heads,)` indices; all of them by default.
         """
         count, n, d = features.shape
         wanted = np.arange(count) if heads is None else heads
@@ -495,7 +477,7 @@ class RowsCopier:
         size = len(wanted) * len(rows) * d
         if self._memory.size < size:
             self._memory = np.empty(size, np.float32)
-        found = self._memory[:size].reshape(len(wanted), len(rows), d)
-        for head, own in zip(wanted, found, strict=True):  # faster than one index of both axes
-            np.take(features[head], rows, axis=0, out=own, mode="clip")  # other modes buffer it
-        return found
+        copied = self._memory[:size].reshape(len(wanted), len(rows), d)
+        for head, values in zip(wanted, copied, strict=True):  # faster than one index of both axes
+            np.take(features[head], rows, axis=0, out=values, mode="clip")  # other modes buffer it
+        return copied

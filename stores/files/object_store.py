@@ -27,14 +27,8 @@ def write_whole(
 ) -> None:
     """Write a file, or an object, whole or not at all; `before_naming` is called just before that.
 
-    An object may take some attempts: it is called before each.
-
-    Raises
-    ------
-    FileExistsError
-        It is there, and `replace` is not set.
-    OSError
-        It cannot be written.
+    An object may take some attempts: it is called before each. FileExistsError where it is there,
+    and `replace` is not set; OSError where it cannot be written.
     """
     if isinstance(place, Path):
         with whole_file(place, replace=replace, before_naming=before_naming) as partial:
@@ -135,12 +129,8 @@ def object_names(place: Any) -> list[str]:
 def attempted(place: Any, act: Callable[[], T], before: Callable[[], None] = lambda: None) -> T:
     """Return what a request gives; one that fails is made again, some times.
 
-    `before` is called before each attempt; what it raises ends them.
-
-    Raises
-    ------
-    StoreWriteError
-        It fails each time, or the answer is one that no server may give.
+    `before` is called before each attempt; what it raises ends them. StoreWriteError where the
+    request fails each time, or the answer is one that no server may give.
     """
     pause_s = PAUSE_S
     for attempt in range(ATTEMPTS):

@@ -18,12 +18,8 @@ FORBIDDEN = 403
 class RawFile:
     """A file that is open for reading.
 
-    Raises
-    ------
-    StoreReadError
-        It cannot be read.
-    StoreCorruptError
-        It is a folder, a pipe or a device.
+    StoreReadError where it cannot be read, StoreCorruptError where it is a folder, a pipe or a
+    device.
     """
 
     def __init__(self, path: Any) -> None:
@@ -53,12 +49,7 @@ class RawFile:
     def fill(self, values: Array, offset: int) -> None:
         """Fill a C-contiguous array with the bytes from `offset` on.
 
-        Raises
-        ------
-        StoreReadError
-            The disk or the network refuses.
-        StoreCorruptError
-            The file ends before.
+        StoreReadError where the disk or the network refuses, StoreCorruptError at an early end.
         """
         if not values.nbytes:
             return
@@ -113,13 +104,7 @@ class RawFile:
 
 
 def size_bytes(path: Any) -> int | None:
-    """Return how large a file is, None where it is not there; a server that fails is an error.
-
-    Raises
-    ------
-    StoreReadError
-        The network fails.
-    """
+    """Return how large a file is, None where it is not there; a server that fails is an error."""
     if not is_remote(path):
         return path.stat().st_size if path.exists() else None
     try:

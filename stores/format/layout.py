@@ -22,6 +22,7 @@ says how to view them.
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -135,6 +136,19 @@ def head_name(head: Head) -> str:
     return f"L{head[0]}.H{head[1]}"
 
 
+_HEAD = re.compile(r"L(\d{1,6})\.H(\d{1,6})")
+
+
+def parse_head(name: str) -> Head | None:
+    """Return the head of a written form, None for other text.
+
+    >>> parse_head("L12.H7"), parse_head("12.7")
+    ((12, 7), None)
+    """
+    match = _HEAD.fullmatch(name)
+    return (int(match[1]), int(match[2])) if match else None
+
+
 def shard_name(split: str, number: int) -> str:
     """Return a shard's file name.
 
@@ -166,12 +180,8 @@ def digest(value: Any) -> str:
 def decode_json(content: bytes) -> Any:
     """Decode JSON that anyone may have written.
 
-    Raises
-    ------
-    ValueError
-        It is not JSON in UTF-8, or it is nested more than `LEVELS` levels deep.
-    RecursionError
-        It is nested far deeper.
+    ValueError where it is not JSON in UTF-8, or nested more than `LEVELS` levels deep; far deeper,
+    RecursionError.
     """
     value = msgspec.json.decode(content)
     if _levels(value) > LEVELS:

@@ -155,16 +155,9 @@ class Manifest:
 def read_manifest(folder: Path) -> Manifest:
     """Read and check store.json.
 
-    Raises
-    ------
-    StoreNotFoundError
-        The folder does not exist or has no store.json.
-    StoreFormatError
-        This release does not read its format version.
-    StoreCorruptError
-        Not JSON, not of the form that format 1 describes, or a folder has its name.
-    StoreReadError
-        It cannot be read: permissions, the network.
+    StoreNotFoundError where the folder does not exist or has none, StoreFormatError where this
+    release does not read its format version, StoreCorruptError where it is not as format 1
+    describes, StoreReadError where the disk or the network refuses.
     """
     return parse_manifest(folder / MANIFEST, manifest_bytes(folder))
 
@@ -213,10 +206,7 @@ def write_manifest(
 ) -> None:
     """Write store.json, whole or not at all; `before_naming` is called as by `write_whole`.
 
-    Raises
-    ------
-    FileExistsError
-        It exists, and `replace_old` is not set.
+    FileExistsError where it exists, and `replace_old` is not set.
     """
     text = manifest.to_text().encode("utf-8")
     write_whole(folder / MANIFEST, text, replace=replace_old, before_naming=before_naming)

@@ -140,8 +140,6 @@ def default_shard_rows(rows: int) -> int:
 
     There are some 50 shards, so that many processes have work to the end, or shards of 256 rows.
 
-    Examples
-    --------
     >>> [default_shard_rows(rows) for rows in (0, 840, 1100, 7600, 10**6)]
     [16, 16, 32, 128, 256]
     """

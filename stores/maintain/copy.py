@@ -124,8 +124,8 @@ def merge(stores: Sequence[FeatureStore], out: str | Path) -> FeatureStore:
     plans, parts = {}, []
     for split in dict.fromkeys(name for store in stores for name in store.manifest.plan.splits):
         having = [store for store in stores if split in store.manifest.plan.splits]
-        plans[split], own = merged_plan(having, split)
-        parts += own
+        plans[split], parts_of_split = merged_plan(having, split)
+        parts += parts_of_split
     plan = StorePlan(sizes[0], plans)
     return _write(Manifest(first.manifest.identity, plan), parts, out)
 
@@ -137,8 +137,6 @@ def _require_whole(store: FeatureStore) -> None:
 
 Part = tuple[FeatureStore, ShardSpec]
 """A shard and the store that it is of."""
-
-
 TEXT_COLUMNS = ("prompt", "label", "subtask", "category")
 """What makes a text of a class, or a caption."""
 
@@ -168,14 +166,14 @@ def _unite(stores: Sequence[FeatureStore], out: Path) -> FeatureStore:
 
 def _whole(spec: ShardSpec, having: Sequence[FeatureStore]) -> Path:
     """Return the file of a shard in the first store where it is not damaged."""
-    found = []
+    problems = []
     for store in having:
         path = store.path / spec.name
         problem = shard_problem(store.path, spec, store.manifest)
         if problem is None:
             return path
-        found.append(f"{path}: {problem.what}; {problem.remedy}")
-    raise StoreCorruptError("\n".join(found))
+        problems.append(f"{path}: {problem.what}; {problem.remedy}")
+    raise StoreCorruptError("\n".join(problems))
 
 
 def _write(
@@ -200,7 +198,7 @@ def _content(
 ) -> ShardContent:
     """Return the heads of an identity, and all else of the planned rows, for another shard."""
     identity = manifest.identity
-    held = {grid.layer: grid for grid in grids}
+    layers = {grid.layer: grid for grid in grids}
     planned = manifest.plan.planned_ids(spec)
     examples, skipped = shard.examples(), shard.skipped()
     rows = examples["id"].is_in(planned)
@@ -208,7 +206,7 @@ def _content(
     return ShardContent(
         layers={
             g.layer: np.stack(
-                [x[kept] for x in shard.heads([(held[g.layer], head) for head in g.heads])]
+                [x[kept] for x in shard.heads([(layers[g.layer], head) for head in g.heads])]
             )
             for g in identity.grid
         },
@@ -223,12 +221,8 @@ def merged_plan(stores: Sequence[FeatureStore], split: str) -> tuple[SplitPlan, 
     """Return the plan of a split of complete stores, and the part that each of its shards is of.
 
     Examples of one store come after those of another, and each text of a class and each caption is
-    taken once: from such a shard only what no shard before it has.
-
-    Raises
-    ------
-    StoreMismatchError
-        Stores share some examples, but not all, or have another text under one id.
+    taken once: from such a shard only what no shard before it has. StoreMismatchError where stores
+    share some examples, but not all, or have another text under one id.
     """
     if split in (CLASSES, CAPTIONS):
         return _texts(stores, split)

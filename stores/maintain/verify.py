@@ -125,19 +125,9 @@ def shard_problem(
 ) -> Problem | None:
     """Return what is wrong with the file of a shard, as `verify` reports it; None if nothing is.
 
-    A shard that was written again since the manifest was read is judged by what store.json says
-    now: its writer takes it out of the seal first.
-
-    Parameters
-    ----------
-    folder
-        The store's; the file is there.
-    spec
-        Its place in the plan.
-    manifest
-        That of its store, which may be older than the file.
-    quick
-        Compare size and declarations only; read no values.
+    The file is there; the manifest of its store may be older. A shard that was written again since
+    the manifest was read is judged by what store.json says now: its writer takes it out of the seal
+    first. A `quick` look compares size and declarations only and reads no values.
     """
     while (problem := _problem(folder / spec.name, spec, manifest, quick)) is not None:
         now = read_manifest(folder)
@@ -176,9 +166,9 @@ def _read_all(shard: Shard, manifest: Manifest, spec: ShardSpec) -> None:
     _ = shard.run
     shard.check_hdf5()
     ids = manifest.plan.planned_ids(spec)
-    found = [*shard.examples()["id"], *shard.skipped()["id"]]
-    if sorted(found) != sorted(ids):
-        odd = next(iter({*found} ^ {*ids}), "one twice")
+    held = [*shard.examples()["id"], *shard.skipped()["id"]]
+    if sorted(held) != sorted(ids):
+        odd = next(iter({*held} ^ {*ids}), "one twice")
         raise StoreCorruptError(f"its examples are not the planned ones ({odd!r})")
     for grid in manifest.identity.grid:
         shard.heads([(grid, head) for head in grid.heads])
@@ -188,11 +178,11 @@ def _read_all(shard: Shard, manifest: Manifest, spec: ShardSpec) -> None:
 
 def _label_problems(folder: Path, manifest: Manifest) -> Iterator[Problem]:
     """Yield the first shard that has labels where earlier ones of its split have none, or not."""
-    found: dict[str, set[bool]] = {}
+    lacks_labels: dict[str, set[bool]] = {}
     for spec in manifest.plan.shards():
         with open_shard(folder / spec.name, spec, manifest) as shard:
             tables = shard.examples(["label"]), shard.skipped(["label"])
-        known = found.setdefault(spec.split, set())
+        known = lacks_labels.setdefault(spec.split, set())
         known.update(table["label"].null_count() > 0 for table in tables if table.height)
         if len(known) > 1 and spec.split in SPLITS:
             what = "it has labels, or none, unlike earlier shards of its split"
@@ -208,8 +198,7 @@ def _short(error: Exception, path: Path) -> str:
 def _others(folder: Path, planned: Iterable[ShardSpec]) -> list[Path]:
     """Return the HDF5 files that no plan names."""
     names = {spec.name for spec in planned}
-    found = sorted(path for path in folder.glob("*.h5") if path.name not in names)
-    return [path for path in found if path.is_file()]
+    return sorted(p for p in folder.glob("*.h5") if p.name not in names and p.is_file())
 
 
 def _strays(

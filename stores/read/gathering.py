@@ -88,23 +88,11 @@ def _groups(specs: Sequence[ShardSpec], rows: int) -> Iterator[list[ShardSpec]]:
 def gather(
     shards: Shards, specs: Sequence[ShardSpec], heads: Sequence[Head], *, raw: bool
 ) -> Array:
-    """Return some heads of some shards, example by example in the order of the shards.
+    """Return some heads of some shards, `(heads, examples, head_dim)`, in the order of the shards.
 
-    Parameters
-    ----------
-    shards
-        The store's.
-    specs
-        Which of them, at least one; all have their file.
-    heads
-        Which heads; the store holds all of them.
-    raw
-        Return the stored values, bfloat16 as its bits in uint16, instead of float32.
-
-    Returns
-    -------
-    ndarray
-        `(heads, examples, head_dim)`. Heads narrower than the widest one are padded with zeros.
+    At least one shard; all have their file, and the store holds all heads. `raw` gives the stored
+    values, bfloat16 as its bits in uint16, instead of float32. Heads narrower than the widest one
+    are padded with zeros.
 
     Raises
     ------
@@ -155,14 +143,10 @@ _ROW = "\0row"
 def scan_shards(shards: Shards, specs: Sequence[ShardSpec]) -> pl.LazyFrame:
     """Return the examples and heads of some shards of a store as a LazyFrame.
 
+    Its columns are those of `EXAMPLE_SCHEMA`, then one `Array(Float32, head_dim)` a head, `L12.H7`.
     Shards are read one after the other: first the example columns that the query names; then, if
     a row is wanted, of the heads that it names the values of that shard, which their crc32 checks
     as a whole. A head that is not named is not read.
-
-    Returns
-    -------
-    LazyFrame
-        The columns of `EXAMPLE_SCHEMA`, then one `Array(Float32, head_dim)` a head, `L12.H7`.
     """
     identity = shards.manifest.identity
     heads = {head_name((g.layer, head)): (g, head) for g in identity.grid for head in g.heads}

@@ -12,12 +12,7 @@ from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.stores.errors import HeadNotFoundError, ResultError, StoreIncompleteError
 from savs.stores.files.addresses import find_place
-from savs.stores.format.layout import (
-    SPLITS,
-    Head,
-    LayerGrid,
-    head_name,
-)
+from savs.stores.format.layout import SPLITS, Head, LayerGrid, head_name
 from savs.stores.format.manifest import Manifest, read_manifest
 from savs.stores.format.plan import ShardSpec
 from savs.stores.read.gathering import Block, gather, read_blocks, scan_shards
@@ -212,12 +207,15 @@ class FeatureStore:
         StoreIncompleteError
             A planned shard of the split is missing.
         """
-        kept = self.manifest.identity.outputs
-        if name not in kept:
-            known = f"it has: {', '.join(kept) or 'none'}"
-            asked = {"answers": "--answers labels", "generated": "--answers generate"}
-            asked["icl"] = "--answers labels --icl-shots N"
-            remedy = f"extract again with {asked[name]}" if name in asked else known
+        outputs = self.manifest.identity.outputs
+        if name not in outputs:
+            options = {
+                "answers": "--answers labels",
+                "generated": "--answers generate",
+                "icl": "--answers labels --icl-shots N",
+            }
+            listed = f"it has: {', '.join(outputs) or 'none'}"
+            remedy = f"extract again with {options[name]}" if name in options else listed
             raise ResultError(f"{self.path} has no output {name!r}; {remedy}")
         parts = []
         for spec in self._readable(split):
@@ -297,28 +295,12 @@ def open_store(path: str | Path, *, partial: bool = False) -> FeatureStore:
 
 
 def store_of(folder: Any, manifest: Manifest, *, partial: bool = False) -> FeatureStore:
-    """Return the store in a folder, or at a URL, whose store.json was read.
-
-    Parameters
-    ----------
-    folder
-        Path of the folder, or of the URL.
-    manifest
-        What `store.json` says.
-    partial
-        Read a store with missing shards as if it were complete.
-    """
+    """Return the store in a folder, or at a URL, whose store.json was read; see `open_store`."""
     return FeatureStore(folder, manifest, Tables(Shards(folder, manifest)), partial=partial)
 
 
 def require_store(store: Any) -> None:
-    """Check an argument of a public function.
-
-    Raises
-    ------
-    ParameterError
-        It is no open store, but its path, for example.
-    """
+    """Raise ParameterError unless this is an open store, instead of its path, for example."""
     if not isinstance(store, FeatureStore):
         raise ParameterError(
             f"store is {store!r:.100}, expected an open store; pass open_store(PATH)"

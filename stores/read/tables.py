@@ -29,7 +29,7 @@ class Shards:
     manifest: Manifest
     _seen: dict[str, int] = field(default_factory=dict, repr=False, compare=False)
     """Name of a shard -> its fingerprint at the first look."""
-    _found: dict[ShardSpec, bool] = field(default_factory=dict, repr=False, compare=False)
+    _has_file: dict[ShardSpec, bool] = field(default_factory=dict, repr=False, compare=False)
     """Each planned shard, and whether it had its file at the first look."""
 
     def present(self, split: str | None = None, *, missing: bool = False) -> list[ShardSpec]:
@@ -38,24 +38,22 @@ class Shards:
         The first look counts. A shard that comes while the store is read stays out: examples that
         were read before would be paired with other rows.
         """
-        if not self._found:
+        if not self._has_file:
             sizes = shard_sizes(self.folder, self.manifest)
             specs = self.manifest.plan.shards()
-            self._found.update({spec: spec.name in sizes for spec in specs})
-        asked = [spec for spec in self._found if split in (None, spec.split)]
-        return [spec for spec in asked if self._found[spec] != missing]
+            self._has_file.update({spec: spec.name in sizes for spec in specs})
+        return [
+            spec
+            for spec, has_file in self._has_file.items()
+            if split in (None, spec.split) and has_file != missing
+        ]
 
     @contextmanager
     def open(self, spec: ShardSpec) -> Iterator[Shard]:
-        """Open a shard, checked against the plan.
+        """Open a shard, checked against the plan; errors as in `open_shard`.
 
-        Raises
-        ------
-        StoreMismatchError
-            It was written again since it was first opened, so rows read then may not be its rows
-            now.
-        StoreCorruptError, StoreReadError
-            It is damaged, or cannot be read.
+        StoreMismatchError where it was written again since it was first opened, so that rows read
+        then may not be its rows now.
         """
         with open_shard(self.folder / spec.name, spec, self.manifest) as shard:
             if self._seen.setdefault(spec.name, shard.fingerprint) != shard.fingerprint:
@@ -173,8 +171,9 @@ class Tables:
 
 
 def _seconds_of(shard: Shard) -> float | None:
-    found = shard.run.get(SECONDS)
-    return found if isinstance(found, int | float) and not isinstance(found, bool) else None
+    seconds = shard.run.get(SECONDS)
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    return seconds if is_number else None
 
 
 def store_facts(folder: Path, manifest: Manifest) -> dict[str, Any]:

@@ -23,8 +23,6 @@ from savs.stores.format.plan import ShardSpec
 Columns = Mapping[str, Sequence[Any]]
 """Column name -> one value a row: int for `index`, lists of text for `media` and `media_sha256`,
 bytes for `thumbnail`, text otherwise; None for no value."""
-
-
 _LIST = (list[str], pl.List(pl.String))
 
 
@@ -44,8 +42,6 @@ def column_type(name: str) -> pl.DataType:
 
 EXAMPLE_SCHEMA = {name: column_type(name) for name in EXAMPLE_COLUMNS}
 """The columns that every example has."""
-
-
 SKIPPED_SCHEMA = EXAMPLE_SCHEMA | {REASON_COLUMN: pl.String()}
 """The columns of a skipped example."""
 
@@ -71,10 +67,8 @@ def check_content(
 ) -> None:
     """Check that a content fits a planned shard, whose rows have the ids `planned`.
 
-    Raises
-    ------
-    FeatureValueError
-        Rows, columns, outputs, shapes or types are not as planned, or values are not finite.
+    FeatureValueError where rows, columns, outputs, shapes or types are not as planned, or values
+    are not finite.
     """
     _check_columns(spec, planned, content)
     ids = content.examples["id"]
@@ -174,10 +168,7 @@ def _json_type(name: str) -> Any:
 def encode_column(name: str, values: Sequence[Any]) -> Array:
     """Return a column as it is stored, `(bytes,)` uint8.
 
-    Raises
-    ------
-    ValueError
-        A value is of another type than the column's, missing, or half a character.
+    ValueError where a value is of another type than the column's, missing, or half a character.
     """
     checked = msgspec.convert(list(values), _json_type(name), builtin_types=(bytes,))
     return np.frombuffer(msgspec.json.encode(checked), np.uint8)
@@ -186,10 +177,7 @@ def encode_column(name: str, values: Sequence[Any]) -> Array:
 def decode_column(name: str, stored: Array, rows: int) -> pl.Series:
     """Return what `encode_column` stored.
 
-    Raises
-    ------
-    ValueError
-        The bytes are not a JSON list of `rows` values of the column's type.
+    ValueError unless the bytes are a JSON list of `rows` values of the column's type.
     """
     values = msgspec.json.decode(stored.tobytes(), type=_json_type(name))
     if len(values) != rows:
@@ -204,10 +192,8 @@ def decode_column(name: str, stored: Array, rows: int) -> pl.Series:
 def check_columns(columns: Mapping[str, pl.Series], split: str, planned: Collection[str]) -> None:
     """Check some columns of the examples of one shard, whose planned ids are `planned`.
 
-    Raises
-    ------
-    ValueError
-        An id is not planned or occurs twice, an example is of another split or lacks its label.
+    ValueError where an id is not planned or occurs twice, or an example is of another split or
+    lacks its label.
     """
     empty = pl.Series(dtype=pl.String)
     ids, splits = columns.get("id", empty), columns.get("split", empty)

@@ -18,16 +18,8 @@ from savs.stores.format.layout import LAYERS, SHARD_ATTRIBUTES
 def hdf5_table(source: Any, where: str) -> tuple[dict[str, Any], dict[str, list[int]]]:
     """Return what a shard, an open file of bytes, declares in HDF5.
 
-    Returns
-    -------
-    tuple
-        `attributes` and `arrays` (name -> offset, type, shape) as an index has them, and for each
-        layer the numbers of its heads.
-
-    Raises
-    ------
-    StoreCorruptError
-        The file has what no shard has.
+    That is `attributes` and `arrays` (name -> offset, type, shape) as an index has them, and for
+    each layer the numbers of its heads. StoreCorruptError where the file has what no shard has.
     """
     with h5py.File(source, "r") as file:
         return _table(file, where)

@@ -82,28 +82,25 @@ class Index:
     def entry(self, name: str, dtypes: Collection[str], shape: Sequence[int | None]) -> Entry:
         """Return where an array lies, if it is as expected; `shape` has None for any length.
 
-        Raises
-        ------
-        StoreCorruptError
-            It is missing, of another type or shape, or not within the file.
+        StoreCorruptError where it is missing, of another type or shape, or not within the file.
         """
         where = f"{self.where}:/{name}"
-        found = self.table.arrays.get(name)
-        if found is None:
+        entry = self.table.arrays.get(name)
+        if entry is None:
             raise StoreCorruptError(f"{where} is missing; {REPAIR}")
-        fits = len(found.shape) == len(shape) and all(
-            wanted in (None, length) for length, wanted in zip(found.shape, shape, strict=True)
+        fits = len(entry.shape) == len(shape) and all(
+            wanted in (None, length) for length, wanted in zip(entry.shape, shape, strict=True)
         )
-        if not fits or found.dtype not in dtypes:
+        if not fits or entry.dtype not in dtypes:
             wanted = ", ".join("any" if length is None else str(length) for length in shape)
             raise StoreCorruptError(
-                f"{where} holds {found.shape!s:.60} {found.dtype:.20}, expected [{wanted}]"
+                f"{where} holds {entry.shape!s:.60} {entry.dtype:.20}, expected [{wanted}]"
                 f" {' or '.join(dtypes)}; {REPAIR}"
             )
-        nbytes = math.prod(found.shape) * np.dtype(found.dtype).itemsize
-        if not (found.crc32 and found.offset + nbytes <= self.size_bytes):
+        nbytes = math.prod(entry.shape) * np.dtype(entry.dtype).itemsize
+        if not (entry.crc32 and entry.offset + nbytes <= self.size_bytes):
             raise StoreCorruptError(f"{where} is not within the file; {REPAIR}")
-        return found
+        return entry
 
 
 def write_index(attributes: Mapping[str, int | str], arrays: Mapping[str, Entry]) -> Array:
@@ -116,12 +113,8 @@ def write_index(attributes: Mapping[str, int | str], arrays: Mapping[str, Entry]
 def read_index(file: RawFile) -> Index:
     """Return the index at the end of a file.
 
-    Raises
-    ------
-    StoreCorruptError
-        The file has no index, or the index was changed.
-    StoreReadError
-        The disk or the network fails.
+    StoreCorruptError where the file has none, or it was changed; StoreReadError where the disk or
+    the network fails.
     """
     end = _tail(file, _LIKELY_BYTES)
     found = _TRAILER.fullmatch(end[-_TRAILER_BYTES:])

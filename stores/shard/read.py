@@ -104,10 +104,7 @@ class Shard:
     def output(self, name: str) -> Array:
         """Return an output that the identity lists, `(examples, ...)`.
 
-        Raises
-        ------
-        StoreCorruptError
-            It is missing, of another type or length than the examples, or fails its crc32.
+        StoreCorruptError where it is missing, of another type or length, or fails its crc32.
         """
         path = f"{OUTPUTS}/{name}"
         found = self._index.table.arrays.get(path)
@@ -125,19 +122,10 @@ class Shard:
     def heads(
         self, wanted: Sequence[tuple[LayerGrid, int]], out: Sequence[Array] | None = None
     ) -> list[Array]:
-        """Return `(rows, head_dim)` in the stored type for each head.
+        """Return `(rows, head_dim)` in the stored type for each head, a layer and a number in it.
 
-        Parameters
-        ----------
-        wanted
-            The heads, each as its layer and its number there.
-        out
-            Arrays to put the values into, one a head; new ones by default.
-
-        Raises
-        ------
-        StoreCorruptError
-            A layer is not as the store declares it, a head fails its crc32, or is not finite.
+        Values go into the arrays `out`, one a head, where they are given. StoreCorruptError where a
+        layer is not as the store declares it, a head fails its crc32, or is not finite.
         """
         slabs = self.slabs(wanted)
         dtype = self._dtype
@@ -169,10 +157,7 @@ class Shard:
     def slabs(self, wanted: Sequence[tuple[LayerGrid, int]]) -> list[tuple[int, int]]:
         """Return where each head begins in the file, in bytes, and its crc32; none is read.
 
-        Raises
-        ------
-        StoreCorruptError
-            A layer is not as the store declares it.
+        StoreCorruptError where a layer is not as the store declares it.
         """
         dtype = self._dtype
         entries: dict[int, Entry] = {}
@@ -190,10 +175,7 @@ class Shard:
     def check_hdf5(self) -> None:
         """Check that the file's HDF5 structure declares what this store and the index do.
 
-        Raises
-        ------
-        StoreCorruptError
-            It does not, so that other programs would read other values.
+        StoreCorruptError where it does not, so that other programs would read other values.
         """
         from savs.stores.shard.hdf5_check import hdf5_table  # h5py: no reader needs it
 
@@ -221,12 +203,8 @@ def _layer(grid: LayerGrid) -> str:
 def open_shard(path: Any, spec: ShardSpec, manifest: Manifest) -> Iterator[Shard]:
     """Open a finished shard without a lock and check that it is the planned one.
 
-    Raises
-    ------
-    StoreCorruptError
-        Not a readable shard of this store with this number in its plan.
-    StoreReadError
-        It may not or cannot be read.
+    StoreCorruptError where it is no readable shard of this store with this number in its plan,
+    StoreReadError where it may not or cannot be read.
     """
     expected = {
         "format": FORMAT,

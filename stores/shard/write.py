@@ -38,16 +38,8 @@ def write_shard(
     """Write a shard under a temporary name, make it durable, then give it its final name.
 
     HDF5 makes the file in memory, because it does not survive a full disk. `before_naming` is
-    called as by `write_whole`.
-
-    Raises
-    ------
-    FeatureValueError
-        A column has a value of a wrong type.
-    FileExistsError
-        A shard of that name exists, and `replace_old` is not set.
-    OSError
-        The disk cannot be written.
+    called and errors are raised as by `write_whole`; FeatureValueError where a column has a value
+    of a wrong type.
     """
     buffer = _in_memory(spec, identity, content)
     write_whole(path, buffer.getbuffer(), replace=replace_old, before_naming=before_naming)

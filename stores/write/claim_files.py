@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from savs.foundation.files import PARTIAL
@@ -32,46 +32,6 @@ ATTEMPTS = 5
 """How often a file is opened anew that another host replaced or removed while it was read."""
 
 T = TypeVar("T")
-
-
-class ClaimStorage(Protocol):
-    """What claims need of a store's place."""
-
-    def create(self, name: str, data: bytes) -> bool:
-        """Make a file that is not there; False where it is."""
-        ...
-
-    def put(self, name: str, data: bytes) -> None:
-        """Write a file, whether it is there or not."""
-        ...
-
-    def read(self, name: str) -> bytes | None:
-        """Return what is in a file; None where it is not there."""
-        ...
-
-    def written_s(self, name: str) -> float | None:
-        """Return when a file was written, by the storage's clock; None where it is not there."""
-        ...
-
-    def now_s(self) -> float:
-        """Return the time by the storage's clock; by that of this machine if it is read-only."""
-        ...
-
-    def remove(self, name: str) -> None:
-        """Remove a file, if it is there."""
-        ...
-
-    def names(self) -> list[str]:
-        """Return the names of all files."""
-        ...
-
-    def remove_unfinished(self, target: str) -> None:
-        """Remove what earlier claimers of a shard, or of store.json, have not published."""
-        ...
-
-    def remove_if_empty(self) -> None:
-        """Remove the folder, if nothing is in it."""
-        ...
 
 
 class ClaimFiles:
@@ -181,11 +141,6 @@ def _opened_anew(read: Callable[[], T]) -> T:
     return read()
 
 
-def claim_storage(place: Any) -> ClaimStorage:
-    """Return where the claims of a store lie, a folder or a URL."""
-    return ClaimObjects(place) if is_remote(place) else ClaimFiles(place)
-
-
 class ClaimObjects:
     """Claims below a URL. Writing an object is one step there, so nothing is left unfinished."""
 
@@ -263,3 +218,12 @@ class ClaimObjects:
 
     def remove_if_empty(self) -> None:
         """Do nothing: there are no folders."""
+
+
+ClaimStorage = ClaimFiles | ClaimObjects
+"""What claims need of a store's place: files that one process alone can make, and their times."""
+
+
+def claim_storage(place: Any) -> ClaimStorage:
+    """Return where the claims of a store lie, a folder or a URL."""
+    return ClaimObjects(place) if is_remote(place) else ClaimFiles(place)

@@ -112,6 +112,9 @@ class Claims:
 
     def _claim(self, name: str, before: _Claim | None) -> bool:
         """Make the claim that follows another one; False where others were first, or are newer."""
+        # Whoever makes the next generation's file may still be wrong: the claim that it was judged
+        # by may have been given back and made again since, by a process that lives. So it is read
+        # once more. Nobody can do that later on: those who look now see the newer claim and stop.
         generation = before.generation + 1 if before else 0
         if not self._storage.create(f"{name}.{generation}", self._text()):
             return False
@@ -121,7 +124,7 @@ class Claims:
         if moved or self._storage.read(f"{name}.{generation + 1}") is not None:
             self._storage.remove(f"{name}.{generation}")  # others released and claimed meanwhile
             return False
-        if before is not None:
+        if before is not None:  # the earlier holder may only be asleep: it must not publish
             self._storage.remove_unfinished(name)
         with self._lock:
             self._held[name] = generation

@@ -86,10 +86,7 @@ class Reservation:
     ) -> list[ShardSpec]:
         """Return what is still to be written, without changing anything.
 
-        Raises
-        ------
-        StoreMismatchError
-            The store there is of other features or other examples.
+        StoreMismatchError where the store there is of other features or other examples.
         """
         agreed = _agreed(self.path, self.found, identity, rows, shard_rows)
         return FeatureWriter(self.path, agreed, self.claims).missing()
@@ -276,12 +273,8 @@ EMPTY = "pass a new or empty folder"
 def is_begun(path: Path, manifest: Manifest) -> bool:
     """Return whether a folder has the unfinished store of a killed writer; False in an empty one.
 
-    Raises
-    ------
-    StoreMismatchError
-        The folder has something else.
-    StoreLockedError
-        That writer, or another one, lives.
+    StoreMismatchError where the folder has something else, StoreLockedError where that writer, or
+    another one, lives.
     """
     if not os.path.lexists(path):
         return False
@@ -308,13 +301,7 @@ def _is_same(path: Path, manifest: Manifest) -> bool:
 
 
 def claim_begun(path: Path, claims: Claims) -> None:
-    """Claim `BEGUN`, maybe of a killed writer.
-
-    Raises
-    ------
-    StoreLockedError
-        Another process was first.
-    """
+    """Claim `BEGUN`, maybe of a killed writer; StoreLockedError where another process was first."""
     while not claims.take(BEGUN):
         holder = claims.holder(BEGUN)
         if holder is not None and claims.signs.lives(holder.id):
@@ -327,10 +314,7 @@ def claim_begun(path: Path, claims: Claims) -> None:
 def remove_begun(path: Path, manifest: Manifest, claims: Claims) -> None:
     """Remove all but store.json of a killed writer, whose files are noted as those of this one.
 
-    Raises
-    ------
-    StoreMismatchError
-        Another process has finished the store.
+    StoreMismatchError where another process has finished the store.
     """
     if not _is_same(path, manifest):
         raise StoreMismatchError(f"another process has just made a store in {path}; {EMPTY}")

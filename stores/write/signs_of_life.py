@@ -20,20 +20,12 @@ from savs.stores.write.claim_files import NEW, ClaimStorage
 
 STALE_S = 90.0
 """A process that shows no sign for so long is taken for dead."""
-
-
 BEAT_S = 15.0
 """How often a process shows a sign."""
-
-
 LOOK_EVERY_S = 1.0
 """How often a sign is looked at that is waited for."""
-
-
 WATCHED = 8
 """Living processes that each one watches; an idle process finds out later about the others."""
-
-
 SIGN = ".rank"
 """What the name of a sign ends in, behind the id of its process."""
 

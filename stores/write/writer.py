@@ -25,25 +25,15 @@ from savs.stores.write.claims import ClaimLostError, Claims
 
 AT_A_TIME = 2
 """Claims whose holders an idle process asks for at each look: all together ask for all."""
-
-
 FEW = 64
 """So many shards are looked at one by one, more by a list of all files."""
-
-
 LOOK_EVERY_S = 1.0
 """How often an idle process looks whether a shard can be claimed; if none could, less and less."""
-
-
 LOOKS, LONGEST = 10, 30
 """It waits so many times as long as a look took, and so many times `LOOK_EVERY_S` at most: hundreds
 of idle processes that list a large folder all the time would hold up those that work."""
-
-
 SELDOM, SLOWER = 5, 1.2
 """Times as seldom at last, and by which factor from one look to the next."""
-
-
 RESUME = "finished shards are kept; run the same command again to resume"
 
 

@@ -62,15 +62,6 @@ def test_evaluate_prints_classes_and_confusions(savs, store):
     assert seen["prompt"].to_list() == examples["prompt"].to_list()
 
 
-def test_running_again_finds_nothing_to_do(savs, store, scenes):
-    done = savs(
-        *("extract", "general", "--train", scenes.train, "--test", scenes.test),
-        *("--model", "demo", "--out", store, "--json"),
-    )
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["rows"] == 0
-
-
 def test_evaluate_without_a_selection_makes_the_default_one(savs, store, tmp_path):
     done = savs("evaluate", store, "--out", tmp_path / "mine", "--selection", store / "none")
     assert done.returncode == 1
@@ -103,7 +94,7 @@ def test_show(savs, store):
 def test_dry_run_writes_nothing(savs, scenes, tmp_path):
     done = savs(
         *("extract", "general", "--train", scenes.train, "--test", scenes.test),
-        *("--model", "demo", "--out", tmp_path / "never", "--dry-run", "--json"),
+        *("--model", "demo", "--out", tmp_path / "never", "--dry-run", "--json", "--workers", 1),
         *("--device-map", "cpu", "--attn-implementation", "eager"),  # as transformers spells them
     )
     assert done.returncode == 0, done.stderr
@@ -112,6 +103,8 @@ def test_dry_run_writes_nothing(savs, scenes, tmp_path):
     features = 50 * 6 * 8 * 16 * 4  # examples x layers x heads x width x float32
     assert features + 50 * 100 < found["bytes"] < features + 50 * 500  # and what tables say of each
     assert found["seconds"] > 0
+    assert found["examples_per_second"] > 0
+    assert any("batches do not change this model's features" in note for note in found["notes"])
     assert found["missing_media"] == []
     assert not (tmp_path / "never").exists()
 

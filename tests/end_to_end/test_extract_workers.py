@@ -1,6 +1,5 @@
 """`savs extract` with worker processes: the same bits, bad rows skipped, a clean end by Ctrl-C."""
 
-import json
 import os
 import signal
 import subprocess
@@ -12,6 +11,7 @@ import numpy as np
 import pytest
 from events import notice_deaths_soon
 from held import SIZE, Hold
+from rounding import check_same_features
 
 from savs.stores import open_store
 
@@ -81,16 +81,20 @@ def test_a_row_that_kills_its_worker_is_skipped_and_the_run_ends_well(
 
 
 @pytest.fixture
-def under_way(command, inputs, tmp_path):
-    """Start an extraction with workers that its last image holds; it has written a shard."""
+def start(command, inputs, tmp_path):
+    """Return a function that starts an extraction, which its last image holds after a shard."""
     inputs.image("images/test11.png", 111, SIZE)
     hold = Hold(tmp_path)
-    words = command("s", "--workers", "2", "--model-code", str(hold.code))
-    process = subprocess.Popen(
-        [SAVS, *words], stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
-    wait_while(lambda: process.poll() is None and not list((tmp_path / "s").glob("train-*.h5")))
-    return process, words, hold
+
+    def run(workers):
+        words = command("s", "--workers", workers, "--model-code", str(hold.code))
+        process = subprocess.Popen(
+            [SAVS, *words], stderr=subprocess.PIPE, text=True, start_new_session=True
+        )
+        wait_while(lambda: process.poll() is None and not list((tmp_path / "s").glob("train-*.h5")))
+        return process, words, hold
+
+    return run
 
 
 def wait_while(condition):
@@ -100,22 +104,36 @@ def wait_while(condition):
         time.sleep(0.05)
 
 
-def test_ctrl_c_leaves_whole_shards_and_no_process(savs, under_way, tmp_path):
-    process, words, hold = under_way
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: workers get it, too
+@pytest.mark.parametrize(
+    ("workers", "how"),
+    [("2", signal.SIGINT), ("0", signal.SIGINT), ("0", signal.SIGTERM)],
+    ids=["Ctrl-C with workers", "Ctrl-C", "SIGTERM"],
+)
+def test_an_interrupted_extraction_leaves_whole_shards_and_goes_on(
+    savs, command, start, tmp_path, workers, how
+):
+    process, words, hold = start(workers)
+    os.killpg(process.pid, how)  # as a terminal does: workers get it, too
     hold.let_go()
     _, said = process.communicate(timeout=600)
     assert process.returncode == 130, said
     assert "run the same command again to go on" in said
     assert "Traceback" not in said
     wait_while(lambda: is_alive(process.pid))
+    folder = tmp_path / "s"
+    assert 1 <= len(list(folder.glob("*.h5"))) < 5
+    assert not list(folder.glob("*.partial"))
+    assert not (folder / "claims").exists()
     done = savs(*words)
     assert done.returncode == 0, done.stderr
-    assert open_store(tmp_path / "s").facts["sealed"]
+    assert open_store(folder).facts["sealed"]
+    if how == signal.SIGINT:
+        assert savs(*command("whole", "--workers", "0")).returncode == 0
+        check_same_features(open_store(folder), open_store(tmp_path / "whole"))
 
 
-def test_workers_end_with_a_killed_process(under_way):
-    process, _, hold = under_way
+def test_workers_end_with_a_killed_process(start):
+    process, _, hold = start("2")
     process.kill()
     hold.let_go()
     process.communicate(timeout=600)  # until nobody holds its stderr
@@ -134,12 +152,3 @@ def test_a_value_that_cannot_be_is_a_usage_error(savs, option, value, message):
     done = savs("extract", "general", "--test", "x", "--model", "demo", "--out", "s", option, value)
     assert done.returncode == 2
     assert message in " ".join(done.stderr.replace("│", " ").split())
-
-
-def test_a_dry_run_tells_what_workers_would_do(savs, command, tmp_path):
-    done = savs(*command("never"), "--workers", "1", "--dry-run", "--json")
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["examples_per_second"] > 0
-    assert any("batches do not change this model's features" in note for note in found["notes"])
-    assert not (tmp_path / "never").exists()

@@ -47,14 +47,9 @@ def test_a_path_is_no_open_store(call, given) -> None:
         call(given)
 
 
-@pytest.mark.parametrize(
-    "call",
-    [lambda given: pipeline.save_selection(given, "out"), pipeline.reference_dictionary],
-    ids=["save_selection", "reference_dictionary"],
-)
-def test_a_path_is_no_selection(call) -> None:
+def test_a_path_is_no_selection() -> None:
     with pytest.raises(ParameterError, match=r"expected what select\(\) or load_selection\(PATH\)"):
-        call("features/results/vote")
+        pipeline.save_selection("features/results/vote", "out")
 
 
 def test_a_path_is_no_evaluation() -> None:

@@ -4,6 +4,8 @@ import io
 import os
 import pickle
 import struct
+import subprocess
+import sys
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -166,3 +168,37 @@ def media(canary: Path) -> dict[str, bytes]:
         "a.mp4": f"ffconcat version 1.0\nfile {secret}\n".encode(),
         "a.avi": f"#EXTM3U\n#EXTINF:1,\nfile://{secret}\n".encode(),
     }
+
+
+MOST_BYTES = 400 * 2**20
+"""What a process may grow by while it refuses a file."""
+MEASURE = """
+import resource, sys
+from pathlib import Path
+import av, PIL.Image, polars as pl
+from savs.datasets.errors import DatasetError
+from savs.datasets.media.media import decode_medium
+from savs.datasets.rows.file_formats import read_rows
+pl.DataFrame({"a": ["b"]}).lazy().select(pl.all()).collect(engine="streaming")
+def peak():
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+call, path = sys.argv[1], Path(sys.argv[2])
+before = peak()
+try:
+    eval(call)
+except DatasetError as error:
+    print(peak() - before, error)
+"""
+
+
+def refusal(call: str, path: Path) -> str:
+    """Return what a process says that refuses a file without filling the memory.
+
+    `call` is evaluated, as `read_rows(path)` or `decode_medium(path.read_bytes(), "x")`.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, call, str(path)], capture_output=True, text=True, check=True
+    )
+    grown, _, said = done.stdout.strip().partition(" ")
+    assert int(grown) < MOST_BYTES, said
+    return said

@@ -6,11 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from small_results import save_table
 
-from savs.datasets import find_benchmark
-from savs.pipeline import Evaluation, save_evaluation
 from savs.pipeline.evaluation.predictions import PREDICTION_SCHEMA, in_schema
-from savs.pipeline.evaluation.statistics.intervals import summarise
 
 ATTACK = "<img src=x onerror=hacked()><script>hacked()</script>\"'</td></script>&amp;"
 """A name that runs a script wherever it is taken as HTML, or ends an attribute."""
@@ -54,22 +52,13 @@ def save_random_result(
         "extra": "{}",
     }  # fmt: skip
     given = {column: PREDICTION_SCHEMA[column] for column in columns}
-    table = in_schema(pl.LazyFrame(columns, schema_overrides=given))
-    units = find_benchmark("general").measure(table.collect(), {None: names})
-    save_evaluation(
-        Evaluation(
-            metrics=tuple(map(summarise, units)),
-            units=tuple(units),
-            table=table,
-            selection=None,
-            model={"name": name.format("model"), "class": "Toy"},
-            planned=examples,
-            skipped=0,
-            notes=(name.format("note"),),
-        ),
+    return save_table(
         folder,
+        in_schema(pl.LazyFrame(columns, schema_overrides=given)),
+        {None: names},
+        model={"name": name.format("model"), "class": "Toy"},
+        notes=(name.format("note"),),
     )
-    return folder
 
 
 EMPTY = {"meta", "img", "br", "input", "link"}

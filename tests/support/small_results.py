@@ -46,14 +46,26 @@ def save_result(
     )
     subtasks = whole["subtask"].unique(maintain_order=True)
     classes = {subtask: list(dict.fromkeys(labels)) for subtask in subtasks}
+    given = {"skipped": sum(hit is None for hit in right), **(facts or {})}
+    return save_table(folder, whole.lazy(), classes, benchmark, **given)
+
+
+def save_table(
+    folder: Path,
+    predictions: pl.LazyFrame,
+    classes: Mapping[str | None, Sequence[str]],
+    benchmark: Benchmark | None = None,
+    **facts: Any,
+) -> Path:
+    """Write the results that predictions give; `facts` are further fields of the `Evaluation`."""
+    whole = predictions.collect()
     units = (benchmark or find_benchmark("general")).measure(whole, classes)
-    skipped = sum(hit is None for hit in right)
     result = Evaluation(
         metrics=tuple(map(summarise, units)),
         units=tuple(units),
-        table=in_schema(whole.lazy()),
+        table=in_schema(predictions),
         selection=None,
-        **{"model": {}, "planned": rows, "skipped": skipped, "notes": ()} | dict(facts or {}),
+        **{"model": {}, "planned": whole.height, "skipped": 0, "notes": (), **facts},
     )
     save_evaluation(result, folder)
     return folder

@@ -77,36 +77,42 @@ SIDE_CLEAR_PX = 8
 TWELVE_KINDS = FAMILIAR_KINDS[::2][:10] + FAMILIAR_KINDS[1:4:2]
 
 
-def color(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
-    """Ask for the colour of the only thing of its shape: 6 classes."""
-    scene = draw(None)
-    single = unique_things(scene.things, "shape")
-    if not single:
-        return ()
-    thing = rng.choice(single)
-    return (Item((scene,), f"What color is the {thing.shape}?", thing.color),)
+def ask_attribute(of: str, attribute: str, question: str) -> Ask:
+    """Return what asks for an attribute of a thing whose attribute `of` no other thing shares."""
+
+    def ask(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
+        scene = draw(None)
+        single = unique_things(scene.things, of)
+        if not single:
+            return ()
+        thing = rng.choice(single)
+        label = getattr(thing, attribute)
+        return (Item((scene,), question.format(thing=thing, kind=spell(thing.kind)), label),)
+
+    return ask
 
 
-def shape(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
-    """Ask for the shape of the only thing of its colour: 4 classes."""
-    scene = draw(None)
-    single = unique_things(scene.things, "color")
-    if not single:
-        return ()
-    thing = rng.choice(single)
-    return (Item((scene,), f"What shape is the {thing.color} object?", thing.shape),)
+def ask_only(
+    question: str,
+    label: Callable[[Thing], str],
+    kinds: Sequence[Kind] = FAMILIAR_KINDS,
+    *,
+    grey: bool = False,
+) -> Ask:
+    """Return what draws one thing of the kinds and asks a question whose label follows from it."""
+
+    def ask(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
+        scene = draw([rng.choice(kinds)])
+        return (Item((scene,), question, label(scene.things[0]), grey),)
+
+    return ask
 
 
-def grey_shape(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
-    """Ask for the shape of the only thing in a picture without colour: 4 classes."""
-    scene = draw([rng.choice(FAMILIAR_KINDS)])
-    return (Item((scene,), "What shape is the object?", scene.things[0].shape, grey=True),)
-
-
-def kind(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
-    """Ask what the only thing is: 12 classes of colour and shape."""
-    scene = draw([rng.choice(TWELVE_KINDS)])
-    return (Item((scene,), "What object is in the image?", spell(scene.things[0].kind)),)
+color = ask_attribute("shape", "color", "What color is the {thing.shape}?")
+shape = ask_attribute("color", "shape", "What shape is the {thing.color} object?")
+size = ask_attribute("kind", "size", "Is the {kind} large or small?")
+grey_shape = ask_only("What shape is the object?", lambda thing: thing.shape, grey=True)
+kind = ask_only("What object is in the image?", lambda thing: spell(thing.kind), TWELVE_KINDS)
 
 
 def count(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
@@ -136,16 +142,6 @@ def _half(
         return ()
     thing, offset = rng.choice(clear)
     return (Item((scene,), f"Is the {spell(thing.kind)} {where}?", names[offset >= 0]),)
-
-
-def size(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
-    """Ask for the size of the only thing of its kind: 2 classes."""
-    scene = draw(None)
-    single = unique_things(scene.things, "kind")
-    if not single:
-        return ()
-    thing = rng.choice(single)
-    return (Item((scene,), f"Is the {spell(thing.kind)} large or small?", thing.size),)
 
 
 def texture(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
@@ -468,26 +464,15 @@ CREATURES = {"large": "mouse", "small": "whale"}
 """Size -> a name that suggests the opposite."""
 
 
-def animal(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
-    """Ask for the made-up name of the only thing's shape: 4 classes."""
-    scene = draw([rng.choice(FAMILIAR_KINDS)])
-    return (Item((scene,), _choose("animal", ANIMALS), ANIMALS[scene.things[0].shape]),)
+def choose(what: str, names: Mapping[str, str], attribute: str) -> Ask:
+    """Return what asks for the made-up name of an attribute of the only thing."""
+    question = f"What {what} is this? Choose from {', '.join(names.values())}."
+    return ask_only(question, lambda thing: names[getattr(thing, attribute)])
 
 
-def fruit(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
-    """Ask for the made-up name of the only thing's colour: 6 classes."""
-    scene = draw([rng.choice(FAMILIAR_KINDS)])
-    return (Item((scene,), _choose("fruit", FRUITS), FRUITS[scene.things[0].color]),)
-
-
-def _choose(what: str, names: Mapping[str, str]) -> str:
-    return f"What {what} is this? Choose from {', '.join(names.values())}."
-
-
-def creature(rng: random.Random, draw: Draw) -> tuple[Item, ...]:
-    """Ask for the made-up name of the only thing's size: 2 classes."""
-    scene = draw([rng.choice(FAMILIAR_KINDS)])
-    return (Item((scene,), "Is this a mouse or a whale?", CREATURES[scene.things[0].size]),)
+animal = choose("animal", ANIMALS, "shape")
+fruit = choose("fruit", FRUITS, "color")
+creature = ask_only("Is this a mouse or a whale?", lambda thing: CREATURES[thing.size])
 
 
 def concept(rng: random.Random, draw: Draw) -> tuple[Item, ...]:

@@ -42,25 +42,9 @@ def write_shapes(
     """Write the benchmark into a folder; the same seed and sizes give the same files.
 
     Training examples are balanced by class, test examples are not. Both splits and the demo
-    model's training share no scene, whatever the seeds: see `Scene.part`.
-
-    Parameters
-    ----------
-    folder
-        Created if needed; existing files are replaced.
-    seed
-        Seed of all random choices.
-    tasks
-        Names from `TASKS`, in order.
-    train_per_class
-        Training examples of each class of each task.
-    test_units
-        Test units of each task: questions, pairs of two or groups of four.
-
-    Raises
-    ------
-    ParameterError
-        A task is unknown, or named twice.
+    model's training share no scene, whatever the seeds: see `Scene.part`. Existing files are
+    replaced. Each task has `train_per_class` examples of each class, and `test_units` questions,
+    pairs of two or groups of four. ParameterError if a task is unknown, or named twice.
     """
     unknown = [name for name in tasks if name not in TASKS]
     if unknown or len(set(tasks)) < len(tasks):
@@ -95,7 +79,7 @@ class _Writer:
             item = self.rng.choice(self._draw("train"))
             if item.label in labels and counts[item.label] < per_class:
                 counts[item.label] += 1
-                rows.append(self._row("train", len(rows), item, None))
+                rows.append(self._row("train", len(rows), item, None, {}))
         return rows
 
     def units(self, count: int) -> list[dict[str, Any]]:
@@ -118,21 +102,15 @@ class _Writer:
                 return unit
 
     def _row(
-        self,
-        split: str,
-        number: int,
-        item: Item,
-        group: str | None,
-        names: dict[int, str] | None = None,
+        self, split: str, number: int, item: Item, group: str | None, names: dict[int, str]
     ) -> dict[str, Any]:
         """Write an item's images, each scene of a unit once, and return its row."""
-        known = {} if names is None else names
         images = []
         for index, scene in enumerate(item.scenes):
-            if id(scene) not in known:
+            if id(scene) not in names:
                 stem = f"images/{split}/{self.task.name}-{number:04d}-{index}"
-                known[id(scene)] = self._save(stem, draw(scene, grey=item.grey))
-            images.append(known[id(scene)])
+                names[id(scene)] = self._save(stem, draw(scene, grey=item.grey))
+            images.append(names[id(scene)])
         row: dict[str, Any] = {
             "id": f"{split}-{self.task.name}-{number:04d}",
             "images": images,

@@ -158,15 +158,14 @@ EXAMPLE_COLUMNS = {
 """Columns that identify an example, with their plurals for messages."""
 
 
-def example_differences(here: pl.DataFrame, there: pl.DataFrame, what: str = "test") -> list[str]:
-    """Return how examples differ from others; nothing if they are equal, in the same order.
+def example_differences(here: pl.DataFrame, there: pl.DataFrame) -> list[str]:
+    """Return how test examples differ from others; nothing if they are equal, in the same order.
 
-    Both have a row an example: `EXAMPLE_COLUMNS`, and `content`, which is compared where both know
-    it. `what` names the split.
+    One row an example: `EXAMPLE_COLUMNS`, and `content`, which is compared where both know it.
     """
     differences = []
     if here.height != there.height:
-        differences.append(f"{here.height:,} {what} examples here, {there.height:,} there")
+        differences.append(f"{here.height:,} test examples here, {there.height:,} there")
     shared = min(here.height, there.height)
     for column, several in EXAMPLE_COLUMNS.items():
         ours, theirs = (frame[column].cast(pl.String)[:shared] for frame in (here, there))

@@ -46,7 +46,7 @@ class Difference:
     test: PairedTest
 
 
-def subtract(a: pl.DataFrame, b: pl.DataFrame, *, seed: int = SEED) -> Difference:
+def subtract(a: pl.DataFrame, b: pl.DataFrame) -> Difference:
     """Return the mean paired difference B - A with its interval and its test.
 
     The difference is a metric like any other, whose unit scores are those of B less those of A:
@@ -84,7 +84,7 @@ def subtract(a: pl.DataFrame, b: pl.DataFrame, *, seed: int = SEED) -> Differenc
         high=None if reach is None else min(1.0, paired.value + reach),
         units=scores.height,
         clusters=paired.clusters,
-        test=_test(scores, paired.clusters, _binary(a) and _binary(b), seed),
+        test=_test(scores, paired.clusters, _binary(a) and _binary(b)),
     )
 
 
@@ -92,11 +92,11 @@ def _binary(scores: pl.DataFrame) -> bool:
     return bool(scores["score"].is_in([0.0, 1.0]).all())
 
 
-def _test(scores: pl.DataFrame, clusters: int, binary: bool, seed: int) -> PairedTest:
+def _test(scores: pl.DataFrame, clusters: int, binary: bool) -> PairedTest:
     if binary and clusters == scores.height and scores["stratum"].n_unique() == 1:
         signs = scores["score"].to_numpy()
         return mcnemar(int((signs < 0).sum()), int((signs > 0).sum()))
-    return sign_flip(_cluster_sums(scores), seed=seed)
+    return sign_flip(_cluster_sums(scores))
 
 
 def _cluster_sums(scores: pl.DataFrame) -> Array:

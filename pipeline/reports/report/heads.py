@@ -71,7 +71,6 @@ class HeadMap:
     lines: str
     """SVG path of the lines between cells."""
     marks: tuple[Mark, ...]
-    most_chosen: int
 
     @property
     def cell(self) -> int:
@@ -163,7 +162,6 @@ def _draw(scored: pl.DataFrame, title: str, *, several: bool = False) -> HeadMap
         paths=shade_paths(cells),
         lines=grid_path(columns, len(numbers)),
         marks=tuple(_marks(heads.filter(pl.col("chosen") > 0), rows, several=several)),
-        most_chosen=max(layer.chosen for layer in layers),
     )
 
 

@@ -19,29 +19,14 @@ doi:10.1137/18M1226312), which is 2^-20 for unit vectors of 256 values; a compar
 SQUARES = (2.0**-80, np.inf)
 """Sums of squares that are exact enough in float32: what is lost of small squares is below 2^-46
 of them."""
-TABLE = 2**20
-"""Cosines of one head in a table, examples x classes: 4 MB, which a processor's cache holds."""
 
 
 def class_centroids(features: Array, labels: Array, classes: int) -> Array:
     """Return the plain mean of each class's features; nothing is normalised first.
 
-    Parameters
-    ----------
-    features
-        `(heads, n, d)` float32.
-    labels
-        `(n,)` class numbers, each class at least once.
-    classes
-        Number of classes.
+    `(heads, n, d)` features and `(n,)` class numbers, each at least once, give
+    `(heads, classes, d)` float32, summed in float64. Source: SAVs, arXiv 2412.00142, section 3.
 
-    Returns
-    -------
-    ndarray
-        `(heads, classes, d)` float32, summed in float64. Source: SAVs, arXiv 2412.00142, section 3.
-
-    Examples
-    --------
     >>> class_centroids(np.float32([[[0, 0], [2, 4], [1, 1]]]), np.array([0, 0, 1]), 2)
     array([[[1., 2.],
             [1., 1.]]], dtype=float32)
@@ -57,8 +42,8 @@ def class_sums(features: Array, labels: Array, classes: int) -> Array:
         raise ValueError(f"class {int(np.argmin(counts))} has no examples")
     sums = np.empty((len(features), classes, features.shape[2]))
     rows = np.split(np.argsort(labels, kind="stable"), np.cumsum(counts)[:-1])
-    for number, own in enumerate(rows):  # `np.add.reduceat` takes four times as long
-        features[:, own].sum(axis=1, dtype=np.float64, out=sums[:, number])
+    for number, rows_of_class in enumerate(rows):  # `np.add.reduceat` takes four times as long
+        features[:, rows_of_class].sum(axis=1, dtype=np.float64, out=sums[:, number])
     return sums
 
 
@@ -92,17 +77,7 @@ def lengths_of(vectors: Array) -> tuple[Array, Array]:
 def cosines(features: Array, centroids: Array) -> Array:
     """Return the cosine of every feature with every class's centroid; 0 with a zero vector.
 
-    Parameters
-    ----------
-    features
-        `(heads, n, d)`, or `(n, d)` of one head.
-    centroids
-        `(heads, classes, d)`, or `(classes, d)` of one head.
-
-    Returns
-    -------
-    ndarray
-        `(heads, n, classes)` or `(n, classes)` float32.
+    `(heads, n, d)` and `(heads, classes, d)`, or the same of one head, give `(heads, n, classes)`.
     """
     return normalise(features) @ normalise(centroids).swapaxes(-1, -2)
 
@@ -110,23 +85,9 @@ def cosines(features: Array, centroids: Array) -> Array:
 def first_of_best(table: Array) -> Array:
     """Return the class of greatest cosine; of classes within `TIE` of it the first.
 
-    Parameters
-    ----------
-    table
-        `(..., classes)` cosines, classes in order of first appearance in the train file.
+    `(..., classes)` cosines, classes in order of first appearance in the train file, give `(...)`
+    class numbers; ParameterError where one is NaN, because a feature is not finite.
 
-    Returns
-    -------
-    ndarray
-        `(...)` class numbers.
-
-    Raises
-    ------
-    ParameterError
-        A cosine is not a number, because a feature is not finite.
-
-    Examples
-    --------
     >>> first_of_best(np.float32([[0.1, 0.7, 0.7000001], [0.1, 0.2, 0.3]]))
     array([1, 2])
     """
@@ -139,47 +100,21 @@ def first_of_best(table: Array) -> Array:
 def leads(table: Array, classes: Array) -> Array:
     """Return the cosine of one class of each row less the best other cosine; 0 where they tie.
 
-    Parameters
-    ----------
-    table
-        `(..., classes)` cosines.
-    classes
-        `(...)` class numbers; the first axes may be left out, to be repeated.
-
-    Returns
-    -------
-    ndarray
-        `(...)` in the table's type.
+    `classes` are `(...)` numbers for `(..., classes)` cosines; the first axes may be left out, to
+    be repeated.
     """
     chosen = np.broadcast_to(classes, table.shape[:-1])[..., None]
     others = table.copy()
     np.put_along_axis(others, chosen, -np.inf, axis=-1)
-    found = np.take_along_axis(table, chosen, axis=-1)[..., 0] - others.max(axis=-1)
-    return np.where(np.abs(found) <= TIE, 0, found)
+    lead = np.take_along_axis(table, chosen, axis=-1)[..., 0] - others.max(axis=-1)
+    return np.where(np.abs(lead) <= TIE, 0, lead)
 
 
 def nearest_centroids(features: Array, centroids: Array) -> Array:
-    """Return the class of the nearest centroid, by `first_of_best`.
+    """Return the class of the nearest centroid, by `first_of_best`, whose error this raises, too.
 
-    Parameters
-    ----------
-    features
-        `(heads, n, d)`.
-    centroids
-        `(heads, classes, d)`, classes in order of first appearance in the train file.
+    `(heads, n, d)` features and `(heads, classes, d)` centroids give `(heads, n)` class numbers.
 
-    Returns
-    -------
-    ndarray
-        `(heads, n)` class numbers.
-
-    Raises
-    ------
-    ParameterError
-        A feature is not finite.
-
-    Examples
-    --------
     >>> nearest_centroids(np.float32([[[2, 0], [1, 1]]]), np.float32([[[0, 1], [1, 0]]]))
     array([[1, 0]])
     """
@@ -189,34 +124,18 @@ def nearest_centroids(features: Array, centroids: Array) -> Array:
 
 def _nearest(queries: Array, base: Array) -> Array:
     """Return each query's class in one head; all classes are compared where the best two tie."""
-    scores, found = search(queries, base, min(2, len(base)))
+    scores, classes = search(queries, base, min(2, len(base)))
     tied = np.flatnonzero(scores[:, -1] >= scores[:, 0] - TIE)
-    nearest = found[:, 0]
+    nearest = classes[:, 0]
     nearest[tied] = first_of_best(queries[tied] @ base.T)
     return nearest
 
 
 def search(queries: Array, base: Array, k: int) -> tuple[Array, Array]:
-    """Return the `k` greatest inner products of each query, descending, and their vectors.
+    """Return the `k` greatest inner products of each query, descending, and the rows of `base`.
 
-    FAISS orders equal ones by chance.
-
-    Parameters
-    ----------
-    queries
-        `(n, d)` float32.
-    base
-        `(m, d)` float32 vectors, `m` at least `k`.
-
-    Returns
-    -------
-    tuple
-        `(n, k)` float32 inner products and `(n, k)` rows of `base`.
-
-    Raises
-    ------
-    ParameterError
-        A feature is not finite.
+    `(n, d)` queries and `(m, d)` vectors, at least `k`, give `(n, k)` each. FAISS orders equal ones
+    by chance. ParameterError where a feature is not finite.
     """
     import faiss  # a fifteenth of a start; a saved vote does not search
 
@@ -225,12 +144,12 @@ def search(queries: Array, base: Array, k: int) -> tuple[Array, Array]:
     threads = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(threads if len(queries) * base.size >= LARGE else 1)
     try:
-        scores, found = index.search(np.ascontiguousarray(queries), k)
+        scores, rows = index.search(np.ascontiguousarray(queries), k)
     finally:
         faiss.omp_set_num_threads(threads)
-    if (found < 0).any():
+    if (rows < 0).any():
         raise not_finite()
-    return scores, found
+    return scores, rows
 
 
 def row_blocks(rows: int, size: int, most: int) -> list[slice]:
@@ -253,13 +172,7 @@ LARGE = 2**28
 
 @contextmanager
 def few_threads(products: int) -> Iterator[None]:
-    """Let matrix products and solvers take one thread, unless a call has `LARGE` multiplications.
-
-    Parameters
-    ----------
-    products
-        Multiplications of the largest call inside.
-    """
+    """Let matrix products and solvers take one thread, unless the largest has `LARGE` products."""
     if products >= LARGE:
         yield
         return

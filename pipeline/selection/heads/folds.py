@@ -11,27 +11,11 @@ FOLDS = 5
 
 
 def stratified_folds(labels: Array, folds: int, clusters: Sequence[str] | None = None) -> Array:
-    """Return the part of each example: classes spread evenly, clusters whole.
+    """Return the part of each example, 0 to `folds` - 1: classes spread evenly, clusters whole.
 
     Clusters go, largest first, where their classes are fewest so far; where each example is its own
     cluster, the i-th example of a class goes to part i modulo `folds`.
 
-    Parameters
-    ----------
-    labels
-        `(n,)` class numbers.
-    folds
-        Number of parts, at least 2.
-    clusters
-        For each example, the name of its cluster; by default each is its own.
-
-    Returns
-    -------
-    ndarray
-        `(n,)` numbers from 0 to `folds` - 1.
-
-    Examples
-    --------
     >>> stratified_folds(np.array([0, 0, 1, 1, 0]), 2).tolist()
     [0, 1, 0, 1, 0]
     >>> stratified_folds(np.array([0, 1, 0, 1]), 2, ["a", "a", "b", "b"]).tolist()
@@ -47,7 +31,8 @@ def stratified_folds(labels: Array, folds: int, clusters: Sequence[str] | None =
     for row, name in enumerate(clusters):
         members.setdefault(name, []).append(row)
     # Greedy: the largest cluster is the hardest to fit, so it goes first, to the fold that has the
-    # fewest examples of its classes; of these to the smallest fold, then to the first.
+    # fewest examples of its classes; of these to the smallest fold, then to the first. Single
+    # examples ignore the size of folds: they are dealt out in turn, as where nothing is shared.
     counts = np.zeros((folds, int(labels.max()) + 1), np.int64)
     parts = np.zeros(len(labels), np.int64)
     for rows in sorted(members.values(), key=lambda m: -len(m)):  # stable: then by first row
@@ -69,20 +54,9 @@ def fold_count(labels: Array, most: int = FOLDS) -> int:
 def best_setting(labels: Array, settings: int, choices: Callable[[Array, Array], Array]) -> int:
     """Return the number of the setting that is right most often; of equals the first.
 
-    Parameters
-    ----------
-    labels
-        `(n,)` class numbers of the training examples.
-    settings
-        How many there are.
-    choices
-        Flags `(n,)` of the examples to fit, and of those to classify -> `(settings, classified)`
-        class numbers.
-
-    Returns
-    -------
-    int
-        0 where a class has one example, so that none can be left out.
+    `choices` gets the `(n,)` flags of the examples to fit, and of those to classify, and returns
+    `(settings, classified)` class numbers. 0 where a class has one example, so that none can be
+    left out.
     """
     folds = fold_count(labels)
     if folds < 2:

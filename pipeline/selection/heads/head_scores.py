@@ -48,49 +48,43 @@ def resubstitution(features: Array, labels: Array, classes: Sequence[str]) -> He
 
     Source: SAVs, arXiv 2412.00142, section 3.
     """
-    right, margin = np.zeros((2, len(features)))
-    for part in _contests(features, labels, len(classes)):
-        right[part.heads] += part.right(part.own).sum(axis=1)
-        margin[part.heads] += part.margins().sum(axis=1, dtype=np.float64)
-    return HeadScores(right, margin / len(labels))
+    return _count(features, labels, len(classes), lambda part: part.right(part.own))
 
 
 def leave_one_out(features: Array, labels: Array, classes: Sequence[str]) -> HeadScores:
     """Count right examples where each example is left out of its own class's centroid.
 
     In closed form: with n examples in the class, the centroid without x is (n mu - x) / (n - 1).
-
-    Raises
-    ------
-    SelectionError
-        A class has one example only, so nothing is left to make its centroid of.
+    SelectionError where a class has one example only: nothing is left to make its centroid of.
     """
     require_pairs(labels, classes, "leave-one-out")
-    right, margin = np.zeros((2, len(features)))
-    for part in _contests(features, labels, len(classes)):
-        right[part.heads] += part.right(part.without).sum(axis=1)
-        margin[part.heads] += part.margins().sum(axis=1, dtype=np.float64)
-    return HeadScores(right, margin / len(labels))
+    return _count(features, labels, len(classes), lambda part: part.right(part.without))
 
 
 def k_fold(features: Array, labels: Array, classes: Sequence[str]) -> HeadScores:
     """Count right examples where a fifth of each class is left out of all centroids at a time.
 
-    Raises
-    ------
-    SelectionError
-        A class has one example only.
+    SelectionError where a class has one example only.
     """
     require_pairs(labels, classes, "k-fold")
     folds = stratified_folds(labels, fold_count(labels))
-    right, margin = np.zeros((2, len(features)))
+    right = np.empty((len(features), len(labels)), bool)
     for fold in range(fold_count(labels)):
         out = folds == fold
         centroids = class_centroids(features[:, ~out], labels[~out], len(classes))
-        right += (nearest_centroids(features[:, out], centroids) == labels[out]).sum(axis=1)
-    for part in _contests(features, labels, len(classes)):
+        right[:, out] = nearest_centroids(features[:, out], centroids) == labels[out]
+    return _count(features, labels, len(classes), lambda part: right[part.heads, part.rows])
+
+
+def _count(
+    features: Array, labels: Array, classes: int, right: "Callable[[_Contest], Array]"
+) -> HeadScores:
+    """Count the right examples of each head, and take their margins, block by block."""
+    score, margin = np.zeros((2, len(features)))
+    for part in _contests(features, labels, classes):
+        score[part.heads] += right(part).sum(axis=1)
         margin[part.heads] += part.margins().sum(axis=1, dtype=np.float64)
-    return HeadScores(right, margin / len(labels))
+    return HeadScores(score, margin / len(labels))
 
 
 SCORINGS: dict[str, Scoring] = {
@@ -114,14 +108,10 @@ def require_pairs(labels: Array, classes: Sequence[str], what: str) -> None:
 def held_out_cosines(
     features: Array, labels: Array, classes: int
 ) -> Iterator[tuple[slice, slice, Array]]:
-    """Yield examples' cosines with all class centroids; the own one lacks the example.
+    """Yield heads, rows, and these examples' cosines with all class centroids, `TABLE` at a time.
 
-    A class with one example keeps it.
-
-    Yields
-    ------
-    tuple
-        Heads, rows, and `(heads, rows, classes)` float32; at most `TABLE` cosines at a time.
+    The centroid of the own class lacks the example; a class with one example keeps it. Cosines are
+    `(heads, rows, classes)` float32.
     """
     for part in _contests(features, labels, classes):
         np.put_along_axis(part.others, part.labels[None, :, None], part.without[..., None], axis=2)
@@ -147,12 +137,14 @@ class _Contest:
 
     def right(self, own: Array) -> Array:
         """Return whether `own` cosines make the own class the first of the best."""
-        found = own > self.best + TIE
-        tied = np.nonzero((own >= self.best - TIE) & ~found)
+        is_right = own > self.best + TIE
+        # `first_of_best` for the few rows where the own class is neither clearly ahead nor behind:
+        # it wins if no other class within TIE of the greater one comes before it.
+        tied = np.nonzero((own >= self.best - TIE) & ~is_right)
         floor = np.maximum(own[tied], self.best[tied])[:, None] - TIE
         earliest = (self.others[tied] >= floor).argmax(axis=1)
-        found[tied] = (self.labels[tied[1]] < earliest) | (self.best[tied] < floor[:, 0])
-        return found
+        is_right[tied] = (self.labels[tied[1]] < earliest) | (self.best[tied] < floor[:, 0])
+        return is_right
 
     def margins(self) -> Array:
         """Return how far the own class leads, the example left out; 0 where it ties."""
@@ -168,25 +160,25 @@ def _contests(features: Array, labels: Array, classes: int) -> Iterator[_Contest
     others = counts[labels] - 1.0
     n, d = features.shape[1:]
     for heads, rows in _blocks(len(features), n, max(classes, d), TABLE):
-        part, own = normalise(features[heads, rows]), labels[rows]
-        with few_threads(part.shape[1] * d * classes):
-            table = part @ directions[heads]
-        without = np.empty(part.shape[:2], np.float32)
-        for some, few in _blocks(len(part), part.shape[1], d, LEFT):
+        units, own_class = normalise(features[heads, rows]), labels[rows]
+        with few_threads(units.shape[1] * d * classes):
+            table = units @ directions[heads]
+        without = np.empty(units.shape[:2], np.float32)
+        for some, few in _blocks(len(units), units.shape[1], d, LEFT):
             # from the sum in float64: what little is left of a centroid may be all rounding
-            left = sums[heads][some][:, own[few]]
+            left = sums[heads][some][:, own_class[few]]
             left -= features[heads, rows][some, few].astype(np.float64)  # numpy mixes types slowly
             left /= np.maximum(others[rows][few], 1)[:, None]
             alone = np.flatnonzero(others[rows][few] == 0)
-            left[:, alone] = centroids[heads][some][:, own[few][alone]]
-            without[some, few] = np.vecdot(part[some, few], normalise(left))
-        places = (slice(None), np.arange(len(own)), own)
-        with_it = table[places]
+            left[:, alone] = centroids[heads][some][:, own_class[few][alone]]
+            without[some, few] = np.vecdot(units[some, few], normalise(left))
+        places = (slice(None), np.arange(len(own_class)), own_class)
+        own = table[places]
         table[places] = -np.inf
         best = table.max(axis=2)
-        if np.isnan(with_it).any() or np.isnan(best).any():
+        if np.isnan(own).any() or np.isnan(best).any():
             raise not_finite()
-        yield _Contest(heads, rows, own, with_it, without, table, best)
+        yield _Contest(heads, rows, own_class, own, without, table, best)
 
 
 def _blocks(heads: int, rows: int, size: int, most: int) -> Iterator[tuple[slice, slice]]:
@@ -202,8 +194,6 @@ def _blocks(heads: int, rows: int, size: int, most: int) -> Iterator[tuple[slice
 def rank_heads(scores: HeadScores, heads: Sequence[Head]) -> list[int]:
     """Return the indices of the heads, best first: by score, then margin, then (layer, head).
 
-    Examples
-    --------
     >>> scores = HeadScores(np.array([3.0, 4.0, 4.0]), np.array([0.9, 0.1, 0.2]))
     >>> rank_heads(scores, [(0, 0), (0, 1), (1, 0)])
     [2, 1, 0]

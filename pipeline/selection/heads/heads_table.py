@@ -1,7 +1,6 @@
 """The vote of each single head on each example, with its cosines and margin."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -29,15 +28,6 @@ HEAD_VOTE_SCHEMA: Mapping[str, pl.DataType] = {
 }
 """Columns of `heads_frame`. `margin` is the cosine of the vote's centroid less the next best one,
 0 where the two tie."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """One subtask's classes and their centroids in each head."""
-
-    classes: tuple[str, ...]
-    centroids: Array
-    """`(heads, classes, d)`."""
 
 
 def heads_frame(
@@ -78,11 +68,9 @@ def heads_frame(
 
 
 def _frames(store: FeatureStore, heads: list[Head], split: str) -> Iterator[pl.DataFrame]:
-    found = training_tasks(store)
-    centroids = _centroids(store, heads, found)
-    tasks = {
-        task.subtask: _Task(task.classes, own) for task, own in zip(found, centroids, strict=True)
-    }
+    training = training_tasks(store)
+    centroids = _centroids(store, heads, training)
+    tasks = {t.subtask: (t.classes, c) for t, c in zip(training, centroids, strict=True)}
     for block in store.blocks(split, heads):
         for (subtask,), part in block.examples.with_row_index("row").group_by(
             "subtask", maintain_order=True
@@ -95,7 +83,7 @@ def _frames(store: FeatureStore, heads: list[Head], split: str) -> Iterator[pl.D
                     f"subtask {subtask!r} of the {split} split has no training examples; add"
                     " some, or drop its rows"
                 )
-            yield _votes(part, heads, block.features[:, part["row"].to_numpy()], task)
+            yield _votes(part, heads, block.features[:, part["row"].to_numpy()], *task)
 
 
 def _centroids(
@@ -103,21 +91,27 @@ def _centroids(
 ) -> list[Array]:
     """Return `(heads, classes, d)` for each task; memory holds one layer of the train split."""
     width = max(head_widths(store, heads))
-    found = [np.zeros((len(heads), len(task.classes), width), np.float32) for task in tasks]
+    centroids = [np.zeros((len(heads), len(task.classes), width), np.float32) for task in tasks]
     for layer in dict.fromkeys(layer for layer, _ in heads):
         rows = [row for row, head in enumerate(heads) if head[0] == layer]
         features = store.features("train", [heads[row] for row in rows])
-        for task, own in zip(tasks, found, strict=True):
+        for task, of_task in zip(tasks, centroids, strict=True):
             part = class_centroids(features[:, task.rows], task.labels, len(task.classes))
-            own[rows, :, : part.shape[2]] = part
-    return found
+            of_task[rows, :, : part.shape[2]] = part
+    return centroids
 
 
-def _votes(examples: pl.DataFrame, heads: list[Head], features: Array, task: _Task) -> pl.DataFrame:
+def _votes(
+    examples: pl.DataFrame,
+    heads: list[Head],
+    features: Array,
+    classes: tuple[str, ...],
+    centroids: Array,
+) -> pl.DataFrame:
     """Return the rows of some examples: all heads of the first, then all of the next."""
-    found = cosines(features, task.centroids).transpose(1, 0, 2)  # (n, heads, classes)
-    chosen = first_of_best(found)  # (n, heads)
-    names = np.array(task.classes, dtype=object)
+    table = cosines(features, centroids).transpose(1, 0, 2)  # (n, heads, classes)
+    chosen = first_of_best(table)  # (n, heads)
+    names = np.array(classes, dtype=object)
     n, count = chosen.shape
     repeated = examples.select(
         pl.col(name).repeat_by(count).explode() for name in ("id", "split", "subtask", "label")
@@ -128,18 +122,18 @@ def _votes(examples: pl.DataFrame, heads: list[Head], features: Array, task: _Ta
             pl.Series("head", [head for _, head in heads] * n, dtype=pl.Int32),
             pl.Series("name", [head_name(head) for head in heads] * n),
             pl.Series("vote", names[chosen].ravel(), dtype=pl.String),
-            pl.Series("margin", leads(found, chosen).ravel(), dtype=pl.Float32),
-            _similarities(found.reshape(n * count, -1), task.classes),
+            pl.Series("margin", leads(table, chosen).ravel(), dtype=pl.Float32),
+            _similarities(table.reshape(n * count, -1), classes),
         )
         .with_columns(correct=pl.col("vote") == pl.col("label"))
         .select(list(HEAD_VOTE_SCHEMA))
     )
 
 
-def _similarities(found: Array, classes: Sequence[str]) -> pl.Series:
+def _similarities(table: Array, classes: Sequence[str]) -> pl.Series:
     """Return `(rows, classes)` cosines as lists of class and cosine."""
     flat = pl.DataFrame(
-        {"class": list(classes) * len(found), "cosine": found.ravel()},
+        {"class": list(classes) * len(table), "cosine": table.ravel()},
         schema={"class": pl.String, "cosine": pl.Float32},
     ).to_struct("similarity")
-    return flat.reshape((len(found), len(classes))).arr.to_list()
+    return flat.reshape(table.shape).arr.to_list()

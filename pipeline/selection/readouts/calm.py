@@ -44,21 +44,8 @@ class FittedCalm:
 def reliability(features: Array, labels: Array, classes: int) -> Array:
     """Return how sure each head is of each class: the mean of max(0, p_true - p_best_other).
 
-    Each example is left out of its own class's centroid. Tied cosines count 0.
-
-    Parameters
-    ----------
-    features
-        `(heads, n, d)`.
-    labels
-        `(n,)` class numbers.
-    classes
-        Number of classes.
-
-    Returns
-    -------
-    ndarray
-        `(heads, classes)` float64; 0 for a class with one example, which nothing is left of.
+    Each example is left out of its own class's centroid. Tied cosines count 0. `(heads, classes)`
+    float64; 0 for a class with one example, which nothing is left of.
     """
     total = np.zeros((len(features), classes))
     for heads, rows, table in held_out_cosines(features, labels, classes):
@@ -82,22 +69,16 @@ def fit(
 ) -> FittedCalm:
     """Take centroids, and weights from the training examples, each left out in turn.
 
-    Parameters
-    ----------
-    features, labels, classes, widths
-        As for every readout.
-    shrinkage
-        Examples' worth of trust in a head's mean over classes: r n / (n + s) + mean(r) s / (n + s)
-        with n examples of the class.
+    `shrinkage` is how many examples' worth of trust a head's mean over classes has:
+    r n / (n + s) + mean(r) s / (n + s) with n examples of the class.
     """
     centroids = class_centroids(features, labels, len(classes))
-    found = reliability(features, labels, len(classes))
+    sure = reliability(features, labels, len(classes))
     counts = np.bincount(labels, minlength=len(classes))
     trust = counts / (counts + shrinkage)
-    found = found * trust + found.mean(axis=1, keepdims=True) * (1 - trust)
-    sums = found.sum(axis=0)
-    even = np.full_like(found, 1 / len(features))
-    weights = np.where(sums > 0, found / np.where(sums > 0, sums, 1), even)
+    sure = sure * trust + sure.mean(axis=1, keepdims=True) * (1 - trust)
+    sums = sure.sum(axis=0)
+    weights = np.where(sums > 0, sure / np.where(sums > 0, sums, 1), 1 / len(features))
     return FittedCalm(centroids, weights.astype(np.float32))
 
 

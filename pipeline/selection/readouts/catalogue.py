@@ -32,14 +32,9 @@ BUILT_IN = READOUTS | TEXT_READOUTS
 
 
 def find_readout(name: str, also: Sequence[str] = ()) -> Readout:
-    """Return a built-in readout by its name; no file is run.
+    """Return a built-in readout by its name; SelectionError where none has it. No file is run.
 
     `also` are further names that the caller accepts, for the message.
-
-    Raises
-    ------
-    SelectionError
-        There is none of this name.
     """
     if name not in BUILT_IN:
         raise SelectionError(
@@ -49,7 +44,7 @@ def find_readout(name: str, also: Sequence[str] = ()) -> Readout:
     return BUILT_IN[name]
 
 
-def choose_readout(given: str | Path | Readout, also: Sequence[str] = ()) -> Readout:
+def choose_readout(readout: str | Path | Readout, also: Sequence[str] = ()) -> Readout:
     """Return the readout that a caller gives: by name, in a Python file, or as an object.
 
     The name of a file ends in `.py`. The file is run: give only names that the user gave.
@@ -62,23 +57,23 @@ def choose_readout(given: str | Path | Readout, also: Sequence[str] = ()) -> Rea
     OwnCodeError
         The file is not there, or fails when it runs.
     """
-    if isinstance(given, Readout):
-        found, where = given, "the readout given"
-    elif str(given).endswith(".py"):
-        found, where = _from_file(Path(given)), str(given)
+    if isinstance(readout, Readout):
+        rule, where = readout, "the readout given"
+    elif str(readout).endswith(".py"):
+        rule, where = _from_file(Path(readout)), str(readout)
     else:
-        return find_readout(str(given), also)
-    if BUILT_IN.get(found.name, found) is not found:
-        raise SelectionError(f"{where}: the name {found.name!r} is taken; choose another")
-    return found
+        return find_readout(str(readout), also)
+    if BUILT_IN.get(rule.name, rule) is not rule:
+        raise SelectionError(f"{where}: the name {rule.name!r} is taken; choose another")
+    return rule
 
 
 def _from_file(path: Path) -> Readout:
     content = read_file(path, "readout")
-    found = getattr(run_file(path, content), "READOUT", None)
-    if not isinstance(found, Readout):
+    rule = getattr(run_file(path, content), "READOUT", None)
+    if not isinstance(rule, Readout):
         raise SelectionError(
             f"{path} defines no READOUT that is a savs.pipeline.selection.readouts.Readout;"
             " docs/readouts.md has an example"
         )
-    return replace(found, file=ReadoutFile(path.name, hashlib.sha256(content).hexdigest()))
+    return replace(rule, file=ReadoutFile(path.name, hashlib.sha256(content).hexdigest()))

@@ -5,7 +5,7 @@ of normalised texts.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -61,13 +61,9 @@ CLIP = Readout(
     texts=TEXTS,
     learns=False,
 )
-CLIP_NAMES = Readout(
+CLIP_NAMES = replace(
+    CLIP,
     name="clip-names",
     summary="the same with the classes' names alone, without templates",
-    fit=fit,
-    load=FittedClip,
-    arrays=CLIP.arrays,
-    score_heads=score_by_texts,
     texts=NAMES,
-    learns=False,
 )

@@ -5,7 +5,8 @@ class c is -|x - t_c|^2 / 2; heads are ranked by the mean probability of the rig
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -13,39 +14,26 @@ from savs.foundation.arrays import Array
 from savs.pipeline.selection.heads.centroids import few_threads, normalise
 from savs.pipeline.selection.heads.head_scores import HeadScores
 from savs.pipeline.selection.readouts.readout import (
-    ClassScores,
+    MeanOfProbabilities,
     Readout,
     Widths,
-    likeliest,
-    mean_probabilities,
     softmax,
 )
 from savs.pipeline.selection.training_data import TEXTS, ClassTexts
 
-TAU = 1.0
-"""Temperature of the logits."""
-
 
 @dataclass(frozen=True, slots=True)
-class FittedHecT:
+class FittedHecT(MeanOfProbabilities):
     """The class texts of the chosen heads."""
 
+    tau: ClassVar[float] = 1.0
     directions: Array
     """`(heads, classes, d)` float32, of length 1 or 0."""
+    offsets: Array = field(init=False, repr=False, compare=False)
+    """|x|^2 is the same for all classes, so that a logit is x . t_c - |t_c|^2 / 2."""
 
-    def scores(self, features: Array) -> ClassScores:
-        """Return probabilities averaged over heads; of those that tie the first class wins."""
-        mean = self.probabilities(features)
-        return ClassScores(mean, likeliest(mean, TAU), mean)
-
-    def probabilities(self, features: Array) -> Array:
-        """Return `(n, classes)` means over heads.
-
-        |x|^2 is the same for all classes, so that a logit is x . t_c - |t_c|^2 / 2.
-        """
-        offsets = -np.square(self.directions).sum(axis=2) / 2
-        given = (features, self.directions / np.float32(TAU), offsets / np.float32(TAU))
-        return next(mean_probabilities(*given, [len(offsets)]))
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "offsets", -np.square(self.directions).sum(axis=2) / 2)
 
 
 def fit(
@@ -67,7 +55,7 @@ def score_by_texts(
 
     Nothing is fitted to the examples, so that every scoring is the same.
     """
-    score, margin = np.zeros(len(features)), np.zeros(len(features))
+    score, margin = np.zeros((2, len(features)))
     for head, (true, best) in enumerate(_leads(features, labels, texts.directions)):
         score[head], margin[head] = true.sum(), (true - best).mean() if len(true) else 0.0
     return HeadScores(score, margin)
@@ -76,10 +64,10 @@ def score_by_texts(
 def _leads(features: Array, labels: Array, directions: Array) -> Iterator[tuple[Array, Array]]:
     """Yield, head by head, p of the right class and of the best other one, `(n,)` each."""
     rows = np.arange(len(labels))
-    for own, texts in zip(features, directions, strict=True):
-        with few_threads(own.size * len(texts)):
-            logits = normalise(own) @ texts.T
-        p = softmax((logits - np.square(texts).sum(axis=1) / 2).astype(np.float64) / TAU)
+    for images, texts in zip(features, directions, strict=True):
+        with few_threads(images.size * len(texts)):
+            logits = normalise(images) @ texts.T
+        p = softmax((logits - np.square(texts).sum(axis=1) / 2).astype(np.float64))
         true = p[rows, labels]
         p[rows, labels] = -np.inf
         yield true, p.max(axis=1)

@@ -42,7 +42,7 @@ class FittedHecVt:
 
     def scores(self, features: Array) -> ClassScores:
         """Return probabilities; of those that tie the first class wins."""
-        by_text = FittedHecT(self.directions).probabilities(features)
+        by_text = FittedHecT(self.directions).scores(features).scores
         by_vision = lda.FittedLda(self.weights, self.bias).scores(features).scores
         mean = (by_text + self.alpha * by_vision) / (1 + self.alpha)
         return ClassScores(mean, likeliest(mean, lda.TAU, lda.TIE), mean)
@@ -62,15 +62,14 @@ def fit_tuned(
     features: Array, labels: Array, classes: Sequence[str], widths: Widths, texts: ClassTexts
 ) -> FittedHecVt:
     """Fit, with the weight that classifies left-out training examples best."""
+    alphas = [np.array([alpha], np.float32) for alpha in ALPHAS]
 
     def choices(kept: Array, out: Array) -> Array:
-        found = fit(features[:, kept], labels[kept], classes, widths, texts)
-        weighted = [replace(found, alpha=np.array([alpha], np.float32)) for alpha in ALPHAS]
-        return np.stack([one.scores(features[:, out]).choice for one in weighted])
+        part = fit(features[:, kept], labels[kept], classes, widths, texts)
+        return np.stack([replace(part, alpha=a).scores(features[:, out]).choice for a in alphas])
 
-    alpha = ALPHAS[best_setting(labels, len(ALPHAS), choices)]
-    found = fit(features, labels, classes, widths, texts)
-    return replace(found, alpha=np.array([alpha], np.float32))
+    fitted = fit(features, labels, classes, widths, texts)
+    return replace(fitted, alpha=alphas[best_setting(labels, len(ALPHAS), choices)])
 
 
 def score_heads(
@@ -83,13 +82,10 @@ def score_heads(
 ) -> HeadScores:
     """Score heads by the sum of both probabilities of the right classes."""
     require_examples(labels, "hec-vt")
-    parts = (
-        score_by_texts(features, labels, classes, widths, scoring, texts),
-        lda.score_heads(features, labels, classes, widths, scoring),
-    )
-    return HeadScores(
-        parts[0].score + parts[1].score, (parts[0].margin + parts[1].margin) / len(parts)
-    )
+    by_text = score_by_texts(features, labels, classes, widths, scoring, texts)
+    by_vision = lda.score_heads(features, labels, classes, widths, scoring)
+    margin = (by_text.margin + by_vision.margin) / 2
+    return HeadScores(by_text.score + by_vision.score, margin)
 
 
 HEC_VT = Readout(

@@ -57,32 +57,28 @@ class FittedKnn:
 
 
 def _nearest(base: Array, queries: Array, k: int) -> tuple[Array, Array]:
-    """Return the cosines and the indices of the `k` nearest examples, `(n, k)` each.
-
-    Raises
-    ------
-    ParameterError
-        A feature is not finite.
-    """
+    """Return the cosines and the indices of the `k` nearest examples, `(n, k)` each."""
     searched = min(k + SPARE, len(base))
-    cosines, found = search(queries, base, searched)
-    nearest = _first_of_equal(cosines, found, k)
+    cosines, examples = search(queries, base, searched)
+    nearest = _first_of_equal(cosines, examples, k)
     if searched < len(base):  # where more examples may be equally near, all are looked at
         rows = np.flatnonzero(cosines[:, -1] >= cosines[:, k - 1] - TIE)
         for block in row_blocks(len(rows), len(base), TABLE):
             some = rows[block]
-            again = _first_of_equal(*search(queries[some], base, len(base)), k)
-            for kept, new in zip(nearest, again, strict=True):
-                kept[some] = new
+            of_all = _first_of_equal(*search(queries[some], base, len(base)), k)
+            for values, new in zip(nearest, of_all, strict=True):
+                values[some] = new
     return nearest
 
 
-def _first_of_equal(cosines: Array, found: Array, k: int) -> tuple[Array, Array]:
+def _first_of_equal(cosines: Array, examples: Array, k: int) -> tuple[Array, Array]:
     """Return the `k` nearest of more neighbours; of equally near ones the earlier examples."""
+    # Ties matter at the cut alone: whoever is clearly nearer than the k-th is in, in any order; the
+    # places that are left go to those that tie with it, which FAISS puts before or after the cut.
     last = cosines[:, k - 1 : k]
     rank = (cosines <= last + TIE).astype(int) + (cosines < last - TIE)  # nearer, tied, farther
-    order = np.lexsort((found, rank), axis=1)[:, :k]
-    return np.take_along_axis(cosines, order, 1), np.take_along_axis(found, order, 1)
+    order = np.lexsort((examples, rank), axis=1)[:, :k]
+    return np.take_along_axis(cosines, order, 1), np.take_along_axis(examples, order, 1)
 
 
 def fit(features: Array, labels: Array, classes: Sequence[str], widths: Widths) -> FittedKnn:

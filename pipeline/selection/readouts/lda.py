@@ -9,6 +9,7 @@ P (mu_c - m), and a bias. Features that differ little make P large, and P mu_c a
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import numpy as np
 
@@ -22,11 +23,9 @@ from savs.pipeline.selection.heads.centroids import (
 from savs.pipeline.selection.heads.folds import fold_count, stratified_folds
 from savs.pipeline.selection.heads.head_scores import HeadScores, require_pairs
 from savs.pipeline.selection.readouts.readout import (
-    ClassScores,
+    MeanOfProbabilities,
     Readout,
     Widths,
-    likeliest,
-    mean_probabilities,
     softmax,
 )
 
@@ -42,34 +41,21 @@ BLOCK = 2**22
 
 
 @dataclass(frozen=True, slots=True)
-class FittedLda:
+class FittedLda(MeanOfProbabilities):
     """One linear discriminant per head."""
 
+    tau: ClassVar[float] = TAU
+    tie: ClassVar[float] = TIE
     weights: Array
     """`(heads, classes, d)` float32."""
     bias: Array
     """`(heads, classes)` float32."""
-    directions: Array = field(init=False, repr=False, compare=False)
-    """The weights, divided by the temperature."""
     offsets: Array = field(init=False, repr=False, compare=False)
     """The bias, divided by the temperature."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "directions", self.weights / np.float32(TAU))
         object.__setattr__(self, "offsets", self.bias / np.float32(TAU))
-
-    def scores(self, features: Array) -> ClassScores:
-        """Return probabilities averaged over heads; of those that tie the first class wins."""
-        return next(self.nested(features, [len(self.bias)]))
-
-    def nested(self, features: Array, counts: Sequence[int]) -> Iterator[ClassScores]:
-        """Yield the scores of the first heads alone, as many as each of `counts`, ascending."""
-        for mean in mean_probabilities(features, self.directions, self.offsets, counts):
-            yield self.chosen(mean)
-
-    def chosen(self, mean: Array) -> ClassScores:
-        """Return the scores that `(n, classes)` mean probabilities are."""
-        return ClassScores(mean, likeliest(mean, TAU, TIE), mean)
 
 
 def fit(features: Array, labels: Array, classes: Sequence[str], widths: Widths) -> FittedLda:
@@ -79,8 +65,10 @@ def fit(features: Array, labels: Array, classes: Sequence[str], widths: Widths) 
     bias = np.empty((heads, len(classes)), np.float32)
     with few_threads(n * d * min(n, d)):
         for some in row_blocks(heads, n * d, BLOCK):
-            own = np.asarray(widths[some], np.float64)
-            weights[some], bias[some] = _discriminants(features[some], labels, len(classes), own)
+            widths_of = np.asarray(widths[some], np.float64)
+            weights[some], bias[some] = _discriminants(
+                features[some], labels, len(classes), widths_of
+            )
     return FittedLda(weights, bias)
 
 
@@ -104,11 +92,11 @@ def _precision_times(centred: Array, means: Array, widths: Array) -> Array:
     ridge = np.where(spread > 0, spread, 1)[:, None, None]
     across, rows = centred.swapaxes(1, 2), means.swapaxes(1, 2)
     if n >= d:
-        found = np.linalg.solve(across @ centred + ridge * np.eye(d), rows)
+        solved = np.linalg.solve(across @ centred + ridge * np.eye(d), rows)
     else:  # Woodbury's identity
         inner = np.linalg.solve(centred @ across + ridge * np.eye(n), centred @ rows)
-        found = (rows - across @ inner) / ridge
-    precise = widths[:, None, None] * found.swapaxes(1, 2)
+        solved = (rows - across @ inner) / ridge
+    precise = widths[:, None, None] * solved.swapaxes(1, 2)
     precise[spread == 0] = means[spread == 0]  # one example a class: nothing is known of the spread
     return precise
 

@@ -1,48 +1,29 @@
 """`posterior`: the mean over the chosen heads of each head's class probabilities."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
 from savs.foundation.arrays import Array
 from savs.pipeline.selection.heads.centroids import class_centroids, normalise
-from savs.pipeline.selection.readouts.readout import (
-    ClassScores,
-    Readout,
-    Widths,
-    likeliest,
-    mean_probabilities,
-)
+from savs.pipeline.selection.readouts.readout import MeanOfProbabilities, Readout, Widths
 
 TAU = 0.07
 """Temperature of the cosines. Source: CALM, arXiv 2602.07077."""
 
 
 @dataclass(frozen=True, slots=True)
-class FittedPosterior:
+class FittedPosterior(MeanOfProbabilities):
     """The centroids that probabilities are taken from."""
 
+    tau: ClassVar[float] = TAU
     centroids: Array
     """`(heads, classes, d)` float32."""
-    directions: Array = field(init=False, repr=False, compare=False)
-    """The centroids, normalised and divided by the temperature."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "directions", normalise(self.centroids) / np.float32(TAU))
-
-    def scores(self, features: Array) -> ClassScores:
-        """Return mean probabilities; `likeliest` chooses."""
-        return next(self.nested(features, [len(self.centroids)]))
-
-    def nested(self, features: Array, counts: Sequence[int]) -> Iterator[ClassScores]:
-        """Yield the scores of the first heads alone, as many as each of `counts`, ascending."""
-        for mean in mean_probabilities(features, self.directions, None, counts):
-            yield self.chosen(mean)
-
-    def chosen(self, mean: Array) -> ClassScores:
-        """Return the scores that `(n, classes)` mean probabilities are."""
-        return ClassScores(mean, likeliest(mean, TAU), mean)
 
 
 def fit(features: Array, labels: Array, classes: Sequence[str], widths: Widths) -> FittedPosterior:

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -116,8 +116,6 @@ class Readout:
 def softmax(values: Array, *, axis: int = -1) -> Array:
     """Return exp(values) normalised along an axis; `values` are overwritten and returned.
 
-    Examples
-    --------
     >>> softmax(np.array([0.0, np.log(3)])).round(3).tolist()
     [0.25, 0.75]
     """
@@ -130,24 +128,9 @@ def softmax(values: Array, *, axis: int = -1) -> Array:
 def likeliest(probabilities: Array, tau: float, tie: float = TIE) -> Array:
     """Return the class of greatest probability; of classes whose logits tie the first.
 
-    Logits that differ by `tie` give probabilities that differ by a factor of exp(tie / tau).
+    Of `(n, classes)` means over heads of softmax(logits / tau): logits that differ by `tie` give
+    probabilities that differ by a factor of exp(tie / tau).
 
-    Parameters
-    ----------
-    probabilities
-        `(n, classes)` means over heads of softmax(logits / tau).
-    tau
-        Temperature of the logits, which may be cosines.
-    tie
-        Logits that differ by at most this are tied.
-
-    Returns
-    -------
-    ndarray
-        `(n,)` class numbers.
-
-    Examples
-    --------
     >>> likeliest(np.array([[0.2, 0.4, 0.4000001]]), 0.07)
     array([1])
     """
@@ -160,16 +143,9 @@ def mean_probabilities(
 ) -> Iterator[Array]:
     """Yield `(n, classes)` means over the first heads of each head's class probabilities.
 
-    Parameters
-    ----------
-    features
-        `(heads, n, d)`, normalised here.
-    directions
-        `(heads, classes, d)`: a logit is the product of a direction and a unit feature.
-    offsets
-        `(heads, classes)`, added to the logits.
-    counts
-        How many heads, ascending; a mean for each.
+    A logit is the product of one of the `(heads, classes, d)` directions and a feature, normalised
+    here, plus one of the `(heads, classes)` offsets. `counts` says how many heads, ascending: there
+    is a mean for each.
     """
     n, (_, classes, d) = features.shape[1], directions.shape
     total = np.zeros((n, classes), np.float32)
@@ -181,6 +157,34 @@ def mean_probabilities(
             total += softmax(logits)
             if head + 1 in counts:
                 yield total / np.float32(head + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class MeanOfProbabilities:
+    """A fit whose scores are `mean_probabilities`: those of the first heads come on the way."""
+
+    tau: ClassVar[float]
+    """Temperature of the logits."""
+    tie: ClassVar[float] = TIE
+    """Logits that differ by at most this are tied; of such classes the first wins."""
+    directions: Array = field(init=False, repr=False, compare=False)
+    """`(heads, classes, d)` float32, divided by the temperature."""
+    offsets: Array | None = field(init=False, repr=False, compare=False, default=None)
+    """`(heads, classes)` float32, likewise."""
+
+    def scores(self, features: Array) -> ClassScores:
+        """Return mean probabilities; `likeliest` chooses."""
+        return next(self.nested(features, [len(self.directions)]))
+
+    def nested(self, features: Array, counts: Sequence[int]) -> Iterator[ClassScores]:
+        """Yield the scores of the first heads alone, as many as each of `counts`, ascending."""
+        yield from map(
+            self.chosen, mean_probabilities(features, self.directions, self.offsets, counts)
+        )
+
+    def chosen(self, mean: Array) -> ClassScores:
+        """Return the scores that `(n, classes)` mean probabilities are."""
+        return ClassScores(mean, likeliest(mean, self.tau, self.tie), mean)
 
 
 def require_examples(labels: Array, readout: str) -> None:

@@ -49,16 +49,14 @@ class FittedTipAdapter:
     def scores(self, features: Array) -> ClassScores:
         """Return probabilities; of equal logits the first class wins. `soft` is the logit."""
         images, classes = normalise(features[0]), len(self.directions[0])
-        held = np.eye(classes, dtype=np.float32)[self.labels]
+        one_hot = np.eye(classes, dtype=np.float32)[self.labels]
         scale, alpha, beta = self.settings
         logits = np.empty((len(images), classes), np.float32)
         for start in range(0, len(images), BLOCK):
-            own = images[start : start + BLOCK]
-            with few_threads(own.size * len(held)):
-                near = np.exp(-beta * (1 - own @ self.cache[0].T))
-                logits[start : start + BLOCK] = scale * (own @ self.directions[0].T) + alpha * (
-                    near @ held
-                )
+            some = images[start : start + BLOCK]
+            with few_threads(some.size * len(one_hot)):
+                near = np.exp(-beta * (1 - some @ self.cache[0].T)) @ one_hot
+                logits[start : start + BLOCK] = scale * (some @ self.directions[0].T) + alpha * near
         return ClassScores(softmax(logits.copy()), logits.argmax(axis=1), logits)
 
 
@@ -76,14 +74,14 @@ def fit_tuned(
     features: Array, labels: Array, classes: Sequence[str], widths: Widths, texts: ClassTexts
 ) -> FittedTipAdapter:
     """Fit, with alpha and beta that classify left-out training examples best."""
-    found = fit(features, labels, classes, widths, texts)
-    given = [np.array([found.settings[0], *pair], np.float32) for pair in GRID]
+    fitted = fit(features, labels, classes, widths, texts)
+    grid = [np.array([fitted.settings[0], *pair], np.float32) for pair in GRID]
 
     def choices(kept: Array, out: Array) -> Array:
-        part = replace(found, cache=found.cache[:, kept], labels=found.labels[kept])
-        return np.stack([replace(part, settings=s).scores(features[:, out]).choice for s in given])
+        part = replace(fitted, cache=fitted.cache[:, kept], labels=fitted.labels[kept])
+        return np.stack([replace(part, settings=s).scores(features[:, out]).choice for s in grid])
 
-    return replace(found, settings=given[best_setting(labels, len(GRID), choices)])
+    return replace(fitted, settings=grid[best_setting(labels, len(GRID), choices)])
 
 
 TIP_ADAPTER = Readout(

@@ -57,23 +57,10 @@ def count_votes(votes: Array, classes: int) -> Array:
 def elect(counts: Array, votes: Array) -> Array:
     """Return the class with the most votes; of equal counts that of the best-ranked head.
 
-    This is the order of `Counter.most_common`, which the public reference relies on. The program of
-    a bundle, which knows no `savs`, has the rule too (`classifying/bundle/files/predict.py`).
+    `(n, classes)` counts of `(heads, n)` votes, heads best first, give `(n,)` class numbers. This
+    is the order of `Counter.most_common`, which the public reference relies on. The program of a
+    bundle, which knows no `savs`, has the rule too (`classifying/bundle/files/predict.py`).
 
-    Parameters
-    ----------
-    counts
-        `(n, classes)` votes for each class.
-    votes
-        `(heads, n)` class numbers, heads best first.
-
-    Returns
-    -------
-    ndarray
-        `(n,)` class numbers.
-
-    Examples
-    --------
     >>> elect(np.array([[0, 1, 1]]), np.array([[2], [1]]))
     array([2])
     """

@@ -128,12 +128,7 @@ def test_winoground_compares_scores_in_a_group() -> None:
     # group 1: c0 prefers i1 (.6 < .7), each image prefers its own caption (.6 > .5, .8 > .7)
     rows = predictions_of(examples, [0.9, 0.2, 0.1, 0.8, 0.6, 0.7, 0.5, 0.8, 0.5, 0.5, 0.5, 0.5])
     found = values(measured("winoground", rows))
-    assert list(found)[:4] == [
-        "group score (official)",
-        "text score (official)",
-        "image score (official)",
-        "accuracy",
-    ]
+    assert list(found)[:4] == [MATCHING[2], *MATCHING[:2], "accuracy"]
     assert list(found.values())[:3] == pytest.approx([1 / 3, 2 / 3, 1 / 3])
     # group 0: all. group 1: c0i0 and c1i1 by Yes, c1i0 by No (.5 is no Yes). group 2: both No
     assert found["accuracy"] == pytest.approx((4 + 3 + 2) / 12)
@@ -166,10 +161,8 @@ def test_rewardbench_has_categories_and_their_parts() -> None:
 
 def test_single_answers_are_compared_with_the_other_one() -> None:
     labels = ("preferred", "non-preferred")
-    examples = [
-        example(n, labels[n % 2], group=f"q{n // 2}", subtask="vqa", category="vqa")
-        for n in range(6)
-    ]
+    part = {"subtask": "vqa", "category": "vqa"}
+    examples = [example(n, labels[n % 2], group=f"q{n // 2}", **part) for n in range(6)]
     rows = predictions_of(examples, [0.4, 0.3, 0.6, 0.9, 0.9, 0.1], labels)
     found = measured("mrb_individual", rows, labels)
     # higher: .4 > .3 and .9 > .1; right: No Yes-as-No .3, .6, .9 wrong, .9, .1
@@ -190,20 +183,14 @@ def test_camerabench_has_ranks_of_each_primitive_and_their_means() -> None:
     found = measured("camerabench", rows)
     # zoom: + - + -, answers + + - -: AP (1 + 2/3) / 2, 3 of 4 pairs, both classes half right
     # pan: - + - - -: AP 1/2, 3 of 4 pairs; Yes never found, 3 of 4 No right
+    names = ("average precision", "ROC-AUC", "balanced accuracy", "accuracy")
+    zoom, pan = (5 / 6, 3 / 4, 1 / 2, 2 / 4), (1 / 2, 3 / 4, 3 / 8, 3 / 5)
+    macro = [(one + other) / 2 for one, other in zip(zoom, pan, strict=True)]
     assert values(found) == pytest.approx(
         {
-            "average precision, macro": (5 / 6 + 1 / 2) / 2,
-            "ROC-AUC, macro": 3 / 4,
-            "balanced accuracy, macro": (1 / 2 + 3 / 8) / 2,
-            "accuracy, macro": (2 / 4 + 3 / 5) / 2,
-            "average precision, zoom?": 5 / 6,
-            "ROC-AUC, zoom?": 3 / 4,
-            "balanced accuracy, zoom?": 1 / 2,
-            "accuracy, zoom?": 2 / 4,
-            "average precision, pan?": 1 / 2,
-            "ROC-AUC, pan?": 3 / 4,
-            "balanced accuracy, pan?": 3 / 8,
-            "accuracy, pan?": 3 / 5,
+            f"{name}, {part}": number
+            for part, numbers in (("macro", macro), ("zoom?", zoom), ("pan?", pan))
+            for name, number in zip(names, numbers, strict=True)
         }
     )
     assert found["average precision, macro"].chance == (0.5 + 0.2) / 2

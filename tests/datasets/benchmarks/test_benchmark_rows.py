@@ -71,10 +71,10 @@ def test_an_id_that_is_taken_names_both_lines(tmp_path: Path, second: str) -> No
         read(path)
 
 
-@pytest.mark.parametrize(("limit", "kept"), [(None, 3), (2, 2), (3, 3), (9, 3)])
-def test_a_limit_keeps_the_first_rows(tmp_path: Path, limit: int | None, kept: int) -> None:
+def test_a_limit_keeps_the_first_rows(tmp_path: Path) -> None:
     path = written(tmp_path, {"label": "a"}, {"label": "b"}, {"label": "c"})
-    assert [example.label for example in read(path, limit)] == ["a", "b", "c"][:kept]
+    for limit, labels in ((None, "abc"), (2, "ab"), (3, "abc"), (9, "abc")):
+        assert "".join(str(example.label) for example in read(path, limit)) == labels
 
 
 @pytest.mark.parametrize(
@@ -87,14 +87,9 @@ def test_labels_are_kept_byte_for_byte(tmp_path: Path, label: str) -> None:
 @pytest.mark.parametrize(
     ("row", "problem"),
     [
-        ({"question": None}, "field 'question' is null"),
         ({"label": ["a"]}, "field 'label' holds a list"),
-        ({"group": {}}, "field 'group' holds a dict"),
-        ({"id": [1]}, "field 'id' holds a list"),
-        ({"image": "a", "images": ["b"]}, "has both 'image' and 'images'"),
         ({"image": "a", "question": "<image> <image>"}, "2 <image> placeholders for 1 images"),
         ({"images": ["a", "b"], "question": "<image>?"}, "1 <image> placeholders for 2 images"),
-        ({"question": "<image>?"}, "1 <image> placeholders for 0 images"),
     ],
 )
 def test_a_bad_row_is_named_by_file_line_and_field(

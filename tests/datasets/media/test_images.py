@@ -214,9 +214,7 @@ def quarters(letters: str) -> Image.Image:
     [*enumerate(["rgbw", "grwb", "wbgr", "bwrg", "rbgw", "brwg", "wgbr", "gwrb"], start=1)],
 )
 def test_exif_orientation_is_applied(orientation: int, seen: str) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    data = saved(quarters("rgbw"), "JPEG", exif=exif, quality=95, subsampling=0)
+    data = saved(quarters("rgbw"), "JPEG", exif=exif(orientation), quality=95, subsampling=0)
     image = decode_image(data, "x.jpg")
     for place, letter in enumerate(seen):
         x, y = TILE * (place % 2) + TILE // 2, TILE * (place // 2) + TILE // 2

@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 import pytest
+from input_folder import exif, saved
 from PIL import Image
 
 from savs.datasets import MediaError
@@ -18,27 +19,15 @@ def decoded(value) -> np.ndarray:
     return np.asarray(decode_image(file_bytes(value, "one"), "one"))
 
 
-def as_file(image: Image.Image, kind: str, **options) -> bytes:
-    buffer = io.BytesIO()
-    image.save(buffer, kind, **options)
-    return buffer.getvalue()
-
-
-def turned() -> bytes:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    return as_file(Image.fromarray(COLOUR), "JPEG", exif=exif)
-
-
 FILES = {
-    "colour": as_file(Image.fromarray(COLOUR), "PNG"),
-    "jpeg": as_file(Image.fromarray(COLOUR), "JPEG"),
-    "turned": turned(),
-    "clear": as_file(Image.fromarray(np.dstack([COLOUR, COLOUR[..., 0]])), "PNG"),
-    "palette": as_file(Image.fromarray(COLOUR).quantize(8), "GIF", transparency=0),
-    "grey": as_file(Image.fromarray(COLOUR[..., 0]), "PNG"),
-    "deep": as_file(Image.fromarray(COLOUR[..., 0].astype(np.uint16) << 8), "PNG"),
-    "print": as_file(Image.fromarray(COLOUR).convert("CMYK"), "JPEG"),
+    "colour": saved(Image.fromarray(COLOUR), "PNG"),
+    "jpeg": saved(Image.fromarray(COLOUR), "JPEG"),
+    "turned": saved(Image.fromarray(COLOUR), "JPEG", exif=exif(6)),
+    "clear": saved(Image.fromarray(np.dstack([COLOUR, COLOUR[..., 0]])), "PNG"),
+    "palette": saved(Image.fromarray(COLOUR).quantize(8), "GIF", transparency=0),
+    "grey": saved(Image.fromarray(COLOUR[..., 0]), "PNG"),
+    "deep": saved(Image.fromarray(COLOUR[..., 0].astype(np.uint16) << 8), "PNG"),
+    "print": saved(Image.fromarray(COLOUR).convert("CMYK"), "JPEG"),
 }
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from clips import encode, plain
-from input_folder import saved
+from input_folder import exif, saved
 from PIL import Image
 
 from savs.datasets import MediaError, MediaFolder
@@ -119,9 +119,7 @@ def test_what_cannot_be_read_is_named(media: MediaFolder, name: str, problem: st
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_sizes_are_those_of_the_upright_image(orientation):
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    data = saved(Image.new("RGB", (120, 40)), "JPEG", exif=exif)
+    data = saved(Image.new("RGB", (120, 40)), "JPEG", exif=exif(orientation))
     assert image_sizes(data) == [images_of(decode_medium(data, "x.jpg"))[0].size]
 
 

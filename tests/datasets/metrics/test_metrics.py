@@ -51,13 +51,6 @@ def test_balanced_accuracy_weighs_classes_alike() -> None:
     assert units.majority is None
 
 
-def test_a_skipped_class_pulls_balanced_accuracy_down_by_its_whole_share() -> None:
-    rows = [(None, "a", "a")] * 9 + [(None, "b", None)]
-    classes = {None: ["a", "b"]}
-    assert value(accuracy(frame(*rows), classes)) == pytest.approx(9 / 10)
-    assert value(balanced_accuracy(frame(*rows), classes)) == pytest.approx(1 / 2)
-
-
 def test_pooled_accuracy_over_subtasks_weighs_examples_alike() -> None:
     units = accuracy(TASKS, TASK_CLASSES)
     assert value(units) == pytest.approx(2 / 5)

@@ -135,12 +135,9 @@ def test_several_files_are_one_unless_their_columns_or_forms_differ(tmp_path: Pa
     mixed = Files(tmp_path, (tmp_path / "a.csv", tmp_path / "c.jsonl"))
     with pytest.raises(SourceError, match=r"are CSV and JSON Lines; pass files of one format"):
         common_form(mixed)
+    for value in ("1e999", '"\\ud800"'):  # too large, and a lone surrogate
+        (tmp_path / "odd.jsonl").write_text(f'{{"choices": {value}}}\n')
+        with pytest.raises(SourceError, match=r"odd\.jsonl: a value cannot be written \(.*\); "):
+            copy_rows(find_files(tmp_path / "odd.jsonl"), [0], tmp_path / "b.jsonl")
     with pytest.raises(SourceError, match=r"ends in .jsonl, .*, got '.txt'"):
         form_of(tmp_path / "a.txt")
-
-
-@pytest.mark.parametrize("value", ["1e999", '"\\ud800"'], ids=["too large", "lone surrogate"])
-def test_a_value_that_cannot_be_written_is_an_error(tmp_path: Path, value: str) -> None:
-    (tmp_path / "a.jsonl").write_text(f'{{"choices": {value}}}\n')
-    with pytest.raises(SourceError, match=r"a\.jsonl: a value cannot be written \(.*\); "):
-        copy_rows(find_files(tmp_path / "a.jsonl"), [0], tmp_path / "b.jsonl")

@@ -41,11 +41,12 @@ def test_templates_have_the_mark(tmp_path) -> None:
     file = tmp_path / "t.txt"
     file.write_text("a {class}\n\na {class}\nthe {c}.\n")
     assert read_templates(file) == ("a {class}", "the {class}.")
-    file.write_text("a {class}\na cat\n")
-    with pytest.raises(ParameterError, match=r"t\.txt:2: template 'a cat' has no \{class\}"):
-        read_templates(file)
-    file.write_text("")
-    with pytest.raises(ParameterError, match="has no template"):
-        read_templates(file)
+    for text, message in (
+        ("a {class}\na cat\n", r"t\.txt:2: .*has no \{class\}"),
+        ("", "no template"),
+    ):
+        file.write_text(text)
+        with pytest.raises(ParameterError, match=message):
+            read_templates(file)
     with pytest.raises(ParameterError, match="cannot be read: No such file"):
         read_templates(tmp_path / "absent")

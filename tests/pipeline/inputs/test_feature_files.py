@@ -89,22 +89,10 @@ def test_columns_of_other_names_are_heads_in_their_order(tmp_path):
 
 
 BAD = {
-    "one axis.npy": (np.zeros(3, np.float32), "array of shape \\(3,\\); expected \\(examples"),
-    "no width.npy": (np.zeros((3, 0), np.float32), "none of them 0"),
-    "whole numbers.npy": (np.zeros((3, 2), np.int64), "holds int64; expected float16"),
-    "objects.npy": (np.array([[{}]]), "cannot be read: Array can't be memory-mapped"),
-}
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_other_arrays_are_refused(tmp_path, name):
-    values, message = BAD[name]
-    np.save(tmp_path / name, values)
-    with pytest.raises(ImportFileError, match=message):
-        open_features(tmp_path / name)
-
-
-FRAMES = {
+    "one axis": (np.zeros(3, np.float32), "array of shape \\(3,\\); expected \\(examples"),
+    "no width": (np.zeros((3, 0), np.float32), "none of them 0"),
+    "whole numbers": (np.zeros((3, 2), np.int64), "holds int64; expected float16"),
+    "objects": (np.array([[{}]]), "cannot be read: Array can't be memory-mapped"),
     "lengths": ({"x": [[1.0], [2.0, 3.0]]}, "'x' has lists of 1 to 2 numbers"),
     "null": ({"x": [[1.0], None]}, "'x' has lists of 0 to 1 numbers"),
     "no vector": ({"x": [1.0]}, "no column of lists of floats"),
@@ -114,12 +102,12 @@ FRAMES = {
 }
 
 
-@pytest.mark.parametrize("name", FRAMES)
-def test_other_tables_are_refused(tmp_path, name):
-    columns, message = FRAMES[name]
-    pl.DataFrame(columns).write_parquet(tmp_path / "x.parquet")
+@pytest.mark.parametrize(("values", "message"), BAD.values(), ids=BAD)
+def test_other_arrays_and_tables_are_refused(tmp_path, values, message):
+    path = tmp_path / ("x.parquet" if isinstance(values, dict) else "x.npy")
+    pl.DataFrame(values).write_parquet(path) if isinstance(values, dict) else np.save(path, values)
     with pytest.raises(ImportFileError, match=message):
-        open_features(tmp_path / "x.parquet")
+        open_features(path)
 
 
 def test_damaged_and_missing_files_are_refused(tmp_path):

@@ -218,27 +218,23 @@ def test_a_text_that_is_given_may_be_the_name_of_its_class(tmp_path, inputs, fil
 
 
 def test_stores_whose_texts_are_of_other_classes_are_not_merged(tmp_path, inputs, files):
-    pairs = [("ab", "one"), ("ba", "two")]
-    stores = [
-        texts(
-            inputs,
-            files,
-            tmp_path / name,
-            [{"label": label, "question": f"text {i}"} for i, label in enumerate(labels)],
-        )
-        for labels, name in pairs
-    ]
+    stores = []
+    for labels in ("ab", "ba"):
+        rows = [{"label": label, "question": f"text {i}"} for i, label in enumerate(labels)]
+        stores.append(texts(inputs, files, tmp_path / labels, rows))
     with pytest.raises(StoreMismatchError, match="'t0' is another text, or of another class"):
         merge(stores, tmp_path / "m")
 
 
-def test_texts_of_classes_show_no_image_and_scales_are_numbers(tmp_path, files, inputs):
+def test_texts_show_no_image_scales_are_numbers_and_labels_are_needed(tmp_path, files, inputs):
     inputs.rows("labels.jsonl", [*ROWS[:-1], {"label": "a", "split": "classes", "image": "x.png"}])
     with pytest.raises(RowError, match="line 12: a text of a class has a label and no image"):
         import_features(*files, out=tmp_path / "s")
     for scale in (0.0, -1.0, float("nan"), float("inf")):
         with pytest.raises(ImportFileError, match="expected a number above 0"):
             import_features(*files, out=tmp_path / "s", logit_scale=scale)
+    with pytest.raises(ImportFileError, match="holds no labels; pass `labels`, a file"):
+        import_features(files[0], out=tmp_path / "s")
 
 
 def test_a_folder_that_is_there_is_left_alone(tmp_path, files):
@@ -248,11 +244,6 @@ def test_a_folder_that_is_there_is_left_alone(tmp_path, files):
     with pytest.raises(StoreMismatchError, match="exists and is not empty"):
         import_features(*files, out=tmp_path / "s")
     assert all((tmp_path / "s" / name).read_bytes() == data for name, data in before.items())
-
-
-def test_features_alone_need_labels(tmp_path, files):
-    with pytest.raises(ImportFileError, match="holds no labels; pass `labels`, a file"):
-        import_features(files[0], out=tmp_path / "s")
 
 
 def test_the_command_says_what_it_made(savs, tmp_path, files):

@@ -38,14 +38,12 @@ def use(source: Source) -> None:
     source.leaks(examples)
 
 
-def test_a_source_of_the_hub_is_looked_up_once(asked: list[str]) -> None:
+def test_a_source_of_the_hub_is_looked_up_once(asked: list[str], tmp_path: Path) -> None:
     use(Source(BLINK, InputOptions(test="hf://o/pool", shots=Shots(1))))
     assert asked == ["o/pool"]
     use(Source(BLINK, InputOptions(train="hf://o/train", test="hf://o/test")))
     assert asked == ["o/pool", "o/train", "o/test"]
-
-
-def test_a_split_looks_its_source_up_once(asked: list[str], tmp_path: Path) -> None:
+    asked.clear()
     targets = {name: tmp_path / f"{name}.parquet" for name in ("train", "test")}
     split("blink", "hf://o/pool", **targets, shots=Shots(1))
     assert asked == ["o/pool"]

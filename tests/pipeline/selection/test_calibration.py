@@ -1,17 +1,24 @@
-"""Calibrations from left-out examples: coverage, probabilities, and what is refused."""
+"""Calibrations from left-out examples: temperature, coverage, typicality, and what is refused."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 
+from savs.foundation.errors import ParameterError
 from savs.pipeline.selection.calibration import (
     Calibration,
     calibrate_task,
     fit_temperature,
+    in_set,
+    least_examples,
+    most_nonconformity,
+    require_risk,
+    tempered,
     typicality,
 )
-from savs.pipeline.selection.heads.centroids import class_centroids
+from savs.pipeline.selection.heads.centroids import class_centroids, cosines
 from savs.pipeline.selection.heads.folds import stratified_folds
 from savs.pipeline.selection.heads.head_scores import rank_heads
 from savs.pipeline.selection.readouts import READOUTS, ClassScores, Readout
@@ -122,7 +129,7 @@ def test_votes_get_one_more_that_all_classes_share():
     # 3 of 4 votes and 1 of 4: (3 + 1/2) : (1 + 1/2) at temperature 1
     votes = np.float32([[3, 1], [1, 3], [4, 0], [0, 4]])
     labels = np.array([0, 1, 0, 1])
-    found = calibrate_task(votes, labels, np.ones(4), None)
+    found = calibrate_task(votes, labels, np.ones(4))
     assert found.smoothing == 0.5
     odds = (3.5 / 1.5) ** (1 / found.temperature)
     p = found.probabilities(ClassScores(votes, labels, votes))
@@ -143,20 +150,108 @@ def test_votes_of_folds_count_as_many_as_those_of_the_whole():
     p = found.probabilities(ClassScores(np.float32([[4.5, 1.5]]), labels[:1], votes[:1]))
     assert np.isclose(found.nonconformity, 1 - p[0, 0], atol=1e-6).sum() == 3
     same = calibrate_task(votes, labels, np.ones(5), None, (votes, votes))
-    assert same.temperature == calibrate_task(votes, labels, np.ones(5), None).temperature
+    assert same.temperature == calibrate_task(votes, labels, np.ones(5)).temperature
 
 
 def test_negative_scores_are_neither_votes_nor_probabilities():
     scores = np.float32([[1, -1], [0, 1]])
-    assert calibrate_task(scores, np.array([0, 1]), np.ones(2), None) is None
+    assert calibrate_task(scores, np.array([0, 1]), np.ones(2)) is None
 
 
 def test_a_readout_that_is_flatter_with_all_examples_gets_a_lower_temperature():
     scores = np.float32([[0.8, 0.2], [0.3, 0.7], [0.6, 0.4], [0.4, 0.6]])
     labels = np.array([0, 1, 0, 0])
-    plain = calibrate_task(scores, labels, np.ones(4), None)
+    plain = calibrate_task(scores, labels, np.ones(4))
     # logits ln 4 and ln 9 apart: half of the difference above the mean
     folds, whole = np.float32([[0.9, 0.1]]), np.float32([[0.8, 0.2]])
     found = calibrate_task(scores, labels, np.ones(4), None, (folds, whole))
     assert found.temperature / plain.temperature == pytest.approx(np.log(4) / np.log(9), rel=1e-3)
     np.testing.assert_array_equal(found.nonconformity, plain.nonconformity)
+
+
+def drawn(n, classes, sharpness, seed=0):
+    """Return logits, and labels drawn from softmax(sharpness * logits)."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(n, classes)).astype(np.float32)
+    p = tempered(logits, 1 / sharpness)
+    labels = (rng.random((n, 1)) > p.cumsum(axis=1)).sum(axis=1)
+    return logits, np.minimum(labels, classes - 1)
+
+
+@pytest.mark.parametrize("sharpness", [0.25, 1, 4])
+def test_the_temperature_of_drawn_labels_is_found_again(sharpness):
+    logits, labels = drawn(20_000, 4, sharpness)
+    assert fit_temperature(logits, labels) == pytest.approx(1 / sharpness, rel=0.05)
+
+
+def test_the_smoothed_loss_is_least_at_the_temperature():
+    logits, labels = drawn(50, 3, 2)
+    temperatures = fit_temperature(logits, labels) * np.array([0.97, 1, 1.03])
+    rest = 1 / 52 / 2  # two other classes share 1 / (n + 2)
+    targets = np.full((50, 3), rest)
+    targets[np.arange(50), labels] = 1 - 2 * rest
+    losses = [-(targets * np.log(tempered(logits, t))).sum() for t in temperatures]
+    assert losses[1] == min(losses)
+
+
+def test_all_right_is_not_taken_for_certainty():
+    # one logit apart: p = 1 / (1 + exp(-1 / T)), which should be the target 1 - 1 / (n + 2) = 41/42
+    logits = np.float32([[1, 0]] * 40)
+    found = fit_temperature(logits, np.zeros(40, int))
+    assert tempered(logits, found)[0, 0] == pytest.approx(41 / 42, abs=1e-4)
+
+
+def test_of_many_logits_a_part_is_looked_at(monkeypatch):
+    logits, labels = drawn(20_000, 4, 2)
+    whole = fit_temperature(logits, labels)
+    monkeypatch.setattr("savs.pipeline.selection.calibration.MOST", 20_000)
+    assert fit_temperature(logits, labels) == pytest.approx(whole, rel=0.1)
+    assert fit_temperature(logits, labels) == fit_temperature(logits[::4], labels[::4])
+
+
+HUNDREDTHS = np.arange(1, 20) / 100
+"""19 left-out examples: .01 ... .19."""
+
+
+@pytest.mark.parametrize(
+    ("n", "risk", "expected"),
+    [
+        (19, 0.05, 0.19),  # ceil(20 x .95) = 19: the 19th
+        (18, 0.05, math.inf),  # ceil(19 x .95) = ceil(18.05) = 19 of 18
+        (19, 0.1, 0.18),  # 20 x .9 = 18 exactly, which floats would make 18.000000000000004
+        (19, 0.5, 0.10),
+        (10, 0.3, 0.08),  # ceil(11 x .7) = ceil(7.7) = 8
+    ],
+)
+def test_the_quantile_is_the_stated_place(n, risk, expected):
+    assert most_nonconformity(HUNDREDTHS[:n], risk) == expected
+
+
+@pytest.mark.parametrize("risk", [0.01, 0.03, 0.05, 0.1, 0.2, 0.3, 1 / 3, 0.5])
+def test_the_least_number_is_the_first_that_has_a_quantile(risk):
+    least = least_examples(risk)
+    scores = np.linspace(0, 1, 200)
+    assert most_nonconformity(scores[:least], risk) <= 1
+    assert most_nonconformity(scores[: least - 1], risk) == math.inf
+
+
+def test_a_set_holds_the_classes_that_conform():
+    p = np.float32([[0.9, 0.05, 0.05], [0.5, 0.3, 0.2], [0.34, 0.33, 0.33]])
+    scores = np.float32([0.1, 0.2, 0.5, 0.6])  # risk .4: ceil(5 x .6) = 3rd, .5
+    expected = [[True, False, False], [True, False, False], [False, False, False]]
+    assert in_set(p, scores, 0.4).tolist() == expected
+    assert in_set(p, scores, 0.05).all()  # of four examples none can be left out
+
+
+@pytest.mark.parametrize("risk", [0, 1, -0.1, 1.5, float("nan")])
+def test_a_risk_lies_between_0_and_1(risk):
+    with pytest.raises(ParameterError, match=r"risk is .*, expected a number between 0 and 1"):
+        require_risk(risk)
+
+
+def test_typicality_is_the_greatest_mean_cosine_over_the_heads():
+    rng = np.random.default_rng(0)
+    features, centroids = rng.normal(size=(3, 7, 5)), rng.normal(size=(3, 4, 5))
+    expected = cosines(features, centroids).mean(axis=0).max(axis=1)
+    found = typicality(features.astype(np.float32), centroids.astype(np.float32))
+    np.testing.assert_allclose(found, expected, atol=1e-6)

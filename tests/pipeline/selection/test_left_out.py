@@ -111,15 +111,6 @@ def test_an_evaluation_says_how_far_probabilities_can_be_trusted(store):
     assert plain.atypical is None
 
 
-def test_a_larger_risk_makes_smaller_sets(store):
-    selection = calibrate(store, select(store, heads=3)).selection
-    sizes = [
-        evaluate(store, selection, risk=risk).predictions["prediction_set"].list.len().mean()
-        for risk in (0.02, 0.1, 0.3)
-    ]
-    assert sizes[0] > sizes[1] > sizes[2]
-
-
 def test_a_risk_without_calibration_is_refused_and_one_is_made_by_default(store):
     with pytest.raises(SelectionError, match="has no calibration, which --risk needs"):
         evaluate(store, select(store, heads=3), risk=0.1)

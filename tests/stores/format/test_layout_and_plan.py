@@ -2,13 +2,12 @@ import hashlib
 from itertools import pairwise
 
 import msgspec
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from savs.stores import PlannedRow, StoreMismatchError
-from savs.stores.format.layout import digest, head_name, layer_name, shard_name, to_float32
+from savs.stores.format.layout import digest
 from savs.stores.format.plan import StorePlan, make_plan
 from stores import planned
 
@@ -17,34 +16,9 @@ def cuts(plan) -> list[tuple[str, int, int]]:
     return [(shard.name, shard.start, shard.stop) for shard in plan.shards()]
 
 
-def test_names_are_frozen() -> None:
-    assert (head_name((12, 7)), layer_name(7)) == ("L12.H7", "00007")
-    assert (shard_name("train", 3), shard_name("test", 123456)) == (
-        "train-00003.h5",
-        "test-123456.h5",
-    )
-
-
 def test_a_digest_is_that_of_compact_sorted_utf8_json() -> None:
     expected = hashlib.sha256('{"a":[1,null],"b":"é"}'.encode()).hexdigest()
     assert digest({"b": "é", "a": [1, None]}) == expected
-
-
-@pytest.mark.parametrize(
-    ("bits", "dtype", "value"),
-    [
-        # bfloat16 is the upper half of a float32: sign, 8 bits of exponent, 7 of fraction
-        (np.uint16(0x3F80), "bfloat16", 1.0),
-        (np.uint16(0xC020), "bfloat16", -2.5),
-        (np.uint16(0x0001), "bfloat16", 2.0**-133),  # the least subnormal: 2**-126 * 2**-7
-        (np.float16(65504), "float16", 65504.0),
-        (np.float32(1e-40), "float32", float(np.float32(1e-40))),
-    ],
-)
-def test_stored_values_become_float32_exactly(bits, dtype: str, value: float) -> None:
-    found = to_float32(np.array([bits]), dtype)
-    assert found.dtype == np.float32
-    assert found[0] == value
 
 
 def test_a_shards_digest_covers_ids_contents_and_place() -> None:
@@ -54,11 +28,18 @@ def test_a_shards_digest_covers_ids_contents_and_place() -> None:
     assert make_plan({"train": rows}, 2).shards()[1].digest == expected
 
 
-def test_the_same_rows_give_the_same_plan() -> None:
+def test_the_same_rows_give_the_same_plan_and_a_split_may_be_added() -> None:
     rows = {"train": planned("train", 5), "test": planned("test", 3)}
     plan = make_plan(rows, 2)
     assert make_plan(rows, 2) == plan
     assert make_plan(rows, 2, plan) == plan
+    before = make_plan({"train": rows["train"]}, 2)
+    assert make_plan(rows, 2, before) == plan
+    assert plan.shards()[: len(before.shards())] == before.shards()
+    with pytest.raises(StoreMismatchError, match="has a test split, which this run lacks"):
+        make_plan({"train": rows["train"]}, 2, plan)
+    with pytest.raises(StoreMismatchError, match="have 2 rows, not 3; use --shard-rows 2"):
+        make_plan(rows, 3, plan)
 
 
 def test_a_limit_raised_twice_keeps_all_earlier_shards() -> None:
@@ -71,13 +52,6 @@ def test_a_limit_raised_twice_keeps_all_earlier_shards() -> None:
     for before, after in pairwise(plans):
         assert after.shards()[: len(before.shards())] == before.shards()
     assert len({shard.digest for shard in plans[2].shards()}) == 5
-
-
-def test_a_split_may_be_added() -> None:
-    before = make_plan({"train": planned("train", 3)}, 2)
-    after = make_plan({"train": planned("train", 3), "test": planned("test", 1)}, 2, before)
-    assert [name for name, _, _ in cuts(after)][-1] == "test-00000.h5"
-    assert after.shards()[:2] == before.shards()
 
 
 ROWS = planned("train", 6)
@@ -100,18 +74,6 @@ def test_other_examples_are_refused(rows: list[PlannedRow]) -> None:
         StoreMismatchError, match=f"6 train examples are not .* {len(rows)} given now"
     ):
         make_plan({"train": rows}, 2, earlier)
-
-
-def test_other_shard_rows_are_refused() -> None:
-    earlier = make_plan({"train": ROWS}, 2)
-    with pytest.raises(StoreMismatchError, match="have 2 rows, not 3; use --shard-rows 2"):
-        make_plan({"train": ROWS}, 3, earlier)
-
-
-def test_a_dropped_split_is_refused() -> None:
-    earlier = make_plan({"train": ROWS, "test": planned("test", 1)}, 2)
-    with pytest.raises(StoreMismatchError, match="has a test split, which this run lacks"):
-        make_plan({"train": ROWS}, 2, earlier)
 
 
 @settings(deadline=None)

@@ -1,4 +1,4 @@
-"""`slim`: some heads of a store, everything else as it was."""
+"""`slim`: some heads of a store, everything else as it was, and so are its evaluations."""
 
 import shutil
 from pathlib import Path
@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from polars.testing import assert_frame_equal
 
+from savs.pipeline import evaluate, load_selection, save_selection, select
+from savs.pipeline.errors import SelectionError
 from savs.stores import (
     HeadNotFoundError,
     LayerGrid,
@@ -20,6 +22,7 @@ from savs.stores import (
 from savs.stores.maintain.copy import slim
 from savs.stores.maintain.verify import verify
 from savs.stores.shard.read import open_shard
+from stores import identity, write_store
 
 DATA = Path(__file__).parents[2] / "data" / "format-1"
 """A store with skipped examples, thumbnails, outputs, two widths, bfloat16, text of many kinds."""
@@ -158,3 +161,49 @@ def test_an_incomplete_or_damaged_store_is_refused(tmp_path, toy) -> None:
     with pytest.raises(StoreIncompleteError, match=r"1 of 5 shards .*train-00001\.h5 first"):
         slim(open_store(tmp_path / "full"), [(2, 0)], tmp_path / "slim")
     assert not (tmp_path / "slim").exists()
+
+
+WIDTHS = (LayerGrid(0, (0, 1, 2), 4), LayerGrid(1, (0, 3), 6), LayerGrid(5, (2,), 8))
+"""Heads of three widths: a slim store is often narrower than the full one."""
+
+
+@pytest.fixture
+def full(tmp_path):
+    """Return a function that writes a store of sixteen train and eleven test examples."""
+
+    def write(dtype: str = "float32", *, subtasks: str = "st"):
+        rng, counts = np.random.default_rng(8), {"train": 16, "test": 11}
+        features = {
+            split: {g.layer: rng.normal(size=(len(g.heads), n, g.head_dim)) for g in WIDTHS}
+            for split, n in counts.items()
+        }
+        row = [{"subtask": subtasks[i % 2], "label": "abpq"[i % 4]} for i in range(16)]
+        rows = {split: row[:n] for split, n in counts.items()}
+        return write_store(tmp_path / "full", identity(dtype, WIDTHS), features, rows, shard_rows=8)
+
+    return write
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("subtasks", ["tt", "st"], ids=["one task", "two tasks"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_slim_store_evaluates_to_the_same(full, tmp_path, dtype, subtasks) -> None:
+    store = full(dtype, subtasks=subtasks)
+    selection = select(store, heads=2)
+    small = slim(store, selection.heads, tmp_path / "slim")
+    assert len(small.heads) < len(store.heads)
+    saved = load_selection(save_selection(selection, tmp_path / "saved"))
+    expected, found = evaluate(store, selection), evaluate(small, saved)
+    assert_frame_equal(found.predictions, expected.predictions, check_exact=True)
+    assert found.to_json() == expected.to_json()
+    again = select(small, heads=len(small.heads))
+    assert {*again.heads} == {*selection.heads}
+
+
+@pytest.mark.thorough
+def test_a_slim_store_without_a_chosen_head_is_refused(full, tmp_path) -> None:
+    store = full()
+    selection = select(store, heads=2)
+    others = [head for head in store.heads if head != selection.heads[0]]
+    with pytest.raises(SelectionError, match=r"head grid: '[23] layers, 5 heads' in the store, '3"):
+        evaluate(slim(store, others, tmp_path / "slim"), selection)

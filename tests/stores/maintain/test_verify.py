@@ -6,11 +6,11 @@ from pathlib import Path
 import h5py
 import pytest
 from claimants import elsewhere, ended, leave_claim, leave_unfinished, show_sign
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from savs.stores import open_writer
+from savs.stores import StoreCorruptError, StoreFormatError, open_writer
 from savs.stores.maintain.verify import verify
-
-pytestmark = pytest.mark.thorough
 
 SHARDS = [f"train-0000{n}.h5" for n in range(3)] + ["test-00000.h5", "test-00001.h5"]
 SHARD = "train-00001.h5"
@@ -35,6 +35,7 @@ def flip_feature(path: Path) -> None:
     path.write_bytes(data)
 
 
+@pytest.mark.thorough
 def test_a_whole_store_has_no_problems_whatever_its_results(folder) -> None:
     shutil.copytree(folder, folder / "results" / "vote")
     (folder / "results" / "vote" / "x.h5").write_text("no HDF5")
@@ -124,6 +125,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize(("damage", "problems", "what"), DAMAGES.values(), ids=DAMAGES.keys())
+@pytest.mark.thorough
 def test_what_is_wrong_is_named_even_by_a_quick_look(folder, damage, problems, what) -> None:
     damage(folder)
     for quick in (False, True):
@@ -133,6 +135,7 @@ def test_what_is_wrong_is_named_even_by_a_quick_look(folder, damage, problems, w
         assert all(problem.remedy for problem in report.problems)
 
 
+@pytest.mark.thorough
 def test_a_header_of_another_store_is_found(tmp_path, folder, toy) -> None:
     toy.write(tmp_path / "other", model="other")
     shutil.copyfile(tmp_path / "other" / SHARD, folder / SHARD)
@@ -142,12 +145,14 @@ def test_a_header_of_another_store_is_found(tmp_path, folder, toy) -> None:
         assert "identity is " in problem.what
 
 
+@pytest.mark.thorough
 def test_quick_reads_no_feature(folder) -> None:
     flip_feature(folder / SHARD)
     assert found(folder, quick=True) == []
     assert found(folder) == [(SHARD, "damaged")]
 
 
+@pytest.mark.thorough
 def test_a_changed_feature_of_an_unsealed_store_is_found(tmp_path, toy) -> None:
     assert not toy.write(tmp_path, only=2)
     unfinished = [(name, "missing") for name in SHARDS[2:]]
@@ -163,6 +168,7 @@ def test_a_changed_feature_of_an_unsealed_store_is_found(tmp_path, toy) -> None:
     )
 
 
+@pytest.mark.thorough
 def test_what_may_be_of_a_live_writer_is_no_problem(folder, toy) -> None:
     with open_writer(folder, toy.identity(), toy.rows(), shard_rows=2) as writer:
         writer.claims.require("train-00001.h5")
@@ -172,3 +178,70 @@ def test_what_may_be_of_a_live_writer_is_no_problem(folder, toy) -> None:
         leave_claim(folder, "train-00000.h5", far)
         leave_unfinished(folder, "train-00000.h5")
         assert found(folder) == [(left.name, "left-over")]
+
+
+NAMES = st.sampled_from(["train-00000.h5", "test-00000.h5"])
+PLACE = st.floats(0, 1, exclude_max=True)
+"""Where in a file, as a share of its length."""
+USED = st.booleans()
+"""Whether zeros are passed over: most of a small HDF5 file is room that nothing uses."""
+CHANGE = st.integers(1, 255)
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def changed(before: bytes, place: float, used: bool, by: int) -> bytes:
+    """Return a file's bytes with one of them changed to another value."""
+    places = [at for at, byte in enumerate(before) if byte or not used]
+    at, data = places[int(place * len(places))], bytearray(before)
+    data[at] = (data[at] + by) % 256
+    return bytes(data)
+
+
+@pytest.mark.parametrize("times", [25, pytest.param(100, marks=pytest.mark.thorough)])
+def test_any_changed_byte_of_a_shard_is_found(folder, times) -> None:
+    @settings(unhurried, max_examples=times)
+    @given(NAMES, PLACE, USED, CHANGE)
+    def check(name, place, used, by) -> None:
+        path = folder / name
+        before = path.read_bytes()
+        try:
+            path.write_bytes(changed(before, place, used, by))
+            assert [(p.file, p.kind) for p in verify(folder).problems] == [(name, "damaged")]
+        finally:
+            path.write_bytes(before)
+
+    check()
+
+
+def store_json_is_named(folder: Path) -> bool:
+    """Say whether a quick look reports store.json, or refuses the store by it."""
+    try:
+        first = verify(folder, quick=True).problems[0]
+    except (StoreCorruptError, StoreFormatError) as error:
+        return str(error).startswith(str(folder / "store.json"))
+    return (first.file, first.kind) == ("store.json", "manifest")
+
+
+@settings(unhurried, max_examples=100)
+@given(PLACE, CHANGE)
+def test_any_changed_byte_of_store_json_is_found(folder, place, by) -> None:
+    path = folder / "store.json"
+    before = path.read_bytes()
+    after = changed(before, place, False, by)
+    try:
+        path.write_bytes(after)
+        assert store_json_is_named(folder)
+    finally:
+        path.write_bytes(before)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('"toy"', '"toz"'), ('"rows": 2', '"rows": 3'), ("  ", " \t"), ('"check": "', '"chuck": "')],
+)
+def test_an_edit_that_still_reads_is_found(folder, old, new) -> None:
+    path = folder / "store.json"
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), "utf-8")
+    assert store_json_is_named(folder)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from web import running
 
 from savs.stores import StoreCorruptError, StoreReadError, open_store
 from savs.stores.files import web
@@ -72,18 +73,9 @@ def serving(folder: Path) -> Iterator[Callable[[Answer], str]]:
     Handler.over = over
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = False
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-
-    def start(answer: Answer) -> str:
-        answering.append(answer)
-        return f"http://127.0.0.1:{server.server_address[1]}"
-
-    yield start
-    over.set()
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with running(server) as address:
+        yield lambda answer: answering.append(answer) or address
+        over.set()
 
 
 def sending(change: Callable[[bytes], bytes], length_of: Callable[[int], int] = int) -> Answer:

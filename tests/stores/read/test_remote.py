@@ -8,7 +8,6 @@ import pytest
 from polars.testing import assert_frame_equal
 from web import serve
 
-from savs.pipeline import evaluate, select
 from savs.stores import StoreNotFoundError, StoreReadError, open_store
 from stores import make_store
 
@@ -79,12 +78,6 @@ def test_a_network_that_fails_is_no_damage(far, monkeypatch) -> None:
     monkeypatch.setattr("fsspec.spec.AbstractBufferedFile.readinto", fail)
     with pytest.raises(StoreReadError, match=r"cannot be read: the server hung up; .* network"):
         store.features("test", [(0, 1)])
-
-
-def test_it_can_be_evaluated(local, far) -> None:
-    store, _ = far
-    ours, theirs = (evaluate(s, select(s, heads=5)) for s in (store, local))
-    assert ours.metrics == theirs.metrics
 
 
 def test_the_commands_ask_where_results_shall_go(savs, far, tmp_path) -> None:

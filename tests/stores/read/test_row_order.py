@@ -6,42 +6,36 @@ import pytest
 
 from savs.stores import (
     FeatureStore,
-    PlannedRow,
-    ShardContent,
     StoreCorruptError,
     StoreMismatchError,
     open_store,
-    open_writer,
 )
 from savs.stores.maintain.copy import merge, slim
 from savs.stores.maintain.verify import verify
-from stores import GRID, columns, identity
+from stores import GRID, identity, write_store
 
 IMAGES = ["a", "b", "a", "c", "b", "a", "c"]
 """The image of each row: rows of one image shall lie side by side."""
 
 
-def write(folder, images, *, skip=(), split="test", shard_rows=2) -> FeatureStore:
-    plan = {split: [PlannedRow(f"{split}:{i}", f"d{i}", image) for i, image in enumerate(images)]}
-    with open_writer(folder, identity(), plan, shard_rows=shard_rows) as writer:
-        for spec in writer.missing():
-            rows = [int(name.split(":")[1]) for name in writer.manifest.plan.planned_ids(spec)]
-            kept, gone = [r for r in rows if r not in skip], [r for r in rows if r in skip]
-            writer.write(spec, content(split, kept, gone))
-        writer.seal()
-    return open_store(folder)
-
-
-def content(split: str, kept: list[int], gone: list[int]) -> ShardContent:
-    layers = {}
-    for grid in GRID:
-        values = np.array(kept, np.float32)[:, None] + np.zeros(grid.head_dim, np.float32)
-        layers[grid.layer] = np.stack([100 * head + values for head in grid.heads])
-    examples, skipped = (
-        columns(split, [{"index": r, "id": f"{split}:{r}", "label": str(r)} for r in rows])
-        for rows in (kept, gone)
+def write(folder, images, *, skip=(), split="test") -> FeatureStore:
+    count = len(images)
+    layers = {
+        g.layer: np.float32(
+            [[[100 * head + row] * g.head_dim for row in range(count)] for head in g.heads]
+        )
+        for g in GRID
+    }
+    rows = [{"label": str(row)} for row in range(count)]
+    return write_store(
+        folder,
+        identity(),
+        {split: layers},
+        {split: rows},
+        groups={split: images},
+        skipped={split: skip},
+        shard_rows=2,
     )
-    return ShardContent(layers, examples, skipped | {"reason": ["gone"] * len(gone)}, {})
 
 
 @pytest.mark.parametrize("skip", [(), (2,), (0, 6), tuple(range(1, 7))], ids=str)

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import golden
 import hypothesis.strategies as st
 import numpy as np
 import polars as pl
@@ -51,7 +50,6 @@ def test_the_columns_are_those_of_the_examples_and_then_the_heads(store) -> None
     assert store.scan().filter(pl.col("id") == "nobody").collect().schema == schema
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 @pytest.mark.parametrize("shard_rows", [1, 2, 100])
 def test_a_whole_scan_is_examples_and_features(tmp_path, toy, dtype, shard_rows) -> None:
@@ -66,56 +64,12 @@ def test_a_whole_scan_is_examples_and_features(tmp_path, toy, dtype, shard_rows)
             np.testing.assert_array_equal(found[f"L{grid.layer}.H{head}"].to_numpy(), values)
 
 
-def test_the_golden_store_is_scanned_value_by_value() -> None:
-    found = open_store(DATA).scan().collect()
-    assert found["id"].to_list() == [
-        f"{split}:{golden.EXAMPLES[split][place]['index']}"
-        for split in ("train", "test")
-        for place in golden.kept(split)  # test:1 was skipped, so it is no row
-    ]
-    for name, layer, place in (("L0.H0", 0, 0), ("L0.H1", 0, 1), ("L2.H0", 2, 0), ("L2.H2", 2, 1)):
-        parts = [golden.features(split, layer)[place] for split in ("train", "test")]
-        np.testing.assert_array_equal(found[name].to_numpy(), np.concatenate(parts), strict=True)
-    assert found["label"].to_list()[1] == "собака"
-    assert found["group"].to_list()[2:6] == [None, None, None, "g 2"]
-
-
-FILTERS = {
-    "examples": pl.col("index").is_in([1, 4]),
-    "a head": pl.col("L0.H1").arr.get(0) > 0,
-    "two heads": pl.col("L0.H1").arr.get(0) > pl.col("L7.H3").arr.get(1),
-    "both": (pl.col("L3.H2").arr.get(5) < 0) & (pl.col("split") == "train"),
-    "either": (pl.col("L3.H2").arr.get(5) < -2) | (pl.col("label") == "b"),
-}
-
-
-@pytest.mark.parametrize("predicate", FILTERS.values(), ids=FILTERS.keys())
-def test_a_filter_keeps_each_example_with_its_values(tmp_path, toy, predicate) -> None:
-    toy.grid, toy.shard_rows = WIDTHS, 8
-    toy.write(tmp_path, train=15, test=9)
-    store = open_store(tmp_path)
-    names = ["id", "L7.H1", "L3.H2"]
-    expected = eager(store).filter(predicate).select(names)
-    assert 0 < expected.height < 24
-    assert_frame_equal(store.scan().filter(predicate).select(names).collect(), expected)
-
-
-@pytest.mark.parametrize("engine", ENGINES)
-def test_a_limit_counts_rows_across_shards_after_the_filter(store, engine) -> None:
-    rows = store.scan().filter(pl.col("label") == "a")  # train:0, train:3, test:0
-    for count, ids in ((0, []), (1, ["train:0"]), (2, ["train:0", "train:3"])):
-        assert rows.head(count).select("id").collect(engine=engine)["id"].to_list() == ids
-    assert store.scan().slice(4, 2).select("id").collect(engine=engine)["id"].to_list() == [
-        *("train:4", "test:0"),
-    ]
-
-
-def test_rows_are_counted_without_a_column(store) -> None:
+def test_counts_groups_joins_and_files_are_those_of_a_frame(store, tmp_path) -> None:
     assert store.scan().select(pl.len()).collect().item() == 8
     assert store.scan().filter(pl.col("split") == "test").select(pl.len()).collect().item() == 3
-
-
-def test_groups_and_joins_are_those_of_a_frame(store) -> None:
+    store.scan().filter(pl.col("split") == "train").sink_parquet(tmp_path / "out.parquet")
+    sunk = pl.read_parquet(tmp_path / "out.parquet")
+    assert_frame_equal(sunk, eager(store).filter(pl.col("split") == "train"))
     first = pl.col("L3.H2").arr.get(0).sum().alias("sum")
     whole = eager(store)
     assert_frame_equal(
@@ -129,12 +83,6 @@ def test_groups_and_joins_are_those_of_a_frame(store) -> None:
     assert expected["prediction"].sort().to_list() == ["x", "y"]
 
 
-def test_a_scan_can_be_sunk_into_parquet(store, tmp_path) -> None:
-    store.scan().filter(pl.col("split") == "train").sink_parquet(tmp_path / "out.parquet")
-    found = pl.read_parquet(tmp_path / "out.parquet")
-    assert_frame_equal(found, eager(store).filter(pl.col("split") == "train"))
-
-
 def test_an_incomplete_store_is_refused_and_a_partial_one_gives_what_is_there(store) -> None:
     whole = eager(store)
     (store.path / "train-00001.h5").unlink()
@@ -144,16 +92,8 @@ def test_an_incomplete_store_is_refused_and_a_partial_one_gives_what_is_there(st
     assert_frame_equal(found, whole.filter(~pl.col("id").is_in(["train:2", "train:3"])))
 
 
-def test_skipped_examples_are_no_rows(tmp_path, toy) -> None:
-    toy.skip = {"train": {2: "gone", 4: "gone"}, "test": {0: "gone"}}  # train shard 2 has no row
-    toy.write(tmp_path)
-    scan = open_store(tmp_path).scan()
-    assert scan.collect()["id"].to_list() == ["train:0", "train:1", "train:3", "test:1", "test:2"]
-    (value,) = scan.filter(pl.col("id") == "test:1").collect()["L2.H1"].to_list()
-    assert value == toy.values("test", 2)[1, 1].tolist()
-
-
 GOLDEN = eager(open_store(DATA))
+"""Whose examples were skipped in part: they are no rows."""
 EXAMPLES = st.sampled_from(
     [
         pl.col("split") == "test",
@@ -177,7 +117,6 @@ PREDICATES = (
 SLICES = st.tuples(st.integers(-3, 4), st.none() | st.integers(1, 9))
 
 
-@pytest.mark.thorough
 @settings(deadline=None, max_examples=150)
 @given(
     predicates=st.lists(EXAMPLES | PREDICATES, max_size=2),

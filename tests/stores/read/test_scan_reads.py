@@ -140,16 +140,6 @@ def test_a_damaged_column_is_noticed_where_it_is_named(store) -> None:
     assert store.scan().select("id", "L0.H0").collect().height == 8
 
 
-def test_a_shard_of_another_store_is_refused(store, toy, tmp_path) -> None:
-    toy.write(tmp_path / "other", model="other")
-    (tmp_path / "other/test-00001.h5").rename(store.path / "test-00001.h5")
-    with pytest.raises(
-        (StoreCorruptError, pl.exceptions.ComputeError),
-        match="is not a shard of this store: identity",
-    ):
-        store.scan().select("id").collect()
-
-
 def bytes_read(work: Callable[[], object]) -> int:
     """Return how many bytes this process reads from files while it does some work."""
 

@@ -1,7 +1,6 @@
 """The index that a shard ends in: what it says, what it refuses, that HDF5 says the same."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import h5py
@@ -12,13 +11,12 @@ from shard_files import TRAILER_BYTES, craft, index, index_bytes, index_start, r
 from savs.stores import (
     FeatureStore,
     LayerGrid,
-    ShardContent,
     StoreCorruptError,
     open_store,
-    open_writer,
 )
+from savs.stores.format.layout import EXAMPLE_COLUMNS
 from savs.stores.maintain.verify import verify
-from stores import columns, identity, planned
+from stores import identity, write_store
 
 SHARD = "train-00001.h5"
 
@@ -30,18 +28,27 @@ def store(tmp_path, toy) -> FeatureStore:
     return open_store(tmp_path / "store")
 
 
-def test_an_index_says_what_hdf5_says(store) -> None:
-    for path in store.path.glob("*.h5"):
+STORED = {"float32": np.float32, "float16": np.float16, "bfloat16": np.uint16}
+
+
+@pytest.mark.parametrize("dtype", STORED)
+def test_an_index_says_what_hdf5_says(tmp_path, toy, dtype) -> None:
+    toy.dtype, toy.skip = dtype, {"train": {1: "no image"}}
+    toy.write(tmp_path)
+    for path in tmp_path.glob("*.h5"):
         table, data = index(path), path.read_bytes()
         with h5py.File(path) as file:
             assert file["index"][()].tobytes() == data[index_start(data) :]
             kept = {n: v.decode() if isinstance(v, bytes) else v for n, v in file.attrs.items()}
             assert table["attributes"] == kept
+            assert (kept["dtype"], file["layers/00002"].dtype) == (dtype, STORED[dtype])
+            assert file["layers/00002"].attrs["heads"].tolist() == [0, 1, 2]
+            assert set(file["examples"]) == set(EXAMPLE_COLUMNS)
             names: list[str] = []
             file.visititems(lambda n, m, to=names: to.append(n) if hasattr(m, "shape") else None)
             assert {*names} == {*table["arrays"], "index"}
-            for name, (offset, dtype, shape, _) in table["arrays"].items():
-                values = np.ndarray(shape, dtype, data, offset)
+            for name, (offset, kind, shape, _) in table["arrays"].items():
+                values = np.ndarray(shape, kind, data, offset)
                 np.testing.assert_array_equal(values, file[name][()], strict=True)
 
 
@@ -93,23 +100,24 @@ def test_a_crafted_index_is_refused(store, change, message) -> None:
         open_store(store.path).features("train")
 
 
-@pytest.mark.parametrize(
-    "text", [b"[" * 5000, b"[]", b"\xff\xff", b'{"attributes":[]}'], ids="abcd"
-)
-def test_an_index_of_another_text_is_refused(store, text) -> None:
-    path = store.path / SHARD
-    data = path.read_bytes()
-    path.write_bytes(data[: index_start(data)] + index_bytes(text))
-    with pytest.raises(StoreCorruptError, match=rf"{SHARD}.*is damaged"):
-        open_store(store.path).features("train")
+ENDS = {
+    **{str(text[:9]): (index_bytes(text), "is damaged") for text in (b"[" * 5000, b"[]")},
+    "no text": (index_bytes(b"\xff\xff"), "is damaged"),
+    "another text": (index_bytes(b'{"attributes":[]}'), "is damaged"),
+    **{
+        f"length {length}": (b"savs-index %08d 00000000\n" % length, "index")
+        for length in (0, 2**22 + 1, 99_999_999)
+    },
+}
 
 
-@pytest.mark.parametrize("length", [0, 2**22 + 1, 99_999_999])
-def test_an_index_of_a_false_length_is_refused(store, length) -> None:
+@pytest.mark.parametrize(("end", "message"), ENDS.values(), ids=ENDS.keys())
+def test_an_index_of_another_text_or_a_false_length_is_refused(store, end, message) -> None:
     path = store.path / SHARD
     data = path.read_bytes()
-    path.write_bytes(data[:-TRAILER_BYTES] + b"savs-index %08d 00000000\n" % length)
-    with pytest.raises(StoreCorruptError, match=r"index"):
+    kept = len(data) - TRAILER_BYTES if message == "index" else index_start(data)
+    path.write_bytes(data[:kept] + end)
+    with pytest.raises(StoreCorruptError, match=rf"{SHARD}.*{message}"):
         open_store(store.path).features("train")
 
 
@@ -148,12 +156,8 @@ def test_the_index_ends_the_file_whatever_its_size(tmp_path, toy, heads, rows) -
 
 def test_layers_of_some_size_begin_with_a_page(tmp_path) -> None:
     grid = (LayerGrid(0, (0, 1), 4), LayerGrid(1, (0,), 4096), LayerGrid(2, (0,), 4096))
-    plan = {"train": planned("train", 8)}
-    with open_writer(tmp_path, identity(grid=grid), plan) as writer:
-        spec = writer.missing()[0]
-        nothing = columns("train", []) | {"reason": []}
-        layers = {g.layer: np.ones((len(g.heads), 8, g.head_dim), np.float32) for g in grid}
-        writer.write(spec, ShardContent(layers, columns("train", [{}] * 8), nothing, {}))
+    layers = {g.layer: np.ones((len(g.heads), 8, g.head_dim), np.float32) for g in grid}
+    write_store(tmp_path, identity(grid=grid), {"train": layers}, {"train": [{"label": "a"}] * 8})
     arrays = index(tmp_path / "train-00000.h5")["arrays"]
     assert [arrays[f"layers/0000{n}"][0] % 4096 for n in (1, 2)] == [0, 0]
 
@@ -161,10 +165,9 @@ def test_layers_of_some_size_begin_with_a_page(tmp_path) -> None:
 def test_a_shard_that_is_written_again_while_it_is_read_is_refused(tmp_path, toy) -> None:
     toy.skip = {"train": {1: "no image"}}
     toy.write(tmp_path)
-    store: FeatureStore = open_store(tmp_path)
+    store = open_store(tmp_path)
     assert store.examples("train").height == 4
     toy.skip = {}
-    (Path(tmp_path) / "other").mkdir()
     toy.write(tmp_path / "other")
     (tmp_path / "other" / "train-00000.h5").replace(tmp_path / "train-00000.h5")
     with pytest.raises(ValueError, match=r"train-00000\.h5 changed while it was read"):

@@ -63,34 +63,28 @@ def test_an_interrupted_shard_leaves_nothing(tmp_path, toy, listing, monkeypatch
 
 
 def test_a_folder_below_a_file_is_refused(tmp_path, toy) -> None:
-    (tmp_path / "file").write_text("x")
-    with pytest.raises(
-        StoreWriteError, match=r"file/store: the disk cannot be written: .*Not a directory"
-    ):
-        toy.write(tmp_path / "file" / "store")
-    with pytest.raises(StoreWriteError):
-        toy.write(tmp_path / "file")
-
-
-def test_a_folder_that_cannot_be_made_is_refused(tmp_path, toy, monkeypatch) -> None:
-    refuse(monkeypatch, os, "mkdir", errno.EACCES)
-    with pytest.raises(StoreWriteError, match="store cannot be written: Permission denied"):
-        toy.write(tmp_path / "store")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_claims_that_cannot_be_made_are_refused(tmp_path, toy) -> None:
     (tmp_path / "claims").write_text("mine")
-    with pytest.raises(StoreWriteError, match=r"claims: the disk cannot .* Not a directory"):
-        toy.write(tmp_path)
+    below = r"claims/store: the disk cannot be written: .*Not a directory"
+    places = {"claims/store": below, "claims": "is a file", "": r"claims: the disk cannot .* Not a"}
+    for folder, message in places.items():
+        with pytest.raises(StoreWriteError, match=message):
+            toy.write(tmp_path / folder)
     assert [path.name for path in tmp_path.iterdir()] == ["claims"]
 
 
-def test_a_manifest_that_cannot_be_written_leaves_no_claim(tmp_path, toy, monkeypatch) -> None:
-    refuse(monkeypatch, os, "fsync", errno.ENOSPC)
-    with pytest.raises(StoreWriteError, match=r"store\.json: the disk is full"):
-        toy.write(tmp_path)
-    assert not (tmp_path / "store.json").exists()
+@pytest.mark.parametrize(
+    ("step", "code", "message"),
+    [
+        ("mkdir", errno.EACCES, "store cannot be written: Permission denied"),
+        ("fsync", errno.ENOSPC, r"store\.json: the disk is full"),
+    ],
+)
+def test_a_store_that_cannot_be_made_leaves_nothing(
+    tmp_path, toy, monkeypatch, step, code, message
+) -> None:
+    refuse(monkeypatch, os, step, code)
+    with pytest.raises(StoreWriteError, match=message):
+        toy.write(tmp_path / "store")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -50,6 +50,10 @@ DIFFERENCES = {
         lambda w: replace(w, model={"name": "toy", "class": "Toy"}),
         "model.weights: 'w' in the store, None now",
     ),
+    "revision": (
+        lambda w: replace(w, model=w.model | {"revision": "r"}),
+        "model.revision: None in the store, 'r' now",
+    ),
     "processor": (
         lambda w: replace(w, processor=w.processor | {"max_pixels": 9}),
         "processor.max_pixels: None in the store, 9 now",
@@ -67,6 +71,7 @@ DIFFERENCES = {
         lambda w: replace(w, grid=w.grid[:1]),
         "head grid: '2 layers, 5 heads' in the store, '1 layers, 2 heads' now",
     ),
+    "width": (lambda w: replace(w, grid=(LayerGrid(0, (0, 1), 8), w.grid[1])), "grid digest: "),
     "other heads": (
         lambda w: replace(w, grid=(LayerGrid(0, (0, 2), 4), w.grid[1])),
         "head grid digest: ",
@@ -80,6 +85,7 @@ def test_another_identity_is_refused_and_nothing_changes(
 ) -> None:
     toy.write(tmp_path, only=1)
     before, what = listing(tmp_path), change(toy.identity())
+    assert what.digest != toy.identity().digest
     with (
         pytest.raises(StoreMismatchError, match=message) as refusal,
         open_writer(tmp_path, what, toy.rows(train=9), shard_rows=2),

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from claimants import ended, leave_claim, leave_unfinished
 from sharing_writers import SHARDS, names, start
 
 import savs.foundation.files
@@ -88,39 +87,6 @@ def test_an_idle_writer_waits_for_shards_that_come_free(tmp_path, toy, monkeypat
             first.claims.release(spec.name)
         thread.join()
     assert sorted(found) == ["end", *SHARDS[3:]]
-
-
-def test_shards_of_dead_writers_are_made_in_their_turn(tmp_path, toy) -> None:
-    with start(tmp_path, toy):
-        pass
-    leave_claim(tmp_path, SHARDS[0], ended())
-    leave_unfinished(tmp_path, SHARDS[0])
-    with start(tmp_path, toy) as writer:
-        shards = writer.open_shards(writer.missing())
-        assert names(shards.claimed()) == SHARDS
-
-
-@pytest.mark.parametrize("again", [False, True], ids=["new shards", "shards made again"])
-def test_a_writer_that_was_taken_for_dead_changes_nothing(tmp_path, toy, again) -> None:
-    toy.skip = {"train": {0: "no image"}} if again else {}
-    if again:
-        toy.write(tmp_path)
-    toy.skip = {}
-    with start(tmp_path, toy) as asleep:
-        wanted = asleep.reopen_skipped() if again else asleep.missing()
-        spec = next(asleep.open_shards(wanted).claimed())
-        leave_claim(tmp_path, spec.name, ended(), generation=1)  # who took over has died since
-        with start(tmp_path, toy) as other:
-            if again:
-                other.reopen_skipped()
-            made = replace(toy.content(spec), run={"made": "by the other"})
-            assert other.write(spec, made)
-        before = (tmp_path / spec.name).read_bytes()
-        assert not asleep.write(spec, toy.content(spec))
-        assert (tmp_path / spec.name).read_bytes() == before
-    assert verify(tmp_path, quick=True).problems[0].kind == "missing" if not again else True
-    toy.write(tmp_path)
-    assert verify(tmp_path).problems == ()
 
 
 @pytest.mark.parametrize("again", [False, True], ids=["new shards", "shards made again"])

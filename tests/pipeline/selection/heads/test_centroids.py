@@ -4,12 +4,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from savs.foundation.errors import SavsError
 from savs.pipeline.selection.heads.centroids import (
+    LARGE,
     TIE,
+    _blas,
     class_centroids,
     cosines,
+    few_threads,
     first_of_best,
     leads,
     nearest_centroids,
@@ -92,17 +96,6 @@ def test_bit_identical_centroids_go_to_the_first_class(queries):
     assert (nearest_centroids(x, base) == 1).all()
 
 
-def test_all_classes_tie_for_a_zero_query():
-    base = np.eye(5, dtype=np.float32)[None]
-    assert nearest_centroids(np.zeros((1, 3, 5), np.float32), base).tolist() == [[0, 0, 0]]
-
-
-def test_three_way_ties_beyond_the_first_two_neighbours():
-    # (1, 1, 1, 0) has the same cosine with the first three axes, however they are rounded
-    base = np.eye(4, dtype=np.float32)[[3, 2, 0, 1]][None]
-    assert nearest_centroids(np.float32([[[1, 1, 1, 0]]]), base).tolist() == [[1]]
-
-
 def test_features_that_are_not_finite_are_refused():
     base, x = np.float32([[[1, 0], [0, 1]]]), np.float32([[[1, 2], [np.nan, 1], [np.inf, 1]]])
     for bad in (x[:, :2], x[:, ::2]):
@@ -111,3 +104,43 @@ def test_features_that_are_not_finite_are_refused():
         assert isinstance(raised.value, SavsError)
     with pytest.raises(ValueError, match="NaN"):
         first_of_best(cosines(x, base))
+
+
+def test_centroids_of_a_thousand_classes_are_plain_means():
+    rng = np.random.default_rng(0)
+    labels = rng.permutation(np.concatenate([np.arange(1000), rng.integers(0, 1000, 500)]))
+    features = rng.normal(size=(2, 1500, 3)).astype(np.float32)
+    found = class_centroids(features, labels, 1000)
+    slow = np.stack([features[:, labels == c].mean(axis=1, dtype=np.float64) for c in range(1000)])
+    np.testing.assert_array_equal(found, slow.transpose(1, 0, 2).astype(np.float32))
+
+
+def test_centroids_are_summed_in_float64():
+    # 1e8 + 1 - 1e8 is 0 in float32, whose step is 8 there; the mean is 1 / 3
+    features = np.float32([[[1e8], [1], [-1e8], [5]]])
+    found = class_centroids(features, np.array([0, 0, 0, 1]), 2)
+    assert found.tolist() == [[[np.float32(1 / 3)], [5.0]]]
+
+
+def threads() -> set[int]:
+    """Return the numbers of threads of the libraries for matrices."""
+    np.ones((2, 2)) @ np.ones((2, 2))
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+
+def test_small_products_take_one_thread_and_large_ones_what_there_was():
+    _blas.cache_clear()  # FAISS brings a library of its own, which limits itself
+    with threadpool_limits(limits=2, user_api="blas"):
+        assert threads() == {2}
+        with few_threads(LARGE - 1):
+            assert threads() == {1}
+        assert threads() == {2}
+        with few_threads(LARGE):
+            assert threads() == {2}
+
+
+def test_the_threads_come_back_after_an_error():
+    with threadpool_limits(limits=2, user_api="blas"):
+        with pytest.raises(ValueError, match="wrong"), few_threads(1):
+            raise ValueError("wrong")
+        assert threads() == {2}

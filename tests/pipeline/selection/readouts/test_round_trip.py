@@ -1,4 +1,4 @@
-"""Every readout on a whole store of two widths: saved, loaded, evaluated."""
+"""Every readout on whole stores: saved, loaded, evaluated, at chance on noise."""
 
 import numpy as np
 import oracle as slowly
@@ -7,8 +7,8 @@ from polars.testing import assert_frame_equal
 
 from savs.pipeline import evaluate, load_selection, save_selection, select
 from savs.pipeline.selection.readouts import READOUTS
-from savs.stores import LayerGrid, ShardContent, open_store, open_writer
-from stores import columns, identity, planned
+from savs.stores import LayerGrid
+from stores import identity, make_store, write_store
 
 GRID = (LayerGrid(0, (0, 1), 4), LayerGrid(3, (0, 2), 7))
 LABELS = {"train": list("cabbacabccab"), "test": list("abcab")}
@@ -20,30 +20,14 @@ NAMES = [
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
+    rng, features = np.random.default_rng(2), {}
+    for split, labels in LABELS.items():
+        pull = np.array(["abc".index(label) for label in labels])[None, :, None]
+        shapes = {g.layer: (len(g.heads), len(labels), g.head_dim) for g in GRID}
+        features[split] = {layer: rng.normal(size=size) + pull for layer, size in shapes.items()}
+    rows = {split: [{"label": label} for label in labels] for split, labels in LABELS.items()}
     folder = tmp_path_factory.mktemp("two-widths") / "s"
-    rng = np.random.default_rng(2)
-    plan = {split: planned(split, len(labels)) for split, labels in LABELS.items()}
-    with open_writer(folder, identity(grid=GRID), plan, shard_rows=20) as writer:
-        for spec in writer.missing():
-            labels = LABELS[spec.split]
-            pull = np.array(["abc".index(label) for label in labels])[None, :, None]
-            layers = {
-                grid.layer: (
-                    rng.normal(size=(len(grid.heads), len(labels), grid.head_dim)) + pull
-                ).astype(np.float32)
-                for grid in GRID
-            }
-            writer.write(
-                spec,
-                ShardContent(
-                    layers=layers,
-                    examples=columns(spec.split, [{"label": label} for label in labels]),
-                    skipped=columns(spec.split, []) | {"reason": []},
-                    run={},
-                ),
-            )
-        writer.seal()
-    return open_store(folder)
+    return write_store(folder, identity(grid=GRID), features, rows)
 
 
 @pytest.mark.parametrize("readout", NAMES)
@@ -87,3 +71,19 @@ def test_lda_on_a_store_takes_each_head_at_its_own_width(store):
     for row, expected in zip(found, slow, strict=True):
         p = {v["class"]: v["score"] for v in row}
         assert [p[name] for name in order] == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.fixture(scope="module")
+def noise(tmp_path_factory):
+    """Return a store of 196 heads of noise, with 40 training and 400 test examples."""
+    rng = np.random.default_rng(20)
+    train, test = (rng.normal(size=(196, n, 64)).astype(np.float32) for n in (40, 400))
+    folder = tmp_path_factory.mktemp("noise") / "s"
+    return make_store(folder, train, list("ab") * 20, test, list("ab") * 200, shard_rows=200)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("readout", READOUTS)
+def test_on_noise_accuracy_is_at_chance_whatever_heads_are_found(noise, readout):
+    accuracy = evaluate(noise, select(noise, heads=20, readout=readout)).metrics[0].value
+    assert abs(accuracy - 0.5) <= 4 * np.sqrt(0.25 / 400)

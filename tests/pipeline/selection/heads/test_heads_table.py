@@ -86,37 +86,22 @@ def test_every_row_is_that_of_the_slow_method(make, split, dtype) -> None:
     assert slow == {}
 
 
-@pytest.mark.thorough
-def test_the_schema_is_kept_even_without_a_row(make) -> None:
-    lazy = heads_frame(make())
-    assert dict(lazy.collect_schema()) == dict(HEAD_VOTE_SCHEMA)
-    for frame in (lazy, lazy.head(0), lazy.filter(pl.col("vote") == "nothing")):
-        assert dict(frame.collect().schema) == dict(HEAD_VOTE_SCHEMA)
-
-
-def test_exact_ties_go_to_the_class_that_came_first(tmp_path) -> None:
+def test_ties_go_to_the_first_class_and_margins_to_the_next_best(tmp_path) -> None:
     # centroids (1, 0) and (0, 1): (1, 1) and the zero vector are as near to one as to the other
     train = np.float32([[[1, 0], [0, 1]]])
     test = np.float32([[[1, 1], [0, 0], [1, 3]]])
-    store = make_store(tmp_path, train, ["z", "a"], test, ["a", "z", "a"])
+    store = make_store(tmp_path / "s", train, ["z", "a"], test, ["a", "z", "a"])
     rows = heads_frame(store).collect()
     assert rows["vote"].to_list() == ["z", "z", "a"]
     assert rows["correct"].to_list() == [False, True, True]
     # cosines of (1, 3): 3 / sqrt(10) and 1 / sqrt(10)
     assert rows["margin"].to_list() == pytest.approx([0, 0, 2 / 10**0.5], abs=1e-6)
-
-
-def test_the_margin_is_to_the_next_best_of_several_classes(tmp_path) -> None:
     train = np.float32([[[1, 0, 0], [0, 1, 0], [0, 0, 1]]])
-    store = make_store(tmp_path, train, list("abc"), np.float32([[[1, 3, 2]]]), ["b"])
+    store = make_store(tmp_path / "t", train, list("abc"), np.float32([[[1, 3, 2]]]), ["b"])
     (row,) = heads_frame(store).collect().to_dicts()
     assert row["margin"] == pytest.approx(1 / 14**0.5, abs=1e-6)  # (3 - 2) / |(1, 3, 2)|
-    assert [s["cosine"] for s in row["similarity"]] == pytest.approx(
-        [1 / 14**0.5, 3 / 14**0.5, 2 / 14**0.5]
-    )
 
 
-@pytest.mark.thorough
 def test_heads_come_in_the_order_asked(make) -> None:
     store, heads = make(), [(0, 3), (0, 0), (0, 2)]
     rows = heads_frame(store, heads).collect()
@@ -126,18 +111,17 @@ def test_heads_come_in_the_order_asked(make) -> None:
     assert_frame_equal(rows.sort("id", "head"), everything.sort("id", "head"))
 
 
-@pytest.mark.thorough
 def test_rows_are_the_same_whatever_the_shards(make) -> None:
     frames = [heads_frame(make(rows)).collect().sort("id", "head") for rows in (1, 2, 100)]
     for other in frames[1:]:
         assert_frame_equal(frames[0], other, abs_tol=1e-6)
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("engine", ["in-memory", "streaming"])
 def test_a_part_of_the_frame_is_that_part(make, engine) -> None:
     store = make()
     whole, lazy = heads_frame(store).collect(), heads_frame(store)
+    assert dict(lazy.collect_schema()) == dict(whole.schema) == dict(HEAD_VOTE_SCHEMA)
     wrong = ~pl.col("correct") & (pl.col("layer") == 0)
     for query in (
         lambda frame: frame.filter(wrong),
@@ -145,6 +129,7 @@ def test_a_part_of_the_frame_is_that_part(make, engine) -> None:
         lambda frame: frame.head(7),
         lambda frame: frame.filter(wrong).select("name").head(3),
         lambda frame: frame.select(pl.len()),
+        lambda frame: frame.filter(pl.col("vote") == "nothing"),
     ):
         assert_frame_equal(query(lazy).collect(engine=engine), query(whole))
     counted = lazy.group_by("name").agg(pl.col("correct").sum()).sort("name").collect(engine=engine)

@@ -1,0 +1,262 @@
+"""Every readout against its formula, computed slowly; then the rules that are derived by hand."""
+
+import numpy as np
+import oracle as slowly
+import pytest
+from oracle import unit
+from readout_cases import CASES, Case, assert_choices, draw
+
+from savs.pipeline.selection.readouts import READOUTS
+from savs.pipeline.selection.readouts.calm import CALM, FittedCalm
+from savs.pipeline.selection.readouts.calm import fit as fit_calm
+from savs.pipeline.selection.readouts.knn import FittedKnn
+from savs.pipeline.selection.readouts.lda import LDA
+from savs.pipeline.selection.readouts.logistic import LOGISTIC, FittedLogistic
+from savs.pipeline.selection.readouts.posterior import POSTERIOR, FittedPosterior
+from savs.pipeline.selection.readouts.vote import FittedVote
+
+thorough = pytest.mark.thorough  # scikit-learn takes a second to import
+
+
+def side_by_side(features: np.ndarray) -> np.ndarray:
+    """Return `(n, heads * d)` float64: the heads' unit vectors, one after the other."""
+    rows = range(features.shape[1])
+    return np.array([np.concatenate([unit(head[i]) for head in features]) for i in rows])
+
+
+def by_scikit_learn(case) -> np.ndarray:
+    from sklearn.linear_model import LogisticRegression
+
+    rows, queries = (side_by_side(part).astype(np.float32) for part in (case.train, case.test))
+    model = LogisticRegression(C=1.0, max_iter=1000).fit(rows, case.labels)
+    return model.predict_proba(queries)
+
+
+def arguments(case):
+    return case.train, case.labels.tolist(), len(case.classes), case.test
+
+
+PROBABILITIES = {
+    "posterior": (lambda case: slowly.posterior(*arguments(case)), 1e-5),
+    "calm": (lambda case: slowly.calm(*arguments(case)), 1e-4),
+    "lda": (lambda case: slowly.lda(*arguments(case), case.widths), 1e-4),
+    "logistic": (by_scikit_learn, 1e-3),
+}
+"""Readout -> its probabilities in float64, and how far float32 may be off."""
+
+
+@pytest.mark.parametrize("make", CASES.values(), ids=CASES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[thorough] * (n == "logistic")) for n in PROBABILITIES]
+)
+def test_probabilities_and_choices_equal_the_formula(name, make):
+    case, (formula, error) = make(), PROBABILITIES[name]
+    fitted = READOUTS[name].fit(case.train, case.labels, case.classes, case.widths)
+    found, slow = fitted.scores(case.test), formula(case)
+    np.testing.assert_allclose(found.scores, slow, atol=error)
+    assert_choices(found.choice, slow, gap=error)
+    if name == "logistic":
+        assert (found.soft.argmax(axis=1) == found.choice).all()
+    else:
+        assert (found.soft == found.scores).all()
+    if name == "calm":
+        weights = slowly.calm_weights(*arguments(case)[:3])
+        np.testing.assert_allclose(fitted.weights, weights, atol=1e-4)
+
+
+def slow_votes(train, labels, classes, test):
+    """Return each example's class and its votes, by the slow method."""
+    slow = slowly.vote(train.astype(float).tolist(), labels, classes, test.astype(float).tolist())
+    return [(choice, [votes.get(c, 0) for c in range(classes)]) for choice, votes in slow]
+
+
+def integers() -> Case:
+    """Return small integers: in most heads several classes have the same cosine."""
+    rng = np.random.default_rng(1)
+    train, test = (rng.integers(-1, 2, size=(5, n, 4)).astype(np.float32) for n in (12, 60))
+    return Case(train, np.array([0, 1, 2, 3] * 3), test, (4,) * 5)
+
+
+@pytest.mark.parametrize("make", [*CASES.values(), integers], ids=[*CASES, "integers"])
+@pytest.mark.parametrize("name", ["vote", "knn"])
+def test_counts_and_choices_equal_the_slow_method(name, make):
+    case = make()
+    labels = case.labels.tolist()
+    fitted = READOUTS[name].fit(case.train, case.labels, case.classes, case.widths)
+    found = fitted.scores(case.test)
+    if name == "vote":
+        slow = slow_votes(*arguments(case))
+    else:
+        slow = slowly.knn(*arguments(case), min(5, min(map(labels.count, labels))))
+        assert found.soft.argmax(axis=1).tolist() == found.choice.tolist()
+        assert (np.abs(found.soft - found.scores) < 0.5).all()  # never overturns a count
+    assert found.scores.tolist() == [counts for _, counts in slow]
+    assert found.choice.tolist() == [choice for choice, _ in slow]
+
+
+@pytest.mark.parametrize("fit", [FittedVote, lambda axes: FittedKnn(axes, np.array([0, 1]))])
+def test_features_that_are_not_finite_are_refused(fit):
+    with pytest.raises(ValueError, match="NaN"):
+        fit(np.eye(2, dtype=np.float32)[None]).scores(np.float32([[[np.nan, 1]]]))
+
+
+AXES = np.tile(np.eye(4, dtype=np.float32), (9, 1, 1))
+
+
+@pytest.mark.parametrize(
+    ("ballots", "winner"),
+    [
+        ((2, 1, 1), 1),  # majority
+        ((2, 1), 2),  # equal: the best-ranked head's class, not the first class
+        ((3, 1, 2, 1, 2), 1),  # 1 and 2 have two votes each, 1 was named first
+        ((0, 2, 2, 3, 3), 2),  # the best-ranked head's own class is out of the race
+        ((1,), 1),
+    ],
+)
+def test_majority_and_ties(ballots, winner):
+    features = np.eye(4, dtype=np.float32)[list(ballots)][:, None]  # each head sees one axis
+    found = FittedVote(AXES[: len(ballots)]).scores(features)
+    assert found.choice.tolist() == [winner]
+    assert found.scores[0].tolist() == [ballots.count(c) for c in range(4)]
+
+
+def test_soft_votes_are_the_mean_cosine():
+    # head 0 sees (3, 4): cosines .6, .8; head 1 sees (1, 0): cosines 1, 0; means .8, .4
+    found = FittedVote(AXES[:2, :2, :2]).scores(np.float32([[[3, 4]], [[1, 0]]]))
+    np.testing.assert_allclose(found.soft, [[0.8, 0.4]], rtol=1e-6)
+
+
+def test_a_posterior_derived_by_hand():
+    # head 0 sees (3, 4): cosines .6 and .8, p(second) = 1 / (1 + exp(-.2 / .07)) = .94568
+    # head 1 sees a zero vector: cosines 0 and 0, p = .5; the mean is .72284
+    found = FittedPosterior(AXES[:2, :2, :2]).scores(np.float32([[[3, 4]], [[0, 0]]]))
+    np.testing.assert_allclose(found.scores, [[0.27716, 0.72284]], atol=1e-5)
+    assert found.choice.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    "fit", [FittedPosterior, lambda axes: FittedLogistic(axes, np.zeros(3, np.float32))]
+)
+def test_equal_probabilities_go_to_the_first_class(fit):
+    # (0, 1, 1) is as near to the second axis as to the third; a zero vector to all
+    found = fit(np.eye(3, dtype=np.float32)[None]).scores(np.float32([[[0, 1, 1], [0, 0, 0]]]))
+    assert found.choice.tolist() == [1, 0]
+    np.testing.assert_allclose(found.scores[1], [1 / 3] * 3, rtol=1e-6)
+
+
+@pytest.mark.parametrize("queries", [1, 20, 100], ids=lambda n: f"{n} queries")
+def test_bit_identical_centroids_go_to_the_first_class_whatever_the_rounding(queries):
+    for seed in range(20):
+        case = draw(seed, 3, (2,) * 9, 64)
+        centroids = POSTERIOR.fit(case.train, case.labels, case.classes, case.widths).centroids
+        centroids[:, 8] = centroids[:, 1]
+        noise = np.random.default_rng(seed).normal(size=(3, queries, 64))
+        near = (centroids[:, 1:2] + 0.1 * noise).astype(np.float32)
+        found = FittedPosterior(centroids).scores(near)
+        assert (found.choice == 1).all()
+        # columns of a matrix product are rounded differently
+        np.testing.assert_allclose(found.scores[:, 8], found.scores[:, 1], rtol=1e-5)
+
+
+@pytest.mark.parametrize("shrinkage", [0.5, 3.0])
+def test_shrinkage_trusts_rare_classes_less(shrinkage):
+    case = draw(3, 3, (6, 2, 3), 5)
+    slow = slowly.calm_weights(case.train, case.labels.tolist(), 3, shrinkage)
+    weights = fit_calm(case.train, case.labels, case.classes, case.widths, shrinkage).weights
+    np.testing.assert_allclose(weights, slow, atol=1e-4)
+    bare = fit_calm(case.train, case.labels, case.classes, case.widths).weights
+    assert np.abs(weights - bare).max() > 0.01
+
+
+def test_weights_are_even_where_no_head_knows_the_class():
+    # class 0 is opposite to itself: left out, each of its examples is on the other class's side
+    train = np.float32([[[1, 0], [-1, 0.1], [0.5, 1], [0.5, 1]]] * 2)
+    weights = CALM.fit(train, np.array([0, 0, 1, 1]), ["a", "b"], [2, 2]).weights
+    assert weights[:, 0].tolist() == [0.5, 0.5]
+    case = draw(1, 4, (1, 1, 1), 5)  # and where nothing can be left out
+    assert (CALM.fit(case.train, case.labels, case.classes, case.widths).weights == 0.25).all()
+
+
+def test_a_head_weighs_for_each_class_by_itself():
+    # class a sees head 0 only, class b head 1 only: .9 * p(a) against .9 * p(b), by hand:
+    # head 0 says (1, 0): p = (1, 0) to 1e-6; head 1 says the same; a: .9 + .1, b: 0
+    fitted = FittedCalm(AXES[:2, :2, :2], np.float32([[0.9, 0.1], [0.1, 0.9]]))
+    found = fitted.scores(np.float32([[[1, 0], [1, 0]], [[1, 0], [0, 1]]]))
+    np.testing.assert_allclose(found.scores, [[1, 0], [0.9, 0.9]], atol=1e-5)
+    assert found.choice.tolist() == [0, 0]  # the second is a tie
+
+
+@pytest.mark.parametrize("spread", [1e-1, 1e-2, 1e-3], ids=lambda s: f"spread {s}")
+def test_features_that_share_a_large_mean(spread):
+    # the precision grows with 1 / spread^2, to 1e8; probabilities stay within the formula's
+    case = draw(2, 2, (10, 9, 8), 48)
+    shared = np.random.default_rng(0).normal(size=(2, 1, 48)).astype(np.float32)
+    train, test = ((shared + spread * x).astype(np.float32) for x in (case.train, case.test))
+    found = LDA.fit(train, case.labels, case.classes, case.widths).scores(test)
+    slow = slowly.lda(train, case.labels.tolist(), 3, test, case.widths)
+    assert slow.max(axis=1).min() > 0.4  # no head is undecided
+    np.testing.assert_allclose(found.scores, slow, atol=1e-3)
+
+
+def test_one_example_a_class_is_the_nearest_unit_vector():
+    # P = I: logits -1/2 |x - mu|^2 + log(1/2); x = (1, 0), mu_a = (1, 0), mu_b = (0, 1): 0 and -1;
+    # p(a) = 1 / (1 + exp(-1 / 10)) = .524979
+    train = np.float32([[[5, 0], [0, 2]]])
+    found = LDA.fit(train, np.array([0, 1]), ["a", "b"], [2]).scores(np.float32([[[3, 0], [1, 1]]]))
+    np.testing.assert_allclose(found.scores[0], [0.524979, 0.475021], atol=1e-6)
+    assert found.scores[1].tolist() == [0.5, 0.5]
+    assert found.choice.tolist() == [0, 0]
+
+
+def test_classes_of_identical_examples_have_no_spread():
+    one = np.float32([[[5, 1, 0], [0, 2, 7]]])
+    labels = np.array([0, 1, 1, 0, 0, 1])
+    x = np.random.default_rng(0).normal(size=(1, 7, 3)).astype(np.float32)
+    several = LDA.fit(one[:, labels], labels, ["a", "b"], [3]).scores(x).scores
+    assert (several == LDA.fit(one, np.array([0, 1]), ["a", "b"], [3]).scores(x).scores).all()
+
+
+def test_a_head_whose_last_columns_are_zero_keeps_its_width():
+    # its precision grows with its width, so its weight among the heads does
+    case = draw(4, 2, (5, 6), 8)
+    case.train[0, :, 5:] = 0
+    found = LDA.fit(case.train, case.labels, case.classes, case.widths).scores(case.test)
+    slow = slowly.lda(*arguments(case), case.widths)
+    np.testing.assert_allclose(found.scores, slow, atol=1e-4)
+
+
+@pytest.mark.parametrize("scoring", ["resubstitution", "loo", "kfold"])
+@pytest.mark.parametrize(
+    "case",
+    [draw(1, 3, (3, 4), 3), draw(2, 2, (2, 3, 4), 12), draw(3, 3, (7, 6), 6, widths=(4, 6, 3))],
+    ids=["n > d", "n < d, unbalanced", "three widths"],
+)
+def test_head_scores_of_lda_equal_the_slow_method(case, scoring):
+    labels, classes = case.labels.tolist(), len(case.classes)
+    parts = {
+        "resubstitution": None,
+        "loo": range(len(labels)),
+        "kfold": slowly.parts_of(labels, min(5, min(map(labels.count, labels)))),
+    }[scoring]
+    found = LDA.score_heads(case.train, case.labels, case.classes, case.widths, scoring)
+    for h, width in enumerate(case.widths):
+        score, margin = slowly.lda_head_score(case.train[h, :, :width], labels, classes, parts)
+        assert found.score[h] == pytest.approx(score, abs=1e-4)
+        assert found.margin[h] == pytest.approx(margin, abs=1e-4)
+
+
+@thorough
+@pytest.mark.parametrize("counts", [(6, 5), (4, 6, 3)], ids=["2 classes", "3 classes"])
+def test_the_fit_is_the_optimum_of_the_penalised_likelihood(counts):
+    # at the optimum, sum_i (p_ic - [y_i = c]) x_i + w_c / C = 0, and without penalty for the bias;
+    # of two classes scikit-learn penalises one row of weights: that of the second class
+    case = draw(4, 3, counts, 5)
+    fitted = LOGISTIC.fit(case.train, case.labels, case.classes, case.widths)
+    weights = fitted.weights.transpose(1, 0, 2).reshape(len(counts), -1).astype(np.float64)
+    rows = side_by_side(case.train)
+    p = np.array([slowly.softmax((weights @ x + fitted.bias).tolist(), 1.0) for x in rows])
+    short = p - np.eye(len(counts))[case.labels]
+    gradient = short.T @ rows + weights
+    assert np.abs(gradient[1:]).max() < 1e-2
+    assert np.abs(short.sum(axis=0)).max() < 1e-2
+    assert np.abs(weights[1:]).max() > 0.1
