@@ -13,13 +13,12 @@ from savs.pipeline.evaluation.export import EXAMPLE_COLUMNS, FORMS, export
 from savs.stores import (
     HeadNotFoundError,
     LayerGrid,
-    ShardContent,
     StoreCorruptError,
     StoreIncompleteError,
     StoreWriteError,
     open_store,
 )
-from stores import columns, identity, planned, to_stored, write_store
+from stores import identity, write_store
 
 pytestmark = pytest.mark.thorough
 
@@ -32,22 +31,18 @@ COUNTS = {"train": 5, "test": 3}
 @pytest.fixture
 def store(tmp_path):
     """Return a bfloat16 store of two widths whose labels and groups are of many kinds."""
-    plan = {split: planned(split, count) for split, count in COUNTS.items()}
     rng = np.random.default_rng(1)
-
-    def content(split, part):
-        rows = [
-            {"label": "кот" if i % 2 else "a, b", "group": "g" if i else None, "subtask": "t"}
-            for i in range(len(part))
+    features, rows = {}, {}
+    for split, count in COUNTS.items():
+        rows[split] = [
+            {"label": "кот" if i % 2 else "a, b", "group": "g" if i % 2 else None, "subtask": "t"}
+            for i in range(count)
         ]
-        layers = {
-            g.layer: to_stored(rng.normal(size=(len(g.heads), len(part), g.head_dim)), "bfloat16")
-            for g in WIDTHS
+        features[split] = {
+            g.layer: rng.normal(size=(len(g.heads), count, g.head_dim)) for g in WIDTHS
         }
-        none = columns(split, []) | {"reason": []}
-        return ShardContent(layers, columns(split, rows, part[0]), none, run={})
-
-    return write_store(tmp_path / "s", identity("bfloat16", WIDTHS), plan, content, shard_rows=2)
+    what = identity("bfloat16", WIDTHS)
+    return write_store(tmp_path / "s", what, features, rows, shard_rows=2)
 
 
 def values(store, head: tuple[int, int], splits=BOTH) -> np.ndarray:

@@ -10,8 +10,8 @@ from savs.foundation.errors import ParameterError
 from savs.pipeline import evaluate, generated_texts, select
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.extraction.model.answers import as_code_points
-from savs.stores import LayerGrid, ResultError, ShardContent
-from stores import columns, identity, planned, write_store
+from savs.stores import LayerGrid, ResultError
+from stores import identity, write_store
 
 TOKENS = {"a": [7, 2], "b": [9, 8, 8, 2], "c": [4, 2]}
 """Labels of two, four and two tokens."""
@@ -86,19 +86,18 @@ def store_with_texts(folder, texts, labels, train=("Red fox", "dog"), values=Non
     """Write a one-head store whose test rows have the given generated texts."""
     outputs = {"generated": {"tokens": 16, "ends": [2]}}
     what = replace(identity(grid=(LayerGrid(0, (0,), 2),)), outputs=outputs)
-    rows = {"train": list(train), "test": list(labels)}
-
-    def content(split, part):
-        codes = as_code_points(texts if split == "test" else [""] * len(part))
-        return ShardContent(
-            {0: np.ones((1, len(part), 2), np.float32)},
-            columns(split, [{"label": rows[split][i]} for i in part]),
-            columns(split, []) | {"reason": []},
-            {},
-            {"generated": codes if values is None else np.full((len(part), *values.shape), values)},
-        )
-
-    return write_store(folder, what, {s: planned(s, len(own)) for s, own in rows.items()}, content)
+    rows = {
+        split: [{"label": label} for label in own]
+        for split, own in (("train", train), ("test", labels))
+    }
+    features = {split: {0: np.ones((1, len(own), 2), np.float32)} for split, own in rows.items()}
+    kept = {}
+    for split, own in rows.items():
+        codes = as_code_points(texts if split == "test" else [""] * len(own))
+        if values is not None:
+            codes = np.full((len(own), *values.shape), values)
+        kept[split] = {"generated": codes}
+    return write_store(folder, what, features, rows, outputs=kept)
 
 
 def test_a_text_is_the_label_that_it_equals_but_for_white_space_and_case(tmp_path):
