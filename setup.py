@@ -1,6 +1,6 @@
 """What pyproject.toml cannot say: the packages by a rule, and the page that a package index shows.
 
-The four rooms at the top are the packages of `savs`. The README's relative links lead nowhere on
+The four rooms at the top are packages of `savs`. The README's relative links lead nowhere on
 the page of an index. `[project.urls]` is the one place that says where the project
 lies: with a `Repository`, the links lead to its files of this version, without one they are text.
 """
@@ -43,9 +43,12 @@ if __name__ == "__main__":  # the build backend runs this file as a program
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     setup(
         packages=[
-            f"savs.{package}"
-            for room in ROOMS
-            for package in (room, *(f"{room}.{name}" for name in find_packages(room)))
+            "savs",
+            *(
+                f"savs.{package}"
+                for room in ROOMS
+                for package in (room, *(f"{room}.{name}" for name in find_packages(room)))
+            ),
         ],
         long_description=index_page(
             (ROOT / "README.md").read_text("utf-8"),

@@ -1,9 +1,10 @@
-"""Imports that wait until a name is used, and how an extra of savs is installed."""
+"""Imports that wait until a name is used, the version of savs, and how an extra is installed."""
 
 import builtins
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
+from importlib.metadata import version
 from types import SimpleNamespace
 from typing import Any
 
@@ -50,6 +51,7 @@ def lazy_imports(namespace: dict[str, Any]) -> Iterator[None]:
     namespace["__getattr__"] = load
 
 
+__version__ = version("savs")
 IS_ON_INDEX = False
 """Whether `pip install savs` finds this project. Set it with the first upload of a release."""
 

@@ -22,9 +22,9 @@ import numpy as np
 import polars as pl
 from method_comparison.tasks import POOLS, Draw, write_task
 
+from savs import calibrate, evaluate, extract, select
 from savs.datasets.benchmarks.shapes import write_shapes
 from savs.foundation.arrays import Array
-from savs.pipeline import calibrate, evaluate, extract, select
 from savs.pipeline.evaluation.suspects import suspects
 from savs.stores import FeatureStore
 

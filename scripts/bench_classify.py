@@ -20,8 +20,8 @@ from pathlib import Path
 
 from classify_bench.half_depth import measure_depths, print_depths
 
+from savs import extract, save_selection, select, write_bundle
 from savs.datasets.benchmarks.shapes import write_shapes
-from savs.pipeline import extract, save_selection, select, write_bundle
 from savs.pipeline.demo import DEMO_MODEL
 
 FEW, MANY = 60, 660

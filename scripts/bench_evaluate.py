@@ -24,7 +24,7 @@ from evaluation_bench import other_ways  # noqa: E402
 from evaluation_bench.other_ways import cpu_seconds  # noqa: E402
 from evaluation_bench.random_store import Size, random_store  # noqa: E402
 
-from savs.pipeline import evaluate, select, sweep  # noqa: E402
+from savs import evaluate, select, sweep  # noqa: E402
 from savs.pipeline.selection.heads.head_scores import resubstitution  # noqa: E402
 from savs.pipeline.selection.readouts.lda import FittedLda  # noqa: E402
 from savs.pipeline.selection.readouts.vote import FittedVote  # noqa: E402
@@ -41,19 +41,19 @@ STORES = {
 }
 GRID = ("--shots", "1,5,20", "--draws", "3", "--heads", "1,5,10,20,50,all")
 COMMANDS = [
-    ("1,000 classes", ("select", "--no-cv")),
+    ("1,000 classes", ("select", "--no-estimate")),
     ("1,000 classes", ("evaluate",)),
-    ("1,000 classes", ("evaluate", "--cv")),
-    ("1,000 classes", ("select", "--no-cv", "--readout", "lda")),
+    ("1,000 classes", ("evaluate", "--folds", "5")),
+    ("1,000 classes", ("select", "--no-estimate", "--readout", "lda")),
     ("1,000 classes", ("evaluate", "--readout", "lda")),
-    ("1,000 classes", ("select", "--no-cv", "--readout", "knn")),
+    ("1,000 classes", ("select", "--no-estimate", "--readout", "knn")),
     ("1,000 classes", ("evaluate", "--readout", "knn")),
     ("784 heads", ("select",)),
-    ("784 heads", ("select", "--no-cv", "--readout", "lda")),
+    ("784 heads", ("select", "--no-estimate", "--readout", "lda")),
     ("784 heads", ("evaluate",)),
-    *(("784 heads", ("sweep", *GRID, "--readouts", name))
+    *(("784 heads", ("sweep", *GRID, "--readout", name))
       for name in ("vote", "posterior", "lda", "calm", "logistic", "knn")),
-    ("100 subtasks", ("select", "--no-cv")),
+    ("100 subtasks", ("select", "--no-estimate")),
     ("100 subtasks", ("select",)),
     ("76,000 rows", ("evaluate",)),
     ("1,000,000 rows", ("evaluate",)),

@@ -16,9 +16,9 @@ from pathlib import Path
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
+from savs import extract, sweep
 from savs.datasets.benchmarks.shapes import write_shapes
-from savs.pipeline import Sweep, extract, join_sweeps, sweep
-from savs.pipeline.evaluation.sweep.table import headline
+from savs.pipeline.evaluation.sweep.table import Sweep, headline, join_sweeps
 from savs.stores import FeatureStore
 
 TASKS = (

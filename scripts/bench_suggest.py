@@ -21,9 +21,9 @@ import polars as pl
 from PIL import Image
 from scipy.special import stdtrit
 
+from savs import extract
 from savs.datasets.benchmarks.shapes import write_shapes
 from savs.foundation.arrays import Array
-from savs.pipeline import extract
 from savs.pipeline.evaluation.suggest import (
     CANDIDATES,
     farthest_first,

@@ -21,11 +21,12 @@ import numpy as np
 import torch
 from PIL import Image
 
+from savs import extract
 from savs.datasets import MediaFolder
-from savs.pipeline import extract, load_model
 from savs.pipeline.extraction import model_run
 from savs.pipeline.extraction.check_model import sample_prompts
 from savs.pipeline.extraction.checks.batch_equality import TOLERANCES, Check, distance, prove
+from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.attention_hooks import find_hook_points
 from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.loaded_model import LoadedModel

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from savs.pipeline import report
+from savs import report
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "support"))

@@ -12,8 +12,8 @@ import statistics
 from collections import defaultdict
 from pathlib import Path
 
+from savs import Evaluation, evaluate, extract, select
 from savs.datasets.benchmarks.shapes import TASKS, write_shapes
-from savs.pipeline import Evaluation, evaluate, extract, select
 from savs.pipeline.running.progress import Reporting
 
 DRAWS = 5

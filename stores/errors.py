@@ -2,7 +2,7 @@
 
 from savs.foundation.errors import SavsError
 
-REPAIR = "run `savs repair`, then the same `savs extract` command again"
+REPAIR = "run `savs verify --repair`, then the same `savs extract` command again"
 """What to do about a damaged shard; repair renames it and does not delete it."""
 
 

@@ -62,10 +62,10 @@ def _text(row: Row, field: str, columns: Mapping[str, str]) -> str:
     """Return a required field; RowError that says how to map it where its column is missing."""
     column = columns[field]
     if column not in row.values:
-        other = ", or pass --question TEXT to ask the same of all" if field == "question" else ""
+        other = ", or pass `question` TEXT to ask the same of all" if field == "question" else ""
         raise row.error(
             f"field {column!r} is missing",
-            f"the row has the fields {row.fields}; name one with --column {field}=NAME{other}",
+            f"the row has the fields {row.fields}; name one with `column` {field}=NAME{other}",
         )
     return row.text(column)
 
@@ -78,7 +78,7 @@ def check_rows(
     if question is not None and "question" in present:
         first = next(row for row in rows if "question" in row.values)
         raise OptionError(
-            f"{first.where}: the file has a column 'question', but --question is set, too; drop one"
+            f"{first.where}: the file has a column 'question', but `question` is set, too; drop one"
             " of the two"
         )
     wanted = {
@@ -92,7 +92,7 @@ def check_rows(
         if column not in present and not (field in MEDIA and has_media):
             raise OptionError(
                 f"{rows[0].where} and the other {split} rows have no column {column!r}, which"
-                f" --column {field}={column} names; they have: {', '.join(present) or 'no columns'}"
+                f" `column` {field}={column} names; they have: {', '.join(present) or 'no columns'}"
             )
 
 
@@ -125,13 +125,13 @@ def general(columns: Mapping[str, str] | None = None, question: str | None = Non
     if unknown:
         raise OptionError(f"columns has {unknown[0]!r}, expected some of {', '.join(FIELDS)}")
     if question is not None and "question" in mapped:
-        raise OptionError("--column question=... and --question both give the prompt; keep one")
+        raise OptionError("`column` question=... and `question` both give the prompt; keep one")
     if question is not None and not question.strip():
-        raise OptionError("--question is empty; pass the prompt of all rows")
+        raise OptionError("`question` is empty; pass the prompt of all rows")
     names = {field: mapped.get(field, field) for field in FIELDS}
     if names["image"] == names["images"]:
         raise OptionError(
-            f"--column image=... and --column images=... both name {names['image']!r}; keep image"
+            f"`column` image=... and `column` images=... both name {names['image']!r}; keep image"
             " if the column holds names, images if it holds lists of names"
         )
     named = {field: names[field] for field in FIELDS if names[field] != field}
@@ -159,7 +159,7 @@ GENERAL = Benchmark(
         sizes="yours",
         source="yours",
         licence="yours",
-        files="--train and --test: .jsonl, .json, .csv, .parquet or .tar; `savs split` makes both"
+        files="--train and --test: .jsonl, .json, .csv, .parquet or .tar; or --test with --shots"
         " from one file",
         sample={
             "image": "cats/001.jpg",

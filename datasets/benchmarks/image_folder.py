@@ -89,7 +89,7 @@ def _look(source: Path) -> _Contents:
         splits = " or ".join(dict.fromkeys(name.partition("/")[0] for name in nested[:NAMED]))
         contents.problems.append(
             f"has folders within class folders: {_first(nested)} (if {splits} is a split, pass"
-            f" --train or --test {source / splits.partition(' ')[0]})"
+            f" `train` or `test` {source / splits.partition(' ')[0]})"
         )
     if empty:
         contents.problems.append(
@@ -145,7 +145,7 @@ def image_folder(question: str) -> Benchmark:
     {'question': 'Which animal is this?'}
     """
     if not question.strip():
-        raise OptionError("--question is empty; pass the prompt of all images")
+        raise OptionError("`question` is empty; pass the prompt of all images")
     return replace(
         IMAGE_FOLDER,
         parse_row=partial(parse_row, question=question),

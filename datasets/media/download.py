@@ -85,7 +85,7 @@ class Fetching:
             fetched = sum(pool.map(self._try, addresses))
         return [
             f"{fetched:,} of {len(addresses):,} URLs are in {self.folder}; {self.spent[0]:,} bytes"
-            f" were fetched, {self.max_total_bytes:,} are allowed (--fetch-gb)"
+            f" were fetched, {self.max_total_bytes:,} are allowed (`fetch_gb`)"
         ]
 
     def _try(self, address: str) -> bool:
@@ -114,7 +114,7 @@ class Fetching:
         if self.spent[0] > self.max_total_bytes:
             raise ValueError(
                 f"this run has fetched {self.max_total_bytes:,} bytes, the most that it may; raise"
-                " --fetch-gb"
+                " `fetch_gb`"
             )
 
     def _keep(self, address: str, data: bytes) -> None:

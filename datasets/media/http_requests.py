@@ -206,7 +206,7 @@ def _require_public_name(host: str) -> None:
 
 def _refusal(host: str, address: str) -> str:
     where = host if host == address else f"{host} ({address})"
-    return f"{where} is in a private network; if you trust the rows, pass --allow-private-addresses"
+    return f"{where} is in a private network; if you trust the rows, pass `allow_private_addresses`"
 
 
 class _Connections(request.HTTPHandler, request.HTTPSHandler):

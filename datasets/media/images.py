@@ -18,7 +18,7 @@ MAX_SIDE_PX = 2**16 - 1
 """Longest side: that of a JPEG. Rows take memory, however short they are."""
 COSTLY = {"WEBP": 2}
 """Format -> by how much its limit is lower: decoding takes several times as much per pixel."""
-RAISE = "scale it down, or raise --max-image-pixels"
+RAISE = "scale it down, or raise `max_image_pixels`"
 
 
 def decode_image(

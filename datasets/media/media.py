@@ -66,8 +66,8 @@ class MediaFolder:
         path = locate(self.root, name, outside=self.rules.allow_outside)
         if path is None:
             raise MediaError(
-                f"{name} is outside the media root {self.root}; set --media-root to the folder that"
-                " holds it, or pass --allow-outside"
+                f"{name} is outside the media root {self.root}; set `media_root` to the folder that"
+                " holds it, or pass `allow_outside`"
             )
         return path
 
@@ -84,13 +84,13 @@ class MediaFolder:
     def absence(self, name: str) -> str:
         """Return where a missing medium was expected, and what to do."""
         if is_address(name):
-            return f"{name} is a URL; to download it, pass --fetch-urls"
+            return f"{name} is a URL; to download it, pass `fetch_urls`"
         try:
             self.path(name)
         except MediaError as error:
             return str(error)
         folder = self.root.absolute()
-        return f"{name} is not in {folder}; set --media-root to the folder of the images"
+        return f"{name} is not in {folder}; set `media_root` to the folder of the images"
 
     def size(self, name: str) -> int | None:
         """Return a medium's size in bytes, or None if it is missing or not fetched yet."""
@@ -121,7 +121,7 @@ class MediaFolder:
         """
         if is_address(name):
             if self.rules.fetching is None:
-                raise MediaError(f"{name} is a URL and was read without --fetch-urls")
+                raise MediaError(f"{name} is a URL and was read without `fetch_urls`")
             data = self.rules.fetching.fetch(name)
         elif is_packed(name):
             file = packed_parts(name)[0]
@@ -140,7 +140,7 @@ class MediaFolder:
             return path.read_bytes()
         except FileNotFoundError as error:
             raise MediaError(
-                f"{name} is not in the media root {self.root.absolute()} (--media-root)"
+                f"{name} is not in the media root {self.root.absolute()} (`media_root`)"
             ) from error
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
@@ -166,7 +166,7 @@ class MediaFolder:
             if path in names_by_path:
                 raise MediaError(
                     f"{names_by_path[path]} and {name} both match {path} in the media root; set"
-                    " --media-root to a folder that holds more of their paths"
+                    " `media_root` to a folder that holds more of their paths"
                 )
             names_by_path[path] = name
         if not names_by_path:

@@ -50,7 +50,7 @@ def set_accuracy(
     if not whole.height:
         raise RowError(
             f"{name}: no set of {rows} rows that share {', '.join(by)} is complete; check whether"
-            " --limit cuts the test file inside a group"
+            " `limit` cuts the test file inside a group"
         )
     return Units(
         name,
@@ -80,7 +80,7 @@ def group_metrics(predictions: pl.DataFrame, classes: Classes, of: str = "") -> 
     if not whole.height:
         raise RowError(
             f"{sets[0][0]}{suffix}: no group of {GROUP_ROWS} rows, two questions on two images, is"
-            " complete; check whether --limit cuts the test file inside a group"
+            " complete; check whether `limit` cuts the test file inside a group"
         )
     return [
         replace(
@@ -138,7 +138,7 @@ def matching_metrics(predictions: pl.DataFrame, of: str = "") -> list[Units]:
     whole = groups.filter("whole").with_columns(group=pl.col("text") & pl.col("image"))
     if not whole.height:
         raise RowError(
-            "no group of two captions and two images is complete; check whether --limit cuts the"
+            "no group of two captions and two images is complete; check whether `limit` cuts the"
             " test file inside a group"
         )
     notes = _incomplete_note(
@@ -192,7 +192,7 @@ def order_metric(
     if not whole.height:
         raise RowError(
             f"{full}: no pair of an example labelled {positive!r} and another one is complete;"
-            " check whether --limit cuts the test file inside a pair"
+            " check whether `limit` cuts the test file inside a pair"
         )
     wins = (
         pl.col("better").is_finite()

@@ -122,9 +122,9 @@ def refuse_doubts(lines: Sequence[str], *, strict: bool) -> list[str]:
     """Return the lines; RowError that lists them where there are any and `strict` is set."""
     if lines and strict:
         raise RowError(
-            "the labelled examples are doubtful, and --strict allows no doubt:\n  "
+            "the labelled examples are doubtful, and `strict` allows no doubt:\n  "
             + "\n  ".join(lines)
-            + "\ncorrect the input, or leave out --strict"
+            + "\ncorrect the input, or leave out `strict`"
         )
     return list(lines)
 

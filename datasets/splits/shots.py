@@ -9,9 +9,6 @@ from savs.datasets.errors import RowError
 from savs.datasets.example import Example, of_subtask
 from savs.foundation.errors import ParameterError
 
-Drawn = tuple[list[Example], list[Example]]
-"""The training examples and the rest, both in the order of the file."""
-
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
@@ -21,7 +18,7 @@ class _Wanted:
     unit: str
     """`examples` or `groups`, for error messages."""
     option: str
-    """Command-line option that gives `count`."""
+    """The option that gives `count`, for error messages."""
     key_of: Callable[[Example], tuple[str, str]]
     """Example -> its stratum, and its unit there."""
 
@@ -37,43 +34,97 @@ class Shots:
     seed: int = 0
     """Seed of the draw: equal seeds draw equal examples."""
 
-    def draw(self, pool: Sequence[Example], *, test_the_rest: bool) -> Drawn:
-        """Draw training examples from a pool; a larger number with the same seed adds to them.
-
-        With `test_the_rest` at least one example or group of each stratum must be left.
+    def draw(self, pool: Sequence[Example]) -> list[Example]:
+        """Draw from training examples; a larger number with the same seed adds to them.
 
         Raises
         ------
         RowError
-            The pool has too few examples of a class, or too few groups, or groups that drawing
-            single examples would split.
+            The pool has too few examples of a class, or too few groups.
         """
         wanted = self.wanted(pool)
-        groups = [example.group for example in pool if example.group is not None]
-        if self.groups is None and test_the_rest and len(set(groups)) < len(groups):
-            raise RowError(
-                f"the examples are in groups ({groups[0]!r} first), which drawing single"
-                " examples would split; draw whole groups with --train-groups"
-            )
         strata: dict[str, dict[str, None]] = {}
         for example in pool:
             stratum, unit = wanted.key_of(example)
             strata.setdefault(stratum, {})[unit] = None
         chosen: set[str] = set()
         for stratum, units in strata.items():
-            if len(units) < wanted.count + test_the_rest:
-                otherwise = "pass the training examples with --train"
-                raise _too_few(wanted, stratum, len(units), len(units) - test_the_rest, otherwise)
+            if len(units) < wanted.count:
+                raise _too_few(wanted, stratum, len(units), len(units), "add examples")
             chosen.update(self.shuffle(units, stratum)[: wanted.count])
-        train = [replace(e, split="train") for e in pool if wanted.key_of(e)[1] in chosen]
-        return train, [example for example in pool if wanted.key_of(example)[1] not in chosen]
+        return [example for example in pool if wanted.key_of(example)[1] in chosen]
+
+    def split(
+        self, pool: Sequence[Example], clusters: Sequence[str]
+    ) -> tuple[list[Example], list[Example]]:
+        """Split a pool into training examples and the rest; no cluster is torn apart.
+
+        From each class (or, for `groups`, each subtask) clusters are drawn by the seed until there
+        are enough: first clusters that give no class more than was asked for; if these do not
+        suffice, the cluster with the smallest surplus.
+
+        Parameters
+        ----------
+        pool
+            The examples to draw from.
+        clusters
+            The cluster of each example, see `cluster_ids`.
+
+        Returns
+        -------
+        two lists
+            The training examples, as such, and the others, both in the order of the pool.
+
+        Raises
+        ------
+        RowError
+            An example has no label, a class has too few examples, or none would be left to test.
+        """
+        wanted = self.wanted(pool)
+        held = _contents(pool, clusters, wanted)
+        totals: Counter[str] = Counter()
+        for sizes in held.values():
+            totals.update(sizes)
+        chosen: set[str] = set()
+        have: Counter[str] = Counter()
+
+        def take(cluster: str) -> None:
+            chosen.add(cluster)
+            have.update(held[cluster])
+
+        for stratum, total in totals.items():
+            if total <= wanted.count:
+                raise _too_few(
+                    wanted, stratum, total, total - 1, "pass training examples as `train`"
+                )
+            # Whole clusters first that overshoot nothing, in the order of the seed. If these end
+            # before there are enough, one too large must be taken: that which adds least beyond
+            # the count.
+            order = self.shuffle((c for c, sizes in held.items() if stratum in sizes), stratum)
+            for cluster in order:
+                if have[stratum] < wanted.count and not _surplus(have, held[cluster], wanted.count):
+                    take(cluster)
+            while have[stratum] < wanted.count:
+                rest = [cluster for cluster in order if cluster not in chosen]
+                take(min(rest, key=lambda c: _surplus(have, held[c], wanted.count)))
+        for stratum, total in totals.items():
+            if have[stratum] == total:
+                raise RowError(
+                    f"{stratum} has {total} {wanted.unit}, and all of them share a group or an"
+                    " image with drawn training examples, which leaves none for testing; use a"
+                    f" smaller {wanted.option} or another `seed`"
+                )
+        train = [
+            replace(e, split="train") for e, c in zip(pool, clusters, strict=True) if c in chosen
+        ]
+        return train, [e for e, c in zip(pool, clusters, strict=True) if c not in chosen]
 
     def wanted(self, pool: Sequence[Example]) -> _Wanted:
         """Return what is drawn from a pool; ParameterError for a number below 1 or none."""
         if self.groups is not None:
-            wanted = _Wanted(self.groups, "groups", "--train-groups", _group_key(pool))
+            wanted = _Wanted(self.groups, "groups", "`train_groups`", _group_key(pool))
         elif self.each_class is not None:
-            wanted = _Wanted(self.each_class, "examples", "--shots", _class_key)
+            wanted = _Wanted(self.each_class, "examples", "`shots`", _class_key)
         else:
             raise ParameterError("Shots has neither each_class nor groups; set one of them")
         if wanted.count < 1:
@@ -85,59 +136,6 @@ class Shots:
         order = list(units)
         random.Random(f"savs shots {self.seed} {stratum}").shuffle(order)
         return order
-
-
-def draw_clusters(pool: Sequence[Example], clusters: Sequence[str], shots: Shots) -> list[bool]:
-    """Return which examples of a pool train; the examples of a cluster stay together.
-
-    From each class (or, for `shots.groups`, each subtask) clusters are drawn by the seed until
-    there are enough: first clusters that give no class more than was asked for; if these do not
-    suffice, the cluster with the smallest surplus. If every example is its own cluster, the result
-    is that of `Shots.draw`.
-
-    Raises
-    ------
-    RowError
-        An example has no label, a class has too few examples, or none would be left to test.
-    """
-    unlabelled = next((example.id for example in pool if example.label is None), None)
-    if unlabelled is not None:
-        raise RowError(
-            f"example {unlabelled!r} has no label, so its class is unknown; give every row of the"
-            " file a label"
-        )
-    wanted = shots.wanted(pool)
-    contents = _contents(pool, clusters, wanted)
-    totals: Counter[str] = Counter()
-    for sizes in contents.values():
-        totals.update(sizes)
-    chosen: set[str] = set()
-    have: Counter[str] = Counter()
-
-    def take(cluster: str) -> None:
-        chosen.add(cluster)
-        have.update(contents[cluster])
-
-    for stratum, total in totals.items():
-        if total <= wanted.count:
-            raise _too_few(wanted, stratum, total, total - 1, "add examples, or drop its rows")
-        # Whole clusters first that overshoot nothing, in the order of the seed. If these end before
-        # there are enough, one too large must be taken: the one that adds least beyond the count.
-        order = shots.shuffle((c for c, sizes in contents.items() if stratum in sizes), stratum)
-        for cluster in order:
-            if have[stratum] < wanted.count and not _surplus(have, contents[cluster], wanted.count):
-                take(cluster)
-        while have[stratum] < wanted.count:
-            rest = [cluster for cluster in order if cluster not in chosen]
-            take(min(rest, key=lambda c: _surplus(have, contents[c], wanted.count)))
-    for stratum, total in totals.items():
-        if have[stratum] == total:
-            raise RowError(
-                f"{stratum} has {total} {wanted.unit}, and all of them share a group or an image"
-                " with drawn training examples, which leaves none for testing; use a smaller"
-                f" {wanted.option} or another --seed"
-            )
-    return [cluster in chosen for cluster in clusters]
 
 
 def _contents(
@@ -169,7 +167,10 @@ def _too_few(wanted: _Wanted, stratum: str, total: int, most: int, otherwise: st
 
 def _class_key(example: Example) -> tuple[str, str]:
     if example.label is None:
-        raise RowError(f"example {example.id!r} has no label, so it cannot train; pass --train")
+        raise RowError(
+            f"example {example.id!r} has no label, so its class is unknown; label every row, or"
+            " pass training examples as `train`"
+        )
     where = of_subtask(example.subtask)
     return f"class {example.label!r}{where}", example.id
 
@@ -179,7 +180,7 @@ def _group_key(pool: Sequence[Example]) -> Callable[[Example], tuple[str, str]]:
     subtasks: dict[str, dict[str | None, None]] = {}
     for example in pool:
         if example.group is None:
-            raise RowError(f"example {example.id!r} has no group; draw single ones with --shots")
+            raise RowError(f"example {example.id!r} has no group; draw single ones with `shots`")
         subtasks.setdefault(example.group, {})[example.subtask] = None
 
     def key_of(example: Example) -> tuple[str, str]:

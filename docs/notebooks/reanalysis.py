@@ -1,6 +1,6 @@
 """The recipes of docs/polars.md as a notebook: `marimo edit docs/notebooks/reanalysis.py`.
 
-Set `SAVS_STORE` to the path of any store (default: `savs-demo/features`), and `SAVS_MEDIA_ROOT` to
+Set `STORE` to the path of any store (default: `savs-demo/features`), and `MEDIA_ROOT` to
 the folder of its images (default: `data` next to the store, where `savs demo` writes them).
 """
 
@@ -18,7 +18,8 @@ with app.setup:
     import polars as pl
     from PIL import Image
 
-    from savs.pipeline import evaluate, heads_frame, open_store, select
+    from savs import evaluate, open_store, select
+    from savs.pipeline.selection.heads.heads_table import heads_frame
 
 
 @app.cell
@@ -34,8 +35,8 @@ def _():
 
 @app.cell
 def _():
-    store = open_store(os.environ.get("SAVS_STORE", "savs-demo/features"))
-    media_root = Path(os.environ.get("SAVS_MEDIA_ROOT", store.path.parent / "data"))
+    store = open_store(os.environ.get("STORE", "savs-demo/features"))
+    media_root = Path(os.environ.get("MEDIA_ROOT", store.path.parent / "data"))
     table = store.scan()
     counts = table.group_by("split", "subtask").agg(pl.len().alias("examples"))
     counts.sort("split", "subtask").collect()

@@ -1,6 +1,6 @@
 """A report and explanations from Python as a notebook: `marimo edit docs/notebooks/results.py`.
 
-`SAVS_STORE` and `SAVS_MEDIA_ROOT` are those of `reanalysis.py`. Results are written into the store,
+`STORE` and `MEDIA_ROOT` are those of `reanalysis.py`. Results are written into the store,
 to `results/notebook`, and the page `report.html` to the working directory.
 """
 
@@ -16,7 +16,7 @@ with app.setup:
     import marimo as mo
     import polars as pl
 
-    from savs.pipeline import evaluate, explain, open_store, report, save_evaluation, select
+    from savs import evaluate, explain, open_store, report, save_evaluation, select
 
 
 @app.cell
@@ -32,8 +32,8 @@ def _():
 
 @app.cell
 def _():
-    store = open_store(os.environ.get("SAVS_STORE", "savs-demo/features"))
-    media_root = Path(os.environ.get("SAVS_MEDIA_ROOT", store.path.parent / "data"))
+    store = open_store(os.environ.get("STORE", "savs-demo/features"))
+    media_root = Path(os.environ.get("MEDIA_ROOT", store.path.parent / "data"))
     result = evaluate(store, select(store, heads=min(10, len(store.heads))))
     folder = store.path / "results" / "notebook"
     save_evaluation(result, folder)

@@ -145,7 +145,7 @@ def classify(
     out = None if out is None else Path(out)
     if out is None and (retry_skipped or force):
         option = "--retry-skipped" if retry_skipped else "--force"
-        raise ParameterError(f"{option} is about an output file; pass --out FILE, or omit it")
+        raise ParameterError(f"{option} is about an output file; pass `out` FILE, or omit it")
     rank = find_rank()
     if rank.ranks > 1:
         require_shareable(names, out, force=force)
@@ -187,7 +187,7 @@ def require_shareable(inputs: Sequence[str], out: Path | None, *, force: bool) -
     from savs.pipeline.classifying.new_images import STDIN
 
     if out is None:
-        raise ParameterError("several processes share an output file; pass --out FILE")
+        raise ParameterError("several processes share an output file; pass `out` FILE")
     if force:
         raise ParameterError(f"several processes would each replace {out}; remove it before")
     if STDIN in inputs:

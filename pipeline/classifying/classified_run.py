@@ -138,4 +138,4 @@ def _named_by(out: Path) -> Iterator[None]:
     try:
         yield
     except StoreMismatchError as error:
-        raise OutputError(f"{out}: {error}, or pass --force to begin again") from error
+        raise OutputError(f"{out}: {error}, or pass `force` to begin again") from error

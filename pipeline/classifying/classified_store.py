@@ -92,7 +92,7 @@ def store_examples(
     if absent := [name for name in planned if name not in held and name not in given]:
         raise OutputError(
             f"{out}: an earlier run was stopped before it came to {len(absent):,} images that are"
-            f" not given now, {absent[0]!r} first; give them, too, pass another --out, or --force"
+            f" not given now, {absent[0]!r} first; give them, too, pass another `out`, or `force`"
             " to begin again"
         )
     _require_same(out, held, given)
@@ -125,8 +125,8 @@ def _require_same(
         if before is not None and (before.media, before.prompt) != (example.media, example.prompt):
             was, now = (f"{', '.join(e.media)}, {e.prompt!r}" for e in (before, example))
             raise OutputError(
-                f"{out} has id {name!r} with {was}, and now it is of {now}; pass another --out, or"
-                " --force to replace it"
+                f"{out} has id {name!r} with {was}, and now it is of {now}; pass another `out`, or"
+                " `force` to replace it"
             )
 
 
@@ -153,7 +153,7 @@ def _require_same_content(
             if digest != before:
                 raise OutputError(
                     f"{out} has a prediction of other content under the name {medium!r} (id"
-                    f" {name!r}): the file was changed since; pass another --out, or --force to"
+                    f" {name!r}): the file was changed since; pass another `out`, or `force` to"
                     " begin again"
                 )
 
@@ -190,7 +190,7 @@ class TableRecord:
             keys = [key for key in made if self.made.get(key) != made[key]]
             raise OutputError(
                 f"{out} has predictions that were made otherwise ({', '.join(keys)} differ); pass"
-                " another --out, or --force to replace it"
+                " another `out`, or `force` to replace it"
             )
 
     def require_unchanged(self, out: Path) -> None:
@@ -198,7 +198,7 @@ class TableRecord:
         if out.exists() and file_sha256(out) not in self.tables:
             raise OutputError(
                 f"{out} was changed since `savs classify` wrote it; move it away, and the same"
-                " command writes it again, or pass --force to begin again"
+                " command writes it again, or pass `force` to begin again"
             )
 
 
@@ -218,11 +218,11 @@ def read_record(out: Path) -> TableRecord | None:
             return None
         raise OutputError(
             f"{out} exists and has no {path.parents[1].name} that made it, so it is not known what"
-            " it holds; pass another --out, or --force to replace it"
+            " it holds; pass another `out`, or `force` to replace it"
         ) from error
     except (OSError, ValueError) as error:
         raise OutputError(
-            f"{path} cannot be read ({error}); pass --force to begin again"
+            f"{path} cannot be read ({error}); pass `force` to begin again"
         ) from error
 
 

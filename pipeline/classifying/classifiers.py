@@ -11,8 +11,12 @@ from savs.pipeline.classifying.bundle.hub import find_classifier
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.readouts import Readout
 from savs.pipeline.selection.selection import Selection, TaskSelection
-from savs.pipeline.selection.selection_config import grid_widths, older_note_beside
-from savs.pipeline.selection.selection_file import load_selection, selection_folder
+from savs.pipeline.selection.selection_config import (
+    grid_widths,
+    older_note_beside,
+    selection_folder,
+)
+from savs.pipeline.selection.selection_file import load_selection
 from savs.stores import LayerGrid
 from savs.stores.format.manifest import FeatureSource
 

@@ -58,7 +58,7 @@ def model_options(
     chosen = name if model is None else model
     if chosen is None or (model is None and commit is None and name not in SHIPPED):
         raise SelectionError(
-            f"the classifier's model was a local folder called {name!r}; pass --model FOLDER"
+            f"the classifier's model was a local folder called {name!r}; pass `model` FOLDER"
         )
     return ModelOptions(
         model=chosen,
@@ -155,8 +155,8 @@ def require_match(
         raise SelectionError(
             "the classifier belongs to another model, they differ in:\n  "
             + "\n  ".join(refused)
-            + "\nrun the classifier's own model (--model, --revision, --adapter, --model-code,"
-            " --model-kwargs), or select heads with this one"
+            + "\nrun the classifier's own model (`model`, `revision`, `adapter`, `model_code`,"
+            " `model_kwargs`), or select heads with this one"
         )
     return notes
 

@@ -194,8 +194,8 @@ class Questions:
         where = of_subtask(task.subtask)
         return SelectionError(
             f"{row.where} has no question, and the training examples{where} had several, so that"
-            " the classifier has none of its own; pass --question TEXT, a table with a column"
-            " 'question', or another --subtask"
+            " the classifier has none of its own; pass `question` TEXT, a table with a column"
+            " 'question', or another `subtask`"
         )
 
 

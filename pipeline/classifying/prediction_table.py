@@ -62,7 +62,7 @@ def require_table_name(path: Path) -> None:
     """Raise OutputError unless predictions can be written under this name."""
     if path.suffix.lower() not in SUFFIXES or (path.exists() and not path.is_file()):
         raise OutputError(
-            f"{path}: expected a name that ends in {', '.join(SUFFIXES)} as --out, and no folder,"
+            f"{path}: expected a name that ends in {', '.join(SUFFIXES)} as `out`, and no folder,"
             " pipe or device"
         )
 

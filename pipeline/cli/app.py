@@ -3,7 +3,7 @@
 import inspect
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
 from keyword import iskeyword
@@ -11,12 +11,24 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+from typer.models import OptionInfo
 
 from savs.foundation.errors import SavsError
 from savs.pipeline.cli import exit_codes as exits
-from savs.pipeline.cli.commands import COMMANDS, STAGES
-from savs.pipeline.cli.options.panels import order_options
-from savs.pipeline.cli.options.settings import ConfigOption, require_known_variables, variable_of
+from savs.pipeline.cli.commands import COMMANDS, GUESSES, STAGES
+from savs.pipeline.cli.options.settings import (
+    OF_ALL_COMMANDS,
+    ConfigOption,
+    JsonOption,
+    NoProgressOption,
+    VerboseOption,
+    option_name,
+    require_known_variables,
+    take_before_commands,
+    take_in_commands,
+    variable_of,
+)
+from savs.pipeline.cli.options.shared import ADVANCED, FILE_ONLY
 from savs.pipeline.cli.output import (
     drop_stdout,
     print_line,
@@ -29,6 +41,8 @@ from savs.pipeline.running import signals as interruption
 
 USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
 """The error of every wrong argument; typer has no public name for it."""
+METAVARS: dict[Any, str] = {int: "N", int | None: "N", float: "X", float | None: "X"}
+"""Type of an option -> what its help calls a value that the option does not name."""
 LINES = ("question",)
 """Repeatable options whose variable has a value a line: others have no spaces, which divide."""
 
@@ -38,6 +52,9 @@ class CommandGroup(TyperGroup):
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
+        for parameter in self.params:
+            if getattr(parameter, "is_flag", False):
+                parameter.metavar = ""
         self.commands = {
             name: TyperCommand(name, help=text, rich_help_panel=stage)
             for stage, commands in STAGES.items()
@@ -46,6 +63,8 @@ class CommandGroup(TyperGroup):
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Return the name, the command and its arguments; its module is imported here."""
+        if guess := GUESSES.get(args[0]):
+            raise USAGE_ERROR(f"no command is called {args[0]!r}; use {guess}", ctx)
         name, known, rest = super().resolve_command(ctx, args)
         if not (name and known):
             return name, known, rest
@@ -60,29 +79,76 @@ class CommandGroup(TyperGroup):
         try:
             return super().invoke(ctx)
         except USAGE_ERROR as error:
+            if advice := _setting_advice(error):
+                error.message = f"{error.message}: {advice}"
             error.message = visible(spelled(error.message), keep="\n")
             raise
 
 
+def _setting_advice(error: Any) -> str | None:
+    """Return where an unknown option can be set, if it is one of configuration files alone."""
+    context, flag = error.ctx, getattr(error, "option_name", "")
+    if context is None:
+        return None
+    for parameter in context.command.params:
+        if parameter.param_type_name == "option" and flag in parameter.opts and flag:
+            name = option_name(parameter)
+            variable = variable_of(context.info_name, parameter)
+            return (
+                f"set `{name} = ...` in the table [{context.info_name}] of a file that --config"
+                f" names, or the variable {variable}"
+            )
+    return None
+
+
 def import_command(name: str) -> Any:
-    """Import the module of a command; its help is the summary and the function's docstring."""
+    """Import the module of a command; its help is the summary, the docstring and examples."""
     stem = name.replace("-", "_")
     file = f"{stem}_" if iskeyword(stem) else stem
     module = import_module(f"savs.pipeline.cli.commands.{file}")
     function = getattr(module, f"{stem}_command")
-    command = _to_command(function, f"{COMMANDS[name]}\n\n{inspect.getdoc(function)}")
-    command.params = order_options(name, command.params + _to_command(_take_config).params)
+    text = f"{COMMANDS[name]}\n\n{inspect.getdoc(function)}"
+    command = _to_command(function, text, epilog=_examples(module.EXAMPLES))
+    command.params += _to_command(take_in_commands).params
     for parameter in command.params:
         if parameter.param_type_name == "option":
-            parameter.envvar = variable_of(name, parameter)
-        if parameter.multiple and parameter.name in LINES:
-            parameter.value_from_envvar = partial(_variable_lines, parameter)
+            _set_up(parameter, name)
+        else:
+            parameter.display_type_rich = lambda ctx: ""  # its name says it
+    command.params.sort(key=lambda p: getattr(p, "rich_help_panel", None) == ADVANCED)
     return command
 
 
-def _to_command(function: Callable[..., None], text: str | None = None) -> Any:
+def _set_up(option: Any, command: str) -> None:
+    """Let an option of a command have a variable, and be shown and parsed as its place says."""
+    option.envvar = variable_of(command, option)
+    if option.metavar is None and option.is_flag:
+        option.metavar = ""
+    if option.name in OF_ALL_COMMANDS:
+        option.hidden = True
+    if option.rich_help_panel == FILE_ONLY:
+        option.hidden = True
+        option.add_to_parser = lambda parser, ctx: None  # the command line does not know it
+    if option.multiple and option.name in LINES:
+        option.value_from_envvar = partial(_variable_lines, option)
+
+
+def _examples(lines: Sequence[str]) -> str:
+    shown = "\n".join(f"  {line}" for line in lines)
+    return f"\b\nExamples:\n{shown}"
+
+
+def _to_command(function: Callable[..., None], text: str | None = None, epilog: str = "") -> Any:
+    for parameter in inspect.signature(function).parameters.values():
+        hint, *more = (
+            getattr(parameter.annotation, "__origin__", None),
+            *getattr(parameter.annotation, "__metadata__", ()),
+        )
+        for part in more:
+            if isinstance(part, OptionInfo) and part.metavar is None and hint is not bool:
+                part.metavar = METAVARS.get(hint, "TEXT")
     alone = typer.Typer(add_completion=False)
-    alone.command(help=text)(function)
+    alone.command(help=text, epilog=epilog)(function)
     return typer.main.get_command(alone)
 
 
@@ -90,10 +156,6 @@ def _variable_lines(parameter: Any, context: Any) -> list[str] | None:
     """Return the values of a repeatable option from its variable, one a line."""
     text = parameter.resolve_envvar_value(context)
     return None if text is None else text.splitlines()
-
-
-def _take_config(config: ConfigOption = None) -> None:
-    """Have `--config`, as every command."""
 
 
 app = typer.Typer(
@@ -120,6 +182,11 @@ def _print_version(wanted: bool) -> None:
     )
 )
 def _before(
+    context: typer.Context,
+    config: ConfigOption = None,
+    json: JsonOption = False,
+    no_progress: NoProgressOption = False,
+    verbose: VerboseOption = False,
     show_version: Annotated[
         bool,
         typer.Option(
@@ -132,6 +199,13 @@ def _before(
     ] = False,
 ) -> None:
     """Read the options that stand before a command."""
+    take_before_commands(
+        context,
+        config=config and str(config),
+        json=json,
+        no_progress=no_progress,
+        verbose=verbose,
+    )
 
 
 def main() -> NoReturn:

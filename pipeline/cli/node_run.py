@@ -28,7 +28,7 @@ from savs.stores.files.object_store import file_names
 from savs.stores.format.manifest import read_manifest
 
 if TYPE_CHECKING:
-    from savs.pipeline import Extraction
+    from savs.pipeline.extraction.run_extraction import Extraction
 
 QUIET = ("--gpus", NONE, "--no-progress")
 ALONE = (*QUIET, "--engine", "local")

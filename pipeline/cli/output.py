@@ -15,6 +15,8 @@ from savs.pipeline.cli import exit_codes as exits
 from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.formatting import format_seconds
 
+_shows = {"progress": True, "details": False}
+"""What the user asked for, by `--no-progress` and `--verbose`."""
 LINE_EVERY_S = 5.0
 """Interval of progress lines where stderr is not a terminal."""
 BAR_EVERY_S = 0.1
@@ -26,7 +28,23 @@ _HIDDEN = re.compile(
 FIELD = re.compile(r"`([a-z_]+)`")
 """A parameter in a message or a help text."""
 _spellings: dict[str, str] = {}
-"""Parameter of the command that runs -> its spelling there, such as `--heads-from`."""
+"""Parameter of the command that runs -> its spelling there, such as `--max-layer`."""
+
+
+def set_progress(wanted: bool) -> None:
+    """Show progress of what takes long, or not."""
+    _shows["progress"] = wanted
+
+
+def set_verbose(wanted: bool) -> None:
+    """Print details of a run, or not."""
+    _shows["details"] = wanted
+
+
+def detail(text: str) -> None:
+    """Print a message that asks the user to do nothing: with `--verbose` alone."""
+    if _shows["details"]:
+        say(text)
 
 
 def set_spellings(parameters: Sequence[Any]) -> None:
@@ -105,6 +123,9 @@ def print_table(
 @contextmanager
 def progress(total: int) -> Iterator[Callable[[int], None]]:
     """Show rows done, rate and time left on stderr while the block runs."""
+    if not _shows["progress"]:
+        yield lambda rows: interruption.raise_if_asked()
+        return
     terminal = sys.stderr.isatty()
     every = BAR_EVERY_S if terminal else LINE_EVERY_S
     started = printed = time.monotonic()

@@ -2,38 +2,37 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from savs import pipeline
+import savs
 from savs.foundation.errors import ParameterError
 from savs.foundation.files import real_path
 from savs.foundation.network import HUB
-from savs.pipeline.cli.options.shared import option
-from savs.pipeline.cli.output import print_json, print_line, say
-from savs.pipeline.running.formatting import format_bytes
+from savs.pipeline.cli.output import detail, say
 
 if TYPE_CHECKING:
-    from savs.pipeline import Selection
     from savs.pipeline.selection.readouts import Readout
+    from savs.pipeline.selection.selection import Selection
     from savs.stores import FeatureStore
 
 CHOSEN, ALL = "chosen", "all"
 VOTE = "vote"
-"""The readout whose selection is taken by default."""
-SelectionOption = Annotated[
-    Path | None,
-    option(metavar="DIR", help="Selection for --heads chosen (default: STORE/results/vote)."),
-]
-HeadsChoice = Annotated[
-    str,
-    option(
-        "--heads",
-        metavar="chosen|all|L1.H2,...",
-        help="Heads: those of a selection, all, or a list.",
-    ),
-]
+"""The selection that is taken by default."""
+
+
+def named_selection(store: "FeatureStore", name: str | None) -> Path:
+    """Return the folder of a selection: of a store's results by its name, or any by its path."""
+    from savs.pipeline.running.result_files import CONFIG, result_of, results_folder
+    from savs.stores.files.addresses import is_remote
+
+    if name is None:
+        return results_folder(store.path, VOTE) if is_remote(store.path) else result_of(store.path)
+    if is_remote(store.path) or Path(name).exists():
+        return Path(name)
+    saved = results_folder(store.path, name)
+    return saved if (saved / CONFIG).exists() else Path(name)
 
 
 def find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") -> "Selection":
@@ -52,13 +51,13 @@ def find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") ->
 
     readout = None if rule in BUILT_IN.values() else rule  # a built-in one is found by its name
     if path is not None:
-        return pipeline.load_selection(path, readout=readout)
+        return savs.load_selection(path, readout=readout)
     saved = results_folder(store.path, rule.name)
     if is_remote(store.path) or store.missing("train") or not (saved / CONFIG).exists():
-        selection = pipeline.select(store, readout=rule)
+        selection = savs.select(store, readout=rule)
         say(f"no selection yet: selected {len(selection.tasks[0].heads)} heads")
         return calibrated(store, selection)[0]
-    selection = pipeline.load_selection(saved, readout=readout)
+    selection = savs.load_selection(saved, readout=readout)
     trains = store.manifest.plan.splits.get("train")
     is_classified = trains is not None and not trains.ids  # `classify` saved its classifier there
     if not (is_classified or is_of_store(selection, store)):
@@ -67,7 +66,7 @@ def find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") ->
             f"{saved} holds a selection of other training examples than the store's; run"
             f" savs select {store.path} --readout {name}"
         )
-    say(f"using {saved}")
+    detail(f"using {saved}")
     return selection
 
 
@@ -83,7 +82,7 @@ def calibrated(
     from savs.pipeline.evaluation.cross_validation import assess_left_out
 
     try:
-        calibration = pipeline.calibrate(store, selection)
+        calibration = savs.calibrate(store, selection)
     except SelectionError as error:
         if is_needed:
             raise
@@ -113,7 +112,7 @@ def keep_other_results(folder: Path, selection: Path) -> None:
     A usage error where the folder, which has the name of the selection's, holds another selection.
     """
     from savs.pipeline.running.result_files import CONFIG
-    from savs.pipeline.selection.selection_file import selection_folder, selection_run
+    from savs.pipeline.selection.selection_config import selection_folder, selection_run
 
     is_beside = real_path(selection_folder(selection)).parent == real_path(folder).parent
     if is_beside or not (folder / CONFIG).exists():
@@ -128,48 +127,30 @@ def keep_other_results(folder: Path, selection: Path) -> None:
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from savs.pipeline import Evaluation, Selection
+    from savs.pipeline.evaluation.assessment import Evaluation
     from savs.pipeline.evaluation.statistics.intervals import Metric
+    from savs.pipeline.selection.selection import Selection
     from savs.stores import FeatureStore
 
 
-def find_heads(store: "FeatureStore", choice: str, selection: Path | None) -> "Sequence[Head]":
+def find_heads(store: "FeatureStore", choice: str, selection: str | None) -> "Sequence[Head]":
     """Return the heads of a choice; a usage error for anything else."""
-    from savs.pipeline.selection.selection_file import load_config
+    from savs.pipeline.selection.selection import parse_heads
+    from savs.pipeline.selection.selection_config import SelectionConfig, load_config
 
     if choice == ALL:
         return store.heads
-    if choice == CHOSEN:
-        chosen = load_config(selection or saved_selection(store)).heads
-        store.require_heads(chosen)
-        return [head for head in store.heads if head in chosen]
-    return parse_names("--heads", choice, "chosen, all or ")
-
-
-def parse_names(option: str, text: str, others: str = "") -> "list[Head]":
-    """Return the heads of a list such as `L1.H2,L3.H4`; a usage error for anything else."""
-    from savs.stores.format.layout import parse_head
-
-    heads = [parse_head(name) for name in text.split(",")]
-    if None in heads:
-        raise typer.BadParameter(f"{option} is {text!r}, expected {others}L1.H2,L3.H4 ...")
-    return [head for head in dict.fromkeys(heads) if head is not None]
-
-
-def saved_selection(store: "FeatureStore") -> Path:
-    """Return the folder of the selection that `savs select` leaves in a store."""
-    from savs.pipeline.running.result_files import results_folder
-
-    return results_folder(store.path, VOTE)
-
-
-def say_size(path: Path, size: int, heads: int, *, as_json: bool) -> None:
-    """Print what was written, and how large it is."""
-    if as_json:
-        print_json({"path": str(path), "bytes": size, "heads": heads})
-    else:
-        print_line(str(path))
-    say(f"{heads} heads, {format_bytes(size)}")
+    wanted = (
+        load_config(named_selection(store, selection)) if choice == CHOSEN else parse_heads(choice)
+    )
+    if not isinstance(wanted, tuple | SelectionConfig):
+        raise typer.BadParameter(
+            f"`heads` is {choice!r}, expected chosen, all, a list such as L12.H7,L13.H0, or the"
+            " folder of a selection"
+        )
+    heads = wanted if isinstance(wanted, tuple) else wanted.heads
+    store.require_heads(heads)
+    return [head for head in store.heads if head in heads] if choice == CHOSEN else list(heads)
 
 
 def name_classifiers(texts: Sequence[str]) -> dict[str, str | Path]:

@@ -3,16 +3,17 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from savs import stores
 from savs.pipeline.cli.output import print_line, print_table, say
 from savs.pipeline.running.formatting import percent
+from savs.stores import head_name
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from savs.pipeline import Evaluation, Selection
+    from savs.pipeline.evaluation.assessment import Evaluation
     from savs.pipeline.evaluation.confidence import Confidence, RiskReport, Share
     from savs.pipeline.evaluation.statistics.intervals import Metric
+    from savs.pipeline.selection.selection import Selection
 
 HEADS_SHOWN = 8
 CONFUSIONS_SHOWN = 10
@@ -32,7 +33,7 @@ def print_selection(
     """
     rows = []
     for task in selection.tasks:
-        names = [stores.head_name(head) for head in task.heads[:HEADS_SHOWN]]
+        names = [head_name(head) for head in task.heads[:HEADS_SHOWN]]
         more = len(task.heads) - len(names)
         rows.append(
             [
@@ -47,10 +48,7 @@ def print_selection(
     header = ["subtask", "classes", "examples", "train-side score", "cross-validated (%)",
               "heads, best first"]  # fmt: skip
     print_table(header, rows)
-    say(
-        "train-side scores select heads, they do not estimate test accuracy; `savs evaluate --cv`"
-        " has the cross-validated predictions"
-    )
+    say("train-side scores select heads; they do not estimate test accuracy")
 
 
 def _score(value: float) -> str:

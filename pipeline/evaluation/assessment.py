@@ -164,11 +164,11 @@ def _marked(
         if not is_unseen.any():
             raise LeakError(
                 f"all {len(is_unseen)} test examples share an image with training, or are in a"
-                " group with one that does; omit --drop-leaks, or use other training examples"
+                " group with one that does; omit `drop_leaks`, or use other training examples"
             )
         whole = whole.filter(pl.lit(is_unseen))
         examples, kinds = examples.filter(is_unseen), kinds.filter(is_unseen)
-        notes.append(f"{(~is_unseen).sum()} test examples were left out (--drop-leaks)")
+        notes.append(f"{(~is_unseen).sum()} test examples were left out (`drop_leaks`)")
     marks = [kinds.alias("leak"), clusters_of(examples), content_of(examples)]
     marked = pl.concat([whole, packed(pl.DataFrame(marks))], how="horizontal")
     return in_schema(marked), notes

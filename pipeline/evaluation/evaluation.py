@@ -43,14 +43,14 @@ from savs.pipeline.selection.training_data import head_widths
 from savs.stores import FeatureStore, Head, StoreIncompleteError
 from savs.stores.format.layout import CAPTIONS, THUMBNAIL_COLUMN
 from savs.stores.read.gathering import Block
-from savs.stores.read.store import require_store
+from savs.stores.read.store import AnyStore, as_store
 
 BLOCK = 2**23
 """Features and scores that several small shards may have together: 32 MB of each."""
 
 
 def evaluate(
-    store: FeatureStore,
+    store: AnyStore,
     method: Selection | str | None = None,
     *,
     on: Literal["test", "folds"] = "test",
@@ -113,7 +113,7 @@ def evaluate(
     LeakError
         All test examples would be left out.
     """
-    require_store(store)
+    store = as_store(store)
     _require_possible(method, on, risk)
     if on == "folds" and not isinstance(method, str):
         selection = _default_selection(store) if method is None else method

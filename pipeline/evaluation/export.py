@@ -11,8 +11,8 @@ from safetensors.numpy import save_file
 from savs.pipeline.errors import ExportError
 from savs.pipeline.running.output_files import new_file
 from savs.pipeline.running.result_files import require_no_own_file
-from savs.stores import FeatureStore, Head, StoreWriteError, head_name
-from savs.stores.read.store import require_store
+from savs.stores import Head, StoreWriteError, head_name
+from savs.stores.read.store import AnyStore, as_store
 
 NAMES = ("id", "label", "split")
 """What tells the rows of an array."""
@@ -20,7 +20,7 @@ EXAMPLE_COLUMNS = ("id", "split", "label", "group", "subtask", "category", "prom
 
 
 def export(
-    store: FeatureStore, path: str | Path, heads: Sequence[Head], splits: Sequence[str], form: str
+    store: AnyStore, path: str | Path, heads: Sequence[Head], splits: Sequence[str], form: str
 ) -> Path:
     """Write some heads of some splits into one file.
 
@@ -46,7 +46,7 @@ def export(
     StoreWriteError
         The file cannot be written, or is one of a store or of a result.
     """
-    require_store(store)
+    store = as_store(store)
     if form not in FORMS:
         raise ExportError(
             f"no format is called {form!r}; expected one of: {', '.join(FORMS)}, or, for the"
@@ -55,7 +55,7 @@ def export(
     path = Path(path)
     other = [name for name in FORMS if path.suffix == f".{name}" and name != form]
     if other:
-        raise ExportError(f"{path.name} would be a {form} file; use --to {other[0]}")
+        raise ExportError(f"{path.name} would be a {form} file; use `to` {other[0]}")
     require_no_own_file(path)
     known = list(store.manifest.plan.splits)
     if not splits or not set(splits) <= set(known):

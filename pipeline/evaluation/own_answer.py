@@ -24,7 +24,7 @@ from savs.pipeline.selection.readouts import ClassScores
 from savs.pipeline.selection.training_data import training_tasks
 from savs.stores import FeatureStore, ResultError
 from savs.stores.format.layout import GENERATED_CHARACTERS
-from savs.stores.read.store import require_store
+from savs.stores.read.store import AnyStore, as_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +157,7 @@ def _mean_note(parts: Sequence[pl.DataFrame]) -> tuple[str, ...]:
         return ()
     return (
         f"by the mean per token instead of the sum, {100 * right.mean():.1f} % of the scored"
-        f" examples are right (--readout {ZERO_SHOT_MEAN})",
+        f" examples are right (`readout` {ZERO_SHOT_MEAN})",
     )
 
 
@@ -185,7 +185,7 @@ def _text_answers(store: FeatureStore) -> OwnAnswerTables:
     return OwnAnswerTables(parts, classes, (note,) if others else ())
 
 
-def generated_texts(store: FeatureStore, split: str) -> pl.Series:
+def generated_texts(store: AnyStore, split: str) -> pl.Series:
     """Return the text that the model generated for each example of a split.
 
     Raises
@@ -193,7 +193,7 @@ def generated_texts(store: FeatureStore, split: str) -> pl.Series:
     ResultError
         The store keeps none, or what it keeps is no text.
     """
-    require_store(store)
+    store = as_store(store)
     values = store.output(split, GENERATED)
     try:
         if values.dtype != np.int32 or values.shape[1:] != (GENERATED_CHARACTERS,):
@@ -205,7 +205,7 @@ def generated_texts(store: FeatureStore, split: str) -> pl.Series:
     except (ValueError, TypeError) as error:
         raise ResultError(
             f"{store.path}: output {GENERATED} holds no texts ({error}); extract again with"
-            " --answers generate"
+            " `answers` generate"
         ) from error
 
 

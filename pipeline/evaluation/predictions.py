@@ -278,8 +278,8 @@ def risk_notes(selection: Selection, risk: float | None) -> list[str]:
         where = of_subtask(task.subtask)
         if task.calibration is None:
             raise SelectionError(
-                f"the selection{where} has no calibration, which --risk needs: it was made with"
-                " --no-cv, of too few examples, or by a readout with negative scores; run"
+                f"the selection{where} has no calibration, which `risk` needs: it was made with"
+                " --no-estimate, of too few examples, or by a readout with negative scores; run"
                 " `savs select` again"
             )
         if task.examples < least:

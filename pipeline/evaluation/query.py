@@ -11,10 +11,10 @@ from savs.pipeline.errors import QueryError
 from savs.pipeline.evaluation.evaluation_file import load_metrics
 from savs.pipeline.running.result_files import CONFIG, PREDICTIONS, results_folder
 from savs.pipeline.selection.heads.heads_table import heads_frame
-from savs.pipeline.selection.selection_file import load_config
+from savs.pipeline.selection.selection_config import load_config
 from savs.stores import FeatureStore
 from savs.stores.files.addresses import is_remote
-from savs.stores.read.store import require_store
+from savs.stores.read.store import AnyStore, as_store
 
 FILES = {"predictions": PREDICTIONS, "votes": CONFIG}
 """Table -> the result file that it is made of."""
@@ -23,7 +23,7 @@ READING = ("SELECT", "WITH", "FROM", "VALUES", "EXPLAIN", "SHOW")
 _FIRST_WORD = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(\w+)", re.DOTALL)
 
 
-def query(store: FeatureStore, sql: str, result: str = "vote") -> pl.DataFrame:
+def query(store: AnyStore, sql: str, result: str = "vote") -> pl.DataFrame:
     """Return what a SQL query finds in a store; only the heads that it names are read.
 
     Parameters
@@ -44,7 +44,7 @@ def query(store: FeatureStore, sql: str, result: str = "vote") -> pl.DataFrame:
     ResultError
         The predictions were changed, or are not of the evaluation in metrics.json.
     """
-    require_store(store)
+    store = as_store(store)
     there = _there(store, result)
     try:
         _require_reading(sql)
@@ -54,7 +54,7 @@ def query(store: FeatureStore, sql: str, result: str = "vote") -> pl.DataFrame:
         absent = [name for name in FILES if name not in there and _mentions(sql, name)]
         hint = (
             f"; for {absent[0]}, run `savs evaluate {store.path}` first (results {result!r};"
-            " --result names others)"
+            " `result` names others)"
             if absent
             else ""
         )

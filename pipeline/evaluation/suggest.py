@@ -27,6 +27,7 @@ from savs.pipeline.selection.selection_config import (
 )
 from savs.stores import FeatureStore
 from savs.stores.format.layout import THUMBNAIL_COLUMN
+from savs.stores.read.store import AnyStore, as_store
 
 SCHEMA = {
     "id": pl.String,
@@ -60,7 +61,7 @@ class Suggestions:
 
 
 def suggest(
-    store: FeatureStore, selection: Selection, count: int, *, subtask: str | None = None
+    store: AnyStore, selection: Selection, count: int, *, subtask: str | None = None
 ) -> Suggestions:
     """Return the test examples of a store that a classifier should be taught next.
 
@@ -87,6 +88,7 @@ def suggest(
         The store has no test split, or a shard is missing.
     """
     _require_count(count)
+    store = as_store(store)
     require_same_model(store, selection)
     tested = store.examples("test")
     notes = older_note(selection, store.manifest)

@@ -14,8 +14,8 @@ from savs.pipeline.evaluation.evaluation import evaluate
 from savs.pipeline.running.output_files import with_media_cells
 from savs.pipeline.running.result_files import CONFIG, LARGEST_JSON, SELECT, reading, write_csv
 from savs.pipeline.selection.selection import Selection
-from savs.pipeline.selection.selection_file import selection_run
-from savs.stores import FeatureStore
+from savs.pipeline.selection.selection_config import selection_run
+from savs.stores.read.store import AnyStore
 
 STRONG = 0.2
 """Strength from which an example is a suspect; docs/labels.md says what that finds."""
@@ -35,7 +35,7 @@ SUSPECT_SCHEMA = {
 
 
 def suspects(
-    store: FeatureStore, selection: Selection, evaluation: Evaluation | None = None
+    store: AnyStore, selection: Selection, evaluation: Evaluation | None = None
 ) -> pl.DataFrame:
     """Return the training examples whose left-out prediction strongly disagrees with their label.
 

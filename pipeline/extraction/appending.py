@@ -132,7 +132,7 @@ def _joined(
         raise StoreIncompleteError(
             f"{store.path}: shard {store.missing(split)[0].name} is missing, and its {split}"
             f" example {absent!r} is not among those given; finish the run that was interrupted:"
-            " give its files with --append, then append others"
+            " give its files with `append`, then append others"
         )
     known = set(planned)
     return [

@@ -1,4 +1,4 @@
-"""The whole proof on drawn scenes: what `savs check-model` runs."""
+"""The whole proof on drawn scenes: what `savs models CHECKPOINT` runs."""
 
 import random
 import resource
@@ -49,7 +49,7 @@ class Checkup:
         return f"do not trust this model's features: {', '.join(failed)}"
 
     def to_json(self) -> dict[str, Any]:
-        """Return the form that `savs check-model --json` prints."""
+        """Return the form that `savs models CHECKPOINT --json` prints."""
         return {
             "facts": self.facts,
             "checks": [check.to_json() for check in self.checks],

@@ -11,9 +11,9 @@ from savs.pipeline.selection.selection_config import (
     SelectionConfig,
     grid_widths,
     has_layer_weights,
+    load_config,
     usable_source,
 )
-from savs.pipeline.selection.selection_file import load_config
 from savs.stores import Head, Identity, LayerGrid
 
 
@@ -64,7 +64,7 @@ class ChosenHeads:
 
 
 def heads_of_folder(folder: Path) -> ChosenHeads:
-    """Return the heads that `--heads-from` names.
+    """Return the heads that `heads` names.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def heads_of_folder(folder: Path) -> ChosenHeads:
             raise SelectionError(
                 f"the selection {folder} does not fit this run, they differ in:\n  "
                 + "\n  ".join(apart)
-                + "\ngive --heads-from a selection of this model with these settings"
+                + "\ngive as `heads` a selection of this model with these settings"
             )
         return ()
 

@@ -186,7 +186,7 @@ class Forward:
         self._alone += 1
         reason = (
             f"by itself it does not fit the memory of {self.model.device} ({error}); lower"
-            " --max-pixels, or use a larger GPU"
+            " `max_pixels`, or use a larger GPU"
         )
         if not self._has_fitted and self._alone > 2:
             raise ModelError(f"the model has no room for a single prompt: {reason}") from error

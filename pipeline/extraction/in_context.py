@@ -65,9 +65,9 @@ def draw_demonstrations(run: RunOptions, examples: Splits, seed: int) -> Drawn |
         return None
     shots = Shots(each_class=run.icl_shots, seed=seed)
     try:
-        drawn, _ = shots.draw(examples["train"], test_the_rest=False)
+        drawn = shots.draw(examples["train"])
     except RowError as error:
-        raise RowError(str(error).replace("--shots", "--icl-shots")) from error
+        raise RowError(str(error).replace("`shots`", "`icl_shots`")) from error
     subtasks: dict[str | None, dict[str, Example]] = {}
     for example in drawn:
         subtasks.setdefault(example.subtask, {})[example.id] = example
@@ -153,7 +153,7 @@ def read_demonstrations(
         An image of a demonstration cannot be read.
     """
     if model.encoder.code.to_inputs is not None:
-        raise ModelError("--icl-shots needs the chat template; it cannot be used with to_inputs")
+        raise ModelError("`icl_shots` needs the chat template; it cannot be used with to_inputs")
     found, lines = [], []
     for subtask in answers.labels_of:  # numbered in this order, see `Answers.context_of`
         own = drawn.examples[subtask]
@@ -169,7 +169,7 @@ def read_demonstrations(
                 raise
             raise ModelError(
                 f"the {len(own)} demonstrations{where} do not fit the memory of {model.device}"
-                f" ({error}); lower --icl-shots or --max-pixels"
+                f" ({error}); lower `icl_shots` or `max_pixels`"
             ) from error
         found.append(made)
         lines.append(line)
@@ -226,7 +226,7 @@ def _read(
     except ValueError as error:
         raise ModelError(
             f"the processor of {model.name} takes no conversation of the demonstrations{where} and"
-            f" a question ({error}); leave out --icl-shots"
+            f" a question ({error}); leave out `icl_shots`"
         ) from error
     # Sharing is right only if the conversation's tokens are those of the demonstrations, then those
     # that the question has by itself after its head: a template may also write turns differently.
@@ -235,7 +235,7 @@ def _read(
     if ids[1] != ids[0] + rest or not rest or ids[2][-len(rest) :] != rest:
         raise ModelError(
             f"the chat template of {model.name} writes a question behind demonstrations otherwise"
-            " than by itself, so they cannot be shared; leave out --icl-shots"
+            " than by itself, so they cannot be shared; leave out `icl_shots`"
         )
     line = _require_room(model, len(ids[0]), len(turns), len(rest), answers, where)
     with torch.inference_mode():
@@ -243,7 +243,7 @@ def _read(
         if begun.cache is None:
             raise ModelError(
                 f"{model.name} does not tell positions behind a cache, so demonstrations cannot be"
-                " shared; leave out --icl-shots"
+                " shared; leave out `icl_shots`"
             )
         shown = Demonstrations(begun, len(ids[2]) - len(rest))
         asked = answers.tried(1)
@@ -253,11 +253,11 @@ def _read(
         )
     apart = float((ours - theirs).nan_to_num(0).abs().max())
     if apart > NATS[model.dtype] * max(map(len, answers.tokens.values())):
-        other = "" if model.dtype == "float32" else "try --dtype float32, or "
+        other = "" if model.dtype == "float32" else "try `dtype` float32, or "
         raise ModelError(
             f"behind shared demonstrations{where}, log-likelihoods differ from those of whole"
             f" conversations by {apart:.1e} in {model.dtype}, more than rounding; {other}leave out"
-            " --icl-shots"
+            " `icl_shots`"
         )
     return shown, f"{line}; log-likelihoods differ from whole conversations by {apart:.1e}"
 
@@ -276,8 +276,8 @@ def _require_room(
         each = len(answers.tokens)
         raise ModelError(
             f"{said}, and a question up to {needed:,} more; the context of {model.name} holds"
-            f" {context:,}, about {most} demonstrations: give --icl-shots {most // each} at most"
-            f" for {each} classes, or lower --max-pixels"
+            f" {context:,}, about {most} demonstrations: give `icl_shots` {most // each} at most"
+            f" for {each} classes, or lower `max_pixels`"
         )
     return f"{said}, which run once; about {most} would fit the context of {context:,}"
 

@@ -269,18 +269,22 @@ class ModelRun:
         settled = self._settle(model, sink, tried.prompts, known, answers)
         batching = settled.batching
         answers = replace(answers, whole=batching.whole_answers, cells=batching.limits.tokens)
-        found = batching.notes()
+        on_batches, demonstrated = batching.notes(), []
+        for line in on_batches:
+            changes = batching.equal is False
+            (self.reporting.say if changes else self.reporting.detail)(line)
         contexts: Sequence[Demonstrations] = ()
         if drawn is not None:
             contexts, demonstrated = read_demonstrations(
                 model, drawn, examples.media, examples.new, answers
             )
-            found += demonstrated
-        for line in found:
+        for line in demonstrated:
             self.reporting.say(line)
         plain = [pieces for pieces in tried.prompts if not videos_of(pieces)]
         if not batching.raw_pixels and any(map(images_in, plain)):
-            self.reporting.say("pixels are normalised by the processor: after it they would differ")
+            self.reporting.detail(
+                "pixels are normalised by the processor: after it they would differ"
+            )
 
         # Passes over shards, with the other processes that fill the sink.
         work = _Work(settled, answers, contexts, known, examples.rules, workers, todo, sink)
@@ -288,7 +292,7 @@ class ModelRun:
         self._pass(model, work)
         seconds = time.monotonic() - started
         sink.end()
-        return Outcome(sink.rows, seconds, notes, (*lines, *found))
+        return Outcome(sink.rows, seconds, notes, (*lines, *on_batches, *demonstrated))
 
     def _require_fit(self, examples: RunExamples, answers: Answers, sink: Sink) -> int | None:
         """Refuse what is known not to fit before weights are read.
@@ -412,7 +416,7 @@ class ModelRun:
         if cuts:
             say(
                 f"{cuts} batches did not fit the memory and were run in pieces; fewer"
-                f" --batch-tokens than {work.settled.batching.batch_tokens:,} avoid that"
+                f" `batch_tokens` than {work.settled.batching.batch_tokens:,} avoid that"
             )
         if unshared:
             say(f"images were computed for each prompt from some batch on: {unshared}")

@@ -80,13 +80,12 @@ def run_extraction(
 
 def chosen_heads(run: RunOptions) -> ChosenHeads | None:
     """Return the heads that a run reads, None for all."""
-    return None if run.heads_from is None else heads_of_folder(Path(run.heads_from))
+    return None if run.heads is None else heads_of_folder(Path(run.heads))
 
 
 def run_examples(source: Source, wanted: WantedExamples) -> RunExamples:
     """Return what a model run reads of a benchmark with its files."""
     folders = {split: source.media(split) for split in wanted.examples}
-    shots = source.options.shots
     return RunExamples(
         examples=wanted.examples,
         media=lambda example: folders[example.split],
@@ -95,7 +94,7 @@ def run_examples(source: Source, wanted: WantedExamples) -> RunExamples:
         decoding=source.decoding_facts(has_videos=wanted.has_videos),
         todo=wanted.todo,
         needs_video_input=source.needs_video_input(has_videos=wanted.has_videos),
-        seed=0 if shots is None else shots.seed,
+        seed=source.options.seed,
     )
 
 
@@ -103,7 +102,7 @@ def _to_extend(store: FeatureStore | None, out: Any) -> FeatureStore:
     """Return the store that `--append` adds to; StoreNotFoundError without one."""
     if store is None:
         raise StoreNotFoundError(
-            f"{out} is no store yet, so nothing can be appended; leave out --append"
+            f"{out} is no store yet, so nothing can be appended; leave out `append`"
         )
     return store
 

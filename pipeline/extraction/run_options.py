@@ -31,7 +31,7 @@ class RunKeywords(BatchKeywords, total=False):
     thumbnails: bool
     answers: str | None
     icl_shots: int | None
-    heads_from: str | Path | None
+    heads: str | Path | None
     retry_skipped: bool
     classes: str | Path | None
     templates: str | Path | None
@@ -50,14 +50,14 @@ class RunOptions:
 
     batch_size: Annotated[
         int | None,
-        Option("Largest number of examples per forward pass (default: 32).", "Speed", min=1),
+        Option("Largest number of examples per forward pass (default: 32).", "advanced", min=1),
     ] = None
     """In a store that is there, the default is what it was begun with: so for the next three."""
     batch_tokens: Annotated[
         int | None,
         Option(
             "Largest number of tokens per forward pass (default: auto, what fits the GPU).",
-            "Speed",
+            "file",
             metavar="auto|N",
         ),
     ] = None
@@ -67,7 +67,7 @@ class RunOptions:
         str | None,
         Option(
             "Compare batches with single examples first (default: strict, then run singles).",
-            "Speed",
+            "file",
             metavar="strict|warn|off",
         ),
     ] = None
@@ -77,7 +77,7 @@ class RunOptions:
         str | None,
         Option(
             "Compute images once for all prompts about them (default: auto, where tries agree).",
-            "Speed",
+            "file",
             metavar="auto|off",
         ),
     ] = None
@@ -85,21 +85,20 @@ class RunOptions:
         int | None,
         Option(
             "Processes that decode and prepare (default: auto, one per core with a GPU, else 0).",
-            "Speed",
+            "advanced",
             metavar="auto|N",
         ),
     ] = None
     """0 decodes in this process, which is also the default for a few hundred examples."""
-    heads_from: Annotated[
+    heads: Annotated[
         str | Path | None,
-        Option("Store only the heads of this selection.", "Method", metavar="DIR"),
+        Option("Store only the heads of this selection.", "advanced", metavar="DIR"),
     ] = None
     """The folder of a selection, see `savs select`."""
     answers: Annotated[
         str | None,
         Option(
             "Store the model's own answers: likelihoods of the labels, a short text, or both.",
-            "Method",
             metavar="labels|generate|labels,generate",
         ),
     ] = None
@@ -109,7 +108,7 @@ class RunOptions:
         int | None,
         Option(
             "Show N training examples per class before each question (needs `answers` labels).",
-            "Method",
+            "advanced",
             metavar="N",
             min=1,
         ),
@@ -120,7 +119,7 @@ class RunOptions:
         str | Path | None,
         Option(
             "Store each class's name as the model reads it, for zero-shot by names.",
-            "Method",
+            "advanced",
             metavar="labels|FILE",
         ),
     ] = None
@@ -129,30 +128,26 @@ class RunOptions:
     templates: Annotated[
         str | Path | None,
         Option(
-            "File of texts with {class}, one a line, for dual encoders.", "Method", metavar="FILE"
+            "File of texts with {class}, one a line, for dual encoders.", "file", metavar="FILE"
         ),
     ] = None
     """`{class}` stands for the class's name. Images are compared with these texts beside the
     benchmark's own."""
-    append: Annotated[bool, Option("Add new examples to the store that is there.", "Output")] = (
-        False
-    )
+    append: Annotated[bool, Option("Add new examples to the store that is there.")] = False
     """Those that it has already, by id and content, are left out."""
-    retry_skipped: Annotated[
-        bool, Option("Extract shards with skipped examples again.", "Output")
-    ] = False
+    retry_skipped: Annotated[bool, Option("Extract shards with skipped examples again.")] = False
     shard_rows: Annotated[
         int | None,
         Option(
             "Examples per file; a killed run loses at most one file (default: 16 to 256).",
-            "Output",
+            "file",
             min=1,
         ),
     ] = None
     """The default is that of the store that is there, else so many that many processes have
     shards."""
     thumbnails: Annotated[
-        bool, Option("Store a small JPEG of the first image of each example.", "Output")
+        bool, Option("Store a small JPEG of the first image of each example.", "advanced")
     ] = False
 
     @property

@@ -261,7 +261,7 @@ class StoreSink:
         if todo and self._rank.ranks > len(self._wanted):
             self._say(
                 f"{self._rank.ranks} ranks share {len(self._wanted)} shards: some will have nothing"
-                " to do; start fewer, or begin a store with fewer --shard-rows"
+                " to do; start fewer, or begin a store with fewer `shard_rows`"
             )
         return len(todo)
 

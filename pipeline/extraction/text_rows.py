@@ -87,7 +87,7 @@ def text_rows(
     if run.templates is not None:
         raise ModelError(
             f"{encoder.name} is no dual encoder, so its texts are no templates but the benchmark's"
-            " questions; drop --templates"
+            " questions; drop `templates`"
         )
     return _told_rows(given, words) if run.classes is not None else {}
 
@@ -170,7 +170,7 @@ def _dual_rows(benchmark: Benchmark, examples: Splits, words: ClassWords) -> Spl
     if words.names and not examples["train"] and captions:
         raise ModelError(
             "the prompts are captions, and the threshold of their answers needs training examples;"
-            " pass --train, and drop --classes"
+            " pass `train`, and drop `classes`"
         )
     made = {CLASSES: _rows(CLASSES, texts)}
     made[CAPTIONS] = _rows(CAPTIONS, [(None, None, None, caption) for caption in captions])

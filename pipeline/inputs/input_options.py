@@ -10,6 +10,12 @@ from savs.datasets.splits.shots import Shots
 from savs.foundation.errors import ParameterError
 from savs.pipeline.running.options import Option
 
+COUNTS = (
+    *("shots", "train_groups", "limit"),
+    *("video_frames", "jpeg_draft", "max_image_pixels", "fetch_gb"),
+)
+"""Fields that are None or at least 1."""
+
 
 class ReadingKeywords(TypedDict, total=False):
     """The fields of `InputOptions` that say how a file is read."""
@@ -28,18 +34,15 @@ class NewImageKeywords(ReadingKeywords, total=False):
     max_image_pixels: int | None
 
 
-class AskingKeywords(ReadingKeywords, total=False):
-    """The fields of `InputOptions` that say how rows become examples; `split` takes them."""
-
-    question: str | Sequence[str] | None
-
-
-class InputKeywords(AskingKeywords, total=False):
+class InputKeywords(ReadingKeywords, total=False):
     """The fields of `InputOptions` as keyword arguments."""
 
+    question: str | Sequence[str] | None
     test: str | Path | None
     train: str | Path | None
-    shots: Shots | None
+    shots: int | None
+    train_groups: int | None
+    seed: int
     video: str | None
     video_frames: int | None
     jpeg_draft: int | None
@@ -62,23 +65,19 @@ class InputOptions:
         str | Path | None,
         Option(
             "Test examples: a file, folder or hf:// data set (default: none).",
-            "Input",
             metavar="FILE",
         ),
     ] = None
     """Also a folder of Parquet or tar files, or a pattern with `*`."""
     train: Annotated[
         str | Path | None,
-        Option(
-            "Labelled training examples: a file, folder or hf:// data set.", "Input", metavar="FILE"
-        ),
+        Option("Labelled training examples: a file, folder or hf:// data set.", metavar="FILE"),
     ] = None
     """Without them, `shots` are drawn from `test`."""
     columns: Annotated[
         Mapping[str, str] | None,
         Option(
             "Map a field of general to a column, e.g. question=prompt. Repeatable.",
-            "Input",
             metavar="FIELD=COLUMN",
             name="column",
         ),
@@ -89,55 +88,54 @@ class InputOptions:
         Option(
             "One prompt for all rows (general, image-folder). Repeat it to put each row to"
             " several.",
-            "Input",
             metavar="TEXT",
         ),
         Option(
-            "Text file of such prompts, one per line.", "Input", metavar="FILE", name="questions"
+            "Text file of such prompts, one per line.", "file", metavar="FILE", name="questions"
         ),
     ] = None
     """Each of several prompts is a subtask. Files of `general` must have no questions then."""
     shots: Annotated[
-        Shots | None,
-        Option("Draw N training examples per class, from `train` or `test`.", "Input", min=1),
-        Option(
-            "Draw N complete groups per subtask as training examples.",
-            "Input",
-            min=1,
-            name="train_groups",
-        ),
-        Option("Random seed of `shots` and `train_groups`.", "Input", name="seed"),
+        int | None, Option("Draw N training examples per class, from `train` or `test`.", min=1)
     ] = None
-    """Drawn from `train`, or, without it, from `test`, whose other examples are then classified.
-    All of `train` by default."""
+    """Drawn from `train`, or, without it, from `test`, whose other examples are then classified:
+    those that share a group or an identical image stay in the same split. All of `train` by
+    default."""
+    train_groups: Annotated[
+        int | None,
+        Option("Draw N complete groups per subtask as training examples.", "advanced", min=1),
+    ] = None
+    """In place of `shots`."""
+    seed: Annotated[int, Option("Seed of the random draw of training examples.", "advanced")] = 0
+    """Equal seeds draw equal examples, and more shots add to those that fewer drew."""
     limit: Annotated[
         int | None,
-        Option("Use the first N examples of each split; can be raised later.", "Input", min=1),
+        Option("Use the first N examples of each split; can be raised later.", "advanced", min=1),
     ] = None
     """Counted before examples are put to several prompts. A larger limit extends the store."""
     strict: Annotated[
-        bool, Option("Refuse doubtful training labels instead of naming them.", "Input")
+        bool, Option("Refuse doubtful training labels instead of naming them.", "advanced")
     ] = False
     """See `label_doubts`."""
     media_root: Annotated[
         str | Path | None,
-        Option("Folder of the images (default: the folder of each file).", "Media", metavar="DIR"),
+        Option("Folder of the images (default: the folder of each file).", metavar="DIR"),
     ] = None
-    allow_outside: Annotated[bool, Option("Allow media paths outside the media root.", "Media")] = (
-        False
-    )
+    allow_outside: Annotated[
+        bool, Option("Allow media paths outside the media root.", "advanced")
+    ] = False
     video: Annotated[
         str | None,
         Option(
             "native: a video goes in as a video (default); frames: its frames go in as images.",
-            "Media",
+            "advanced",
             metavar="native|frames",
         ),
     ] = None
     """A video has the times of its frames; every model that reads images takes `frames`. Part of
     what a store is of, where it is given or there are videos."""
     video_frames: Annotated[
-        int | None, Option("Frames per video (default: 8).", "Media", min=1)
+        int | None, Option("Frames per video (default: 8).", "advanced", min=1)
     ] = None
     """Evenly spaced in time."""
     jpeg_draft: Annotated[
@@ -145,7 +143,7 @@ class InputOptions:
         Option(
             "Decode large JPEGs at 1/2, 1/4 or 1/8 of their size, down to N pixels: faster, not"
             " equal.",
-            "Media",
+            "file",
             metavar="N",
             min=1,
         ),
@@ -156,7 +154,7 @@ class InputOptions:
         int | None,
         Option(
             "Skip larger images and videos (default: 67108864 pixels). More takes more memory.",
-            "Media",
+            "file",
             metavar="N",
             min=1,
         ),
@@ -164,20 +162,31 @@ class InputOptions:
     """A WebP may have half as many, all frames of a video together four times as many."""
     fetch_urls: Annotated[
         bool,
-        Option("Download media from http(s) URLs; extract caches them in STORE.fetched.", "Media"),
+        Option(
+            "Download media from http(s) URLs; extract caches them in STORE.fetched.", "advanced"
+        ),
     ] = False
     fetch_gb: Annotated[
         int | None,
-        Option("Gigabytes to download in one run at most (default: 100).", "Media", min=1),
+        Option("Gigabytes to download in one run at most (default: 100).", "file", min=1),
     ] = None
     allow_private_addresses: Annotated[
-        bool, Option("Also download from private networks and this machine.", "Media")
+        bool, Option("Also download from private networks and this machine.", "file")
     ] = False
 
     def __post_init__(self) -> None:
-        for name in ("video_frames", "jpeg_draft", "max_image_pixels", "fetch_gb", "limit"):
+        for name in COUNTS:
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise ParameterError(f"{name} is {value}, expected at least 1")
+                raise ParameterError(f"`{name}` is {value}, expected at least 1")
+        if self.shots is not None and self.train_groups is not None:
+            raise ParameterError("`shots` and `train_groups` are two ways to draw; give one")
         if self.video is not None and self.video not in VIDEO_INPUTS:
-            raise ParameterError(f"video is {self.video!r}, expected {' or '.join(VIDEO_INPUTS)}")
+            raise ParameterError(f"`video` is {self.video!r}, expected {' or '.join(VIDEO_INPUTS)}")
+
+    @property
+    def draw(self) -> Shots | None:
+        """How training examples are drawn; None where all are taken."""
+        if self.shots is None and self.train_groups is None:
+            return None
+        return Shots(self.shots, self.train_groups, self.seed)

@@ -30,10 +30,12 @@ from savs.datasets.media.videos import DEFAULT_FRAMES
 from savs.datasets.rows.files import Files
 from savs.datasets.rows.media_names import IMAGES, is_packed, is_video_name, packed_column
 from savs.datasets.rows.plugin_guard import find_folder_notes
+from savs.datasets.splits.clusters import cluster_ids
 from savs.datasets.splits.labels import label_doubts, refuse_doubts
 from savs.datasets.splits.shared_media import (
     compare_splits,
     content_table,
+    content_ties,
     media_names,
     recurring_digests,
 )
@@ -70,7 +72,7 @@ class Source:
             A file cannot be read, a row is malformed, or no image exists.
         """
         options = self.options
-        if self.trains and options.train is None and options.shots is None:
+        if self.trains and options.train is None and options.draw is None:
             what = "training examples" if options.test is not None else "examples"
             raise SourceError(
                 f"there are no {what}: give `train`, or have them drawn from the"
@@ -93,17 +95,18 @@ class Source:
         )
 
     def _read(self) -> Splits:
-        options, splits = self.options, {}
+        options, draw, splits = self.options, self.options.draw, {}
         if options.train is not None:
             splits["train"] = read_examples(self.benchmark, self._find(options.train), "train")
-            if options.shots is not None:
-                splits["train"], _ = options.shots.draw(splits["train"], test_the_rest=False)
-        if options.test is not None and (options.shots is None or splits):
+            if draw is not None:
+                splits["train"] = draw.draw(splits["train"])
+        if options.test is not None and (draw is None or splits):
             test = read_examples(self.benchmark, self._find(options.test), "test", options.limit)
             splits["test"] = test
-        elif options.test is not None and options.shots is not None:
+        elif options.test is not None and draw is not None:
             pool = read_examples(self.benchmark, self._find(options.test), "test")
-            splits["train"], splits["test"] = options.shots.draw(pool, test_the_rest=True)
+            ties = content_ties(pool, recurring_digests(pool, self.media("test")))
+            splits["train"], splits["test"] = draw.split(pool, cluster_ids(ties))
         if not splits:
             raise SourceError("there are no examples: give `train`, `test`, or both")
         return splits

@@ -1,8 +1,8 @@
 """Options of a run, each written once: as a field of a dataclass, annotated with an `Option`.
 
-The command line makes its options, their help and their panels of these fields, and a configuration
-file and environment variables set them by the same names. A Python function takes them as keyword
-arguments, which `sort_keywords` gives to the dataclasses that they are fields of.
+The command line makes its options and their help of these fields, and a configuration file and
+environment variables set them by the same names. A Python function takes them as keyword arguments,
+which `sort_keywords` gives to the dataclasses that they are fields of.
 
 A message names a field as `field` in backticks; the command line shows it as `--field`.
 """
@@ -16,8 +16,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from savs.foundation.errors import ParameterError
 
-Panel = Literal["Input", "Media", "Model", "Method", "Speed", "Output"]
-"""Heading of the help that an option stands under."""
+Level = Literal["main", "advanced", "file"]
+"""Where an option is offered: first in the help, in its last panel, or not on the command line but
+in configuration files, environment variables and Python."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Option:
     """
 
     help: str
-    panel: Panel
+    level: Level = "main"
     metavar: str | None = None
     min: int | None = None
     name: str | None = None

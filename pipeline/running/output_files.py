@@ -35,7 +35,7 @@ def _remove_empty(folders: Sequence[Path]) -> None:
 
 @contextmanager
 def disk_errors(
-    where: str | Path, advice: str = "another --out", kind: type[OSError] = OutputError
+    where: str | Path, advice: str = "another `out`", kind: type[OSError] = OutputError
 ) -> Iterator[None]:
     """Raise what goes wrong on the disk as one kind of error, which says what to pass instead."""
     try:
@@ -51,7 +51,7 @@ def disk_errors(
 
 @contextmanager
 def new_file(
-    path: Path, advice: str = "another --out", kind: type[OSError] = OutputError
+    path: Path, advice: str = "another `out`", kind: type[OSError] = OutputError
 ) -> Iterator[Path]:
     """Yield a path to write to, whose file replaces that of `path` when the block ends.
 

@@ -16,6 +16,8 @@ class Reporting:
     )
     """Called with the number of rows to do. Its context gives a function that is called with
     the number of finished rows after each batch."""
+    detail: Callable[[str], None] = lambda text: None
+    """Called with messages that ask the user to do nothing: how batches are made, for example."""
 
 
 SILENT = Reporting()

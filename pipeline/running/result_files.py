@@ -37,7 +37,7 @@ UNITS = "units.parquet"
 """The scores that each metric is the mean of; what `savs compare` reads."""
 EVALUATE = "savs evaluate"
 SELECT = "savs select"
-WRITABLE = "a writable folder as --out"
+WRITABLE = "a writable folder as `out`"
 """What to pass where a result cannot be written."""
 LARGEST_JSON = 2**28
 """Bytes of a JSON file that is read."""
@@ -56,13 +56,36 @@ def require_no_own_file(path: Path) -> None:
     named = is_shard or path.name in (CLASSIFIER, CONFIG, METRICS, PREDICTIONS, UNITS)
     if named and path.exists() and any((path.parent / mark).exists() for mark in marks):
         raise StoreWriteError(
-            f"{path} is a part of a store or of a result, which would be lost; pass another --out"
+            f"{path} is a part of a store or of a result, which would be lost; pass another `out`"
         )
 
 
 def results_folder(store: Path, name: str) -> Path:
     """Return the folder of the results of this name in a store."""
     return store / RESULTS / name
+
+
+def result_of(path: str | Path) -> Path:
+    """Return the folder of a saved classifier: the path itself, or the only one of a store.
+
+    Raises
+    ------
+    ResultError
+        The path is a store with no classifier, or with several.
+    """
+    folder = Path(path)
+    if not (folder / MANIFEST).exists():
+        return folder
+    saved = sorted(file.parent for file in folder.glob(f"{RESULTS}/*/{CONFIG}"))
+    if not saved:
+        raise ResultError(f"{folder} is a store without a selection; run `{SELECT} {folder}`")
+    if len(saved) > 1:
+        names = ", ".join(path.name for path in saved)
+        raise ResultError(
+            f"{folder} is a store with {len(saved)} selections: {names}; name one, such as"
+            f" {saved[0]}"
+        )
+    return saved[0]
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> str:

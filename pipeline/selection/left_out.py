@@ -289,7 +289,7 @@ def held_out(
             raise SelectionError(
                 f"cross-validation leaves one training example of class {label!r}{where} to choose"
                 f" heads by, but {scoring} scoring needs two; add examples, or select with"
-                " --scoring resubstitution"
+                " `scoring` resubstitution"
             )
         absent = set(range(len(task.classes))) - set(task.labels[~out].tolist())
         if absent:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from savs.pipeline.selection.selection_config import (
     GIVEN,
     SelectionConfig,
     TaskConfig,
+    load_config,
     require_same_source,
 )
 from savs.pipeline.selection.training_data import (
@@ -32,6 +33,10 @@ from savs.pipeline.selection.training_data import (
     training_of,
 )
 from savs.stores import Head, LayerGrid
+from savs.stores.format.layout import parse_head
+
+Heads = int | Literal["all"] | str | Path | Sequence[Head] | SelectionConfig
+"""What `select` takes as heads, see there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,11 +82,9 @@ class Selection(SelectionConfig):
 def select(
     training: Training,
     *,
-    heads: int | Literal["all"] | None = None,
+    heads: Heads | None = None,
     readout: str | Path | Readout = "vote",
     scoring: str = "resubstitution",
-    heads_from: SelectionConfig | None = None,
-    use_heads: Sequence[Head] | None = None,
     max_layer: int | None = None,
 ) -> Selection:
     """Choose the heads that tell the training classes apart, for each subtask by itself.
@@ -92,18 +95,15 @@ def select(
     Parameters
     ----------
     training
-        A store, of which the train split is read, or training examples in memory.
+        A store or its path, of which the train split is read, or training examples in memory.
     heads
-        How many to keep, or `all`; 20 by default, or all where there are fewer.
+        How many to keep, or `all`; 20 by default, or all where there are fewer. Or the heads
+        themselves, best first, which are only fitted: `(layer, head)` each, a text such as
+        `L12.H7,L13.H0`, or a selection or its folder, which may be of another task.
     readout
         The rule that is fitted on the chosen heads: its name, a Python file, or an object.
     scoring
         How heads are scored: `resubstitution` as in the paper, `loo` or `kfold`.
-    heads_from
-        Fit the heads of this selection, which may be of another task, on these training
-        examples. `load_config` reads one without its readout.
-    use_heads
-        Fit these heads, best first.
     max_layer
         Choose among the heads of layers up to this one, counted from 0: `classify` loads and runs
         no layer behind the deepest chosen head.
@@ -112,37 +112,37 @@ def select(
     ------
     SelectionError
         Unknown readout or scoring, more heads than there are, a class without a usable
-        training example, one class only, or heads of another model. Or heads are given by
-        `heads_from` or `use_heads`, and another option would choose them, too.
+        training example, one class only, or heads of another model. Or heads are given, and
+        `max_layer` would choose them, too.
     StoreIncompleteError
         A shard of the train split is missing.
     """
     data = training_of(training)
     rule = choose_readout(readout)
     require_scoring(scoring)
-    _require_one_choice(heads, heads_from, use_heads, max_layer)
+    wanted = parse_heads(heads)
+    is_given = isinstance(wanted, tuple | SelectionConfig)
+    if is_given and max_layer is not None:
+        raise SelectionError("`heads` gives the heads, so `max_layer` chooses none; omit one")
     source = data.source
     _require_layer(source.grid, max_layer)
     held = [*grid_widths(source.grid)]
     among = heads_up_to(held, max_layer)
     tasks = data.tasks(named=True)
-    is_choice = not heads_from and not use_heads and len(held) > 1
-    _require_examples(tasks, rule, is_choice=is_choice)
-    if use_heads is not None:
-        data.widths(use_heads)  # all of them are there
-        fixed = [tuple(dict.fromkeys(use_heads))] * len(tasks)
-    elif heads_from is not None:
-        fixed = heads_of(data, heads_from, [task.subtask for task in tasks])
-    else:
-        fixed = None
-    if fixed is not None:
+    _require_examples(tasks, rule, is_choice=not is_given and len(held) > 1)
+    if isinstance(wanted, tuple | SelectionConfig):
+        if isinstance(wanted, tuple):
+            data.widths(wanted)  # all of them are there
+            fixed = [wanted] * len(tasks)
+        else:
+            fixed = heads_of(data, wanted, [task.subtask for task in tasks])
         chosen = [
             given_heads(data, rule, scoring, task, best)
             for task, best in zip(tasks, fixed, strict=True)
         ]
     else:
         where = "" if max_layer is None else f" up to layer {max_layer}"
-        count = default_heads(among) if heads is None else head_count(among, heads, where)
+        count = default_heads(among) if wanted is None else head_count(among, wanted, where)
         scores = score_tasks(data, rule, scoring, tasks, max_layer)
         chosen = [
             best_heads(among, task, of_task, count)
@@ -156,9 +156,51 @@ def select(
         rule=rule,
         scoring=scoring,
         tasks=tuple(fit_tasks(data, rule, chosen)),
-        heads_from=GIVEN if use_heads else heads_from.train if heads_from else None,
+        heads_from=_origin(wanted),
         max_layer=max_layer,
     )
+
+
+def _origin(wanted: Any) -> str | None:
+    """Return what a selection keeps of heads that were given to it."""
+    if isinstance(wanted, SelectionConfig):
+        return wanted.train
+    return GIVEN if isinstance(wanted, tuple) else None
+
+
+def parse_heads(
+    heads: Heads | None,
+) -> int | Literal["all"] | tuple[Head, ...] | SelectionConfig | None:
+    """Return what `heads` asks for: a number, all, these heads, or those of a selection.
+
+    Raises
+    ------
+    SelectionError
+        A text is no number, no list of heads, and no folder of a selection.
+
+    Examples
+    --------
+    >>> parse_heads("20"), parse_heads("L12.H7,L3.H0")
+    (20, ((12, 7), (3, 0)))
+    """
+    if heads is None or isinstance(heads, int | Integral | SelectionConfig):
+        return heads
+    if not isinstance(heads, str | Path):
+        return tuple(dict.fromkeys((int(layer), int(head)) for layer, head in heads))
+    text = str(heads)
+    if text == "all":
+        return "all"
+    if text.isdecimal():
+        return int(text)
+    named = [parse_head(name) for name in text.split(",")]
+    if None not in named:
+        return tuple(dict.fromkeys(head for head in named if head is not None))
+    if not Path(text).exists():
+        raise SelectionError(
+            f"`heads` is {text!r}, expected a number, all, a list such as L12.H7,L13.H0, or the"
+            " folder of a selection"
+        )
+    return load_config(text)
 
 
 def default_heads(heads: Sequence[Head]) -> int:
@@ -331,27 +373,9 @@ def _require_examples(tasks: Sequence[TrainingTask], rule: Readout, *, is_choice
         require_examples(tasks[0].labels, rule.name)
     if is_choice:
         raise SelectionError(
-            "the store has no training examples to choose heads by; give heads that another task"
-            " chose: --heads-from DIR, or --use-heads L12.H3,..."
+            "the store has no training examples to choose heads by; give those that another task"
+            " chose as `heads`: the folder of its selection, or a list such as L12.H7,L13.H0"
         )
-
-
-def _require_one_choice(
-    heads: int | Literal["all"] | None,
-    heads_from: SelectionConfig | None,
-    use_heads: Sequence[Head] | None,
-    max_layer: int | None,
-) -> None:
-    """Raise SelectionError where heads are given, and something else would choose them, too."""
-    options = {
-        "--use-heads": use_heads,
-        "--heads-from": heads_from,
-        "--heads": heads,
-        "--max-layer": max_layer,
-    }
-    names = [name for name, value in options.items() if value is not None]
-    if len(names) > 1 and names != ["--heads", "--max-layer"]:
-        raise SelectionError(f"{names[0]} gives the heads, so {names[1]} chooses none; omit one")
 
 
 def _require_layer(grid: Sequence[LayerGrid], max_layer: int | None) -> None:
@@ -361,6 +385,11 @@ def _require_layer(grid: Sequence[LayerGrid], max_layer: int | None) -> None:
     first, last = grid[0].layer, grid[-1].layer
     if max_layer < first:
         raise SelectionError(
-            f"max_layer is {max_layer}, but the first layer of the store with heads is {first}; use"
-            f" --max-layer {first} to {last}"
+            f"`max_layer` is {max_layer}, but the first layer of the store with heads is {first};"
+            f" use {first} to {last}"
+        )
+    if max_layer > last:
+        raise SelectionError(
+            f"`max_layer` is {max_layer}, but the last layer of the store with heads is {last}; use"
+            f" {first} to {last}"
         )

@@ -16,14 +16,14 @@ from msgspec import Meta
 from savs.datasets.example import of_subtask
 from savs.foundation.errors import ParameterError, SavsError
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.running.result_files import CONFIG, SELECT, read_json
 from savs.pipeline.selection.calibration import CalibrationConfig
 from savs.pipeline.selection.heads.head_scores import SCORINGS
 from savs.pipeline.selection.readouts.readout import NAME, ReadoutFile
 from savs.pipeline.selection.training_data import grid_widths, planned_digests, train_digest
-from savs.stores import FeatureStore, Head
+from savs.stores import FeatureStore, Head, ResultError
 from savs.stores.format.layout import MANIFEST, RESULTS, Count, Facts, Sha256, Text, digest
 from savs.stores.format.manifest import FeatureSource, Manifest, read_manifest
-from savs.stores.read.store import require_store
 
 FORMAT = 1
 """Version of config.json and classifier.safetensors. No other is read."""
@@ -157,13 +157,54 @@ def parse_config(value: Mapping[str, Any]) -> tuple[ConfigHeader, SelectionConfi
     return header, config
 
 
+def load_config(path: str | Path) -> SelectionConfig:
+    """Read a selection without its arrays, so that its readout need not be known.
+
+    Parameters
+    ----------
+    path
+        The folder that `save_selection` wrote, or its config.json.
+
+    Raises
+    ------
+    ResultError
+        The file is not there, or not as `save_selection` wrote it; the message names the field.
+    """
+    return read_config(config_path(path))[1]
+
+
+def selection_run(path: str | Path) -> str:
+    """Return the `run` of a saved selection, the digest of its content; errors as `load_config`."""
+    return read_config(config_path(path))[0].run
+
+
+def selection_folder(path: str | Path) -> Path:
+    """Return the folder of a selection, which is given by that or by its config.json."""
+    return config_path(path).absolute().parent
+
+
+def config_path(path: str | Path) -> Path:
+    """Return config.json of a selection, which is given by that or by its folder."""
+    return Path(path) / CONFIG if Path(path).is_dir() else Path(path)
+
+
+def read_config(file: Path) -> tuple[ConfigHeader, SelectionConfig]:
+    """Read config.json; errors as `load_config`."""
+    value = read_json(file, SELECT)
+    try:
+        return parse_config(value)
+    except ValueError as error:
+        raise ResultError(
+            f"{file} is not a selection of this release: {error}; run `{SELECT}` again"
+        ) from error
+
+
 def require_same_model(store: FeatureStore, selection: SelectionConfig) -> None:
     """Check that a selection's heads can be used on a store.
 
     SelectionError where the selection is of another model, or the store lacks one of its heads;
-    ParameterError where one of the two is something else, such as a path.
+    ParameterError where the selection is something else, such as a path.
     """
-    require_store(store)
     require_same_source(store.manifest.identity.source(), str(store.path), selection)
 
 
@@ -225,7 +266,7 @@ def require_same_prompt(
     if notes and not is_allowed:
         raise SelectionError(
             f"{notes[0]}; heads that were chosen for one prompt may mean nothing for another: ask"
-            " the same, select heads with this prompt, or pass --allow-other-prompt"
+            " the same, select heads with this prompt, or pass `allow_other_prompt`"
         )
     return notes
 

@@ -19,7 +19,6 @@ from savs.pipeline.running.result_files import (
     CONFIG,
     SELECT,
     copy_result,
-    read_json,
     write_json,
 )
 from savs.pipeline.selection.calibration import AXES, CENTROIDS, Calibration, has_centroids
@@ -31,7 +30,8 @@ from savs.pipeline.selection.selection_config import (
     ConfigHeader,
     SelectionConfig,
     TaskConfig,
-    parse_config,
+    config_path,
+    read_config,
     require_selection,
 )
 from savs.pipeline.selection.tensor_file import TensorForm, read_tensors, write_tensors
@@ -73,27 +73,6 @@ def write_selection(selection: Selection, folder: Path) -> dict[str, str]:
     return {CLASSIFIER: sha256, CONFIG: config}
 
 
-def load_config(path: str | Path) -> SelectionConfig:
-    """Read a selection without its arrays, so that its readout need not be known.
-
-    Parameters
-    ----------
-    path
-        The folder that `save_selection` wrote, or its config.json.
-
-    Raises
-    ------
-    ResultError
-        The file is not there, or not as `save_selection` wrote it; the message names the field.
-    """
-    return _read_config(_config_path(path))[1]
-
-
-def selection_run(path: str | Path) -> str:
-    """Return the `run` of a saved selection, the digest of its content; errors as `load_config`."""
-    return _read_config(_config_path(path))[0].run
-
-
 def load_selection(path: str | Path, *, readout: str | Path | Readout | None = None) -> Selection:
     """Read a selection that `save_selection` wrote.
 
@@ -110,8 +89,8 @@ def load_selection(path: str | Path, *, readout: str | Path | Readout | None = N
         A file is not there or not as it was written, the two are of different selections, or the
         readout is not the one that was fitted. The message names the file and the field.
     """
-    file = _config_path(path)
-    header, config = _read_config(file)
+    file = config_path(path)
+    header, config = read_config(file)
     rule = _find_rule(file, config, readout)
     classifier = file.with_name(CLASSIFIER)
     tensors = read_tensors(
@@ -142,28 +121,9 @@ def _load_task(
 
 def copy_selection(path: str | Path, folder: Path) -> None:
     """Copy the two files of a selection; ResultError where one is not there."""
-    file = _config_path(path)
+    file = config_path(path)
     copy_result(file.with_name(CLASSIFIER), folder / CLASSIFIER, SELECT)
     copy_result(file, folder / CONFIG, SELECT)
-
-
-def selection_folder(path: str | Path) -> Path:
-    """Return the folder of a selection, which is given by that or by its config.json."""
-    return _config_path(path).absolute().parent
-
-
-def _config_path(path: str | Path) -> Path:
-    return Path(path) / CONFIG if Path(path).is_dir() else Path(path)
-
-
-def _read_config(file: Path) -> tuple[ConfigHeader, SelectionConfig]:
-    value = read_json(file, SELECT)
-    try:
-        return parse_config(value)
-    except ValueError as error:
-        raise ResultError(
-            f"{file} is not a selection of this release: {error}; run `{SELECT}` again"
-        ) from error
 
 
 def _find_rule(
@@ -176,7 +136,7 @@ def _find_rule(
     if readout is None:
         raise ResultError(
             f"{file}: readout: expected a built-in one, got {saved}; files that a selection names"
-            " are never run, so pass the file of the readout: --readout FILE.py"
+            " are never run, so pass the file of the readout: `readout` FILE.py"
         )
     rule = choose_readout(readout)
     hashes = [getattr(origin, "sha256", None) for origin in (rule.file, config.readout_file)]

@@ -29,7 +29,7 @@ from savs.stores.format.layout import (
     digest,
 )
 from savs.stores.format.manifest import FeatureSource
-from savs.stores.read.store import require_store
+from savs.stores.read.store import AnyStore, as_store
 
 NO_EXAMPLES = "no training examples"
 """Instead of a digest, of a store without any."""
@@ -231,11 +231,11 @@ class TrainingArrays:
         """Raise SelectionError: there are none."""
         raise SelectionError(
             "this readout compares images with the names of classes, which a store has: extract"
-            " with --classes labels, and use savs select"
+            " with `classes` labels, and use savs select"
         )
 
 
-Training = FeatureStore | StoredTraining | TrainingArrays
+Training = AnyStore | StoredTraining | TrainingArrays
 """What `select` and `calibrate` take."""
 
 
@@ -246,8 +246,7 @@ def training_of(training: Training) -> TrainingData:
     """
     if isinstance(training, StoredTraining | TrainingArrays):
         return training
-    require_store(training)
-    return StoredTraining(training)
+    return StoredTraining(as_store(training))
 
 
 def grid_widths(grids: Iterable[LayerGrid]) -> dict[Head, int]:

@@ -51,7 +51,7 @@ def run_extract(
     tokens: int | None = None,
 ) -> Any:
     """Extract the photos of a case."""
-    from savs.pipeline import extract
+    from savs import extract
 
     folder = case.folder(work)
     shutil.rmtree(work / "store", ignore_errors=True)

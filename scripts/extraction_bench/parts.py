@@ -68,9 +68,9 @@ def compare_real(work: Path) -> dict[str, Any]:
     """Time an extraction with the demo model, its parts, and the public code's loop."""
     import torch
 
-    from savs.pipeline import load_model
     from savs.pipeline.extraction.batches.jobs import Prepared
     from savs.pipeline.extraction.batches.prepare import prepare
+    from savs.pipeline.extraction.entry_points import load_model
     from savs.pipeline.extraction.model.pixel_scale import find_scale
 
     case = replace(CASES[0], rows=1000)

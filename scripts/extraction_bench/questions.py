@@ -89,7 +89,7 @@ def time_shards(work: Path, **options: Any) -> dict[str, Any]:
     """Return rows and CPU seconds of the shards of an extraction, tries before them left out."""
     import torch
 
-    from savs.pipeline import extract
+    from savs import extract
     from savs.pipeline.extraction.engine import Engine
 
     torch.set_num_threads(1)

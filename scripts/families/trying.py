@@ -15,7 +15,6 @@ from families.reasons import ENCODER_DECODER, REASONS
 from families.shrinking import shrink
 from savs.datasets.benchmarks.shapes.scenes import CANVASES, draw, random_scene
 from savs.datasets.media.videos import Video
-from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.check_model import (
     images_a_turn,
@@ -25,6 +24,7 @@ from savs.pipeline.extraction.check_model import (
 )
 from savs.pipeline.extraction.checks.batch_equality import prove
 from savs.pipeline.extraction.checks.sharing import find_sharing
+from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.attention_hooks import find_hook_points
 from savs.pipeline.extraction.model.image_places import image_places
 from savs.pipeline.extraction.model.loaded_model import LoadedModel

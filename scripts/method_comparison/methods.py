@@ -14,13 +14,7 @@ from typing import Any
 from train_lora import app as train_lora
 
 from method_comparison.tasks import Draw
-from savs.pipeline import (
-    Evaluation,
-    evaluate,
-    extract,
-    save_evaluation,
-    select,
-)
+from savs import Evaluation, evaluate, extract, save_evaluation, select
 from savs.pipeline.evaluation.captions import compares_captions
 from savs.pipeline.names import OWN_ANSWERS
 from savs.pipeline.running.result_files import CONFIG, METRICS, results_folder

@@ -92,7 +92,7 @@ def _leaves(value: Facts, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield "head grid", f"{len(item)} layers, {sum(len(g['heads']) for g in item)} heads"
             yield "head grid digest", digest(item)
         elif key == "answers":
-            yield "answers (--answers labels)", f"{', '.join(item)} ({digest(item)[:8]})"
+            yield "answers (`answers` labels)", f"{', '.join(item)} ({digest(item)[:8]})"
         elif key == "layer_weights" and isinstance(item, list):
             yield f"{prefix}{key}", f"{len(item) - 1} layers ({digest(item)[:8]})"
         elif isinstance(item, dict):

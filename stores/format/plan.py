@@ -170,15 +170,15 @@ def make_plan(
         raise ParameterError(f"shard_rows is {shard_rows}, expected at least 1")
     if earlier is not None and earlier.shard_rows != shard_rows:
         raise StoreMismatchError(
-            f"its shards have {earlier.shard_rows} rows, not {shard_rows}; use --shard-rows"
-            f" {earlier.shard_rows} or another --out"
+            f"its shards have {earlier.shard_rows} rows, not {shard_rows}; use `shard_rows`"
+            f" {earlier.shard_rows} or another `out`"
         )
     before = {} if earlier is None else earlier.splits
     for split in before:
         if split not in rows:
             raise StoreMismatchError(
                 f"it has a {split} split, which this run lacks; add the split, or pass"
-                " --append to add examples"
+                " `append` to add examples"
             )
     return StorePlan(
         shard_rows,
@@ -197,8 +197,8 @@ def _plan_split(split: str, rows: Sequence[PlannedRow], earlier: SplitPlan) -> S
         if len(part) < segment.rows or segment_of(part) != segment:
             raise StoreMismatchError(
                 f"its {len(earlier.ids)} {split} examples are not the first of the {len(rows)}"
-                " given now (other rows, labels, prompts or order, or a smaller --limit); use the"
-                " same input, --append to add examples, or another --out"
+                " given now (other rows, labels, prompts or order, or a smaller `limit`); use the"
+                " same input, `append` to add examples, or another `out`"
             )
         start += segment.rows
     if start < len(rows):

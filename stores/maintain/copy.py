@@ -29,7 +29,7 @@ from savs.stores.format.plan import (
     segment_of,
 )
 from savs.stores.maintain.verify import shard_problem
-from savs.stores.read.store import FeatureStore, open_store, require_store
+from savs.stores.read.store import AnyStore, FeatureStore, as_store, open_store
 from savs.stores.shard.content import ShardContent
 from savs.stores.shard.read import Shard, open_shard
 from savs.stores.write.opening import whole_store
@@ -37,7 +37,7 @@ from savs.stores.write.writer import write_errors
 
 
 def slim(
-    store: FeatureStore,
+    store: AnyStore,
     heads: Sequence[Head],
     out: str | Path,
     *,
@@ -67,7 +67,7 @@ def slim(
     StoreMismatchError
         `out` is not empty.
     """
-    require_store(store)
+    store = as_store(store)
     _require_whole(store)
     store.require_heads(heads)
     wanted = set(heads)
@@ -81,7 +81,7 @@ def slim(
     return _write(Manifest(identity, store.manifest.plan), parts, Path(out), before_seal)
 
 
-def merge(stores: Sequence[FeatureStore], out: str | Path) -> FeatureStore:
+def merge(stores: Sequence[AnyStore], out: str | Path) -> FeatureStore:
     """Write one store of the shards of several that are of the same model, settings and benchmark.
 
     Stores of one plan (several machines that shared the work) are put together; each shard must be
@@ -101,29 +101,28 @@ def merge(stores: Sequence[FeatureStore], out: str | Path) -> FeatureStore:
     """
     if not stores:
         raise ParameterError("no store was given, expected at least one to merge")
-    for store in stores:
-        require_store(store)
-    first, out = stores[0], Path(out)
-    for other in stores[1:]:
+    opened = [as_store(store) for store in stores]
+    first, out = opened[0], Path(out)
+    for other in opened[1:]:
         apart = first.manifest.identity.differences(other.manifest.identity, "in the other")
         if apart:
             raise StoreMismatchError(
                 f"{first.path} and {other.path} cannot be merged, they differ in:\n  "
                 + "\n  ".join(apart)
             )
-    if all(store.manifest.plan == first.manifest.plan for store in stores):
-        return _unite(stores, out)
-    for store in stores:
+    if all(store.manifest.plan == first.manifest.plan for store in opened):
+        return _unite(opened, out)
+    for store in opened:
         _require_whole(store)
-    sizes = sorted({store.manifest.plan.shard_rows for store in stores})
+    sizes = sorted({store.manifest.plan.shard_rows for store in opened})
     if len(sizes) > 1:
         raise StoreMismatchError(
             f"the stores have shards of {' and '.join(map(str, sizes))} rows; extract them with the"
-            " same --shard-rows"
+            " same `shard_rows`"
         )
     plans, parts = {}, []
-    for split in dict.fromkeys(name for store in stores for name in store.manifest.plan.splits):
-        having = [store for store in stores if split in store.manifest.plan.splits]
+    for split in dict.fromkeys(name for store in opened for name in store.manifest.plan.splits):
+        having = [store for store in opened if split in store.manifest.plan.splits]
         plans[split], parts_of_split = merged_plan(having, split)
         parts += parts_of_split
     plan = StorePlan(sizes[0], plans)

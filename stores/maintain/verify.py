@@ -216,7 +216,9 @@ def _strays(
             yield Problem(name, "foreign", "it is not in the plan", "move it away")
     for path in left_overs(folder):
         what = "a process that no longer runs left it"
-        yield Problem(str(path.relative_to(folder)), "left-over", what, "run `savs repair`")
+        yield Problem(
+            str(path.relative_to(folder)), "left-over", what, "run `savs verify --repair`"
+        )
 
 
 def _sha256(path: Path) -> str | None:

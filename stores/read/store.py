@@ -256,7 +256,7 @@ class FeatureStore:
         if split in SPLITS:
             what += f"; add one: savs extract ... --append --{split} FILE --out {self.path}"
         if split == "test":
-            what += f", or estimate the accuracy from training: savs evaluate {self.path} --cv"
+            what += f", or estimate the accuracy from training: savs evaluate {self.path} --folds 5"
         raise StoreIncompleteError(what)
 
     def require_heads(self, heads: Sequence[Head]) -> None:
@@ -299,9 +299,22 @@ def store_of(folder: Any, manifest: Manifest, *, partial: bool = False) -> Featu
     return FeatureStore(folder, manifest, Tables(Shards(folder, manifest)), partial=partial)
 
 
-def require_store(store: Any) -> None:
-    """Raise ParameterError unless this is an open store, instead of its path, for example."""
-    if not isinstance(store, FeatureStore):
-        raise ParameterError(
-            f"store is {store!r:.100}, expected an open store; pass open_store(PATH)"
-        )
+AnyStore = FeatureStore | str | Path
+"""What public functions take: an open store, its folder, or its URL."""
+
+
+def as_store(store: Any) -> FeatureStore:
+    """Return an open store as it is, and open one that is given by its folder or URL.
+
+    Raises
+    ------
+    ParameterError
+        It is neither.
+    StoreError
+        See `open_store`.
+    """
+    if isinstance(store, FeatureStore):
+        return store
+    if isinstance(store, str | Path):
+        return open_store(store)
+    raise ParameterError(f"store is {store!r:.100}, expected a feature store or its folder")

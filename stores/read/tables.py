@@ -59,7 +59,7 @@ class Shards:
             if self._seen.setdefault(spec.name, shard.fingerprint) != shard.fingerprint:
                 raise StoreMismatchError(
                     f"{self.folder / spec.name} changed while it was read, perhaps by `savs extract"
-                    " --retry-skipped`; run this command again"
+                    " `retry_skipped``; run this command again"
                 )
             yield shard
 

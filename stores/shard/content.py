@@ -93,7 +93,7 @@ def _check_finite(
     if row is not None:
         raise FeatureValueError(
             f"{spec.name}: layer {layer} of example {ids[row]!r} holds NaN or infinity"
-            f" in {identity.dtype}; use the dtype that the model was trained in, or --dtype float32"
+            f" in {identity.dtype}; use the dtype that the model was trained in, or `dtype` float32"
         )
 
 

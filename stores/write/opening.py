@@ -138,7 +138,7 @@ def reserve(path: Any) -> Iterator[Reservation]:
 def _make_folder(path: Path, stack: ExitStack) -> None:
     """Make a folder, which is removed again if nothing comes into it."""
     if os.path.lexists(path) and not path.is_dir():
-        raise StoreWriteError(f"{path} is a file, not a folder; pass another --out")
+        raise StoreWriteError(f"{path} is a file, not a folder; pass another `out`")
     if not path.exists():
         stack.callback(_remove_if_empty, path)
     make_folder(path)
@@ -205,7 +205,7 @@ def _found(path: Any) -> Manifest | None:
     except StoreNotFoundError:
         raise StoreMismatchError(
             f"{path} holds {strangers[0]} but no {MANIFEST}, so it is not a feature store;"
-            " pass a new or empty folder as --out"
+            " pass a new or empty folder as `out`"
         ) from None
 
 
@@ -255,7 +255,7 @@ def _agreed(
         raise StoreMismatchError(
             f"{path} was extracted with other settings:\n  "
             + "\n  ".join(differences)
-            + "\nuse those settings, or pass another --out"
+            + "\nuse those settings, or pass another `out`"
         )
     try:
         plan = make_plan(rows, shard_rows, found.plan)
@@ -331,7 +331,7 @@ def remove_begun(path: Path, manifest: Manifest, claims: Claims) -> None:
         left.unlink(missing_ok=True)
 
 
-NOTHING_LEFT = "nothing of the new store is left; make room, or pass another --out"
+NOTHING_LEFT = "nothing of the new store is left; make room, or pass another `out`"
 
 
 @contextmanager

@@ -46,7 +46,7 @@ def write_errors(path: Path, safe: str = RESUME) -> Iterator[None]:
         raise
     except PermissionError as error:
         raise StoreWriteError(
-            f"{path} cannot be written: {error.strerror}; pass a folder that you may write as --out"
+            f"{path} cannot be written: {error.strerror}; pass a folder that you may write as `out`"
         ) from error
     except OSError as error:
         what = "the disk is full" if error.errno in FULL else f"the disk cannot be written: {error}"

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from official_files import BLINK_TASKS, write_blink
 
-from savs.pipeline import open_store
+from savs import open_store
 
 pytestmark = pytest.mark.thorough
 

@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from savs.pipeline import open_store
+from savs import open_store
 
 pytestmark = pytest.mark.thorough
 

@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from savs import extract, save_selection, select
 from savs.datasets.benchmarks.shapes import write_shapes
-from savs.pipeline import extract, save_selection, select
 
 pytestmark = pytest.mark.thorough
 
@@ -78,7 +78,10 @@ def test_commands_work_on_the_store_of_new_images(savs, photos, tmp_path) -> Non
         (("report", "new.csv.store", "--out", "r.html"), "no metrics, because its test examples"),
         (("select", "new.csv.store"), "no training examples: `savs classify` made it"),
         (("sweep", "new.csv.store"), "no training examples: `savs classify` made it"),
-        (("evaluate", "new.csv.store", "--cv"), "no training examples: `savs classify` made it"),
+        (
+            ("evaluate", "new.csv.store", "--folds", "5"),
+            "no training examples: `savs classify` made it",
+        ),
         (("show", "new.csv.store", "--head-map"), "no training examples: `savs classify` made it"),
     ):
         done = savs(*wrong)

@@ -5,8 +5,8 @@ import json
 import polars as pl
 import pytest
 
+from savs import evaluate, extract, open_store
 from savs.datasets import OptionError
-from savs.pipeline import evaluate, extract, open_store
 
 CONFIG = '[extract]\ncolumn = ["image=file", "question=prompt", "label=class"]\n'
 EXPECTED = "expected FIELD=COLUMN; FIELD is one of id, image, images, question, label"

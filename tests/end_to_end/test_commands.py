@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from savs.pipeline import extract, open_store
+from savs import extract, open_store
 from stores import make_store
 
 
@@ -158,7 +158,7 @@ def test_a_misspelt_variable_is_refused(savs, store):
     assert "SAVS_SELECT_HEADS?" in done.stderr
     done = savs("select", store, env={"SAVS_SELECT_ZZZZZZZZ": "4"})
     assert "sets no option; see savs select --help" in done.stderr
-    other = {"SAVS_EXTRACT_WORKERS": "4", "SAVS_STORE": "x", "SAVS_SELCT_HEADS": "3"}
+    other = {"SAVS_EXTRACT_WORKERS": "4", "STORE": "x", "SAVS_SELCT_HEADS": "3"}
     done = savs("select", store, "--heads", "5", env=other)
     assert done.returncode == 0
     assert "the variable SAVS_SELCT_HEADS is not used; did you mean SAVS_SELECT_HEADS?\n" in (
@@ -214,9 +214,11 @@ def test_a_given_selection_of_the_same_name_replaces_nothing(savs, store, tmp_pa
     assert savs(*given).returncode == 0
     shutil.copytree(own, tmp_path / "copy/vote")
     assert savs("evaluate", store, "--selection", tmp_path / "copy/vote").returncode == 0
-    assert savs("evaluate", store, "--selection", own, "--cv").returncode == 0
+    assert savs("evaluate", store, "--selection", own, "--folds", "5").returncode == 0
     assert savs("select", store, "--heads", "4").returncode == 0
-    assert savs("evaluate", store, "--selection", own, "--cv").returncode == 0  # of its own name
+    assert (
+        savs("evaluate", store, "--selection", own, "--folds", "5").returncode == 0
+    )  # of its own name
 
 
 @pytest.mark.thorough

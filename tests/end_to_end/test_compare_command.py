@@ -7,8 +7,9 @@ import polars as pl
 import pytest
 from small_results import save_result
 
-from savs.pipeline import compare, method_table
+from savs import compare
 from savs.pipeline.cli.method_formats import FORMATS
+from savs.pipeline.evaluation.compare.compare import method_table
 
 
 @pytest.fixture(scope="module")

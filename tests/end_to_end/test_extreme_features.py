@@ -10,7 +10,7 @@ import pytest
 from shard_files import rewrite
 from zlib_ng import zlib_ng
 
-from savs.pipeline import evaluate, select, sweep
+from savs import evaluate, select, sweep
 from savs.pipeline.selection.readouts import READOUTS
 from savs.stores import FeatureStore
 from stores import make_store

@@ -22,7 +22,7 @@ COMMANDS = (
     ("show",),
     ("select", "--heads", "2"),
     ("evaluate",),
-    ("evaluate", "--cv"),
+    ("evaluate", "--folds", "5"),
     ("sweep",),
     ("query", "SELECT * FROM examples"),
     ("export", "--heads", "all", "--out", "out.parquet"),

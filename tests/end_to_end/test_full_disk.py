@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from savs.pipeline import evaluate, save_evaluation, save_selection, select
+from savs import evaluate, save_evaluation, save_selection, select
 from stores import make_store
 
 pytestmark = pytest.mark.thorough
@@ -34,7 +34,7 @@ COMMANDS = {
     "merge": ("merge", "s", "s", "--out", "new/merged"),
     "select": ("select", "s", "--out", "new/selection"),
     "evaluate": ("evaluate", "s", "--out", "new/result"),
-    "evaluate --cv": ("evaluate", "s", "--cv", "--out", "new/cv"),
+    "evaluate --cv": ("evaluate", "s", "--folds", "5", "--out", "new/cv"),
     "sweep": ("sweep", "s", "--draws", "1", "--heads", "1", "--shots", "1", "--out", "new/sweep"),
     "split": ("split", "general", "--from", "rows.jsonl", "--shots", "5", *TRAIN_TEST),
     "split parquet": (
@@ -127,7 +127,7 @@ def test_files_that_were_to_be_replaced_stay_as_they_were(savs, folder, size) ->
     "command",
     [
         ("show", "s", "--json"),
-        ("query", "s", "SELECT * FROM examples", "--csv"),
+        ("query", "s", "SELECT * FROM examples", "--format", "csv"),
         ("select", "--help"),
         ("--version",),
     ],

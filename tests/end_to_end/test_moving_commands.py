@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from saved_selections import two_task_store
 
-from savs.pipeline import load_selection, open_store
+from savs import load_selection, open_store
 from savs.stores import FeatureStore
 from stores import make_store
 
@@ -62,7 +62,7 @@ def test_export_takes_the_chosen_heads_or_all_or_those_named(run, store, chosen,
 
 
 def test_export_writes_the_other_forms_and_splits(run, store, tmp_path) -> None:
-    args = ("export", store.path, "--heads", "L0.H2", "--splits", "test", "--json")
+    args = ("export", store.path, "--heads", "L0.H2", "--split", "test", "--json")
     for form in ("npz", "safetensors"):
         path = tmp_path / f"out.{form}"
         done = json.loads(run(*args, "--to", form, "--out", path).stdout)
@@ -104,8 +104,8 @@ def test_an_unknown_head_is_named(run, store, tmp_path, command) -> None:
     ("args", "message"),
     [
         (("--to", "csv"), "no format is called 'csv'; expected one of: parquet, npz, safetensors"),
-        (("--splits", "val"), "splits are ['val'], expected some of ['train', 'test']"),
-        (("--splits", "train,"), "splits are ['train', ''], expected some of"),
+        (("--split", "val"), "splits are ['val'], expected some of ['train', 'test']"),
+        (("--split", "train,"), "splits are ['train', ''], expected some of"),
     ],
     ids=["form", "split", "empty split"],
 )
@@ -136,7 +136,7 @@ def test_a_readout_is_exported_as_a_classifier_by_its_name(run, tmp_path) -> Non
         ((), 1, "results/vote does not exist; run `savs select`"),
         (("--selection", "none"), 1, "none does not exist"),
         (("--heads", "all"), 2, "a classifier has its own heads"),
-        (("--splits", "train"), 2, "a classifier has its own heads"),
+        (("--split", "train"), 2, "a classifier has its own heads"),
         (("--readout", "none"), 1, "no readout is called 'none'"),
         (("--readout", "lda", "--to", "npz"), 2, "--readout is for --to classifier"),
         (("--heads", "all", "--to", "x"), 1, "or, for the command, classifier"),

@@ -11,7 +11,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from savs.pipeline import evaluate, extract, open_store
+from savs import evaluate, extract, open_store
 
 PAGE = (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text("utf-8")
 DRAW, EXTRA, CARDS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)

@@ -10,7 +10,7 @@ import polars as pl
 import pytest
 from small_results import save_result
 
-from savs.pipeline import evaluate, save_evaluation, select
+from savs import evaluate, save_evaluation, select
 from stores import make_store
 
 pytestmark = [pytest.mark.thorough, pytest.mark.timeout(method="thread")]

@@ -30,7 +30,7 @@ COMMANDS = {
     "repair": ["repair", "store"],
     "evaluate": ["evaluate", "store"],
     "evaluate --selection": ["evaluate", "store", "--selection", "store/results/vote"],
-    "select": ["select", "store", "--out", "out", "--heads-from", "store/results/vote"],
+    "select": ["select", "store", "--out", "out", "--heads", "store/results/vote"],
     "sweep": ["sweep", "store", "--draws", "1", "--shots", "1"],
     "query": ["query", "store", "SELECT * FROM examples"],
     "query predictions": ["query", "store", "SELECT * FROM predictions"],
@@ -45,9 +45,9 @@ SELECTION = {
     **{
         name: COMMANDS[name] for name in ("evaluate", "evaluate --selection", "query votes", "slim")
     },
-    "evaluate --cv": ["evaluate", "store", "--cv"],
+    "evaluate --cv": ["evaluate", "store", "--folds", "5"],
     "export": ["export", "store", "--out", "out.parquet"],
-    "select --heads-from": ["select", "store", "--heads-from", "store/results/vote"],
+    "select --heads-from": ["select", "store", "--heads", "store/results/vote"],
 }
 """Commands that read the selection."""
 
@@ -55,7 +55,7 @@ SELECTION = {
 @pytest.fixture(scope="module")
 def good(tmp_path_factory) -> Path:
     """Return a folder with a store that has results."""
-    from savs.pipeline import evaluate, save_evaluation, save_selection, select
+    from savs import evaluate, save_evaluation, save_selection, select
 
     folder = tmp_path_factory.mktemp("good")
     store = two_task_store(folder / "store")

@@ -3,7 +3,7 @@
 import pytest
 from browser import look
 
-from savs.pipeline import preview
+from savs.pipeline.reports.preview.preview import preview
 
 pytestmark = [pytest.mark.browser, pytest.mark.thorough]
 

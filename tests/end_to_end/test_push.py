@@ -10,7 +10,7 @@ import pytest
 from hub import TOKEN, Hub, Place, Repository, serving_hub
 from saved_selections import two_task_store
 
-from savs.pipeline import load_selection, save_selection, select, write_bundle
+from savs import load_selection, save_selection, select, write_bundle
 from savs.pipeline.classifying.bundle.hub import find_classifier
 from savs.pipeline.errors import HubError
 
@@ -114,7 +114,7 @@ def test_a_classifier_of_the_hub_is_fetched_pinned_and_used_offline(
 @pytest.fixture
 def animals_bundle(scenes, tmp_path) -> tuple[Path, Path]:
     """Return a bundle of one question about animals, and an image."""
-    from savs.pipeline import extract
+    from savs import extract
 
     rows = [json.loads(line) for line in scenes.train.read_text().splitlines()]
     kept = [

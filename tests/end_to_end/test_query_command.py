@@ -84,7 +84,9 @@ def test_json_keeps_numbers_nulls_and_lists(query, store) -> None:
 
 def test_csv_has_nested_values_as_json_and_nulls_empty(query, store) -> None:
     done = query(
-        """SELECT id, "L0.H2", "group", media FROM examples WHERE split = 'test' LIMIT 3""", "--csv"
+        """SELECT id, "L0.H2", "group", media FROM examples WHERE split = 'test' LIMIT 3""",
+        "--format",
+        "csv",
     )
     assert done.stderr == ""
     header, *rows = csv.reader(io.StringIO(done.stdout))
@@ -97,14 +99,18 @@ def test_csv_has_nested_values_as_json_and_nulls_empty(query, store) -> None:
     second, third = done.stdout.splitlines()[2:4]
     assert ',,"[' in second  # a null
     assert ',"","[' in third  # a text without a character
-    assert query("SELECT id, media FROM examples WHERE id = ''", "--csv").stdout == "id,media\n"
+    assert (
+        query("SELECT id, media FROM examples WHERE id = ''", "--format", "csv").stdout
+        == "id,media\n"
+    )
 
 
 def test_csv_leaves_a_nested_null_empty(query) -> None:
     done = query(
         "SELECT id, CASE WHEN id = 'test:0' THEN media END AS m FROM examples"
         " WHERE split = 'test' LIMIT 2",
-        "--csv",
+        "--format",
+        "csv",
     )
     assert list(csv.reader(io.StringIO(done.stdout))) == [
         ["id", "m"],
@@ -119,7 +125,8 @@ def test_votes_and_predictions_are_there_after_evaluate(query, evaluated) -> Non
     assert [s["class"] for s in rows[0]["similarity"]] == ["a", "b"]
     joined = query(
         "SELECT e.id, p.prediction FROM examples e JOIN predictions p ON e.id = p.id ORDER BY e.id",
-        "--csv",
+        "--format",
+        "csv",
     )
     assert list(csv.reader(io.StringIO(joined.stdout)))[1:] == [
         list(row) for row in evaluated.select("id", "prediction").sort("id").rows()
@@ -130,7 +137,10 @@ def test_votes_and_predictions_are_there_after_evaluate(query, evaluated) -> Non
 def test_another_result_can_be_meant(query, savs, store, evaluated) -> None:
     assert savs("evaluate", store.path, "--out", store.path / "results/again").returncode == 0
     sql = "SELECT id, prediction FROM predictions"
-    assert query(sql, "--csv", "--result", "again").stdout == query(sql, "--csv").stdout
+    assert (
+        query(sql, "--format", "csv", "--result", "again").stdout
+        == query(sql, "--format", "csv").stdout
+    )
     assert "'predictions' was not found" in query(sql, "--result", "nothing", code=1).stderr
 
 
@@ -154,7 +164,7 @@ def test_a_query_that_cannot_be_answered_exits_with_1(query, sql, reason) -> Non
 
 
 def test_csv_and_json_at_once_are_a_usage_error(query) -> None:
-    done = query("SELECT id FROM examples", "--csv", "--json", code=2)
+    done = query("SELECT id FROM examples", "--format", "csv", "--json", code=2)
     assert "--csv and --json exclude each other; pass one of them" in done.stderr
     assert done.stdout == ""
 

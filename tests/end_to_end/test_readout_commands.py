@@ -76,35 +76,35 @@ def test_a_file_that_is_no_readout(savs, store, tmp_path, code, message):
 
 
 def test_cross_validation(savs, store):
-    found = ok(savs("evaluate", store, "--cv", "--json"))
+    found = ok(savs("evaluate", store, "--folds", "5", "--json"))
     assert found["planned"] == 16
     assert "cross-validated" in found["notes"][0]
     assert Path(found["metrics_file"]).parent.name == "vote-cv"
-    done = savs("evaluate", store, "--cv", "--readout", "zero-shot")
+    done = savs("evaluate", store, "--folds", "5", "--readout", "zero-shot")
     assert done.returncode == 2
     assert "omit it with --readout zero-shot" in " ".join(done.stderr.replace("│", " ").split())
 
 
 def test_heads_from_another_selection(savs, store, tmp_path):
     one = ok(savs("select", store, "--heads", "2", "--out", tmp_path / "one", "--json"))
-    given = ["--heads-from", one["selection"], "--out", tmp_path / "two", "--readout", "lda"]
+    given = ["--heads", one["selection"], "--out", tmp_path / "two", "--readout", "lda"]
     two = ok(savs("select", store, *given, "--json"))
     heads = [[h["head"] for h in found["tasks"][0]["heads"]] for found in (one, two)]
     assert heads[0] == heads[1]
-    done = savs("select", store, "--heads-from", tmp_path / "gone.npz")
+    done = savs("select", store, "--heads", tmp_path / "gone.npz")
     assert done.returncode == 1
     assert "gone.npz" in done.stderr
 
 
 def test_select_tells_the_cross_validated_accuracy(savs, store, tmp_path):
     made = ok(savs("select", store, "--heads", "2", "--out", tmp_path, "--json"))
-    found = ok(savs("evaluate", store, "--selection", tmp_path, "--cv", "--json"))
+    found = ok(savs("evaluate", store, "--selection", tmp_path, "--folds", "5", "--json"))
     accuracy = next(m for m in found["metrics"] if m["name"] == "accuracy")
     assert made["tasks"][0]["cross_validated"] == accuracy
     table = savs("select", store, "--heads", "2", "--out", tmp_path)
     shown = f"{100 * accuracy['value']:.1f} ({100 * accuracy['low']:.1f} .. "
     assert shown in table.stdout
-    without = savs("select", store, "--heads", "2", "--out", tmp_path, "--no-cv", "--json")
+    without = savs("select", store, "--heads", "2", "--out", tmp_path, "--no-estimate", "--json")
     assert ok(without)["tasks"][0]["cross_validated"] is None
 
 
@@ -118,18 +118,18 @@ def test_select_says_why_there_is_no_cross_validated_accuracy(savs, tmp_path):
 
 
 def test_cv_folds(savs, store, tmp_path):
-    given = ["evaluate", store, "--cv", "--out", tmp_path / "cv"]
-    assert "in 16 folds" in savs(*given, "--cv-folds", "loo").stderr
-    assert "in 2 folds" in savs(*given, "--cv-folds", "2").stderr
+    given = ["evaluate", store, "--folds", "5", "--out", tmp_path / "cv"]
+    assert "in 16 folds" in savs(*given, "--folds", "loo").stderr
+    assert "in 2 folds" in savs(*given, "--folds", "2").stderr
     for wrong in ("1", "some"):
-        done = savs(*given, "--cv-folds", wrong)
+        done = savs(*given, "--folds", wrong)
         assert done.returncode == 2
         assert f"--cv-folds is '{wrong}'" in done.stderr
-    assert savs("evaluate", store, "--cv-folds", "2").returncode == 2
+    assert savs("evaluate", store, "--folds", "2").returncode == 2
 
 
 def test_sweep(savs, store, tmp_path):
-    given = ["--heads", "1,all", "--shots", "1,3", "--draws", "2", "--readouts", "vote,lda"]
+    given = ["--heads", "1,all", "--shots", "1,3", "--draws", "2", "--readout", "vote,lda"]
     found = ok(savs("sweep", store, *given, "--out", tmp_path, "--json"))
     assert len(found["summary"]) == 2 * 2 * 2
     values = pl.read_parquet(tmp_path / "values.parquet")
@@ -158,7 +158,7 @@ def test_one_draw_has_no_interval_but_a_note(savs, store, tmp_path):
 def test_a_sweep_of_stores_of_different_examples(savs, store, tmp_path):
     other = tmp_path / "other"
     write_noise(other, seed=1, tests=14)
-    given = ["--shots", "1", "--draws", "3", "--heads", "2", "--readouts", "vote,lda"]
+    given = ["--shots", "1", "--draws", "3", "--heads", "2", "--readout", "vote,lda"]
     out = tmp_path / "out"
     found = ok(savs("sweep", store, other, *given, "--out", out, "--json"))
     vote, lda = found["stores"]
@@ -177,7 +177,7 @@ def test_a_sweep_of_stores_of_different_examples(savs, store, tmp_path):
 def test_a_sweep_of_stores_of_the_same_examples(savs, store, tmp_path):
     other = tmp_path / "other"
     write_noise(other, seed=1)
-    given = ["--shots", "1,all", "--draws", "3", "--readouts", "vote,other:lda"]
+    given = ["--shots", "1,all", "--draws", "3", "--readout", "vote,other:lda"]
     out = tmp_path / "out"
     found = ok(savs("sweep", store, other, *given, "--out", out, "--json"))
     names = [("features", "vote"), ("other", "vote"), ("other", "lda")]
@@ -190,7 +190,7 @@ def test_a_sweep_of_stores_of_the_same_examples(savs, store, tmp_path):
     assert several.returncode == 1
     assert "expected one number: methods are compared at one" in several.stderr
     assert savs("sweep", store, store, *given, "--out", out).returncode == 2
-    lacking = savs("sweep", store, "--readouts", "vote,zero-shot", "--out", out)
+    lacking = savs("sweep", store, "--readout", "vote,zero-shot", "--out", out)
     assert lacking.returncode == 1
     assert "has no answers of the model for zero-shot" in lacking.stderr
 
@@ -203,7 +203,7 @@ def test_a_sweep_of_stores_of_the_same_examples(savs, store, tmp_path):
         (["--shots", "9"], 1, "the pool has 8 examples of class 'a'; use --shots 1 to 8, or all"),
         (["--shots", "some"], 2, "expected positive integers or all"),
         (["--heads", "9"], 1, "9 heads were requested, but there are 4"),
-        (["--readouts", "vote,nobody"], 1, "no readout is called 'nobody'"),
+        (["--readout", "vote,nobody"], 1, "no readout is called 'nobody'"),
         (["--metric", "joy", "--draws", "1"], 2, "expected one of: accuracy"),
     ],
 )
@@ -238,7 +238,7 @@ def test_an_evaluation_prints_reliability_coverage_and_risk(savs, deep, tmp_path
 
 
 def test_risks_that_cannot_be(savs, deep, tmp_path) -> None:
-    savs("select", deep, "--heads", "4", "--no-cv", "--out", tmp_path / "c")
+    savs("select", deep, "--heads", "4", "--no-estimate", "--out", tmp_path / "c")
     given = ("evaluate", deep, "--selection", tmp_path / "c", "--out", tmp_path / "e")
     plain = savs(*given)
     assert "probabilities are not calibrated" in plain.stderr
@@ -247,7 +247,13 @@ def test_risks_that_cannot_be(savs, deep, tmp_path) -> None:
     assert "has no calibration, which --risk needs" in refused.stderr
     wrong = savs(*given, "--risk", "5")
     assert (wrong.returncode, "risk is 5.0, expected a number" in wrong.stderr) == (1, True)
-    for more in (("--cv",), ("--readout", "zero-shot")):
+    for more in (
+        (
+            "--folds",
+            "5",
+        ),
+        ("--readout", "zero-shot"),
+    ):
         done = savs("evaluate", deep, "--risk", "0.1", *more)
         assert done.returncode == 2
         assert "--risk needs a calibrated selection" in done.stderr
@@ -256,13 +262,13 @@ def test_risks_that_cannot_be(savs, deep, tmp_path) -> None:
 def test_depth_is_printed_and_written(savs, deep, tmp_path) -> None:
     made = savs("select", deep, "--heads", "4", "--max-layer", "2", "--out", tmp_path / "c")
     assert "of 5 decoder layers, which saves" in made.stderr
-    swept = savs("sweep", deep, "--max-layers", "each", "--heads", "4", "--out", tmp_path / "d")
+    swept = savs("sweep", deep, "--max-layer", "each", "--heads", "4", "--out", tmp_path / "d")
     assert swept.returncode == 0, swept.stderr
     assert swept.stdout.count("\n") == 4
     assert pl.read_parquet(tmp_path / "d" / "summary.parquet")["max_layer"].max() == 4
-    shown = savs("sweep", deep, "--max-layers", "0", "--heads", "4", "--json")
+    shown = savs("sweep", deep, "--max-layer", "0", "--heads", "4", "--json")
     assert {row["max_layer"] for row in json.loads(shown.stdout)["summary"]} == {0, 4}
-    assert savs("sweep", deep, "--max-layers", "x").returncode == 2
-    wrong = savs("sweep", deep, "--max-layers", "0", "--heads", "1,2")
+    assert savs("sweep", deep, "--max-layer", "x").returncode == 2
+    wrong = savs("sweep", deep, "--max-layer", "0", "--heads", "1,2")
     assert wrong.returncode == 1
     assert "expected one number: depths are compared at one" in wrong.stderr

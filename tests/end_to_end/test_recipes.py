@@ -19,8 +19,8 @@ import pytest
 from PIL import Image
 from polars.testing import assert_frame_equal
 
+from savs import extract
 from savs.datasets.benchmarks.shapes import write_shapes
-from savs.pipeline import extract
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "polars.md").read_text("utf-8")
@@ -206,7 +206,7 @@ def test_the_same_in_sql(savs, page, folder, votes, rows, monkeypatch):
     (block,) = re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)
     found = []
     for line in block.replace("\\\n", " ").splitlines():
-        command = [word for word in shlex.split(line)[1:] if word != "--csv"]
+        command = [word for word in shlex.split(line)[1:] if word not in ("--format", "csv")]
         done = savs(*command, "--json")
         assert done.returncode == 0, done.stderr
         found.append(json.loads(done.stdout))
@@ -250,7 +250,7 @@ def run_python(*args: object, store: Path, where: Path) -> subprocess.CompletedP
         text=True,
         check=False,
         cwd=where,
-        env=os.environ | {"SAVS_STORE": str(store)},
+        env=os.environ | {"STORE": str(store)},
     )
 
 

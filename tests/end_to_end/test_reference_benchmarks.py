@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from official_files import FILES, draw_files, in_folders, scored
 
+from savs import open_store
 from savs.datasets import find_benchmark
-from savs.pipeline import open_store
 
 pytestmark = pytest.mark.thorough
 

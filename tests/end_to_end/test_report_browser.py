@@ -10,7 +10,8 @@ from PIL import Image
 from random_stores import draw_problem, write_problem
 from reported import ATTACK, save_random_result
 
-from savs.pipeline import calibrate, evaluate, report, save_evaluation, save_sweep, select, sweep
+from savs import calibrate, evaluate, report, save_evaluation, select, sweep
+from savs.pipeline.evaluation.sweep.table import save_sweep
 
 pytestmark = [pytest.mark.browser, pytest.mark.thorough]
 

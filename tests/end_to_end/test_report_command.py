@@ -10,7 +10,7 @@ import pytest
 from random_stores import draw_problem, write_problem
 from reported import ATTACK, Page
 
-from savs.pipeline import evaluate, explain, save_evaluation, select
+from savs import evaluate, explain, save_evaluation, select
 from stores import make_store
 
 DOCS = (Path(__file__).parents[2] / "docs" / "report.md").read_text("utf-8")

@@ -11,7 +11,7 @@ from json_edits import edited, variants
 from saved_selections import assert_same, two_task_store
 from small_results import save_result
 
-from savs.pipeline import compare, load_selection, query, save_selection, select
+from savs import compare, load_selection, query, save_selection, select
 from savs.pipeline.evaluation import evaluation_file
 from savs.stores import FeatureStore, ResultError
 from savs.stores.format.layout import digest

@@ -17,7 +17,7 @@ from events import before_open
 from safetensors import safe_open
 from safetensors.numpy import load_file
 
-from savs.pipeline import evaluate, extract, load_selection, open_store, save_selection, select
+from savs import evaluate, extract, load_selection, open_store, save_selection, select
 from savs.stores import ShardContent, ShardSpec, open_writer
 from savs.stores.maintain.verify import verify
 from stores import columns, identity, planned
@@ -141,7 +141,7 @@ COMMANDS: dict[str, tuple[list[str], Callable[[Path], None]]] = {
         ["evaluate", "STORE", "--out", "OUT", "--readout", "zero-shot"],
         check_predictions,
     ),
-    "cross-validation": (["evaluate", "STORE", "--out", "OUT", "--cv"], check_predictions),
+    "cross-validation": (["evaluate", "STORE", "--out", "OUT", "--folds", "5"], check_predictions),
     "select": (["select", "STORE", "--out", "OUT", "--heads", "2"], check_selection),
     "sweep": (
         ["sweep", "STORE", "--out", "OUT", "--shots", "1", "--heads", "1,3", "--draws", "2"],

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from savs.pipeline import open_store
+from savs import open_store
 
 pytestmark = pytest.mark.thorough
 
@@ -44,7 +44,7 @@ def test_one_store_has_both_prompts_to_compare_and_to_classify_by(savs, rows, tm
     ]
     both = json.loads(savs("classify", "s/results/vote", image, "--json").stdout)["predictions"]
     assert [row["subtask"] for row in both] == list(ASKED)
-    assert savs("evaluate", "s", "--cv").returncode == 0
+    assert savs("evaluate", "s", "--folds", "5").returncode == 0
     made = savs("export", "s", "--to", "classifier", "--subtask", ASKED[1], "--out", "b", "--json")
     assert "predict.py" in json.loads(made.stdout)["files"]  # it answers one question
     card = (tmp_path / "b" / "README.md").read_text()

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from claimants import ended, leave_claim
 
-from savs.pipeline import open_store
+from savs import open_store
 
 pytestmark = pytest.mark.thorough
 

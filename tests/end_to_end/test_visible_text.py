@@ -79,7 +79,7 @@ def test_errors_show_escapes_as_text(savs, store, tmp_path) -> None:
         train_rows=[{"subtask": f"x{RED}"}] * 6,
         test_rows=[{"subtask": f"x{RED}"}] * 6,
     )
-    text = shown(savs, "select", other.path, "--heads-from", chosen, code=1)
+    text = shown(savs, "select", other.path, "--heads", chosen, code=1)
     assert r"task\rsaved" in text
     shown(savs, "sweep", store.path, "--draws", "1", "--metric", "none", code=2)
 

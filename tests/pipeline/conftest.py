@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from savs.pipeline import calibrate, extract, save_selection, select
+from savs import calibrate, extract, save_selection, select
 from savs.stores import FeatureStore
 
 

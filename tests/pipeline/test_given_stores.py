@@ -1,67 +1,72 @@
-"""Public functions take open stores and selections; a path in their place is refused."""
+"""Public functions take an open store, its folder as a text, and as a path."""
 
 from collections.abc import Callable
 from inspect import isfunction, signature
 from typing import Any
 
+import numpy as np
 import pytest
 
-from savs import pipeline
+import savs
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.sweep.draws import make_draws
+from stores import make_store
 
 TAKE_A_STORE: dict[str, Callable[[Any], Any]] = {
-    "select": pipeline.select,
-    "evaluate": pipeline.evaluate,
-    "calibrate": lambda store: pipeline.calibrate(store, store),
-    "suspects": lambda store: pipeline.suspects(store, store),
-    "suggest": lambda store: pipeline.suggest(store, store, 3),
-    "generated_texts": lambda store: pipeline.generated_texts(store, "test"),
-    "query": lambda store: pipeline.query(store, "SELECT 1"),
-    "export": lambda store: pipeline.export(store, "x.parquet", [(0, 0)], ["test"], "parquet"),
-    "heads_frame": pipeline.heads_frame,
-    "sweep": lambda store: pipeline.sweep({"a": store}),
-    "slim": lambda store: pipeline.slim(store, [(0, 0)], "out"),
-    "merge": lambda store: pipeline.merge([store], "out"),
-    "write_bundle": lambda store: pipeline.write_bundle(store, "c", "out"),
+    "select": lambda store: savs.select(store).heads,
+    "evaluate": lambda store: savs.evaluate(store, savs.select(store)).metrics,
+    "calibrate": lambda store: savs.calibrate(store, savs.select(store)).selection.tasks[0].heads,
+    "suggest": lambda store: savs.suggest(store, savs.select(store), 3).table.to_dicts(),
+    "query": lambda store: savs.query(store, "SELECT id FROM examples").to_dicts(),
+    "export": lambda store: savs.export(store, "x.parquet", [(0, 0)], ["test"], "parquet"),
+    "sweep": lambda store: savs.sweep(store, shots=[2], draws=2).summary.to_dicts(),
+    "merge": lambda store: savs.merge([store], "out").heads,
+    "write_bundle": lambda store: savs.write_bundle(store, "results/vote", "bundle").files,
 }
 
 
 def test_each_function_that_takes_stores_is_tried() -> None:
     taking = {
         name
-        for name in pipeline.__all__
-        if isfunction(function := getattr(pipeline, name))
-        and any(
-            "FeatureStore" in str(p.annotation) for p in signature(function).parameters.values()
-        )
+        for name in savs.__all__
+        if isfunction(function := getattr(savs, name))
+        and any("Store" in str(p.annotation) for p in signature(function).parameters.values())
     }
     assert taking == TAKE_A_STORE.keys()
 
 
-@pytest.mark.parametrize("given", ["features", None], ids=str)
 @pytest.mark.parametrize("call", TAKE_A_STORE.values(), ids=TAKE_A_STORE)
-def test_a_path_is_no_open_store(call, given) -> None:
-    with pytest.raises(ParameterError, match=r"expected an open store; pass open_store\(PATH\)"):
-        call(given)
+def test_a_folder_is_a_store(call, tmp_path, monkeypatch) -> None:
+    features = np.random.default_rng(0).normal(size=(4, 8, 3)).astype(np.float32)
+    make_store(tmp_path / "s", features, list("abababab"), features, list("abababab"))
+    expected = None
+    for number, store in enumerate(
+        (savs.open_store(tmp_path / "s"), tmp_path / "s", f"{tmp_path}/s")
+    ):
+        place = tmp_path / str(number)
+        place.mkdir()
+        monkeypatch.chdir(place)
+        savs.save_selection(savs.select(tmp_path / "s"), "results/vote")
+        found = call(store)
+        expected = found if expected is None else expected
+        assert found == expected
+
+
+@pytest.mark.parametrize("call", TAKE_A_STORE.values(), ids=TAKE_A_STORE)
+def test_what_is_no_store_is_refused(call) -> None:
+    with pytest.raises(ParameterError, match="store is 3, expected a feature store or its folder"):
+        call(3)
 
 
 def test_a_path_is_no_selection() -> None:
     with pytest.raises(ParameterError, match=r"expected what select\(\) or load_selection\(PATH\)"):
-        pipeline.save_selection("features/results/vote", "out")
+        savs.save_selection("features/results/vote", "out")
 
 
 def test_a_path_is_no_evaluation() -> None:
     with pytest.raises(ParameterError, match=r"expected what evaluate\(\) returns"):
-        pipeline.save_evaluation("features/results/vote", "out")
-
-
-def test_stores_have_names_and_shots_a_kind() -> None:
-    with pytest.raises(ParameterError, match="expected an open store"):
-        pipeline.sweep(["features"])
-    with pytest.raises(ParameterError, match="shots is 20, expected Shots"):
-        pipeline.split("general", "all.jsonl", train="a.jsonl", test="b.jsonl", shots=20)
+        savs.save_evaluation("features/results/vote", "out")
 
 
 def test_a_seed_is_not_negative() -> None:

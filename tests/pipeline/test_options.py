@@ -7,10 +7,11 @@ from typing import get_type_hints
 import numpy as np
 import pytest
 
+from savs import classify, extract
+from savs.datasets.splits.shots import Shots
 from savs.foundation.errors import ParameterError
-from savs.pipeline import Shots, check_model, classify, extract, load_model, preview, split
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.entry_points import ExtractKeywords
+from savs.pipeline.extraction.entry_points import ExtractKeywords, check_model, load_model
 from savs.pipeline.extraction.model.model_options import (
     ModelKeywords,
     ModelOptions,
@@ -25,7 +26,8 @@ from savs.pipeline.inputs.input_options import (
     NewImageKeywords,
     ReadingKeywords,
 )
-from savs.pipeline.reports.preview.preview import PreviewKeywords
+from savs.pipeline.inputs.split import split
+from savs.pipeline.reports.preview.preview import PreviewKeywords, preview
 from savs.pipeline.running.options import sort_keywords
 
 CLASSES = {

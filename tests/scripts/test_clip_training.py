@@ -11,8 +11,8 @@ from train_demo_clip import main
 
 from savs.datasets.benchmarks.shapes.scenes import NOVEL_KINDS, random_scene
 from savs.datasets.benchmarks.shapes.tasks import spell
-from savs.pipeline import load_model
 from savs.pipeline.demo import DEMO_CLIP
+from savs.pipeline.extraction.entry_points import load_model
 
 
 def test_captions_are_told_true_and_false_and_none_names_a_novel_kind() -> None:

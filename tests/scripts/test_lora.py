@@ -8,8 +8,9 @@ from safetensors.torch import load_file
 from train_lora import app
 from typer.testing import CliRunner
 
+from savs import evaluate, extract
 from savs.foundation.errors import ParameterError
-from savs.pipeline import evaluate, extract, load_model
+from savs.pipeline.extraction.entry_points import load_model
 
 FILES = ("train.jsonl", "test.jsonl")
 

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 
 from savs.datasets.benchmarks.shapes.scenes import CANVASES, NOVEL_KINDS, draw
 from savs.datasets.benchmarks.shapes.tasks import spell
-from savs.pipeline import load_model
+from savs.pipeline.extraction.entry_points import load_model
 
 ROOT = Path(__file__).parents[2]
 

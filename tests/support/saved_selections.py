@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from savs.pipeline import Selection
+from savs import Selection
 from savs.pipeline.running.result_files import CONFIG
 from savs.stores import FeatureStore
 from stores import make_store

@@ -6,8 +6,8 @@ from typing import Any
 
 import polars as pl
 
+from savs import Evaluation, save_evaluation
 from savs.datasets import Benchmark, find_benchmark
-from savs.pipeline import Evaluation, save_evaluation
 from savs.pipeline.evaluation.predictions import in_schema
 from savs.pipeline.evaluation.statistics.intervals import summarise
 

@@ -78,7 +78,7 @@ def _serve() -> None:
     import torch
 
     torch.set_num_threads(1)  # threads do not survive a fork
-    from savs.pipeline import load_model
+    from savs.pipeline.extraction.entry_points import load_model
 
     import_module("savs.pipeline.extraction.run_extraction")
     load_model("demo", dtype=DTYPE)  # imports all that loading needs; each victim loads it again
@@ -100,7 +100,7 @@ def _serve() -> None:
 
 def _extract(order: Order) -> None:
     """Extract in the forked child, which never returns."""
-    from savs.pipeline import extract
+    from savs import extract
 
     code = 1
     try:

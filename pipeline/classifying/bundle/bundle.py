@@ -22,16 +22,11 @@ from savs.pipeline.running.result_files import (
 )
 from savs.pipeline.selection.readouts import Readout
 from savs.pipeline.selection.selection import only_subtask
-from savs.pipeline.selection.selection_config import SelectionConfig
-from savs.pipeline.selection.selection_file import (
-    copy_selection,
-    load_config,
-    load_selection,
-    save_selection,
-)
-from savs.stores import FeatureStore, ResultError
+from savs.pipeline.selection.selection_config import SelectionConfig, load_config
+from savs.pipeline.selection.selection_file import copy_selection, load_selection, save_selection
+from savs.stores import ResultError
 from savs.stores.format.layout import LOGIT_SCALE
-from savs.stores.read.store import require_store
+from savs.stores.read.store import AnyStore, as_store
 
 CARD = "README.md"
 PREDICT = "predict.py"
@@ -59,7 +54,7 @@ class Bundle:
 
 
 def write_bundle(
-    store: FeatureStore,
+    store: AnyStore,
     classifier: str | Path,
     out: str | Path,
     *,
@@ -93,7 +88,7 @@ def write_bundle(
     StoreWriteError
         `out` cannot be written.
     """
-    require_store(store)
+    store = as_store(store)
     folder, given = Path(out), Path(classifier)
     source = given.parent if given.name == CONFIG else given
     whole = load_selection(source, readout=readout)
@@ -162,7 +157,7 @@ def why_not_standalone(config: SelectionConfig) -> str | None:
     if found := [name for name in NOT_RECORDED if facts.get(name)]:
         return f"it runs the model as it is, and this one was loaded with: {', '.join(found)}"
     if config.source.processor.get("video"):
-        return "it reads images, and training had videos, or was given --video"
+        return "it reads images, and training had videos, or was given `video`"
     if config.source.processor.get("jpeg_draft"):
-        return "it decodes images whole, and training decoded them with --jpeg-draft"
+        return "it decodes images whole, and training decoded them with `jpeg_draft`"
     return None

@@ -1,13 +1,14 @@
-"""The card of a bundle, README.md: front matter that the hub reads, and what a user must know."""
+"""README.md of what is shared: front matter that the hub reads, and what a user must know."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from savs.datasets import BENCHMARKS
 from savs.pipeline.demo import DEMO_NAME
 from savs.pipeline.evaluation.evaluation_file import load_metrics
-from savs.pipeline.running.formatting import percent
+from savs.pipeline.running.formatting import format_bytes, percent
 from savs.pipeline.running.result_files import METRICS
 from savs.pipeline.selection.selection import Selection, TaskSelection
 from savs.pipeline.selection.training_data import train_digest, training_tasks
@@ -66,6 +67,34 @@ def model_card(
         ),
     ]
     return "\n".join(parts)
+
+
+def store_card(store: FeatureStore) -> str:
+    """Return README.md of a feature store: model, data, licence, sizes, and how it is read."""
+    facts = store.facts
+    name, benchmark = facts["benchmark"]["name"], BENCHMARKS.get(facts["benchmark"]["name"])
+    about = None if benchmark is None else benchmark.about
+    model = facts["model"]
+    commit = f" at commit {_text(model['revision'])}" if model.get("revision") else ""
+    widths = " and ".join(map(str, facts["head_dims"]))
+    planned = ", ".join(f"{count:,} {split}" for split, count in facts["planned"].items())
+    rows = [
+        ("model", f"{_text(model['name'])} ({_text(model['class'])}){commit}"),
+        ("benchmark", _text(name)),
+        ("data", _text(about.source) if about else "by the author of this store"),
+        ("licence of the data", _text(about.licence) if about else "not stated"),
+        ("examples", planned),
+        ("heads", f"{facts['heads']} in {facts['layers']} layers, {widths} wide, {facts['dtype']}"),
+        ("size", format_bytes(facts["bytes"])),
+    ]
+    front = "\n".join(["---", "tags:", *(f"- {tag}" for tag in TAGS), "- feature-store", "---", ""])
+    return (
+        f"{front}\n# Feature store\n\nThe outputs of attention heads at the last token, written by"
+        " `savs extract`. It holds features, labels\nand prompts, and no images but thumbnails, if"
+        f" it has those.\n\n{_table(('', ''), rows)}\n## Use\n\n```bash\nsavs select"
+        " hf://datasets/OWNER/NAME --out selection\nsavs evaluate hf://datasets/OWNER/NAME"
+        " --selection selection --out results\n```\n"
+    )
 
 
 def _front_matter(selection: Selection) -> str:

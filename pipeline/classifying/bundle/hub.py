@@ -1,17 +1,21 @@
-"""Bundles on the Hugging Face hub: upload one, fetch one."""
+"""The Hugging Face Hub: classifiers and feature stores are uploaded, classifiers fetched."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from savs.foundation.network import HUB, hub_problem
-from savs.pipeline.classifying.bundle.bundle import BUNDLE, bundle_files
+from savs.pipeline.classifying.bundle.bundle import BUNDLE, CARD, bundle_files
 from savs.pipeline.errors import HubError, MissingExtraError
-from savs.pipeline.running.result_files import CLASSIFIER, CONFIG, LARGEST_JSON
+from savs.pipeline.running.result_files import CLASSIFIER, CONFIG, LARGEST_JSON, result_of
+from savs.stores import open_store
+from savs.stores.format.layout import MANIFEST, RESULTS
 
+DATASETS = f"{HUB}datasets/"
+"""How the name of a store on the Hub begins: as fsspec reads it."""
 LARGEST_CLASSIFIER = 2**32
 """Bytes of a classifier's arrays that are fetched: 100 times what 20 heads need for knn."""
 REFUSALS = {
@@ -29,10 +33,10 @@ STATUSES = {
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """A bundle on the hub."""
+    """A classifier or a store on the Hub."""
 
     name: str
-    """`hf://owner/name`."""
+    """`hf://owner/name`, or `hf://datasets/owner/name`: what commands take."""
     address: str
     """Its page."""
     commit: str
@@ -52,7 +56,7 @@ def find_classifier(given: str | Path, say: Callable[[str], None] = lambda line:
     Parameters
     ----------
     given
-        A folder, or a name as in `fetch_classifier`.
+        A folder, a store with one selection, or a name as in `fetch_classifier`.
     say
         Receives a message.
 
@@ -60,6 +64,8 @@ def find_classifier(given: str | Path, say: Callable[[str], None] = lambda line:
     ------
     HubError
         As `fetch_classifier`, or the name was made a `Path`, which drops a slash.
+    ResultError
+        It is a store without a selection, or with several.
     """
     text = str(given)
     if text.startswith(HUB):
@@ -68,24 +74,25 @@ def find_classifier(given: str | Path, say: Callable[[str], None] = lambda line:
         return fetched.folder
     if text.startswith("hf:/"):
         raise HubError(f"{text}: Path drops a slash; pass the text {HUB}{text[4:]} instead")
-    return Path(given)
+    return result_of(given)
 
 
 def push(
-    folder: str | Path, name: str, *, private: bool = False, message: str | None = None
+    folder: str | Path, name: str, *, private: bool = True, message: str | None = None
 ) -> Pushed:
-    """Upload a bundle in one commit; the repository is made if it does not exist.
+    """Upload a bundle, or a store, in one commit; the repository is made if it does not exist.
 
-    Only the files of a bundle are uploaded, whatever else is in the folder.
+    Of a bundle only its own files are uploaded, of a store its shards, store.json, results and
+    card. Symbolic links are refused: they may lead to other files of the machine.
 
     Parameters
     ----------
     folder
-        What `write_bundle` wrote. It is loaded and checked first.
+        What `write_bundle` wrote, which is loaded and checked first; or a finished store.
     name
-        `owner/name` on the hub.
+        `hf://owner/name` for a bundle, `hf://datasets/owner/name` for a store.
     private
-        Make the repository private. By default it is public, unless the owner's setting is another.
+        Make a new repository private. One that exists stays as it is.
     message
         Of the commit.
 
@@ -93,39 +100,71 @@ def push(
     ------
     ResultError
         The folder is not a bundle, or not as it was written.
+    StoreError
+        It is not a store, or a shard is missing.
     HubError
-        There is no token, the hub refuses or cannot be reached, or `private` was asked for and the
-        repository exists and is public.
+        There is a link in the folder, there is no token, or the hub refuses or cannot be reached.
     MissingExtraError
         huggingface_hub is not installed.
     """
-    files = bundle_files(Path(folder))
-    owner_and_name = name.removeprefix(HUB)
+    place = Path(folder)
+    is_store = name.startswith(DATASETS)
+    files = _store_files(place) if is_store else {f.name: f for f in bundle_files(place)}
+    _require_regular(place, files)
+    owner_and_name = name.removeprefix(DATASETS if is_store else HUB)
+    kind = "dataset" if is_store else "model"
     hub = _require_hub()
     _require_name(hub, owner_and_name)
     if hub.get_token() is None:
         raise HubError("there is no token for the hub; set HF_TOKEN, or run `hf auth login`")
     with _hub_errors(owner_and_name, "pushed"), _progress_on_terminals():
         api = hub.HfApi()
-        api.create_repo(owner_and_name, private=private or None, exist_ok=True)
-        found = api.model_info(owner_and_name)
-        if private and not found.private:
-            raise HubError(
-                f"{owner_and_name} exists and is public; make it private on its page first, or push"
-                " to another name"
-            )
-        there = {sibling.rfilename for sibling in found.siblings or ()}
-        stale = (there & {*BUNDLE}) - {file.name for file in files}
+        api.create_repo(owner_and_name, repo_type=kind, private=private, exist_ok=True)
+        there = set(api.list_repo_files(owner_and_name, repo_type=kind))
+        stale = (there & {*BUNDLE}) - set(files) if not is_store else _stale(there, files)
         done = api.create_commit(
             owner_and_name,
             [
-                *(hub.CommitOperationAdd(file.name, file) for file in files),
-                *(hub.CommitOperationDelete(gone) for gone in sorted(stale)),
+                *(hub.CommitOperationAdd(path, file) for path, file in files.items()),
+                *(hub.CommitOperationDelete(path) for path in sorted(stale)),
             ],
-            commit_message=message or "Upload a classifier of savs",
+            repo_type=kind,
+            commit_message=message or f"Upload a {'feature store' if is_store else 'classifier'}",
         )
-    address = f"{api.endpoint}/{owner_and_name}"
-    return Pushed(f"{HUB}{owner_and_name}", address, done.oid)
+    pages = "datasets/" if is_store else ""
+    return Pushed(
+        f"{DATASETS if is_store else HUB}{owner_and_name}",
+        f"{api.endpoint}/{pages}{owner_and_name}",
+        done.oid,
+    )
+
+
+def _store_files(folder: Path) -> dict[str, Path]:
+    """Return the files of a finished store by their path in it; those of other programs are not."""
+    store = open_store(folder)
+    store.require_complete()
+    shards = [spec.name for spec in store.manifest.plan.shards()]
+    results = (folder / RESULTS).rglob("*") if (folder / RESULTS).is_dir() else ()
+    files = [folder / name for name in (MANIFEST, CARD, *shards)]
+    files += [path for path in results if not path.is_dir()]
+    return {str(path.relative_to(folder)): path for path in sorted(files) if path.is_file()}
+
+
+def _stale(there: Collection[str], files: Collection[str]) -> set[str]:
+    """Return the files of an earlier version of a store that the new one does not have."""
+    ours = (".h5", MANIFEST)
+    return {path for path in there if path.endswith(ours) and path not in files}
+
+
+def _require_regular(folder: Path, files: Mapping[str, Path]) -> None:
+    """Raise HubError where a file is a link, or lies behind one."""
+    for path, file in files.items():
+        parts = (file, *(parent for parent in file.parents if parent.is_relative_to(folder)))
+        if link := next((part for part in parts if part != folder and part.is_symlink()), None):
+            raise HubError(
+                f"{link} is a link to {link.readlink()}, and {path} would be uploaded from there;"
+                " replace it by the file, or remove it"
+            )
 
 
 def fetch_classifier(name: str) -> Fetched:

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from savs import datasets
-from savs.pipeline.cli.options.shared import JsonOption
+import savs.datasets
+from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.output import print_json, print_line, say
 
 if TYPE_CHECKING:
     from savs.datasets import Benchmark
 
+EXAMPLES = ("savs benchmarks", "savs benchmarks naturalbench")
 FACTS = ("task", "metrics", "sizes", "source", "licence", "files")
 WIDEST = 100
 """Longest line in characters; a terminal may have fewer."""
@@ -30,8 +31,8 @@ def benchmarks_command(
     if name is not None:
         _show(_find(name), as_json=json)
         return
-    installed = datasets.installed_benchmarks()
-    benchmarks = [*datasets.BENCHMARKS.values(), *installed.benchmarks.values()]
+    installed = savs.datasets.installed_benchmarks()
+    benchmarks = [*savs.datasets.BENCHMARKS.values(), *installed.benchmarks.values()]
     if json:
         print_json([_to_json(benchmark) for benchmark in benchmarks])
     else:
@@ -48,7 +49,7 @@ def _find(name: str) -> "Benchmark":
 
     try:
         return choose_benchmark(name)
-    except datasets.BenchmarkNotFoundError as error:
+    except savs.datasets.BenchmarkNotFoundError as error:
         raise typer.BadParameter(str(error)) from error
 
 

@@ -5,16 +5,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from savs import pipeline
+import savs
 from savs.pipeline.cli.options.fields import GpusOption, expand_options, require_own_devices
+from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import (
-    JsonOption,
-    NoProgressOption,
     OtherPromptOption,
     RiskOption,
+    SubtaskOption,
+    advanced,
     option,
+    setting,
 )
-from savs.pipeline.cli.output import print_json, print_table, progress, say, tell_skipped
+from savs.pipeline.cli.output import detail, print_json, print_table, progress, say, tell_skipped
 from savs.pipeline.cli.selections import name_classifiers
 from savs.pipeline.extraction.cluster.node import NONE
 from savs.pipeline.extraction.model.model_options import AUTO, PlacingKeywords
@@ -25,9 +27,14 @@ from savs.pipeline.running.launchers import find_rank
 from savs.pipeline.running.progress import Reporting
 
 if TYPE_CHECKING:
-    from savs.pipeline import Classification
+    from savs.pipeline.classifying.classification import Classification
 
 VOTES_SHOWN = 3
+EXAMPLES = (
+    "savs classify pets new",
+    "savs classify pets new --out new.csv --risk 0.05",
+    "ls new/*.png | savs classify pets/results/vote - --json",
+)
 
 
 @expand_options
@@ -36,7 +43,7 @@ def classify_command(
         str,
         typer.Argument(
             metavar="CLASSIFIER",
-            help="Folder of `savs select` or `savs export --to classifier`, or hf://owner/name.",
+            help="Store, folder of `savs select` or `savs export`, or hf://owner/name.",
         ),
     ],
     inputs: Annotated[
@@ -49,59 +56,54 @@ def classify_command(
     reading: NewImageKeywords,
     placing: PlacingKeywords,
     batches: BatchKeywords,
-    also: Annotated[
-        list[str] | None,
-        option(
-            metavar="[NAME=]FOLDER",
-            help="Another classifier of the same model, for the same images (repeatable).",
-        ),
-    ] = None,
     out: Annotated[
         Path | None,
         option(metavar="FILE", help="Output: .csv, .jsonl or .parquet (default: print a table)."),
     ] = None,
-    model: Annotated[
-        str | None, option(metavar="ID", help="Model, if it is not where the classifier says.")
-    ] = None,
-    revision: Annotated[
-        str | None, option(help="Revision of the model (default: the classifier's).")
-    ] = None,
-    dtype: Annotated[
-        str | None, option(help="auto, bfloat16, float16 or float32 (default: the classifier's).")
-    ] = None,
-    readout: Annotated[
-        Path | None,
-        option(metavar="FILE.py", help="Python file of the classifier's readout, if it has one."),
-    ] = None,
+    risk: RiskOption = None,
+    retry_skipped: Annotated[
+        bool, option("--retry-skipped", help="Try the skipped examples of --out again.")
+    ] = False,
+    force: Annotated[bool, option("--force", help="Replace --out.")] = False,
+    gpus: GpusOption = NONE,
     question: Annotated[
         str | None,
         option(metavar="TEXT", help="One prompt for all images (default: the classifier's)."),
     ] = None,
-    subtask: Annotated[
-        str | None,
-        option(metavar="NAME", help="Only this subtask (or prompt) of the classifier."),
+    subtask: SubtaskOption = None,
+    also: Annotated[
+        list[str] | None,
+        advanced(
+            metavar="[NAME=]FOLDER",
+            help="Another classifier of the same model, for the same images (repeatable).",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None, advanced(metavar="ID", help="Model, if it is not where the classifier says.")
     ] = None,
     allow_other_prompt: OtherPromptOption = False,
-    risk: RiskOption = None,
-    retry_skipped: Annotated[
-        bool, option("--retry-skipped", help="Try skipped examples of --out again.")
-    ] = False,
-    force: Annotated[bool, option("--force", help="Replace --out.")] = False,
     max_skip: Annotated[
-        int, option(min=0, help="Exit with code 4 if more examples are skipped.")
+        int, advanced(min=0, help="Exit with code 4 if more examples are skipped.")
     ] = 0,
-    gpus: GpusOption = NONE,
-    no_progress: NoProgressOption = False,
+    revision: Annotated[
+        str | None, setting(help="Revision of the model (default: the classifier's).")
+    ] = None,
+    dtype: Annotated[
+        str | None, setting(help="auto, bfloat16, float16 or float32 (default: the classifier's).")
+    ] = None,
+    readout: Annotated[
+        Path | None, setting(help="Python file of the classifier's readout, if it has one.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Rows that --out already has are kept, so the same command resumes, or adds new images."""
+    """Keeps the rows that --out already has: the same command resumes, or adds new images."""
     if gpus != NONE:
         require_own_devices(gpus, placing.get("device", AUTO))
         from savs.pipeline.cli.node_run import classify_on_node
 
         classify_on_node(gpus, inputs, out, force=force)
         retry_skipped = False  # the processes have tried them; what is left is to read the file
-    done = pipeline.classify(
+    done = savs.classify(
         name_classifiers([classifier, *also]) if also else classifier,
         inputs,
         out=out,
@@ -114,7 +116,7 @@ def classify_command(
         risk=risk,
         retry_skipped=retry_skipped,
         force=force,
-        reporting=Reporting(say) if no_progress else Reporting(say, progress),
+        reporting=Reporting(say, progress, detail),
         **{"question": question, **reading, **placing, **batches},
     )
     if json:

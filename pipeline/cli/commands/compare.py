@@ -5,15 +5,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from savs import pipeline
-from savs.pipeline.cli.options.shared import JsonOption, option
+import savs
+from savs.pipeline.cli.options.settings import JsonOption
+from savs.pipeline.cli.options.shared import option, require_choice
 from savs.pipeline.cli.output import print_json, print_line, print_table, say
 from savs.pipeline.running.formatting import percent, points, probability
 
 if TYPE_CHECKING:
     import polars as pl
 
+TABLE = "table"
 HEADER = ("difference", "95 % interval", "units", "clusters", "test", "p", "p (Holm)")
+
+EXAMPLES = (
+    "savs compare pets/results/vote pets/results/lda",
+    "savs compare pets/results/vote pets/results/lda --format markdown",
+)
 
 
 def compare_command(
@@ -21,7 +28,7 @@ def compare_command(
         list[Path],
         typer.Argument(
             metavar="RESULT",
-            help="Result folders, e.g. STORE/results/vote; the first is the baseline.",
+            help="Result folders, such as STORE/results/vote; the first is the baseline.",
             show_default=False,
         ),
     ],
@@ -32,33 +39,32 @@ def compare_command(
         Path | None, option(metavar="FILE.parquet", help="Also write the table to this file.")
     ] = None,
     form: Annotated[
-        str | None,
+        str,
         option(
             "--format",
-            metavar="markdown|latex|csv",
-            help="Print one row per result instead: method, model, headline metric, cost.",
+            metavar="table|markdown|latex|csv",
+            help="table of differences; the others print one row per result: method, model, cost.",
         ),
-    ] = None,
+    ] = "table",
     json: JsonOption = False,
 ) -> None:
-    """Results on several test sets can be passed together; each set has its own baseline."""
+    """Takes results on several test sets together; each set has its own baseline."""
     from savs.pipeline.cli.method_formats import FORMATS
-    from savs.pipeline.evaluation.compare.compare import across_data_sets
+    from savs.pipeline.evaluation.compare.compare import across_data_sets, method_table
     from savs.pipeline.running.result_files import require_no_own_file, write_table
 
     if len(results) < 2:
         raise typer.BadParameter("got one result folder, expected two or more")
     if out is not None and out.suffix != ".parquet":
-        raise typer.BadParameter(f"--out is {out}, expected a name that ends in .parquet")
-    if form not in (None, *FORMATS):
-        raise typer.BadParameter(f"--format is {form!r}, expected one of {', '.join(FORMATS)}")
-    if form is not None and json:
+        raise typer.BadParameter(f"`out` is {out}, expected a name that ends in .parquet")
+    require_choice("form", form, (TABLE, *FORMATS))
+    if form != TABLE and json:
         raise typer.BadParameter("--format and --json are two ways to print; pass one")
     if out is not None:
         require_no_own_file(out)
-    make = pipeline.compare if form is None else pipeline.method_table
+    make = savs.compare if form == TABLE else method_table
     found = make(results, metric=metric)
-    if form is not None:
+    if form != TABLE:
         print_line(FORMATS[form](found).removesuffix("\n"), keep="\n")
     elif json:
         print_json(found.to_dicts())

@@ -5,10 +5,11 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from savs import pipeline
+import savs
 from savs.datasets.benchmarks import shapes
-from savs.pipeline.cli.options.shared import JsonOption, option
-from savs.pipeline.cli.output import print_json, print_line, print_table, progress, say
+from savs.pipeline.cli.options.settings import JsonOption
+from savs.pipeline.cli.options.shared import option
+from savs.pipeline.cli.output import detail, print_json, print_line, print_table, progress, say
 from savs.pipeline.demo import DEMO_CLIP_NAME, DEMO_NAME
 from savs.pipeline.errors import OutputError
 from savs.pipeline.extraction.model.model_options import require_extra
@@ -17,7 +18,7 @@ from savs.pipeline.running.formatting import percent
 from savs.pipeline.running.progress import Reporting
 
 if TYPE_CHECKING:
-    from savs.pipeline import Evaluation
+    from savs.pipeline.evaluation.assessment import Evaluation
     from savs.stores import FeatureStore
 
 SEED = 2026
@@ -30,6 +31,8 @@ TASKS = (
 )
 """A few of each family; the model has never seen the labels of the last three."""
 
+EXAMPLES = ("savs demo", "savs demo --out shapes")
+
 
 def demo_command(
     out: Annotated[
@@ -37,7 +40,7 @@ def demo_command(
     ] = Path("savs-demo"),
     json: JsonOption = False,
 ) -> None:
-    """Run on the CPU, without network access."""
+    """Runs on the CPU, without network access, and ends with a page of the results."""
     from savs.pipeline.cli.tables import draw_map
     from savs.pipeline.running.result_files import results_folder
     from savs.pipeline.selection.head_map import head_map
@@ -46,19 +49,19 @@ def demo_command(
     files = _draw(out)
     say(f"wrote images of {len(TASKS)} tasks to {files.root}")
     store = _extract(files, out / "features", DEMO_NAME)
-    selection = pipeline.select(store, heads=HEADS)
-    evaluation = pipeline.evaluate(store, selection)
-    own_answers = pipeline.evaluate(store, ZERO_SHOT)
+    selection = savs.select(store, heads=HEADS)
+    evaluation = savs.evaluate(store, selection)
+    own_answers = savs.evaluate(store, ZERO_SHOT)
     clip_store = _extract(_of_one_image(files), out / "clip-features", DEMO_CLIP_NAME)
-    probe = pipeline.select(clip_store, readout="lda")
+    probe = savs.select(clip_store, readout="lda")
     others = {
         ZERO_SHOT: own_answers,
-        "clip": pipeline.evaluate(clip_store, "captions"),
-        "clip + lda": pipeline.evaluate(clip_store, probe),
+        "clip": savs.evaluate(clip_store, "captions"),
+        "clip + lda": savs.evaluate(clip_store, probe),
     }
     for of, result in ((store, evaluation), (store, own_answers), (clip_store, others["clip"]),
                        (clip_store, others["clip + lda"])):  # fmt: skip
-        pipeline.save_evaluation(result, results_folder(of.path, result.readout))
+        savs.save_evaluation(result, results_folder(of.path, result.readout))
     if json:
         more = {name.replace("-", "_"): result.to_json() for name, result in others.items()}
         print_json(evaluation.to_json() | more | {"store": str(store.path)})
@@ -70,7 +73,7 @@ def demo_command(
 
 def _extract(files: "shapes.ShapesFiles", out: Path, model: str) -> "FeatureStore":
     is_clip = model == DEMO_CLIP_NAME
-    return pipeline.extract(
+    return savs.extract(
         "shapes",
         train=files.train,
         test=files.test,
@@ -78,7 +81,7 @@ def _extract(files: "shapes.ShapesFiles", out: Path, model: str) -> "FeatureStor
         out=out,
         batch_size=BATCH_SIZE,
         answers=None if is_clip else "labels",
-        reporting=Reporting(say, progress),
+        reporting=Reporting(say, progress, detail),
     ).store
 
 

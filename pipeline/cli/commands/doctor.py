@@ -5,19 +5,18 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from savs.pipeline.cli import exit_codes as exits
-from savs.pipeline.cli.options.shared import JsonOption
+from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.output import print_json, print_line, say
 from savs.pipeline.running.formatting import format_bytes
 
 if TYPE_CHECKING:
     from savs.pipeline.cli.doctor.diagnosis import Diagnosis
 
+EXAMPLES = ("savs doctor", "savs doctor --json")
+
 
 def doctor_command(json: JsonOption = False) -> None:
-    """Paste it into a bug report: tokens, addresses and your name are left out.
-
-    Exit with 1 if something is wrong.
-    """
+    """Leaves out tokens, addresses and your name. Exits with code 1 if something is wrong."""
     from savs.pipeline.cli.doctor.diagnosis import diagnose
 
     diagnosis = diagnose()

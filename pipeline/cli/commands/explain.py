@@ -5,16 +5,30 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from savs import pipeline
+import savs
 from savs.pipeline.cli.options.fields import expand_options
-from savs.pipeline.cli.options.shared import JsonOption, option
-from savs.pipeline.cli.output import print_json, print_line, print_table, progress, say
+from savs.pipeline.cli.options.settings import JsonOption
+from savs.pipeline.cli.options.shared import (
+    MediaRootOption,
+    advanced,
+    option,
+    require_folder,
+    setting,
+)
+from savs.pipeline.cli.output import detail, print_json, print_line, print_table, progress, say
 from savs.pipeline.extraction.model.model_options import PlacingKeywords
 from savs.pipeline.names import DEFAULT_EXPLAINED
 from savs.pipeline.running.progress import Reporting
+from savs.pipeline.running.result_files import result_of
 
 if TYPE_CHECKING:
     from savs.pipeline.reports.explain.explanation import Explained
+
+EXAMPLES = (
+    "savs explain pets --n 3",
+    "savs explain pets --errors --out why.html --media-root photos",
+    "savs explain pets --n 1 --attention-maps --media-root photos --out why.html",
+)
 
 
 @expand_options
@@ -23,7 +37,7 @@ def explain_command(
         Path,
         typer.Argument(
             metavar="RESULT",
-            help="Result folder in its store, e.g. STORE/results/vote.",
+            help="Result folder in its store, such as STORE/results/vote, or a store with one.",
             show_default=False,
         ),
     ],
@@ -36,53 +50,49 @@ def explain_command(
         bool, option("--errors", help="Explain wrong examples only, the surest ones first.")
     ] = False,
     n: Annotated[
-        int, option("--n", min=1, help="Most examples, if none is named.")
+        int, option("--n", min=1, help="Examples to explain, if none is named.")
     ] = DEFAULT_EXPLAINED,
     out: Annotated[
-        Path | None, option("--out", metavar="PAGE.html", help="Also write an HTML page.")
+        Path | None, option("--out", metavar="FILE.html", help="Also write an HTML page.")
     ] = None,
-    media_root: Annotated[
-        Path | None,
-        option(metavar="DIR", help="Folder of the images (default: the store's thumbnails)."),
-    ] = None,
+    media_root: MediaRootOption = None,
     attention_maps: Annotated[
         bool,
         option("--attention-maps", help="Run the model; show where heads look, and a test of it."),
     ] = False,
     model: Annotated[
-        str | None, option(metavar="ID", help="Model, if it is not where the selection says.")
+        str | None, advanced(metavar="ID", help="Model, if it is not where the selection says.")
     ] = None,
     revision: Annotated[
-        str | None, option(help="Revision of the model (default: the selection's).")
+        str | None, setting(help="Revision of the model (default: the selection's).")
     ] = None,
     dtype: Annotated[
-        str | None, option(help="auto, bfloat16, float16 or float32 (default: the selection's).")
+        str | None, setting(help="auto, bfloat16, float16 or float32 (default: the selection's).")
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Read the store alone, no model. Without --id and --errors: wrong and least sure examples.
+    """Explains wrong and least sure examples unless --id or --errors is given.
 
-    --attention-maps alone needs torch; the options of the model are for it.
+    Runs no model, except for --attention-maps.
     """
     if ids and errors:
-        raise typer.BadParameter("--id and --errors exclude each other; pass one of them")
-    if media_root is not None and not media_root.is_dir():
-        raise typer.BadParameter(f"--media-root is {str(media_root)!r}, which is not a folder")
+        raise typer.BadParameter("`ids` and `errors` exclude each other; pass one of them")
+    require_folder(media_root)
     if attention_maps and media_root is None:
         raise typer.BadParameter("--attention-maps needs the images; pass --media-root DIR")
     if attention_maps and out is None and not json:
-        raise typer.BadParameter("--attention-maps draws on a page; pass --out PAGE.html or --json")
+        raise typer.BadParameter("--attention-maps draws on a page; pass --out FILE.html or --json")
     named = {"model": model, "revision": revision, "dtype": dtype}
     loading = {name: value for name, value in named.items() if value is not None}
-    explanations = pipeline.explain(
-        result,
+    explanations = savs.explain(
+        result_of(result),
         ids=ids or (),
         errors=errors,
         n=n,
         media_root=media_root,
         out=out,
         attention_maps=attention_maps,
-        reporting=Reporting(say, progress),
+        reporting=Reporting(say, progress, detail),
         **loading,
         **(placing if attention_maps else {}),
     )

@@ -1,85 +1,172 @@
-"""`savs export`: features for other programs, or a classifier for other people."""
+"""`savs export`: a classifier or a smaller store for other people, or features for programs."""
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from savs import pipeline
-from savs.pipeline.cli.options.shared import JsonOption, StoreArgument, option
+import savs
+from savs.foundation.network import HUB
+from savs.pipeline.cli.options.settings import JsonOption
+from savs.pipeline.cli.options.shared import (
+    SelectionOption,
+    StoreArgument,
+    SubtaskOption,
+    advanced,
+    option,
+    require_choice,
+)
 from savs.pipeline.cli.output import print_json, print_line, say
-from savs.pipeline.cli.selections import CHOSEN, HeadsChoice, SelectionOption, find_heads, say_size
-from savs.pipeline.names import BUNDLE_FORM, EXPORT_FORMS, READOUT_NAMES
+from savs.pipeline.cli.selections import CHOSEN, find_heads, named_selection
+from savs.pipeline.names import BUNDLE_FORM, EXPORT_FORMS
+from savs.pipeline.running.formatting import format_bytes
+from savs.stores.files.addresses import is_remote
 
 if TYPE_CHECKING:
     from savs.stores import FeatureStore
 
-SPLITS = "train,test"
+DATASETS = f"{HUB}datasets/"
+STORE_FORM = "store"
+EXAMPLES = (
+    "savs export pets --to classifier --out pets-classifier",
+    "savs export pets --to store --heads chosen --out pets-small",
+    "savs export pets --to parquet --heads L3.H2,L4.H0 --out heads.parquet",
+)
 
 
 def export_command(
     store: StoreArgument,
-    out: Annotated[
-        Path, option("--out", metavar="PATH", help="Output file; of a classifier, the folder.")
-    ],
     to: Annotated[
-        str, option(help=f"Format: {', '.join(EXPORT_FORMS)}, or {BUNDLE_FORM}.")
-    ] = "parquet",
-    heads: HeadsChoice = CHOSEN,
-    splits: Annotated[str, option(help="Splits to export: train, test or both.")] = SPLITS,
-    selection: SelectionOption = None,
-    readout: Annotated[
-        str | None,
+        str,
         option(
-            metavar="NAME",
-            help=f"Readout of --to classifier: {', '.join(READOUT_NAMES)}, or a Python file.",
+            metavar="FORM",
+            help=f"{BUNDLE_FORM}, {STORE_FORM}, {', '.join(EXPORT_FORMS)}; or upload a classifier"
+            " to hf://OWNER/NAME, or a store to hf://datasets/OWNER/NAME.",
         ),
+    ],
+    out: Annotated[
+        Path | None,
+        option(metavar="PATH", help="Output: a folder for classifier and store, else a file."),
     ] = None,
-    subtask: Annotated[
-        str | None,
-        option(metavar="NAME", help="Only this subtask (or prompt) of --to classifier."),
+    heads: Annotated[
+        str,
+        option(
+            metavar="chosen|all|L12.H7,...|DIR",
+            help="Heads to use: those of --selection, all, a list, or those of a saved selection.",
+        ),
+    ] = CHOSEN,
+    selection: SelectionOption = None,
+    split: Annotated[
+        str | None, option(metavar="train|test", help="Only this split (default: both).")
+    ] = None,
+    subtask: SubtaskOption = None,
+    readout: Annotated[
+        Path | None, advanced(metavar="FILE.py", help="Python file of the selection's readout.")
+    ] = None,
+    public: Annotated[
+        bool, advanced("--public", help="Make a new repository of the Hub public, not private.")
+    ] = False,
+    message: Annotated[
+        str | None, advanced(metavar="TEXT", help="Commit message on the Hub.")
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Parquet is written shard by shard; npz and safetensors need memory for all features.
+    """A classifier is a folder with a model card and predict.py, which needs no savs.
 
-    A classifier is a folder with its files, a model card and, if possible, predict.py, which
-    needs no savs.
+    Uses HF_TOKEN or the saved login for the Hub.
     """
-    opened = pipeline.open_store(store)
-    if to == BUNDLE_FORM:
-        if (heads, splits) != (CHOSEN, SPLITS):
-            raise typer.BadParameter("a classifier has its own heads; omit --heads and --splits")
-        _export_classifier(opened, out, selection, readout, subtask, as_json=json)
-        return
-    for name, given in (("readout", readout), ("subtask", subtask)):
-        if given is not None:
-            raise typer.BadParameter(f"--{name} is for --to {BUNDLE_FORM}; omit it")
-    wanted = find_heads(opened, heads, selection)
-    path = pipeline.export(opened, out, wanted, splits.split(","), to)
-    say_size(path, path.stat().st_size, len(wanted), as_json=json)
+    is_upload = to.startswith(HUB)
+    form = STORE_FORM if to.startswith(DATASETS) else BUNDLE_FORM if is_upload else to
+    require_choice("to", form, (BUNDLE_FORM, STORE_FORM, *EXPORT_FORMS))
+    if out is None and not is_upload:
+        raise typer.BadParameter(f"--to {to} needs a place; pass --out PATH")
+    _require_none(
+        f"--to {to}",
+        heads=form == BUNDLE_FORM and heads != CHOSEN,
+        split=form not in EXPORT_FORMS and split is not None,
+        subtask=form != BUNDLE_FORM and subtask is not None,
+        readout=form != BUNDLE_FORM and readout is not None,
+        public=not is_upload and public,
+        message=not is_upload and message is not None,
+    )
+    from savs.pipeline.classifying.bundle.hub import push
 
-
-def _export_classifier(
-    store: "FeatureStore",
-    out: Path,
-    selection: Path | None,
-    readout: str | None,
-    subtask: str | None,
-    *,
-    as_json: bool,
-) -> None:
-    from savs.pipeline.running.result_files import results_folder
-    from savs.pipeline.selection.readouts import BUILT_IN, choose_readout
-
-    rule = choose_readout(readout or "vote")
-    own = None if rule in BUILT_IN.values() else rule  # a built-in one is found by its name
-    source = selection or results_folder(store.path, rule.name)
-    made = pipeline.write_bundle(store, source, out, readout=own, subtask=subtask)
-    if as_json:
-        print_json({"path": str(made.path), "files": list(made.files), "note": made.note})
+    opened = savs.open_store(store)
+    with TemporaryDirectory() as scratch:
+        place = Path(scratch) / "export" if out is None else out
+        if form == BUNDLE_FORM:
+            saved = named_selection(opened, selection)
+            made = savs.write_bundle(opened, saved, place, readout=readout, subtask=subtask)
+            facts = {"path": str(made.path), "files": list(made.files), "note": made.note}
+            notes = [", ".join(made.files), *filter(None, [made.note])]
+        else:
+            wanted = find_heads(opened, heads, selection)
+            if form == STORE_FORM:
+                size = _export_store(opened, wanted, place, selection)
+            else:
+                splits = (split,) if split else ("train", "test")
+                size = savs.export(opened, place, wanted, splits, form).stat().st_size
+            facts = {"path": str(place), "bytes": size, "heads": len(wanted)}
+            notes = [f"{len(wanted)} heads, {format_bytes(size)}"]
+        if is_upload:
+            pushed = push(place, to, private=not public, message=message)
+            facts = {"name": pushed.name, "address": pushed.address, "commit": pushed.commit}
+    if json:
+        print_json(facts)
     else:
-        print_line(str(made.path))
-    say(f"{', '.join(made.files)}")
-    if made.note:
-        say(made.note)
+        print_line(str(facts["address"] if is_upload else facts["path"]))
+    for note in notes:
+        say(note)
+    name = facts["name"] if is_upload else facts["path"]
+    if form == BUNDLE_FORM:
+        say(f"use it as: savs classify {name} IMAGES")
+    elif form == STORE_FORM:
+        say(f"use it as: savs evaluate {name}{' --out DIR' if is_upload else ''}")
+
+
+def _require_none(what: str, **given: bool) -> None:
+    """Raise a usage error for the first option that was given and has no meaning here."""
+    if name := next((name for name, is_given in given.items() if is_given), None):
+        raise typer.BadParameter(f"`{name}` has no meaning with {what}; omit it")
+
+
+def _export_store(
+    store: "FeatureStore", heads: "Sequence[Head]", out: Path, selection: str | None
+) -> int:
+    """Write a smaller store with its selection and card; return its size in bytes.
+
+    The selection is kept where the store has its heads, so that `savs evaluate` gives the same.
+    """
+    from savs.pipeline.classifying.bundle.bundle import CARD
+    from savs.pipeline.classifying.bundle.card import store_card
+    from savs.pipeline.running.result_files import CONFIG, results_folder, write_file
+    from savs.pipeline.selection.selection_config import load_config
+    from savs.pipeline.selection.selection_file import copy_selection
+    from savs.stores.maintain.copy import slim
+
+    saved = (
+        None if is_remote(store.path) and selection is None else named_selection(store, selection)
+    )
+    keeps = (
+        saved is not None
+        and (saved / CONFIG).exists()
+        and set(load_config(saved).heads) <= set(heads)
+    )
+    with TemporaryDirectory() as folder:
+        if saved is not None and keeps:  # read before the store is written: it may not be whole
+            copy_selection(saved, Path(folder))
+
+        def keep_selection() -> None:
+            if saved is not None and keeps:
+                copy_selection(folder, results_folder(out, saved.name))
+
+        small = slim(store, heads, out, before_seal=keep_selection)
+    write_file(out / CARD, store_card(small).encode("utf-8"))
+    return small.facts["bytes"]
+
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from savs.stores import Head

@@ -13,12 +13,10 @@ from savs.pipeline.cli.options.fields import (
     require_own_devices,
     resolve_benchmark,
 )
-from savs.pipeline.cli.options.shared import (
-    JsonOption,
-    NoProgressOption,
-    option,
-)
+from savs.pipeline.cli.options.settings import JsonOption
+from savs.pipeline.cli.options.shared import advanced, option, require_page, setting
 from savs.pipeline.cli.output import (
+    detail,
     print_json,
     print_line,
     print_table,
@@ -30,68 +28,89 @@ from savs.pipeline.extraction.cluster.node import NONE
 from savs.pipeline.extraction.model.model_options import ModelOptions, require_extra
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.input_options import InputOptions
+from savs.pipeline.names import DEFAULT_EXAMPLES
 from savs.pipeline.running.formatting import format_bytes, format_seconds
 from savs.pipeline.running.progress import Reporting
 from savs.stores.files.addresses import find_place, is_remote
 
 if TYPE_CHECKING:
     from savs.datasets import Benchmark
-    from savs.pipeline import Extraction
+    from savs.pipeline.extraction.run_extraction import Extraction
 
 MISSING_SHOWN = 10
+EXAMPLES = (
+    'savs extract image-folder --test photos --shots 20 --question "Which animal is this?" \\\n'
+    "      --model demo --out pets",
+    "savs extract general --train train.jsonl --test test.jsonl --media-root photos \\\n"
+    "      --model demo --out features --dry-run --page inputs.html",
+    "savs extract image-folder --test photos --shots 20 --model demo --out pets \\\n"
+    '      --question "Which animal is this?" --retry-skipped',
+)
 
 
 @expand_options
 def extract_command(
     benchmark: BenchmarkArgument,
+    inputs: InputOptions,
     out: Annotated[
         str,
         option("--out", metavar="STORE", help="Folder of the feature store, or s3:// gs:// az://."),
     ],
-    inputs: InputOptions,
     model: ModelOptions,
     run: RunOptions,
-    dry_run: Annotated[
-        bool, option("--dry-run", help="Estimate disk space and time; write nothing.")
-    ] = False,
-    max_skip: Annotated[
-        int, option(min=0, help="Exit with code 4 if more examples are skipped.")
-    ] = 0,
     gpus: GpusOption = NONE,
+    dry_run: Annotated[
+        bool, option("--dry-run", help="Estimate disk space and time; store nothing.")
+    ] = False,
+    page: Annotated[
+        Path | None,
+        option(
+            metavar="FILE.html",
+            help="With --dry-run: write a page of examples of every class as the model reads them.",
+        ),
+    ] = None,
+    page_examples: Annotated[
+        int, setting("--page-examples", min=1, help="Examples of each split on the page.")
+    ] = DEFAULT_EXAMPLES,
     engine: Annotated[
-        str, option(metavar="local|ray", help="Where processes run: here, or in a Ray cluster.")
+        str,
+        advanced(
+            metavar="local|ray|ray://HOST:PORT",
+            help="Where processes run: here, in a new Ray cluster, or in that of an address.",
+        ),
     ] = "local",
-    address: Annotated[
-        str | None, option(metavar="HOST:PORT", help="Ray cluster, or auto (default: a new one).")
-    ] = None,
+    max_skip: Annotated[
+        int, advanced(min=0, help="Exit with code 4 if more examples are skipped.")
+    ] = 0,
     actors: Annotated[
-        int | None, option(min=1, help="Ray actors (default: one per GPU of the cluster).")
+        int | None, setting(min=1, help="Ray actors (default: one per GPU of the cluster).")
     ] = None,
-    actor_cpus: Annotated[int, option(min=1, help="CPUs of each Ray actor.")] = 1,
-    actor_gpus: Annotated[float, option(min=0, help="GPUs of each Ray actor.")] = 1.0,
-    no_progress: NoProgressOption = False,
+    actor_cpus: Annotated[int, setting(min=1, help="CPUs of each Ray actor.")] = 1,
+    actor_gpus: Annotated[float, setting(min=0, help="GPUs of each Ray actor.")] = 1.0,
     json: JsonOption = False,
 ) -> None:
-    """Resume an existing store; finished shards are kept.
-
-    Start it as often as you like: the processes share the work.
-    """
+    """Resumes an existing store. Several processes with the same command share the work."""
     chosen = resolve_benchmark(benchmark, inputs)
     require_extra()
     place = find_place(out)
+    if page is not None and not dry_run:
+        raise typer.BadParameter("`page` shows what would be extracted; add `dry_run`")
     if dry_run:
         if gpus != NONE:
-            raise typer.BadParameter("--dry-run measures one process; leave out --gpus")
+            raise typer.BadParameter("`dry_run` measures one process; leave out `gpus`")
+        if page is not None:
+            _write_page(chosen, inputs, model, page, page_examples)
         _print_estimate(chosen, inputs, model, run, out=place, as_json=json)
         return
-    if engine not in ("local", "ray"):
-        raise typer.BadParameter(f"--engine is {engine!r}, expected local or ray")
+    scheme, _, address = engine.partition("://")
+    if scheme not in ("local", "ray") or (scheme == "local" and engine != "local"):
+        raise typer.BadParameter(f"`engine` is {engine!r}, expected local, ray or ray://HOST:PORT")
     require_own_devices(gpus, model.device, engine)
-    if engine == "ray":
+    if scheme == "ray":
         from savs.pipeline.cli.node_run import extract_on_ray
         from savs.pipeline.extraction.cluster.ray_engine import RayOptions
 
-        done = extract_on_ray(RayOptions(address, actors, actor_cpus, actor_gpus), place)
+        done = extract_on_ray(RayOptions(address or None, actors, actor_cpus, actor_gpus), place)
     elif gpus != NONE:
         from savs.pipeline.cli.node_run import extract_on_node
 
@@ -99,7 +118,7 @@ def extract_command(
     else:
         from savs.pipeline.extraction.run_extraction import run_extraction
 
-        reporting = Reporting(say) if no_progress else Reporting(say, progress)
+        reporting = Reporting(say, progress, detail)
         done = run_extraction(chosen, inputs, model, run, out=place, reporting=reporting)
     if json:
         print_json(_summary(done))
@@ -117,6 +136,23 @@ def _summary(done: "Extraction") -> dict[str, Any]:
         "missing_shards": [shard.name for shard in done.store.missing()],
         "skipped": [{"split": s, "id": i, "reason": r} for s, i, r in done.skipped],
     }
+
+
+def _write_page(
+    benchmark: "Benchmark", inputs: InputOptions, model: ModelOptions, page: Path, count: int
+) -> None:
+    """Write a page of the inputs; no weights are loaded."""
+    from savs.pipeline.reports.preview.preview import write_preview
+
+    require_page(page)
+    content = write_preview(benchmark, inputs, model, out=page, examples=count)
+    say(f"wrote {page}")
+    for split in content.splits:
+        skipped = sum(shown.skipped is not None for shown in split.shown)
+        say(
+            f"{split.name}: {split.examples:,} examples, {len(split.shown):,} shown, {skipped:,} of"
+            f" them would be skipped; {len(split.absent):,} have missing media"
+        )
 
 
 def _print_estimate(

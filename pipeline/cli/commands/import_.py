@@ -6,10 +6,16 @@ from typing import Annotated, TypedDict
 
 import typer
 
-from savs import pipeline
+import savs
 from savs.pipeline.cli.options.fields import expand_options
-from savs.pipeline.cli.options.shared import JsonOption, option
+from savs.pipeline.cli.options.settings import JsonOption
+from savs.pipeline.cli.options.shared import option, setting
 from savs.pipeline.cli.output import print_json, print_line, say
+
+EXAMPLES = (
+    "savs import features.npy --labels labels.csv --out own",
+    "savs import features.parquet --model dinov2 --out own",
+)
 
 
 class LabelKeywords(TypedDict, total=False):
@@ -45,16 +51,17 @@ def import_command(
         option(metavar="NAME", help="What computed the features (default: the file's name)."),
     ] = None,
     split: Annotated[
-        str | None, option(metavar="NAME", help="Split of all rows: train, test or classes.")
+        str | None,
+        option(metavar="train|test|classes", help="Split of all rows (default: column split)."),
     ] = None,
     logit_scale: Annotated[
         float | None,
-        option(help="What a dual encoder multiplies cosines by, such as 100; for readout clip."),
+        setting(help="What a dual encoder multiplies cosines by, such as 100; for readout clip."),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Rows are matched by id if both files have it, otherwise by their order."""
-    done = pipeline.import_features(
+    """Matches rows by id if both files have it, otherwise by their order."""
+    done = savs.import_features(
         features,
         labels,
         out=out,

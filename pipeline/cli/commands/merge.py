@@ -5,9 +5,13 @@ from typing import Annotated
 
 import typer
 
-from savs import pipeline
-from savs.pipeline.cli.options.shared import JsonOption, option
-from savs.pipeline.cli.selections import say_size
+import savs
+from savs.pipeline.cli.options.settings import JsonOption
+from savs.pipeline.cli.options.shared import option
+from savs.pipeline.cli.output import print_json, print_line, say
+from savs.pipeline.running.formatting import format_bytes
+
+EXAMPLES = ("savs merge first second --out all",)
 
 
 def merge_command(
@@ -15,11 +19,16 @@ def merge_command(
     out: Annotated[Path, option("--out", metavar="DIR", help="Folder of the new store.")],
     json: JsonOption = False,
 ) -> None:
-    """Complete an extraction that ran on several machines, or concatenate different examples.
+    """Completes an extraction that ran on several machines, or joins stores of different examples.
 
-    Training examples that all stores share are kept once.
+    Keeps training examples that all stores share once.
     """
     if len(stores) < 2:
         raise typer.BadParameter("got one store, expected two or more")
-    merged = pipeline.merge([pipeline.open_store(path) for path in stores], out)
-    say_size(merged.path, merged.facts["bytes"], len(merged.heads), as_json=json)
+    merged = savs.merge([savs.open_store(path) for path in stores], out)
+    size, heads = merged.facts["bytes"], len(merged.heads)
+    if json:
+        print_json({"path": str(merged.path), "bytes": size, "heads": heads})
+    else:
+        print_line(str(merged.path))
+    say(f"{heads} heads, {format_bytes(size)}")

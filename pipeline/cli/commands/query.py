@@ -6,14 +6,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from savs import pipeline
-from savs.pipeline.cli.options.shared import JsonOption, StoreArgument, option
+import savs
+from savs.pipeline.cli.options.settings import JsonOption
+from savs.pipeline.cli.options.shared import StoreArgument, option, require_choice
 from savs.pipeline.cli.output import print_json, print_line, say
 
 if TYPE_CHECKING:
     import polars as pl
 
 ROWS_SHOWN = 50
+EXAMPLES = (
+    'savs query pets "SELECT label, count(*) AS n FROM examples GROUP BY label"',
+    'savs query pets "SELECT id, prediction FROM predictions WHERE NOT correct" --format csv',
+)
 
 
 def query_command(
@@ -22,18 +27,21 @@ def query_command(
     result: Annotated[
         str, option(metavar="NAME", help="Results to query: a folder in STORE/results.")
     ] = "vote",
-    csv: Annotated[bool, option("--csv", help="Print CSV on stdout.")] = False,
+    form: Annotated[
+        str, option("--format", metavar="table|csv", help="How rows are printed.")
+    ] = "table",
     json: JsonOption = False,
 ) -> None:
-    """Heads are columns of examples, such as "L12.H7"; only the heads in the query are read."""
+    """Heads are columns of examples, such as "L12.H7". Reads only the heads in the query."""
     import polars as pl
 
-    if csv and json:
-        raise typer.BadParameter("--csv and --json exclude each other; pass one of them")
-    found = pipeline.query(pipeline.open_store(store), sql, result)
+    require_choice("form", form, ("table", "csv"))
+    if form == "csv" and json:
+        raise typer.BadParameter("--format csv and --json are two ways to print; pass one")
+    found = savs.query(savs.open_store(store), sql, result)
     if json:
         print_json(found.to_dicts())
-    elif csv:
+    elif form == "csv":
         sys.stdout.write(_flat(found).write_csv())
     else:
         with pl.Config(

@@ -5,11 +5,26 @@ from typing import Annotated
 
 import typer
 
-from savs import pipeline
-from savs.pipeline.cli.options.shared import JsonOption, option
+import savs
+from savs.pipeline.cli.options.settings import JsonOption
+from savs.pipeline.cli.options.shared import (
+    MediaRootOption,
+    PageOption,
+    advanced,
+    option,
+    require_folder,
+    require_page,
+    setting,
+)
 from savs.pipeline.cli.output import print_json, print_line, say
 from savs.pipeline.names import DEFAULT_GALLERY
 from savs.pipeline.running.formatting import format_bytes
+
+EXAMPLES = (
+    "savs report pets --out report.html",
+    "savs report pets --media-root photos --n 50 --out report.html",
+    "savs report pets/results/vote pets/results/lda --out report.html",
+)
 
 
 def report_command(
@@ -21,37 +36,30 @@ def report_command(
             show_default=False,
         ),
     ],
-    out: Annotated[Path, option("--out", metavar="PAGE.html", help="Output file.")],
-    media_root: Annotated[
-        Path | None,
-        option(metavar="DIR", help="Folder of the images (default: the store's thumbnails)."),
-    ] = None,
-    examples: Annotated[
-        int, option(min=0, help="Most examples to show: wrong, least sure, least typical.")
+    out: PageOption,
+    media_root: MediaRootOption = None,
+    n: Annotated[
+        int, option("--n", min=0, help="Examples to show: wrong, least sure, least typical.")
     ] = DEFAULT_GALLERY,
     title: Annotated[
-        str | None, option(metavar="TEXT", help="Heading (default: the benchmark's name).")
+        str | None, setting(help="Heading (default: the store's name and question).")
     ] = None,
     compare_heads: Annotated[
         bool,
-        option(
+        advanced(
             "--compare-heads", help="Also show which heads tasks share, and how stable they are."
         ),
     ] = False,
     json: JsonOption = False,
 ) -> None:
-    """Hold all in one file, which loads nothing. Results of the same examples are compared."""
-    from savs.pipeline.reports.pages.rendering import SUFFIXES
-
-    if out.suffix.lower() not in SUFFIXES:
-        raise typer.BadParameter(f"--out is {str(out)!r}, expected a name that ends in .html")
-    if media_root is not None and not media_root.is_dir():
-        raise typer.BadParameter(f"--media-root is {str(media_root)!r}, which is not a folder")
-    content = pipeline.report(
+    """Writes one self-contained HTML file. Compares results on the same examples."""
+    require_page(out)
+    require_folder(media_root)
+    content = savs.report(
         list(paths),
         out=out,
         media_root=media_root,
-        examples=examples,
+        examples=n,
         title=title,
         compare_heads=compare_heads,
     )

@@ -1,13 +1,18 @@
 """`savs show`: the content of a store, and the map of its heads."""
 
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from savs import pipeline
-from savs.pipeline.cli.options.shared import JsonOption, StoreArgument, option
+import savs
+from savs.pipeline.cli.options.settings import JsonOption
+from savs.pipeline.cli.options.shared import (
+    SelectionOption,
+    StoreArgument,
+    SubtaskOption,
+    option,
+)
 from savs.pipeline.cli.output import print_json, print_line, print_table, say
 from savs.pipeline.running.formatting import format_bytes, format_seconds
 from savs.stores.files.addresses import is_writable
@@ -16,6 +21,8 @@ if TYPE_CHECKING:
     from savs.stores import FeatureStore
     from savs.stores.maintain.progress import StoreProgress
 
+EXAMPLES = ("savs show pets", "savs show pets --head-map", "savs show pets --json")
+
 
 def show_command(
     store: StoreArgument,
@@ -23,22 +30,17 @@ def show_command(
         bool,
         option("--head-map", help="Draw the scores of all heads, and the chosen ones, instead."),
     ] = False,
-    selection: Annotated[
-        Path | None,
-        option(metavar="DIR", help="Selection of --head-map (default: STORE/results/vote)."),
-    ] = None,
-    subtask: Annotated[
-        str | None, option(metavar="NAME", help="Subtask of --head-map (default: all).")
-    ] = None,
+    selection: SelectionOption = None,
+    subtask: SubtaskOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Read no features. While an extraction runs, show how far it is and who works on it."""
+    """Does not read features. While an extraction runs, shows how far it is and who works on it."""
     from savs.stores.maintain.progress import store_progress
 
     if not head_map and (selection is not None or subtask is not None):
-        name = "--subtask" if selection is None else "--selection"
-        raise typer.BadParameter(f"{name} needs --head-map; add it")
-    opened = pipeline.open_store(store)
+        name = "subtask" if selection is None else "selection"
+        raise typer.BadParameter(f"`{name}` needs --head-map; add it")
+    opened = savs.open_store(store)
     if head_map:
         _print_head_map(opened, selection, subtask, as_json=json)
         return
@@ -96,25 +98,25 @@ def show_command(
 
 
 def _print_head_map(
-    store: "FeatureStore", path: Path | None, subtask: str | None, *, as_json: bool
+    store: "FeatureStore", selection: str | None, subtask: str | None, *, as_json: bool
 ) -> None:
     """Print the map of all heads; the training features are read."""
     import polars as pl
 
+    from savs.pipeline.cli.selections import named_selection
     from savs.pipeline.cli.tables import draw_map
-    from savs.pipeline.running.result_files import results_folder
     from savs.pipeline.selection.head_map import head_map
     from savs.stores.files.addresses import is_remote
 
-    if path is None and is_remote(store.path):
+    if selection is None and is_remote(store.path):
         raise typer.BadParameter(f"{store.path} holds no results; pass --selection DIR")
-    chosen = pipeline.load_selection(path or results_folder(store.path, "vote"))
+    chosen = savs.load_selection(named_selection(store, selection))
     found = head_map(store, chosen)
     if subtask is not None:
         known = found["subtask"].unique(maintain_order=True).to_list()
         if subtask not in known:
             expected = ", ".join("no --subtask" if name is None else name for name in known)
-            raise typer.BadParameter(f"--subtask is {subtask!r}, expected one of: {expected}")
+            raise typer.BadParameter(f"`subtask` is {subtask!r}, expected one of: {expected}")
         found = found.filter(pl.col("subtask") == subtask)
     if as_json:
         print_json({"path": str(store.path), "heads": found.to_dicts()})
@@ -182,8 +184,7 @@ def _older(store: "FeatureStore") -> list[str]:
     """Return the results whose classifier was made before training examples were appended."""
     from savs.foundation.errors import SavsError
     from savs.pipeline.running.result_files import CONFIG
-    from savs.pipeline.selection.selection_config import appended_since
-    from savs.pipeline.selection.selection_file import load_config
+    from savs.pipeline.selection.selection_config import appended_since, load_config
     from savs.stores.files.addresses import is_remote
     from savs.stores.format.layout import RESULTS
 

@@ -5,15 +5,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from savs import pipeline
-from savs.pipeline.cli.options.shared import JsonOption, ReadoutOption, option
+import savs
+from savs.pipeline.cli.options.settings import JsonOption
+from savs.pipeline.cli.options.shared import (
+    SelectionOption,
+    SubtaskOption,
+    option,
+    setting,
+)
 from savs.pipeline.cli.output import print_json, print_line, say
-from savs.pipeline.cli.selections import find_selection
+from savs.pipeline.cli.selections import find_selection, named_selection
 
 if TYPE_CHECKING:
-    from savs.pipeline import Suggestions
+    from savs.pipeline.evaluation.suggest import Suggestions
 
 FORMS = (".csv", ".jsonl")
+EXAMPLES = (
+    "savs suggest pets --n 20 --out next.csv",
+    "savs suggest new.csv --n 20 --out next.csv --force",
+)
 
 
 def suggest_command(
@@ -27,23 +37,22 @@ def suggest_command(
     count: Annotated[
         int, option("--n", metavar="N", min=1, help="Images to suggest, of each subtask.")
     ] = 20,
-    selection: Annotated[
-        Path | None,
-        option(metavar="DIR", help="Selection to use (default: STORE/results/READOUT)."),
-    ] = None,
-    readout: ReadoutOption = "vote",
-    subtask: Annotated[str | None, option(metavar="NAME", help="Only this subtask.")] = None,
     out: Annotated[
         Path | None, option(metavar="FILE", help="Output: .csv or .jsonl (default: print CSV).")
     ] = None,
     force: Annotated[bool, option("--force", help="Replace --out.")] = False,
+    selection: SelectionOption = None,
+    subtask: SubtaskOption = None,
+    readout: Annotated[
+        str, setting(help="Readout of a selection that is made if the store has none.")
+    ] = "vote",
     json: JsonOption = False,
 ) -> None:
-    """Fill in the column `label`, then add the file with `savs extract --append`."""
+    """Fill in the column `label` of the output, then add it with `savs extract --append`."""
     from savs.pipeline.running.output_files import cells_of_lists, output_files
 
     if out is not None and out.suffix.lower() not in FORMS:
-        raise typer.BadParameter(f"--out is {str(out)!r}, expected a name in {' or '.join(FORMS)}")
+        raise typer.BadParameter(f"`out` is {str(out)!r}, expected a name in {' or '.join(FORMS)}")
     found = _suggestions(source, count, selection, readout, subtask)
     for note in found.notes:
         say(f"note: {note}")
@@ -60,18 +69,19 @@ def suggest_command(
 
 
 def _suggestions(
-    source: str, count: int, selection: Path | None, readout: str, subtask: str | None
+    source: str, count: int, selection: str | None, readout: str, subtask: str | None
 ) -> "Suggestions":
     from savs.pipeline.evaluation.suggest import SUFFIXES, suggest_from_predictions
     from savs.pipeline.selection.readouts import choose_readout
 
     if Path(source).suffix.lower() in SUFFIXES and not Path(source).is_dir():
-        for name, given in (("--selection", selection), ("--subtask", subtask)):
-            if given is not None:
-                raise typer.BadParameter(f"{name} is for a store; {source} is a file")
+        for name, value in (("selection", selection), ("subtask", subtask)):
+            if value is not None:
+                raise typer.BadParameter(f"`{name}` is for a store; {source} is a file")
         return suggest_from_predictions(source, count)
-    opened = pipeline.open_store(source)
+    opened = savs.open_store(source)
     opened.require_split("test")
     opened.require_complete()
-    chosen = find_selection(opened, selection, choose_readout(readout))
-    return pipeline.suggest(opened, chosen, count, subtask=subtask)
+    saved = None if selection is None else named_selection(opened, selection)
+    chosen = find_selection(opened, saved, choose_readout(readout))
+    return savs.suggest(opened, chosen, count, subtask=subtask)

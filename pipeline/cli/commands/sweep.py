@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from savs import pipeline
+import savs
+from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import (
     BenchmarkOption,
-    JsonOption,
     ScoringOption,
+    advanced,
     option,
-    parse_heads,
     result_place,
 )
 from savs.pipeline.cli.output import print_json, say, visible
@@ -21,12 +21,18 @@ from savs.pipeline.cli.sweep_table import print_stores, print_sweep
 from savs.pipeline.names import DEFAULT_DRAWS
 
 if TYPE_CHECKING:
-    from savs.pipeline import Sweep
+    from savs.pipeline.evaluation.sweep.table import Sweep
     from savs.stores import FeatureStore
 
-OF_TEST = ("shots", "draws", "seed", "metric", "benchmark", "max_layers")
+EXAMPLES = (
+    "savs sweep pets --heads 1,5,20,all --shots 1,4,16 --draws 5",
+    "savs sweep pets --readout vote,lda",
+    "savs sweep pets --max-layer each",
+)
+OF_TEST = ("shots", "draws", "seed", "metric", "benchmark", "max_layer")
 """Options that a sweep of prompts has no use for."""
 EACH: Literal["each"] = "each"
+ALL: Literal["all"] = "all"
 
 
 def sweep_command(
@@ -54,10 +60,7 @@ def sweep_command(
             help="Examples per class (default: those of 1,2,4,8,16 that fit, and all).",
         ),
     ] = None,
-    draws: Annotated[
-        int, option(min=1, help="Random draws for each number of shots.")
-    ] = DEFAULT_DRAWS,
-    readouts: Annotated[
+    readout: Annotated[
         str,
         option(
             metavar="NAME,NAME",
@@ -65,16 +68,14 @@ def sweep_command(
             " is that of one store. The others are compared with the first.",
         ),
     ] = "vote",
-    scoring: ScoringOption = "resubstitution",
-    seed: Annotated[int, option(help="Seed of the draws.")] = 0,
+    draws: Annotated[
+        int, option(min=1, help="Random draws for each number of shots.")
+    ] = DEFAULT_DRAWS,
     prompts: Annotated[
         bool,
         option("--prompts", help="Compare the prompts of a store, cross-validated on training."),
     ] = False,
-    metric: Annotated[
-        str | None, option(help="Metric to print; the files have all (default: the first).")
-    ] = None,
-    max_layers: Annotated[
+    max_layer: Annotated[
         str | None,
         option(
             metavar="N,N|each",
@@ -89,35 +90,40 @@ def sweep_command(
             " stores).",
         ),
     ] = None,
+    metric: Annotated[
+        str | None,
+        option(metavar="NAME", help="Metric to print; the files have all (default: the first)."),
+    ] = None,
+    seed: Annotated[int, advanced(help="Seed of the random draw of training examples.")] = 0,
+    scoring: ScoringOption = "resubstitution",
     benchmark: BenchmarkOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Draw few-shot sets from the training examples; all readouts get the same draws."""
-    counts = [parse_heads(text) for text in heads.split(",")] if heads else None
+    """Draws few-shot sets from the training examples; all readouts get the same draws."""
     if prompts:
         _require_none_of(context, *OF_TEST)
-    if len(stores) > 1 and (prompts or max_layers is not None):
-        name = "--prompts" if prompts else "--max-layers"
-        raise typer.BadParameter(f"{name} compares within one store, {len(stores)} given")
+    if len(stores) > 1 and (prompts or max_layer is not None):
+        name = "prompts" if prompts else "max_layer"
+        raise typer.BadParameter(f"`{name}` compares within one store, {len(stores)} given")
     if len(stores) > 1 and out is None:
-        raise typer.BadParameter("a sweep of several stores has no --out, expected --out DIR")
+        raise typer.BadParameter("a sweep of several stores needs a folder; pass --out DIR")
     measure = partial(
-        pipeline.sweep,
-        heads=counts,
-        shots=[_shots(text) for text in shots.split(",")] if shots else None,
+        savs.sweep,
+        heads=_counts("heads", heads),
+        shots=_counts("shots", shots),
         draws=draws,
-        readouts=readouts.split(","),
+        readouts=readout.split(","),
         scoring=scoring,
         seed=seed,
         benchmark=benchmark,
-        max_layers=None if max_layers is None else _depths(max_layers),
+        max_layers=None if max_layer is None else _depths(max_layer),
         prompts=prompts,
     )
     opened = _open_all(stores)
     if out is not None and len(opened) > 1 and not _hold_same_test(opened, metric):
         _sweep_each(opened, measure, out, as_json=json)
         return
-    name = "prompts" if prompts else "sweep" if max_layers is None else "depth"
+    name = "prompts" if prompts else "sweep" if max_layer is None else "depth"
     folder = result_place(next(iter(opened.values())), out, name)
     _write(measure(opened), folder, metric, as_json=json)
 
@@ -129,7 +135,7 @@ def _open_all(stores: list[str]) -> dict[str, "FeatureStore"]:
     names = [name.replace("/", "-") for name in short_names([Path(store) for store in stores])]
     if len(set(names)) < len(names):
         raise typer.BadParameter("a store is given twice, expected each once")
-    return {n: pipeline.open_store(store) for n, store in zip(names, stores, strict=True)}
+    return {n: savs.open_store(store) for n, store in zip(names, stores, strict=True)}
 
 
 def _require_none_of(context: typer.Context, *names: str) -> None:
@@ -137,8 +143,7 @@ def _require_none_of(context: typer.Context, *names: str) -> None:
     for name in names:
         if str(getattr(context.get_parameter_source(name), "name", "DEFAULT")) != "DEFAULT":
             raise typer.BadParameter(
-                f"--{name.replace('_', '-')} is about draws and test examples, which --prompts does"
-                " not use: omit it"
+                f"`{name}` is about draws and test examples, which --prompts does not use: omit it"
             )
 
 
@@ -162,9 +167,9 @@ def _write(sweep: "Sweep", folder: Path, metric: str | None, *, as_json: bool) -
     What a benchmark measures is known when it has measured, so the files are written before an
     unknown metric is refused.
     """
-    from savs.pipeline.evaluation.sweep.table import with_methods
+    from savs.pipeline.evaluation.sweep.table import save_sweep, with_methods
 
-    files = pipeline.save_sweep(sweep, folder)
+    files = save_sweep(sweep, folder)
     names = sweep.summary["metric"].unique(maintain_order=True).to_list()
     if metric not in (None, *names):
         raise typer.BadParameter(
@@ -190,12 +195,14 @@ def _sweep_each(
     as_json: bool,
 ) -> None:
     """Sweep stores of different examples one after the other, and print means over them."""
+    from savs.pipeline.evaluation.sweep.table import join_sweeps, save_sweep
+
     sweeps = {}
     for name, store in stores.items():
         sweeps[name] = measure({name: store})
         say(f"swept {store.path}")
-    joined = pipeline.join_sweeps(sweeps)
-    files, table = pipeline.save_sweep(joined, out), joined.over_stores()
+    joined = join_sweeps(sweeps)
+    files, table = save_sweep(joined, out), joined.over_stores()
     if as_json:
         print_json({"files": [str(path) for path in files], "stores": table.to_dicts()})
     else:
@@ -212,16 +219,18 @@ def _depths(text: str) -> list[int] | Literal["each"]:
     parts = text.split(",")
     if not all(part.isdecimal() for part in parts):
         raise typer.BadParameter(
-            f"--max-layers is {text!r}, expected layers counted from 0, such as 7,13,20, or {EACH}"
+            f"`max_layer` is {text!r}, expected layers counted from 0, such as 7,13,20, or {EACH}"
         )
     return [int(part) for part in parts]
 
 
-def _shots(text: str) -> int | Literal["all"]:
-    if text == "all":
-        return "all"
-    if not text.isdecimal() or int(text) < 1:
+def _counts(name: str, text: str | None) -> list[int | Literal["all"]] | None:
+    """Return the numbers of a list such as `1,5,all`; a usage error otherwise."""
+    if text is None:
+        return None
+    parts = text.split(",")
+    if wrong := [part for part in parts if part != ALL and not (part.isdecimal() and int(part))]:
         raise typer.BadParameter(
-            f"--shots has {text!r}, expected positive integers or all, such as 1,2,4,all"
+            f"`{name}` has {wrong[0]!r}, expected positive integers or all, such as 1,4,20,all"
         )
-    return int(text)
+    return [ALL if part == ALL else int(part) for part in parts]

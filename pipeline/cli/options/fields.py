@@ -1,4 +1,4 @@
-"""Fields of options objects as options of a command: type, default, help and panel are theirs."""
+"""Fields of options objects as options of a command: type, default, help and place are theirs."""
 
 import inspect
 import json
@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints, is_t
 
 import typer
 
-from savs.datasets.splits.shots import Shots
 from savs.foundation.errors import SavsError
 from savs.foundation.files import read_regular_text
-from savs.pipeline.cli.options.shared import option
+from savs.pipeline.cli.options.shared import ADVANCED, FILE_ONLY, option
 from savs.pipeline.cli.output import FIELD
 from savs.pipeline.extraction.cluster.node import NONE
 from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions
@@ -24,6 +23,7 @@ from savs.pipeline.running.options import Option, options_of
 if TYPE_CHECKING:
     from savs.datasets import Benchmark
 
+PANELS = {"main": None, "advanced": ADVANCED, "file": FILE_ONLY}
 CLASSES = (InputOptions, ModelOptions, RunOptions)
 DEFAULTS = {field.name: field.default for kind in CLASSES for field in fields(kind)}
 OPTIONS = {field: options for kind in CLASSES for field, options in options_of(kind).items()}
@@ -89,7 +89,7 @@ def _parameter(name: str, hint: Any, default: Any, source: Option) -> inspect.Pa
         help=FIELD.sub(lambda match: _flag(match[1]), source.help),
         metavar=source.metavar or (None if source.min is None else "N"),
         min=source.min,
-        rich_help_panel=source.panel,
+        rich_help_panel=PANELS[source.level],
     )
     return inspect.Parameter(
         name,
@@ -161,16 +161,6 @@ def _lines(path: Path) -> tuple[str, ...]:
     return lines
 
 
-def draw_shots(
-    shots: int | None = None, train_groups: int | None = None, seed: int = 0
-) -> Shots | None:
-    """Return how training examples are drawn, or None; a usage error for both ways at once."""
-    if shots is not None and train_groups is not None:
-        raise typer.BadParameter("--shots and --train-groups are two ways to draw; give one")
-    is_drawn = shots is not None or train_groups is not None
-    return Shots(shots, train_groups, seed) if is_drawn else None
-
-
 def parse_kwargs(model_kwargs: str | None = None) -> dict[str, Any]:
     """Return `--model-kwargs` as a dictionary; a usage error if it is not a JSON object."""
     try:
@@ -210,7 +200,6 @@ def _number_or_auto(name: str, text: str, least: int) -> int | None:
 PARSERS: dict[str, Callable[..., Any]] = {
     "columns": parse_columns,
     "question": read_questions,
-    "shots": draw_shots,
     "model_kwargs": parse_kwargs,
     "batch_tokens": parse_tokens,
     "workers": parse_workers,

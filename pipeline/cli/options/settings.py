@@ -1,4 +1,8 @@
-"""Variables and files that set options: a misspelt name in them is refused, not ignored."""
+"""Options of every command, and variables and files that set options of one.
+
+`--config`, `--json`, `--no-progress` and `--verbose` are shown once, by `savs --help`, and accepted
+before and after the name of a command. A misspelt name in a file or a variable is refused.
+"""
 
 import os
 import tomllib
@@ -10,9 +14,11 @@ from typing import Annotated, Any
 import typer
 
 from savs.pipeline.cli.commands import COMMANDS
-from savs.pipeline.cli.output import say
+from savs.pipeline.cli.output import set_progress, set_verbose
 
 PREFIX = "SAVS_"
+OF_ALL_COMMANDS = ("config", "json", "no_progress", "verbose")
+"""Parameters that `savs --help` shows, and the help of a command does not."""
 
 
 def option_name(parameter: Any) -> str:
@@ -26,29 +32,25 @@ def variable_of(command: str, parameter: Any) -> str:
 
 
 def require_known_variables(command: str, parameters: Sequence[Any]) -> None:
-    """Raise a usage error where a variable of a command sets none of its options.
+    """Raise a usage error where a variable sets no option of its command.
 
-    A variable whose command is misspelt is only named: another program may use it.
+    Variables of other commands are left to these; one that names no command at all is refused.
     """
     prefix = _prefix(command)
     known = [variable_of(command, p) for p in parameters if p.param_type_name == "option"]
     prefixes = tuple(map(_prefix, COMMANDS))
     for name in sorted(os.environ):
+        if not name.startswith(PREFIX):
+            continue
         if name.startswith(prefix) and name not in known:
             parts = [other.removeprefix(prefix) for other in known]
             close = get_close_matches(name.removeprefix(prefix), parts, 1)
             advice = f"did you mean {prefix}{close[0]}?" if close else f"see savs {command} --help"
             raise typer.BadParameter(f"the variable {name} sets no option; {advice}")
-        if name.startswith(PREFIX) and not name.startswith(prefixes) and _is_nearly(name, prefix):
-            close = get_close_matches(name, known, 1, 0.85)
-            nearest = close[0] if close else f"one of {prefix}<OPTION>"
-            say(f"the variable {name} is not used; did you mean {nearest}?")
-
-
-def _is_nearly(name: str, prefix: str) -> bool:
-    """Return whether a variable begins like those of a command, which is misspelt there."""
-    begin = "_".join(name.split("_")[: prefix.count("_")]) + "_"
-    return bool(get_close_matches(begin, [prefix], 1, 0.85))
+        if not name.startswith(prefixes):
+            close = get_close_matches(name, known, 1, 0.8)
+            advice = f"did you mean {close[0]}?" if close else "expected SAVS_<COMMAND>_<OPTION>"
+            raise typer.BadParameter(f"the variable {name} sets no option; {advice}")
 
 
 def _prefix(command: str) -> str:
@@ -68,7 +70,7 @@ def _apply_config(context: typer.Context, path: Path | None) -> Path | None:
         raise typer.BadParameter(f"{path} cannot be read: {reason}") from error
     try:
         tables = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # the first also for an integer of many digits
         raise typer.BadParameter(f"{path} is not TOML: {error}") from error
     for name, table in tables.items():
         if not isinstance(table, dict):
@@ -100,16 +102,61 @@ def _plain(value: Any, multiple: bool) -> Any:
     return [plain] if multiple and not isinstance(plain, list) else plain
 
 
+def _no_progress(value: bool) -> bool:
+    set_progress(not value)
+    return value
+
+
+def _verbose(value: bool) -> bool:
+    set_verbose(value)
+    return value
+
+
+PANEL = "Options of all commands"
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
         "--config",
         show_envvar=False,
         metavar="FILE",
-        callback=_apply_config,
-        is_eager=True,
-        expose_value=False,
-        help="TOML file with a table of options per command; flags override it.",
+        rich_help_panel=PANEL,
+        help="TOML file with a table per command, such as \\[extract]; flags override it.",
     ),
 ]
-"""An option of every command, which sets the defaults of the others."""
+JsonOption = Annotated[
+    bool,
+    typer.Option("--json", show_envvar=False, rich_help_panel=PANEL, help="Print JSON on stdout."),
+]
+NoProgressOption = Annotated[
+    bool,
+    typer.Option(
+        "--no-progress", show_envvar=False, rich_help_panel=PANEL, help="Show no progress."
+    ),
+]
+VerboseOption = Annotated[
+    bool,
+    typer.Option(
+        "--verbose", show_envvar=False, rich_help_panel=PANEL, help="Print the details of a run."
+    ),
+]
+
+
+def take_before_commands(context: typer.Context, **values: Any) -> None:
+    """Pass options that stand before a command on to it, as its defaults."""
+    defaults = {name: value for name, value in values.items() if value}
+    context.default_map = {name: dict(defaults) for name in COMMANDS}
+
+
+def take_in_commands(
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", callback=_apply_config, is_eager=True, expose_value=False),
+    ] = None,
+    no_progress: Annotated[
+        bool, typer.Option("--no-progress", callback=_no_progress, expose_value=False)
+    ] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", callback=_verbose, expose_value=False)
+    ] = False,
+) -> None:
+    """Have the options of all commands that a command need not know of."""

@@ -1,19 +1,26 @@
-"""Options that several commands share."""
+"""Options that several commands share: each has one name and one meaning."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from savs.pipeline.names import DEFAULT_HEADS, READOUT_NAMES, SCORING_NAMES, TEXT_READOUT_NAMES
+from savs.pipeline.names import READOUT_NAMES, SCORING_NAMES, TEXT_READOUT_NAMES
 
 if TYPE_CHECKING:
     from savs.stores import FeatureStore
 
+ADVANCED = "Advanced options"
+"""The last panel of a command's help."""
+FILE_ONLY = "Configuration file"
+"""Mark of options that the command line does not take, see `savs.pipeline.running.options`."""
+
 option = partial(typer.Option, show_envvar=False)
 """An option; its environment variable, SAVS_<COMMAND>_<OPTION>, is not shown in the help."""
-
+advanced = partial(option, rich_help_panel=ADVANCED)
+setting = partial(option, rich_help_panel=FILE_ONLY)
 
 StoreArgument = Annotated[
     str,
@@ -22,40 +29,25 @@ StoreArgument = Annotated[
 
 BenchmarkOption = Annotated[
     str | None,
-    option(
-        "--benchmark",
-        metavar="FILE.py",
-        help="Python file of the benchmark, if the store was made with one.",
-    ),
+    setting("--benchmark", help="Python file of the benchmark, if the store was made with one."),
 ]
-
-QuickOption = Annotated[
-    bool, option("--quick", help="Check names, sizes and headers only, not the features.")
-]
-
-JsonOption = Annotated[bool, option("--json", help="Print JSON on stdout.")]
-
-NoProgressOption = Annotated[bool, option("--no-progress", help="Print messages only.")]
 
 OtherPromptOption = Annotated[
     bool,
-    option("--allow-other-prompt", help="Note prompts unlike those of training; do not refuse."),
+    advanced("--allow-other-prompt", help="Warn about a different prompt instead of failing."),
 ]
 
 RiskOption = Annotated[
     float | None,
-    option(
-        metavar="P",
-        help="Also make prediction sets that lack the truth at most this often, such as 0.05.",
-    ),
+    option(metavar="P", help="Conformal prediction sets with error rate at most P, such as 0.05."),
 ]
 
 HeadsOption = Annotated[
     str | None,
     option(
         "--heads",
-        metavar="N|all",
-        help=f"Number of heads to select (default: {DEFAULT_HEADS}, or all if there are fewer).",
+        metavar="N|all|L12.H7,...|DIR",
+        help="Heads to use: the N best, all, a list, or those of a saved selection.",
     ),
 ]
 
@@ -63,14 +55,58 @@ ReadoutOption = Annotated[
     str,
     option(
         "--readout",
+        metavar="NAME",
         help=f"{', '.join(READOUT_NAMES)}; by the classes' names {', '.join(TEXT_READOUT_NAMES)};"
         " or a Python file.",
     ),
 ]
 
 ScoringOption = Annotated[
-    str, option("--scoring", help=f"How to score heads: {', '.join(SCORING_NAMES)}.")
+    str,
+    advanced(
+        "--scoring", metavar="NAME", help=f"How heads are scored: {', '.join(SCORING_NAMES)}."
+    ),
 ]
+
+SelectionOption = Annotated[
+    str | None,
+    option(
+        "--selection",
+        metavar="NAME|DIR",
+        help="Selection to use: a name in STORE/results, or a folder (default: vote).",
+    ),
+]
+
+SubtaskOption = Annotated[
+    str | None, option(metavar="NAME", help="Only this subtask, or this prompt of several.")
+]
+
+PageOption = Annotated[Path, option("--out", metavar="FILE.html", help="HTML file to write.")]
+
+MediaRootOption = Annotated[
+    Path | None,
+    option(metavar="DIR", help="Folder of the images (default: the store's thumbnails)."),
+]
+
+
+def require_choice(name: str, value: str, known: Sequence[str]) -> None:
+    """Raise a usage error unless a parameter has one of the known values."""
+    if value not in known:
+        raise typer.BadParameter(f"`{name}` is {value!r}, expected one of {', '.join(known)}")
+
+
+def require_folder(media_root: Path | None) -> None:
+    """Raise a usage error where the folder of the images is none."""
+    if media_root is not None and not media_root.is_dir():
+        raise typer.BadParameter(f"`media_root` is {str(media_root)!r}, which is not a folder")
+
+
+def require_page(out: Path) -> None:
+    """Raise a usage error unless a name is that of a page."""
+    from savs.pipeline.reports.pages.rendering import SUFFIXES
+
+    if out.suffix.lower() not in SUFFIXES:
+        raise typer.BadParameter(f"`out` is {str(out)!r}, expected a name that ends in .html")
 
 
 def result_place(store: "FeatureStore", out: Path | None, name: str) -> Path:
@@ -91,10 +127,10 @@ def result_place(store: "FeatureStore", out: Path | None, name: str) -> Path:
     return folder
 
 
-def parse_heads(text: str) -> Any:
-    """Return a number of heads or `all`; a usage error otherwise."""
-    if text == "all":
+def parse_folds(text: str) -> Any:
+    """Return a number of folds, or `loo`; a usage error for anything else."""
+    if text == "loo":
         return text
-    if not text.isdecimal() or int(text) < 1:
-        raise typer.BadParameter(f"--heads is {text!r}, expected a positive integer or all")
+    if not text.isdecimal() or int(text) < 2:
+        raise typer.BadParameter(f"`folds` is {text!r}, expected an integer from 2 on, or loo")
     return int(text)

@@ -131,7 +131,7 @@ def _alone(result: Result, others: Sequence[Result]) -> str:
         f" {nearest.folder}:\n  "
         + "\n  ".join(_differences(result, nearest))
         + "\na comparison needs the same examples in the same order: evaluate both on one test set,"
-        " with the same --drop-leaks and --partial"
+        " with the same `drop_leaks` and `partial`"
     )
 
 

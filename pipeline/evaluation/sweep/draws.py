@@ -82,7 +82,7 @@ def _counts(tasks: Sequence[TrainingTask], shots: Sequence[ShotCount]) -> list[i
     if wrong:
         raise SelectionError(
             f"{max(wrong)} shots were requested, but the pool has {size}"
-            f" {'example' if size == 1 else 'examples'} of class {where}; use --shots"
+            f" {'example' if size == 1 else 'examples'} of class {where}; use `shots`"
             f" {'1' if size == 1 else f'1 to {size}'}, or all"
         )
     rest: list[int | None] = [None] if "all" in shots and not _is_whole(tasks, size) else []

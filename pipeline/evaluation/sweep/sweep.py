@@ -44,14 +44,14 @@ from savs.pipeline.selection.selection import (
 )
 from savs.pipeline.selection.training_data import TrainingTask, training_tasks
 from savs.stores import FeatureStore
-from savs.stores.read.store import require_store
+from savs.stores.read.store import AnyStore, as_store
 
 HeadCount = int | Literal["all"]
 HEADS: tuple[HeadCount, ...] = (1, 5, 10, 20, 50, "all")
 
 
 def sweep(
-    stores: FeatureStore | Mapping[str, FeatureStore],
+    stores: AnyStore | Mapping[str, AnyStore],
     *,
     heads: Sequence[HeadCount] | None = None,
     shots: Sequence[ShotCount] | None = None,
@@ -114,9 +114,11 @@ def sweep(
     StoreIncompleteError
         A planned shard is missing.
     """
-    named = stores if isinstance(stores, Mapping) else {_short_name(stores): stores}
-    for store in named.values():
-        require_store(store)
+    if isinstance(stores, Mapping):
+        named = {name: as_store(store) for name, store in stores.items()}
+    else:
+        store = as_store(stores)
+        named = {real_path(Path(str(store.path))).name: store}
     require_scoring(scoring)
     if len(named) != 1 and (prompts or max_layers is not None):
         raise SelectionError(f"prompts and depths are compared in one store, got {len(named)}")
@@ -156,11 +158,6 @@ def sweep(
             for point, draw in points:
                 scores.add(point, draw, metrics)
     return scores.sweep([(m.store, m.readout) for m in methods], [*left_out, *notes])
-
-
-def _short_name(store: FeatureStore) -> str:
-    require_store(store)
-    return real_path(Path(str(store.path))).name
 
 
 def _training(stores: Stores) -> tuple[dict[str, list[TrainingTask]], list[str]]:
@@ -241,7 +238,7 @@ def _depths(store: FeatureStore, max_layers: Sequence[int] | None, count: int) -
         if layer < enough[0]:
             raise SelectionError(
                 f"layers up to {layer} have {len(heads_up_to(held, layer))} heads, fewer than the"
-                f" {count} to choose; use --max-layers from {enough[0]} on, or fewer --heads"
+                f" {count} to choose; use `max_layer` from {enough[0]} on, or fewer `heads`"
             )
     return sorted({min(layer, layers[-1]) for layer in max_layers} | {layers[-1]})
 

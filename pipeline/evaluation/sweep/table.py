@@ -202,7 +202,7 @@ class Sweep:
         ]
         if not means:
             raise SelectionError(
-                "the stores have no number of heads and shots in common; pass --heads and --shots"
+                "the stores have no number of heads and shots in common; pass `heads` and `shots`"
                 " that all of them have"
             )
         _correct(means)

@@ -177,7 +177,7 @@ def find_faults(read: Read, grid: Sequence[LayerGrid], dtype: str) -> dict[int, 
             found.setdefault(
                 int(column),
                 f"{head_name((layer.layer, head))} is NaN or infinite in {dtype}; run the model in"
-                " the type that it was trained in, or with --dtype float32",
+                " the type that it was trained in, or with `dtype` float32",
             )
     likelihoods = [read.outputs[name] for name in (ANSWERS, ICL) if name in read.outputs]
     endless = [np.flatnonzero(np.isinf(values).any(axis=1)) for values in likelihoods]
@@ -185,6 +185,6 @@ def find_faults(read: Read, grid: Sequence[LayerGrid], dtype: str) -> dict[int, 
         found.setdefault(
             int(column),
             f"the log-likelihood of a label is NaN or infinite in {dtype}; run the model in the"
-            " type that it was trained in, or with --dtype float32",
+            " type that it was trained in, or with `dtype` float32",
         )
     return found

@@ -391,7 +391,7 @@ class _Crew:
         if self.fruitless >= MOST_FRUITLESS:
             raise ModelError(
                 "worker processes end by themselves, killed for memory or by their libraries;"
-                " give fewer --workers, or --workers 0 to see why"
+                " give fewer `workers`, or `workers` 0 to see why"
             )
         # A worker notes a job before it begins, so a dead one's note is the job that it died on, or
         # one that it had finished. All others are innocent, and go to the next workers as they are.
@@ -421,5 +421,5 @@ def _killed(request: Request) -> Refused:
     return Refused(
         request.number,
         f"worker processes were killed while they prepared {request.example}, twice: it may need"
-        " more memory than there is; scale it down, or give fewer --workers",
+        " more memory than there is; scale it down, or give fewer `workers`",
     )

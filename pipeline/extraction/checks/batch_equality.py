@@ -43,7 +43,7 @@ class Check:
     """What was seen."""
 
     def to_json(self) -> dict[str, Any]:
-        """Return the form that `savs check-model --json` prints."""
+        """Return the form that `savs models CHECKPOINT --json` prints."""
         return {"name": self.name, "passed": self.passed, "what": self.what}
 
 
@@ -217,7 +217,7 @@ def check_values(singles: Sequence[Single]) -> list[Check]:
         Check(
             "features are finite",
             finite,
-            f"{values.size:,} values" if finite else "NaN or infinity; give --dtype float32",
+            f"{values.size:,} values" if finite else "NaN or infinity; give `dtype` float32",
         ),
         Check(
             "heads differ between prompts",
@@ -312,7 +312,7 @@ def find_answer_way(
     except Exception as error:
         raise ModelError(
             f"{model.name} gives heads, and no logits for its own answers"
-            f" ({type(error).__name__}: {error}); leave out --answers"
+            f" ({type(error).__name__}: {error}); leave out `answers`"
         ) from error
     asked = replace(tried, ends=())
     alike = [list(own) for _, own in groupby(prompts, shape_of)]

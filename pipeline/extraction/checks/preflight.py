@@ -92,7 +92,7 @@ class Batching:
         if self.is_single:
             found[False] = [
                 f"batches change this model's features ({self.seen}): running single examples"
-                " instead; savs check-model says more"
+                " instead; savs models CHECKPOINT says more"
             ]
         else:
             found[False] = [f"batches change this model's features ({self.seen}); going on anyhow"]

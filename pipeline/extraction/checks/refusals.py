@@ -64,8 +64,8 @@ def require_space(folder: Any, needed: int) -> int | None:
     free = shutil.disk_usage(folder).free
     if needed > free:
         raise StoreWriteError(
-            f"{folder} needs {format_bytes(needed)}, {format_bytes(free)} are free; give --out a"
-            " larger disk, or --limit"
+            f"{folder} needs {format_bytes(needed)}, {format_bytes(free)} are free; give `out` a"
+            " larger disk, or `limit`"
         )
     return free
 
@@ -94,8 +94,8 @@ def require_dual_run(encoder: PromptEncoder, examples: Splits, run: RunOptions) 
         An example has not exactly one image, or an option has no meaning.
     """
     given = {
-        "--answers": (run.answers, "answers no question"),
-        "--heads-from": (run.heads_from, "has one output and no heads to choose from"),
+        "`answers`": (run.answers, "answers no question"),
+        "`heads`": (run.heads, "has one output and no heads to choose from"),
     }
     for option, (value, why) in given.items():
         if value:

@@ -53,7 +53,7 @@ def parse_devices(text: str, count_gpus: Callable[[], int]) -> list[str]:
     if text == ALL:
         chosen = [f"cuda:{gpu}" for gpu in range(count_gpus())]
         if not chosen:
-            raise ParameterError("--gpus all: no GPU is visible; see `nvidia-smi`, or leave it out")
+            raise ParameterError("`gpus` all: no GPU is visible; see `nvidia-smi`, or leave it out")
         return chosen
     if len(parts) == 1 and text.isdecimal():
         chosen = [f"cuda:{gpu}" for gpu in range(int(text))]
@@ -62,14 +62,14 @@ def parse_devices(text: str, count_gpus: Callable[[], int]) -> list[str]:
     named = [device for device in chosen if device.startswith("cuda:")]
     if not chosen or not all(chosen) or len(set(named)) < len(named):
         raise ParameterError(
-            f"--gpus is {text!r}, expected all, a number of GPUs, their numbers such as 0,2, or"
+            f"`gpus` is {text!r}, expected all, a number of GPUs, their numbers such as 0,2, or"
             " devices such as cuda:0,cuda:2"
         )
     if named:
         count = count_gpus()
         there = {f"cuda:{gpu}" for gpu in range(count)}
         if absent := [device for device in named if device not in there]:
-            raise ParameterError(f"--gpus {text}: {absent[0]} is not there; {count} are visible")
+            raise ParameterError(f"`gpus` {text}: {absent[0]} is not there; {count} are visible")
     return chosen
 
 

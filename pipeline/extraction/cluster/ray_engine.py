@@ -49,10 +49,10 @@ class RayOptions:
 
     def __post_init__(self) -> None:
         if self.actors is not None and self.actors < 1:
-            raise ParameterError(f"--actors is {self.actors}, expected at least 1")
+            raise ParameterError(f"`actors` is {self.actors}, expected at least 1")
         if self.cpus < 1 or self.gpus < 0:
             raise ParameterError(
-                f"--actor-cpus is {self.cpus} and --actor-gpus {self.gpus}, expected at least 1"
+                f"`actor_cpus` is {self.cpus} and `actor_gpus` {self.gpus}, expected at least 1"
                 " and 0"
             )
 
@@ -89,7 +89,7 @@ def run_on_ray(
     """
     if find_spec("ray") is None:
         raise MissingExtraError(
-            f"--engine ray needs an extra; install with: {install_command('ray')}"
+            f"`engine` ray needs an extra; install with: {install_command('ray')}"
         )
     ray: Any = import_module("ray")
 
@@ -98,8 +98,8 @@ def run_on_ray(
         count = options.actors or int(ray.cluster_resources().get("GPU", 0) // (options.gpus or 1))
         if not count:
             raise ClusterError(
-                "the Ray cluster has no GPU yet; pass --actors N to wait for N actors, or"
-                " --actor-gpus 0 with it"
+                "the Ray cluster has no GPU yet; pass `actors` N to wait for N actors, or"
+                " `actor_gpus` 0 with it"
             )
         say(f"{count} actors with {options.gpus:g} GPUs and {options.cpus} CPUs each")
         kind: Any = ray.remote(
@@ -121,7 +121,7 @@ def _connect(ray: Any, address: str | None) -> None:
         reason = str(error).strip().partition("\n")[0]
         raise ClusterError(
             f"no Ray cluster answers at {address} ({reason}); start one with `ray start --head`,"
-            " or leave out --address"
+            " or leave out `address`"
         ) from error
 
 

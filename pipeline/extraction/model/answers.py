@@ -174,13 +174,13 @@ def label_tokens(
         if tokens[: len(before)] != before:
             raise ModelError(
                 f"the tokenizer joins label {label!r} with the end of the prompt, so its tokens are"
-                " unknown; leave out --answers"
+                " unknown; leave out `answers`"
             )
         own = tokens[len(before) :]
         if not own or control.intersection(own):
             raise ModelError(
                 f"label {label!r} has no tokens, or holds a control token of {encoder.name};"
-                " rename it, or leave out --answers"
+                " rename it, or leave out `answers`"
             )
         found[label] = (*own, end)
     return found
@@ -216,7 +216,7 @@ def _end_of_text(encoder: PromptEncoder) -> int:
     if (end := encoder.tokenizer.eos_token_id) is None:
         raise ModelError(
             f"neither the chat template nor the tokenizer of {encoder.name} says what ends an"
-            " answer; set eos_token in its tokenizer_config.json, or leave out --answers"
+            " answer; set eos_token in its tokenizer_config.json, or leave out `answers`"
         )
     return int(end)
 

@@ -55,7 +55,7 @@ def find_hook_points(model: Any) -> tuple[HookPoint, ...]:
         raise ModelError(
             f"{type(model).__name__}: no layer of its decoder, {decoder}, has softmax"
             f" self-attention ({', '.join(ATTENTION_NAMES)}) with an output projection"
-            f" ({', '.join(PROJECTION_NAMES)}); give --model-code with find_heads"
+            f" ({', '.join(PROJECTION_NAMES)}); give `model_code` with find_heads"
         )
     return points
 
@@ -76,7 +76,7 @@ def require_decoder_only(name: str, config: Any) -> None:
             f"{name} is an encoder with a decoder: at the decoder's start token self-attention sees"
             " that token alone, so the first layer's heads are the same for every prompt, and the"
             " prompt is read by cross-attention only; take a decoder-only model, or give"
-            " --model-code with find_heads"
+            " `model_code` with find_heads"
         )
 
 
@@ -120,7 +120,7 @@ def _grid(number: int, heads: int, projection: Any) -> LayerGrid:
     if not width or int(width) % heads:
         raise ModelError(
             f"layer {number}: its output projection, a {type(projection).__name__}, takes {width}"
-            f" values, which {heads} heads cannot share equally; give --model-code with find_heads"
+            f" values, which {heads} heads cannot share equally; give `model_code` with find_heads"
         )
     return LayerGrid(number, tuple(range(heads)), int(width) // heads)
 

@@ -69,9 +69,9 @@ KINDS = (AutoModelForImageTextToText, AutoModelForMultimodalLM, AutoModelForCaus
 
 
 USUAL = {
-    "model": f"give --model a Hugging Face id, a folder with config.json and weights, or"
+    "model": f"give `model` a Hugging Face id, a folder with config.json and weights, or"
     f" {DEMO_NAME!r}",
-    "adapter": "give --adapter the id or the folder of a PEFT adapter",
+    "adapter": "give `adapter` the id or the folder of a PEFT adapter",
 }
 
 
@@ -190,9 +190,9 @@ def _kind(config: Any) -> Any:
 def _require_plain(name: str, options: ModelOptions) -> None:
     """Refuse options that mean nothing for a dual encoder."""
     given = {
-        "--placeholders": options.placeholders != SPLIT,
-        "--prompt-template": options.prompt_template,
-        "--model-code": options.model_code,
+        "`placeholders`": options.placeholders != SPLIT,
+        "`prompt_template`": options.prompt_template,
+        "`model_code`": options.model_code,
     }
     for option in (option for option, value in given.items() if value):
         raise ModelError(
@@ -205,8 +205,8 @@ def _require_template(name: str, processor: Any) -> None:
     if getattr(processor, "chat_template", None) is None:
         raise ModelError(
             f"{name} has no chat template, so its prompt form is unknown; give it as"
-            f" --prompt-template {EXAMPLE}, or put a chat_template.jinja beside its config.json and"
-            " give the folder as --model"
+            f" `prompt_template` {EXAMPLE}, or put a chat_template.jinja beside its config.json and"
+            " give the folder as `model`"
         )
 
 
@@ -256,13 +256,13 @@ def _reason(error: Exception) -> str:
 def _remedy(kind: str, error: Exception) -> str:
     text = str(error)
     if isinstance(error, MemoryError) or is_out_of_memory(error):
-        return "it needs more memory: a larger GPU, --device auto over several, or --model-kwargs"
+        return "it needs more memory: a larger GPU, `device` auto over several, or `model_kwargs`"
     if "401 Unauthorized" in text or "Invalid credentials" in text:
         return "the hub refuses the token; set HF_TOKEN to a valid one"
     if "gated" in text.lower():
         return "ask for access on its page, then set HF_TOKEN"
     if "trust_remote_code" in text:
-        return "if you trust the code that comes with it, give --trust-remote-code"
+        return "if you trust the code that comes with it, give `trust_remote_code`"
     if isinstance(error, ImportError):
         return "install what it names"
     return f"{USUAL[kind]} (offline, only what was fetched before can be loaded)"
@@ -349,5 +349,5 @@ def _put_on(model: Any, adapter: str) -> None:
     if wrong:
         raise ModelError(
             f"adapter {adapter} does not fit the model: {len(wrong)} weights are in one of them"
-            f" only: {wrong[0]} ...; give --adapter one that was trained on this model"
+            f" only: {wrong[0]} ...; give `adapter` one that was trained on this model"
         )

@@ -198,7 +198,7 @@ class LoadedModel:
             if values.dtype != self.model.dtype:
                 raise ModelError(
                     f"layer {layer} computes in {values.dtype}, the model in {self.model.dtype};"
-                    " give --dtype float32"
+                    " give `dtype` float32"
                 )
 
     def _collected(

@@ -71,21 +71,17 @@ class ModelOptions:
         An unknown or contradictory value.
     """
 
-    model: Annotated[
-        str | Path, Option("Hugging Face id, local folder, or demo.", "Model", metavar="ID")
-    ]
-    revision: Annotated[
-        str | None, Option("Branch, tag or commit on the Hugging Face Hub.", "Model")
-    ] = None
+    model: Annotated[str | Path, Option("Hugging Face id, local folder, or demo.", metavar="ID")]
+    revision: Annotated[str | None, Option("Branch, tag or commit on the Hugging Face Hub.")] = None
     dtype: Annotated[
-        str, Option("auto (as in the checkpoint), bfloat16, float16 or float32.", "Model")
+        str, Option("auto (as in the checkpoint), bfloat16, float16 or float32.", "advanced")
     ] = "auto"
     """Numeric type that the model computes in."""
     device: Annotated[
         str,
         Option(
             "auto (as few GPUs as it needs, or the CPU), balanced (all), cpu, cuda:1 ...",
-            "Model",
+            "advanced",
             aliases=("--device-map",),
         ),
     ] = AUTO
@@ -94,35 +90,35 @@ class ModelOptions:
         str | None,
         Option(
             "sdpa, eager, flash_attention_2 ... (default: as the model).",
-            "Model",
+            "advanced",
             aliases=("--attn-implementation",),
         ),
     ] = None
     """Attention implementation of transformers."""
     adapter: Annotated[
         str | Path | None,
-        Option("PEFT adapter to load: Hugging Face id or folder.", "Model", metavar="ID"),
+        Option("PEFT adapter to load: Hugging Face id or folder.", "advanced", metavar="ID"),
     ] = None
     model_code: Annotated[
         str | Path | None,
-        Option("Python file that defines find_heads or to_inputs.", "Model", metavar="FILE"),
+        Option("Python file that defines find_heads or to_inputs.", "advanced", metavar="FILE"),
     ] = None
     """Or the name of an entry point, see `prompt_encoder.py`. It runs as it is: give it only if
     you trust it."""
     model_kwargs: Annotated[
         Mapping[str, Any] | None,
-        Option("More arguments for from_pretrained, as JSON.", "Model", metavar="JSON"),
+        Option("More arguments for from_pretrained, as JSON.", "file", metavar="JSON"),
     ] = None
     """In Python a dictionary, for example for quantised loads; a `device_map` in it, for example
     over `cpu` and `disk`, replaces `device`."""
     trust_remote_code: Annotated[
-        bool, Option("Run Python code that comes with the checkpoint.", "Model")
+        bool, Option("Run Python code that comes with the checkpoint.", "advanced")
     ] = False
     prompt_template: Annotated[
         str | Path | None,
         Option(
             "Prompt form such as 'Question: {prompt} Answer:', or a file with one.",
-            "Model",
+            "advanced",
             metavar="TEXT|FILE",
         ),
     ] = None
@@ -131,17 +127,17 @@ class ModelOptions:
         str,
         Option(
             "split: images replace their marks; keep: images first, marks stay in the text.",
-            "Model",
+            "file",
             metavar="split|keep",
         ),
     ] = SPLIT
     """A mark is `<image>`; the public reference does as `keep` on Qwen."""
     min_pixels: Annotated[
-        int | None, Option("Enlarge smaller images to N pixels.", "Model", min=1)
+        int | None, Option("Enlarge smaller images to N pixels.", "file", min=1)
     ] = None
     """By the processor of the model, as `max_pixels`."""
     max_pixels: Annotated[
-        int | None, Option("Shrink larger images to N pixels.", "Model", min=1)
+        int | None, Option("Shrink larger images to N pixels.", "advanced", min=1)
     ] = None
 
     def __post_init__(self) -> None:

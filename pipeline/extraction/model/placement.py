@@ -193,14 +193,14 @@ def _require_gpu(
     if int(number) >= len(free):
         there = f"{_names(range(len(free)))} are visible" if free else "no GPU is visible"
         raise ModelError(
-            f"--device {options.device} is not there: {there}; see `nvidia-smi` and"
+            f"`device` {options.device} is not there: {there}; see `nvidia-smi` and"
             " CUDA_VISIBLE_DEVICES"
         )
     weights = None if options.model_kwargs else weight_bytes(options, encoder, last_layer)
     if weights is not None and weights > free[int(number)]:
         raise ModelError(
             f"{format_bytes(weights)} of weights do not fit {options.device}, of which"
-            f" {format_bytes(free[int(number)])} are free; leave out --device or --gpus to use"
+            f" {format_bytes(free[int(number)])} are free; leave out `device` or `gpus` to use"
             " several GPUs for one process"
         )
 

@@ -173,7 +173,7 @@ def _entry_point(name: str) -> Any:
     if name not in points.names:
         known = ", ".join(sorted(points.names)) or "none is installed"
         raise ModelError(
-            f"--model-code is {name!r}, expected a file that ends in .py or an entry point of the"
+            f"`model_code` is {name!r}, expected a file that ends in .py or an entry point of the"
             f" group {GROUP} ({known})"
         )
     return points[name].load()

@@ -46,7 +46,7 @@ class PromptForm:
         if unknown or found.count(PROMPT) != 1 or found.count(IMAGE) > 1:
             what = f", found {unknown[0]}" if unknown else ""
             raise ModelError(
-                f"--prompt-template is {self.text!r}, expected {PROMPT} once, and {IMAGE} at most"
+                f"`prompt_template` is {self.text!r}, expected {PROMPT} once, and {IMAGE} at most"
                 f" once{what}; write it like {EXAMPLE}"
             )
 
@@ -68,7 +68,7 @@ class PromptForm:
         has_place = IMAGE in self.text
         if image is None and has_place:
             raise ModelError(
-                f"--prompt-template has {IMAGE}, but the processor of this model puts the image in"
+                f"`prompt_template` has {IMAGE}, but the processor of this model puts the image in"
                 f" front of the text by itself; leave {IMAGE} out"
             )
         before, after = self.text.split(PROMPT)
@@ -146,7 +146,7 @@ def parse_form(given: str | Path) -> PromptForm:
         found = read_regular_text(Path(text))
     except (OSError, ValueError) as error:
         raise ModelError(
-            f"--prompt-template is {text!r}, which has no {PROMPT}, and is no text file"
+            f"`prompt_template` is {text!r}, which has no {PROMPT}, and is no text file"
             f" ({error}); write it like {EXAMPLE}, or give a file with such a text"
         ) from error
     return PromptForm(found.removesuffix("\n"))

@@ -185,7 +185,7 @@ def require_plain_mark(name: str, processor: Any, placeholders: str) -> None:
     """
     if placeholders == KEEP and IMAGE_MARK in _control_tokens(processor):
         raise ModelError(
-            f"--placeholders keep would leave {IMAGE_MARK} in the text, which is a token of its own"
+            f"`placeholders` keep would leave {IMAGE_MARK} in the text, which is a token of its own"
             f" to {name} and no plain text; drop the option: each image then stands at its mark"
         )
 
@@ -236,7 +236,7 @@ def _control_tokens(processor: Any) -> list[str]:
 TICKS = 1_000_000
 """A processor computes times as frame number / rate. Numbers of microseconds are true for any
 rate, also one that changes."""
-FRAMES_INSTEAD = "--video frames puts its frames to the model as images"
+FRAMES_INSTEAD = "`video` frames puts its frames to the model as images"
 NOT_FOR_CODE = f"your to_inputs takes text and images, and no video; {FRAMES_INSTEAD}"
 
 

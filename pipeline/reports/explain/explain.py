@@ -95,7 +95,7 @@ def explain(
     if n < 1:
         raise ParameterError(f"n is {n}, expected at least 1")
     if attention_maps and media_root is None:
-        raise ParameterError("attention maps need the images: give media_root (--media-root)")
+        raise ParameterError("attention maps need the images: give media_root (`media_root`)")
     if loading and not attention_maps:
         raise ParameterError(f"{min(loading)} is about attention maps; ask for them, or omit it")
     (evaluated,) = read_results([Path(result)])
@@ -200,7 +200,7 @@ def _pick(result: Evaluated, ids: Sequence[str], *, errors: bool, n: int) -> pl.
         rows = pick_examples(predictions, n, share_wrong=1.0 if errors else SHARE_WRONG)
         rows = rows.filter(~pl.col("correct")) if errors else rows
         if not rows.height:
-            raise ReportError(f"{result.folder} has no wrong example; omit --errors")
+            raise ReportError(f"{result.folder} has no wrong example; omit `errors`")
         return rows
     known = set(predictions["id"])
     if absent := [name for name in ids if name not in known]:

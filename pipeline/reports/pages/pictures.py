@@ -143,7 +143,7 @@ class Images:
 
     def notes(self) -> list[str]:
         """Return what a reader should know about the images."""
-        hint = "" if self.media else " Pass --media-root to show the images."
+        hint = "" if self.media else " Pass `media_root` to show the images."
         lines = [
             (self.missing, "example is", "examples are", f"shown without an image.{hint}"),
             (self.changed, "image is", "images are", OTHERS),

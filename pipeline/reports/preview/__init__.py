@@ -1,1 +1,1 @@
-"""`savs preview`: a page that shows the examples of both splits as the model reads them."""
+"""A page that shows the examples of both splits as the model reads them."""

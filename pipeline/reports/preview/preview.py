@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
@@ -134,7 +135,7 @@ def preview(
     model: str | Path | None = None,
     **options: Unpack[PreviewKeywords],
 ) -> PreviewContent:
-    """Write one HTML page with the first examples of both splits, as the model reads them.
+    """Write one HTML page with examples of every class of both splits, as the model reads them.
 
     The page holds its images and needs no network. Without a model, torch is not needed.
 
@@ -145,7 +146,7 @@ def preview(
     out
         The page, `*.html`; one that is there is replaced.
     examples
-        Examples of each split that are shown, from the start.
+        Examples of each split that are shown: of each class in turn.
     model
         A Hugging Face id, a folder or `demo`: its processor says what the model reads. Weights are
         not loaded.
@@ -170,15 +171,15 @@ def preview(
     """
     inputs, processor = sort_keywords("preview", options, InputOptions, ProcessorKeywords)
     chosen = choose_benchmark(benchmark, columns=inputs.columns, question=inputs.question)
-    return write_preview(chosen, inputs, processor, model=model, out=Path(out), examples=examples)
+    loading = None if model is None else ModelOptions(model=model, **processor)
+    return write_preview(chosen, inputs, loading, out=Path(out), examples=examples)
 
 
 def write_preview(
     benchmark: Benchmark,
     inputs: InputOptions,
-    processor: ProcessorKeywords,
+    model: ModelOptions | None,
     *,
-    model: str | Path | None,
     out: Path,
     examples: int,
 ) -> PreviewContent:
@@ -191,11 +192,11 @@ def write_preview(
         require_extra()
         from savs.pipeline.reports.preview.rendered_prompt import load_wording
 
-        word = load_wording(ModelOptions(model=model, **processor))
-    placeholders = processor.get("placeholders", SPLIT)
+        word = load_wording(model)
+    placeholders = SPLIT if model is None else model.placeholders
     with temporary_fetching(inputs) as fetching:
         source = Source(benchmark, inputs, fetching)
-        name = None if model is None else str(model)
+        name = None if model is None else str(model.model)
         content = _gather(source, examples, model=name, placeholders=placeholders, word=word)
     write_page(out, Path(__file__).parent, "preview.html", content=content)
     return content
@@ -212,7 +213,7 @@ def _gather(
     examples = source.examples()
     notes = _notes(source, examples)
     options = source.options
-    drawn = " (drawn)" if options.shots is not None else ""
+    drawn = " (drawn)" if options.draw is not None else ""
     sources = {
         "train": f"{options.train if options.train is not None else options.test}{drawn}",
         "test": str(options.test),
@@ -231,12 +232,22 @@ def _gather(
                 labels=Counter((e.subtask, e.label) for e in rows),
                 absent=_absent(rows, source.media(split)),
                 shown=tuple(
-                    _show(e, source.media(split), placeholders, word) for e in rows[:count]
+                    _show(e, source.media(split), placeholders, word)
+                    for e in each_class_in_turn(rows, count)
                 ),
             )
             for split, rows in examples.items()
         ),
     )
+
+
+def each_class_in_turn(examples: Sequence[Example], count: int) -> list[Example]:
+    """Return some examples: the first of each class of each subtask, then the second of each."""
+    by_class: dict[tuple[str | None, str | None], list[Example]] = {}
+    for example in examples:
+        by_class.setdefault((example.subtask, example.label), []).append(example)
+    turns = zip_longest(*by_class.values())
+    return [example for turn in turns for example in turn if example is not None][:count]
 
 
 def _notes(source: Source, examples: Splits) -> tuple[str, ...]:

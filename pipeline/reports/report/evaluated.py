@@ -14,8 +14,7 @@ from savs.pipeline.evaluation.compare.result_folders import Result, read_result,
 from savs.pipeline.evaluation.evaluation_file import load_predictions
 from savs.pipeline.evaluation.sweep.table import is_sweep
 from savs.pipeline.running.result_files import CONFIG, METRICS
-from savs.pipeline.selection.selection_config import SelectionConfig
-from savs.pipeline.selection.selection_file import load_config
+from savs.pipeline.selection.selection_config import SelectionConfig, load_config
 from savs.stores import FeatureStore, open_store
 from savs.stores.format.layout import MANIFEST, RESULTS
 

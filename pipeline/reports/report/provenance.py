@@ -79,14 +79,14 @@ def _commands(result: Evaluated, out: Path) -> list[str]:
         if result.config.max_layer is not None:
             select += ["--max-layer", str(result.config.max_layer)]
         if not any(task.calibration for task in result.config.tasks):
-            select.append("--no-cv")
+            select.append("--no-estimate")
         if (result.folder / SUSPECTS).exists():
             select.append("--suspects")
         lines.append(select)
     evaluate = ["savs", "evaluate", place, "--readout", readout]
     if result.split == "train":
-        evaluate.append("--cv")
-    if any("--drop-leaks" in note for note in result.metrics["notes"]):
+        evaluate += ["--folds", "5"]
+    if any("`drop_leaks`" in note for note in result.metrics["notes"]):
         evaluate.append("--drop-leaks")
     confidence = result.metrics["confidence"]
     if confidence and confidence[0]["risk"]:

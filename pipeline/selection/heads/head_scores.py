@@ -101,7 +101,7 @@ def require_pairs(labels: Array, classes: Sequence[str], what: str) -> None:
     if (counts < 2).any():
         raise SelectionError(
             f"class {classes[int(np.argmin(counts))]!r} has one training example, but {what}"
-            " scoring needs two of each class; use --scoring resubstitution"
+            " scoring needs two of each class; use `scoring` resubstitution"
         )
 
 

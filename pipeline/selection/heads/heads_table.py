@@ -11,7 +11,7 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.heads.centroids import class_centroids, cosines, first_of_best, leads
 from savs.pipeline.selection.training_data import TrainingTask, head_widths, training_tasks
 from savs.stores import FeatureStore, Head, head_name
-from savs.stores.read.store import require_store
+from savs.stores.read.store import AnyStore, as_store
 
 HEAD_VOTE_SCHEMA: Mapping[str, pl.DataType] = {
     "id": pl.String(),
@@ -31,7 +31,7 @@ HEAD_VOTE_SCHEMA: Mapping[str, pl.DataType] = {
 
 
 def heads_frame(
-    store: FeatureStore, heads: Sequence[Head] | None = None, split: str = "test"
+    store: AnyStore, heads: Sequence[Head] | None = None, split: str = "test"
 ) -> pl.LazyFrame:
     """Return one row per example and head, with the vote of that head alone.
 
@@ -62,7 +62,7 @@ def heads_frame(
         A planned shard of the split is missing. Of a store that is opened with `partial`, subtasks
         without training examples are left out.
     """
-    require_store(store)
+    store = as_store(store)
     wanted = list(store.heads if heads is None else heads)
     return lazy_frames(lambda: _frames(store, wanted, split), HEAD_VOTE_SCHEMA, "savs head votes")
 

@@ -192,5 +192,5 @@ def require_examples(labels: Array, readout: str) -> None:
     if not len(labels):
         raise SelectionError(
             f"readout {readout!r} needs training examples, and the store has none; extract with"
-            " --train, or use a readout of names alone: clip or hec-t"
+            " `train`, or use a readout of names alone: clip or hec-t"
         )

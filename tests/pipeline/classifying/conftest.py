@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from savs.pipeline import SavsClassifier, load_selection, save_selection
+from savs import SavsClassifier, load_selection, save_selection
 
 QUESTION = "What animal is this? Choose from cat, dog, bird, fish."
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from savs import calibrate, classify, open_store, save_selection, select
 from savs.datasets.media.images import decode_image
 from savs.foundation.errors import ParameterError
-from savs.pipeline import ClassifyBatches, calibrate, classify, open_store, save_selection, select
+from savs.pipeline.classifying.batch_step import ClassifyBatches
 from savs.pipeline.errors import SelectionError
 
 pytestmark = pytest.mark.thorough

@@ -12,8 +12,8 @@ import pytest
 from polars.testing import assert_frame_equal
 from web import serve
 
+from savs import classify, evaluate, load_selection, save_selection, select
 from savs.datasets import RowError, SourceError
-from savs.pipeline import classify, evaluate, load_selection, save_selection, select
 from savs.pipeline.classifying.prediction_table import CLASSIFIED_SCHEMA
 from savs.pipeline.extraction.engine import Engine
 from savs.pipeline.running.progress import Reporting

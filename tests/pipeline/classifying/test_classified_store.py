@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from savs import classify, open_store
 from savs.foundation.errors import ParameterError
-from savs.pipeline import classify, open_store
 from savs.pipeline.classifying.classification import require_shareable
 from savs.pipeline.classifying.classified_run import ClassifiedRun
 from savs.pipeline.classifying.classified_store import TableRecord, store_beside

@@ -15,10 +15,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
-from savs.datasets import MediaError
-from savs.datasets.media.images import decode_image
-from savs.foundation.errors import ParameterError
-from savs.pipeline import (
+from savs import (
     SavsClassifier,
     calibrate,
     classify,
@@ -27,6 +24,9 @@ from savs.pipeline import (
     save_selection,
     select,
 )
+from savs.datasets import MediaError
+from savs.datasets.media.images import decode_image
+from savs.foundation.errors import ParameterError
 from savs.pipeline.classifying import image_heads
 from savs.pipeline.demo import DEMO_MODEL
 from savs.pipeline.errors import SelectionError

@@ -3,7 +3,7 @@
 import pytest
 from polars.testing import assert_frame_equal
 
-from savs.pipeline import classify, load_selection, save_selection, select
+from savs import classify, load_selection, save_selection, select
 from savs.pipeline.errors import ModelError, SelectionError
 from savs.pipeline.extraction.model.load import load
 from savs.pipeline.extraction.model.placement import find_placement

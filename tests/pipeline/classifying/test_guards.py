@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from savs.pipeline import classify, load_selection, save_selection
+from savs import classify, load_selection, save_selection
 from savs.pipeline.errors import SelectionError
 
 

@@ -11,9 +11,9 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
+from savs import evaluate, select
 from savs.foundation.errors import ParameterError
-from savs.pipeline import HeadsClassifier, evaluate, select
-from savs.pipeline.classifying.heads_classifier import probabilities
+from savs.pipeline.classifying.heads_classifier import HeadsClassifier, probabilities
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.readouts import READOUTS, ClassScores
 from stores import make_store

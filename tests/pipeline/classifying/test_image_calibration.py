@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 
-from savs.pipeline import calibrate, open_store, select
+from savs import calibrate, open_store, select
 
 pytestmark = pytest.mark.thorough
 

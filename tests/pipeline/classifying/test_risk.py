@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 from polars.testing import assert_frame_equal
 
+from savs import classify, evaluate, load_selection, save_selection
 from savs.foundation.errors import ParameterError
-from savs.pipeline import classify, evaluate, load_selection, save_selection
 from savs.pipeline.errors import OutputError, SelectionError
 from savs.pipeline.running.progress import Reporting
 

@@ -8,8 +8,8 @@ import pytest
 from polars.testing import assert_frame_equal
 from typer.testing import CliRunner
 
+from savs import classify, load_selection, save_selection, select
 from savs.foundation.errors import ParameterError
-from savs.pipeline import classify, load_selection, save_selection, select
 from savs.pipeline.classifying.classifiers import combine
 from savs.pipeline.cli.app import app
 from savs.pipeline.cli.selections import name_classifiers
@@ -62,7 +62,7 @@ def of_heads(made, heads):
         replace(task, heads=heads, scores=task.scores[:2], margins=task.margins[:2])
         for task in given.tasks
     )
-    selection = select(made.store, heads_from=replace(given, tasks=tasks))
+    selection = select(made.store, heads=replace(given, tasks=tasks))
     grid = tuple(
         replace(layer, heads=tuple(head for number, head in heads if number == layer.layer))
         for layer in selection.source.grid

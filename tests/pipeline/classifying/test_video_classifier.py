@@ -6,7 +6,7 @@ import pytest
 from clips import PALETTE, encode, plain
 from sklearn.base import clone
 
-from savs.pipeline import SavsClassifier, classify
+from savs import SavsClassifier, classify
 from savs.pipeline.classifying.bundle.bundle import why_not_standalone
 from savs.pipeline.errors import SelectionError
 

@@ -144,7 +144,17 @@ def calls(monkeypatch):
 
 @pytest.mark.parametrize(
     ("more", "benchmarks"),
-    [((), 1), (("--readout", "zero-shot"), 1), (("--cv",), 0)],
+    [
+        ((), 1),
+        (("--readout", "zero-shot"), 1),
+        (
+            (
+                "--folds",
+                "5",
+            ),
+            0,
+        ),
+    ],
     ids=["vote", "zero-shot", "cross-validation"],
 )
 def test_evaluate(savs, tmp_path, calls, more, benchmarks):

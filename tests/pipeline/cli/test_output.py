@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 from random_stores import draw_problem, write_problem
 
-from savs.pipeline import save_selection, select
+from savs import save_selection, select
 from savs.pipeline.cli import output
 from savs.pipeline.cli.output import progress, say
 from savs.pipeline.cli.tables import draw_map, print_selection

@@ -6,9 +6,9 @@ import numpy as np
 import oracle as slowly
 import pytest
 
+from savs import evaluate, extract, select, sweep
 from savs.datasets.benchmarks.naturalbench_retrieval import shown_caption
 from savs.datasets.benchmarks.shapes import write_shapes
-from savs.pipeline import evaluate, extract, select, sweep
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.captions import best_threshold
 from savs.pipeline.evaluation.sweep.draws import make_draws

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from text_stores import draw_text_store
 
-from savs.pipeline import evaluate, extract, select
+from savs import evaluate, extract, select
 from savs.pipeline.evaluation.cost import answers_cost
 from stores import make_store
 
@@ -22,8 +22,8 @@ def test_a_readout_costs_what_it_is_fitted_on_and_compared_with(tmp_path):
     assert forwards(store, "hec-vt", heads=2) == 40 + 12 + 6
     assert forwards(store, "hec-t", heads=2) == 40 + 12 + 6  # they choose the heads
     assert forwards(store, "hec-t", heads="all") == 40 + 6
-    assert forwards(store, "hec-t", use_heads=[(0, 1)]) == 40 + 6
-    assert forwards(store, "vote", use_heads=[(0, 1)]) == 40 + 12
+    assert forwards(store, "hec-t", heads=[(0, 1)]) == 40 + 6
+    assert forwards(store, "vote", heads=[(0, 1)]) == 40 + 12
 
 
 def test_of_a_dual_encoder_texts_count_and_training_examples_where_they_are_used(tmp_path):

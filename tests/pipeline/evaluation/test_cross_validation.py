@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from savs.pipeline import calibrate, evaluate, select
+from savs import calibrate, evaluate, select
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.heads.folds import stratified_folds
 from savs.pipeline.selection.readouts import READOUTS

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from polars.testing import assert_frame_equal
 
-from savs.pipeline import evaluate, save_evaluation, save_selection, select
+from savs import evaluate, save_evaluation, save_selection, select
 from savs.pipeline.cli.selections import find_selection
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation import evaluation, evaluation_file, predictions

@@ -6,7 +6,7 @@ import oracle
 import pytest
 from readout_cases import Case, draw
 
-from savs.pipeline import evaluate, select
+from savs import evaluate, select
 from stores import make_store
 
 HEADS = 24

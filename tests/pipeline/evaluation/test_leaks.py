@@ -9,9 +9,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from savs import evaluate, select
 from savs.datasets import MediaFolder, find_benchmark
 from savs.datasets.splits.leaks import REPEATED, SHARED
-from savs.pipeline import evaluate, select
 from savs.pipeline.errors import LeakError
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import Source

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from text_stores import store_with_answers
 
+from savs import evaluate, select
 from savs.foundation.errors import ParameterError
-from savs.pipeline import evaluate, generated_texts, select
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.evaluation.own_answer import generated_texts
 from savs.pipeline.extraction.model.answers import as_code_points
 from savs.stores import LayerGrid, ResultError
 from stores import identity, write_store

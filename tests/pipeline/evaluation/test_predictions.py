@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from polars.testing import assert_frame_equal
 
-from savs.pipeline import Evaluation
+from savs import Evaluation
 from savs.pipeline.evaluation.predictions import (
     PREDICTION_SCHEMA,
     best_classes,

@@ -8,7 +8,7 @@ from hypothesis import example, given, settings
 from polars.testing import assert_frame_equal
 
 import savs.stores.shard.read
-from savs.pipeline import evaluate, save_evaluation, select
+from savs import evaluate, save_evaluation, select
 from savs.pipeline.errors import QueryError, SelectionError
 from savs.pipeline.evaluation.query import query
 from savs.pipeline.running.result_files import results_folder

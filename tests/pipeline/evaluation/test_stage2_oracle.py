@@ -5,7 +5,7 @@ import oracle
 import pytest
 from random_stores import KINDS, SEEDS, write_problem
 
-from savs.pipeline import evaluate, select
+from savs import evaluate, select
 from savs.pipeline.selection.readouts import READOUTS
 
 STORES = [

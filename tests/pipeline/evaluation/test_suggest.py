@@ -6,11 +6,12 @@ import numpy as np
 import polars as pl
 import pytest
 
-from savs.pipeline import evaluate, save_evaluation, select, suggest, suggest_from_predictions
+from savs import evaluate, save_evaluation, select, suggest
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.suggest import (
     farthest_first,
     least_sure,
+    suggest_from_predictions,
     sureness,
     unit_features,
 )
@@ -128,7 +129,7 @@ def test_the_command_prints_a_table_or_writes_it(savs, tmp_path):
 
 def test_a_store_without_test_examples_says_so(savs, inputs, tmp_path):
     pytest.importorskip("torch")
-    from savs.pipeline import extract
+    from savs import extract
 
     train, _ = inputs.few_shots(4, 1)
     store = extract("general", train=train, model="demo", out=tmp_path / "s").store

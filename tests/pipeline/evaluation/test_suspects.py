@@ -4,9 +4,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from savs.pipeline import evaluate, select, suspects
-from savs.pipeline.evaluation.suspects import STRONG, strengths
-from savs.pipeline.selection.selection_file import selection_run
+from savs import evaluate, select
+from savs.pipeline.evaluation.suspects import STRONG, strengths, suspects
+from savs.pipeline.selection.selection_config import selection_run
 from stores import make_store
 
 FLIPPED = (3, 8)
@@ -65,7 +65,7 @@ def test_doubtful_labels_are_named_and_strictly_refused(savs, tmp_path):
     labels = ["cat", "dog", "Cat", "cat", "dog", "Cat"]
     make_store(tmp_path / "s", features, labels, features, labels)
     named = "labels 'cat' (2 examples) and 'Cat' (2 examples) differ by case or spaces alone"
-    done = savs("select", tmp_path / "s", "--heads", 1, "--no-cv")
+    done = savs("select", tmp_path / "s", "--heads", 1, "--no-estimate")
     assert f"note: {named}" in done.stderr
     assert done.returncode == 0
     done = savs("select", tmp_path / "s", "--heads", 1, "--strict", "--out", tmp_path / "new")

@@ -3,7 +3,7 @@ import random
 import pytest
 from transformers import Qwen2VLModel
 
-from savs.pipeline import extract
+from savs import extract
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 
 

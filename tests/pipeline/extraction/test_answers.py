@@ -5,8 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from savs.pipeline import generated_texts, load_model
+from savs.pipeline.evaluation.own_answer import generated_texts
 from savs.pipeline.extraction.checks import preflight
+from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model import label_likelihood
 from savs.pipeline.extraction.model.answers import Answers, label_tokens
 from savs.pipeline.running.progress import Reporting

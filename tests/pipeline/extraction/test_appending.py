@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from savs import evaluate, extract, merge, save_selection, select, verify
 from savs.datasets import RowError
-from savs.pipeline import evaluate, extract, merge, repair, save_selection, select, slim, verify
 from savs.pipeline.extraction.sinks import StoredShards
 from savs.pipeline.running.progress import Reporting
 from savs.pipeline.selection.selection_config import appended_since, older_note_beside
@@ -18,6 +18,8 @@ from savs.stores import (
     open_store,
     reserve,
 )
+from savs.stores.maintain.copy import slim
+from savs.stores.maintain.repair import repair
 
 pytestmark = pytest.mark.thorough
 

@@ -6,7 +6,6 @@ import torch
 from PIL import Image
 from tiny_parts import picture
 
-from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.attention_maps import (
     head_words,
@@ -15,6 +14,7 @@ from savs.pipeline.extraction.attention_maps import (
     look,
     mask_patches,
 )
+from savs.pipeline.extraction.entry_points import load_model
 
 QUERYING = ("blip-2", "instructblip", "kosmos-2", "idefics2")
 """Families whose image tokens are no patches."""

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from savs.pipeline import evaluate, save_selection, select
+from savs import evaluate, save_selection, select
 from savs.pipeline.errors import SelectionError
 from savs.stores import ResultError, StoreMismatchError
 
@@ -19,7 +19,7 @@ def chosen(run, tmp_path):
 def test_a_store_of_chosen_heads_has_their_bits_and_no_others(run, chosen, monkeypatch) -> None:
     store, selection, folder = chosen
     heads = sorted((layer, head) for layer, head, _ in selection.top_heads)
-    small = run("small", heads_from=folder).store
+    small = run("small", heads=folder).store
     assert small.heads == heads
     for split in ("train", "test"):
         np.testing.assert_array_equal(
@@ -34,14 +34,14 @@ def test_a_store_of_chosen_heads_has_their_bits_and_no_others(run, chosen, monke
 def test_a_selection_of_another_model_is_refused(run, chosen, tiny_model) -> None:
     message = r"does not fit this run, they differ in:\n  model\.name: 'qwen2_vl' in the store, 'q"
     with pytest.raises(SelectionError, match=message):
-        run("small", heads_from=chosen[2], model=str(tiny_model("qwen2_5_vl")))
+        run("small", heads=chosen[2], model=str(tiny_model("qwen2_5_vl")))
     with pytest.raises(ResultError, match="nowhere"):
-        run("small", heads_from="nowhere")
+        run("small", heads="nowhere")
 
 
 def test_a_store_of_all_heads_is_not_resumed_with_some(run, chosen) -> None:
     with pytest.raises(StoreMismatchError, match=r"head grid: '3 layers, 12 heads' in the store"):
-        run("all", heads_from=chosen[2])
+        run("all", heads=chosen[2])
 
 
 def test_a_complete_store_is_compared_with_the_heads_that_are_asked_for(
@@ -51,10 +51,10 @@ def test_a_complete_store_is_compared_with_the_heads_that_are_asked_for(
     three, two = (
         save_selection(select(whole, heads=heads), tmp_path / str(heads)) for heads in (3, 2)
     )
-    run("three", model="demo", heads_from=three)
+    run("three", model="demo", heads=three)
     for name, asked in (("all", three), ("three", two), ("three", None)):
         with pytest.raises(StoreMismatchError, match="head grid"):
-            run(name, model="demo", heads_from=asked)
+            run(name, model="demo", heads=asked)
     weightless()
-    assert run("three", model="demo", heads_from=three).rows == 0
+    assert run("three", model="demo", heads=three).rows == 0
     assert run("all", model="demo").rows == 0

@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from tiny_models import HEADS, LAYERS
 
-from savs.pipeline import evaluate, generated_texts, load_model, select
+from savs import evaluate, select
+from savs.pipeline.evaluation.own_answer import generated_texts
 from savs.pipeline.extraction.checks import preflight
+from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model import label_likelihood
 from savs.pipeline.extraction.text_rows import PROMPTS
 from savs.stores.format.layout import to_float32
@@ -92,6 +94,6 @@ def test_names_replace_labels_and_training_examples(store_of, tmp_path) -> None:
     prompts = store.examples("classes")["prompt"].to_list()
     assert prompts[:2] == [f"You are given an image of a {n}\nWhat is it?" for n in ("cat", "dog")]
     assert len(prompts) == 2 * 3 <= 2 * PROMPTS
-    found = evaluate(store, select(store, readout="hec-t", use_heads=[(1, 2), (0, 0)]))
+    found = evaluate(store, select(store, readout="hec-t", heads=[(1, 2), (0, 0)]))
     assert found.predictions["prediction"].is_in(["a", "b"]).all()
     assert found.metrics[0].units == 5

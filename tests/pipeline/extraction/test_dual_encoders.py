@@ -11,20 +11,12 @@ from PIL import Image
 from tiny_models import DUAL
 from transformers import AutoModel, AutoProcessor, CLIPModel
 
+from savs import SavsError, classify, evaluate, report, save_evaluation, save_selection, select
 from savs.foundation.errors import ParameterError
-from savs.pipeline import (
-    SavsError,
-    check_model,
-    classify,
-    evaluate,
-    preview,
-    report,
-    save_evaluation,
-    save_selection,
-    select,
-)
 from savs.pipeline.classifying.bundle.bundle import why_not_standalone
 from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.entry_points import check_model
+from savs.pipeline.reports.preview.preview import preview
 from savs.pipeline.running.progress import Reporting
 
 pytestmark = pytest.mark.thorough

@@ -5,9 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.jobs import Done, Job, Prepared, Refused, Request
+from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.forward import RECOVERY, Forward, cut
 from savs.pipeline.extraction.model.answers import ICL, NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.devices import is_out_of_memory

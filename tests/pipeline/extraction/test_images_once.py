@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from reuse_runs import after_the_proof, same
 
-from savs.pipeline import load_model
+from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.answers import NOTHING
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.shared_images import ImageFeatures, encode_image

@@ -7,10 +7,11 @@ import pytest
 from oracle import likelihood
 from PIL import Image
 
+from savs import evaluate
 from savs.datasets import RowError
-from savs.pipeline import evaluate, load_model
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction import in_context
+from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.running.progress import Reporting
 from savs.stores import ResultError
 

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 from official_files import write_naturalbench
 
-from savs.datasets import RowError, Shots, SourceError, find_benchmark
+from savs.datasets import RowError, SourceError, find_benchmark
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import Source
 from savs.stores import open_store
@@ -36,7 +36,7 @@ def ids(examples):
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_shots_of_the_test_file_train_and_only_the_others_are_tested(pool, seed):
-    found = Source(GENERAL, InputOptions(test=pool, shots=Shots(2, seed=seed))).examples()
+    found = Source(GENERAL, InputOptions(test=pool, shots=2, seed=seed)).examples()
     train, test = found["train"], found["test"]
     assert set(ids(train)).isdisjoint(ids(test))
     assert sorted(ids(train) + ids(test)) == sorted(f"pool:{n}" for n in range(24))
@@ -50,16 +50,16 @@ def test_shots_of_the_test_file_train_and_only_the_others_are_tested(pool, seed)
 def test_shots_of_the_train_file_leave_the_test_file_whole(pool, inputs):
     rows = [{"question": f"Other {n}?", "label": "ab"[n % 2], "subtask": "x"} for n in range(5)]
     test = inputs.rows("test.jsonl", rows)
-    found = Source(GENERAL, InputOptions(train=pool, test=test, shots=Shots(3))).examples()
+    found = Source(GENERAL, InputOptions(train=pool, test=test, shots=3)).examples()
     assert ids(found["test"]) == [f"test:{n}" for n in range(5)]
     assert len(found["train"]) == 12
     assert all(name.startswith("pool:") for name in ids(found["train"]))
-    whole = Source(GENERAL, InputOptions(train=pool, test=test, shots=Shots(6))).examples()["train"]
+    whole = Source(GENERAL, InputOptions(train=pool, test=test, shots=6)).examples()["train"]
     assert len(whole) == 24  # all may train, where the test examples are others
 
 
 def test_whole_groups_are_drawn_of_each_subtask(grouped):
-    source = Source(NATURALBENCH, InputOptions(test=grouped, shots=Shots(groups=1, seed=2)))
+    source = Source(NATURALBENCH, InputOptions(test=grouped, train_groups=1, seed=2))
     found = source.examples()
     trained, tested = (Counter((e.subtask, e.group) for e in found[s]) for s in ("train", "test"))
     assert sorted(subtask for subtask, _ in trained) == ["multiple_choice", "yes_no"]
@@ -68,42 +68,48 @@ def test_whole_groups_are_drawn_of_each_subtask(grouped):
     assert set((trained | tested).values()) == {4}
     assert not source.leaks(found)
     kept = Source(
-        NATURALBENCH, InputOptions(test=grouped, limit=6, shots=Shots(groups=1, seed=2))
+        NATURALBENCH, InputOptions(test=grouped, limit=6, train_groups=1, seed=2)
     ).examples()
     assert ids(kept["test"]) == ids(found["test"])[:6]
 
 
-def test_a_medium_that_drawing_shares_is_named_as_a_leak(inputs):
-    image = inputs.image("same.png")
-    rows = [{"image": image, "question": f"{n}?", "label": "ab"[n % 2]} for n in range(6)]
-    source = Source(GENERAL, InputOptions(test=inputs.rows("pool.jsonl", rows), shots=Shots(1)))
-    assert source.leaks(source.examples()).summary() == [
-        "leak: 4 test examples share an image with a training example"
-        f" ({', '.join(ids(source.examples()['test'])[:3])} ...)"
+def test_identical_images_stay_in_one_split_whatever_their_names(inputs):
+    same = [inputs.image(f"{n}.png", (9, 9, 9)) for n in range(3)]
+    others = [inputs.image(f"other-{n}.png", (n, 0, 0)) for n in range(5)]
+    rows = [
+        {"image": image, "question": f"{n}?", "label": "ab"[n % 2]}
+        for n, image in enumerate([*same, *others])
     ]
+    for seed in range(4):
+        source = Source(
+            GENERAL, InputOptions(test=inputs.rows("pool.jsonl", rows), shots=1, seed=seed)
+        )
+        found = source.examples()
+        assert not source.leaks(found)
+        assert len({e.split for rows in found.values() for e in rows if e.index < 3}) == 1
 
 
 @pytest.mark.parametrize(
-    ("shots", "error", "text"),
+    ("drawn", "error", "text"),
     [
-        (None, SourceError, r"give `train`, or .* `shots` .* or `train_groups`"),
-        (Shots(6), RowError, r"class 'a' of subtask 'x' has 6 examples, .* give 5 at most"),
-        (Shots(groups=1), RowError, "'pool:0' has no group; draw single ones with --shots"),
+        ({}, SourceError, r"give `train`, or .* `shots` .* or `train_groups`"),
+        ({"shots": 6}, RowError, r"class 'a' of subtask 'x' has 6 examples, .* give 5 at most"),
+        ({"train_groups": 1}, RowError, "'pool:0' has no group; draw single ones with `shots`"),
     ],
     ids=["nothing to draw", "too many", "no groups"],
 )
-def test_what_cannot_be_drawn_is_refused(pool, shots, error, text):
+def test_what_cannot_be_drawn_is_refused(pool, drawn, error, text):
     with pytest.raises(error, match=text):
-        Source(GENERAL, InputOptions(test=pool, shots=shots)).examples()
+        Source(GENERAL, InputOptions(test=pool, **drawn)).examples()
 
 
-def test_single_examples_are_not_torn_out_of_tested_groups(grouped):
-    with pytest.raises(RowError, match=r"are in groups \('0' first\).* --train-groups"):
-        Source(NATURALBENCH, InputOptions(test=grouped, shots=Shots(2))).examples()
-    found = Source(
-        NATURALBENCH, InputOptions(train=grouped, test=grouped, shots=Shots(2))
-    ).examples()
-    assert len(found["train"]) == 8  # of a train file they may be
+def test_groups_stay_in_one_split(grouped):
+    found = Source(NATURALBENCH, InputOptions(test=grouped, shots=2)).examples()
+    trained, tested = ({(e.subtask, e.group) for e in found[s]} for s in ("train", "test"))
+    assert not trained & tested
+    assert set(Counter((e.subtask, e.label) for e in found["train"]).values()) == {2}
+    found = Source(NATURALBENCH, InputOptions(train=grouped, test=grouped, shots=2)).examples()
+    assert len(found["train"]) == 8  # of a training file they may be torn
 
 
 @pytest.mark.parametrize(
@@ -112,9 +118,9 @@ def test_single_examples_are_not_torn_out_of_tested_groups(grouped):
         (("--shots", "2", "--train-groups", "1"), 2, "are two ways to draw; give one"),
         (("--shots", "0"), 2, "--shots"),
         ((), 1, "error: there are no training examples: give --train, or have them drawn"),
-        (("--shots", "2"), 1, "draw whole groups with --train-groups"),
+        (("--shots", "9"), 1, "--shots asks for 9"),
     ],
-    ids=["both", "none asked for", "neither", "groups torn"],
+    ids=["both", "none asked for", "neither", "too many"],
 )
 def test_the_command_refuses_with_one_reason(savs, grouped, tmp_path, more, code, text):
     done = savs(
@@ -132,7 +138,8 @@ def test_a_store_is_resumed_with_its_seed_and_refuses_another(savs, pool, tmp_pa
     def run(*more):
         return savs(
             *("extract", "general", "--test", pool, "--model", "demo", "--json"),
-            *("--out", tmp_path / "store", "--shard-rows", "8", *more),
+            *("--out", tmp_path / "store", *more),
+            env={"SAVS_EXTRACT_SHARD_ROWS": "8"},
         )
 
     first = run("--shots", "2", "--seed", "3")
@@ -147,7 +154,7 @@ def test_a_store_is_resumed_with_its_seed_and_refuses_another(savs, pool, tmp_pa
         other = run(*changed)
         assert other.returncode == 1
         assert "train examples are not the first of the" in other.stderr
-    drawn = Source(GENERAL, InputOptions(test=pool, shots=Shots(2, seed=3))).examples()
+    drawn = Source(GENERAL, InputOptions(test=pool, shots=2, seed=3)).examples()
     assert open_store(tmp_path / "store").examples("train")["id"].to_list() == ids(drawn["train"])
 
 

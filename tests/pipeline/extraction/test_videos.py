@@ -8,9 +8,9 @@ import torch
 from clips import PALETTE, encode, nearest, plain
 from PIL import Image
 
+from savs import extract
 from savs.datasets.media.media import MediaRules
 from savs.datasets.media.videos import decode_video
-from savs.pipeline import extract
 from savs.pipeline.extraction.batches.jobs import Job, Medium, Refused, Request
 from savs.pipeline.extraction.batches.prepare import PrepareSettings, prepare
 from savs.pipeline.extraction.model.load import load_encoder

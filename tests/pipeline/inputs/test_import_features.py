@@ -9,9 +9,9 @@ import pytest
 from random_stores import draw_problem, write_problem
 from text_stores import SCALE, draw_text_store
 
+from savs import evaluate, export, import_features, merge, select
 from savs.datasets import RowError
 from savs.foundation.errors import SavsError
-from savs.pipeline import evaluate, export, import_features, merge, select
 from savs.pipeline.errors import ImportFileError, SelectionError
 from savs.pipeline.inputs import importing
 from savs.stores import StoreMismatchError
@@ -257,7 +257,7 @@ def test_the_command_says_what_it_made(savs, tmp_path, files):
 
 def test_a_classifier_of_imported_features_runs_no_model(tmp_path, files, inputs):
     pytest.importorskip("torch")
-    from savs.pipeline import classify, save_selection
+    from savs import classify, save_selection
 
     store = import_features(*files, out=tmp_path / "s", model="mine").store
     save_selection(select(store, heads=2), tmp_path / "c")

@@ -14,11 +14,11 @@ from PIL import Image
 
 from datasets import ClassLabel, Dataset, DatasetDict, Features, List, Value
 from datasets import Image as ImageFeature
+from savs import extract
 from savs.datasets import MediaError, RowError, SourceError
 from savs.datasets.rows.file_formats import read_rows
 from savs.datasets.rows.packed_media import read_packed
 from savs.foundation.errors import ParameterError
-from savs.pipeline import extract
 from savs.pipeline.inputs.in_memory import files_of
 
 PIXELS = np.random.default_rng(3).integers(0, 255, (4, 6, 8, 3), dtype=np.uint8)

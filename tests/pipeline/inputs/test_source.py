@@ -7,12 +7,12 @@ import pytest
 from clips import encode, plain
 from official_files import write_blink
 
-from savs.datasets import MediaFolder, Shots, find_benchmark
+from savs.datasets import MediaFolder, find_benchmark
 from savs.foundation.errors import ParameterError
-from savs.pipeline import split
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.plugins import choose_benchmark
 from savs.pipeline.inputs.source import ENDS, Source, find_video
+from savs.pipeline.inputs.split import split
 
 BLINK = find_benchmark("blink")
 
@@ -39,13 +39,13 @@ def use(source: Source) -> None:
 
 
 def test_a_source_of_the_hub_is_looked_up_once(asked: list[str], tmp_path: Path) -> None:
-    use(Source(BLINK, InputOptions(test="hf://o/pool", shots=Shots(1))))
+    use(Source(BLINK, InputOptions(test="hf://o/pool", shots=1)))
     assert asked == ["o/pool"]
     use(Source(BLINK, InputOptions(train="hf://o/train", test="hf://o/test")))
     assert asked == ["o/pool", "o/train", "o/test"]
     asked.clear()
     targets = {name: tmp_path / f"{name}.parquet" for name in ("train", "test")}
-    split("blink", "hf://o/pool", **targets, shots=Shots(1))
+    split("blink", "hf://o/pool", **targets, shots=1)
     assert asked == ["o/pool"]
 
 
@@ -125,7 +125,7 @@ def read(**options):
 
 
 def test_an_image_is_in_one_split_with_all_its_prompts(pool):
-    _, found = read(test=pool, shots=Shots(2))
+    _, found = read(test=pool, shots=2)
     sides = {split: [(e.media[0], e.prompt) for e in examples] for split, examples in found.items()}
     train, test = ({name for name, _ in sides[split]} for split in ("train", "test"))
     assert (len(train), len(test), train & test) == (4, 6, set())

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from savs.pipeline import evaluate, select
+from savs import evaluate, select
 from savs.pipeline.errors import SelectionError
 from savs.stores import FeatureStore
 from stores import make_store

@@ -4,7 +4,7 @@ import pytest
 from random_stores import draw_problem, write_problem
 from saved_selections import two_task_store
 
-from savs.pipeline import select
+from savs import select
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.head_map import head_map, head_stability, mean_map
 from stores import make_store

@@ -8,8 +8,8 @@ import pytest
 from safetensors.numpy import load_file, save_file
 from saved_selections import assert_same, config_of, two_task_store
 
+from savs import calibrate, evaluate, load_selection, save_selection, select
 from savs.foundation.errors import ParameterError
-from savs.pipeline import calibrate, evaluate, load_selection, save_selection, select
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.cross_validation import assess_left_out
 from savs.pipeline.evaluation.predictions import risk_notes

@@ -5,7 +5,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from savs.pipeline import evaluate, select
+from savs import evaluate, select
 from stores import make_store
 
 pytestmark = pytest.mark.thorough

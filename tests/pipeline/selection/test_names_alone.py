@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from text_stores import draw_text_store, make_text_store
 
-from savs.pipeline import evaluate, load_selection, save_selection, select, sweep
+from savs import evaluate, load_selection, save_selection, select, sweep
 from savs.pipeline.errors import SelectionError
 from savs.stores import HeadNotFoundError, open_store
 
@@ -36,7 +36,7 @@ def test_named_heads_give_the_same_as_chosen_ones_without_any_example(stores, tm
     whole, bare = stores
     chosen = select(whole, heads=3, readout="hec-t")
     heads = chosen.only_task().heads
-    by_name = select(bare, readout="hec-t", use_heads=heads)
+    by_name = select(bare, readout="hec-t", heads=heads)
     assert by_name.only_task().examples == 0
     assert by_name.heads_from == "given by name"
     saved = load_selection(save_selection(by_name, tmp_path / "selection"))
@@ -56,28 +56,28 @@ def test_without_examples_heads_must_be_given(stores) -> None:
     with pytest.raises(SelectionError, match="no training examples to choose heads by"):
         select(bare, readout="hec-t")
     with pytest.raises(SelectionError, match="'vote' needs training examples"):
-        select(bare, use_heads=[(0, 1)])
+        select(bare, heads=[(0, 1)])
     with pytest.raises(SelectionError, match="'hec-vt' needs training examples"):
-        select(bare, readout="hec-vt", use_heads=[(0, 1)])
-    by_name = select(bare, readout="hec-t", use_heads=[(0, 1)])
+        select(bare, readout="hec-vt", heads=[(0, 1)])
+    by_name = select(bare, readout="hec-t", heads=[(0, 1)])
     for learns in (lambda: sweep(bare, draws=1), lambda: evaluate(bare, by_name, on="folds")):
         with pytest.raises(SelectionError, match="no training examples, only the names"):
             learns()
     with pytest.raises(HeadNotFoundError, match=r"no head L7\.H0"):
-        select(bare, readout="hec-t", use_heads=[(7, 0)])
+        select(bare, readout="hec-t", heads=[(7, 0)])
 
 
 def test_the_command_takes_names_of_heads(stores, savs, tmp_path) -> None:
     whole, _ = stores
     out = tmp_path / "chosen"
-    done = savs("select", whole.path, "--use-heads", "L0.H4,L0.H1", "--out", out)
+    done = savs("select", whole.path, "--heads", "L0.H4,L0.H1", "--out", out)
     assert done.returncode == 0, done.stderr
     selection = load_selection(out)
     assert selection.only_task().heads == ((0, 4), (0, 1))
     found = evaluate(open_store(whole.path), selection)
     assert found.metrics[0].units == 40
-    assert savs("select", whole.path, "--use-heads", "4,1").returncode == 2
-    given = [("--use-heads", "L0.H1"), ("--heads-from", out)]
+    assert savs("select", whole.path, "--heads", "4,1").returncode == 2
+    given = [("--heads", "L0.H1"), ("--heads", out)]
     others = [("--heads", "2"), ("--max-layer", "0")]
     for first, second in [given, *product(given, others)]:
         refused = savs("select", whole.path, *first, *second)

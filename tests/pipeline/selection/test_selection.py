@@ -4,7 +4,7 @@ import numpy as np
 import oracle
 import pytest
 
-from savs.pipeline import select
+from savs import select
 from savs.pipeline.errors import SelectionError
 from stores import make_store
 

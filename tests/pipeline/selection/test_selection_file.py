@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 from saved_selections import assert_same, config_of, two_task_store
 
-from savs.pipeline import Selection, load_selection, save_selection, select
+from savs import Selection, load_selection, save_selection, select
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.running.result_files import CLASSIFIER, CONFIG
 from savs.pipeline.selection import selection_file
 from savs.pipeline.selection.readouts.lda import FittedLda
 from savs.pipeline.selection.readouts.vote import VOTE, FittedVote
-from savs.pipeline.selection.selection_config import SelectionConfig
-from savs.pipeline.selection.selection_file import load_config, selection_folder
+from savs.pipeline.selection.selection_config import SelectionConfig, load_config, selection_folder
 from savs.stores import ResultError
 
 

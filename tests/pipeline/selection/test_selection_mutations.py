@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from json_edits import edited, places, variants
 from saved_selections import assert_same, config_of, two_task_store
 
-from savs.pipeline import Selection, calibrate, load_selection, save_selection, select
+from savs import Selection, calibrate, load_selection, save_selection, select
 from savs.pipeline.running.result_files import CLASSIFIER, CONFIG
-from savs.pipeline.selection.selection_file import load_config
+from savs.pipeline.selection.selection_config import load_config
 from savs.stores import ResultError
 from savs.stores.format.layout import digest
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from polars.testing import assert_frame_equal
 
-from savs.pipeline import evaluate, load_selection, save_selection, select
+from savs import evaluate, load_selection, save_selection, select
 from savs.pipeline.errors import SelectionError
 from savs.stores import (
     HeadNotFoundError,

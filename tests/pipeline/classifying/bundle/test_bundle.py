@@ -10,7 +10,7 @@ from PIL import Image
 from saved_selections import assert_same, two_task_store
 from standalone import run_standalone
 
-from savs.pipeline import (
+from savs import (
     calibrate,
     classify,
     evaluate,

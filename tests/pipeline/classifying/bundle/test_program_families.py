@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from savs.pipeline import classify, extract, save_selection, select, write_bundle
+from savs import classify, extract, save_selection, select, write_bundle
 
 pytestmark = [
     pytest.mark.thorough,

@@ -60,7 +60,7 @@ def test_a_command_gets_the_objects():
     command(**options)
     name, inputs, model, run = given.pop()
     assert (name, inputs.test, inputs.columns) == ("x", "t.jsonl", {"label": "class"})
-    assert (inputs.shots.each_class, inputs.shots.seed) == (5, 3)
+    assert (inputs.shots, inputs.seed) == (5, 3)
     assert (model.model, model.model_kwargs, run) == (
         "demo",
         {"a": 1},
@@ -84,7 +84,7 @@ def test_a_typed_dict_takes_some_of_the_fields():
     ("wrong", "message"),
     [
         ({"dtype": "int8"}, "no dtype is called 'int8'"),
-        ({"shots": 1, "train_groups": 1}, "--shots and --train-groups are two ways to draw"),
+        ({"shots": 1, "train_groups": 1}, "`shots` and `train_groups` are two ways to draw"),
         ({"answers": "all"}, "answers is 'all', expected labels, generate"),
         ({"model_kwargs": "{"}, "--model-kwargs is not JSON"),
         ({"model_kwargs": "[1]"}, "--model-kwargs is '[1]', expected an object"),

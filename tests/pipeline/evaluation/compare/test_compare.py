@@ -5,17 +5,15 @@ import polars as pl
 import pytest
 from small_results import save_result
 
+from savs import compare, evaluate, save_evaluation, select
 from savs.datasets import find_benchmark
-from savs.pipeline import (
-    across_data_sets,
-    compare,
-    evaluate,
-    method_table,
-    save_evaluation,
-    select,
-)
 from savs.pipeline.errors import ComparisonError
-from savs.pipeline.evaluation.compare.compare import COMPARISON_SCHEMA, METHOD_SCHEMA
+from savs.pipeline.evaluation.compare.compare import (
+    COMPARISON_SCHEMA,
+    METHOD_SCHEMA,
+    across_data_sets,
+    method_table,
+)
 from savs.pipeline.evaluation.statistics.intervals import wilson_interval
 from savs.pipeline.evaluation.statistics.paired_tests import (
     holm,

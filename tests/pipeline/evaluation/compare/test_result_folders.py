@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from small_results import save_result
 
-from savs.pipeline import compare, evaluate, save_evaluation, select
+from savs import compare, evaluate, save_evaluation, select
 from savs.pipeline.errors import ComparisonError
 from savs.pipeline.evaluation.compare.result_folders import read_result, short_names
 from savs.pipeline.evaluation.evaluation_file import UNIT_SCHEMA

@@ -5,7 +5,7 @@ import json
 import pytest
 from random_stores import draw_problem, write_problem
 
-from savs.pipeline import evaluate, load_selection, save_selection, select, sweep
+from savs import evaluate, load_selection, save_selection, select, sweep
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.statistics.paired_tests import subtract
 
@@ -84,7 +84,7 @@ def test_layers_that_cannot_be(store):
 
 
 def test_depth_is_printed_by_the_metric_that_is_asked_for(store, savs, tmp_path):
-    depth = ("sweep", store.path, "--max-layers", "each", "--heads", "2", "--out", tmp_path / "d")
+    depth = ("sweep", store.path, "--max-layer", "each", "--heads", "2", "--out", tmp_path / "d")
     done = savs(*depth, "--metric", "balanced accuracy")
     assert done.returncode == 0, done.stderr
     assert "balanced accuracy (%)" in done.stdout
@@ -92,7 +92,7 @@ def test_depth_is_printed_by_the_metric_that_is_asked_for(store, savs, tmp_path)
     assert [row["metric"] for row in rows] == ["balanced accuracy"] * 3
 
 
-@pytest.mark.parametrize("kind", [("--max-layers", "each"), ("--shots", "2", "--draws", "1")])
+@pytest.mark.parametrize("kind", [("--max-layer", "each"), ("--shots", "2", "--draws", "1")])
 def test_an_unknown_metric_does_not_lose_the_sweep(store, savs, tmp_path, kind):
     out = tmp_path / "kept"
     done = savs("sweep", store.path, *kind, "--heads", "2", "--out", out, "--metric", "none")

@@ -7,13 +7,18 @@ import polars as pl
 import pytest
 from text_stores import TEST, TRAIN, accuracy, draw_text_store, noisy, other, store_with_answers
 
+from savs import evaluate, import_features, sweep
 from savs.datasets import accuracy as accuracy_of
 from savs.datasets.benchmarks.general import GENERAL
-from savs.pipeline import evaluate, import_features, join_sweeps, save_sweep, sweep
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.statistics.paired_tests import holm
 from savs.pipeline.evaluation.sweep.shared_examples import SharedTest, hold_same_test, shared_tasks
-from savs.pipeline.evaluation.sweep.table import STORES_SCHEMA, with_methods
+from savs.pipeline.evaluation.sweep.table import (
+    STORES_SCHEMA,
+    join_sweeps,
+    save_sweep,
+    with_methods,
+)
 from savs.pipeline.reports.report.curves import sweep_parts
 from savs.stores.maintain.copy import merge
 from stores import make_store

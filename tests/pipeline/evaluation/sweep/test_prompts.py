@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from savs.pipeline import calibrate, evaluate, select, sweep
+from savs import calibrate, evaluate, select, sweep
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.statistics.paired_tests import holm, mcnemar
 from savs.pipeline.evaluation.sweep.sweep import paired

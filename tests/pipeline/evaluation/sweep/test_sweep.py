@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from text_stores import make_text_store
 
-from savs.pipeline import evaluate, select, sweep
+from savs import evaluate, select, sweep
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.sweep.draws import make_draws
 from savs.pipeline.evaluation.sweep.passes import Batch

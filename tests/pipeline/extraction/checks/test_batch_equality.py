@@ -5,7 +5,6 @@ import pytest
 import torch
 from PIL import Image
 
-from savs.pipeline import load_model
 from savs.pipeline.extraction.checks.batch_equality import (
     check_batches,
     distances,
@@ -14,6 +13,7 @@ from savs.pipeline.extraction.checks.batch_equality import (
 )
 from savs.pipeline.extraction.checks.preflight import Batching, preflight, recorded
 from savs.pipeline.extraction.checks.sharing import Sharing
+from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.run_options import RunOptions

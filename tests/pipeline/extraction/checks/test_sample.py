@@ -5,8 +5,8 @@ from clips import PALETTE, encode, plain
 
 from savs.datasets import Example, MediaFolder
 from savs.datasets.media.media import MediaRules
-from savs.pipeline import load_model
 from savs.pipeline.extraction.checks.preflight import preflight, sample
+from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.answers import Answers, label_tokens
 from savs.pipeline.extraction.model.pieces import shape_of
 from savs.pipeline.extraction.run_options import RunOptions

@@ -4,10 +4,10 @@ import pytest
 from tiny_models import BUILDERS, LIMITED, marked
 from tiny_parts import picture
 
-from savs.pipeline import load_model
 from savs.pipeline.extraction import shared_forward
 from savs.pipeline.extraction.checks import sharing
 from savs.pipeline.extraction.checks.sharing import find_sharing, images_recur
+from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.answers import Answers, Asked
 from savs.pipeline.extraction.model.pixel_scale import find_scale
 from savs.pipeline.extraction.model.shared_images import ImageFeatures, knows_sizes

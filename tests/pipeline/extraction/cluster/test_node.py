@@ -179,7 +179,7 @@ def test_two_processes_classify_new_images(savs, inputs, tmp_path) -> None:
     store, out = tmp_path / "store", tmp_path / "new.csv"
     files = ["--train", train, "--test", test, "--model", "demo"]
     assert savs("extract", "general", *files, "--out", store).returncode == 0
-    assert savs("select", store, "--heads", "5", "--no-cv").returncode == 0
+    assert savs("select", store, "--heads", "5", "--no-estimate").returncode == 0
     assert savs("evaluate", store).returncode == 0
     words = ["classify", store / "results" / "vote", test, "--media-root", test.parent]
     done = savs(*words, "--out", out, "--gpus", "cpu,cpu")

@@ -5,7 +5,8 @@ from importlib.util import find_spec
 
 import pytest
 
-from savs.pipeline import ClassifyBatches, classify, extract, save_selection, select
+from savs import classify, extract, save_selection, select
+from savs.pipeline.classifying.batch_step import ClassifyBatches
 
 pytestmark = [
     pytest.mark.slow,

@@ -13,9 +13,9 @@ from oracle import likelihood
 from tiny_models import BUILDERS, DUAL, HEAD_DIM, LIMITED, marked, taken
 from tiny_parts import picture
 
-from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.checks.batch_equality import find_answer_way, prove, run_single
+from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.answers import Answers, label_tokens
 
 ALWAYS = ("qwen3_vl", "llava", "gemma3")

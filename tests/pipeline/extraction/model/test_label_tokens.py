@@ -9,7 +9,7 @@ from chat_templates import CHATML, IDEFICS2, MISTRAL, VICUNA
 from PIL import Image
 from transformers import GenerationConfig
 
-from savs.pipeline import extract
+from savs import extract
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.answers import _prompt, end_tokens, label_tokens
 from savs.pipeline.extraction.model.load import load_encoder

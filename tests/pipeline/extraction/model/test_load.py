@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 from tiny_text import build_audio, build_lora, build_text, make_remote
 
-from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.entry_points import load_model
 
 PROMPTS = [("Short?",), ("A longer one, ", "in two pieces?")]
 PICTURE = Image.new("RGB", (56, 56), "red")

@@ -10,8 +10,8 @@ from huggingface_hub.errors import GatedRepoError
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText
 
-from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.entry_points import load_model
 
 USUAL = "give --model a Hugging Face id, a folder with config.json and weights, or 'demo'"
 OFFLINE = r"\(offline, only what was fetched before can be loaded\)"

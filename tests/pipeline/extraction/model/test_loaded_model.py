@@ -3,7 +3,7 @@ import pytest
 from tiny_models import HEAD_DIM, HEADS, LAYERS
 from tiny_parts import picture
 
-from savs.pipeline import load_model
+from savs.pipeline.extraction.entry_points import load_model
 from savs.stores.format.layout import to_float32
 
 FAMILIES = ["qwen2_vl", "qwen2_5_vl", "llava_onevision"]  # all are in test_families

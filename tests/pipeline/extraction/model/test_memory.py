@@ -14,7 +14,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from savs.pipeline import load_model
+from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.answers import NOTHING, Answers
 
 FLOAT = 4

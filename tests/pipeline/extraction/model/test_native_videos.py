@@ -13,7 +13,6 @@ from tiny_models import BUILDERS, LIMITED, VIDEO, marked
 
 from savs.datasets.media.media import MediaRules, decode_medium
 from savs.datasets.media.videos import Video, decode_video
-from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.jobs import Job, Medium, Prepared, Request
 from savs.pipeline.extraction.batches.prepare import PrepareSettings, prepare
@@ -23,6 +22,7 @@ from savs.pipeline.extraction.checks.batch_equality import (
     run_single,
 )
 from savs.pipeline.extraction.checks.refusals import require_videos
+from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.forward import cut
 from savs.pipeline.extraction.model.answers import Answers, label_tokens
 from savs.pipeline.extraction.model.caches import image_positions

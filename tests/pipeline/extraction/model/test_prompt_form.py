@@ -9,8 +9,9 @@ from PIL import Image
 from tiny_text import build_text
 from transformers import Blip2ForConditionalGeneration, InstructBlipForConditionalGeneration
 
-from savs.pipeline import extract, load_model
+from savs import extract
 from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.answers import label_tokens
 from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.testing._internal.two_tensor import TwoTensor
 
-from savs.pipeline import load_model
+from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.identity import weight_digests
 
 GREATEST = 448

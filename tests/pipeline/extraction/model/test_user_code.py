@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from savs.datasets.media.videos import Video
-from savs.pipeline import load_model
 from savs.pipeline.errors import ModelError, OwnCodeError
+from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.prompt_encoder import load_own_code

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from reported import Page
 
+from savs import evaluate, explain, extract, save_evaluation, select
 from savs.foundation.errors import ParameterError
-from savs.pipeline import evaluate, explain, extract, save_evaluation, select
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.reports.explain.attention import DRAWS
 

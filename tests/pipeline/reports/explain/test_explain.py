@@ -9,8 +9,8 @@ from random_stores import draw_problem, write_problem
 from reported import Page
 from small_results import save_result
 
+from savs import evaluate, explain, save_evaluation, select
 from savs.foundation.errors import ParameterError
-from savs.pipeline import evaluate, explain, save_evaluation, select
 from savs.pipeline.errors import OutputError, ReportError
 from savs.pipeline.reports.explain.explanation import HEADS_SCHEMA
 

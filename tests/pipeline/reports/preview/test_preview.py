@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from reported import Page
 
-from savs.datasets import MediaError, Shots, SourceError
-from savs.pipeline import preview
+from savs.datasets import MediaError, SourceError
 from savs.pipeline.errors import OutputError, ReportError
+from savs.pipeline.reports.preview.preview import preview
 
 ATTACK = "<script>alert('&amp;\"')</script>"
 
@@ -106,7 +106,7 @@ def test_kept_marks_and_drawn_examples(inputs):
     ]
     out = inputs.root / "p.HTM"
     content = preview(
-        "general", test=inputs.rows("all.jsonl", rows), out=out, shots=Shots(1), placeholders="keep"
+        "general", test=inputs.rows("all.jsonl", rows), out=out, shots=1, placeholders="keep"
     )
     assert [s.examples for s in content.splits] == [2, 6]
     cards = re.findall(r"<article.*?</article>", out.read_text("utf-8"), re.DOTALL)

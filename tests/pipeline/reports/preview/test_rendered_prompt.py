@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from savs.pipeline import load_model, preview
 from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.reports.preview.preview import preview
 from savs.pipeline.reports.preview.rendered_prompt import load_wording
 
 

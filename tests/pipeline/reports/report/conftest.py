@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from random_stores import draw_problem, write_problem
 
-from savs.pipeline import evaluate, save_evaluation, save_sweep, select, sweep
+from savs import evaluate, save_evaluation, select, sweep
+from savs.pipeline.evaluation.sweep.table import save_sweep
 from savs.stores import FeatureStore
 
 

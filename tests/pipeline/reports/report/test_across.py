@@ -5,7 +5,7 @@ import pytest
 from reported import Page
 from scipy.stats import spearmanr
 
-from savs.pipeline import evaluate, report, save_evaluation, select
+from savs import evaluate, report, save_evaluation, select
 from savs.pipeline.reports.report.evaluated import read_results
 from savs.pipeline.reports.report.heads import across_part
 from savs.pipeline.running.formatting import percent

@@ -8,19 +8,11 @@ import pytest
 from random_stores import draw_problem, write_problem
 from reported import ATTACK, Page, save_random_result
 
-from savs.pipeline import (
-    calibrate,
-    evaluate,
-    report,
-    save_evaluation,
-    save_selection,
-    save_sweep,
-    select,
-    sweep,
-)
+from savs import calibrate, evaluate, report, save_evaluation, save_selection, select, sweep
 from savs.pipeline.evaluation.suspects import SUSPECTS, load_suspects, save_suspects
+from savs.pipeline.evaluation.sweep.table import save_sweep
 from savs.pipeline.running.formatting import percent, points, probability
-from savs.pipeline.selection.selection_file import selection_run
+from savs.pipeline.selection.selection_config import selection_run
 from savs.stores import ResultError
 
 DOUBTFUL = {

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from reported import save_random_result
 
+from savs import evaluate, report, save_evaluation, select
 from savs.datasets.media.images import thumbnail
-from savs.pipeline import evaluate, report, save_evaluation, select
 from savs.pipeline.reports.pages import pictures as images
 from savs.pipeline.reports.report.evaluated import read_results
 from savs.pipeline.reports.report.gallery import best_votes, gallery_part

@@ -7,8 +7,8 @@ import pytest
 from reported import ATTACK, Page, save_random_result
 from small_results import save_result
 
+from savs import compare, report
 from savs.foundation.errors import ParameterError
-from savs.pipeline import compare, report
 from savs.pipeline.errors import OutputError, ReportError
 from savs.pipeline.reports.report.headline import GroupCount
 from savs.pipeline.running.formatting import percent, points, probability

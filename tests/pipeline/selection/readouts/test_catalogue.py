@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 from saved_selections import assert_same, two_task_store
 
-from savs.pipeline import evaluate, load_selection, save_selection, select, sweep
+from savs import evaluate, load_selection, save_selection, select, sweep
 from savs.pipeline.errors import OwnCodeError, SelectionError
 from savs.pipeline.selection.readouts import READOUTS, choose_readout, find_readout
 from savs.pipeline.selection.readouts.readout import ReadoutFile
 from savs.pipeline.selection.readouts.vote import VOTE
-from savs.pipeline.selection.selection_file import load_config
+from savs.pipeline.selection.selection_config import load_config
 from savs.stores import ResultError
 
 CODE = """

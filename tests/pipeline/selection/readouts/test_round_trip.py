@@ -5,7 +5,7 @@ import oracle as slowly
 import pytest
 from polars.testing import assert_frame_equal
 
-from savs.pipeline import evaluate, load_selection, save_selection, select
+from savs import evaluate, load_selection, save_selection, select
 from savs.pipeline.selection.readouts import READOUTS
 from savs.stores import LayerGrid
 from stores import identity, make_store, write_store

@@ -7,7 +7,7 @@ import oracle as slowly
 import pytest
 from text_stores import SCALE, draw_text_store, make_text_store
 
-from savs.pipeline import calibrate, evaluate, load_selection, save_selection, select, sweep
+from savs import calibrate, evaluate, load_selection, save_selection, select, sweep
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.readouts import TEXT_READOUTS
 
