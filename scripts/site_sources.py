@@ -19,6 +19,8 @@ import typer
 
 from savs.pipeline.cli.app import import_command
 from savs.pipeline.cli.commands import STAGES
+from savs.pipeline.cli.options.settings import OF_ALL_COMMANDS
+from savs.pipeline.cli.options.shared import FILE_ONLY
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.input_options import InputOptions
@@ -29,7 +31,9 @@ MARK = re.compile(r"<!-- scripts/docs: .* -->\n")
 """Where a page of docs/ says that the site has more."""
 FENCE = re.compile(r"^(```.*?^```$)", re.DOTALL | re.MULTILINE)
 CODE = re.compile(r"`[^`]+`")
-PACKAGES = ("pipeline", "stores", "datasets")
+PACKAGES = ("savs", "savs.stores", "savs.datasets")
+"""The packages that show names; `savs` shows those of the stages."""
+OUTER_ROOMS = ("stores", "datasets", "foundation")
 KEYWORDS = (InputOptions, ModelOptions, RunOptions)
 """Their fields are the keywords of `extract` and its kin."""
 
@@ -81,7 +85,7 @@ def _plain_bars(code: re.Match[str]) -> str:
 
 def generated_pages() -> dict[str, str]:
     """Return name below docs/ -> text of the pages that differ from docs/ or are not in it."""
-    pages = {f"api/{package}.md": package_page(package) for package in PACKAGES}
+    pages = {f"api/{package.rpartition('.')[2]}.md": package_page(package) for package in PACKAGES}
     for name, more in (("cli.md", command_line()), ("api.md", index_of_names())):
         page, found = MARK.subn(
             lambda _, more=more: more, (ROOT / "docs" / name).read_text("utf-8")
@@ -107,12 +111,18 @@ def command_section(name: str) -> str:
     context = typer.Context(command, info_name=f"savs {name}")
     usage = " ".join([f"savs {name}", *command.collect_usage_pieces(context)])
     parts = [f"### savs {name}\n", f"```text\n{usage}\n```\n", plain(command.help) + "\n"]
-    shown = [parameter for parameter in command.get_params(context) if parameter.name != "help"]
+    everywhere = {"help", *OF_ALL_COMMANDS}
+    shown = [p for p in command.get_params(context) if p.name not in everywhere]
     for title, group in groupby(sorted(shown, key=_order(shown)), panel):
         parts.append(f"**{title}**\n")
-        records = [parameter.get_help_record(context) for parameter in group]
+        records = [help_record(parameter, context) for parameter in group]
         parts.append("".join(f"* `{names}`: {plain(text)}\n" for names, text in records))
     return "\n".join(parts)
+
+
+def help_record(parameter: Any, context: typer.Context) -> tuple[str, str]:
+    """Return how a parameter is spelt, and its help; one of configuration files has no dashes."""
+    return parameter.get_help_record(context) or (parameter.name, parameter.help)
 
 
 def panel(parameter: Any) -> str:
@@ -124,7 +134,8 @@ def panel(parameter: Any) -> str:
 def _order(parameters: list[Any]) -> Any:
     """Return a key that sorts panels by their first parameter, arguments first."""
     titles = list(dict.fromkeys(panel(p) for p in parameters if p.param_type_name == "argument"))
-    titles += dict.fromkeys(panel(p) for p in parameters)
+    titles += dict.fromkeys(panel(p) for p in parameters if panel(p) != FILE_ONLY)
+    titles.append(FILE_ONLY)
     return lambda parameter: titles.index(panel(parameter))
 
 
@@ -138,24 +149,26 @@ def plain(text: str | None) -> str:
 
 def public_names(package: str) -> list[tuple[str, str]]:
     """Return (name, module) of what a package shows, in the order of its `__init__.py`."""
-    tree = ast.parse((ROOT / package / "__init__.py").read_text("utf-8"))
+    file = import_module(package).__file__
+    assert file is not None
     return [
         (alias.name, str(node.module))
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module != "savs.foundation.imports"
+        for node in ast.walk(ast.parse(Path(file).read_text("utf-8")))
+        if isinstance(node, ast.ImportFrom)
         for alias in node.names
+        if alias.name != "lazy_imports"
     ]
 
 
 def rooms(package: str) -> Iterator[tuple[str, list[str]]]:
-    """Yield the rooms of a package, and its public names that come from each.
+    """Yield the rooms of a package, such as `savs.pipeline.selection`, with their public names.
 
-    A room of another package is that package: `stores` makes `savs.pipeline.open_store`.
+    A room outside the stages is whole: `savs.stores` makes `savs.open_store`.
     """
 
     def room(found: tuple[str, str]) -> str:
-        _, *parts = found[1].split(".")
-        return parts[1] if parts[0] == package else parts[0]
+        parts = found[1].split(".")
+        return ".".join(parts[:2] if package == "savs" and parts[1] in OUTER_ROOMS else parts[:3])
 
     for name, group in groupby(sorted(public_names(package), key=room), room):
         yield name, [found for found, _ in group]
@@ -163,17 +176,12 @@ def rooms(package: str) -> Iterator[tuple[str, list[str]]]:
 
 def package_page(package: str) -> str:
     """Return the page of a package: its names, room by room, as mkdocstrings takes them."""
-    whole = import_module(f"savs.{package}")
-    parts = [f"# savs.{package}\n", f"{whole.__doc__}\n"]
+    parts = [f"# {package}\n", f"{import_module(package).__doc__}\n"]
     for room, names in rooms(package):
-        home = f"savs.{room}" if room in (*PACKAGES, "foundation") else f"savs.{package}.{room}"
-        parts += [f"## {room}\n", f"{import_module(home).__doc__}\n"]
-        parts += [f"::: savs.{package}.{name}\n" for name in names]
-    if package == "pipeline":
-        parts += [
-            "## keywords\n",
-            "The keywords of `extract`, `classify`, `preview` and `split`.\n",
-        ]
+        parts += [f"## {room.rpartition('.')[2]}\n", f"{import_module(room).__doc__}\n"]
+        parts += [f"::: {package}.{name}\n" for name in names]
+    if package == "savs":
+        parts += ["## keywords\n", "The keywords of `extract` and `classify`.\n"]
         parts += map(keyword_section, KEYWORDS)
     return "\n".join(parts)
 
@@ -200,10 +208,10 @@ def index_of_names() -> str:
     """Return a list of all public names, each a link to its entry."""
     parts = []
     for package in PACKAGES:
-        parts.append(f"## [savs.{package}](api/{package}.md)\n")
+        parts.append(f"## [{package}](api/{package.rpartition('.')[2]}.md)\n")
         for room, names in rooms(package):
-            links = ", ".join(f"[`{name}`][savs.{package}.{name}]" for name in names)
-            parts.append(f"* **{room}**: {links}")
+            links = ", ".join(f"[`{name}`][{package}.{name}]" for name in names)
+            parts.append(f"* **{room.rpartition('.')[2]}**: {links}")
         parts.append("")
     return "\n".join(parts)
 
