@@ -78,8 +78,11 @@ def test_the_code_of_the_page_about_reports(savs, features):
 def test_examples_are_explained_in_text_json_and_html(savs, features):
     result = features / "results/vote"
     found = explain(result, ids=["test:3", "test:1"])
-    done = savs("explain", result, "--id", "test:3", "--id", "test:1", "--out", "page.html")
-    assert done.returncode == 0, done.stderr
+    words = ("explain", result, "--id", "test:3", "--id", "test:1", "--out", "page.html")
+    brief = savs(*words)
+    assert (brief.returncode, brief.stdout) == (0, "page.html\n")
+    assert "wrote page.html: 2 examples" in brief.stderr
+    done = savs(*words, "--verbose")
     assert done.stdout.startswith("test:3: ")
     for one in found.examples:
         for head in one.heads:

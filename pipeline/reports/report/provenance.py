@@ -29,9 +29,11 @@ class Provenance:
     commands: tuple[str, ...]
 
 
-def provenance_part(result: Evaluated, out: Path) -> Provenance:
+def provenance_part(
+    result: Evaluated, out: Path, media_root: str | Path | None = None
+) -> Provenance:
     """Return the facts about a result, and the commands that make it again."""
-    return Provenance(tuple(_facts(result)), tuple(_commands(result, out)))
+    return Provenance(tuple(_facts(result)), tuple(_commands(result, out, media_root)))
 
 
 def _facts(result: Evaluated) -> list[tuple[str, str]]:
@@ -69,7 +71,7 @@ def _run_facts(runs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return facts
 
 
-def _commands(result: Evaluated, out: Path) -> list[str]:
+def _commands(result: Evaluated, out: Path, media_root: str | Path | None) -> list[str]:
     """Return the commands, from the extraction on."""
     place = "STORE" if result.store is None else str(result.folder.parent.parent)
     readout = result.metrics["readout"]
@@ -93,7 +95,8 @@ def _commands(result: Evaluated, out: Path) -> list[str]:
     if confidence and confidence[0]["risk"]:
         evaluate += ["--risk", str(confidence[0]["risk"]["risk"])]
     lines.append([*evaluate, "--out", str(result.folder)])
-    lines.append(["savs", "report", str(result.folder), "--out", str(out)])
+    images = [] if media_root is None else ["--media-root", str(media_root)]
+    lines.append(["savs", "report", str(result.folder), *images, "--out", str(out)])
     return [shlex.join(line) for line in lines]
 
 
