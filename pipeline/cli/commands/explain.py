@@ -19,7 +19,6 @@ from savs.pipeline.cli.output import detail, print_json, print_line, print_table
 from savs.pipeline.extraction.model.model_options import PlacingKeywords
 from savs.pipeline.names import DEFAULT_EXPLAINED
 from savs.pipeline.running.progress import Reporting
-from savs.pipeline.running.result_files import result_of
 
 if TYPE_CHECKING:
     from savs.pipeline.reports.explain.explanation import Explained
@@ -75,6 +74,8 @@ def explain_command(
 
     Runs no model, except for --attention-maps.
     """
+    from savs.pipeline.running.result_files import result_of
+
     if ids and errors:
         raise typer.BadParameter("`ids` and `errors` exclude each other; pass one of them")
     require_folder(media_root)
