@@ -89,7 +89,7 @@ CASES: dict[str, list[str]] = {
         *(f"compare {ALL}/vote {ALL}/icl --format {form}" for form in ("markdown", "latex", "csv")),
         "show animals/store",
         "show animals/store --json",
-        "show animals/store --head-map",
+        "show animals/store --head-map --selection vote",
         *(f"query animals/store {sql}" for sql in (COUNT, HEAD, JOINED)),
         f"query animals/store {HEAD} --json --result lda",
         "report animals/store --out animals/all.html --compare-heads",
@@ -98,17 +98,17 @@ CASES: dict[str, list[str]] = {
         f"explain {ALL}/lda --errors --json",
         f"explain {ALL}/vote --id animals-test:1 --attention-maps --media-root inputs"
         " --out animals/maps.html",
-        "suggest animals/store --n 4 --readout lda --out animals/next.jsonl",
+        "suggest animals/store --n 4 --selection lda --out animals/next.jsonl",
         f"suggest {ALL}/vote/predictions.parquet --n 4 --out animals/next.csv",
     ],
     "moving": [
         "verify animals/store --quick --json",
-        "export animals/store --to store --out moving/slim",
+        "export animals/store --to store --selection vote --out moving/slim",
         "evaluate moving/slim",
         "export animals/store --out moving/all.npz --to npz --heads all",
         "export animals/store --out moving/two.safetensors --to safetensors --heads L1.H2,L3.H4"
         " --split test",
-        "export animals/store --out moving/bundle --to classifier",
+        "export animals/store --out moving/bundle --to classifier --selection vote",
         f"export animals/store --to parquet --out moving/lda.parquet --selection {ALL}/lda"
         " --split train",
         f"extract general {ANIMALS} --model demo --out moving/few --heads {ALL}/vote --no-progress",
@@ -127,7 +127,7 @@ CASES: dict[str, list[str]] = {
         "evaluate scenes/store --folds 5 --per-class --out scenes/cv",
         "sweep animals/store scenes/store --draws 3 --shots 4 --readout vote,lda"
         " --out scenes/means",
-        "show scenes/store --head-map --subtask color",
+        "show scenes/store --head-map --subtask color --selection vote",
         "report scenes/store --media-root inputs --out scenes/report.html",
         f"compare scenes/store/results/vote scenes/store/results/lda {ALL}/vote {ALL}/lda --json",
         "verify scenes/shared",
