@@ -32,13 +32,13 @@ def features(tmp_path, monkeypatch):
 
 
 def test_the_page_is_written_and_named(savs, features):
-    done = savs("report", features, "--out", "page.html", "--title", "Mine")
+    done = savs("report", features, "--out", "page.html", env={"SAVS_REPORT_TITLE": "Mine"})
     assert done.returncode == 0, done.stderr
     assert done.stdout == "page.html\n"
     assert "vote, lda; 50 examples are shown" in done.stderr, done.stderr
     assert "Mine" in Page(Path("page.html")).text
     found = json.loads(
-        savs("report", features / "results/lda", "--out", "p.htm", "--examples", 7, "--json").stdout
+        savs("report", features / "results/lda", "--out", "p.htm", "--n", 7, "--json").stdout
     )
     assert found["results"] == [str(features / "results/lda")]
     assert len(found["examples"]) == 7
@@ -50,7 +50,7 @@ def test_wrong_arguments_are_refused(savs, features):
     for arguments, message in (
         (("--out", "page.pdf"), "expected a name that ends in .html"),
         (("--out", "p.html", "--media-root", "nowhere"), "'nowhere', which is not a folder"),
-        (("--out", "p.html", "--examples", "-1"), "Invalid value for '--examples'"),
+        (("--out", "p.html", "--n", "-1"), "Invalid value for '--n'"),
     ):
         done = savs("report", features, *arguments)
         assert done.returncode == 2

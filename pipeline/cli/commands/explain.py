@@ -28,7 +28,6 @@ from savs.pipeline.cli.output import (
 from savs.pipeline.extraction.model.model_options import PlacingKeywords
 from savs.pipeline.names import DEFAULT_EXPLAINED
 from savs.pipeline.running.progress import Reporting
-from savs.pipeline.running.result_files import result_of
 
 if TYPE_CHECKING:
     from savs.pipeline.reports.explain.explanation import Explained
@@ -84,6 +83,8 @@ def explain_command(
 
     Runs no model, except for --attention-maps.
     """
+    from savs.pipeline.running.result_files import result_of
+
     if ids and errors:
         raise typer.BadParameter("`ids` and `errors` exclude each other; pass one of them")
     require_folder(media_root)
