@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import savs.stores
 from savs.pipeline.cli.output import print_line, print_table, say
 from savs.pipeline.running.formatting import percent
-from savs.stores import head_name
 
 if TYPE_CHECKING:
     import polars as pl
@@ -33,7 +33,7 @@ def print_selection(
     """
     rows = []
     for task in selection.tasks:
-        names = [head_name(head) for head in task.heads[:HEADS_SHOWN]]
+        names = [savs.stores.head_name(head) for head in task.heads[:HEADS_SHOWN]]
         more = len(task.heads) - len(names)
         rows.append(
             [

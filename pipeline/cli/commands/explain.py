@@ -19,7 +19,6 @@ from savs.pipeline.cli.output import detail, print_json, print_line, print_table
 from savs.pipeline.extraction.model.model_options import PlacingKeywords
 from savs.pipeline.names import DEFAULT_EXPLAINED
 from savs.pipeline.running.progress import Reporting
-from savs.pipeline.running.result_files import result_of
 
 if TYPE_CHECKING:
     from savs.pipeline.reports.explain.explanation import Explained
@@ -77,6 +76,8 @@ def explain_command(
     """
     if ids and errors:
         raise typer.BadParameter("`ids` and `errors` exclude each other; pass one of them")
+    from savs.pipeline.running.result_files import result_of
+
     require_folder(media_root)
     if attention_maps and media_root is None:
         raise typer.BadParameter("--attention-maps needs the images; pass --media-root DIR")

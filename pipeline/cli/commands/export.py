@@ -22,7 +22,6 @@ from savs.pipeline.cli.selections import CHOSEN, find_heads, named_selection
 from savs.pipeline.names import BUNDLE_FORM, EXPORT_FORMS
 from savs.pipeline.running.formatting import format_bytes
 from savs.stores.files.addresses import is_remote
-from savs.stores.format.layout import RESULTS
 
 if TYPE_CHECKING:
     from savs.stores import FeatureStore
@@ -145,6 +144,7 @@ def _export_store(
     from savs.pipeline.running.result_files import CONFIG, results_folder, write_file
     from savs.pipeline.selection.selection_config import load_config
     from savs.pipeline.selection.selection_file import copy_selection
+    from savs.stores.format.layout import RESULTS
     from savs.stores.maintain.copy import slim
 
     saved = [selection] if selection is not None else []

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import savs
+import savs.stores
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import (
     HeadsOption,
@@ -18,7 +19,6 @@ from savs.pipeline.cli.output import detail, print_json, print_line, print_table
 from savs.pipeline.cli.tables import print_selection
 from savs.pipeline.names import DEFAULT_HEADS, IMPORTED
 from savs.pipeline.running.formatting import percent
-from savs.stores import head_name
 
 if TYPE_CHECKING:
     import polars as pl
@@ -102,7 +102,7 @@ def select_command(
                 "cross_validated": estimates and estimates[task.subtask].to_json(),
                 "temperature": task.calibration and task.calibration.temperature,
                 "heads": [
-                    {"head": head_name(head), "score": score, "margin": margin}
+                    {"head": savs.stores.head_name(head), "score": score, "margin": margin}
                     for head, score, margin in zip(
                         task.heads, task.scores, task.margins, strict=True
                     )
