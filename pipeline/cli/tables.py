@@ -31,8 +31,6 @@ def print_selection(
 
     `estimates` are the cross-validated accuracies, if they are known.
     """
-    from savs.stores import head_name
-
     rows = []
     for task in selection.tasks:
         names = [savs.stores.head_name(head) for head in task.heads[:HEADS_SHOWN]]

@@ -87,7 +87,6 @@ def explain_command(
 
     if ids and errors:
         raise typer.BadParameter("`ids` and `errors` exclude each other; pass one of them")
-    from savs.pipeline.running.result_files import result_of
 
     require_folder(media_root)
     if attention_maps and media_root is None:
