@@ -80,5 +80,5 @@ def test_an_address_where_nobody_answers_is_one_line(savs, command, tmp_path) ->
 
 def test_options_out_of_range_are_refused() -> None:
     assert issubclass(ClusterError, ConnectionError)
-    with pytest.raises(ValueError, match="--actors is 0, expected at least 1"):
+    with pytest.raises(ValueError, match="`actors` is 0, expected at least 1"):
         RayOptions(actors=0)
