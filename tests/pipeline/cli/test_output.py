@@ -39,8 +39,8 @@ def test_soft_scores_have_one_decimal_and_counts_none(capsys):
 
 
 def test_parameters_in_backticks_are_spelled_as_the_user_of_the_command_sets_them(savs, capfd):
-    done = savs("extract", "general", "--test", "t.csv", "--model", "demo", "--out", "o", "--shots",
-                "1", "--train-groups", "1", env={"COLUMNS": "200"})  # fmt: skip
+    done = savs("extract", "general", "--test", "t.csv", "--model", "demo", "--out", "o",
+                "--shots", "1", "--train-groups", "1")  # fmt: skip
     assert "--shots and --train-groups are two ways to draw; give one" in done.stderr
     say("`test`, `fetch_gb`: options; `nothing_else`: not one of extract; `savs test`: a command")
     assert capfd.readouterr().err == (

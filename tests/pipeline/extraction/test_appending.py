@@ -256,5 +256,7 @@ def test_stores_that_grew_can_be_made_small_and_merged(grown):
 def test_a_store_of_training_examples_alone(grown):
     store = grown.extract(train=grown.file("train.jsonl", range(6))).store
     assert list(store.manifest.plan.splits) == ["train"]
-    with pytest.raises(StoreIncompleteError, match=r"no test split, only train; add one: .* --cv"):
+    with pytest.raises(
+        StoreIncompleteError, match=r"no test split, only train; add one: .* --folds"
+    ):
         evaluate(store, select(store, heads=2))

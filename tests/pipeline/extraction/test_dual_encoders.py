@@ -158,7 +158,7 @@ def test_texts_that_are_cut_are_counted(run, tmp_path) -> None:
         ({"answers": "labels"}, "answers no question; drop `answers`"),
         ({"placeholders": "keep"}, "reads an image without a prompt.*drop `placeholders`"),
         ({"max_pixels": 5000}, "has no pixel limits; drop `max_pixels`"),
-        ({"heads_from": "x"}, "no heads to choose from; drop `heads_from`"),
+        ({"heads": "x"}, "no heads to choose from; drop `heads`"),
     ],
     ids=str,
 )

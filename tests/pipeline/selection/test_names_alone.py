@@ -40,7 +40,7 @@ def test_named_heads_give_the_same_as_chosen_ones_without_any_example(stores, tm
     assert by_name.only_task().examples == 0
     assert by_name.heads_from == "given by name"
     saved = load_selection(save_selection(by_name, tmp_path / "selection"))
-    from_other = select(bare, readout="hec-t", heads_from=chosen)
+    from_other = select(bare, readout="hec-t", heads=chosen)
     votes = []
     for store, selection in ((whole, chosen), (bare, saved), (bare, from_other)):
         assert selection.only_task().heads == heads
