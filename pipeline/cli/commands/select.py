@@ -18,7 +18,6 @@ from savs.pipeline.cli.output import detail, print_json, print_line, print_table
 from savs.pipeline.cli.tables import print_selection
 from savs.pipeline.names import DEFAULT_HEADS, IMPORTED
 from savs.pipeline.running.formatting import percent
-from savs.stores import head_name
 
 if TYPE_CHECKING:
     import polars as pl
@@ -69,6 +68,7 @@ def select_command(
     from savs.pipeline.cli.selections import calibrated, estimates_of
     from savs.pipeline.evaluation.suspects import SUSPECTS, save_suspects, suspects
     from savs.pipeline.running.result_files import whole_result
+    from savs.stores import head_name
 
     opened = savs.open_store(store)
     prompts = stored_prompts(opened.manifest.identity.benchmark)
@@ -128,10 +128,11 @@ def _print_suspects(table: "pl.DataFrame") -> None:
     from savs.pipeline.running.output_files import media_cell
 
     print_line()
+    named = any(media_cell(row["media"]) != row["id"] for row in table.iter_rows(named=True))
     rows = [
         [
             row["id"],
-            media_cell(row["media"]),
+            *([media_cell(row["media"])] if named else []),
             *([row["subtask"]] if row["subtask"] else []),
             row["label"],
             row["prediction"],
@@ -141,11 +142,21 @@ def _print_suspects(table: "pl.DataFrame") -> None:
         for row in table.head(SHOWN).iter_rows(named=True)
     ]
     subtask = ["subtask"] if table["subtask"].null_count() < table.height else []
-    header = ["suspect", "media", *subtask, "label", "predicted", "margin", "strength (%)"]
+    header = [
+        "suspect",
+        *(["media"] if named else []),
+        *subtask,
+        "label",
+        "predicted",
+        "margin",
+        "strength (%)",
+    ]
     print_table(header, rows, right=False)
+    one = table.height == 1
     say(
-        f"{table.height} training examples are predicted to be of another class by a classifier of"
-        f" others; look at them: suspects.csv beside the selection has all"
+        f"{table.height} training example{' is' if one else 's are'} predicted to be of another"
+        " class by a classifier of others; suspects.csv beside the selection has"
+        f" {'it' if one else 'all'}"
     )
 
 
