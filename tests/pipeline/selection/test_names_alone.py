@@ -1,6 +1,5 @@
 """Classes by their names alone: heads from elsewhere, and no training example."""
 
-
 import numpy as np
 import pytest
 from text_stores import draw_text_store, make_text_store

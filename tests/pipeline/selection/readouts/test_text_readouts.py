@@ -195,7 +195,7 @@ def test_a_store_without_texts_or_of_another_kind_is_refused(told, tmp_path) -> 
         select(store, readout="clip-names")
     del one["classes"], labels["classes"]
     bare = make_text_store(tmp_path / "bare", one, labels, [])
-    with pytest.raises(SelectionError, match=r"no texts of the classes.*`classes` labels"):
+    with pytest.raises(SelectionError, match=r"no texts of the classes.*--classes labels"):
         select(bare, readout="hec-t")
     one["classes"], labels["classes"] = told.features("classes")[:1, :1], ["class 0"]
     part = make_text_store(tmp_path / "part", one, labels, ["file"])
