@@ -193,7 +193,8 @@ def parse_heads(
     Raises
     ------
     SelectionError
-        A text is no number, no list of heads, and no folder of a selection.
+        A text is no number, no list of heads, and no folder of a selection; or another value is
+        nothing of these.
 
     Examples
     --------
@@ -203,7 +204,7 @@ def parse_heads(
     if heads is None or isinstance(heads, int | Integral | SelectionConfig):
         return heads
     if not isinstance(heads, str | Path):
-        return tuple(dict.fromkeys((int(layer), int(head)) for layer, head in heads))
+        return _head_pairs(heads)
     text = str(heads)
     if text == "all":
         return "all"
@@ -220,6 +221,17 @@ def parse_heads(
     return load_config(text)
 
 
+def _head_pairs(heads: Sequence[Head]) -> tuple[Head, ...]:
+    """Return the heads, each once; SelectionError for what are no pairs of numbers."""
+    try:
+        return tuple(dict.fromkeys((int(layer), int(head)) for layer, head in heads))
+    except (TypeError, ValueError) as error:
+        raise SelectionError(
+            f"`heads` is {heads!r:.100}, expected a whole number, 'all', pairs (layer, head), or a"
+            " selection"
+        ) from error
+
+
 def default_heads(heads: Sequence[Head]) -> int:
     """Return how many of the heads are kept by default: 20, or all of fewer."""
     return min(DEFAULT_HEADS, len(heads))
@@ -232,7 +244,7 @@ def head_count(among: Sequence[Head], heads: int | Literal["all"], where: str = 
     """
     count = len(among) if heads == "all" else heads
     if not isinstance(count, Integral) or isinstance(count, bool):
-        raise SelectionError(f"heads is {heads!r}, expected a whole number or 'all'")
+        raise SelectionError(f"`heads` is {heads!r}, expected a whole number or 'all'")
     if not 1 <= count <= len(among):
         raise SelectionError(
             f"{count!r} heads were requested, but there are {len(among)}{where}; use 1 to"

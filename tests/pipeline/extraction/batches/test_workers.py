@@ -132,7 +132,7 @@ def test_a_worker_that_dies_once_costs_nothing(crew, jobs, tmp_path):
 
 def test_workers_that_die_on_everything_end_the_run(crew, jobs):
     code = "import os, multiprocessing\nif multiprocessing.parent_process(): os._exit(9)\n"
-    with pytest.raises(ModelError, match=r"end by themselves.* fewer --workers, or --workers 0"):
+    with pytest.raises(ModelError, match=r"end by themselves.* fewer `workers`, or `workers` 0"):
         run_jobs(jobs(3), crew(2, code + DEADLY.format(when="False")))
     assert multiprocessing.active_children() == []
 
@@ -204,7 +204,7 @@ def test_a_script_without_a_main_guard_is_not_run_again_by_workers(inputs, tiny_
     train, test = inputs.few_shots(4, 4)
     script = tmp_path / "script.py"
     script.write_text(
-        "from savs.pipeline import extract\n"
+        "from savs import extract\n"
         "print('begun')\n"
         f"done = extract('general', train={str(train)!r}, test={str(test)!r}, workers=1,\n"
         f"    model={str(tiny_model('qwen2_vl'))!r}, out={str(tmp_path / 'store')!r})\n"
