@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from savs.datasets.errors import SourceError
+from savs.datasets.rows.media_names import IMAGES
 from savs.datasets.rows.tar_shards import CLASS_NAMES, TAR, require_all
 from savs.foundation.network import HUB, hub_problem
 
@@ -87,8 +88,20 @@ def _on_disk(path: Path, text: str) -> Files:
     return Files(path.parent, (path,))
 
 
+def require_present(source: str | Path) -> None:
+    """Raise SourceError where a source on disk does not exist."""
+    text = str(source)
+    if not (text.startswith(HUB) or "*" in text or Path(source).exists()):
+        raise SourceError(f"{text} does not exist; check the path")
+
+
 def _below(root: Path, pattern: str, text: str) -> Files:
     paths = sorted(path for path in root.glob(pattern) if path.is_file())
+    if not paths and root.is_dir() and any(p.suffix.lower() in IMAGES for p in root.rglob("*")):
+        raise SourceError(
+            f"{text} holds images, but no file that matches {pattern}; for a folder of images per"
+            " class take the benchmark image-folder, else pass a table that names the images"
+        )
     if not paths:
         raise SourceError(
             f"{text}: no file in {root.absolute()} matches {pattern}; pass a file, a folder of"

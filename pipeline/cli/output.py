@@ -159,8 +159,8 @@ def progress(total: int) -> Iterator[Callable[[int], None]]:
         say(f"{done:,} examples in {format_seconds(seconds)}, {rate:.1f} per second")
 
 
-def tell_skipped(skipped: Sequence[str], rest: str, max_skip: int) -> None:
-    """Name the first skipped examples; exit with 4 where more than `max_skip` were.
+def tell_skipped(skipped: Sequence[str], rest: str, count: int, max_skip: int) -> None:
+    """Name the first examples that a run skipped; exit with 4 where more than `max_skip` were.
 
     Parameters
     ----------
@@ -168,6 +168,8 @@ def tell_skipped(skipped: Sequence[str], rest: str, max_skip: int) -> None:
         Example and reason of each, as one text.
     rest
         Where the others are listed.
+    count
+        How many they are without their prompts: an image that is put to several counts once.
     max_skip
         How many may be skipped.
     """
@@ -175,9 +177,9 @@ def tell_skipped(skipped: Sequence[str], rest: str, max_skip: int) -> None:
         say(f"skipped {line}")
     if len(skipped) > SHOWN:
         say(f"... and {len(skipped) - SHOWN} more; {rest}")
-    if len(skipped) > max_skip:
+    if count > max_skip:
         say(
-            f"{len(skipped)} examples were skipped, --max-skip allows {max_skip}; fix the images"
+            f"{count} examples were skipped, --max-skip allows {max_skip}; fix the images"
             " and run again with --retry-skipped, or continue without them"
         )
         raise typer.Exit(exits.TOO_MANY_SKIPPED)

@@ -17,6 +17,16 @@ COUNTS = (
 """Fields that are None or at least 1."""
 
 
+class FileOfRows(str):
+    """Path of a file that was written of rows in memory.
+
+    Media in it may be anywhere: a program that names a file may read it, unlike a file of rows,
+    which may come from somebody else.
+    """
+
+    __slots__ = ()
+
+
 class ReadingKeywords(TypedDict, total=False):
     """The fields of `InputOptions` that say how a file is read."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
@@ -27,7 +27,7 @@ from savs.datasets.media.download import MAX_TOTAL_BYTES, Fetching
 from savs.datasets.media.images import MAX_IMAGE_PIXELS
 from savs.datasets.media.media import MediaRules
 from savs.datasets.media.videos import DEFAULT_FRAMES
-from savs.datasets.rows.files import Files
+from savs.datasets.rows.files import Files, require_present
 from savs.datasets.rows.media_names import IMAGES, is_packed, is_video_name, packed_column
 from savs.datasets.rows.plugin_guard import find_folder_notes
 from savs.datasets.splits.clusters import cluster_ids
@@ -39,7 +39,7 @@ from savs.datasets.splits.shared_media import (
     media_names,
     recurring_digests,
 )
-from savs.pipeline.inputs.input_options import InputOptions
+from savs.pipeline.inputs.input_options import FileOfRows, InputOptions
 
 Splits = dict[str, list[Example]]
 """Split that was given -> its examples, in the order of the input file."""
@@ -72,6 +72,8 @@ class Source:
             A file cannot be read, a row is malformed, or no image exists.
         """
         options = self.options
+        for source in filter(None, (options.train, options.test)):
+            require_present(source)
         if self.trains and options.train is None and options.draw is None:
             what = "training examples" if options.test is not None else "examples"
             raise SourceError(
@@ -130,7 +132,8 @@ class Source:
             raise SourceError("there are no examples: give `train`, `test`, or both")
         folder = self._find(source).root
         root = folder if options.media_root is None else Path(options.media_root)
-        return MediaFolder(root, folder, self.rules)
+        outside = options.allow_outside or isinstance(source, FileOfRows)
+        return MediaFolder(root, folder, replace(self.rules, allow_outside=outside))
 
     @property
     def rules(self) -> MediaRules:
