@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 from savs.pipeline.cli.output import print_line, print_table, say
 from savs.pipeline.running.formatting import percent
-from savs.stores import head_name
 
 if TYPE_CHECKING:
     import polars as pl
@@ -31,6 +30,8 @@ def print_selection(
 
     `estimates` are the cross-validated accuracies, if they are known.
     """
+    from savs.stores import head_name
+
     rows = []
     for task in selection.tasks:
         names = [head_name(head) for head in task.heads[:HEADS_SHOWN]]

@@ -117,7 +117,7 @@ def test_a_base_install_runs_all_of_stage_two(store, tmp_path):
 
 def test_extract_without_torch_says_how_to_install_it():
     done = base_install(
-        "from savs.pipeline import extract\n"
+        "from savs import extract\n"
         "try: extract('general', train='t', test='t', model='demo', out='o')\n"
         "except ImportError as error: print(error)"
     )
@@ -167,18 +167,18 @@ def test_doctests():
     assert tried > 100
 
 
-@pytest.mark.parametrize("room", ["pipeline", "stores", "datasets"])
-def test_a_window_imports_a_name_when_it_is_used(room):
-    before = ("savs", "savs.foundation", "savs.foundation.imports", f"savs.{room}")
-    assert {m for m in imported(f"import savs.{room}") if m.startswith("savs")} == set(before)
-    package = importlib.import_module(f"savs.{room}")
+@pytest.mark.parametrize("package", ["savs", "savs.stores", "savs.datasets"])
+def test_a_window_imports_a_name_when_it_is_used(package):
+    before = {"savs", "savs.foundation", "savs.foundation.imports", package}
+    assert {m for m in imported(f"import {package}") if m.startswith("savs")} == before
+    package = importlib.import_module(package)
     assert package.__all__
     for name in package.__all__:
         assert getattr(package, name) is not None
 
 
-def test_the_window_of_the_pipeline_shows_the_functions_of_the_commands():
-    shown = importlib.import_module("savs.pipeline").__all__
+def test_savs_shows_the_functions_of_the_commands():
+    shown = importlib.import_module("savs").__all__
     assert {name for name in COMMANDS if name.replace("-", "_") not in shown} == {
         *("demo", "models", "show", "doctor", "benchmarks"),  # they print, and return nothing
         "import",  # no name in Python: import_features

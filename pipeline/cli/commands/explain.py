@@ -19,7 +19,6 @@ from savs.pipeline.cli.output import detail, print_json, print_line, print_table
 from savs.pipeline.extraction.model.model_options import PlacingKeywords
 from savs.pipeline.names import DEFAULT_EXPLAINED
 from savs.pipeline.running.progress import Reporting
-from savs.pipeline.running.result_files import result_of
 
 if TYPE_CHECKING:
     from savs.pipeline.reports.explain.explanation import Explained
@@ -82,6 +81,8 @@ def explain_command(
         raise typer.BadParameter("--attention-maps needs the images; pass --media-root DIR")
     if attention_maps and out is None and not json:
         raise typer.BadParameter("--attention-maps draws on a page; pass --out FILE.html or --json")
+    from savs.pipeline.running.result_files import result_of
+
     named = {"model": model, "revision": revision, "dtype": dtype}
     loading = {name: value for name, value in named.items() if value is not None}
     explanations = savs.explain(

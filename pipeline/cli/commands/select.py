@@ -18,7 +18,6 @@ from savs.pipeline.cli.output import detail, print_json, print_line, print_table
 from savs.pipeline.cli.tables import print_selection
 from savs.pipeline.names import DEFAULT_HEADS, IMPORTED
 from savs.pipeline.running.formatting import percent
-from savs.stores import head_name
 
 if TYPE_CHECKING:
     import polars as pl
@@ -69,6 +68,7 @@ def select_command(
     from savs.pipeline.cli.selections import calibrated, estimates_of
     from savs.pipeline.evaluation.suspects import SUSPECTS, save_suspects, suspects
     from savs.pipeline.running.result_files import whole_result
+    from savs.stores import head_name
 
     opened = savs.open_store(store)
     prompts = stored_prompts(opened.manifest.identity.benchmark)
