@@ -37,13 +37,13 @@ BY_NAME = ("clip", "clip-names", "tip-adapter", "tip-adapter-cv")
 BY_PROMPT = ("hec-t", "hec-vt", "hec-vt-cv")
 OWN = ("zero-shot", "zero-shot-mean", "icl", "generated")
 COMMANDS = (
-    *("demo", "doctor", "benchmarks", "split", "preview", "models", "check-model", "extract"),
-    *("import", "select", "evaluate", "sweep", "compare", "show", "query", "report", "explain"),
-    *("classify", "suggest", "push", "verify", "repair", "merge", "slim", "export"),
+    *("demo", "doctor", "benchmarks", "models", "extract", "import", "select", "evaluate"),
+    *("sweep", "compare", "classify", "suggest", "show", "query", "report", "explain"),
+    *("verify", "merge", "export"),
 )
 ANIMALS = "--train inputs/animals-train.jsonl --test inputs/animals-test.jsonl"
 SCENES = "--train inputs/scenes-train.jsonl --test inputs/scenes-test.jsonl"
-BATCHES = "--shard-rows 16 --no-progress"
+BATCHES = "--config inputs/shards.toml --no-progress"
 ALL = "animals/store/results"
 COUNT = "'SELECT label, split, count(*) AS n FROM examples GROUP BY label, split ORDER BY 1, 2'"
 HEAD = "'SELECT id, label, \"L3.H1\" FROM examples LIMIT 3'"
@@ -60,7 +60,7 @@ CASES: dict[str, list[str]] = {
         "benchmarks blink",
         "models",
         "models --status verified --json",
-        "check-model demo --batch-size 4",
+        "models demo --batch-size 4",
     ],
     "demo": [
         "demo --out demo",
@@ -68,54 +68,54 @@ CASES: dict[str, list[str]] = {
         "compare demo/features/results/vote demo/features/results/zero-shot",
     ],
     "animals": [
-        f"preview general {ANIMALS} --out animals/model.html --examples 2 --model demo",
-        f"extract general {ANIMALS} --model demo --out animals/store --dry-run",
+        f"extract general {ANIMALS} --model demo --out animals/store --dry-run --page"
+        " animals/model.html",
         f"extract general {ANIMALS} --model demo --out animals/store {BATCHES} --classes labels"
         " --answers labels,generate --icl-shots 1 --thumbnails --dtype float32",
         *(f"select animals/store --heads 8 --readout {name}" for name in (*READOUTS, *BY_PROMPT)),
         *(f"evaluate animals/store --readout {name}" for name in (*READOUTS, *BY_PROMPT, *OWN)),
-        "evaluate animals/store --cv --cv-folds loo --out animals/loo",
+        "evaluate animals/store --folds loo --out animals/loo",
         "evaluate animals/store --readout posterior --risk 0.1 --per-class --out animals/risk",
         "evaluate animals/store --drop-leaks --json --out animals/dropped",
         "select animals/store --scoring loo --heads 4 --out animals/loo-scored --suspects",
         "select animals/store --max-layer 2 --heads 5 --out animals/shallow --json",
-        "select animals/store --use-heads L1.H2,L3.H4 --out animals/named",
-        f"select animals/store --heads-from {ALL}/lda --readout knn --out animals/from",
-        "sweep animals/store --readouts vote,lda --draws 3 --heads 1,5,all --shots 1,4,all",
-        "sweep animals/store --readouts knn,hec-t --draws 2 --shots 2 --seed 5 --json"
+        "select animals/store --heads L1.H2,L3.H4 --out animals/named",
+        f"select animals/store --heads {ALL}/lda --readout knn --out animals/from",
+        "sweep animals/store --readout vote,lda --draws 3 --heads 1,5,all --shots 1,4,all",
+        "sweep animals/store --readout knn,hec-t --draws 2 --shots 2 --seed 5 --json"
         " --metric 'balanced accuracy' --out animals/seed",
-        "sweep animals/store --max-layers 1,3 --heads 4 --scoring loo --out animals/depth",
+        "sweep animals/store --max-layer 1,3 --heads 4 --scoring loo --out animals/depth",
         f"compare {ALL}/vote {ALL}/lda {ALL}/zero-shot --out animals/compared.parquet",
         *(f"compare {ALL}/vote {ALL}/icl --format {form}" for form in ("markdown", "latex", "csv")),
         "show animals/store",
         "show animals/store --json",
-        "show animals/store --head-map",
+        "show animals/store --head-map --selection vote",
         *(f"query animals/store {sql}" for sql in (COUNT, HEAD, JOINED)),
         f"query animals/store {HEAD} --json --result lda",
         "report animals/store --out animals/all.html --compare-heads",
-        f"report {ALL}/lda {ALL}/vote --media-root inputs --out animals/two.html --title Two",
+        f"report {ALL}/lda {ALL}/vote --media-root inputs --out animals/two.html",
         f"explain {ALL}/vote --n 3 --media-root inputs --out animals/why.html",
         f"explain {ALL}/lda --errors --json",
         f"explain {ALL}/vote --id animals-test:1 --attention-maps --media-root inputs"
         " --out animals/maps.html",
-        "suggest animals/store --n 4 --readout lda --out animals/next.jsonl",
+        "suggest animals/store --n 4 --selection lda --out animals/next.jsonl",
         f"suggest {ALL}/vote/predictions.parquet --n 4 --out animals/next.csv",
     ],
     "moving": [
         "verify animals/store --quick --json",
-        "slim animals/store --out moving/slim",
+        "export animals/store --to store --selection vote --out moving/slim",
         "evaluate moving/slim",
         "export animals/store --out moving/all.npz --to npz --heads all",
         "export animals/store --out moving/two.safetensors --to safetensors --heads L1.H2,L3.H4"
-        " --splits test",
-        "export animals/store --out moving/bundle --to classifier",
-        f"export animals/store --out moving/lda.parquet --selection {ALL}/lda --splits train",
-        f"extract general {ANIMALS} --model demo --out moving/few --heads-from {ALL}/vote"
-        " --no-progress",
+        " --split test",
+        "export animals/store --out moving/bundle --to classifier --selection vote",
+        f"export animals/store --to parquet --out moving/lda.parquet --selection {ALL}/lda"
+        " --split train",
+        f"extract general {ANIMALS} --model demo --out moving/few --heads {ALL}/vote --no-progress",
         "evaluate moving/few",
-        "repair moving/few",
-        "split general --from inputs/scenes-train.jsonl --shots 3 --seed 4 --train"
-        " moving/train.jsonl --test moving/test.jsonl --column image=picture",
+        "verify moving/few --repair",
+        "extract general --test inputs/scenes-train.jsonl --shots 3 --seed 4 --model demo --out"
+        " moving/drawn --column image=picture --no-progress",
     ],
     "scenes": [
         f"extract general {SCENES} --model demo --out scenes/store {BATCHES} --answers labels"
@@ -124,20 +124,20 @@ CASES: dict[str, list[str]] = {
         " --column image=picture --batch-size 8",
         "select scenes/store --heads 6",
         *(f"evaluate scenes/store --readout {name}" for name in ("vote", "lda", "zero-shot")),
-        "evaluate scenes/store --cv --per-class --out scenes/cv",
-        "sweep animals/store scenes/store --draws 3 --shots 4 --readouts vote,lda"
+        "evaluate scenes/store --folds 5 --per-class --out scenes/cv",
+        "sweep animals/store scenes/store --draws 3 --shots 4 --readout vote,lda"
         " --out scenes/means",
-        "show scenes/store --head-map --subtask color",
+        "show scenes/store --head-map --subtask color --selection vote",
         "report scenes/store --media-root inputs --out scenes/report.html",
         f"compare scenes/store/results/vote scenes/store/results/lda {ALL}/vote {ALL}/lda --json",
         "verify scenes/shared",
     ],
     "clip": [
-        f"extract general {ANIMALS} --model demo-clip --out clip/store {BATCHES} --classes"
-        " inputs/names.json --templates inputs/templates.txt",
+        f"extract general {ANIMALS} --model demo-clip --out clip/store --classes inputs/names.json"
+        " --config inputs/texts.toml --no-progress",
         *(f"select clip/store --readout {name}" for name in (*BY_NAME, "lda", "vote")),
         *(f"evaluate clip/store --readout {name}" for name in (*BY_NAME, "lda", "vote")),
-        "sweep animals/store clip/store --readouts vote,lda,clip,zero-shot --shots 1,4,all"
+        "sweep animals/store clip/store --readout vote,lda,clip,zero-shot --shots 1,4,all"
         " --draws 3 --out clip/curves",
         "classify clip/store/results/tip-adapter inputs/new --no-progress",
     ],
@@ -147,7 +147,7 @@ CASES: dict[str, list[str]] = {
         " --no-progress",
         "select prompts/store --heads 5",
         "evaluate prompts/store",
-        "sweep prompts/store --prompts --heads 2 --readouts lda,vote --json --out prompts/two",
+        "sweep prompts/store --prompts --heads 2 --readout lda,vote --json --out prompts/two",
         "classify prompts/store/results/vote inputs/new --no-progress",
     ],
     "videos": [
@@ -163,7 +163,8 @@ CASES: dict[str, list[str]] = {
     ],
     "import": [
         "import inputs/cube.npy --labels inputs/own.csv --model enc --out import/cube",
-        "import inputs/cube.npy --labels inputs/texts.csv --logit-scale 20 --out import/texts",
+        "import inputs/cube.npy --labels inputs/texts.csv --config inputs/texts.toml --out"
+        " import/texts",
         "import inputs/one.safetensors --labels inputs/own.csv --out import/one --json",
         "import inputs/heads.parquet --out import/parquet",
         "import inputs/first.parquet --split train --model enc --out import/first",
@@ -221,10 +222,10 @@ CASES: dict[str, list[str]] = {
         "exit 1: merge import/cube import/one --out errors/merged",
         f"exit 1: classify {ALL}/vote inputs/new --question 'Another?'",
         "exit 1: import inputs/cube.npy --labels inputs/short.csv --out errors/short",
-        "exit 1: export animals/store --out errors/x.npz --to zip",
+        "exit 2: export animals/store --out errors/x.npz --to zip",
         "exit 3: verify errors/damaged",
         "exit 3: select errors/damaged",
-        "exit 3: repair errors/damaged",
+        "exit 3: verify errors/damaged --repair",
     ],
 }
 """Case -> the arguments of `savs`, one line a command; `exit N:` says that N is expected.
@@ -384,6 +385,11 @@ def write_options(folder: Path, rng: np.random.Generator) -> None:
     (folder / "run.toml").write_text(
         '[extract]\nbenchmark = "general"\ntrain = "inputs/animals-more.jsonl"\n'
         'model = "demo"\nout = "append/configured"\nshard_rows = 16\nno_progress = true\n'
+    )
+    (folder / "shards.toml").write_text("[extract]\nshard_rows = 16\n")
+    (folder / "texts.toml").write_text(
+        '[extract]\nshard_rows = 16\ntemplates = "inputs/templates.txt"\n'
+        "[import]\nlogit_scale = 20\n"
     )
     (folder / "empty.png").write_bytes(b"")
     (folder / "cut.png").write_bytes(png(draw("circle", "red", 20, rng))[:200])

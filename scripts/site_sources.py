@@ -17,8 +17,10 @@ from typing import Any
 
 import typer
 
-from savs.pipeline.cli.app import import_command
+from savs.pipeline.cli.app import app, import_command
 from savs.pipeline.cli.commands import STAGES
+from savs.pipeline.cli.options.settings import OF_ALL_COMMANDS, option_name
+from savs.pipeline.cli.options.shared import ADVANCED, FILE_ONLY
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.input_options import InputOptions
@@ -29,7 +31,8 @@ MARK = re.compile(r"<!-- scripts/docs: .* -->\n")
 """Where a page of docs/ says that the site has more."""
 FENCE = re.compile(r"^(```.*?^```$)", re.DOTALL | re.MULTILINE)
 CODE = re.compile(r"`[^`]+`")
-PACKAGES = ("pipeline", "stores", "datasets")
+PACKAGES = ("savs", "stores", "datasets")
+"""The shop window, and the packages below whose names a user plugin needs."""
 KEYWORDS = (InputOptions, ModelOptions, RunOptions)
 """Their fields are the keywords of `extract` and its kin."""
 
@@ -95,37 +98,69 @@ def generated_pages() -> dict[str, str]:
 
 def command_line() -> str:
     """Return the commands stage by stage, in the order of `savs --help`."""
-    return "\n".join(
+    stages = [
         "\n".join([f"## {stage}\n", *map(command_section, commands)])
         for stage, commands in STAGES.items()
-    )
+    ]
+    return "\n".join([*stages, common_options()])
 
 
 def command_section(name: str) -> str:
-    """Return usage, text, arguments and options of a command, as its help has them."""
+    """Return usage, text, arguments, options, settings and examples of a command."""
     command = import_command(name)
     context = typer.Context(command, info_name=f"savs {name}")
     usage = " ".join([f"savs {name}", *command.collect_usage_pieces(context)])
     parts = [f"### savs {name}\n", f"```text\n{usage}\n```\n", plain(command.help) + "\n"]
-    shown = [parameter for parameter in command.get_params(context) if parameter.name != "help"]
-    for title, group in groupby(sorted(shown, key=_order(shown)), panel):
-        parts.append(f"**{title}**\n")
-        records = [parameter.get_help_record(context) for parameter in group]
-        parts.append("".join(f"* `{names}`: {plain(text)}\n" for names, text in records))
+    panels: dict[str, list[Any]] = {title: [] for title in ("Arguments", "Options", ADVANCED)}
+    settings = []
+    for parameter in command.params:
+        if parameter.name in OF_ALL_COMMANDS:
+            continue
+        if panel(parameter) == FILE_ONLY:
+            settings.append(parameter)
+        else:
+            panels[panel(parameter)].append(parameter)
+    for title, parameters in panels.items():
+        if parameters:
+            parts += [f"**{title}**\n", option_list(parameters, context)]
+    if settings:
+        parts += [f"**{FILE_ONLY}**\n", settings_table(settings, context)]
+    examples = inspect.cleandoc(command.epilog.removeprefix("\b\nExamples:\n"))
+    parts.append(f"**Examples**\n\n```bash\n{examples}\n```\n")
     return "\n".join(parts)
 
 
 def panel(parameter: Any) -> str:
     """Return the heading that a parameter stands under in the help."""
-    kind = "Arguments" if parameter.param_type_name == "argument" else "Options"
-    return parameter.rich_help_panel or kind
+    if parameter.param_type_name == "argument":
+        return "Arguments"
+    return parameter.rich_help_panel or "Options"
 
 
-def _order(parameters: list[Any]) -> Any:
-    """Return a key that sorts panels by their first parameter, arguments first."""
-    titles = list(dict.fromkeys(panel(p) for p in parameters if p.param_type_name == "argument"))
-    titles += dict.fromkeys(panel(p) for p in parameters)
-    return lambda parameter: titles.index(panel(parameter))
+def option_list(parameters: list[Any], context: typer.Context) -> str:
+    """Return a list of arguments or options with their help."""
+    records = [parameter.get_help_record(context) for parameter in parameters]
+    return "".join(f"* `{names}`: {plain(text)}\n" for names, text in records)
+
+
+def settings_table(parameters: list[Any], context: typer.Context) -> str:
+    """Return a table of the options that the command line does not take."""
+    lines = ["| name | value | meaning |", "| --- | --- | --- |"]
+    for parameter in parameters:
+        parameter.hidden = False  # of the help alone
+        flag, text = parameter.get_help_record(context)
+        value = flag.partition(" ")[2]
+        shown = f"`{value}`" if value else "true or false"
+        lines.append(f"| `{option_name(parameter)}` | {shown} | {plain(text)} |")
+    return "\n".join([*lines, ""])
+
+
+def common_options() -> str:
+    """Return the options that stand before or after every command."""
+    group: Any = typer.main.get_command(app)
+    context = typer.Context(group, info_name="savs")
+    shown = [parameter for parameter in group.params if parameter.name in OF_ALL_COMMANDS]
+    return f"## Options of all commands\n\n{option_list(shown, context)}"
 
 
 def plain(text: str | None) -> str:
@@ -150,12 +185,12 @@ def public_names(package: str) -> list[tuple[str, str]]:
 def rooms(package: str) -> Iterator[tuple[str, list[str]]]:
     """Yield the rooms of a package, and its public names that come from each.
 
-    A room of another package is that package: `stores` makes `savs.pipeline.open_store`.
+    Those of `savs` are the rooms of `pipeline`, and `stores` and `foundation`.
     """
 
     def room(found: tuple[str, str]) -> str:
         _, *parts = found[1].split(".")
-        return parts[1] if parts[0] == package else parts[0]
+        return parts[1] if parts[0] in (package, "pipeline") else parts[0]
 
     for name, group in groupby(sorted(public_names(package), key=room), room):
         yield name, [found for found, _ in group]
@@ -163,19 +198,23 @@ def rooms(package: str) -> Iterator[tuple[str, list[str]]]:
 
 def package_page(package: str) -> str:
     """Return the page of a package: its names, room by room, as mkdocstrings takes them."""
-    whole = import_module(f"savs.{package}")
-    parts = [f"# savs.{package}\n", f"{whole.__doc__}\n"]
+    whole = import_module(full_name(package))
+    text, _, _ = (whole.__doc__ or "").partition("\nExamples\n")
+    parts = [f"# {full_name(package)}\n", f"{text}\n"]
     for room, names in rooms(package):
-        home = f"savs.{room}" if room in (*PACKAGES, "foundation") else f"savs.{package}.{room}"
+        parent = "savs.pipeline" if package == "savs" else full_name(package)
+        home = f"savs.{room}" if room in (*PACKAGES, "foundation") else f"{parent}.{room}"
         parts += [f"## {room}\n", f"{import_module(home).__doc__}\n"]
-        parts += [f"::: savs.{package}.{name}\n" for name in names]
-    if package == "pipeline":
-        parts += [
-            "## keywords\n",
-            "The keywords of `extract`, `classify`, `preview` and `split`.\n",
-        ]
+        parts += [f"::: {full_name(package)}.{name}\n" for name in names]
+    if package == "savs":
+        parts += ["## keywords\n", "The keywords of `extract`; `classify` takes some of them.\n"]
         parts += map(keyword_section, KEYWORDS)
     return "\n".join(parts)
+
+
+def full_name(package: str) -> str:
+    """Return the name by which a package is imported."""
+    return package if package == "savs" else f"savs.{package}"
 
 
 def keyword_section(kind: type) -> str:
@@ -200,9 +239,9 @@ def index_of_names() -> str:
     """Return a list of all public names, each a link to its entry."""
     parts = []
     for package in PACKAGES:
-        parts.append(f"## [savs.{package}](api/{package}.md)\n")
+        parts.append(f"## [{full_name(package)}](api/{package}.md)\n")
         for room, names in rooms(package):
-            links = ", ".join(f"[`{name}`][savs.{package}.{name}]" for name in names)
+            links = ", ".join(f"[`{name}`][{full_name(package)}.{name}]" for name in names)
             parts.append(f"* **{room}**: {links}")
         parts.append("")
     return "\n".join(parts)

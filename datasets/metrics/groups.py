@@ -31,8 +31,21 @@ def set_accuracy(
 ) -> Units:
     """Score 1 for each set of rows, equal in the columns `by`, whose predictions are all right.
 
-    One unit per complete set, which has so many `rows`; chance is that of independent uniform
-    guesses. Reads `correct`, `label` and `subtask`.
+    One unit per complete set; chance is that of independent uniform guesses.
+
+    Parameters
+    ----------
+    predictions
+        One row per example with `correct`, `label`, `subtask`, `group`, `cluster` and those of
+        `by`.
+    classes
+        The classes of each subtask.
+    name
+        The metric's name.
+    by
+        Columns that define a set.
+    rows
+        Rows of a complete set.
     """
     sets = (
         predictions.drop_nulls("group")
@@ -67,7 +80,16 @@ def group_metrics(predictions: pl.DataFrame, classes: Classes, of: str = "") -> 
     Source: Li et al., NaturalBench, arXiv 2410.14669.
 
     The three are about the same groups: one that lacks any of its four rows counts in none of them.
-    Reads `correct`, `prompt`, `media`, `subtask` and `label`.
+
+    Parameters
+    ----------
+    predictions
+        One row per example with `correct`, `prompt`, `media`, `subtask`, `label`, `group` and
+        `cluster`.
+    classes
+        The classes of each subtask.
+    of
+        What the metric's name ends with; nothing for all examples.
     """
     suffix = f", {of}" if of else ""
     sets = (("Q-Acc", ["group", "prompt"], 2), ("I-Acc", ["group", "media"], 2),
@@ -92,7 +114,17 @@ def group_metrics(predictions: pl.DataFrame, classes: Classes, of: str = "") -> 
 
 
 def pair_metric(predictions: pl.DataFrame, classes: Classes, of: str = "") -> Units:
-    """Return the share of pairs with both captions right: the true one Yes, the false one No."""
+    """Return the share of pairs with both captions right: the true one Yes, the false one No.
+
+    Parameters
+    ----------
+    predictions
+        One row per example with `correct`, `label`, `subtask`, `group` and `cluster`.
+    classes
+        The classes of each subtask.
+    of
+        What the metric's name ends with; nothing for all examples.
+    """
     return set_accuracy(
         predictions, classes, "both right" + (f", {of}" if of else ""), ["group"], 2
     )
@@ -105,10 +137,15 @@ def matching_metrics(predictions: pl.DataFrame, of: str = "") -> list[Units]:
     higher than the other one. Image: each caption scores its own image higher. Group: both. Equal
     scores fail, and so does a group with a skipped example.
 
-    Reads `prompt`, `media`, `label` (Yes if caption and image match) and the field `soft` of
-    `votes`.
-
     Source: Thrush et al., Winoground, arXiv 2204.03162; NaturalBench's official retrieval score.
+
+    Parameters
+    ----------
+    predictions
+        One row per example with `prompt`, `media`, `label` (Yes if caption and image match),
+        `group`, `cluster` and `votes`, whose field `soft` is read.
+    of
+        What the metric's name ends with; nothing for all examples.
     """
     rows = (
         predictions.drop_nulls("group")
@@ -172,7 +209,20 @@ def order_metric(
     """Score a pair, equal in the columns `by`, 1 if its `positive` example scores higher.
 
     The score is the margin of the positive class. Equal scores fail, and so does a pair with a
-    skipped example. Chance is 0.5. Reads `label` and `votes`.
+    skipped example. Chance is 0.5.
+
+    Parameters
+    ----------
+    predictions
+        One row per example with `label`, `votes`, `group`, `cluster` and those of `by`.
+    positive
+        The class whose example should score higher.
+    by
+        Columns that define a pair.
+    name
+        The metric's name.
+    of
+        What the metric's name ends with; nothing for all examples.
     """
     full = name + (f", {of}" if of else "")
     is_positive = pl.col("label") == positive

@@ -37,12 +37,29 @@ def accuracy(predictions: pl.DataFrame, classes: Classes, name: str = "accuracy"
     """Score each example 1 if the prediction is right, 0 if it is wrong or was skipped.
 
     One unit per example, one stratum; chance is the mean of 1 / classes.
+
+    Parameters
+    ----------
+    predictions
+        One row per example with the columns `SCORED`.
+    classes
+        The classes of each subtask.
+    name
+        The metric's name.
     """
     return Units(name, _scores(predictions, pl.lit("all")), *_baselines(predictions, classes))
 
 
 def subtask_accuracies(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
-    """Return the accuracy of each subtask, then their mean (`accuracy, macro`)."""
+    """Return the accuracy of each subtask, then their mean (`accuracy, macro`).
+
+    Parameters
+    ----------
+    predictions
+        One row per example with the columns `SCORED`.
+    classes
+        The classes of each subtask.
+    """
     predictions = predictions.select(SCORED)
     parts = predictions.group_by("subtask", maintain_order=True)
     single = [
@@ -65,6 +82,15 @@ def balanced_accuracy(
     """Score each example as `accuracy` does, with equal weight for each class of the test set.
 
     One unit per example, a stratum per label; chance is the mean of that of the labels.
+
+    Parameters
+    ----------
+    predictions
+        One row per example with the columns `SCORED`.
+    classes
+        The classes of each subtask.
+    name
+        The metric's name.
     """
     counts = _counts(predictions, classes)
     guesses = counts.group_by("label", maintain_order=True).agg(_mean_guess())["guess"]
@@ -72,10 +98,17 @@ def balanced_accuracy(
 
 
 def mean_metric(name: str, parts: Sequence[Units]) -> Units:
-    """Return the mean of one or more metrics, which have equally many strata.
+    """Return the mean of one or more metrics.
 
     Each metric counts the same. Chance is the mean of theirs; the majority class, too, where all
     have one.
+
+    Parameters
+    ----------
+    name
+        The metric's name.
+    parts
+        The metrics, which have equally many strata.
     """
     majorities = [part.majority for part in parts if part.majority is not None]
     return Units(

@@ -94,8 +94,18 @@ def ranking_metrics(
     finite score, gets the worst rank for its label.
 
     Empty if all labels are positive, or none is. Chance is the share of positive examples for
-    average precision, 0.5 for the others. Reads `votes` and the columns `SCORED`; `of` ends the
-    metrics' names.
+    average precision, 0.5 for the others.
+
+    Parameters
+    ----------
+    predictions
+        One row per example with `votes` and the columns `SCORED`.
+    classes
+        The classes of each subtask.
+    positive
+        The class that examples are ranked by.
+    of
+        What the metrics' names end with; nothing for all examples.
     """
     is_positive = (predictions["label"] == positive).to_numpy()
     if is_positive.all() or not is_positive.any():

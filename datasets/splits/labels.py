@@ -20,6 +20,13 @@ NAMED = 3
 def check_splits(train: Sequence[Example], test: Sequence[Example]) -> None:
     """Check that the training examples have at least two classes in each subtask.
 
+    Parameters
+    ----------
+    train
+        Labelled examples.
+    test
+        Examples that all have a label, or none has.
+
     Raises
     ------
     RowError

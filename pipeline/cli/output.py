@@ -41,6 +41,11 @@ def set_verbose(wanted: bool) -> None:
     _shows["details"] = wanted
 
 
+def shows_details() -> bool:
+    """Return whether the user asked for details."""
+    return _shows["details"]
+
+
 def detail(text: str) -> None:
     """Print a message that asks the user to do nothing: with `--verbose` alone."""
     if _shows["details"]:

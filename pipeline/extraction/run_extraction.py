@@ -1,6 +1,6 @@
 """`savs extract`: the examples of a benchmark, read by a model into a store."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ from savs.pipeline.extraction.appending import WantedExamples, add_examples, wan
 from savs.pipeline.extraction.chosen_heads import ChosenHeads, heads_of_folder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model_run import ModelRun, RunExamples
+from savs.pipeline.extraction.request import request_facts
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.sinks import StoreSink
 from savs.pipeline.extraction.text_rows import cut_note, read_words, text_rows, with_texts
@@ -42,10 +43,12 @@ def run_extraction(
     *,
     out: Any,
     reporting: Reporting,
+    name: str | None = None,
 ) -> Extraction:
     """Write the features of a benchmark's examples into a store, see `extract`.
 
-    `out` is a folder or a URL, see `find_place`.
+    `out` is a folder or a URL, see `find_place`. `name` is the benchmark as the user gave it, which
+    may be a Python file.
     """
     fetched = None if is_remote(out) else Path(f"{out}.fetched")
     source = Source(benchmark, inputs, make_fetching(inputs, fetched), trains=not run.names_classes)
@@ -63,7 +66,8 @@ def run_extraction(
         for line in cut_note(reader.encoder, texts):
             reporting.say(line)
         wanted = with_texts(wanted, texts, store)
-        examples = run_examples(source, wanted)
+        request = request_facts(name or benchmark.name, inputs, model, run)
+        examples = replace(run_examples(source, wanted), request=request)
         sink = StoreSink(
             place,
             examples.examples,

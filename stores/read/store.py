@@ -295,7 +295,10 @@ def open_store(path: str | Path, *, partial: bool = False) -> FeatureStore:
 
 
 def store_of(folder: Any, manifest: Manifest, *, partial: bool = False) -> FeatureStore:
-    """Return the store in a folder, or at a URL, whose store.json was read; see `open_store`."""
+    """Return the store in a folder, or at a URL, whose `manifest` was read.
+
+    With `partial`, shards may be missing; see `open_store`.
+    """
     return FeatureStore(folder, manifest, Tables(Shards(folder, manifest)), partial=partial)
 
 

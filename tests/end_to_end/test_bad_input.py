@@ -9,10 +9,13 @@ import pytest
 def extract(savs, inputs, tmp_path):
     train, test = inputs.few_shots()
 
-    def run(*more, benchmark="general", train=train, test=test, model="demo", out="store"):
+    def run(
+        *more, benchmark="general", train=train, test=test, model="demo", out="store", env=None
+    ):
         return savs(
             *("extract", benchmark, "--train", train, "--test", test),
             *("--model", model, "--out", tmp_path / out, *more),
+            env=env,
         )
 
     return run
@@ -126,7 +129,7 @@ def test_a_test_label_that_training_never_had(extract, savs, inputs, tmp_path):
 
 
 def test_incomplete_store(extract, savs, tmp_path):
-    assert extract("--shard-rows", "2").returncode == 0
+    assert extract(env={"SAVS_EXTRACT_SHARD_ROWS": "2"}).returncode == 0
     (tmp_path / "store" / "test-00001.h5").unlink()
     failed(
         savs("evaluate", tmp_path / "store"),

@@ -65,7 +65,9 @@ def test_an_older_processor_gives_the_same_table(tmp_path):
 
 
 def test_the_demo_leaves_what_it_says(savs, here):
-    folder, _ = here
+    folder, printed = here
+    assert "report                here/report.html" in printed
+    assert "data:image/jpeg" in (folder / "here/report.html").read_text()
     found = {}
     for name in ("vote", "zero-shot"):
         result = folder / "here/features/results" / name

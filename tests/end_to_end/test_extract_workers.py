@@ -33,14 +33,15 @@ def to_inputs(processor, prompts):
 
 
 @pytest.fixture
-def command(inputs, tiny_model, tmp_path):
+def command(inputs, tiny_model, tmp_path, monkeypatch):
+    monkeypatch.setenv("SAVS_EXTRACT_SHARD_ROWS", "4")
     train, test = inputs.few_shots(6, 12)
 
     def words(name, *more):
         return [
             *("extract", "general", "--train", str(train), "--test", str(test)),
             *("--model", str(tiny_model("qwen2_vl")), "--dtype", "float32"),
-            *("--out", str(tmp_path / name), "--shard-rows", "4", "--batch-size", "4", *more),
+            *("--out", str(tmp_path / name), "--batch-size", "4", *more),
         ]
 
     return words
@@ -141,14 +142,15 @@ def test_workers_end_with_a_killed_process(start):
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "message"),
+    ("name", "value", "message"),
     [
-        ("--workers", "many", "--workers is 'many', expected a number from 0 on, or auto"),
-        ("--batch-tokens", "0", "--batch-tokens is '0', expected a number from 1 on, or auto"),
-        ("--batch-check", "maybe", "batch_check is 'maybe', expected one of strict, warn, off"),
+        ("WORKERS", "many", "--workers is 'many', expected a number from 0 on, or auto"),
+        ("BATCH_TOKENS", "0", "--batch-tokens is '0', expected a number from 1 on, or auto"),
+        ("BATCH_CHECK", "maybe", "batch_check is 'maybe', expected one of strict, warn, off"),
     ],
 )
-def test_a_value_that_cannot_be_is_a_usage_error(savs, option, value, message):
-    done = savs("extract", "general", "--test", "x", "--model", "demo", "--out", "s", option, value)
+def test_a_value_that_cannot_be_is_a_usage_error(savs, name, value, message):
+    given = ("--test", "x", "--model", "demo", "--out", "s")
+    done = savs("extract", "general", *given, env={f"SAVS_EXTRACT_{name}": value})
     assert done.returncode == 2
     assert message in " ".join(done.stderr.replace("│", " ").split())

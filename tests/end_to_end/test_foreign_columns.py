@@ -25,8 +25,8 @@ COMMANDS = (
     ("evaluate", "--folds", "5"),
     ("sweep",),
     ("query", "SELECT * FROM examples"),
-    ("export", "--heads", "all", "--out", "out.parquet"),
-    ("slim", "--heads", "all", "--out", "small"),
+    ("export", "--heads", "all", "--to", "parquet", "--out", "out.parquet"),
+    ("export", "--heads", "all", "--to", "store", "--out", "small"),
 )
 FULL = {"show", "select", "evaluate", "sweep"}
 """Commands that read the labels of both splits; the others may not need them all."""
@@ -88,9 +88,9 @@ def test_a_bad_column_is_named_by_each_command_and_by_verify(savs, store, split,
             assert done.returncode == 3
             assert last.startswith(f"error: {store.path / file}:/examples")
             assert f"{column}" in last
-            assert "run `savs repair`, then the same `savs extract`" in last
+            assert "run `savs verify --repair`, then the same `savs extract`" in last
             refused.append(name)
-    assert {"query", "slim"} <= set(refused)
+    assert {"query", "export"} <= set(refused)
     assert set(refused) & FULL
     found = savs("verify", store.path)
     assert found.returncode == 3

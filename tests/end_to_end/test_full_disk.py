@@ -21,29 +21,27 @@ from stores import make_store
 
 pytestmark = pytest.mark.thorough
 
-TRAIN_TEST = ("--train", "new/a.jsonl", "--test", "new/b.jsonl")
 COMMANDS = {
-    "export parquet": ("export", "s", "--heads", "all", "--out", "new/x.parquet"),
+    "export parquet": (
+        *("export", "s", "--heads", "all", "--to", "parquet"),
+        *("--out", "new/x.parquet"),
+    ),
     "export npz": ("export", "s", "--heads", "all", "--to", "npz", "--out", "new/x.npz"),
     "export safetensors": (
         *("export", "s", "--heads", "all", "--to", "safetensors"),
         *("--out", "new/x.safetensors"),
     ),
     "export classifier": ("export", "s", "--to", "classifier", "--out", "new/bundle"),
-    "slim": ("slim", "s", "--out", "new/slim"),
+    "export store": ("export", "s", "--to", "store", "--out", "new/slim"),
     "merge": ("merge", "s", "s", "--out", "new/merged"),
     "select": ("select", "s", "--out", "new/selection"),
     "evaluate": ("evaluate", "s", "--out", "new/result"),
-    "evaluate --cv": ("evaluate", "s", "--folds", "5", "--out", "new/cv"),
+    "evaluate --folds": ("evaluate", "s", "--folds", "5", "--out", "new/cv"),
     "sweep": ("sweep", "s", "--draws", "1", "--heads", "1", "--shots", "1", "--out", "new/sweep"),
-    "split": ("split", "general", "--from", "rows.jsonl", "--shots", "5", *TRAIN_TEST),
-    "split parquet": (
-        *("split", "general", "--from", "rows.parquet", "--shots", "5"),
-        *("--train", "new/a.parquet", "--test", "new/b.parquet"),
-    ),
-    "preview": (
-        *("preview", "general", "--train", "rows.jsonl", "--test", "rows.jsonl"),
-        *("--out", "new/page.html"),
+    "suggest": ("suggest", "s", "--out", "new/next.csv"),
+    "extract --page": (
+        *("extract", "general", "--train", "rows.jsonl", "--test", "rows.jsonl"),
+        *("--model", "demo", "--out", "new/store", "--dry-run", "--page", "new/page.html"),
     ),
     "demo": ("demo", "--out", "new/demo"),
 }
@@ -67,7 +65,7 @@ def largest_file(size: int) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a store that was evaluated, rows to split, and the folder `new`."""
+    """Return a folder with a store that was evaluated, rows, and the folder `new`."""
     tmp_path = tmp_path_factory.mktemp("full")
     train, test = np.random.default_rng(0).standard_normal((2, 40, 32, 16), np.float32)
     labels = ["a", "b"] * 16
@@ -79,7 +77,6 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
         {"question": [f"Which is it, {n}?" for n in range(200)], "label": ["a", "b"] * 100}
     )
     rows.write_ndjson(tmp_path / "rows.jsonl")
-    rows.write_parquet(tmp_path / "rows.parquet")
     (tmp_path / "new").mkdir()
     return tmp_path
 
@@ -111,15 +108,14 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(savs, folder, command, size)
     assert list((folder / "new").iterdir()) == []
 
 
-@pytest.mark.parametrize("size", [400, 1_000, 5_000])
-def test_files_that_were_to_be_replaced_stay_as_they_were(savs, folder, size) -> None:
-    old = {folder / "new/a.jsonl": b"old training rows", folder / "new/b.jsonl": b"old test rows"}
-    for path, content in old.items():
-        path.write_bytes(content)
+@pytest.mark.parametrize("size", [50, 400])
+def test_a_file_that_was_to_be_replaced_stays_as_it_was(savs, folder, size) -> None:
+    old = folder / "new/next.csv"
+    old.write_bytes(b"old rows")
     with largest_file(size):
-        done = savs(*COMMANDS["split"], "--force")
+        done = savs(*COMMANDS["suggest"], "--force")
     assert done.returncode == 1, done.stderr
-    assert files(folder / "new") == old
+    assert files(folder / "new") == {old: b"old rows"}
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")

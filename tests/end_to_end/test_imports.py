@@ -13,6 +13,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import savs
 from savs.foundation.imports import install_command
 from savs.pipeline.cli.commands import COMMANDS
 from stores import make_store
@@ -27,7 +28,7 @@ HEAVY = {*TORCH, "numpy", "polars", "h5py", "scipy", "sklearn", "PIL", "av"}
 
 
 def modules() -> list[str]:
-    found = []
+    found = ["savs"]
     for room in ROOMS:
         package = importlib.import_module(f"savs.{room}")
         found.append(package.__name__)
@@ -167,18 +168,28 @@ def test_doctests():
     assert tried > 100
 
 
-@pytest.mark.parametrize("package", ["savs", "savs.stores", "savs.datasets"])
-def test_a_window_imports_a_name_when_it_is_used(package):
-    before = {"savs", "savs.foundation", "savs.foundation.imports", package}
-    assert {m for m in imported(f"import {package}") if m.startswith("savs")} == before
-    package = importlib.import_module(package)
+@pytest.mark.parametrize("window", ["savs", "savs.stores", "savs.datasets"])
+def test_a_window_imports_a_name_when_it_is_used(window):
+    names = imported(f"import {window}")
+    needed = {"savs", "savs.foundation", "savs.foundation.imports", window}
+    assert {name for name in names if name.startswith("savs")} == needed
+    assert not names & HEAVY
+    package = importlib.import_module(window)
+    assert package.__doc__
     assert package.__all__
     for name in package.__all__:
-        assert getattr(package, name) is not None
+        shown = getattr(package, name)
+        assert shown is not None
+        assert shown.__doc__ or name == "__version__", name
+
+
+def test_a_name_that_savs_lacks_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="module 'savs' has no attribute 'predict'"):
+        savs.predict  # noqa: B018
 
 
 def test_savs_shows_the_functions_of_the_commands():
-    shown = importlib.import_module("savs").__all__
+    shown = savs.__all__
     assert {name for name in COMMANDS if name.replace("-", "_") not in shown} == {
         *("demo", "models", "show", "doctor", "benchmarks"),  # they print, and return nothing
         "import",  # no name in Python: import_features

@@ -1,4 +1,4 @@
-"""`savs export`, `savs slim` and `savs merge`: what they write, print and refuse."""
+"""`savs export` and `savs merge`: what they write, print and refuse."""
 
 import json
 import shutil
@@ -48,7 +48,10 @@ ALL = [f"L0.H{head}" for head in range(6)]
 
 def test_export_takes_the_chosen_heads_or_all_or_those_named(run, store, chosen, tmp_path) -> None:
     for choice, names in (("chosen", chosen), ("all", ALL), ("L0.H4,L0.H1", ["L0.H4", "L0.H1"])):
-        done = run("export", store.path, "--out", tmp_path / "out.parquet", "--heads", choice)
+        done = run(
+            *("export", store.path, "--to", "parquet", "--out", tmp_path / "out.parquet"),
+            *("--heads", choice),
+        )
         assert done.stdout == f"{tmp_path}/out.parquet\n"
         assert done.stderr.startswith(f"{len(names)} heads, ")
         found = pl.read_parquet(tmp_path / "out.parquet")
@@ -75,7 +78,7 @@ def test_export_writes_the_other_forms_and_splits(run, store, tmp_path) -> None:
 @pytest.mark.thorough
 def test_export_takes_a_selection_that_lies_elsewhere(run, store, chosen, tmp_path) -> None:
     (store.path / "results/vote").rename(tmp_path / "mine")
-    out = ("--out", tmp_path / "out.parquet")
+    out = ("--to", "parquet", "--out", tmp_path / "out.parquet")
     missing = run("export", store.path, *out, code=1)
     assert "results/vote does not exist; run `savs select`" in missing.stderr
     run("export", store.path, *out, "--selection", tmp_path / "mine")
@@ -83,19 +86,22 @@ def test_export_takes_a_selection_that_lies_elsewhere(run, store, chosen, tmp_pa
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("command", ["export", "slim"])
+@pytest.mark.parametrize("form", ["parquet", "store"])
 @pytest.mark.parametrize(
     "heads", ["L0H1", "0.1", "L0.H1,", "L0.H1, L0.H2", "L0.H1x", "best", "", "l0.h1"]
 )
-def test_a_wrong_spelling_of_heads_is_a_usage_error(run, store, tmp_path, command, heads) -> None:
-    done = run(command, store.path, "--out", tmp_path / "out", "--heads", heads, code=2)
+def test_a_wrong_spelling_of_heads_is_a_usage_error(run, store, tmp_path, form, heads) -> None:
+    done = run(
+        *("export", store.path, "--to", form, "--out", tmp_path / "out", "--heads", heads), code=2
+    )
     assert f"--heads is {heads!r}, expected chosen, all or L1.H2,L3.H4 ..." in done.stderr
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize("command", ["export", "slim"])
-def test_an_unknown_head_is_named(run, store, tmp_path, command) -> None:
-    done = run(command, store.path, "--out", tmp_path / "out", "--heads", "L0.H1,L0.H6", code=1)
+@pytest.mark.parametrize("form", ["parquet", "store"])
+def test_an_unknown_head_is_named(run, store, tmp_path, form) -> None:
+    given = ("--to", form, "--out", tmp_path / "out", "--heads", "L0.H1,L0.H6")
+    done = run("export", store.path, *given, code=1)
     assert "holds no head L0.H6; it has 6 heads from L0.H0 to L0.H5" in done.stderr
     assert not (tmp_path / "out").exists()
 
@@ -150,9 +156,9 @@ def test_a_readout_is_exported_as_a_classifier_by_its_name(run, tmp_path) -> Non
     assert "no predict.py: it answers one question" in done.stderr
 
 
-def test_slim_takes_the_selection_along(run, store, chosen, tmp_path) -> None:
+def test_a_smaller_store_takes_the_selection_along(run, store, chosen, tmp_path) -> None:
     slim = tmp_path / "slim"
-    done = json.loads(run("slim", store.path, "--out", slim, "--json").stdout)
+    done = json.loads(run("export", store.path, "--to", "store", "--out", slim, "--json").stdout)
     size = sum(path.stat().st_size for path in slim.glob("*.h5"))
     assert done == {"path": str(slim), "bytes": size, "heads": 3}
     assert [f"L{a}.H{b}" for a, b in open_store(slim).heads] == chosen
@@ -163,9 +169,9 @@ def test_slim_takes_the_selection_along(run, store, chosen, tmp_path) -> None:
 
 
 @pytest.mark.thorough
-def test_a_slim_store_gives_the_metrics_of_the_full_one(run, store, chosen, tmp_path) -> None:
+def test_a_smaller_store_gives_the_metrics_of_the_full_one(run, store, chosen, tmp_path) -> None:
     selection = ("--selection", store.path / "results/vote")
-    run("slim", store.path, "--out", tmp_path / "slim")
+    run("export", store.path, "--to", "store", "--out", tmp_path / "slim")
     run("evaluate", store.path, *selection)
     run("evaluate", tmp_path / "slim", *selection)
     for name in ("metrics.json", "predictions.parquet"):
@@ -174,12 +180,13 @@ def test_a_slim_store_gives_the_metrics_of_the_full_one(run, store, chosen, tmp_
 
 
 @pytest.mark.thorough
-def test_slim_with_heads_by_name_takes_no_selection(run, store, chosen, tmp_path) -> None:
-    done = run("slim", store.path, "--out", tmp_path / "slim", "--heads", "L0.H5,L0.H0")
+def test_a_store_of_heads_by_name_takes_no_selection(run, store, chosen, tmp_path) -> None:
+    given = ("export", store.path, "--to", "store", "--out", tmp_path / "slim", "--heads")
+    done = run(*given, "L0.H5,L0.H0")
     assert done.stdout == f"{tmp_path}/slim\n"
     assert open_store(tmp_path / "slim").heads == [(0, 0), (0, 5)]
     assert not (tmp_path / "slim/results").exists()
-    again = run("slim", store.path, "--out", tmp_path / "slim", "--heads", "all", code=1)
+    again = run(*given, "all", code=1)
     assert "slim exists and is not empty; pass a new or empty folder" in again.stderr
 
 

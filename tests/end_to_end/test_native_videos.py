@@ -207,12 +207,13 @@ def test_a_video_has_no_map_and_images_beside_it_have(savs, clips, tiny_model, t
     assert text.count('aria-label="attention of ') == 2 * 2  # heads, images
 
 
-def test_a_preview_shows_how_a_video_is_read(savs, clips, tiny_model, tmp_path):
+def test_the_page_of_inputs_shows_how_a_video_is_read(savs, clips, tiny_model, tmp_path):
     given = ("image-folder", "--test", clips, "--shots", "2", "--question", "What happens?")
-    model = ("--model", tiny_model("qwen3_vl"), "--out", tmp_path / "page.html")
-    assert savs("preview", *given, *model).returncode == 0
+    model = ("--model", tiny_model("qwen3_vl"), "--out", tmp_path / "store", "--dry-run")
+    page_of = ("--page", tmp_path / "page.html")
+    assert savs("extract", *given, *model, *page_of).returncode == 0
     page = (tmp_path / "page.html").read_text("utf-8")
     assert page.count("0.1 seconds") > 0
     assert "frame 2 of 8" in page
-    assert savs("preview", *given, *model, "--video", "frames").returncode == 0
+    assert savs("extract", *given, *model, *page_of, "--video", "frames").returncode == 0
     assert "seconds" not in (tmp_path / "page.html").read_text("utf-8")

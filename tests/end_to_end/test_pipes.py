@@ -16,17 +16,17 @@ from stores import make_store
 pytestmark = [pytest.mark.thorough, pytest.mark.timeout(method="thread")]
 """A command that waits for a pipe waits for ever: the test process ends then, and says where."""
 
-SPLIT = ("split", "general", "--shots", "1", "--train", "a.jsonl", "--test", "b.jsonl")
+DRAW = ("extract", "general", "--shots", "1", "--model", "demo", "--out", "NEW", "--test")
 COMPARE = ("compare", "r", "s/results/vote")
 PIPES = {
     "store.json": (("show", "s"), "s/store.json", 3),
     "shard": (("evaluate", "s"), "s/test-00000.h5", 3),
     "shard, verified": (("verify", "s"), "s/test-00000.h5", 3),
-    "shard, repaired": (("repair", "s"), "s/test-00000.h5", 0),
+    "shard, repaired": (("verify", "s", "--repair"), "s/test-00000.h5", 0),
     "config": (("evaluate", "s"), "s/results/vote/config.json", 1),
     "classifier": (("evaluate", "s"), "s/results/vote/classifier.safetensors", 1),
     "classifier, copied": (
-        ("slim", "s", "--out", "NEW"),
+        ("export", "s", "--to", "store", "--out", "NEW"),
         "s/results/vote/classifier.safetensors",
         1,
     ),
@@ -39,7 +39,7 @@ PIPES = {
         1,
     ),
     **{
-        f"rows {suffix}": ((*SPLIT, "--from", f"rows{suffix}"), f"rows{suffix}", 1)
+        f"rows {suffix}": ((*DRAW, f"rows{suffix}"), f"rows{suffix}", 1)
         for suffix in (".parquet", ".jsonl", ".json", ".csv")
     },
     "labels": (("import", "features.npy", "--labels", "rows.csv", "--out", "NEW"), "rows.csv", 1),
@@ -116,17 +116,14 @@ def few_rows(inputs) -> None:
 def test_media_that_are_pipes_or_devices_are_named(
     run, inputs, make: Callable[[Path], None], number: int
 ) -> None:
-    """Two of one size are read and compared by a split."""
+    """Two of one size are read and compared where training examples are drawn."""
     few_rows(inputs)
     for n in range(number):
         make(inputs.root / f"{n}.png")
-    split = run(inputs.root, *SPLIT, "--from", "all.jsonl")
-    assert split.returncode == 0, split.stderr
-    assert f"{number} images do not exist (the first is 0.png)" in split.stderr
-    given = ("preview", "general", "--test", "all.jsonl", "--shots", "1", "--out", "page.html")
-    page = run(inputs.root, *given)
+    page = run(inputs.root, *DRAW, "all.jsonl", "--dry-run", "--page", "page.html")
     assert page.returncode == 0, page.stderr
     assert " have missing media" in page.stderr
+    assert "not found: 0.png" in page.stderr
 
 
 def test_an_extraction_skips_a_pipe(run, inputs, tmp_path) -> None:
@@ -144,8 +141,7 @@ def test_an_extraction_skips_a_pipe(run, inputs, tmp_path) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        ("split", "general", "--from", "CIRCLE.jsonl", *SPLIT[2:]),
-        ("split", "general", "--from", "rows.jsonl", *SPLIT[2:-1], "CIRCLE.jsonl"),
+        (*DRAW, "CIRCLE.jsonl"),
         ("compare", "CIRCLE", "r"),
         ("report", "CIRCLE", "r", "--out", "page.html"),
         ("explain", "CIRCLE"),

@@ -71,14 +71,13 @@ def test_a_checkpoint_runs_no_code(savs, inputs, tmp_path, plant, message) -> No
     for command in (
         ("extract", *files, "--out", tmp_path / "store", "--answers", "labels"),
         ("extract", *files, "--out", tmp_path / "other"),
-        ("preview", *files, "--out", tmp_path / "page.html"),
+        ("extract", *files, "--out", tmp_path / "dry", "--dry-run", "--page", tmp_path / "p.html"),
     ):
         done = savs(*command)
         assert "Traceback" not in done.stderr
         assert not (tmp_path / "canary").exists()
-        if command[0] == "extract":
-            assert message in done.stderr
-            assert (done.returncode == 0) == (not message)
+        assert message in done.stderr
+        assert (done.returncode == 0) == (not message)
 
 
 def test_a_pickled_adapter_runs_no_code(savs, inputs, tmp_path) -> None:

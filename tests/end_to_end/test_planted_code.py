@@ -24,10 +24,11 @@ from stores import identity, planned
 
 pytestmark = pytest.mark.thorough
 
+VOTE = ("--selection", "vote")
 COMMANDS = {
     "show": ["show", "store"],
     "verify": ["verify", "store"],
-    "repair": ["repair", "store"],
+    "verify --repair": ["verify", "store", "--repair"],
     "evaluate": ["evaluate", "store"],
     "evaluate --selection": ["evaluate", "store", "--selection", "store/results/vote"],
     "select": ["select", "store", "--out", "out", "--heads", "store/results/vote"],
@@ -35,19 +36,20 @@ COMMANDS = {
     "query": ["query", "store", "SELECT * FROM examples"],
     "query predictions": ["query", "store", "SELECT * FROM predictions"],
     "query votes": ["query", "store", "SELECT * FROM votes"],
-    "export": ["export", "store", "--out", "out.parquet", "--heads", "all"],
-    "export classifier": ["export", "store", "--to", "classifier", "--out", "bundle"],
-    "slim": ["slim", "store", "--out", "slim"],
+    "export": ["export", "store", "--to", "parquet", "--out", "out.parquet", "--heads", "all"],
+    "export classifier": ["export", "store", *VOTE, "--to", "classifier", "--out", "bundle"],
+    "export store": ["export", "store", *VOTE, "--to", "store", "--out", "slim"],
     "merge": ["merge", "store", "store", "--out", "merged"],
     "compare": ["compare", "store/results/vote", "store/results/knn"],
 }
 SELECTION = {
     **{
-        name: COMMANDS[name] for name in ("evaluate", "evaluate --selection", "query votes", "slim")
+        name: COMMANDS[name]
+        for name in ("evaluate", "evaluate --selection", "query votes", "export store")
     },
-    "evaluate --cv": ["evaluate", "store", "--folds", "5"],
-    "export": ["export", "store", "--out", "out.parquet"],
-    "select --heads-from": ["select", "store", "--heads", "store/results/vote"],
+    "evaluate --folds": ["evaluate", "store", "--folds", "5"],
+    "export": ["export", "store", *VOTE, "--to", "parquet", "--out", "out.parquet"],
+    "select --heads DIR": ["select", "store", "--heads", "store/results/vote"],
 }
 """Commands that read the selection."""
 
@@ -230,7 +232,7 @@ def test_links_in_a_store_do_not_lead_writers_elsewhere(savs, good, tmp_path) ->
         done = savs(*command)
         assert done.returncode == 2
         assert f"is a link to {mine}" in " ".join(done.stderr.replace("│", " ").split())
-    done = savs("repair", store)
+    done = savs("verify", store, "--repair")
     assert done.returncode == 1
     assert f"claims is a link to {mine}; move it away" in done.stderr
     assert {path.name: path.read_text() for path in mine.iterdir()} == {
@@ -251,7 +253,10 @@ def test_media_are_pictures_or_refused(savs, inputs, tmp_path) -> None:
     done = savs("extract", "general", *files, "--model", "demo", "--out", tmp_path / "store")
     assert done.returncode == 4, done.stderr
     assert f"{len(rows) - 1} examples were skipped" in done.stderr
-    done = savs("preview", "general", *files, "--out", tmp_path / "page.html")
+    done = savs(
+        *("extract", "general", *files, "--model", "demo", "--out", tmp_path / "dry"),
+        *("--dry-run", "--page", tmp_path / "page.html"),
+    )
     assert "Traceback" not in done.stderr
     assert "a secret" not in (tmp_path / "page.html").read_text()
     assert not (tmp_path / "canary").exists()
@@ -260,7 +265,6 @@ def test_media_are_pictures_or_refused(savs, inputs, tmp_path) -> None:
 @pytest.mark.parametrize("suffix", [".jsonl", ".json", ".csv", ".parquet"])
 def test_rows_are_data(savs, tmp_path, suffix) -> None:
     canary, file = tmp_path / "canary", tmp_path / f"rows{suffix}"
-    parts = [word for name in ("train", "test") for word in (f"--{name}", f"{name}{suffix}")]
     rows = pl.DataFrame({"image": ["x.png"], "question": ["?"], "label": ["a"]})
     tables = ["arrow.py_extension_type", "_POLARS_PYTHON_OBJECT"] if suffix == ".parquet" else []
     for content in (
@@ -272,11 +276,10 @@ def test_rows_are_data(savs, tmp_path, suffix) -> None:
         *(hostile_files.extended_table(canary, name, rows) for name in tables),
     ):
         file.write_bytes(content)
-        for command in (
-            ["preview", "general", "--test", file, "--out", tmp_path / "p.html"],
-            ["split", "general", "--from", file, *parts, "--shots", "1"],
-        ):
-            done = savs(*command)
-            assert done.returncode in (0, 1), done.stderr
-            assert "Traceback" not in done.stderr
+        done = savs(
+            *("extract", "general", "--test", file, "--shots", "1", "--model", "demo"),
+            *("--out", tmp_path / "s", "--dry-run", "--page", tmp_path / "p.html"),
+        )
+        assert done.returncode in (0, 1), done.stderr
+        assert "Traceback" not in done.stderr
         assert not canary.exists()

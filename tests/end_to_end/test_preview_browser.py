@@ -1,4 +1,4 @@
-"""A preview page in a browser, at two widths, in light and dark."""
+"""The page of an extraction's inputs in a browser, at two widths, in light and dark."""
 
 import pytest
 from browser import look

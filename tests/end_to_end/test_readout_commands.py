@@ -85,7 +85,7 @@ def test_cross_validation(savs, store):
     assert "omit it with --readout zero-shot" in " ".join(done.stderr.replace("│", " ").split())
 
 
-def test_heads_from_another_selection(savs, store, tmp_path):
+def test_the_heads_of_another_selection(savs, store, tmp_path):
     one = ok(savs("select", store, "--heads", "2", "--out", tmp_path / "one", "--json"))
     given = ["--heads", one["selection"], "--out", tmp_path / "two", "--readout", "lda"]
     two = ok(savs("select", store, *given, "--json"))
@@ -124,7 +124,7 @@ def test_cv_folds(savs, store, tmp_path):
     for wrong in ("1", "some"):
         done = savs(*given, "--folds", wrong)
         assert done.returncode == 2
-        assert f"--cv-folds is '{wrong}'" in done.stderr
+        assert f"--folds is '{wrong}'" in done.stderr
     assert savs("evaluate", store, "--folds", "2").returncode == 2
 
 

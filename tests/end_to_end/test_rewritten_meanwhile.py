@@ -149,7 +149,10 @@ COMMANDS: dict[str, tuple[list[str], Callable[[Path], None]]] = {
     ),
     "query": (["query", "STORE", JOIN, "--json"], check_query),
     "query votes": (["query", "STORE", "SELECT * FROM votes", "--json"], check_votes),
-    "slim": (["slim", "STORE", "--out", "OUT", "--heads", "L0.H1,L2.H0"], check_store),
+    "export store": (
+        ["export", "STORE", "--to", "store", "--out", "OUT", "--heads", "L0.H1,L2.H0"],
+        check_store,
+    ),
     "merge": (["merge", "STORE", "COPY", "--out", "OUT"], check_store),
 }
 for form, check in (
@@ -217,10 +220,10 @@ def test_features_stay_with_their_examples_at_every_moment(run, command, check) 
     assert moment >= 4
 
 
-@pytest.mark.parametrize("command", ["verify", "repair"])
-def test_a_fresh_shard_is_not_taken_for_a_damaged_one(run, command) -> None:
+@pytest.mark.parametrize("options", [(), ("--repair",)], ids=["verify", "repair"])
+def test_a_fresh_shard_is_not_taken_for_a_damaged_one(run, options) -> None:
     for moment in range(200):
-        done, folder, came = run([command, "STORE"], moment)
+        done, folder, came = run(["verify", "STORE", *options], moment)
         assert done.returncode == 0, done.stdout + done.stderr
         assert not list(folder.glob("store/*.damaged"))
         assert verify(folder / "store").problems == ()
@@ -235,12 +238,12 @@ def test_a_store_that_is_being_written_is_not_repaired(savs, states, tmp_path) -
     shard = tmp_path / "store/train-00000.h5"
     shard.write_bytes(shard.read_bytes()[:-1])
     with open_writer(tmp_path / "store", IDENTITY, PLAN, shard_rows=2):
-        done = savs("repair", tmp_path / "store")
+        done = savs("verify", tmp_path / "store", "--repair")
     assert done.returncode == 1
     assert "store is being written by process" in done.stderr
     assert "wait for it, or stop it" in done.stderr
     assert shard.exists()
-    assert savs("repair", tmp_path / "store").returncode == 0
+    assert savs("verify", tmp_path / "store", "--repair").returncode == 0
     assert not shard.exists()
 
 

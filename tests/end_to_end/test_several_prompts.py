@@ -29,7 +29,8 @@ def test_one_store_has_both_prompts_to_compare_and_to_classify_by(savs, rows, tm
     train, test, image = rows
     (tmp_path / "prompts.txt").write_text("\n".join(("", *ASKED, "")))
     given = ("--train", train, "--test", test, "--model", "demo", "--dtype", "float32")
-    done = savs("extract", "general", *given, "--questions", "prompts.txt", "--out", "s")
+    prompts = {"SAVS_EXTRACT_QUESTIONS": "prompts.txt"}
+    done = savs("extract", "general", *given, "--out", "s", env=prompts)
     assert done.returncode == 0, done.stderr
     store = open_store("s")
     assert store.facts["benchmark"] == {"name": "general", "options": {"questions": list(ASKED)}}
@@ -64,19 +65,21 @@ def test_one_store_has_both_prompts_to_compare_and_to_classify_by(savs, rows, tm
 
 
 @pytest.mark.parametrize(
-    ("options", "message"),
+    ("file", "asked", "message"),
     [
-        (["--questions", "absent.txt"], "absent.txt cannot be read: No such file"),
-        (["--questions", "blank.txt"], "blank.txt is empty, expected one prompt per line"),
-        (["--questions", "latin.txt"], "latin.txt cannot be read: it is not UTF-8 text"),
-        (["--questions", "two.txt", "--question", "C?"], "both give prompts; keep one"),
-        (["--question", "A?", "--question", "A?"], "the question 'A?' is given twice"),
+        ("absent.txt", (), "absent.txt cannot be read: No such file"),
+        ("blank.txt", (), "blank.txt is empty, expected one prompt per line"),
+        ("latin.txt", (), "latin.txt cannot be read: it is not UTF-8 text"),
+        ("two.txt", ("C?",), "both give prompts; keep one"),
+        (None, ("A?", "A?"), "the question 'A?' is given twice"),
     ],
 )
-def test_prompts_that_cannot_be_are_usage_errors(savs, tmp_path, options, message):
+def test_prompts_that_cannot_be_are_usage_errors(savs, tmp_path, file, asked, message):
     for name, text in (("blank", b" \n\n"), ("latin", b"\xe9"), ("two", b"A?\nB?\n")):
         (tmp_path / f"{name}.txt").write_bytes(text)
     given = ("--train", "t.jsonl", "--model", "demo", "--out", "s")
-    done = savs("extract", "general", *given, *options)
+    options = [word for prompt in asked for word in ("--question", prompt)]
+    variable = {} if file is None else {"SAVS_EXTRACT_QUESTIONS": file}
+    done = savs("extract", "general", *given, *options, env=variable)
     assert done.returncode == 2
     assert message in " ".join(done.stderr.replace("│", " ").split())

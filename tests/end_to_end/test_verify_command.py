@@ -1,4 +1,4 @@
-"""`savs verify` and `savs repair`, and the flags of an unfinished or a mended store."""
+"""`savs verify`, also with `--repair`, and the flags of an unfinished or a mended store."""
 
 import json
 from pathlib import Path
@@ -24,7 +24,8 @@ def extract(savs, inputs, tmp_path):
     def run(*more, code=0):
         done = savs(
             *("extract", "general", "--train", train, "--test", test, "--model", "demo"),
-            *("--out", tmp_path / "store", "--shard-rows", "2", *more),
+            *("--out", tmp_path / "store", *more),
+            env={"SAVS_EXTRACT_SHARD_ROWS": "2"},
         )
         assert done.returncode == code, done.stderr
         return done
@@ -87,8 +88,10 @@ def test_a_damaged_store_exits_with_3_and_says_what_to_do(savs, store):
     shard, claim, last = done.stderr.splitlines()
     assert shard.startswith(f"{SHARD}: ")
     assert "/layers/00000 head 0 fails its crc32: the file was changed after it was" in shard
-    assert shard.endswith("; run `savs repair`, then the same `savs extract` command again")
-    assert claim == f"{CLAIM}: a process that no longer runs left it; run `savs repair`"
+    assert shard.endswith(
+        "; run `savs verify --repair`, then the same `savs extract` command again"
+    )
+    assert claim == f"{CLAIM}: a process that no longer runs left it; run `savs verify --repair`"
     assert last.endswith(" compared, problems: 2")
     found = problems(savs, store)
     assert [(p["file"], p["kind"]) for p in found] == [
@@ -115,14 +118,14 @@ def test_repair_then_the_same_extract_then_verify_is_clean(savs, extract, store)
     (store / "train-00000.h5").unlink()
     leave_claim(store, SHARD, ended())
     before = shards(store)
-    done = savs("repair", store)
+    done = savs("verify", store, "--repair")
     assert done.returncode == 0
     assert [tuple(line.split(maxsplit=1)) for line in done.stdout.splitlines()[1:]] == [
         *((CLAIM, "removed"), (SHARD, "set aside")),
         *(("train-00000.h5", "to extract again"), (SHARD, "to extract again")),
     ]
     assert "shards to extract again: 2; run the same `savs extract` command" in done.stderr
-    assert json.loads(savs("repair", store, "--json").stdout)["to_redo"] == [
+    assert json.loads(savs("verify", store, "--repair", "--json").stdout)["to_redo"] == [
         *("train-00000.h5", SHARD),
     ]
 
@@ -133,7 +136,7 @@ def test_repair_then_the_same_extract_then_verify_is_clean(savs, extract, store)
     after = shards(store)
     for name in ("train-00001.h5", "test-00000.h5", "test-00002.h5"):
         assert after[name] == before[name]
-    assert savs("repair", store).stderr == "nothing to repair: the store is complete\n"
+    assert savs("verify", store, "--repair").stderr == "nothing to repair: the store is complete\n"
 
 
 def test_a_partial_evaluation_says_what_is_missing(savs, store):

@@ -101,15 +101,6 @@ def test_a_wrong_config_file_is_text(savs, store, tmp_path, text) -> None:
     assert "\\x1b[31m" in shown(savs, "show", store.path, "--config", "run.toml", code=2)
 
 
-def test_the_table_of_a_split_is_text(savs, inputs) -> None:
-    rows = [
-        {"image": inputs.image(f"{n}.png", n), "question": f"?{WIPE}", "label": LABELS[n % 2]}
-        for n in range(6)
-    ]
-    given = ("--from", inputs.rows("all.jsonl", rows), "--train", "a.jsonl", "--test", "b.jsonl")
-    assert r"a\x1b[31m" in shown(savs, "split", "general", *given, "--shots", "1")
-
-
 def test_a_benchmark_of_a_file_is_text(savs, tmp_path) -> None:
     Path(tmp_path / "mine.py").write_text(BENCHMARK)
     assert r"\x1b[31m" in shown(savs, "benchmarks", "mine.py")

@@ -7,50 +7,71 @@ from pathlib import Path
 
 import pytest
 import site_sources
-from site_sources import PACKAGES, command_section, for_python_markdown, generated_pages, plain
+from site_sources import (
+    PACKAGES,
+    command_section,
+    for_python_markdown,
+    full_name,
+    generated_pages,
+    plain,
+)
 
 from savs.pipeline.cli.app import import_command
 from savs.pipeline.cli.commands import COMMANDS, STAGES
+from savs.pipeline.cli.options.settings import OF_ALL_COMMANDS, option_name
+from savs.pipeline.cli.options.shared import ADVANCED, FILE_ONLY
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_section_has_all_that_the_help_has(name):
+def test_a_section_has_every_option_in_its_place(name):
     section = command_section(name)
     assert section.startswith(f"### savs {name}\n\n```text\nsavs {name} ")
     assert plain(COMMANDS[name]) in section
-    lines = [line for line in section.splitlines() if line.startswith("* `")]
-    shown = [p for p in import_command(name).params if p.name != "help"]
-    assert len(lines) == len(shown)
-    for parameter in shown:
-        option = parameter.param_type_name == "option"
-        (spelt,) = parameter.opts[:1] if option else (parameter.metavar,)
-        assert any(re.match(rf"\* `\[?{re.escape(spelt)}[ ,`\]]", line) for line in lines), spelt
+    parts = re.split(r"^\*\*(.+)\*\*$", section, flags=re.MULTILINE)
+    texts = dict(zip(parts[1::2], parts[2::2], strict=True))
+    found = {
+        (title, entry)
+        for title, text in texts.items()
+        for entry in re.findall(r"^[*|] `\[?([\w<>|-]+)", text, re.MULTILINE)
+    }
+    expected = set()
+    for parameter in import_command(name).params:
+        if parameter.param_type_name == "argument":
+            expected.add(("Arguments", parameter.metavar.strip("[].")))
+        elif parameter.rich_help_panel == FILE_ONLY:
+            expected.add((FILE_ONLY, option_name(parameter)))
+        elif parameter.name not in OF_ALL_COMMANDS:
+            expected.add((parameter.rich_help_panel or "Options", parameter.opts[0]))
+    assert found == expected
+    order = ["Arguments", "Options", ADVANCED, FILE_ONLY, "Examples"]
+    assert list(texts) == [title for title in order if title in texts]
+    assert f"savs {name}" in texts["Examples"]
 
 
 def test_the_command_line_has_the_stages_of_the_help():
-    found = re.findall(r"^##(#?) (.+)$", generated_pages()["cli.md"], re.MULTILINE)
+    page = generated_pages()["cli.md"]
     expected = []
     for stage, commands in STAGES.items():
         expected += [("", stage), *(("#", f"savs {name}") for name in commands)]
-    assert found == expected
-
-
-def test_arguments_come_first_and_panels_stay_together():
-    titles = re.findall(r"^\*\*(.+)\*\*$", command_section("extract"), re.MULTILINE)
-    assert titles[0] == "Arguments"
-    assert len(titles) == len(set(titles)) > 3
+    expected.append(("", "Options of all commands"))
+    assert re.findall(r"^##(#?) (.+)$", page, re.MULTILINE) == expected
+    common = page.partition("## Options of all commands")[2]
+    assert re.findall(r"`--([a-z-]+)", common) == [
+        name.replace("_", "-") for name in OF_ALL_COMMANDS
+    ]
 
 
 def test_every_public_name_has_an_entry_and_a_link():
     pages = generated_pages()
     for package in PACKAGES:
-        names = import_module(f"savs.{package}").__all__
-        entries = re.findall(rf"^::: savs\.{package}\.(\w+)$", pages[f"api/{package}.md"], re.M)
-        assert sorted(entries) == sorted(names)
+        full = full_name(package)
+        names = sorted(set(import_module(full).__all__) - {"__version__"})
+        entries = re.findall(rf"^::: {re.escape(full)}\.(\w+)$", pages[f"api/{package}.md"], re.M)
+        assert sorted(entries) == names
         for name in names:
-            assert f"[`{name}`][savs.{package}.{name}]" in pages["api.md"]
+            assert f"[`{name}`][{full}.{name}]" in pages["api.md"]
 
 
 def test_the_navigation_names_every_page():

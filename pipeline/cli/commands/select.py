@@ -128,10 +128,11 @@ def _print_suspects(table: "pl.DataFrame") -> None:
     from savs.pipeline.running.output_files import media_cell
 
     print_line()
+    named = any(media_cell(row["media"]) != row["id"] for row in table.iter_rows(named=True))
     rows = [
         [
             row["id"],
-            media_cell(row["media"]),
+            *([media_cell(row["media"])] if named else []),
             *([row["subtask"]] if row["subtask"] else []),
             row["label"],
             row["prediction"],
@@ -141,11 +142,21 @@ def _print_suspects(table: "pl.DataFrame") -> None:
         for row in table.head(SHOWN).iter_rows(named=True)
     ]
     subtask = ["subtask"] if table["subtask"].null_count() < table.height else []
-    header = ["suspect", "media", *subtask, "label", "predicted", "margin", "strength (%)"]
+    header = [
+        "suspect",
+        *(["media"] if named else []),
+        *subtask,
+        "label",
+        "predicted",
+        "margin",
+        "strength (%)",
+    ]
     print_table(header, rows, right=False)
+    one = table.height == 1
     say(
-        f"{table.height} training examples are predicted to be of another class by a classifier of"
-        f" others; look at them: suspects.csv beside the selection has all"
+        f"{table.height} training example{' is' if one else 's are'} predicted to be of another"
+        " class by a classifier of others; suspects.csv beside the selection has"
+        f" {'it' if one else 'all'}"
     )
 
 

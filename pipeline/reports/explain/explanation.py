@@ -135,7 +135,7 @@ class Explanations:
     """What `explain` found."""
 
     title: str
-    """Name of the benchmark, the heading of the page."""
+    """Heading of the page: the name of the store's folder, and the question."""
     model: str
     """Name of the model, as the store or the classifier has it."""
     readout: str

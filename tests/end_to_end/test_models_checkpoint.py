@@ -1,4 +1,4 @@
-"""`savs check-model`, and what an extraction does on its own with a model that batches change."""
+"""`savs models CHECKPOINT`, and what `extract` does with a model that batches change."""
 
 import json
 import re
@@ -55,7 +55,7 @@ def code(tmp_path):
 
 
 def test_a_good_model_passes(savs):
-    done = savs("check-model", "demo", "--batch-size", "4")
+    done = savs("models", "demo", "--batch-size", "4")
     assert done.returncode == 0, done.stderr
     assert "48 in 6 layers, 16 wide" in done.stdout
     assert re.search(r"images at their marks +as the chat template has them", done.stdout)
@@ -66,7 +66,7 @@ def test_a_good_model_passes(savs):
 
 
 def test_json_says_what_was_checked(savs, tiny_model):
-    done = savs("check-model", tiny_model("qwen2_vl"), "--batch-size", "3", "--json")
+    done = savs("models", tiny_model("qwen2_vl"), "--batch-size", "3", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert set(found) == {"facts", "checks", "batch_size", "passed", "verdict"}
@@ -81,7 +81,7 @@ def test_json_says_what_was_checked(savs, tiny_model):
 
 
 def test_a_missing_folder_is_one_line(savs, tmp_path):
-    done = savs("check-model", tmp_path / "nowhere")
+    done = savs("models", tmp_path / "nowhere")
     assert done.returncode == 1
     assert done.stdout == ""
     _loading, line = done.stderr.splitlines()
@@ -105,7 +105,7 @@ UNSEEN = (
     ids=["padding is not marked", "images are mixed", "the prompt is not seen"],
 )
 def test_a_model_that_fails_says_in_what(savs, tiny_model, code, text, failed, verdict):
-    command = ("check-model", tiny_model("qwen2_vl"), "--model-code", code(text))
+    command = ("models", tiny_model("qwen2_vl"), "--model-code", code(text))
     done = savs(*command, "--batch-size", "2")
     assert done.returncode == 1, done.stderr
     wrong = [line[:-2].strip() for line in done.stdout.splitlines() if line.endswith(" NO")]
@@ -114,7 +114,7 @@ def test_a_model_that_fails_says_in_what(savs, tiny_model, code, text, failed, v
 
 
 def test_json_of_a_model_that_fails(savs, tiny_model, code):
-    command = ("check-model", tiny_model("qwen2_vl"), "--model-code", code(UNMARKED))
+    command = ("models", tiny_model("qwen2_vl"), "--model-code", code(UNMARKED))
     done = savs(*command, "--batch-size", "2", "--json")
     assert done.returncode == 1
     found = json.loads(done.stdout)
