@@ -5,7 +5,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,7 +30,7 @@ _HIDDEN = re.compile(
 FIELD = re.compile(r"`([a-z_]+)`")
 """A parameter in a message or a help text."""
 _spellings: dict[str, str] = {}
-"""Parameter of the command that runs -> its spelling there, such as `--max-layer`."""
+"""Parameter of the command that runs -> its spelling, `--max-layer` or `SAVS_EXTRACT_FETCH_GB`."""
 
 
 def set_progress(wanted: bool) -> None:
@@ -54,13 +54,10 @@ def detail(text: str) -> None:
         say(text)
 
 
-def set_spellings(parameters: Sequence[Any]) -> None:
-    """Let messages spell the parameters of a command as its command line does."""
+def set_spellings(spellings: Mapping[str, str]) -> None:
+    """Let messages spell the parameters of the command that runs as its user sets them."""
     _spellings.clear()
-    for parameter in parameters:
-        is_option = parameter.param_type_name == "option"
-        spelling = parameter.opts[0] if is_option else parameter.metavar or parameter.name.upper()
-        _spellings[parameter.name] = spelling
+    _spellings.update(spellings)
 
 
 def spelled(text: str) -> str:

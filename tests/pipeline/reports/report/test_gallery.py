@@ -148,7 +148,7 @@ def test_without_a_media_root_thumbnails_are_shown(store, tmp_path):
     assert np.allclose(shown.getpixel((5, 5)), (200, 0, 55), atol=6)
     assert not any(found[f"test:{i}"].jpeg for i in range(1, 6))
     assert content.gallery.notes == (
-        "5 examples are shown without an image. Pass --media-root to show the images.",
+        "5 examples are shown without an image. Pass `media_root` to show the images.",
     )
 
 
