@@ -57,6 +57,8 @@ def test_a_depth_without_enough_heads_is_left_out_or_refused(store):
     assert found["max_layer"].unique(maintain_order=True).to_list() == [2, 4]
     with pytest.raises(SelectionError, match="layers up to 1 have 4 heads, fewer than the 5"):
         sweep(store, heads=[5], max_layers=[1])
+    with pytest.raises(SelectionError, match="`max_layer` is 99, but the last layer of the store"):
+        sweep(store, heads=[5], max_layers=[99])
 
 
 def test_a_selection_keeps_its_max_layer(store, tmp_path):
@@ -75,8 +77,8 @@ def test_a_selection_keeps_its_max_layer(store, tmp_path):
 def test_layers_that_cannot_be(store):
     wrong = {
         "9 heads were requested, but there are 8 up to layer 2;": {"heads": 9, "max_layer": 2},
-        "max_layer is -1, but the first layer of the store with heads is 0": {"max_layer": -1},
-        "--heads-from gives the heads": {"heads_from": select(store, heads=2), "max_layer": 2},
+        "`max_layer` is -1, but the first layer of the store with heads is 0": {"max_layer": -1},
+        "`heads` gives the heads": {"heads": select(store, heads=2), "max_layer": 2},
     }
     for message, options in wrong.items():
         with pytest.raises(SelectionError, match=message):
