@@ -238,7 +238,7 @@ def _use(selection: Selection, no_program: str | None) -> str:
     lines = [f"savs classify . IMAGES --out predictions.csv{model}{own}"]
     if no_program is None:
         needs_folder = selection.model.get("revision") is None
-        lines.append(f'pip install {PROGRAM_NEEDS}')
+        lines.append(f"pip install {PROGRAM_NEEDS}")
         lines.append(f"python predict.py IMAGES{' --model FOLDER' if needs_folder else ''}")
     text = "## Use\n\n```bash\n" + "\n".join(lines) + "\n```\n"
     if selection.readout_file:

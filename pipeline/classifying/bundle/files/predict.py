@@ -108,6 +108,8 @@ if __name__ == "__main__":
         scores, choice = score([read[n].split(widths[n])[head] for n, head in TASK["heads"]])
         likely = ((scores + SURE["smoothing"]).log() / SURE["temperature"]).softmax(0)[choice]
         votes = dict(zip(TASK["classes"], scores.tolist(), strict=True))
-        found = {"id": str(path), "prediction": TASK["classes"][choice], "probability": likely.item()}
-        print(json.dumps(found | {"votes": votes}, ensure_ascii=False))
-    sys.exit("no image was found" if not paths else int(failed))
+        found = {"id": str(path), "prediction": TASK["classes"][choice]}
+        found |= {"probability": likely.item(), "votes": votes}
+        print(json.dumps(found, ensure_ascii=False))
+    if failed or not paths:
+        sys.exit(1 if paths else "no image was found")
