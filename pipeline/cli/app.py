@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.models import OptionInfo
 
 from savs.foundation.errors import SavsError
+from savs.foundation.progress import listen
 from savs.pipeline.cli import exit_codes as exits
 from savs.pipeline.cli.commands import COMMANDS, GUESSES, STAGES
 from savs.pipeline.cli.options.settings import (
@@ -30,6 +31,7 @@ from savs.pipeline.cli.options.settings import (
 )
 from savs.pipeline.cli.options.shared import ADVANCED, FILE_ONLY
 from savs.pipeline.cli.output import (
+    WorkLine,
     drop_stdout,
     print_line,
     say,
@@ -216,6 +218,7 @@ def main() -> NoReturn:
     """
     warnings.filterwarnings("ignore", module="PIL")  # about odd metadata
     interruption.listen()
+    listen(WorkLine())
     try:
         try:
             app(prog_name="savs")
@@ -238,9 +241,20 @@ def main() -> NoReturn:
         sys.exit(exits.FAILURE)
     except SystemExit as end:
         if end.code == exits.INTERRUPTED and not interruption.is_explained():
-            say("interrupted")
+            say(f"interrupted: {_left_behind()}")
         raise
     sys.exit(0)
+
+
+def _left_behind() -> str:
+    """Return what an interrupted command leaves: files are written whole or not at all."""
+    words = [word for word in sys.argv[1:] if not word.startswith("-")]
+    command = words[0] if words else ""
+    if command in ("import", "merge", "export"):
+        return "the output is not finished; run the same command again"
+    if command == "verify":
+        return "the store is as it was" if "--repair" not in sys.argv else "run it again"
+    return "nothing was written"
 
 
 def _exit_code(error: SavsError) -> int:

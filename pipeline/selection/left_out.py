@@ -13,6 +13,7 @@ import numpy as np
 
 from savs.datasets.example import of_subtask
 from savs.foundation.arrays import Array
+from savs.foundation.progress import track
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.calibration import (
     CENTROIDS,
@@ -163,7 +164,8 @@ def leave_out(
     chosen = _choose(data, selection, parts)
     judged: list[list[_Judged]] = [[] for _ in tasks]
     features = fold_features(data, parts, [scored.heads for scored in chosen])
-    for part, scored, (kept, out) in zip(parts, chosen, features, strict=True):
+    folds_read = zip(parts, chosen, features, strict=True)
+    for part, scored, (kept, out) in track(folds_read, "folds", len(parts)):
         fitted = fit_task(data, rule, scored, kept).fitted
         judged[part.number].append(_judge(rule, fitted, kept, part, out, for_calibration))
     return [_joined(task, of_task) for task, of_task in zip(tasks, judged, strict=True)]

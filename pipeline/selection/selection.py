@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from savs.foundation.arrays import Array
+from savs.foundation.progress import track
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.names import DEFAULT_HEADS
 from savs.pipeline.selection.calibration import Calibration
@@ -242,7 +243,7 @@ def score_tasks(
     """
     layers: list[list[HeadScores]] = [[] for _ in tasks]
     copier = RowsCopier()
-    for grid in training.source.grid:
+    for grid in track(training.source.grid, "layers"):
         if max_layer is not None and grid.layer > max_layer:
             continue
         heads = [(grid.layer, head) for head in grid.heads]

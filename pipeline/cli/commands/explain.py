@@ -87,6 +87,7 @@ def explain_command(
 
     if ids and errors:
         raise typer.BadParameter("`ids` and `errors` exclude each other; pass one of them")
+
     require_folder(media_root)
     if attention_maps and media_root is None:
         raise typer.BadParameter("--attention-maps needs the images; pass --media-root DIR")

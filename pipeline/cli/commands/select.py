@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import savs
+import savs.stores
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import (
     HeadsOption,
@@ -68,7 +69,6 @@ def select_command(
     from savs.pipeline.cli.selections import calibrated, estimates_of
     from savs.pipeline.evaluation.suspects import SUSPECTS, save_suspects, suspects
     from savs.pipeline.running.result_files import whole_result
-    from savs.stores import head_name
 
     opened = savs.open_store(store)
     prompts = stored_prompts(opened.manifest.identity.benchmark)
@@ -102,7 +102,7 @@ def select_command(
                 "cross_validated": estimates and estimates[task.subtask].to_json(),
                 "temperature": task.calibration and task.calibration.temperature,
                 "heads": [
-                    {"head": head_name(head), "score": score, "margin": margin}
+                    {"head": savs.stores.head_name(head), "score": score, "margin": margin}
                     for head, score, margin in zip(
                         task.heads, task.scores, task.margins, strict=True
                     )

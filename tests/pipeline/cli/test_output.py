@@ -119,3 +119,28 @@ def test_show_says_how_to_make_a_selection(savs, tmp_path):
     done = savs("show", store.path, "--head-map")
     assert done.returncode == 1
     assert "does not exist; run `savs select`" in done.stderr
+
+
+@pytest.mark.parametrize("more", [(), ("--no-progress",)], ids=["shown", "not wanted"])
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        (("verify",), r"1 of \d+ shards"),
+        (("select",), r"1 of 5 folds \(20 %\)"),
+        (
+            ("export", "--to", "store", "--heads", "all", "--out", "copy"),
+            r"1 of \d+ shards \(\d+ %\)",
+        ),
+    ],
+    ids=["verify", "select", "export"],
+)
+def test_what_takes_long_shows_how_far_it_is(savs, tmp_path, monkeypatch, command, line, more):
+    store = write_problem(tmp_path / "s", draw_problem(2))
+    monkeypatch.setattr(output, "FIRST_AFTER_S", 0.0)
+    monkeypatch.setattr(output, "LINE_EVERY_S", 0.0)
+    name, *options = command
+    done = savs(name, store.path, *options, *more)
+    assert done.returncode == 0, done.stderr
+    shown = [text for text in done.stderr.splitlines() if re.match(line, text)]
+    assert bool(shown) is not bool(more)
+    assert all(text.endswith("left") for text in shown)
