@@ -15,6 +15,7 @@ from savs.pipeline.extraction.sinks import StoreSink
 from savs.pipeline.extraction.text_rows import cut_note, read_words, text_rows, with_texts
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import Source, make_fetching
+from savs.pipeline.running.formatting import counted, format_seconds
 from savs.pipeline.running.launchers import find_rank
 from savs.pipeline.running.progress import Reporting
 from savs.stores import FeatureStore, StoreError, StoreNotFoundError, open_store, reserve, store_of
@@ -33,6 +34,14 @@ class Extraction:
     """Time that they took, without loading the model."""
     skipped: list[tuple[str, str, str]]
     """`(split, id, reason)` of every skipped example in the store."""
+
+    def __repr__(self) -> str:
+        """Return a few lines: the store, what this run did, and what comes next."""
+        ran = f"{counted(self.rows, 'example')} in {format_seconds(self.seconds)}"
+        return (
+            f"Extraction({ran}, {len(self.skipped):,} skipped)\n  {self.store!r}\n"
+            f"  next: savs.select({str(self.store.path)!r})"
+        )
 
 
 def run_extraction(

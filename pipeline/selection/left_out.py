@@ -6,7 +6,7 @@ with the selection's own number of heads, scoring and readout, and classify the 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -57,7 +57,7 @@ class Calibrated:
     """A selection with its calibration, and the predictions that it was made of."""
 
     selection: Selection
-    left_out: "list[LeftOut]"
+    left_out: "list[LeftOut]" = field(repr=False)
     """One for each task; `assess_left_out` measures them."""
 
 

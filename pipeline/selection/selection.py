@@ -1,7 +1,7 @@
 """Stage 2, `select`: score the heads on the training examples, keep the best, fit the readout."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from savs.foundation.arrays import Array
 from savs.foundation.progress import track
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.names import DEFAULT_HEADS
+from savs.pipeline.running.formatting import counted, listed
 from savs.pipeline.selection.calibration import Calibration
 from savs.pipeline.selection.heads.head_scores import SCORINGS, HeadScores, rank_heads
 from savs.pipeline.selection.readouts import Fitted, Readout, choose_readout
@@ -33,7 +34,7 @@ from savs.pipeline.selection.training_data import (
     text_arguments,
     training_of,
 )
-from savs.stores import Head, LayerGrid
+from savs.stores import Head, LayerGrid, head_name
 from savs.stores.format.layout import parse_head
 
 Heads = int | Literal["all"] | str | Path | Sequence[Head] | SelectionConfig
@@ -44,9 +45,9 @@ Heads = int | Literal["all"] | str | Path | Sequence[Head] | SelectionConfig
 class TaskSelection(TaskConfig):
     """The chosen heads of one subtask, and the classifier that they make."""
 
-    fitted: Fitted
+    fitted: Fitted = field(repr=False)
     """What the readout fitted on the chosen heads."""
-    calibration: Calibration | None = None
+    calibration: Calibration | None = field(default=None, repr=False)
     """What left-out training examples say of it; see `savs.pipeline.calibrate`."""
 
 
@@ -58,6 +59,21 @@ class Selection(SelectionConfig):
     """One for each subtask, in the order of the train file."""
     rule: Readout
     """The readout that was fitted."""
+
+    def __repr__(self) -> str:
+        """Return a few lines: readout, model, classes or subtasks, heads, and what comes next."""
+        most = max(len(task.heads) for task in self.tasks)
+        lines = [f"Selection({self.readout} of {counted(most, 'head')}, {self.model.get('name')})"]
+        examples = counted(sum(task.examples for task in self.tasks), "training example")
+        if len(self.tasks) == 1:
+            (task,) = self.tasks
+            lines.append(f"  {len(task.classes):,} classes: {listed(task.classes)}; {examples}")
+            lines.append(f"  heads, best first: {listed([head_name(head) for head in task.heads])}")
+        else:
+            names = [str(task.subtask) for task in self.tasks]
+            lines.append(f"  {counted(len(names), 'subtask')}: {listed(names)}; {examples}")
+        lines.append("  next: savs.evaluate(STORE, selection), savs.save_selection(...)")
+        return "\n".join(lines)
 
     @property
     def top_heads(self) -> list[tuple[int, int, int]]:

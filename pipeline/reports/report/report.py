@@ -29,6 +29,7 @@ from savs.pipeline.reports.report.provenance import (
     checks_part,
     provenance_part,
 )
+from savs.pipeline.running.formatting import counted, listed, percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,17 @@ class ReportContent:
     """Heads across tasks, if that was asked for."""
     checks: Checks
     provenance: Provenance
+
+    def __repr__(self) -> str:
+        """Return a few lines: the results, the headline metric and how many examples are shown."""
+        main = self.headline.main
+        shown = len(self.gallery.cards) if self.gallery else 0
+        return (
+            f"ReportContent({listed([self.title])}: {listed([one.name for one in self.results])})\n"
+            f"  {self.headline.metric} {percent(main['value'])} %, 95 % interval"
+            f" {percent(main['low'])} .. {percent(main['high'])}\n"
+            f"  {counted(shown, 'example')} shown"
+        )
 
     @property
     def first(self) -> Evaluated:
