@@ -126,7 +126,8 @@ class InputOptions:
     strict: Annotated[
         bool, Option("Refuse doubtful training labels instead of naming them.", "advanced")
     ] = False
-    """See `label_doubts`."""
+    """See `label_doubts`. Those of test examples are named, too, but not refused: they choose no
+    head."""
     media_root: Annotated[
         str | Path | None,
         Option("Folder of the images (default: the folder of each file).", metavar="DIR"),

@@ -1,6 +1,6 @@
 """A benchmark with its input files: examples of both splits, and how their media are read."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
@@ -43,6 +43,8 @@ from savs.pipeline.inputs.input_options import FileOfRows, InputOptions
 
 Splits = dict[str, list[Example]]
 """Split that was given -> its examples, in the order of the input file."""
+MOST_COMPARED = 50_000
+"""Test media that are compared by content: of more, reading them would take long."""
 ENDS = 8
 """Media that are looked at from each end of a column, or of a folder."""
 
@@ -157,6 +159,8 @@ class Source:
         """
         train, media = examples["train"], self.media("train")
         lines = self.survey(examples)
+        if test := examples.get("test"):
+            lines += self.test_doubts(test)
         if not train:
             return lines
         lines += self.doubts(content_table(train, recurring_digests(train, media)))
@@ -172,6 +176,13 @@ class Source:
         """
         once = under_one_prompt(train, self.benchmark.prompts)
         return refuse_doubts(label_doubts(once), strict=self.options.strict)
+
+    def test_doubts(self, test: Sequence[Example]) -> list[str]:
+        """Return what is doubtful about the labels of test examples, which are never refused."""
+        names, media = media_names(test), self.media("test")
+        digests = recurring_digests(test, media) if len(names) <= MOST_COMPARED else {}
+        once = under_one_prompt(content_table(test, digests), self.benchmark.prompts)
+        return label_doubts(once, "test")
 
     def _find(self, source: str | Path) -> Files:
         """Return the files of a source, or its folder alone if the benchmark reads folders."""

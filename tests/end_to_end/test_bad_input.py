@@ -109,6 +109,14 @@ def test_an_image_that_is_put_to_two_prompts_is_skipped_once_and_in_its_run_alon
     assert savs(*given, "--retry-skipped").returncode == 4
 
 
+def test_the_demo_model_is_named_where_images_are_no_drawn_scenes(extract, savs, scenes, tmp_path):
+    note = "note: the model demo was trained on small drawn scenes alone"
+    assert note in extract().stderr
+    drawn = ("extract", "shapes", "--train", scenes.train, "--test", scenes.test)
+    done = savs(*drawn, "--model", "demo", "--out", tmp_path / "drawn")
+    assert (done.returncode, note in done.stderr) == (0, False)
+
+
 def test_a_class_without_a_usable_training_example(extract, savs, inputs, tmp_path):
     rows = [
         {"question": "?", "label": "a"},
