@@ -94,7 +94,7 @@ if __name__ == "__main__":
             block.register_forward_pre_hook(
                 lambda _, given, n=int(found[1]): read.update({n: given[0][0, -1].float().cpu()})
             )
-    sys.stdout.reconfigure(encoding="utf-8")
+    escapes = sys.stdout.encoding.lower() != "utf-8"
     paths, failed = [path for name in given.images for path in images_in(Path(name))], False
     for path in paths:
         try:
@@ -110,6 +110,6 @@ if __name__ == "__main__":
         votes = dict(zip(TASK["classes"], scores.tolist(), strict=True))
         found = {"id": str(path), "prediction": TASK["classes"][choice]}
         found |= {"probability": likely.item(), "votes": votes}
-        print(json.dumps(found, ensure_ascii=False))
+        print(json.dumps(found, ensure_ascii=escapes))
     if failed or not paths:
         sys.exit(1 if paths else "no image was found")

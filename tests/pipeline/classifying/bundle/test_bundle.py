@@ -1,6 +1,7 @@
 """A bundle: what it holds, and what its program says of an image."""
 
 import json
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -89,7 +90,13 @@ def test_predict_py_passes_over_what_is_no_image_and_reads_folders(animals, made
 
     def run(*given) -> subprocess.CompletedProcess[str]:
         words = [sys.executable, str(bundle / "predict.py"), *map(str, given)]
-        return subprocess.run(words, capture_output=True, encoding="utf-8", check=False)
+        return subprocess.run(
+            words,
+            env=os.environ | {"PYTHONUTF8": "1"},
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+        )
 
     done = run(folder, "--model", DEMO_MODEL)
     assert done.returncode == 1
