@@ -20,6 +20,7 @@ COMMANDS = [
     shlex.split(line)[1:]
     for block in re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)
     for line in block.replace("\\\n", " ").splitlines()
+    if line.startswith("savs ")
 ]
 
 
@@ -60,18 +61,20 @@ def refused(done, *texts):
 
 @pytest.mark.thorough
 def test_the_page(savs, folder, capfd) -> None:
+    (exported,) = re.findall(r"^export (.*)$", PAGE, re.MULTILINE)
+    variables = dict(word.split("=") for word in exported.split())
     (row,) = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
     assert json.loads(Path("train.jsonl").read_text().splitlines()[0]) == json.loads(row)
-    assert len(COMMANDS) == 9
+    assert len(COMMANDS) == 8
     shutil.rmtree("features")
     printed = []
     for command in COMMANDS:
-        done = savs(*command)
+        done = savs(*command, env={} if "plain" in command else variables)
         assert done.returncode == 0, done.stderr
         printed.append(done.stdout)
     assert "Is there a red circle? Answer with Yes or No." in printed[2]
     table = re.findall(r"```text\n(metric.*?)```", PAGE, re.DOTALL)[0]
-    assert [line.split()[0] for line in printed[7].split("\n\n")[0].splitlines()] == [
+    assert [line.split()[0] for line in printed[6].split("\n\n")[0].splitlines()] == [
         line.split()[0] for line in table.splitlines()
     ]
     exec(compile(EXTRA, "docs/benchmarks.md", "exec"), {})
@@ -94,16 +97,19 @@ def test_a_store_of_ones_own_benchmark_asks_for_its_file(savs, folder) -> None:
         "pass its Python file as --benchmark",
     )
     refused(
-        savs("evaluate", "features", "--benchmark", "blink"),
+        savs("evaluate", "features", env={"SAVS_EVALUATE_BENCHMARK": "blink"}),
         "features was extracted with the benchmark 'cards', not 'blink'",
     )
-    refused(savs("evaluate", "features", "--benchmark", "gone.py"), "gone.py is no Python file")
+    refused(
+        savs("evaluate", "features", env={"SAVS_EVALUATE_BENCHMARK": "gone.py"}),
+        "gone.py is no Python file",
+    )
     Path("other.py").write_text(with_options("{'a': 1}"))
     refused(
-        savs("evaluate", "features", "--benchmark", "other.py"),
+        savs("evaluate", "features", env={"SAVS_EVALUATE_BENCHMARK": "other.py"}),
         "was extracted with the options {} of the benchmark 'cards', but other.py has {'a': 1}",
     )
-    done = savs("evaluate", "features", "--benchmark", "cards.py", "--json")
+    done = savs("evaluate", "features", "--json", env={"SAVS_EVALUATE_BENCHMARK": "cards.py"})
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)["metrics"]
     assert found[0]["name"] == "both right"
@@ -115,7 +121,7 @@ def test_metrics_that_fail_are_the_file_s_fault(savs, folder) -> None:
     line = CARDS.splitlines().index("    return [") + 1
     Path("cards.py").write_text(CARDS.replace("    return [", "    return [predictions['x'],", 1))
     refused(
-        savs("evaluate", "features", "--benchmark", "cards.py"),
+        savs("evaluate", "features", env={"SAVS_EVALUATE_BENCHMARK": "cards.py"}),
         f"cards.py line {line}: measure of the benchmark 'cards' raises ColumnNotFoundError",
     )
 
