@@ -91,15 +91,22 @@ def _on_disk(path: Path, text: str) -> Files:
 def require_present(source: str | Path) -> None:
     """Raise SourceError where a source on disk does not exist."""
     text = str(source)
-    if not (text.startswith(HUB) or "*" in text or Path(source).exists()):
+    if text.startswith("hf:/") or "*" in text:
+        return
+    try:
+        is_there = Path(source).exists()
+    except OSError:  # no name of a file: whoever reads it says why
+        return
+    if not is_there:
         raise SourceError(f"{text} does not exist; check the path")
 
 
 def _below(root: Path, pattern: str, text: str) -> Files:
     paths = sorted(path for path in root.glob(pattern) if path.is_file())
-    if not paths and root.is_dir() and any(p.suffix.lower() in IMAGES for p in root.rglob("*")):
+    is_folder = not paths and pattern == ALL_PARQUET
+    if is_folder and any(path.suffix.lower() in IMAGES for path in root.rglob("*")):
         raise SourceError(
-            f"{text} holds images, but no file that matches {pattern}; for a folder of images per"
+            f"{text} holds images, but no rows ({pattern}); for a folder of images per"
             " class take the benchmark image-folder, else pass a table that names the images"
         )
     if not paths:
