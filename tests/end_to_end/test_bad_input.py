@@ -99,9 +99,7 @@ def test_an_image_that_is_put_to_two_prompts_is_skipped_once_and_in_its_run_alon
     (inputs.root / "photos/a/bad.png").write_text("no image")
     given = ("extract", "image-folder", "--train", inputs.root / "photos", "--model", "demo")
     given = (*given, "--question", "Which?", "--question", "What?", "--out", tmp_path / "store")
-    failed(
-        savs(*given, "--max-skip", "0"), 4, "1 example was skipped", "skipped train a/bad.png#2"
-    )
+    failed(savs(*given, "--max-skip", "0"), 4, "1 example was skipped", "skipped train a/bad.png#2")
     inputs.image("photos/b/3.png", 9)
     added = savs(*given, "--append")
     assert added.returncode == 0, added.stderr
