@@ -94,7 +94,7 @@ def test_a_store_of_ones_own_benchmark_asks_for_its_file(savs, folder) -> None:
     refused(
         savs("evaluate", "features"),
         "features was extracted with the benchmark 'cards', which is not installed here",
-        "pass its Python file as --benchmark",
+        "pass its Python file as SAVS_EVALUATE_BENCHMARK",
     )
     refused(
         savs("evaluate", "features", env={"SAVS_EVALUATE_BENCHMARK": "blink"}),
