@@ -76,7 +76,7 @@ def test_reliability_and_coverage_are_those_of_the_file(page, store):
     ]
     share = found["atypical"]["share"]["value"]
     assert f"Atypical, like no training example: {percent(share)} %" in page.text
-    assert "least typical ones are least like any training example" in page.text
+    assert "that are least like any training example" in page.text
 
 
 def test_error_temperatures_and_risk_are_those_of_the_file(page, store):
