@@ -107,7 +107,7 @@ class Gallery:
     def count(self, kind: str) -> int:
         """Return how many cards are shown as one of a kind; each card counts once.
 
-        A wrong example that is unsure, too, is a wrong one.
+        A wrong example that is unsure, too, is a wrong one; one picked as untypical is that.
         """
         return sum(card.kinds[:1] == (kind,) for card in self.cards)
 
@@ -166,8 +166,8 @@ def pick_examples(
     shown = pl.concat([wrong, unsure, odd])
     kinds = {
         WRONG: ~pl.col("correct"),
-        UNSURE: pl.col("margin") <= pl.lit(unsure["margin"].max(), pl.Float32),
         ATYPICAL: pl.col("typicality") <= pl.lit(odd["typicality"].max(), pl.Float32),
+        UNSURE: pl.col("margin") <= pl.lit(unsure["margin"].max(), pl.Float32),
     }
     return shown.with_columns(
         kinds=pl.concat_list(
