@@ -107,9 +107,10 @@ class Gallery:
     def count(self, kind: str) -> int:
         """Return how many cards are shown as one of a kind; each card counts once.
 
-        A wrong example that is unsure, too, is a wrong one; one picked as untypical is that.
+        A wrong example is a wrong one first, then one of the least typical.
         """
-        return sum(card.kinds[:1] == (kind,) for card in self.cards)
+        order = (WRONG, ATYPICAL, UNSURE)
+        return sum(kind == min(card.kinds, key=order.index) for card in self.cards)
 
 
 def gallery_part(
@@ -166,8 +167,8 @@ def pick_examples(
     shown = pl.concat([wrong, unsure, odd])
     kinds = {
         WRONG: ~pl.col("correct"),
-        ATYPICAL: pl.col("typicality") <= pl.lit(odd["typicality"].max(), pl.Float32),
         UNSURE: pl.col("margin") <= pl.lit(unsure["margin"].max(), pl.Float32),
+        ATYPICAL: pl.col("typicality") <= pl.lit(odd["typicality"].max(), pl.Float32),
     }
     return shown.with_columns(
         kinds=pl.concat_list(
