@@ -37,6 +37,8 @@ UNITS = "units.parquet"
 """The scores that each metric is the mean of; what `savs compare` reads."""
 EVALUATE = "savs evaluate"
 SELECT = "savs select"
+FOLDED, PARTIAL = "-cv", "-partial"
+"""How the folder of a result ends that repeats a selection: of folds, or of a part of a store."""
 WRITABLE = "a writable folder as `out`"
 """What to pass where a result cannot be written."""
 LARGEST_JSON = 2**28
@@ -68,6 +70,8 @@ def results_folder(store: Path, name: str) -> Path:
 def result_of(path: str | Path) -> Path:
     """Return the folder of a saved classifier: the path itself, or the only one of a store.
 
+    What `savs evaluate` measured by folds, or of a part, has the selection once more.
+
     Raises
     ------
     ResultError
@@ -76,7 +80,9 @@ def result_of(path: str | Path) -> Path:
     folder = Path(path)
     if not (folder / MANIFEST).exists():
         return folder
-    saved = sorted(file.parent for file in folder.glob(f"{RESULTS}/*/{CONFIG}"))
+    every = {file.parent.name: file.parent for file in folder.glob(f"{RESULTS}/*/{CONFIG}")}
+    repeated = {name + ending for name in every for ending in (FOLDED, PARTIAL)}
+    saved = [every[name] for name in sorted(every.keys() - repeated)]
     if not saved:
         raise ResultError(f"{folder} is a store without a selection; run `{SELECT} {folder}`")
     if len(saved) > 1:

@@ -125,7 +125,6 @@ def test_cv_folds(savs, store, tmp_path):
         done = savs(*given, "--folds", wrong)
         assert done.returncode == 2
         assert f"--folds is '{wrong}'" in done.stderr
-    assert savs("evaluate", store, "--folds", "2").returncode == 2
 
 
 def test_sweep(savs, store, tmp_path):

@@ -143,11 +143,15 @@ def _export_store(
     from savs.pipeline.running.result_files import CONFIG, results_folder, write_file
     from savs.pipeline.selection.selection_config import load_config
     from savs.pipeline.selection.selection_file import copy_selection
+    from savs.stores.errors import ResultError
     from savs.stores.maintain.copy import slim
 
-    saved = (
-        None if is_remote(store.path) and selection is None else named_selection(store, selection)
-    )
+    try:
+        saved = named_selection(store, selection)
+    except ResultError:  # the store has none, or several: then none goes along
+        saved = None
+    if is_remote(store.path) and selection is None:
+        saved = None
     keeps = (
         saved is not None
         and (saved / CONFIG).exists()
