@@ -197,7 +197,7 @@ def test_a_sweep_of_stores_of_the_same_examples(savs, store, tmp_path):
 @pytest.mark.parametrize(
     ("given", "code", "message"),
     [
-        (["--heads", "1,x"], 2, "--heads is 'x'"),
+        (["--heads", "1,x"], 2, "--heads has 'x'"),
         (["--shots", "0"], 2, "--shots has '0'"),
         (["--shots", "9"], 1, "the pool has 8 examples of class 'a'; use --shots 1 to 8, or all"),
         (["--shots", "some"], 2, "expected positive integers or all"),
