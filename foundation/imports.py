@@ -4,7 +4,6 @@ import builtins
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from importlib.metadata import version
 from types import SimpleNamespace
 from typing import Any
 
@@ -51,7 +50,15 @@ def lazy_imports(namespace: dict[str, Any]) -> Iterator[None]:
     namespace["__getattr__"] = load
 
 
-__version__ = version("savs")
+def __getattr__(name: str) -> str:
+    """Return `__version__`, which takes 20 ms to find out, when it is asked for."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib.metadata import version
+
+    return version("savs")
+
+
 IS_ON_INDEX = False
 """Whether `pip install savs` finds this project. Set it with the first upload of a release."""
 

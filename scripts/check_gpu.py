@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None, page: Path = PAGE) -> int:
 
 
 def check_dtypes(device: str, dtypes: Sequence[str]) -> Iterator[Check]:
-    """Run the checks of `savs check-model` on the demo model in each dtype."""
+    """Run the checks of `savs models CHECKPOINT` on the demo model in each dtype."""
     for dtype in dtypes:
         model = load_model("demo", device=device, dtype=dtype)
         for check in prove(model, sample_prompts(8), (2, 8)):

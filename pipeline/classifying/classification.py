@@ -9,6 +9,7 @@ from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.model.model_options import PlacingKeywords, require_extra
 from savs.pipeline.extraction.run_options import BatchKeywords, RunOptions
 from savs.pipeline.inputs.input_options import InputOptions, NewImageKeywords
+from savs.pipeline.running.formatting import counted, listed
 from savs.pipeline.running.launchers import find_rank
 from savs.pipeline.running.options import sort_keywords
 from savs.pipeline.running.progress import SILENT, Reporting
@@ -46,6 +47,18 @@ class Classification:
     """Time that they took, without loading the model."""
     notes: tuple[str, ...]
     """What limits the predictions."""
+
+    def __repr__(self) -> str:
+        """Return a few lines: how many images of each class, how many were skipped, and where."""
+        said = self.predictions["prediction"].drop_nulls().value_counts(sort=True)
+        counts = [f"{count:,} {name}" for name, count in said.iter_rows()]
+        lines = [
+            f"Classification({counted(self.predictions.height, 'image')}: {listed(counts)})",
+            f"  {self.predictions['prediction'].null_count():,} skipped,"
+            f" {counted(len(self.notes), 'note')}",
+            f"  in {self.out}" if self.out else "  next: classification.predictions",
+        ]
+        return "\n".join(lines)
 
     @property
     def skipped(self) -> list[tuple[str, str]]:

@@ -24,6 +24,7 @@ from savs.pipeline.classifying.model_match import decoding_of, model_options, re
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions, require_extra
 from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.running.formatting import listed
 from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.readouts import ClassScores, Readout
 from savs.pipeline.selection.selection import Selection, select
@@ -107,6 +108,14 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         self.max_pixels = max_pixels
         self.batch_size = batch_size
         self.cache = cache
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:  # noqa: N803 - as in scikit-learn
+        """Return the parameters that were given and, once fitted, the classes and the next step."""
+        given = super().__repr__(N_CHAR_MAX)
+        if not hasattr(self, "classes_"):
+            return f"{given}\n  next: fit(images, labels)"
+        names = [str(name) for name in self.classes_]
+        return f"{given}\n  {len(names):,} classes: {listed(names)}\n  next: predict(images)"
 
     def fit(self, images: Sequence[Pictured], labels: Sequence[Any]) -> Self:
         """Choose heads and fit the readout on labelled images; about 20 of each class are enough.

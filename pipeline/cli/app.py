@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.models import OptionInfo
 
 from savs.foundation.errors import SavsError
+from savs.foundation.progress import listen
 from savs.pipeline.cli import exit_codes as exits
 from savs.pipeline.cli.commands import COMMANDS, GUESSES, STAGES
 from savs.pipeline.cli.options.settings import (
@@ -30,6 +31,7 @@ from savs.pipeline.cli.options.settings import (
 )
 from savs.pipeline.cli.options.shared import ADVANCED, FILE_ONLY
 from savs.pipeline.cli.output import (
+    WorkLine,
     drop_stdout,
     print_line,
     say,
@@ -47,14 +49,28 @@ LINES = ("question",)
 """Repeatable options whose variable has a value a line: others have no spaces, which divide."""
 
 
-class CommandGroup(TyperGroup):
+class PlainFlags:
+    """Help without a type, or a variable, next to the flags that typer adds, such as `--help`."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the arguments and options, `--help` last."""
+        parameters: list[Any] = super().get_params(ctx)  # pyright: ignore[reportAttributeAccessIssue]
+        for parameter in parameters:
+            if getattr(parameter, "is_flag", False):
+                parameter.metavar = parameter.metavar or ""
+                parameter.show_envvar = False
+        return parameters
+
+
+class Command(PlainFlags, TyperCommand):
+    """A command of `COMMANDS`."""
+
+
+class CommandGroup(PlainFlags, TyperGroup):
     """The commands of `COMMANDS`, known by name and summary until one is called."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        for parameter in self.params:
-            if getattr(parameter, "is_flag", False):
-                parameter.metavar = ""
         self.commands = {
             name: TyperCommand(name, help=text, rich_help_panel=stage)
             for stage, commands in STAGES.items()
@@ -69,7 +85,7 @@ class CommandGroup(TyperGroup):
         if not (name and known):
             return name, known, rest
         command = import_command(name)
-        set_spellings(command.params)
+        set_spellings({parameter.name: _spelling(parameter) for parameter in command.params})
         if not ctx.resilient_parsing:  # of shell completion, which says nothing
             require_known_variables(name, command.params)
         return name, command, rest
@@ -119,11 +135,18 @@ def import_command(name: str) -> Any:
     return command
 
 
+def _spelling(parameter: Any) -> str:
+    """Return how a message names a parameter: an option of files alone by its variable."""
+    if parameter.param_type_name != "option":
+        return parameter.metavar or parameter.name.upper()
+    if parameter.rich_help_panel == FILE_ONLY:
+        return parameter.envvar
+    return parameter.opts[0]
+
+
 def _set_up(option: Any, command: str) -> None:
     """Let an option of a command have a variable, and be shown and parsed as its place says."""
     option.envvar = variable_of(command, option)
-    if option.metavar is None and option.is_flag:
-        option.metavar = ""
     if option.name in OF_ALL_COMMANDS:
         option.hidden = True
     if option.rich_help_panel == FILE_ONLY:
@@ -148,7 +171,7 @@ def _to_command(function: Callable[..., None], text: str | None = None, epilog: 
             if isinstance(part, OptionInfo) and part.metavar is None and hint is not bool:
                 part.metavar = METAVARS.get(hint, "TEXT")
     alone = typer.Typer(add_completion=False)
-    alone.command(help=text, epilog=epilog)(function)
+    alone.command(cls=Command, help=text, epilog=epilog)(function)
     return typer.main.get_command(alone)
 
 
@@ -216,6 +239,7 @@ def main() -> NoReturn:
     """
     warnings.filterwarnings("ignore", module="PIL")  # about odd metadata
     interruption.listen()
+    listen(WorkLine())
     try:
         try:
             app(prog_name="savs")
@@ -238,9 +262,20 @@ def main() -> NoReturn:
         sys.exit(exits.FAILURE)
     except SystemExit as end:
         if end.code == exits.INTERRUPTED and not interruption.is_explained():
-            say("interrupted")
+            say(f"interrupted: {_left_behind()}")
         raise
     sys.exit(0)
+
+
+def _left_behind() -> str:
+    """Return what an interrupted command leaves: files are written whole or not at all."""
+    words = [word for word in sys.argv[1:] if not word.startswith("-")]
+    command = words[0] if words else ""
+    if command in ("import", "merge", "export"):
+        return "the output is not finished; run the same command again"
+    if command == "verify":
+        return "the store is as it was" if "--repair" not in sys.argv else "run it again"
+    return "nothing was written"
 
 
 def _exit_code(error: SavsError) -> int:

@@ -5,7 +5,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,6 +20,8 @@ _shows = {"progress": True, "details": False}
 LINE_EVERY_S = 5.0
 """Interval of progress lines where stderr is not a terminal."""
 BAR_EVERY_S = 0.1
+FIRST_AFTER_S = 2.0
+"""Work of stage 2 that is done sooner shows no progress."""
 SHOWN = 10
 _HIDDEN = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
@@ -28,7 +30,7 @@ _HIDDEN = re.compile(
 FIELD = re.compile(r"`([a-z_]+)`")
 """A parameter in a message or a help text."""
 _spellings: dict[str, str] = {}
-"""Parameter of the command that runs -> its spelling there, such as `--max-layer`."""
+"""Parameter of the command that runs -> its spelling, `--max-layer` or `SAVS_EXTRACT_FETCH_GB`."""
 
 
 def set_progress(wanted: bool) -> None:
@@ -41,19 +43,21 @@ def set_verbose(wanted: bool) -> None:
     _shows["details"] = wanted
 
 
+def shows_details() -> bool:
+    """Return whether the user asked for details."""
+    return _shows["details"]
+
+
 def detail(text: str) -> None:
     """Print a message that asks the user to do nothing: with `--verbose` alone."""
     if _shows["details"]:
         say(text)
 
 
-def set_spellings(parameters: Sequence[Any]) -> None:
-    """Let messages spell the parameters of a command as its command line does."""
+def set_spellings(spellings: Mapping[str, str]) -> None:
+    """Let messages spell the parameters of the command that runs as its user sets them."""
     _spellings.clear()
-    for parameter in parameters:
-        is_option = parameter.param_type_name == "option"
-        spelling = parameter.opts[0] if is_option else parameter.metavar or parameter.name.upper()
-        _spellings[parameter.name] = spelling
+    _spellings.update(spellings)
 
 
 def spelled(text: str) -> str:
@@ -157,6 +161,39 @@ def progress(total: int) -> Iterator[Callable[[int], None]]:
         seconds = time.monotonic() - started
         rate = done / max(seconds, 1e-9)
         say(f"{done:,} examples in {format_seconds(seconds)}, {rate:.1f} per second")
+
+
+class WorkLine:
+    """Shows on stderr how far work of stage 2 is, and how long the rest may take.
+
+    A listener of `savs.foundation.progress`.
+    """
+
+    def __init__(self) -> None:
+        self._started = self._printed = time.monotonic()
+        self._is_shown = False
+
+    def __call__(self, what: str, done: int, total: int) -> None:
+        """Take note of items that are done; a line is printed now and then."""
+        interruption.raise_if_asked()
+        now, terminal = time.monotonic(), sys.stderr.isatty()
+        if not done:
+            self._started = self._printed = now
+        every = BAR_EVERY_S if terminal else LINE_EVERY_S
+        spent = now - self._started
+        if done >= total:
+            self._end(terminal)
+        elif spent >= FIRST_AFTER_S and now - self._printed >= every and _shows["progress"]:
+            left = f", {format_seconds(spent * (total - done) / done)} left" if done else ""
+            line = f"{done:,} of {total:,} {what} ({100 * done // total} %){left}"
+            print(f"\r{line}\x1b[K" if terminal else line, end="" if terminal else "\n",
+                  file=sys.stderr, flush=True)  # fmt: skip
+            self._printed, self._is_shown = now, True
+
+    def _end(self, terminal: bool) -> None:
+        if self._is_shown and terminal:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        self._is_shown = False
 
 
 def tell_skipped(skipped: Sequence[str], rest: str, max_skip: int) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import savs.stores
 from savs.pipeline.cli.output import print_line, print_table, say
 from savs.pipeline.running.formatting import percent
 
@@ -30,11 +31,9 @@ def print_selection(
 
     `estimates` are the cross-validated accuracies, if they are known.
     """
-    from savs.stores import head_name
-
     rows = []
     for task in selection.tasks:
-        names = [head_name(head) for head in task.heads[:HEADS_SHOWN]]
+        names = [savs.stores.head_name(head) for head in task.heads[:HEADS_SHOWN]]
         more = len(task.heads) - len(names)
         rows.append(
             [

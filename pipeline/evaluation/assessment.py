@@ -23,6 +23,7 @@ from savs.pipeline.evaluation.predictions import (
 )
 from savs.pipeline.evaluation.statistics.intervals import Metric, summarise
 from savs.pipeline.names import ZERO_SHOT
+from savs.pipeline.running.formatting import counted, listed, percent
 from savs.pipeline.selection.selection import Selection
 from savs.stores import FeatureStore
 from savs.stores.format.layout import digest
@@ -60,6 +61,26 @@ class Evaluation:
     """Name of the benchmark."""
     cost: Mapping[str, Any] = field(default_factory=dict)
     """What the model ran for it, see `evaluation.cost`; empty where that is not known."""
+
+    def __repr__(self) -> str:
+        """Return a few lines: the headline metric, other metrics, notes, and what comes next."""
+        tasks = self.selection.tasks if self.selection else ()
+        heads = max((len(task.heads) for task in tasks), default=0)
+        by = f"{self.readout} of {counted(heads, 'head')}" if heads else self.readout
+        examples = f"{counted(self.planned, 'example')} of {self.benchmark or 'a store'}"
+        lines = [f"Evaluation({by}: {examples}, {self.skipped:,} skipped)"]
+        if self.metrics:
+            first = self.metrics[0]
+            lines.append(
+                f"  {first.name} {percent(first.value)} %, 95 % interval {percent(first.low)} .."
+                f" {percent(first.high)}, chance {percent(first.chance)}"
+            )
+        if others := [metric.name for metric in self.metrics[1:]]:
+            lines.append(f"  also: {listed(others)}")
+        if self.notes:
+            lines.append(f"  {counted(len(self.notes), 'note')}: {self.notes[0]:.70}")
+        lines.append('  next: result.predictions, savs.save_evaluation(result, "DIR")')
+        return "\n".join(lines)
 
     @property
     def readout(self) -> str:

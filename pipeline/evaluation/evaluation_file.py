@@ -1,6 +1,6 @@
 """An evaluation on disk: metrics, predictions, units, and the selection that made them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,9 @@ from savs.pipeline.running.result_files import (
     write_json,
     write_table,
 )
+from savs.pipeline.selection.selection_config import read_config
 from savs.pipeline.selection.selection_file import write_selection
+from savs.stores.errors import ResultError
 from savs.stores.format.layout import digest
 
 FILES = (UNITS, PREDICTIONS, CLASSIFIER, CONFIG, SUBMISSION)
@@ -104,6 +106,11 @@ def load_metrics(folder: Path) -> dict[str, Any]:
             raise ValueError(f"run: expected {digest(value)}, the digest of the metrics")
         if not isinstance(value.get("confidence"), list):
             raise ValueError("confidence: expected a list; another version of savs wrote it")
+    if _is_selected_again(folder, sums):
+        raise ResultError(
+            f"{folder} was selected again since it was evaluated: its metrics are of an earlier"
+            f" selection; run `{EVALUATE}` again"
+        )
     for name, expected in sums.items():
         with reading(folder / name, EVALUATE):
             if file_sha256(folder / name) != expected:
@@ -112,6 +119,17 @@ def load_metrics(folder: Path) -> dict[str, Any]:
                     " different evaluations"
                 )
     return value
+
+
+def _is_selected_again(folder: Path, sums: Mapping[str, str]) -> bool:
+    """Return whether a whole selection is there that is not the one that was evaluated."""
+    try:
+        header, _ = read_config(folder / CONFIG)
+        sha256 = {name: file_sha256(folder / name) for name in (CONFIG, CLASSIFIER)}
+    except (ResultError, OSError, ValueError):
+        return False
+    is_whole = header.sha256 == sha256[CLASSIFIER]
+    return is_whole and CONFIG in sums and sums[CONFIG] != sha256[CONFIG]
 
 
 def load_predictions(folder: Path) -> pl.DataFrame:

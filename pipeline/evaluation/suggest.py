@@ -16,6 +16,7 @@ from savs.foundation.files import regular_size
 from savs.foundation.frames import scan_parquet
 from savs.pipeline.evaluation.evaluation import task_features
 from savs.pipeline.evaluation.predictions import lead
+from savs.pipeline.running.formatting import counted, listed
 from savs.pipeline.running.output_files import media_of_cell
 from savs.pipeline.running.result_files import reading
 from savs.pipeline.selection.readouts import ClassScores
@@ -58,6 +59,14 @@ class Suggestions:
     them, so that the filled table is a training file."""
     notes: tuple[str, ...]
     """What a reader of the table must know, a sentence each."""
+
+    def __repr__(self) -> str:
+        """Return a few lines: which examples are to be labelled, and what comes next."""
+        names = self.table["id"].cast(pl.String).to_list()
+        return (
+            f"Suggestions({counted(len(names), 'example')} to label: {listed(names)})\n"
+            "  next: fill in `label` of suggestions.table, add its rows to the training file"
+        )
 
 
 def suggest(

@@ -101,14 +101,13 @@ def look(model: LoadedModel, prompt: Pieces, heads: Sequence[Head]) -> Look:
     ids = inputs["input_ids"][0].tolist()
     grids, at = _patches(model, inputs, ids, images_in(prompt))
     others = [place for place in range(len(ids)) if place not in set(np.concatenate(at).tolist())]
-    tokenizer = model.encoder.tokenizer
     return Look(
         heads=tuple(heads),
         features=tuple(features),
         on_images=tuple(
             weights[:, own].reshape(-1, *grid) for own, grid in zip(at, grids, strict=True)
         ),
-        tokens=tuple(tokenizer.decode([ids[place]]) for place in others),
+        tokens=token_texts(model.encoder.tokenizer, [ids[place] for place in others]),
         on_tokens=weights[:, others],
     )
 
@@ -284,6 +283,37 @@ def _last_row(
     return LastRow(weights, (weights[:, None] @ values)[:, 0])
 
 
+BROKEN = "\ufffd"
+"""What a tokenizer writes for bytes that are no character."""
+LONGEST = 4
+"""Bytes, so tokens, of a character in UTF-8."""
+PART = "(part of a character)"
+
+
+def token_texts(tokenizer: Any, ids: Sequence[int]) -> tuple[str, ...]:
+    """Return the text of each token; of one that is a part of a character, the character.
+
+    `PART` stands for a token whose character is not known from its neighbours.
+    """
+    texts = [str(tokenizer.decode([token])) for token in ids]
+    for place, text in enumerate(texts):
+        if BROKEN not in text:
+            continue
+        texts[place] = PART
+        # The shortest run of tokens around it that is whole characters, an earlier one first.
+        runs = [
+            (stop - start, start, stop)
+            for start in range(max(0, place - LONGEST + 1), place + 1)
+            for stop in range(place + 1, min(len(ids), start + LONGEST) + 1)
+        ]
+        for _, start, stop in sorted(runs):
+            joined = str(tokenizer.decode(list(ids[start:stop])))
+            if BROKEN not in joined:
+                texts[place] = joined
+                break
+    return tuple(texts)
+
+
 WORDS = 10
 """Tokens that `head_words` returns."""
 
@@ -320,7 +350,7 @@ def head_words(model: LoadedModel, head: Head, feature: Array) -> tuple[str, ...
         written = slice_ @ torch.as_tensor(feature, device=slice_.device)
         logits = embeddings.weight.float() @ (written * scale).to(embeddings.weight.device)
         found = logits.topk(WORDS).indices.tolist()
-    return tuple(model.encoder.tokenizer.decode([token]) for token in found)
+    return tuple(token_texts(model.encoder.tokenizer, [token])[0] for token in found)
 
 
 def _final_scale(model: LoadedModel) -> torch.Tensor | None:

@@ -69,7 +69,10 @@ def extract(
         )
         chosen = choose_benchmark(benchmark, columns=inputs.columns, question=inputs.question)
         place = find_place(out)
-        return run_extraction(chosen, inputs, loading, run, out=place, reporting=reporting)
+        name = None if isinstance(benchmark, Benchmark) else str(benchmark)
+        return run_extraction(
+            chosen, inputs, loading, run, out=place, reporting=reporting, name=name
+        )
 
 
 def load_model(model: str | Path, **options: Unpack[ModelKeywords]) -> "LoadedModel":

@@ -54,6 +54,7 @@ from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pieces import Pieces, images_in
 from savs.pipeline.extraction.model.pixel_scale import PixelScale, find_scale
 from savs.pipeline.extraction.model.placement import find_placement
+from savs.pipeline.extraction.request import REQUEST
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.sinks import EnoughError, Show, Sink
 from savs.pipeline.inputs.source import Splits
@@ -90,6 +91,8 @@ class RunExamples:
     """Whether some media are videos that the model must take as such."""
     seed: int = 0
     """Of the draw of demonstrations."""
+    request: Facts = field(default_factory=dict)
+    """What the run was asked for: each shard records it, and nothing depends on it."""
 
     @property
     def new(self) -> Splits:
@@ -144,6 +147,8 @@ class _Work:
     rows: int
     """Those to do, by whichever process."""
     sink: Sink
+    request: Facts
+    """See `RunExamples.request`."""
 
 
 class ModelRun:
@@ -287,7 +292,10 @@ class ModelRun:
             )
 
         # Passes over shards, with the other processes that fill the sink.
-        work = _Work(settled, answers, contexts, known, examples.rules, workers, todo, sink)
+        work = _Work(
+            *(settled, answers, contexts, known, examples.rules, workers, todo, sink),
+            request=examples.request,
+        )
         started = time.monotonic()
         self._pass(model, work)
         seconds = time.monotonic() - started
@@ -454,6 +462,7 @@ class ModelRun:
                 **batching.to_json(),
                 "batch_size": batching.limits.rows,
                 "workers": work.workers,
+                **({REQUEST: dict(work.request)} if work.request else {}),
             },
             on_rows=lambda rows: show(work.sink.tell(rows)),
         )

@@ -1,6 +1,6 @@
 """`savs extract`: the examples of a benchmark, read by a model into a store."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +9,13 @@ from savs.pipeline.extraction.appending import WantedExamples, add_examples, wan
 from savs.pipeline.extraction.chosen_heads import ChosenHeads, heads_of_folder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model_run import ModelRun, RunExamples
+from savs.pipeline.extraction.request import request_facts
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.sinks import StoreSink
 from savs.pipeline.extraction.text_rows import cut_note, read_words, text_rows, with_texts
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import Source, make_fetching
+from savs.pipeline.running.formatting import counted, format_seconds
 from savs.pipeline.running.launchers import find_rank
 from savs.pipeline.running.progress import Reporting
 from savs.stores import FeatureStore, StoreNotFoundError, open_store, reserve, store_of
@@ -33,6 +35,14 @@ class Extraction:
     skipped: list[tuple[str, str, str]]
     """`(split, id, reason)` of every skipped example in the store."""
 
+    def __repr__(self) -> str:
+        """Return a few lines: the store, what this run did, and what comes next."""
+        ran = f"{counted(self.rows, 'example')} in {format_seconds(self.seconds)}"
+        return (
+            f"Extraction({ran}, {len(self.skipped):,} skipped)\n  {self.store!r}\n"
+            f"  next: savs.select({str(self.store.path)!r})"
+        )
+
 
 def run_extraction(
     benchmark: Benchmark,
@@ -42,10 +52,12 @@ def run_extraction(
     *,
     out: Any,
     reporting: Reporting,
+    name: str | None = None,
 ) -> Extraction:
     """Write the features of a benchmark's examples into a store, see `extract`.
 
-    `out` is a folder or a URL, see `find_place`.
+    `out` is a folder or a URL, see `find_place`. `name` is the benchmark as the user gave it, which
+    may be a Python file.
     """
     fetched = None if is_remote(out) else Path(f"{out}.fetched")
     source = Source(benchmark, inputs, make_fetching(inputs, fetched), trains=not run.names_classes)
@@ -63,7 +75,8 @@ def run_extraction(
         for line in cut_note(reader.encoder, texts):
             reporting.say(line)
         wanted = with_texts(wanted, texts, store)
-        examples = run_examples(source, wanted)
+        request = request_facts(name or benchmark.name, inputs, model, run)
+        examples = replace(run_examples(source, wanted), request=request)
         sink = StoreSink(
             place,
             examples.examples,

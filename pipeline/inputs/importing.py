@@ -29,6 +29,7 @@ from savs.datasets.splits.labels import label_doubts
 from savs.datasets.splits.shared_media import content_table, digests_of, media_names
 from savs.foundation.arrays import Array
 from savs.foundation.frames import scan_parquet
+from savs.foundation.progress import track
 from savs.pipeline.errors import ImportFileError
 from savs.pipeline.inputs.feature_files import FeatureFile, Layers, damage, open_features
 from savs.pipeline.inputs.stored_rows import example_columns, planned_rows
@@ -309,7 +310,7 @@ def _write(
         SHARD_ROWS,
     )
     with whole_store(out, Manifest(identity, plan)) as writer:
-        for spec in plan.shards():
+        for spec in track(plan.shards(), "shards"):
             placed = [
                 labelled.splits[spec.split][row] for row in plan.splits[spec.split].rows(spec)
             ]

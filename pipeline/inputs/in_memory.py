@@ -32,6 +32,8 @@ MISSING = ("NAType", "NaTType")
 """Types of what pandas has in an empty cell, which may not be installed."""
 AS_TEXT = (date, time, timedelta, Decimal, UUID, PurePath)
 """Types that JSON lacks."""
+TEMPORARY = "savs-rows-"
+"""What the name of the folder of such files begins with."""
 BATCH_ROWS = 64
 """Rows of a data set that are in memory at a time."""
 
@@ -54,12 +56,17 @@ def files_of(keywords: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     if not rows:
         yield dict(keywords)
         return
-    with TemporaryDirectory(prefix="savs-rows-") as folder:
+    with TemporaryDirectory(prefix=TEMPORARY) as folder:
         paths = {split: Path(folder) / f"{split}.jsonl" for split in rows}
         for split, path in paths.items():
             _write(path, rows[split], split)
         root = keywords.get("media_root")
         yield {**keywords, **paths, "media_root": Path.cwd() if root is None else root}
+
+
+def holds_rows(path: Path) -> bool:
+    """Return whether a file is one that `files_of` wrote."""
+    return path.parent.name.startswith(TEMPORARY)
 
 
 def _is_in_memory(value: Any) -> bool:

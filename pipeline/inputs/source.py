@@ -105,6 +105,8 @@ class Source:
             splits["test"] = test
         elif options.test is not None and draw is not None:
             pool = read_examples(self.benchmark, self._find(options.test), "test")
+            if self.fetching is not None:  # only media that are there can be compared
+                self.fetching.fetch_all(media_names(pool))
             ties = content_ties(pool, recurring_digests(pool, self.media("test")))
             splits["train"], splits["test"] = draw.split(pool, cluster_ids(ties))
         if not splits:

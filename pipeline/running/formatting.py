@@ -1,4 +1,6 @@
-"""Numbers as people read them: bytes, durations, shares, p values."""
+"""Numbers and names as people read them: bytes, durations, shares, p values, counts, lists."""
+
+from collections.abc import Sequence
 
 SMALLEST_P = 0.0001
 """The smallest p value that is shown as it is."""
@@ -31,6 +33,35 @@ def format_seconds(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number of things; the plural of `noun` has an s.
+
+    Examples
+    --------
+    >>> counted(1, "example"), counted(1200, "example")
+    ('1 example', '1,200 examples')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+LISTED = 6
+LONGEST = 24
+"""Characters of a name in a list."""
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first names on one line, and how many more there are.
+
+    Examples
+    --------
+    >>> listed(["cat", "dog"]), listed([str(n) for n in range(9)])
+    ('cat, dog', '0, 1, 2, 3, 4, 5 and 3 more')
+    """
+    short = [" ".join(name[:LONGEST].split()) + "..." * (len(name) > LONGEST) for name in names]
+    more = f" and {len(names) - LISTED:,} more" if len(names) > LISTED else ""
+    return ", ".join(short[:LISTED]) + more
 
 
 def percent(value: float | None) -> str:

@@ -6,13 +6,14 @@ with the selection's own number of heads, scoring and readout, and classify the 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
 
 from savs.datasets.example import of_subtask
 from savs.foundation.arrays import Array
+from savs.foundation.progress import track
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.calibration import (
     CENTROIDS,
@@ -56,7 +57,7 @@ class Calibrated:
     """A selection with its calibration, and the predictions that it was made of."""
 
     selection: Selection
-    left_out: "list[LeftOut]"
+    left_out: "list[LeftOut]" = field(repr=False)
     """One for each task; `assess_left_out` measures them."""
 
 
@@ -163,7 +164,8 @@ def leave_out(
     chosen = _choose(data, selection, parts)
     judged: list[list[_Judged]] = [[] for _ in tasks]
     features = fold_features(data, parts, [scored.heads for scored in chosen])
-    for part, scored, (kept, out) in zip(parts, chosen, features, strict=True):
+    folds_read = zip(parts, chosen, features, strict=True)
+    for part, scored, (kept, out) in track(folds_read, "folds", len(parts)):
         fitted = fit_task(data, rule, scored, kept).fitted
         judged[part.number].append(_judge(rule, fitted, kept, part, out, for_calibration))
     return [_joined(task, of_task) for task, of_task in zip(tasks, judged, strict=True)]

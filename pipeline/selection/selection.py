@@ -1,7 +1,7 @@
 """Stage 2, `select`: score the heads on the training examples, keep the best, fit the readout."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
@@ -9,8 +9,10 @@ from typing import Any, Literal
 import numpy as np
 
 from savs.foundation.arrays import Array
+from savs.foundation.progress import track
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.names import DEFAULT_HEADS
+from savs.pipeline.running.formatting import counted, listed
 from savs.pipeline.selection.calibration import Calibration
 from savs.pipeline.selection.heads.head_scores import SCORINGS, HeadScores, rank_heads
 from savs.pipeline.selection.readouts import Fitted, Readout, choose_readout
@@ -32,7 +34,7 @@ from savs.pipeline.selection.training_data import (
     text_arguments,
     training_of,
 )
-from savs.stores import Head, LayerGrid
+from savs.stores import Head, LayerGrid, head_name
 from savs.stores.format.layout import parse_head
 
 Heads = int | Literal["all"] | str | Path | Sequence[Head] | SelectionConfig
@@ -43,9 +45,9 @@ Heads = int | Literal["all"] | str | Path | Sequence[Head] | SelectionConfig
 class TaskSelection(TaskConfig):
     """The chosen heads of one subtask, and the classifier that they make."""
 
-    fitted: Fitted
+    fitted: Fitted = field(repr=False)
     """What the readout fitted on the chosen heads."""
-    calibration: Calibration | None = None
+    calibration: Calibration | None = field(default=None, repr=False)
     """What left-out training examples say of it; see `savs.pipeline.calibrate`."""
 
 
@@ -57,6 +59,21 @@ class Selection(SelectionConfig):
     """One for each subtask, in the order of the train file."""
     rule: Readout
     """The readout that was fitted."""
+
+    def __repr__(self) -> str:
+        """Return a few lines: readout, model, classes or subtasks, heads, and what comes next."""
+        most = max(len(task.heads) for task in self.tasks)
+        lines = [f"Selection({self.readout} of {counted(most, 'head')}, {self.model.get('name')})"]
+        examples = counted(sum(task.examples for task in self.tasks), "training example")
+        if len(self.tasks) == 1:
+            (task,) = self.tasks
+            lines.append(f"  {len(task.classes):,} classes: {listed(task.classes)}; {examples}")
+            lines.append(f"  heads, best first: {listed([head_name(head) for head in task.heads])}")
+        else:
+            names = [str(task.subtask) for task in self.tasks]
+            lines.append(f"  {counted(len(names), 'subtask')}: {listed(names)}; {examples}")
+        lines.append("  next: savs.evaluate(STORE, selection), savs.save_selection(...)")
+        return "\n".join(lines)
 
     @property
     def top_heads(self) -> list[tuple[int, int, int]]:
@@ -176,7 +193,8 @@ def parse_heads(
     Raises
     ------
     SelectionError
-        A text is no number, no list of heads, and no folder of a selection.
+        A text is no number, no list of heads, and no folder of a selection; or another value is
+        nothing of these.
 
     Examples
     --------
@@ -186,7 +204,7 @@ def parse_heads(
     if heads is None or isinstance(heads, int | Integral | SelectionConfig):
         return heads
     if not isinstance(heads, str | Path):
-        return tuple(dict.fromkeys((int(layer), int(head)) for layer, head in heads))
+        return _head_pairs(heads)
     text = str(heads)
     if text == "all":
         return "all"
@@ -203,6 +221,17 @@ def parse_heads(
     return load_config(text)
 
 
+def _head_pairs(heads: Sequence[Head]) -> tuple[Head, ...]:
+    """Return the heads, each once; SelectionError for what are no pairs of numbers."""
+    try:
+        return tuple(dict.fromkeys((int(layer), int(head)) for layer, head in heads))
+    except (TypeError, ValueError) as error:
+        raise SelectionError(
+            f"`heads` is {heads!r:.100}, expected a whole number, 'all', pairs (layer, head), or a"
+            " selection"
+        ) from error
+
+
 def default_heads(heads: Sequence[Head]) -> int:
     """Return how many of the heads are kept by default: 20, or all of fewer."""
     return min(DEFAULT_HEADS, len(heads))
@@ -215,7 +244,7 @@ def head_count(among: Sequence[Head], heads: int | Literal["all"], where: str = 
     """
     count = len(among) if heads == "all" else heads
     if not isinstance(count, Integral) or isinstance(count, bool):
-        raise SelectionError(f"heads is {heads!r}, expected a whole number or 'all'")
+        raise SelectionError(f"`heads` is {heads!r}, expected a whole number or 'all'")
     if not 1 <= count <= len(among):
         raise SelectionError(
             f"{count!r} heads were requested, but there are {len(among)}{where}; use 1 to"
@@ -242,7 +271,7 @@ def score_tasks(
     """
     layers: list[list[HeadScores]] = [[] for _ in tasks]
     copier = RowsCopier()
-    for grid in training.source.grid:
+    for grid in track(training.source.grid, "layers"):
         if max_layer is not None and grid.layer > max_layer:
             continue
         heads = [(grid.layer, head) for head in grid.heads]

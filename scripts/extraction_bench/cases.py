@@ -39,7 +39,7 @@ CASES = (
     Case("half 224 x 224, half HD", ("224", "HD"), 1500),
     Case("HD", ("HD",), 1000),
     Case("12 MP", ("12MP",), 360),
-    Case("12 MP, --jpeg-draft", ("12MP",), 600, draft=2 * PIXELS),
+    Case("12 MP, jpeg_draft", ("12MP",), 600, draft=2 * PIXELS),
 )
 
 

@@ -10,7 +10,7 @@ ENCODER_DECODER = (
 """Said of every architecture whose configuration says that it is one."""
 CODES = (
     "images become codes of a vocabulary that only a checkpoint's configuration has;"
-    " test yours with check-model"
+    " test yours with `savs models CHECKPOINT`"
 )
 REASONS = {
     "blip": "its decoder's layers are BERT's, whose projection lies beside the attention;"
@@ -19,7 +19,7 @@ REASONS = {
     "diffusion_gemma": "writes blocks of text by diffusion, so that no token is the last one that"
     " has read the prompt; needs a place to read from that its authors name",
     "dots3_note": "layers of one type differ in their settings; needs a small configuration that"
-    " sets each layer, and its processor; test yours with check-model",
+    " sets each layer, and its processor; test yours with `savs models CHECKPOINT`",
     "emu3": CODES,
     "evolla": "reads proteins, not images; needs prompts of proteins",
     "git": "its layers are BERT's, whose projection lies beside the attention; give --model-code"

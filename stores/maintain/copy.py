@@ -13,6 +13,7 @@ import polars as pl
 
 from savs.foundation.errors import ParameterError
 from savs.foundation.files import whole_file
+from savs.foundation.progress import track
 from savs.stores.errors import (
     StoreCorruptError,
     StoreIncompleteError,
@@ -151,7 +152,7 @@ def _unite(stores: Sequence[FeatureStore], out: Path) -> FeatureStore:
             " extract them, or add the store that has them"
         )
     with whole_store(out, Manifest(manifest.identity, manifest.plan)) as writer:
-        for spec, having in homes.items():
+        for spec, having in track(homes.items(), "shards"):
             source, target = _whole(spec, having), out / spec.name
             with (
                 suppress(FileExistsError),  # an extraction has joined, and was first
@@ -183,7 +184,8 @@ def _write(
 ) -> FeatureStore:
     """Write shards as those of a new store, one after the other; memory holds one of them."""
     with whole_store(out, manifest) as writer:
-        for (store, old), new in zip(parts, manifest.plan.shards(), strict=True):
+        copies = zip(parts, manifest.plan.shards(), strict=True)
+        for (store, old), new in track(copies, "shards", len(parts)):
             with open_shard(store.path / old.name, old, store.manifest) as shard:
                 content = _content(shard, store.grid, manifest, new)
                 writer.write(new, content)

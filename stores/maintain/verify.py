@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from savs.foundation.progress import track
 from savs.stores.errors import REPAIR, StoreCorruptError, StoreReadError
 from savs.stores.format.layout import MANIFEST, SPLITS
 from savs.stores.format.manifest import (
@@ -81,7 +82,7 @@ def verify(store: str | Path, *, quick: bool = False) -> Report:
     planned = manifest.plan.shards()
     strays = {path.name: _sha256(path) for path in _others(folder, planned)}
     done = 0
-    for spec in planned:
+    for spec in track(planned, "shards"):
         path = folder / spec.name
         if not path.exists():
             problems.append(_missing(spec, sealed.get(spec.name), strays))

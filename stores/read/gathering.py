@@ -12,6 +12,7 @@ from polars.io.plugins import register_io_source
 
 from savs.foundation.arrays import Array
 from savs.foundation.frames import keep_columns
+from savs.foundation.progress import track
 from savs.stores.format.layout import (
     STORED_DTYPES,
     Head,
@@ -53,7 +54,7 @@ def read_blocks(
     features of one block by those of the next.
     """
     memory: Array = np.zeros((0, 0, 0))
-    for some in _groups(specs, rows):
+    for some in track([*_groups(specs, rows)], "groups of shards"):
         planned, stop, examples = sum(spec.rows for spec in some), 0, []
         skipped = [pl.DataFrame(schema=SKIPPED_SCHEMA)]
         for spec in some:

@@ -14,6 +14,7 @@ from doc_pages import PAGES, ROOT, anchors, blocks, commands, prose
 
 from savs.pipeline.cli.app import import_command
 from savs.pipeline.cli.commands import COMMANDS
+from savs.pipeline.cli.options.shared import FILE_ONLY
 from savs.pipeline.evaluation.compare.compare import COMPARISON_SCHEMA, METHOD_SCHEMA
 from savs.pipeline.evaluation.evaluation_file import UNIT_SCHEMA
 from savs.pipeline.evaluation.sweep.table import (
@@ -56,8 +57,15 @@ def test_the_page_of_metrics_names_the_columns_of_all_tables():
 
 @cache
 def options(command: str) -> set[str]:
-    parameters = import_command(command).params
-    return {"-h", "--help"}.union(*(p.opts + p.secondary_opts for p in parameters))
+    """Return what the command line takes."""
+    flags = [p for p in import_command(command).params if p.rich_help_panel != FILE_ONLY]
+    return {"-h", "--help"}.union(*(p.opts + p.secondary_opts for p in flags))
+
+
+@cache
+def settings(command: str) -> set[str]:
+    """Return what the command's table of a configuration file takes."""
+    return {p.opts[0].lstrip("-").replace("-", "_") for p in import_command(command).params}
 
 
 def check_command(words: list[str]) -> None:
@@ -105,13 +113,23 @@ def test_configurations_name_commands_and_options():
         for code in blocks(page, "toml"):
             for command, table in tomllib.loads(code).items():
                 if command in COMMANDS:
-                    known = {name.lstrip("-").replace("-", "_") for name in options(command)}
-                    assert set(table) <= known | {"benchmark"}, page
+                    assert set(table) <= settings(command), page
+
+
+@each_page
+def test_variables_are_those_of_options(page: Path):
+    if page.name == "CHANGELOG.md":
+        pytest.skip("it names variables that are errors")
+    known = {f"SAVS_{c}_{s}".upper() for c in COMMANDS for s in settings(c)}
+    for name in re.findall(r"\bSAVS_[A-Z_]+\b(?!<)", page.read_text("utf-8")):
+        assert name in known or name.startswith("SAVS_INSTALL"), f"{name} is no variable"
 
 
 def test_an_unknown_option_would_be_found():
     with pytest.raises(AssertionError, match="savs select has no --head"):
         check_command(["select", "features", "--head", "20"])
+    with pytest.raises(AssertionError, match="savs extract has no --shard-rows"):
+        check_command(["extract", "--shard-rows", "8"])
     with pytest.raises(AssertionError, match="savs selects is no command"):
         check_command(["selects"])
 

@@ -1,8 +1,11 @@
 """`savs report`, `savs explain`, and the code of docs/report.md as it is written there."""
 
 import json
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +13,7 @@ import pytest
 from random_stores import draw_problem, write_problem
 from reported import ATTACK, Page
 
-from savs import evaluate, explain, save_evaluation, select
+from savs import evaluate, explain, open_store, report, save_evaluation, select
 from stores import make_store
 
 DOCS = (Path(__file__).parents[2] / "docs" / "report.md").read_text("utf-8")
@@ -75,8 +78,11 @@ def test_the_code_of_the_page_about_reports(savs, features):
 def test_examples_are_explained_in_text_json_and_html(savs, features):
     result = features / "results/vote"
     found = explain(result, ids=["test:3", "test:1"])
-    done = savs("explain", result, "--id", "test:3", "--id", "test:1", "--out", "page.html")
-    assert done.returncode == 0, done.stderr
+    words = ("explain", result, "--id", "test:3", "--id", "test:1", "--out", "page.html")
+    brief = savs(*words)
+    assert (brief.returncode, brief.stdout) == (0, "page.html\n")
+    assert "wrote page.html: 2 examples" in brief.stderr
+    done = savs(*words, "--verbose")
     assert done.stdout.startswith("test:3: ")
     for one in found.examples:
         for head in one.heads:
@@ -120,3 +126,35 @@ def test_hostile_names_are_text(tmp_path):
     assert page.all("script") == page.all("img") == []
     assert not any(name.startswith("on") for _, a in page.tags for name in a)
     assert page.text.count(ATTACK) > 20
+
+
+def test_the_printed_commands_make_the_same_store(savs, inputs):
+    # a question with quotes, a drawn split and an option of configuration files alone
+    for kind in ("cat", "dog"):
+        for number in range(6):
+            inputs.image(f"{kind}/{number}.png", 2 * number + (kind == "dog"))
+    inputs.root.rename("my photos")
+    question = "Is it a 'cat',\nor a $dog?"
+    done = savs(
+        *("extract", "image-folder", "--test", "my photos", "--shots", 3, "--seed", 7),
+        *("--question", question, "--answers", "labels", "--model", "demo", "--out", "pets"),
+        env={"SAVS_EXTRACT_SHARD_ROWS": "4"},
+    )
+    assert done.returncode == 0, done.stderr
+    for step in ("select", "evaluate"):
+        assert savs(step, "pets").returncode == 0
+    commands = report("pets", out="page.html").provenance.commands
+    metrics = json.loads(Path("pets/results/vote/metrics.json").read_text())["metrics"]
+    Path("pets").rename("kept")
+
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    ran = subprocess.run(["sh", "-ec", "\n".join(commands)], env=environment, capture_output=True)
+    assert ran.returncode == 0, ran.stderr
+    before, after = open_store("kept"), open_store("pets")
+    assert after.manifest.identity == before.manifest.identity
+    assert after.manifest.plan == before.manifest.plan
+    for split in ("train", "test"):
+        assert after.examples(split).equals(before.examples(split))
+        every = [np.asarray(store.features(split, heads=store.heads)) for store in (before, after)]
+        assert np.array_equal(*every)
+    assert json.loads(Path("pets/results/vote/metrics.json").read_text())["metrics"] == metrics

@@ -55,6 +55,18 @@ def test_a_file_of_another_evaluation_is_refused(savs, store, tmp_path, name) ->
         assert "run `savs evaluate` again" in done.stderr
 
 
+def test_a_later_selection_is_no_damage(savs, store) -> None:
+    assert savs("select", store.path, "--heads", 1).returncode == 0
+    for command in (("report", "--out", "p.html"), ("query", "SELECT * FROM predictions")):
+        done = savs(command[0], store.path, *command[1:])
+        assert done.returncode == 1
+        assert "vote was selected again since it was evaluated" in done.stderr
+        assert "run `savs evaluate` again" in done.stderr
+        assert "SHA-256" not in done.stderr
+    assert savs("evaluate", store.path).returncode == 0
+    assert savs("report", store.path, "--out", "p.html").returncode == 0
+
+
 @pytest.mark.parametrize("name", ["predictions.parquet", "metrics.json"])
 def test_a_kill_between_two_files_leaves_nothing_that_is_read(tmp_path, monkeypatch, name) -> None:
     """Old files lie beside new ones then."""
@@ -132,7 +144,7 @@ def test_a_selection_that_was_made_again_is_not_that_of_the_predictions(store) -
     save_selection(again, folder)
     assert_same(load_selection(folder), again)
     assert query(store, "SELECT count(*) FROM votes").item() > 0
-    with pytest.raises(ResultError, match=r"config\.json|classifier\.safetensors"):
+    with pytest.raises(ResultError, match="was selected again since it was evaluated"):
         query(store, "SELECT count(*) FROM predictions")
 
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from savs import classify, extract
-from savs.datasets.splits.shots import Shots
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.entry_points import ExtractKeywords, check_model, load_model
@@ -20,13 +19,11 @@ from savs.pipeline.extraction.model.model_options import (
 )
 from savs.pipeline.extraction.run_options import BatchKeywords, RunKeywords, RunOptions
 from savs.pipeline.inputs.input_options import (
-    AskingKeywords,
     InputKeywords,
     InputOptions,
     NewImageKeywords,
     ReadingKeywords,
 )
-from savs.pipeline.inputs.split import split
 from savs.pipeline.reports.preview.preview import PreviewKeywords, preview
 from savs.pipeline.running.options import sort_keywords
 
@@ -51,7 +48,6 @@ def test_keywords_are_the_fields_that_have_a_default(kind):
     ("keywords", "kind"),
     [
         (ReadingKeywords, InputOptions),
-        (AskingKeywords, InputOptions),
         (ProcessorKeywords, ModelOptions),
         (NewImageKeywords, InputOptions),
         (PlacingKeywords, ModelOptions),
@@ -75,12 +71,11 @@ def test_the_keywords_of_a_function_are_those_of_its_options():
     [
         (lambda **more: extract("general", test="t", model="demo", out="o", **more), "extract"),
         (lambda **more: preview("general", test="t", out="o.html", **more), "preview"),
-        (lambda **more: split("general", "f", train="a", test="b", shots=None, **more), "split"),
         (lambda **more: classify("c", "i.jpg", **more), "classify"),
         (lambda **more: load_model("demo", **more), "load_model"),
         (lambda **more: check_model("demo", **more), "check_model"),
     ],
-    ids=["extract", "preview", "split", "classify", "load_model", "check_model"],
+    ids=["extract", "preview", "classify", "load_model", "check_model"],
 )
 def test_an_unknown_keyword_is_told_with_the_nearest_one(call, message):
     with pytest.raises(TypeError, match=rf"^{message}\(\) has no argument 'mediaroot'"):
@@ -90,8 +85,8 @@ def test_an_unknown_keyword_is_told_with_the_nearest_one(call, message):
 def test_the_nearest_keyword_is_offered():
     with pytest.raises(TypeError, match=r"no argument 'revison'; did you mean revision\?$"):
         load_model("demo", revison="main")  # type: ignore[call-arg]
-    with pytest.raises(TypeError, match=r"no argument 'xyz'; it takes columns, media_root, allo"):
-        split("general", "f", train="a", test="b", shots=None, xyz=1)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"no argument 'xyz'; it takes model, revision, dtype"):
+        load_model("demo", xyz=1)  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize(
@@ -99,7 +94,7 @@ def test_the_nearest_keyword_is_offered():
     [
         ({"batch_size": "8"}, "batch_size is '8', expected int"),
         ({"limit": 2.5}, "limit is 2.5, expected int | None"),
-        ({"shots": 20}, "shots is 20, expected .*Shots | None"),
+        ({"shots": "20"}, "shots is '20', expected int | None"),
         ({"columns": "label=class"}, "columns is 'label=class', expected .*Mapping"),
         ({"fetch_urls": "yes"}, "fetch_urls is 'yes', expected bool"),
     ],
@@ -111,7 +106,7 @@ def test_a_value_of_another_type_is_refused_by_its_name(wrong, message):
 
 
 def test_paths_and_numbers_of_numpy_are_taken():
-    values = {"test": Path("t"), "limit": np.int64(3), "shots": Shots(2), "columns": {}}
+    values = {"test": Path("t"), "limit": np.int64(3), "shots": np.int32(2), "columns": {}}
     (inputs,) = sort_keywords("extract", values, InputOptions)
     assert inputs == InputOptions(**values)
 

@@ -125,9 +125,9 @@ def test_a_published_project_has_one_address():
     assert not IS_ON_INDEX or REPOSITORY is not None, "[project.urls] needs a Repository"
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/start.md"])
+@pytest.mark.parametrize("name", ["README.md", "docs/index.md"])
 def test_pages_install_from_an_index_only_if_one_has_it(name):
     page = (ROOT / name).read_text("utf-8")
     assert ("pip install 'savs[extract]'" in page) == IS_ON_INDEX
-    assert ("No package index has `savs` yet" in page) == (not IS_ON_INDEX and "start" in name)
+    assert ("No package index has `savs` yet" in page) == (not IS_ON_INDEX and "index" in name)
     assert ("pip install 'WHEEL[extract]'" in page) == (not IS_ON_INDEX)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SEED = 2026
 """Seed of the demo's scenes; the demo model was trained on other scenes."""
 BATCH_SIZE = 32
+PAGE = "report.html"
 HEADS = 10
 TASKS = (
     *("color", "shape", "position", "exists", "relation", "group-exists", "group-binding"),
@@ -62,9 +63,11 @@ def demo_command(
     for of, result in ((store, evaluation), (store, own_answers), (clip_store, others["clip"]),
                        (clip_store, others["clip + lda"])):  # fmt: skip
         savs.save_evaluation(result, results_folder(of.path, result.readout))
+    page = out / PAGE
+    savs.report(store.path, out=page, media_root=files.root, title="savs demo")
     if json:
         more = {name.replace("-", "_"): result.to_json() for name, result in others.items()}
-        print_json(evaluation.to_json() | more | {"store": str(store.path)})
+        print_json(evaluation.to_json() | more | {"store": str(store.path), "report": str(page)})
         return
     print_line("\nThe heads of the model:\n", keep="\n")
     print_line("\n".join(draw_map(head_map(store, selection))), keep="\n")
@@ -141,6 +144,7 @@ CLIP reads no question: by texts it compares each image with the classes, or wit
 images and questions  {scenes}
 features              {store}, {out}/clip-features
 metrics, predictions  in their folders results
+report                {out / PAGE}
 
 next: savs show {store}
       savs select {store} --heads 5 && savs evaluate {store}

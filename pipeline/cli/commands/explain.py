@@ -1,5 +1,6 @@
 """`savs explain`: the votes of the chosen heads, and what would have changed them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +16,15 @@ from savs.pipeline.cli.options.shared import (
     require_folder,
     setting,
 )
-from savs.pipeline.cli.output import detail, print_json, print_line, print_table, progress, say
+from savs.pipeline.cli.output import (
+    detail,
+    print_json,
+    print_line,
+    print_table,
+    progress,
+    say,
+    shows_details,
+)
 from savs.pipeline.extraction.model.model_options import PlacingKeywords
 from savs.pipeline.names import DEFAULT_EXPLAINED
 from savs.pipeline.running.progress import Reporting
@@ -78,6 +87,7 @@ def explain_command(
 
     if ids and errors:
         raise typer.BadParameter("`ids` and `errors` exclude each other; pass one of them")
+
     require_folder(media_root)
     if attention_maps and media_root is None:
         raise typer.BadParameter("--attention-maps needs the images; pass --media-root DIR")
@@ -99,15 +109,23 @@ def explain_command(
     )
     if json:
         print_json(explanations.to_json())
+    elif out is not None and not shows_details():
+        print_line(str(out))
     else:
         for place, one in enumerate(explanations.examples):
             if place:
                 print_line()
             _print(one)
     if out is not None:
-        say(f"wrote {out}")
+        say(f"wrote {out}: {_summary(explanations.examples)}")
         for note in explanations.notes:
             say(f"note: {note}")
+
+
+def _summary(examples: "Sequence[Explained]") -> str:
+    """Return how many examples a page explains, and how many of them are wrong."""
+    count, wrong = len(examples), sum(one.is_right is False for one in examples if one.label)
+    return f"{count} example{'' if count == 1 else 's'}, {wrong} of them wrong"
 
 
 def _print(one: "Explained") -> None:

@@ -103,7 +103,8 @@ def export_command(
         else:
             wanted = find_heads(opened, heads, selection)
             if form == STORE_FORM:
-                size = _export_store(opened, wanted, place, selection)
+                given = None if selection is None else named_selection(opened, selection)
+                size = _export_store(opened, wanted, place, given)
             else:
                 splits = (split,) if split else ("train", "test")
                 size = savs.export(opened, place, wanted, splits, form).stat().st_size
@@ -132,40 +133,33 @@ def _require_none(what: str, **given: bool) -> None:
 
 
 def _export_store(
-    store: "FeatureStore", heads: "Sequence[Head]", out: Path, selection: str | None
+    store: "FeatureStore", heads: "Sequence[Head]", out: Path, selection: Path | None
 ) -> int:
-    """Write a smaller store with its selection and card; return its size in bytes.
+    """Write a smaller store with its selections and card; return its size in bytes.
 
-    The selection is kept where the store has its heads, so that `savs evaluate` gives the same.
+    A selection is kept where the store has all its heads: `savs evaluate` gives the same by it.
     """
     from savs.pipeline.classifying.bundle.bundle import CARD
     from savs.pipeline.classifying.bundle.card import store_card
     from savs.pipeline.running.result_files import CONFIG, results_folder, write_file
     from savs.pipeline.selection.selection_config import load_config
     from savs.pipeline.selection.selection_file import copy_selection
-    from savs.stores.errors import ResultError
+    from savs.stores.format.layout import RESULTS
     from savs.stores.maintain.copy import slim
 
-    try:
-        saved = named_selection(store, selection)
-    except ResultError:  # the store has none, or several: then none goes along
-        saved = None
-    if is_remote(store.path) and selection is None:
-        saved = None
-    keeps = (
-        saved is not None
-        and (saved / CONFIG).exists()
-        and set(load_config(saved).heads) <= set(heads)
-    )
-    with TemporaryDirectory() as folder:
-        if saved is not None and keeps:  # read before the store is written: it may not be whole
-            copy_selection(saved, Path(folder))
+    saved = [selection] if selection is not None else []
+    if not saved and not is_remote(store.path):
+        saved = [p.parent for p in sorted((store.path / RESULTS).glob(f"*/{CONFIG}"))]
+    kept = [folder for folder in saved if set(load_config(folder).heads) <= set(heads)]
+    with TemporaryDirectory() as scratch:
+        for folder in kept:  # read before the store is written: it may not be whole
+            copy_selection(folder, Path(scratch) / folder.name)
 
-        def keep_selection() -> None:
-            if saved is not None and keeps:
-                copy_selection(folder, results_folder(out, saved.name))
+        def keep_selections() -> None:
+            for folder in kept:
+                copy_selection(Path(scratch) / folder.name, results_folder(out, folder.name))
 
-        small = slim(store, heads, out, before_seal=keep_selection)
+        small = slim(store, heads, out, before_seal=keep_selections)
     write_file(out / CARD, store_card(small).encode("utf-8"))
     return small.facts["bytes"]
 

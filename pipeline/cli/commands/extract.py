@@ -119,7 +119,9 @@ def extract_command(
         from savs.pipeline.extraction.run_extraction import run_extraction
 
         reporting = Reporting(say, progress, detail)
-        done = run_extraction(chosen, inputs, model, run, out=place, reporting=reporting)
+        done = run_extraction(
+            chosen, inputs, model, run, out=place, reporting=reporting, name=benchmark
+        )
     if json:
         print_json(_summary(done))
     else:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import savs
+import savs.stores
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import (
     HeadsOption,
@@ -68,7 +69,6 @@ def select_command(
     from savs.pipeline.cli.selections import calibrated, estimates_of
     from savs.pipeline.evaluation.suspects import SUSPECTS, save_suspects, suspects
     from savs.pipeline.running.result_files import whole_result
-    from savs.stores import head_name
 
     opened = savs.open_store(store)
     prompts = stored_prompts(opened.manifest.identity.benchmark)
@@ -102,7 +102,7 @@ def select_command(
                 "cross_validated": estimates and estimates[task.subtask].to_json(),
                 "temperature": task.calibration and task.calibration.temperature,
                 "heads": [
-                    {"head": head_name(head), "score": score, "margin": margin}
+                    {"head": savs.stores.head_name(head), "score": score, "margin": margin}
                     for head, score, margin in zip(
                         task.heads, task.scores, task.margins, strict=True
                     )
@@ -128,10 +128,11 @@ def _print_suspects(table: "pl.DataFrame") -> None:
     from savs.pipeline.running.output_files import media_cell
 
     print_line()
+    named = any(media_cell(row["media"]) != row["id"] for row in table.iter_rows(named=True))
     rows = [
         [
             row["id"],
-            media_cell(row["media"]),
+            *([media_cell(row["media"])] if named else []),
             *([row["subtask"]] if row["subtask"] else []),
             row["label"],
             row["prediction"],
@@ -141,11 +142,21 @@ def _print_suspects(table: "pl.DataFrame") -> None:
         for row in table.head(SHOWN).iter_rows(named=True)
     ]
     subtask = ["subtask"] if table["subtask"].null_count() < table.height else []
-    header = ["suspect", "media", *subtask, "label", "predicted", "margin", "strength (%)"]
+    header = [
+        "suspect",
+        *(["media"] if named else []),
+        *subtask,
+        "label",
+        "predicted",
+        "margin",
+        "strength (%)",
+    ]
     print_table(header, rows, right=False)
+    one = table.height == 1
     say(
-        f"{table.height} training examples are predicted to be of another class by a classifier of"
-        f" others; look at them: suspects.csv beside the selection has all"
+        f"{table.height} training example{' is' if one else 's are'} predicted to be of another"
+        " class by a classifier of others; suspects.csv beside the selection has"
+        f" {'it' if one else 'all'}"
     )
 
 

@@ -128,9 +128,9 @@ def parse_columns(column: list[str] | None = None) -> dict[str, str] | None:
         field, _, name = text.partition("=")
         known = f"FIELD is one of {', '.join(FIELDS)}"
         if not name or field not in FIELDS:
-            raise typer.BadParameter(f"--column is {text!r}, expected FIELD=COLUMN; {known}")
+            raise typer.BadParameter(f"`column` is {text!r}, expected FIELD=COLUMN; {known}")
         if field in columns:
-            raise typer.BadParameter(f"--column has {field} twice, expected it once; {known}")
+            raise typer.BadParameter(f"`column` has {field} twice, expected it once; {known}")
         columns[field] = name
     return columns
 
@@ -142,7 +142,7 @@ def read_questions(
     if questions is None:
         prompts = tuple(question or ())
     elif question:
-        raise typer.BadParameter("--question and --questions both give prompts; keep one")
+        raise typer.BadParameter("`question` and `questions` both give prompts; keep one")
     else:
         prompts = _lines(questions)
     return prompts[0] if len(prompts) == 1 else prompts or None
@@ -154,22 +154,22 @@ def _lines(path: Path) -> tuple[str, ...]:
         text = read_regular_text(path)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise typer.BadParameter(f"--questions {path} cannot be read: {reason}") from error
+        raise typer.BadParameter(f"`questions` {path} cannot be read: {reason}") from error
     lines = tuple(line.strip() for line in text.splitlines() if line.strip())
     if not lines:
-        raise typer.BadParameter(f"--questions {path} is empty, expected one prompt per line")
+        raise typer.BadParameter(f"`questions` {path} is empty, expected one prompt per line")
     return lines
 
 
 def parse_kwargs(model_kwargs: str | None = None) -> dict[str, Any]:
-    """Return `--model-kwargs` as a dictionary; a usage error if it is not a JSON object."""
+    """Return `model_kwargs` as a dictionary; a usage error if it is not a JSON object."""
     try:
         value = json.loads(model_kwargs or "{}")
     except ValueError as error:
-        raise typer.BadParameter(f"--model-kwargs is not JSON: {error}") from error
+        raise typer.BadParameter(f"`model_kwargs` is not JSON: {error}") from error
     if not isinstance(value, dict):
         raise typer.BadParameter(
-            f"--model-kwargs is {model_kwargs!r}, expected an object such as {{}}"
+            f"`model_kwargs` is {model_kwargs!r}, expected an object such as {{}}"
         )
     if isinstance(value.get("max_memory"), dict):  # JSON has no numbers as keys, devices have
         value["max_memory"] = {
@@ -181,12 +181,12 @@ def parse_kwargs(model_kwargs: str | None = None) -> dict[str, Any]:
 
 def parse_tokens(batch_tokens: str = "auto") -> int | None:
     """Return a number, or None for `auto`; a usage error otherwise."""
-    return _number_or_auto("--batch-tokens", batch_tokens, 1)
+    return _number_or_auto("`batch_tokens`", batch_tokens, 1)
 
 
 def parse_workers(workers: str = "auto") -> int | None:
     """Return a number, or None for `auto`; a usage error otherwise."""
-    return _number_or_auto("--workers", workers, 0)
+    return _number_or_auto("`workers`", workers, 0)
 
 
 def _number_or_auto(name: str, text: str, least: int) -> int | None:
@@ -241,4 +241,4 @@ def require_own_devices(gpus: str, device: str, engine: str = "local") -> None:
     """Raise BadParameter where `--gpus` and another option choose the devices."""
     if gpus != NONE and (engine == "ray" or device != AUTO):
         other = "--engine ray" if engine == "ray" else f"--device {device}"
-        raise typer.BadParameter(f"--gpus chooses the devices, and so does {other}; give one")
+        raise typer.BadParameter(f"`gpus` chooses the devices, and so does {other}; give one")

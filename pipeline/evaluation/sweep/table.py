@@ -30,6 +30,7 @@ from savs.pipeline.evaluation.statistics.paired_tests import (
     mean_over_data_sets,
     subtract,
 )
+from savs.pipeline.running.formatting import counted, percent
 from savs.pipeline.running.result_files import read_table, whole_result, write_table
 
 VALUES_FILE = "values.parquet"
@@ -165,6 +166,20 @@ class Sweep:
     notes: tuple[str, ...] = ()
     """What a reader must know, a sentence each: readouts that a store lacks, examples that are left
     out."""
+
+    def __repr__(self) -> str:
+        """Return a few lines: its size, the best of the headline metric, and where more is."""
+        lines = [f"Sweep({counted(self.summary.height, 'row')} of a point and metric)"]
+        headline = self.summary.filter(pl.col("metric") == self.summary["metric"].first())
+        best = headline.sort("mean", descending=True, maintain_order=True).head(1)
+        for row in best.iter_rows(named=True):
+            shots = "all" if row["shots"] is None else row["shots"]
+            lines.append(
+                f"  best {row['metric']}: {percent(row['mean'])} %, {row['readout']} of"
+                f" {counted(row['heads'], 'head')}, shots: {shots}"
+            )
+        lines.append("  next: sweep.summary, sweep.values")
+        return "\n".join(lines)
 
     @property
     def units(self) -> pl.LazyFrame:

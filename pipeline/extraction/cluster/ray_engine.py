@@ -121,7 +121,7 @@ def _connect(ray: Any, address: str | None) -> None:
         reason = str(error).strip().partition("\n")[0]
         raise ClusterError(
             f"no Ray cluster answers at {address} ({reason}); start one with `ray start --head`,"
-            " or leave out `address`"
+            " or let `engine` ray start one here"
         ) from error
 
 

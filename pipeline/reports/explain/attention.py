@@ -26,6 +26,11 @@ DRAWS = 10
 """Random masks of as many patches."""
 BATCH = 8
 """Masked prompts that run together."""
+COLOURS = (
+    *("#440154", "#482173", "#433e85", "#38588c", "#2d708e", "#25858e"),
+    *("#1e9b8a", "#2ab07f", "#52c569", "#86d549", "#c2df23", "#fde725"),
+)
+"""Colour of each level of a map: viridis, whose steps look equally far apart to every eye."""
 TOKENS = 3
 """Tokens of the prompt that are named for each head."""
 SAME = 0.02
@@ -50,11 +55,14 @@ class View:
     words: tuple[str, ...]
     """Words that the head writes for the mean of the training examples of its vote's class."""
 
-    def veils(self, image: int) -> dict[int, str]:
-        """Return the dark parts of an image's map: shade -> SVG path in patches."""
+    def heat(self, image: int) -> dict[int, str]:
+        """Return the patches of an image's map: level, 1 to `LEVELS` -> SVG path in patches.
+
+        Patches with next to no attention are left out, so that the image is seen there as it is.
+        """
         weights = self.maps[image]
-        dark = np.rint(LEVELS * (1 - weights / max(float(weights.max()), 1e-12))).astype(int)
-        cells = {(int(c), int(r)): int(dark[r, c]) for r, c in np.argwhere(dark > 0)}
+        level = np.rint(LEVELS * weights / max(float(weights.max()), 1e-12)).astype(int)
+        cells = {(int(c), int(r)): int(level[r, c]) for r, c in np.argwhere(level > 0)}
         return shade_paths(cells)
 
     @property

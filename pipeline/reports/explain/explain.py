@@ -14,6 +14,7 @@ from savs.pipeline.classifying.model_match import decoding_of, decoding_rules
 from savs.pipeline.errors import ReportError
 from savs.pipeline.names import DEFAULT_EXPLAINED
 from savs.pipeline.reports.explain.attention import (
+    COLOURS,
     DRAWS,
     MASKED,
     add_words,
@@ -24,7 +25,6 @@ from savs.pipeline.reports.explain.evidence import Evidence, gather_evidence
 from savs.pipeline.reports.explain.explanation import Explained, Explanations, changes_of, describe
 from savs.pipeline.reports.pages.pictures import open_images
 from savs.pipeline.reports.pages.rendering import require_page, write_page
-from savs.pipeline.reports.report.drawing import LEVELS
 from savs.pipeline.reports.report.evaluated import Evaluated, read_results
 from savs.pipeline.reports.report.gallery import SHARE_WRONG, pick_examples
 from savs.pipeline.running.progress import SILENT, Reporting
@@ -124,7 +124,7 @@ def explain(
             selection, rows, examples, evidence, str(media_root), loading, reporting
         )
     explanations = Explanations(
-        title=str(store.manifest.identity.benchmark["name"]),
+        title=evaluated.title,
         model=str(evaluated.metrics["model"].get("name") or "unknown model"),
         readout=evaluated.metrics["readout"],
         examples=examples,
@@ -138,7 +138,7 @@ def explain(
             content=explanations,
             masked=MASKED,
             draws=DRAWS,
-            levels=LEVELS,
+            colours=COLOURS,
         )
     return explanations
 

@@ -18,6 +18,7 @@ from savs.pipeline.reports.explain.changes import (
 from savs.pipeline.reports.explain.evidence import Evidence, Trained
 from savs.pipeline.reports.pages.pictures import Images, Picture
 from savs.pipeline.reports.report.gallery import Vote, best_votes
+from savs.pipeline.running.formatting import counted, listed
 from savs.pipeline.selection.readouts import Readout
 from savs.pipeline.selection.training_data import head_widths
 from savs.stores import FeatureStore, head_name
@@ -135,7 +136,7 @@ class Explanations:
     """What `explain` found."""
 
     title: str
-    """Name of the benchmark, the heading of the page."""
+    """Heading of the page: the name of the store's folder, and the question."""
     model: str
     """Name of the model, as the store or the classifier has it."""
     readout: str
@@ -144,6 +145,17 @@ class Explanations:
     """What was found of each example, in the order in which they were asked for."""
     notes: tuple[str, ...]
     """What a reader of the page must know, a sentence each."""
+
+    def __repr__(self) -> str:
+        """Return a few lines: which examples, how many are wrong, and where more is."""
+        known = [one for one in self.examples if one.label is not None]
+        wrong = sum(not one.is_right for one in known)
+        return (
+            f"Explanations({listed([self.title])}: {counted(len(self.examples), 'example')},"
+            f" {wrong:,} of them wrong, {self.readout})\n"
+            f"  {listed([one.id for one in self.examples])}\n"
+            "  next: explanations.heads, explanations.examples[0].changes"
+        )
 
     @property
     def heads(self) -> pl.DataFrame:

@@ -49,6 +49,17 @@ class Evaluated:
         return self.metrics["metrics"][0]
 
     @property
+    def title(self) -> str:
+        """The name of the store's folder, with the question where all examples have the same."""
+        if self.store is None:
+            return real_path(self.folder).name
+        prompts = self.predictions["prompt"].unique()
+        asked = self.store.manifest.identity.benchmark.get("options", {}).get("question")
+        question = prompts[0] if asked is None and len(prompts) == 1 else asked
+        name = real_path(self.folder).parent.parent.name
+        return f"{name}: {question}" if isinstance(question, str) else name
+
+    @property
     def split(self) -> str:
         """Split of its examples: `train` for a cross-validation."""
         return str(self.predictions["split"][0])

@@ -17,6 +17,8 @@ SHARE_WRONG = 2 / 3
 """Part of the gallery that is kept for wrong examples, where there are enough."""
 SHARE_ATYPICAL = 1 / 6
 """Part that is kept for examples that are least like any training example."""
+OPEN = 12
+"""Cards that stand above a fold."""
 MOST_VOTES = 4
 """Most classes of an example's votes."""
 ONE = 1.01
@@ -71,6 +73,8 @@ class Gallery:
     wrong: int
     """Wrong examples of the result, skipped ones left out; some may not be shown."""
     notes: tuple[str, ...]
+    open: int = OPEN
+    """Cards that are shown before the others are unfolded."""
 
     @property
     def subtasks(self) -> tuple[str, ...]:
@@ -101,8 +105,11 @@ class Gallery:
         return json.dumps(values | {name: str(number) for name, number in classes.items()})
 
     def count(self, kind: str) -> int:
-        """Return how many cards are of a kind."""
-        return sum(kind in card.kinds for card in self.cards)
+        """Return how many cards are shown as one of a kind; each card counts once.
+
+        A wrong example that is unsure, too, is a wrong one.
+        """
+        return sum(card.kinds[:1] == (kind,) for card in self.cards)
 
 
 def gallery_part(

@@ -11,6 +11,7 @@ import polars as pl
 
 from savs.foundation.errors import SavsError
 from savs.pipeline.evaluation.suspects import SUSPECTS
+from savs.pipeline.extraction.request import REQUEST, command_words
 from savs.pipeline.reports.report.evaluated import Evaluated
 from savs.pipeline.selection.training_data import train_digest
 from savs.stores import FeatureStore
@@ -28,9 +29,11 @@ class Provenance:
     commands: tuple[str, ...]
 
 
-def provenance_part(result: Evaluated, out: Path) -> Provenance:
+def provenance_part(
+    result: Evaluated, out: Path, media_root: str | Path | None = None
+) -> Provenance:
     """Return the facts about a result, and the commands that make it again."""
-    return Provenance(tuple(_facts(result)), tuple(_commands(result, out)))
+    return Provenance(tuple(_facts(result)), tuple(_commands(result, out, media_root)))
 
 
 def _facts(result: Evaluated) -> list[tuple[str, str]]:
@@ -68,11 +71,11 @@ def _run_facts(runs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return facts
 
 
-def _commands(result: Evaluated, out: Path) -> list[str]:
-    """Return the commands; the input files of an extraction are not recorded."""
+def _commands(result: Evaluated, out: Path, media_root: str | Path | None) -> list[str]:
+    """Return the commands, from the extraction on."""
     place = "STORE" if result.store is None else str(result.folder.parent.parent)
     readout = result.metrics["readout"]
-    lines = [] if result.store is None else [_extract(result.store, place)]
+    lines = [] if result.store is None else _extract(result.store, place)
     if result.config is not None and _is_own(result):
         select = ["savs", "select", place, "--heads", str(result.metrics["heads"])]
         select += ["--readout", readout, "--scoring", str(result.metrics["scoring"])]
@@ -92,19 +95,45 @@ def _commands(result: Evaluated, out: Path) -> list[str]:
     if confidence and confidence[0]["risk"]:
         evaluate += ["--risk", str(confidence[0]["risk"]["risk"])]
     lines.append([*evaluate, "--out", str(result.folder)])
-    lines.append(["savs", "report", str(result.folder), "--out", str(out)])
+    images = [] if media_root is None else ["--media-root", str(media_root)]
+    lines.append(["savs", "report", str(result.folder), *images, "--out", str(out)])
     return [shlex.join(line) for line in lines]
 
 
-def _extract(store: FeatureStore, place: str) -> list[str]:
+def _extract(store: FeatureStore, place: str) -> list[list[str]]:
+    """Return a command for each request that the runs of an extraction record, in their order.
+
+    A store that was extended, by `append` or a larger `limit`, has several.
+    """
     identity = store.manifest.identity
     revision = identity.model.get("revision")
-    return [
-        *("savs", "extract", str(identity.benchmark["name"]), "--train", "TRAIN", "--test", "TEST"),
-        *("--model", str(identity.model["name"])),
-        *(("--revision", str(revision)) if revision else ()),
-        *("--dtype", identity.dtype, "--out", place),
-    ]
+    pinned = [*(("--revision", str(revision)) if revision else ()), "--dtype", identity.dtype]
+    requests = [run[REQUEST] for run in store.manifest.runs if _is_object(run.get(REQUEST))]
+    name, model = str(identity.benchmark["name"]), str(identity.model["name"])
+    if not requests:
+        inputs = ["--train", "TRAIN", "--test", "TEST", "--model", model]
+        return [["savs", "extract", name, *inputs, *pinned, "--out", place]]
+    lines = []
+    for request in requests:
+        variables, words = command_words(request)
+        benchmark = str(request.get("benchmark", name))
+        line = [
+            *(["env", *variables] if variables else []),
+            "savs",
+            "extract",
+            benchmark,
+            *words,
+            *pinned,
+            "--out",
+            place,
+        ]
+        if line not in lines:
+            lines.append(line)
+    return lines
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, Mapping)
 
 
 def _is_own(result: Evaluated) -> bool:

@@ -12,6 +12,8 @@ if (form) {
       card.hidden = !fits;
       shown += fits;
     }
+    const more = document.getElementById("more");
+    if (more && wanted.length) more.open = true;
     told.textContent = `${shown} of ${cards.length} shown`;
   };
   form.hidden = false;

@@ -8,7 +8,6 @@ from typing import Any
 import polars as pl
 
 from savs.foundation.errors import ParameterError
-from savs.foundation.files import real_path
 from savs.pipeline.evaluation.suspects import load_suspects
 from savs.pipeline.names import DEFAULT_GALLERY
 from savs.pipeline.reports.pages.rendering import require_page, write_page
@@ -30,6 +29,7 @@ from savs.pipeline.reports.report.provenance import (
     checks_part,
     provenance_part,
 )
+from savs.pipeline.running.formatting import counted, listed, percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,17 @@ class ReportContent:
     """Heads across tasks, if that was asked for."""
     checks: Checks
     provenance: Provenance
+
+    def __repr__(self) -> str:
+        """Return a few lines: the results, the headline metric and how many examples are shown."""
+        main = self.headline.main
+        shown = len(self.gallery.cards) if self.gallery else 0
+        return (
+            f"ReportContent({listed([self.title])}: {listed([one.name for one in self.results])})\n"
+            f"  {self.headline.metric} {percent(main['value'])} %, 95 % interval"
+            f" {percent(main['low'])} .. {percent(main['high'])}\n"
+            f"  {counted(shown, 'example')} shown"
+        )
 
     @property
     def first(self) -> Evaluated:
@@ -91,7 +102,7 @@ def report(
     examples
         Most examples that the page shows, 0 for none.
     title
-        Heading of the page; by default the benchmark's name.
+        Heading of the page; by default the name of the store's folder, and the question.
     compare_heads
         Also show which heads tasks share, and how stable the choice of the first result is: heads
         are scored again on random halves of its training examples.
@@ -122,7 +133,7 @@ def report(
     gallery = gallery_part(results, examples, media_root)
     curves, depths = sweep_parts(folders.sweeps)
     content = ReportContent(
-        title=title or _title(first),
+        title=title or first.title,
         model=str(first.metrics["model"].get("name") or "unknown model"),
         results=tuple(results),
         headline=headline_of(results),
@@ -138,14 +149,8 @@ def report(
         depths=depths,
         across=across_part(results) if compare_heads else None,
         checks=checks_part(first),
-        provenance=provenance_part(first, page),
+        provenance=provenance_part(first, page, media_root),
     )
     script = Path(__file__).with_name("report.js").read_text("utf-8")
     write_page(page, Path(__file__).parent, "report.html", script=script, content=content)
     return content
-
-
-def _title(result: Evaluated) -> str:
-    if result.store is not None:
-        return str(result.store.manifest.identity.benchmark["name"])
-    return real_path(result.folder).name

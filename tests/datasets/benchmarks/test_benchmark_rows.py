@@ -105,10 +105,10 @@ def test_a_missing_field_is_named_with_those_there_are(tmp_path: Path, name: str
     other = {"question": "label", "label": "question"}[name]
     path = tmp_path / "train.csv"
     path.write_text(f"{other},note\nx,y\n")
-    remedy = {"question": ", or pass --question TEXT to ask the same of all", "label": ""}[name]
+    remedy = {"question": ", or pass `question` TEXT to ask the same of all", "label": ""}[name]
     message = (
         f"{path} line 2: field '{name}' is missing; the row has the fields {other}, note; name one"
-        f" with --column {name}=NAME{remedy}"
+        f" with `column` {name}=NAME{remedy}"
     )
     with pytest.raises(RowError, match=f"^{re.escape(message)}$"):
         read(path)

@@ -68,7 +68,7 @@ def test_a_column_that_no_row_has_is_told_with_those_there_are(tmp_path: Path, f
     path = written(tmp_path, {k: v for k, v in ROW.items() if k != COLUMNS[field]})
     message = (
         f"{path} line 1 and the other test rows have no column {COLUMNS[field]!r}, which"
-        f" --column {field}={COLUMNS[field]} names; they have: "
+        f" `column` {field}={COLUMNS[field]} names; they have: "
     )
     with pytest.raises(OptionError, match=f"^{re.escape(message)}.*, question$"):
         read(general(COLUMNS), path)
@@ -87,7 +87,7 @@ def test_one_question_for_all_rows(tmp_path: Path) -> None:
     assert [example.prompt for example in examples] == ["Which?"] * 2
     own = written(tmp_path, {"label": "x"}, {"question": "?", "label": "y"})
     with pytest.raises(
-        OptionError, match=r"line 2: the file has a column 'question', but --question is set"
+        OptionError, match=r"line 2: the file has a column 'question', but `question` is set"
     ):
         read(general(question="Which?"), own)
 
@@ -107,9 +107,9 @@ def test_what_was_chosen_is_part_of_the_identity() -> None:
         ("general", {"image": "a", "images": "a"}, None, ".* both name 'a'"),
         ("general", {"image": "images"}, None, ".* both name 'images'"),
         ("general", {"question": "prompt"}, "Which?", ".* both give the prompt"),
-        ("general", None, " ", "--question is empty"),
-        ("blink", {"label": "x"}, None, "--column is an option of general only; the benchmark 'bl"),
-        ("blink", None, "Which?", "--question is an option of general and image-folder only; the"),
+        ("general", None, " ", "`question` is empty"),
+        ("blink", {"label": "x"}, None, "`column` is an option of general only; the benchmark 'bl"),
+        ("blink", None, "Which?", "`question` is an option of general and image-folder only; the"),
     ],
 )
 def test_what_cannot_be_is_refused(name, columns, question, message) -> None:

@@ -50,7 +50,7 @@ def test_hidden_files_are_passed_over_links_followed_and_labels_kept_byte_for_by
             ["a/1.png", "1.png"],
             "holds 1.png next to the class folders (move them into one, or away)",
         ),
-        (["train/a/1.png", "test/a/1.png"], "(if test or train is a split, pass --train or --test"),
+        (["train/a/1.png", "test/a/1.png"], "(if test or train is a split, pass `train` or `test`"),
         ([".x"], "has no subfolders (expected one folder of images per class)"),
         (["a/1.png", "b/.x"], "has no image in b (add some, or remove the folder)"),
         (["a/1.png", "b/notes.txt"], "has no image in b (add some, or remove the folder)"),
@@ -70,8 +70,8 @@ def test_all_that_is_out_of_place_is_named_at_once(tmp_path: Path) -> None:
         read(root)
     assert str(told.value) == (
         f"{root} holds 1.png, 7.jpg, 8.jpg and 1 more next to the class folders (move them into"
-        " one, or away); has folders within class folders: c/x (if c is a split, pass --train or"
-        f" --test {root}/c); has no image in b, d (add some, or remove the folder)"
+        " one, or away); has folders within class folders: c/x (if c is a split, pass `train` or"
+        f" `test` {root}/c); has no image in b, d (add some, or remove the folder)"
     )
 
 
@@ -113,5 +113,5 @@ def test_the_question_words_the_prompt_and_is_part_of_the_identity(tmp_path: Pat
     assert example.prompt == "Which <image> is it?"
     assert (asked.name, asked.options) == ("image-folder", {"question": "Which <image> is it?"})
     assert BENCHMARK.options == {"question": QUESTION}
-    with pytest.raises(OptionError, match="--question is empty"):
+    with pytest.raises(OptionError, match="`question` is empty"):
         image_folder("  ")

@@ -140,7 +140,7 @@ def test_a_private_network_is_not_asked() -> None:
         with pytest.raises(
             MediaError,
             match=r"cannot be fetched: 127\.0\.0\.1 is in a private network; if you trust the rows,"
-            " pass --allow-private-addresses",
+            " pass `allow_private_addresses`",
         ):
             Fetching().fetch(address)
         named = address.replace("127.0.0.1", "localhost")
@@ -178,7 +178,7 @@ def test_a_run_fetches_no_more_than_it_may(tmp_path: Path) -> None:
     with talking(saying(OK + b"Content-Length: 60\r\n\r\n" + body)) as (address, asked):
         fetching = Fetching(tmp_path / "kept", allow_private=True, max_total_bytes=100)
         assert fetching.fetch(address) == body
-        reason = r"this run has fetched 100 bytes, the most that it may; raise --fetch-gb"
+        reason = r"this run has fetched 100 bytes, the most that it may; raise `fetch_gb`"
         for name in ("2", "3"):
             with pytest.raises(MediaError, match=reason):
                 fetching.fetch(f"{address}/{name}")
@@ -234,7 +234,7 @@ def test_a_medium_is_fetched_if_that_was_asked_for_and_once(tmp_path: Path, host
     name = f"{host[0]}/1.png?size=2"
     refusing = MediaFolder(tmp_path)
     assert (refusing.has(name), refusing.size(name)) == (False, None)
-    with pytest.raises(MediaError, match=r"/1\.png.* is a URL and was read without --fetch-urls$"):
+    with pytest.raises(MediaError, match=r"/1\.png.* is a URL and was read without `fetch_urls`$"):
         refusing.read(name)
     assert host[1] == []
     assert media_of(tmp_path, None).read(name) == b"/1.png"
@@ -252,7 +252,7 @@ def test_several_are_fetched_beforehand(tmp_path: Path, host: Web) -> None:
     names = ["a.png", *(f"{host[0]}/{n}" for n in ("1.png", "2.png", "3.png", "1.png"))]
     assert fetching.fetch_all(names) == [
         f"2 of 3 URLs are in {tmp_path / 'kept'}; 12 bytes were fetched, 100,000,000,000 are"
-        " allowed (--fetch-gb)"
+        " allowed (`fetch_gb`)"
     ]
     assert sorted(host[1]) == ["/1.png", "/2.png", "/3.png"]
     with pytest.raises(MediaError, match=r"/3\.png cannot be fetched: nothing here"):

@@ -292,7 +292,7 @@ WRONG: dict[str, dict[str, bytes]] = {
         "half a TIFF": busy("TIFF")[:5000],
         "a PNG without width": png(0, 1, 2, 8, b"\0"),
     },
-    "has too many pixels: scale it down, or raise --max-image-pixels": {
+    "has too many pixels: scale it down, or raise `max_image_pixels`": {
         "a PNG of 2,500 million pixels": png(50_000, 50_000, 0, 8, b"\0"),
     },
     "has 10000 x 10000 pixels, more than 67,108,864: scale it down": {

@@ -30,7 +30,7 @@ BOMBS = {
     "a lossless WebP of one colour": (
         lambda: plain_webp(16383, 5461),
         "x has 16383 x 5461 pixels, more than 33,554,432: scale it down, or raise"
-        " --max-image-pixels",
+        " `max_image_pixels`",
     ),
     "a PNG of one pixel a row": (
         lambda: tall_png(80_000_000),
@@ -39,7 +39,7 @@ BOMBS = {
     "a PNG of a little more than the limit": (
         lambda: png(8192, 8193, 0, 8, b"\0"),
         "x has 8192 x 8193 pixels, more than 67,108,864: scale it down, or raise"
-        " --max-image-pixels",
+        " `max_image_pixels`",
     ),
 }
 

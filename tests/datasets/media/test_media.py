@@ -86,8 +86,8 @@ def test_packed_media_lie_in_their_own_folder_or_in_the_root(
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
-        ("gone.png", r"gone\.png is not in the media root .*media \(--media-root\)$"),
-        ("in/gone.png", r"in/gone\.png is not in the media root .*media \(--media-root\)$"),
+        ("gone.png", r"gone\.png is not in the media root .*media \(`media_root`\)$"),
+        ("in/gone.png", r"in/gone\.png is not in the media root .*media \(`media_root`\)$"),
         ("in", "in cannot be read: Is a directory$"),
         ("a.png/b.png", r"a\.png/b\.png cannot be read: Not a directory$"),
         ("empty.png", r"empty\.png is empty \(0 bytes\)$"),

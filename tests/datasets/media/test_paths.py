@@ -52,8 +52,8 @@ def test_the_longest_end_from_the_root_on_counts(
 def test_a_file_deeper_down_is_not_guessed_at(tmp_path: Path) -> None:
     media = folder(tmp_path, "a/cats/1.jpg", "c/1.jpg")
     message = (
-        f"/home/you/cats/1.jpg is outside the media root {tmp_path}; set --media-root to the folder"
-        " that holds it, or pass --allow-outside"
+        f"/home/you/cats/1.jpg is outside the media root {tmp_path}; set `media_root` to the folder"
+        " that holds it, or pass `allow_outside`"
     )
     with pytest.raises(MediaError, match=f"^{re.escape(message)}$"):
         media.read("/home/you/cats/1.jpg")
@@ -88,7 +88,7 @@ def test_names_may_lead_out_when_that_is_allowed(tmp_path: Path) -> None:
     free = MediaFolder(media.root, rules=MediaRules(allow_outside=True))
     outside = str(tmp_path / "1.jpg")
     for name in ("../2.jpg", str(tmp_path / "2.jpg")):
-        with pytest.raises(MediaError, match=r"is outside the media root .*--allow-outside$"):
+        with pytest.raises(MediaError, match=r"is outside the media root .*`allow_outside`$"):
             media.read(name)
         assert not media.has(name)
         assert (free.read(name), free.has(name), free.size(name)) == (b"two", True, 3)

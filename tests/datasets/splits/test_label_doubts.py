@@ -95,7 +95,7 @@ def test_files_are_compared_by_content(inputs):
     ]
     strict = InputOptions(train=given.train, strict=True)
     with pytest.raises(
-        RowError, match=r"--strict allows no doubt:\n  .*train:0 is 'x'.*\ncorrect the input"
+        RowError, match=r"`strict` allows no doubt:\n  .*train:0 is 'x'.*\ncorrect the input"
     ):
         Source(find_benchmark("general"), strict).notes(source.examples())
 

@@ -103,7 +103,7 @@ def test_images_at_addresses_are_fetched_once_and_only_if_asked(animals, made, t
     with serve(tmp_path) as (address, _):
         given = f"{address}/a.jpg"
         refused = classify(animals, given)
-        assert "was read without --fetch-urls" in refused.skipped[0][1]
+        assert "was read without `fetch_urls`" in refused.skipped[0][1]
         fetch = {"fetch_urls": True, "allow_private_addresses": True}
         found = classify(animals, given, out=tmp_path / "out.jsonl", **fetch)
     assert found.predictions["id"].to_list() == [given]

@@ -204,7 +204,7 @@ def test_a_store_of_other_features_is_refused_before_the_model_is_loaded(
     (store_beside(out) / "results" / "classify.json").unlink()
     out.unlink()
     said: list[str] = []
-    with pytest.raises(OutputError, match=r"(?s)with other settings:\n .*question.*--force to"):
+    with pytest.raises(OutputError, match=r"(?s)with other settings:\n .*question.*`force` to"):
         classify(
             *(made.classifier, made.images[0]),
             out=out,
@@ -311,7 +311,7 @@ def test_ranks_say_what_one_process_says(made, calibrated, tmp_path, monkeypatch
 @pytest.mark.parametrize(
     ("inputs", "out", "force", "message"),
     [
-        (["a.jpg"], None, False, "pass --out FILE"),
+        (["a.jpg"], None, False, "pass `out` FILE"),
         (["a.jpg"], Path("x.csv"), True, "would each replace x.csv; remove it before"),
         (["-"], Path("x.csv"), False, "cannot share standard input"),
     ],

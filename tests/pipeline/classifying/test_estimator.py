@@ -198,7 +198,7 @@ def test_a_local_model_is_named_by_its_folder(fitted, shots, tmp_path) -> None:
     one = clone(fitted).set_params(model=model, cache=tmp_path / "cache").fit(images, labels)
     assert one.selection_.model["name"] == "own"
     saved = one.save(tmp_path / "saved")
-    with pytest.raises(SelectionError, match="pass --model FOLDER"):
+    with pytest.raises(SelectionError, match="pass `model` FOLDER"):
         SavsClassifier.load(saved)
     assert SavsClassifier.load(saved, model=model)(images[0]) == one(images[0])
     os.utime(model / "model.safetensors", ns=(1, 1))  # it may hold other weights now

@@ -33,7 +33,7 @@ def test_a_classifier_of_several_questions_needs_one(made, tmp_path) -> None:
     selection = load_selection(made.classifier)
     tasks = tuple(replace(task, question=None) for task in selection.tasks)
     saved = save_selection(replace(selection, tasks=tasks), tmp_path / "saved")
-    with pytest.raises(SelectionError, match="pass --question TEXT"):
+    with pytest.raises(SelectionError, match="pass `question` TEXT"):
         classify(saved, made.images[0])
     assert classify(saved, made.images[0], question="Which is it?").rows == len(tasks)
 
@@ -44,7 +44,7 @@ def test_another_model_is_refused_by_what_differs(animals, made, tmp_path, chang
     with pytest.raises(SelectionError, match=r"another model, .*\n  model\.weights: '0000"):
         classify(other, made.images[0])
     named = changed(tmp_path / "b", animals, model=facts | {"name": "mine"})
-    with pytest.raises(SelectionError, match=r"was a local folder called 'mine'; pass --model"):
+    with pytest.raises(SelectionError, match=r"was a local folder called 'mine'; pass `model`"):
         classify(named, made.images[0])
     done = classify(named, made.images[0], model="demo")
     assert done.notes == ("model.name: 'mine' in the classifier, 'demo' now",)

@@ -93,7 +93,7 @@ def test_what_cannot_be_is_named() -> None:
         ),
         ({"heads": 0}, SelectionError, "0 heads were requested"),
         ({"heads": 1.5}, SelectionError, "expected a whole number"),
-        ({"heads": True}, SelectionError, "heads is True, expected a whole number"),
+        ({"heads": True}, SelectionError, "`heads` is True, expected a whole number"),
         ({"head_dim": 5}, ParameterError, "24 columns are not a multiple of"),
         ({"readout": "none"}, SelectionError, "no readout is called 'none'"),
         ({"readout": "clip"}, SelectionError, "compares images with the names of classes"),

@@ -38,16 +38,14 @@ def test_soft_scores_have_one_decimal_and_counts_none(capsys):
         assert shown in capsys.readouterr().out
 
 
-def test_parameters_in_backticks_are_spelled_as_the_running_command_does(savs, tmp_path, capfd):
-    file = tmp_path / "x.csv"
-    file.write_text("question,label\n?,a\n")
-    done = savs(
-        "split", "general", "--from", file, "--train", "a.csv", "--test", file, "--shots", 1
-    )
-    assert done.stderr.endswith("is the file to split; pass another --test\n"), done.stderr
-    say("`test` is there, `nothing_else` is not, and `savs test` is a command")
+def test_parameters_in_backticks_are_spelled_as_the_user_of_the_command_sets_them(savs, capfd):
+    done = savs("extract", "general", "--test", "t.csv", "--model", "demo", "--out", "o",
+                "--shots", "1", "--train-groups", "1")  # fmt: skip
+    assert "--shots and --train-groups are two ways to draw; give one" in done.stderr
+    say("`test`, `fetch_gb`: options; `nothing_else`: not one of extract; `savs test`: a command")
     assert capfd.readouterr().err == (
-        "--test is there, `nothing_else` is not, and `savs test` is a command\n"
+        "--test, SAVS_EXTRACT_FETCH_GB: options; `nothing_else`: not one of extract;"
+        " `savs test`: a command\n"
     )
 
 
@@ -118,4 +116,29 @@ def test_show_says_how_to_make_a_selection(savs, tmp_path):
     store = write_problem(tmp_path / "s", draw_problem(2))
     done = savs("show", store.path, "--head-map")
     assert done.returncode == 1
-    assert "does not exist; run `savs select`" in done.stderr
+    assert f"a store without a selection; run `savs select {store.path}`" in done.stderr
+
+
+@pytest.mark.parametrize("more", [(), ("--no-progress",)], ids=["shown", "not wanted"])
+@pytest.mark.parametrize(
+    ("command", "line"),
+    [
+        (("verify",), r"1 of \d+ shards"),
+        (("select",), r"1 of 5 folds \(20 %\)"),
+        (
+            ("export", "--to", "store", "--heads", "all", "--out", "copy"),
+            r"1 of \d+ shards \(\d+ %\)",
+        ),
+    ],
+    ids=["verify", "select", "export"],
+)
+def test_what_takes_long_shows_how_far_it_is(savs, tmp_path, monkeypatch, command, line, more):
+    store = write_problem(tmp_path / "s", draw_problem(2))
+    monkeypatch.setattr(output, "FIRST_AFTER_S", 0.0)
+    monkeypatch.setattr(output, "LINE_EVERY_S", 0.0)
+    name, *options = command
+    done = savs(name, store.path, *options, *more)
+    assert done.returncode == 0, done.stderr
+    shown = [text for text in done.stderr.splitlines() if re.match(line, text)]
+    assert bool(shown) is not bool(more)
+    assert all(text.endswith("left") for text in shown)

@@ -15,11 +15,17 @@ def test_a_slim_store_of_many_shards_takes_the_selection_that_it_was_made_with(
 ) -> None:
     pytest.importorskip("torch")
     train, test = inputs.few_shots(train=6, test=5)
-    given = ("--train", train, "--test", test, "--model", "demo", "--shard-rows", "2")
-    assert savs("extract", "general", *given, "--out", "full").returncode == 0
+    given = ("--train", train, "--test", test, "--model", "demo")
+    made = savs(
+        *("extract", "general", *given, "--out", "full"), env={"SAVS_EXTRACT_SHARD_ROWS": "2"}
+    )
+    assert made.returncode == 0
     assert savs("select", "full", "--heads", "3").returncode == 0
-    assert savs("slim", "full", "--out", "slim").returncode == 0
-    done = savs("evaluate", "slim")
+    assert (
+        savs("export", "full", "--to", "store", "--heads", "chosen", "--out", "slim").returncode
+        == 0
+    )
+    done = savs("evaluate", "slim", "--verbose")
     assert done.returncode == 0, done.stderr
     assert "using slim/results/vote\n" in done.stderr
 

@@ -161,7 +161,7 @@ def test_the_share_of_examples_that_is_estimated_is_told(tmp_path, folds, share)
 def test_heads_from_elsewhere_are_kept(tmp_path):
     store = store_of(tmp_path / "s", list("ab" * 5))
     other = select(store, heads=1)
-    selection = select(store, heads_from=other, readout="posterior")
+    selection = select(store, heads=other, readout="posterior")
     assert selection.tasks[0].heads == other.tasks[0].heads
     assert selection.heads_from == other.train
     assert evaluate(store, selection, on="folds").selection is selection

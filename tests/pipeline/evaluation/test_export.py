@@ -95,7 +95,7 @@ def test_a_file_that_is_named_like_another_form_is_refused(store, tmp_path) -> N
         ("npz", "a.safetensors"),
         ("safetensors", "a.parquet"),
     ):
-        with pytest.raises(ExportError, match=rf"{name} would be a {form} file; use --to"):
+        with pytest.raises(ExportError, match=rf"{name} would be a {form} file; use `to`"):
             export(store, tmp_path / name, HEADS, BOTH, form)
     assert list(tmp_path.glob("a.*")) == []
 

@@ -25,7 +25,7 @@ def test_answers_are_kept_and_leave_the_features_alone(run):
     values = full.store.output("test", "answers")
     assert (values.shape, values.dtype) == ((5, 2), np.float32)
     assert (values < 0).all()
-    with pytest.raises(StoreMismatchError, match="--answers labels"):
+    with pytest.raises(StoreMismatchError, match="`answers` labels"):
         run("full", dtype="float32")
 
 

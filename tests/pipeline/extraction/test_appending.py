@@ -191,7 +191,7 @@ def test_an_image_with_other_bytes_under_a_known_id_is_refused(grown):
 
 def test_what_cannot_be_appended_is_refused(grown):
     train = grown.file("train.jsonl", range(4))
-    with pytest.raises(StoreNotFoundError, match="leave out --append"):
+    with pytest.raises(StoreNotFoundError, match="leave out `append`"):
         grown.append(train=train)
     assert not grown.store.exists()
     grown.extract(train=train, test=grown.file("test.jsonl", range(4, 6)))
@@ -199,7 +199,7 @@ def test_what_cannot_be_appended_is_refused(grown):
     rows = grown.inputs.rows("new.jsonl", [row | {"id": row["id"] + "n"} for row in unlabelled])
     with pytest.raises(RowError):
         grown.append(test=rows)
-    with pytest.raises(StoreMismatchError, match="--append to add examples"):
+    with pytest.raises(StoreMismatchError, match="`append` to add examples"):
         grown.extract(train=grown.file("more.jsonl", range(6, 9)))
 
 
@@ -256,5 +256,7 @@ def test_stores_that_grew_can_be_made_small_and_merged(grown):
 def test_a_store_of_training_examples_alone(grown):
     store = grown.extract(train=grown.file("train.jsonl", range(6))).store
     assert list(store.manifest.plan.splits) == ["train"]
-    with pytest.raises(StoreIncompleteError, match=r"no test split, only train; add one: .* --cv"):
+    with pytest.raises(
+        StoreIncompleteError, match=r"no test split, only train; add one: .* --folds"
+    ):
         evaluate(store, select(store, heads=2))

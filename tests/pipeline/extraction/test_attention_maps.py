@@ -13,6 +13,7 @@ from savs.pipeline.extraction.attention_maps import (
     keep_last_rows,
     look,
     mask_patches,
+    token_texts,
 )
 from savs.pipeline.extraction.entry_points import load_model
 
@@ -103,7 +104,8 @@ def test_words_are_those_of_the_logits_of_one_head_alone(demo):
         written = point.projection(alone) * demo.model.get_decoder().norm.weight
         logits = demo.model.lm_head(written)
     best = logits.argsort(descending=True)[:10]
-    expected = tuple(demo.encoder.tokenizer.decode([token]) for token in best.tolist())
+    decoded = [demo.encoder.tokenizer.decode([token]) for token in best.tolist()]
+    expected = tuple("(part of a character)" if "\ufffd" in text else text for text in decoded)
     assert head_words(demo, (point.grid.layer, 2), feature) == expected
 
 
@@ -139,3 +141,14 @@ def test_families_without_an_honest_map_are_refused(tiny_model, family, message)
     with pytest.raises(ModelError, match=message):
         look(model, (picture(56, 84), "What is it?"), every_head(model))
     assert model.model.config._attn_implementation == "sdpa"
+
+
+def test_a_token_that_is_a_part_of_a_character_is_shown_as_the_character():
+    class Bytes:
+        """A tokenizer of single bytes."""
+
+        def decode(self, ids):
+            return bytes(ids).decode("utf-8", "replace")
+
+    assert token_texts(Bytes(), list("aé€😀b".encode())) == tuple("aéé€€€😀😀😀😀b")
+    assert token_texts(Bytes(), list("€".encode())[:2]) == ("(part of a character)",) * 2

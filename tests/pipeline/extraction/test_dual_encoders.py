@@ -155,10 +155,10 @@ def test_texts_that_are_cut_are_counted(run, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"answers": "labels"}, "answers no question; drop --answers"),
-        ({"placeholders": "keep"}, "reads an image without a prompt.*drop --placeholders"),
-        ({"max_pixels": 5000}, "has no pixel limits; drop --max-pixels"),
-        ({"heads_from": "x"}, "no heads to choose from; drop --heads-from"),
+        ({"answers": "labels"}, "answers no question; drop `answers`"),
+        ({"placeholders": "keep"}, "reads an image without a prompt.*drop `placeholders`"),
+        ({"max_pixels": 5000}, "has no pixel limits; drop `max_pixels`"),
+        ({"heads": "x"}, "no heads to choose from; drop `heads`"),
     ],
     ids=str,
 )
@@ -187,7 +187,7 @@ def test_prompts_that_are_not_one_image_are_refused(run, inputs, media, message)
 def test_templates_are_for_dual_encoders_alone(run, tmp_path) -> None:
     file = tmp_path / "templates.txt"
     file.write_text("a {class}\n")
-    with pytest.raises(ModelError, match=r"no dual encoder.*drop --templates"):
+    with pytest.raises(ModelError, match=r"no dual encoder.*drop `templates`"):
         run(family="qwen2_vl", templates=file)
 
 

@@ -115,7 +115,7 @@ def test_each_subtask_has_its_own_demonstrations(run, inputs):
 
 
 def test_a_class_with_too_few_examples_is_told(run):
-    with pytest.raises(RowError, match="class 'a' has 3 examples, --icl-shots asks for 4; give 3"):
+    with pytest.raises(RowError, match="class 'a' has 3 examples, `icl_shots` asks for 4; give 3"):
         run(answers="labels", icl_shots=4)
 
 
@@ -123,17 +123,17 @@ def test_demonstrations_that_do_not_fit_say_how_many_would(run, monkeypatch):
     monkeypatch.setattr(in_context, "_context", lambda model: 150)
     with pytest.raises(
         ModelError,
-        match=r"6 demonstrations have \d+ tokens.* give --icl-shots [12] at most for 2 cl",
+        match=r"6 demonstrations have \d+ tokens.* give `icl_shots` [12] at most for 2 cl",
     ):
         run(answers="labels", icl_shots=3)
 
 
 @pytest.mark.thorough
 def test_a_model_whose_images_see_each_other_in_the_first_pass_alone_is_refused(run, tiny_model):
-    with pytest.raises(ModelError, match="in float32, more than rounding; leave out --icl-shots"):
+    with pytest.raises(ModelError, match="in float32, more than rounding; leave out `icl_shots`"):
         run(model=str(tiny_model("gemma3")), answers="labels", icl_shots=1, dtype="float32")
 
 
 def test_a_model_of_one_image_is_refused(run, tiny_model):
-    with pytest.raises(ModelError, match=r"takes no conversation .* leave out --icl-shots"):
+    with pytest.raises(ModelError, match=r"takes no conversation .* leave out `icl_shots`"):
         run(model=str(tiny_model("blip-2")), answers="labels", icl_shots=1, dtype="float32")

@@ -75,7 +75,7 @@ def test_raising_the_limit_extends_the_store(run):
     np.testing.assert_allclose(
         longer.store.features("test"), whole.features("test"), rtol=2e-2, atol=2e-2
     )
-    with pytest.raises(StoreMismatchError, match="smaller --limit"):
+    with pytest.raises(StoreMismatchError, match="smaller `limit`"):
         run(limit=3, shard_rows=2)
 
 
@@ -163,7 +163,7 @@ def test_batches_that_do_not_fit_run_in_pieces_without_being_prepared_again(run,
 def test_no_room_on_the_disk_is_said_before_anything_is_computed(run, monkeypatch, tmp_path):
     usage = type("usage", (), {"free": 10})
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(StoreWriteError, match="give --out a larger disk"):
+    with pytest.raises(StoreWriteError, match="give `out` a larger disk"):
         run()
     assert not list((tmp_path / "store").glob("*.h5"))
 

@@ -1,14 +1,16 @@
 """Training examples drawn from a file: apart from what is tested, and the same for a seed."""
 
 import json
+import shutil
 from collections import Counter
 
 import pytest
 from official_files import write_naturalbench
+from web import serve
 
 from savs.datasets import RowError, SourceError, find_benchmark
 from savs.pipeline.inputs.input_options import InputOptions
-from savs.pipeline.inputs.source import Source
+from savs.pipeline.inputs.source import Source, temporary_fetching
 from savs.stores import open_store
 
 GENERAL, NATURALBENCH = map(find_benchmark, ("general", "naturalbench"))
@@ -87,6 +89,35 @@ def test_identical_images_stay_in_one_split_whatever_their_names(inputs):
         found = source.examples()
         assert not source.leaks(found)
         assert len({e.split for rows in found.values() for e in rows if e.index < 3}) == 1
+
+
+def test_equal_prompts_of_text_alone_stay_in_one_split(inputs):
+    rows = [{"question": f"{n // 2}?", "label": "ab"[n // 2 % 2]} for n in range(12)]
+    found = Source(GENERAL, InputOptions(test=inputs.rows("all.jsonl", rows), shots=2)).examples()
+    train, test = ({e.prompt for e in found[split]} for split in ("train", "test"))
+    assert (len(train), len(test), train & test) == (2, 4, set())
+
+
+@pytest.mark.thorough
+def test_images_at_addresses_are_compared_by_content(inputs):
+    names = [inputs.image(f"{n}.png", n) for n in range(8)]
+    shutil.copy(inputs.root / "0.png", inputs.root / "1.png")
+    with serve(inputs.root) as (address, _):
+        rows = [
+            {"image": f"{address}/{name}", "question": "?", "label": "ab"[n // 2 % 2]}
+            for n, name in enumerate(names)
+        ]
+        pool = inputs.rows("all.jsonl", rows)
+        fetching = {"fetch_urls": True, "allow_private_addresses": True}
+        trained = set()
+        for seed in range(6):
+            options = InputOptions(test=pool, shots=2, seed=seed, **fetching)
+            with temporary_fetching(options) as fetched:
+                found = Source(GENERAL, options, fetched).examples()
+            places = {e.index for e in found["train"]}
+            assert len(places & {0, 1}) != 1
+            trained |= places
+    assert {0, 1} < trained  # some seed trains with them
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from savs.foundation.errors import ParameterError
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.plugins import choose_benchmark
 from savs.pipeline.inputs.source import ENDS, Source, find_video
-from savs.pipeline.inputs.split import split
 
 BLINK = find_benchmark("blink")
 
@@ -38,15 +37,11 @@ def use(source: Source) -> None:
     source.leaks(examples)
 
 
-def test_a_source_of_the_hub_is_looked_up_once(asked: list[str], tmp_path: Path) -> None:
+def test_a_source_of_the_hub_is_looked_up_once(asked: list[str]) -> None:
     use(Source(BLINK, InputOptions(test="hf://o/pool", shots=1)))
     assert asked == ["o/pool"]
     use(Source(BLINK, InputOptions(train="hf://o/train", test="hf://o/test")))
     assert asked == ["o/pool", "o/train", "o/test"]
-    asked.clear()
-    targets = {name: tmp_path / f"{name}.parquet" for name in ("train", "test")}
-    split("blink", "hf://o/pool", **targets, shots=1)
-    assert asked == ["o/pool"]
 
 
 def test_a_folder_of_classes_is_its_own_media_root(tmp_path: Path) -> None:
@@ -61,11 +56,11 @@ def test_a_folder_of_classes_is_its_own_media_root(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["video_frames", "jpeg_draft", "max_image_pixels", "fetch_gb", "limit"]
+    "name", ["shots", "video_frames", "jpeg_draft", "max_image_pixels", "fetch_gb", "limit"]
 )
 @pytest.mark.parametrize("value", [0, -2])
 def test_a_number_below_one_is_refused(name, value) -> None:
-    with pytest.raises(ParameterError, match=f"{name} is {value}, expected at least 1"):
+    with pytest.raises(ParameterError, match=f"`{name}` is {value}, expected at least 1"):
         InputOptions(test="test.jsonl", **{name: value})
 
 

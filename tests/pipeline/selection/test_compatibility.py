@@ -35,7 +35,7 @@ def test_another_prompt_in_another_store_is_refused_unless_it_is_allowed(tmp_pat
     other = store_of(tmp_path / "b", ["Dog?"] * 6, ["Cat?", "Dog?", "Dog?", "Cat?"])
     message = (
         r"^2 of 4 examples have another prompt than in training, 'Cat\?'; 'test:1' has 'Dog\?';"
-        r".* --allow-other-prompt$"
+        r".* `allow_other_prompt`$"
     )
     with pytest.raises(SelectionError, match=message):
         evaluate(other, selection)

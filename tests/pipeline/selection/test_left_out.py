@@ -112,7 +112,7 @@ def test_an_evaluation_says_how_far_probabilities_can_be_trusted(store):
 
 
 def test_a_risk_without_calibration_is_refused_and_one_is_made_by_default(store):
-    with pytest.raises(SelectionError, match="has no calibration, which --risk needs"):
+    with pytest.raises(SelectionError, match="has no calibration, which `risk` needs"):
         evaluate(store, select(store, heads=3), risk=0.1)
     assert evaluate(store, risk=0.1).selection.only_task().calibration is not None
     with pytest.raises(ParameterError, match="risk is 2, expected a number between 0 and 1"):

@@ -39,11 +39,10 @@ def test_chosen_heads_equal_the_slow_method(store, arrays, scoring, heads):
 
 
 WRONG = [
-    *(
-        ({"heads": n}, f"heads is {n!r}, expected a whole number or 'all'")
-        for n in ("20", 2.0, [1])
-    ),
-    *(({"heads": n}, f"{n} heads were requested, but there are 8") for n in (0, 9, -1)),
+    *(({"heads": n}, f"`heads` is {n!r}, expected a whole number, 'all'") for n in (2.0, [1])),
+    ({"heads": True}, "`heads` is True, expected a whole number or 'all'"),
+    ({"heads": "none"}, "`heads` is 'none', expected a number, all, a list such as L12.H7"),
+    *(({"heads": n}, f"{n} heads were requested, but there are 8") for n in (0, "9", -1)),
     ({"readout": "wote"}, "no readout is called 'wote'; expected one of: vote"),
     ({"scoring": "k"}, "no scoring is called 'k'; expected: resubstitution, loo"),
 ]

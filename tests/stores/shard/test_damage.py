@@ -101,7 +101,7 @@ def test_a_flipped_byte_is_found_where_its_head_is_read(folder, toy, byte) -> No
     (folder / SHARD).write_bytes(data)
     store = open_store(folder)
     with pytest.raises(
-        StoreCorruptError, match=f"{SHARD}.*00002 head 1 fails its crc32.*`savs repair`"
+        StoreCorruptError, match=f"{SHARD}.*00002 head 1 fails its crc32.*`savs verify --repair`"
     ):
         store.features("train")
     others = store.features("train", [(2, 0), (2, 2)])  # heads that are whole can be read

@@ -98,7 +98,7 @@ def test_outputs_that_differ_are_named_by_their_option(tmp_path) -> None:
     with pytest.raises(StoreMismatchError) as caught, open_writer(tmp_path, wanted, rows):
         pass
     lines = str(caught.value).splitlines()
-    assert re.search(r"--answers labels\): None in the store, 'cat, dog \(\w{8}\)' now", lines[1])
+    assert re.search(r"`answers` labels\): None in the store, 'cat, dog \(\w{8}\)' now", lines[1])
 
 
 UNREADABLE = {

@@ -98,7 +98,7 @@ CHANGES = {
     "keep": (lambda one: model(one, placeholders="keep"), "the prompt has it elsewhere"),
     "draft": (
         lambda one: replace(one, source=replace(one.source, processor={"jpeg_draft": 9})),
-        "--jpeg-draft",
+        "`jpeg_draft`",
     ),
 }
 

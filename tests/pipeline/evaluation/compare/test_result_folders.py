@@ -129,7 +129,7 @@ def test_other_examples_are_refused_with_how_they_differ(tmp_path, folder, chang
     first, *reasons, advice = str(caught.value).splitlines()
     assert first.startswith(f"{folder} has other test examples than all other results")
     assert len(reasons) == 1
-    assert "--drop-leaks" in advice
+    assert "`drop_leaks`" in advice
 
 
 def test_one_result_without_a_partner_spoils_the_comparison(tmp_path, folder):

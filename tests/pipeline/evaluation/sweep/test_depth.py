@@ -75,8 +75,8 @@ def test_a_selection_keeps_its_max_layer(store, tmp_path):
 def test_layers_that_cannot_be(store):
     wrong = {
         "9 heads were requested, but there are 8 up to layer 2;": {"heads": 9, "max_layer": 2},
-        "max_layer is -1, but the first layer of the store with heads is 0": {"max_layer": -1},
-        "--heads-from gives the heads": {"heads_from": select(store, heads=2), "max_layer": 2},
+        "`max_layer` is -1, but the first layer of the store with heads is 0": {"max_layer": -1},
+        "`heads` gives the heads": {"heads": select(store, heads=2), "max_layer": 2},
     }
     for message, options in wrong.items():
         with pytest.raises(SelectionError, match=message):

@@ -132,7 +132,7 @@ def test_a_worker_that_dies_once_costs_nothing(crew, jobs, tmp_path):
 
 def test_workers_that_die_on_everything_end_the_run(crew, jobs):
     code = "import os, multiprocessing\nif multiprocessing.parent_process(): os._exit(9)\n"
-    with pytest.raises(ModelError, match=r"end by themselves.* fewer --workers, or --workers 0"):
+    with pytest.raises(ModelError, match=r"end by themselves.* fewer `workers`, or `workers` 0"):
         run_jobs(jobs(3), crew(2, code + DEADLY.format(when="False")))
     assert multiprocessing.active_children() == []
 

@@ -12,11 +12,11 @@ DEVICES = {
     "mps": ["mps"],
 }
 WRONG = {
-    "4": "--gpus 4: cuda:3 is not there; 3 are visible",
-    "1,3": "--gpus 1,3: cuda:3 is not there; 3 are visible",
-    "1,1": "--gpus is '1,1', expected all, a number of GPUs",
-    "0": "--gpus is '0', expected all, a number of GPUs",
-    "1,,2": "--gpus is '1,,2', expected all, a number of GPUs",
+    "4": "`gpus` 4: cuda:3 is not there; 3 are visible",
+    "1,3": "`gpus` 1,3: cuda:3 is not there; 3 are visible",
+    "1,1": "`gpus` is '1,1', expected all, a number of GPUs",
+    "0": "`gpus` is '0', expected all, a number of GPUs",
+    "1,,2": "`gpus` is '1,,2', expected all, a number of GPUs",
 }
 
 
@@ -32,5 +32,5 @@ def test_gpus_that_are_not_there_are_refused(text, message) -> None:
 
 
 def test_all_of_none_is_refused() -> None:
-    with pytest.raises(ParameterError, match=r"^--gpus all: no GPU is visible; see"):
+    with pytest.raises(ParameterError, match=r"^`gpus` all: no GPU is visible; see"):
         parse_devices("all", lambda: 0)

@@ -24,11 +24,12 @@ pytestmark = pytest.mark.thorough
 
 
 @pytest.fixture
-def command(inputs) -> list[str]:
+def command(inputs, monkeypatch) -> list[str]:
     """Return the words of an extraction of 32 images into 16 shards, without `--out`."""
     train, test = inputs.few_shots(train=8, test=24)
     files = ["--train", str(train), "--test", str(test), "--model", "demo"]
-    return ["extract", "general", *files, "--shard-rows", "2", "--batch-size", "2"]
+    monkeypatch.setenv("SAVS_EXTRACT_SHARD_ROWS", "2")
+    return ["extract", "general", *files, "--batch-size", "2"]
 
 
 @pytest.fixture

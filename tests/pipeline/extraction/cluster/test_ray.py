@@ -20,13 +20,19 @@ pytestmark = [
     pytest.mark.skipif(find_spec("ray") is None, reason="the extra `ray` is not installed"),
 ]
 SHARDS = 16
+SETTINGS = {
+    "SAVS_EXTRACT_SHARD_ROWS": "2",
+    "SAVS_EXTRACT_ACTORS": "3",
+    "SAVS_EXTRACT_ACTOR_GPUS": "0",
+}
+"""Variables of the command; actors get them, too."""
 
 
 @pytest.fixture
 def command(inputs) -> list[str]:
     train, test = inputs.few_shots(train=8, test=24)
     files = ["--train", str(train), "--test", str(test), "--model", "demo"]
-    return ["extract", "general", *files, "--shard-rows", "2", "--batch-size", "2"]
+    return ["extract", "general", *files, "--batch-size", "2"]
 
 
 @pytest.fixture
@@ -52,12 +58,11 @@ def test_a_node_that_is_lost_loses_nothing_and_doubles_nothing(
     nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
     killer = threading.Thread(target=lose_a_node, args=(cluster, nodes[1], store))
     killer.start()
-    ray = ["--engine", "ray", "--address", cluster.address, "--actors", "3", "--actor-gpus", "0"]
-    done = savs(*command, "--out", store, *ray)
+    done = savs(*command, "--out", store, "--engine", f"ray://{cluster.address}", env=SETTINGS)
     killer.join()
     assert done.returncode == 0, done.stderr
     assert "3 actors with 0 GPUs and 1 CPUs each" in done.stderr
-    assert savs(*command, "--out", tmp_path / "whole").returncode == 0
+    assert savs(*command, "--out", tmp_path / "whole", env=SETTINGS).returncode == 0
     assert [p for p in verify(store).problems if p.kind != "left-over"] == []
     ours, theirs = open_store(store), open_store(tmp_path / "whole")
     assert ours.manifest.sealed
@@ -69,10 +74,7 @@ def test_a_node_that_is_lost_loses_nothing_and_doubles_nothing(
 
 
 def test_an_address_where_nobody_answers_is_one_line(savs, command, tmp_path) -> None:
-    done = savs(
-        *(*command, "--out", tmp_path / "s", "--engine", "ray"),
-        *("--address", "auto", "--actor-gpus", "0", "--actors", "1"),
-    )
+    done = savs(*command, "--out", tmp_path / "s", "--engine", "ray://auto", env=SETTINGS)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("error: no Ray cluster answers at auto (")
     assert not (tmp_path / "s").exists()
@@ -80,5 +82,5 @@ def test_an_address_where_nobody_answers_is_one_line(savs, command, tmp_path) ->
 
 def test_options_out_of_range_are_refused() -> None:
     assert issubclass(ClusterError, ConnectionError)
-    with pytest.raises(ValueError, match="--actors is 0, expected at least 1"):
+    with pytest.raises(ValueError, match="`actors` is 0, expected at least 1"):
         RayOptions(actors=0)

@@ -245,7 +245,7 @@ def test_limited_families_answer_too(tiny_model, family):
 def test_a_model_without_logits_is_refused(tiny_model):
     model = load_model(str(tiny_model("llama4")), dtype="float32")  # its own forward fails
     answers = Answers(label_tokens(model.encoder, ["a"]))
-    with pytest.raises(ModelError, match=r"no logits for its own answers .*leave out --answers"):
+    with pytest.raises(ModelError, match=r"no logits for its own answers .*leave out `answers`"):
         find_answer_way(model, [ONE], alone(model, [ONE]), answers, batches=False)
 
 

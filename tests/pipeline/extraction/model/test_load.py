@@ -168,7 +168,7 @@ def test_code_of_a_checkpoint_runs_only_if_it_is_trusted(text_model, tmp_path, m
     folder = make_remote(shutil.copytree(text_model, tmp_path / "remote"))
     monkeypatch.setattr("transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(sys, "path", sys.path.copy())
-    with pytest.raises(ModelError, match=r"if you trust the code .*, give --trust-remote-code"):
+    with pytest.raises(ModelError, match=r"if you trust the code .*, give `trust_remote_code`"):
         loaded(folder)
     assert not (tmp_path / "hub").exists()
     model = loaded(folder, trust_remote_code=True)

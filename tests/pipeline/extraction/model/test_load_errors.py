@@ -13,10 +13,10 @@ from transformers import AutoModelForImageTextToText
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.entry_points import load_model
 
-USUAL = "give --model a Hugging Face id, a folder with config.json and weights, or 'demo'"
+USUAL = "give `model` a Hugging Face id, a folder with config.json and weights, or 'demo'"
 OFFLINE = r"\(offline, only what was fetched before can be loaded\)"
-ADAPTER = "; give --adapter the id or the folder of a PEFT adapter"
-MEMORY = "; it needs more memory: a larger GPU, --device auto over several, or --model-kwargs"
+ADAPTER = "; give `adapter` the id or the folder of a PEFT adapter"
+MEMORY = "; it needs more memory: a larger GPU, `device` auto over several, or `model_kwargs`"
 GATED = GatedRepoError(
     "403 Client Error.", response=SimpleNamespace(headers={}, request=None, status_code=403)
 )
@@ -120,4 +120,4 @@ def test_weights_that_are_absent_or_cut(tiny_model, tmp_path):
 
 def test_pixel_limits_that_the_processor_does_not_have(tiny_model):
     text = told(tiny_model("llava_onevision"), max_pixels=784)
-    assert "no pixel limits; drop --max-pixels" in text
+    assert "no pixel limits; drop `max_pixels`" in text

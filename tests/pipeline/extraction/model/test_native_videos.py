@@ -257,9 +257,9 @@ def test_seconds_keep_their_digits_in_bfloat16(tiny_model):
 )
 def test_a_family_that_takes_no_videos_is_named(tiny_model, family, what):
     encoder = load_encoder(ModelOptions(model=str(tiny_model(family))))
-    with pytest.raises(ModelError, match=rf"\({family}\) takes no video .*{what}; --video frames"):
+    with pytest.raises(ModelError, match=rf"\({family}\) takes no video .*{what}; `video` frames"):
         require_videos(encoder)
-    with pytest.raises(ValueError, match="takes no video as a video; --video frames"):
+    with pytest.raises(ValueError, match="takes no video as a video; `video` frames"):
         encoder.encode([(noise(2), "What?")])
 
 
@@ -273,7 +273,7 @@ def test_an_image_beside_a_video_runs_or_is_refused(tiny_model, family, fits):
         other = (*prompt[:2], noise(2, seed=2), prompt[3])
         assert (apart(features(model, prompt), features(model, other)) > 1e-3).all()
         return
-    with pytest.raises(ValueError, match="takes no image beside a video; --video frames"):
+    with pytest.raises(ValueError, match="takes no image beside a video; `video` frames"):
         model.inputs([prompt])
 
 

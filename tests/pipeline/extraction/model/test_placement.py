@@ -111,11 +111,11 @@ def test_where_a_model_goes(checkpoint, options, size, free, keywords, text) -> 
     ids=["two", "none"],
 )
 def test_a_gpu_that_is_not_there_is_refused(checkpoint, free, there) -> None:
-    with pytest.raises(ModelError, match=f"^--device cuda:2 is not there: {there}; see"):
+    with pytest.raises(ModelError, match=f"^`device` cuda:2 is not there: {there}; see"):
         find_placement(*checkpoint(1, device="cuda:2"), free_bytes=lambda: free)
 
 
 def test_a_gpu_that_is_too_small_for_the_weights_is_refused(checkpoint) -> None:
-    message = "^16 GB of weights do not fit cuda:1, of which 8 GB are free; leave out --device or"
+    message = "^16 GB of weights do not fit cuda:1, of which 8 GB are free; leave out `device` or"
     with pytest.raises(ModelError, match=message):
         find_placement(*checkpoint(16 * GB, device="cuda:1"), free_bytes=lambda: [80 * GB, 8 * GB])

@@ -146,7 +146,7 @@ def test_text_in_a_form_is_no_jinja_and_control_tokens_in_a_prompt_are_plain(tin
 def test_a_form_asks_a_decoder_of_text_that_has_no_template(tmp_path):
     folder = build_text(tmp_path / "words")
     (folder / "chat_template.jinja").unlink()
-    with pytest.raises(ModelError, match=r"no chat template, .* --prompt-template 'Question: "):
+    with pytest.raises(ModelError, match=r"no chat template, .* `prompt_template` 'Question: "):
         encoder_of(folder)
     encoder = encoder_of(folder, prompt_template=FORM)
     assert encoder.tokenizer.decode(encoder.encode([("Red?",)])["input_ids"][0]) == (

@@ -52,7 +52,7 @@ def test_a_video_is_never_lost_by_ones_own_prompts(tiny_model, code) -> None:
     options = ModelOptions(model=str(tiny_model("qwen2_vl")), model_code=code(INPUTS))
     encoder = load_encoder(options)
     video = Video((PROMPT[0],) * 2, (0.0, 1.0), 2.0)
-    with pytest.raises(ValueError, match=r"your to_inputs takes .* no video; --video frames"):
+    with pytest.raises(ValueError, match=r"your to_inputs takes .* no video; `video` frames"):
         encoder.encode([PROMPT, (video, "What is it?")])
 
 

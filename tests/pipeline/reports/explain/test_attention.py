@@ -1,6 +1,7 @@
 """`explain(attention_maps=True)` on drawn scenes and the shipped model."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from reported import Page
 from savs import evaluate, explain, extract, save_evaluation, select
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.reports.explain.attention import DRAWS
+from savs.pipeline.reports.explain.attention import COLOURS, DRAWS
 
 pytestmark = pytest.mark.thorough
 
@@ -54,6 +55,23 @@ def test_the_page_says_which_maps_are_no_better_than_random(found):
     assert page.text.count("no better than random") == len(worse) > 0
     maps = [a for a in page.all("svg") if "attention of" in (a.get("aria-label") or "")]
     assert len(maps) == sum(len(view.maps) for view in views)
+
+
+def test_a_map_is_drawn_in_colour_over_the_image_and_dims_nothing_else(found):
+    explanations, out = found
+    views = [view for one in explanations.examples for view in one.views]
+    levels = [view.heat(0) for view in views]
+    assert all(len(COLOURS) in own for own in levels)  # the patch with the most attention
+    for view, own in zip(views, levels, strict=True):
+        drawn = sum(map(int, re.findall(r"h(\d+)v1", "".join(own.values()))))
+        weak = view.maps[0] < view.maps[0].max() / (2 * len(COLOURS)) * 0.999
+        assert drawn <= view.maps[0].size - weak.sum()
+    page = Page(out)
+    fills = [a["fill"] for a in page.all("path") if "fill-opacity" in a]
+    assert len(fills) > len(views)
+    assert set(fills) <= {*COLOURS}
+    images = [a["href"] for a in page.all("use")]
+    assert images[::2] == images[1::2]  # each map has the plain image beside it
 
 
 def test_json_has_the_maps(found):

@@ -172,5 +172,5 @@ def test_without_wrong_examples_there_are_no_errors_to_explain(tmp_path):
             head[:, 0] += np.where(labels == "class 0", 1, -1)
     store = write_problem(tmp_path / "s", problem)
     save_evaluation(evaluate(store, select(store, heads=2)), store.path / "results" / "vote")
-    with pytest.raises(ReportError, match="has no wrong example; omit --errors"):
+    with pytest.raises(ReportError, match="has no wrong example; omit `errors`"):
         explain(store.path / "results" / "vote", errors=True)

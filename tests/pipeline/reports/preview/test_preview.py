@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import re
 import subprocess
 import sys
@@ -99,15 +100,40 @@ def test_only_the_first_are_shown_and_all_are_counted(files):
     assert "the first 2 are shown" in text
 
 
+def test_a_page_of_few_examples_shows_each_class_in_turn(inputs):
+    rows = [{"question": f"{n}?", "label": label} for n, label in enumerate("aaaaabbc")]
+    path = inputs.rows("t.jsonl", rows)
+    content = preview("general", train=path, test=path, out=inputs.root / "p.html", examples=5)
+    # the first of each class, then the second of each that has one
+    assert [s.example.prompt for s in content.splits[0].shown] == ["0?", "5?", "7?", "1?", "6?"]
+
+
+@pytest.mark.thorough
+def test_a_dry_run_writes_the_page_and_no_store(savs, files, tmp_path):
+    pytest.importorskip("torch")
+    given = ("extract", "general", "--train", files["train"], "--test", files["test"])
+    given += ("--model", "demo", "--out", tmp_path / "store", "--page", files["out"])
+    refused = savs(*given)
+    assert refused.returncode == 2
+    assert "--page shows what would be extracted; add --dry-run" in refused.stderr
+    done = savs(*given, "--dry-run", "--json", env={"SAVS_EXTRACT_PAGE_EXAMPLES": "3"})
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["examples"] == {"train": 4, "test": 5}
+    assert f"wrote {files['out']}\n" in done.stderr
+    # the first of each class, then the next: 0 and 1, then 2, which cannot be read
+    assert "train: 4 examples, 3 shown, 1 of them would be skipped; 1 have" in done.stderr
+    assert "prompts as demo reads them" in Page(files["out"]).text
+    assert not (tmp_path / "store").exists()
+
+
 def test_kept_marks_and_drawn_examples(inputs):
     rows = [
         {"image": inputs.image(f"{n}.png", n), "question": "Is <image> it?", "label": "ab"[n % 2]}
         for n in range(8)
     ]
     out = inputs.root / "p.HTM"
-    content = preview(
-        "general", test=inputs.rows("all.jsonl", rows), out=out, shots=1, placeholders="keep"
-    )
+    given = {"model": "demo", "placeholders": "keep"}
+    content = preview("general", test=inputs.rows("all.jsonl", rows), out=out, shots=1, **given)
     assert [s.examples for s in content.splits] == [2, 6]
     cards = re.findall(r"<article.*?</article>", out.read_text("utf-8"), re.DOTALL)
     assert all(re.search(r'"prompt"><figure.*Is &lt;image&gt; it\?', c, re.DOTALL) for c in cards)
@@ -138,15 +164,7 @@ def test_what_cannot_be_shown_is_refused(files, inputs):
 
 def test_torch_is_not_needed_without_a_model(files):
     block = "import sys; sys.modules.update(dict.fromkeys(('torch', 'transformers', 'accelerate')))"
-    arguments = ["savs", "preview", "general", *("--train", str(files["train"])),
-                 *("--test", str(files["test"])), *("--out", str(files["out"]))]  # fmt: skip
-    code = f"{block}\nsys.argv = {arguments}\nfrom savs.pipeline.cli.app import main\nmain()"
-    done = subprocess.run(
-        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == str(files["out"])
-    assert (
-        "train: 4 examples, 4 shown, 2 of them would be skipped; 1 have missing media"
-        in done.stderr
-    )
+    call = f"preview('general', **{ {name: str(path) for name, path in files.items()} })"
+    code = f"{block}\nfrom savs.pipeline.reports.preview.preview import preview\n{call}"
+    subprocess.run([sys.executable, "-P", "-c", code], check=True)
+    assert files["out"].exists()

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 from PIL import Image
-from reported import save_random_result
+from reported import Page, save_random_result
 
 from savs import evaluate, report, save_evaluation, select
 from savs.datasets.media.images import thumbnail
@@ -41,6 +41,18 @@ def test_where_little_is_wrong_more_unsure_ones_are_shown(tmp_path):
         read_results([save_random_result(tmp_path, 60, 3, accuracy=1.0)]), 30, None
     )
     assert (gallery.wrong, gallery.count("least sure"), len(gallery.cards)) == (0, 30, 30)
+
+
+def test_the_counts_on_the_page_add_up_and_a_dozen_stand_above_the_fold(tmp_path):
+    folder = save_random_result(tmp_path / "vote", 400, 5, accuracy=0.9)
+    gallery = report(folder, out=tmp_path / "page.html", examples=100).gallery
+    wrong, unsure = gallery.count("wrong"), gallery.count("least sure")
+    assert (wrong + unsure, wrong) == (100, gallery.wrong)  # unsure mistakes are counted once
+    page = Page(tmp_path / "page.html")
+    assert f"100 examples: {wrong} of {wrong} wrong ones" in page.text
+    assert f"{unsure} right ones with the smallest margins" in page.text
+    before, after = (tmp_path / "page.html").read_text().split("88 more examples")
+    assert (before.count('<li id="card-'), after.count('<li id="card-')) == (12, 88)
 
 
 def test_examples_like_no_training_example_have_places_of_their_own(tmp_path):
@@ -136,7 +148,7 @@ def test_without_a_media_root_thumbnails_are_shown(store, tmp_path):
     assert np.allclose(shown.getpixel((5, 5)), (200, 0, 55), atol=6)
     assert not any(found[f"test:{i}"].jpeg for i in range(1, 6))
     assert content.gallery.notes == (
-        "5 examples are shown without an image. Pass --media-root to show the images.",
+        "5 examples are shown without an image. Pass `media_root` to show the images.",
     )
 
 

@@ -1,0 +1,81 @@
+"""What `savs extract` was asked for: recorded by each run, never compared, shown as a command."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.inputs.in_memory import holds_rows
+from savs.pipeline.inputs.input_options import InputOptions
+from savs.pipeline.running.options import Option, options_of
+
+REQUEST = "asked"
+"""Fact of a run: `benchmark`, and field -> value of the options that are not the default."""
+UNRECORDED = ("workers", "device", "retry_skipped", "revision", "dtype", "model_kwargs")
+"""Options that change nothing in a store, that its identity has, or that may hold a secret."""
+UNKNOWN = {"train": "TRAIN", "test": "TEST"}
+"""What stands in a command for rows that were in memory."""
+CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
+KINDS = (InputOptions, ModelOptions, RunOptions)
+OPTIONS: Mapping[str, Mapping[str, Option]] = {
+    field: options for kind in KINDS for field, options in options_of(kind).items()
+}
+
+
+def request_facts(
+    benchmark: str, inputs: InputOptions, model: ModelOptions, run: RunOptions
+) -> dict[str, Any]:
+    """Return what a run records of its options; `benchmark` is a name or a Python file."""
+    values = {
+        field.name: getattr(options, field.name)
+        for options in (inputs, model, run)
+        for field in fields(options)
+        if field.name not in UNRECORDED
+        and (field.default is MISSING or getattr(options, field.name) != field.default)
+    }
+    return {"benchmark": benchmark} | {n: _plain(n, v) for n, v in values.items() if v or v == 0}
+
+
+def _plain(name: str, value: Any) -> Any:
+    """Return a value as JSON has it: without credentials of an address, and without rows."""
+    if name in UNKNOWN and holds_rows(Path(str(value))):
+        return UNKNOWN[name]
+    if isinstance(value, str | Path):
+        return str(value) if name == "question" else CREDENTIALS.sub("", str(value))
+    if isinstance(value, Mapping):
+        return {str(key): str(item) for key, item in value.items()}
+    return list(value) if isinstance(value, Sequence) else value
+
+
+def command_words(request: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+    """Return variables that are set before a command, and the words of its options.
+
+    `request` is what `request_facts` returned, or any JSON object: what is no option is left out.
+    """
+    variables: list[str] = []
+    words: list[str] = []
+    for field, value in request.items():
+        if (option := OPTIONS.get(field, {}).get(field)) or field == "columns":
+            name = option.name if option and option.name else field
+            if option and option.level == "file":
+                variables.append(f"SAVS_EXTRACT_{name.upper()}={value}")
+            else:
+                words += _option_words("column" if field == "columns" else name, value)
+    return variables, words
+
+
+def _option_words(name: str, value: Any) -> Iterator[str]:
+    flag = f"--{name.replace('_', '-')}"
+    if value is True:
+        yield flag
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from (flag, f"{key}={item}")
+    elif isinstance(value, list):
+        for item in value:
+            yield from (flag, str(item))
+    elif value is not False:
+        yield from (flag, str(value))
