@@ -20,6 +20,7 @@ COMMANDS = [
     shlex.split(line)[1:]
     for block in re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)
     for line in block.replace("\\\n", " ").splitlines()
+    if line.startswith("savs ")
 ]
 
 
@@ -60,18 +61,20 @@ def refused(done, *texts):
 
 @pytest.mark.thorough
 def test_the_page(savs, folder, capfd) -> None:
+    (exported,) = re.findall(r"^export (.*)$", PAGE, re.MULTILINE)
+    variables = dict(word.split("=") for word in exported.split())
     (row,) = re.findall(r"```json\n(.*?)```", PAGE, re.DOTALL)
     assert json.loads(Path("train.jsonl").read_text().splitlines()[0]) == json.loads(row)
-    assert len(COMMANDS) == 9
+    assert len(COMMANDS) == 8
     shutil.rmtree("features")
     printed = []
     for command in COMMANDS:
-        done = savs(*command)
+        done = savs(*command, env={} if "plain" in command else variables)
         assert done.returncode == 0, done.stderr
         printed.append(done.stdout)
     assert "Is there a red circle? Answer with Yes or No." in printed[2]
     table = re.findall(r"```text\n(metric.*?)```", PAGE, re.DOTALL)[0]
-    assert [line.split()[0] for line in printed[7].split("\n\n")[0].splitlines()] == [
+    assert [line.split()[0] for line in printed[6].split("\n\n")[0].splitlines()] == [
         line.split()[0] for line in table.splitlines()
     ]
     exec(compile(EXTRA, "docs/benchmarks.md", "exec"), {})

@@ -62,7 +62,7 @@ def own_images(inputs, tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("own_images")
-def test_the_commands_of_the_readme(savs):
+def test_the_commands_and_the_python_of_the_readme(savs):
     calls = [words for code in blocks(README, "bash") for words in commands(code)]
     assert [words[0] for words in calls] == [
         *("extract", "select", "classify"),
@@ -111,8 +111,9 @@ def test_the_page_about_new_images(savs):
 
 
 @pytest.fixture
-def photos() -> None:
+def photos(tmp_path, monkeypatch) -> None:
     """Do step 1 of the first tutorial: others use its files."""
+    monkeypatch.chdir(tmp_path)
     run_python(TUTORIALS / "photos.md", 0)
 
 
