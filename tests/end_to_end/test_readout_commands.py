@@ -1,4 +1,4 @@
-"""Readouts on the command line: user files, heads from elsewhere, --cv, sweeps, risk, depth."""
+"""Readouts on the command line: user files, heads from elsewhere, folds, sweeps, risk, depth."""
 
 import json
 import re
