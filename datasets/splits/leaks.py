@@ -60,19 +60,21 @@ class Leaks:
         repeated = self.examples.filter(kind=REPEATED)
         if repeated.height:
             lines.append(
-                f"leak: {self.trained} of {self.train} training examples are also in the test"
-                f" split, as {repeated.height} test examples{self._groups(repeated)}"
+                f"leak: {self.trained} of {self.train} training examples"
+                f" {'is' if self.trained == 1 else 'are'} also in the test split, as"
+                f" {_test_examples(repeated.height)}{self._groups(repeated)}"
                 f" ({first_few(repeated['id'], NAMED)})"
             )
         if self.count(SHARED):
             sharing = self.examples.filter("shares")
             lines.append(
-                f"leak: {sharing.height} test examples share an image with a training example"
+                f"leak: {_test_examples(sharing.height)}"
+                f" {'shares' if sharing.height == 1 else 'share'} an image with a training example"
                 f" ({first_few(sharing['id'], NAMED)})"
             )
         if self.untold:
             lines.append(
-                f"leaks cannot be told for {self.untold} of {self.examples.height} test examples:"
+                f"leaks cannot be told for {self.untold} of {_test_examples(self.examples.height)}:"
                 " they have no media, and no prompt of their own"
             )
         return lines
@@ -81,7 +83,12 @@ class Leaks:
         touched = set(repeated["group"].drop_nulls())
         others = self.examples.filter(pl.col("kind").ne_missing(pl.lit(REPEATED)))
         wholly = touched.difference(others["group"])
-        return f" in {len(touched)} groups, {len(wholly)} of them completely" if touched else ""
+        groups = "1 group" if len(touched) == 1 else f"{len(touched)} groups"
+        return f" in {groups}, {len(wholly)} of them completely" if touched else ""
+
+
+def _test_examples(count: int) -> str:
+    return f"{count} test example{'' if count == 1 else 's'}"
 
 
 def find_leaks(train: pl.DataFrame, test: pl.DataFrame) -> Leaks:

@@ -21,7 +21,11 @@ from savs.pipeline.running.progress import Reporting
 from savs.pipeline.selection.selection_config import SelectionConfig
 from savs.stores import Identity, StoreMismatchError
 from savs.stores.format.manifest import read_manifest
+from savs.stores.format.plan import default_shard_rows
 from savs.stores.write.opening import Reservation
+
+FEWEST = 64
+"""Images of a shard, at least: a killed run loses one at most."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,11 +76,15 @@ class Filling:
             Another process has added other images meanwhile.
         """
         say = self.reporting.say
+        run = self.run
+        if place.found is None and run.shard_rows is None:
+            # Batches end with their shard: smaller shards would make small batches of few images.
+            run = replace(run, shard_rows=max(FEWEST, default_shard_rows(len(wanted.examples))))
         sink = NewMediaSink(
             place,
             {"train": [], "test": wanted.examples},
             wanted.media_of,
-            self.run,
+            run,
             say=say,
             rank=self.rank,
             can_redo=wanted.can_redo,

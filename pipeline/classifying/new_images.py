@@ -276,7 +276,7 @@ class NewImages:
         if others:
             more = " ..." if len(others) > NAMED else ""
             self.notes.append(
-                f"{len(others):,} files in {folder} are no images by name and are left out:"
+                f"{len(others):,} of the files in {folder} left out, by name no images:"
                 f" {', '.join(others[:NAMED])}{more}"
             )
         yield from map(str, media)

@@ -77,7 +77,7 @@ def _run_node(gpus: str, options: Sequence[str], tick: Callable[[], None]) -> li
     from savs.pipeline.extraction.model.placement import count_gpus
 
     devices = parse_devices(gpus, count_gpus)
-    say(f"{len(devices)} processes: {', '.join(devices)}")
+    say(f"{len(devices)} process{'' if len(devices) == 1 else 'es'}: {', '.join(devices)}")
     node = Node(devices, with_options(sys.argv[1:], options), find_rank(), say)
     node.run(tick)
     return list(node.codes.values())

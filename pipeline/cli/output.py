@@ -13,7 +13,7 @@ import typer
 
 from savs.pipeline.cli import exit_codes as exits
 from savs.pipeline.running import signals as interruption
-from savs.pipeline.running.formatting import format_seconds
+from savs.pipeline.running.formatting import counted, counted_as, format_seconds
 
 _shows = {"progress": True, "details": False}
 """What the user asked for, by `--no-progress` and `--verbose`."""
@@ -136,7 +136,7 @@ def progress(total: int) -> Iterator[Callable[[int], None]]:
     done = 0
 
     def line() -> str:
-        share = f"{done:,} of {total:,} examples ({100 * done // max(total, 1)} %)"
+        share = f"{done:,} of {counted(total, 'example')} ({100 * done // max(total, 1)} %)"
         if not done:
             return share  # no rate is known yet
         rate = done / max(time.monotonic() - started, 1e-9)
@@ -160,7 +160,7 @@ def progress(total: int) -> Iterator[Callable[[int], None]]:
     if done:
         seconds = time.monotonic() - started
         rate = done / max(seconds, 1e-9)
-        say(f"{done:,} examples in {format_seconds(seconds)}, {rate:.1f} per second")
+        say(f"{counted(done, 'example')} in {format_seconds(seconds)}, {rate:.1f} per second")
 
 
 class WorkLine:
@@ -214,7 +214,8 @@ def tell_skipped(skipped: Sequence[str], rest: str, max_skip: int) -> None:
         say(f"... and {len(skipped) - SHOWN} more; {rest}")
     if len(skipped) > max_skip:
         say(
-            f"{len(skipped)} examples were skipped, --max-skip allows {max_skip}; fix the images"
-            " and run again with --retry-skipped, or continue without them"
+            f"{counted_as(len(skipped), 'example', 'was', 'were')} skipped, --max-skip allows"
+            f" {max_skip}; fix the images and run again with --retry-skipped, or continue without"
+            " them"
         )
         raise typer.Exit(exits.TOO_MANY_SKIPPED)

@@ -11,6 +11,7 @@ from savs.foundation.errors import ParameterError
 from savs.foundation.files import real_path
 from savs.foundation.network import HUB
 from savs.pipeline.cli.output import detail, say
+from savs.pipeline.running.formatting import counted
 
 if TYPE_CHECKING:
     from savs.pipeline.selection.readouts import Readout
@@ -55,7 +56,7 @@ def find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") ->
     saved = results_folder(store.path, rule.name)
     if is_remote(store.path) or store.missing("train") or not (saved / CONFIG).exists():
         selection = savs.select(store, readout=rule)
-        say(f"no selection yet: selected {len(selection.tasks[0].heads)} heads")
+        say(f"no selection yet: selected {counted(len(selection.tasks[0].heads), 'head')}")
         return calibrated(store, selection)[0]
     selection = savs.load_selection(saved, readout=readout)
     trains = store.manifest.plan.splits.get("train")

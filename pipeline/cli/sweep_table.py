@@ -6,8 +6,8 @@ A column is there if the table has something to say in it.
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from savs.pipeline.cli.output import print_table, say
-from savs.pipeline.running.formatting import percent, points, probability
+from savs.pipeline.cli.output import detail, print_table, say
+from savs.pipeline.running.formatting import counted, percent, points, probability
 
 if TYPE_CHECKING:
     import polars as pl
@@ -29,7 +29,7 @@ def print_sweep(table: "pl.DataFrame", metric: str) -> None:
         columns += _DIFFERENCE
     _print(table, columns)
     if is_prompts:
-        say(f"{table['units'][0]:,} training examples, cross-validated")
+        say(f"{counted(table['units'][0], 'training example')}, cross-validated")
     elif is_depth:
         say(
             f"the best {table['heads'][0]} heads of layers up to `max layer`; of decoder: the share"
@@ -65,7 +65,7 @@ def _explain_differences(table: "pl.DataFrame", *, is_depth: bool, is_prompts: b
     )
     if count := table["p_holm"].count():
         rows = "row" if count == 1 else "rows"
-        say(f"p (Holm): corrected for the {count:,} {rows} of the headline metric")
+        detail(f"p (Holm): corrected for the {count:,} {rows} of the headline metric")
     if is_prompts:
         say(
             "the best of several prompts looks a little better than it is; `savs evaluate` tests it"

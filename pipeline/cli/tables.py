@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import savs.stores
-from savs.pipeline.cli.output import print_line, print_table, say
-from savs.pipeline.running.formatting import percent
+from savs.pipeline.cli.output import detail, print_line, print_table, say
+from savs.pipeline.running.formatting import counted, percent
 
 if TYPE_CHECKING:
     import polars as pl
@@ -48,7 +48,7 @@ def print_selection(
     header = ["subtask", "classes", "examples", "train-side score", "cross-validated (%)",
               "heads, best first"]  # fmt: skip
     print_table(header, rows)
-    say("train-side scores select heads; they do not estimate test accuracy")
+    detail("train-side scores select heads; they do not estimate test accuracy")
 
 
 def _score(value: float) -> str:
@@ -84,7 +84,7 @@ def print_evaluation(evaluation: "Evaluation", *, per_class: bool = False) -> No
     split, examples = evaluation.table.select("split").head(1).collect().item(), evaluation.examples
     left_out = evaluation.planned - examples
     say(
-        f"{evaluation.planned:,} {split} examples planned,"
+        f"{counted(evaluation.planned, f'{split} example')} planned,"
         f" {examples - evaluation.skipped:,} scored,"
         f" {evaluation.skipped:,} skipped" + (f", {left_out:,} left out" if left_out else "")
     )
@@ -145,16 +145,17 @@ def print_confidence(confidence: "Confidence") -> None:
         ["answered (%)", *(f"{100 * part.coverage:.0f}" for part in confidence.coverage)],
         [["right (%)", *(percent(part.accuracy) for part in confidence.coverage)]],
     )
-    say("answered: only the share of examples with the greatest probability")
+    detail("answered: only the share of examples with the greatest probability")
     if confidence.risk is not None:
         _print_risk(confidence.risk)
     if confidence.atypical is not None:
+        tell = say if confidence.atypical.share.value else detail
         right = (
             f"; right among them: {_share(confidence.atypical.right)} %"
             if confidence.atypical.right
             else ""
         )
-        say(f"atypical, like no training example: {_share(confidence.atypical.share)} %{right}")
+        tell(f"atypical, like no training example: {_share(confidence.atypical.share)} %{right}")
 
 
 def _print_risk(report: "RiskReport") -> None:

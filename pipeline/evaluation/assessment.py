@@ -23,7 +23,7 @@ from savs.pipeline.evaluation.predictions import (
 )
 from savs.pipeline.evaluation.statistics.intervals import Metric, summarise
 from savs.pipeline.names import ZERO_SHOT
-from savs.pipeline.running.formatting import counted, listed, percent
+from savs.pipeline.running.formatting import counted, counted_as, listed, percent
 from savs.pipeline.selection.selection import Selection
 from savs.stores import FeatureStore
 from savs.stores.format.layout import digest
@@ -189,7 +189,10 @@ def _marked(
             )
         whole = whole.filter(pl.lit(is_unseen))
         examples, kinds = examples.filter(is_unseen), kinds.filter(is_unseen)
-        notes.append(f"{(~is_unseen).sum()} test examples were left out (`drop_leaks`)")
+        notes.append(
+            counted_as(int((~is_unseen).sum()), "test example", "was", "were")
+            + " left out (`drop_leaks`)"
+        )
     marks = [kinds.alias("leak"), clusters_of(examples), content_of(examples)]
     marked = pl.concat([whole, packed(pl.DataFrame(marks))], how="horizontal")
     return in_schema(marked), notes
@@ -266,7 +269,11 @@ class Counts:
             )
         if self.skipped:
             notes.append(
-                f"{self.skipped} test examples were skipped at extraction; they count as wrong"
+                counted_as(
+                    *(self.skipped, "test example"),
+                    one="was skipped at extraction; it counts as wrong",
+                    several="were skipped at extraction; they count as wrong",
+                )
             )
         if self.clusters < FEW_CLUSTERS < self.examples:
             notes.append(
@@ -285,7 +292,7 @@ def unseen_notes(table: pl.LazyFrame, classes: Mapping[str | None, Sequence[str]
         if label is not None and (subtask, label) not in known:
             unseen[label] += count
     return [
-        f"label {label!r} of {count} test examples is not in the training examples; they count as"
-        " wrong"
+        f"label {label!r} of {counted(count, 'test example')} is not in the training examples;"
+        f" {'it counts' if count == 1 else 'they count'} as wrong"
         for label, count in unseen.items()
     ]

@@ -16,7 +16,7 @@ from savs.foundation.files import regular_size
 from savs.foundation.frames import scan_parquet
 from savs.pipeline.evaluation.evaluation import task_features
 from savs.pipeline.evaluation.predictions import lead
-from savs.pipeline.running.formatting import counted, listed
+from savs.pipeline.running.formatting import counted, counted_as, listed
 from savs.pipeline.running.output_files import media_of_cell
 from savs.pipeline.running.result_files import reading
 from savs.pipeline.selection.readouts import ClassScores
@@ -104,7 +104,12 @@ def suggest(
     notes += require_same_prompt(selection, tested, is_allowed=True)
     is_known = find_leaks(store.examples("train"), tested).kinds.eq_missing(REPEATED)
     if is_known.any():
-        notes.append(f"{is_known.sum()} test examples are training examples already: left out")
+        repeated = counted_as(
+            *(int(is_known.sum()), "test example"),
+            one="is a training example",
+            several="are training examples",
+        )
+        notes.append(f"{repeated} already: left out")
     if tested["label"].null_count() == 0:
         notes.append(
             "the test examples have labels: one that is added to training is no fair test any more,"

@@ -17,6 +17,7 @@ from savs.datasets.splits.labels import check_splits, unknown_labels
 from savs.datasets.splits.leaks import find_leaks
 from savs.datasets.splits.shared_media import content_table, digests_of, media_names
 from savs.pipeline.inputs.source import Source, Splits
+from savs.pipeline.running.formatting import counted
 from savs.stores import FeatureStore, ShardSpec, StoreIncompleteError, StoreMismatchError
 from savs.stores.format.layout import SPLITS
 from savs.stores.format.plan import ROW_COLUMNS
@@ -178,8 +179,9 @@ def _other(store: FeatureStore, split: str, identifier: str, what: str) -> Store
 
 def _counted(split: str, new: int, repeated: int) -> str:
     """Return how many examples are new."""
-    known = f"; {repeated:,} more are in the store already" if repeated else ""
-    return f"append: {new:,} {split} examples without features{known}"
+    known = f"; {repeated:,} more {'is' if repeated == 1 else 'are'} in the store already"
+    text = f"append: {counted(new, f'{split} example')} without features"
+    return text + known if repeated else text
 
 
 def _united(

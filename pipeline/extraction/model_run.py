@@ -422,8 +422,13 @@ class ModelRun:
                 interruption.explain(say, sink.left_behind)
             raise
         if cuts:
+            batches = (
+                "1 batch did not fit the memory and was"
+                if cuts == 1
+                else (f"{cuts} batches did not fit the memory and were")
+            )
             say(
-                f"{cuts} batches did not fit the memory and were run in pieces; fewer"
+                f"{batches} run in pieces; fewer"
                 f" `batch_tokens` than {work.settled.batching.batch_tokens:,} avoid that"
             )
         if unshared:

@@ -21,7 +21,7 @@ from savs.pipeline.extraction.model.loaded_model import Read
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.source import Splits
 from savs.pipeline.inputs.stored_rows import planned_rows
-from savs.pipeline.running.formatting import format_bytes
+from savs.pipeline.running.formatting import counted, format_bytes
 from savs.pipeline.running.launchers import ALONE, Rank
 from savs.stores import (
     FeatureWriter,
@@ -257,7 +257,7 @@ class StoreSink:
         needed = bytes_needed(identity, todo, answers, thumbnails=self._run.thumbnails)
         free = require_space(self._writer.path, needed)
         space = "" if free is None else f", {format_bytes(free)} are free"
-        self._say(f"{len(todo):,} examples to do: {format_bytes(needed)}{space}")
+        self._say(f"{counted(len(todo), 'example')} to do: {format_bytes(needed)}{space}")
         if todo and self._rank.ranks > len(self._wanted):
             self._say(
                 f"{self._rank.ranks} ranks share {len(self._wanted)} shards: some will have nothing"

@@ -46,6 +46,17 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def counted_as(count: int, noun: str, one: str, several: str) -> str:
+    """Return a number of things with a verb that agrees.
+
+    Examples
+    --------
+    >>> counted_as(1, "example", "was", "were"), counted_as(2, "example", "was", "were")
+    ('1 example was', '2 examples were')
+    """
+    return f"{counted(count, noun)} {one if count == 1 else several}"
+
+
 LISTED = 6
 LONGEST = 24
 """Characters of a name in a list."""

@@ -37,8 +37,8 @@ UNITS = "units.parquet"
 """The scores that each metric is the mean of; what `savs compare` reads."""
 EVALUATE = "savs evaluate"
 SELECT = "savs select"
-FOLDED, PARTIAL = "-cv", "-partial"
-"""How the folder of a result ends that repeats a selection: of folds, or of a part of a store."""
+FOLDS = "-cv"
+"""End of the name of a cross-validation, after that of its selection."""
 WRITABLE = "a writable folder as `out`"
 """What to pass where a result cannot be written."""
 LARGEST_JSON = 2**28
@@ -70,8 +70,6 @@ def results_folder(store: Path, name: str) -> Path:
 def result_of(path: str | Path) -> Path:
     """Return the folder of a saved classifier: the path itself, or the only one of a store.
 
-    What `savs evaluate` measured by folds, or of a part, has the selection once more.
-
     Raises
     ------
     ResultError
@@ -80,9 +78,13 @@ def result_of(path: str | Path) -> Path:
     folder = Path(path)
     if not (folder / MANIFEST).exists():
         return folder
-    every = {file.parent.name: file.parent for file in folder.glob(f"{RESULTS}/*/{CONFIG}")}
-    repeated = {name + ending for name in every for ending in (FOLDED, PARTIAL)}
-    saved = [every[name] for name in sorted(every.keys() - repeated)]
+    saved = sorted(file.parent for file in folder.glob(f"{RESULTS}/*/{CONFIG}"))
+    # A cross-validation beside a selection is about the same classifier.
+    saved = [
+        own
+        for own in saved
+        if own.with_name(own.name.removesuffix(FOLDS)) not in saved or not own.name.endswith(FOLDS)
+    ]
     if not saved:
         raise ResultError(f"{folder} is a store without a selection; run `{SELECT} {folder}`")
     if len(saved) > 1:

@@ -32,6 +32,13 @@ def test_the_pages_are_found():
     assert {"README.md", "faq.md", "photos.md", "CHANGELOG.md"} <= names
 
 
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.stem)
+def test_a_page_says_first_for_whom_it_is(page: Path):
+    title, _, text = page.read_text("utf-8").partition("\n\n")
+    assert title.startswith("# ")
+    assert re.match(r"This (page|tutorial) is for \w+", text), page
+
+
 @each_page
 def test_links_lead_somewhere(page: Path):
     for target in re.findall(r"\]\(([^)\s]+)\)", prose(page)):

@@ -231,6 +231,7 @@ def test_the_command_that_exports(savs, folder, monkeypatch):
 
 
 RUN = """
+import pathlib
 import runpy
 import sys
 import polars as pl
@@ -239,6 +240,8 @@ outputs, _ = runpy.run_path(sys.argv[1])["app"].run()
 for number, output in enumerate(outputs):
     if isinstance(output, pl.DataFrame):
         output.write_parquet(f"{number:02}.parquet")
+    elif hasattr(output, "text"):
+        pathlib.Path(f"{number:02}.html").write_text(output.text)
 print(len(outputs), sum(output is None for output in outputs))
 """
 
@@ -284,11 +287,19 @@ def test_the_notebook_shows_what_the_page_computes(page, folder, tmp_path):
     assert empty == "1"  # only the cell that looks the subtask up shows nothing
 
 
-def test_the_notebook_of_results_writes_a_report_and_explains(page, folder, tmp_path):
+def test_the_notebook_of_results_shows_a_report_and_leaves_nothing(page, folder, tmp_path):
     store = folder / "savs-demo/features"
+    before = sorted(store.rglob("*"))
+    (tmp_path / "report.html").write_text("mine")
     (explained, by_class, stable), empty = run_cells(RESULTS, store, tmp_path)
-    assert (store / "results/notebook/metrics.json").exists()
-    assert (tmp_path / "report.html").stat().st_size > 20_000
+    assert {*store.rglob("*")} <= {*before, store / "results"}
+    assert (tmp_path / "report.html").read_text() == "mine"
+    shown = [path.read_text() for path in sorted(tmp_path.glob("??.html"))]
+    assert any("iframe" in text and "savs report" in text for text in shown)
+    assert any("<img" in text for text in shown)
+    for table in (explained, by_class, stable):
+        for column in table.select(pl.col(pl.Float32, pl.Float64)):
+            np.testing.assert_allclose(column, column.round(3), atol=1e-6)
     assert explained["id"].n_unique() == 2
     assert set(by_class["label"]) >= set(page.by_class["label"])
     assert stable.height

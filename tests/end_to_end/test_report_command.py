@@ -157,3 +157,20 @@ def test_the_printed_commands_make_the_same_store(savs, inputs):
         every = [np.asarray(store.features(split, heads=store.heads)) for store in (before, after)]
         assert np.array_equal(*every)
     assert json.loads(Path("pets/results/vote/metrics.json").read_text())["metrics"] == metrics
+
+
+def test_what_asks_nothing_of_the_user_is_silent_and_counts_agree(savs, tmp_path):
+    values = np.eye(2, dtype=np.float32)[None, [0, 1, 0, 1, 0, 1]]
+    labels = list("ababab")
+    store = make_store(tmp_path / "s", values, labels, values[:, :1], labels[:1])
+    done = savs("select", store.path)
+    assert done.returncode == 0
+    assert [line for line in done.stderr.splitlines() if not line.startswith("wrote ")] == []
+    assert "train-side scores select heads" in savs("select", store.path, "--verbose").stderr
+    told = savs("evaluate", store.path).stderr + savs("evaluate", store.path, "--folds", 2).stderr
+    told += savs("report", store.path, "--out", "p.html").stderr
+    told += savs("explain", store.path, "--n", 1, "--out", "e.html").stderr  # beside `vote-cv`
+    assert "1 test example planned, 1 scored, 0 skipped" in told
+    assert "1 example is shown" in told
+    text = told + Page(Path("p.html")).text + Page(Path("e.html")).text
+    assert re.findall(r"\b1 (?:\w+ )?(?:example|head|unit|cluster|class|image)e?s\b", text) == []

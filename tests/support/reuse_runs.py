@@ -23,4 +23,4 @@ def after_the_proof(*counts):
             count.clear()
         yield lambda rows: None
 
-    return Reporting(said.append, progress), said
+    return Reporting(said.append, progress, said.append), said

@@ -22,7 +22,7 @@ from savs.pipeline.extraction.cluster.node import NONE
 from savs.pipeline.extraction.model.model_options import AUTO, PlacingKeywords
 from savs.pipeline.extraction.run_options import BatchKeywords
 from savs.pipeline.inputs.input_options import NewImageKeywords
-from savs.pipeline.running.formatting import percent
+from savs.pipeline.running.formatting import counted, percent
 from savs.pipeline.running.launchers import find_rank
 from savs.pipeline.running.progress import Reporting
 
@@ -128,7 +128,8 @@ def classify_command(
     # of several processes, each that read images says what it wrote
     is_shared = gpus != NONE or find_rank().ranks > 1
     if done.out is not None and (done.rows or not is_shared):
-        say(f"wrote {done.out} ({done.predictions.height:,} rows, {done.rows:,} of them now)")
+        rows = counted(done.predictions.height, "row")
+        say(f"wrote {done.out} ({rows}, {done.rows:,} of them now)")
     lines = [f"{identifier}: {reason}" for identifier, reason in done.skipped]
     tell_skipped(lines, "column `reason` of --out has them all", max_skip)
 

@@ -7,7 +7,7 @@ import typer
 from savs.pipeline.cli import exit_codes as exits
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.output import print_json, print_line, say
-from savs.pipeline.running.formatting import format_bytes
+from savs.pipeline.running.formatting import counted, format_bytes
 
 if TYPE_CHECKING:
     from savs.pipeline.cli.doctor.diagnosis import Diagnosis
@@ -42,7 +42,7 @@ def _rows(diagnosis: "Diagnosis") -> list[tuple[str, str]]:
             extras.setdefault(package.extra, []).append(text)
     memory = [f"{format_bytes(size)} {name}" for name, size in diagnosis.memory.items()]
     decoders = [f"{name}{'' if works else ' not'}" for name, works in diagnosis.decoders.items()]
-    state = f"{len(diagnosis.problems)} problems" if diagnosis.problems else "passed"
+    state = counted(len(diagnosis.problems), "problem") if diagnosis.problems else "passed"
     return [
         ("savs", diagnosis.savs),
         *diagnosis.system.items(),

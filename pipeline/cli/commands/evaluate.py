@@ -76,7 +76,7 @@ def evaluate_command(
     from savs.pipeline.cli.selections import find_selection, keep_other_results, named_selection
     from savs.pipeline.evaluation.captions import compares_captions
     from savs.pipeline.inputs.plugins import stored_benchmark
-    from savs.pipeline.running.result_files import FOLDED, PARTIAL, SUBMISSION, whole_result
+    from savs.pipeline.running.result_files import SUBMISSION, whole_result
     from savs.pipeline.selection.heads.folds import FOLDS
     from savs.pipeline.selection.readouts import choose_readout
     from savs.pipeline.selection.selection_config import selection_folder
@@ -95,8 +95,8 @@ def evaluate_command(
         opened.require_split("test")
     saved = None if selection is None else named_selection(opened, selection)
     name = selection_folder(saved).name if saved else rule.name if rule else readout
-    name += FOLDED if cv else ""
-    folder = result_place(opened, out, f"{name}{PARTIAL}" if opened.missing() else name)
+    name += "-cv" if cv else ""
+    folder = result_place(opened, out, f"{name}-partial" if opened.missing() else name)
     if saved is not None and out is None:
         keep_other_results(folder, saved)
     measuring = None if cv else stored_benchmark(opened, benchmark)

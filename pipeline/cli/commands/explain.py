@@ -27,6 +27,7 @@ from savs.pipeline.cli.output import (
 )
 from savs.pipeline.extraction.model.model_options import PlacingKeywords
 from savs.pipeline.names import DEFAULT_EXPLAINED
+from savs.pipeline.running.formatting import counted
 from savs.pipeline.running.progress import Reporting
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def explain_command(
 def _summary(examples: "Sequence[Explained]") -> str:
     """Return how many examples a page explains, and how many of them are wrong."""
     count, wrong = len(examples), sum(one.is_right is False for one in examples if one.label)
-    return f"{count} example{'' if count == 1 else 's'}, {wrong} of them wrong"
+    return f"{counted(count, 'example')}, {wrong} of them wrong"
 
 
 def _print(one: "Explained") -> None:
@@ -149,7 +150,7 @@ def _print(one: "Explained") -> None:
         print_line(f"the runner-up is {change.rival}")
     else:
         print_line(
-            f"{one.for_winner} of {len(one.heads)} heads vote for {one.prediction};"
+            f"{one.for_winner} of {counted(len(one.heads), 'head')} vote for {one.prediction};"
             f" {len(change.heads)} others would elect {change.rival}: {', '.join(change.heads)}"
         )
     for what, changed in (("head", change.without_head), ("example", change.without_example)):

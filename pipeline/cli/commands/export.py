@@ -20,7 +20,7 @@ from savs.pipeline.cli.options.shared import (
 from savs.pipeline.cli.output import print_json, print_line, say
 from savs.pipeline.cli.selections import CHOSEN, find_heads, named_selection
 from savs.pipeline.names import BUNDLE_FORM, EXPORT_FORMS
-from savs.pipeline.running.formatting import format_bytes
+from savs.pipeline.running.formatting import counted, format_bytes
 from savs.stores.files.addresses import is_remote
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def export_command(
                 splits = (split,) if split else ("train", "test")
                 size = savs.export(opened, place, wanted, splits, form).stat().st_size
             facts = {"path": str(place), "bytes": size, "heads": len(wanted)}
-            notes = [f"{len(wanted)} heads, {format_bytes(size)}"]
+            notes = [f"{counted(len(wanted), 'head')}, {format_bytes(size)}"]
         if is_upload:
             pushed = push(place, to, private=not public, message=message)
             facts = {"name": pushed.name, "address": pushed.address, "commit": pushed.commit}

@@ -29,7 +29,7 @@ from savs.pipeline.extraction.model.model_options import ModelOptions, require_e
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.names import DEFAULT_EXAMPLES
-from savs.pipeline.running.formatting import format_bytes, format_seconds
+from savs.pipeline.running.formatting import counted, format_bytes, format_seconds
 from savs.pipeline.running.progress import Reporting
 from savs.stores.files.addresses import find_place, is_remote
 
@@ -152,8 +152,8 @@ def _write_page(
     for split in content.splits:
         skipped = sum(shown.skipped is not None for shown in split.shown)
         say(
-            f"{split.name}: {split.examples:,} examples, {len(split.shown):,} shown, {skipped:,} of"
-            f" them would be skipped; {len(split.absent):,} have missing media"
+            f"{split.name}: {counted(split.examples, 'example')}, {len(split.shown):,} shown,"
+            f" {skipped:,} of them would be skipped; {len(split.absent):,} have missing media"
         )
 
 

@@ -11,6 +11,7 @@ from savs.pipeline.cli.options.fields import expand_options
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import option, setting
 from savs.pipeline.cli.output import print_json, print_line, say
+from savs.pipeline.running.formatting import counted
 
 EXAMPLES = (
     "savs import features.npy --labels labels.csv --out own",
@@ -78,6 +79,6 @@ def import_command(
     counts = " and ".join(f"{count:,} {name}" for name, count in rows.items())
     heads = len(done.store.heads)
     dtype = done.store.manifest.identity.dtype
-    say(f"{counts} examples, {heads:,} head{'s' * (heads != 1)}, {dtype}")
+    say(f"{counts} examples, {counted(heads, 'head')}, {dtype}")
     for line in done.notes:
         say(line)

@@ -9,7 +9,7 @@ import savs
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import option
 from savs.pipeline.cli.output import print_json, print_line, say
-from savs.pipeline.running.formatting import format_bytes
+from savs.pipeline.running.formatting import counted, format_bytes
 
 EXAMPLES = ("savs merge first second --out all",)
 
@@ -31,4 +31,4 @@ def merge_command(
         print_json({"path": str(merged.path), "bytes": size, "heads": heads})
     else:
         print_line(str(merged.path))
-    say(f"{heads} heads, {format_bytes(size)}")
+    say(f"{counted(heads, 'head')}, {format_bytes(size)}")

@@ -10,6 +10,7 @@ import savs
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import StoreArgument, option, require_choice
 from savs.pipeline.cli.output import print_json, print_line, say
+from savs.pipeline.running.formatting import counted
 
 if TYPE_CHECKING:
     import polars as pl
@@ -53,7 +54,7 @@ def query_command(
         ):
             print_line(str(found), keep="\n")
         more = f", the first and last {ROWS_SHOWN // 2} shown" if found.height > ROWS_SHOWN else ""
-        say(f"{found.height:,} rows{more}")
+        say(f"{counted(found.height, 'row')}{more}")
 
 
 def _flat(frame: "pl.DataFrame") -> "pl.DataFrame":

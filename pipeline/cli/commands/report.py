@@ -18,7 +18,7 @@ from savs.pipeline.cli.options.shared import (
 )
 from savs.pipeline.cli.output import print_json, print_line, say
 from savs.pipeline.names import DEFAULT_GALLERY
-from savs.pipeline.running.formatting import format_bytes
+from savs.pipeline.running.formatting import counted_as, format_bytes
 
 EXAMPLES = (
     "savs report pets --out report.html",
@@ -76,8 +76,8 @@ def report_command(
         )
     else:
         print_line(str(out))
-    shown = f"{len(gallery.cards):,} examples" if gallery else "no examples"
+    shown = counted_as(len(gallery.cards) if gallery else 0, "example", "is", "are")
     names = ", ".join(result.name for result in content.results)
-    say(f"{format_bytes(out.stat().st_size)}: {names}; {shown} are shown")
+    say(f"{format_bytes(out.stat().st_size)}: {names}; {shown} shown")
     for note in gallery.notes if gallery else ():
         say(f"note: {note}")

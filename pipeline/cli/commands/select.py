@@ -18,7 +18,7 @@ from savs.pipeline.cli.options.shared import (
 from savs.pipeline.cli.output import detail, print_json, print_line, print_table, say
 from savs.pipeline.cli.tables import print_selection
 from savs.pipeline.names import DEFAULT_HEADS, IMPORTED
-from savs.pipeline.running.formatting import percent
+from savs.pipeline.running.formatting import counted, percent
 
 if TYPE_CHECKING:
     import polars as pl
@@ -91,7 +91,7 @@ def select_command(
         else:
             (folder / SUSPECTS).unlink(missing_ok=True)  # those of an earlier selection
     if heads is None and len(opened.heads) < DEFAULT_HEADS:
-        held = "1 head" if len(opened.heads) == 1 else f"{len(opened.heads)} heads"
+        held = counted(len(opened.heads), "head")
         detail(f"the store has {held}, fewer than {DEFAULT_HEADS}: took all")
     if json:
         tasks = [

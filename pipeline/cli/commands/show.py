@@ -14,7 +14,7 @@ from savs.pipeline.cli.options.shared import (
     option,
 )
 from savs.pipeline.cli.output import print_json, print_line, print_table, say
-from savs.pipeline.running.formatting import format_bytes, format_seconds
+from savs.pipeline.running.formatting import counted_as, format_bytes, format_seconds
 from savs.stores.files.addresses import is_writable
 
 if TYPE_CHECKING:
@@ -94,7 +94,8 @@ def show_command(
     if done is not None and done.writers:
         _print_progress(done)
     elif missing:
-        say(f"{missing} shards are missing: run the same `savs extract` command again to resume")
+        absent = counted_as(missing, "shard", "is", "are")
+        say(f"{absent} missing: run the same `savs extract` command again to resume")
 
 
 def _print_head_map(

@@ -15,6 +15,7 @@ from savs.pipeline.cli.options.shared import (
 )
 from savs.pipeline.cli.output import print_json, print_line, say
 from savs.pipeline.cli.selections import find_selection, named_selection
+from savs.pipeline.running.formatting import counted
 
 if TYPE_CHECKING:
     from savs.pipeline.evaluation.suggest import Suggestions
@@ -61,7 +62,7 @@ def suggest_command(
     if out is not None:
         with output_files({"out": out}, force=force) as paths:
             paths["out"].write_text(text, encoding="utf-8")
-        say(f"wrote {out} ({found.table.height} images)")
+        say(f"wrote {out} ({counted(found.table.height, 'image')})")
     if json:
         print_json({"suggestions": found.table.to_dicts(), "notes": list(found.notes)})
     elif out is None:

@@ -9,7 +9,7 @@ from savs.pipeline.cli import exit_codes as exits
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import StoreArgument, option
 from savs.pipeline.cli.output import print_json, print_table, say
-from savs.pipeline.running.formatting import format_bytes
+from savs.pipeline.running.formatting import counted, format_bytes
 
 if TYPE_CHECKING:
     from savs.stores.maintain.repair import Repair
@@ -65,7 +65,7 @@ def _print_report(store: str, report: "Report", *, quick: bool, as_json: bool) -
         say(f"{problem.file}: {problem.what}; {problem.remedy}")
     unread = any(problem.kind == "manifest" for problem in problems)
     read = "names, sizes and headers" if quick and not unread else format_bytes(report.bytes)
-    say(f"{report.shards} shards planned, {read} compared, problems: {len(problems)}")
+    say(f"{counted(report.shards, 'shard')} planned, {read} compared, problems: {len(problems)}")
     if not report.sealed:
         say("unfinished store: shards without a seal were compared with their own checksums")
 

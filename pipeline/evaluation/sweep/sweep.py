@@ -34,6 +34,7 @@ from savs.pipeline.evaluation.sweep.shared_examples import (
 from savs.pipeline.evaluation.sweep.table import Point, Sweep, SweepScores
 from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import DEFAULT_DRAWS, DEFAULT_HEADS
+from savs.pipeline.running.formatting import counted_as
 from savs.pipeline.selection.readouts import Readout
 from savs.pipeline.selection.selection import (
     default_heads,
@@ -168,7 +169,8 @@ def _training(stores: Stores) -> tuple[dict[str, list[TrainingTask]], list[str]]
     if not is_same:
         raise SelectionError(f"the stores hold other test examples: {apart}")
     tasks, absent = shared_tasks(stores)
-    note = f"{absent:,} training examples are not in all stores: no draw has them"
+    missing = counted_as(absent, "training example", "is", "are")
+    note = f"{missing} not in all stores: no draw has them"
     return tasks, [note] if absent else []
 
 
@@ -307,8 +309,12 @@ def _note(left_out: int) -> list[str]:
     if not left_out:
         return []
     return [
-        f"{left_out} training examples were skipped under some prompts and are left out of all;"
-        " `savs show` prints the reasons"
+        counted_as(
+            *(left_out, "training example"),
+            one="was skipped under some prompts and is left out of all;",
+            several="were skipped under some prompts and are left out of all;",
+        )
+        + " `savs show` prints the reasons"
     ]
 
 

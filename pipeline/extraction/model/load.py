@@ -215,8 +215,7 @@ def _limit_pixels(name: str, processor: Any, pixels: Mapping[str, int]) -> None:
     images = getattr(processor, "image_processor", None)
     for key, value in pixels.items():
         if key not in getattr(getattr(images, "valid_kwargs", None), "__annotations__", {}):
-            option = "--" + key.replace("_", "-")
-            raise ModelError(f"the image processor of {name} has no pixel limits; drop {option}")
+            raise ModelError(f"the image processor of {name} has no pixel limits; drop `{key}`")
         edge = {"min_pixels": "shortest_edge", "max_pixels": "longest_edge"}[key]
         sizes: Any = images
         sizes.size = type(sizes.size)(**{**dict(sizes.size), edge: value})

@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from savs.pipeline.errors import ReportError
-from savs.pipeline.running.formatting import percent, points, probability
+from savs.pipeline.running.formatting import counted, percent, points, probability
 from savs.pipeline.running.output_files import output_files
 
 HERE = Path(__file__).parent
@@ -84,6 +84,7 @@ def _environment(folder: Path) -> Environment:
     environment.filters |= {
         "base64": lambda data: base64.b64encode(data).decode("ascii"),
         "count": lambda number: f"{number:,}",
+        "counted": counted,
         "lines": show_lines,
         "percent": percent,
         "points": points,

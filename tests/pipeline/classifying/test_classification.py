@@ -74,7 +74,7 @@ def test_folders_patterns_names_and_tables_give_the_same(made, animals, tmp_path
     said: list[str] = []
     whole = classify(animals, "photos", reporting=Reporting(said.append)).predictions
     assert whole["id"].to_list() == [f"photos/deep/{n}.jpg" for n in range(4)]
-    assert any("1 files in photos are no images by name" in line for line in said)
+    assert any("1 of the files in photos left out, by name no images" in line for line in said)
     stdin = io.TextIOWrapper(io.BytesIO("\n".join([*whole["id"], ""]).encode()))
     monkeypatch.setattr(sys, "stdin", stdin)
     names = list(whole["id"])
@@ -117,7 +117,8 @@ def test_images_at_addresses_are_fetched_once_and_only_if_asked(animals, made, t
 
 
 def test_equal_images_are_computed_once_in_whatever_shard(made, animals, tmp_path, monkeypatch):
-    monkeypatch.setattr("savs.stores.format.plan.default_shard_rows", lambda rows: 2)
+    monkeypatch.setattr("savs.pipeline.classifying.filling.FEWEST", 2)
+    monkeypatch.setattr("savs.pipeline.classifying.filling.default_shard_rows", lambda rows: 2)
     names = [tmp_path / f"{n}.jpg" for n in range(6)]
     for place, name in enumerate(names):
         shutil.copy(made.images[place % 2], name)

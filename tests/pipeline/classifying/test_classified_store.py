@@ -25,7 +25,8 @@ SUFFIXES = [".csv", ".jsonl", ".parquet"]
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch) -> None:
     """Let a shard have two rows."""
-    monkeypatch.setattr("savs.stores.format.plan.default_shard_rows", lambda rows: 2)
+    monkeypatch.setattr("savs.pipeline.classifying.filling.FEWEST", 2)
+    monkeypatch.setattr("savs.pipeline.classifying.filling.default_shard_rows", lambda rows: 2)
 
 
 @pytest.fixture

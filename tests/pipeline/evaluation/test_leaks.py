@@ -198,7 +198,7 @@ def test_extract_tells_what_evaluate_will_find(savs, inputs, tmp_path):
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stderr.splitlines() if line.startswith("leak: ")]
     assert lines == [
-        "leak: 1 of 6 training examples are also in the test split, as 1 test examples (test:5)",
+        "leak: 1 of 6 training examples is also in the test split, as 1 test example (test:5)",
         "leak: 2 test examples share an image with a training example (test:5, test:6)",
     ]
     found = savs("evaluate", tmp_path / "store", "--json")

@@ -64,7 +64,9 @@ def test_where_a_cache_changes_answers_whole_passes_are_run(run, monkeypatch):
     go_on = label_likelihood._go_on
     monkeypatch.setattr(label_likelihood, "_go_on", lambda *given: 2 * go_on(*given))
     said = []
-    store = run("whole", answers="labels", dtype="float32", reporting=Reporting(said.append)).store
+    store = run(
+        "whole", answers="labels", dtype="float32", reporting=Reporting(detail=said.append)
+    ).store
     assert store.manifest.batching["whole_answers"] is True
     assert any(line.startswith("answers run with their whole prompts") for line in said)
     for split in ("train", "test"):

@@ -106,7 +106,7 @@ def test_new_test_examples_that_repeat_stored_or_new_training_examples_are_named
     grown.extract(train=grown.file("train.jsonl", range(4)), test=grown.file("t.jsonl", [10, 11]))
     grown.append(test=grown.file("more.jsonl", [1, 12]))
     assert [line for line in grown.said if line.startswith("leak")] == [
-        "leak: 1 of 4 training examples are also in the test split, as 1 test examples (r1)"
+        "leak: 1 of 4 training examples is also in the test split, as 1 test example (r1)"
     ]
     both = {"train": grown.file("a.jsonl", [5]), "test": grown.file("b.jsonl", [5, 13])}
     grown.append(**both)

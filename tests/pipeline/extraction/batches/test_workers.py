@@ -204,7 +204,7 @@ def test_a_script_without_a_main_guard_is_not_run_again_by_workers(inputs, tiny_
     train, test = inputs.few_shots(4, 4)
     script = tmp_path / "script.py"
     script.write_text(
-        "from savs.pipeline import extract\n"
+        "from savs import extract\n"
         "print('begun')\n"
         f"done = extract('general', train={str(train)!r}, test={str(test)!r}, workers=1,\n"
         f"    model={str(tiny_model('qwen2_vl'))!r}, out={str(tmp_path / 'store')!r})\n"

@@ -76,7 +76,7 @@ def test_reliability_and_coverage_are_those_of_the_file(page, store):
     ]
     share = found["atypical"]["share"]["value"]
     assert f"Atypical, like no training example: {percent(share)} %" in page.text
-    assert "least typical ones are least like any training example" in page.text
+    assert "least like any training example" in page.text
 
 
 def test_error_temperatures_and_risk_are_those_of_the_file(page, store):
@@ -196,7 +196,7 @@ def test_suspects_that_are_none_damaged_or_hostile(store, tmp_path):
     report(folder, out=out)
     page = Page(out)
     assert len(page.all("script")) == 1
-    assert page.table("1 training examples").rows == [[ATTACK, "a.png", ATTACK, "b", "1.5", "50.0"]]
+    assert page.table("1 training example").rows == [[ATTACK, "a.png", ATTACK, "b", "1.5", "50.0"]]
     for damage in ("a,b\n1,2\n", header + f",x,y,a,b,many,0.5,{run}\n"):
         (folder / SUSPECTS).write_text(damage)
         with pytest.raises(ResultError, match=r"suspects.csv cannot be read .*--suspects` again"):

@@ -49,8 +49,8 @@ def test_the_counts_on_the_page_add_up_and_a_dozen_stand_above_the_fold(tmp_path
     wrong, unsure = gallery.count("wrong"), gallery.count("least sure")
     assert (wrong + unsure, wrong) == (100, gallery.wrong)  # unsure mistakes are counted once
     page = Page(tmp_path / "page.html")
-    assert f"100 examples: {wrong} of {wrong} wrong ones" in page.text
-    assert f"{unsure} right ones with the smallest margins" in page.text
+    assert f"100 examples: {wrong} of {wrong} wrong," in page.text
+    assert f"{unsure} with the smallest margins" in page.text
     before, after = (tmp_path / "page.html").read_text().split("88 more examples")
     assert (before.count('<li id="card-'), after.count('<li id="card-')) == (12, 88)
 
