@@ -142,7 +142,7 @@ def select(
     if is_given and max_layer is not None:
         raise SelectionError("`heads` gives the heads, so `max_layer` chooses none; omit one")
     source = data.source
-    _require_layer(source.grid, max_layer)
+    require_layer(source.grid, max_layer)
     held = [*grid_widths(source.grid)]
     among = heads_up_to(held, max_layer)
     tasks = data.tasks(named=True)
@@ -407,7 +407,7 @@ def _require_examples(tasks: Sequence[TrainingTask], rule: Readout, *, is_choice
         )
 
 
-def _require_layer(grid: Sequence[LayerGrid], max_layer: int | None) -> None:
+def require_layer(grid: Sequence[LayerGrid], max_layer: int | None) -> None:
     """Raise SelectionError where no head can be chosen from layers up to `max_layer`."""
     if max_layer is None:
         return

@@ -107,9 +107,10 @@ class Gallery:
     def count(self, kind: str) -> int:
         """Return how many cards are shown as one of a kind; each card counts once.
 
-        A wrong example that is unsure, too, is a wrong one.
+        A wrong example is a wrong one first, then one of the least typical.
         """
-        return sum(card.kinds[:1] == (kind,) for card in self.cards)
+        order = (WRONG, ATYPICAL, UNSURE)
+        return sum(kind == min(card.kinds, key=order.index) for card in self.cards)
 
 
 def gallery_part(

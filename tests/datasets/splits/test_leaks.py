@@ -130,11 +130,11 @@ def test_the_summary_counts_both_sides() -> None:
 def test_the_summary_names_what_there_is_alone() -> None:
     mixed = find_leaks(split(("q", ""), ("q", "m")), split(("q", ""), ("z", "m")))
     assert mixed.kinds.to_list() == [REPEATED, SHARED]
-    assert mixed.summary()[1].startswith("leak: 1 test examples share an image")
+    assert mixed.summary()[1].startswith("leak: 1 test example shares an image")
     train = split(("p", "a"), ("q", "b"))
     assert find_leaks(train, split(("r", "c"))).summary() == []
     assert find_leaks(train, split(("r", "c"), ("p", "a"))).summary() == [
-        "leak: 1 of 2 training examples are also in the test split, as 1 test examples (1)"
+        "leak: 1 of 2 training examples is also in the test split, as 1 test example (1)"
     ]
     assert find_leaks(train, split(("r", "a"), ("r", "b"), ("s", "ab"))).summary() == [
         "leak: 3 test examples share an image with a training example (0, 1, 2)"
