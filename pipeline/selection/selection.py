@@ -213,7 +213,7 @@ def parse_heads(
     named = [parse_head(name) for name in text.split(",")]
     if None not in named:
         return tuple(dict.fromkeys(head for head in named if head is not None))
-    if not Path(text).exists():
+    if not text or not Path(text).exists():
         raise SelectionError(
             f"`heads` is {text!r}, expected a number, all, a list such as L12.H7,L13.H0, or the"
             " folder of a selection"

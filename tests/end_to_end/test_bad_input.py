@@ -172,11 +172,10 @@ def test_two_models_in_one_store(extract, tiny_model):
         (("evaluate",), "Missing argument"),
         (("extract", "general"), "Missing option"),
         (("extrakt",), "No such command"),
-        (("select", "s", "--heads", "some"), "expected a positive integer or all"),
         (("select", "s", "--config", "no.toml"), "no.toml cannot be read"),
         (("extract", "general", *PATHS, "--answers", "all"), "expected labels, generate"),
     ],
-    ids=["argument", "option", "command", "heads", "config", "answers"],
+    ids=["argument", "option", "command", "config", "answers"],
 )
 def test_usage_errors_exit_2(savs, arguments, message):
     done = savs(*arguments)
