@@ -210,7 +210,7 @@ CASES: dict[str, list[str]] = {
     ],
     "errors": [
         "exit 2: extract general --model demo",
-        "exit 2: select animals/store --heads none",
+        "exit 1: select animals/store --heads none",
         "exit 1: select nowhere",
         "exit 1: evaluate animals/store --readout nothing",
         "exit 1: evaluate import/one --readout zero-shot",

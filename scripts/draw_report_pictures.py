@@ -4,7 +4,7 @@
     savs demo --out build/report-demo
     savs select $store --heads 10 && savs evaluate $store --risk 0.1
     savs select $store --readout lda && savs evaluate $store --readout lda --risk 0.1
-    savs sweep $store --readouts vote,lda --heads 1,5,20 --shots 1,4,16 --draws 5
+    savs sweep $store --readout vote,lda --heads 1,5,20 --shots 1,4,16 --draws 5
     python scripts/draw_report_pictures.py build/report-demo
 
 Chromium or Google Chrome draws them, driven as the tests drive it.

@@ -12,6 +12,8 @@ from savs.datasets.metrics.metrics import SCORED
 from savs.datasets.row import Row
 from savs.datasets.rows.media_names import IMAGES, is_video_name
 
+SPLITS = frozenset(("train", "training", "test", "testing", "val", "valid", "validation", "dev"))
+"""Names of folders that hold a split each, not a class, if they hold folders alone."""
 SKIPPED = frozenset(("desktop.ini", "thumbs.db"))
 """Files of operating systems, skipped like hidden ones; in lower case."""
 QUESTION = "What is in the image?"
@@ -23,7 +25,8 @@ NAMED = 3
 class _Contents:
     """What a folder holds."""
 
-    images: list[Path] = field(default_factory=list)
+    images: list[str] = field(default_factory=list)
+    """Paths below the folder."""
     others: list[str] = field(default_factory=list)
     """Files that are no media by name, below the folder."""
     problems: list[str] = field(default_factory=list)
@@ -33,9 +36,10 @@ class _Contents:
 def read_folder(source: Path) -> list[Row]:
     """Read the classes of a folder, one subfolder each, in the order of their names.
 
-    Hidden files and folders (names that begin with a dot) are skipped, and so are files that are
-    neither images nor videos by name; `folder_notes` names the latter. Rows have the fields `image`
-    (its name below the folder) and `label`, and are sorted by class and name.
+    Images in folders within a class folder are of that class, as in torchvision. Hidden files and
+    folders (names that begin with a dot) are skipped, and so are files that are neither images nor
+    videos by name; `folder_notes` names the latter. Rows have the fields `image` (its path below
+    the folder) and `label`, and are sorted by class and path.
 
     Raises
     ------
@@ -50,10 +54,11 @@ def read_folder(source: Path) -> list[Row]:
     if contents.problems:
         raise SourceError(f"{source} " + "; ".join(contents.problems))
     return [
-        Row(str(image), index, {"image": f"{image.parent.name}/{image.name}",
-                                "label": image.parent.name}, source.name)
-        for index, image in enumerate(contents.images)
-    ]  # fmt: skip
+        Row(
+            str(source / name), index, {"image": name, "label": name.partition("/")[0]}, source.name
+        )
+        for index, name in enumerate(contents.images)
+    ]
 
 
 def folder_notes(source: Path) -> list[str]:
@@ -76,26 +81,37 @@ def _look(source: Path) -> _Contents:
         )
     if not classes:
         contents.problems.append("has no subfolders (expected one folder of images per class)")
-    nested, empty = [], []
+    empty, splits = [], []
     for folder in classes:
-        folders, files = _list_folder(folder)
-        media = [path for path in files if _is_medium(path.name)]
-        contents.images += media
-        contents.others += [f"{folder.name}/{p.name}" for p in files if not _is_medium(p.name)]
-        nested += [f"{folder.name}/{path.name}" for path in folders]
-        if not (media or folders):
+        names = sorted(_files_below(folder, folder.name))
+        images = [name for name in names if _is_medium(name)]
+        contents.images += images
+        contents.others += [name for name in names if not _is_medium(name)]
+        if not images:
             empty.append(folder.name)
-    if nested:
-        splits = " or ".join(dict.fromkeys(name.partition("/")[0] for name in nested[:NAMED]))
+        elif folder.name.lower() in SPLITS and all(name.count("/") > 1 for name in images):
+            splits.append(folder.name)
+    if splits:
         contents.problems.append(
-            f"has folders within class folders: {_first(nested)} (if {splits} is a split, pass"
-            f" `train` or `test` {source / splits.partition(' ')[0]})"
+            f"has folders within {_first(splits)} (if {' or '.join(splits)} is a split, pass"
+            f" `train` or `test` {source / splits[0]})"
         )
     if empty:
         contents.problems.append(
             f"has no image in {_first(empty)} (add some, or remove the folder)"
         )
     return contents
+
+
+def _files_below(folder: Path, name: str, above: tuple[Path, ...] = ()) -> Iterator[str]:
+    """Yield the paths of all files below a folder, which `name` begins; a link back is left out."""
+    place = folder.resolve()
+    if place in above:
+        return
+    folders, files = _list_folder(folder)
+    yield from (f"{name}/{path.name}" for path in files)
+    for inner in folders:
+        yield from _files_below(inner, f"{name}/{inner.name}", (*above, place))
 
 
 def _list_folder(folder: Path) -> tuple[list[Path], list[Path]]:

@@ -42,6 +42,11 @@ def container_of(data: bytes) -> str | None:
     return AVI if data[:4] == b"RIFF" and data[8:12] == b"AVI " else None
 
 
+def is_heic(data: bytes) -> bool:
+    """Return whether a file is a HEIC photograph by its first bytes."""
+    return data[4:8] == b"ftyp" and data[8:12] in HEIC_BRANDS
+
+
 def missing_bytes(data: bytes) -> int:
     """Return how many bytes a video's container declares beyond the end of the file.
 

@@ -3,12 +3,15 @@
 import io
 import math
 from collections.abc import Iterator
+from functools import cache
+from importlib import import_module
 
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from savs.datasets.errors import MediaError
-from savs.datasets.media.containers import HEIC_BRANDS
+from savs.datasets.media.containers import is_heic
+from savs.foundation.imports import install_command
 
 BAND_PIXELS = 2**20
 """Pixels that are converted to RGB together: the intermediate forms take no more."""
@@ -39,7 +42,7 @@ def decode_image(
     """
     _let_pillow_open(max_pixels)
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with open_image(data) as image:
             limit = max_pixels // COSTLY.get(image.format or "", 1)
             require_size(image.width, image.height, name, limit)
             if image.format == "EPS":
@@ -57,11 +60,32 @@ def decode_image(
     except MediaError:
         raise
     except UnidentifiedImageError as error:
-        if data[4:8] == b"ftyp" and data[8:12] in HEIC_BRANDS:
-            raise MediaError(f"{name} is a HEIC photograph: save it as JPEG or PNG") from error
+        if is_heic(data) and not _pillow_opens_heic():
+            raise MediaError(
+                f"{name} is a HEIC photograph, which needs the package pillow-heif:"
+                f" {install_command('heic')}; or save it as JPEG"
+            ) from error
         raise MediaError(f"{name} is not an image of a known format") from error
     except Exception as error:  # a decoder may raise anything on damaged bytes
         raise MediaError(f"{name} cannot be decoded: {error}") from error
+
+
+def open_image(data: bytes) -> Image.Image:
+    """Return an image file as Pillow opens it: its header is read, and no pixel."""
+    if is_heic(data):
+        _pillow_opens_heic()
+    return Image.open(io.BytesIO(data))
+
+
+@cache
+def _pillow_opens_heic() -> bool:
+    """Return whether pillow-heif is installed, and let Pillow use it."""
+    try:
+        plugin = import_module("pillow_heif")
+    except ImportError:
+        return False
+    plugin.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
+    return True
 
 
 def _let_pillow_open(max_pixels: int) -> None:

@@ -1,20 +1,17 @@
 """Media of a run: files below one folder, rows of files, or URLs; found, read and decoded."""
 
 import hashlib
-import io
 import ntpath
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from PIL import Image
-
 from savs.datasets.errors import MediaError
 from savs.datasets.example import FRAMES, NATIVE
 from savs.datasets.media.containers import container_of
 from savs.datasets.media.download import Fetching
-from savs.datasets.media.images import MAX_IMAGE_PIXELS, decode_image
+from savs.datasets.media.images import MAX_IMAGE_PIXELS, decode_image, open_image
 from savs.datasets.media.videos import DEFAULT_FRAMES, Visual, decode_video, video_size
 from savs.datasets.rows.media_names import is_address, is_packed, is_video_name, packed_parts
 from savs.datasets.rows.packed_media import read_packed
@@ -212,7 +209,7 @@ def image_sizes(data: bytes, frames: int = DEFAULT_FRAMES) -> list[tuple[int, in
     try:
         if container_of(data) is not None:
             return [video_size(data)] * frames
-        with Image.open(io.BytesIO(data)) as image:
+        with open_image(data) as image:
             width, height = image.size
             known = image.format != "PNG" or "exif" in image.info  # Pillow decodes a PNG to look
             turned = known and image.getexif().get(ORIENTATION) in TURNED

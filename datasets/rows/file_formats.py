@@ -4,6 +4,7 @@ import codecs
 import csv
 import io
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import IO, Any
@@ -21,6 +22,11 @@ JSON_LINES = (".jsonl", ".ndjson")
 PARQUET = ".parquet"
 MAX_WHOLE_BYTES = 2**32
 """Largest JSON or CSV file, which is read at once."""
+
+DELIMITERS = ",;\t"
+"""What may stand between the columns of a CSV file; a comma first, where several may."""
+HEAD_CHARACTERS = 2**20
+"""Start of a CSV file by which its delimiter is known."""
 
 Values = dict[str, Any]
 Located = tuple[str, Values]
@@ -144,23 +150,20 @@ def _json_list(path: Path, text: str) -> Iterator[Located]:
 
 def _csv(path: Path, text: str) -> Iterator[Located]:
     limit = csv.field_size_limit(MAX_ROW_BYTES)  # of the whole process: a cell may hold an image
-    lines = csv.reader(io.StringIO(text, newline=""), strict=True)
+    delimiter = _delimiter(path, text[:HEAD_CHARACTERS])
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
         names = next(lines, [])
         if len(set(names)) < len(names):
             raise SourceError(
                 f"{path} line 1 names a column twice: {', '.join(names)}; rename one of the two"
             )
-        if len(names) == 1 and (";" in names[0] or "\t" in names[0]):
-            raise SourceError(
-                f"{path} line 1 has one column, {names[0]!r}; expected columns with commas between"
-                " them: save the file as comma-separated"
-            )
         for values in filter(None, lines):
             where = f"{path} line {lines.line_num}"
             if len(values) != len(names):
                 raise RowError(
-                    f"{where} has {len(values)} values for {len(names)} columns; quote the commas"
+                    f"{where} has {len(values)} values for {len(names)} columns, divided by"
+                    f" {delimiter!r}; quote values that hold one"
                 )
             yield where, {name: value or None for name, value in zip(names, values, strict=True)}
     except csv.Error as error:
@@ -169,6 +172,31 @@ def _csv(path: Path, text: str) -> Iterator[Located]:
         ) from error
     finally:
         csv.field_size_limit(limit)
+
+
+def _delimiter(path: Path, head: str) -> str:
+    """Return what divides the columns; SourceError where that is not clear."""
+    widths = {delimiter: _widths(head, delimiter) for delimiter in DELIMITERS}
+    several = [delimiter for delimiter, found in widths.items() if found[:1] > [1]]
+    even = [delimiter for delimiter in several if len(set(widths[delimiter])) == 1]
+    if len(several) > 1 and not even:
+        names = " or ".join(map(repr, several))
+        raise SourceError(
+            f"{path} line 1 is divided by {names}, which is not clear; save the file as"
+            " comma-separated"
+        )
+    return (even or several or [","])[0]
+
+
+def _widths(head: str, delimiter: str) -> list[int]:
+    """Return how many values the first two lines have, as far as they are whole."""
+    widths: list[int] = []
+    with suppress(csv.Error):
+        for values in filter(None, csv.reader(io.StringIO(head, newline=""), delimiter=delimiter)):
+            widths.append(len(values))
+            if len(widths) == 2:
+                break
+    return widths
 
 
 _READERS: dict[str, Callable[[Path, str], Iterator[Located]]] = {

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from savs.datasets.errors import SourceError
+from savs.datasets.rows.media_names import IMAGES
 from savs.datasets.rows.tar_shards import CLASS_NAMES, TAR, require_all
 from savs.foundation.network import HUB, hub_problem
 
@@ -87,8 +88,27 @@ def _on_disk(path: Path, text: str) -> Files:
     return Files(path.parent, (path,))
 
 
+def require_present(source: str | Path) -> None:
+    """Raise SourceError where a source on disk does not exist."""
+    text = str(source)
+    if text.startswith("hf:/") or "*" in text:
+        return
+    try:
+        is_there = Path(source).exists()
+    except OSError:  # no name of a file: whoever reads it says why
+        return
+    if not is_there:
+        raise SourceError(f"{text} does not exist; check the path")
+
+
 def _below(root: Path, pattern: str, text: str) -> Files:
     paths = sorted(path for path in root.glob(pattern) if path.is_file())
+    is_folder = not paths and pattern == ALL_PARQUET
+    if is_folder and any(path.suffix.lower() in IMAGES for path in root.rglob("*")):
+        raise SourceError(
+            f"{text} holds images, but no rows ({pattern}); for a folder of images per"
+            " class take the benchmark image-folder, else pass a table that names the images"
+        )
     if not paths:
         raise SourceError(
             f"{text}: no file in {root.absolute()} matches {pattern}; pass a file, a folder of"

@@ -99,15 +99,17 @@ def unknown_labels(train: Sequence[Example], test: Sequence[Example]) -> list[st
     return lines
 
 
-def label_doubts(examples: pl.DataFrame) -> list[str]:
+def label_doubts(examples: pl.DataFrame, split: str = "train") -> list[str]:
     """Return one line for each thing that is doubtful about labelled examples.
 
     Named are labels that differ by case, spaces or the form of a number alone (`Cat` and `cat `,
     `1` and `1.0`); equal media and prompts under several labels, or several times under one; and
     classes of which the most frequent has `UNEVEN` times as many examples as the rarest. Subtasks
     are looked at one by one. Media are equal by content where digests are known, else by name.
-    Examples without media are compared where their prompt has one label. Reads the columns `id`,
-    `subtask`, `label`, `prompt`, `media` and `media_sha256` (empty lists: digests are not known).
+    Examples without media are compared where their prompt has one label. Of the split `test`
+    only labels are doubtful: examples that are there again and uneven classes are not. Reads the
+    columns `id`, `subtask`, `label`, `prompt`, `media` and `media_sha256` (empty lists: digests are
+    not known).
 
     Examples
     --------
@@ -120,7 +122,12 @@ def label_doubts(examples: pl.DataFrame) -> list[str]:
     lines: list[str] = []
     for (subtask,), part in labelled.group_by("subtask", maintain_order=True):
         where = "" if subtask is None else f"subtask {subtask!r}: "
-        doubts = [*_alike(part["label"]), *_repeats(part), *_uneven(part["label"])]
+        mixed, again = _repeats(part)
+        doubts = [*_alike(part["label"]), *mixed]
+        if split == "train":
+            doubts += [*again, *_uneven(part["label"])]
+        else:
+            where = f"{split}: {where}"
         lines += [where + line for line in doubts]
     return lines
 
@@ -159,8 +166,8 @@ def _form(label: str) -> Hashable:
     return number if math.isfinite(number) else text
 
 
-def _repeats(examples: pl.DataFrame) -> Iterator[str]:
-    """Yield a line for what is there under several labels, and one for what is there again."""
+def _repeats(examples: pl.DataFrame) -> tuple[list[str], list[str]]:
+    """Return lines about what is there under several labels, and about what is there again."""
     places: dict[tuple[str, ...], list[tuple[str, str]]] = {}
     columns = examples.select("id", "label", "prompt", "media", "media_sha256").iter_rows()
     for name, label, prompt, media, digests in columns:
@@ -168,17 +175,18 @@ def _repeats(examples: pl.DataFrame) -> Iterator[str]:
             places.setdefault((prompt, *(digests or media)), []).append((name, label))
     tied = [(media, rows) for (_, *media), rows in places.items() if len(rows) > 1]
     mixed = [rows for media, rows in tied if media and _labels(rows) > 1]
+    again = [rows for _, rows in tied if _labels(rows) == 1]
+    lines: tuple[list[str], list[str]] = ([], [])
     if mixed:
         named = ("; ".join(f"{name} is {label!r}" for name, label in rows) for rows in mixed)
-        often = _times(len(mixed))
-        yield f"the same media and prompt have several labels, {often}: {first_few(named, NAMED)}"
-    again = [rows for _, rows in tied if _labels(rows) == 1]
+        often, which = _times(len(mixed)), first_few(named, NAMED)
+        lines[0].append(f"the same media and prompt have several labels, {often}: {which}")
     if again:
         count = sum(len(rows) - 1 for rows in again)
         named = (f"{rows[1][0]} as {rows[0][0]}" for rows in again)
-        verb = "repeats" if count == 1 else "repeat"
-        which = first_few(named, NAMED)
-        yield f"{_examples(count)} {verb} an earlier one with the same label: {which}"
+        verb, which = "repeats" if count == 1 else "repeat", first_few(named, NAMED)
+        lines[1].append(f"{_examples(count)} {verb} an earlier one with the same label: {which}")
+    return lines
 
 
 def _labels(rows: Sequence[tuple[str, str]]) -> int:

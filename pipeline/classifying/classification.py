@@ -157,7 +157,7 @@ def classify(
     names = [str(name) for name in ([inputs] if isinstance(inputs, str | Path) else inputs)]
     out = None if out is None else Path(out)
     if out is None and (retry_skipped or force):
-        option = "--retry-skipped" if retry_skipped else "--force"
+        option = "`retry_skipped`" if retry_skipped else "`force`"
         raise ParameterError(f"{option} is about an output file; pass `out` FILE, or omit it")
     rank = find_rank()
     if rank.ranks > 1:

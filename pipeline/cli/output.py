@@ -196,8 +196,8 @@ class WorkLine:
         self._is_shown = False
 
 
-def tell_skipped(skipped: Sequence[str], rest: str, max_skip: int) -> None:
-    """Name the first skipped examples; exit with 4 where more than `max_skip` were.
+def tell_skipped(skipped: Sequence[str], rest: str, count: int, max_skip: int) -> None:
+    """Name the first examples that a run skipped; exit with 4 where more than `max_skip` were.
 
     Parameters
     ----------
@@ -205,6 +205,8 @@ def tell_skipped(skipped: Sequence[str], rest: str, max_skip: int) -> None:
         Example and reason of each, as one text.
     rest
         Where the others are listed.
+    count
+        How many they are without their prompts: an image that is put to several counts once.
     max_skip
         How many may be skipped.
     """
@@ -212,9 +214,9 @@ def tell_skipped(skipped: Sequence[str], rest: str, max_skip: int) -> None:
         say(f"skipped {line}")
     if len(skipped) > SHOWN:
         say(f"... and {len(skipped) - SHOWN} more; {rest}")
-    if len(skipped) > max_skip:
+    if count > max_skip:
         say(
-            f"{counted_as(len(skipped), 'example', 'was', 'were')} skipped, --max-skip allows"
+            f"{counted_as(count, 'example', 'was', 'were')} skipped, --max-skip allows"
             f" {max_skip}; fix the images and run again with --retry-skipped, or continue without"
             " them"
         )

@@ -136,14 +136,20 @@ if TYPE_CHECKING:
 
 def find_heads(store: "FeatureStore", choice: str, selection: str | None) -> "Sequence[Head]":
     """Return the heads of a choice; a usage error for anything else."""
+    from savs.pipeline.errors import SelectionError
     from savs.pipeline.selection.selection import parse_heads
     from savs.pipeline.selection.selection_config import SelectionConfig, load_config
 
     if choice == ALL:
         return store.heads
-    wanted = (
-        load_config(named_selection(store, selection)) if choice == CHOSEN else parse_heads(choice)
-    )
+    try:
+        wanted = (
+            load_config(named_selection(store, selection))
+            if choice == CHOSEN
+            else parse_heads(choice)
+        )
+    except SelectionError:  # it has other words for what heads can be
+        wanted = None
     if not isinstance(wanted, tuple | SelectionConfig):
         raise typer.BadParameter(
             f"`heads` is {choice!r}, expected chosen, all, a list such as L12.H7,L13.H0, or the"

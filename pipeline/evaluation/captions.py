@@ -146,7 +146,7 @@ class Captions:
             if absent is not None:
                 raise SelectionError(
                     f"the store does not have the caption {absent!r}; `savs show` prints what was"
-                    " skipped: extract again with --retry-skipped"
+                    " skipped: extract again with `retry_skipped`"
                 )
             which = [self._rows[text] for text in texts if text is not None]
             cosines[has_text, number] = (images[has_text] * self._units[which]).sum(axis=1)

@@ -16,7 +16,7 @@ from savs.stores.read.store import AnyStore, as_store
 
 NAMES = ("id", "label", "split")
 """What tells the rows of an array."""
-EXAMPLE_COLUMNS = ("id", "split", "label", "group", "subtask", "category", "prompt")
+EXAMPLE_COLUMNS = ("id", "split", "label", "group", "subtask", "category", "prompt", "media")
 
 
 def export(
@@ -53,10 +53,11 @@ def export(
             " command, classifier"
         )
     path = Path(path)
-    other = [name for name in FORMS if path.suffix == f".{name}" and name != form]
-    if other:
-        raise ExportError(f"{path.name} would be a {form} file; use `to` {other[0]}")
     require_no_own_file(path)
+    if path.suffix not in ("", f".{form}"):
+        known = path.suffix[1:]
+        use = f"use `to` {known}" if known in FORMS else f"end its name in .{form}"
+        raise ExportError(f"{path.name} would be a {form} file; {use}")
     known = list(store.manifest.plan.splits)
     if not splits or not set(splits) <= set(known):
         raise ExportError(f"splits are {list(splits)}, expected some of {known}")

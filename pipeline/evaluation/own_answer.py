@@ -148,7 +148,7 @@ def _count(store: FeatureStore, label: str, tokens: Any) -> int:
 
 
 def _odd(store: FeatureStore, output: str, what: str) -> ResultError:
-    return ResultError(f"{store.path}: output {output} {what}; extract again with --answers labels")
+    return ResultError(f"{store.path}: output {output} {what}; extract again with `answers` labels")
 
 
 def _mean_note(parts: Sequence[pl.DataFrame]) -> tuple[str, ...]:

@@ -154,7 +154,7 @@ def suggest_from_predictions(path: str | Path, count: int) -> Suggestions:
 
 def _require_count(count: int) -> None:
     if count < 1:
-        raise ParameterError(f"--n is {count}, expected at least 1")
+        raise ParameterError(f"`n` is {count}, expected at least 1")
 
 
 def _of_task(

@@ -12,8 +12,9 @@ from typing import Any
 import polars as pl
 
 from savs.datasets import Example
+from savs.datasets.benchmarks.options import under_one_prompt
 from savs.datasets.media.media import MediaFolder
-from savs.datasets.splits.labels import check_splits, unknown_labels
+from savs.datasets.splits.labels import check_splits, label_doubts, unknown_labels
 from savs.datasets.splits.leaks import find_leaks
 from savs.datasets.splits.shared_media import content_table, digests_of, media_names
 from savs.pipeline.inputs.source import Source, Splits
@@ -92,6 +93,8 @@ def add_examples(store: FeatureStore, source: Source) -> WantedExamples:
     }
     if todo.get("train"):
         notes += source.doubts(whole["train"])
+    if todo.get("test"):
+        notes += label_doubts(under_one_prompt(whole["test"], source.benchmark.prompts), "test")
     if len(whole) == len(SPLITS):
         notes += find_leaks(whole["train"], whole["test"]).summary()
     # both are recorded where there are videos; one alone was only asked for

@@ -23,8 +23,9 @@ from typing import Any
 import torch
 
 from savs.datasets import Example
+from savs.datasets.benchmarks.shapes.scenes import CANVASES
 from savs.datasets.media.media import MediaRules
-from savs.datasets.media.videos import videos_of
+from savs.datasets.media.videos import images_of, videos_of
 from savs.pipeline.demo import SHIPPED
 from savs.pipeline.extraction.batches.feed import MediaOf, Planner, prompts_of
 from savs.pipeline.extraction.batches.jobs import TokenCounter
@@ -117,6 +118,11 @@ class Outcome:
     """How the model differs from that of the chosen heads, where it may."""
     lines: tuple[str, ...] = ()
     """How answers, batches and demonstrations are computed, for the user."""
+
+
+def _is_drawn(pieces: Pieces) -> bool:
+    """Return whether all images in a prompt may be scenes that `shapes` drew, by their size."""
+    return all(image.size in CANVASES for image in images_of(pieces))
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,6 +243,11 @@ class ModelRun:
         if examples.needs_video_input and not self.encoder.is_dual:  # that says so, one by one
             require_videos(self.encoder)
         tried = sample(self.encoder, examples.tried, examples.media)
+        if self.options.model in SHIPPED and not all(map(_is_drawn, tried.prompts)):
+            self.reporting.say(
+                f"note: the model {self.options.model} was trained on small drawn scenes alone, and"
+                " these images are others; for photographs take a model of the Hub"
+            )
         drawn = draw_demonstrations(self.run, examples.examples, examples.seed)
         answers = make_answers(
             self.run,

@@ -8,8 +8,7 @@ from typing import Any
 
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.run_options import RunOptions
-from savs.pipeline.inputs.in_memory import holds_rows
-from savs.pipeline.inputs.input_options import InputOptions
+from savs.pipeline.inputs.input_options import FileOfRows, InputOptions
 from savs.pipeline.running.options import Option, options_of
 
 REQUEST = "asked"
@@ -41,7 +40,7 @@ def request_facts(
 
 def _plain(name: str, value: Any) -> Any:
     """Return a value as JSON has it: without credentials of an address, and without rows."""
-    if name in UNKNOWN and holds_rows(Path(str(value))):
+    if name in UNKNOWN and isinstance(value, FileOfRows):
         return UNKNOWN[name]
     if isinstance(value, str | Path):
         return str(value) if name == "question" else CREDENTIALS.sub("", str(value))

@@ -18,7 +18,7 @@ from savs.pipeline.inputs.source import Source, make_fetching
 from savs.pipeline.running.formatting import counted, format_seconds
 from savs.pipeline.running.launchers import find_rank
 from savs.pipeline.running.progress import Reporting
-from savs.stores import FeatureStore, StoreNotFoundError, open_store, reserve, store_of
+from savs.stores import FeatureStore, StoreError, StoreNotFoundError, open_store, reserve, store_of
 from savs.stores.files.addresses import is_remote
 
 
@@ -128,3 +128,15 @@ def skipped_examples(store: FeatureStore) -> list[tuple[str, str, str]]:
         if not store.missing(split)
         for row in store.skipped(split).select("split", "id", "reason").iter_rows()
     ]
+
+
+def earlier_skips(out: Any) -> frozenset[tuple[str, str]]:
+    """Return the split and id of what earlier runs into a store skipped; nothing without a store.
+
+    A split that is not complete does not count: the next run goes on with the one that began it.
+    """
+    try:
+        store = open_store(out, partial=True)
+    except StoreError:
+        return frozenset()
+    return frozenset((split, identifier) for split, identifier, _ in skipped_examples(store))

@@ -181,7 +181,7 @@ def read_labels(
     Rows are matched by `id` where both files have it, else by their order. Rows of the split
     `classes` are texts of their label, which stands for a question that is not given.
     """
-    rows = _own_rows(features) if labels is None else read_rows(labels)
+    rows = _own_rows(features, columns) if labels is None else read_rows(labels)
     benchmark = _benchmark(rows, columns)
     column = (columns or {}).get("id", "id")
     by_id = features.ids is not None and any(row.values.get(column) for row in rows)
@@ -201,15 +201,27 @@ def read_labels(
     return Labelled(_by_split(sorted(zip(places, examples, strict=True), key=itemgetter(0))), by_id)
 
 
-def _own_rows(features: FeatureFile) -> list[Row]:
-    """Return the columns of a Parquet file of features that are plain values, as rows."""
+def _own_rows(features: FeatureFile, columns: Mapping[str, str] | None) -> list[Row]:
+    """Return the columns of a Parquet file of features that are plain values, as rows.
+
+    Columns that have the names of `export` are those fields, unless the user maps others.
+    """
     if not features.others:
         raise ImportFileError(f"{features.path} holds no labels; pass `labels`, a file")
     with damage(features.path):
         frame = scan_parquet(features.path).select(features.others)
         schema = frame.collect_schema()
-        plain = [n for n, t in schema.items() if not t.is_nested() and t != pl.Binary]
+        plain = [
+            name
+            for name, kind in schema.items()
+            if kind == pl.List(pl.String) or not (kind.is_nested() or kind == pl.Binary)
+        ]
         table = frame.select(plain).collect()
+    taken = {*plain, *(columns or {})}
+    if not {"image", "images"} & taken and table.schema.get("media") == pl.List(pl.String):
+        table = table.rename({"media": "images"})
+    if "question" not in taken and "prompt" in plain:
+        table = table.rename({"prompt": "question"})
     stem = features.path.stem
     return [
         Row(f"{features.path} row {number}", number, values, stem)
@@ -238,7 +250,7 @@ def _example(benchmark: Benchmark, row: Row, question: str, split: str | None) -
         label=fields.label,
         prompt=row.optional(question) or "",
         media=fields.media,
-        group=fields.group if split_of_row != "train" else None,
+        group=fields.group,
         subtask=fields.subtask,
         category=fields.category,
         extra=row.rest([*benchmark.columns, SPLIT]),

@@ -20,9 +20,10 @@ import numpy as np
 import polars as pl
 from PIL import Image
 
-from savs.datasets.errors import RowError, SourceError
+from savs.datasets.errors import MediaError, RowError, SourceError
 from savs.datasets.media.in_memory import file_bytes
 from savs.foundation.errors import ParameterError
+from savs.pipeline.inputs.input_options import FileOfRows
 
 Rows = Any
 """A polars or pandas frame, a `datasets.Dataset`, or a sequence of dictionaries. A value may be an
@@ -32,8 +33,8 @@ MISSING = ("NAType", "NaTType")
 """Types of what pandas has in an empty cell, which may not be installed."""
 AS_TEXT = (date, time, timedelta, Decimal, UUID, PurePath)
 """Types that JSON lacks."""
-TEMPORARY = "savs-rows-"
-"""What the name of the folder of such files begins with."""
+BROKEN = b"damaged"
+"""Stands for the file of a PIL image that cannot be decoded: the run skips what is no image."""
 BATCH_ROWS = 64
 """Rows of a data set that are in memory at a time."""
 
@@ -42,8 +43,10 @@ BATCH_ROWS = 64
 def files_of(keywords: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield keyword arguments with files in place of `train` and `test` that are in memory.
 
-    Names of images are then relative to the working folder, unless `media_root` is given. Ids are
-    `train:0`, `test:0` and so on, unless rows have an `id`.
+    Names of images are then relative to the working folder, unless `media_root` is given, and may
+    be absolute paths: a program that names a file may read it. An image that cannot be read is
+    skipped by the run, as in a file. Ids are `train:0`, `test:0` and so on, unless rows have an
+    `id`.
 
     Raises
     ------
@@ -56,17 +59,13 @@ def files_of(keywords: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     if not rows:
         yield dict(keywords)
         return
-    with TemporaryDirectory(prefix=TEMPORARY) as folder:
+    with TemporaryDirectory(prefix="savs-rows-") as folder:
         paths = {split: Path(folder) / f"{split}.jsonl" for split in rows}
         for split, path in paths.items():
             _write(path, rows[split], split)
         root = keywords.get("media_root")
-        yield {**keywords, **paths, "media_root": Path.cwd() if root is None else root}
-
-
-def holds_rows(path: Path) -> bool:
-    """Return whether a file is one that `files_of` wrote."""
-    return path.parent.name.startswith(TEMPORARY)
+        files = {split: FileOfRows(path) for split, path in paths.items()}
+        yield {**keywords, **files, "media_root": Path.cwd() if root is None else root}
 
 
 def _is_in_memory(value: Any) -> bool:
@@ -138,14 +137,19 @@ def _whole(value: Any) -> Any:
         return [_whole(item) for item in value]
     is_file = isinstance(value, dict) and value.keys() == {"bytes", "path"} and value["path"]
     if is_file and value["bytes"] is None and Path(value["path"]).is_file():
-        return file_bytes(value["path"], value["path"])
+        try:
+            return file_bytes(value["path"], value["path"])
+        except MediaError:  # the run skips it, with the reason
+            return str(Path(value["path"]).absolute())
     return value
 
 
 def _plain(value: Any, where: str) -> Any:
     """Return a value as JSON has it; an image as its bytes in base64."""
-    if isinstance(value, bytes | Image.Image) or _is_image(value):
-        return _embedded(file_bytes(value, where))
+    if isinstance(value, bytes):
+        return _embedded(value)
+    if isinstance(value, Image.Image) or _is_image(value):
+        return _embedded(BROKEN if _is_broken(value) else file_bytes(value, where))
     if isinstance(value, Mapping):
         if isinstance(value.get("bytes"), bytes):  # as data sets hold an image
             return _embedded(value["bytes"])
@@ -173,5 +177,15 @@ def _is_image(value: Any) -> bool:
     return is_array and value.dtype == np.uint8
 
 
-def _embedded(data: bytes) -> dict[str, str]:
-    return {"bytes": base64.b64encode(data).decode("ascii")}
+def _is_broken(value: Any) -> bool:
+    """Return whether a PIL image has no pixels, since its file is damaged."""
+    try:
+        if isinstance(value, Image.Image):
+            value.load()
+    except Exception:  # a decoder may raise anything on damaged bytes
+        return True
+    return False
+
+
+def _embedded(data: bytes) -> str:
+    return f"data:;base64,{base64.b64encode(data).decode('ascii')}"

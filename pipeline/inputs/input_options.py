@@ -17,6 +17,16 @@ COUNTS = (
 """Fields that are None or at least 1."""
 
 
+class FileOfRows(str):
+    """Path of a file that was written of rows in memory.
+
+    Media in it may be anywhere: a program that names a file may read it, unlike a file of rows,
+    which may come from somebody else.
+    """
+
+    __slots__ = ()
+
+
 class ReadingKeywords(TypedDict, total=False):
     """The fields of `InputOptions` that say how a file is read."""
 
@@ -116,7 +126,8 @@ class InputOptions:
     strict: Annotated[
         bool, Option("Refuse doubtful training labels instead of naming them.", "advanced")
     ] = False
-    """See `label_doubts`."""
+    """See `label_doubts`. Those of test examples are named, too, but not refused: they choose no
+    head."""
     media_root: Annotated[
         str | Path | None,
         Option("Folder of the images (default: the folder of each file).", metavar="DIR"),

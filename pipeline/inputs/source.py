@@ -1,8 +1,8 @@
 """A benchmark with its input files: examples of both splits, and how their media are read."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
@@ -27,7 +27,7 @@ from savs.datasets.media.download import MAX_TOTAL_BYTES, Fetching
 from savs.datasets.media.images import MAX_IMAGE_PIXELS
 from savs.datasets.media.media import MediaRules
 from savs.datasets.media.videos import DEFAULT_FRAMES
-from savs.datasets.rows.files import Files
+from savs.datasets.rows.files import Files, require_present
 from savs.datasets.rows.media_names import IMAGES, is_packed, is_video_name, packed_column
 from savs.datasets.rows.plugin_guard import find_folder_notes
 from savs.datasets.splits.clusters import cluster_ids
@@ -39,10 +39,12 @@ from savs.datasets.splits.shared_media import (
     media_names,
     recurring_digests,
 )
-from savs.pipeline.inputs.input_options import InputOptions
+from savs.pipeline.inputs.input_options import FileOfRows, InputOptions
 
 Splits = dict[str, list[Example]]
 """Split that was given -> its examples, in the order of the input file."""
+MOST_COMPARED = 50_000
+"""Test media that are compared by content: of more, reading them would take long."""
 ENDS = 8
 """Media that are looked at from each end of a column, or of a folder."""
 
@@ -72,6 +74,8 @@ class Source:
             A file cannot be read, a row is malformed, or no image exists.
         """
         options = self.options
+        for source in filter(None, (options.train, options.test)):
+            require_present(source)
         if self.trains and options.train is None and options.draw is None:
             what = "training examples" if options.test is not None else "examples"
             raise SourceError(
@@ -132,7 +136,8 @@ class Source:
             raise SourceError("there are no examples: give `train`, `test`, or both")
         folder = self._find(source).root
         root = folder if options.media_root is None else Path(options.media_root)
-        return MediaFolder(root, folder, self.rules)
+        outside = options.allow_outside or isinstance(source, FileOfRows)
+        return MediaFolder(root, folder, replace(self.rules, allow_outside=outside))
 
     @property
     def rules(self) -> MediaRules:
@@ -154,6 +159,8 @@ class Source:
         """
         train, media = examples["train"], self.media("train")
         lines = self.survey(examples)
+        if test := examples.get("test"):
+            lines += self.test_doubts(test)
         if not train:
             return lines
         lines += self.doubts(content_table(train, recurring_digests(train, media)))
@@ -169,6 +176,13 @@ class Source:
         """
         once = under_one_prompt(train, self.benchmark.prompts)
         return refuse_doubts(label_doubts(once), strict=self.options.strict)
+
+    def test_doubts(self, test: Sequence[Example]) -> list[str]:
+        """Return what is doubtful about the labels of test examples, which are never refused."""
+        names, media = media_names(test), self.media("test")
+        digests = recurring_digests(test, media) if len(names) <= MOST_COMPARED else {}
+        once = under_one_prompt(content_table(test, digests), self.benchmark.prompts)
+        return label_doubts(once, "test")
 
     def _find(self, source: str | Path) -> Files:
         """Return the files of a source, or its folder alone if the benchmark reads folders."""

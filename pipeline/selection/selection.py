@@ -142,7 +142,7 @@ def select(
     if is_given and max_layer is not None:
         raise SelectionError("`heads` gives the heads, so `max_layer` chooses none; omit one")
     source = data.source
-    _require_layer(source.grid, max_layer)
+    require_layer(source.grid, max_layer)
     held = [*grid_widths(source.grid)]
     among = heads_up_to(held, max_layer)
     tasks = data.tasks(named=True)
@@ -213,7 +213,7 @@ def parse_heads(
     named = [parse_head(name) for name in text.split(",")]
     if None not in named:
         return tuple(dict.fromkeys(head for head in named if head is not None))
-    if not Path(text).exists():
+    if not text or not Path(text).exists():
         raise SelectionError(
             f"`heads` is {text!r}, expected a number, all, a list such as L12.H7,L13.H0, or the"
             " folder of a selection"
@@ -407,7 +407,7 @@ def _require_examples(tasks: Sequence[TrainingTask], rule: Readout, *, is_choice
         )
 
 
-def _require_layer(grid: Sequence[LayerGrid], max_layer: int | None) -> None:
+def require_layer(grid: Sequence[LayerGrid], max_layer: int | None) -> None:
     """Raise SelectionError where no head can be chosen from layers up to `max_layer`."""
     if max_layer is None:
         return

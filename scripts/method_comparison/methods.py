@@ -70,7 +70,7 @@ class Method:
         lines.append(shlex.join(["savs", "extract", files.benchmark, *_options(keywords)]))
         for readout in filter(lambda name: has_result(ran, name), self.readouts):
             if (results_folder(ran / "store", readout) / CONFIG).exists():  # heads were selected
-                lines.append(f"savs select {store} --readout {readout} --no-cv")
+                lines.append(f"savs select {store} --readout {readout} --no-estimate")
             lines.append(f"savs evaluate {store} --readout {readout}")
         return lines
 

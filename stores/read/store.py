@@ -210,9 +210,9 @@ class FeatureStore:
         outputs = self.manifest.identity.outputs
         if name not in outputs:
             options = {
-                "answers": "--answers labels",
-                "generated": "--answers generate",
-                "icl": "--answers labels --icl-shots N",
+                "answers": "`answers` labels",
+                "generated": "`answers` generate",
+                "icl": "`answers` labels and `icl_shots` N",
             }
             listed = f"it has: {', '.join(outputs) or 'none'}"
             remedy = f"extract again with {options[name]}" if name in options else listed

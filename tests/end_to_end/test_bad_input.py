@@ -36,9 +36,10 @@ def failed(done, code, *texts):
     [
         ({"benchmark": "genral"}, "'genral' (did you mean 'general'?)"),
         ({"model": "no/such-model"}, "model 'no/such-model' cannot be loaded"),
-        ({"test": "no.jsonl"}, "no.jsonl cannot be read: No such file"),
+        ({"test": "no.jsonl"}, "no.jsonl does not exist; check the path"),
+        ({"benchmark": "image-folder", "train": "no"}, "error: no does not exist"),
     ],
-    ids=["benchmark", "model", "file"],
+    ids=["benchmark", "model", "file", "folder"],
 )
 def test_what_does_not_exist(extract, given, message):
     failed(extract(**given), 1, message)
@@ -88,6 +89,30 @@ def test_bad_images_are_skipped_counted_and_exit_4(extract, savs, inputs, tmp_pa
     assert scored.returncode == 0, scored.stderr
     assert "3 test examples planned, 1 scored, 2 skipped" in scored.stderr
     assert "2 test examples were skipped at extraction; they count as wrong" in scored.stderr
+
+
+def test_an_image_that_is_put_to_two_prompts_is_skipped_once_and_in_its_run_alone(
+    savs, inputs, tmp_path
+):
+    for name in ("a/1.png", "a/2.png", "b/1.png", "b/2.png"):
+        inputs.image(f"photos/{name}", len(name))
+    (inputs.root / "photos/a/bad.png").write_text("no image")
+    given = ("extract", "image-folder", "--train", inputs.root / "photos", "--model", "demo")
+    given = (*given, "--question", "Which?", "--question", "What?", "--out", tmp_path / "store")
+    failed(savs(*given, "--max-skip", "0"), 4, "1 example was skipped", "skipped train a/bad.png#2")
+    inputs.image("photos/b/3.png", 9)
+    added = savs(*given, "--append")
+    assert added.returncode == 0, added.stderr
+    assert "skipped" not in added.stderr
+    assert savs(*given, "--retry-skipped").returncode == 4
+
+
+def test_the_demo_model_is_named_where_images_are_no_drawn_scenes(extract, savs, scenes, tmp_path):
+    note = "note: the model demo was trained on small drawn scenes alone"
+    assert note in extract().stderr
+    drawn = ("extract", "shapes", "--train", scenes.train, "--test", scenes.test)
+    done = savs(*drawn, "--model", "demo", "--out", tmp_path / "drawn")
+    assert (done.returncode, note in done.stderr) == (0, False)
 
 
 def test_a_class_without_a_usable_training_example(extract, savs, inputs, tmp_path):
@@ -147,11 +172,10 @@ def test_two_models_in_one_store(extract, tiny_model):
         (("evaluate",), "Missing argument"),
         (("extract", "general"), "Missing option"),
         (("extrakt",), "No such command"),
-        (("select", "s", "--heads", "some"), "expected a positive integer or all"),
         (("select", "s", "--config", "no.toml"), "no.toml cannot be read"),
         (("extract", "general", *PATHS, "--answers", "all"), "expected labels, generate"),
     ],
-    ids=["argument", "option", "command", "heads", "config", "answers"],
+    ids=["argument", "option", "command", "config", "answers"],
 )
 def test_usage_errors_exit_2(savs, arguments, message):
     done = savs(*arguments)

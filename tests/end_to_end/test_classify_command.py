@@ -96,6 +96,11 @@ def test_skipped_images_end_with_their_exit_code(savs, photos, tmp_path) -> None
     assert done.returncode == 4
     assert "skipped bad.jpg: bad.jpg is not an image of a known format" in done.stderr
     assert savs(*given, "--max-skip", "1").returncode == 0
+    kept = savs(*given, "--out", "new.csv")
+    assert kept.returncode == 4
+    more = savs("classify", photos / "classifier", photos / "new", "bad.jpg", "--out", "new.csv")
+    assert (more.returncode, "skipped" in more.stderr) == (0, False)  # those of this run count
+    assert savs(*given, "--out", "new.csv", "--retry-skipped").returncode == 4
 
 
 def test_what_cannot_be_is_one_line(savs, photos) -> None:

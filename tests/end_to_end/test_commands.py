@@ -8,7 +8,13 @@ import polars as pl
 import pytest
 
 from savs import extract, open_store
+from savs.pipeline.cli.commands import COMMANDS, GUESSES
 from stores import make_store
+
+
+def visible_text(error: str) -> str:
+    """Return a usage error without its frame."""
+    return " ".join(error.replace("│", " ").split())
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +28,7 @@ def test_extract_select_evaluate(savs, store):
     chosen = savs("select", store, "--heads", "5")
     assert chosen.returncode == 0, chosen.stderr
     assert "do not estimate test accuracy" in chosen.stderr
-    scored = savs("evaluate", store)
+    scored = savs("evaluate", store, "--verbose")
     assert scored.returncode == 0, scored.stderr
     assert "accuracy, macro" in scored.stdout
     assert "chance" in scored.stdout
@@ -143,7 +149,7 @@ def test_the_version_is_printed_and_is_in_every_file(savs, tmp_path):
 def test_a_store_of_one_head_needs_no_number(savs, tmp_path):
     features = np.random.default_rng(0).standard_normal((1, 6, 4), np.float32)
     make_store(tmp_path / "one", features, list("ababab"), features, list("ababab"))
-    done = savs("select", tmp_path / "one")
+    done = savs("select", tmp_path / "one", "--verbose")
     assert done.returncode == 0, done.stderr
     assert "the store has 1 head, fewer than 20: took all" in done.stderr
     refused = savs("select", tmp_path / "one", "--heads", "20")
@@ -158,13 +164,32 @@ def test_a_misspelt_variable_is_refused(savs, store):
     assert "SAVS_SELECT_HEADS?" in done.stderr
     done = savs("select", store, env={"SAVS_SELECT_ZZZZZZZZ": "4"})
     assert "sets no option; see savs select --help" in done.stderr
-    other = {"SAVS_EXTRACT_WORKERS": "4", "STORE": "x", "SAVS_SELCT_HEADS": "3"}
-    done = savs("select", store, "--heads", "5", env=other)
-    assert done.returncode == 0
-    assert "the variable SAVS_SELCT_HEADS is not used; did you mean SAVS_SELECT_HEADS?\n" in (
+    done = savs("select", store, env={"SAVS_SELCT_HEADS": "3"})
+    assert done.returncode == 2
+    assert "the variable SAVS_SELCT_HEADS sets no option; did you mean SAVS_SELECT_HEADS?" in (
         done.stderr
     )
-    assert done.stderr.count("the variable") == 1
+    other = {"SAVS_EXTRACT_WORKERS": "4", "STORE": "x"}
+    assert savs("select", store, "--heads", "5", env=other).returncode == 0
+
+
+@pytest.mark.parametrize(("name", "command"), GUESSES.items())
+def test_a_command_of_other_programs_is_answered_by_ours(savs, name, command):
+    done = savs(name, "pets", "--out", "x")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"no command is called '{name}'; use {command}" in visible_text(done.stderr)
+    for ours in re.findall(r"savs ([a-z-]+)", command):
+        assert ours in COMMANDS
+        flags = re.findall(r"--[a-z-]+", command)
+        assert {*flags} <= {*savs(ours, "--help").stdout.split()}
+
+
+def test_an_option_of_files_alone_says_where_it_is_set(savs):
+    done = savs("extract", "general", "--shard-rows", "8")
+    assert done.returncode == 2
+    text = visible_text(done.stderr)
+    assert "set `shard_rows = ...` in the table [extract] of a file that --config names" in text
+    assert "or the variable SAVS_EXTRACT_SHARD_ROWS" in text
 
 
 def test_an_extraction_can_be_a_file(savs, inputs, tmp_path):

@@ -97,7 +97,11 @@ def test_small_p_are_not_0(savs, tmp_path):
         (["nb/vote"], 2, "got one result folder, expected two or more"),
         (["nb/vote", "nb/lda", "--out", "found.csv"], 2, "expected a name that ends in .parquet"),
         (["nb/vote", "nb/lda", "--metrics", "accuracy"], 2, "No such option"),
-        (["nb/vote", "nb/lda", "--format", "html"], 2, "expected one of markdown, latex, csv"),
+        (
+            ["nb/vote", "nb/lda", "--format", "html"],
+            2,
+            "expected one of table, markdown, latex, csv",
+        ),
         (["nb/vote", "nb/lda", "--format", "csv", "--json"], 2, "two ways to print; pass one"),
         (["nb/vote", "blink/vote", "--format", "csv"], 1, "10 test examples here, 6 there"),
         (["nb/vote", "nb/none"], 1, "nb/none is not a folder; pass one that `savs evaluate` wr"),

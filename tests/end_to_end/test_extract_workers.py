@@ -144,9 +144,9 @@ def test_workers_end_with_a_killed_process(start):
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("WORKERS", "many", "--workers is 'many', expected a number from 0 on, or auto"),
-        ("BATCH_TOKENS", "0", "--batch-tokens is '0', expected a number from 1 on, or auto"),
-        ("BATCH_CHECK", "maybe", "batch_check is 'maybe', expected one of strict, warn, off"),
+        ("WORKERS", "many", "is 'many', expected a number from 0 on, or auto"),
+        ("BATCH_TOKENS", "0", "is '0', expected a number from 1 on, or auto"),
+        ("BATCH_CHECK", "maybe", "is 'maybe', expected one of strict, warn, off"),
     ],
 )
 def test_a_value_that_cannot_be_is_a_usage_error(savs, name, value, message):

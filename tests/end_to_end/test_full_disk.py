@@ -108,7 +108,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(savs, folder, command, size)
     assert list((folder / "new").iterdir()) == []
 
 
-@pytest.mark.parametrize("size", [50, 400])
+@pytest.mark.parametrize("size", [300, 400])
 def test_a_file_that_was_to_be_replaced_stays_as_it_was(savs, folder, size) -> None:
     old = folder / "new/next.csv"
     old.write_bytes(b"old rows")

@@ -91,7 +91,9 @@ def photos(inputs):
 
 
 @pytest.mark.thorough
-def test_images_in_rows_and_at_an_address_are_those_in_files(extract, inputs, photos, tmp_path):
+def test_images_in_rows_and_at_an_address_are_those_in_files(
+    extract, inputs, photos, tmp_path, monkeypatch
+):
     def files(name, change):
         return [
             inputs.rows(f"{name}-{split}.jsonl", [r | {"image": change(r["image"])} for r in own])
@@ -124,14 +126,14 @@ def test_images_in_rows_and_at_an_address_are_those_in_files(extract, inputs, ph
         (inputs.root / "train/1.png").rename(inputs.root / "moved.png")
         private = extract(*web, "--fetch-urls", out="private")
         assert private.returncode == 4
-        assert "is in a private network; if you trust the rows, pass --allow-priv" in private.stderr
-        local = ("--fetch-urls", "--allow-private-addresses")
-        done = extract(*web, *local, out="web")
+        assert "is in a private network; if you trust the rows, pass " in private.stderr
+        monkeypatch.setenv("SAVS_EXTRACT_ALLOW_PRIVATE_ADDRESSES", "1")
+        done = extract(*web, "--fetch-urls", out="web")
         assert done.returncode == 4, done.stderr
         assert f"3 of 4 URLs are in {tmp_path / 'web.fetched'}" in done.stderr
         assert "train/1.png cannot be fetched: File not found" in done.stderr
         (inputs.root / "moved.png").rename(inputs.root / "train/1.png")
-        again = extract(*web, *local, "--retry-skipped", out="web")
+        again = extract(*web, "--fetch-urls", "--retry-skipped", out="web")
         assert again.returncode == 0, again.stderr
     check_same_features(open_store(tmp_path / "web"), named)  # three images and then one
     assert extract(*web, "--fetch-urls", out="web").returncode == 0  # all are kept

@@ -46,7 +46,7 @@ def test_an_unknown_status_is_told_all_there_are(savs):
     done = savs("models", "--status", "verifed", "--json")
     assert (done.returncode, done.stdout) == (2, "")
     text = " ".join(done.stderr.replace("│", " ").split())
-    assert "'verifed', expected: unsupported, untested, verified, verified (text)" in text
+    assert "'verifed', expected one of unsupported, untested, verified, verified (text)" in text
 
 
 def test_every_architecture_of_the_named_release_is_listed_once(savs):

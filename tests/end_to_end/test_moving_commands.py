@@ -80,7 +80,7 @@ def test_export_takes_a_selection_that_lies_elsewhere(run, store, chosen, tmp_pa
     (store.path / "results/vote").rename(tmp_path / "mine")
     out = ("--to", "parquet", "--out", tmp_path / "out.parquet")
     missing = run("export", store.path, *out, code=1)
-    assert "results/vote does not exist; run `savs select`" in missing.stderr
+    assert "is a store without a selection; run `savs select " in missing.stderr
     run("export", store.path, *out, "--selection", tmp_path / "mine")
     assert pl.read_parquet(tmp_path / "out.parquet").columns[-3:] == chosen
 
@@ -88,13 +88,13 @@ def test_export_takes_a_selection_that_lies_elsewhere(run, store, chosen, tmp_pa
 @pytest.mark.thorough
 @pytest.mark.parametrize("form", ["parquet", "store"])
 @pytest.mark.parametrize(
-    "heads", ["L0H1", "0.1", "L0.H1,", "L0.H1, L0.H2", "L0.H1x", "best", "", "l0.h1"]
+    "heads", ["L0H1", "0.1", "L0.H1,", "L0.H1, L0.H2", "L0.H1x", "best", "", "l0.h1", "3"]
 )
 def test_a_wrong_spelling_of_heads_is_a_usage_error(run, store, tmp_path, form, heads) -> None:
     done = run(
         *("export", store.path, "--to", form, "--out", tmp_path / "out", "--heads", heads), code=2
     )
-    assert f"--heads is {heads!r}, expected chosen, all or L1.H2,L3.H4 ..." in done.stderr
+    assert f"--heads is {heads!r}, expected chosen, all, a list such as" in done.stderr
     assert not (tmp_path / "out").exists()
 
 
@@ -107,17 +107,19 @@ def test_an_unknown_head_is_named(run, store, tmp_path, form) -> None:
 
 
 @pytest.mark.parametrize(
-    ("args", "message"),
+    ("args", "code", "message"),
     [
-        (("--to", "csv"), "no format is called 'csv'; expected one of: parquet, npz, safetensors"),
-        (("--split", "val"), "splits are ['val'], expected some of ['train', 'test']"),
-        (("--split", "train,"), "splits are ['train', ''], expected some of"),
+        (("--to", "csv"), 2, "--to is 'csv', expected one of classifier, store, parquet, npz, saf"),
+        (("--to", "npz", "--split", "val"), 1, "splits are ['val'], expected some of"),
+        (("--to", "store", "--split", "test"), 2, "--split has no meaning with --to store"),
+        (("--to", "npz", "--subtask", "a"), 2, "--subtask has no meaning with --to npz"),
+        (("--to", "npz", "--public"), 2, "--public has no meaning with --to npz"),
+        (("--to", "npz", "--message", "a"), 2, "--message has no meaning with --to npz"),
     ],
-    ids=["form", "split", "empty split"],
 )
-def test_export_names_what_is_not_there(run, store, tmp_path, args, message) -> None:
+def test_export_names_what_it_cannot_do(run, store, tmp_path, args, code, message) -> None:
     out = tmp_path / "new" / "out"
-    done = run("export", store.path, "--out", out, "--heads", "all", *args, code=1)
+    done = run("export", store.path, "--out", out, "--heads", "all", *args, code=code)
     assert message in done.stderr
     assert not out.parent.exists()
 
@@ -134,21 +136,22 @@ def test_export_onto_a_folder_fails_and_leaves_nothing(run, store, tmp_path, for
     assert sorted(p.name for p in tmp_path.iterdir()) == ["folder", "store"]
 
 
-def test_a_readout_is_exported_as_a_classifier_by_its_name(run, tmp_path) -> None:
+def test_a_selection_is_exported_as_a_classifier_by_its_name(run, tmp_path) -> None:
     two_task_store(tmp_path / "s")
-    run("select", "s", "--heads", "2", "--readout", "lda")
     bundle = ("export", "s", "--to", "classifier", "--out", "bundle")
+    assert "s is a store without a selection" in run(*bundle, code=1).stderr
+    for readout in ("vote", "lda"):
+        run("select", "s", "--heads", "2", "--readout", readout)
     for more, code, message in (
-        ((), 1, "results/vote does not exist; run `savs select`"),
+        ((), 1, "s is a store with 2 selections: lda, vote; name one"),
         (("--selection", "none"), 1, "none does not exist"),
-        (("--heads", "all"), 2, "a classifier has its own heads"),
-        (("--split", "train"), 2, "a classifier has its own heads"),
-        (("--readout", "none"), 1, "no readout is called 'none'"),
-        (("--readout", "lda", "--to", "npz"), 2, "--readout is for --to classifier"),
-        (("--heads", "all", "--to", "x"), 1, "or, for the command, classifier"),
+        (("--heads", "all"), 2, "--heads has no meaning with --to classifier"),
+        (("--split", "train"), 2, "--split has no meaning with --to classifier"),
+        (("--selection", "lda", "--readout", "none"), 1, "no readout is called 'none'"),
+        (("--readout", "lda", "--to", "npz"), 2, "--readout has no meaning with --to npz"),
     ):
         assert message in run(*bundle, *more, code=code).stderr
-    done = run(*bundle, "--readout", "lda", "--json")
+    done = run(*bundle, "--selection", "lda", "--json")
     found = json.loads(done.stdout)
     assert found["path"] == "bundle"
     assert sorted(found["files"]) == sorted(path.name for path in (tmp_path / "bundle").iterdir())

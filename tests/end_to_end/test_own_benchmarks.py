@@ -90,26 +90,27 @@ def test_a_fault_is_told_as_the_page_says(savs, folder) -> None:
     refused(savs("extract", "cards.py", *GIVEN, "--out", "f"), told)
 
 
+def evaluated(savs, benchmark: str, *more: str):
+    return savs("evaluate", "features", *more, env={"SAVS_EVALUATE_BENCHMARK": benchmark})
+
+
 def test_a_store_of_ones_own_benchmark_asks_for_its_file(savs, folder) -> None:
     refused(
         savs("evaluate", "features"),
         "features was extracted with the benchmark 'cards', which is not installed here",
-        "pass its Python file as --benchmark",
+        "pass its Python file as",
     )
     refused(
-        savs("evaluate", "features", env={"SAVS_EVALUATE_BENCHMARK": "blink"}),
+        evaluated(savs, "blink"),
         "features was extracted with the benchmark 'cards', not 'blink'",
     )
-    refused(
-        savs("evaluate", "features", env={"SAVS_EVALUATE_BENCHMARK": "gone.py"}),
-        "gone.py is no Python file",
-    )
+    refused(evaluated(savs, "gone.py"), "gone.py is no Python file")
     Path("other.py").write_text(with_options("{'a': 1}"))
     refused(
-        savs("evaluate", "features", env={"SAVS_EVALUATE_BENCHMARK": "other.py"}),
+        evaluated(savs, "other.py"),
         "was extracted with the options {} of the benchmark 'cards', but other.py has {'a': 1}",
     )
-    done = savs("evaluate", "features", "--json", env={"SAVS_EVALUATE_BENCHMARK": "cards.py"})
+    done = evaluated(savs, "cards.py", "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)["metrics"]
     assert found[0]["name"] == "both right"
@@ -121,7 +122,7 @@ def test_metrics_that_fail_are_the_file_s_fault(savs, folder) -> None:
     line = CARDS.splitlines().index("    return [") + 1
     Path("cards.py").write_text(CARDS.replace("    return [", "    return [predictions['x'],", 1))
     refused(
-        savs("evaluate", "features", env={"SAVS_EVALUATE_BENCHMARK": "cards.py"}),
+        evaluated(savs, "cards.py"),
         f"cards.py line {line}: measure of the benchmark 'cards' raises ColumnNotFoundError",
     )
 

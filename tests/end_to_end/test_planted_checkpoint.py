@@ -76,8 +76,9 @@ def test_a_checkpoint_runs_no_code(savs, inputs, tmp_path, plant, message) -> No
         done = savs(*command)
         assert "Traceback" not in done.stderr
         assert not (tmp_path / "canary").exists()
-        assert message in done.stderr
-        assert (done.returncode == 0) == (not message)
+        if "--dry-run" not in command:  # which tells of examples that cannot be run
+            assert message in done.stderr
+            assert (done.returncode == 0) == (not message)
 
 
 def test_a_pickled_adapter_runs_no_code(savs, inputs, tmp_path) -> None:

@@ -165,7 +165,7 @@ def test_a_query_that_cannot_be_answered_exits_with_1(query, sql, reason) -> Non
 
 def test_csv_and_json_at_once_are_a_usage_error(query) -> None:
     done = query("SELECT id FROM examples", "--format", "csv", "--json", code=2)
-    assert "--csv and --json exclude each other; pass one of them" in done.stderr
+    assert "--format csv and --json are two ways to print; pass one" in done.stderr
     assert done.stdout == ""
 
 

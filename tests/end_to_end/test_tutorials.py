@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -76,7 +77,8 @@ def test_the_commands_and_the_python_of_the_readme(savs):
     new = pl.read_csv("new.csv")
     assert new["id"].to_list() == ["new/cat.png", "new/dog.png"]
     assert set(new["prediction"]) <= {"cat", "dog"}
-    names: dict[str, object] = {}
+    assert Path("report.html").exists()
+    names: dict[str, Any] = {}
     run_python(README, 0, names)  # on what the commands made
     assert names["result"].predictions.height == 8
     assert len(list(Path("cache/savs/features").iterdir())) == 1

@@ -177,7 +177,7 @@ def test_a_mended_image_is_retried(savs, extract, inputs, tmp_path, split):
     assert problems(savs, store) == []
     assert f"{split}:2" in open_store(store).examples(split)["id"].to_list()
 
-    scored = savs("evaluate", store)
+    scored = savs("evaluate", store, "--verbose")
     if split == "train":
         assert scored.returncode == 1
         assert "holds a selection of other training examples than the store's" in scored.stderr

@@ -76,11 +76,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._create(json.loads(body))
         elif path == "/api/validate-yaml":
             self._validate(json.loads(body)["content"])
-        elif found := re.fullmatch(r"/api/(models/[^/]+/[^/]+)/preupload/main", path):
+        elif found := re.fullmatch(r"/api/((?:models|datasets)/[^/]+/[^/]+)/preupload/main", path):
             self._json({"files": [_mode(file) for file in json.loads(body)["files"]]})
-        elif re.fullmatch(r"/[^/]+/[^/]+\.git/info/lfs/objects/batch", path):
+        elif re.fullmatch(r"(/datasets)?/[^/]+/[^/]+\.git/info/lfs/objects/batch", path):
             self._json({"objects": [self._place(one) for one in json.loads(body)["objects"]]})
-        elif found := re.fullmatch(r"/api/(models/[^/]+/[^/]+)/commit/main", path):
+        elif found := re.fullmatch(r"/api/((?:models|datasets)/[^/]+/[^/]+)/commit/main", path):
             self._commit(found[1], [json.loads(line) for line in body.splitlines()])
         else:
             self._fail(404, "EntryNotFound", "Entry not found")
@@ -107,14 +107,15 @@ class _Handler(BaseHTTPRequestHandler):
         if owner not in self.hub.owners:
             self._fail(403, None, f"You don't have the rights to create a model under {owner}")
             return
-        address = {"url": f"{self.hub.address}/{owner}/{name}"}
-        if f"models/{owner}/{name}" in self.hub.repositories:
+        key = f"{asked.get('type', 'model')}s/{owner}/{name}"
+        address = {"url": f"{self.hub.address}/{key.removeprefix('models/')}"}
+        if key in self.hub.repositories:
             self._json(address, 409)
             return
-        folder = self.hub.made / owner / name
+        folder = self.hub.made / key
         folder.mkdir(parents=True)
         is_private = asked.get("visibility") == "private"
-        self.hub.repositories[f"models/{owner}/{name}"] = Repository(folder, private=is_private)
+        self.hub.repositories[key] = Repository(folder, private=is_private)
         self._json(address)
 
     def _validate(self, card: str) -> None:
@@ -131,6 +132,7 @@ class _Handler(BaseHTTPRequestHandler):
         for line in lines:
             kind, value = line["key"], line["value"]
             path = repository.folder / value.get("path", "")
+            path.parent.mkdir(parents=True, exist_ok=True)
             if kind == "file":
                 path.write_bytes(base64.b64decode(value["content"]))
             elif kind == "lfsFile":
@@ -188,7 +190,7 @@ class _Handler(BaseHTTPRequestHandler):
                 for n, p in files
                 if n.startswith(below)
             ]
-            if entries:
+            if entries or not below:
                 self._json(entries)
             else:
                 self._fail(404, "EntryNotFound", f"{below} does not exist")
@@ -267,7 +269,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _mode(file: dict[str, Any]) -> dict[str, Any]:
-    is_large = Path(file["path"]).suffix == ".safetensors"
+    is_large = Path(file["path"]).suffix in (".safetensors", ".h5")
     mode = "lfs" if is_large else "regular"
     return {"path": file["path"], "uploadMode": mode, "shouldIgnore": False}
 

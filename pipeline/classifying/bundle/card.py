@@ -17,6 +17,8 @@ from savs.stores import FeatureStore, head_name
 TAGS = ("savs", "few-shot", "sparse-attention-vectors")
 CLASSES_SHOWN = 200
 """Classes that the table lists."""
+PROGRAM_NEEDS = 'torch torchvision "transformers>=5.24" safetensors pillow numpy'
+"""What predict.py imports."""
 LIMITS = """\
 * It knows its classes and no other: an image of something else gets one of them, too.
 {probabilities}\
@@ -236,7 +238,8 @@ def _use(selection: Selection, no_program: str | None) -> str:
     lines = [f"savs classify . IMAGES --out predictions.csv{model}{own}"]
     if no_program is None:
         needs_folder = selection.model.get("revision") is None
-        lines.append(f"python predict.py IMAGE{' --model FOLDER' if needs_folder else ''}")
+        lines.append(f"pip install {PROGRAM_NEEDS}")
+        lines.append(f"python predict.py IMAGES{' --model FOLDER' if needs_folder else ''}")
     text = "## Use\n\n```bash\n" + "\n".join(lines) + "\n```\n"
     if selection.readout_file:
         text += f"\nThe file of the readout is {_text(selection.readout_file)}.\n"

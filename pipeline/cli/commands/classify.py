@@ -83,7 +83,7 @@ def classify_command(
     ] = None,
     allow_other_prompt: OtherPromptOption = False,
     max_skip: Annotated[
-        int, advanced(min=0, help="Exit with code 4 if more examples are skipped.")
+        int, advanced(min=0, help="Exit with code 4 if this run skips more images or texts.")
     ] = 0,
     revision: Annotated[
         str | None, setting(help="Revision of the model (default: the classifier's).")
@@ -97,6 +97,7 @@ def classify_command(
     json: JsonOption = False,
 ) -> None:
     """Keeps the rows that --out already has: the same command resumes, or adds new images."""
+    before = frozenset() if out is None or retry_skipped or force else _earlier_skips(out)
     if gpus != NONE:
         require_own_devices(gpus, placing.get("device", AUTO))
         from savs.pipeline.cli.node_run import classify_on_node
@@ -130,8 +131,21 @@ def classify_command(
     if done.out is not None and (done.rows or not is_shared):
         rows = counted(done.predictions.height, "row")
         say(f"wrote {done.out} ({rows}, {done.rows:,} of them now)")
-    lines = [f"{identifier}: {reason}" for identifier, reason in done.skipped]
-    tell_skipped(lines, "column `reason` of --out has them all", max_skip)
+    skipped = dict(row for row in done.skipped if row[0] not in before)  # once for all subtasks
+    lines = [f"{identifier}: {reason}" for identifier, reason in skipped.items()]
+    tell_skipped(lines, "column `reason` of --out has them all", len(lines), max_skip)
+
+
+def _earlier_skips(out: Path) -> frozenset[str]:
+    """Return the ids of images that earlier runs skipped, without and with the number of a task."""
+    import polars as pl
+
+    from savs.datasets.benchmarks.options import without_prompt
+    from savs.pipeline.classifying.classified_store import store_beside
+    from savs.pipeline.extraction.run_extraction import earlier_skips
+
+    ids = [identifier for _, identifier in earlier_skips(store_beside(out))]
+    return frozenset([*ids, *without_prompt(pl.Series(ids, dtype=pl.String))])
 
 
 def _summary(done: "Classification") -> dict[str, Any]:

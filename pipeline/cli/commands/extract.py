@@ -1,6 +1,7 @@
 """`savs extract`: stage 1 on the command line."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,6 +37,7 @@ from savs.stores.files.addresses import find_place, is_remote
 if TYPE_CHECKING:
     from savs.datasets import Benchmark
     from savs.pipeline.extraction.run_extraction import Extraction
+    from savs.stores import FeatureStore
 
 MISSING_SHOWN = 10
 EXAMPLES = (
@@ -80,7 +82,7 @@ def extract_command(
         ),
     ] = "local",
     max_skip: Annotated[
-        int, advanced(min=0, help="Exit with code 4 if more examples are skipped.")
+        int, advanced(min=0, help="Exit with code 4 if this run skips more images or texts.")
     ] = 0,
     actors: Annotated[
         int | None, setting(min=1, help="Ray actors (default: one per GPU of the cluster).")
@@ -106,6 +108,9 @@ def extract_command(
     if scheme not in ("local", "ray") or (scheme == "local" and engine != "local"):
         raise typer.BadParameter(f"`engine` is {engine!r}, expected local, ray or ray://HOST:PORT")
     require_own_devices(gpus, model.device, engine)
+    from savs.pipeline.extraction.run_extraction import earlier_skips
+
+    before = frozenset() if run.retry_skipped else earlier_skips(place)
     if scheme == "ray":
         from savs.pipeline.cli.node_run import extract_on_ray
         from savs.pipeline.extraction.cluster.ray_engine import RayOptions
@@ -126,8 +131,9 @@ def extract_command(
         print_json(_summary(done))
     else:
         print_line(str(done.store.path))
-    lines = [f"{split} {identifier}: {reason}" for split, identifier, reason in done.skipped]
-    tell_skipped(lines, "`savs show` lists all", max_skip)
+    skipped = [row for row in done.skipped if row[:2] not in before]
+    lines = [f"{split} {identifier}: {reason}" for split, identifier, reason in skipped]
+    tell_skipped(lines, "`savs show` lists all", _count_rows(done.store, skipped), max_skip)
 
 
 def _summary(done: "Extraction") -> dict[str, Any]:
@@ -138,6 +144,16 @@ def _summary(done: "Extraction") -> dict[str, Any]:
         "missing_shards": [shard.name for shard in done.store.missing()],
         "skipped": [{"split": s, "id": i, "reason": r} for s, i, r in done.skipped],
     }
+
+
+def _count_rows(store: "FeatureStore", skipped: Sequence[tuple[str, str, str]]) -> int:
+    """Return of how many rows skipped examples are: one is put to several prompts."""
+    import polars as pl
+
+    from savs.datasets.benchmarks.options import stored_prompts, without_prompt
+
+    ids = pl.Series([f"{split} {identifier}" for split, identifier, _ in skipped], dtype=pl.String)
+    return (without_prompt(ids) if stored_prompts(store.facts["benchmark"]) else ids).n_unique()
 
 
 def _write_page(

@@ -40,6 +40,7 @@ from savs.pipeline.selection.selection import (
     default_heads,
     head_count,
     heads_up_to,
+    require_layer,
     require_scoring,
     select,
 )
@@ -237,12 +238,13 @@ def _depths(store: FeatureStore, max_layers: Sequence[int] | None, count: int) -
     if max_layers is None:
         return enough
     for layer in max_layers:
+        require_layer(store.grid, layer)
         if layer < enough[0]:
             raise SelectionError(
                 f"layers up to {layer} have {len(heads_up_to(held, layer))} heads, fewer than the"
                 f" {count} to choose; use `max_layer` from {enough[0]} on, or fewer `heads`"
             )
-    return sorted({min(layer, layers[-1]) for layer in max_layers} | {layers[-1]})
+    return sorted({*max_layers, layers[-1]})
 
 
 def _compare_prompts(

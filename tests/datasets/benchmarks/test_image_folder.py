@@ -43,6 +43,15 @@ def test_hidden_files_are_passed_over_links_followed_and_labels_kept_byte_for_by
     assert [(e.id, e.label) for e in read(root)] == [(f"{name}/1.png", name) for name in labels]
 
 
+def test_folders_within_a_class_folder_are_of_that_class(tmp_path: Path) -> None:
+    names = ["cat/1.png", "cat/at night/2.png", "cat/at night/in rain/3.png", "val/4.png"]
+    root = filled(tmp_path, *names, "cat/.cache/5.png", "val/deep/6.png", "cat/deep/notes.txt")
+    (root / "cat/deep/back").symlink_to(root / "cat")
+    found = [(name, name[:3]) for name in [*names, "val/deep/6.png"]]
+    assert [(e.id, e.label) for e in read(root)] == found
+    assert folder_notes(root)[0].endswith("left out: cat/deep/notes.txt")
+
+
 @pytest.mark.parametrize(
     ("names", "problem"),
     [
@@ -64,14 +73,14 @@ def test_what_is_out_of_place_is_named(tmp_path: Path, names: list[str], problem
 
 
 def test_all_that_is_out_of_place_is_named_at_once(tmp_path: Path) -> None:
-    root = filled(tmp_path, "1.png", "a/1.png", "b/.x", "c/x/1.png", *(f"{n}.jpg" for n in "789"))
+    root = filled(tmp_path, "1.png", "a/1.png", "b/.x", "val/x/1.png", *(f"{n}.jpg" for n in "789"))
     (root / "d").mkdir()
     with pytest.raises(SourceError) as told:
         read(root)
     assert str(told.value) == (
         f"{root} holds 1.png, 7.jpg, 8.jpg and 1 more next to the class folders (move them into"
-        " one, or away); has folders within class folders: c/x (if c is a split, pass `train` or"
-        f" `test` {root}/c); has no image in b, d (add some, or remove the folder)"
+        " one, or away); has folders within val (if val is a split, pass `train` or `test`"
+        f" {root}/val); has no image in b, d (add some, or remove the folder)"
     )
 
 

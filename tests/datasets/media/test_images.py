@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import sys
 from typing import Any
 
 import numpy as np
@@ -27,8 +28,9 @@ from input_folder import (
 from PIL import Image, ImageDraw
 
 from savs.datasets import MediaError
+from savs.datasets.media import images
 from savs.datasets.media.images import decode_image, thumbnail
-from savs.datasets.media.media import decode_medium
+from savs.datasets.media.media import decode_medium, image_sizes
 
 EXACT = 0
 LOSSY = 12
@@ -273,9 +275,6 @@ WRONG: dict[str, dict[str, bytes]] = {
         "a packed PNG": gzip.compress(busy("PNG")),
         "a pointer of Git LFS": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
     },
-    "is a HEIC photograph: save it as JPEG or PNG": {
-        "HEIC": b"\0\0\0\x18ftypheic" + b"\0" * 12,
-    },
     DAMAGED: {
         "half a PNG": busy("PNG")[:5000],
         "a PNG with a changed byte": broken_check(),
@@ -344,3 +343,33 @@ def test_a_thumbnail_is_a_jpeg_that_keeps_the_proportions(
         assert (shrunk.format, shrunk.size) == ("JPEG", small)
         assert shrunk.getpixel((5, 5)) == pytest.approx((200, 30, 30), abs=4)
     assert image.size == size  # the image itself stays as it is
+
+
+def heic(width: int = 40, height: int = 30) -> bytes:
+    """A photograph of a phone, on its side as its EXIF says."""
+    plugin = pytest.importorskip("pillow_heif")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image = plugin.from_pillow(Image.new("RGB", (width, height), (200, 10, 20)))
+    file = io.BytesIO()
+    image.save(file, exif=exif.tobytes())
+    return file.getvalue()
+
+
+def test_heic_is_read_where_its_package_is_installed() -> None:
+    data = heic()
+    image = decode_image(data, "photo.heic")
+    assert image_sizes(data) == [image.size] == [(30, 40)]
+    assert np.abs(np.asarray(image).astype(int) - (200, 10, 20)).max() < 8
+    with pytest.raises(MediaError, match="30 x 40 pixels, more than 1,199: scale it down"):
+        decode_image(data, "photo.heic", max_pixels=1199)
+    with pytest.raises(MediaError, match=r"photo\.heic (cannot be decoded|is not an image)"):
+        decode_image(data[: len(data) // 2], "photo.heic")
+
+
+def test_heic_without_its_package_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    images._pillow_opens_heic.cache_clear()
+    with pytest.raises(MediaError, match=r"needs the package pillow-heif: pip install .*\[heic\]"):
+        decode_image(b"\0\0\0\x18ftypheic" + b"\0" * 12, "photo.heic")
+    images._pillow_opens_heic.cache_clear()

@@ -92,6 +92,26 @@ def test_csv_values_are_text_and_rows_named_by_the_line_they_end_on(write: Write
     assert (first.where, second.where) == (f"{path} line 2", f"{path} line 5")
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"image;question\na.png;Cat, or dog?\n",
+        b"image\tquestion\na.png\tCat, or dog?\n",
+        b'image,question\na.png,"Cat, or dog?"\n',
+        b'\xef\xbb\xbf"image";"question"\r\n"a.png";"Cat, or dog?"\r\n',
+    ],
+    ids=["semicolon", "tab", "comma", "as Excel writes it"],
+)
+def test_columns_of_csv_may_be_divided_by_semicolons_or_tabs(write: Write, data: bytes) -> None:
+    (row,) = read_rows(write("a.csv", data))
+    assert row.values == {"image": "a.png", "question": "Cat, or dog?"}
+
+
+def test_a_comma_divides_where_a_name_holds_a_semicolon(write: Write) -> None:
+    (row,) = read_rows(write("a.csv", b"a,b;c\n1,2\n"))
+    assert row.values == {"a": "1", "b;c": "2"}
+
+
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"], ids=["lf", "crlf"])
 def test_blank_lines_are_passed_over_but_counted(write: Write, end: bytes) -> None:
     path = write("a.jsonl", end.join([b"", b'{"a": 1}', b"  \t", b"", b'{"a": 2}']))
@@ -114,8 +134,7 @@ def test_blank_lines_are_passed_over_but_counted(write: Write, end: bytes) -> No
             SourceError,
             " line 1 is not UTF-8 but UTF-16; save the file as UTF-8",
         ),
-        ("a.csv", b"q;label\na;b\n", SourceError, " line 1 has one column, 'q;label'; expected"),
-        ("a.csv", b"q\tlabel\na\tb\n", SourceError, " line 1 has one column, 'q\\tlabel';"),
+        ("a.csv", b"a,b;c\n1\n", SourceError, " line 1 is divided by ',' or ';', which is not"),
         ("a.jsonl", b'{"a": 1}\n\n{"a": }\n', RowError, " line 3 is not JSON"),
         ("a.jsonl", b'{"a": 1} {"a": 2}\n', RowError, " line 1 is not JSON"),
         ("a.jsonl", b'{"a": 1}\n[1]\n', RowError, " line 2 holds a list, expected an object"),
@@ -165,4 +184,8 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
         read_rows(tmp_path / "gone.csv")
     (tmp_path / "photos").mkdir()
     with pytest.raises(SourceError, match=r"photos: no file in .*photos matches \*\*/\*\.parquet"):
+        read_rows(tmp_path / "photos")
+    (tmp_path / "photos/cat").mkdir()
+    (tmp_path / "photos/cat/1.JPG").touch()
+    with pytest.raises(SourceError, match=r"photos holds images, .* the benchmark image-folder,"):
         read_rows(tmp_path / "photos")

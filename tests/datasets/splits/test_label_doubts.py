@@ -78,6 +78,8 @@ IMAGE, TEXT = {"media": ["a.png"]}, {"media": []}
 )  # fmt: skip
 def test_each_doubt_is_named(rows, doubts):
     assert label_doubts(table(*rows)) == doubts
+    of_test = [f"test: {line}" for line in doubts if "labels" in line]
+    assert label_doubts(table(*rows), "test") == of_test
 
 
 def test_files_are_compared_by_content(inputs):
@@ -93,6 +95,10 @@ def test_files_are_compared_by_content(inputs):
     assert notes == [
         "the same media and prompt have several labels, once: train:0 is 'x'; train:1 is 'y'"
     ]
+    both = Source(find_benchmark("general"), InputOptions(train=given.train, test=given.train))
+    assert "test: the same media and prompt have several labels, once: train:0 is 'x'" in str(
+        both.notes(both.examples())
+    )
     strict = InputOptions(train=given.train, strict=True)
     with pytest.raises(
         RowError, match=r"`strict` allows no doubt:\n  .*train:0 is 'x'.*\ncorrect the input"

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
+from polars.testing import assert_frame_equal
 from random_stores import draw_problem, write_problem
 from text_stores import SCALE, draw_text_store
 
@@ -59,6 +60,33 @@ def test_ids_match_rows_in_another_order(tmp_path, inputs):
     twice = inputs.rows("twice.jsonl", [*ROWS[:-1], ROWS[0]])
     with pytest.raises(ImportFileError, match="has the id 'e0' twice"):
         import_features(tmp_path / "x.parquet", twice, out=tmp_path / "t")
+
+
+@pytest.mark.parametrize("tied_by", ["group", "media"])
+def test_near_copies_stay_in_one_fold_after_export_and_import(tmp_path, inputs, tied_by):
+    """Twenty things, each four times, with labels by chance: nothing can be known of a new one."""
+    rng = np.random.default_rng(5)
+    things = np.repeat(np.arange(20), 4)
+    labels = rng.permutation(np.arange(20) % 2)[things]
+    x = rng.standard_normal((20, 3, 16))[things] + 1e-3 * rng.standard_normal((80, 3, 16))
+    np.save(tmp_path / "x.npy", x)
+    tie = {"group": "thing {}", "media": "{}.png"}[tied_by]
+    column = {"group": "group", "media": "image"}[tied_by]
+    rows = [
+        {"label": "ab"[label], "split": "train", column: tie.format(thing)}
+        for thing, label in zip(things, labels, strict=True)
+    ]
+    made = import_features(tmp_path / "x.npy", inputs.rows("l.jsonl", rows), out=tmp_path / "s")
+    heads = made.store.heads
+    path = export(made.store, tmp_path / "x.parquet", heads, ["train"], "parquet")
+    again = import_features(path, out=tmp_path / "t")
+    for store in (made.store, again.store):
+        columns = ["label", "group", "media"]
+        assert_frame_equal(
+            store.examples("train").select(columns), made.store.examples("train").select(columns)
+        )
+        found = evaluate(store, select(store, heads=3, readout="knn"), on="folds")
+        assert found.metrics[0].value < 0.75  # 1.00 where copies of an example are in other folds
 
 
 def test_rows_that_lie_far_apart_are_read_a_part_at_a_time(tmp_path, inputs, monkeypatch):

@@ -39,8 +39,8 @@ def written(rows: Any, name: str = "test") -> list[dict[str, Any]]:
         found = []
         for row in read_rows(given[name]):
             assert row.id == f"{name}:{len(found)}"
-            found.append({n: _pixels(v, given[name]) for n, v in row.values.items()})
-        path = given[name]
+            found.append({n: _pixels(v, Path(given[name])) for n, v in row.values.items()})
+        path = Path(given[name])
     assert not path.exists()
     return found
 
@@ -169,6 +169,44 @@ def test_paths_are_left_as_they_are(tmp_path) -> None:
         assert found == given
     with files_of({"test": [{"a": 1}], "media_root": tmp_path}) as found:
         assert found["media_root"] == tmp_path
+
+
+def test_images_may_be_anywhere_and_broken_ones_are_skipped(scenes, tmp_path) -> None:
+    good = [
+        scenes.root / json.loads(line)["images"][0]
+        for line in scenes.train.read_text().splitlines()[:4]
+    ]
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "half.png").write_bytes(good[0].read_bytes()[:300])
+    bad = [tmp_path / "empty.png", tmp_path / "half.png"]
+    kinds = {
+        "frame": pl.DataFrame({"image": [str(path) for path in (*good, *bad)]}),
+        "bytes": pl.DataFrame({"image": [path.read_bytes() for path in (*good, *bad)]}),
+        "PIL": [{"image": Image.open(io.BytesIO(p.read_bytes()))} for p in (*good, bad[1])],
+        "data set": Dataset.from_list(
+            [{"image": str(path)} for path in (*good, *bad)],
+            features=Features(image=ImageFeature()),
+        ),
+    }
+    file = tmp_path / "hf" / "data.parquet"
+    file.parent.mkdir()
+    labels = ["a", "b"] * 3
+    packed = [{"bytes": path.read_bytes(), "path": path.name} for path in (*good, *bad)]
+    pl.DataFrame({"image": packed, "label": labels}).write_parquet(file)  # as the hub has it
+    for kind, rows in {**kinds, "parquet": file.parent}.items():
+        if isinstance(rows, list):
+            rows = [{**row, "label": n} for row, n in zip(rows, labels, strict=False)]
+        elif isinstance(rows, pl.DataFrame):
+            rows = rows.with_columns(label=pl.Series(labels))
+        elif isinstance(rows, Dataset):
+            rows = rows.add_column("label", labels)
+        done = extract(
+            "general", train=rows, question="Which?", model="demo", out=tmp_path / f"store {kind}"
+        )
+        reasons = [reason for _, _, reason in done.skipped]
+        assert done.store.examples("train").height == 4, reasons
+        assert len(reasons) == (1 if kind == "PIL" else 2)
+        assert kind == "PIL" or "is empty (0 bytes)" in reasons[0]
 
 
 def test_features_are_those_of_the_files(scenes, tmp_path, monkeypatch) -> None:

@@ -1,9 +1,10 @@
 """Classify images without savs: `python predict.py IMAGE ...` prints a line of JSON for each."""
-# It needs torch, torchvision, transformers, safetensors, Pillow and numpy.
+# pip install torch torchvision "transformers>=5.24" safetensors pillow numpy
 
 import argparse
 import json
 import re
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +21,18 @@ QUESTION = TASK["question"].removeprefix("<image>")
 SURE = TASK["calibration"] or {"smoothing": 0, "temperature": 1}  # without: shares of the scores
 FORM, MARK = MODEL.get("prompt_template"), MODEL.get("image_mark", "")  # of models without a chat
 BLOCK = re.compile(r"(?:.*\.)?(\d+)\.(?:self_attn|self_attention|attn)\.(?:o_proj|out_proj|dense)")
+Image.init()
+FORMATS = [name for name in Image.OPEN if name != "EPS"]  # PostScript is a program
+
+
+def images_in(path):  # of a folder, those that have the name of one
+    found = sorted(path.rglob("*")) if path.is_dir() else [path]
+    known = Image.registered_extensions()
+    return [p for p in found if p == path or (p.suffix.lower() in known and p.is_file())]
 
 
 def open_image(path):
-    image = ImageOps.exif_transpose(Image.open(path))
+    image = ImageOps.exif_transpose(Image.open(path, formats=FORMATS))
     if image.mode.startswith("I"):  # 16-bit greys
         image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.has_transparency_data:
@@ -63,6 +72,9 @@ if __name__ == "__main__":
     parser.add_argument("images", nargs="+")
     parser.add_argument("--model", required=is_local, help="the model's folder")
     given = parser.parse_args()
+    if given.model and not Path(given.model).is_dir():
+        hint = "; `demo` is a folder in the package savs" if given.model == "demo" else ""
+        parser.error(f"--model {given.model} is no folder; pass that of the model's files{hint}")
     name, commit = given.model or MODEL["name"], None if given.model else MODEL["revision"]
     processor = AutoProcessor.from_pretrained(name, revision=commit)
     if FORM:
@@ -82,11 +94,22 @@ if __name__ == "__main__":
             block.register_forward_pre_hook(
                 lambda _, given, n=int(found[1]): read.update({n: given[0][0, -1].float().cpu()})
             )
-    for path in given.images:
-        inputs = encode(processor, open_image(path)).to(device, dtype=model.dtype)
+    escapes = sys.stdout.encoding.lower() != "utf-8"
+    paths, failed = [path for name in given.images for path in images_in(Path(name))], False
+    for path in paths:
+        try:
+            image = open_image(path)
+        except Exception as error:  # a decoder may raise anything on damaged bytes
+            print(f"{path} cannot be read: {error}", file=sys.stderr)
+            failed = True
+            continue
+        inputs = encode(processor, image).to(device, dtype=model.dtype)
         model(**inputs, use_cache=False)
         scores, choice = score([read[n].split(widths[n])[head] for n, head in TASK["heads"]])
         likely = ((scores + SURE["smoothing"]).log() / SURE["temperature"]).softmax(0)[choice]
         votes = dict(zip(TASK["classes"], scores.tolist(), strict=True))
-        found = {"id": path, "prediction": TASK["classes"][choice], "probability": likely.item()}
-        print(json.dumps(found | {"votes": votes}))
+        found = {"id": str(path), "prediction": TASK["classes"][choice]}
+        found |= {"probability": likely.item(), "votes": votes}
+        print(json.dumps(found, ensure_ascii=escapes))
+    if failed or not paths:
+        sys.exit(1 if paths else "no image was found")

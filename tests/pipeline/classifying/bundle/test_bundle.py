@@ -1,6 +1,9 @@
 """A bundle: what it holds, and what its program says of an image."""
 
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,10 +79,44 @@ def test_predict_py_says_what_classify_says_where_savs_cannot_be_imported(
             assert row["votes"] == pytest.approx(scores, abs=1e-4)
 
 
+def test_predict_py_passes_over_what_is_no_image_and_reads_folders(animals, made, tmp_path) -> None:
+    bundle = write_bundle(open_store(animals.parent / "s"), animals, tmp_path / "bundle").path
+    folder = tmp_path / "schöne Bilder"
+    folder.mkdir()
+    Image.open(made.images[0]).save(folder / "b.png")
+    (folder / "a.png").touch()
+    (folder / "c.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EOF\n")
+    (folder / "notes.txt").touch()
+
+    def run(*given) -> subprocess.CompletedProcess[str]:
+        words = [sys.executable, str(bundle / "predict.py"), *map(str, given)]
+        return subprocess.run(
+            words,
+            env=os.environ | {"PYTHONUTF8": "1"},
+            capture_output=True,
+            encoding="utf-8",
+            check=False,
+        )
+
+    done = run(folder, "--model", DEMO_MODEL)
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["id"] == str(folder / "b.png")
+    assert "schöne" in done.stdout  # and no escapes
+    failed = [line for line in done.stderr.splitlines() if "cannot be read" in line]
+    assert [line.split(" cannot")[0] for line in failed] == [
+        str(folder / name) for name in ("a.png", "c.png")
+    ]
+    assert "Traceback" not in done.stderr
+    absent = run(folder, "--model", "demo")
+    assert absent.returncode == 2
+    assert "--model demo is no folder; pass that of the model's files" in absent.stderr
+    assert "pip install torch" in (bundle / "README.md").read_text()
+
+
 def test_predict_py_is_short_and_the_folder_loads(animals, tmp_path) -> None:
     store = open_store(animals.parent / "s")
     done = write_bundle(store, animals, tmp_path / "bundle")
-    assert len((done.path / "predict.py").read_text().splitlines()) <= 92
+    assert len((done.path / "predict.py").read_text().splitlines()) <= 120
     assert_same(load_selection(done.path), load_selection(animals))
     with pytest.raises(ExportError, match="bundle has files"):
         write_bundle(store, animals, done.path)

@@ -57,6 +57,8 @@ def test_a_depth_without_enough_heads_is_left_out_or_refused(store):
     assert found["max_layer"].unique(maintain_order=True).to_list() == [2, 4]
     with pytest.raises(SelectionError, match="layers up to 1 have 4 heads, fewer than the 5"):
         sweep(store, heads=[5], max_layers=[1])
+    with pytest.raises(SelectionError, match="`max_layer` is 99, but the last layer of the store"):
+        sweep(store, heads=[5], max_layers=[99])
 
 
 def test_a_selection_keeps_its_max_layer(store, tmp_path):

@@ -1,4 +1,4 @@
-"""A bundle goes to the hub and comes back, against a stand-in that speaks its API."""
+"""Classifiers and stores go to the hub and come back, against a stand-in that speaks its API."""
 
 import json
 import shutil
@@ -10,8 +10,16 @@ import pytest
 from hub import TOKEN, Hub, Place, Repository, serving_hub
 from saved_selections import two_task_store
 
-from savs import load_selection, save_selection, select, write_bundle
-from savs.pipeline.classifying.bundle.hub import find_classifier
+from savs import (
+    SavsError,
+    load_selection,
+    open_store,
+    save_selection,
+    select,
+    verify,
+    write_bundle,
+)
+from savs.pipeline.classifying.bundle.hub import find_classifier, push
 from savs.pipeline.errors import HubError
 
 pytestmark = pytest.mark.thorough
@@ -27,45 +35,81 @@ def hub(tmp_path) -> Iterator[Hub]:
 
 
 @pytest.fixture
-def bundle(tmp_path) -> Path:
-    store = two_task_store(tmp_path / "store")
-    saved = save_selection(select(store, heads=2), tmp_path / "saved")
-    return write_bundle(store, saved, tmp_path / "bundle").path
+def store(tmp_path) -> Path:
+    """Return the folder of a store with two selections."""
+    made = two_task_store(tmp_path / "store")
+    for readout in ("vote", "lda"):
+        chosen = select(made, heads=2, readout=readout)
+        save_selection(chosen, made.path / "results" / readout)
+    return made.path
 
 
-def test_a_bundle_is_pushed_and_each_refusal_is_one_line(hub, bundle, tmp_path) -> None:
-    (bundle / "predictions.parquet").write_text("of the user alone")
-    damaged = shutil.copytree(bundle, tmp_path / "damaged")
-    (damaged / "classifier.safetensors").write_bytes(b"0" * 100)
+def test_a_classifier_is_uploaded_and_each_refusal_is_one_line(hub, store, tmp_path) -> None:
     place = Place(hub, tmp_path)
-    given = ("push", str(bundle), "org/animals")
+
+    def to(name: str, *more: str) -> tuple[str, ...]:
+        return ("export", str(store), "--to", f"hf://{name}", "--selection", "vote", *more)
+
     cases = {
-        (*given, "--message", "First"): (RIGHT, 0, "savs classify hf://org/animals IMAGES"),
-        (*given, "--private"): (RIGHT, 1, "org/animals exists and is public"),
-        ("push", str(bundle), "org/secret", "--private"): (RIGHT, 0, "use it as"),
-        given: ({}, 1, "no token for the hub; set HF_TOKEN, or run `hf auth login`"),
-        ("push", str(bundle), "other/animals"): (RIGHT, 1, "the token may not write there"),
-        (*given, "--json"): ({"HF_TOKEN": "hf_wrong"}, 1, "the hub refuses the token"),
-        ("push", str(bundle), "animals"): (RIGHT, 1, "expected owner/name"),
-        ("push", str(bundle), "org/ani mals"): (RIGHT, 1, "is no name on the hub"),
-        ("push", str(tmp_path / "none"), "org/x"): (RIGHT, 1, "is not a folder"),
-        ("push", str(tmp_path / "saved"), "org/x"): (RIGHT, 1, "it has no README.md"),
-        ("push", str(damaged), "org/x"): (RIGHT, 1, "classifier.safetensors cannot be read"),
+        to("org/animals", "--message", "First", "--public"): (RIGHT, 0, "hf://org/animals IMAGES"),
+        to("org/secret"): (RIGHT, 0, "use it as: savs classify hf://org/secret IMAGES"),
+        to("org/animals"): ({}, 1, "no token for the hub; set HF_TOKEN, or run `hf auth login`"),
+        to("other/animals"): (RIGHT, 1, "the token may not write there"),
+        to("org/animals", "--json"): ({"HF_TOKEN": "hf_wrong"}, 1, "the hub refuses the token"),
+        to("animals"): (RIGHT, 1, "expected owner/name"),
+        to("org/ani mals"): (RIGHT, 1, "is no name on the hub"),
+        to("org/x")[:-2]: (RIGHT, 1, "is a store with 2 selections: lda, vote; name one"),
     }
     env = {"HF_HUB_DISABLE_XET": "1", "HF_TOKEN_PATH": str(tmp_path / "no token")}
     found = place.run(*((args, own) for args, (own, _, _) in cases.items()), **env)
     for (code, said), (_, expected, reason) in zip(found, cases.values(), strict=True):
         assert code == expected, said
         assert reason in said
-        assert said.count("\n") == 1
-    there = hub.repositories["models/org/animals"].folder
-    assert {path.name for path in there.iterdir()} == {
-        *("README.md", "classifier.safetensors", "config.json")
-    }
+        assert code == 0 or said.count("\n") == 1, said
+    bundle = write_bundle(store, store / "results/vote", tmp_path / "bundle").path
+    animals, secret = (hub.repositories[f"models/org/{name}"] for name in ("animals", "secret"))
     for name in ("README.md", "classifier.safetensors", "config.json"):
-        assert (there / name).read_bytes() == (bundle / name).read_bytes()
-    assert hub.repositories["models/org/secret"].private
+        assert (animals.folder / name).read_bytes() == (bundle / name).read_bytes()
+    assert (animals.private, secret.private) == (False, True)
     assert set(hub.repositories) == {"models/org/animals", "models/org/secret"}
+
+
+def test_a_store_is_uploaded_and_its_old_shards_removed(hub, store, tmp_path) -> None:
+    place = Place(hub, tmp_path)
+    given = ("export", str(store), "--to", "hf://datasets/org/features", "--selection", "vote")
+    hub.made.mkdir()
+    env = {"HF_HUB_DISABLE_XET": "1"}
+    (every, few) = place.run(((*given, "--heads", "all"), RIGHT), (given, RIGHT), **env)
+    for code, said in (every, few):
+        assert code == 0, said
+        assert "use it as: savs evaluate hf://datasets/org/features" in said
+    there = hub.repositories["datasets/org/features"]
+    assert there.private
+    assert open_store(there.folder).heads == sorted(
+        {head for task in load_selection(store / "results/vote").tasks for head in task.heads}
+    )
+    assert verify(there.folder).problems == ()
+    saved = "results/vote/config.json"
+    assert (there.folder / saved).read_bytes() == (store / saved).read_bytes()
+    assert not (there.folder / "results/lda").exists()
+    assert "savs" in (there.folder / "README.md").read_text()
+
+
+def test_only_a_whole_bundle_of_its_own_files_is_uploaded(store, tmp_path) -> None:
+    saved = store / "results/vote"
+    bundle = write_bundle(store, saved, tmp_path / "bundle").path
+    damaged, linked = (shutil.copytree(bundle, tmp_path / name) for name in ("damaged", "linked"))
+    (damaged / "classifier.safetensors").write_bytes(b"0" * 100)
+    (linked / "README.md").unlink()
+    (linked / "README.md").symlink_to(bundle / "README.md")
+    for folder, reason in (
+        (tmp_path / "none", "is not a folder"),
+        (saved, "it has no README.md"),
+        (damaged, "classifier.safetensors cannot be read"),
+        (linked, "README.md is a link to"),
+    ):
+        with pytest.raises(SavsError, match=reason):
+            push(folder, "hf://org/x")
 
 
 def test_names_of_the_hub() -> None:
