@@ -110,7 +110,8 @@ class Gallery:
         A wrong example is a wrong one first, then one of the least typical.
         """
         order = (WRONG, ATYPICAL, UNSURE)
-        return sum(kind == min(card.kinds, key=order.index) for card in self.cards)
+        # One without a margin is of no kind, and stands with the least sure.
+        return sum(kind == min(card.kinds or (UNSURE,), key=order.index) for card in self.cards)
 
 
 def gallery_part(
