@@ -25,6 +25,7 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions, require_extra
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.running.formatting import listed
+from savs.pipeline.running.progress import SILENT, Reporting, bars
 from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.readouts import ClassScores, Readout
 from savs.pipeline.selection.selection import Selection, select
@@ -60,6 +61,8 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
     cache
         Folder of the features, some hundred kB per image; None for `~/.cache/savs/features`, False
         to keep none. Remove it when you like.
+    verbose
+        Show a progress bar while the model reads images.
 
     Attributes
     ----------
@@ -94,6 +97,7 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         max_pixels: int | None = None,
         batch_size: int | None = None,
         cache: str | Path | bool | None = None,
+        verbose: bool = False,
     ) -> None:
         self.model = model
         self.heads = heads
@@ -108,6 +112,7 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         self.max_pixels = max_pixels
         self.batch_size = batch_size
         self.cache = cache
+        self.verbose = verbose
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:  # noqa: N803 - as in scikit-learn
         """Return the parameters that were given and, once fitted, the classes and the next step."""
@@ -220,7 +225,7 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
     ) -> Self:
         """Return a fitted classifier from a folder, or from `hf://owner/name`.
 
-        Nothing that the classifier names is run. No layer behind its deepest head is loaded or
+        Nothing that the classifier names is run. No layer after its deepest head is loaded or
         runs, unless there is a `cache`, which keeps all heads.
 
         Parameters
@@ -318,6 +323,7 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
             RunOptions(batch_size=self.batch_size),
             selection=selection,
             cache=self.cache,
+            reporting=bars() if self.verbose else SILENT,
         )
 
 
@@ -356,7 +362,7 @@ def contents_of(images: Any) -> list[bytes]:
 
 
 def _is_list(images: np.ndarray[Any, Any]) -> bool:
-    """Return whether an array is of images, or of paths, and not an image itself."""
+    """Return whether an array holds images or paths, and not an image itself."""
     return images.dtype != np.uint8 or images.ndim == 4
 
 
@@ -368,6 +374,7 @@ def heads_of_images(
     *,
     selection: SelectionConfig | None,
     cache: str | Path | bool | None,
+    reporting: Reporting = SILENT,
 ) -> ImageHeads:
     """Return the heads of images: those that the cache has, and the others through the model.
 
@@ -384,6 +391,8 @@ def heads_of_images(
         cache all layers are read: another fit may need them.
     cache
         A folder, None for that of the user, or False for none.
+    reporting
+        Receives messages and progress.
 
     Returns
     -------
@@ -400,7 +409,7 @@ def heads_of_images(
     def read(images: Mapping[str, bytes], of: SelectionConfig | None) -> ImageHeads:
         from savs.pipeline.classifying.image_heads import read_heads
 
-        return read_heads(images, question, options, run, decoding, of)
+        return read_heads(images, question, options, run, decoding, of, reporting)
 
     if cache is False:
         return read({image_name(number): data for number, data in enumerate(contents)}, selection)

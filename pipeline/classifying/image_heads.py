@@ -20,6 +20,7 @@ from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model_run import ModelRun, RunExamples
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.sinks import MemorySink, in_shards
+from savs.pipeline.running.progress import SILENT, Reporting
 from savs.pipeline.selection.selection_config import SelectionConfig
 from savs.stores import LayerGrid, ShardContent
 
@@ -76,6 +77,7 @@ def read_heads(
     run: RunOptions,
     decoding: Mapping[str, Any],
     selection: SelectionConfig | None = None,
+    reporting: Reporting = SILENT,
 ) -> ImageHeads:
     """Return the heads of images, each put before one question; what cannot be read is skipped.
 
@@ -92,8 +94,10 @@ def read_heads(
     decoding
         How images are decoded, see `decoding_of`; what it lacks is as `extract` does by default.
     selection
-        The classifier whose layers alone are read. None behind the deepest of its heads is loaded,
+        The classifier whose layers alone are read. None after the deepest of its heads is loaded,
         where the model allows it, or runs. By default all.
+    reporting
+        Receives messages and progress.
 
     Raises
     ------
@@ -114,7 +118,7 @@ def read_heads(
         if resident is not None and not resident.has(options, last):
             _RESIDENCE.resident = resident = None  # its memory is free before the next is loaded
         earlier = None if resident is None else resident.reader
-        reader = ModelRun(options, run, after=earlier)
+        reader = ModelRun(options, run, reporting, after=earlier)
         reader.read(
             RunExamples({"test": examples}, lambda _: media, media.rules, decoding=decoding),
             sink,

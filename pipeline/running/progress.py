@@ -1,7 +1,7 @@
 """Callbacks for the messages and the progress of a run."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 
@@ -21,3 +21,19 @@ class Reporting:
 
 
 SILENT = Reporting()
+
+
+def bars() -> Reporting:
+    """Return a reporting that shows bars of tqdm: in a terminal, or as a widget of a notebook."""
+    from tqdm.auto import tqdm
+
+    @contextmanager
+    def progress(total: int) -> Iterator[Callable[[int], None]]:
+        with tqdm(total=total, unit="image") as bar:
+
+            def on_rows(rows: int) -> None:
+                bar.update(rows)
+
+            yield on_rows
+
+    return Reporting(tqdm.write, progress)

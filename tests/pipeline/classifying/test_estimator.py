@@ -97,6 +97,13 @@ def test_no_image_goes_through_the_model_twice(fitted, shots, passes) -> None:
     assert passes == []
 
 
+@pytest.mark.parametrize("verbose", [False, True])
+def test_reading_shows_a_bar_when_asked(fitted, shots, capfd, verbose) -> None:
+    images, labels = shots
+    clone(fitted).set_params(cache=False, verbose=verbose).fit(images, labels)
+    assert (f"{len(images)}/{len(images)}" in capfd.readouterr().err) is verbose
+
+
 def test_processes_that_search_need_no_model(fitted, shots, tmp_path, monkeypatch) -> None:
     (tmp_path / "torch.py").write_text("raise RuntimeError('torch was imported')")
     monkeypatch.syspath_prepend(tmp_path)  # processes of joblib begin with this path
