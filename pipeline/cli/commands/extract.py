@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from savs.stores import FeatureStore
 
 MISSING_SHOWN = 10
+CLIENT_PORT = ":10001"
+"""Where Ray's own client is answered: its addresses keep `ray://`."""
 EXAMPLES = (
     'savs extract image-folder --test photos --shots 20 --question "Which animal is this?" \\\n'
     "      --model demo --out pets",
@@ -115,7 +117,9 @@ def extract_command(
         from savs.pipeline.cli.node_run import extract_on_ray
         from savs.pipeline.extraction.cluster.ray_engine import RayOptions
 
-        done = extract_on_ray(RayOptions(address or None, actors, actor_cpus, actor_gpus), place)
+        place_of_cluster = engine if address.endswith(CLIENT_PORT) else address or None
+        options = RayOptions(place_of_cluster, actors, actor_cpus, actor_gpus)
+        done = extract_on_ray(options, place)
     elif gpus != NONE:
         from savs.pipeline.cli.node_run import extract_on_node
 
@@ -147,7 +151,7 @@ def _summary(done: "Extraction") -> dict[str, Any]:
 
 
 def _count_rows(store: "FeatureStore", skipped: Sequence[tuple[str, str, str]]) -> int:
-    """Return of how many rows skipped examples are: one is put to several prompts."""
+    """Return of how many rows skipped examples are: one is combined with several prompts."""
     import polars as pl
 
     from savs.datasets.benchmarks.options import stored_prompts, without_prompt

@@ -171,6 +171,8 @@ def preview(
     """
     inputs, processor = sort_keywords("preview", options, InputOptions, ProcessorKeywords)
     chosen = choose_benchmark(benchmark, columns=inputs.columns, question=inputs.question)
+    if model is None and processor:
+        raise ParameterError(f"`{next(iter(processor))}` is about a model; give `model`, too")
     loading = None if model is None else ModelOptions(model=model, **processor)
     return write_preview(chosen, inputs, loading, out=Path(out), examples=examples)
 

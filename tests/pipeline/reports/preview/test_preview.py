@@ -152,7 +152,7 @@ def test_a_very_long_prompt_is_cut_and_says_so(inputs):
 def test_what_cannot_be_shown_is_refused(files, inputs):
     with pytest.raises(ReportError, match=r"page.txt is not an HTML file; .* ends in .html"):
         preview("general", **files | {"out": inputs.root / "page.txt"})
-    with pytest.raises(SourceError, match=r"absent.jsonl cannot be read"):
+    with pytest.raises(SourceError, match=r"absent.jsonl does not exist"):
         preview("general", **files | {"train": inputs.root / "absent.jsonl"})
     with pytest.raises(MediaError, match="none of the 5 images exists"):
         preview("general", media_root=inputs.root / "nowhere", **files)
