@@ -46,7 +46,7 @@ class Example:
 
 
 def of_subtask(subtask: str | None) -> str:
-    """Return what names a subtask behind a noun of a message; nothing of None.
+    """Return what names a subtask after a noun of a message; nothing of None.
 
     Examples
     --------

@@ -39,7 +39,7 @@ def whole_file(
     keep_suffix: bool = False,
     before_naming: Callable[[], None] = lambda: None,
 ) -> Iterator[Path]:
-    """Yield a new path beside `path` to write to; when the block ends it gets the path's name.
+    """Yield a new path next to `path` to write to; when the block ends it gets the path's name.
 
     The content is on the disk before the name is. Where the block raises, nothing is left.
 

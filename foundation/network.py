@@ -1,4 +1,4 @@
-"""Which addresses are of the internet, and whether the Hugging Face hub can be asked."""
+"""Which addresses are public, and whether the Hugging Face hub can be asked."""
 
 import ipaddress
 import socket
@@ -14,7 +14,7 @@ LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
 
 
 def is_public(address: str) -> bool:
-    """Return whether an IP address is of the internet: not private, loopback or link-local.
+    """Return whether an IP address is public: not private, loopback or link-local.
 
     ValueError for a text that is no IP address.
 
@@ -44,7 +44,7 @@ PROBE_S = 5.0
 def hub_problem() -> str | None:
     """Return why the hub cannot be reached, or None if it can be, or if that is not known.
 
-    One connection is tried and closed. Nothing is tried offline (`HF_HUB_OFFLINE`) or behind a
+    One connection is tried and closed. Nothing is tried offline (`HF_HUB_OFFLINE`) or after a
     proxy.
     """
     from huggingface_hub import constants

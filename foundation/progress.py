@@ -19,7 +19,7 @@ def listen(listener: Listener | None) -> None:
 def track(items: Iterable[Item], what: str, total: int | None = None) -> Iterator[Item]:
     """Yield items, and tell the listener how many were worked on.
 
-    Loops inside are part of this one and not told. `what` is a plural, such as `shards`; `total` is
+    Loops inside are part of this one, not reported. `what` is a plural, as `shards`; `total` is
     the number of items where they have no length.
 
     Examples

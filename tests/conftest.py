@@ -26,7 +26,7 @@ settings.load_profile("any machine")  # `just fuzz` takes the other
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs a browser where there is none, unless one is required."""
+    """Leave out what needs a browser if there is none, unless one is required."""
     if find_browser() is None and not browser_required():
         gone = [item for item in items if item.get_closest_marker("browser")]
         items[:] = [item for item in items if not item.get_closest_marker("browser")]

@@ -47,7 +47,7 @@ def _number(row: Row) -> int:
 
 
 def _options_said(prompt: str) -> Mapping[str, str]:
-    """Return the question with each of its options behind it; nothing of another prompt.
+    """Return the question with each of its options after it; nothing of another prompt.
 
     Examples
     --------

@@ -26,7 +26,7 @@ from savs.datasets.metrics.metrics import (
 OPTION = "questions"
 """Name of the prompts in a store's identity."""
 TAKERS = ("general", "image-folder")
-"""Benchmarks whose rows are put to several prompts."""
+"""Benchmarks whose rows are combined with several prompts."""
 _MARK = "#"
 """Between the id of an example and the number of its prompt, from 1."""
 
@@ -39,7 +39,7 @@ def adapt(
     """Return the benchmark with the given options, or unchanged without any.
 
     `columns` maps a field to the column that holds it, for `general` only. `question` is the prompt
-    of every row, or several that each row is put to, for `general` and `image-folder` only.
+    of every row, or several that each row is combined with, for `general` and `image-folder` only.
 
     Raises
     ------
@@ -74,7 +74,7 @@ def adapt(
 
 
 def _put_to(benchmark: Benchmark, prompts: Sequence[str]) -> Benchmark:
-    """Return a benchmark whose examples are put to each prompt, part of a store's identity."""
+    """Return a benchmark whose examples get each prompt, part of a store's identity."""
     for prompt in prompts:
         if not prompt.strip():
             raise OptionError("one of the questions is empty; pass a prompt, or leave it out")
@@ -150,7 +150,7 @@ def under_each_prompt(examples: Sequence[Example], prompts: Sequence[str]) -> li
 
 
 def without_prompt(ids: pl.Series) -> pl.Series:
-    """Return the ids that examples had before they were put to several prompts.
+    """Return the ids that examples had before they were combined with several prompts.
 
     Examples
     --------

@@ -67,7 +67,7 @@ def _avi_end(data: bytes) -> int:
 
 
 def _matroska_end(data: bytes) -> int:
-    """Return the end of the segment behind the EBML header."""
+    """Return the end of the segment after the EBML header."""
     header = _variable(data, 4)
     segment = sum(header)
     if data[segment : segment + 4] != _SEGMENT:
@@ -77,7 +77,7 @@ def _matroska_end(data: bytes) -> int:
 
 
 def _variable(data: bytes, offset: int) -> tuple[int, int]:
-    """Return the offset behind an EBML size, and the size; 0 for an unknown one (all bits set)."""
+    """Return the offset after an EBML size, and the size; 0 for an unknown one (all bits set)."""
     first = data[offset] if offset < len(data) else 0
     width = 9 - first.bit_length()
     value = int.from_bytes(data[offset : offset + width]) & ((1 << 7 * width) - 1)

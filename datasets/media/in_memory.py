@@ -20,7 +20,7 @@ ANYWHERE = MediaRules(allow_outside=True)
 
 
 def is_pictured(value: Any) -> bool:
-    """Return whether a value is of one of the types of `Pictured`."""
+    """Return whether a value has one of the types of `Pictured`."""
     return isinstance(value, str | Path | bytes | Image.Image | np.ndarray)
 
 

@@ -222,7 +222,7 @@ def locate(root: Path, name: str, *, outside: bool = False) -> Path | None:
     """Return the path of a medium, or None if its name leads out of the root.
 
     An absolute path that is not below the root stands for the longest end of it that exists
-    directly below the root; it may be of another machine, Windows included. A relative name need
+    directly below the root; it may come from another machine, Windows too. A relative name need
     not exist; unless a file is called so, its backslashes separate folders. With `outside` names
     may lead out of the root, and an absolute path that exists is taken as it is.
     """
@@ -260,7 +260,7 @@ def _is_of_windows(name: str) -> bool:
 
 
 def _parts(name: str) -> tuple[str, ...]:
-    """Return the parts of an absolute path behind its root, `..` resolved."""
+    """Return the parts of an absolute path after its root, `..` resolved."""
     path = ntpath.splitdrive(name)[1].replace("\\", "/") if _is_of_windows(name) else name
     return PurePosixPath(os.path.normpath(path)).parts[1:]
 

@@ -25,7 +25,7 @@ FREE_BYTES = 2**28
 MOST_TIMES = 1000
 """How many times its size a Parquet file may expand to."""
 _ROW, _ITEM = 512, 64
-"""Bytes that a row, and an item of a list, takes in Python beside its text."""
+"""Bytes that a row, and an item of a list, takes in Python next to its text."""
 
 
 def parquet_values(path: Path, name: str) -> Iterator[dict[str, Any]]:
@@ -127,7 +127,7 @@ def row_bytes(frame: pl.LazyFrame, path: Path, media: Container[str]) -> Array:
     Raises
     ------
     SourceError
-        A row has more than `MAX_ROW_BYTES`, or all rows are so many times larger than the file that
+        A row has more than `MAX_ROW_BYTES`, or all rows are a multiple of larger than the file that
         no data set would be.
     """
     # Parquet stores an equal value once, however many rows have it. Only the lengths of texts are

@@ -46,7 +46,7 @@ def shard_values(path: Path, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
 
     These are the fields of `KEY.json`; each text (`cls`, `txt`) and medium (`jpg`, `left.png`) by
     its suffix; `image`, or `images` of several media; `__key__`; and `label`, the class of `cls` in
-    `classnames.txt`, or `cls` itself where there is no such file.
+    `classnames.txt`, or `cls` itself if there is no such file.
 
     Raises
     ------
@@ -194,7 +194,7 @@ def _class_names(path: Path) -> dict[str, str] | None:
 
 
 def require_all(paths: Sequence[Path]) -> None:
-    """Check shards against the number in the `nshards.txt` beside them; SourceError otherwise."""
+    """Check shards against the number in the `nshards.txt` next to them; SourceError otherwise."""
     for folder in dict.fromkeys(path.parent for path in paths):
         if not (folder / SHARD_COUNT).is_file():
             continue

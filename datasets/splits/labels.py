@@ -59,7 +59,7 @@ def check_splits(train: Sequence[Example], test: Sequence[Example]) -> None:
     for example in test:
         if example.subtask not in classes:
             raise RowError(
-                f"test example {example.id!r} is of subtask {example.subtask!r}, which has no"
+                f"test example {example.id!r} belongs to subtask {example.subtask!r}, which has no"
                 f" training examples; the training file has {sorted(map(str, classes))}"
             )
 
@@ -133,7 +133,7 @@ def label_doubts(examples: pl.DataFrame, split: str = "train") -> list[str]:
 
 
 def refuse_doubts(lines: Sequence[str], *, strict: bool) -> list[str]:
-    """Return the lines; RowError that lists them where there are any and `strict` is set."""
+    """Return the lines; RowError that lists them if there are any and `strict` is set."""
     if lines and strict:
         raise RowError(
             "the labelled examples are doubtful, and `strict` allows no doubt:\n  "

@@ -74,7 +74,7 @@ class Leaks:
             )
         if self.untold:
             lines.append(
-                f"leaks cannot be told for {self.untold} of {_test_examples(self.examples.height)}:"
+                f"leaks are unknown for {self.untold} of {_test_examples(self.examples.height)}:"
                 " they have no media, and no prompt of their own"
             )
         return lines

@@ -91,7 +91,7 @@ def classify(
     classifier
         Folder that `select`, `evaluate` or `write_bundle` wrote, or `hf://owner/name` on the
         Hugging Face hub, optionally followed by `@revision`. Or name -> classifier of several,
-        which are of one model: an image is put to all in one pass, and `subtask` names them.
+        which belong to one model: an image is run on all in one pass, and `subtask` names them.
     inputs
         Images, folders, patterns, addresses, JSON Lines, JSON, CSV or Parquet files, or `-` for
         names on standard input. A table has columns `image` or `images`, and may have `id`,
@@ -105,7 +105,7 @@ def classify(
     readout
         The readout of the classifier, where it is the user's own.
     subtask
-        The only subtask of the classifier that images, and rows without a subtask, are put to.
+        The only subtask of the classifier that images, and rows without a subtask, are run on.
     allow_other_prompt
         Note where examples have another prompt than in training, instead of refusing them.
     risk
@@ -134,7 +134,7 @@ def classify(
         `risk` is not between 0 and 1, `retry_skipped` or `force` without `out`, or a value out of
         its range.
     OutputError
-        `out` is of another classifier, or cannot be written.
+        `out` belongs to another classifier, or cannot be written.
 
     Examples
     --------

@@ -81,7 +81,7 @@ class ClassifiedRun:
                     else:
                         record.write(path)
                 folder = results_folder(path, self.selection.readout)
-                # a saved selection is of one readout; several classifiers may have several
+                # a saved selection has one readout; several classifiers may have several
                 readouts = {type(task.fitted) for task in self.selection.tasks}
                 if len(readouts) == 1 and not (folder / CONFIG).exists():
                     save_selection(self.selection, folder)

@@ -1,7 +1,7 @@
-"""The store of new images beside an output: `new.csv.store` has the chosen heads behind `new.csv`.
+"""The store of new images next to an output: `new.csv.store` has the chosen heads after `new.csv`.
 
 It is a feature store as any other, with an empty train split, so it resumes, is shared and is read
-as they are. This file says which examples it holds, and of what the table beside it is.
+as they are. This file says which examples it holds, and of what the table next to it is.
 """
 
 import shutil
@@ -43,7 +43,7 @@ def store_beside(out: Path) -> Path:
 
 
 def image_id(ids: pl.Expr) -> pl.Expr:
-    """Return the ids of images that were put to several tasks: `a.jpg` of `a.jpg#2`."""
+    """Return the ids of images that were used in several tasks: `a.jpg` of `a.jpg#2`."""
     return ids.str.replace(r"#\d+$", "")
 
 

@@ -57,7 +57,7 @@ def combine(selections: Mapping[str, Selection]) -> Selection:
     Raises
     ------
     SelectionError
-        There are none, they are of different models, processors, dtypes or chat templates, or two
+        There are none, they have different models, processors, dtypes or chat templates, or two
         tasks would have one name.
     """
     if not selections:
@@ -76,7 +76,7 @@ def combine(selections: Mapping[str, Selection]) -> Selection:
 
 
 def _require_same_source(first: str, ours: FeatureSource, name: str, theirs: FeatureSource) -> None:
-    """Raise SelectionError unless two classifiers are of one model, whatever heads they chose."""
+    """Raise SelectionError unless two classifiers share a model, whatever heads they chose."""
     united = replace(theirs, grid=ours.grid)
     apart = ours.differences(united, f"in {name!r}", here=f"in {first!r}")
     held, other = grid_widths(ours.grid), grid_widths(theirs.grid)

@@ -96,7 +96,7 @@ def pinned(options: ModelOptions) -> ModelOptions:
 
 
 def features_key(options: ModelOptions, question: str, decoding: Mapping[str, Any]) -> str:
-    """Return a digest of all that features of an image depend on, beside the image.
+    """Return a digest of all that features of an image depend on, in addition to the image.
 
     A folder is known by its files' names, sizes and times: one that is changed has another key.
     """

@@ -71,7 +71,7 @@ class Filling:
         SelectionError
             The model that runs is not that of the classifier.
         StoreMismatchError
-            The store is of another model, other heads or another question.
+            The store belongs to another model, other heads or another question.
         OutputError
             Another process has added other images meanwhile.
         """
@@ -135,7 +135,7 @@ class NewMediaSink(StoreSink):
     """What the same command goes on with."""
 
     def rows_left(self, identity: Identity) -> int:
-        """Return the rows without a shard; StoreMismatchError where the store is of another."""
+        """Return the rows without a shard; StoreMismatchError if it is another store."""
         return super().rows_left(self.stored(identity))
 
     def is_complete(self, identity: Identity) -> bool:
@@ -150,7 +150,7 @@ class NewMediaSink(StoreSink):
         Raises
         ------
         StoreMismatchError
-            The store is of another model, other heads or another question.
+            The store belongs to another model, other heads or another question.
         OutputError
             Another process has added other images meanwhile.
         StoreWriteError

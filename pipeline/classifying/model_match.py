@@ -105,7 +105,7 @@ def _recorded(facts: Facts, name: str, kind: type[T]) -> T | None:
     Raises
     ------
     SelectionError
-        It is of another type, or a number below 1.
+        It has another type, or a number below 1.
     """
     value = facts.get(name)
     if value is None or (type(value) is kind and (isinstance(value, str) or value >= 1)):

@@ -1,6 +1,6 @@
-"""What is to be classified: images by name, in folders, behind patterns, or in rows of tables.
+"""What is to be classified: images by name, in folders, after patterns, or in rows of tables.
 
-`NewImages` finds the media of the inputs, and `Questions` the prompts that they are put to: those
+`NewImages` finds the media of the inputs, and `Questions` the prompts that they are run on: those
 of the classifier, or those of the user.
 """
 
@@ -91,7 +91,7 @@ def find_new_images(
 def fetching_for(
     out: Path | None, reading: InputOptions
 ) -> AbstractContextManager[Fetching | None]:
-    """Return how media at addresses are fetched: kept beside the output, or until the run ends."""
+    """Return how media at addresses are fetched: kept with the output, or until the run ends."""
     if out is None:
         return temporary_fetching(reading)
     return nullcontext(make_fetching(reading, Path(f"{out}.fetched")))
@@ -127,7 +127,7 @@ class Questions:
     def examples(self, row: Row, columns: Mapping[str, str]) -> Iterator[Example]:
         """Yield the examples of a row, one for each of its subtasks.
 
-        Without a subtask, its own or the user's, an image is put to all of them. The prompt is that
+        Without a subtask, its own or the user's, an image is run on all of them. The prompt is that
         of the row, of the user, or of the classifier.
 
         Parameters
@@ -177,7 +177,7 @@ class Questions:
             )
 
     def _tasks(self, row: Row, columns: Mapping[str, str]) -> list[TaskConfig]:
-        """Return the subtasks that a row is put to."""
+        """Return the subtasks that a row is combined with."""
         name = row.optional(columns["subtask"]) or self.subtask
         names = [task.subtask for task in self.config.tasks]
         if name is None:

@@ -46,7 +46,7 @@ example has a `reason` and no prediction."""
 def predictions_of(store: FeatureStore, selection: Selection, risk: float | None) -> pl.LazyFrame:
     """Return the predictions of all examples of a store of new images, in the order of its plan.
 
-    Columns `CLASSIFIED_SCHEMA`. Ids are those that the images had before each was put to several
+    Columns `CLASSIFIED_SCHEMA`. Ids are those that the images had before each was used in several
     tasks.
     """
     predictor = SelectedHeads(store, selection, risk=risk, is_compared=True)
@@ -96,7 +96,7 @@ def in_cells(table: pl.LazyFrame) -> pl.LazyFrame:
 
 
 def _cells(column: str, cell: Callable[[Any], str]) -> pl.Expr:
-    """Return a column of lists as text, null where there is no list."""
+    """Return a column of lists as text, null if there is no list."""
 
     def convert(lists: pl.Series) -> pl.Series:
         cells = [None if value is None else cell(value) for value in lists.to_list()]

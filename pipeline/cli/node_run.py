@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 QUIET = ("--gpus", NONE, "--no-progress")
 ALONE = (*QUIET, "--engine", "local")
-"""Options of each of the processes, behind those that were given."""
+"""Options of each of the processes, after those that were given."""
 
 
 def extract_on_node(gpus: str, out: Any) -> "Extraction":

@@ -206,7 +206,7 @@ def tell_skipped(skipped: Sequence[str], rest: str, count: int, max_skip: int) -
     rest
         Where the others are listed.
     count
-        How many they are without their prompts: an image that is put to several counts once.
+        How many they are without their prompts: an image that is combined with several counts once.
     max_skip
         How many may be skipped.
     """

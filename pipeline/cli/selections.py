@@ -42,7 +42,7 @@ def find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") ->
     Raises
     ------
     SelectionError
-        The store's is of other training examples than it has now.
+        The store's belongs to other training examples than it has now.
     """
     from savs.pipeline.errors import SelectionError
     from savs.pipeline.running.result_files import CONFIG, results_folder

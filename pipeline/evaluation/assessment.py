@@ -51,7 +51,7 @@ class Evaluation:
     notes: tuple[str, ...]
     """What limits the numbers: leaks, missing examples, few clusters."""
     rule: str = ZERO_SHOT
-    """Name of what made the predictions where there is no selection."""
+    """Name of what made the predictions if there is no selection."""
     confidence: tuple[Confidence, ...] = ()
     """How far probabilities can be trusted, of all examples or of each prompt; nothing without
     labels or probabilities."""

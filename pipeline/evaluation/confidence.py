@@ -60,7 +60,7 @@ class Atypical:
     share: Share
     """Of all examples."""
     right: Share | None
-    """Accuracy among them; None where there are none."""
+    """Accuracy among them; None if there are none."""
 
 
 @dataclass(frozen=True, slots=True)

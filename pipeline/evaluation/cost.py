@@ -2,14 +2,14 @@
 
 A forward is a prompt that the model reads for the result, media included. These count:
 
-* each test example, once, of the model's own answers behind demonstrations as well;
+* each test example, once, of the model's own answers after demonstrations as well;
 * the training examples that a readout is fitted on, that chose its heads, or that gave captions
   their threshold;
 * the texts of classes and the captions that images are compared with;
-* behind demonstrations, those of each subtask, which run once as one prompt;
+* after demonstrations, those of each subtask, which run once as one prompt;
 * where each label runs with its whole prompt, a pass for each label of the example's subtask.
 
-These do not: labels and generated tokens that run behind the cache of their prompt; training
+These do not: labels and generated tokens that run after the cache of their prompt; training
 examples that change no prediction, such as those of a calibration; skipped examples; and what
 checked the model before the run. Examples of equal prompts run once and count each.
 
@@ -71,7 +71,7 @@ def answers_cost(
 def captions_cost(store: FeatureStore, train: int, texts: int) -> dict[str, Any]:
     """Return the cost of comparing a store's test images with captions.
 
-    `train` training examples gave thresholds, and `texts` texts are of the classes of subtasks
+    `train` training examples gave thresholds, and `texts` texts name the classes of subtasks
     without captions.
     """
     captions = {CAPTIONS: store.rows(CAPTIONS), CLASSES: texts}

@@ -99,7 +99,7 @@ def evaluate(
     StoreIncompleteError
         A planned shard is missing.
     SelectionError
-        The selection is of another model or another prompt, or lacks a subtask of the test split,
+        The selection belongs to another model or prompt, or lacks a subtask of the test split,
         or a calibration for the risk. Of folds also: there are fewer than two; the selection is of
         other training examples than the store has now, or of some of its subtasks; a class has one
         example, or all its examples share an image or a group, or too few are left of it to score

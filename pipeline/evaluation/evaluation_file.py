@@ -32,7 +32,7 @@ from savs.stores.errors import ResultError
 from savs.stores.format.layout import digest
 
 FILES = (UNITS, PREDICTIONS, CLASSIFIER, CONFIG, SUBMISSION)
-"""The files of an evaluation beside metrics.json."""
+"""The files of an evaluation next to metrics.json."""
 UNIT_SCHEMA = pl.Schema(
     {
         "metric": pl.String,
@@ -94,7 +94,7 @@ def load_metrics(folder: Path) -> dict[str, Any]:
     Raises
     ------
     ResultError
-        A file is not there or was changed, or the files are of different evaluations.
+        A file is not there or was changed, or the files belong to different evaluations.
     """
     path = folder / METRICS
     value = read_json(path)
@@ -108,7 +108,7 @@ def load_metrics(folder: Path) -> dict[str, Any]:
             raise ValueError("confidence: expected a list; another version of savs wrote it")
     if _is_selected_again(folder, sums):
         raise ResultError(
-            f"{folder} was selected again since it was evaluated: its metrics are of an earlier"
+            f"{folder} was selected again since it was evaluated: its metrics belong to an earlier"
             f" selection; run `{EVALUATE}` again"
         )
     for name, expected in sums.items():

@@ -84,7 +84,7 @@ def confusion_table(predictions: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
 
 
 def part_table(predictions: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
-    """Return the accuracy in each subtask and each category, where there are several.
+    """Return the accuracy in each subtask and each category, if there are several.
 
     Columns `PART_SCHEMA`; subtasks first, each in order of first appearance.
     """

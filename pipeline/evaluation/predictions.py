@@ -176,7 +176,7 @@ def _votes(classes: Sequence[str], class_scores: ClassScores) -> pl.Series:
 def best_classes(scores: Array, count: int) -> Array:
     """Return the classes of greatest score, best first; of equal ones the first class.
 
-    `scores` are `(n, classes)` float32; the result `(n, count)`, or fewer where there are fewer
+    `scores` are `(n, classes)` float32; the result `(n, count)`, or fewer if there are fewer
     classes.
 
     Examples

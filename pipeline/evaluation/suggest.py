@@ -92,7 +92,7 @@ def suggest(
     ParameterError
         `count` is below 1.
     SelectionError
-        The selection is of another model or prompt, or has no such subtask.
+        The selection belongs to another model or prompt, or has no such subtask.
     StoreIncompleteError
         The store has no test split, or a shard is missing.
     """
@@ -228,7 +228,7 @@ def _form(table: pl.DataFrame, store: FeatureStore) -> pl.DataFrame:
 
 
 def _with_subtasks(table: pl.DataFrame) -> pl.DataFrame:
-    """Return a table without the column `subtask` where there are none."""
+    """Return a table without the column `subtask` if there are none."""
     return table.drop("subtask") if table["subtask"].null_count() == table.height else table
 
 
@@ -304,7 +304,7 @@ def read_predictions(path: Path) -> pl.DataFrame:
     Raises
     ------
     ResultError
-        The file is not there, is of another form, or lacks a column.
+        The file is not there, has another form, or lacks a column.
     """
     with reading(path, "savs classify"):
         regular_size(path)

@@ -20,7 +20,7 @@ from savs.stores.read.store import AnyStore
 STRONG = 0.2
 """Strength from which an example is a suspect; docs/labels.md says what that finds."""
 SUSPECTS = "suspects.csv"
-"""The file of suspects, beside the selection."""
+"""The file of suspects, next to the selection."""
 SUSPECT_SCHEMA = {
     "subtask": pl.String,
     "id": pl.String,
@@ -99,7 +99,7 @@ def strengths(margins: Array, right: Array) -> Array:
 
 
 def save_suspects(table: pl.DataFrame, folder: Path) -> None:
-    """Write what `suspects` found beside the selection that it was found with.
+    """Write what `suspects` found next to the selection that it was found with.
 
     Raises
     ------
@@ -113,12 +113,12 @@ def save_suspects(table: pl.DataFrame, folder: Path) -> None:
 
 
 def load_suspects(folder: Path) -> pl.DataFrame | None:
-    """Return the suspects beside a selection, columns `SUSPECT_SCHEMA`; None if there is no file.
+    """Return the suspects next to a selection, columns `SUSPECT_SCHEMA`; None if there is no file.
 
     Raises
     ------
     ResultError
-        It is not as `savs select --suspects` wrote it, or is of another selection.
+        It is not as `savs select --suspects` wrote it, or belongs to another selection.
     """
     path = folder / SUSPECTS
     if not path.exists():

@@ -1,4 +1,4 @@
-"""`extract --append`: examples beside those that a store holds, and what is known of them already.
+"""`extract --append`: examples that are added to a store, and what is known of them already.
 
 The plan of the store is read as if all its examples were given again, those with features from the
 store itself; so its segments are checked as in every other run, and the new examples make one more.
@@ -55,7 +55,7 @@ def wanted_examples(source: Source) -> WantedExamples:
 
 
 def add_examples(store: FeatureStore, source: Source) -> WantedExamples:
-    """Return the examples of a store and those that are given beside them.
+    """Return the examples of a store and those that are given next to them.
 
     An example that the store has already, by its id and content, is left out.
 
@@ -97,7 +97,7 @@ def add_examples(store: FeatureStore, source: Source) -> WantedExamples:
         notes += label_doubts(under_one_prompt(whole["test"], source.benchmark.prompts), "test")
     if len(whole) == len(SPLITS):
         notes += find_leaks(whole["train"], whole["test"]).summary()
-    # both are recorded where there are videos; one alone was only asked for
+    # both are recorded if there are videos; one alone was only asked for
     had_videos = {"video", "video_frames"} <= store.manifest.identity.processor.keys()
     has_videos = had_videos or source.has_videos(given)
     return WantedExamples(examples, todo, _ids(given), notes, has_videos)

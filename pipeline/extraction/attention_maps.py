@@ -51,7 +51,7 @@ NAME = "savs_last_row"
 
 
 NORMS = ("norm", "final_layernorm", "ln_f", "final_layer_norm")
-"""What transformers calls the norm behind a decoder's last layer."""
+"""What transformers calls the norm after a decoder's last layer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,7 @@ class ChosenHeads:
 
     @property
     def skips_layers(self) -> bool:
-        """Whether layers may be left out: there are some, and the others can be told by themselves.
+        """Whether layers may be left out: there are some, with digests of their own.
 
         The first digest is of all weights that are in no layer.
         """

@@ -27,7 +27,7 @@ from savs.stores.format.layout import SECONDS
 UNWRITTEN = 1
 """Complete shards that may wait for the disk while the next one is computed."""
 AHEAD = 2
-"""Shards that may be prepared, beside one that is planned, before the model begins them."""
+"""Shards that may be prepared, next to one that is planned, before the model begins them."""
 RECALLED = 4
 """Reads of earlier shards that may be on their way before more rows are planned."""
 

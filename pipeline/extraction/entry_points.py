@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class ExtractKeywords(InputKeywords, ModelKeywords, RunKeywords, total=False):
-    """What `extract` takes beside the arguments that it always needs."""
+    """What `extract` takes in addition to the arguments that it always needs."""
 
 
 def extract(

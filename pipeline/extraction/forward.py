@@ -36,7 +36,7 @@ class Forward:
     drain: Callable[[], None] = lambda: None
     """Takes what earlier passes hold on the device, before a batch that did not fit is cut."""
     contexts: Sequence[Demonstrations] = ()
-    """The demonstrations of each subtask, behind which prompts are asked, too."""
+    """The demonstrations of each subtask, after which prompts are asked, too."""
     cuts: int = 0
     """Batches that did not fit whole."""
     unshared: str = ""
@@ -107,7 +107,7 @@ class Forward:
                 yield from self._run(part, job)
 
     def _asked(self, batch: Prepared, job: Job) -> Asked:
-        """Return what is asked of a batch; the requests of a job are of one split."""
+        """Return what is asked of a batch; the requests of a job belong to one split."""
         labels = {request.number: request.labels for request in job.requests}
         return self.answers.asked(
             [labels.get(number, ()) for number in batch.requests],
@@ -124,7 +124,7 @@ class Forward:
         return None if batch.has_videos else self.scale
 
     def _in_context(self, batch: Prepared, job: Job, asked: Asked, launched: Launched) -> Launched:
-        """Add the answers behind demonstrations, where prompts are asked behind any."""
+        """Add the answers after demonstrations, where prompts are asked after any."""
         known = {request.number: request.context for request in job.requests}
         contexts = [known.get(number, NO_CONTEXT) for number in batch.requests]
         if {*contexts} == {NO_CONTEXT}:

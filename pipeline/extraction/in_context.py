@@ -36,7 +36,7 @@ from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.source import Splits
 
 NO_CONTEXT = -1
-"""Of a prompt that is not asked behind demonstrations."""
+"""Of a prompt that is not asked after demonstrations."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ class Demonstrations:
     begun: Begun
     """Their cache, of one row."""
     head: int
-    """Tokens that a prompt by itself begins with, and behind demonstrations does not."""
+    """Tokens that a prompt by itself begins with, and after demonstrations does not."""
 
     @property
     def tokens(self) -> int:
@@ -97,7 +97,7 @@ class Demonstrations:
     def answer(
         self, model: LoadedModel, arguments: Mapping[str, Any], asked: Asked
     ) -> torch.Tensor:
-        """Return `(batch, labels)` log-likelihoods of labels behind questions of one length.
+        """Return `(batch, labels)` log-likelihoods of labels after questions of one length.
 
         Parameters
         ----------
@@ -112,7 +112,7 @@ class Demonstrations:
             return likelihoods(model.model, self._begin(model, arguments), asked)
 
     def _begin(self, model: LoadedModel, arguments: Mapping[str, Any]) -> Begun:
-        """Run questions behind the demonstrations."""
+        """Run questions after the demonstrations."""
         # A question by itself begins with `head` tokens (a system text) that it lacks in the
         # conversation. They are cut off, with the padding that all rows have alike, and what is
         # left stands as many positions later as the demonstrations are longer than that head.
@@ -142,13 +142,13 @@ def read_demonstrations(
 ) -> tuple[list[Demonstrations], list[str]]:
     """Return the demonstrations of each subtask as the model has read them, and lines for a person.
 
-    Each is compared: a question behind it must give what the whole conversation gives. `todo` are
+    Each is compared: a question after it must give what the whole conversation gives. `todo` are
     the examples of this run.
 
     Raises
     ------
     ModelError
-        They do not fit the context or the memory, or the model gives other answers behind them.
+        They do not fit the context or the memory, or the model gives other answers after them.
     MediaError
         An image of a demonstration cannot be read.
     """
@@ -234,7 +234,7 @@ def _read(
     rest = ids[1][len(ids[0]) :]
     if ids[1] != ids[0] + rest or not rest or ids[2][-len(rest) :] != rest:
         raise ModelError(
-            f"the chat template of {model.name} writes a question behind demonstrations otherwise"
+            f"the chat template of {model.name} writes a question after demonstrations otherwise"
             " than by itself, so they cannot be shared; leave out `icl_shots`"
         )
     line = _require_room(model, len(ids[0]), len(turns), len(rest), answers, where)
@@ -242,7 +242,7 @@ def _read(
         begun = begin(model.model, model.placed(before), whole=False)
         if begun.cache is None:
             raise ModelError(
-                f"{model.name} does not tell positions behind a cache, so demonstrations cannot be"
+                f"{model.name} does not tell positions after a cache, so demonstrations cannot be"
                 " shared; leave out `icl_shots`"
             )
         shown = Demonstrations(begun, len(ids[2]) - len(rest))
@@ -255,7 +255,7 @@ def _read(
     if apart > NATS[model.dtype] * max(map(len, answers.tokens.values())):
         other = "" if model.dtype == "float32" else "try `dtype` float32, or "
         raise ModelError(
-            f"behind shared demonstrations{where}, log-likelihoods differ from those of whole"
+            f"after shared demonstrations{where}, log-likelihoods differ from those of whole"
             f" conversations by {apart:.1e} in {model.dtype}, more than rounding; {other}leave out"
             " `icl_shots`"
         )

@@ -141,7 +141,7 @@ class Settled:
 
 @dataclass(frozen=True, slots=True)
 class _Work:
-    """What an engine needs beside a model."""
+    """What an engine needs apart from a model."""
 
     settled: Settled
     answers: Answers
@@ -151,7 +151,7 @@ class _Work:
     rules: MediaRules
     workers: int
     rows: int
-    """Those to do, by whichever process."""
+    """Those to do, by any process."""
     sink: Sink
     request: Facts
     """See `RunExamples.request`."""
@@ -171,7 +171,7 @@ class ModelRun:
     rank
         Which of several processes this is; by default as the launcher says.
     after
-        An earlier run of the same checkpoint, whose weights and batches are gone on with.
+        An earlier run of the same checkpoint, whose weights and batches are continued.
 
     Raises
     ------
@@ -234,7 +234,7 @@ class ModelRun:
         ModelError, SelectionError
             The model cannot be loaded or run, or is not that of the chosen heads.
         StoreError
-            The sink is of other features, or cannot be written.
+            The sink belongs to other features, or cannot be written.
         DatasetError
             Demonstrations cannot be drawn or read.
         """
@@ -316,7 +316,7 @@ class ModelRun:
     def _require_fit(self, examples: RunExamples, answers: Answers, sink: Sink) -> int | None:
         """Refuse what is known not to fit before weights are read.
 
-        Returns how many rows are left as far as is known, None where there are none and the sink
+        Returns how many rows are left as far as is known, None if there are none and the sink
         surely holds what this run would give it.
         """
         rows = sum(map(len, examples.examples.values()))

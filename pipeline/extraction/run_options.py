@@ -1,4 +1,4 @@
-"""How an extraction runs: batches, workers, shards, and what is kept beside the heads."""
+"""How an extraction runs: batches, workers, shards, and what is kept in addition to the heads."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -114,7 +114,7 @@ class RunOptions:
         ),
     ] = None
     """In-context learning: the examples are chat turns before each test prompt, and the labels'
-    likelihoods are kept (readout `icl`) beside those without."""
+    likelihoods are kept (readout `icl`) in addition to those without."""
     classes: Annotated[
         str | Path | None,
         Option(
@@ -131,7 +131,7 @@ class RunOptions:
             "File of texts with {class}, one a line, for dual encoders.", "file", metavar="FILE"
         ),
     ] = None
-    """`{class}` stands for the class's name. Images are compared with these texts beside the
+    """`{class}` stands for the class's name. Images are compared with these texts next to the
     benchmark's own."""
     append: Annotated[bool, Option("Add new examples to the store that is there.")] = False
     """Those that it has already, by id and content, are left out."""
@@ -144,7 +144,7 @@ class RunOptions:
             min=1,
         ),
     ] = None
-    """The default is that of the store that is there, else so many that many processes have
+    """The default is that of the store that is there, else enough for many processes to have
     shards."""
     thumbnails: Annotated[
         bool, Option("Store a small JPEG of the first image of each example.", "advanced")

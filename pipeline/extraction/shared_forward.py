@@ -1,9 +1,9 @@
 """Prompts that share images through the model: each image once, and what they begin with once.
 
 Where a chat template puts images before the question, all questions about an image begin with the
-same tokens. These run in one pass with a cache; each question then runs as a suffix behind it.
+same tokens. These run in one pass with a cache; each question then runs as a suffix after it.
 Suffixes are padded on the right, where no token before the padding sees it: padding on the left,
-behind a prefix, is silently wrong where attention has a sliding window.
+after a prefix, is silently wrong where attention has a sliding window.
 """
 
 from collections import Counter
@@ -27,7 +27,7 @@ from savs.pipeline.extraction.model.shared_images import ImageFeatures
 IMAGE_TOKENS = ("image_token_id", "image_token_index")
 """What configurations call the token that stands for a part of an image."""
 LEAST_SAVED = 1024
-"""Tokens that a pass behind prefixes must save on a GPU: with fewer, starting two passes instead of
+"""Tokens that a pass after prefixes must save on a GPU: with fewer, starting two passes instead of
 one takes longer than it saves."""
 PrefixKey = tuple[tuple[ImageKey, ...], bytes]
 """Images and tokens of a prefix: what must be equal for prompts to share it."""
@@ -123,7 +123,7 @@ class SharedForward:
         return self.model.placed(batch.inputs) | images
 
     def _saves(self, layout: Layout, rows: Sequence[int]) -> bool:
-        """Return whether prompts with prefixes of one length had better run behind them."""
+        """Return whether prompts with prefixes of one length had better run after them."""
         new = {layout.keys[row] for row in rows if not self._holds(layout.keys[row])}
         size = layout.sizes[rows[0]]
         has_more = all(int(layout.lengths[row]) > size for row in rows)
@@ -149,8 +149,8 @@ class SharedForward:
         return Layout(starts, lengths, tuple((ends - starts).tolist()), keys)
 
     def _behind_prefixes(self, batch: Prepared, layout: Layout, asked: Asked) -> Launched:
-        """Run prefixes of one length, unless they were kept, and all prompts behind them."""
-        # All prefixes of a pass are of one length, so the cache has no padding. Prompts, which come
+        """Run prefixes of one length, unless they were kept, and all prompts after them."""
+        # All prefixes of a pass have one length, so the cache has no padding. Prompts, which come
         # padded on the left, are moved to begin in column 0; what follows their prefix is then
         # padded on the right, and `ends` says where each one's last token is.
         size = layout.sizes[0]

@@ -1,7 +1,7 @@
 """Where the features of a run go: a store that is filled, maybe by other processes too, or memory.
 
 `ModelRun.read` does the same for every sink. What differs is asked of the sink: which rows it still
-wants, how batches are made, which shards this process makes, and how progress is told.
+wants, how batches are made, which shards this process makes, and how progress is given.
 """
 
 import time
@@ -122,9 +122,9 @@ class Sink(ShardFiles, Protocol):
         ...
 
     def passes(self, show: Show) -> Iterator[Iterable[ShardRows]]:
-        """Yield the shards that this process makes, until all are made by whomever.
+        """Yield the shards that this process makes, until all are made by any process.
 
-        Each item is one pass of an engine. `show` is told of rows that others have done meanwhile.
+        Each item is one pass of an engine. `show` is given rows that others have done meanwhile.
         """
         ...
 
@@ -225,7 +225,7 @@ class StoreSink:
         self._place.claims.signs.note(state, **facts)
 
     def rows_left(self, identity: Identity) -> int:
-        """Return the rows without a shard; StoreMismatchError where the store is of another."""
+        """Return the rows without a shard; StoreMismatchError if it is another store."""
         missing = self._place.missing(identity, self._planned, self._run.shard_rows)
         return sum(spec.rows for spec in missing)
 
@@ -244,7 +244,7 @@ class StoreSink:
         Raises
         ------
         StoreMismatchError
-            The store there is of another model, other settings or other examples.
+            The store there belongs to another model, other settings or other examples.
         StoreWriteError
             The disk is too small.
         """
@@ -273,7 +273,7 @@ class StoreSink:
         return known
 
     def passes(self, show: Show) -> Iterator[Iterable[ShardRows]]:
-        """Yield the shards that this process claims, until all are done by whomever."""
+        """Yield the shards that this process claims, until all are done by any process."""
         start = self._rank.rank / self._rank.ranks
         self._shards = self._writer.open_shards(self._wanted, start)
         self._started_s = time.monotonic()

@@ -1,6 +1,6 @@
 """Rows of text alone, in splits of their own: the classes by name, and captions.
 
-A dual encoder compares images with them; a model with a language decoder is told a class before
+A dual encoder compares images with them; a model with a language decoder is given a class before
 the question (HEC-T, arXiv 2603.24181).
 """
 
@@ -42,7 +42,7 @@ TEMPLATES = ("a photo of a {class}.",)
 TOLD = "You are given an image of a {class}\n"
 """What stands before the question (HEC-T)."""
 PROMPTS = 8
-"""Questions of a subtask, the first ones, that each of its classes is told before."""
+"""Questions of a subtask, the first ones, that each of its classes is given before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ def with_texts(wanted: WantedExamples, texts: Splits, store: FeatureStore | None
 
 
 def _behind_stored(store: FeatureStore, split: str, wanted: Sequence[Example]) -> list[Example]:
-    """Return the rows of a store, and behind them those that it lacks.
+    """Return the rows of a store, and after them those that it lacks.
 
     A row whose shard is missing is the wanted one of its id: an equal run planned it.
     """

@@ -60,7 +60,7 @@ class FeatureFile:
 
 
 def open_features(path: Path) -> FeatureFile:
-    """Look at a file of features; nothing of it is read but what is told of the whole.
+    """Look at a file of features; nothing of it is read but what is given the whole.
 
     ImportFileError where it cannot be read, or holds something else than features.
     """
@@ -186,7 +186,7 @@ def _length(name: str, dtype: pl.DataType) -> pl.Expr:
 
 
 def _named_heads(path: Path, names: Sequence[str], what: str) -> dict[str, Head]:
-    """Return name -> head; ImportFileError where a name is of another form."""
+    """Return name -> head; ImportFileError where a name has another form."""
     heads = {name: head for name in names if (head := parse_head(name)) is not None}
     if not names or len(set(heads.values())) < len(names):
         raise ImportFileError(

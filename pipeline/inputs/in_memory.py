@@ -51,7 +51,7 @@ def files_of(keywords: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     Raises
     ------
     ParameterError
-        Examples are of an unknown kind.
+        Examples have an unknown kind.
     DatasetError
         There are none, or a value cannot be written.
     """

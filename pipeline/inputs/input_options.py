@@ -96,7 +96,7 @@ class InputOptions:
     question: Annotated[
         str | Sequence[str] | None,
         Option(
-            "One prompt for all rows (general, image-folder). Repeat it to put each row to"
+            "One prompt for all rows (general, image-folder). Repeat it to combine each row with"
             " several.",
             metavar="TEXT",
         ),
@@ -122,7 +122,7 @@ class InputOptions:
         int | None,
         Option("Use the first N examples of each split; can be raised later.", "advanced", min=1),
     ] = None
-    """Counted before examples are put to several prompts. A larger limit extends the store."""
+    """Counted before examples get several prompts. A larger limit extends the store."""
     strict: Annotated[
         bool, Option("Refuse doubtful training labels instead of naming them.", "advanced")
     ] = False

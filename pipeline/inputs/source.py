@@ -172,7 +172,7 @@ class Source:
     def doubts(self, train: pl.DataFrame) -> list[str]:
         """Return what is doubtful about training examples, see `label_doubts`.
 
-        RowError where there is something, and the options are strict.
+        RowError if there is something, and the options are strict.
         """
         once = under_one_prompt(train, self.benchmark.prompts)
         return refuse_doubts(label_doubts(once), strict=self.options.strict)

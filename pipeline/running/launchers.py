@@ -63,7 +63,7 @@ def find_rank(environ: Mapping[str, str] = os.environ) -> Rank:
     Raises
     ------
     ParameterError
-        A variable is missing beside others of its launcher, is not a number, or contradicts them.
+        A variable is missing while others of its launcher are set, is no number, or contradicts.
     """
     for launcher in LAUNCHERS:
         if launcher.name == "MPI" and _is_pmi_of_srun(environ):

@@ -59,7 +59,7 @@ def sort_keywords(function: str, keywords: Mapping[str, Any], *kinds: Any) -> li
     TypeError
         No kind has an argument of this name.
     ParameterError
-        A value is of another type than the field.
+        A value has another type than the field.
     """
     fields = [get_type_hints(kind) for kind in kinds]
     known = {name: hint for hints in fields for name, hint in hints.items()}
@@ -82,7 +82,7 @@ def _advice(name: str, known: list[str]) -> str:
 
 
 def _fits(value: Any, hint: Any) -> bool:
-    """Return whether a value is of a type, or of one of a union; items are not looked at."""
+    """Return whether a value has a type, or of one of a union; items are not looked at."""
     parts = get_args(hint) if isinstance(hint, UnionType) else (hint,)
     plain = [Integral if part is int else get_origin(part) or part for part in parts]
     return isinstance(value, tuple(plain))

@@ -79,7 +79,7 @@ def result_of(path: str | Path) -> Path:
     if not (folder / MANIFEST).exists():
         return folder
     saved = sorted(file.parent for file in folder.glob(f"{RESULTS}/*/{CONFIG}"))
-    # A cross-validation beside a selection is about the same classifier.
+    # A cross-validation next to a selection is about the same classifier.
     saved = [
         own
         for own in saved

@@ -38,7 +38,7 @@ for means of probabilities that hardly differ, as `lda` has them of narrow heads
 CLOSE = 1e-4
 """The search ends when the temperature is known up to this share."""
 MOST = 2**21
-"""Logits that the search looks at, examples x classes; of more, every so many-th example."""
+"""Logits that the search looks at, examples x classes; of more, every n-th example."""
 SHARE = 0.01
 """Share of the left-out training examples that are flagged."""
 

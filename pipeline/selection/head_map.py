@@ -50,7 +50,7 @@ def head_map(store: FeatureStore, selection: Selection) -> pl.DataFrame:
     Raises
     ------
     SelectionError
-        The selection is of another model, or lacks a subtask of the store.
+        The selection belongs to another model, or lacks a subtask of the store.
     StoreIncompleteError
         A shard of the train split is missing.
     """
@@ -138,7 +138,7 @@ def head_stability(
     Raises
     ------
     SelectionError
-        There are fewer than two draws; the selection is of another model, or lacks a subtask of the
+        There are fewer than two draws; the selection has another model, or lacks a subtask of the
         store; or half of a class is too few examples for its scoring.
     """
     if draws < 2:

@@ -79,7 +79,7 @@ def calibrate(training: Training, selection: Selection) -> Calibrated:
     Raises
     ------
     SelectionError
-        As in `evaluate` on folds: the selection is of other examples, or a class has too few
+        As in `evaluate` on folds: the selection belongs to other examples, or a class has too few
         independent examples.
     """
     data = training_of(training)
@@ -219,7 +219,7 @@ def _judge(
 
 
 def _scores_of_seen(fitted: Fitted, features: Array) -> Array:
-    """Return the scores of every so many-th example of a fit: `SEEN` at most, or all of fewer."""
+    """Return the scores of every n-th example of a fit: `SEEN` at most, or all of fewer."""
     step = -(-features.shape[1] // SEEN)
     return fitted.scores(features[:, ::step]).scores
 

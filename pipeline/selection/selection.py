@@ -87,7 +87,7 @@ class Selection(SelectionConfig):
         return [(layer, head, -1) for layer, head in self.only_task().heads]
 
     def only_task(self) -> TaskSelection:
-        """Return the only subtask's selection; SelectionError where there are several."""
+        """Return the only subtask's selection; SelectionError if there are several."""
         if len(self.tasks) != 1:
             names = [task.subtask for task in self.tasks]
             raise SelectionError(
@@ -114,7 +114,7 @@ def select(
     training
         A store or its path, of which the train split is read, or training examples in memory.
     heads
-        How many to keep, or `all`; 20 by default, or all where there are fewer. Or the heads
+        How many to keep, or `all`; 20 by default, or all if there are fewer. Or the heads
         themselves, best first, which are only fitted: `(layer, head)` each, a text such as
         `L12.H7,L13.H0`, or a selection or its folder, which may be of another task.
     readout
@@ -123,7 +123,7 @@ def select(
         How heads are scored: `resubstitution` as in the paper, `loo` or `kfold`.
     max_layer
         Choose among the heads of layers up to this one, counted from 0: `classify` loads and runs
-        no layer behind the deepest chosen head.
+        no layer after the deepest chosen head.
 
     Raises
     ------
@@ -238,9 +238,9 @@ def default_heads(heads: Sequence[Head]) -> int:
 
 
 def head_count(among: Sequence[Head], heads: int | Literal["all"], where: str = "") -> int:
-    """Return a number of heads; SelectionError where there are fewer, or it is no number.
+    """Return a number of heads; SelectionError if there are fewer, or it is no number.
 
-    `where` the heads lie is said behind their number.
+    `where` the heads lie is said after their number.
     """
     count = len(among) if heads == "all" else heads
     if not isinstance(count, Integral) or isinstance(count, bool):

@@ -202,7 +202,7 @@ def read_config(file: Path) -> tuple[ConfigHeader, SelectionConfig]:
 def require_same_model(store: FeatureStore, selection: SelectionConfig) -> None:
     """Check that a selection's heads can be used on a store.
 
-    SelectionError where the selection is of another model, or the store lacks one of its heads;
+    SelectionError where the selection has another model, or the store lacks one of its heads;
     ParameterError where the selection is something else, such as a path.
     """
     require_same_source(store.manifest.identity.source(), str(store.path), selection)
@@ -299,7 +299,7 @@ def appended_since(selection: SelectionConfig, manifest: Manifest) -> int:
 
 
 def is_of_store(selection: SelectionConfig, store: FeatureStore) -> bool:
-    """Return whether a selection is of a store's training examples, or of those before others."""
+    """Return whether a selection was made of a store's training examples, or the first of them."""
     store.examples("train")  # needed later; the same opening says which were skipped
     return bool(appended_since(selection, store.manifest)) or (
         selection.train == train_digest(store)

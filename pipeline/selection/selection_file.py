@@ -86,7 +86,7 @@ def load_selection(path: str | Path, *, readout: str | Path | Readout | None = N
     Raises
     ------
     ResultError
-        A file is not there or not as it was written, the two are of different selections, or the
+        A file is not there or not as it was written, the two belong to different selections, or the
         readout is not the one that was fitted. The message names the file and the field.
     """
     file = config_path(path)

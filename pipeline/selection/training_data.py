@@ -436,7 +436,7 @@ def chosen_features(
     """Return some heads of some training examples, for each pair of heads and `(rows,)` indices.
 
     Each array is `(heads, rows, d)` float32, `d` the width of the pair's widest head. Each head is
-    read once; memory holds `READ` bytes of all examples beside the result.
+    read once; memory holds `READ` bytes of all examples next to the result.
     """
     results = [
         np.zeros((len(heads), len(rows), max(training.widths(heads))), np.float32)

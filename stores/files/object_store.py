@@ -45,7 +45,7 @@ def create_object(
 ) -> bool:
     """Make an object that is not there; False where it is, if that is not this very one.
 
-    A connection may be cut behind the request: then the object is there, and it is ours.
+    A connection may be cut after the request: then the object is there, and it is ours.
     """
 
     def create() -> bool:

@@ -58,7 +58,7 @@ SECONDS = "seconds"
 """Key of `run`: the time that a shard took; all else there is the same in shards of a process."""
 
 GENERATED_CHARACTERS = 128
-"""Width of the output `generated`: Unicode code points of a text, zeros behind it."""
+"""Width of the output `generated`: Unicode code points of a text, zeros after it."""
 OUTPUT_TYPES = ("<f4", "<i4")
 """Types that an output may have, as numpy writes them: float32 and int32."""
 

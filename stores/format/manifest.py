@@ -73,7 +73,7 @@ class Identity(FeatureSource):
     benchmark: Facts
     """Name and options."""
     outputs: Facts = field(default_factory=dict)
-    """Output that is kept beside the heads -> its facts: `answers` (label -> its tokens),
+    """Output that is kept in addition to the heads -> its facts: `answers` (label -> its tokens),
     `generated` (how many tokens at most, and which end it)."""
 
     @cached_property

@@ -112,7 +112,7 @@ class StorePlan:
 
 
 ROW_COLUMNS = ("index", "label", "prompt", "media", "group", "subtask", "category", "extra")
-"""What an example's row is, beside its id: with another value in one, it is another example."""
+"""What an example's row is, next to its id: with another value in one, it is another example."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -83,7 +83,7 @@ def slim(
 
 
 def merge(stores: Sequence[AnyStore], out: str | Path) -> FeatureStore:
-    """Write one store of the shards of several that are of the same model, settings and benchmark.
+    """Write one store of the shards of several with the same model, settings and benchmark.
 
     Stores of one plan (several machines that shared the work) are put together; each shard must be
     in one of them. Stores of other plans (several parts of a test file) are put one after the

@@ -52,7 +52,7 @@ def repair(store: str | Path, *, quick: bool = False) -> Repair:
         The folder cannot be written.
     """
     folder = Path(store)
-    manifest_bytes(folder)  # nothing else is looked at where there is no store
+    manifest_bytes(folder)  # nothing else is looked at if there is no store
     left_before = _seen(folder)
     require_no_writer(folder)
     before = verify(folder, quick=quick)

@@ -189,7 +189,7 @@ class FeatureStore:
         return wanted
 
     def output(self, split: str, name: str) -> Array:
-        """Return what was kept of the last position beside the heads, one row an example.
+        """Return what was kept of the last position in addition to the heads, one row an example.
 
         Parameters
         ----------

@@ -1,4 +1,4 @@
-"""What the shards of a store tell beside features: examples, skipped examples, order, time."""
+"""What the shards of a store tell apart from features: examples, skipped examples, order, time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -124,7 +124,7 @@ def _check_columns(spec: ShardSpec, planned: Sequence[str], content: ShardConten
     strange = {*content.examples["split"], *content.skipped["split"]} - {spec.split}
     if strange:
         raise FeatureValueError(
-            f"{spec.name}: examples are of split {min(map(str, strange))!r}, expected"
+            f"{spec.name}: examples belong to split {min(map(str, strange))!r}, expected"
             f" {spec.split!r}"
         )
     ids = sorted([*content.examples["id"], *content.skipped["id"]])
@@ -168,7 +168,7 @@ def _json_type(name: str) -> Any:
 def encode_column(name: str, values: Sequence[Any]) -> Array:
     """Return a column as it is stored, `(bytes,)` uint8.
 
-    ValueError where a value is of another type than the column's, missing, or half a character.
+    ValueError where a value has another type than the column's, missing, or half a character.
     """
     checked = msgspec.convert(list(values), _json_type(name), builtin_types=(bytes,))
     return np.frombuffer(msgspec.json.encode(checked), np.uint8)
@@ -192,7 +192,7 @@ def decode_column(name: str, stored: Array, rows: int) -> pl.Series:
 def check_columns(columns: Mapping[str, pl.Series], split: str, planned: Collection[str]) -> None:
     """Check some columns of the examples of one shard, whose planned ids are `planned`.
 
-    ValueError where an id is not planned or occurs twice, or an example is of another split or
+    ValueError where an id is not planned or occurs twice, or an example belongs to another split or
     lacks its label.
     """
     empty = pl.Series(dtype=pl.String)

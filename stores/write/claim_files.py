@@ -148,7 +148,7 @@ class ClaimObjects:
         self._folder = store / CLAIMS
 
     def require_conditions(self, name: str) -> None:
-        """Raise StoreWriteError unless the storage makes an object only where there is none."""
+        """Raise StoreWriteError unless the storage makes an object only if there is none."""
         probe = self._folder / name
         try:
             kept = create_object(probe, b"1") and not create_object(probe, b"2")

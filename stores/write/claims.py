@@ -96,7 +96,7 @@ class Claims:
         )
 
     def _take_over(self, name: str, found: _Claim | None) -> bool:
-        """Claim a name whose claim was found, if nobody stands behind that, nor behind newer ones.
+        """Claim a name whose claim was found, if nobody stands after that, nor after newer ones.
 
         Between the claim that was found and a newer one some may be missing: a process that was
         killed while it gave its claim back has removed only the older ones.

@@ -64,7 +64,7 @@ def open_writer(
     Raises
     ------
     StoreMismatchError
-        The store there is of another model, other settings or other examples; nothing is changed.
+        The store there has another model, other settings or other examples; nothing is changed.
     StoreWriteError
         The folder cannot be made or written.
     """
@@ -86,7 +86,7 @@ class Reservation:
     ) -> list[ShardSpec]:
         """Return what is still to be written, without changing anything.
 
-        StoreMismatchError where the store there is of other features or other examples.
+        StoreMismatchError where the store there belongs to other features or other examples.
         """
         agreed = _agreed(self.path, self.found, identity, rows, shard_rows)
         return FeatureWriter(self.path, agreed, self.claims).missing()

@@ -27,7 +27,7 @@ LOOK_EVERY_S = 1.0
 WATCHED = 8
 """Living processes that each one watches; an idle process finds out later about the others."""
 SIGN = ".rank"
-"""What the name of a sign ends in, behind the id of its process."""
+"""What the name of a sign ends in, after the id of its process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +202,7 @@ class Signs:
 def read_signs(storage: ClaimStorage) -> list[tuple[Process, Mapping[str, Any]]]:
     """Return the processes that show, or showed, signs of life, and what their signs say.
 
-    One that was killed before its first sign got its name has left it beside that name.
+    One that was killed before its first sign got its name has left it next to that name.
     """
     found: dict[str, tuple[Process, Mapping[str, Any]]] = {}
     for name in sorted(storage.names()):  # so that NAME is before NAME.new

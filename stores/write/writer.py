@@ -30,7 +30,7 @@ FEW = 64
 LOOK_EVERY_S = 1.0
 """How often an idle process looks whether a shard can be claimed; if none could, less and less."""
 LOOKS, LONGEST = 10, 30
-"""It waits so many times as long as a look took, and so many times `LOOK_EVERY_S` at most: hundreds
+"""It waits a multiple of as long as a look took, and a multiple of `LOOK_EVERY_S` at most: hundreds
 of idle processes that list a large folder all the time would hold up those that work."""
 SELDOM, SLOWER = 5, 1.2
 """Times as seldom at last, and by which factor from one look to the next."""
@@ -89,7 +89,7 @@ class OpenShards:
     claims
         Those of this process.
     is_done
-        Says whether a shard is published, by whomever.
+        Says whether a shard is published, by any process.
     all_done
         Returns the names of those that are published, by one look at the store; given those that
         are asked for by name.

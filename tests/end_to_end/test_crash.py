@@ -94,7 +94,7 @@ def finish(victims: Victims, extraction: dict[str, Any], whole: FeatureStore) ->
 def test_killed_at_random_moments_it_resumes_to_the_same_bits(
     victims, extraction, measured, tmp_path, kills
 ) -> None:
-    """The first kill of a folder comes behind some shard, the others whenever the clock says."""
+    """The first kill of a folder comes after some shard, the others whenever the clock says."""
     rng = np.random.default_rng(kills)
     whole, span_s = measured
     done = halfway = folders = 0

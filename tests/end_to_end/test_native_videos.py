@@ -203,7 +203,7 @@ def test_a_video_has_no_map_and_images_beside_it_have(savs, clips, tiny_model, t
         done = savs(*command)
         assert done.returncode == 0, done.stderr
     text = page.read_text("utf-8")
-    assert text.count("is about a video, and maps are of images") == 2
+    assert text.count("is about a video, and maps show images") == 2
     assert text.count('aria-label="attention of ') == 2 * 2  # heads, images
 
 

@@ -70,7 +70,7 @@ def good(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def try_all(savs, tmp_path, good):
-    """Return a function that runs all commands on a store that it is told how to change.
+    """Return a function that runs all commands on a store that it is given how to change.
 
     Each ends in good order, with an error of one line or without, and nothing has run.
     """

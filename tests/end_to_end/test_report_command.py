@@ -169,7 +169,7 @@ def test_what_asks_nothing_of_the_user_is_silent_and_counts_agree(savs, tmp_path
     assert "train-side scores select heads" in savs("select", store.path, "--verbose").stderr
     told = savs("evaluate", store.path).stderr + savs("evaluate", store.path, "--folds", 2).stderr
     told += savs("report", store.path, "--out", "p.html").stderr
-    told += savs("explain", store.path, "--n", 1, "--out", "e.html").stderr  # beside `vote-cv`
+    told += savs("explain", store.path, "--n", 1, "--out", "e.html").stderr  # next to `vote-cv`
     assert "1 test example planned, 1 scored, 0 skipped" in told
     assert "1 example is shown" in told
     text = told + Page(Path("p.html")).text + Page(Path("e.html")).text

@@ -1,4 +1,4 @@
-"""The files of a result folder are of one evaluation; whatever is changed in them is refused."""
+"""The files of a result folder belong to one evaluation; whatever is changed in them is refused."""
 
 import hashlib
 import json
@@ -69,7 +69,7 @@ def test_a_later_selection_is_no_damage(savs, store) -> None:
 
 @pytest.mark.parametrize("name", ["predictions.parquet", "metrics.json"])
 def test_a_kill_between_two_files_leaves_nothing_that_is_read(tmp_path, monkeypatch, name) -> None:
-    """Old files lie beside new ones then."""
+    """Old files lie next to new ones then."""
     good = save_result(tmp_path / "good", OLD)
     folder = save_result(tmp_path / "killed", OLD)
     for write in ("write_table", "write_json"):

@@ -122,7 +122,7 @@ def features(split: str, layer: int) -> np.ndarray:
 
 
 def outputs(split: str) -> dict[str, np.ndarray]:
-    """Return what is kept beside the heads."""
+    """Return what is kept in addition to the heads."""
     rows = np.arange(ROWS[split], dtype=np.int32)[:, None, None]
     return {
         "answers": np.array(ANSWERS[split], np.float32),

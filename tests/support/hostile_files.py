@@ -70,7 +70,7 @@ _DROPPED = (b"ctts", b"stss", b"sgpd", b"sbgp", b"edts")
 
 
 def _with_tables(data: bytes, tables: Mapping[bytes, bytes]) -> bytes:
-    """Return an MP4 with other tables; they stand behind the samples, so no offset changes."""
+    """Return an MP4 with other tables; they stand after the samples, so no offset changes."""
     offset, made = 0, b""
     while offset < len(data):
         size, kind = struct.unpack(">I4s", data[offset : offset + 8])

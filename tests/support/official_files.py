@@ -63,7 +63,7 @@ def _naturalbench_row(number: int, kind: str, unit: tuple[Item, ...]) -> dict[st
 
 
 def write_retrieval(folder: Path, *, groups_count: int, seed: int = 0, part: str = "test") -> Path:
-    """Write `<part>.jsonl` as NaturalBench-Retrieval's, and its images beside it."""
+    """Write `<part>.jsonl` as NaturalBench-Retrieval's, and its images next to it."""
     rng = random.Random(f"savs shapes retrieval {seed} {part}")
     rows = []
     for number, unit in enumerate(_units(rng, tasks.group_exists, part, groups_count)):
@@ -250,7 +250,7 @@ def _labelled(
 
 
 def lettered(scenes: Drawn) -> list[Row]:
-    """The shapes, with a letter beside the class."""
+    """The shapes, with a letter next to the class."""
     return [row | {"answer": "A"} for row in scenes.shapes]
 
 

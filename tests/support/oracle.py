@@ -324,7 +324,7 @@ def predict(readout: str, train: Heads, labels: Labels, classes: int, test: Head
 
 
 def likelihood(model, inputs, tokens):
-    """Return log p(tokens | inputs) of a model of transformers; `inputs` are of one prompt."""
+    """Return log p(tokens | inputs) of a model of transformers; `inputs` belong to one prompt."""
     import torch
 
     inputs, total = dict(inputs), 0.0

@@ -14,7 +14,7 @@ def same(one, other, rtol=1e-4, atol=1e-5):
 
 
 def after_the_proof(*counts):
-    """Return a reporting that clears counts once shards begin, and the lines that it is told."""
+    """Return a reporting that clears counts once shards begin, and the lines that it is given."""
     said = []
 
     @contextmanager

@@ -14,7 +14,7 @@ BUCKET = "features"
 
 @contextmanager
 def serve_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator["Cutter"]:
-    """Run an S3 server with one bucket, behind a proxy, for clients of this process."""
+    """Run an S3 server with one bucket, after a proxy, for clients of this process."""
     import boto3
     from s3fs import S3FileSystem
 
@@ -38,7 +38,7 @@ def serve_s3(monkeypatch: pytest.MonkeyPatch) -> Iterator["Cutter"]:
 
 
 class Cutter:
-    """A proxy that cuts a connection where it is told to: behind a request, before its answer."""
+    """A proxy that cuts a connection where it is given to: after a request, before its answer."""
 
     def __init__(self, server: tuple[str, int]) -> None:
         self._server = server

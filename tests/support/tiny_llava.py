@@ -12,7 +12,7 @@ from tiny_qwen import qwen_template, qwen_tokenizer
 
 LLAVA = ("<pad>", "<s>", "</s>", "<image>")
 MARKS = ("<image>", "<video>")
-"""What LLaVA-OneVision has beside Qwen's special tokens."""
+"""What LLaVA-OneVision has next to Qwen's special tokens."""
 TOKENS: dict[str, Any] = {
     "patch_size": 14,
     "vision_feature_select_strategy": "default",
@@ -106,7 +106,7 @@ WITH_VIDEOS = VICUNA.replace(
     "{% endfor %}"
     "{# Render all text next #}",
 )
-"""The template of a model that takes videos: they come behind all images, as in LLaVA-OneVision."""
+"""The template of a model that takes videos: they come after all images, as in LLaVA-OneVision."""
 IN_ORDER = template("<image>", "{{ m['role'] }}: ", "</s>\n", "assistant: ")
 """A template that keeps images in reading order."""
 
@@ -344,7 +344,7 @@ def build_deepseek_vl(folder: Path) -> None:
 
 
 def build_deepseek_vl_hybrid(folder: Path) -> None:
-    """Save a DeepSeek-VL of 7B: SAM's tower at a higher resolution beside SigLIP's."""
+    """Save a DeepSeek-VL of 7B: SAM's tower at a higher resolution next to SigLIP's."""
     sam = {
         "model_type": "sam_vision_model",
         "hidden_size": 16,

@@ -28,7 +28,7 @@ EXPERTS = {"moe_intermediate_size": 16, "num_experts": 4, "num_experts_per_tok":
 
 
 def qwen_tokenizer(*more: str, named: dict[str, str] | None = None) -> hf.PreTrainedTokenizerFast:
-    """Return a tokenizer with Qwen's special tokens, and more behind them."""
+    """Return a tokenizer with Qwen's special tokens, and more after them."""
     return tokenizer((*SPECIAL, *more), pad="<|endoftext|>", eos="<|im_end|>", named=named)
 
 
@@ -316,7 +316,7 @@ def build_hyperclovax_vision_v2(folder: Path) -> None:
 
 
 SOUND = ("<|AUDIO|>", "<|audio_bos|>", "<|audio_eos|>")
-"""What they have beside Qwen's special tokens."""
+"""What they have next to Qwen's special tokens."""
 OMNI_NAMED = {
     "image_token": "<|image_pad|>",
     "video_token": "<|video_pad|>",

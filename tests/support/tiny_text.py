@@ -1,4 +1,4 @@
-"""Tiny checkpoints of models that read no images, and what may be put beside them."""
+"""Tiny checkpoints of models that read no images, and what may be put next to them."""
 
 import json
 from pathlib import Path

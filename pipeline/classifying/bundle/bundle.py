@@ -80,7 +80,7 @@ def write_bundle(
     Raises
     ------
     ResultError
-        The classifier, or an evaluation beside it, cannot be read.
+        The classifier, or an evaluation next to it, cannot be read.
     SelectionError
         The classifier has no such subtask.
     ExportError

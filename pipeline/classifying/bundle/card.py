@@ -23,7 +23,7 @@ LIMITS = """\
 * It knows its classes and no other: an image of something else gets one of them, too.
 {probabilities}\
 * It was made for the prompt above. Other prompts, pixel limits or weights need another selection.
-* Few training examples decide. Measure it on images like those that you will put to it.
+* Few training examples decide. Measure it on images like those that it will classify.
 """
 
 

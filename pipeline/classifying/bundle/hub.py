@@ -51,7 +51,7 @@ class Fetched:
 
 
 def find_classifier(given: str | Path, say: Callable[[str], None] = lambda line: None) -> Path:
-    """Return the folder of a classifier; one on the hub is fetched, and `say` is told its commit.
+    """Return the folder of a classifier; one on the hub is fetched, and `say` is given its commit.
 
     Parameters
     ----------
@@ -157,7 +157,7 @@ def _stale(there: Collection[str], files: Collection[str]) -> set[str]:
 
 
 def _require_regular(folder: Path, files: Mapping[str, Path]) -> None:
-    """Raise HubError where a file is a link, or lies behind one."""
+    """Raise HubError where a file is a link, or lies below one."""
     for path, file in files.items():
         parts = (file, *(parent for parent in file.parents if parent.is_relative_to(folder)))
         if link := next((part for part in parts if part != folder and part.is_symlink()), None):

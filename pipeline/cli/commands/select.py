@@ -155,7 +155,7 @@ def _print_suspects(table: "pl.DataFrame") -> None:
     one = table.height == 1
     say(
         f"{table.height} training example{' is' if one else 's are'} predicted to be of another"
-        " class by a classifier of others; suspects.csv beside the selection has"
+        " class by a classifier of others; suspects.csv next to the selection has"
         f" {'it' if one else 'all'}"
     )
 

@@ -49,7 +49,7 @@ COMPARISON_SCHEMA = {
 }
 """Columns of a comparison. `a` and `b` are short names of folders, `difference` is value_b minus
 value_a, `error` its clustered standard error, `low` and `high` its 95 % interval, null like `error`
-where there is one cluster. `p_holm` is null for all metrics but the headline."""
+if there is one cluster. `p_holm` is null for all metrics but the headline."""
 
 
 def compare(paths: Sequence[str | Path], *, metric: str | None = None) -> pl.DataFrame:

@@ -42,7 +42,7 @@ def read_result(folder: Path, name: str | None = None) -> Result:
     ComparisonError
         It is no folder of results, or has no metrics.
     ResultError
-        A file of it is missing or damaged, or its files are of different evaluations.
+        A file of it is missing or damaged, or its files belong to different evaluations.
     """
     if not folder.is_dir():
         raise ComparisonError(

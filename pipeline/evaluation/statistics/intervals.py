@@ -57,7 +57,7 @@ class UnitWeights:
         return float(self._stratum_means(scores).mean())
 
     def variance(self, scores: Array) -> float | None:
-        """Return the squared clustered standard error of `value`; None where there is one cluster.
+        """Return the squared clustered standard error of `value`; None if there is one cluster.
 
         With weights w_i that make the mean over strata of the stratum means, it is the sum over
         clusters of (sum of f w_i (s_i - stratum mean))^2, where f^2 = K / (K - 1) for the K
@@ -128,7 +128,7 @@ class Estimate:
 
     value: float
     error: float | None
-    """Clustered standard error; None where there is one cluster."""
+    """Clustered standard error; None if there is one cluster."""
     clusters: int
     is_share: bool
     """Whether the units are trials of one share: 0 or 1, independent, in one stratum."""
@@ -181,7 +181,7 @@ def estimate(scores: pl.DataFrame) -> Estimate:
 
 
 def estimate_share(flags: pl.Series, cluster: pl.Series) -> Estimate:
-    """Return the share of flags that are set; dependent ones are of the same cluster."""
+    """Return the share of flags that are set; dependent ones belong to the same cluster."""
     return Estimate.of(flags.cast(pl.Float64).to_numpy(), one_stratum(cluster))
 
 

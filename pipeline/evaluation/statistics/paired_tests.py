@@ -12,7 +12,7 @@ from savs.pipeline.evaluation.statistics.intervals import LEVEL, estimate
 EXACT_BELOW = 25
 """McNemar's test is the exact one below this number of units on which the systems disagree."""
 FLIPS = 9_999
-"""Random sign flips of the permutation test; it counts all flips where there are no more."""
+"""Random sign flips of the permutation test; it counts all flips if there are no more."""
 SEED = 0
 """Of the random sign flips: a comparison gives the same p each time."""
 _TIE = 1e-9
@@ -36,9 +36,9 @@ class Difference:
     value: float
     """Mean over strata of the mean of B - A in each, -1 to 1."""
     error: float | None
-    """Clustered standard error; None where there is one cluster."""
+    """Clustered standard error; None if there is one cluster."""
     low: float | None
-    """Lower end of the 95 % interval; None where there is one cluster."""
+    """Lower end of the 95 % interval; None if there is one cluster."""
     high: float | None
     """Upper end."""
     units: int

@@ -99,7 +99,7 @@ def _part(task: TrainingTask, count: int | None, seed: Sequence[int]) -> Trainin
     if count is None:
         return task
     # One order of each class for all numbers of shots: the examples of fewer are among those of
-    # more, so that a curve over shots is of one draw that grows.
+    # more, so that a curve over shots follows one draw that grows.
     rng = np.random.default_rng(seed)
     orders = [rng.permutation(np.flatnonzero(task.labels == c)) for c in range(len(task.classes))]
     return task.part(np.sort(np.concatenate([order[:count] for order in orders])))

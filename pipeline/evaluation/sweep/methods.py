@@ -108,7 +108,7 @@ def _store_of(
         return [prefix], rest
     if mark and not str(readout).endswith(".py"):
         raise SelectionError(
-            f"readout {readout!r} is of a store {prefix!r}; the stores are called"
+            f"readout {readout!r} belongs to a store {prefix!r}; the stores are called"
             f" {', '.join(stores)}"
         )
     return list(stores), readout

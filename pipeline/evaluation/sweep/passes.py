@@ -238,7 +238,7 @@ def _fit(plan: SweepPlan, rule: Readout, task: TrainingTask, heads: Sequence[int
 
 
 def _small(scores: ClassScores) -> ClassScores:
-    """Return scores without those of single classes where there are many classes."""
+    """Return scores without those of single classes if there are many classes."""
     if scores.scores.shape[1] <= VOTES_KEPT:
         return scores
     nothing = np.zeros((len(scores.choice), 0), np.float32)

@@ -37,7 +37,7 @@ class Request:
     generates: bool = False
     """Whether its answer is generated, see `Answers.generates_for`."""
     context: int = -1
-    """The demonstrations behind which they are asked, too, by number; -1 for none."""
+    """The demonstrations after which they are asked, too, by number; -1 for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Job:
     shared: bool = False
     """Prepare each image once, for all requests that show it; see `Prepared.shown`."""
     is_first: bool = False
-    """Whether it is the first of its shard: what the model kept of others is not gone on with, so
+    """Whether it is the first of its shard: what the model kept of others is not continued, so
     that a shard has the same bits whatever ran before it."""
 
     def alone(self) -> "list[Job]":

@@ -116,7 +116,7 @@ def _convert(done: Done, change: Any) -> Done:
 
 
 def _sent(value: Any, spill: Path, *, files: bool) -> Any:
-    """Return a tensor in shared memory, or in a file where there is none left."""
+    """Return a tensor in shared memory, or in a file if there is none left."""
     if not torch.is_tensor(value):
         return value
     if not files:

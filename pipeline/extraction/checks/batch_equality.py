@@ -24,7 +24,7 @@ TOLERANCES = {"float32": 1e-4, "bfloat16": 2.5e-1, "float16": 2.5e-2}
 to 8e-6 in float32, 1.7e-1 in bfloat16 and 1.1e-2 in float16, on the shipped model and on tiny
 random ones of twenty architectures; wrong padding, positions or images give distances near 1."""
 CHAOS = 10
-"""A head may move this many times as far as it does when an example is run beside its own copy:
+"""A head may move this many times as far as it does when an example is run from its own copy:
 some models amplify rounding, whatever the batch."""
 FEW = 0.05
 """Share of heads, and of their votes, that may change. Wrong batching changes most of them."""
@@ -62,7 +62,7 @@ class Single:
 
 
 def run_single(model: LoadedModel, pieces: Pieces, answers: Answers = NO_ANSWERS) -> Single:
-    """Run one prompt by itself, and beside its own copy."""
+    """Run one prompt by itself, and from its own copy."""
     inputs = model.inputs([pieces])
     tokens = model.count_tokens(inputs)
     read = model.read(inputs, answers.tried(1))
@@ -118,7 +118,7 @@ def compare(
     All are `(examples, heads, head_dim)`; `doubled` says how far rounding alone moves them.
     """
     # Bits cannot be asked for: kernels of other shapes add up in another order. So a head may move
-    # as far as the type explains, or `CHAOS` times as far as beside its own copy, where nothing but
+    # as far as the type explains, or `CHAOS` times as far as from its own copy, where nothing but
     # the shape changes. Wrong padding or positions move most heads, not a few: hence shares.
     apart = distances(alone, other).max(axis=0)
     rounding = distances(alone, doubled).max(axis=0)
@@ -326,7 +326,7 @@ def find_answer_way(
     heads = np.concatenate([stacked(model, read).swapaxes(0, 1) for read in reads])
     equal, what = compare(alone, doubled, heads, model.dtype)
     if not equal:
-        return True, f"heads beside answers differ: {what}"
+        return True, f"heads together with answers differ: {what}"
     whole = np.concatenate([answers_of(read) for read in wholes])
     other = np.concatenate([answers_of(read) for read in reads])
     rounding = np.abs(whole - np.stack([answers_of(read)[0] for read in beside])).max()
@@ -338,5 +338,5 @@ def find_answer_way(
 
 
 def _any_label(answers: Answers) -> Answers:
-    """Return answers with some label: what is generated also runs behind a cache."""
+    """Return answers with some label: what is generated also runs after a cache."""
     return replace(answers, tokens={"tried": answers.ends[:1] * 3})

@@ -44,7 +44,7 @@ from savs.pipeline.extraction.run_options import DEFAULT_BATCH_SIZE, RunOptions
 T = TypeVar("T")
 
 ANSWER_WAYS = {
-    False: "answers run behind the cache of their prompts",
+    False: "answers run after the cache of their prompts",
     True: "answers run with their whole prompts, one pass a label",
 }
 COMPARED = 4
@@ -179,7 +179,7 @@ def preflight(
     elif check == "strict" and found is not None and not found.passed:
         sharing = Sharing(OFF, "batches change this model's features")
     else:
-        one_by_one = rows == 1 or whole or bool(answers.ends)  # behind prefixes, nothing is kept
+        one_by_one = rows == 1 or whole or bool(answers.ends)  # after prefixes, nothing is kept
         levels = [IMAGES] if one_by_one else LEVELS
         sharing = find_sharing(model, prompts, scale, answers, levels)
     is_cached = bool(answers) or (sharing is not None and sharing.level == PREFIXES)

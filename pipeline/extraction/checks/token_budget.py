@@ -26,7 +26,7 @@ def auto_tokens(model: LoadedModel, prompts: Sequence[Pieces], *, cached: bool =
     prompts
         Some of the user's prompts; each is run by itself, and its peak memory is measured.
     cached
-        Whether keys and values are kept, of prefixes and of the prompts behind them.
+        Whether keys and values are kept, of prefixes and of the prompts after them.
     """
     if model.device.type != "cuda" or not prompts:
         return CPU_TOKENS

@@ -175,7 +175,7 @@ class Node:
 
 
 def with_options(arguments: Sequence[str], options: Sequence[str]) -> list[str]:
-    """Return the arguments of a command with options behind its own, before what follows `--`."""
+    """Return the arguments of a command with options after its own, before what follows `--`."""
     end = [*arguments, "--"].index("--")
     return [*arguments[:end], *options, *arguments[end:]]
 

@@ -1,4 +1,4 @@
-"""The model's own answers that a run keeps beside the heads, and labels as the tokens of an answer.
+"""The model's own answers that a run keeps with the heads, and labels as tokens of an answer.
 
 `Answers` is for a run, `Asked` for one batch. A label's tokens are those that the model would write
 after the prompt, closed by the end of turn. The end of turn counts: without it a label would never
@@ -27,13 +27,13 @@ from savs.stores.format.layout import GENERATED_CHARACTERS, SPLITS
 ANSWERS = "answers"
 """Output of `--answers labels`: `(rows, labels)` float32 log-likelihoods."""
 ICL = "icl"
-"""Output of `--icl-shots`: as `answers`, behind demonstrations."""
+"""Output of `--icl-shots`: as `answers`, after demonstrations."""
 GENERATED = "generated"
 """Output of `--answers generate`: `(rows, GENERATED_CHARACTERS)` int32 code points."""
 MOST_GENERATED = 16
 """Tokens that are generated at most."""
 CELLS = 4096
-"""Positions of a cache that labels run behind at once, where no run has measured more."""
+"""Positions of a cache that labels run after at once, where no run has measured more."""
 TRIED = 8
 """Labels of a check."""
 
@@ -49,11 +49,11 @@ class Answers:
     ends: tuple[int, ...] = ()
     """Tokens that end what the model generates; without any, nothing is generated."""
     demonstrated: Mapping[str, Any] = field(default_factory=dict)
-    """What a store says of demonstrations; nothing where there are none."""
+    """What a store says of demonstrations; nothing if there are none."""
     whole: bool = False
     """Run each prompt again with each label, because caches change this model's answers."""
     cells: int = CELLS
-    """Rows times positions of a cache behind which labels run at once, at most."""
+    """Rows times positions of a cache after which labels run at once, at most."""
 
     def __bool__(self) -> bool:
         """Return whether anything is kept."""
@@ -88,7 +88,7 @@ class Answers:
         return self.labels_of.get(subtask, ()) if split in SPLITS else ()
 
     def generates_for(self, split: str) -> bool:
-        """Return whether a row's answer is generated: none behind the texts that classes are."""
+        """Return whether a row's answer is generated: none after the texts that classes are."""
         return bool(self.ends) and split in SPLITS
 
     def asked(self, labels: Sequence[tuple[int, ...]], *, generates: bool = True) -> "Asked":
@@ -103,14 +103,14 @@ class Answers:
         return self.asked([tuple(range(min(TRIED, len(self.tokens))))] * count)
 
     def suffix_tokens(self, subtask: str | None) -> int:
-        """Return the tokens that run behind a prompt of a subtask for its labels."""
+        """Return the tokens that run after a prompt of a subtask for its labels."""
         texts = list(self.tokens.values())
         return sum(len(texts[place]) - 1 for place in self.labels_of.get(subtask, ()))
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What is asked of the prompts of one batch beside their heads; false for nothing."""
+    """What is asked of the prompts of one batch in addition to their heads; false for nothing."""
 
     answers: Answers
     labels: tuple[tuple[int, ...], ...]
@@ -198,7 +198,7 @@ def end_tokens(encoder: PromptEncoder, generation: Any, example: Pieces = ("?",)
 
 
 def _answer(encoder: PromptEncoder, prompt: str, label: str) -> tuple[str, int]:
-    """Return a label as it is written behind a prompt, and the token that ends the turn."""
+    """Return a label as it is written after a prompt, and the token that ends the turn."""
     tokenizer = encoder.tokenizer
     shown = _shown(encoder, label) if encoder.code.to_inputs is None else None
     if shown is not None and label and shown.startswith(prompt):
@@ -276,14 +276,14 @@ def make_answers(
 
 
 def answer_note(answers: Answers, examples: Sequence[Example]) -> str:
-    """Return what answers cost beside the prompts, for a person."""
+    """Return what answers cost in addition to the prompts, for a person."""
     parts = []
     if answers.tokens:
         total = sum(answers.suffix_tokens(example.subtask) for example in examples)
         asked = sum(len(answers.labels_of.get(example.subtask, ())) for example in examples)
         count = max(len(examples), 1)
         parts.append(
-            f"{asked / count:.1f} labels an example, {total / count:.1f} tokens behind its prompt"
+            f"{asked / count:.1f} labels an example, {total / count:.1f} tokens after its prompt"
         )
     if answers.ends:
         parts.append(f"up to {MOST_GENERATED} tokens are generated, one pass each")

@@ -6,7 +6,7 @@ import torch
 
 
 def describe_devices() -> dict[str, Any]:
-    """Return torch's threads, and name and bytes of memory of each device beside the CPU."""
+    """Return torch's threads, and name and bytes of memory of each device other than the CPU."""
     gpus = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
     found: dict[str, Any] = {
         "threads": torch.get_num_threads(),

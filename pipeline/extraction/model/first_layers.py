@@ -26,7 +26,7 @@ class AbsentLayer(nn.Module):
 
 
 def first_layers(whole: type, last: int) -> type:
-    """Return the class of models that end behind decoder layer `last`, counted from 0.
+    """Return the class of models that end after decoder layer `last`, counted from 0.
 
     Models of it have the name and configuration of the whole one. Weights of absent layers that a
     checkpoint has are ignored.

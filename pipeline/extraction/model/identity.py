@@ -133,7 +133,7 @@ def _settings_digest(part: Any) -> str:
 
 
 def prompt_digest(processor: Any) -> str:
-    """Return the digest of all that words a prompt beside the examples: the chat template.
+    """Return the digest of all that words a prompt apart from the examples: the chat template.
 
     Where the template moves images, it is also the template that keeps them at their marks.
     """
@@ -145,7 +145,7 @@ def prompt_digest(processor: Any) -> str:
 
 
 def model_settings(options: ModelOptions, encoder: PromptEncoder) -> dict[str, Any]:
-    """Return what beside checkpoint and processor changes features, as a store has it."""
+    """Return what apart from checkpoint and processor changes features, as a store has it."""
     keywords = {k: v for k, v in (options.model_kwargs or {}).items() if k not in NO_MATTER}
     settings = {
         "adapter": options.adapter and plain_name(str(options.adapter)),

@@ -1,7 +1,7 @@
 """The model's own answers: log-likelihoods of whole labels, and what it generates.
 
 log p(label, end of turn | prompt) is the sum over the label's tokens. The first token is read off
-the prompt's own pass; the others run behind its cache, all labels of a batch side by side. Suffixes
+the prompt's own pass; the others run after its cache, all labels of a batch side by side. Suffixes
 are padded on the right, where no token before the padding sees it.
 """
 
@@ -31,7 +31,7 @@ from savs.pipeline.extraction.model.pieces import TEXT
 
 IDS, MASK = TEXT[:2]
 TYPES = TEXT[2:]
-"""Inputs that say which tokens are of images; those of an answer are text, 0."""
+"""Inputs that say which tokens stand for images; those of an answer are text, 0."""
 PREFIXED = ("paligemma",)
 """Types of models in which they say what may be seen from before: a prompt is 0, its answer 1."""
 Pair = tuple[int, int]
@@ -49,7 +49,7 @@ class Begun:
     next_positions: torch.Tensor | None
     """`(axes, batch)` where the next token stands; None where the model counts by itself."""
     logits: torch.Tensor
-    """`(batch, vocabulary)` behind the prompts."""
+    """`(batch, vocabulary)` after the prompts."""
 
     @property
     def mask(self) -> torch.Tensor:
@@ -146,7 +146,7 @@ def in_pieces(
 def _behind_cache(
     model: Any, begun: Begun, part: Sequence[Pair], texts: Sequence[tuple[int, ...]]
 ) -> torch.Tensor:
-    """Return `(pairs,)` log-likelihoods of all tokens but the first, behind the prompts' cache."""
+    """Return `(pairs,)` log-likelihoods of all tokens but the first, after the prompts' cache."""
     labels = [texts[label] for _, label in part]
     # Logits at token i are of token i + 1. Labels are padded on the right, where causal attention
     # lets no token before the padding see it, and `summed` leaves the padding's logits out.
@@ -184,10 +184,10 @@ def _go_on(
     cache: Any = None,
     seen: int = 0,
 ) -> torch.Tensor:
-    """Return `(rows, tokens, vocabulary)` logits of tokens behind prompts.
+    """Return `(rows, tokens, vocabulary)` logits of tokens after prompts.
 
     Without a `cache` of those rows, that of the prompts is widened; one that is given grows, and
-    has `seen` tokens behind the prompts.
+    has `seen` tokens after the prompts.
     """
     device = begun.mask.device
     places = torch.tensor(rows).to(device)
@@ -219,7 +219,7 @@ def positions_and_next(
 ) -> tuple[torch.Tensor, torch.Tensor] | None:
     """Return `(axes, batch, tokens)` positions of prompts, and `(axes, batch)` of what follows.
 
-    None where the model counts by itself. What follows stands behind the text, not behind the
+    None where the model counts by itself. What follows stands after the text, not after the
     greatest position: a long video may end later than the text that follows it.
     """
     if not has_axes(model):
@@ -229,7 +229,7 @@ def positions_and_next(
 
 
 def extended(model: Any, arguments: Mapping[str, Any], ids: torch.Tensor) -> dict[str, Any]:
-    """Return what a pass takes with `(batch, n)` more tokens of text behind each prompt."""
+    """Return what a pass takes with `(batch, n)` more tokens of text after each prompt."""
     shape = arguments[IDS].shape
     found = dict(arguments)
     for name, value in arguments.items():
@@ -250,7 +250,7 @@ def extended(model: Any, arguments: Mapping[str, Any], ids: torch.Tensor) -> dic
 def _generated(model: Any, begun: Begun, ends: Sequence[int]) -> list[list[int]]:
     """Return the tokens that the model finds likeliest one after the other, the end left out.
 
-    The cache grows: nothing else may go on behind it.
+    The cache grows: nothing else may go on after it.
     Equal logits go to the token with the lower number.
     """
     rows = list(range(len(begun.logits)))

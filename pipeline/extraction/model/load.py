@@ -205,7 +205,7 @@ def _require_template(name: str, processor: Any) -> None:
     if getattr(processor, "chat_template", None) is None:
         raise ModelError(
             f"{name} has no chat template, so its prompt form is unknown; give it as"
-            f" `prompt_template` {EXAMPLE}, or put a chat_template.jinja beside its config.json and"
+            f" `prompt_template` {EXAMPLE}, or put a chat_template.jinja with its config.json and"
             " give the folder as `model`"
         )
 
@@ -275,7 +275,7 @@ def load(
 ) -> LoadedModel:
     """Load the weights of a checkpoint whose processor is loaded; see `ModelRun.load`.
 
-    With `last_layer`, where `can_end_early` says so, the decoder layers behind it are absent.
+    With `last_layer`, where `can_end_early` says so, the decoder layers after it are absent.
 
     Raises
     ------

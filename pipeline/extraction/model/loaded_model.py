@@ -1,4 +1,4 @@
-"""A frozen model that prompts are put to, and its heads at the last token."""
+"""A frozen model that prompts are run on, and its heads at the last token."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ class Read:
     heads: Mapping[int, np.ndarray[Any, Any]]
     """Layer -> `(heads, batch, head_dim)` in the stored type (bfloat16 as bits in uint16)."""
     outputs: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
-    """What is kept beside the heads, `(batch, ...)`, see `Answers.room`."""
+    """What is kept in addition to the heads, `(batch, ...)`, see `Answers.room`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,14 +21,14 @@ INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 """Files that say how many bytes a checkpoint of several files has."""
 SINGLE = ("model.safetensors", "pytorch_model.bin")
 ROOM = 0.15
-"""Of the weights' bytes, kept free on each GPU for what a forward pass needs beside them."""
+"""Of the weights' bytes, kept free on each GPU for what a forward pass needs next to them."""
 LEAST_ROOM_BYTES = 2 * 10**9
 """For a batch of one example, and for CUDA itself; larger batches take what is free."""
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """What `from_pretrained` is told about devices, and what the user is."""
+    """What `from_pretrained` is given devices, and what the user is."""
 
     device_map: str
     text: str
@@ -96,7 +96,7 @@ def choose_gpus(weights: int, free: Sequence[int], rank: Rank = ALONE) -> tuple[
     """Return the numbers of the fewest GPUs that hold the weights, with room for a forward pass.
 
     A process alone takes those with the most free memory, the first of equals; of several
-    processes on a machine each takes the next ones, and they share GPUs where there are too few.
+    processes on a machine each takes the next ones, and they share GPUs if there are too few.
     Empty if all GPUs together are too small.
 
     Examples
@@ -124,7 +124,7 @@ def weight_bytes(
 ) -> int | None:
     """Return the size of a checkpoint's weights in the type that they are loaded in.
 
-    None where its files do not say. With `last_layer`, weights of layers behind it do not count.
+    None where its files do not say. With `last_layer`, weights of layers after it do not count.
     """
     stored = _stored_bytes(options)
     if stored is not None and last_layer is not None:

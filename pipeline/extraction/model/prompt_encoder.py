@@ -96,7 +96,7 @@ class PromptEncoder:
         return getattr(self.processor, "image_processor", None)
 
     def require_prompts(self) -> None:
-        """Raise ModelError where the model is a dual encoder, which no prompt is put to."""
+        """Raise ModelError where the model is a dual encoder, which no prompt is combined with."""
         if self.is_dual:
             raise ModelError(
                 f"{self.name} is a dual encoder: it reads an image or a text, and no prompt of"
@@ -104,7 +104,7 @@ class PromptEncoder:
             )
 
     def text_read(self, prompt: str, media: Collection[str]) -> str:
-        """Return what the model reads of a prompt: a dual encoder nothing beside an image."""
+        """Return what the model reads of a prompt: a dual encoder nothing but the image."""
         return "" if self.is_dual and media else prompt
 
     def encode(
@@ -122,7 +122,7 @@ class PromptEncoder:
         Raises
         ------
         ValueError
-            A prompt or an image cannot be put to this model. A processor may raise anything else.
+            A prompt or an image cannot be run on this model. A processor may raise anything else.
         """
         if self.code.to_inputs is not None and any(map(videos_of, prompts)):
             raise ValueError(NOT_FOR_CODE)

@@ -1,6 +1,6 @@
 """The form of a prompt where a checkpoint has no chat template: `Question: {prompt} Answer:`.
 
-A form becomes a chat template, so that everything behind it is as in other models: images at their
+A form becomes a chat template, so that everything after it is as in other models: images at their
 marks, control tokens as plain text, answers, demonstrations.
 """
 
@@ -102,7 +102,7 @@ BUILT_IN = {
     # Answer:"; BLIP-2, arXiv 2301.12597, section 4.1, has the same for OPT
     "blip-2": PromptForm("Question: {prompt} Answer:"),
     # model card of adept/fuyu-8b: "What color is the bus?\n"; the processor puts the token that
-    # begins an answer behind it
+    # begins an answer after it
     "fuyu": PromptForm("{prompt}\n"),
     # transformers, docstring of InstructBlipForConditionalGeneration, and projects/instructblip of
     # LAVIS: the question alone, "What is unusual about this image?"

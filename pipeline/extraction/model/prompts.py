@@ -27,7 +27,7 @@ def chat_inputs(
     """Return a batch of prompts as a multimodal processor makes it, generation prompt included.
 
     Images and videos stand where they are among the pieces, also if the chat template would move
-    them. The model's own control tokens in a prompt's text are put to it as plain text.
+    them. The model's own control tokens in a prompt's text are run on it as plain text.
     `image_options` go to the image processor, and are for prompts without videos.
 
     Raises
@@ -135,7 +135,7 @@ def _apply_chat(
 def _holds_control_tokens(error: Exception) -> ValueError:
     return ValueError(
         "the prompt's text holds one of the model's control tokens, which this processor cannot"
-        f" put to it as plain text ({error})"
+        f" run on it as plain text ({error})"
     )
 
 
@@ -201,7 +201,7 @@ def _require_videos(processor: Any, prompts: Sequence[Pieces]) -> None:
     if not takes_videos(processor):
         raise ValueError(f"this model takes no video as a video; {FRAMES_INSTEAD}")
     if mixes_videos(processor) and any(0 in shape_of(pieces) for pieces in prompts):
-        raise ValueError(f"this model takes no image beside a video; {FRAMES_INSTEAD}")
+        raise ValueError(f"this model takes no image together with a video; {FRAMES_INSTEAD}")
 
 
 def _turn(processor: Any, pieces: Pieces) -> dict[str, Any]:
@@ -236,12 +236,12 @@ def _control_tokens(processor: Any) -> list[str]:
 TICKS = 1_000_000
 """A processor computes times as frame number / rate. Numbers of microseconds are true for any
 rate, also one that changes."""
-FRAMES_INSTEAD = "`video` frames puts its frames to the model as images"
+FRAMES_INSTEAD = "`video` frames gives its frames to the model as images"
 NOT_FOR_CODE = f"your to_inputs takes text and images, and no video; {FRAMES_INSTEAD}"
 
 
 def video_options(videos: Sequence[Video]) -> dict[str, Any]:
-    """Return what a processor is told of the videos of a batch, in the order of its prompts."""
+    """Return what a processor is given the videos of a batch, in the order of its prompts."""
     return {
         "do_sample_frames": False,
         "video_metadata": [

@@ -23,7 +23,7 @@ ImageKey = tuple[str, int]
 SIZES_ALONE = {"device": "meta"}
 """Options of an image processor that make it compute the shapes of pixels, and no pixels."""
 PLAIN = "What is this?"
-"""Text beside an image by itself: processors and templates are made for both."""
+"""Text next to an image by itself: processors and templates are made for both."""
 
 
 def encode_texts(

@@ -106,7 +106,7 @@ def view_example(
     pieces = pieces_of(example, folder, model.encoder.placeholders)
     if videos_of(pieces):
         raise ReportError(
-            f"example {evidence.id!r} is about a video, and maps are of images; features of its"
+            f"example {evidence.id!r} is about a video, and maps show images; features of its"
             " frames have maps: run savs extract --video frames"
         )
     heads = evidence.trained.selection.heads

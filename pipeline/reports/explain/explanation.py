@@ -96,7 +96,7 @@ class Changes:
     without_head: Mapping[str, str]
     """Head -> the class that wins without it."""
     without_example: Mapping[str, str] | None
-    """Training example -> the class that wins without it; None where there are too many to try."""
+    """Training example -> the class that wins without it; None if there are too many to try."""
 
 
 @dataclass(frozen=True, slots=True)

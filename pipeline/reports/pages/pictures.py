@@ -36,7 +36,7 @@ class Picture:
     side: int
     """Largest width and height on the page, in pixels."""
     frame: str = ""
-    """`frame 2 of 8` where it is of a video."""
+    """`frame 2 of 8` where it comes from a video."""
 
     @property
     def shown_width(self) -> int:

@@ -23,7 +23,7 @@ from savs.pipeline.reports.report.drawing import (
 )
 
 MOST_SERIES = 6
-"""Most lines of a chart: so many colours and dashes can be told apart."""
+"""Most lines of a chart: no more colours and dashes can be found out apart."""
 
 
 @dataclass(frozen=True, slots=True)

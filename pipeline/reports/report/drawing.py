@@ -93,7 +93,7 @@ class Series:
     """Shown below the chart; empty for the only line of a chart whose title says all."""
     points: tuple[Point, ...]
     band: str
-    """SVG points of the area between the interval's ends; empty where there are no intervals."""
+    """SVG points of the area between the interval's ends; empty if there are no intervals."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -125,7 +125,7 @@ def read_results(folders: Sequence[Path]) -> list[Evaluated]:
         Evaluated(
             name=name,
             folder=folder,
-            result=read_result(folder),  # first: it says so where there are no labels
+            result=read_result(folder),  # first: it says so if there are no labels
             predictions=load_predictions(folder),
             config=load_config(folder) if (folder / CONFIG).is_file() else None,
             store=_store_of(folder),

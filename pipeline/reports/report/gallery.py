@@ -14,7 +14,7 @@ from savs.pipeline.reports.report.headline import is_paired
 
 WRONG, UNSURE, ATYPICAL = "wrong", "least sure", "least typical"
 SHARE_WRONG = 2 / 3
-"""Part of the gallery that is kept for wrong examples, where there are enough."""
+"""Part of the gallery that is kept for wrong examples, if there are enough."""
 SHARE_ATYPICAL = 1 / 6
 """Part that is kept for examples that are least like any training example."""
 OPEN = 12
@@ -153,7 +153,7 @@ def pick_examples(
     Skipped examples are left out.
 
     `share_wrong` of the examples are kept for wrong ones, `share_atypical` for the least typical
-    ones, where there are enough.
+    ones, if there are enough.
     """
     known = predictions.filter(pl.col("prediction").is_not_null())
     wrong = known.filter(~pl.col("correct"))

@@ -1,4 +1,4 @@
-"""The headline of a report: the results beside chance and majority, and what differs, paired."""
+"""The headline of a report: the results next to chance and majority, and what differs, paired."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

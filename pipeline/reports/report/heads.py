@@ -83,7 +83,7 @@ class HeadsPart:
     """What a report shows of the heads."""
 
     maps: tuple[HeadMap, ...]
-    """Of all subtasks together first; then each alone, where there are several."""
+    """Of all subtasks together first; then each alone, if there are several."""
     rows: tuple[dict[str, Any], ...]
     """The chosen heads, best first, with their scores."""
     more: int

@@ -18,7 +18,7 @@ from savs.stores import FeatureStore
 from savs.stores.format.layout import digest
 
 RUN_FACTS = ("gpu", "device", "attention", "started")
-"""What is told of the first run of an extraction, beside its versions."""
+"""What is given the first run of an extraction, next to its versions."""
 
 
 @dataclass(frozen=True, slots=True)

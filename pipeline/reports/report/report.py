@@ -34,7 +34,7 @@ from savs.pipeline.running.formatting import counted, listed, percent
 
 @dataclass(frozen=True, slots=True)
 class ReportContent:
-    """What a report shows. A part is None, or empty, where there is nothing to show."""
+    """What a report shows. A part is None, or empty, if there is nothing to show."""
 
     title: str
     model: str

@@ -138,7 +138,7 @@ class _Contest:
     def right(self, own: Array) -> Array:
         """Return whether `own` cosines make the own class the first of the best."""
         is_right = own > self.best + TIE
-        # `first_of_best` for the few rows where the own class is neither clearly ahead nor behind:
+        # `first_of_best` for the few rows where the own class is neither clearly ahead nor after:
         # it wins if no other class within TIE of the greater one comes before it.
         tied = np.nonzero((own >= self.best - TIE) & ~is_right)
         floor = np.maximum(own[tied], self.best[tied])[:, None] - TIE

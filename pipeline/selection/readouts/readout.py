@@ -188,7 +188,7 @@ class MeanOfProbabilities:
 
 
 def require_examples(labels: Array, readout: str) -> None:
-    """Raise SelectionError where there is no training example to fit."""
+    """Raise SelectionError if there is no training example to fit."""
     if not len(labels):
         raise SelectionError(
             f"readout {readout!r} needs training examples, and the store has none; extract with"

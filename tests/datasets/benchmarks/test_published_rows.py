@@ -193,7 +193,7 @@ def test_a_row_of_naturalbench_is_a_group_of_four(tmp_path: Path) -> None:
     assert [e.subtask for e in examples] == ["yes_no"] * 4 + ["multiple_choice"] * 4
     assert [e.index for e in examples] == list(range(8))
     assert {e.category for e in examples} == {"coco"}
-    # the official script puts its suffix right behind the question
+    # the official script puts its suffix right after the question
     asked = "Is it? Really?Please answer Yes or No."
     letter = "Is it not? Really?Please output the letter corresponding to the correct option."
     assert (examples[1].prompt, examples[7].prompt) == (asked, letter)

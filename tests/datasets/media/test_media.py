@@ -14,7 +14,7 @@ from savs.datasets.media.videos import images_of
 
 @pytest.fixture
 def media(tmp_path: Path) -> MediaFolder:
-    """A media root with `a.png`, beside a secret and a folder whose name starts alike."""
+    """A media root with `a.png`, next to a secret and a folder whose name starts alike."""
     root = tmp_path / "media"
     (root / "in").mkdir(parents=True)
     (tmp_path / "media2").mkdir()
@@ -65,7 +65,9 @@ def test_media_are_there_or_not_and_have_a_size(media: MediaFolder) -> None:
     assert not media.has("in")  # a folder is no medium
 
 
-@pytest.mark.parametrize("apart", [False, True], ids=["beside the files", "in a folder of its own"])
+@pytest.mark.parametrize(
+    "apart", [False, True], ids=["next to the files", "in a folder of its own"]
+)
 def test_packed_media_lie_in_their_own_folder_or_in_the_root(
     media: MediaFolder, tmp_path: Path, apart: bool
 ) -> None:

@@ -161,7 +161,7 @@ def trimmed(data: bytes, start_s: float, length_s: float) -> bytes:
     [
         (0, 0.9, [1, 4, 7]),  # 9 frames in 3 parts
         (0.9, 0.9, [10, 13, 16]),
-        (1.0, 0.6, [11, 13, 15]),  # begins behind the key frame 9
+        (1.0, 0.6, [11, 13, 15]),  # begins after the key frame 9
     ],
 )
 def test_a_trimmed_clip_is_whole(start_s: float, length_s: float, numbers: list[int]) -> None:
@@ -192,7 +192,7 @@ def test_a_truncated_clip_is_named(suffix: str, share: float) -> None:
 
 
 def without_frames() -> bytes:
-    """A Matroska file that ends behind the header of its track."""
+    """A Matroska file that ends after the header of its track."""
     data = clip("mkv", 1)
     cluster = data.index(b"\x1f\x43\xb6\x75")
     segment = data.index(b"\x18\x53\x80\x67") + 4

@@ -1,4 +1,4 @@
-"""What a benchmark's own code does wrong is told as its fault, with its line and the row."""
+"""What a benchmark's own code does wrong is given as its fault, with its line and the row."""
 
 import inspect
 import sys

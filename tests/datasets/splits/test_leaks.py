@@ -81,7 +81,7 @@ def test_a_prompt_of_different_labels_says_nothing_of_an_example_without_media(
     ]
     told = [line for line in leaks.summary() if line.startswith("leaks cannot be told")]
     assert told == [
-        f"leaks cannot be told for {untold} of {len(tested)} test examples: they have no media, and"
+        f"leaks are unknown for {untold} of {len(tested)} test examples: they have no media, and"
         " no prompt of their own"
     ] * bool(untold)
 

@@ -25,7 +25,11 @@ def test_splits_that_can_be_told_apart_pass(train: str, test: str) -> None:
         ("", "a", "^there are no training examples; pass"),
         ("a a", "b", "^the training examples have one class only, 'a';"),
         ("as bs at at", "", "of subtask 't' have one class only, 'a';"),
-        ("as bs", "as at", r"'test-at' is of subtask 't', which has no training examples; .*'s'"),
+        (
+            "as bs",
+            "as at",
+            r"'test-at' belongs to subtask 't', which has no training examples; .*'s'",
+        ),
         ("as b", "", "^train example 'train-b' has no subtask, unlike train example 'train-as'"),
         ("a b", "a at", "^test example 'test-at' has a subtask, unlike train example"),
         ("as bs", "a", "^test example 'test-a' has no subtask, unlike train example"),

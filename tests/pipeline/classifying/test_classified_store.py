@@ -1,4 +1,4 @@
-"""New images are in a store beside the table: runs resume, share it, and mix nothing up."""
+"""New images are in a store next to the table: runs resume, share it, and mix nothing up."""
 
 import json
 import shutil

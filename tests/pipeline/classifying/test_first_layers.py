@@ -1,4 +1,4 @@
-"""Classify loads no layer behind the deepest chosen head, and knows the ones it loads."""
+"""Classify loads no layer after the deepest chosen head, and knows the ones it loads."""
 
 import pytest
 from polars.testing import assert_frame_equal

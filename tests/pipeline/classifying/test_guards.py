@@ -1,4 +1,4 @@
-"""Images are put to the model and to the prompt that the classifier was made with, or refused."""
+"""Images are run on the model and to the prompt that the classifier was made with, or refused."""
 
 import json
 from dataclasses import replace

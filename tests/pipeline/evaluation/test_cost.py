@@ -76,7 +76,7 @@ def test_captions_cost_their_texts_and_the_examples_of_their_threshold(scenes, t
     store = extract("shapes", **files, out=tmp_path / "s").store
     captions = store.examples("captions").height
     # `exists` has two classes of 5 training examples and captions, `animal` four classes, each
-    # with one text beside its bare name, and training examples that nothing is chosen by
+    # with one text next to its bare name, and training examples that nothing is chosen by
     found = evaluate(store, "captions").cost
     assert found["forwards"] == 20 + 10 + captions + 4
     splits = ("test", "train", "captions", "classes")

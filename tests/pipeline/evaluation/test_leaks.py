@@ -109,7 +109,7 @@ def test_without_known_leaks_nothing_is_dropped(tmp_path, arrays, rows):
     assert plain.predictions["leak"].null_count() == len(TEST)
     for found in (plain, dropped):
         notes = [note for note in found.notes if note.startswith("leak")]
-        unknown = ["leaks cannot be told for 9 of 9 test examples" in note for note in notes]
+        unknown = ["leaks are unknown for 9 of 9 test examples" in note for note in notes]
         assert unknown == ([] if rows else [True])
 
 

@@ -1,4 +1,4 @@
-"""What extraction keeps beside the heads: the model's own answers."""
+"""What extraction keeps in addition to the heads: the model's own answers."""
 
 import numpy as np
 import pytest
@@ -46,7 +46,7 @@ def test_each_subtask_is_asked_its_own_labels(run, inputs, tiny_model, reuse):
     for row, task in zip(values, rows["subtask"], strict=True):
         assert np.isfinite(row).tolist() == ([True, True, False] if task == "x" else [1, 0, 1])
     same = rows["prompt"].to_numpy() == "What?"
-    assert len(set(values[same, 0])) == 1  # label a of both subtasks behind one prompt
+    assert len(set(values[same, 0])) == 1  # label a of both subtasks after one prompt
     model = load_model(str(tiny_model("qwen2_vl")), dtype="float32")
     picture = Image.open(inputs.root / image).convert("RGB")
     whole = Answers(label_tokens(model.encoder, ["a", "b c", "d"]), whole=True)

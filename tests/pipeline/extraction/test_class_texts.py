@@ -1,4 +1,4 @@
-"""`--classes` with a language model: each class is told before the questions, without an image."""
+"""`--classes` with a language model: each class is given before the questions, without an image."""
 
 import json
 
@@ -73,7 +73,7 @@ def test_nothing_is_generated_behind_texts_of_classes(store_of, monkeypatch) -> 
 def test_a_prompt_that_is_also_the_text_of_a_class_has_an_answer_of_its_own(
     inputs, store_of
 ) -> None:
-    # of two prompts without image, the second is what class a is told before the first
+    # of two prompts without image, the second is what class a is given before the first
     prompts = ["What?", "You are given an image of a a\nWhat?"]
     rows = [{"question": prompts[n > 1], "label": "ab"[n % 2]} for n in range(4)]
     path = inputs.rows("texts.jsonl", rows)

@@ -1,4 +1,4 @@
-"""A store as a sink: finished shards are read again, and progress is told to other processes."""
+"""A store as a sink: finished shards are read again, and progress is given to other processes."""
 
 import numpy as np
 import pytest

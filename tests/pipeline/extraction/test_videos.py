@@ -1,4 +1,4 @@
-"""A video is put to a model as its frames, at the place of its mark."""
+"""A video is combined with a model as its frames, at the place of its mark."""
 
 import io
 
@@ -56,7 +56,7 @@ def test_a_clip_gives_the_features_of_its_frames(files, tiny_model, tmp_path, fa
     for split in ("train", "test"):
         features = many.store.features(split)
         np.testing.assert_allclose(features, one.store.features(split), rtol=1e-4, atol=1e-5)
-        assert len(np.unique(features[-1], axis=0)) == 4  # each clip is told from the others
+        assert len(np.unique(features[-1], axis=0)) == 4  # each clip is given from the others
 
 
 def test_videos_are_in_the_identity_of_a_store_only_where_there_are_some(

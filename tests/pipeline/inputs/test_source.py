@@ -1,4 +1,4 @@
-"""The input files of a command: looked up once, put to several prompts, searched for videos."""
+"""The input files of a command: looked up once, with several prompts, searched for videos."""
 
 from pathlib import Path
 from typing import Any

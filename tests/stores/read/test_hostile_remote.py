@@ -1,4 +1,4 @@
-"""A store behind an address whose server lies, drips, or never ends."""
+"""A store after an address whose server lies, drips, or never ends."""
 
 import re
 import threading

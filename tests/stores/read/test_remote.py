@@ -1,4 +1,4 @@
-"""A store behind an address: read by ranges, never written."""
+"""A store after an address: read by ranges, never written."""
 
 import importlib.util
 

@@ -31,7 +31,7 @@ BATCH_TIMEOUT_S = 600
 
 
 def read_batch(folder: Path, first: int, stop: int) -> dict[int, str]:
-    """Return seed -> outcome, going on behind each file that ends the reading process."""
+    """Return seed -> outcome, going on after each file that ends the reading process."""
     outcomes: dict[int, str] = {}
     support = str(Path(fuzzing.__file__).parent)
     while first < stop:

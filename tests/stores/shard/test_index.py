@@ -71,7 +71,7 @@ def array(name: str, value: list[Any]) -> Callable[[dict[str, Any]], object]:
 
 LAYER, ZEROS = "layers/00002", "0" * 24
 CRAFTED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
-    "behind the end": (array(LAYER, [2**39, "<f4", [3, 2, 4], ZEROS]), "is not within"),
+    "after the end": (array(LAYER, [2**39, "<f4", [3, 2, 4], ZEROS]), "is not within"),
     "before the beginning": (array(LAYER, [-8, "<f4", [3, 2, 4], ZEROS]), "index is damaged"),
     "between two bytes": (array(LAYER, [8.5, "<f4", [3, 2, 4], ZEROS]), "index is damaged"),
     "nowhere": (array(LAYER, [None, "<f4", [3, 2, 4], ZEROS]), "index is damaged"),

@@ -1,4 +1,4 @@
-"""What a writer refuses, and what it leaves behind when it does."""
+"""What a writer refuses, and what it leaves after when it does."""
 
 import re
 import subprocess

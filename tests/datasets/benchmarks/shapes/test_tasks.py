@@ -48,7 +48,7 @@ def of_kind(scene: Scene, color: str, shape: str) -> list[Thing]:
 
 
 def the_only(things: list[Thing]) -> Thing:
-    (thing,) = things  # a question about one thing has no answer where there are two
+    (thing,) = things  # a question about one thing has no answer if there are two
     return thing
 
 

@@ -1,4 +1,4 @@
-"""`result_folders`: what is read back, and which results are of the same examples."""
+"""`result_folders`: what is read back, and which results belong to the same examples."""
 
 import json
 import re
@@ -69,7 +69,9 @@ def test_metrics_of_another_form_and_files_of_two_evaluations_are_refused(folder
     units, metrics = folder / "units.parquet", folder / "metrics.json"
     before = units.read_bytes()
     (save_result(tmp_path / "b", [1, 1, 1, 1]) / "units.parquet").replace(units)
-    with pytest.raises(ResultError, match=r"are of different evaluations\); run `savs evaluate`"):
+    with pytest.raises(
+        ResultError, match=r"belong to different evaluations\); run `savs evaluate`"
+    ):
         read_result(folder)
     units.write_bytes(before)
     for content in ({}, {"metrics": [{}]}, {"metrics": 3}):

@@ -139,7 +139,7 @@ def test_own_answers_are_level_lines(answering):
 
 
 def test_answers_need_no_benchmark_of_a_second_store(tmp_path):
-    """Each store is of another plugin; metrics are those of the first one's."""
+    """Each store belongs to another plugin; metrics are those of the first one's."""
     stores = {}
     for name, logits in (("one", [-1, -2]), ("two", [-2, -1])):
         rows = [logits] * 4
@@ -177,7 +177,7 @@ def test_a_readout_can_be_that_of_one_store(stores):
     assert names_of(found) == ["two:vote", "one:lda"]
     assert found.summary["against"].drop_nulls().unique().to_list() == ["two:vote"]
     for readouts, message in (
-        (["three:vote"], "is of a store 'three'; the stores are called one, two"),
+        (["three:vote"], "belongs to a store 'three'; the stores are called one, two"),
         (["vote", "one:vote"], "two readouts are called 'one:vote'"),
     ):
         with pytest.raises(SelectionError, match=message):

@@ -28,7 +28,7 @@ LEVELS = {
 """What is shared where it is not prefixes. The vision towers of some do not give what the decoder
 reads as something that can be kept, Perception LM takes no images of unequal numbers of tiles; the
 thinkers make positions in another way, VideoLLaMA 3 gives logits of all positions. In PaliGemma an
-image sees the text behind it; a Q-Former's pass needs the image again."""
+image sees the text after it; a Q-Former's pass needs the image again."""
 ALWAYS = {"qwen2_vl", "mllama"}
 """Families of `just check`; the others are thorough."""
 ANSWERS = Answers({"yes": (5, 30, 2), "no": (9, 2)})

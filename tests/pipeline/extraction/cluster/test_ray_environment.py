@@ -1,4 +1,4 @@
-"""What a Ray actor is told by its environment; no cluster is needed."""
+"""What a Ray actor is given by its environment; no cluster is needed."""
 
 from savs.pipeline.extraction.cluster.ray_engine import _environment
 

@@ -188,7 +188,7 @@ def alone(model, prompts):
 
 
 WHOLE = {"minicpmv4_7"}
-"""Their answers do not run behind a cache: each label runs with its prompt."""
+"""Their answers do not run after a cache: each label runs with its prompt."""
 
 
 def test_answers_behind_a_cache_are_those_of_whole_passes(model):

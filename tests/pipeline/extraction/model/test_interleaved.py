@@ -19,11 +19,11 @@ TURNS = {
 }
 """Family -> its turn, and what stands for one image before the processor widens it."""
 BREAKS = {"llava_onevision", "llava", "llava_next"}
-"""Families whose template puts a line break behind each image that is before all text."""
+"""Families whose template puts a line break after each image that is before all text."""
 
 CASES = {
     "one image at its mark": ("Is it <image> or not?", 1, "Is it {i} or not?"),
-    "two images with text between": ("<image> beside <image>: same?", 2, "{i} beside {i}: same?"),
+    "two images with text between": ("<image> next to <image>: same?", 2, "{i} next to {i}: same?"),
     "four images": ("<image>a<image>b<image>c<image>", 4, "{i}a{i}b{i}c{i}"),
     "adjacent images": ("Which? <image><image>", 2, "Which? {i}{i}"),
     "no mark": ("\nSame?", 2, "{i}{i}\nSame?"),

@@ -1,4 +1,4 @@
-"""What a user is told where a model cannot be loaded: one line with what to do."""
+"""What a user is given where a model cannot be loaded: one line with what to do."""
 
 import re
 import shutil

@@ -171,7 +171,7 @@ def test_batches_with_videos_are_prepared_again_rather_than_cut(model):
 
 def test_answers_behind_a_cache_are_those_of_whole_passes(model):
     answers = Answers(label_tokens(model.encoder, ["a", "b c d"]))
-    # where times are positions, those of the second video are beyond those of the text behind it
+    # where times are positions, those of the second video are beyond those of the text after it
     second = timed(noise(4, seed=1), 600)
     prompts = [(noise(4), "What?"), (second, "And what is this?")]
     whole, seen = find_answer_way(
@@ -273,7 +273,7 @@ def test_an_image_beside_a_video_runs_or_is_refused(tiny_model, family, fits):
         other = (*prompt[:2], noise(2, seed=2), prompt[3])
         assert (apart(features(model, prompt), features(model, other)) > 1e-3).all()
         return
-    with pytest.raises(ValueError, match="takes no image beside a video; `video` frames"):
+    with pytest.raises(ValueError, match="takes no image together with a video; `video` frames"):
         model.inputs([prompt])
 
 

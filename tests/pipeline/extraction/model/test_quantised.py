@@ -26,7 +26,7 @@ FP8 = {
 
 
 def saved(folder, like, weights, **config):
-    """Save weights beside the other files of a checkpoint."""
+    """Save weights next to the other files of a checkpoint."""
     shutil.copytree(like, folder)
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     known = json.loads((folder / "config.json").read_text())

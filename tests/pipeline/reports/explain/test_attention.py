@@ -71,7 +71,7 @@ def test_a_map_is_drawn_in_colour_over_the_image_and_dims_nothing_else(found):
     assert len(fills) > len(views)
     assert set(fills) <= {*COLOURS}
     images = [a["href"] for a in page.all("use")]
-    assert images[::2] == images[1::2]  # each map has the plain image beside it
+    assert images[::2] == images[1::2]  # each map has the plain image next to it
 
 
 def test_json_has_the_maps(found):

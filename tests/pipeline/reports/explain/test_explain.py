@@ -119,7 +119,8 @@ def test_readouts_of_class_texts_say_why_nothing_is_told_of_changes(store, tmp_p
     found = explain(store.path / "results" / "lda", n=1, out=tmp_path / "page.html")
     assert found.examples[0].changes is None
     assert (
-        "is not told: this readout compares images with texts" in Page(tmp_path / "page.html").text
+        "is not reported: this readout compares images with texts"
+        in Page(tmp_path / "page.html").text
     )
 
 
