@@ -92,7 +92,7 @@ def split_prompt(prompt: str, media: int, placeholders: str = SPLIT) -> tuple[st
     """
     if placeholders not in PLACEHOLDERS:
         raise ParameterError(
-            f"placeholders is {placeholders!r}, expected {' or '.join(PLACEHOLDERS)}"
+            f"`placeholders` is {placeholders!r}, expected {' or '.join(PLACEHOLDERS)}"
         )
     texts = prompt.split(IMAGE_MARK)
     marks = len(texts) - 1

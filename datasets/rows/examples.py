@@ -39,7 +39,7 @@ def read_examples(
         The benchmark's own code fails.
     """
     if limit is not None and limit < 1:
-        raise ParameterError(f"limit is {limit}, expected at least 1")
+        raise ParameterError(f"`limit` is {limit}, expected at least 1")
     return [example for _, example in islice(iter_examples(benchmark, source, split), limit)]
 
 

@@ -254,7 +254,8 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         task = selection.only_task()
         if None not in (question, task.question) and question != task.question:
             raise ParameterError(
-                f"question is {question!r}, but the classifier was trained with {task.question!r},"
+                f"`question` is {question!r}, but the classifier was trained with"
+                f" {task.question!r},"
                 " which is what it asks; omit the question"
             )
         options = model_options(

@@ -124,7 +124,7 @@ class HeadsClassifier(ClassifierMixin, BaseEstimator):
         width = columns if self.head_dim is None else self.head_dim
         if not isinstance(width, int | np.integer) or width < 1 or columns % width:
             raise ParameterError(
-                f"head_dim is {width!r}, which {columns} columns are not a multiple of"
+                f"`head_dim` is {width!r}, which {columns} columns are not a multiple of"
             )
         return np.ascontiguousarray(values.reshape(n, columns // width, width).transpose(1, 0, 2))
 

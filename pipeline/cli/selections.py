@@ -29,7 +29,8 @@ def named_selection(store: "FeatureStore", name: str | None) -> Path:
     from savs.stores.files.addresses import is_remote
 
     if name is None:
-        return results_folder(store.path, VOTE) if is_remote(store.path) else result_of(store.path)
+        vote = results_folder(store.path, VOTE)
+        return vote if is_remote(store.path) or (vote / CONFIG).exists() else result_of(store.path)
     if is_remote(store.path) or Path(name).exists():
         return Path(name)
     saved = results_folder(store.path, name)

@@ -135,10 +135,10 @@ def _require_possible(method: Selection | str | None, on: str, risk: float | Non
     names = (*OWN_ANSWERS, CAPTIONS)
     if isinstance(method, str) and method not in names:
         raise ParameterError(
-            f"method is {method!r}, expected a selection or one of {', '.join(names)}"
+            f"`method` is {method!r}, expected a selection or one of {', '.join(names)}"
         )
     if on not in ("test", "folds"):
-        raise ParameterError(f"on is {on!r}, expected 'test' or 'folds'")
+        raise ParameterError(f"`on` is {on!r}, expected 'test' or 'folds'")
     if isinstance(method, str) and on == "folds":
         raise ParameterError(f"folds need heads to select: {method} classifies test examples")
     if risk is not None and (isinstance(method, str) or on == "folds"):

@@ -70,7 +70,9 @@ def save_evaluation(evaluation: Evaluation, folder: str | Path) -> tuple[Path, P
         The folder cannot be written.
     """
     if not isinstance(evaluation, Evaluation):
-        raise ParameterError(f"evaluation is {evaluation!r:.100}, expected what evaluate() returns")
+        raise ParameterError(
+            f"`evaluation` is {evaluation!r:.100}, expected what evaluate() returns"
+        )
     folder = Path(folder)
     content = {"savs": version("savs")} | evaluation.to_json()
     mark = {"run": digest(content)}

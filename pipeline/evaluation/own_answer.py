@@ -85,7 +85,7 @@ def own_answers(store: FeatureStore, readout: str) -> OwnAnswerTables:
         Two labels differ in white space or case alone, so that a text cannot tell them apart.
     """
     if readout not in OWN_ANSWERS:
-        raise ParameterError(f"readout is {readout!r}, expected one of {', '.join(OWN_ANSWERS)}")
+        raise ParameterError(f"`readout` is {readout!r}, expected one of {', '.join(OWN_ANSWERS)}")
     return _text_answers(store) if readout == GENERATED else _label_answers(store, readout)
 
 

@@ -121,7 +121,7 @@ def check_model(
         The model cannot be loaded, or a scene cannot be run alone.
     """
     if batch_size < 2:
-        raise ParameterError(f"batch_size is {batch_size}, expected at least 2")
+        raise ParameterError(f"`batch_size` is {batch_size}, expected at least 2")
     require_extra()
     from savs.pipeline.extraction.check_model import check_up
 

@@ -161,10 +161,10 @@ class RunOptions:
             if value is not None and value < 1:
                 raise ParameterError(f"{name} is {value}, expected at least 1")
         if self.workers is not None and self.workers < 0:
-            raise ParameterError(f"workers is {self.workers}, expected 0 or more")
+            raise ParameterError(f"`workers` is {self.workers}, expected 0 or more")
         if not set(self.answer_kinds) <= set(ANSWER_KINDS):
             raise ParameterError(
-                f"answers is {self.answers!r}, expected {', '.join(ANSWER_KINDS)}, or both with a"
+                f"`answers` is {self.answers!r}, expected {', '.join(ANSWER_KINDS)}, or both with a"
                 " comma"
             )
         if self.icl_shots is not None and "labels" not in self.answer_kinds:

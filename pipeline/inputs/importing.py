@@ -128,9 +128,9 @@ def import_features(
     >>> import_features("clip.npy", "labels.csv", out="clip").store  # doctest: +SKIP
     """
     if split is not None and split not in IMPORTED_SPLITS:
-        raise ImportFileError(f"split is {split!r}, expected {' or '.join(IMPORTED_SPLITS)}")
+        raise ImportFileError(f"`split` is {split!r}, expected {' or '.join(IMPORTED_SPLITS)}")
     if logit_scale is not None and not 0 < logit_scale < math.inf:
-        raise ImportFileError(f"logit_scale is {logit_scale}, expected a number above 0")
+        raise ImportFileError(f"`logit_scale` is {logit_scale}, expected a number above 0")
     file = open_features(Path(features))
     labelled = read_labels(file, None if labels is None else Path(labels), columns, split)
     examples = {name: [example for _, example in rows] for name, rows in labelled.splits.items()}

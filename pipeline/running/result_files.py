@@ -37,6 +37,7 @@ UNITS = "units.parquet"
 """The scores that each metric is the mean of; what `savs compare` reads."""
 EVALUATE = "savs evaluate"
 SELECT = "savs select"
+PARTIAL = "-partial"
 FOLDS = "-cv"
 """End of the name of a cross-validation, after that of its selection."""
 WRITABLE = "a writable folder as `out`"
@@ -79,12 +80,8 @@ def result_of(path: str | Path) -> Path:
     if not (folder / MANIFEST).exists():
         return folder
     saved = sorted(file.parent for file in folder.glob(f"{RESULTS}/*/{CONFIG}"))
-    # A cross-validation next to a selection is about the same classifier.
-    saved = [
-        own
-        for own in saved
-        if own.with_name(own.name.removesuffix(FOLDS)) not in saved or not own.name.endswith(FOLDS)
-    ]
+    # Folds, or an unfinished store, were evaluated with the classifier of the folder they name.
+    saved = [one for one in saved if not one.name.endswith((FOLDS, PARTIAL))]
     if not saved:
         raise ResultError(f"{folder} is a store without a selection; run `{SELECT} {folder}`")
     if len(saved) > 1:

@@ -217,7 +217,7 @@ def _slope(logits: Array, wanted: float, sharpness: float) -> float:
 def require_risk(risk: float) -> None:
     """Raise ParameterError unless a risk lies between 0 and 1."""
     if not 0 < risk < 1:
-        raise ParameterError(f"risk is {risk}, expected a number between 0 and 1, such as 0.05")
+        raise ParameterError(f"`risk` is {risk}, expected a number between 0 and 1, such as 0.05")
 
 
 def least_examples(risk: float) -> int:

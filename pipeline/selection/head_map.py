@@ -142,7 +142,7 @@ def head_stability(
         store; or half of a class is too few examples for its scoring.
     """
     if draws < 2:
-        raise SelectionError(f"draws is {draws}, expected at least 2")
+        raise SelectionError(f"`draws` is {draws}, expected at least 2")
     training = StoredTraining(store)
     tasks = training_tasks(store)
     chosen = heads_of(training, selection, [task.subtask for task in tasks])

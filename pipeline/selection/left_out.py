@@ -152,7 +152,7 @@ def leave_out(
     taken from elsewhere (`heads_from`) are only fitted again. Errors as in `evaluate` on folds.
     """
     if folds != "loo" and folds < 2:
-        raise SelectionError(f"folds is {folds}, expected at least 2, or 'loo'")
+        raise SelectionError(f"`folds` is {folds}, expected at least 2, or 'loo'")
     data = training_of(training)
     tasks = _same_tasks(data, selection)
     rule, clusters = selection.rule, data.clusters()

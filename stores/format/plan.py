@@ -167,7 +167,7 @@ def make_plan(
         total = sum(map(len, rows.values()))
         shard_rows = default_shard_rows(total) if earlier is None else earlier.shard_rows
     if shard_rows < 1:
-        raise ParameterError(f"shard_rows is {shard_rows}, expected at least 1")
+        raise ParameterError(f"`shard_rows` is {shard_rows}, expected at least 1")
     if earlier is not None and earlier.shard_rows != shard_rows:
         raise StoreMismatchError(
             f"its shards have {earlier.shard_rows} rows, not {shard_rows}; use `shard_rows`"

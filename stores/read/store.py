@@ -320,4 +320,4 @@ def as_store(store: Any) -> FeatureStore:
         return store
     if isinstance(store, str | Path):
         return open_store(store)
-    raise ParameterError(f"store is {store!r:.100}, expected a feature store or its folder")
+    raise ParameterError(f"`store` is {store!r:.100}, expected a feature store or its folder")

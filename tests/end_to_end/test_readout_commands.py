@@ -245,7 +245,7 @@ def test_risks_that_cannot_be(savs, deep, tmp_path) -> None:
     assert refused.returncode == 1
     assert "has no calibration, which --risk needs" in refused.stderr
     wrong = savs(*given, "--risk", "5")
-    assert (wrong.returncode, "risk is 5.0, expected a number" in wrong.stderr) == (1, True)
+    assert (wrong.returncode, "`risk` is 5.0, expected a number" in wrong.stderr) == (1, True)
     for more in (
         (
             "--folds",

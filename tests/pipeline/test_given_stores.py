@@ -55,7 +55,7 @@ def test_a_folder_is_a_store(call, tmp_path, monkeypatch) -> None:
 
 @pytest.mark.parametrize("call", TAKE_A_STORE.values(), ids=TAKE_A_STORE)
 def test_what_is_no_store_is_refused(call) -> None:
-    with pytest.raises(ParameterError, match="store is 3, expected a feature store or its folder"):
+    with pytest.raises(ParameterError, match="`store` is 3, expected a feature store"):
         call(3)
 
 
@@ -70,5 +70,5 @@ def test_a_path_is_no_evaluation() -> None:
 
 
 def test_a_seed_is_not_negative() -> None:
-    with pytest.raises(SelectionError, match="seed is -1, expected at least 0"):
+    with pytest.raises(SelectionError, match="`seed` is -1, expected at least 0"):
         make_draws([], ["all"], draws=1, seed=-1)

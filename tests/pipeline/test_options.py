@@ -116,7 +116,7 @@ def test_paths_and_numbers_of_numpy_are_taken():
     [
         ({"dtype": "int8"}, "no dtype is called 'int8'; there are: auto, bfloat16"),
         ({"placeholders": "both"}, "`placeholders` is 'both', expected split or keep"),
-        ({"min_pixels": 900, "max_pixels": 800}, "min_pixels is 900, more than max_pixels, 800"),
+        ({"min_pixels": 900, "max_pixels": 800}, "`min_pixels` is 900, more than max_pixels, 800"),
         ({"model_kwargs": {"torch_dtype": "x"}}, "model_kwargs has 'torch_dtype'; give `dtype`"),
     ],
     ids=["dtype", "placeholders", "pixels", "keyword arguments"],

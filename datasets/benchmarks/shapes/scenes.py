@@ -132,7 +132,7 @@ def random_scene(
 ) -> Scene:
     """Draw a scene with things of the given kinds, or with one to four random familiar ones."""
     if part not in PARTS:
-        raise ParameterError(f"part is {part!r}, expected one of {sorted(set(PARTS))}")
+        raise ParameterError(f"`part` is {part!r}, expected one of {sorted(set(PARTS))}")
     if kinds is None:
         kinds = random_kinds(rng, rng.choices((1, 2, 3, 4), (0.2, 0.35, 0.25, 0.2))[0])
     while True:

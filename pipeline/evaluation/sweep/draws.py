@@ -51,9 +51,9 @@ def make_draws(
         The pool has fewer examples of a class, or there is no draw or no number of shots.
     """
     if draws < 1:
-        raise SelectionError(f"draws is {draws}, expected at least 1")
+        raise SelectionError(f"`draws` is {draws}, expected at least 1")
     if seed < 0:
-        raise SelectionError(f"seed is {seed}, expected at least 0")
+        raise SelectionError(f"`seed` is {seed}, expected at least 0")
     few = [n for n in shots if n != "all" and n < 1]
     if few or not shots:
         problem = f"shots has {few[0]}" if few else "no number of shots was given"

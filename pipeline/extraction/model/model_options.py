@@ -151,7 +151,7 @@ class ModelOptions:
             raise ModelError("`prompt_template` and `model_code` both make the prompts; give one")
         low, high = self.min_pixels, self.max_pixels
         if low is not None and high is not None and low > high:
-            raise ModelError(f"min_pixels is {low}, more than max_pixels, {high}")
+            raise ModelError(f"`min_pixels` is {low}, more than max_pixels, {high}")
         for key in self.model_kwargs or {}:
             if key in OWN_OPTIONS:
                 raise ModelError(f"model_kwargs has {key!r}; give `{OWN_OPTIONS[key]}` instead")

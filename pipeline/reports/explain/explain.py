@@ -93,7 +93,7 @@ def explain(
     if out is not None:
         require_page(Path(out))
     if n < 1:
-        raise ParameterError(f"n is {n}, expected at least 1")
+        raise ParameterError(f"`n` is {n}, expected at least 1")
     if attention_maps and media_root is None:
         raise ParameterError("attention maps need the images: give media_root (`media_root`)")
     if loading and not attention_maps:

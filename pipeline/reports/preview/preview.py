@@ -188,7 +188,7 @@ def write_preview(
     """Write the page, see `preview`."""
     require_page(out)
     if examples < 1:
-        raise ParameterError(f"examples is {examples}, expected at least 1")
+        raise ParameterError(f"`examples` is {examples}, expected at least 1")
     word = None
     if model is not None:
         require_extra()

@@ -124,7 +124,7 @@ def report(
     page = Path(out)
     require_page(page)
     if examples < 0:
-        raise ParameterError(f"examples is {examples}, expected at least 0")
+        raise ParameterError(f"`examples` is {examples}, expected at least 0")
     folders = find_folders(
         [Path(path) for path in ([paths] if isinstance(paths, str | Path) else paths)]
     )

@@ -149,7 +149,7 @@ def test_a_saved_classifier_is_loaded_and_classifies(fitted, made, tmp_path) -> 
 def test_another_question_than_that_of_the_classifier_is_refused(animals) -> None:
     asked = load_selection(animals).only_task().question
     assert SavsClassifier.load(animals, question=asked).question == asked
-    with pytest.raises(ParameterError, match=r"question is 'Is it\?', but the classifier"):
+    with pytest.raises(ParameterError, match=r"`question` is 'Is it\?', but the classifier"):
         SavsClassifier.load(animals, question="Is it?")
 
 

@@ -67,7 +67,7 @@ def test_the_risk_of_a_file_stays(made, calibrated, tmp_path) -> None:
 
 
 def test_a_risk_that_cannot_be_is_refused_before_the_model_is_loaded(made, calibrated) -> None:
-    with pytest.raises(ParameterError, match="risk is 0, expected"):
+    with pytest.raises(ParameterError, match="`risk` is 0, expected"):
         classify(calibrated, made.images[0], risk=0, subtask="animal")
     with pytest.raises(SelectionError, match="has no calibration"):
         classify(made.classifier, made.images[0], risk=0.1, subtask="animal")

@@ -215,5 +215,5 @@ def test_extra_columns_of_any_type_are_kept_as_json(run, inputs):
 
 
 def test_a_batch_size_below_one_is_refused(run):
-    with pytest.raises(ValueError, match="batch_size is 0, expected"):
+    with pytest.raises(ValueError, match="`batch_size` is 0, expected"):
         run(batch_size=0)

@@ -115,7 +115,7 @@ def test_a_risk_without_calibration_is_refused_and_one_is_made_by_default(store)
     with pytest.raises(SelectionError, match="has no calibration, which `risk` needs"):
         evaluate(store, select(store, heads=3), risk=0.1)
     assert evaluate(store, risk=0.1).selection.only_task().calibration is not None
-    with pytest.raises(ParameterError, match="risk is 2, expected a number between 0 and 1"):
+    with pytest.raises(ParameterError, match="`risk` is 2, expected a number between 0 and 1"):
         evaluate(store, risk=2)
 
 

@@ -85,7 +85,7 @@ def test_a_typed_dict_takes_some_of_the_fields():
     [
         ({"dtype": "int8"}, "no dtype is called 'int8'"),
         ({"shots": 1, "train_groups": 1}, "`shots` and `train_groups` are two ways to draw"),
-        ({"answers": "all"}, "answers is 'all', expected labels, generate"),
+        ({"answers": "all"}, "`answers` is 'all', expected labels, generate"),
         ({"model_kwargs": "{"}, "`model_kwargs` is not JSON"),
         ({"model_kwargs": "[1]"}, "`model_kwargs` is '[1]', expected an object"),
     ],

@@ -42,10 +42,10 @@ def stores(first, tmp_path):
 
 
 WRONG = {
-    "draws": ({"shots": [1], "draws": 0}, "draws is 0, expected at least 1"),
+    "draws": ({"shots": [1], "draws": 0}, "`draws` is 0, expected at least 1"),
     "readouts": ({"readouts": []}, "no readout was given"),
     "twice": ({"readouts": ["vote", "lda", "vote"]}, "two readouts are called 'vote'; give each"),
-    "text": ({"heads": "5"}, "heads is '5'"),
+    "text": ({"heads": "5"}, "`heads` is '5'"),
 }
 
 

@@ -151,7 +151,7 @@ def test_what_cannot_be_explained_is_refused(store, vote, tmp_path):
     (tmp_path / "file").write_text("")
     refused = [
         (ReportError, r"no example 'x'; its ids are like 'test:0'", vote, {"ids": ["x"]}),
-        (ParameterError, "n is 0", vote, {"n": 0}),
+        (ParameterError, "`n` is 0", vote, {"n": 0}),
         (ReportError, "no heads: the model answered", save_result(tmp_path / "alone", [1, 0]), {}),
         (ReportError, r"away is not in a store", tmp_path / "away", {}),
         (ReportError, "is a cross-validation", folds, {}),

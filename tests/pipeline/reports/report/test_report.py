@@ -216,7 +216,7 @@ def test_what_cannot_be_reported_is_refused(tmp_path, evaluated, vote):
     (tmp_path / "file").write_text("")
     refused = [
         (ReportError, r"page.txt is not an HTML file", vote, {"out": tmp_path / "page.txt"}),
-        (ParameterError, "examples is -1", vote, {"examples": -1}),
+        (ParameterError, "`examples` is -1", vote, {"examples": -1}),
         (
             ReportError,
             r"nowhere is neither a store nor a folder of results",
