@@ -8,6 +8,7 @@ import importlib.metadata
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 from savs.datasets.benchmark import Benchmark
 from savs.datasets.benchmarks.blink import BLINK
@@ -92,8 +93,13 @@ def find_benchmark(name: str) -> Benchmark:
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     raise BenchmarkNotFoundError(
         f"no benchmark is called {name!r}{hint}; expected one of: {', '.join(known)}, or the path"
-        " of a Python file that defines BENCHMARK"
+        f" of a Python file that defines BENCHMARK{_for_folder(name)}"
     )
+
+
+def _for_folder(name: str) -> str:
+    """Return how a folder that was given as a benchmark is extracted."""
+    return f". For a folder of photos: image-folder --test {name}" if Path(name).is_dir() else ""
 
 
 def known_names() -> set[str]:

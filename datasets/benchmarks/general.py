@@ -1,8 +1,10 @@
 """`general`: your own images, questions and labels, in columns of any names."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import PurePath
 
 import polars as pl
 
@@ -17,6 +19,7 @@ from savs.datasets.metrics.metrics import (
     subtask_accuracies,
 )
 from savs.datasets.row import Row
+from savs.datasets.rows.media_names import IMAGES, is_video_name
 
 FIELDS = {
     "id": "optional: unique in the file; without it rows are `<file stem>:<row>`",
@@ -31,6 +34,8 @@ FIELDS = {
 """Field -> description. A field is read from the column of its name unless the user maps it."""
 TEST_ALONE = ("id", "group", "category")
 """Fields that a training file may lack even if the test file has them."""
+NAMES_MEDIA = re.compile("image|img|photo|picture|path|file|media|video", re.IGNORECASE)
+"""Columns that are probably meant to be read as images."""
 MEDIA = ("image", "images")
 """Fields of which one is required."""
 
@@ -94,6 +99,21 @@ def check_rows(
                 f"{rows[0].where} and the other {split} rows have no column {column!r}, which"
                 f" `column` {field}={column} names; they have: {', '.join(present) or 'no columns'}"
             )
+    if not has_media and not any(field in present for field in MEDIA):
+        _require_text_alone(rows, split)
+
+
+def _require_text_alone(rows: Sequence[Row], split: str) -> None:
+    """Raise OptionError where a column names media, and no field is read from it."""
+    for row in rows[:3]:
+        for column, value in row.values.items():
+            suffix = PurePath(value).suffix.lower() if isinstance(value, str) else ""
+            if NAMES_MEDIA.search(column) and (suffix in IMAGES or is_video_name(str(value))):
+                raise OptionError(
+                    f"{row.where} and the other {split} rows have no column 'image', and"
+                    f" {column!r} names a medium, {value!r:.100}; map it: `columns`"
+                    f" image={column}"
+                )
 
 
 def measure(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
@@ -151,6 +171,7 @@ GENERAL = Benchmark(
     summary="your own images, questions and labels",
     columns=FIELDS,
     parse_row=partial(parse_row, columns={field: field for field in FIELDS}, question=None),
+    check_rows=partial(check_rows, columns={}, question=None),
     measure=measure,
     reads=SCORED,
     about=About(

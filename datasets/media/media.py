@@ -61,6 +61,8 @@ class MediaFolder:
         Links in the folder may lead anywhere.
         """
         path = locate(self.root, name, outside=self.rules.allow_outside)
+        if path is None and self.rules.allow_outside:
+            raise MediaError(f"{name} does not exist")
         if path is None:
             raise MediaError(
                 f"{name} is outside the media root {self.root}; set `media_root` to the folder that"

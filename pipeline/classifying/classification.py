@@ -12,7 +12,7 @@ from savs.pipeline.inputs.input_options import InputOptions, NewImageKeywords
 from savs.pipeline.running.formatting import counted, listed
 from savs.pipeline.running.launchers import find_rank
 from savs.pipeline.running.options import sort_keywords
-from savs.pipeline.running.progress import SILENT, Reporting
+from savs.pipeline.running.progress import SILENT, Reporting, bars
 
 if TYPE_CHECKING:
     import polars as pl
@@ -81,6 +81,7 @@ def classify(
     risk: float | None = None,
     retry_skipped: bool = False,
     force: bool = False,
+    verbose: bool = False,
     reporting: Reporting = SILENT,
     **options: Unpack[ClassifyKeywords],
 ) -> Classification:
@@ -114,8 +115,10 @@ def classify(
         Try examples again that an earlier run skipped.
     force
         Replace `out`.
+    verbose
+        Print messages and a progress bar.
     reporting
-        Receives messages and progress.
+        Receives them instead.
     **options
         `question`, the prompt of images where it is not that of the classifier; fields of
         `InputOptions` (`columns`, `media_root` ...), `ModelOptions` (`device`, `adapter` ...) and
@@ -162,6 +165,7 @@ def classify(
     rank = find_rank()
     if rank.ranks > 1:
         require_shareable(names, out, force=force)
+    reporting = bars() if verbose else reporting
     selection, older = load_classifiers(classifier, readout, reporting.say)
     loading = model_options(selection, model=model, revision=revision, dtype=dtype, placing=placing)
     reads = InputOptions(**reading)

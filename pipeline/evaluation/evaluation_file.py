@@ -117,8 +117,8 @@ def load_metrics(folder: Path) -> dict[str, Any]:
         with reading(folder / name, EVALUATE):
             if file_sha256(folder / name) != expected:
                 raise ValueError(
-                    f"its SHA-256 is not the one in {METRICS}: it was changed, or the two are of"
-                    " different evaluations"
+                    f"its SHA-256 is not the one in {METRICS}: it was changed, or the two"
+                    " belong to different evaluations"
                 )
     return value
 

@@ -280,7 +280,7 @@ def risk_notes(selection: Selection, risk: float | None) -> list[str]:
             raise SelectionError(
                 f"the selection{where} has no calibration, which `risk` needs: it was made with"
                 " --no-estimate, of too few examples, or by a readout with negative scores; run"
-                " `savs select` again"
+                " `savs select` again, or in Python take calibrate(store, selection).selection"
             )
         if task.examples < least:
             notes.append(

@@ -11,7 +11,7 @@ from savs.pipeline.inputs.in_memory import files_of
 from savs.pipeline.inputs.input_options import InputKeywords, InputOptions
 from savs.pipeline.inputs.plugins import choose_benchmark
 from savs.pipeline.running.options import sort_keywords
-from savs.pipeline.running.progress import SILENT, Reporting
+from savs.pipeline.running.progress import SILENT, Reporting, bars
 from savs.stores.files.addresses import find_place
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def extract(
     *,
     model: str | Path,
     out: str | Path,
+    verbose: bool = False,
     reporting: Reporting = SILENT,
     **options: Unpack[ExtractKeywords],
 ) -> "Extraction":
@@ -45,8 +46,10 @@ def extract(
         A Hugging Face id, a local folder, or `demo`.
     out
         Folder of the store, or its URL in object storage.
+    verbose
+        Print messages and a progress bar.
     reporting
-        Receives messages and progress.
+        Receives them instead.
     **options
         The fields of `InputOptions` (`train`, `test`, `shots`, `columns`, `media_root` ...), the
         others of `ModelOptions` (`revision`, `dtype`, `max_pixels` ...) and `RunOptions`
@@ -62,6 +65,8 @@ def extract(
     """
     require_extra()
     from savs.pipeline.extraction.run_extraction import run_extraction
+
+    reporting = bars() if verbose else reporting
 
     with files_of({**options, "model": model}) as given:
         inputs, loading, run = sort_keywords(

@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 from safetensors import SafetensorError
 
+from savs.foundation.errors import ParameterError
 from savs.foundation.files import (
     indented,
     make_folder,
@@ -68,6 +69,16 @@ def results_folder(store: Path, name: str) -> Path:
     return store / RESULTS / name
 
 
+def as_folder(result: Any) -> Path:
+    """Return the folder of a result as a path; ParameterError for a selection in memory, say."""
+    if not isinstance(result, str | Path):
+        raise ParameterError(
+            f"the result is a {type(result).__name__}, expected its folder; write it first, by"
+            " save_selection() or save_evaluation()"
+        )
+    return Path(result)
+
+
 def result_of(path: str | Path) -> Path:
     """Return the folder of a saved classifier: the path itself, or the only one of a store.
 
@@ -75,9 +86,16 @@ def result_of(path: str | Path) -> Path:
     ------
     ResultError
         The path is a store with no classifier, or with several.
+    ParameterError
+        It is no path, but a selection in memory, for example.
     """
-    folder = Path(path)
+    folder = as_folder(path)
     if not (folder / MANIFEST).exists():
+        if folder.is_dir() and not (folder / CONFIG).exists():
+            raise ResultError(
+                f"{folder} holds no classifier: it has no {CONFIG}; pass a store, or the folder"
+                f" that `{SELECT}` or `savs export --to classifier` wrote"
+            )
         return folder
     saved = sorted(file.parent for file in folder.glob(f"{RESULTS}/*/{CONFIG}"))
     # Folds, or an unfinished store, were evaluated with the classifier of the folder they name.

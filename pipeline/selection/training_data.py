@@ -231,7 +231,7 @@ class TrainingArrays:
         """Raise SelectionError: there are none."""
         raise SelectionError(
             "this readout compares images with the names of classes, which a store has: extract"
-            " with `classes` labels, and use savs select"
+            " with --classes labels, and use savs select"
         )
 
 
@@ -380,7 +380,7 @@ def class_texts(
         if not len(of_class):
             raise SelectionError(
                 f"{store.path} has no text of class {label!r}{of_subtask(task.subtask)} of"
-                f" the kind {rows['category'][0]}; extract again with `classes`, and look at the"
+                f" the kind {rows['category'][0]}; extract again with --classes, and look at the"
                 " skipped texts in `savs show`, or import it with the others"
             )
         means.append(units[:, of_class].mean(axis=1))
@@ -413,7 +413,7 @@ def _rows(store: FeatureStore, kinds: Sequence[str], subtask: str | None) -> pl.
             if CAPTIONS in splits
             else f"import rows of the split {CLASSES!r}"
             if is_imported
-            else "extract with `classes` labels"
+            else "extract with --classes labels"
         )
         raise SelectionError(
             f"{store.path} has no texts of the classes{where}, which this readout needs; {remedy}"

@@ -24,6 +24,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -31,6 +32,8 @@ import ml_dtypes
 import msgspec
 import numpy as np
 from msgspec import Meta
+
+from savs.stores.errors import HeadNotFoundError
 
 FORMAT = 1
 """Version of everything described here. A reader refuses any other."""
@@ -147,6 +150,21 @@ def parse_head(name: str) -> Head | None:
     """
     match = _HEAD.fullmatch(name)
     return (int(match[1]), int(match[2])) if match else None
+
+
+def as_head(head: Any) -> Head:
+    """Return a head that is a pair of numbers, or a name such as `L12.H7`.
+
+    Raises
+    ------
+    HeadNotFoundError
+        It is neither.
+    """
+    with suppress(TypeError, ValueError):
+        named = parse_head(head) if isinstance(head, str) else None
+        layer, number = named or head
+        return int(layer), int(number)
+    raise HeadNotFoundError(f"{head!r:.60} is no head; expected (layer, head), or a name as L12.H7")
 
 
 def shard_name(split: str, number: int) -> str:

@@ -12,7 +12,7 @@ from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.stores.errors import HeadNotFoundError, ResultError, StoreIncompleteError
 from savs.stores.files.addresses import find_place
-from savs.stores.format.layout import SPLITS, Head, LayerGrid, head_name
+from savs.stores.format.layout import SPLITS, Head, LayerGrid, as_head, head_name
 from savs.stores.format.manifest import Manifest, read_manifest
 from savs.stores.format.plan import ShardSpec
 from savs.stores.read.gathering import Block, gather, read_blocks, scan_shards
@@ -184,7 +184,7 @@ class FeatureStore:
         yield from read_blocks(shards, specs, wanted, rows=rows, raw=raw, reuse=reuse)
 
     def _wanted(self, heads: Sequence[Head] | None) -> list[Head]:
-        wanted = self.heads if heads is None else [(int(a), int(b)) for a, b in heads]
+        wanted = self.heads if heads is None else [as_head(head) for head in heads]
         self.require_heads(wanted)
         return wanted
 
@@ -210,12 +210,13 @@ class FeatureStore:
         outputs = self.manifest.identity.outputs
         if name not in outputs:
             options = {
-                "answers": "`answers` labels",
-                "generated": "`answers` generate",
-                "icl": "`answers` labels and `icl_shots` N",
+                "answers": "--answers labels",
+                "generated": "--answers generate",
+                "icl": "--answers labels --icl-shots N",
             }
             listed = f"it has: {', '.join(outputs) or 'none'}"
-            remedy = f"extract again with {options[name]}" if name in options else listed
+            again = f"extract again with {options.get(name)}, into another folder"
+            remedy = again if name in options else listed
             raise ResultError(f"{self.path} has no output {name!r}; {remedy}")
         parts = []
         for spec in self._readable(split):

@@ -25,7 +25,7 @@ def store(scenes, tmp_path_factory):
 
 
 def test_extract_select_evaluate(savs, store):
-    chosen = savs("select", store, "--heads", "5")
+    chosen = savs("select", store, "--heads", "5", "--verbose")
     assert chosen.returncode == 0, chosen.stderr
     assert "do not estimate test accuracy" in chosen.stderr
     scored = savs("evaluate", store, "--verbose")

@@ -65,7 +65,7 @@ def test_videos_through_the_whole_pipeline(extract, savs, inputs, tmp_path):
             "text.mkv is not a video of a known format (MP4, MOV, Matroska, WebM, AVI)",
         ),
     ]
-    assert "leak: 1 of 6 training examples are also in the test split" in done.stderr
+    assert "leak: 1 of 6 training examples is also in the test split" in done.stderr
     assert open_store(tmp_path / "store").facts["processor"]["video_frames"] == 8
     assert extract(*files, "--max-skip", "3").returncode == 0
     other = extract(*files, "--max-skip", "3", "--video-frames", "4")

@@ -223,7 +223,7 @@ def deep(tmp_path_factory):
 def test_an_evaluation_prints_reliability_coverage_and_risk(savs, deep, tmp_path) -> None:
     savs("select", deep, "--heads", "4", "--out", tmp_path / "c")
     given = ("evaluate", deep, "--selection", tmp_path / "c", "--out", tmp_path / "e")
-    done = savs(*given, "--risk", "0.1")
+    done = savs(*given, "--risk", "0.1", "--verbose")
     assert done.returncode == 0, done.stderr
     for text in ("probability (%)", "answered (%)", "truth outside the prediction set"):
         assert text in done.stdout
@@ -245,7 +245,7 @@ def test_risks_that_cannot_be(savs, deep, tmp_path) -> None:
     assert refused.returncode == 1
     assert "has no calibration, which --risk needs" in refused.stderr
     wrong = savs(*given, "--risk", "5")
-    assert (wrong.returncode, "`risk` is 5.0, expected a number" in wrong.stderr) == (1, True)
+    assert (wrong.returncode, "--risk is 5.0, expected a number" in wrong.stderr) == (1, True)
     for more in (
         (
             "--folds",

@@ -58,7 +58,6 @@ def test_a_classifier_is_uploaded_and_each_refusal_is_one_line(hub, store, tmp_p
         to("org/animals", "--json"): ({"HF_TOKEN": "hf_wrong"}, 1, "the hub refuses the token"),
         to("animals"): (RIGHT, 1, "expected owner/name"),
         to("org/ani mals"): (RIGHT, 1, "is no name on the hub"),
-        to("org/x")[:-2]: (RIGHT, 1, "is a store with 2 selections: lda, vote; name one"),
     }
     env = {"HF_HUB_DISABLE_XET": "1", "HF_TOKEN_PATH": str(tmp_path / "no token")}
     found = place.run(*((args, own) for args, (own, _, _) in cases.items()), **env)
@@ -82,7 +81,7 @@ def test_a_store_is_uploaded_and_its_old_shards_removed(hub, store, tmp_path) ->
     (every, few) = place.run(((*given, "--heads", "all"), RIGHT), (given, RIGHT), **env)
     for code, said in (every, few):
         assert code == 0, said
-        assert "use it as: savs evaluate hf://datasets/org/features" in said
+        assert "use it as: hf download org/features --repo-type dataset" in said
     there = hub.repositories["datasets/org/features"]
     assert there.private
     assert open_store(there.folder).heads == sorted(

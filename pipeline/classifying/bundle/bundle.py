@@ -16,6 +16,7 @@ from savs.pipeline.errors import ExportError
 from savs.pipeline.running.result_files import (
     CLASSIFIER,
     CONFIG,
+    as_folder,
     unfinished_result,
     whole_result,
     write_file,
@@ -89,7 +90,7 @@ def write_bundle(
         `out` cannot be written.
     """
     store = as_store(store)
-    folder, given = Path(out), Path(classifier)
+    folder, given = Path(out), as_folder(classifier)
     source = given.parent if given.name == CONFIG else given
     whole = load_selection(source, readout=readout)
     selection = only_subtask(whole, subtask)

@@ -1,7 +1,7 @@
 """README.md of what is shared: front matter that the hub reads, and what a user must know."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -71,8 +71,17 @@ def model_card(
     return "\n".join(parts)
 
 
-def store_card(store: FeatureStore) -> str:
-    """Return README.md of a feature store: model, data, licence, sizes, and how it is read."""
+def evaluation_of(store: str, selections: Sequence[str]) -> str:
+    """Return the command that evaluates a store by a selection that it holds, or by a new one."""
+    name = "vote" if not selections or "vote" in selections else selections[0]
+    return f"savs evaluate {store}{'' if name == 'vote' else f' --selection {name}'}"
+
+
+def store_card(store: FeatureStore, selections: Sequence[str]) -> str:
+    """Return README.md of a feature store: model, data, licence, sizes, and how it is read.
+
+    `selections` are the names of those that lie in it.
+    """
     facts = store.facts
     name, benchmark = facts["benchmark"]["name"], BENCHMARKS.get(facts["benchmark"]["name"])
     about = None if benchmark is None else benchmark.about
@@ -93,9 +102,8 @@ def store_card(store: FeatureStore) -> str:
     return (
         f"{front}\n# Feature store\n\nThe outputs of attention heads at the last token, written by"
         " `savs extract`. It holds features, labels\nand prompts, and no images but thumbnails, if"
-        f" it has those.\n\n{_table(('', ''), rows)}\n## Use\n\n```bash\nsavs select"
-        " hf://datasets/OWNER/NAME --out selection\nsavs evaluate hf://datasets/OWNER/NAME"
-        " --selection selection --out results\n```\n"
+        f" it has those.\n\n{_table(('', ''), rows)}\n## Use\n\n```bash\nhf download OWNER/NAME"
+        f" --repo-type dataset --local-dir store\n{evaluation_of('store', selections)}\n```\n"
     )
 
 

@@ -67,7 +67,7 @@ def find_classifier(given: str | Path, say: Callable[[str], None] = lambda line:
     ResultError
         It is a store without a selection, or with several.
     """
-    text = str(given)
+    text = str(given) if isinstance(given, str | Path) else ""
     if text.startswith(HUB):
         fetched = fetch_classifier(text)
         say(f"{text} is at commit {fetched.commit}")

@@ -90,9 +90,10 @@ def export_command(
         public=not is_upload and public,
         message=not is_upload and message is not None,
     )
+    from savs.pipeline.classifying.bundle.card import evaluation_of
     from savs.pipeline.classifying.bundle.hub import push
 
-    opened = savs.open_store(store)
+    opened, kept = savs.open_store(store), list[str]()
     with TemporaryDirectory() as scratch:
         place = Path(scratch) / "export" if out is None else out
         if form == BUNDLE_FORM:
@@ -104,7 +105,7 @@ def export_command(
             wanted = find_heads(opened, heads, selection)
             if form == STORE_FORM:
                 given = None if selection is None else named_selection(opened, selection)
-                size = _export_store(opened, wanted, place, given)
+                size, kept = _export_store(opened, wanted, place, given)
             else:
                 splits = (split,) if split else ("train", "test")
                 size = savs.export(opened, place, wanted, splits, form).stat().st_size
@@ -123,7 +124,11 @@ def export_command(
     if form == BUNDLE_FORM:
         say(f"use it as: savs classify {name} IMAGES")
     elif form == STORE_FORM:
-        say(f"use it as: savs evaluate {name}{' --out DIR' if is_upload else ''}")
+        place_of_use, first = name, ""
+        if is_upload:
+            place_of_use, repository = "STORE", name.removeprefix(DATASETS)
+            first = f"hf download {repository} --repo-type dataset --local-dir STORE; "
+        say(f"use it as: {first}{evaluation_of(place_of_use, kept)}")
 
 
 def _require_none(what: str, **given: bool) -> None:
@@ -134,8 +139,8 @@ def _require_none(what: str, **given: bool) -> None:
 
 def _export_store(
     store: "FeatureStore", heads: "Sequence[Head]", out: Path, selection: Path | None
-) -> int:
-    """Write a smaller store with its selections and card; return its size in bytes.
+) -> tuple[int, list[str]]:
+    """Write a smaller store with its selections and card; return its size and their names.
 
     A selection is kept where the store has all its heads: `savs evaluate` gives the same by it.
     """
@@ -160,8 +165,9 @@ def _export_store(
                 copy_selection(Path(scratch) / folder.name, results_folder(out, folder.name))
 
         small = slim(store, heads, out, before_seal=keep_selections)
-    write_file(out / CARD, store_card(small).encode("utf-8"))
-    return small.facts["bytes"]
+    names = [folder.name for folder in kept]
+    write_file(out / CARD, store_card(small, names).encode("utf-8"))
+    return small.facts["bytes"], names
 
 
 if TYPE_CHECKING:

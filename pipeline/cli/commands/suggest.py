@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 FORMS = (".csv", ".jsonl")
 EXAMPLES = (
-    "savs suggest pets --n 20 --out next.csv",
+    "savs suggest new.csv.store --n 20 --out next.csv",
     "savs suggest new.csv --n 20 --out next.csv --force",
 )
 
@@ -49,7 +49,11 @@ def suggest_command(
     ] = "vote",
     json: JsonOption = False,
 ) -> None:
-    """Fill in the column `label` of the output, then add it with `savs extract --append`."""
+    """Takes images without labels: a store of `savs classify` (OUT.store), or a test split.
+
+    Fill in the column `label`. A table is added by `savs extract general --append`, photos by
+    copying them into class folders and `savs extract image-folder --append`.
+    """
     from savs.pipeline.running.output_files import cells_of_lists, output_files
 
     if out is not None and out.suffix.lower() not in FORMS:

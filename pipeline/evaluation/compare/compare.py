@@ -28,7 +28,7 @@ from savs.pipeline.evaluation.statistics.paired_tests import (
     subtract,
 )
 from savs.pipeline.names import READOUT_NAMES
-from savs.pipeline.running.result_files import METRICS
+from savs.pipeline.running.result_files import METRICS, as_folder
 from savs.stores import ResultError
 
 COMPARISON_SCHEMA = {
@@ -85,7 +85,7 @@ def compare(paths: Sequence[str | Path], *, metric: str | None = None) -> pl.Dat
 
 def read_groups(paths: Sequence[str | Path]) -> list[list[Result]]:
     """Return results, those of the same examples together; errors as in `compare`."""
-    folders = [Path(path) for path in paths]
+    folders = [as_folder(path) for path in paths]
     _require_distinct(folders)
     names = short_names(folders)
     return group_results(
@@ -123,14 +123,15 @@ def compared_metrics(a: Result, b: Result, wanted: str | None) -> list[str]:
     """Return the metrics to compare, the headline first; `wanted` alone, if it is given."""
     if list(a.units) != list(b.units):
         raise ComparisonError(
-            f"{a.folder} and {b.folder} have different metrics: {', '.join(a.units)}; and"
-            f" {', '.join(b.units)}; run `savs evaluate` again on both"
+            f"{a.folder} and {b.folder} have different metrics: {'; '.join(a.units)} / and"
+            f" / {'; '.join(b.units)}. Results of one benchmark are compared; if these are, run"
+            " `savs evaluate` again on both"
         )
     if wanted is None:
         return list(a.units)
     if wanted not in a.units:
         raise ComparisonError(
-            f"{a.folder} has no metric {wanted!r}; expected one of: {', '.join(a.units)}"
+            f"{a.folder} has no metric {wanted!r}; expected one of: {'; '.join(a.units)}"
         )
     return [wanted]
 

@@ -1,9 +1,9 @@
 """`sweep`: readouts over heads, shots, depths, prompts and stores, as one table of results."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import polars as pl
 
@@ -121,6 +121,7 @@ def sweep(
     else:
         store = as_store(stores)
         named = {real_path(Path(str(store.path))).name: store}
+    heads, shots, readouts = _listed(heads), _listed(shots), _listed(readouts) or ()
     require_scoring(scoring)
     if len(named) != 1 and (prompts or max_layers is not None):
         raise SelectionError(f"prompts and depths are compared in one store, got {len(named)}")
@@ -160,6 +161,12 @@ def sweep(
             for point, draw in points:
                 scores.add(point, draw, metrics)
     return scores.sweep([(m.store, m.readout) for m in methods], [*left_out, *notes])
+
+
+def _listed(values: Any) -> Any:
+    """Return a list of one value that is given alone; None and lists as they are."""
+    is_list = values is None or (isinstance(values, Iterable) and not isinstance(values, str))
+    return values if is_list else [values]
 
 
 def _training(stores: Stores) -> tuple[dict[str, list[TrainingTask]], list[str]]:

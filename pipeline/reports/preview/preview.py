@@ -123,6 +123,10 @@ class PreviewContent:
         return prompts + (kept if self.placeholders == KEEP else "")
 
 
+MOST = 200
+"""Examples of each split that are shown if there are as many classes."""
+
+
 class PreviewKeywords(InputKeywords, ProcessorKeywords, total=False):
     """Further keyword arguments of `preview`."""
 
@@ -248,6 +252,7 @@ def each_class_in_turn(examples: Sequence[Example], count: int) -> list[Example]
     by_class: dict[tuple[str | None, str | None], list[Example]] = {}
     for example in examples:
         by_class.setdefault((example.subtask, example.label), []).append(example)
+    count = max(count, min(len(by_class), MOST))  # at least one of each class
     turns = zip_longest(*by_class.values())
     return [example for turn in turns for example in turn if example is not None][:count]
 

@@ -26,7 +26,7 @@ def test_a_label_that_training_never_had_is_wrong_and_named(tmp_path, arrays):
     result = evaluate(store, select(store, heads=3))
     last = result.predictions.row(6, named=True)
     assert (last["label"], last["correct"]) == ("z", False)
-    note = "label 'z' of 1 test examples is not in the training"
+    note = "label 'z' of 1 test example is not in the training"
     assert [line for line in result.notes if note in line]
     facts = result.to_json()
     assert (facts["planned"], facts["scored"], facts["skipped"]) == (7, 7, 0)

@@ -139,7 +139,7 @@ def test_what_is_no_text_is_refused(tmp_path, values):
 
 def test_what_the_store_does_not_keep_is_said(tmp_path):
     store = store_with_texts(tmp_path, ["x"], ["dog"])
-    with pytest.raises(ResultError, match="no output 'answers'; extract again with `answers` lab"):
+    with pytest.raises(ResultError, match="no output 'answers'; extract again with --answers lab"):
         evaluate(store, "zero-shot")
     known = "expected a selection or one of zero-shot, zero-shot-mean, icl, generated, captions"
     with pytest.raises(ParameterError, match=known):

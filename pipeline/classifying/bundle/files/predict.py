@@ -94,7 +94,7 @@ if __name__ == "__main__":
             block.register_forward_pre_hook(
                 lambda _, given, n=int(found[1]): read.update({n: given[0][0, -1].float().cpu()})
             )
-    escapes = sys.stdout.encoding.lower() != "utf-8"
+    escapes = (sys.stdout.encoding or "utf-8").lower() != "utf-8"
     paths, failed = [path for name in given.images for path in images_in(Path(name))], False
     for path in paths:
         try:

@@ -121,7 +121,7 @@ REFUSED = {
     "metric": (
         slice(0, 3),
         {"metric": "auc"},
-        "'auc'; expected one of: accuracy, balanced accuracy",
+        "'auc'; expected one of: accuracy; balanced accuracy",
     ),
 }
 
@@ -142,7 +142,7 @@ def test_one_folder_twice_is_refused(three, tmp_path):
 def test_other_metrics_and_other_units_of_a_metric_are_refused(tmp_path):
     a = save_result(tmp_path / "a", A, subtask=["t"] * 10)
     b = save_result(tmp_path / "b", B, subtask=["t"] * 10, benchmark=find_benchmark("blink"))
-    with pytest.raises(ComparisonError, match=r"have different metrics: accuracy, .*savs evaluate"):
+    with pytest.raises(ComparisonError, match=r"have different metrics: accuracy; .*savs evaluate"):
         compare([a, b])
     fixed = {
         "benchmark": find_benchmark("naturalbench"),

@@ -97,7 +97,7 @@ def test_only_the_first_are_shown_and_all_are_counted(files):
     assert [len(s.shown) for s in content.splits] == [2, 2]
     text = Page(files["out"]).text
     assert "test: 5 examples" in text
-    assert "the first 2 are shown" in text
+    assert "2 of them are shown, of each class in turn" in text
 
 
 def test_a_page_of_few_examples_shows_each_class_in_turn(inputs):
