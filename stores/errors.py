@@ -54,3 +54,7 @@ class HeadNotFoundError(StoreError, KeyError):
 
 class ResultError(StoreError, ValueError):
     """A result file that cannot be read back."""
+
+
+class AnswerError(ValueError):
+    """A server answers as it must not, with too much or with the way to another server."""

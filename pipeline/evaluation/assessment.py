@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from textwrap import shorten
 from typing import Any
 
 import polars as pl
@@ -78,7 +79,8 @@ class Evaluation:
         if others := [metric.name for metric in self.metrics[1:]]:
             lines.append(f"  also: {listed(others)}")
         if self.notes:
-            lines.append(f"  {counted(len(self.notes), 'note')}: {self.notes[0]:.70}")
+            first_note = shorten(self.notes[0], 70, placeholder=" ...")
+            lines.append(f"  {counted(len(self.notes), 'note')}: {first_note}")
         lines.append('  next: result.predictions, savs.save_evaluation(result, "DIR")')
         return "\n".join(lines)
 

@@ -68,10 +68,6 @@ def open_bytes(place: Any) -> Any:
     )
 
 
-class AnswerError(ValueError):
-    """A server answers as it must not, with too much or with the way to another server."""
-
-
 def underlying(error: Exception, place: Any) -> Exception:
     """Return what a failure comes from: fsspec calls all of http a file that is not there.
 

@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from savs.foundation.errors import SavsError
 from savs.foundation.files import whole_file
-from savs.stores.errors import StoreWriteError
-from savs.stores.files.addresses import AnswerError, reason
+from savs.stores.errors import AnswerError, StoreWriteError
+from savs.stores.files.addresses import reason
 
 T = TypeVar("T")
 ATTEMPTS = 5

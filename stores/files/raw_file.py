@@ -8,8 +8,8 @@ import numpy as np
 from savs.foundation.arrays import Array
 from savs.foundation.errors import SavsError
 from savs.foundation.files import regular_size
-from savs.stores.errors import REPAIR, StoreCorruptError, StoreReadError
-from savs.stores.files.addresses import AnswerError, is_remote, open_bytes, reason, underlying
+from savs.stores.errors import REPAIR, AnswerError, StoreCorruptError, StoreReadError
+from savs.stores.files.addresses import is_remote, open_bytes, reason, underlying
 
 FORBIDDEN = 403
 """What a bucket says of a file that is not there, to those who may not list it."""

@@ -13,7 +13,7 @@ from urllib.parse import urljoin, urlsplit
 import aiohttp
 
 from savs.foundation.network import is_public
-from savs.stores.files.addresses import AnswerError
+from savs.stores.errors import AnswerError
 
 CONNECT_S = READ_S = 20.0
 """How long a server may take to answer, and be silent."""
