@@ -70,7 +70,7 @@ def _text(row: Row, field: str, columns: Mapping[str, str]) -> str:
         other = ", or pass `question` TEXT to ask the same of all" if field == "question" else ""
         raise row.error(
             f"field {column!r} is missing",
-            f"the row has the fields {row.fields}; name one with `column` {field}=NAME{other}",
+            f"the row has the fields {row.fields}; name one with `columns` {field}=NAME{other}",
         )
     return row.text(column)
 
@@ -97,7 +97,8 @@ def check_rows(
         if column not in present and not (field in MEDIA and has_media):
             raise OptionError(
                 f"{rows[0].where} and the other {split} rows have no column {column!r}, which"
-                f" `column` {field}={column} names; they have: {', '.join(present) or 'no columns'}"
+                f" `columns` {field}={column} names; they have:"
+                f" {', '.join(present) or 'no columns'}"
             )
     if not has_media and not any(field in present for field in MEDIA):
         _require_text_alone(rows, split)
@@ -145,13 +146,13 @@ def general(columns: Mapping[str, str] | None = None, question: str | None = Non
     if unknown:
         raise OptionError(f"columns has {unknown[0]!r}, expected some of {', '.join(FIELDS)}")
     if question is not None and "question" in mapped:
-        raise OptionError("`column` question=... and `question` both give the prompt; keep one")
+        raise OptionError("`columns` question=... and `question` both give the prompt; keep one")
     if question is not None and not question.strip():
         raise OptionError("`question` is empty; pass the prompt of all rows")
     names = {field: mapped.get(field, field) for field in FIELDS}
     if names["image"] == names["images"]:
         raise OptionError(
-            f"`column` image=... and `column` images=... both name {names['image']!r}; keep image"
+            f"`columns` image=... and `columns` images=... both name {names['image']!r}; keep image"
             " if the column holds names, images if it holds lists of names"
         )
     named = {field: names[field] for field in FIELDS if names[field] != field}

@@ -65,7 +65,7 @@ def adapt(
         return general(columns, question)
     if benchmark is IMAGE_FOLDER and question is not None and not columns:
         return image_folder(question)
-    option = "`column`" if columns else "`question`"
+    option = "`columns`" if columns else "`question`"
     takers = "general" if columns else " and ".join(TAKERS)
     raise OptionError(
         f"{option} is an option of {takers} only; the benchmark {benchmark.name!r} has fixed"

@@ -45,6 +45,8 @@ USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
 """The error of every wrong argument; typer has no public name for it."""
 METAVARS: dict[Any, str] = {int: "N", int | None: "N", float: "X", float | None: "X"}
 """Type of an option -> what its help calls a value that the option does not name."""
+REPEATED = {"columns": "column"}
+"""Field of several values -> the option that is repeated for them."""
 LINES = ("question",)
 """Repeatable options whose variable has a value a line: others have no spaces, which divide."""
 
@@ -85,7 +87,10 @@ class CommandGroup(PlainFlags, TyperGroup):
         if not (name and known):
             return name, known, rest
         command = import_command(name)
-        set_spellings({parameter.name: _spelling(parameter) for parameter in command.params})
+        set_spellings(
+            {parameter.name: _spelling(parameter) for parameter in command.params}
+            | {field: f"--{option}" for field, option in REPEATED.items()}
+        )
         if not ctx.resilient_parsing:  # of shell completion, which says nothing
             require_known_variables(name, command.params)
         return name, command, rest

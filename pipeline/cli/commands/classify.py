@@ -132,6 +132,9 @@ def classify_command(
         rows = counted(done.predictions.height, "row")
         say(f"wrote {done.out} ({rows}, {done.rows:,} of them now)")
     skipped = dict(row for row in done.skipped if row[0] not in before)  # once for all subtasks
+    if earlier := len(dict(done.skipped)) - len(skipped):
+        rows = f"{counted(earlier, 'image')} {'is' if earlier == 1 else 'are'}"
+        say(f"{rows} skipped since earlier runs; try again with --retry-skipped")
     lines = [f"{identifier}: {reason}" for identifier, reason in skipped.items()]
     tell_skipped(lines, "column `reason` of --out has them all", len(lines), max_skip)
 
@@ -167,9 +170,11 @@ def _print_counts(done: "Classification") -> None:
     print_table(["prediction", "examples"], rows)
     unsure, atypical = (done.predictions[name].sum() for name in ("unsure", "atypical"))
     if done.predictions["unsure"].null_count() < done.predictions.height:
-        say(f"{unsure:,} of them are unsure: their prediction set has not exactly one class")
+        verb = "is" if unsure == 1 else "are"
+        say(f"{unsure:,} of them {verb} unsure: the prediction set has not exactly one class")
     if atypical:
-        say(f"{atypical:,} of them are atypical: like none of the training examples")
+        verb = "is" if atypical == 1 else "are"
+        say(f"{atypical:,} of them {verb} atypical: like none of the training examples")
 
 
 def _print_predictions(done: "Classification") -> None:

@@ -167,8 +167,10 @@ def _write(sweep: "Sweep", folder: Path, metric: str | None, *, as_json: bool) -
     What a benchmark measures is known when it has measured, so the files are written before an
     unknown metric is refused.
     """
-    from savs.pipeline.evaluation.sweep.table import save_sweep, with_methods
+    from savs.pipeline.evaluation.sweep.table import SUMMARY_FILE, save_sweep, with_methods
 
+    if (folder / SUMMARY_FILE).exists():
+        say(f"the earlier sweep in {folder} is replaced; pass --out DIR to keep both")
     files = save_sweep(sweep, folder)
     names = sweep.summary["metric"].unique(maintain_order=True).to_list()
     if metric not in (None, *names):

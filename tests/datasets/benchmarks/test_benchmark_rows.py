@@ -108,7 +108,7 @@ def test_a_missing_field_is_named_with_those_there_are(tmp_path: Path, name: str
     remedy = {"question": ", or pass `question` TEXT to ask the same of all", "label": ""}[name]
     message = (
         f"{path} line 2: field '{name}' is missing; the row has the fields {other}, note; name one"
-        f" with `column` {name}=NAME{remedy}"
+        f" with `columns` {name}=NAME{remedy}"
     )
     with pytest.raises(RowError, match=f"^{re.escape(message)}$"):
         read(path)

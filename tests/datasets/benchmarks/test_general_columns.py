@@ -68,7 +68,7 @@ def test_a_column_that_no_row_has_is_told_with_those_there_are(tmp_path: Path, f
     path = written(tmp_path, {k: v for k, v in ROW.items() if k != COLUMNS[field]})
     message = (
         f"{path} line 1 and the other test rows have no column {COLUMNS[field]!r}, which"
-        f" `column` {field}={COLUMNS[field]} names; they have: "
+        f" `columns` {field}={COLUMNS[field]} names; they have: "
     )
     with pytest.raises(OptionError, match=f"^{re.escape(message)}.*, question$"):
         read(general(COLUMNS), path)
@@ -108,7 +108,12 @@ def test_what_was_chosen_is_part_of_the_identity() -> None:
         ("general", {"image": "images"}, None, ".* both name 'images'"),
         ("general", {"question": "prompt"}, "Which?", ".* both give the prompt"),
         ("general", None, " ", "`question` is empty"),
-        ("blink", {"label": "x"}, None, "`column` is an option of general only; the benchmark 'bl"),
+        (
+            "blink",
+            {"label": "x"},
+            None,
+            "`columns` is an option of general only; the benchmark",
+        ),
         ("blink", None, "Which?", "`question` is an option of general and image-folder only; the"),
     ],
 )
