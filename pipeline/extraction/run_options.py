@@ -159,7 +159,7 @@ class RunOptions:
         for name in ("batch_size", "batch_tokens", "shard_rows", "icl_shots"):
             value = getattr(self, name)
             if value is not None and value < 1:
-                raise ParameterError(f"{name} is {value}, expected at least 1")
+                raise ParameterError(f"`{name}` is {value}, expected at least 1")
         if self.workers is not None and self.workers < 0:
             raise ParameterError(f"`workers` is {self.workers}, expected 0 or more")
         if not set(self.answer_kinds) <= set(ANSWER_KINDS):

@@ -50,7 +50,8 @@ def test_flags_environment_and_file_name_columns(savs, files, tmp_path) -> None:
     env = {"SAVS_EXTRACT_COLUMN": "image=file question=prompt label=class"}
     again = savs("extract", "general", *files, "--json", env=env)
     assert json.loads(again.stdout)["rows"] == 0  # the same columns
-    flags = [part for c in ("question=prompt", "label=seen") for part in ("--column", c)]
+    mapped = ("image=file", "question=prompt", "label=seen")
+    flags = [part for c in mapped for part in ("--column", c)]
     other = savs("extract", "general", *files, "--config", "run.toml", *flags, env=env)
     assert other.returncode == 1
     assert "field 'seen' holds a dict, expected text or a number" in other.stderr

@@ -81,7 +81,7 @@ def test_one_metric(savs, results):
     assert [row["metric"] for row in json.loads(done.stdout)] == ["balanced accuracy"]
     done = savs("compare", *results, "--metric", "auc")
     assert done.returncode == 1
-    assert "has no metric 'auc'; expected one of: accuracy, balanced accuracy" in done.stderr
+    assert "has no metric 'auc'; expected one of: accuracy; balanced accuracy" in done.stderr
 
 
 def test_small_p_are_not_0(savs, tmp_path):

@@ -143,7 +143,6 @@ def test_a_selection_is_exported_as_a_classifier_by_its_name(run, tmp_path) -> N
     for readout in ("vote", "lda"):
         run("select", "s", "--heads", "2", "--readout", readout)
     for more, code, message in (
-        ((), 1, "s is a store with 2 selections: lda, vote; name one"),
         (("--selection", "none"), 1, "none does not exist"),
         (("--heads", "all"), 2, "--heads has no meaning with --to classifier"),
         (("--split", "train"), 2, "--split has no meaning with --to classifier"),

@@ -79,7 +79,7 @@ def test_a_prompt_of_different_labels_says_nothing_of_an_example_without_media(
     assert leaks.kinds.to_list() == [
         REPEATED if not untold and prompt in prompts else None for prompt in tested
     ]
-    told = [line for line in leaks.summary() if line.startswith("leaks cannot be told")]
+    told = [line for line in leaks.summary() if line.startswith("leaks are unknown")]
     assert told == [
         f"leaks are unknown for {untold} of {len(tested)} test examples: they have no media, and"
         " no prompt of their own"

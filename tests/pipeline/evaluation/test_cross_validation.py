@@ -180,5 +180,5 @@ def test_subtasks_are_validated_each_by_itself(tmp_path):
 @pytest.mark.parametrize("folds", [0, 1])
 def test_one_fold_leaves_nothing_to_select_by(tmp_path, folds):
     store = store_of(tmp_path / "s", list("aabb"))
-    with pytest.raises(SelectionError, match=f"folds is {folds}, expected at least 2, or 'loo'"):
+    with pytest.raises(SelectionError, match=f"`folds` is {folds}, expected at least 2, or 'loo'"):
         evaluate(store, select(store, heads=2), on="folds", folds=folds)

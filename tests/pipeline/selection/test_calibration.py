@@ -245,7 +245,7 @@ def test_a_set_holds_the_classes_that_conform():
 
 @pytest.mark.parametrize("risk", [0, 1, -0.1, 1.5, float("nan")])
 def test_a_risk_lies_between_0_and_1(risk):
-    with pytest.raises(ParameterError, match=r"risk is .*, expected a number between 0 and 1"):
+    with pytest.raises(ParameterError, match=r"`risk` is .*, expected a number between 0 and 1"):
         require_risk(risk)
 
 

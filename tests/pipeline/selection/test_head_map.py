@@ -96,5 +96,5 @@ def test_every_subtask_has_its_own_and_equal_seeds_give_equal_draws(tmp_path):
 @pytest.mark.parametrize("draws", [0, 1])
 def test_one_draw_shares_nothing(tmp_path, draws):
     store = write_problem(tmp_path / "s", draw_problem(2))
-    with pytest.raises(SelectionError, match=f"draws is {draws}, expected at least 2"):
+    with pytest.raises(SelectionError, match=f"`draws` is {draws}, expected at least 2"):
         head_stability(store, select(store, heads=3), draws=draws)

@@ -50,7 +50,7 @@ OPTIONS = {
     "unknown dtype": ({"dtype": "int8"}, ".*no dtype is called 'int8'.*"),
     "limits the wrong way round": (
         {"min_pixels": 900, "max_pixels": 800},
-        ".*min_pixels is 900, more than max_pixels, 800.*",
+        ".*`min_pixels` is 900, more than max_pixels, 800.*",
     ),
     **{
         keyword: (
