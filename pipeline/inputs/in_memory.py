@@ -7,6 +7,7 @@ inside. From there on they are read as any input file, by worker processes too.
 import base64
 import json
 import math
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date, time, timedelta
@@ -22,7 +23,7 @@ from PIL import Image
 
 from savs.datasets.errors import MediaError, RowError, SourceError
 from savs.datasets.media.in_memory import file_bytes
-from savs.foundation.errors import ParameterError
+from savs.foundation.errors import ParameterError, SavsError
 from savs.pipeline.inputs.input_options import FileOfRows
 
 Rows = Any
@@ -65,7 +66,22 @@ def files_of(keywords: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             _write(path, rows[split], split)
         root = keywords.get("media_root")
         files = {split: FileOfRows(path) for split, path in paths.items()}
-        yield {**keywords, **files, "media_root": Path.cwd() if root is None else root}
+        try:
+            yield {**keywords, **files, "media_root": Path.cwd() if root is None else root}
+        except SavsError as error:  # nobody knows the files that the rows became
+            error.args = (_by_rows(str(error), paths), *error.args[1:])
+            raise
+
+
+def _by_rows(message: str, paths: Mapping[str, Path]) -> str:
+    """Return a message about a line of a file of rows as one about a row, counted from 0."""
+    for split, path in paths.items():
+        line = re.compile(re.escape(str(path)) + r"(?: line (\d+))?")
+        message = line.sub(
+            lambda found, split=split: split + (f" row {int(found[1]) - 1}" if found[1] else ""),
+            message,
+        )
+    return message
 
 
 def _is_in_memory(value: Any) -> bool:

@@ -107,7 +107,8 @@ def select(
     """Choose the heads that tell the training classes apart, for each subtask by itself.
 
     Heads are ordered by score, then margin, then (layer, head). Memory holds the training features
-    of one layer at a time.
+    of one layer at a time. The command calibrates, too: here `calibrate(store, selection)` does it,
+    whose `selection` has probabilities and can keep a risk.
 
     Parameters
     ----------

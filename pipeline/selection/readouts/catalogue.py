@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 
 from savs.pipeline.errors import SelectionError
@@ -37,9 +38,12 @@ def find_readout(name: str, also: Sequence[str] = ()) -> Readout:
     `also` are further names that the caller accepts, for the message.
     """
     if name not in BUILT_IN:
+        known = (*BUILT_IN, *also)
+        close = get_close_matches(name, known, 1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise SelectionError(
-            f"no readout is called {name!r}; expected one of: {', '.join((*BUILT_IN, *also))}, or"
-            " the path of a Python file that defines READOUT"
+            f"no readout is called {name!r}{hint}; expected one of: {', '.join(known)}, or the path"
+            " of a Python file that defines READOUT"
         )
     return BUILT_IN[name]
 

@@ -163,6 +163,15 @@ def test_what_cannot_be_is_named(rows, error, message) -> None:
         pass
 
 
+def test_an_error_names_rows_and_no_file_of_a_run() -> None:
+    rows = [{"question": "?", "label": "a"}, {"question": "?"}]
+    with (
+        pytest.raises(RowError, match=r"^train row 1: broken; see train$"),
+        files_of({"train": rows}) as given,
+    ):
+        raise RowError(f"{given['train']} line 2: broken; see {given['train']}")
+
+
 def test_paths_are_left_as_they_are(tmp_path) -> None:
     given = {"train": tmp_path / "a.jsonl", "test": "b.jsonl", "media_root": None, "limit": 3}
     with files_of(given) as found:

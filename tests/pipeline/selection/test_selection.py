@@ -43,7 +43,7 @@ WRONG = [
     ({"heads": True}, "`heads` is True, expected a whole number or 'all'"),
     ({"heads": "none"}, "`heads` is 'none', expected a number, all, a list such as L12.H7"),
     *(({"heads": n}, f"{n} heads were requested, but there are 8") for n in (0, "9", -1)),
-    ({"readout": "wote"}, "no readout is called 'wote'; expected one of: vote"),
+    ({"readout": "wote"}, "no readout is called 'wote' (did you mean 'vote'?); expected"),
     ({"scoring": "k"}, "no scoring is called 'k'; expected: resubstitution, loo"),
 ]
 
