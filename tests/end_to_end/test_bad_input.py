@@ -107,6 +107,7 @@ def test_an_image_that_is_put_to_two_prompts_is_skipped_once_and_in_its_run_alon
     assert savs(*given, "--retry-skipped").returncode == 4
 
 
+@pytest.mark.thorough
 def test_the_demo_model_is_named_where_images_are_no_drawn_scenes(extract, savs, scenes, tmp_path):
     note = "note: the model demo was trained on small drawn scenes alone"
     assert note in extract().stderr

@@ -97,6 +97,7 @@ def test_show(savs, store):
     assert facts["runs"][0]["batch_size"] == 16
 
 
+@pytest.mark.thorough
 def test_dry_run_writes_nothing(savs, scenes, tmp_path):
     done = savs(
         *("extract", "general", "--train", scenes.train, "--test", scenes.test),

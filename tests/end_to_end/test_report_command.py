@@ -127,6 +127,7 @@ def test_hostile_names_are_text(tmp_path):
     assert page.text.count(ATTACK) > 20
 
 
+@pytest.mark.thorough
 def test_the_printed_commands_make_the_same_store(savs, inputs):
     # a question with quotes, a drawn split and an option of configuration files alone
     for kind in ("cat", "dog"):

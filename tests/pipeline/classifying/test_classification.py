@@ -63,6 +63,7 @@ def test_an_image_is_put_to_every_subtask_by_its_own_question(made, tmp_path) ->
         classify(saved, made.images[0], subtask="plant")
 
 
+@pytest.mark.thorough
 def test_folders_patterns_names_and_tables_give_the_same(made, animals, tmp_path, monkeypatch):
     folder = tmp_path / "photos"
     (folder / "deep").mkdir(parents=True)

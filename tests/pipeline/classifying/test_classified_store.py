@@ -18,6 +18,8 @@ from savs.pipeline.running.progress import Reporting
 from savs.stores import FeatureWriter
 from savs.stores.errors import StoreLockedError
 
+pytestmark = pytest.mark.thorough
+
 QUESTION = "What animal is this? Choose from cat, dog, bird, fish."
 SUFFIXES = [".csv", ".jsonl", ".parquet"]
 

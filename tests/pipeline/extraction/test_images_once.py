@@ -17,6 +17,8 @@ from savs.pipeline.extraction.shared_forward import SharedForward
 from savs.pipeline.running.progress import Reporting
 from savs.stores.shard.read import open_shard
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.fixture
 def given(rows):

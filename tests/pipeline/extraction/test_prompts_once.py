@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from reuse_runs import after_the_proof, same
 
+pytestmark = pytest.mark.thorough
+
 
 @pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("reuse", ["auto", pytest.param("off", marks=pytest.mark.thorough)])

@@ -180,6 +180,7 @@ def test_paths_are_left_as_they_are(tmp_path) -> None:
         assert found["media_root"] == tmp_path
 
 
+@pytest.mark.thorough
 def test_images_may_be_anywhere_and_broken_ones_are_skipped(scenes, tmp_path) -> None:
     good = [
         scenes.root / json.loads(line)["images"][0]
@@ -218,6 +219,7 @@ def test_images_may_be_anywhere_and_broken_ones_are_skipped(scenes, tmp_path) ->
         assert kind == "PIL" or "is empty (0 bytes)" in reasons[0]
 
 
+@pytest.mark.thorough
 def test_features_are_those_of_the_files(scenes, tmp_path, monkeypatch) -> None:
     lines = [json.loads(line) for line in scenes.train.read_text().splitlines()]
     rows = [
