@@ -1,7 +1,7 @@
 """`general`: your own images, questions and labels, in columns of any names."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import PurePath
@@ -78,7 +78,14 @@ def _text(row: Row, field: str, columns: Mapping[str, str]) -> str:
 def check_rows(
     rows: Sequence[Row], split: str, columns: Mapping[str, str], question: str | None
 ) -> None:
-    """Check that a split has the columns that the user mapped, and only one question."""
+    """Check that a split has the columns that the user mapped, its media and only one question.
+
+    Raises
+    ------
+    OptionError
+        A mapped column is missing, two places give the question, or a column that no field reads
+        names images or videos.
+    """
     present = dict.fromkeys(column for row in rows for column in row.values)
     if question is not None and "question" in present:
         first = next(row for row in rows if "question" in row.values)
@@ -101,19 +108,22 @@ def check_rows(
                 f" {', '.join(present) or 'no columns'}"
             )
     if not has_media and not any(field in present for field in MEDIA):
-        _require_text_alone(rows, split)
+        _require_text_alone(rows, split, set(columns.values()))
 
 
-def _require_text_alone(rows: Sequence[Row], split: str) -> None:
-    """Raise OptionError where a column names media, and no field is read from it."""
+def _require_text_alone(rows: Sequence[Row], split: str, read: Container[str]) -> None:
+    """Raise OptionError where a column names media, and no field is `read` from it."""
     for row in rows[:3]:
         for column, value in row.values.items():
+            if column in read:
+                continue
             suffix = PurePath(value).suffix.lower() if isinstance(value, str) else ""
             if NAMES_MEDIA.search(column) and (suffix in IMAGES or is_video_name(str(value))):
                 raise OptionError(
                     f"{row.where} and the other {split} rows have no column 'image', and"
                     f" {column!r} names a medium, {value!r:.100}; map it: `columns`"
-                    f" image={column}"
+                    f" image={column}; if the rows are texts alone, drop {column!r} or read it"
+                    f" as another field: `columns` category={column}"
                 )
 
 

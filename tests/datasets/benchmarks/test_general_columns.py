@@ -63,6 +63,31 @@ def test_images_have_columns_of_any_name(tmp_path, columns, rows, media) -> None
     assert [example.media for example in read(general(columns), path)] == media
 
 
+TEXT = {"question": "Q?", "label": "x"}
+
+
+@pytest.mark.parametrize("name", ["a.png", "below/a.JPG", "a.mp4"])
+@pytest.mark.parametrize("column", ["path", "Photo", "image_file"])
+def test_a_column_of_images_is_not_left_unread(tmp_path: Path, column: str, name: str) -> None:
+    path = written(tmp_path, TEXT | {column: name})
+    with pytest.raises(OptionError) as error:
+        read(general(), path)
+    assert str(path) in str(error.value)
+    assert f"{column!r} names a medium, {name!r}; map it: `columns` image={column};" in str(
+        error.value
+    )
+    (example,) = read(general({"image": column}), path)
+    assert example.media == (name,)
+    (example,) = read(general({"category": column}), path)  # as the message says for texts
+    assert (example.media, example.category) == ((), name)
+
+
+@pytest.mark.parametrize("more", [{"path": "a.txt"}, {"note": "a.png"}, {"path": 5}, {}])
+def test_texts_need_no_image(tmp_path: Path, more: dict[str, Any]) -> None:
+    (example,) = read(general(), written(tmp_path, TEXT | more))
+    assert example.media == ()
+
+
 @pytest.mark.parametrize("field", COLUMNS)
 def test_a_column_that_no_row_has_is_told_with_those_there_are(tmp_path: Path, field: str) -> None:
     path = written(tmp_path, {k: v for k, v in ROW.items() if k != COLUMNS[field]})
