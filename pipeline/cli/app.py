@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.models import OptionInfo
 
+import savs
 from savs.foundation.errors import SavsError
 from savs.foundation.progress import listen
 from savs.pipeline.cli import exit_codes as exits
@@ -49,6 +50,9 @@ REPEATED = {"columns": "column"}
 """Field of several values -> the option that is repeated for them."""
 LINES = ("question",)
 """Repeatable options whose variable has a value a line: others have no spaces, which divide."""
+
+LEFT_BEHIND = "what is finished is kept; run the same command again"
+"""What an interrupted command says if its stage did not say more."""
 
 
 class PlainFlags:
@@ -197,9 +201,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
-
-        print_line(version("savs"))
+        print_line(savs.__version__)
         raise typer.Exit
 
 
@@ -267,20 +269,9 @@ def main() -> NoReturn:
         sys.exit(exits.FAILURE)
     except SystemExit as end:
         if end.code == exits.INTERRUPTED and not interruption.is_explained():
-            say(f"interrupted: {_left_behind()}")
+            say(f"interrupted: {LEFT_BEHIND}")
         raise
     sys.exit(0)
-
-
-def _left_behind() -> str:
-    """Return what an interrupted command leaves: files are written whole or not at all."""
-    words = [word for word in sys.argv[1:] if not word.startswith("-")]
-    command = words[0] if words else ""
-    if command in ("import", "merge", "export"):
-        return "the output is not finished; run the same command again"
-    if command == "verify":
-        return "the store is as it was" if "--repair" not in sys.argv else "run it again"
-    return "nothing was written"
 
 
 def _exit_code(error: SavsError) -> int:

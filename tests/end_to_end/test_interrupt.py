@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from savs.pipeline.cli import main as start
+from savs.pipeline.cli.app import LEFT_BEHIND
 from savs.pipeline.running import signals
 
 MOMENTS = {
@@ -29,7 +30,7 @@ def test_an_interruption_is_one_line(monkeypatch, capsys, place, module) -> None
         start.main()
     monkeypatch.undo()
     assert end.value.code == 130
-    assert capsys.readouterr().err in ("interrupted\n", "interrupted: nothing was written\n")
+    assert capsys.readouterr().err in ("interrupted\n", f"interrupted: {LEFT_BEHIND}\n")
 
 
 def interrupted(before: Callable[..., Any], module: str) -> Callable[..., Any]:
