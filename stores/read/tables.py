@@ -58,8 +58,8 @@ class Shards:
         with open_shard(self.folder / spec.name, spec, self.manifest) as shard:
             if self._seen.setdefault(spec.name, shard.fingerprint) != shard.fingerprint:
                 raise StoreMismatchError(
-                    f"{self.folder / spec.name} changed while it was read, perhaps by `savs extract"
-                    " `retry_skipped``; run this command again"
+                    f"{self.folder / spec.name} changed while it was read, perhaps by an extraction"
+                    " with `retry_skipped`; run this command again"
                 )
             yield shard
 
