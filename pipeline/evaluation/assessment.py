@@ -272,7 +272,8 @@ class Counts:
         if self.skipped:
             notes.append(
                 counted_as(
-                    *(self.skipped, "test example"),
+                    self.skipped,
+                    "test example",
                     one="was skipped at extraction; it counts as wrong",
                     several="were skipped at extraction; they count as wrong",
                 )

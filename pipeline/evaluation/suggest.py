@@ -105,7 +105,8 @@ def suggest(
     is_known = find_leaks(store.examples("train"), tested).kinds.eq_missing(REPEATED)
     if is_known.any():
         repeated = counted_as(
-            *(int(is_known.sum()), "test example"),
+            int(is_known.sum()),
+            "test example",
             one="is a training example",
             several="are training examples",
         )

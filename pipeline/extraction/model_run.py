@@ -304,7 +304,14 @@ class ModelRun:
 
         # Passes over shards, with the other processes that fill the sink.
         work = _Work(
-            *(settled, answers, contexts, known, examples.rules, workers, todo, sink),
+            settled,
+            answers,
+            contexts,
+            known,
+            examples.rules,
+            workers,
+            todo,
+            sink,
             request=examples.request,
         )
         started = time.monotonic()
@@ -433,13 +440,9 @@ class ModelRun:
                 interruption.explain(say, sink.left_behind)
             raise
         if cuts:
-            batches = (
-                "1 batch did not fit the memory and was"
-                if cuts == 1
-                else (f"{cuts} batches did not fit the memory and were")
-            )
+            batches = "1 batch" if cuts == 1 else f"{cuts} batches"
             say(
-                f"{batches} run in pieces; fewer"
+                f"{batches} did not fit the memory and ran in pieces; fewer"
                 f" `batch_tokens` than {work.settled.batching.batch_tokens:,} avoid that"
             )
         if unshared:

@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from savs.foundation.network import HUB, hub_problem
+from savs.foundation.network import HUB, HUB_DATASETS, hub_problem
 from savs.pipeline.classifying.bundle.bundle import BUNDLE, CARD, bundle_files
 from savs.pipeline.errors import HubError, MissingExtraError
 from savs.pipeline.running.result_files import CLASSIFIER, CONFIG, LARGEST_JSON, result_of
 from savs.stores import open_store
 from savs.stores.format.layout import MANIFEST, RESULTS
 
-DATASETS = f"{HUB}datasets/"
-"""How the name of a store on the Hub begins: as fsspec reads it."""
 LARGEST_CLASSIFIER = 2**32
 """Bytes of a classifier's arrays that are fetched: 100 times what 20 heads need for knn."""
 REFUSALS = {
@@ -108,10 +106,10 @@ def push(
         huggingface_hub is not installed.
     """
     place = Path(folder)
-    is_store = name.startswith(DATASETS)
+    is_store = name.startswith(HUB_DATASETS)
     files = _store_files(place) if is_store else {f.name: f for f in bundle_files(place)}
     _require_regular(place, files)
-    owner_and_name = name.removeprefix(DATASETS if is_store else HUB)
+    owner_and_name = name.removeprefix(HUB_DATASETS if is_store else HUB)
     kind = "dataset" if is_store else "model"
     hub = _require_hub()
     _require_name(hub, owner_and_name)
@@ -133,7 +131,7 @@ def push(
         )
     pages = "datasets/" if is_store else ""
     return Pushed(
-        f"{DATASETS if is_store else HUB}{owner_and_name}",
+        f"{HUB_DATASETS if is_store else HUB}{owner_and_name}",
         f"{api.endpoint}/{pages}{owner_and_name}",
         done.oid,
     )

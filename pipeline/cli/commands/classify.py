@@ -22,7 +22,7 @@ from savs.pipeline.extraction.cluster.node import NONE
 from savs.pipeline.extraction.model.model_options import AUTO, PlacingKeywords
 from savs.pipeline.extraction.run_options import BatchKeywords
 from savs.pipeline.inputs.input_options import NewImageKeywords
-from savs.pipeline.running.formatting import counted, percent
+from savs.pipeline.running.formatting import counted, counted_as, percent
 from savs.pipeline.running.launchers import find_rank
 from savs.pipeline.running.progress import Reporting
 
@@ -133,7 +133,7 @@ def classify_command(
         say(f"wrote {done.out} ({rows}, {done.rows:,} of them now)")
     skipped = dict(row for row in done.skipped if row[0] not in before)  # once for all subtasks
     if earlier := len(dict(done.skipped)) - len(skipped):
-        rows = f"{counted(earlier, 'image')} {'is' if earlier == 1 else 'are'}"
+        rows = counted_as(earlier, "image", "is", "are")
         say(f"{rows} skipped since earlier runs; try again with --retry-skipped")
     lines = [f"{identifier}: {reason}" for identifier, reason in skipped.items()]
     tell_skipped(lines, "column `reason` of --out has them all", len(lines), max_skip)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import savs
-from savs.foundation.network import HUB
+from savs.foundation.network import HUB, HUB_DATASETS
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import (
     SelectionOption,
@@ -26,7 +26,6 @@ from savs.stores.files.addresses import is_remote
 if TYPE_CHECKING:
     from savs.stores import FeatureStore
 
-DATASETS = f"{HUB}datasets/"
 STORE_FORM = "store"
 EXAMPLES = (
     "savs export pets --to classifier --out pets-classifier",
@@ -77,7 +76,7 @@ def export_command(
     Uses HF_TOKEN or the saved login for the Hub.
     """
     is_upload = to.startswith(HUB)
-    form = STORE_FORM if to.startswith(DATASETS) else BUNDLE_FORM if is_upload else to
+    form = STORE_FORM if to.startswith(HUB_DATASETS) else BUNDLE_FORM if is_upload else to
     require_choice("to", form, (BUNDLE_FORM, STORE_FORM, *EXPORT_FORMS))
     if out is None and not is_upload:
         raise typer.BadParameter(f"--to {to} needs a place; pass --out PATH")
@@ -126,7 +125,7 @@ def export_command(
     elif form == STORE_FORM:
         place_of_use, first = name, ""
         if is_upload:
-            place_of_use, repository = "STORE", name.removeprefix(DATASETS)
+            place_of_use, repository = "STORE", name.removeprefix(HUB_DATASETS)
             first = f"hf download {repository} --repo-type dataset --local-dir STORE; "
         say(f"use it as: {first}{evaluation_of(place_of_use, kept)}")
 

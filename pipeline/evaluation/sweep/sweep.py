@@ -321,7 +321,8 @@ def _note(left_out: int) -> list[str]:
         return []
     return [
         counted_as(
-            *(left_out, "training example"),
+            left_out,
+            "training example",
             one="was skipped under some prompts and is left out of all;",
             several="were skipped under some prompts and are left out of all;",
         )

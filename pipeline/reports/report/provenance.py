@@ -108,7 +108,8 @@ def _extract(store: FeatureStore, place: str) -> list[list[str]]:
     identity = store.manifest.identity
     revision = identity.model.get("revision")
     pinned = [*(("--revision", str(revision)) if revision else ()), "--dtype", identity.dtype]
-    requests = [run[REQUEST] for run in store.manifest.runs if _is_object(run.get(REQUEST))]
+    recorded = [run.get(REQUEST) for run in store.manifest.runs]
+    requests = [request for request in recorded if isinstance(request, Mapping)]
     name, model = str(identity.benchmark["name"]), str(identity.model["name"])
     if not requests:
         inputs = ["--train", "TRAIN", "--test", "TEST", "--model", model]
@@ -130,10 +131,6 @@ def _extract(store: FeatureStore, place: str) -> list[list[str]]:
         if line not in lines:
             lines.append(line)
     return lines
-
-
-def _is_object(value: Any) -> bool:
-    return isinstance(value, Mapping)
 
 
 def _is_own(result: Evaluated) -> bool:
