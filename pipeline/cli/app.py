@@ -147,7 +147,7 @@ def import_command(name: str) -> Any:
 def _spelling(parameter: Any) -> str:
     """Return how a message names a parameter: an option of files alone by its variable."""
     if parameter.param_type_name != "option":
-        return parameter.metavar or parameter.name.upper()
+        return (parameter.metavar or parameter.name.upper()).strip("[]")  # of an optional one
     if parameter.rich_help_panel == FILE_ONLY:
         return parameter.envvar
     return parameter.opts[0]

@@ -40,6 +40,10 @@ def test_each_can_be_shown(savs, name):
         for line in ("label     Yes", "media     images/0_image_0.jpg", "group     1"):
             assert f"    {line}" in lines
         assert "    also     natural_ret" in shown.stdout
+    if name == "blink":  # each mark shows which image stands there
+        assert r"the second [1_2.jpg] or the third [1_3.jpg]?\n(A) the second" in shown.stdout
+        assert "    media     1_1.jpg, 1_2.jpg, 1_3.jpg" in lines
+        assert "    subtask   Visual_Similarity" in lines
 
 
 def test_an_unknown_name_is_a_usage_error_with_a_hint(savs):

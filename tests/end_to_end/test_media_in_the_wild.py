@@ -126,8 +126,9 @@ def test_images_in_rows_and_at_an_address_are_those_in_files(
         (inputs.root / "train/1.png").rename(inputs.root / "moved.png")
         private = extract(*web, "--fetch-urls", out="private")
         assert private.returncode == 4
-        assert "is in a private network; if you trust the rows, pass " in private.stderr
-        monkeypatch.setenv("SAVS_EXTRACT_ALLOW_PRIVATE_ADDRESSES", "1")
+        trust = "SAVS_EXTRACT_ALLOW_PRIVATE_ADDRESSES"
+        assert f"is in a private network; if you trust the rows, pass {trust}" in private.stderr
+        monkeypatch.setenv(trust, "1")
         done = extract(*web, "--fetch-urls", out="web")
         assert done.returncode == 4, done.stderr
         assert f"3 of 4 URLs are in {tmp_path / 'web.fetched'}" in done.stderr

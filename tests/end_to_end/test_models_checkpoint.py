@@ -86,7 +86,7 @@ def test_a_missing_folder_is_one_line(savs, tmp_path):
     assert done.stdout == ""
     _loading, line = done.stderr.splitlines()
     assert line.startswith(f"error: model '{tmp_path}/nowhere' cannot be loaded: there is no such")
-    assert "a Hugging Face id, a folder with config.json and weights" in line
+    assert "; give CHECKPOINT a Hugging Face id, a folder with config.json and weights" in line
 
 
 BATCHES = "batches change the features: extract with --batch-size 1"

@@ -19,12 +19,15 @@ from savs import (
     verify,
     write_bundle,
 )
+from savs.pipeline.classifying.bundle.bundle import bundle_files
 from savs.pipeline.classifying.bundle.hub import find_classifier, push
 from savs.pipeline.errors import HubError
 
 pytestmark = pytest.mark.thorough
 
 RIGHT = {"HF_TOKEN": TOKEN}
+FILES = {"README.md", "classifier.safetensors", "config.json"}
+"""Of a classifier whose readout is built in."""
 
 
 @pytest.fixture
@@ -67,7 +70,8 @@ def test_a_classifier_is_uploaded_and_each_refusal_is_one_line(hub, store, tmp_p
         assert code == 0 or said.count("\n") == 1, said
     bundle = write_bundle(store, store / "results/vote", tmp_path / "bundle").path
     animals, secret = (hub.repositories[f"models/org/{name}"] for name in ("animals", "secret"))
-    for name in ("README.md", "classifier.safetensors", "config.json"):
+    assert {path.name for path in animals.folder.iterdir()} == FILES
+    for name in FILES:
         assert (animals.folder / name).read_bytes() == (bundle / name).read_bytes()
     assert (animals.private, secret.private) == (False, True)
     assert set(hub.repositories) == {"models/org/animals", "models/org/secret"}
@@ -97,6 +101,8 @@ def test_a_store_is_uploaded_and_its_old_shards_removed(hub, store, tmp_path) ->
 def test_only_a_whole_bundle_of_its_own_files_is_uploaded(store, tmp_path) -> None:
     saved = store / "results/vote"
     bundle = write_bundle(store, saved, tmp_path / "bundle").path
+    (bundle / "predictions.parquet").write_text("of the user alone")
+    assert {path.name for path in bundle_files(bundle)} == FILES
     damaged, linked = (shutil.copytree(bundle, tmp_path / name) for name in ("damaged", "linked"))
     (damaged / "classifier.safetensors").write_bytes(b"0" * 100)
     (linked / "README.md").unlink()

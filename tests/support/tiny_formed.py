@@ -1,12 +1,11 @@
 """Tiny checkpoints of families whose published checkpoints have no chat template."""
 
 import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import transformers as hf
-from tiny_parts import CROPPED, ENDS, SQUARE, WIDTHS, save, text, tokenizer, tower
+from tiny_parts import CROPPED, ENDS, SQUARE, WIDTHS, llama_tokenizer, save, text, tower
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
 QUERIES = 4
@@ -15,13 +14,9 @@ FUYU = ("|SPEAKER|", "|NEWLINE|", "<0x04>", "\u00e2\u0138\u0123")
 """The last is the underscore before a text, byte by byte."""
 
 
-def _tokenizer(special: Sequence[str] = SPECIAL, **more: Any) -> hf.PreTrainedTokenizerFast:
-    return tokenizer(special, pad="<pad>", bos="<s>", eos="</s>", **more)
-
-
 def _fuyu_tokenizer() -> hf.PreTrainedTokenizerFast:
     """Return one that begins each text with an underscore, which Fuyu's processor takes off."""
-    words = _tokenizer((*SPECIAL[:3], *FUYU))
+    words = llama_tokenizer((*SPECIAL[:3], *FUYU))
     core = Tokenizer(models.BPE(vocab=words.get_vocab(), merges=[], ignore_merges=True))
     core.normalizer = normalizers.Prepend("\u2581")
     own = Regex("|".join(map(re.escape, ("\u2581", *FUYU))))
@@ -59,7 +54,9 @@ def build_blip_2(folder: Path) -> None:
         **text(**ENDS),
     }
     config = hf.Blip2Config(**_q_former(decoder, "blip_2_vision_model", "blip_2_qformer"))
-    processor = hf.Blip2Processor(hf.BlipImageProcessor(size=SQUARE), _tokenizer(), QUERIES)
+    processor = hf.Blip2Processor(
+        hf.BlipImageProcessor(size=SQUARE), llama_tokenizer(SPECIAL), QUERIES
+    )
     save(folder, hf.Blip2ForConditionalGeneration(config), processor)
 
 
@@ -70,7 +67,10 @@ def build_instructblip(folder: Path) -> None:
         **_q_former(decoder, "instructblip_vision_model", "instructblip_qformer")
     )
     processor = hf.InstructBlipProcessor(
-        hf.BlipImageProcessor(size=SQUARE), _tokenizer(), _tokenizer(), QUERIES
+        hf.BlipImageProcessor(size=SQUARE),
+        llama_tokenizer(SPECIAL),
+        llama_tokenizer(SPECIAL),
+        QUERIES,
     )
     save(folder, hf.InstructBlipForConditionalGeneration(config), processor)
 
@@ -88,13 +88,13 @@ def build_paligemma(folder: Path) -> None:
     save(
         folder,
         hf.PaliGemmaForConditionalGeneration(config),
-        hf.PaliGemmaProcessor(images, _tokenizer()),
+        hf.PaliGemmaProcessor(images, llama_tokenizer(SPECIAL)),
     )
 
 
 def build_kosmos_2(folder: Path) -> None:
     """Save a Kosmos-2: latent queries of its tower in the places of 64 tokens."""
-    words = _tokenizer((*SPECIAL[:3], "<unk>"), named={"unk_token": "<unk>"})
+    words = llama_tokenizer((*SPECIAL[:3], "<unk>"), named={"unk_token": "<unk>"})
     processor = hf.Kosmos2Processor(hf.CLIPImageProcessor(**CROPPED), words, 16)
     config = hf.Kosmos2Config(
         text_config={

@@ -1,12 +1,11 @@
 """Tiny checkpoints of families built as LLaVA: a tower, a projector, a decoder."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import transformers as hf
 from chat_templates import MISTRAL, ONEVISION, VICUNA
-from tiny_parts import CROPPED, ENDS, SQUARE, save, template, text, tokenizer, tower, words
+from tiny_parts import CROPPED, ENDS, SQUARE, llama_tokenizer, save, template, text, tower, words
 from tiny_qwen import SPECIAL as QWEN
 from tiny_qwen import qwen_template, qwen_tokenizer
 
@@ -21,14 +20,10 @@ TOKENS: dict[str, Any] = {
 PINPOINTS = [[28, 28], [28, 56], [56, 28], [56, 56]]
 
 
-def _tokenizer(special: Sequence[str], **more: Any) -> hf.PreTrainedTokenizerFast:
-    return tokenizer(special, pad="<pad>", bos="<s>", eos="</s>", **more)
-
-
 def _clip_processor() -> hf.LlavaProcessor:
     return hf.LlavaProcessor(
         image_processor=hf.CLIPImageProcessor(**CROPPED),
-        tokenizer=_tokenizer(LLAVA),
+        tokenizer=llama_tokenizer(LLAVA),
         **TOKENS,
         chat_template=VICUNA,
     )
@@ -67,7 +62,7 @@ def build_llava_next(folder: Path) -> None:
     )
     processor = hf.LlavaNextProcessor(
         image_processor=hf.LlavaNextImageProcessor(**CROPPED, image_grid_pinpoints=PINPOINTS),
-        tokenizer=_tokenizer(LLAVA),
+        tokenizer=llama_tokenizer(LLAVA),
         **TOKENS,
         chat_template=MISTRAL,
     )
@@ -123,7 +118,7 @@ def build_llava_next_video(folder: Path) -> None:
     processor = hf.LlavaNextVideoProcessor(
         video_processor=hf.LlavaNextVideoVideoProcessor(**CROPPED),
         image_processor=hf.LlavaNextImageProcessor(**CROPPED, image_grid_pinpoints=PINPOINTS),
-        tokenizer=_tokenizer(LLAVA_VIDEO),
+        tokenizer=llama_tokenizer(LLAVA_VIDEO),
         chat_template=WITH_VIDEOS,
         **TOKENS,
     )
@@ -143,7 +138,7 @@ def build_video_llava(folder: Path) -> None:
     processor = hf.VideoLlavaProcessor(
         image_processor=hf.VideoLlavaImageProcessor(**CROPPED),
         video_processor=hf.VideoLlavaVideoProcessor(**CROPPED),
-        tokenizer=_tokenizer(LLAVA_VIDEO),
+        tokenizer=llama_tokenizer(LLAVA_VIDEO),
         chat_template=WITH_VIDEOS,
         **TOKENS,
     )
@@ -215,7 +210,7 @@ def build_granite4_vision(folder: Path) -> None:
             crop_size=size,
             image_grid_pinpoints=config.image_grid_pinpoints,
         ),
-        tokenizer=_tokenizer(LLAVA_VIDEO),
+        tokenizer=llama_tokenizer(LLAVA_VIDEO),
         patch_size=14,
         vision_feature_select_strategy="full",
         downsample_rate="1/2",
@@ -292,7 +287,7 @@ def build_perception_lm(folder: Path) -> None:
     processor = hf.PerceptionLMProcessor(
         video_processor=hf.PerceptionLMVideoProcessor(size={"height": 56, "width": 56}),
         image_processor=hf.PerceptionLMImageProcessor(tile_size=56, max_num_tiles=3),
-        tokenizer=_tokenizer(
+        tokenizer=llama_tokenizer(
             LLAVA_VIDEO, named={"image_token": "<image>", "video_token": "<video>"}
         ),
         patch_size=14,
@@ -330,7 +325,7 @@ def _deepseek_config(**more: Any) -> dict[str, Any]:
 def _deepseek_processor(kind: Any, images: Any) -> Any:
     return kind(
         image_processor=images,
-        tokenizer=_tokenizer(DEEPSEEK, named=DEEPSEEK_NAMED),
+        tokenizer=llama_tokenizer(DEEPSEEK, named=DEEPSEEK_NAMED),
         chat_template=DEEPSEEK_TEMPLATE,
         num_image_tokens=IMAGE_TOKENS,
     )
@@ -411,7 +406,7 @@ def _pixtral_processor(merge: int) -> hf.PixtralProcessor:
         image_processor=hf.PixtralImageProcessor(
             size={"longest_edge": 56}, patch_size={"height": 14, "width": 14}
         ),
-        tokenizer=_tokenizer(PIXTRAL),
+        tokenizer=llama_tokenizer(PIXTRAL),
         patch_size=14,
         spatial_merge_size=merge,
         chat_template=PIXTRAL_TEMPLATE,

@@ -66,6 +66,11 @@ def tokenizer(
     )
 
 
+def llama_tokenizer(special: Sequence[str], **more: Any) -> PreTrainedTokenizerFast:
+    """Return a tokenizer with the names of Llama's special tokens."""
+    return tokenizer(special, pad="<pad>", bos="<s>", eos="</s>", **more)
+
+
 def text(**more: Any) -> dict[str, Any]:
     """Return the configuration of a tiny language decoder."""
     return {

@@ -96,3 +96,18 @@ def test_where_few_layers_do_not_run_all_are_loaded(made, shallow, held, monkeyp
     assert [model.grid[-1].layer for model in held] == [1, 5]
     assert sized == [1, None]  # each is put where it fits
     assert_frame_equal(found, expected)
+
+
+def test_a_whole_model_stops_at_the_deepest_chosen_head(made, shallow, monkeypatch) -> None:
+    ran: set[int] = set()
+
+    def load_and_watch(*given, **more):
+        model = load(*given, **more)
+        for point in model.hook_points:
+            point.projection.register_forward_hook(lambda *_, n=point.grid.layer: ran.add(n))
+        return model
+
+    monkeypatch.setattr(ModelRun, "_load_first_layers", lambda *_: None)
+    monkeypatch.setattr("savs.pipeline.extraction.model_run.load", load_and_watch)
+    classify(shallow, made.images[:2], subtask="animal")
+    assert ran == {0}  # of layer 1 the heads are read, before they are projected

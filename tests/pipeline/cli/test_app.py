@@ -10,7 +10,7 @@ import pytest
 
 from savs.pipeline.cli.commands import COMMANDS, STAGES
 from savs.pipeline.inputs import plugins
-from savs.stores import FeatureStore
+from savs.stores.read import tables
 from stores import make_store
 
 
@@ -130,7 +130,7 @@ def calls(monkeypatch):
         monkeypatch.setattr(owner, name, counted)
 
     for owner, name in (
-        (FeatureStore, "require_complete"),
+        (tables, "shard_sizes"),
         (plugins, "find_benchmark"),
         (plugins, "adapt"),
     ):
@@ -152,6 +152,7 @@ def test_evaluate(savs, tmp_path, calls, more, benchmarks):
     make_store(tmp_path / "s", features, list("abab"), features, list("abab"))
     done = savs("evaluate", tmp_path / "s", *more)
     assert "Traceback" not in done.stderr
+    assert calls["shard_sizes"] == 1  # however often it is asked whether the store is complete
     assert calls["find_benchmark"] == benchmarks
 
 

@@ -137,3 +137,10 @@ def test_a_model_whose_images_see_each_other_in_the_first_pass_alone_is_refused(
 def test_a_model_of_one_image_is_refused(run, tiny_model):
     with pytest.raises(ModelError, match=r"takes no conversation .* leave out `icl_shots`"):
         run(model=str(tiny_model("blip-2")), answers="labels", icl_shots=1, dtype="float32")
+
+
+def test_a_model_that_answers_otherwise_after_them_is_refused(run, monkeypatch):
+    answer = in_context.Demonstrations.answer
+    monkeypatch.setattr(in_context.Demonstrations, "answer", lambda *given: 1.5 * answer(*given))
+    with pytest.raises(ModelError, match="in float32, more than rounding; leave out `icl_shots`"):
+        run(answers="labels", icl_shots=1, dtype="float32")

@@ -8,6 +8,7 @@ import pytest
 
 from savs.foundation.errors import ParameterError
 from savs.pipeline.selection.calibration import (
+    RANGE,
     Calibration,
     calibrate_task,
     fit_temperature,
@@ -182,6 +183,28 @@ def drawn(n, classes, sharpness, seed=0):
 def test_the_temperature_of_drawn_labels_is_found_again(sharpness):
     logits, labels = drawn(20_000, 4, sharpness)
     assert fit_temperature(logits, labels) == pytest.approx(1 / sharpness, rel=0.05)
+
+
+def loss(logits, labels, temperature):
+    p = tempered(logits, temperature)
+    return -np.log(p[np.arange(len(labels)), labels]).mean()
+
+
+@pytest.mark.parametrize("sharpness", [0.25, 4])
+def test_predictions_stay_and_the_loss_of_new_examples_falls(sharpness):
+    logits, labels = drawn(200, 5, sharpness)
+    temperature = fit_temperature(logits, labels)
+    new, truth = drawn(2_000, 5, sharpness, seed=1)
+    assert (tempered(new, temperature).argmax(axis=1) == new.argmax(axis=1)).all()
+    assert loss(new, truth, temperature) < loss(new, truth, 1.0) - 0.05
+
+
+def test_labels_that_have_nothing_to_do_with_the_logits_make_all_classes_alike():
+    logits, _ = drawn(4_000, 2, 1)
+    labels = np.random.default_rng(9).integers(0, 2, 4_000)
+    found = fit_temperature(logits, labels)
+    assert abs(tempered(logits, found).max(axis=1).mean() - 0.5) < 0.03
+    assert found <= RANGE[1]
 
 
 def test_the_smoothed_loss_is_least_at_the_temperature():

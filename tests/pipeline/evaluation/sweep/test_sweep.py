@@ -264,3 +264,10 @@ def test_heads_are_ordered_by_the_texts_of_each_readout(tmp_path):
     by_name = replace(HEC_T, name="hec-names", texts=NAMES)
     found = sweep(store, heads=[1], shots=["all"], readouts=[HEC_T, by_name])
     assert found.values.filter(metric="accuracy")["value"].to_list() == [1.0, 1.0]
+
+
+def test_all_readouts_get_the_same_draws(store):
+    options = {"shots": [2], "draws": 2, "heads": [6]}
+    found = sweep(store, readouts=["posterior", "vote"], **options).values
+    alone = sweep(store, readouts=["vote"], **options).values
+    assert found.filter(readout="vote").equals(alone)

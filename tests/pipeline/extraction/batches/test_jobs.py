@@ -78,11 +78,6 @@ def test_questions_about_one_photo_decode_it_once():
     assert [len(batch) for batch in batches] == [10, 5]
 
 
-@pytest.fixture
-def encoder(tiny_model):
-    return load_encoder(ModelOptions(model=str(tiny_model("qwen2_vl"))))
-
-
 SIZES = [(56, 56), (140, 84), (90, 200), (333, 61)]
 
 

@@ -7,15 +7,8 @@ from PIL import Image
 from savs.datasets.media.media import MediaRules
 from savs.pipeline.extraction.batches.jobs import Job, Medium, Prepared, Refused, Request
 from savs.pipeline.extraction.batches.prepare import PrepareSettings, prepare
-from savs.pipeline.extraction.model.load import load_encoder
-from savs.pipeline.extraction.model.model_options import ModelOptions
 
 SETTINGS = PrepareSettings(MediaRules(), torch.bfloat16, raw_pixels=False, thumbnails=False)
-
-
-@pytest.fixture
-def encoder(tiny_model):
-    return load_encoder(ModelOptions(model=str(tiny_model("qwen2_vl"))))
 
 
 @pytest.fixture

@@ -118,6 +118,18 @@ def test_features_are_what_enters_the_output_projection(model):
     assert check.passed, check.what
 
 
+def test_the_pass_ends_before_logits_are_computed(model):
+    computed = []
+    handle = model.model.get_output_embeddings().register_forward_hook(
+        lambda *_: computed.append(1)
+    )
+    try:
+        model.read(model.inputs([(noise(2), "What?")]))
+    finally:
+        handle.remove()
+    assert computed == []
+
+
 def test_another_video_changes_every_head_of_the_last_layer(model):
     one, other = (features(model, (noise(4, seed=seed), "What?")) for seed in (0, 1))
     assert (apart(one, other) > 1e-3).all()

@@ -2,21 +2,14 @@
 
 import shutil
 
-import numpy as np
 import pytest
-from PIL import Image
+from tiny_parts import picture
 
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.reports.preview.preview import preview
 from savs.pipeline.reports.preview.rendered_prompt import load_wording
-
-
-def picture(height, width):
-    pixels = np.random.default_rng(height).integers(0, 255, (height, width, 3), dtype=np.uint8)
-    return Image.fromarray(pixels)
-
 
 PROMPT = ("Is ", picture(56, 56), " like\n", picture(56, 84), " or <|im_end|> é?")
 

@@ -176,3 +176,11 @@ def test_a_name_that_leads_out_of_the_media_root_is_not_read(tmp_path):
         assert not found.find("test:0", [name])[0].jpeg
     assert found.missing == 2
     assert result.store is None
+
+
+def test_a_card_has_the_votes_of_its_own_prediction(tmp_path):
+    (result,) = read_results([save_random_result(tmp_path / "vote", 20, 3)])
+    votes = dict(result.predictions.select("id", "votes").iter_rows())
+    cards = gallery_part([result], 20, None).cards
+    assert len({card.votes for card in cards}) > 1
+    assert all(card.votes == best_votes(votes[card.id]) for card in cards)

@@ -100,6 +100,8 @@ def test_ties_go_to_the_first_class_and_margins_to_the_next_best(tmp_path) -> No
     store = make_store(tmp_path / "t", train, list("abc"), np.float32([[[1, 3, 2]]]), ["b"])
     (row,) = heads_frame(store).collect().to_dicts()
     assert row["margin"] == pytest.approx(1 / 14**0.5, abs=1e-6)  # (3 - 2) / |(1, 3, 2)|
+    similarity = {one["class"]: one["cosine"] for one in row["similarity"]}
+    assert similarity == pytest.approx({"a": 1 / 14**0.5, "b": 3 / 14**0.5, "c": 2 / 14**0.5})
 
 
 def test_heads_come_in_the_order_asked(make) -> None:
