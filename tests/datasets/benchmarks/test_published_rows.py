@@ -73,6 +73,25 @@ def test_a_row_of_the_reference_is_an_example(
     assert example == Example(**({"id": "file:0", "split": "test", "index": 0} | expected))
 
 
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("sugarcrepe", "question_id"),
+        ("natural_ret", "question_id"),
+        ("winoground", "id"),
+        ("mrb", "ID"),
+        ("mrb", "Category"),
+        ("mrb_individual", "ID_original"),
+    ],
+)
+def test_a_row_without_its_group_or_part_is_named(tmp_path: Path, name: str, field: str) -> None:
+    captions = {"caption_0": "a", "caption_1": "b", "image_0": "0.png", "image_1": "1.png"}
+    row = ROWS | {"natural_ret": RETRIEVAL | {"label": "No"}, "winoground": {"id": 7} | captions}
+    cut = {key: value for key, value in row[name].items() if key != field}
+    with pytest.raises(RowError, match=rf"row 1: field '{field}' is missing; the row has the"):
+        read_row(tmp_path, name, row[name], cut)
+
+
 WRONG: list[tuple[str, dict[str, Any], str]] = [
     ("vlguard", {"image": "a", "instruction": "?"}, "no field 'label' or 'answer' has a label"),
     (

@@ -39,9 +39,9 @@ def as_csv(rows: Sequence[dict[str, Any]]) -> bytes:
     return text.getvalue().encode()
 
 
-def as_parquet(rows: Sequence[dict[str, Any]]) -> bytes:
+def as_parquet(rows: Sequence[dict[str, Any]], schema: Any = None) -> bytes:
     data = io.BytesIO()
-    pl.DataFrame(rows).write_parquet(data)
+    pl.DataFrame(rows, schema).write_parquet(data)
     return data.getvalue()
 
 
@@ -149,7 +149,8 @@ def test_blank_lines_are_passed_over_but_counted(write: Write, end: bytes) -> No
         ("a.csv", b"", SourceError, " holds no rows"),
         ("a.csv", b"label,q\n", SourceError, " holds no rows"),
         ("a.parquet", as_parquet([{"a": 1}, {"a": 2}])[:-9], SourceError, " is not a Parquet file"),
-        ("a.parquet", as_parquet([{"a": 1}][:0]), SourceError, " holds no rows"),
+        ("a.parquet", as_parquet([]), SourceError, " holds no rows"),
+        ("a.parquet", as_parquet([], {"label": pl.String}), SourceError, " holds no rows"),
         ("a.parquet", b"", SourceError, " is not a Parquet file"),
         ("a.csv", b"label,q\na,b\n\nc\n", RowError, " line 4 has 1 values for 2 columns"),
         ("a.csv", b"label,q\na,b,c\n", RowError, " line 2 has 3 values for 2 columns"),

@@ -111,3 +111,13 @@ def test_a_number_and_its_text_are_one_class(inputs):
             for n, label in enumerate((1, "1", 2))]  # fmt: skip
     source = Source(find_benchmark("general"), InputOptions(train=inputs.rows("t.jsonl", rows)))
     assert [example.label for example in source.examples()["train"]] == ["1", "1", "2"]
+
+
+def test_strict_lets_labels_without_doubt_through(inputs):
+    rows = [
+        {"image": inputs.image(f"{n}.png", n), "question": "?", "label": label}
+        for n, label in enumerate("ab")
+    ]
+    given = InputOptions(train=inputs.rows("train.jsonl", rows), strict=True)
+    source = Source(find_benchmark("general"), given)
+    assert source.notes(source.examples()) == []

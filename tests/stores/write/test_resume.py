@@ -133,3 +133,13 @@ def test_extending_a_store_keeps_what_was_said_of_a_changed_shard(tmp_path, toy)
     after = {s.name: s for s in open_store(tmp_path).manifest.shards}
     assert len(after) == len(before) + 1
     assert {name: after[name] for name in before} == before
+
+
+def test_a_resealed_store_keeps_what_it_said_of_a_changed_shard(tmp_path, toy) -> None:
+    toy.write(tmp_path)
+    with h5py.File(tmp_path / "train-00000.h5", "r+") as file:
+        file["layers/00000"][0, 0, 0] += 1
+    before = open_store(tmp_path).manifest.shards
+    with open_writer(tmp_path, toy.identity(), toy.rows(), shard_rows=2) as writer:
+        assert writer.seal()
+    assert open_store(tmp_path).manifest.shards == before

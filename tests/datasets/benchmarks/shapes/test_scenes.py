@@ -148,3 +148,16 @@ def test_a_part_draws_only_its_own_scenes_whatever_the_seed() -> None:
         assert {random_scene(random.Random(n), part=part).part for n in range(200)} == {part}
     with pytest.raises(ValueError, match=r"'val', expected one of .*curriculum"):
         random_scene(random.Random(0), part="val")
+
+
+@pytest.mark.parametrize(
+    ("shape", "share"),
+    [
+        ("circle", math.pi),
+        ("square", 4 * 0.88**2),
+        ("triangle", 0.5 * 2 * 1.85),
+        ("star", 10 * 0.5 * 1.12 * 0.45 * math.sin(math.pi / 5)),
+    ],
+)
+def test_each_shape_covers_its_area(shape: str, share: float) -> None:
+    assert upright(shape).sum() == pytest.approx(share * 30**2, rel=0.08)
