@@ -24,6 +24,7 @@ STAGES = {
         "compare": "Compare results on the same test examples, with intervals and p values.",
         "classify": "Classify new images with a saved classifier.",
         "suggest": "Suggest the images to label next: the least sure, spread out.",
+        "app": "Open a page in the browser: classify, label, and look at results.",
     },
     "Look into stores and results": {
         "show": "Show the model, size, classes, missing shards and skipped examples of a store.",
