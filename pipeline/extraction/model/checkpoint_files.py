@@ -32,7 +32,7 @@ from savs.stores.format.layout import digest
 
 SAFETENSORS, PYTORCH = "model.safetensors", "pytorch_model.bin"
 INDEX = ".index.json"
-"""What the name of the list of a checkpoint's files ends in, where there are several."""
+"""Suffix of the list of files of a checkpoint that has several."""
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
 PROCESSOR = ("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json")
 TOKENIZER = (
