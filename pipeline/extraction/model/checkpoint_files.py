@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from huggingface_hub import constants
-from transformers.utils import is_peft_available
 from transformers.utils.hub import cached_file
+from transformers.utils.import_utils import is_peft_available
 
 from savs.foundation.file_digests import (
     FileDigest,
