@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -24,10 +25,10 @@ NAMED = 3
 """Examples that a message names."""
 LABELLED_SPLITS = (UNLABELLED, "test", "train")
 """The splits whose examples may get a label."""
-CHANGES_SCHEMA = dict.fromkeys(
+CHANGES_SCHEMA: dict[str, Any] = dict.fromkeys(
     ("id", "split", "label", "old_split", "old_label", "subtask"), pl.String
 )
-ROW_SCHEMA = dict.fromkeys(("id", "split", "label", "subtask"), pl.String) | {
+ROW_SCHEMA: dict[str, Any] = dict.fromkeys(("id", "split", "label", "subtask"), pl.String) | {
     "media": pl.List(pl.String)
 }
 TABLE = "`savs suggest STORE --out FILE` writes such a table"
