@@ -244,12 +244,6 @@ def usable_source(selection: SelectionConfig, ours: FeatureSource) -> FeatureSou
     return selection.source
 
 
-def has_layer_weights(source: FeatureSource) -> bool:
-    """Return whether a source says which weights each layer has, so that few can be compared."""
-    parts = source.model.get("layer_weights")
-    return isinstance(parts, list) and digest(parts) == source.model.get("weights")
-
-
 def require_same_prompt(
     selection: SelectionConfig, examples: pl.DataFrame | pl.LazyFrame, *, is_allowed: bool
 ) -> list[str]:

@@ -96,8 +96,6 @@ def _leaves(value: Facts, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield "head grid digest", digest(item)
         elif key == "answers":
             yield "answers (`answers` labels)", f"{', '.join(item)} ({digest(item)[:8]})"
-        elif key == "layer_weights" and isinstance(item, list):
-            yield f"{prefix}{key}", f"{len(item) - 1} layers ({digest(item)[:8]})"
         elif isinstance(item, dict):
             yield from _leaves(item, f"{prefix}{key}.")
         else:
