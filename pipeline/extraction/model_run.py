@@ -70,7 +70,7 @@ from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.launchers import Rank, find_rank
 from savs.pipeline.running.progress import SILENT, Reporting
 from savs.stores import Identity, LayerGrid
-from savs.stores.format.layout import Facts
+from savs.stores.format.layout import UNLABELLED, Facts
 
 DRIVER = Path("/sys/module/nvidia/version")
 """Where Linux tells the version of NVIDIA's driver."""
@@ -112,7 +112,8 @@ class RunExamples:
     @property
     def tried(self) -> Sequence[Example]:
         """Examples of which some are tried: those of the test split, if there are any."""
-        return self.new.get("test") or self.new.get("train", ())
+        splits = (self.new.get(split) for split in ("test", "train", UNLABELLED))
+        return next(filter(None, splits), ())
 
 
 @dataclass(frozen=True, slots=True)
