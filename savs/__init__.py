@@ -31,6 +31,7 @@ with lazy_imports(globals()):
     from savs.pipeline.evaluation.sweep.sweep import sweep
     from savs.pipeline.extraction.entry_points import extract
     from savs.pipeline.inputs.importing import import_features
+    from savs.pipeline.inputs.labelling import label
     from savs.pipeline.reports.explain.explain import explain
     from savs.pipeline.reports.predictions.predictions import PredictionPage
     from savs.pipeline.reports.report.report import report
