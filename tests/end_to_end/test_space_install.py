@@ -4,8 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from gradio_client import Client, handle_file
-from standalone import running_space
+from standalone import ask_space, running_space
 
 from savs import calibrate, classify, extract, save_selection, select, write_space
 from savs.datasets.benchmarks.shapes import write_shapes
@@ -30,8 +29,7 @@ def test_the_page_runs_with_what_its_requirements_name(tmp_path) -> None:
     absent = subprocess.run([python, "-c", "import savs"], capture_output=True, check=False)
     assert b"No module named 'savs'" in absent.stderr
     with running_space(folder, python=python) as address:
-        client = Client(address, verbose=False)
-        label, _ = client.predict(handle_file(str(image)), api_name="/classify")
+        label, _ = ask_space(address, image)
     assert label["label"] == expected["prediction"][0]
     sure = pytest.approx(expected["probability"][0], abs=1e-3)
     assert label["confidences"][0]["confidence"] == sure

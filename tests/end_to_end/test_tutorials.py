@@ -65,7 +65,7 @@ def own_images(inputs, tmp_path, monkeypatch):
 def test_the_commands_and_the_python_of_the_readme(savs):
     calls = [words for code in blocks(README, "bash") for words in commands(code)]
     assert [words[0] for words in calls] == [
-        *("extract", "select", "classify", "evaluate", "report", "export"),
+        *("extract", "select", "classify", "evaluate", "report", "export", "export"),
         *("extract", "select", "evaluate", "select", "evaluate", "report"),
         "extract",
     ]

@@ -53,6 +53,17 @@ sys.argv.pop(0)
 sys.path.insert(0, str(Path(sys.argv[0]).parent))  # as `python app.py` does
 runpy.run_path(sys.argv[0], run_name="__main__")
 """
+
+
+def ask_space(address: str, image: Path | dict[str, str] | None) -> tuple[dict[str, Any], str]:
+    """Return what the page of a Space answers: label, and words; a dictionary goes as it is."""
+    from gradio_client import Client, handle_file  # half a second, in the tests that need it
+
+    client = Client(address, verbose=False)
+    value = handle_file(str(image)) if isinstance(image, Path) else image
+    return client.predict(value, api_name="/classify")
+
+
 OF_GRADIO = ("typer",)
 """What Gradio needs, too."""
 

@@ -9,16 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import httpx
 import polars as pl
 import pytest
 import yaml
 from browser import Browser, Tab
-from gradio_client import Client, handle_file
 from packaging.requirements import Requirement
 from PIL import Image
 from saved_selections import two_task_store
-from standalone import odd_images, running_space
+from standalone import ask_space, odd_images, running_space
 
 from savs import calibrate, classify, load_selection, open_store, save_selection, select
 from savs.foundation import files as whole_files
@@ -69,18 +67,13 @@ def space(animals, made, tmp_path_factory) -> Iterator[Running]:
         yield Running(address, images, expected)
 
 
-def ask(client: Client, image: Path) -> tuple[dict, str]:
-    return client.predict(handle_file(str(image)), api_name="/classify")
-
-
 def test_the_page_answers_as_classify_does_where_savs_cannot_be_imported(space) -> None:
-    client = Client(space.address, verbose=False)
     columns = ("prediction", "probability", "prediction_set", "unsure", "atypical")
     seen = set()
     for image, row in zip(
         space.images, space.expected.select(columns).iter_rows(named=True), strict=True
     ):
-        label, verdict = ask(client, image)
+        label, verdict = ask_space(space.address, image)
         first = label["confidences"][0]
         assert label["label"] == first["label"] == row["prediction"], image.name
         assert first["confidence"] == pytest.approx(row["probability"], abs=1e-3)
@@ -100,22 +93,23 @@ def test_what_is_no_image_gets_a_sentence_and_the_page_lives_on(space, tmp_path)
         "cut.png": (space.images[0].read_bytes()[:300], "runcated"),
         "page.svg": (b"<svg xmlns='http://www.w3.org/2000/svg'/>", "format is unknown"),
     }
-    client = Client(space.address, verbose=False)
     for name, (content, reason) in bad.items():
         (tmp_path / name).write_bytes(content)
-        label, verdict = ask(client, tmp_path / name)
+        label, verdict = ask_space(space.address, tmp_path / name)
         assert (label, verdict.partition(":")[0]) == ({}, "The image cannot be read")
         assert reason in verdict
     Image.new("1", (9000, 8000)).save(tmp_path / "vast.png")
-    assert "more than 67,108,864 pixels" in ask(client, tmp_path / "vast.png")[1]
+    assert "more than 67,108,864 pixels" in ask_space(space.address, tmp_path / "vast.png")[1]
+    import httpx
+
     upload = f"{space.address}/gradio_api/upload"
     done = httpx.post(upload, files={"files": ("big.png", bytes(21 * 2**20))}, timeout=60)
     assert done.status_code == 413
     for foreign in (space.images[0], Path("/etc/passwd"), tmp_path / "nothing"):
-        found = client.predict({"path": str(foreign)}, api_name="/classify")  # not uploaded
+        found = ask_space(space.address, {"path": str(foreign)})  # not uploaded
         assert found == ({}, "The image cannot be read: it is no upload.")
-    assert client.predict(None, api_name="/classify") == ({}, "")
-    assert ask(client, space.images[0])[0]["label"] == space.expected["prediction"][0]
+    assert ask_space(space.address, None) == ({}, "")
+    assert ask_space(space.address, space.images[0])[0]["label"] == space.expected["prediction"][0]
 
 
 @pytest.mark.browser
@@ -167,7 +161,7 @@ def test_one_subtask_on_zero_gpu_with_the_model_elsewhere(made, tmp_path) -> Non
     (packages / "spaces.py").write_text(SPACES)
     expected = classify(folder, made.images[:1]).predictions
     with running_space(folder, MODEL=str(DEMO_MODEL), PYTHONPATH=str(packages)) as address:
-        label, verdict = ask(Client(address, verbose=False), made.images[0])
+        label, verdict = ask_space(address, made.images[0])
     assert (packages / "decorated").read_text() == "run"
     assert label["label"] == expected["prediction"][0]
     assert label["confidences"][0]["confidence"] == pytest.approx(expected["probability"][0])
