@@ -58,7 +58,7 @@ def export(
         known = path.suffix[1:]
         use = f"use `to` {known}" if known in FORMS else f"end its name in .{form}"
         raise ExportError(f"{path.name} would be a {form} file; {use}")
-    known = list(store.manifest.plan.splits)
+    known = store.splits
     if not splits or not set(splits) <= set(known):
         raise ExportError(f"splits are {list(splits)}, expected some of {known}")
     store.require_heads(heads)
