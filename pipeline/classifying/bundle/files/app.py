@@ -15,14 +15,16 @@ spaces = import_module("spaces") if find_spec("spaces") else None  # ZeroGPU: be
 import gradio as gr
 from PIL import UnidentifiedImageError
 from predict import CONFIG, FITTED, MODEL, QUESTION, TASK, Image, chances, load, open_image, score
+from torch import stack
 from torch.nn.functional import normalize
 
-Image.MAX_IMAGE_PIXELS = 2**25  # Pillow refuses images of more than twice as many
+MOST_PIXELS = 2**26
+Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2  # Pillow refuses more than twice as many
 MOST_BYTES, MOST_CLASSES = "20mb", 20  # of an upload; that are shown
 UNREAD = "The image cannot be read"
 KNOWN = TASK["calibration"]  # None: not calibrated
 LEFT_OUT = FITTED.get("0.calibration.nonconformity", ())  # 1 - p(right class), ascending
-CENTROIDS = FITTED.get("0.centroids", FITTED.get("0.calibration.centroids"))
+CENTROIDS = "0.centroids" if "0.centroids" in FITTED else "0.calibration.centroids"
 
 
 def find_model():  # name and commit
@@ -66,9 +68,9 @@ def describe(heads, likely):  # whether the answer is sure, and whether the imag
     text = f"{'Sure' if len(left) == 1 else 'Unsure'}: {names}, {rate}."
     if MOST is None:
         text += f" {len(LEFT_OUT)} left-out training images are too few to rule out a class."
-    pairs = zip(CENTROIDS, heads, strict=True)
+    pairs = zip(FITTED[CENTROIDS], heads, strict=True)
     rows = [normalize(line, dim=1)[:, : len(x)] @ normalize(x, dim=0) for line, x in pairs]
-    if (sum(rows) / len(rows)).max() < KNOWN["typical"]:
+    if stack(rows).mean(0).max() < KNOWN["typical"]:
         text += "\nAtypical: it is unlike the training images, and may show none of the classes."
     return text
 
@@ -86,7 +88,7 @@ def classify(path):
     except UnidentifiedImageError:
         return {}, f"{UNREAD}: its format is unknown."
     except Image.DecompressionBombError:
-        return {}, f"{UNREAD}: it has more than {2 * Image.MAX_IMAGE_PIXELS:,} pixels."
+        return {}, f"{UNREAD}: it has more than {MOST_PIXELS:,} pixels."
     except Exception as error:  # a decoder may raise anything on damaged bytes
         return {}, f"{UNREAD}: {error}."
     heads = run(image)
