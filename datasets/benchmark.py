@@ -72,9 +72,11 @@ class Benchmark:
     submission: Callable[[pl.DataFrame], Mapping[str, Any]] | None = None
     """Predictions -> the JSON object for the benchmark's official evaluation."""
     check_rows: Callable[[Sequence[Row], str], None] | None = None
-    """Checks all rows of a split (`train`, `test`) before they are parsed; raises."""
+    """Checks all rows of a split (`train`, `test`, `unlabelled`) before they are parsed; raises."""
     read_folder: Callable[[Path], Sequence[Row]] | None = None
     """Reads rows from a folder of media, for benchmarks without input files."""
+    read_unlabelled: Callable[[Path], Sequence[Row]] | None = None
+    """Reads the media of such a folder that have no class yet."""
     captions: Callable[[str], Mapping[str, str]] | None = None
     """A prompt -> label -> the text that is compared with the image, for dual encoders. A single
     label is true where image and text agree. Empty for prompts about classes."""

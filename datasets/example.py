@@ -26,11 +26,11 @@ class Example:
     id: str
     """Unique in its split: the file's `id` column, else `<file stem>:<row>`."""
     split: str
-    """`train` or `test`."""
+    """`train`, `test` or `unlabelled`."""
     index: int
     """Position among the examples that were read, from 0."""
     label: str | None
-    """The right class, byte for byte as in the file; None if a test split hides it."""
+    """The right class, byte for byte as in the file; None if it is not known."""
     prompt: str
     """The text for the model; `<image>` marks the position of an image."""
     media: tuple[str, ...] = ()

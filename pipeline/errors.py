@@ -47,6 +47,10 @@ class ImportFileError(PipelineError, ValueError):
     """Features of a file that cannot become a store: their shape, their type, or their rows."""
 
 
+class LabelError(PipelineError, ValueError):
+    """Labels that a store cannot take: unknown examples, or classes that it does not have."""
+
+
 class OutputError(PipelineError, OSError):
     """A file that cannot be written: its name is taken, or the disk fails."""
 

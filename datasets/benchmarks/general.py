@@ -97,6 +97,7 @@ def check_rows(
         field: column
         for field, column in columns.items()
         if not (split == "train" and field in TEST_ALONE)
+        and not (split == "unlabelled" and field == "label")
     }
     media = [wanted[field] for field in MEDIA if field in wanted]
     has_media = any(column in present for column in media)

@@ -14,6 +14,8 @@ from savs.datasets.rows.media_names import IMAGES, is_video_name
 
 SPLITS = frozenset(("train", "training", "test", "testing", "val", "valid", "validation", "dev"))
 """Names of folders that hold a split each, not a class, if they hold folders alone."""
+UNLABELLED = ("unlabelled", "unlabeled")
+"""Names of the folder with images that have no class yet, next to the class folders."""
 SKIPPED = frozenset(("desktop.ini", "thumbs.db"))
 """Files of operating systems, skipped like hidden ones; in lower case."""
 QUESTION = "What is in the image?"
@@ -31,6 +33,8 @@ class _Contents:
     """Files that are no media by name, below the folder."""
     problems: list[str] = field(default_factory=list)
     """What is misplaced, and what to do about it."""
+    unlabelled: list[str] = field(default_factory=list)
+    """Paths of images without a class."""
 
 
 def read_folder(source: Path) -> list[Row]:
@@ -61,6 +65,50 @@ def read_folder(source: Path) -> list[Row]:
     ]
 
 
+def has_unlabelled(source: Path) -> bool:
+    """Return whether a folder of class folders has one of images without a class.
+
+    Examples
+    --------
+    >>> has_unlabelled(Path("no such folder"))
+    False
+    """
+    return any((source / name).is_dir() for name in UNLABELLED)
+
+
+def read_unlabelled(source: Path) -> list[Row]:
+    """Read the images of a folder that have no class: those in its folder `unlabelled`, or all.
+
+    Subfolders mean nothing there. Rows have the field `image`, its path below `source`.
+
+    Raises
+    ------
+    SourceError
+        The folder does not exist, or holds no image.
+    """
+    if not source.is_dir():
+        what = "is a file" if source.exists() else "does not exist"
+        raise SourceError(f"{source} {what}; expected a folder of images")
+    names = sorted(_unlabelled_names(source))
+    images = [name for name in names if _is_medium(name)]
+    if not images:
+        raise SourceError(f"{source} has no image without a class; add some, or leave it out")
+    return [
+        Row(str(source / name), index, {"image": name}, source.name)
+        for index, name in enumerate(images)
+    ]
+
+
+def _unlabelled_names(source: Path) -> Iterator[str]:
+    """Yield the files of a source without a class, by their paths below it."""
+    folders, files = _list_folder(source)
+    inner = [folder for folder in folders if folder.name in UNLABELLED]
+    if not inner:
+        yield from (path.name for path in files)
+    for folder in inner or folders:
+        yield from _files_below(folder, folder.name)
+
+
 def folder_notes(source: Path) -> list[str]:
     """Return a line that names the files of a folder that are no media by name, if any."""
     others = _look(source).others
@@ -72,7 +120,8 @@ def folder_notes(source: Path) -> list[str]:
 
 def _look(source: Path) -> _Contents:
     contents = _Contents()
-    classes, files = _list_folder(source)
+    folders, files = _list_folder(source)
+    classes = [folder for folder in folders if folder.name not in UNLABELLED]
     loose = [path.name for path in files if _is_medium(path.name)]
     contents.others += [path.name for path in files if not _is_medium(path.name)]
     if loose:
@@ -144,7 +193,7 @@ def _first(names: list[str]) -> str:
 def parse_row(row: Row, question: str) -> Iterator[Fields]:
     """Read one image; its folder is the class, and its name below the source is the id."""
     name = row.text("image")
-    yield Fields(id=name, label=row.text("label"), prompt=question, media=(name,))
+    yield Fields(id=name, label=row.optional("label"), prompt=question, media=(name,))
 
 
 def image_folder(question: str) -> Benchmark:
@@ -180,6 +229,7 @@ IMAGE_FOLDER = Benchmark(
     measure=measure,
     reads=SCORED,
     read_folder=read_folder,
+    read_unlabelled=read_unlabelled,
     folder_notes=folder_notes,
     options={"question": QUESTION},
     about=About(

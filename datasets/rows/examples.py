@@ -1,6 +1,7 @@
 """From the files of a split, or a sample row, to examples by the rules of a benchmark."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def read_examples(
     source
         What `find_files` accepts or returns, such as the name of a file.
     split
-        `train` or `test`.
+        `train`, `test`, or `unlabelled`, whose labels are not read.
     limit
         Keep this many examples from the start; all by default.
 
@@ -51,7 +52,10 @@ def iter_examples(
     Parameters and errors are those of `read_examples`.
     """
     seen: dict[str, str] = {}
-    for number, row in enumerate(read_split_rows(benchmark, source, split)):
+    label = benchmark.options.get("columns", {}).get("label", "label")
+    for number, read in enumerate(read_split_rows(benchmark, source, split)):
+        needs_no_label = split == "unlabelled"
+        row = replace(read, values={label: None, **read.values}) if needs_no_label else read
         for fields in parse_fields(benchmark, row):
             example = _example(benchmark, row, fields, split, len(seen))
             if example.id in seen:
@@ -74,7 +78,7 @@ def _example(benchmark: Benchmark, row: Row, fields: Fields, split: str, index: 
         id=fields.id or row.id,
         split=split,
         index=index,
-        label=fields.label,
+        label=None if split == "unlabelled" else fields.label,
         prompt=fields.prompt,
         media=fields.media,
         group=fields.group if split != "train" or benchmark.grouped_train else None,

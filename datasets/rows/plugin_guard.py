@@ -45,13 +45,15 @@ def _guard(
 
 
 def read_split_rows(benchmark: Benchmark, source: str | Path | Files, split: str) -> Sequence[Row]:
-    """Read the rows of a split, by `read_folder` if the benchmark has one, and check them."""
-    if benchmark.read_folder is None:
+    """Read the rows of a split, from a folder if the benchmark reads folders, and check them."""
+    unlabelled = split == "unlabelled" and benchmark.read_unlabelled is not None
+    read_folder = benchmark.read_unlabelled if unlabelled else benchmark.read_folder
+    if read_folder is None:
         rows: Sequence[Row] = read_rows(source)
     else:
         folder = source.root if isinstance(source, Files) else Path(source)
-        with _guard(benchmark, benchmark.read_folder, str(folder)):
-            rows = benchmark.read_folder(folder)
+        with _guard(benchmark, read_folder, str(folder)):
+            rows = read_folder(folder)
     if benchmark.check_rows is not None:
         with _guard(benchmark, benchmark.check_rows):
             benchmark.check_rows(rows, split)

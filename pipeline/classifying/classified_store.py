@@ -86,7 +86,8 @@ def store_examples(
     if store is None:
         new = [replace(example, index=n) for n, (example, _) in enumerate(given.values())]
         return StoreExamples(new, new, folders)
-    planned = store.manifest.plan.splits["test"].ids
+    store = store.as_extracted()
+    planned = store.ids("test")
     rows = stored_rows(store, "test")
     held = {} if rows is None else as_examples(rows, "test")
     if absent := [name for name in planned if name not in held and name not in given]:

@@ -11,7 +11,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import numpy as np
 
 from savs.datasets.errors import MediaError
 from savs.foundation.arrays import Array
+from savs.foundation.file_digests import FileState
 from savs.foundation.files import whole_file
 from savs.pipeline.errors import ModelError, OutputError
 from savs.pipeline.extraction.model.model_options import ModelOptions
@@ -98,7 +99,8 @@ def pinned(options: ModelOptions) -> ModelOptions:
 def features_key(options: ModelOptions, question: str, decoding: Mapping[str, Any]) -> str:
     """Return a digest of all that features of an image depend on, in addition to the image.
 
-    A folder is known by its files' names, sizes and times: one that is changed has another key.
+    A folder is known by its files' names, sizes, times and inodes: one that is changed has another
+    key.
     """
     form = options.prompt_template
     facts: dict[str, Any] = {
@@ -119,8 +121,8 @@ def _files(folder: Path) -> list[list[Any]]:
     if not folder.is_dir():
         return []
     with os.scandir(folder) as entries:
-        files = [(entry.name, entry.stat()) for entry in entries if entry.is_file()]
-    return sorted([name, stat.st_size, stat.st_mtime_ns] for name, stat in files)
+        files = [(entry.name, Path(entry.path)) for entry in entries if entry.is_file()]
+    return sorted([name, *astuple(FileState.of(path))] for name, path in files)
 
 
 Compute = Callable[[Sequence[str]], ImageHeads]

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 
 from savs.datasets import Example
 from savs.datasets.splits.shared_media import media_names
@@ -89,7 +88,6 @@ class Filling:
             rank=self.rank,
             can_redo=wanted.can_redo,
         )
-        sink.stored = partial(stored_identity, self.selection)
         sink.on_begun = on_begun
         sink.resumes = self.resumes
         stored = sink.recorded
@@ -125,22 +123,16 @@ class Filling:
 
 
 class NewMediaSink(StoreSink):
-    """The store of new images, which fits its classifier however many layers were loaded."""
+    """The store of new images."""
 
-    stored: Callable[[Identity], Identity]
-    """Returns what the store records of what a run's features are of."""
     on_begun: Callable[[], None]
     """Called when the store is there."""
     resumes: str
     """What the same command goes on with."""
 
-    def rows_left(self, identity: Identity) -> int:
-        """Return the rows without a shard; StoreMismatchError if it is another store."""
-        return super().rows_left(self.stored(identity))
-
     def is_complete(self, identity: Identity) -> bool:
         """Seal a store that lacks no shard, unless skipped examples are to be tried again."""
-        is_complete = super().is_complete(self.stored(identity))
+        is_complete = super().is_complete(identity)
         self.on_begun()
         return is_complete
 
@@ -156,7 +148,6 @@ class NewMediaSink(StoreSink):
         StoreWriteError
             The disk is too small.
         """
-        identity = self.stored(identity)
         try:
             rows = super().begin(identity, answers)
         except StoreMismatchError as error:
@@ -177,19 +168,6 @@ class NewMediaSink(StoreSink):
         if not self.resumes:
             return ""
         return f"what was read is kept; run the same command again to go on with {self.resumes}"
-
-
-def stored_identity(selection: SelectionConfig, identity: Identity) -> Identity:
-    """Return an identity with the weights of the classifier's whole model.
-
-    The loaded layers were compared with them, and those that were not loaded run for no feature.
-    So the store fits its classifier, however many layers a machine loaded.
-    """
-    source = selection.source
-    if identity.dtype != source.dtype:  # their digests cannot be compared
-        return identity
-    known = {k: source.model[k] for k in ("weights", "layer_weights") if k in source.model}
-    return replace(identity, model={**identity.model, **known})
 
 
 def _video_notes(examples: Sequence[Example], wanted: StoreExamples) -> list[str]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from savs.datasets import Example, MediaFolder
 from savs.foundation.arrays import Array
+from savs.foundation.file_digests import changed_files
 from savs.pipeline.classifying.feature_cache import ImageHeads
 from savs.pipeline.classifying.model_match import decoding_rules
 from savs.pipeline.errors import ModelError
@@ -42,9 +43,11 @@ class Resident:
     """The last run of the model: it has the weights, and how batches are made."""
 
     def has(self, options: ModelOptions, last: int | None) -> bool:
-        """Return whether it is this model, with all layers up to `last`."""
+        """Return whether it is this model, with all layers up to `last`; its files are the same."""
         reaches = self.last is None or (last is not None and last <= self.last)
-        return self.options == options and reaches
+        weights = None if self.reader.whole is None else self.reader.whole.weights
+        is_same = weights is not None and not changed_files(weights.files)
+        return self.options == options and reaches and is_same
 
 
 @dataclass(slots=True)

@@ -2,8 +2,7 @@
 
 Refused: other weights, configuration, processor, pixel limits, decoding of media, or heads.
 Refused unless other prompts are allowed: another chat template.
-Noted: another name or revision of the same weights, and another dtype. The digest of weights is one
-of values in their dtype, so in another dtype only the configuration and the name are compared.
+Noted: another name or revision of the same weight files, and another dtype.
 """
 
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.extraction.model.model_options import ModelOptions, PlacingKeywords
 from savs.pipeline.extraction.model.prompt_form import PROMPT
 from savs.pipeline.names import IMPORTED
-from savs.pipeline.selection.selection_config import SelectionConfig, grid_widths, has_layer_weights
+from savs.pipeline.selection.selection_config import SelectionConfig, grid_widths
 from savs.stores.format.layout import Facts
 from savs.stores.format.manifest import FeatureSource
 
@@ -141,12 +140,7 @@ def require_match(
     held, meant = grid_widths(running.grid), grid_widths(ours.grid)
     if all(held.get(head) == meant[head] for head in config.heads):
         ours = replace(ours, grid=running.grid)  # chosen from a slim store
-    ours = _with_layers_of(ours, running)
-    if ours.dtype != running.dtype:
-        ours = replace(ours, model={**ours.model, **_weights(running)})
-        may_differ = {"dtype"}
-    else:
-        may_differ = {*NAMES} if _has_same_weights(ours, running) else set()
+    may_differ = {"dtype", *NAMES} if _has_same_weights(ours, running) else {"dtype"}
     may_differ |= {TEMPLATE} if allow_other_prompt else set()
     refused, notes = [], []
     for line in ours.differences(running, "now", here="in the classifier"):
@@ -162,18 +156,5 @@ def require_match(
 
 
 def _has_same_weights(ours: FeatureSource, theirs: FeatureSource) -> bool:
-    facts = [(_weights(source), source.model.get("config")) for source in (ours, theirs)]
-    is_known = facts[0][0]["layer_weights"] is not None and facts[0][1] is not None
-    return is_known and facts[0] == facts[1]
-
-
-def _weights(source: FeatureSource) -> Facts:
-    return {name: source.model.get(name) for name in ("weights", "layer_weights")}
-
-
-def _with_layers_of(ours: FeatureSource, running: FeatureSource) -> FeatureSource:
-    """Return a classifier's source with the weights of those layers that the model has."""
-    if running.model.get("weights") is not None or not has_layer_weights(ours):
-        return ours
-    kept = ours.model["layer_weights"][: len(running.model["layer_weights"])]
-    return replace(ours, model={**ours.model, "weights": None, "layer_weights": kept})
+    facts = [[source.model.get(key) for key in ("weights", "config")] for source in (ours, theirs)]
+    return None not in facts[0] and facts[0] == facts[1]

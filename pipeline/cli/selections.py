@@ -60,8 +60,7 @@ def find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") ->
         say(f"no selection yet: selected {counted(len(selection.tasks[0].heads), 'head')}")
         return calibrated(store, selection)[0]
     selection = savs.load_selection(saved, readout=readout)
-    trains = store.manifest.plan.splits.get("train")
-    is_classified = trains is not None and not trains.ids  # `classify` saved its classifier there
+    is_classified = not store.ids("train")  # `classify` saved its classifier there
     if not (is_classified or is_of_store(selection, store)):
         name = rule.file.name if rule.file else rule.name
         raise SelectionError(

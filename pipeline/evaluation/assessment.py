@@ -149,7 +149,14 @@ def assess(
     """
     whole, classes = packed_predictions(store, predictor), predictor.classes
     notes = predictor.notes(whole)
-    store.require_labels("test", whole.select("label").collect())
+    labels = whole.select("label").collect()["label"]
+    store.require_labels("test", labels.to_frame())
+    if 0 < labels.null_count() < len(labels):  # labels came later, and only to some of them
+        notes.append(
+            f"{len(labels) - labels.null_count():,} of {len(labels):,} test examples have a label;"
+            " the others are left out"
+        )
+        whole = whole.filter(pl.col("label").is_not_null())
     table, leak_notes = _marked(store, whole, drop_leaks=drop_leaks)
     counts = Counts.of(table)
     notes = [*notes, *leak_notes, *unseen_notes(table, classes), *counts.notes()]
@@ -162,7 +169,7 @@ def assess(
         table=table,
         selection=predictor.selection,
         model=dict(store.manifest.identity.model),
-        planned=len(store.manifest.plan.splits["test"].ids),
+        planned=len(store.ids("test")),
         skipped=counts.skipped,
         notes=tuple(notes),
         rule=predictor.rule,
@@ -228,14 +235,14 @@ FEW_CLUSTERS = 10
 def partial_notes(store: FeatureStore) -> list[str]:
     """Return a note for each split of a partial store that has missing shards."""
     notes = []
-    for split, plan in store.manifest.plan.splits.items():
+    for split in store.splits:
         missing = store.missing(split)
         if missing:
             rows = sum(spec.rows for spec in missing)
             names = ", ".join(spec.name for spec in missing[:3]) + (" ..." if missing[3:] else "")
+            total = len(store.ids(split))
             notes.append(
-                f"partial: {rows:,} of {len(plan.ids):,} {split} examples are not extracted yet"
-                f" ({names})"
+                f"partial: {rows:,} of {total:,} {split} examples are not extracted yet ({names})"
             )
     return notes
 

@@ -82,7 +82,7 @@ def assess_left_out(
         table=table,
         selection=selection,
         model=dict(store.manifest.identity.model),
-        planned=len(store.manifest.plan.splits["train"].ids),
+        planned=len(store.ids("train")),
         skipped=0,
         notes=tuple(folds.notes(table)),
     )

@@ -68,7 +68,7 @@ def add_examples(store: FeatureStore, source: Source) -> WantedExamples:
     DatasetError
         The input has a fault, or the splits as they would be do not fit each other.
     """
-    given = source.given()
+    store, given = store.as_extracted(), source.given()
     examples: Splits = {}
     todo: Splits = {}
     notes: list[str] = []

@@ -10,7 +10,6 @@ from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.selection.selection_config import (
     SelectionConfig,
     grid_widths,
-    has_layer_weights,
     load_config,
     usable_source,
 )
@@ -26,8 +25,8 @@ class ChosenHeads:
     """Raises where a model is not the selection's, and returns notes on how it differs. It is asked
     before weights are loaded, with what is known by then, and afterwards."""
     of_classifier: bool = False
-    """Whether the weights of layers after the deepest head do not matter: then they are not loaded,
-    where the model allows it, and the identity of the features says nothing of them."""
+    """Whether the model runs for these heads alone: then layers after the deepest are not loaded,
+    where the model allows it."""
 
     @property
     def heads(self) -> Sequence[Head]:
@@ -51,16 +50,6 @@ class ChosenHeads:
             grid=source.grid,
             benchmark={},
         )
-
-    @property
-    def skips_layers(self) -> bool:
-        """Whether layers may be left out: there are some, with digests of their own.
-
-        The first digest is of all weights that are in no layer.
-        """
-        source = self.selection.source
-        is_shallow = self.of_classifier and has_layer_weights(source)
-        return is_shallow and len(source.model["layer_weights"]) > self.last_layer + 2
 
 
 def heads_of_folder(folder: Path) -> ChosenHeads:

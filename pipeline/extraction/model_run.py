@@ -47,9 +47,16 @@ from savs.pipeline.extraction.in_context import (
     read_demonstrations,
 )
 from savs.pipeline.extraction.model.answers import Answers, answer_note, make_answers
+from savs.pipeline.extraction.model.checkpoint_files import (
+    WeightFiles,
+    are_here,
+    unread_bytes,
+    weight_files,
+    weight_paths,
+)
 from savs.pipeline.extraction.model.first_layers import layer_count
 from savs.pipeline.extraction.model.identity import identity_before_loading
-from savs.pipeline.extraction.model.load import can_end_early, load, load_encoder
+from savs.pipeline.extraction.model.load import can_end_early, explained, load, load_encoder
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pieces import Pieces, images_in
@@ -63,12 +70,14 @@ from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.launchers import Rank, find_rank
 from savs.pipeline.running.progress import SILENT, Reporting
 from savs.stores import Identity, LayerGrid
-from savs.stores.format.layout import Facts
+from savs.stores.format.layout import UNLABELLED, Facts
 
 DRIVER = Path("/sys/module/nvidia/version")
 """Where Linux tells the version of NVIDIA's driver."""
 
 
+SAID_BYTES = 10**9
+"""From this size on, reading weights for their digest takes long enough to be said."""
 PACKAGES = ("savs", "torch", "transformers", "h5py", "numpy", "pillow")
 
 
@@ -103,7 +112,8 @@ class RunExamples:
     @property
     def tried(self) -> Sequence[Example]:
         """Examples of which some are tried: those of the test split, if there are any."""
-        return self.new.get("test") or self.new.get("train", ())
+        splits = (self.new.get(split) for split in ("test", "train", UNLABELLED))
+        return next(filter(None, splits), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,12 +345,21 @@ class ModelRun:
             answers=answers,
             media=examples.decoding,
         )
-        if self.heads is not None:
-            self.heads.check(before(self.heads.identity))
+
+        def compare(weights: str | None) -> int:
+            if self.heads is not None:
+                self.heads.check(before(self.heads.identity, weights=weights))
+            if sink.recorded is None:
+                return rows
+            return sink.rows_left(before(sink.recorded, weights=weights))
+
+        compare(None)  # without reading weights
+        files = self._weights() if self.whole is None else self.whole.weights
+        weights = None if files is None else files.digest
+        rows = compare(weights)
         if sink.recorded is None:
             return rows
-        identity = before(sink.recorded)
-        rows = sink.rows_left(identity)
+        identity = before(sink.recorded, weights=weights)
         # a folder may hold other weights by now, an adapter too
         is_pinned = self.options.adapter is None and (
             self.encoder.revision is not None or str(self.options.model) in SHIPPED
@@ -348,6 +367,22 @@ class ModelRun:
         if rows or not is_pinned or not has_the_heads(identity, self.encoder, self.heads):
             return rows
         return None if sink.is_complete(identity) else 0
+
+    def _weights(self) -> WeightFiles | None:
+        """Return the weight files with their digests; None if they are not on this host yet."""
+        if not are_here(self.options, self.encoder.config, self.encoder.revision):
+            return None
+        with explained("model", str(self.options.model)):
+            paths = weight_paths(self.options, self.encoder.config, self.encoder.revision)
+            self._say_reading(unread_bytes(paths))
+            return weight_files(paths)
+
+    def _say_reading(self, size: int) -> None:
+        if size >= SAID_BYTES:
+            self.reporting.say(
+                f"reading {size / 1e9:.1f} GB of weights for their SHA-256; it is kept for later"
+                " runs"
+            )
 
     def _load(self, prompts: Sequence[Pieces], sink: Sink) -> tuple[LoadedModel, LoadedModel]:
         """Return the model with the hook points that are wanted, and with all of them.
@@ -372,12 +407,12 @@ class ModelRun:
     def _load_first_layers(self, prompts: Sequence[Pieces]) -> LoadedModel | None:
         """Load no layer after the deepest chosen head, and try that on a prompt.
 
-        None where all layers are loaded: nothing was chosen, the identity of the features needs
-        them, or the model does not run with few.
+        None where all layers are loaded: nothing was chosen, they are needed, or the model does not
+        run with few.
         """
-        if self.heads is None or not self.heads.skips_layers:
+        if self.heads is None or not self.heads.of_classifier:
             return None
-        if not can_end_early(self.options, self.encoder):
+        if not can_end_early(self.options, self.encoder, self.heads.last_layer):
             return None
         try:
             model = self.load(self.heads.last_layer)

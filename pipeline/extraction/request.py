@@ -15,7 +15,7 @@ REQUEST = "asked"
 """Fact of a run: `benchmark`, and field -> value of the options that are not the default."""
 UNRECORDED = ("workers", "device", "retry_skipped", "revision", "dtype", "model_kwargs")
 """Options that change nothing in a store, that its identity has, or that may hold a secret."""
-UNKNOWN = {"train": "TRAIN", "test": "TEST"}
+UNKNOWN = {"train": "TRAIN", "test": "TEST", "unlabelled": "UNLABELLED"}
 """What stands in a command for rows that were in memory."""
 CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 KINDS = (InputOptions, ModelOptions, RunOptions)

@@ -124,7 +124,7 @@ def skipped_examples(store: FeatureStore) -> list[tuple[str, str, str]]:
     """Return `(split, id, reason)` of every skipped example of the splits that are complete."""
     return [
         row
-        for split in store.manifest.plan.splits
+        for split in store.splits
         if not store.missing(split)
         for row in store.skipped(split).select("split", "id", "reason").iter_rows()
     ]

@@ -29,6 +29,8 @@ ARRAYS = "(examples, width), (examples, heads, width) or (examples, layers, head
 STORED = {"float16": "float16", "bfloat16": "bfloat16", "float32": "float32", "float64": "float32"}
 """Type in a file -> type in the store."""
 TENSOR_TYPES = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
+VECTOR = "vector"
+"""Column of `savs export` that repeats the columns of heads."""
 COLUMN_TYPES = {pl.Float16: "float16", pl.Float32: "float32", pl.Float64: "float64"}
 MAX_ROW_BYTES = 2**28
 """Most bytes of an example's features: a small Parquet file can declare any number."""
@@ -72,6 +74,11 @@ def open_features(path: Path) -> FeatureFile:
     with damage(path):
         regular_size(path)
         file = reader(path)
+    if file.ids is not None and len(file.ids) != file.rows:
+        raise ImportFileError(
+            f"{path} has {file.rows:,} rows of features and {len(file.ids):,} ids; expected an id"
+            " for each row, or none"
+        )
     return replace(file, read=partial(_guarded, file))
 
 
@@ -104,9 +111,11 @@ def _from_safetensors(path: Path) -> FeatureFile:
         kinds = {str(part.get_dtype()) for part in parts.values()}
         ids = (file.metadata() or {}).get("id")
     types = {TENSOR_TYPES.get(kind, kind) for kind in kinds}
+    known = None if ids is None else _ids(path, json.loads(ids))
     if len(shapes) == 1:
         ((name, shape),) = shapes.items()
-        return of_array(path, shape, types.pop(), partial(_tensor_rows, path, name))
+        file = of_array(path, shape, types.pop(), partial(_tensor_rows, path, name))
+        return replace(file, ids=known)
     heads = _named_heads(path, list(shapes), "tensors")
     counts = {shape[0] for shape in shapes.values() if len(shape) == 2}
     if len(counts) != 1 or any(len(shape) != 2 for shape in shapes.values()):
@@ -114,7 +123,6 @@ def _from_safetensors(path: Path) -> FeatureFile:
             f"{path} has tensors of the shapes {', '.join(map(str, set(shapes.values())))};"
             " expected (examples, width), all with the same examples"
         )
-    known = None if ids is None else _ids(path, json.loads(ids))
     widths = {head: shapes[name][1] for name, head in heads.items()}
     return of_heads(path, counts.pop(), widths, types, partial(_tensors, path, heads), known)
 
@@ -143,11 +151,13 @@ def _from_parquet(path: Path) -> FeatureFile:
             f"{path} has no column of lists of floats, expected one or more; it has the columns"
             f" {', '.join(schema)}"
         )
+    if any(map(parse_head, inner)):
+        inner.pop(VECTOR, None)  # it repeats the heads, for viewers
     heads = {name: (0, number) for number, name in enumerate(inner)}
     if any(map(parse_head, inner)):
         heads = _named_heads(path, list(inner), "columns")
     widths = {heads[name]: width for name, width in _widths(path, frame, list(inner)).items()}
-    others = tuple(name for name in schema if name not in inner)
+    others = tuple(name for name in schema if name not in inner and name != VECTOR)
     ids = frame.select(pl.col("id").cast(pl.String)) if "id" in others else None
     known = None if ids is None else _ids(path, ids.collect()["id"].to_list())
     rows = int(frame.select(pl.len()).collect().item())

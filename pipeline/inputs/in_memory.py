@@ -29,7 +29,7 @@ from savs.pipeline.inputs.input_options import FileOfRows
 Rows = Any
 """A polars or pandas frame, a `datasets.Dataset`, or a sequence of dictionaries. A value may be an
 image: bytes, a PIL image or a uint8 array. Text may be the path of an image, as in a file."""
-SPLITS = ("train", "test")
+SPLITS = ("train", "test", "unlabelled")
 MISSING = ("NAType", "NaTType")
 """Types of what pandas has in an empty cell, which may not be installed."""
 AS_TEXT = (date, time, timedelta, Decimal, UUID, PurePath)
@@ -42,7 +42,7 @@ BATCH_ROWS = 64
 
 @contextmanager
 def files_of(keywords: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield keyword arguments with files in place of `train` and `test` that are in memory.
+    """Yield keyword arguments with files in place of the splits that are in memory.
 
     Names of images are then relative to the working folder, unless `media_root` is given, and may
     be absolute paths: a program that names a file may read it. An image that cannot be read is

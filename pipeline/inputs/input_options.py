@@ -50,6 +50,7 @@ class InputKeywords(ReadingKeywords, total=False):
     question: str | Sequence[str] | None
     test: str | Path | None
     train: str | Path | None
+    unlabelled: str | Path | None
     shots: int | None
     train_groups: int | None
     seed: int
@@ -84,6 +85,12 @@ class InputOptions:
         Option("Labelled training examples: a file, folder or hf:// data set.", metavar="FILE"),
     ] = None
     """Without them, `shots` are drawn from `test`."""
+    unlabelled: Annotated[
+        str | Path | None,
+        Option("Examples that get a label later: a file or folder.", metavar="FILE"),
+    ] = None
+    """Labels in it are not read. Of `image-folder` by default the subfolder `unlabelled` of `train`
+    and `test`. `savs suggest` says which to label, and `savs label` takes the labels."""
     columns: Annotated[
         Mapping[str, str] | None,
         Option(

@@ -20,6 +20,7 @@ from savs.datasets import (
     read_examples,
     unknown_labels,
 )
+from savs.datasets.benchmarks.image_folder import has_unlabelled
 from savs.datasets.benchmarks.options import under_each_prompt, under_one_prompt
 from savs.datasets.example import NATIVE
 from savs.datasets.media.containers import container_of
@@ -40,6 +41,7 @@ from savs.datasets.splits.shared_media import (
     recurring_digests,
 )
 from savs.pipeline.inputs.input_options import FileOfRows, InputOptions
+from savs.stores.format.layout import UNLABELLED
 
 Splits = dict[str, list[Example]]
 """Split that was given -> its examples, in the order of the input file."""
@@ -74,16 +76,17 @@ class Source:
             A file cannot be read, a row is malformed, or no image exists.
         """
         options = self.options
-        for source in filter(None, (options.train, options.test)):
+        for source in filter(None, (options.train, options.test, options.unlabelled)):
             require_present(source)
-        if self.trains and options.train is None and options.draw is None:
+        labels_come = options.unlabelled is not None and options.test is None
+        if self.trains and options.train is None and options.draw is None and not labels_come:
             what = "training examples" if options.test is not None else "examples"
             raise SourceError(
                 f"there are no {what}: give `train`, or have them drawn from the"
                 " test file with `shots` (examples per class) or `train_groups`"
             )
         splits: Splits = {"train": [], **self.given()}
-        if splits["train"] or self.trains:
+        if splits["train"] or (self.trains and not labels_come):
             check_splits(splits["train"], splits.get("test", []))
         return splits
 
@@ -113,9 +116,21 @@ class Source:
                 self.fetching.fetch_all(media_names(pool))
             ties = content_ties(pool, recurring_digests(pool, self.media("test")))
             splits["train"], splits["test"] = draw.split(pool, cluster_ids(ties))
+        if (unlabelled := self._unlabelled) is not None:
+            splits[UNLABELLED] = read_examples(
+                self.benchmark, self._find(unlabelled), UNLABELLED, options.limit
+            )
         if not splits:
             raise SourceError("there are no examples: give `train`, `test`, or both")
         return splits
+
+    @property
+    def _unlabelled(self) -> str | Path | None:
+        """The source of examples without a label; None if there are none."""
+        if self.options.unlabelled is not None or self.benchmark.read_unlabelled is None:
+            return self.options.unlabelled
+        folders = filter(None, (self.options.train, self.options.test))
+        return next((folder for folder in folders if has_unlabelled(Path(folder))), None)
 
     def _require_media(self, examples: Splits) -> None:
         """Raise MediaError where none of the named images exists."""
@@ -130,8 +145,8 @@ class Source:
     def media(self, split: str) -> MediaFolder:
         """Return the media folder of a split."""
         options = self.options
-        own, other = (options.train, options.test)[:: 1 if split == "train" else -1]
-        source = other if own is None else own
+        by_split = {"train": options.train, "test": options.test, UNLABELLED: self._unlabelled}
+        source = by_split.get(split) or options.train or options.test or options.unlabelled
         if source is None:
             raise SourceError("there are no examples: give `train`, `test`, or both")
         folder = self._find(source).root

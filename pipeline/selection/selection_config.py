@@ -16,11 +16,18 @@ from msgspec import Meta
 from savs.datasets.example import of_subtask
 from savs.foundation.errors import ParameterError, SavsError
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.running.formatting import counted_as
 from savs.pipeline.running.result_files import CONFIG, SELECT, read_json
 from savs.pipeline.selection.calibration import CalibrationConfig
 from savs.pipeline.selection.heads.head_scores import SCORINGS
 from savs.pipeline.selection.readouts.readout import NAME, ReadoutFile
-from savs.pipeline.selection.training_data import grid_widths, planned_digests, train_digest
+from savs.pipeline.selection.training_data import (
+    grid_widths,
+    labels_digest,
+    segment_digests,
+    split_digest,
+    train_digest,
+)
 from savs.stores import FeatureStore, Head, ResultError
 from savs.stores.format.layout import MANIFEST, RESULTS, Count, Facts, Sha256, Text, digest
 from savs.stores.format.manifest import FeatureSource, Manifest, read_manifest
@@ -237,12 +244,6 @@ def usable_source(selection: SelectionConfig, ours: FeatureSource) -> FeatureSou
     return selection.source
 
 
-def has_layer_weights(source: FeatureSource) -> bool:
-    """Return whether a source says which weights each layer has, so that few can be compared."""
-    parts = source.model.get("layer_weights")
-    return isinstance(parts, list) and digest(parts) == source.model.get("weights")
-
-
 def require_same_prompt(
     selection: SelectionConfig, examples: pl.DataFrame | pl.LazyFrame, *, is_allowed: bool
 ) -> list[str]:
@@ -293,28 +294,40 @@ def appended_since(selection: SelectionConfig, manifest: Manifest) -> int:
     """
     plan = manifest.plan.splits.get("train")
     segments = () if plan is None else plan.segments
-    known = planned_digests(selection.train)
-    is_earlier = known == [segment.digest for segment in segments[: len(known)]]
+    known, _ = split_digest(selection.train)
+    is_earlier = known == segment_digests(manifest)[: len(known)]
     return sum(segment.rows for segment in segments[len(known) :]) if is_earlier else 0
 
 
+def labelled_since(selection: SelectionConfig, manifest: Manifest) -> bool:
+    """Return whether labels have changed the training examples that a selection was made from."""
+    known, labels = split_digest(selection.train)
+    now = segment_digests(manifest)
+    is_earlier = known == now[: len(known)] if known else not now
+    return is_earlier and labels != labels_digest(manifest)
+
+
 def is_of_store(selection: SelectionConfig, store: FeatureStore) -> bool:
-    """Return whether a selection was made of a store's training examples, or the first of them."""
+    """Return whether a selection was made of a store's training examples, as they are or were."""
     store.examples("train")  # needed later; the same opening says which were skipped
-    return bool(appended_since(selection, store.manifest)) or (
-        selection.train == train_digest(store)
-    )
+    return is_older(selection, store.manifest) or selection.train == train_digest(store)
+
+
+def is_older(selection: SelectionConfig, manifest: Manifest) -> bool:
+    """Return whether training examples or labels came to a store since a selection was made."""
+    return bool(appended_since(selection, manifest)) or labelled_since(selection, manifest)
 
 
 def older_note(selection: SelectionConfig, manifest: Manifest) -> list[str]:
     """Return a note where a selection is older than the training examples of its store."""
-    added = appended_since(selection, manifest)
-    if not added:
+    if not is_older(selection, manifest):
         return []
-    examples = "training example was" if added == 1 else "training examples were"
+    added = appended_since(selection, manifest)
+    what = [counted_as(added, "training example", "was appended", "were appended")] if added else []
+    what += ["labels were given"] if labelled_since(selection, manifest) else []
     return [
-        f"the selection is older than its store: {added:,} {examples} appended since; run"
-        " `savs select` again to use them"
+        f"the selection is older than its store: {' and '.join(what)} since; run `savs select`"
+        " again to use them"
     ]
 
 

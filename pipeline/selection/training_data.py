@@ -28,11 +28,13 @@ from savs.stores.format.layout import (
     TEXTS_OF_PROMPTS,
     digest,
 )
-from savs.stores.format.manifest import FeatureSource
+from savs.stores.format.manifest import FeatureSource, Manifest
 from savs.stores.read.store import AnyStore, as_store
 
 NO_EXAMPLES = "no training examples"
 """Instead of a digest, of a store without any."""
+LABELS = "labels "
+"""Before the digest of labels that came after the features."""
 _WITHOUT = " without "
 READ = 2**26
 """Bytes of features that are read at a time."""
@@ -143,7 +145,7 @@ class StoredTraining:
     @property
     def count(self) -> int:
         """The planned examples."""
-        return len(self.store.manifest.plan.splits["train"].ids)
+        return len(self.store.ids("train"))
 
     def tasks(self, *, named: bool = False) -> list[TrainingTask]:
         """See `training_tasks` and `named_tasks`."""
@@ -264,14 +266,33 @@ def head_widths(store: FeatureStore, heads: Sequence[Head]) -> list[int]:
 def train_digest(store: FeatureStore) -> str:
     """Return the digest of the training examples that have features."""
     store.require_split("train")
-    planned = "+".join(s.digest for s in store.manifest.plan.splits["train"].segments)
-    skipped = store.skipped("train")["id"].to_list()
+    parts = [*segment_digests(store.manifest), *labels_digest(store.manifest)]
+    planned, skipped = "+".join(parts), store.skipped("train")["id"].to_list()
     return f"{planned}{_WITHOUT}{digest(skipped)}" if skipped else planned or NO_EXAMPLES
 
 
-def planned_digests(train: str) -> list[str]:
-    """Return the digest of each segment of training examples that a `train_digest` is of."""
-    return train.partition(_WITHOUT)[0].split("+")
+def segment_digests(manifest: Manifest) -> list[str]:
+    """Return the digest of each segment of planned training examples."""
+    plan = manifest.plan.splits.get("train")
+    return [] if plan is None else [segment.digest for segment in plan.segments]
+
+
+def labels_digest(manifest: Manifest) -> list[str]:
+    """Return a digest of what labels change about the training examples; none if nothing."""
+    changes = [
+        [planned_in, name, given.label, given.split]
+        for planned_in, rows in manifest.labels.items()
+        for name, given in rows.items()
+        if "train" in (planned_in, given.split)
+    ]
+    return [LABELS + digest(sorted(changes))] if changes else []
+
+
+def split_digest(train: str) -> tuple[list[str], list[str]]:
+    """Return the digests of segments, and that of labels, which a `train_digest` is made of."""
+    parts = train.partition(_WITHOUT)[0].split("+")
+    labels = [part for part in parts if part.startswith(LABELS)]
+    return [part for part in parts if part not in labels], labels
 
 
 def training_tasks(store: FeatureStore) -> list[TrainingTask]:
@@ -285,7 +306,7 @@ def training_tasks(store: FeatureStore) -> list[TrainingTask]:
             f"{store.path} has no training examples, only the names of its classes; add some with"
             " savs extract --append --train FILE, or use `savs select --readout clip` or hec-t"
         )
-    if "train" in store.manifest.plan.splits and not store.manifest.plan.splits["train"].ids:
+    if "train" in store.splits and not store.ids("train"):
         raise SelectionError(
             f"{store.path} has no training examples: `savs classify` made it, by the heads of a"
             " classifier; select from the store of that one"
@@ -334,8 +355,7 @@ def named_tasks(store: FeatureStore) -> list[TrainingTask]:
 
 
 def _has_names_alone(store: FeatureStore) -> bool:
-    splits = store.manifest.plan.splits
-    return "train" in splits and not splits["train"].ids and CLASSES in splits
+    return "train" in store.splits and not store.ids("train") and CLASSES in store.splits
 
 
 def _only(values: pl.Series) -> Any:
@@ -401,7 +421,7 @@ def count_texts(
 
 def _rows(store: FeatureStore, kinds: Sequence[str], subtask: str | None) -> pl.DataFrame:
     """Return the texts of a subtask, of the first kind that the store has, with their `row`."""
-    where, splits = of_subtask(subtask), store.manifest.plan.splits
+    where, splits = of_subtask(subtask), store.splits
     is_imported = store.manifest.identity.model.get("class") == IMPORTED
     rows = store.examples(CLASSES) if CLASSES in splits else None
     if rows is not None:

@@ -66,7 +66,9 @@ OUTPUT_TYPES = ("<f4", "<i4")
 """Types that an output may have, as numpy writes them: float32 and int32."""
 
 SPLITS = ("train", "test")
-"""The splits that `savs extract` makes; a store may have others, named like `SPLIT_NAME`."""
+"""The splits of labelled examples; a store may have others, named like `SPLIT_NAME`."""
+UNLABELLED = "unlabelled"
+"""Split of examples that wait for a label: they are neither trained on nor scored."""
 CLASSES, CAPTIONS = "classes", "captions"
 """Splits of texts without images: the classes by name, and captions."""
 TEXTS_OF_NAMES, TEXTS_OF_BENCHMARK, TEXTS_OF_FILE = "names", "benchmark", "file"

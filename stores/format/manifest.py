@@ -22,10 +22,13 @@ from savs.stores.files.raw_file import RawFile
 from savs.stores.format.layout import (
     FORMAT,
     MANIFEST,
+    SPLIT_NAME,
+    SPLITS,
     Count,
     Dtype,
     Facts,
     LayerGrid,
+    Text,
     decode_json,
     digest,
 )
@@ -93,8 +96,6 @@ def _leaves(value: Facts, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield "head grid digest", digest(item)
         elif key == "answers":
             yield "answers (`answers` labels)", f"{', '.join(item)} ({digest(item)[:8]})"
-        elif key == "layer_weights" and isinstance(item, list):
-            yield f"{prefix}{key}", f"{len(item) - 1} layers ({digest(item)[:8]})"
         elif isinstance(item, dict):
             yield from _leaves(item, f"{prefix}{key}.")
         else:
@@ -113,6 +114,18 @@ class SealedShard:
 
 
 @dataclass(frozen=True, slots=True)
+class GivenLabel:
+    """The label that a row got after its features were stored, and the split that it is in now."""
+
+    label: Text
+    split: Annotated[str, Meta(pattern=rf"^({'|'.join(SPLITS)})\Z")]
+
+
+GivenLabels = Mapping[Annotated[str, Meta(pattern=SPLIT_NAME)], Mapping[str, GivenLabel]]
+"""Split that a row was planned in -> its id -> the label that it got since."""
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """All of store.json."""
 
@@ -127,9 +140,14 @@ class Manifest:
     """Recorded, never compared: batch size, attention implementation, versions, device, times."""
     shards: tuple[SealedShard, ...] = ()
     """One entry for each shard that was sealed: all of them, once the store is complete."""
+    labels: GivenLabels = field(default_factory=dict)
+    """Labels that came after the features, in the order in which they came. They change what rows
+    count as; the plan and the shards stay as they are."""
 
     def __post_init__(self) -> None:
         """Check the facts that commands look into."""
+        if self.labels:
+            self._check_labels()
         model, benchmark = self.identity.model, self.identity.benchmark
         texts = {"model.name": model.get("name"), "model.class": model.get("class")}
         for name, value in (texts | {"benchmark.name": benchmark.get("name")}).items():
@@ -140,6 +158,48 @@ class Manifest:
             if not isinstance(value, Mapping):
                 raise ValueError(f"{name}: expected an object, got {value!r}")
 
+    def _check_labels(self) -> None:
+        """Raise ValueError where a label has no planned row, or a split would have an id twice."""
+        for split, given in self.labels.items():
+            plan = self.plan.splits.get(split)
+            if strange := given.keys() - set(plan.ids if plan else ()):
+                raise ValueError(f"labels: no row of {split} is called {min(strange)!r}")
+        for split in SPLITS:
+            ids = self.ids(split)
+            if len(set(ids)) < len(ids):
+                raise ValueError(f"labels: {split} would have an id twice")
+
+    @property
+    def splits(self) -> list[str]:
+        """The splits as rows count now: those of the plan, and others that labels led to.
+
+        A split that all rows have left is gone.
+        """
+        if not self.labels:
+            return list(self.plan.splits)
+        led_to = {given.split for rows in self.labels.values() for given in rows.values()}
+        names = dict.fromkeys([*self.plan.splits, *sorted(led_to)])
+        return [name for name in names if self.labels.keys().isdisjoint([name]) or self.ids(name)]
+
+    def ids(self, split: str) -> tuple[str, ...]:
+        """Return the ids of a split as rows count now.
+
+        First its planned ones that are still in it, then those that came from other splits, split
+        by split in the order of the plan.
+        """
+        plan = self.plan.splits.get(split)
+        if not self.labels:
+            return plan.ids if plan else ()
+        still: list[str] = []
+        came: list[str] = []
+        for planned_in, rows in self.plan.splits.items():
+            given = self.labels.get(planned_in, {})
+            if planned_in == split or given:
+                ids = still if planned_in == split else came
+                now = ((n, given[n].split if n in given else planned_in) for n in rows.ids)
+                ids += [name for name, split_now in now if split_now == split]
+        return (*still, *came)
+
     @property
     def sealed(self) -> bool:
         """Whether every planned shard is listed."""
@@ -148,6 +208,8 @@ class Manifest:
     def to_text(self) -> str:
         """Return store.json's text; its `check` is the digest of everything else in it."""
         value = {"format": FORMAT} | msgspec.to_builtins(self)
+        if not self.labels:  # most stores have none
+            del value["labels"]
         checked = value | {"check": digest(value)}
         return indented(checked) + "\n"
 

@@ -20,7 +20,7 @@ from savs.stores.errors import (
     StoreMismatchError,
 )
 from savs.stores.format.layout import CAPTIONS, CLASSES, Head, LayerGrid
-from savs.stores.format.manifest import Manifest
+from savs.stores.format.manifest import GivenLabel, GivenLabels, Manifest
 from savs.stores.format.plan import (
     PlannedRow,
     ShardSpec,
@@ -79,7 +79,8 @@ def slim(
     )
     identity = replace(store.manifest.identity, grid=grid)
     parts = [(store, spec) for spec in store.present()]
-    return _write(Manifest(identity, store.manifest.plan), parts, Path(out), before_seal)
+    manifest = Manifest(identity, store.manifest.plan, labels=store.manifest.labels)
+    return _write(manifest, parts, Path(out), before_seal)
 
 
 def merge(stores: Sequence[AnyStore], out: str | Path) -> FeatureStore:
@@ -123,11 +124,27 @@ def merge(stores: Sequence[AnyStore], out: str | Path) -> FeatureStore:
         )
     plans, parts = {}, []
     for split in dict.fromkeys(name for store in opened for name in store.manifest.plan.splits):
-        having = [store for store in opened if split in store.manifest.plan.splits]
+        having = [s.as_extracted() for s in opened if split in s.manifest.plan.splits]
         plans[split], parts_of_split = merged_plan(having, split)
         parts += parts_of_split
     plan = StorePlan(sizes[0], plans)
-    return _write(Manifest(first.manifest.identity, plan), parts, out)
+    manifest = Manifest(first.manifest.identity, plan, labels=_all_labels(opened))
+    return _write(manifest, parts, out)
+
+
+def _all_labels(stores: Sequence[FeatureStore]) -> GivenLabels:
+    """Return the labels of all stores; StoreMismatchError where two give an example another one."""
+    labels: dict[str, dict[str, GivenLabel]] = {}
+    for store in stores:
+        for split, rows in store.manifest.labels.items():
+            for name, given in rows.items():
+                if labels.setdefault(split, {}).setdefault(name, given) != given:
+                    raise StoreMismatchError(
+                        f"{store.path}: the {split} example {name!r} was labelled {given.label!r},"
+                        f" and {labels[split][name].label!r} in a store before it; correct one with"
+                        " `savs label`"
+                    )
+    return labels
 
 
 def _require_whole(store: FeatureStore) -> None:
@@ -151,7 +168,8 @@ def _unite(stores: Sequence[FeatureStore], out: Path) -> FeatureStore:
             f"{len(missing)} planned shards are in none of the stores ({missing[0]} first);"
             " extract them, or add the store that has them"
         )
-    with whole_store(out, Manifest(manifest.identity, manifest.plan)) as writer:
+    union = Manifest(manifest.identity, manifest.plan, labels=_all_labels(stores))
+    with whole_store(out, union) as writer:
         for spec, having in track(homes.items(), "shards"):
             source, target = _whole(spec, having), out / spec.name
             with (

@@ -22,9 +22,9 @@ from savs.stores.format.layout import (
     to_float32,
 )
 from savs.stores.format.plan import ShardSpec
+from savs.stores.read.current_rows import OpenShard
 from savs.stores.read.tables import Shards
 from savs.stores.shard.content import EXAMPLE_SCHEMA, SKIPPED_SCHEMA
-from savs.stores.shard.read import Shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,27 +44,29 @@ def read_blocks(
     specs: Sequence[ShardSpec],
     heads: Sequence[Head],
     *,
+    split: str,
     rows: int,
     raw: bool,
     reuse: bool,
 ) -> Iterator[Block]:
-    """Yield the examples of shards with some of their heads; see `gather`.
+    """Yield the examples of a split in shards with some of their heads; see `gather`.
 
     Shards are read as one block while they have at most `rows` examples. `reuse` overwrites the
     features of one block by those of the next.
     """
     memory: Array = np.zeros((0, 0, 0))
-    for some in track([*_groups(specs, rows)], "groups of shards"):
-        planned, stop, examples = sum(spec.rows for spec in some), 0, []
+    planned_rows = {spec: shards.planned(spec, split) for spec in specs}
+    for some in track([*_groups(planned_rows, rows)], "groups of shards"):
+        planned, stop, examples = sum(planned_rows[spec] for spec in some), 0, []
         skipped = [pl.DataFrame(schema=SKIPPED_SCHEMA)]
         for spec in some:
-            with shards.open(spec) as shard:
+            with shards.open(spec, split) as shard:
                 if spec is some[0] and not (reuse and memory.shape[1] >= planned):
                     memory = _empty(shards, shard, heads, planned, raw=raw)
                 start, stop = stop, stop + shard.rows
                 _fill(shards, shard, heads, memory[:, start:stop], raw=raw)
                 examples.append(shard.examples())
-                skipped += [shard.skipped()] if shard.rows < spec.rows else []
+                skipped += [shard.skipped()] if shard.rows < planned_rows[spec] else []
         yield Block(
             pl.concat(examples, how="diagonal"),
             pl.concat(skipped, how="diagonal"),
@@ -72,24 +74,24 @@ def read_blocks(
         )
 
 
-def _groups(specs: Sequence[ShardSpec], rows: int) -> Iterator[list[ShardSpec]]:
+def _groups(planned_rows: Mapping[ShardSpec, int], rows: int) -> Iterator[list[ShardSpec]]:
     """Yield shards that follow each other: with at most so many rows, or one."""
     group: list[ShardSpec] = []
     held = 0
-    for spec in specs:
-        if group and held + spec.rows > rows:
+    for spec, count in planned_rows.items():
+        if group and held + count > rows:
             yield group
             group, held = [], 0
         group.append(spec)
-        held += spec.rows
+        held += count
     if group:
         yield group
 
 
 def gather(
-    shards: Shards, specs: Sequence[ShardSpec], heads: Sequence[Head], *, raw: bool
+    shards: Shards, specs: Sequence[ShardSpec], heads: Sequence[Head], *, split: str, raw: bool
 ) -> Array:
-    """Return some heads of some shards, `(heads, examples, head_dim)`, in the order of the shards.
+    """Return some heads of the examples of a split, `(heads, examples, head_dim)`, shard by shard.
 
     At least one shard; all have their file, and the store holds all heads. `raw` gives the stored
     values, bfloat16 as its bits in uint16, instead of float32. Heads narrower than the widest one
@@ -100,10 +102,10 @@ def gather(
     StoreCorruptError
         A shard is not as the store declares it, or a head fails its checksum.
     """
-    planned, stop = sum(spec.rows for spec in specs), 0
+    planned, stop = sum(shards.planned(spec, split) for spec in specs), 0
     values: Array = np.zeros(0)
     for spec in specs:
-        with shards.open(spec) as shard:
+        with shards.open(spec, split) as shard:
             if spec is specs[0]:  # the file bears the declared sizes out, so memory may be taken
                 values = _empty(shards, shard, heads, planned, raw=raw)
             start, stop = stop, stop + shard.rows
@@ -116,7 +118,9 @@ def _wanted(shards: Shards, heads: Sequence[Head]) -> list[tuple[LayerGrid, int]
     return [(grids[layer], head) for layer, head in heads]
 
 
-def _empty(shards: Shards, shard: Shard, heads: Sequence[Head], rows: int, *, raw: bool) -> Array:
+def _empty(
+    shards: Shards, shard: OpenShard, heads: Sequence[Head], rows: int, *, raw: bool
+) -> Array:
     """Return zeros for heads of some rows."""
     wanted = _wanted(shards, heads)
     shard.slabs(wanted)
@@ -125,7 +129,9 @@ def _empty(shards: Shards, shard: Shard, heads: Sequence[Head], rows: int, *, ra
     return np.zeros((len(heads), rows, width), kind)
 
 
-def _fill(shards: Shards, shard: Shard, heads: Sequence[Head], values: Array, *, raw: bool) -> None:
+def _fill(
+    shards: Shards, shard: OpenShard, heads: Sequence[Head], values: Array, *, raw: bool
+) -> None:
     """Put heads of a shard into values, layer by layer: little memory holds what is stored."""
     dtype, start = shards.manifest.identity.dtype, 0
     for grid, of_layer in groupby(_wanted(shards, heads), lambda head: head[0]):
@@ -192,7 +198,7 @@ class _Query:
         self._heads = {name: heads[name] for name in heads if name in roots.union(names)}
         self._is_about_heads = bool(roots & set(heads))
 
-    def rows(self, shard: Shard, limit: int) -> pl.DataFrame | None:
+    def rows(self, shard: OpenShard, limit: int) -> pl.DataFrame | None:
         """Return the wanted ones of the first `limit` rows of a shard; None without any.
 
         A limit comes before the predicate: so polars means the two where it pushes both down.
@@ -209,7 +215,7 @@ class _Query:
     def _filtered(self, frame: pl.DataFrame) -> pl.DataFrame:
         return frame if self._predicate is None else frame.filter(self._predicate)
 
-    def _features(self, shard: Shard, rows: np.ndarray) -> list[pl.Series]:
+    def _features(self, shard: OpenShard, rows: np.ndarray) -> list[pl.Series]:
         found = []
         for name, (grid, head) in self._heads.items():
             (values,) = shard.heads([(grid, head)])

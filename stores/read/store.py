@@ -1,7 +1,7 @@
 """Read a store: facts at once, examples and features when asked, head by head."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,14 @@ from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.stores.errors import HeadNotFoundError, ResultError, StoreIncompleteError
 from savs.stores.files.addresses import find_place
-from savs.stores.format.layout import SPLITS, Head, LayerGrid, as_head, head_name
+from savs.stores.format.layout import (
+    SPLITS,
+    UNLABELLED,
+    Head,
+    LayerGrid,
+    as_head,
+    head_name,
+)
 from savs.stores.format.manifest import Manifest, read_manifest
 from savs.stores.format.plan import ShardSpec
 from savs.stores.read.gathering import Block, gather, read_blocks, scan_shards
@@ -33,8 +40,8 @@ class FeatureStore:
 
     def __repr__(self) -> str:
         """Return one line: path, model, number of heads and examples, and if it is unfinished."""
-        identity, plan = self.manifest.identity, self.manifest.plan
-        rows = ", ".join(f"{len(split.ids):,} {name}" for name, split in plan.splits.items())
+        identity = self.manifest.identity
+        rows = ", ".join(f"{len(self.ids(split)):,} {split}" for split in self.splits)
         state = "" if self.manifest.sealed else ", unfinished"
         return (
             f"FeatureStore({str(self.path)!r}: {identity.model.get('name')}, {len(self.heads)}"
@@ -50,6 +57,20 @@ class FeatureStore:
     def heads(self) -> list[Head]:
         """All heads as `(layer, head)`, layer by layer."""
         return [(grid.layer, head) for grid in self.grid for head in grid.heads]
+
+    @property
+    def splits(self) -> list[str]:
+        """The splits as examples count now: a label that came later may lead to another one."""
+        return self.manifest.splits
+
+    def ids(self, split: str) -> tuple[str, ...]:
+        """Return the ids of the planned examples of a split, see `Manifest.ids`."""
+        return self.manifest.ids(split)
+
+    def as_extracted(self) -> "FeatureStore":
+        """Return the store without the labels that came after its features."""
+        bare = replace(self.manifest, labels={})
+        return store_of(self.path, bare, partial=self.partial) if self.manifest.labels else self
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -77,7 +98,7 @@ class FeatureStore:
     def examples(self, split: str | None = None) -> pl.DataFrame:
         """Return the examples with features, in the order of the input file, split by split."""
         if split is None:
-            return pl.concat([self.examples(s) for s in self.manifest.plan.splits], how="diagonal")
+            return pl.concat([self.examples(s) for s in self.splits], how="diagonal")
         self.require_split(split)
         return self._tables.examples(split)
 
@@ -89,7 +110,7 @@ class FeatureStore:
     def skipped(self, split: str | None = None) -> pl.DataFrame:
         """Return the skipped examples of a `split`, or of all, with the column `reason`."""
         if split is None:
-            return pl.concat([self.skipped(s) for s in self.manifest.plan.splits], how="diagonal")
+            return pl.concat([self.skipped(s) for s in self.splits], how="diagonal")
         self.require_split(split)
         return self._tables.skipped(split)
 
@@ -127,7 +148,7 @@ class FeatureStore:
         Parameters
         ----------
         split
-            `train` or `test`.
+            `train`, `test`, or another one of `splits`.
         heads
             Which heads, in which order; all of `self.heads` by default.
         raw
@@ -152,7 +173,7 @@ class FeatureStore:
         if not specs:  # nothing was planned, as of a store without training examples
             widths = {grid.layer: grid.head_dim for grid in self.grid}
             return np.zeros((len(wanted), 0, max(widths[layer] for layer, _ in wanted)), np.float32)
-        values = gather(self._tables.shards, specs, wanted, raw=raw)
+        values = gather(self._tables.shards, specs, wanted, split=split, raw=raw)
         order = self._tables.order(split)
         return values if order is None else values[:, order]
 
@@ -181,7 +202,7 @@ class FeatureStore:
         """
         specs, wanted = self._readable(split), self._wanted(heads)
         shards = self._tables.shards
-        yield from read_blocks(shards, specs, wanted, rows=rows, raw=raw, reuse=reuse)
+        yield from read_blocks(shards, specs, wanted, split=split, rows=rows, raw=raw, reuse=reuse)
 
     def _wanted(self, heads: Sequence[Head] | None) -> list[Head]:
         wanted = self.heads if heads is None else [as_head(head) for head in heads]
@@ -194,7 +215,7 @@ class FeatureStore:
         Parameters
         ----------
         split
-            `train` or `test`.
+            `train`, `test`, or another one of `splits`.
         name
             `answers`: `(examples, labels)` float32 log-likelihoods, NaN for labels of other
             subtasks; `generated`: `(examples, 128)` int32, see `generated_texts`; or another output
@@ -220,7 +241,7 @@ class FeatureStore:
             raise ResultError(f"{self.path} has no output {name!r}; {remedy}")
         parts = []
         for spec in self._readable(split):
-            with self._tables.shards.open(spec) as shard:
+            with self._tables.shards.open(spec, split) as shard:
                 parts.append(shard.output(name))
         values, order = np.concatenate(parts), self._tables.order(split)
         return values if order is None else values[order]
@@ -250,11 +271,11 @@ class FeatureStore:
         A train split may be planned without examples: classes have texts, or `classify` made the
         store by a classifier of another one.
         """
-        plan = self.manifest.plan.splits
-        if split in plan and (plan[split].ids or split == SPLITS[0]):
+        splits = self.splits
+        if split in splits and (self.ids(split) or split == SPLITS[0]):
             return
-        what = f"{self.path} has no {split} split, only {', '.join(plan)}"
-        if split in SPLITS:
+        what = f"{self.path} has no {split} split, only {', '.join(splits)}"
+        if split in (*SPLITS, UNLABELLED):
             what += f"; add one: savs extract ... --append --{split} FILE --out {self.path}"
         if split == "test":
             what += f", or estimate the accuracy from training: savs evaluate {self.path} --folds 5"

@@ -1,5 +1,6 @@
 """What the shards of a store tell apart from features: examples, skipped examples, order, time."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,9 +16,10 @@ from savs.stores.files.raw_file import size_bytes
 from savs.stores.format.layout import RESULTS, SECONDS
 from savs.stores.format.manifest import Manifest
 from savs.stores.format.plan import ShardSpec
+from savs.stores.read.current_rows import CurrentRows, OpenShard
 from savs.stores.shard.content import EXAMPLE_SCHEMA, SKIPPED_SCHEMA, check_labels
 from savs.stores.shard.index import damage
-from savs.stores.shard.read import Shard, open_shard
+from savs.stores.shard.read import open_shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +33,15 @@ class Shards:
     """Name of a shard -> its fingerprint at the first look."""
     _has_file: dict[ShardSpec, bool] = field(default_factory=dict, repr=False, compare=False)
     """Each planned shard, and whether it had its file at the first look."""
+    _counts: dict[ShardSpec, Counter[str]] = field(default_factory=dict, repr=False, compare=False)
+    """Shard with rows that got a label -> split -> how many of its planned rows are in it now."""
 
     def present(self, split: str | None = None, *, missing: bool = False) -> list[ShardSpec]:
         """Return the planned shards of a split, or of all, that have a file; or that have none.
 
-        The first look counts. A shard that comes while the store is read stays out: examples that
-        were read before would be paired with other rows.
+        A shard with a row that a label brought into the split is one of its shards, too. The first
+        look counts. A shard that comes while the store is read stays out: examples that were read
+        before would be paired with other rows.
         """
         if not self._has_file:
             sizes = shard_sizes(self.folder, self.manifest)
@@ -45,15 +50,26 @@ class Shards:
         return [
             spec
             for spec, has_file in self._has_file.items()
-            if split in (None, spec.split) and has_file != missing
+            if (split in (None, spec.split) or self.planned(spec, split)) and has_file != missing
         ]
 
-    @contextmanager
-    def open(self, spec: ShardSpec) -> Iterator[Shard]:
-        """Open a shard, checked against the plan; errors as in `open_shard`.
+    def planned(self, spec: ShardSpec, split: str | None = None) -> int:
+        """Return how many planned rows of a shard are in a split now; of all without one."""
+        given = self.manifest.labels.get(spec.split)
+        if split is None or not given:
+            return spec.rows if split in (None, spec.split) else 0
+        if spec not in self._counts:
+            ids = self.manifest.plan.planned_ids(spec)
+            moved = (given[name].split if name in given else spec.split for name in ids)
+            self._counts[spec] = Counter(moved)
+        return self._counts[spec][split]
 
-        StoreMismatchError where it was written again since it was first opened, so that rows read
-        then may not be its rows now.
+    @contextmanager
+    def open(self, spec: ShardSpec, split: str | None = None) -> Iterator[OpenShard]:
+        """Open a shard, checked against the plan, for its rows of a split, or for all of them.
+
+        Errors as in `open_shard`. StoreMismatchError where it was written again since it was first
+        opened, so that rows read then may not be its rows now.
         """
         with open_shard(self.folder / spec.name, spec, self.manifest) as shard:
             if self._seen.setdefault(spec.name, shard.fingerprint) != shard.fingerprint:
@@ -61,7 +77,8 @@ class Shards:
                     f"{self.folder / spec.name} changed while it was read, perhaps by an extraction"
                     " with `retry_skipped`; run this command again"
                 )
-            yield shard
+            given = self.manifest.labels.get(spec.split)
+            yield CurrentRows(shard, given, spec.split, split) if given else shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +137,11 @@ class Tables:
         seconds: list[float | None] = [0.0]
         rows = 0
         for spec in self._there(split):
-            with self.shards.open(spec) as shard:
+            with self.shards.open(spec, split) as shard:
                 examples += [shard.examples()] if with_examples else []
                 skipped.append(shard.skipped())
-                seconds.append(_seconds_of(shard))
+                taken, share = _seconds_of(shard), self.shards.planned(spec, split) / spec.rows
+                seconds.append(None if taken is None else taken * share)
                 rows += shard.rows
         self._skipped[split] = self._checked(split, skipped)
         self._rows[split] = rows
@@ -136,7 +154,7 @@ class Tables:
 
     def _there(self, split: str) -> list[ShardSpec]:
         specs = self.shards.present(split)
-        if not specs and self.shards.manifest.plan.splits[split].ids:
+        if not specs and self.shards.manifest.ids(split):
             raise StoreIncompleteError(
                 f"{self.shards.folder} has no finished {split} shard yet; run `savs extract`, or"
                 " wait"
@@ -149,7 +167,9 @@ class Tables:
         return rows if self._is_in_order(split) else self.in_order(split, rows)
 
     def _is_in_order(self, split: str) -> bool:
-        return self.shards.manifest.plan.splits[split].order is None
+        manifest = self.shards.manifest
+        plan = manifest.plan.splits.get(split)
+        return not manifest.labels and (plan is None or plan.order is None)
 
     def in_order(self, split: str, rows: pl.DataFrame) -> pl.DataFrame:
         """Return rows of a split, known by their `id`, in the order of the plan."""
@@ -158,19 +178,24 @@ class Tables:
 
     def places(self, split: str, rows: pl.DataFrame) -> pl.Series:
         """Return the `place` in the plan of each row of a split, known by its `id`."""
-        ids = self.shards.manifest.plan.splits[split].ids
-        planned = pl.DataFrame({"id": ids}).with_row_index("place")
+        ids = self.shards.manifest.ids(split)
+        planned = pl.DataFrame({"id": ids}, schema={"id": pl.String}).with_row_index("place")
         if rows["id"].equals(planned["id"]):
             return planned["place"]
         return rows.select("id").join(planned, on="id", how="left", maintain_order="left")["place"]
 
     def require_labels(self, split: str, rows: pl.DataFrame) -> None:
-        """Raise StoreCorruptError where only some of the rows that must be labelled are."""
+        """Raise StoreCorruptError where only some of the rows that must be labelled are.
+
+        Where labels came after the features, only some test examples may have one.
+        """
+        if split == "test" and self.shards.manifest.labels:
+            return
         with damage(f"{self.shards.folder}: {split} examples"):
             check_labels(rows["label"], split)
 
 
-def _seconds_of(shard: Shard) -> float | None:
+def _seconds_of(shard: OpenShard) -> float | None:
     seconds = shard.run.get(SECONDS)
     is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
     return seconds if is_number else None
@@ -189,7 +214,8 @@ def store_facts(folder: Path, manifest: Manifest) -> dict[str, Any]:
         "layers": len(grid),
         "heads": sum(len(layer.heads) for layer in grid),
         "head_dims": sorted({layer.head_dim for layer in grid}),
-        "planned": {split: len(plan.ids) for split, plan in manifest.plan.splits.items()},
+        "planned": {split: len(manifest.ids(split)) for split in manifest.splits},
+        "labels_given": sum(map(len, manifest.labels.values())),
         "shards": len(shards),
         "missing_shards": [s.name for s in shards if s.name not in sizes],
         "bytes": sum(sizes.values()),

@@ -28,8 +28,14 @@ from savs.stores.errors import (
 from savs.stores.files.addresses import WRITABLE, is_remote, is_writable
 from savs.stores.files.object_store import object_names
 from savs.stores.format.layout import CLAIMS, MANIFEST, RESULTS
-from savs.stores.format.manifest import Identity, Manifest, read_manifest, write_manifest
-from savs.stores.format.plan import PlannedRow, ShardSpec, make_plan
+from savs.stores.format.manifest import (
+    GivenLabels,
+    Identity,
+    Manifest,
+    read_manifest,
+    write_manifest,
+)
+from savs.stores.format.plan import PlannedRow, ShardSpec, StorePlan, make_plan
 from savs.stores.write import signs_of_life as signs
 from savs.stores.write.claim_files import NEW, ClaimFiles, ClaimObjects, claim_storage
 from savs.stores.write.claims import ClaimLostError, Claims, newest, parse_claim
@@ -262,7 +268,24 @@ def _agreed(
     except StoreMismatchError as error:
         raise StoreMismatchError(f"{path}: {error}") from error
     listed = tuple(shard for shard in found.shards if (path / shard.name).exists())
-    return replace(found, plan=plan, shards=listed)
+    return replace(found, plan=plan, shards=listed, labels=_still_given(found.labels, plan))
+
+
+def _still_given(labels: GivenLabels, plan: StorePlan) -> GivenLabels:
+    """Return the labels that a plan leaves: an example that was added by its id replaces one.
+
+    Else a split would have the id twice: of the row that a label brought there, and of the new one.
+    """
+    planned = {split: set(rows.ids) for split, rows in plan.splits.items()}
+    kept = {
+        split: {
+            name: given
+            for name, given in rows.items()
+            if given.split == split or name not in planned.get(given.split, ())
+        }
+        for split, rows in labels.items()
+    }
+    return {split: rows for split, rows in kept.items() if rows}
 
 
 BEGUN = "new-store"

@@ -24,6 +24,7 @@ STAGES = {
         "compare": "Compare results on the same test examples, with intervals and p values.",
         "classify": "Classify new images with a saved classifier.",
         "suggest": "Suggest the images to label next: the least sure, spread out.",
+        "label": "Give labels to images whose features the store has; no model runs.",
         "app": "Open a page in the browser: classify, label, and look at results.",
     },
     "Look into stores and results": {
@@ -45,7 +46,7 @@ COMMANDS = {name: text for commands in STAGES.values() for name, text in command
 
 GUESSES = {
     "predict": "`savs classify CLASSIFIER IMAGES`",
-    "label": "`savs suggest STORE`",
+    "annotate": "`savs suggest STORE`, then `savs label STORE LABELS`",
     "train": "`savs extract`, then `savs select STORE`",
     "fit": "`savs select STORE`",
     "test": "`savs evaluate STORE`",

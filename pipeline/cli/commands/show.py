@@ -71,7 +71,7 @@ def show_command(
     ]
     if facts["older_results"]:
         older = ", ".join(facts["older_results"])
-        rows.append(["older", f"{older}: made before training examples were appended"])
+        rows.append(["older", f"{older}: made before training examples or labels came"])
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print_line(f"{name.ljust(width)}  {value}")
@@ -153,7 +153,7 @@ def _print_progress(done: "StoreProgress") -> None:
 
 def _finished(store: "FeatureStore") -> list[str]:
     """Return the splits of which at least one shard is there."""
-    return [split for split in store.manifest.plan.splits if store.present(split)]
+    return [split for split in store.splits if store.present(split)]
 
 
 def _counts(store: "FeatureStore") -> list[dict[str, Any]]:
@@ -182,16 +182,16 @@ def _skipped(store: "FeatureStore") -> list[dict[str, Any]]:
 
 
 def _older(store: "FeatureStore") -> list[str]:
-    """Return the results whose classifier was made before training examples were appended."""
+    """Return the results whose classifier was made before training examples or labels came."""
     from savs.foundation.errors import SavsError
     from savs.pipeline.running.result_files import CONFIG
-    from savs.pipeline.selection.selection_config import appended_since, load_config
+    from savs.pipeline.selection.selection_config import is_older, load_config
     from savs.stores.files.addresses import is_remote
     from savs.stores.format.layout import RESULTS
 
     found = []
     for path in [] if is_remote(store.path) else sorted(store.path.glob(f"{RESULTS}/*/{CONFIG}")):
         with suppress(SavsError):  # what is wrong with it, the command says that uses it
-            if appended_since(load_config(path), store.manifest):
+            if is_older(load_config(path), store.manifest):
                 found.append(path.parent.name)
     return found

@@ -1,28 +1,17 @@
 """What a model, its processor and its prompt form are, as digests that a store can compare."""
 
-import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-import torch
-from accelerate.utils import align_module_device
-from torch.utils._python_dispatch import is_traceable_wrapper_subclass
-
 from savs.datasets.example import NATIVE, SPLIT
 from savs.pipeline.extraction.model.answers import Answers
-from savs.pipeline.extraction.model.first_layers import layer_count, layer_numbers
 from savs.pipeline.extraction.model.image_places import image_places
 from savs.pipeline.extraction.model.model_options import ModelOptions, plain_name
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.stores import Identity
-from savs.stores.format.layout import LOGIT_SCALE, digest
-
-SAMPLED_VALUES = 64
-"""Values of each weight that enter the digest: enough to tell finetunes apart, at no cost."""
-DIGITS = 16
-"""Hexadecimal digits of the digest of a layer: a model has many."""
+from savs.stores.format.layout import LOGIT_SCALE, Facts, digest
 
 NO_MATTER = (
     *("device_map", "max_memory", "offload_folder", "offload_buffers"),
@@ -30,25 +19,23 @@ NO_MATTER = (
 )
 """Keyword arguments of `from_pretrained` that change where weights are, not what they are."""
 
+CODE = "checkpoint_code"
+"""Digest of the Python files that came with a checkpoint and ran."""
+
 _NOT_PART_OF_A_MODEL = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
 
 
-def model_facts(name: str, revision: str | None, model: Any) -> dict[str, Any]:
-    """Return name, revision, class, and digests of configuration and weights.
+def model_facts(name: str, revision: str | None, model: Any, weights: str | None) -> Facts:
+    """Return name, revision, class, digest of the configuration, and `weights`, that of the files.
 
-    `layer_weights` are those of all that is no decoder layer, and of each decoder layer; `weights`
-    is that of them together, None for a model whose last layers are absent.
+    How many of its layers were loaded does not matter.
     """
-    parts = weight_digests(model)
-    layers = layer_count(model)
-    is_whole = layers is None or len(parts) == layers + 1
     return {
         "name": name,
         "revision": revision,
         "class": type(model).__name__,
         "config": digest(portable(model.config.to_dict())),
-        "weights": digest(parts) if is_whole else None,
-        "layer_weights": parts,
+        "weights": weights,
     }
 
 
@@ -65,60 +52,17 @@ def portable(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
-def weight_digests(model: Any) -> list[str]:
-    """Return digests of the first values of every weight, whatever files they came in.
-
-    The first is of all weights outside of the decoder's layers, then comes one for each layer that
-    is there. A model without a list of layers has one of all weights.
-    """
-    layers = layer_numbers(model) or {}
-    parts = [hashlib.sha256() for _ in range(1 + len(layers))]
-    for name, weight in sorted(model.named_parameters()):
-        owner, _, leaf = name.rpartition(".")
-        sha = parts[_part(name, layers)]
-        sha.update(f"{name} {tuple(weight.shape)}".encode())
-        module = model.get_submodule(owner)
-        with align_module_device(module):  # what lies on the disk comes for a moment
-            for held in _tensors_in(getattr(module, leaf).detach()):
-                values = held.flatten()[:SAMPLED_VALUES]
-                if values.device.type != "meta":
-                    values = values.cpu().contiguous()
-                    sha.update(values.view(torch.uint8).numpy().tobytes())
-    return [sha.hexdigest()[:DIGITS] for sha in parts]
-
-
-def _tensors_in(weight: torch.Tensor) -> Iterator[torch.Tensor]:
-    """Yield the tensors that a weight is made of: itself, or the parts of a quantised one.
-
-    torchao and quanto keep integers and their scales in one tensor, of which no view can be taken.
-    """
-    if not is_traceable_wrapper_subclass(weight):
-        yield weight
-        return
-    for name in weight.__tensor_flatten__()[0]:
-        yield from _tensors_in(getattr(weight, name))
-
-
-def _part(name: str, layers: Mapping[str, int]) -> int:
-    """Return 1 + the number of the layer that a weight is in, or 0."""
-    owners = name.split(".")
-    for length in range(1, len(owners)):
-        if (number := layers.get(".".join(owners[:length]))) is not None:
-            return 1 + number
-    return 0
-
-
-def processor_facts(
-    processor: Any, pixels: Mapping[str, int], media: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Return class, digest of the image settings, given pixel limits, and `media`.
+def processor_facts(encoder: PromptEncoder, media: Mapping[str, Any]) -> dict[str, Any]:
+    """Return class, digests of image settings and files, given pixel limits, and `media`.
 
     `media` says how media are decoded. Where videos go in as videos, there is a digest of the
     video settings, too.
     """
+    processor, pixels = encoder.processor, encoder.pixels or {}
     facts = {
         "class": type(processor).__name__,
         "settings": _settings_digest(getattr(processor, "image_processor", None)),
+        "files": dict(encoder.files),
         "min_pixels": pixels.get("min_pixels"),
         "max_pixels": pixels.get("max_pixels"),
         **media,
@@ -149,6 +93,7 @@ def model_settings(options: ModelOptions, encoder: PromptEncoder) -> dict[str, A
     keywords = {k: v for k, v in (options.model_kwargs or {}).items() if k not in NO_MATTER}
     settings = {
         "adapter": options.adapter and plain_name(str(options.adapter)),
+        "adapter_files": encoder.adapter_files,
         "code": encoder.code.digest,
         "kwargs": portable(keywords),
         "placeholders": options.placeholders if options.placeholders != SPLIT else None,
@@ -165,24 +110,25 @@ def identity_before_loading(
     benchmark: Mapping[str, Any],
     answers: Answers,
     media: Mapping[str, Any],
+    weights: str | None = None,
 ) -> Identity:
-    """Return what a run's features would be of if the model's weights were those of a store.
+    """Return what a run's features would be of, as far as that is known before loading.
 
     So most mistakes are found before the weights are loaded. What is not known yet is taken from
-    the store: configuration and class of the model, its weights, its heads, and `--dtype auto`.
+    the store: configuration, class and code of the model, its heads, `--dtype auto`, and its
+    weights unless their digest is given.
     """
-    unknown = {key: found.model.get(key) for key in ("class", "config", "weights", "layer_weights")}
-    if encoder.is_dual:
-        unknown[LOGIT_SCALE] = found.model.get(LOGIT_SCALE)
+    kept = ("class", "config", *(name for name in (LOGIT_SCALE, CODE) if name in found.model))
     return replace(
         found,
         model={
             "name": encoder.name,
             "revision": encoder.revision,
-            **unknown,
+            **{name: found.model.get(name) for name in kept},
+            "weights": weights or found.model.get("weights"),
             **model_settings(options, encoder),
         },
-        processor=processor_facts(encoder.processor, encoder.pixels or {}, media),
+        processor=processor_facts(encoder, media),
         dtype=found.dtype if options.dtype == "auto" else options.dtype,
         prompt=prompt_digest(encoder.processor),
         benchmark=benchmark,

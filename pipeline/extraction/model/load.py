@@ -29,6 +29,13 @@ from savs.foundation.network import hub_problem
 from savs.pipeline.demo import DEMO_NAME
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.attention_hooks import find_hook_points, require_decoder_only
+from savs.pipeline.extraction.model.checkpoint_files import (
+    adapter_digest,
+    code_digest,
+    prompt_files,
+    weight_files,
+    weight_paths,
+)
 from savs.pipeline.extraction.model.devices import is_out_of_memory
 from savs.pipeline.extraction.model.dual_encoder import (
     DualEncoder,
@@ -39,7 +46,7 @@ from savs.pipeline.extraction.model.dual_encoder import (
     text_limit,
 )
 from savs.pipeline.extraction.model.first_layers import first_layers
-from savs.pipeline.extraction.model.identity import model_settings
+from savs.pipeline.extraction.model.identity import CODE, model_settings
 from savs.pipeline.extraction.model.image_places import image_places
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions, plain_name
@@ -99,6 +106,11 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
         text_only = kind is AutoModelForCausalLM
         reader = AutoTokenizer if text_only else AutoProcessor
         processor = reader.from_pretrained(options.path, **options.source)
+        files = prompt_files(options, processor, _commit(path))
+    adapter_files = None
+    if options.adapter is not None:
+        with explained("adapter", str(options.adapter)):
+            adapter_files = adapter_digest(str(options.adapter))
     _limit_pixels(name, processor, options.pixels)
     if kind is AutoModel:
         _require_plain(name, options)
@@ -112,6 +124,8 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
             revision=_commit(path),
             is_dual=True,
             text_tokens=length,
+            files=files,
+            adapter_files=adapter_files,
         )
     form = find_form(options.prompt_template, str(config.model_type), processor)
     mark = None
@@ -134,6 +148,8 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
         placeholders=options.placeholders,
         form=form,
         image_mark=mark,
+        files=files,
+        adapter_files=adapter_files,
     )
 
 
@@ -285,6 +301,7 @@ def load(
     """
     name, keywords = str(options.model), dict(options.model_kwargs or {})
     with explained("model", name):
+        weights = weight_files(weight_paths(options, encoder.config, encoder.revision))
         kind = encoder.kind
         if last_layer is not None:
             kind = first_layers(kind._model_mapping[type(encoder.config)], last_layer)
@@ -297,32 +314,41 @@ def load(
             **placement.keywords | keywords,
         )
         model, report = loaded
+    weights.require_unchanged(name)
     _require_weights(name, [*report["missing_keys"], *report["mismatched_keys"]])
     if options.adapter is not None:
         _put_on(model, str(options.adapter))
     model.eval()
     settings = model_settings(options, encoder)
+    if code := code_digest(model, model.config, encoder.processor, encoder.tokenizer):
+        settings[CODE] = code
     if encoder.is_dual:
         point = output_point(model, encoder)
-        return DualEncoder(model, encoder, (point,), settings | scale_facts(model))
+        facts = settings | scale_facts(model)
+        return DualEncoder(model, encoder, (point,), facts, weights)
     return LoadedModel(
         model=model,
         encoder=encoder,
         hook_points=tuple((encoder.code.find_heads or find_hook_points)(model)),
         settings=settings,
+        weights=weights,
     )
 
 
-def can_end_early(options: ModelOptions, encoder: PromptEncoder) -> bool:
-    """Return whether `load` can leave out the last layers of a checkpoint.
+def can_end_early(options: ModelOptions, encoder: PromptEncoder, last_layer: int) -> bool:
+    """Return whether `load` can leave out the layers of a checkpoint after `last_layer`.
 
-    Not with an adapter, which has weights for all layers, with code of the user or of the
-    checkpoint, where the user places the layers, in a dual encoder, and in a quantised model: which
-    modules stay as they are depends on the last ones.
+    Not if there are none, or the configuration does not say how many there are; not with an
+    adapter, which has weights for all layers, with code of the user or of the checkpoint, where the
+    user places the layers, in a dual encoder, and in a quantised model: which modules stay as they
+    are depends on the last ones.
     """
     given = options.model_kwargs or {}
+    layers = getattr(encoder.config.get_text_config(), "num_hidden_layers", None)
     return (
         not encoder.is_dual
+        and isinstance(layers, int)
+        and last_layer + 1 < layers
         and type(encoder.config) in encoder.kind._model_mapping
         and not getattr(encoder.config, "auto_map", None)
         and options.adapter is None

@@ -11,6 +11,7 @@ import torch
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, NOTHING, Answers, Asked
 from savs.pipeline.extraction.model.attention_hooks import HookPoint, collect_heads
+from savs.pipeline.extraction.model.checkpoint_files import WeightFiles
 from savs.pipeline.extraction.model.identity import model_facts, processor_facts, prompt_digest
 from savs.pipeline.extraction.model.label_likelihood import begin, read_answers
 from savs.pipeline.extraction.model.pieces import PIXELS, Pieces, in_type
@@ -64,6 +65,8 @@ class LoadedModel:
     hook_points: tuple[HookPoint, ...]
     settings: Mapping[str, Any] = field(default_factory=dict)
     """What else changes features: an adapter, the user's code, keyword arguments."""
+    weights: WeightFiles | None = None
+    """The files of its weights; None for a model that was not loaded from files."""
 
     @property
     def name(self) -> str:
@@ -99,8 +102,16 @@ class LoadedModel:
         """
         encoder = self.encoder
         return Identity(
-            model=model_facts(encoder.name, encoder.revision, self.model) | dict(self.settings),
-            processor=processor_facts(encoder.processor, encoder.pixels or {}, media or {}),
+            model={
+                **model_facts(
+                    encoder.name,
+                    encoder.revision,
+                    self.model,
+                    None if self.weights is None else self.weights.digest,
+                ),
+                **self.settings,
+            },
+            processor=processor_facts(encoder, media or {}),
             dtype=self.dtype,
             benchmark=benchmark,
             prompt=prompt_digest(encoder.processor),

@@ -15,7 +15,7 @@ import hashlib
 import importlib.metadata
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,10 @@ class PromptEncoder:
     """Whether it is a dual encoder's, which reads an image or a text, see `dual_inputs`."""
     text_tokens: int | None = None
     """How many tokens a dual encoder reads of a text."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Name -> digest of the files that tokens and pixels depend on, see `prompt_files`."""
+    adapter_files: str | None = None
+    """Digest of the files of the adapter, where one is put on the model."""
 
     @property
     def tokenizer(self) -> Any:

@@ -1,15 +1,18 @@
 """Classify loads no layer after the deepest chosen head, and knows the ones it loads."""
 
+import shutil
+
 import pytest
 from polars.testing import assert_frame_equal
+from safetensors.torch import load_file, save_file
 
-from savs import classify, load_selection, save_selection, select
+from savs import classify, save_selection, select
+from savs.pipeline.demo import DEMO_MODEL
 from savs.pipeline.errors import ModelError, SelectionError
 from savs.pipeline.extraction.model.load import load
 from savs.pipeline.extraction.model.placement import find_placement
 from savs.pipeline.extraction.model_run import ModelRun
 from savs.pipeline.running.progress import Reporting
-from savs.stores.format.layout import digest
 
 pytestmark = pytest.mark.thorough
 
@@ -51,29 +54,13 @@ def test_predictions_are_those_of_the_whole_model(made, shallow, held, monkeypat
     assert len(few) < len(all_of_them)
 
 
-def test_other_weights_in_a_loaded_layer_are_refused(made, shallow, tmp_path, changed) -> None:
-    facts = dict(load_selection(shallow).source.model)
-    for layer, is_seen in ((0, True), (2, True), (3, False)):  # the first is of no layer
-        parts = list(facts["layer_weights"])
-        parts[layer] = "0" * 16
-        other = {**facts, "layer_weights": parts, "weights": digest(parts)}
-        saved = changed(tmp_path / str(layer), shallow, model=other)
-        if is_seen:
-            with pytest.raises(SelectionError, match=r"model\.layer_weights: '2 layers \("):
-                classify(saved, made.table)
-        else:  # what a layer that is not loaded holds does not matter
-            assert classify(saved, made.table).rows == 20
-
-
-def test_a_classifier_that_does_not_know_its_layers_gets_the_whole_model(
-    made, shallow, held, tmp_path, changed
-) -> None:
-    facts = dict(load_selection(shallow).source.model)
-    del facts["layer_weights"]
-    saved = changed(tmp_path / "a", shallow, model={**facts, "weights": "0" * 64})
-    with pytest.raises(SelectionError, match=r"model\.weights: '0000"):
-        classify(saved, made.table)
-    assert held[0].grid[-1].layer == 5
+def test_weights_of_a_layer_that_would_not_be_loaded_are_compared(made, shallow, tmp_path) -> None:
+    model = shutil.copytree(DEMO_MODEL, tmp_path / "model")
+    weights = load_file(model / "model.safetensors")
+    weights["model.layers.5.mlp.down_proj.weight"][-1, -1] += 1
+    save_file(weights, model / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(SelectionError, match=r"\n  model\.weights: "):
+        classify(shallow, made.table, model=model)
 
 
 def test_where_few_layers_do_not_run_all_are_loaded(made, shallow, held, monkeypatch) -> None:

@@ -8,10 +8,12 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 from random_stores import draw_problem, write_problem
+from safetensors.numpy import save_file
 from text_stores import SCALE, draw_text_store
 
 from savs import evaluate, export, import_features, merge, select
 from savs.datasets import RowError
+from savs.datasets.splits.clusters import clusters_of
 from savs.foundation.errors import SavsError
 from savs.pipeline.errors import ImportFileError, SelectionError
 from savs.pipeline.inputs import importing
@@ -62,7 +64,7 @@ def test_ids_match_rows_in_another_order(tmp_path, inputs):
         import_features(tmp_path / "x.parquet", twice, out=tmp_path / "t")
 
 
-@pytest.mark.parametrize("tied_by", ["group", "media"])
+@pytest.mark.parametrize("tied_by", ["group", "media", "content"])
 def test_near_copies_stay_in_one_fold_after_export_and_import(tmp_path, inputs, tied_by):
     """Twenty things, each four times, with labels by chance: nothing can be known of a new one."""
     rng = np.random.default_rng(5)
@@ -70,23 +72,47 @@ def test_near_copies_stay_in_one_fold_after_export_and_import(tmp_path, inputs, 
     labels = rng.permutation(np.arange(20) % 2)[things]
     x = rng.standard_normal((20, 3, 16))[things] + 1e-3 * rng.standard_normal((80, 3, 16))
     np.save(tmp_path / "x.npy", x)
-    tie = {"group": "thing {}", "media": "{}.png"}[tied_by]
-    column = {"group": "group", "media": "image"}[tied_by]
-    rows = [
-        {"label": "ab"[label], "split": "train", column: tie.format(thing)}
-        for thing, label in zip(things, labels, strict=True)
-    ]
-    made = import_features(tmp_path / "x.npy", inputs.rows("l.jsonl", rows), out=tmp_path / "s")
+    column = "group" if tied_by == "group" else "image"
+    rows = []
+    for number, (thing, label) in enumerate(zip(things, labels, strict=True)):
+        tie = {"group": f"thing {thing}", "media": f"{thing}.png", "content": f"{number}.png"}
+        rows.append({"label": "ab"[label], "split": "train", column: tie[tied_by]})
+        if tied_by == "content":
+            (tmp_path / tie[tied_by]).write_text(f"thing {thing}")
+    labels = inputs.rows("l.jsonl", rows)
+    made = import_features(tmp_path / "x.npy", labels, out=tmp_path / "s", media_root=tmp_path)
     heads = made.store.heads
-    path = export(made.store, tmp_path / "x.parquet", heads, ["train"], "parquet")
+    (tmp_path / "elsewhere").mkdir()
+    path = tmp_path / "elsewhere/x.parquet"
+    export(made.store, path, heads, ["train"], "parquet")
     again = import_features(path, out=tmp_path / "t")
     for store in (made.store, again.store):
-        columns = ["label", "group", "media"]
+        columns = ["label", "group", "media", "media_sha256", "extra"]
         assert_frame_equal(
             store.examples("train").select(columns), made.store.examples("train").select(columns)
         )
+        assert clusters_of(store.examples("train")).n_unique() == 20
         found = evaluate(store, select(store, heads=3, readout="knn"), on="folds")
         assert found.metrics[0].value < 0.75  # 1.00 where copies of an example are in other folds
+
+
+@pytest.mark.parametrize(
+    ("digests", "message"),
+    [
+        (
+            [["1" * 64], ["2" * 64]],
+            "has another SHA-256 in field 'media_sha256' than in an earlier",
+        ),
+        ([["1" * 64, "2" * 64], []], r"expected one SHA-256 for each of its 1 media"),
+        ([["x"], []], r"field 'media_sha256' holds \['x'\]"),
+    ],
+)
+def test_digests_that_cannot_be_are_refused(tmp_path, digests, message):
+    rows = {"label": ["a", "b"], "split": ["train"] * 2, "media": [["m"]] * 2}
+    frame = pl.DataFrame({**rows, "media_sha256": digests, "v": [[1.0], [2.0]]})
+    frame.write_parquet(tmp_path / "x.parquet")
+    with pytest.raises(RowError, match=message):
+        import_features(tmp_path / "x.parquet", out=tmp_path / "s")
 
 
 def test_rows_that_lie_far_apart_are_read_a_part_at_a_time(tmp_path, inputs, monkeypatch):
@@ -292,3 +318,32 @@ def test_a_classifier_of_imported_features_runs_no_model(tmp_path, files, inputs
     inputs.image("new/1.png")
     with pytest.raises(SelectionError, match=r"imported features \(mine\)"):
         classify(tmp_path / "c", inputs.root / "new", out=tmp_path / "p.csv", model="demo")
+
+
+@pytest.mark.parametrize("labels", ["with ids", "without ids"])
+@pytest.mark.parametrize("tensors", [1, 2])
+@pytest.mark.parametrize("count", [6, 13])
+def test_a_file_with_fewer_or_more_ids_than_rows_is_one_line(
+    savs, inputs, tmp_path, labels, tensors, count
+) -> None:
+    arrays = {f"L0.H{head}": np.ascontiguousarray(VALUES[:, head]) for head in range(tensors)}
+    names = json.dumps([f"e{i}" for i in range(count)])
+    save_file(arrays, tmp_path / "x.safetensors", metadata={"id": names})
+    rows = [{"label": row["label"], "split": row["split"]} for row in ROWS]
+    table = inputs.rows("l.jsonl", ROWS[:count] if labels == "with ids" else rows)
+    ran = savs("import", "x.safetensors", "--labels", table, "--out", "s")
+    assert ran.returncode == 1
+    assert ran.stderr == (
+        f"error: x.safetensors has 12 rows of features and {count} ids; expected an id for each"
+        " row, or none\n"
+    )
+    assert not (tmp_path / "s").exists()
+
+
+def test_ids_of_a_single_tensor_match_rows_in_another_order(tmp_path, inputs) -> None:
+    names = json.dumps([f"e{i}" for i in range(N)])
+    save_file({"x": VALUES}, tmp_path / "x.safetensors", metadata={"id": names})
+    mixed = inputs.rows("mixed.jsonl", ROWS[::-1])
+    store = import_features(tmp_path / "x.safetensors", mixed, out=tmp_path / "s").store
+    assert store.examples("test")["id"].to_list() == ["e8", "e9", "e10", "e11"]
+    assert store.examples("test")["label"].to_list() == ["a", "b", "a", "b"]

@@ -1,18 +1,14 @@
-"""Quantised weights: the heads are those of the values that they stand for, and have a digest."""
+"""Quantised weights: the heads are those of the values that they stand for."""
 
 import json
 import shutil
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
-from torch.testing._internal.two_tensor import TwoTensor
 
 from savs.pipeline.extraction.entry_points import load_model
-from savs.pipeline.extraction.model.identity import weight_digests
 
 GREATEST = 448
 """Of float8_e4m3fn."""
@@ -59,14 +55,3 @@ def test_an_fp8_checkpoint_on_a_cpu_has_the_heads_of_its_weights_values(folders)
     ours, theirs = (model.read(model.inputs(PROMPTS)).heads for model in (packed, rounded))
     for layer, values in theirs.items():
         np.testing.assert_allclose(ours[layer], values, rtol=1e-4, atol=1e-6)
-
-
-def test_a_weight_of_several_tensors_has_a_digest_of_all_of_them():
-    digests = set()
-    for values, scale in ((0.0, 0.0), (1.0, 0.0), (0.0, 1.0)):
-        model: Any = nn.Linear(2, 2, bias=False)
-        model.get_decoder = nn.Identity
-        held = TwoTensor(torch.full((2, 2), values), torch.full((2, 2), scale))
-        model.weight = nn.Parameter(held)
-        digests.update(weight_digests(model))
-    assert len(digests) == 3

@@ -1,0 +1,255 @@
+"""The files of a checkpoint that features depend on, and their digests.
+
+Weights are known by the SHA-256 of their whole files. For a large file from the Hugging Face hub
+this is the name of its blob in the cache, so it need not be read for that.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import constants
+from transformers.utils.hub import cached_file
+from transformers.utils.import_utils import is_peft_available
+
+from savs.foundation.file_digests import (
+    FileDigest,
+    FileState,
+    changed_files,
+    file_digest,
+    file_digests,
+)
+from savs.foundation.file_digests import unread_bytes as bytes_to_read
+from savs.foundation.files import real_path
+from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.stores.format.layout import digest
+
+SAFETENSORS, PYTORCH = "model.safetensors", "pytorch_model.bin"
+INDEX = ".index.json"
+"""Suffix of the list of files of a checkpoint that has several."""
+ADAPTER = ("adapter_config.json", "adapter_model.safetensors", "adapter_model.bin")
+PROCESSOR = ("processor_config.json", "preprocessor_config.json", "video_preprocessor_config.json")
+TOKENIZER = (
+    *("tokenizer_config.json", "tokenizer.json", "special_tokens_map.json", "added_tokens.json"),
+    "tekken.json",
+)
+"""In addition to those that the tokenizer's class names."""
+WHERE = ("cache_dir", "token", "local_files_only", "subfolder")
+"""Keyword arguments of `from_pretrained` that also say where files are."""
+NOT_OF_PROMPTS = ("chat_template", "name_or_path", "transformers_version")
+"""Fields of JSON files that say nothing about tokens; the chat template is compared on its own."""
+REMOTE_CODE = "transformers_modules"
+"""The package of modules that came with checkpoints."""
+
+Find = Callable[[str], Path | None]
+"""Name of a file of a checkpoint -> its path, None if the checkpoint does not have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class WeightFiles:
+    """The files from which the weights of a model are read."""
+
+    files: Mapping[str, FileDigest]
+    """Name -> digest."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of the names and digests of all files."""
+        return digest({name: file.sha256 for name, file in self.files.items()})
+
+    def require_unchanged(self, name: str) -> None:
+        """Raise ModelError if a file has changed: what was loaded may be of both contents."""
+        if changed := changed_files(self.files):
+            raise ModelError(
+                f"{changed[0]} of {name} changed while the model was loaded; run the same command"
+                " again when it is complete"
+            )
+
+
+def weight_paths(options: ModelOptions, config: Any, revision: str | None) -> dict[str, Path]:
+    """Return the files that transformers takes weights from, in its order of preference.
+
+    What is not on this host yet is fetched.
+
+    Raises
+    ------
+    OSError, ValueError, KeyError, TypeError
+        There is none, it cannot be fetched, or the list of files is no such list.
+    """
+    given = dict(options.model_kwargs or {})
+    find = _finder(options.path, revision or options.revision, given)
+    if gguf := given.get("gguf_file"):
+        path = Path(gguf) if Path(gguf).is_file() else _required(find, gguf)
+        return {path.name: path}
+    stated = given.get("transformers_weights", getattr(config, "transformers_weights", None))
+    candidates = [stated] if stated else [*_candidates(given)]
+    found = next(((name, path) for name in candidates if (path := find(name))), None)
+    if found is None:
+        raise OSError(f"there is no file {' or '.join(candidates)}")
+    name, path = found
+    paths = {name: path}
+    if _is_index(name):
+        shards = set(json.loads(path.read_text("utf-8"))["weight_map"].values())
+        paths |= {shard: _required(find, shard) for shard in sorted(shards)}
+    more = [*getattr(type(config), "extra_files", ())]
+    if is_peft_available():  # transformers puts it on without being asked
+        more += ADAPTER
+    return paths | {file: path for file in more if (path := find(file))}
+
+
+def weight_files(paths: Mapping[str, Path]) -> WeightFiles:
+    """Return the digests of weight files; what the hub has recorded is not read.
+
+    Raises
+    ------
+    OSError
+        A file cannot be read.
+    """
+    recorded = {name: _recorded(path) for name, path in paths.items()}
+    unknown = [name for name, file in recorded.items() if file is None]
+    read = dict(zip(unknown, file_digests([paths[name] for name in unknown]), strict=True))
+    return WeightFiles({name: file or read[name] for name, file in recorded.items()})
+
+
+def unread_bytes(paths: Mapping[str, Path]) -> int:
+    """Return how many bytes must be read for the digests of weight files."""
+    return bytes_to_read([path for path in paths.values() if _recorded(path) is None])
+
+
+def are_here(options: ModelOptions, config: Any, revision: str | None) -> bool:
+    """Return whether all weight files are on this host, so that their digests cost no download."""
+    here = dict(options.model_kwargs or {}) | {"local_files_only": True}
+    try:
+        weight_paths(replace(options, model_kwargs=here), config, revision)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return True
+
+
+def adapter_digest(adapter: str) -> str:
+    """Return the digest of the files of a PEFT adapter.
+
+    Raises
+    ------
+    OSError
+        There is none, or a file cannot be read.
+    """
+    find = _finder(adapter, None, {})
+    paths = {name: path for name in ADAPTER if (path := find(name))}
+    if not paths:
+        raise OSError(f"there is no file {' or '.join(ADAPTER)}")
+    return weight_files(paths).digest
+
+
+def prompt_files(options: ModelOptions, processor: Any, revision: str | None) -> dict[str, str]:
+    """Return the digest of each file that tokens and pixels depend on, apart from chat templates.
+
+    JSON files of settings are compared as values, so that their layout does not matter.
+
+    Raises
+    ------
+    OSError, ValueError
+        A file cannot be read.
+    """
+    find = _finder(options.path, revision or options.revision, {})
+    paths = {name: path for name in PROCESSOR if (path := find(name))}
+    for folder, tokenizer in _tokenizers(processor):
+        names = dict.fromkeys((*TOKENIZER, *getattr(tokenizer, "vocab_files_names", {}).values()))
+        for name in (f"{folder}{name}" for name in names):
+            if path := find(name):
+                paths[name] = path
+        settings = paths.get(f"{folder}{TOKENIZER[0]}")
+        versions = _settings(settings).get("fast_tokenizer_files", ()) if settings else ()
+        for name in (f"{folder}{name}" for name in versions):
+            if path := find(name):
+                paths[name] = path
+    return {name: _content_digest(name, path) for name, path in sorted(paths.items())}
+
+
+def code_digest(*parts: Any) -> str | None:
+    """Return the digest of the Python files that came with a checkpoint; None without any."""
+    folders = {
+        Path(module.__file__).parent
+        for part in parts
+        for kind in type(part).__mro__
+        if kind.__module__.partition(".")[0] == REMOTE_CODE
+        and (module := sys.modules[kind.__module__]).__file__
+    }
+    files = sorted({path for folder in folders for path in folder.glob("*.py")})
+    return digest([[path.name, path.read_text("utf-8")] for path in files]) if files else None
+
+
+def _finder(source: str, revision: str | None, keywords: Mapping[str, Any]) -> Find:
+    where = {key: keywords[key] for key in WHERE if key in keywords}
+    look_up = partial(
+        cached_file, source, revision=revision, _raise_exceptions_for_missing_entries=False, **where
+    )
+
+    def find(name: str) -> Path | None:
+        path = look_up(name)
+        return None if path is None else Path(path)
+
+    return find
+
+
+def _required(find: Find, name: str) -> Path:
+    path = find(name)
+    if path is None:
+        raise OSError(f"its file {name} is missing")
+    return path
+
+
+def _candidates(given: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the names that a checkpoint may have, as transformers looks for them."""
+    is_safe = given.get("use_safetensors")
+    names = [SAFETENSORS] if is_safe is not False else []
+    names += [PYTORCH] if not is_safe else []
+    for name in names:
+        for file in (name, f"{name}{INDEX}"):
+            stem, _, suffix = file.rpartition(".")
+            variant = given.get("variant")
+            yield f"{stem}.{variant}.{suffix}" if variant else file
+
+
+def _is_index(name: str) -> bool:
+    return name.endswith(".json")
+
+
+def _recorded(path: Path) -> FileDigest | None:
+    """Return the digest that the hub records of a file in its cache, None for any other file.
+
+    Files in git have shorter names, and links elsewhere prove nothing.
+    """
+    blob = real_path(path)
+    is_cached = blob.is_relative_to(real_path(Path(constants.HF_HUB_CACHE)))
+    if not path.is_symlink() or not is_cached or not re.fullmatch("[0-9a-f]{64}", blob.name):
+        return None
+    return FileDigest(str(blob), FileState.of(blob), blob.name)
+
+
+def _tokenizers(processor: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the folder and the object of each tokenizer that a processor has, or is."""
+    yield "", getattr(processor, "tokenizer", processor)
+    for name in processor.get_attributes() if hasattr(processor, "get_attributes") else ():
+        if "tokenizer" in name and name != "tokenizer":
+            yield f"{name}/", getattr(processor, name)
+
+
+def _content_digest(name: str, path: Path) -> str:
+    if not name.endswith("config.json"):
+        return file_digest(path).sha256
+    settings = _settings(path)
+    return digest({key: item for key, item in settings.items() if key not in NOT_OF_PROMPTS})
+
+
+def _settings(path: Path) -> dict[str, Any]:
+    value = json.loads(path.read_text("utf-8"))
+    if not isinstance(value, dict):
+        raise ValueError(f"{path.name} is no JSON object")
+    return value

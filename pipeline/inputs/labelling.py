@@ -1,0 +1,321 @@
+"""`savs label`: labels for examples whose features a store has already. No model runs."""
+
+import difflib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from savs.datasets.benchmarks.options import stored_prompts, without_prompt
+from savs.datasets.example import first_few, of_subtask
+from savs.datasets.row import Row
+from savs.datasets.rows.file_formats import read_rows
+from savs.foundation.errors import ParameterError
+from savs.pipeline.errors import LabelError
+from savs.pipeline.running.formatting import counted
+from savs.stores import FeatureStore
+from savs.stores.format.layout import SPLITS, UNLABELLED
+from savs.stores.format.manifest import GivenLabel, GivenLabels
+from savs.stores.maintain.labels import Changes, give_labels
+from savs.stores.read.store import AnyStore, as_store
+
+NAMED = 3
+"""Examples that a message names."""
+LABELLED_SPLITS = (UNLABELLED, "test", "train")
+"""The splits whose examples may get a label."""
+CHANGES_SCHEMA: dict[str, Any] = dict.fromkeys(
+    ("id", "split", "label", "old_split", "old_label", "subtask"), pl.String
+)
+ROW_SCHEMA: dict[str, Any] = dict.fromkeys(("id", "split", "label", "subtask"), pl.String) | {
+    "media": pl.List(pl.String)
+}
+TABLE = "`savs suggest STORE --out FILE` writes such a table"
+Labels = str | Path | Mapping[str, str | None] | pl.DataFrame
+"""Id -> label, or a file or frame with the columns `id` (or `image`) and `label`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """What `label` did."""
+
+    store: FeatureStore
+    """The store as it is now."""
+    changes: pl.DataFrame
+    """One row an example that changed: `id`, `split` and `label` as they are now, `old_split`,
+    `old_label`, `subtask`."""
+    unchanged: int
+    """Labels that the store had already."""
+    taken: tuple[str, ...] = ()
+    """Ids that were labelled before and were left as they are: only without `replace`."""
+
+    def __repr__(self) -> str:
+        """Return a few lines: what changed, and what comes next."""
+        return (
+            f"Labelled({counted(self.changes.height, 'label')} changed, {self.unchanged:,} known)\n"
+            f"  {self.store!r}\n  next: savs.select({str(self.store.path)!r})"
+        )
+
+
+def label(
+    store: AnyStore,
+    labels: Labels,
+    *,
+    split: str | None = None,
+    new_classes: bool = False,
+    replace: bool = True,
+) -> Labelled:
+    """Give labels to examples of a store from what it holds: no model runs, no shard changes.
+
+    An example without a label, or of the test split, becomes a training example; a training example
+    gets another label. All labels are written at once, or none. Other processes may label, extract
+    and read at the same time.
+
+    Parameters
+    ----------
+    store
+        The store, or its path.
+    labels
+        Id -> label; None takes back what was given before, so that the example is again as it was
+        extracted. Or a `.csv`, `.json`, `.jsonl` or `.parquet` file, or a frame, with the columns
+        `id` (or `image`) and `label`, where an empty label changes nothing. With several prompts,
+        the id of an image stands for all of them.
+    split
+        `train` or `test`, where all these examples go: `train` by default; of a store without
+        training examples, which `classify` made, `test`.
+    new_classes
+        Allow labels that no example of the subtask has.
+    replace
+        Also change labels that were given before.
+
+    Raises
+    ------
+    LabelError
+        An example is unknown, was skipped, or is in two splits; or a class is new.
+    DatasetError
+        The file cannot be read.
+    StoreError
+        The store cannot be read, or not be written.
+    """
+    labeller = Labeller(store)
+    return labeller.give(labels, split=split, new_classes=new_classes, replace=replace)
+
+
+class Labeller:
+    """A store whose examples get labels one after the other; its examples are read once."""
+
+    def __init__(self, store: AnyStore) -> None:
+        self.store = as_store(store)
+        """As it was when a label was last given."""
+        self._extracted = self.store.as_extracted()
+        plan = self.store.manifest.plan.splits
+        self._splits = [split for split in LABELLED_SPLITS if split in plan and plan[split].ids]
+        tables = [self._extracted.examples(split).select(*ROW_SCHEMA) for split in self._splits]
+        self._table = pl.concat([pl.DataFrame(schema=ROW_SCHEMA), *tables])
+        self._places: dict[str, list[int]] = {}
+        for place, name in enumerate(self._table["id"]):
+            self._places.setdefault(name, []).append(place)
+        self._prompts = stored_prompts(self.store.manifest.identity.benchmark)
+        self._classes = self._known_classes()
+
+    def give(
+        self,
+        labels: Labels,
+        *,
+        split: str | None = None,
+        new_classes: bool = False,
+        replace: bool = True,
+    ) -> Labelled:
+        """Give labels to examples of the store; parameters and errors as in `label`."""
+        if split is not None and split not in SPLITS:
+            raise ParameterError(f"`split` is {split!r}, expected {' or '.join(SPLITS)}")
+        wanted = self._resolve(labels)
+        self._require_classes(wanted, allow_new=new_classes)
+        outcome = _Outcome()
+
+        def changes(now: GivenLabels) -> Changes:
+            outcome.clear()
+            return self._changes(wanted, split, now, outcome, replace=replace)
+
+        self.store = give_labels(self.store, changes)
+        table = pl.DataFrame(outcome.changes, schema=CHANGES_SCHEMA, orient="row")
+        for subtask, text in table.select("subtask", "label").drop_nulls("label").iter_rows():
+            self._classes.setdefault(subtask, {})[text] = None
+        return Labelled(self.store, table, outcome.unchanged, tuple(outcome.taken))
+
+    def ids_of(self, labels: str | Path) -> list[str]:
+        """Return the ids that the rows of a file name, whatever their labels; errors as `give`."""
+        places = [place for row in read_rows(labels) for place in self._of_row(row)]
+        return [self._table["id"][place] for place in dict.fromkeys(places)]
+
+    def _known_classes(self) -> dict[str | None, dict[str, None]]:
+        """Return the classes of each subtask that has labels, as they are now."""
+        known: dict[str | None, dict[str, None]] = {}
+        for split in SPLITS:
+            if not self.store.ids(split):
+                continue
+            labelled = self.store.examples(split).drop_nulls("label")
+            for subtask, text in labelled.select("subtask", "label").unique().iter_rows():
+                known.setdefault(subtask, {})[text] = None
+        return known
+
+    def _resolve(self, labels: Labels) -> dict[int, str | None]:
+        """Return place in the table -> label, of what a user names by id or image."""
+        wanted: dict[int, str | None] = {}
+        named = self._of_names(labels) if isinstance(labels, Mapping) else self._of_rows(labels)
+        for where, places, text in named:
+            for place in places:
+                if wanted.setdefault(place, text) != text:
+                    raise LabelError(
+                        f"{where}: {self._table['id'][place]!r} gets two labels,"
+                        f" {wanted[place]!r} and {text!r}; keep one"
+                    )
+        return wanted
+
+    def _of_names(
+        self, labels: Mapping[str, str | None]
+    ) -> Iterator[tuple[str, list[int], str | None]]:
+        """Yield where a label stands, the places of its examples, and the label."""
+        where = "the labels"
+        for name, text in labels.items():
+            if text is not None and (not isinstance(text, str) or not text):
+                raise LabelError(
+                    f"the label of {name!r} is {text!r}, expected text, or None to take it back"
+                )
+            yield where, self._of_id(name, where), text
+
+    def _of_rows(self, labels: str | Path | pl.DataFrame) -> Iterator[tuple[str, list[int], str]]:
+        """Yield the same of the rows of a file or frame whose label is filled in."""
+        if isinstance(labels, pl.DataFrame):
+            frame = enumerate(labels.iter_rows(named=True))
+            rows = [Row(f"row {number}", number, values) for number, values in frame]
+        else:
+            rows = read_rows(labels)
+        for row in rows:
+            if "label" not in row.values:
+                raise row.error(f"it has no field 'label', only {row.fields}", TABLE)
+            text = row.optional("label")
+            if text is not None:
+                yield row.where, self._of_row(row), text
+
+    def _of_row(self, row: Row) -> list[int]:
+        """Return the places of the examples that a row names by its id, or else by its image."""
+        if row.optional("id") is not None:
+            return self._of_id(row.text("id"), row.where)
+        if row.optional("image") is None:
+            raise row.error(f"it has no `id` and no `image`, only the fields {row.fields}", TABLE)
+        return self._of_image(row.text("image"), row.where)
+
+    def _of_id(self, name: str, where: str) -> list[int]:
+        """Return the places of an id, or of an image under each of its prompts."""
+        ids = [name]
+        if self._prompts and name not in self._places:
+            ids = [f"{name}#{number}" for number in range(1, len(self._prompts) + 1)]
+        places = [place for one in ids for place in self._places.get(one, ())]
+        if not places:
+            raise self._unknown(name, ids, where)
+        splits = sorted({self._table["split"][place] for place in places})
+        if len(splits) > 1:
+            raise LabelError(
+                f"{where}: {name!r} is in the splits {' and '.join(splits)}, so it is not clear"
+                " which example gets the label; extract one of them under another name"
+            )
+        return places
+
+    def _of_image(self, name: str, where: str) -> list[int]:
+        """Return the places of the example whose only medium has a name."""
+        media = self._table["media"]
+        ids = self._table["id"].filter((media.list.len() == 1) & (media.list.first() == name))
+        names = (without_prompt(ids) if self._prompts else ids).unique()
+        if len(names) != 1:
+            what = f"{len(names)} examples have" if len(names) else "no example has"
+            raise LabelError(f"{where}: {what} the image {name!r}; name examples by their `id`")
+        return self._of_id(names[0], where)
+
+    def _unknown(self, name: str, ids: list[str], where: str) -> LabelError:
+        skipped = self._extracted.skipped().filter(pl.col("id").is_in(ids))
+        if skipped.height:
+            return LabelError(
+                f"{where}: {name!r} has no features, it was skipped: {skipped['reason'][0]}; mend"
+                " it, and extract again with `retry_skipped`"
+            )
+        near = difflib.get_close_matches(name, self._places, n=1, cutoff=0.6)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        return LabelError(
+            f"{where}: {self.store.path} has no example {name!r}{hint}; new images are added by"
+            " savs extract --append"
+        )
+
+    def _require_classes(self, wanted: Mapping[int, str | None], *, allow_new: bool) -> None:
+        """Raise LabelError where a label is no class of its subtask, unless new ones are allowed.
+
+        The first labels of a subtask make its classes.
+        """
+        answers = self.store.manifest.identity.outputs.get("answers")
+        new: dict[tuple[str | None, str], list[str]] = {}
+        for place, text in wanted.items():
+            subtask = self._table["subtask"][place]
+            classes = self._classes.get(subtask, {})
+            if text is not None and text not in classes and (classes or answers is not None):
+                new.setdefault((subtask, text), []).append(self._table["id"][place])
+        for (subtask, text), ids in new.items():
+            if answers is not None and text not in answers:
+                raise LabelError(
+                    f"{first_few(ids, NAMED)}: the store keeps the model's own answers, and"
+                    f" {text!r} is none of them; extract into another folder to add a class"
+                )
+            if not allow_new:
+                classes = sorted(self._classes[subtask])
+                near = difflib.get_close_matches(text, classes, n=1, cutoff=0.6)
+                hint = f" (did you mean {near[0]!r}?)" if near else ""
+                raise LabelError(
+                    f"{first_few(ids, NAMED)}: {text!r} is no class{of_subtask(subtask)}{hint}; the"
+                    f" classes are {first_few(classes, 10)}: correct it, or pass `new_classes` to"
+                    " add it"
+                )
+
+    def _changes(
+        self,
+        wanted: Mapping[int, str | None],
+        split: str | None,
+        now: GivenLabels,
+        outcome: "_Outcome",
+        *,
+        replace: bool,
+    ) -> dict[str, dict[str, GivenLabel | None]]:
+        """Return what becomes of the labels that a store has now."""
+        # the images that `classify` read have no training examples: labels tell how good it is
+        trains = self.store.ids("train") or UNLABELLED in self._splits
+        target = split or ("train" if trains else "test")
+        changes: dict[str, dict[str, GivenLabel | None]] = {}
+        for place, text in wanted.items():
+            name, planned_in, extracted, subtask, _ = self._table.row(place)
+            before = now.get(planned_in, {}).get(name)
+            had = (planned_in, extracted) if before is None else (before.split, before.label)
+            goes = "train" if split is None and had[0] == "train" else target
+            gets = (planned_in, extracted) if text is None else (goes, text)
+            if gets == had:
+                outcome.unchanged += 1
+            elif before is not None and text is not None and not replace:
+                outcome.taken.append(name)
+            else:
+                given = None if text is None else GivenLabel(text, goes)
+                as_extracted = gets == (planned_in, extracted)
+                changes.setdefault(planned_in, {})[name] = None if as_extracted else given
+                outcome.changes.append((name, *gets, *had, subtask))
+        return changes
+
+
+@dataclass(slots=True)
+class _Outcome:
+    """What becomes of the labels that are given, while store.json is held."""
+
+    changes: list[tuple[str | None, ...]] = field(default_factory=list)
+    """Rows of `CHANGES_SCHEMA`."""
+    unchanged: int = 0
+    taken: list[str] = field(default_factory=list)
+
+    def clear(self) -> None:
+        """Begin again: another process was faster."""
+        self.changes, self.unchanged, self.taken = [], 0, []

@@ -1,0 +1,54 @@
+"""Labels that come after the features: they go into store.json, no shard is touched."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from savs.stores.errors import StoreNotFoundError
+from savs.stores.format.manifest import GivenLabel, GivenLabels, Manifest
+from savs.stores.read.store import FeatureStore, store_of
+from savs.stores.write.opening import reserve
+from savs.stores.write.writer import change_manifest
+
+Changes = Mapping[str, Mapping[str, GivenLabel | None]]
+"""Split that a row was planned in -> its id -> the label that it gets; None takes one back."""
+
+
+def give_labels(store: FeatureStore, changes: Callable[[GivenLabels], Changes]) -> FeatureStore:
+    """Write labels into a store, whole or not at all, while others may do the same.
+
+    Parameters
+    ----------
+    store
+        The store; what it holds now counts, not what it held when it was opened.
+    changes
+        Returns the changes, given the labels as they are now. It may be called several times, each
+        time while this process holds store.json, so that no other process's labels are lost.
+
+    Returns
+    -------
+    FeatureStore
+        The store as it is now.
+
+    Raises
+    ------
+    StoreNotFoundError
+        The store is gone.
+    StoreWriteError
+        The folder cannot be written; no label is changed.
+    """
+
+    def changed(now: Manifest) -> Manifest:
+        labels = {split: dict(rows) for split, rows in now.labels.items()}
+        for split, rows in changes(now.labels).items():
+            of_split = labels.setdefault(split, {})
+            for name, given in rows.items():
+                of_split.pop(name, None)  # the newest label is the last
+                if given is not None:
+                    of_split[name] = given
+        return replace(now, labels={split: rows for split, rows in labels.items() if rows})
+
+    with reserve(store.path) as place:
+        if place.found is None:
+            raise StoreNotFoundError(f"{store.path} holds no store any more; restore it")
+        manifest = change_manifest(store.path, place.claims, changed)
+    return store_of(store.path, manifest, partial=store.partial)

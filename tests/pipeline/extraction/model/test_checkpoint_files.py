@@ -1,0 +1,144 @@
+"""The files that are digested are those that transformers loads, and stay so while it loads."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny_text import build_text
+from transformers import AutoConfig, modeling_utils
+
+from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.entry_points import load_model
+from savs.pipeline.extraction.model import checkpoint_files, load
+from savs.pipeline.extraction.model.checkpoint_files import (
+    prompt_files,
+    weight_files,
+    weight_paths,
+)
+from savs.pipeline.extraction.model.model_options import ModelOptions
+
+SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
+BIN = "pytorch_model.bin"
+SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
+
+
+@pytest.fixture
+def checkpoint(tmp_path) -> Path:
+    return build_text(tmp_path / "words")
+
+
+def add_shards(folder: Path) -> None:
+    for name in SHARDS:
+        shutil.copy(folder / SINGLE, folder / name)
+    shards = dict.fromkeys(load_file(folder / SINGLE), SHARDS[0])
+    shards[next(iter(shards))] = SHARDS[1]
+    (folder / INDEX).write_text(json.dumps({"weight_map": shards, "metadata": {}}))
+
+
+def add_variant(folder: Path) -> None:
+    shutil.copy(folder / SINGLE, folder / "model.fp16.safetensors")
+
+
+def add_bin(folder: Path) -> None:
+    torch.save(load_file(folder / SINGLE), folder / BIN)
+
+
+def add_stated(folder: Path) -> None:
+    (folder / SINGLE).rename(folder / "mine.safetensors")
+    config = json.loads((folder / "config.json").read_text())
+    config["transformers_weights"] = "mine.safetensors"
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+@pytest.mark.parametrize("is_single_there", [True, False])
+@pytest.mark.parametrize(
+    ("add", "given", "among"),
+    [
+        (add_shards, {}, {SINGLE, INDEX, *SHARDS}),
+        (add_bin, {}, {SINGLE, BIN}),
+        (add_bin, {"use_safetensors": False}, {BIN}),
+        (add_variant, {"variant": "fp16"}, {"model.fp16.safetensors"}),
+        (add_stated, {}, {"mine.safetensors"}),
+    ],
+    ids=["shards", "bin", "bin is asked for", "variant", "stated"],
+)
+def test_they_are_those_that_transformers_loads(
+    checkpoint, monkeypatch, add, given, among, is_single_there
+) -> None:
+    add(checkpoint)
+    if not is_single_there:
+        (checkpoint / SINGLE).unlink(missing_ok=True)
+    options = ModelOptions(model=checkpoint, model_kwargs=given)
+    ours = weight_paths(options, AutoConfig.from_pretrained(checkpoint), None)
+    find, loaded = modeling_utils._get_resolved_checkpoint_files, []
+
+    def find_and_keep(*args, **keywords):
+        files, index = find(*args, **keywords)
+        loaded.extend(files)
+        return files, index
+
+    monkeypatch.setattr(modeling_utils, "_get_resolved_checkpoint_files", find_and_keep)
+    load_model(str(checkpoint), model_kwargs=given)
+    assert {Path(file).name for file in loaded} == ours.keys() - {INDEX}
+    assert ours.keys() <= among
+
+
+def test_a_file_that_changes_while_it_is_loaded_is_an_error(checkpoint, monkeypatch) -> None:
+    require = load.weight_files
+
+    def digest_then_change(paths):
+        files = require(paths)
+        os.utime(checkpoint / SINGLE)
+        return files
+
+    monkeypatch.setattr(load, "weight_files", digest_then_change)
+    with pytest.raises(ModelError, match=r"model\.safetensors of .* changed while the model was l"):
+        load_model(str(checkpoint))
+
+
+def test_the_hubs_digest_is_taken_for_a_blob_of_its_cache_alone(tmp_path, monkeypatch) -> None:
+    sha256 = "ab" * 32
+    for name in ("hub", "stranger"):
+        blob = tmp_path / name / "blobs" / sha256
+        blob.parent.mkdir(parents=True)
+        blob.write_bytes(b"weights")
+        (tmp_path / name / SINGLE).symlink_to(blob)
+    monkeypatch.setattr(checkpoint_files.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    files = {name: weight_files({SINGLE: tmp_path / name / SINGLE}) for name in ("hub", "stranger")}
+    assert files["hub"].files[SINGLE].sha256 == sha256
+    assert files["stranger"].files[SINGLE].sha256 != sha256
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        (INDEX, "[]"),
+        (INDEX, '{"weight_map": {"a": "missing.safetensors"}}'),
+        (INDEX, '{"weight_map": 5}'),
+    ],
+)
+def test_a_damaged_list_of_files_is_one_line(checkpoint, name, content) -> None:
+    (checkpoint / SINGLE).unlink()
+    (checkpoint / name).write_text(content)
+    with pytest.raises(ModelError, match="cannot be loaded: "):
+        load_model(str(checkpoint))
+
+
+def test_files_of_the_prompt_are_compared_by_their_content(checkpoint) -> None:
+    options = ModelOptions(model=checkpoint)
+    processor = load.load_encoder(options).processor
+    before = prompt_files(options, processor, None)
+    assert before.keys() == {"tokenizer.json", "tokenizer_config.json"}
+    file = checkpoint / "tokenizer_config.json"
+    settings = json.loads(file.read_text())
+    file.write_text(json.dumps(settings | {"chat_template": "{{ other }}"}, indent=8))
+    assert prompt_files(options, processor, None) == before
+    file.write_text(json.dumps(settings | {"fast_tokenizer_files": ["tokenizer.4.0.json"]}))
+    shutil.copy(checkpoint / "tokenizer.json", checkpoint / "tokenizer.4.0.json")
+    after = prompt_files(options, processor, None)
+    assert after["tokenizer_config.json"] != before["tokenizer_config.json"]
+    assert after["tokenizer.4.0.json"] == before["tokenizer.json"]

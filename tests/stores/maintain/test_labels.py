@@ -1,0 +1,234 @@
+"""Labels that came later: a store reads as one that was extracted with them, bit for bit."""
+
+import multiprocessing
+import random
+from itertools import product
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from savs.stores import StoreCorruptError, StoreNotFoundError, open_store
+from savs.stores.format.layout import MANIFEST
+from savs.stores.format.manifest import GivenLabel, read_manifest
+from savs.stores.maintain.copy import merge, slim
+from savs.stores.maintain.labels import give_labels
+from savs.stores.maintain.verify import verify
+from stores import GRID, identity, planned, write_store
+
+SPLITS = ("train", "test", "unlabelled")
+ROWS = 7
+CLASSES = "abc"
+
+
+def make(folder, rows_of, *, shard_rows=3, skipped=None):
+    """Write a store of split -> rows `(id, label, number)`; features tell the number."""
+    features = {
+        split: {
+            grid.layer: np.array(
+                [
+                    [[number + head / 8 + grid.layer] * grid.head_dim for _, _, number in rows]
+                    for head in range(len(grid.heads))
+                ],
+                np.float32,
+            ).reshape(len(grid.heads), len(rows), grid.head_dim)
+            for grid in GRID
+        }
+        for split, rows in rows_of.items()
+    }
+    cells = {
+        split: [{"id": name, "label": label} for name, label, _ in rows]
+        for split, rows in rows_of.items()
+    }
+    outputs = {
+        split: {"scores": np.array([[n] for *_, n in rows], np.float32).reshape(len(rows), 1)}
+        for split, rows in rows_of.items()
+    }
+    what = identity()
+    object.__setattr__(what, "outputs", {"scores": {}})
+    return write_store(
+        folder, what, features, cells, outputs=outputs, shard_rows=shard_rows, skipped=skipped
+    )
+
+
+def extracted():
+    """Return the rows of the store before any label comes."""
+    return {
+        split: [
+            (f"{split}-{i}", None if split == "unlabelled" else CLASSES[i % 3], 100 * s + i)
+            for i in range(ROWS)
+        ]
+        for s, split in enumerate(SPLITS)
+    }
+
+
+def relabelled(rows_of, changes):
+    """Return the rows by the definition: those that stayed, then those that came, in plan order."""
+    now = {split: [] for split in SPLITS}
+    for is_stay in (True, False):
+        for split, rows in rows_of.items():
+            for name, label, number in rows:
+                change = changes.get(split, {}).get(name)
+                goes, text = (change.split, change.label) if change else (split, label)
+                if (goes == split) == is_stay:
+                    now[goes].append((name, text, number))
+    return {split: rows for split, rows in now.items() if rows}
+
+
+moves = st.dictionaries(
+    st.sampled_from([(s, f"{s}-{i}") for s, i in product(SPLITS, range(ROWS))]),
+    st.builds(GivenLabel, st.sampled_from("abcd"), st.sampled_from(("train", "test"))),
+)
+
+
+def by_split(pairs):
+    changes: dict = {}
+    for (split, name), label in pairs.items():
+        changes.setdefault(split, {})[name] = label
+    return changes
+
+
+@settings(max_examples=25, deadline=None)
+@given(moves)
+def test_a_labelled_store_reads_as_one_extracted_with_the_labels(tmp_path_factory, pairs) -> None:
+    folder, changes = tmp_path_factory.mktemp("labels"), by_split(pairs)
+    store = give_labels(make(folder / "a", extracted()), lambda _: changes)
+    expected = relabelled(extracted(), changes)
+    twin = make(folder / "b", expected, shard_rows=5)
+    assert store.splits == [split for split in SPLITS if split in expected]
+    for split in expected:
+        assert store.ids(split) == twin.ids(split)
+        names = ["id", "split", "label", "prompt", "media", "extra"]
+        assert store.examples(split)[names].equals(twin.examples(split)[names])
+        np.testing.assert_array_equal(store.features(split), twin.features(split))
+        np.testing.assert_array_equal(store.output(split, "scores"), twin.output(split, "scores"))
+        for rows in (0, 1000):
+            blocks = list(store.blocks(split, [(2, 1)], rows=rows))
+            joined = store.in_order(split, pl.concat(block.examples for block in blocks))
+            assert joined["id"].to_list() == list(twin.ids(split))
+            values = {
+                name: vector.tolist()
+                for block in blocks
+                for name, vector in zip(block.examples["id"], block.features[0], strict=True)
+            }
+            assert [values[n] for n in joined["id"]] == twin.features(split, [(2, 1)])[0].tolist()
+        assert store.rows(split) == len(expected[split])
+    wanted = ["id", "split", "label", "L2.H1"]
+    scanned = store.scan().select(wanted).collect().sort("split", "id")
+    assert scanned.equals(twin.scan().select(wanted).collect().sort("split", "id"))
+    assert not verify(folder / "a").problems
+    assert (
+        store.as_extracted().examples().equals(open_store(folder / "a").as_extracted().examples())
+    )
+
+
+def test_taking_all_back_leaves_the_store_as_it_was(tmp_path) -> None:
+    store = make(tmp_path / "s", extracted())
+    before = (tmp_path / "s" / MANIFEST).read_bytes()
+    label = {"unlabelled": {"unlabelled-1": GivenLabel("a", "train")}}
+    give_labels(store, lambda _: label)
+    assert (tmp_path / "s" / MANIFEST).read_bytes() != before
+    give_labels(store, lambda _: {"unlabelled": {"unlabelled-1": None}})
+    assert (tmp_path / "s" / MANIFEST).read_bytes() == before
+
+
+def test_skipped_examples_stay_in_their_split(tmp_path) -> None:
+    store = make(tmp_path / "s", extracted(), skipped={"unlabelled": [2]})
+    label = {"unlabelled": {"unlabelled-1": GivenLabel("a", "train")}}
+    store = give_labels(store, lambda _: label)
+    assert store.skipped("unlabelled")["id"].to_list() == ["unlabelled-2"]
+    assert store.skipped("train").is_empty()
+    assert store.examples("train")["id"].to_list()[-1] == "unlabelled-1"
+
+
+def _give_some(path, start) -> None:
+    for number in random.sample(range(start, ROWS, 2), len(range(start, ROWS, 2))):
+        change = {"unlabelled": {f"unlabelled-{number}": GivenLabel(CLASSES[number % 3], "train")}}
+        give_labels(open_store(path), lambda _, change=change: change)
+
+
+@pytest.mark.thorough
+def test_two_processes_that_label_lose_no_label(tmp_path) -> None:
+    make(tmp_path / "s", extracted())
+    context = multiprocessing.get_context("spawn")
+    others = [context.Process(target=_give_some, args=(tmp_path / "s", n)) for n in (0, 1)]
+    for other in others:
+        other.start()
+    for other in others:
+        other.join()
+    assert [other.exitcode for other in others] == [0, 0]
+    labels = read_manifest(tmp_path / "s").labels["unlabelled"]
+    assert {n: g.label for n, g in labels.items()} == {
+        f"unlabelled-{n}": CLASSES[n % 3] for n in range(ROWS)
+    }
+
+
+def test_copies_keep_the_labels(tmp_path) -> None:
+    changes = {"test": {"test-0": GivenLabel("b", "train")}}
+    store = give_labels(make(tmp_path / "s", extracted()), lambda _: changes)
+    small = slim(store, [(0, 1)], tmp_path / "small")
+    assert small.examples("train").equals(store.examples("train"))
+    others = {"train": [("other", "a", 9)], "test": [("other-test", "c", 8)]}
+    merged = merge([store, make(tmp_path / "other", others)], tmp_path / "merged")
+    assert {*merged.examples("train")["id"]} == {*store.examples("train")["id"], "other"}
+    assert merged.manifest.labels == store.manifest.labels
+
+
+def test_an_example_that_is_appended_under_the_id_replaces_the_label(tmp_path) -> None:
+    from savs.stores.write.opening import reserve
+
+    changes = {"test": {"test-0": GivenLabel("b", "train"), "test-1": GivenLabel("b", "train")}}
+    store = give_labels(make(tmp_path / "s", extracted()), lambda _: changes)
+    rows = {split: planned(split, ROWS) for split in SPLITS}
+    rows = {
+        s: [type(r)(f"{s}-{i}", r.digest, r.group) for i, r in enumerate(some)]
+        for s, some in rows.items()
+    }
+    rows["train"].append(type(rows["train"][0])("test-0", "new", ""))
+    with reserve(store.path) as place:
+        writer = place.begin(store.manifest.identity, rows, None)
+    assert writer.manifest.labels == {"test": {"test-1": GivenLabel("b", "train")}}
+    assert writer.manifest.ids("train")[-2:] == ("test-0", "test-1")
+
+
+@pytest.mark.parametrize(
+    ("labels", "what"),
+    [
+        ({"test": {"nobody": GivenLabel("a", "train")}}, "no row of test is called 'nobody'"),
+        ({"other": {"test-0": GivenLabel("a", "train")}}, "no row of other is called 'test-0'"),
+        ({"test": {"twin": GivenLabel("a", "train")}}, "train would have an id twice"),
+    ],
+)
+def test_labels_that_do_not_fit_the_plan_are_refused(tmp_path, labels, what) -> None:
+    rows = extracted()
+    rows["train"][0] = ("twin", "a", 1)
+    rows["test"][0] = ("twin", "a", 2)
+    if "test-0" in str(labels):
+        rows["test"][1] = ("test-0", "a", 2)
+    store = make(tmp_path / "s", rows)
+    with pytest.raises(ValueError, match=what):
+        give_labels(store, lambda _: labels)
+    assert not read_manifest(tmp_path / "s").labels
+
+
+def test_a_changed_label_is_found(tmp_path) -> None:
+    changes = {"test": {"test-0": GivenLabel("b", "train")}}
+    store = give_labels(make(tmp_path / "s", extracted()), lambda _: changes)
+    path = store.path / MANIFEST
+    path.write_text(path.read_text().replace('"label": "b"', '"label": "c"'))
+    (problem,) = verify(store.path).problems
+    assert problem.kind == "manifest"
+    path.write_text(path.read_text().replace('"split": "train"\n', '"split": "lost"\n'))
+    with pytest.raises(StoreCorruptError, match="is damaged"):
+        open_store(store.path)
+
+
+def test_a_store_that_is_gone_takes_no_label(tmp_path) -> None:
+    store = make(tmp_path / "s", extracted())
+    for file in store.path.iterdir():
+        if file.is_file():
+            file.unlink()
+    with pytest.raises(StoreNotFoundError, match="holds no store any more"):
+        give_labels(store, lambda _: {})
