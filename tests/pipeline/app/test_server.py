@@ -1,6 +1,5 @@
 import os
 import socket
-import sys
 
 import pytest
 
@@ -90,8 +89,3 @@ def test_other_addresses_are_said_aloud() -> None:
     server._tell("http://127.0.0.1:1/", "https://x.gradio.live", "localhost", share=True,
                  say=said.append)  # fmt: skip
     assert "https://x.gradio.live" in said[-1]
-
-
-def test_nothing_of_gradio_is_imported_by_the_command_line(savs) -> None:
-    assert savs("app", "--help").returncode == 0
-    assert "gradio" not in sys.modules
