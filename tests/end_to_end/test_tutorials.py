@@ -94,7 +94,10 @@ def test_the_page_about_new_images(savs):
     assert savs("select", "pets").returncode == 0
     printed = follow(savs, blocks(CLASSIFY, "bash"))
     called = [words.split()[0] for words in printed]
-    assert called == ["classify", "sweep", "select", "classify", "export", "export"]
+    classified = ["classify"] * 3
+    assert called == [*classified, "sweep", "select", "classify", "export", "export"]
+    assert "data:image/jpeg" in Path("new.html").read_text("utf-8")
+    assert len(list(Path("sorted").glob("*/*.png"))) == len(list(Path("new").iterdir()))
     page = CLASSIFY.read_text("utf-8")
     for name in BUNDLE:
         assert (Path("pets-bundle") / name).exists()
