@@ -178,7 +178,9 @@ def _answers(
     scores = task.fitted.scores(own)
     table = class_probabilities(scores, task.calibration)
     known = task.calibration
-    typical = None if known is None else known.typicality(own, task.fitted, scores)
+    is_atypical: list[bool | None] = [None] * len(read)
+    if known is not None:
+        is_atypical = (known.typicality(own, task.fitted, scores) < known.typical).tolist()
     trained = workspace.fitted().trained[task.subtask]
     rules = replace(decoding_rules(decoding_of(selection)), draft_pixels=(2 * SIDE_PX) ** 2)
     for place, name in enumerate(read):
@@ -188,7 +190,7 @@ def _answers(
             _pictures(contents[name], rules),
             prediction=task.classes[scores.choice[place]],
             probabilities=table[place],
-            atypical=None if known is None else bool(typical[place] < known.typical),
+            atypical=is_atypical[place],
             votes=() if evidence is None else _votes(evidence),
             evidence=evidence,
         )

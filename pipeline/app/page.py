@@ -5,6 +5,7 @@ from functools import wraps
 from typing import Any
 
 import gradio as gr
+from gradio.themes import Default
 from markupsafe import escape
 
 from savs.foundation.errors import ParameterError, SavsError
@@ -20,9 +21,9 @@ RISK = 0.1
 """Risk of the prediction sets at first."""
 
 
-def theme() -> gr.Theme:
+def theme() -> Default:
     """Return a theme with the fonts of the system: none is fetched."""
-    return gr.themes.Default(font=SYSTEM, font_mono=MONO)
+    return Default(font=SYSTEM, font_mono=MONO)
 
 
 def build_page(workspace: Workspace) -> gr.Blocks:
@@ -162,7 +163,7 @@ def _classify_tab(page: gr.Blocks, workspace: Workspace) -> None:
         )
 
     @showing(workspace, "answers")
-    def at_risk(found: Answers | None, risk: float) -> str:
+    def at_risk(found: Answers, risk: float) -> str:
         return answers_page(found, risk)
 
     @showing(workspace, "where a head looks")
