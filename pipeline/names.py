@@ -22,5 +22,7 @@ DEFAULT_EXAMPLES = 20
 """Examples of each split that a preview shows."""
 DEFAULT_GALLERY = 120
 """Most examples that a report shows."""
+DEFAULT_PREDICTIONS = 500
+"""Most predictions that a page of `savs classify` shows."""
 DEFAULT_EXPLAINED = 12
 """Examples that are explained where none is named."""

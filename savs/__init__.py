@@ -34,6 +34,7 @@ with lazy_imports(globals()):
     from savs.pipeline.inputs.importing import import_features
     from savs.pipeline.inputs.labelling import label
     from savs.pipeline.reports.explain.explain import explain
+    from savs.pipeline.reports.predictions.predictions import PredictionPage
     from savs.pipeline.reports.report.report import report
     from savs.pipeline.selection.left_out import calibrate
     from savs.pipeline.selection.selection import Selection, select

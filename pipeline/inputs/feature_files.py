@@ -72,6 +72,11 @@ def open_features(path: Path) -> FeatureFile:
     with damage(path):
         regular_size(path)
         file = reader(path)
+    if file.ids is not None and len(file.ids) != file.rows:
+        raise ImportFileError(
+            f"{path} has {file.rows:,} rows of features and {len(file.ids):,} ids; expected an id"
+            " for each row, or none"
+        )
     return replace(file, read=partial(_guarded, file))
 
 
@@ -104,9 +109,11 @@ def _from_safetensors(path: Path) -> FeatureFile:
         kinds = {str(part.get_dtype()) for part in parts.values()}
         ids = (file.metadata() or {}).get("id")
     types = {TENSOR_TYPES.get(kind, kind) for kind in kinds}
+    known = None if ids is None else _ids(path, json.loads(ids))
     if len(shapes) == 1:
         ((name, shape),) = shapes.items()
-        return of_array(path, shape, types.pop(), partial(_tensor_rows, path, name))
+        file = of_array(path, shape, types.pop(), partial(_tensor_rows, path, name))
+        return replace(file, ids=known)
     heads = _named_heads(path, list(shapes), "tensors")
     counts = {shape[0] for shape in shapes.values() if len(shape) == 2}
     if len(counts) != 1 or any(len(shape) != 2 for shape in shapes.values()):
@@ -114,7 +121,6 @@ def _from_safetensors(path: Path) -> FeatureFile:
             f"{path} has tensors of the shapes {', '.join(map(str, set(shapes.values())))};"
             " expected (examples, width), all with the same examples"
         )
-    known = None if ids is None else _ids(path, json.loads(ids))
     widths = {head: shapes[name][1] for name, head in heads.items()}
     return of_heads(path, counts.pop(), widths, types, partial(_tensors, path, heads), known)
 

@@ -83,9 +83,11 @@ class ClaimFiles:
             if error.errno == errno.ELOOP:
                 return b""
             raise
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            return b""
         with os.fdopen(descriptor, "rb") as file:
-            is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
-            return file.read(MOST_BYTES) if is_file else b""
+            return file.read(MOST_BYTES)
 
     def written_s(self, name: str) -> float | None:
         """Return when a file was written, by the disk's clock; None where it is not there."""
@@ -103,9 +105,10 @@ class ClaimFiles:
             return time.time()
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it is there."""
+        """Remove a file, if it is there; a folder, which no process makes, stays."""
         for path in (self._folder / name, self._folder / (name + NEW)):
-            path.unlink(missing_ok=True)
+            if not path.is_dir() or path.is_symlink():
+                path.unlink(missing_ok=True)
 
     def names(self) -> list[str]:
         """Return the names of all files."""

@@ -12,6 +12,7 @@ it finds that its claim is lost, or its unfinished file is gone, or it was publi
 
 import json
 import random
+import re
 import time
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, suppress
@@ -19,10 +20,13 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Self
 
-from savs.stores.errors import StoreLockedError
+from savs.stores.errors import StoreLockedError, StoreWriteError
 from savs.stores.write.claim_files import ClaimStorage
 from savs.stores.write.signs_of_life import Process, Signs, parse_process, read_signs
 
+LATEST = 999
+"""Most generations of a claim: each is a process that died. Numbers after it were not made here."""
+_CLAIM = re.compile(r"(?P<name>.+)\.(?P<generation>0|[1-9][0-9]{0,2})", re.DOTALL)
 FIRST_POLL_S, LONGEST_POLL_S = 0.02, 1.0
 """How long a process waits before it asks again for a name that others hold."""
 
@@ -116,6 +120,11 @@ class Claims:
         # by may have been given back and made again since, by a process that lives. So it is read
         # once more. Nobody can do that later on: those who look now see the newer claim and stop.
         generation = before.generation + 1 if before else 0
+        if generation > LATEST:
+            raise StoreWriteError(
+                f"claims/{name}.{LATEST} is the claim of the {LATEST:,}th process that died; stop"
+                " all processes of this store, and remove its folder claims"
+            )
         if not self._storage.create(f"{name}.{generation}", self._text()):
             return False
         moved = before is not None and (
@@ -262,5 +271,5 @@ def newest(names: list[str]) -> dict[str, int]:
 
 def parse_claim(file: str) -> tuple[str, int | None]:
     """Return name and generation of a claim's file; None as generation of other files."""
-    name, _, generation = file.rpartition(".")
-    return (name, int(generation)) if generation.isdecimal() else (file, None)
+    claim = _CLAIM.fullmatch(file)
+    return (file, None) if claim is None else (claim["name"], int(claim["generation"]))

@@ -28,6 +28,8 @@ WATCHED = 8
 """Living processes that each one watches; an idle process finds out later about the others."""
 SIGN = ".rank"
 """What the name of a sign ends in, after the id of its process."""
+_ID = re.compile(r"[A-Za-z0-9_]{1,255}-[0-9]{1,20}-[0-9a-f]{8}")
+"""The form of an id: it becomes the name of a file, and anyone may have written it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,9 +63,11 @@ def this_process() -> Process:
 def parse_process(data: bytes | None) -> Process | None:
     """Return the process that a file names; None where it names none, or is not written yet."""
     try:
-        return msgspec.json.decode(data or b"", type=Process)
-    except msgspec.MsgspecError:
+        process = msgspec.json.decode(data or b"", type=Process)
+    except (ValueError, RecursionError):
         return None
+    is_one = _ID.fullmatch(process.id) and 0 < process.pid < 2**31
+    return process if is_one else None
 
 
 def is_here(process: Process) -> bool:
@@ -157,7 +161,9 @@ class Signs:
         living = 0
         while living < WATCHED and (name := next(others, None)) is not None:
             process = parse_process(self._storage.read(name))
-            if process is not None and self.is_gone(process):
+            if process is None or process.id + SIGN != name:
+                self._buried.add(name)  # nobody's
+            elif self.is_gone(process):
                 self._buried.add(name)
                 self.gone.add(process.id)
             else:
@@ -208,6 +214,7 @@ def read_signs(storage: ClaimStorage) -> list[tuple[Process, Mapping[str, Any]]]
     for name in sorted(storage.names()):  # so that NAME is before NAME.new
         data = storage.read(name) if name.removesuffix(NEW).endswith(SIGN) else None
         process = parse_process(data)
-        if data is not None and process is not None:
-            found.setdefault(process.id, (process, json.loads(data)))
+        is_own = process is not None and name.removesuffix(NEW) == process.id + SIGN
+        if data is not None and process is not None and is_own:
+            found.setdefault(process.id, (process, msgspec.json.decode(data)))
     return list(found.values())

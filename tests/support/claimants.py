@@ -15,7 +15,8 @@ def ended() -> Process:
 def elsewhere(pid: int = 7) -> Process:
     """Return a process of another container with this host's name: whether it lives is unknown."""
     here = this_process()
-    return replace(here, space="another", pid=pid, id=f"{here.host}-{pid}-{here.id[-8:]}")
+    host, _, digits = here.id.rsplit("-", 2)
+    return replace(here, space="another", pid=pid, id=f"{host}-{pid}-{digits}")
 
 
 def leave_claim(folder: Path, name: str, process: Process, generation: int = 0) -> Path:

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 from random_stores import draw_problem, write_problem
+from safetensors.numpy import save_file
 from text_stores import SCALE, draw_text_store
 
 from savs import evaluate, export, import_features, merge, select
@@ -292,3 +293,32 @@ def test_a_classifier_of_imported_features_runs_no_model(tmp_path, files, inputs
     inputs.image("new/1.png")
     with pytest.raises(SelectionError, match=r"imported features \(mine\)"):
         classify(tmp_path / "c", inputs.root / "new", out=tmp_path / "p.csv", model="demo")
+
+
+@pytest.mark.parametrize("labels", ["with ids", "without ids"])
+@pytest.mark.parametrize("tensors", [1, 2])
+@pytest.mark.parametrize("count", [6, 13])
+def test_a_file_with_fewer_or_more_ids_than_rows_is_one_line(
+    savs, inputs, tmp_path, labels, tensors, count
+) -> None:
+    arrays = {f"L0.H{head}": np.ascontiguousarray(VALUES[:, head]) for head in range(tensors)}
+    names = json.dumps([f"e{i}" for i in range(count)])
+    save_file(arrays, tmp_path / "x.safetensors", metadata={"id": names})
+    rows = [{"label": row["label"], "split": row["split"]} for row in ROWS]
+    table = inputs.rows("l.jsonl", ROWS[:count] if labels == "with ids" else rows)
+    ran = savs("import", "x.safetensors", "--labels", table, "--out", "s")
+    assert ran.returncode == 1
+    assert ran.stderr == (
+        f"error: x.safetensors has 12 rows of features and {count} ids; expected an id for each"
+        " row, or none\n"
+    )
+    assert not (tmp_path / "s").exists()
+
+
+def test_ids_of_a_single_tensor_match_rows_in_another_order(tmp_path, inputs) -> None:
+    names = json.dumps([f"e{i}" for i in range(N)])
+    save_file({"x": VALUES}, tmp_path / "x.safetensors", metadata={"id": names})
+    mixed = inputs.rows("mixed.jsonl", ROWS[::-1])
+    store = import_features(tmp_path / "x.safetensors", mixed, out=tmp_path / "s").store
+    assert store.examples("test")["id"].to_list() == ["e8", "e9", "e10", "e11"]
+    assert store.examples("test")["label"].to_list() == ["a", "b", "a", "b"]

@@ -1,3 +1,4 @@
+import json
 import os
 import threading
 import time
@@ -10,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 from claimants import elsewhere, ended, leave_claim, leave_unfinished, show_sign
 
-from savs.stores import StoreLockedError
+from savs.stores import StoreLockedError, StoreWriteError
 from savs.stores.write import signs_of_life as signs
 from savs.stores.write.claim_files import ClaimFiles
 from savs.stores.write.claims import ClaimLostError, Claims
@@ -152,8 +153,8 @@ def test_the_dead_do_not_keep_a_process_from_watching_the_living(tmp_path, clock
     """More are dead than one watches; who ends after them is still found."""
     for number in range(signs.WATCHED + 2):
         process = ended() if dead == "here" else elsewhere()
-        show_sign(tmp_path, replace(process, id=f"a-{number:02d}"))
-    last = replace(elsewhere(), id="b")
+        show_sign(tmp_path, replace(process, id=f"a-{number:02d}-00000000"))
+    last = replace(elsewhere(), id="b-1-00000000")
     show_sign(tmp_path, last)
     leave_claim(tmp_path, NAME, last)
     with Claims(ClaimFiles(tmp_path)) as claims:
@@ -298,3 +299,63 @@ def test_links_and_pipes_among_claims_are_not_followed(tmp_path, claimants) -> N
     assert (tmp_path / "mine").read_text() == "mine"
     for path in (folder / f"{NAME}.0", folder / "train-00001.h5.0", folder / "x.rank"):
         path.unlink()
+
+
+def sign_of(folder: Path, **fields) -> str:
+    """Return the text of a sign that a stranger wrote; by its host it is one of this one."""
+    return json.dumps(this_process().to_json() | {"started": "0", "id": "x-7-0a1b2c3d"} | fields)
+
+
+STRANGE = {
+    "a path as id": ("x.rank", lambda folder: sign_of(folder, id="../../victim")),
+    "an absolute path as id": ("x.rank", lambda folder: sign_of(folder, id=f"{folder}/victim")),
+    "the id of another file": ("y-7-0a1b2c3d.rank", sign_of),
+    "a great number": ("x-7-0a1b2c3d.rank", lambda folder: sign_of(folder, pid=10**30)),
+    "brackets": ("x.rank", lambda _: "[" * 60_000),
+    "brackets in a field": (
+        "x-7-0a1b2c3d.rank",
+        lambda folder: sign_of(folder)[:-1] + ', "z": ' + "[" * 30_000 + "]" * 30_000 + "}",
+    ),
+    "a generation far away": (f"{NAME}.999999999999", sign_of),
+    "a generation of 5,000 digits": (f"{NAME}.{'9' * 200}", sign_of),
+    "digits of another script": (f"{NAME}.\u0663", sign_of),
+}
+
+
+@pytest.mark.parametrize("strange", STRANGE, ids=STRANGE)
+def test_what_a_stranger_left_among_claims_neither_removes_files_nor_ends_a_run(
+    tmp_path, strange
+) -> None:
+    name, text = STRANGE[strange]
+    store = tmp_path / "deep" / "store"
+    (store / "claims").mkdir(parents=True)
+    for victim in (tmp_path, tmp_path / "deep", store):
+        (victim / "victim.rank").write_text("of the user")
+    (store / "claims" / name).write_text(text(store))
+    with Claims(ClaimFiles(store)) as claims:
+        claims.signs._watch()
+        with claims.hold(NAME):
+            assert claims.holds(NAME)
+        claims.sweep()
+        signs.read_signs(claims._storage)
+    assert len(list(tmp_path.rglob("victim.rank"))) == 3
+
+
+def test_folders_among_claims_end_no_run(tmp_path, claimants) -> None:
+    for name in (f"{NAME}.0", "x-7-0a1b2c3d.rank", "y"):
+        (tmp_path / "claims" / name).mkdir()
+    assert not claimants[0].take(NAME)
+    assert claimants[0].take("train-00001.h5")
+    claimants[0].sweep()
+    claimants[0].signs._watch()
+    assert signs.read_signs(claimants[0]._storage) != []
+
+
+def test_the_last_generation_says_what_to_do(tmp_path) -> None:
+    with Claims(ClaimFiles(tmp_path)) as claims:
+        leave_claim(tmp_path, NAME, ended(), 999)
+        with (
+            pytest.raises(StoreWriteError, match=r"remove its folder claims"),
+            claims.hold(NAME),
+        ):
+            pass
