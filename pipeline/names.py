@@ -16,6 +16,8 @@ SCORING_NAMES = ("resubstitution", "loo", "kfold")
 EXPORT_FORMS = ("parquet", "npz", "safetensors")
 BUNDLE_FORM = "classifier"
 """What `savs export --to` makes a bundle of."""
+SPACE_FORM = "space"
+"""What it makes a page for the Hugging Face Hub of."""
 DEFAULT_HEADS = 20
 DEFAULT_DRAWS = 10
 DEFAULT_EXAMPLES = 20

@@ -18,7 +18,7 @@ from savs.foundation.imports import lazy_imports
 with lazy_imports(globals()):
     from savs.foundation.errors import SavsError
     from savs.foundation.imports import __version__
-    from savs.pipeline.classifying.bundle.bundle import write_bundle
+    from savs.pipeline.classifying.bundle.bundle import write_bundle, write_space
     from savs.pipeline.classifying.classification import classify
     from savs.pipeline.classifying.estimator import SavsClassifier
     from savs.pipeline.classifying.training import train
