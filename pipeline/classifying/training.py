@@ -34,7 +34,6 @@ from savs.pipeline.selection.selection_file import save_selection
 from savs.stores import FeatureStore, open_store
 from savs.stores.files.addresses import find_place
 from savs.stores.format.layout import MANIFEST, UNLABELLED
-from savs.stores.read.store import AnyStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +43,12 @@ class Trained:
     store: FeatureStore
     """The features."""
     selection: Selection
-    """The classifier, calibrated where there are enough examples."""
+    """The classifier, calibrated if the examples suffice."""
     folder: Path
     """Where it was saved; `classify` takes it, or the store."""
     expected: Evaluation | None = field(repr=False)
     """Accuracy on the labelled test examples, or else by cross-validation on the training examples,
-    in which the readout is chosen anew; None where there are too few."""
+    in which the readout is chosen anew; None if they are too few."""
     accuracies: dict[str, float]
     """Readout -> accuracy by cross-validation, of those that were tried; empty if one was given."""
     suspects: pl.DataFrame = field(repr=False)
@@ -72,7 +71,7 @@ class Trained:
 
 
 def train(
-    source: AnyStore | Rows,
+    source: Rows,
     *,
     out: str | Path | None = None,
     model: str | Path | None = None,

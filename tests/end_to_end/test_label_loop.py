@@ -149,8 +149,8 @@ def test_shots_leave_test_images_that_measure(savs, photos) -> None:
     assert savs("select", "pets", "--heads", 2).returncode == 0
     predicted = savs("classify", "pets", "photos/unlabelled", "--json")
     by_name = savs("classify", "pets/results/trained", "photos/unlabelled", "--json")
-    assert json.loads(predicted.stdout)["predictions"] == (
-        json.loads(by_name.stdout)["predictions"]
+    assert (
+        json.loads(predicted.stdout)["predictions"] == (json.loads(by_name.stdout)["predictions"])
     )
     assert json.loads(savs("evaluate", "pets", "--json").stdout)["readout"] == "lda"
     next_step = savs("select", "pets").stderr

@@ -19,6 +19,7 @@ from savs.stores import open_store
 README = ROOT / "README.md"
 TUTORIALS = ROOT / "docs" / "tutorials"
 CLASSIFY = ROOT / "docs" / "classify.md"
+LABELS = ROOT / "docs" / "labels.md"
 
 pytestmark = pytest.mark.thorough
 
@@ -53,6 +54,8 @@ def own_images(inputs, tmp_path, monkeypatch):
     ]
     for name, part in (("all", rows), ("train", rows[:40]), ("test", rows[40:])):
         inputs.rows(f"{name}.jsonl", part).rename(tmp_path / f"{name}.jsonl")
+    for number, kind in enumerate(("cat", "dog")):
+        inputs.image(f"unlabelled/{kind}.png", 900 + number)
     inputs.root.rename(tmp_path / "photos")
     (tmp_path / "new").mkdir()
     for kind in ("cat", "dog"):
@@ -65,12 +68,14 @@ def own_images(inputs, tmp_path, monkeypatch):
 def test_the_commands_and_the_python_of_the_readme(savs):
     calls = [words for code in blocks(README, "bash") for words in commands(code)]
     assert [words[0] for words in calls] == [
-        *("extract", "select", "classify", "evaluate", "report", "export", "export"),
+        *("train", "classify", "evaluate", "report", "export", "export"),
+        *("suggest", "label", "train"),
         *("extract", "select", "evaluate", "select", "evaluate", "report"),
         "extract",
     ]
     write_blink(Path("BLINK"), rows_each=90)
     swaps = {"Qwen/Qwen2-VL-7B-Instruct": "demo"}
+    Path("labels.csv").write_text("id,label\nunlabelled/cat.png,cat\nunlabelled/dog.png,dog\n")
     for words in calls:
         done = savs(*(swaps.get(a, a.replace("hf://BLINK-Benchmark/", "")) for a in words))
         assert done.returncode == 0, done.stderr
@@ -80,10 +85,36 @@ def test_the_commands_and_the_python_of_the_readme(savs):
     assert Path("report.html").exists()
     names: dict[str, Any] = {}
     run_python(README, 0, names)  # on what the commands made
-    assert names["result"].predictions.height == 8
+    assert names["result"].predictions.height == 50  # the two that were labelled among them
     assert len(list(Path("cache/savs/features").iterdir())) == 1
     for script in re.findall(r"\./(scripts/\w+)", README.read_text("utf-8")):
         assert (ROOT / script).stat().st_mode & 0o111, f"{script} cannot be run"
+
+
+@pytest.mark.usefixtures("own_images")
+def test_the_page_about_labels(savs):
+    """The loop of labels as it is written, on a folder of photos; the second half on a table."""
+    options = ("--train", "train.jsonl", "--test", "test.jsonl", "--media-root", "photos")
+    done = savs("extract", "general", *options, "--model", "demo", "--out", "features")
+    assert done.returncode == 0, done.stderr
+    for path in (Path("train.jsonl"), Path("test.jsonl")):  # rows without a question, as it says
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        plain = [{"image": f"photos/{row['image']}", "label": row["label"]} for row in rows]
+        path.write_text("".join(json.dumps(row) + "\n" for row in plain))
+    called = []
+    for words in [words for code in blocks(LABELS, "bash") for words in commands(code)]:
+        if words[0] == "label" and words[2] == "next.csv":
+            table = pl.read_csv("next.csv")
+            kinds = table["id"].str.extract(r"/(\w+)\.png")
+            table.with_columns(label=kinds).write_csv("next.csv")
+        done = savs(*words)
+        assert done.returncode == 0, done.stderr
+        called.append(words[0])
+    assert called == [
+        *("select", "train", "suggest", "label", "train", "extract", "sweep"),
+    ]
+    assert len(open_store("pets").ids("train")) == 50
+    assert open_store("pets").ids("unlabelled") == ()
 
 
 @pytest.mark.usefixtures("own_images")
@@ -94,7 +125,8 @@ def test_the_page_about_new_images(savs):
     assert savs("select", "pets").returncode == 0
     printed = follow(savs, blocks(CLASSIFY, "bash"))
     called = [words.split()[0] for words in printed]
-    assert called == ["classify", "sweep", "select", "classify", "export", "export"]
+    first = ["classify"] * 3
+    assert called == [*first, "sweep", "select", "classify", "export", "export"]
     page = CLASSIFY.read_text("utf-8")
     for name in BUNDLE:
         assert (Path("pets-bundle") / name).exists()
