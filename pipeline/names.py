@@ -13,7 +13,8 @@ OWN_ANSWERS = (ZERO_SHOT, ZERO_SHOT_MEAN, ICL, GENERATED)
 IMPORTED = "imported"
 """Class of the model of features that `savs import` took from a file."""
 SCORING_NAMES = ("resubstitution", "loo", "kfold")
-EXPORT_FORMS = ("parquet", "npz", "safetensors")
+PARQUET = "parquet"
+EXPORT_FORMS = (PARQUET, "npz", "safetensors")
 BUNDLE_FORM = "classifier"
 """What `savs export --to` makes a bundle of."""
 SPACE_FORM = "space"

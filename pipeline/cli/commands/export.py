@@ -19,7 +19,7 @@ from savs.pipeline.cli.options.shared import (
 )
 from savs.pipeline.cli.output import print_json, print_line, say
 from savs.pipeline.cli.selections import CHOSEN, find_heads, named_selection
-from savs.pipeline.names import BUNDLE_FORM, EXPORT_FORMS, SPACE_FORM
+from savs.pipeline.names import BUNDLE_FORM, EXPORT_FORMS, PARQUET, SPACE_FORM
 from savs.pipeline.running.formatting import counted, format_bytes
 from savs.stores.files.addresses import is_remote
 
@@ -32,6 +32,7 @@ EXAMPLES = (
     "savs export pets --to space --out pets-space",
     "savs export pets --to store --heads chosen --out pets-small",
     "savs export pets --to parquet --heads L3.H2,L4.H0 --out heads.parquet",
+    "savs export pets --to parquet --media-root photos --out pets.parquet",
 )
 
 
@@ -62,6 +63,13 @@ def export_command(
         str | None, option(metavar="train|test", help="Only this split (default: both).")
     ] = None,
     subtask: SubtaskOption = None,
+    media_root: Annotated[
+        Path | None,
+        option(
+            metavar="DIR",
+            help="Parquet: folder of the images; adds columns for viewers of embeddings.",
+        ),
+    ] = None,
     readout: Annotated[
         Path | None, advanced(metavar="FILE.py", help="Python file of the selection's readout.")
     ] = None,
@@ -90,6 +98,7 @@ def export_command(
         heads=is_shared and heads != CHOSEN,
         split=form not in EXPORT_FORMS and split is not None,
         subtask=not is_shared and subtask is not None,
+        media_root=form != PARQUET and media_root is not None,
         readout=form != BUNDLE_FORM and readout is not None,
         public=not is_upload and public,
         message=not is_upload and message is not None,
@@ -116,7 +125,8 @@ def export_command(
                 size, kept = _export_store(opened, wanted, place, given)
             else:
                 splits = (split,) if split else ("train", "test")
-                size = savs.export(opened, place, wanted, splits, form).stat().st_size
+                savs.export(opened, place, wanted, splits, form, media_root=media_root)
+                size = place.stat().st_size
             facts = {"path": str(place), "bytes": size, "heads": len(wanted)}
             notes = [f"{counted(len(wanted), 'head')}, {format_bytes(size)}"]
         if is_upload:
@@ -131,6 +141,8 @@ def export_command(
     name = facts["name"] if is_upload else facts["path"]
     if form == BUNDLE_FORM:
         say(f"use it as: savs classify {name} IMAGES")
+    elif media_root is not None:
+        _tell_viewers(place)
     elif form == SPACE_FORM and is_upload:
         say(f"the page: {facts['address']}")
     elif form == SPACE_FORM:
@@ -144,6 +156,22 @@ def export_command(
             place_of_use, repository = "STORE", name.removeprefix(HUB_DATASETS)
             first = f"hf download {repository} --repo-type dataset --local-dir STORE; "
         say(f"use it as: {first}{evaluation_of(place_of_use, kept)}")
+
+
+def _tell_viewers(path: Path) -> None:
+    """Say how to open a file with pictures, and how many have none."""
+    import polars as pl
+
+    from savs.foundation.frames import scan_parquet
+
+    counts = scan_parquet(path).select(pl.len(), missing=pl.col("image").is_null().sum())
+    rows, missing = counts.collect().row(0)
+    if missing:
+        say(
+            f"{missing:,} of {counted(rows, 'example')} have no picture: the file is not in"
+            " `media_root`, cannot be read, or its content was changed"
+        )
+    say(f"open it as: embedding-atlas {path} --vector vector --image image")
 
 
 def _require_none(what: str, **given: bool) -> None:
