@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 import yaml
 from doc_pages import ROOT, blocks, commands
+from input_folder import Inputs
 from official_files import write_blink
 
 from savs.pipeline.classifying.bundle.bundle import BUNDLE, SPACE, STANDALONE
@@ -54,8 +55,6 @@ def own_images(inputs, tmp_path, monkeypatch):
     ]
     for name, part in (("all", rows), ("train", rows[:40]), ("test", rows[40:])):
         inputs.rows(f"{name}.jsonl", part).rename(tmp_path / f"{name}.jsonl")
-    for number, kind in enumerate(("cat", "dog")):
-        inputs.image(f"unlabelled/{kind}.png", 900 + number)
     inputs.root.rename(tmp_path / "photos")
     (tmp_path / "new").mkdir()
     for kind in ("cat", "dog"):
@@ -64,7 +63,14 @@ def own_images(inputs, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-@pytest.mark.usefixtures("own_images")
+@pytest.fixture
+def waiting(own_images) -> None:
+    """Put two images that wait for a label next to the class folders."""
+    for number, kind in enumerate(("cat", "dog")):
+        Inputs(Path("photos")).image(f"unlabelled/{kind}.png", 900 + number)
+
+
+@pytest.mark.usefixtures("waiting")
 def test_the_commands_and_the_python_of_the_readme(savs):
     calls = [words for code in blocks(README, "bash") for words in commands(code)]
     assert [words[0] for words in calls] == [
@@ -91,7 +97,7 @@ def test_the_commands_and_the_python_of_the_readme(savs):
         assert (ROOT / script).stat().st_mode & 0o111, f"{script} cannot be run"
 
 
-@pytest.mark.usefixtures("own_images")
+@pytest.mark.usefixtures("waiting")
 def test_the_page_about_labels(savs):
     """The loop of labels as it is written, on a folder of photos; the second half on a table."""
     options = ("--train", "train.jsonl", "--test", "test.jsonl", "--media-root", "photos")
@@ -125,8 +131,10 @@ def test_the_page_about_new_images(savs):
     assert savs("select", "pets").returncode == 0
     printed = follow(savs, blocks(CLASSIFY, "bash"))
     called = [words.split()[0] for words in printed]
-    first = ["classify"] * 3
-    assert called == [*first, "sweep", "select", "classify", "export", "export"]
+    classified = ["classify"] * 3
+    assert called == [*classified, "sweep", "select", "classify", "export", "export"]
+    assert "data:image/jpeg" in Path("new.html").read_text("utf-8")
+    assert len(list(Path("sorted").glob("*/*.png"))) == len(list(Path("new").iterdir()))
     page = CLASSIFY.read_text("utf-8")
     for name in BUNDLE:
         assert (Path("pets-bundle") / name).exists()
