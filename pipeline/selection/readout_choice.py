@@ -25,6 +25,7 @@ from savs.pipeline.selection.training_data import (
     grid_widths,
     training_of,
 )
+from savs.stores.read.store import as_store
 
 FAST = ("vote", "posterior", "lda")
 """Readouts that are tried: each takes seconds with 784 heads or 1,000 classes."""
@@ -77,18 +78,18 @@ def choose_readout_by_folds(
     SelectionError
         As in `select`.
     """
-    data = training_of(training)
-    note = None
+    training = as_store(training) if isinstance(training, str | Path) else training
+    data, note = training_of(training), None
     if len(readouts) > 1 and (size := data.count * len(grid_widths(data.source.grid))) > LARGEST:
         readouts = readouts[:1]
         note = (
             f"{size:,} features of heads are too many to choose a readout by trying: it is"
             f" {readouts[0]}; `savs sweep STORE --readout vote,lda` compares some"
         )
-    selections = [select(data, heads=heads, readout=name, **options) for name in readouts]
+    selections = [select(training, heads=heads, readout=name, **options) for name in readouts]
     first = selections[0]
     try:
-        outer = [leave_out(data, selection, folds) for selection in selections]
+        outer = [leave_out(training, selection, folds) for selection in selections]
     except SelectionError as error:
         return ReadoutChoice(first, {}, [], f"no accuracy can be estimated: {error}")
     if len(selections) == 1:
