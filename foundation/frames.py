@@ -8,6 +8,8 @@ from typing import IO, Any
 import polars as pl
 from polars.io.plugins import register_io_source
 
+from savs.foundation.files import is_utf8
+
 
 def lazy_frames(
     frames: Callable[[], Iterable[pl.DataFrame]], schema: Mapping[str, pl.DataType], name: str
@@ -57,6 +59,8 @@ def scan_parquet(source: Path | IO[bytes] | bytes) -> pl.LazyFrame:
     polars.exceptions.PolarsError, OSError
         The file is not Parquet, cannot be read, or has a column of Python objects.
     """
+    if isinstance(source, Path) and not is_utf8(str(source)):
+        source = source.read_bytes()  # polars takes no such name
     frame = pl.scan_parquet(source, glob=False)
     for name, dtype in frame.collect_schema().items():
         if _has_objects(dtype):
