@@ -30,6 +30,8 @@ _TAG = re.compile(
     rf"\w*-(?P<pid>\d+)-(?P<started>\d*)-(?P<space>[0-9a-f]{{8}})-[0-9a-f]{{8}}{re.escape(PARTIAL)}.*"
 )
 
+_TAGGED = re.compile(rf".+?\.{_TAG.pattern}", re.DOTALL)
+
 
 @contextmanager
 def whole_file(
@@ -95,16 +97,26 @@ def remove_left_overs(path: Path) -> None:
 
 def left_overs_of(path: Path) -> list[Path]:
     """Return the unfinished files of a path whose writers are known to have ended."""
-    space, left = _space_digest(), []
+    left = []
     for partial in path.parent.glob(f"{glob.escape(path.name)}.*{PARTIAL}*"):
         tag = _TAG.fullmatch(partial.name, len(path.name) + 1)
-        if (
-            tag is not None
-            and tag["space"] == space
-            and process_has_ended(int(tag["pid"]), tag["started"])
-        ):
+        if tag is not None and _is_left(tag):
             left.append(partial)
     return left
+
+
+def remove_left_overs_in(folder: Path) -> None:
+    """Remove what killed writers of any file in a folder left, as `remove_left_overs` does."""
+    for partial in folder.glob(f"*{PARTIAL}*"):
+        tag = _TAGGED.fullmatch(partial.name)
+        if tag is not None and _is_left(tag):
+            with suppress(OSError):  # it is in nobody's way
+                partial.unlink()
+
+
+def _is_left(tag: re.Match[str]) -> bool:
+    """Return whether the writer of an unfinished file is known to have ended."""
+    return tag["space"] == _space_digest() and process_has_ended(int(tag["pid"]), tag["started"])
 
 
 def _tag() -> str:

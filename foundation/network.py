@@ -9,6 +9,8 @@ HUB = "hf://"
 """What an address on the Hugging Face hub begins with."""
 HUB_DATASETS = f"{HUB}datasets/"
 """That of a data set, or of a store: as fsspec reads it."""
+HUB_SPACES = f"{HUB}spaces/"
+"""That of a Space: a page that runs on the hub."""
 IPV4_WITHIN = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "::/96")))
 """Networks whose addresses end in an IPv4 address: NAT64 (RFC 6052), IPv4-compatible (RFC 4291)."""
 LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")

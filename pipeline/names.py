@@ -13,14 +13,19 @@ OWN_ANSWERS = (ZERO_SHOT, ZERO_SHOT_MEAN, ICL, GENERATED)
 IMPORTED = "imported"
 """Class of the model of features that `savs import` took from a file."""
 SCORING_NAMES = ("resubstitution", "loo", "kfold")
-EXPORT_FORMS = ("parquet", "npz", "safetensors")
+PARQUET = "parquet"
+EXPORT_FORMS = (PARQUET, "npz", "safetensors")
 BUNDLE_FORM = "classifier"
 """What `savs export --to` makes a bundle of."""
+SPACE_FORM = "space"
+"""What it makes a page for the Hugging Face Hub of."""
 DEFAULT_HEADS = 20
 DEFAULT_DRAWS = 10
 DEFAULT_EXAMPLES = 20
 """Examples of each split that a preview shows."""
 DEFAULT_GALLERY = 120
 """Most examples that a report shows."""
+DEFAULT_PREDICTIONS = 500
+"""Most predictions that a page of `savs classify` shows."""
 DEFAULT_EXPLAINED = 12
 """Examples that are explained where none is named."""

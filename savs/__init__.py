@@ -18,7 +18,7 @@ from savs.foundation.imports import lazy_imports
 with lazy_imports(globals()):
     from savs.foundation.errors import SavsError
     from savs.foundation.imports import __version__
-    from savs.pipeline.classifying.bundle.bundle import write_bundle
+    from savs.pipeline.classifying.bundle.bundle import write_bundle, write_space
     from savs.pipeline.classifying.classification import classify
     from savs.pipeline.classifying.estimator import SavsClassifier
     from savs.pipeline.evaluation.assessment import Evaluation
@@ -33,6 +33,7 @@ with lazy_imports(globals()):
     from savs.pipeline.inputs.importing import import_features
     from savs.pipeline.inputs.labelling import label
     from savs.pipeline.reports.explain.explain import explain
+    from savs.pipeline.reports.predictions.predictions import PredictionPage
     from savs.pipeline.reports.report.report import report
     from savs.pipeline.selection.left_out import calibrate
     from savs.pipeline.selection.selection import Selection, select

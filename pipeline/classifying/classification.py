@@ -17,6 +17,8 @@ from savs.pipeline.running.progress import SILENT, Reporting, bars
 if TYPE_CHECKING:
     import polars as pl
 
+    from savs.pipeline.classifying.prediction_table import OutputForm
+    from savs.pipeline.classifying.sorted_files import SortedFiles
     from savs.pipeline.selection.readouts import Readout
 
 
@@ -38,7 +40,8 @@ class Classification:
 
     predictions: "pl.DataFrame"
     """Columns `CLASSIFIED_SCHEMA`, in the order of the input. With `out` these are in the file, and
-    here are only `id`, `prediction`, `unsure`, `atypical` and `reason` of all its rows."""
+    here are only `id`, `subtask`, `prediction`, `unsure`, `atypical` and `reason` of all its
+    rows."""
     out: Path | None
     """The file that has them."""
     rows: int
@@ -47,6 +50,8 @@ class Classification:
     """Time that they took, without loading the model."""
     notes: tuple[str, ...]
     """What limits the predictions."""
+    sorted_files: "SortedFiles | None" = None
+    """The copies in folders of classes, with `sort_into`."""
 
     def __repr__(self) -> str:
         """Return a few lines: how many images of each class, how many were skipped, and where."""
@@ -79,6 +84,8 @@ def classify(
     subtask: str | None = None,
     allow_other_prompt: bool = False,
     risk: float | None = None,
+    form: "OutputForm | None" = None,
+    sort_into: str | Path | None = None,
     retry_skipped: bool = False,
     force: bool = False,
     verbose: bool = False,
@@ -111,6 +118,12 @@ def classify(
         Note where examples have another prompt than in training, instead of refusing them.
     risk
         Also make prediction sets that lack the truth at most this often, and `unsure`.
+    form
+        What `out` is, if it is no table: `PredictionPage()` for an HTML page.
+    sort_into
+        A new folder, or one of an earlier run: each image and video is copied into a folder of its
+        class there, and unsure ones, with `risk`, into the folder `unsure`. The files of the input
+        stay as they are, and no other file is replaced. See `SortedFolder`.
     retry_skipped
         Try examples again that an earlier run skipped.
     force
@@ -134,10 +147,10 @@ def classify(
         An input is not there or malformed, the model or the prompt is not that of the classifier,
         the model cannot run, or the classifier has no calibration for the risk.
     ParameterError
-        `risk` is not between 0 and 1, `retry_skipped` or `force` without `out`, or a value out of
-        its range.
+        `risk` is not between 0 and 1, `retry_skipped`, `force` or `form` without `out`, a
+        `sort_into` inside an input, or of images that are no files, or a value out of its range.
     OutputError
-        `out` belongs to another classifier, or cannot be written.
+        `out` or `sort_into` belongs to another classifier, or cannot be written.
 
     Examples
     --------
@@ -149,6 +162,8 @@ def classify(
     from savs.pipeline.classifying.filling import Filling
     from savs.pipeline.classifying.model_match import model_options
     from savs.pipeline.classifying.new_images import fetching_for, find_new_images, prompt_table
+    from savs.pipeline.classifying.prediction_table import TableForm
+    from savs.pipeline.classifying.sorted_files import require_apart
     from savs.pipeline.evaluation.predictions import risk_notes
     from savs.pipeline.selection.selection_config import require_same_prompt
 
@@ -162,6 +177,10 @@ def classify(
     if out is None and (retry_skipped or force):
         option = "`retry_skipped`" if retry_skipped else "`force`"
         raise ParameterError(f"{option} is about an output file; pass `out` FILE, or omit it")
+    if out is None and form is not None:
+        raise ParameterError("`form` is about an output file; pass `out` FILE, or omit it")
+    if sort_into is not None:
+        require_apart(Path(sort_into), names)
     rank = find_rank()
     if rank.ranks > 1:
         require_shareable(names, out, force=force)
@@ -187,10 +206,18 @@ def classify(
             rank=rank,
             resumes="" if out is None else str(out),
         )
-        run = ClassifiedRun(selection, found.groups, filling, risk)
-        predictions, done = run.in_memory() if out is None else run.to_file(out, force=force)
+        run = ClassifiedRun(
+            selection=selection,
+            groups=found.groups,
+            filling=filling,
+            risk=risk,
+            form=form or TableForm(),
+            sort_into=None if sort_into is None else Path(sort_into),
+        )
+        made = run.run(out, force=force)
+    done = made.outcome
     notes = (*older, *prompts, *done.notes)
-    return Classification(predictions, out, done.rows, done.seconds, notes)
+    return Classification(made.predictions, out, done.rows, done.seconds, notes, made.sorted_files)
 
 
 def require_shareable(inputs: Sequence[str], out: Path | None, *, force: bool) -> Path:

@@ -1,6 +1,6 @@
 """One run of a classifier: new images into their store, and predictions out of it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 
+from savs.datasets import MediaFolder
 from savs.pipeline.classifying.classified_store import (
     RECORD,
     TableRecord,
@@ -19,10 +20,12 @@ from savs.pipeline.classifying.classified_store import (
 from savs.pipeline.classifying.filling import Filling
 from savs.pipeline.classifying.new_images import Group
 from savs.pipeline.classifying.prediction_table import (
+    OutputForm,
+    Predicted,
     predictions_of,
-    require_table_name,
     write_predictions,
 )
+from savs.pipeline.classifying.sorted_files import SortedFiles, SortedFolder
 from savs.pipeline.errors import OutputError
 from savs.pipeline.extraction.model_run import Outcome
 from savs.pipeline.running.result_files import CONFIG, file_sha256, results_folder
@@ -33,21 +36,45 @@ from savs.stores.format.layout import Facts, digest
 from savs.stores.format.manifest import read_manifest
 from savs.stores.write.opening import Reservation
 
-LISTED = ("id", "prediction", "unsure", "atypical", "reason")
+LISTED = ("id", "subtask", "prediction", "unsure", "atypical", "reason")
 """Columns that are kept in memory of predictions that are in a file."""
 TABLE = "table"
 """What a process claims while it writes the table of a store."""
 
 
 @dataclass(frozen=True, slots=True)
+class Filled:
+    """What a run made."""
+
+    predictions: pl.DataFrame
+    """Columns `CLASSIFIED_SCHEMA`; of an output file only those that are in `LISTED`."""
+    outcome: Outcome
+    sorted_files: SortedFiles | None = None
+    """The copies in the folders of classes, if there is a `sort_into`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClassifiedRun:
     """Puts new images to a classifier."""
 
     selection: Selection
     groups: Sequence[Group]
     filling: Filling
-    risk: float | None = None
+    risk: float | None
     """Of prediction sets; None for none."""
+    form: OutputForm
+    """What the output file is."""
+    sort_into: Path | None
+    """The folder of the classes' folders; None for no copies."""
+
+    def run(self, out: Path | None, *, force: bool) -> Filled:
+        """Return predictions, of which a file has all columns if `out` is one; sort the files."""
+        folder = None
+        if self.sort_into is not None:
+            folder = SortedFolder(self.sort_into, self.selection, self.groups, self._made)
+            folder.begin()
+        predictions, outcome = self.in_memory() if out is None else self.to_file(out, force=force)
+        return Filled(predictions, outcome, folder and folder.fill(predictions))
 
     def in_memory(self) -> tuple[pl.DataFrame, Outcome]:
         """Return predictions, and keep nothing."""
@@ -63,7 +90,7 @@ class ClassifiedRun:
         Those of earlier runs are in it, too: it is made of the store, whose features stay. Other
         processes may do the same.
         """
-        require_table_name(out)
+        self.form.require_name(out)
         path = store_beside(out)
         if force:
             remove_store(path)
@@ -102,6 +129,11 @@ class ClassifiedRun:
             "risk": self.risk,
         }
 
+    @property
+    def _folders(self) -> Mapping[str, MediaFolder]:
+        """The folder of each image's media, by its id."""
+        return {example.id: group.media for group in self.groups for example in group.examples}
+
     def _write(self, place: Reservation, out: Path) -> pl.DataFrame:
         """Write the table of a store, unless another process did.
 
@@ -112,20 +144,22 @@ class ClassifiedRun:
             manifest = read_manifest(place.path)
             store = store_of(place.path, manifest, partial=True)
             table = predictions_of(store, self.selection, self.risk)
+            predicted = Predicted(table, self.selection, store, self._folders)
             record = read_record(out) or TableRecord(self._made)
             record.require_same(out, self._made)
             record.require_unchanged(out)
             shards = [[shard.name, shard.sha256] for shard in manifest.shards]
-            content = digest(shards) if manifest.sealed else ""
+            source = {"shards": shards, "form": self.form.settings}
+            content = digest(source) if manifest.sealed else ""
             if not (content and content == record.content and out.exists()):
 
                 def before_naming(partial: Path) -> None:  # killed now, it has one or the other
                     both = (*record.tables[-1:], file_sha256(partial))
                     replace(record, content="", tables=both).write(place.path)
 
-                write_predictions(out, table, before_naming)
+                write_predictions(self.form, predicted, out, before_naming)
                 replace(record, content=content, tables=_digests_of(out)).write(place.path)
-        return table.select(LISTED).collect()
+        return table.select(c for c in LISTED if c in table.collect_schema()).collect()
 
 
 def _digests_of(out: Path) -> tuple[str, ...]:

@@ -1,15 +1,18 @@
-"""Predictions of new images as a table: made of their store, written whole as CSV, JSON or Parquet.
+"""Predictions of new images as a file: made of their store, written whole.
 
-In CSV a cell is text: media, votes and sets are JSON there.
+That is a table as CSV, JSON or Parquet, or what an `OutputForm` of another room makes of it. In CSV
+a cell is text: media, votes and sets are JSON there.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 import polars as pl
 
+from savs.datasets import MediaFolder
 from savs.pipeline.classifying.classified_store import image_id
 from savs.pipeline.errors import OutputError
 from savs.pipeline.evaluation.evaluation import SelectedHeads
@@ -17,6 +20,7 @@ from savs.pipeline.evaluation.predictions import VOTES, in_schema, packed_predic
 from savs.pipeline.running.output_files import media_cell, new_file
 from savs.pipeline.selection.selection import Selection
 from savs.stores import FeatureStore
+from savs.stores.format.layout import Facts
 
 CSV = ".csv"
 PARQUET = ".parquet"
@@ -58,17 +62,66 @@ def predictions_of(store: FeatureStore, selection: Selection, risk: float | None
     return columns if has_subtasks else columns.drop("subtask")
 
 
-def require_table_name(path: Path) -> None:
-    """Raise OutputError unless predictions can be written under this name."""
-    if path.suffix.lower() not in SUFFIXES or (path.exists() and not path.is_file()):
-        raise OutputError(
-            f"{path}: expected a name that ends in {', '.join(SUFFIXES)} as `out`, and no folder,"
-            " pipe or device"
-        )
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """Predictions of new images, and where their media are."""
+
+    table: pl.LazyFrame
+    """Columns `CLASSIFIED_SCHEMA`, in the order of the plan."""
+    selection: Selection
+    store: FeatureStore
+    """Their store, which has the digests of the media that the model read."""
+    folders: Mapping[str, MediaFolder] = field(default_factory=dict)
+    """Id of each image that this run was given -> the folder of its media."""
+
+
+class OutputForm(Protocol):
+    """What the output file of `classify` is, if it is no table: a page."""
+
+    @property
+    def settings(self) -> Facts:
+        """What the file depends on besides the predictions: another value writes it again."""
+        ...
+
+    def require_name(self, path: Path) -> None:
+        """Raise a SavsError unless the file can be written under this name."""
+        ...
+
+    def write(self, predicted: Predicted, out: Path, file: Path) -> None:
+        """Write the content of `out` into another file, which gets its name afterwards."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class TableForm:
+    """A table; the suffix of its name says of which kind."""
+
+    @property
+    def settings(self) -> Facts:
+        """Nothing but the predictions."""
+        return {}
+
+    def require_name(self, path: Path) -> None:
+        """Raise OutputError unless predictions can be written as a table under this name."""
+        if path.suffix.lower() not in SUFFIXES or (path.exists() and not path.is_file()):
+            raise OutputError(
+                f"{path}: expected a name that ends in {', '.join(SUFFIXES)} as `out`, or in .html"
+                " for a page (in Python with form=PredictionPage()), and no folder, pipe or device"
+            )
+
+    def write(self, predicted: Predicted, out: Path, file: Path) -> None:
+        """Write the table into a file."""
+        with file.open("wb") as sink:
+            if out.suffix.lower() == CSV:
+                in_cells(predicted.table).sink_csv(sink)
+            elif out.suffix.lower() == PARQUET:
+                predicted.table.sink_parquet(sink)
+            else:
+                predicted.table.sink_ndjson(sink)
 
 
 def write_predictions(
-    path: Path, table: pl.LazyFrame, before_naming: Callable[[Path], None]
+    form: OutputForm, predicted: Predicted, out: Path, before_naming: Callable[[Path], None]
 ) -> None:
     """Write predictions whole; `before_naming` is given the file before it gets its name.
 
@@ -77,15 +130,9 @@ def write_predictions(
     OutputError
         The disk refuses; a file that was there stays as it was.
     """
-    with new_file(path) as partial:
-        with partial.open("wb") as file:
-            if path.suffix.lower() == CSV:
-                in_cells(table).sink_csv(file)
-            elif path.suffix.lower() == PARQUET:
-                table.sink_parquet(file)
-            else:
-                table.sink_ndjson(file)
-        before_naming(partial)
+    with new_file(out) as file:
+        form.write(predicted, out, file)
+        before_naming(file)
 
 
 def in_cells(table: pl.LazyFrame) -> pl.LazyFrame:

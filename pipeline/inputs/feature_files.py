@@ -29,6 +29,8 @@ ARRAYS = "(examples, width), (examples, heads, width) or (examples, layers, head
 STORED = {"float16": "float16", "bfloat16": "bfloat16", "float32": "float32", "float64": "float32"}
 """Type in a file -> type in the store."""
 TENSOR_TYPES = {"F16": "float16", "BF16": "bfloat16", "F32": "float32", "F64": "float64"}
+VECTOR = "vector"
+"""Column of `savs export` that repeats the columns of heads."""
 COLUMN_TYPES = {pl.Float16: "float16", pl.Float32: "float32", pl.Float64: "float64"}
 MAX_ROW_BYTES = 2**28
 """Most bytes of an example's features: a small Parquet file can declare any number."""
@@ -149,11 +151,13 @@ def _from_parquet(path: Path) -> FeatureFile:
             f"{path} has no column of lists of floats, expected one or more; it has the columns"
             f" {', '.join(schema)}"
         )
+    if any(map(parse_head, inner)):
+        inner.pop(VECTOR, None)  # it repeats the heads, for viewers
     heads = {name: (0, number) for number, name in enumerate(inner)}
     if any(map(parse_head, inner)):
         heads = _named_heads(path, list(inner), "columns")
     widths = {heads[name]: width for name, width in _widths(path, frame, list(inner)).items()}
-    others = tuple(name for name in schema if name not in inner)
+    others = tuple(name for name in schema if name not in inner and name != VECTOR)
     ids = frame.select(pl.col("id").cast(pl.String)) if "id" in others else None
     known = None
     if ids is not None:

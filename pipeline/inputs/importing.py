@@ -1,6 +1,7 @@
 """Features of a file become a store, on which all commands of stage 2 work."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -42,11 +43,16 @@ from savs.stores.write.opening import whole_store
 
 SHARD_ROWS = 256
 """Of every imported store, so that `merge` joins them, whatever their sizes."""
+DIGESTS, FILEPATH = "media_sha256", "filepath"
+"""Columns of `savs export`: SHA-256 of the media that the model read, and where the first was."""
+SHA256 = re.compile("[0-9a-f]{64}")
 SPLIT = "split"
 """Field of a row that says where it belongs."""
 IMPORTED_SPLITS = (*SPLITS, CLASSES)
 Placed = tuple[int, Example]
 """Row of the features, and the example that it is of."""
+Digests = Mapping[str, Mapping[str, str]]
+"""Split -> name of a medium -> its SHA-256; media of two splits may have one name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +73,8 @@ class Labelled:
     """Split -> its examples, in the order of the features."""
     by_id: bool
     """Whether rows were matched by id, not by their order."""
+    digests: Digests
+    """Of the media whose digests the file has, as `savs export` writes them."""
 
 
 def import_features(
@@ -137,9 +145,12 @@ def import_features(
     if "train" in examples:
         check_splits(examples["train"], examples.get("test", []))
     root = Path(labels or features).parent if media_root is None else Path(media_root)
-    rows = [example for of_split in examples.values() for example in of_split]
     media = MediaFolder(root, Path(labels or features).parent, MediaRules(None, allow_outside))
-    digests = digests_of(media_names(rows), media)
+    digests = {
+        name: of_file | digests_of((n for n in media_names(rows) if n not in of_file), media)
+        for name, rows in examples.items()
+        for of_file in [dict(labelled.digests.get(name, {}))]
+    }
     identity = _identity(file, model or file.path.stem, logit_scale)
     store = _write(file, labelled, digests, Path(out), identity)
     return Imported(store, tuple(_notes(file, labelled, examples, digests, root)))
@@ -149,24 +160,27 @@ def _notes(
     file: FeatureFile,
     labelled: Labelled,
     examples: Mapping[str, Sequence[Example]],
-    digests: Mapping[str, str],
+    digests: Digests,
     root: Path,
 ) -> Iterator[str]:
     yield f"rows of features and labels were matched by {'id' if labelled.by_id else 'their order'}"
     if "float64" in file.found:
         yield "float64 is kept as float32"
     names = media_names(example for rows in examples.values() for example in rows)
-    if absent := [name for name in names if name not in digests]:
+    known = {name for of_split in digests.values() for name in of_split}
+    if absent := [name for name in names if name not in known]:
         yield (
             f"{len(absent):,} of {len(names):,} media are not in {root.absolute()} (the first is"
             f" {absent[0]}): they are compared by name only"
         )
     train, test = examples.get("train", []), examples.get("test", [])
     if train:
-        yield from label_doubts(content_table(train, digests))
+        yield from label_doubts(content_table(train, digests["train"]))
     if train and test:
         yield from unknown_labels(train, test)
-        leaks = find_leaks(content_table(train, digests), content_table(test, digests))
+        leaks = find_leaks(
+            content_table(train, digests["train"]), content_table(test, digests["test"])
+        )
         yield from leaks.summary()
 
 
@@ -198,7 +212,32 @@ def read_labels(
         places = range(features.rows)
         if features.ids is not None:
             examples = [replace(e, id=i) for e, i in zip(examples, features.ids, strict=True)]
-    return Labelled(_by_split(sorted(zip(places, examples, strict=True), key=itemgetter(0))), by_id)
+    placed = sorted(zip(places, examples, strict=True), key=itemgetter(0))
+    return Labelled(_by_split(placed), by_id, _digests_in(rows, examples))
+
+
+def _digests_in(rows: Sequence[Row], examples: Sequence[Example]) -> Digests:
+    """Return the digests that rows have of their media; RowError if they cannot be."""
+    digests: dict[str, dict[str, str]] = {}
+    for row, example in zip(rows, examples, strict=True):
+        values = row.values.get(DIGESTS)
+        if not isinstance(values, list) or not values:
+            continue
+        are_digests = all(isinstance(v, str) and SHA256.fullmatch(v) for v in values)
+        if len(values) != len(example.media) or not are_digests:
+            raise row.error(
+                f"field {DIGESTS!r} holds {values!r:.200}",
+                f"expected one SHA-256 for each of its {len(example.media)} media, or none",
+            )
+        known = digests.setdefault(example.split, {})
+        for name, value in zip(example.media, values, strict=True):
+            if known.setdefault(name, value) != value:
+                raise row.error(
+                    f"medium {name!r} has another SHA-256 in field {DIGESTS!r} than in an earlier"
+                    f" {example.split} row",
+                    "give media of other content other names",
+                )
+    return digests
 
 
 def _own_rows(features: FeatureFile, columns: Mapping[str, str] | None) -> list[Row]:
@@ -253,8 +292,13 @@ def _example(benchmark: Benchmark, row: Row, question: str, split: str | None) -
         group=fields.group,
         subtask=fields.subtask,
         category=fields.category,
-        extra=row.rest([*benchmark.columns, SPLIT]),
+        extra=row.rest([*benchmark.columns, SPLIT, *_exported(row)]),
     )
+
+
+def _exported(row: Row) -> tuple[str, ...]:
+    """Return the columns that `savs export` adds, if it wrote the row."""
+    return (DIGESTS, FILEPATH) if isinstance(row.values.get(DIGESTS), list) else ()
 
 
 def _class_text(row: Row, fields: Fields, text: str | None) -> Example:
@@ -310,7 +354,7 @@ def _by_split(placed: Sequence[Placed]) -> dict[str, list[Placed]]:
 def _write(
     file: FeatureFile,
     labelled: Labelled,
-    digests: Mapping[str, str],
+    digests: Digests,
     out: Path,
     identity: Identity,
 ) -> FeatureStore:
@@ -326,7 +370,7 @@ def _write(
             placed = [
                 labelled.splits[spec.split][row] for row in plan.splits[spec.split].rows(spec)
             ]
-            writer.write(spec, _content(file, spec, placed, digests))
+            writer.write(spec, _content(file, spec, placed, digests[spec.split]))
         writer.seal()
     return open_store(out)
 

@@ -228,7 +228,7 @@ def unfinished_result(mark: Path, names: Sequence[str]) -> Iterator[None]:
             make_folder(mark.parent)
             stack.enter_context(unfinished(mark))
             for name in names:
-                mark.with_name(name).unlink(missing_ok=True)
+                (mark.parent / name).unlink(missing_ok=True)
             remove_left_overs(mark)
         with _all_or_none(mark.parent):
             yield

@@ -109,7 +109,7 @@ def test_an_unknown_head_is_named(run, store, tmp_path, form) -> None:
 @pytest.mark.parametrize(
     ("args", "code", "message"),
     [
-        (("--to", "csv"), 2, "--to is 'csv', expected one of classifier, store, parquet, npz, saf"),
+        (("--to", "csv"), 2, "--to is 'csv', expected one of classifier, space, store, parquet"),
         (("--to", "npz", "--split", "val"), 1, "splits are ['val'], expected some of"),
         (("--to", "store", "--split", "test"), 2, "--split has no meaning with --to store"),
         (("--to", "npz", "--subtask", "a"), 2, "--subtask has no meaning with --to npz"),

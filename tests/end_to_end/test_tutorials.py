@@ -13,7 +13,7 @@ import yaml
 from doc_pages import ROOT, blocks, commands
 from official_files import write_blink
 
-from savs.pipeline.classifying.bundle.bundle import BUNDLE, STANDALONE, predict_program
+from savs.pipeline.classifying.bundle.bundle import BUNDLE, SPACE, STANDALONE
 from savs.stores import open_store
 
 README = ROOT / "README.md"
@@ -65,7 +65,7 @@ def own_images(inputs, tmp_path, monkeypatch):
 def test_the_commands_and_the_python_of_the_readme(savs):
     calls = [words for code in blocks(README, "bash") for words in commands(code)]
     assert [words[0] for words in calls] == [
-        *("extract", "select", "classify", "evaluate", "report", "export"),
+        *("extract", "select", "classify", "evaluate", "report", "export", "export"),
         *("extract", "select", "evaluate", "select", "evaluate", "report"),
         "extract",
     ]
@@ -94,11 +94,16 @@ def test_the_page_about_new_images(savs):
     assert savs("select", "pets").returncode == 0
     printed = follow(savs, blocks(CLASSIFY, "bash"))
     called = [words.split()[0] for words in printed]
-    assert called == ["classify", "sweep", "select", "classify", "export"]
+    classified = ["classify"] * 3
+    assert called == [*classified, "sweep", "select", "classify", "export", "export"]
+    assert "data:image/jpeg" in Path("new.html").read_text("utf-8")
+    assert len(list(Path("sorted").glob("*/*.png"))) == len(list(Path("new").iterdir()))
     page = CLASSIFY.read_text("utf-8")
     for name in BUNDLE:
         assert (Path("pets-bundle") / name).exists()
         assert f"`{name}`" in page
+    for name in SPACE:
+        assert (Path("pets-space") / name).exists()
     names: dict[str, object] = {}
     for number, code in enumerate(blocks(CLASSIFY, "python")):
         if "map_batches" not in code:  # of Ray, see tests/pipeline/extraction/cluster
@@ -106,7 +111,8 @@ def test_the_page_about_new_images(savs):
     assert names["search"].best_score_ >= 0
     assert json.loads(Path("best/config.json").read_text())["tasks"][0]["examples"] == 48
     assert Path("store/store.json").exists()
-    assert f"a program of {len(predict_program().splitlines())} lines" in page
+    program = Path("pets-bundle/predict.py").read_text("utf-8")
+    assert f"a program of {len(program.splitlines())} lines" in page
     assert ", ".join(f"`{name}`" for name in STANDALONE[:-1]) + f" and `{STANDALONE[-1]}`" in page
 
 

@@ -19,7 +19,12 @@ from savs import (
     verify,
     write_bundle,
 )
-from savs.pipeline.classifying.bundle.bundle import bundle_files
+from savs.pipeline.classifying.bundle.bundle import (
+    SHIPPED_MODEL,
+    SPACE,
+    bundle_files,
+    space_files,
+)
 from savs.pipeline.classifying.bundle.hub import find_classifier, push
 from savs.pipeline.errors import HubError
 
@@ -98,6 +103,32 @@ def test_a_store_is_uploaded_and_its_old_shards_removed(hub, store, tmp_path) ->
     assert "savs" in (there.folder / "README.md").read_text()
 
 
+def test_a_space_is_uploaded_with_its_model(hub, scenes, animals_bundle, tmp_path) -> None:
+    saved = tmp_path / "saved"
+    given = ("export", str(tmp_path / "s"), "--selection", str(saved), "--to")
+    place = Place(hub, tmp_path)
+    out = tmp_path / "pets"
+    runs = [
+        ((*given, "hf://spaces/org/pets"), RIGHT),
+        ((*given, "space", "--out", str(out)), {}),
+        ((*given, "hf://spaces/org/pets", "--public"), RIGHT),  # one that exists stays private
+        ((*given, "space"), {}),
+        ((*given, "hf://spaces/pets"), RIGHT),
+    ]
+    (first, written, again, no_place, no_name) = place.run(*runs, HF_HUB_DISABLE_XET="1")
+    assert [code for code, _ in (first, written, again, no_place, no_name)] == [0, 0, 0, 2, 1]
+    assert f"the page: {hub.address}/spaces/org/pets" in first[1]
+    assert "pets/requirements.txt; python" in written[1]
+    assert "--to space needs a place; pass --out PATH" in " ".join(no_place[1].split())
+    assert "expected owner/name" in no_name[1]
+    there = hub.repositories["spaces/org/pets"]
+    assert (there.private, there.sdk) == (True, "gradio")
+    for file in space_files(out):
+        assert (there.folder / file.relative_to(out)).read_bytes() == file.read_bytes()
+    names = {str(path.relative_to(there.folder)) for path in there.folder.rglob("*.*")}
+    assert names == {*SPACE, *SHIPPED_MODEL}
+
+
 def test_only_a_whole_bundle_of_its_own_files_is_uploaded(store, tmp_path) -> None:
     saved = store / "results/vote"
     bundle = write_bundle(store, saved, tmp_path / "bundle").path
@@ -115,6 +146,8 @@ def test_only_a_whole_bundle_of_its_own_files_is_uploaded(store, tmp_path) -> No
     ):
         with pytest.raises(SavsError, match=reason):
             push(folder, "hf://org/x")
+    with pytest.raises(SavsError, match=r"is not a Space: it has no predict\.py"):
+        push(bundle, "hf://spaces/org/x")
 
 
 def test_names_of_the_hub() -> None:

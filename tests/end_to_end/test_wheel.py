@@ -32,7 +32,8 @@ def test_the_wheel_evaluates_a_store_without_torch(tmp_path):
     pages = ("pages/style.css", "pages/page.html", "report/report.html", "report/report.js",
              "explain/explain.html", "preview/preview.html")  # fmt: skip
     assert {f"savs/pipeline/reports/{page}" for page in pages} <= set(names)
-    assert "savs/pipeline/classifying/bundle/files/predict.py" in names
+    for copied in ("predict.py", "app.py", "requirements.txt"):
+        assert f"savs/pipeline/classifying/bundle/files/{copied}" in names
     assert not [name for name in names if name.startswith(("tests/", "build/"))]
     assert not [name for name in names if name.endswith(".jsonl")]  # logs of trainings
     run(sys.executable, "-m", "venv", tmp_path / "env")

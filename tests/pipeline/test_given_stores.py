@@ -9,7 +9,7 @@ import pytest
 
 import savs
 from savs.foundation.errors import ParameterError
-from savs.pipeline.errors import SelectionError
+from savs.pipeline.errors import ExportError, SelectionError
 from savs.pipeline.evaluation.sweep.draws import make_draws
 from stores import make_store
 
@@ -22,8 +22,16 @@ TAKE_A_STORE: dict[str, Callable[[Any], Any]] = {
     "export": lambda store: savs.export(store, "x.parquet", [(0, 0)], ["test"], "parquet"),
     "sweep": lambda store: savs.sweep(store, shots=[2], draws=2).summary.to_dicts(),
     "merge": lambda store: savs.merge([store], "out").heads,
+    "write_space": lambda store: _refusal(store),
     "write_bundle": lambda store: savs.write_bundle(store, "results/vote", "bundle").files,
 }
+
+
+def _refusal(store: Any) -> str:
+    """Return why a store of no question is no Space."""
+    with pytest.raises(ExportError) as refused:
+        savs.write_space(store, "results/vote", "space")
+    return str(refused.value)
 
 
 def test_each_function_that_takes_stores_is_tried() -> None:

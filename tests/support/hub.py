@@ -22,6 +22,8 @@ from urllib.parse import unquote, urlsplit
 import yaml
 from web import running
 
+NAME = "(?:models|datasets|spaces)/[^/]+/[^/]+"
+RESOLVE = r"/(datasets/|spaces/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)"
 LARGE_BYTES = 20_000
 """Files of more bytes are redirected."""
 
@@ -35,6 +37,8 @@ class Repository:
     """Whether it may only be read with `TOKEN`."""
     private: bool = False
     """Whether it is hidden without `TOKEN`."""
+    sdk: str | None = None
+    """What runs a Space."""
 
     @property
     def commit(self) -> str:
@@ -47,7 +51,7 @@ class Hub:
     """What the stand-in holds and was asked for."""
 
     repositories: dict[str, Repository] = field(default_factory=dict)
-    """`models/owner/name` or `datasets/owner/name` -> the repository."""
+    """`models/owner/name`, `datasets/owner/name` or `spaces/owner/name` -> the repository."""
     address: str = ""
     asked: list[str] = field(default_factory=list)
     """Method and path of each request."""
@@ -76,11 +80,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._create(json.loads(body))
         elif path == "/api/validate-yaml":
             self._validate(json.loads(body)["content"])
-        elif found := re.fullmatch(r"/api/((?:models|datasets)/[^/]+/[^/]+)/preupload/main", path):
+        elif found := re.fullmatch(rf"/api/({NAME})/preupload/main", path):
             self._json({"files": [_mode(file) for file in json.loads(body)["files"]]})
-        elif re.fullmatch(r"(/datasets)?/[^/]+/[^/]+\.git/info/lfs/objects/batch", path):
+        elif re.fullmatch(r"(/datasets|/spaces)?/[^/]+/[^/]+\.git/info/lfs/objects/batch", path):
             self._json({"objects": [self._place(one) for one in json.loads(body)["objects"]]})
-        elif found := re.fullmatch(r"/api/((?:models|datasets)/[^/]+/[^/]+)/commit/main", path):
+        elif found := re.fullmatch(rf"/api/({NAME})/commit/main", path):
             self._commit(found[1], [json.loads(line) for line in body.splitlines()])
         else:
             self._fail(404, "EntryNotFound", "Entry not found")
@@ -115,7 +119,7 @@ class _Handler(BaseHTTPRequestHandler):
         folder = self.hub.made / key
         folder.mkdir(parents=True)
         is_private = asked.get("visibility") == "private"
-        self.hub.repositories[key] = Repository(folder, private=is_private)
+        self.hub.repositories[key] = Repository(folder, private=is_private, sdk=asked.get("sdk"))
         self._json(address)
 
     def _validate(self, card: str) -> None:
@@ -152,12 +156,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, *, body: bool) -> None:
         path = unquote(urlsplit(self.path).path)
         self.hub.asked.append(f"{self.command} {path}")
-        if found := re.fullmatch(r"/api/((?:models|datasets)/[^/]+/[^/]+)(/.*)?", path):
+        if found := re.fullmatch(rf"/api/({NAME})(/.*)?", path):
             self._api(found[1], found[2] or "")
-        elif found := re.fullmatch(r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
+        elif found := re.fullmatch(RESOLVE, path):
             kind = found[1] or "models/"
             self._resolve(f"{kind}{found[2]}", found[3], found[4], body=body)
-        elif found := re.fullmatch(r"/store/((?:models|datasets)/[^/]+/[^/]+)/(.+)", path):
+        elif found := re.fullmatch(rf"/store/({NAME})/(.+)", path):
             self._send_file(self.hub.repositories[found[1]].folder / found[2], body=body)
         else:
             self._fail(404, "EntryNotFound", "Entry not found")

@@ -1,12 +1,16 @@
-"""predict.py of bundles, in a process where savs and what only savs needs cannot be imported."""
+"""predict.py and app.py of bundles, in processes where savs and what only it needs are absent."""
 
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from PIL import Image
 
 BLOCKED = (
     *("savs", "accelerate", "faiss", "h5py", "ml_dtypes", "msgspec", "polars"),
@@ -39,3 +43,77 @@ def run_standalone(
     assert done.returncode == 0, done.stderr
     parts = done.stdout.split("end\n")[:-1]
     return [[json.loads(line) for line in part.splitlines()] for part in parts]
+
+
+APP_DRIVER = """
+import json, runpy, sys
+from pathlib import Path
+sys.modules.update(dict.fromkeys(json.loads(sys.argv.pop(1))))
+sys.argv.pop(0)
+sys.path.insert(0, str(Path(sys.argv[0]).parent))  # as `python app.py` does
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def ask_space(address: str, image: Path | dict[str, str] | None) -> tuple[dict[str, Any], str]:
+    """Return what the page of a Space answers: label, and words; a dictionary goes as it is."""
+    from gradio_client import Client, handle_file  # half a second, in the tests that need it
+
+    client = Client(address, verbose=False)
+    value = handle_file(str(image)) if isinstance(image, Path) else image
+    return client.predict(value, api_name="/classify")
+
+
+OF_GRADIO = ("typer",)
+"""What Gradio needs, too."""
+
+
+@contextmanager
+def running_space(folder: Path, *, python: str | None = None, **env: str) -> Iterator[str]:
+    """Run app.py of a Space; yield its address. With another `python`, nothing is blocked."""
+    blocked = [name for name in BLOCKED if name not in OF_GRADIO]
+    command = [sys.executable, "-P", "-c", APP_DRIVER, json.dumps(blocked), str(folder / "app.py")]
+    if python is not None:
+        command = [python, str(folder / "app.py")]
+    offline = {"HF_HUB_OFFLINE": "1", "PYTHONUNBUFFERED": "1", "GRADIO_SERVER_NAME": "127.0.0.1"}
+    kept = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    with subprocess.Popen(
+        command,
+        env=kept | offline | env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        lines = []
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                lines.append(line)
+                if "Running on local URL:" in line:
+                    break
+            else:
+                raise AssertionError("".join(lines))
+            yield line.split()[-1]
+        finally:
+            process.kill()
+
+
+def odd_images(folder: Path, source: Path) -> list[Path]:
+    """Return an image in forms that a viewer shows alike, and others do not."""
+    image = Image.open(source).convert("RGB")
+    clear = image.copy()
+    clear.putalpha(Image.linear_gradient("L").resize(image.size))
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    grey = np.asarray(image.convert("L")).astype(np.uint16) << 8
+    made = {
+        "plain.png": lambda path: image.save(path),
+        "clear.png": lambda path: clear.save(path),
+        "turned.jpg": lambda path: image.resize((image.width, 90)).save(path, exif=turned),
+        "palette.gif": lambda path: image.quantize(8).save(path, transparency=0),
+        "print.jpg": lambda path: image.convert("CMYK").save(path),
+        "deep.png": lambda path: Image.fromarray(grey).save(path),
+    }
+    for name, save in made.items():
+        save(folder / name)
+    return [folder / name for name in made]

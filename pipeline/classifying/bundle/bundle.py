@@ -5,13 +5,15 @@ before one question and computes one readout at a time in float32. Where that wo
 predictions than savs, it is left out, and `why_not_standalone` names the reason.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 from savs.datasets.example import split_prompt
 from savs.foundation.files import PARTIAL, left_overs_of
-from savs.pipeline.classifying.bundle.card import model_card
+from savs.pipeline.classifying.bundle.card import Shared, model_card, space_card
+from savs.pipeline.demo import DEMO_MODEL, DEMO_NAME
 from savs.pipeline.errors import ExportError
 from savs.pipeline.running.result_files import (
     CLASSIFIER,
@@ -33,6 +35,17 @@ CARD = "README.md"
 PREDICT = "predict.py"
 BUNDLE = (CLASSIFIER, CONFIG, CARD, PREDICT)
 """The files of a bundle; predict.py may be missing."""
+APP, REQUIREMENTS, LOCAL_MODEL = "app.py", "requirements.txt", "model"
+SHIPPED_MODEL = tuple(
+    f"{LOCAL_MODEL}/{path.name}"
+    for path in sorted(DEMO_MODEL.iterdir())
+    if path.name != "training.jsonl"
+)
+"""The files of the demo model in a Space: it is on no hub."""
+SPACE = (*BUNDLE, APP, REQUIREMENTS)
+"""The files of a Space, but for those of a model."""
+WRITTEN = (*SPACE, *SHIPPED_MODEL)
+"""All files that an export may write."""
 MARK = "bundle"
 """Stem of the unfinished file that a folder has until it has all files of a bundle."""
 STANDALONE = ("vote", "posterior", "calm", "lda")
@@ -40,6 +53,7 @@ STANDALONE = ("vote", "posterior", "calm", "lda")
 NOT_RECORDED = ("adapter", "code", "kwargs")
 """What changes a model and is never taken from a classifier."""
 HOW = "`savs export STORE --to classifier --out DIR`"
+HOW_SPACE = "`savs export STORE --to space --out DIR`"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +65,7 @@ class Bundle:
     files: tuple[str, ...]
     """Names of its files."""
     note: str | None
-    """Why it has no predict.py; None if it has one."""
+    """Why it has no predict.py, or what a Space still needs; None if it has all."""
 
 
 def write_bundle(
@@ -89,27 +103,107 @@ def write_bundle(
     StoreWriteError
         `out` cannot be written.
     """
-    store = as_store(store)
-    folder, given = Path(out), as_folder(classifier)
+    shared = _shared(store, classifier, readout, subtask)
+    _require_free(Path(out))
+    reason = why_not_standalone(shared.selection)
+    files = {CARD: model_card(shared, reason).encode("utf-8")}
+    if reason is None:
+        files[PREDICT] = _program(PREDICT)
+    names = _write(shared, Path(out), files)
+    return Bundle(Path(out), names, None if reason is None else f"no {PREDICT}: {reason}")
+
+
+def write_space(
+    store: AnyStore,
+    classifier: str | Path,
+    out: str | Path,
+    *,
+    subtask: str | None = None,
+    title: str | None = None,
+) -> Bundle:
+    """Write a classifier as a Space of the Hugging Face Hub: a page that classifies images.
+
+    The Space is a bundle with app.py, requirements.txt and front matter. It needs no savs. It has
+    no training image. The model is that of the Hub at the recorded commit; the demo model is in the
+    folder `model`, and the files of another local model belong there.
+
+    Parameters
+    ----------
+    store, classifier, out
+        As for `write_bundle`.
+    subtask
+        The only subtask of the classifier; it must be given if there are several.
+    title
+        Of the page; by default the name of the folder.
+
+    Raises
+    ------
+    ExportError
+        predict.py cannot run the classifier, or `out` has files.
+    ResultError, SelectionError, StoreWriteError
+        As for `write_bundle`.
+    """
+    shared, folder = _shared(store, classifier, None, subtask), Path(out)
+    tasks = shared.selection.tasks
+    if len(tasks) > 1:
+        raise ExportError(
+            f"a Space asks one question, and {shared.source} has {len(tasks)} subtasks; pass"
+            f" `subtask`, one of {', '.join(str(task.subtask) for task in tasks)}"
+        )
+    if reason := why_not_standalone(shared.selection):
+        raise ExportError(
+            f"{shared.source} cannot be a Space, which runs {PREDICT}: {reason}; share it as a"
+            f" bundle: {HOW}"
+        )
+    _require_free(folder)
+    facts = shared.selection.model
+    is_demo = facts.get("name") == DEMO_NAME
+    note = None
+    if facts.get("revision") is None and not is_demo:
+        note = (
+            f"the model is a local folder: put its files into {folder / LOCAL_MODEL}, or set the"
+            " variable MODEL of the Space to its name on the Hub"
+        )
+    files = {
+        CARD: space_card(shared, title or folder.resolve().name).encode("utf-8"),
+        **{name: _program(name) for name in (PREDICT, APP, REQUIREMENTS)},
+    }
+    if is_demo:
+        files |= {name: (DEMO_MODEL / Path(name).name).read_bytes() for name in SHIPPED_MODEL}
+    return Bundle(folder, _write(shared, folder, files), note)
+
+
+def _shared(
+    store: AnyStore,
+    classifier: str | Path,
+    readout: str | Path | Readout | None,
+    subtask: str | None,
+) -> Shared:
+    opened, given = as_store(store), as_folder(classifier)
     source = given.parent if given.name == CONFIG else given
     whole = load_selection(source, readout=readout)
-    selection = only_subtask(whole, subtask)
-    _require_free(folder)
-    reason = why_not_standalone(selection)
-    card = model_card(selection, store, source, reason, whole)
-    with whole_result(folder), unfinished_result(folder / MARK, BUNDLE):
-        write_file(folder / CARD, card.encode("utf-8"))
-        if reason is None:
-            write_file(folder / PREDICT, predict_program())
-        save_selection(selection, folder) if subtask else copy_selection(source, folder)
-    names = tuple(name for name in BUNDLE if (folder / name).exists())
-    return Bundle(folder, names, None if reason is None else f"no {PREDICT}: {reason}")
+    return Shared(opened, source, whole, only_subtask(whole, subtask))
+
+
+def _write(shared: Shared, folder: Path, files: Mapping[str, bytes]) -> tuple[str, ...]:
+    """Write the files and the classifier, all or none; return their names."""
+    with whole_result(folder), unfinished_result(folder / MARK, WRITTEN):
+        for name, content in files.items():
+            write_file(folder / name, content)
+        if len(shared.selection.tasks) < len(shared.whole.tasks):
+            save_selection(shared.selection, folder)
+        else:
+            copy_selection(shared.source, folder)
+    return tuple(name for name in WRITTEN if (folder / name).exists())
 
 
 def _require_free(folder: Path) -> None:
-    """Raise ExportError if a folder has files, but for those of a bundle that was not finished."""
+    """Raise ExportError if a folder has files, but for those of an export that was not finished."""
     names = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set[str]()
-    ours = {name for name in names if name in BUNDLE or name.endswith(PARTIAL)}
+    if LOCAL_MODEL in names and (folder / LOCAL_MODEL).is_dir():
+        names.remove(LOCAL_MODEL)
+        names |= {f"{LOCAL_MODEL}/{entry.name}" for entry in (folder / LOCAL_MODEL).iterdir()}
+    ours = {name for name in names if name in WRITTEN or name.endswith(PARTIAL)}
     if names and not (names == ours and left_overs_of(folder / MARK)):
         raise ExportError(f"{folder} has files, which would be replaced; pass an empty folder")
 
@@ -134,9 +228,25 @@ def bundle_files(folder: Path) -> list[Path]:
     return [folder / name for name in BUNDLE if (folder / name).is_file()]
 
 
-def predict_program() -> bytes:
-    """Return the content of predict.py."""
-    return (files("savs.pipeline.classifying.bundle") / "files" / PREDICT).read_bytes()
+def space_files(folder: Path) -> list[Path]:
+    """Return the files of a Space, and those in its folder `model`, checked as `bundle_files` does.
+
+    Raises
+    ------
+    ResultError
+        It is not a Space, or not as it was written.
+    """
+    ours = bundle_files(folder)
+    absent = [name for name in SPACE if not (folder / name).is_file()]
+    if absent:
+        raise ResultError(f"{folder} is not a Space: it has no {absent[0]}; write one: {HOW_SPACE}")
+    model = sorted(path for path in (folder / LOCAL_MODEL).rglob("*") if not path.is_dir())
+    return [*ours, folder / APP, folder / REQUIREMENTS, *model]
+
+
+def _program(name: str) -> bytes:
+    """Return the content of a file that is copied."""
+    return (files("savs.pipeline.classifying.bundle") / "files" / name).read_bytes()
 
 
 def why_not_standalone(config: SelectionConfig) -> str | None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,25 @@ CLASSES_SHOWN = 200
 """Classes that the table lists."""
 PROGRAM_NEEDS = 'torch torchvision "transformers>=5.24" safetensors pillow numpy'
 """What predict.py imports."""
+GRADIO = "6.31.0"
+"""The version of the Space's page; requirements.txt takes later ones outside of the Hub, too."""
+SPACE_USE = """\
+## Use
+
+```bash
+pip install -r requirements.txt
+python app.py
+```
+
+The page needs no savs. It deletes uploads after an hour. It reads two variables:
+
+| variable | meaning |
+| --- | --- |
+| `MODEL` | a folder, `OWNER/NAME` or `OWNER/NAME@COMMIT`; by default the model above, or `model/` |
+| `RISK` | the error rate at which an answer counts as sure, 0.1 by default |
+
+`savs classify . IMAGES --out predictions.csv` classifies many images.
+"""
 LIMITS = """\
 * It knows its classes and no other: an image of something else gets one of them, too.
 {probabilities}\
@@ -27,48 +47,64 @@ LIMITS = """\
 """
 
 
-def model_card(
-    selection: Selection,
-    store: FeatureStore,
-    folder: Path,
-    no_program: str | None,
-    whole: Selection,
-) -> str:
-    """Return README.md of a bundle.
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """A classifier that is shared, and where its facts come from."""
 
-    Parameters
-    ----------
-    selection
-        The classifier.
-    store
-        Its store.
-    folder
-        Where the classifier was saved; an evaluation there is reported.
-    no_program
-        Why the bundle has no predict.py, None if it has one.
-    whole
-        The classifier as it was saved, which may have more subtasks; metrics of others are left
-        out.
+    store: FeatureStore
+    """The store that it was selected from."""
+    source: Path
+    """Where it was saved; an evaluation there is reported."""
+    whole: Selection
+    """The classifier as it was saved, which may have more subtasks; their metrics are left out."""
+    selection: Selection
+    """What is shared of it."""
+
+
+def model_card(shared: Shared, no_program: str | None) -> str:
+    """Return README.md of a bundle; `no_program` says why it has no predict.py, None if it has one.
 
     Raises
     ------
     ResultError
         The evaluation was changed.
     """
-    parts = [
-        _front_matter(selection),
+    use = _use(shared.selection, no_program)
+    return "\n".join([_front_matter(shared.selection), *_about(shared, use)])
+
+
+def space_card(shared: Shared, title: str) -> str:
+    """Return README.md of a Space: what the Hub reads, how the page runs, and the same facts.
+
+    Raises
+    ------
+    ResultError
+        The evaluation was changed.
+    """
+    facts = shared.selection.model
+    lines = [
+        f"title: {_yaml(title)}",
+        *("emoji: 🔎", "colorFrom: indigo", "colorTo: green"),
+        *("sdk: gradio", f"sdk_version: {GRADIO}", 'python_version: "3.12"'),
+        *("app_file: app.py", "pinned: false"),
+        *([f"models:\n- {_yaml(facts['name'])}"] if facts.get("revision") else []),
+        *("tags:", *(f"- {tag}" for tag in TAGS)),
+    ]
+    return "\n".join(["---", *lines, "---", "", *_about(shared, SPACE_USE)])
+
+
+def _about(shared: Shared, use: str) -> list[str]:
+    """Return the parts of a card after the front matter."""
+    selection, whole, folder = shared.selection, shared.whole, shared.source
+    sureness = "".join(map(_sureness, selection.tasks)) + _error(selection, whole, folder)
+    return [
         "# Few-shot image classifier\n",
         _summary(selection),
-        *(_task(task, counts) for task, counts in _counted(selection, store)),
+        *(_task(task, counts) for task, counts in _counted(selection, shared.store)),
         _metrics(selection, whole, folder),
-        _use(selection, no_program),
-        "## Limits\n\n"
-        + LIMITS.format(
-            probabilities="".join(map(_sureness, selection.tasks))
-            + _error(selection, whole, folder)
-        ),
+        use,
+        "## Limits\n\n" + LIMITS.format(probabilities=sureness),
     ]
-    return "\n".join(parts)
 
 
 def evaluation_of(store: str, selections: Sequence[str]) -> str:
@@ -259,6 +295,12 @@ def _use(selection: Selection, no_program: str | None) -> str:
 def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     lines = [header, tuple("---" for _ in header), *rows]
     return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+
+
+def _yaml(text: str) -> str:
+    """Return a text as YAML has it: a JSON string without control characters."""
+    plain = "".join(letter if letter.isprintable() else " " for letter in text)
+    return json.dumps(plain, ensure_ascii=False)
 
 
 def _text(value: Any) -> str:

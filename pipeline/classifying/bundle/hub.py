@@ -1,4 +1,4 @@
-"""The Hugging Face Hub: classifiers and feature stores are uploaded, classifiers fetched."""
+"""The Hugging Face Hub: classifiers, Spaces and stores are uploaded, classifiers fetched."""
 
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from savs.foundation.network import HUB, HUB_DATASETS, hub_problem
-from savs.pipeline.classifying.bundle.bundle import BUNDLE, CARD, bundle_files
+from savs.foundation.network import HUB, HUB_DATASETS, HUB_SPACES, hub_problem
+from savs.pipeline.classifying.bundle.bundle import BUNDLE, CARD, bundle_files, space_files
 from savs.pipeline.errors import HubError, MissingExtraError
 from savs.pipeline.running.result_files import CLASSIFIER, CONFIG, LARGEST_JSON, result_of
 from savs.stores import open_store
@@ -16,6 +16,12 @@ from savs.stores.format.layout import MANIFEST, RESULTS
 
 LARGEST_CLASSIFIER = 2**32
 """Bytes of a classifier's arrays that are fetched: 100 times what 20 heads need for knn."""
+KINDS = {
+    HUB_DATASETS: ("dataset", "feature store"),
+    HUB_SPACES: ("space", "Space"),
+    HUB: ("model", "classifier"),
+}
+"""Beginning of a name -> the hub's kind of repository, and what we upload there."""
 REFUSALS = {
     "GatedRepoError": "it is gated; ask for access on its page, then set HF_TOKEN",
     "RepositoryNotFoundError": "there is no such repository, or it is private: then set HF_TOKEN",
@@ -31,10 +37,10 @@ STATUSES = {
 
 @dataclass(frozen=True, slots=True)
 class Pushed:
-    """A classifier or a store on the Hub."""
+    """A classifier, a store or a Space on the Hub."""
 
     name: str
-    """`hf://owner/name`, or `hf://datasets/owner/name`: what commands take."""
+    """`hf://owner/name`, `hf://datasets/owner/name` or `hf://spaces/owner/name`."""
     address: str
     """Its page."""
     commit: str
@@ -78,17 +84,20 @@ def find_classifier(given: str | Path, say: Callable[[str], None] = lambda line:
 def push(
     folder: str | Path, name: str, *, private: bool = True, message: str | None = None
 ) -> Pushed:
-    """Upload a bundle, or a store, in one commit; the repository is made if it does not exist.
+    """Upload a bundle, a store or a Space in one commit; its repository is made if there is none.
 
     Of a bundle only its own files are uploaded, of a store its shards, store.json, results and
-    card. Symbolic links are refused: they may lead to other files of the machine.
+    card, of a Space also the folder `model`. Symbolic links are refused: they may lead to other
+    files of the machine.
 
     Parameters
     ----------
     folder
-        What `write_bundle` wrote, which is loaded and checked first; or a finished store.
+        What `write_bundle` or `write_space` wrote, which is loaded and checked first; or a
+        finished store.
     name
-        `hf://owner/name` for a bundle, `hf://datasets/owner/name` for a store.
+        `hf://owner/name` for a bundle, `hf://datasets/owner/name` for a store,
+        `hf://spaces/owner/name` for a Space.
     private
         Make a new repository private. One that exists stays as it is.
     message
@@ -97,7 +106,7 @@ def push(
     Raises
     ------
     ResultError
-        The folder is not a bundle, or not as it was written.
+        The folder is not a bundle or a Space, or not as it was written.
     StoreError
         It is not a store, or a shard is missing.
     HubError
@@ -106,20 +115,30 @@ def push(
         huggingface_hub is not installed.
     """
     place = Path(folder)
-    is_store = name.startswith(HUB_DATASETS)
-    files = _store_files(place) if is_store else {f.name: f for f in bundle_files(place)}
+    prefix = next(start for start in KINDS if name.startswith(start) or start == HUB)
+    kind, what = KINDS[prefix]
+    if kind == "dataset":
+        files = _store_files(place)
+    else:
+        found = space_files(place) if kind == "space" else bundle_files(place)
+        files = {path.relative_to(place).as_posix(): path for path in found}
     _require_regular(place, files)
-    owner_and_name = name.removeprefix(HUB_DATASETS if is_store else HUB)
-    kind = "dataset" if is_store else "model"
+    owner_and_name = name.removeprefix(prefix)
     hub = _require_hub()
     _require_name(hub, owner_and_name)
     if hub.get_token() is None:
         raise HubError("there is no token for the hub; set HF_TOKEN, or run `hf auth login`")
     with _hub_errors(owner_and_name, "pushed"), _progress_on_terminals():
         api = hub.HfApi()
-        api.create_repo(owner_and_name, repo_type=kind, private=private, exist_ok=True)
+        api.create_repo(
+            owner_and_name,
+            repo_type=kind,
+            private=private,
+            exist_ok=True,
+            space_sdk="gradio" if kind == "space" else None,
+        )
         there = set(api.list_repo_files(owner_and_name, repo_type=kind))
-        stale = (there & {*BUNDLE}) - set(files) if not is_store else _stale(there, files)
+        stale = _stale(there, files) if kind == "dataset" else (there & {*BUNDLE}) - set(files)
         done = api.create_commit(
             owner_and_name,
             [
@@ -127,14 +146,10 @@ def push(
                 *(hub.CommitOperationDelete(path) for path in sorted(stale)),
             ],
             repo_type=kind,
-            commit_message=message or f"Upload a {'feature store' if is_store else 'classifier'}",
+            commit_message=message or f"Upload a {what}",
         )
-    pages = "datasets/" if is_store else ""
-    return Pushed(
-        f"{HUB_DATASETS if is_store else HUB}{owner_and_name}",
-        f"{api.endpoint}/{pages}{owner_and_name}",
-        done.oid,
-    )
+    pages = prefix.removeprefix(HUB)
+    return Pushed(f"{prefix}{owner_and_name}", f"{api.endpoint}/{pages}{owner_and_name}", done.oid)
 
 
 def _store_files(folder: Path) -> dict[str, Path]:

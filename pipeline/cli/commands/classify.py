@@ -22,17 +22,21 @@ from savs.pipeline.extraction.cluster.node import NONE
 from savs.pipeline.extraction.model.model_options import AUTO, PlacingKeywords
 from savs.pipeline.extraction.run_options import BatchKeywords
 from savs.pipeline.inputs.input_options import NewImageKeywords
+from savs.pipeline.names import DEFAULT_PREDICTIONS
 from savs.pipeline.running.formatting import counted, counted_as, percent
 from savs.pipeline.running.launchers import find_rank
 from savs.pipeline.running.progress import Reporting
 
 if TYPE_CHECKING:
     from savs.pipeline.classifying.classification import Classification
+    from savs.pipeline.classifying.sorted_files import SortedFiles
+    from savs.pipeline.reports.predictions.predictions import PredictionPage
 
 VOTES_SHOWN = 3
 EXAMPLES = (
     "savs classify pets new",
     "savs classify pets new --out new.csv --risk 0.05",
+    "savs classify pets new --out new.html --sort-into sorted --risk 0.05",
     "ls new/*.png | savs classify pets/results/vote - --json",
 )
 
@@ -58,9 +62,30 @@ def classify_command(
     batches: BatchKeywords,
     out: Annotated[
         Path | None,
-        option(metavar="FILE", help="Output: .csv, .jsonl or .parquet (default: print a table)."),
+        option(
+            metavar="FILE",
+            help="Output: .csv, .jsonl, .parquet, or .html for a page with pictures (default: print"
+            " a table).",
+        ),
+    ] = None,
+    sort_into: Annotated[
+        Path | None,
+        option(
+            metavar="DIR",
+            help="Copy each file into a folder of its class in DIR, unsure ones (--risk) into"
+            " `unsure`. Replaces no file.",
+        ),
     ] = None,
     risk: RiskOption = None,
+    n: Annotated[
+        int | None,
+        option(
+            "--n",
+            min=1,
+            help="Predictions on an HTML page: the least sure ones"
+            f" (default: {DEFAULT_PREDICTIONS}).",
+        ),
+    ] = None,
     retry_skipped: Annotated[
         bool, option("--retry-skipped", help="Try the skipped examples of --out again.")
     ] = False,
@@ -97,6 +122,7 @@ def classify_command(
     json: JsonOption = False,
 ) -> None:
     """Keeps the rows that --out already has: the same command resumes, or adds new images."""
+    form = _page_form(out, n)
     before = frozenset() if out is None or retry_skipped or force else _earlier_skips(out)
     if gpus != NONE:
         require_own_devices(gpus, placing.get("device", AUTO))
@@ -115,6 +141,8 @@ def classify_command(
         subtask=subtask,
         allow_other_prompt=allow_other_prompt,
         risk=risk,
+        form=form,
+        sort_into=sort_into,
         retry_skipped=retry_skipped,
         force=force,
         reporting=Reporting(say, progress, detail),
@@ -131,12 +159,40 @@ def classify_command(
     if done.out is not None and (done.rows or not is_shared):
         rows = counted(done.predictions.height, "row")
         say(f"wrote {done.out} ({rows}, {done.rows:,} of them now)")
+    if done.sorted_files is not None:
+        _tell_sorted(done.sorted_files)
     skipped = dict(row for row in done.skipped if row[0] not in before)  # once for all subtasks
     if earlier := len(dict(done.skipped)) - len(skipped):
         rows = counted_as(earlier, "image", "is", "are")
         say(f"{rows} skipped since earlier runs; try again with --retry-skipped")
     lines = [f"{identifier}: {reason}" for identifier, reason in skipped.items()]
-    tell_skipped(lines, "column `reason` of --out has them all", len(lines), max_skip)
+    place = "column `reason` of --out has them all" if form is None else "see the page"
+    tell_skipped(lines, place, len(lines), max_skip)
+
+
+def _page_form(out: Path | None, n: int | None) -> "PredictionPage | None":
+    """Return the form of a page, if the output is one."""
+    from savs.pipeline.reports.pages.rendering import SUFFIXES
+
+    if out is not None and out.suffix.lower() in SUFFIXES:
+        return savs.PredictionPage(DEFAULT_PREDICTIONS if n is None else n)
+    if n is not None:
+        raise typer.BadParameter("`n` is about a page; pass --out FILE.html, or omit it")
+    return None
+
+
+def _tell_sorted(files: "SortedFiles") -> None:
+    for name, folder in files.renamed.items():
+        say(f"class {name!r} has the folder {folder}")
+    if files.missing:
+        rows = counted_as(len(files.missing), "file", "is", "are")
+        say(f"{rows} gone since the classification and not copied, first {files.missing[0]}")
+    unsure = f", {files.unsure:,} of them unsure" if files.unsure else ""
+    again = f", {files.equal:,} equal to another of its name" if files.equal else ""
+    say(
+        f"{counted(files.files, 'file')} in {files.folder}{unsure} ({files.copied:,} copied"
+        f" now{again})"
+    )
 
 
 def _earlier_skips(out: Path) -> frozenset[str]:
@@ -161,6 +217,16 @@ def _summary(done: "Classification") -> dict[str, Any]:
     }
     if done.out is None:
         found["predictions"] = done.predictions.to_dicts()
+    if (files := done.sorted_files) is not None:
+        found["sorted"] = {
+            "folder": str(files.folder),
+            "files": files.files,
+            "copied": files.copied,
+            "equal": files.equal,
+            "unsure": files.unsure,
+            "renamed": dict(files.renamed),
+            "missing": list(files.missing),
+        }
     return found
 
 

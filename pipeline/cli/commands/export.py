@@ -1,4 +1,4 @@
-"""`savs export`: a classifier or a smaller store for other people, or features for programs."""
+"""`savs export`: a classifier, its page or a small store for others, or features for programs."""
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import savs
-from savs.foundation.network import HUB, HUB_DATASETS
+from savs.foundation.network import HUB, HUB_DATASETS, HUB_SPACES
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import (
     SelectionOption,
@@ -19,7 +19,7 @@ from savs.pipeline.cli.options.shared import (
 )
 from savs.pipeline.cli.output import print_json, print_line, say
 from savs.pipeline.cli.selections import CHOSEN, find_heads, named_selection
-from savs.pipeline.names import BUNDLE_FORM, EXPORT_FORMS
+from savs.pipeline.names import BUNDLE_FORM, EXPORT_FORMS, PARQUET, SPACE_FORM
 from savs.pipeline.running.formatting import counted, format_bytes
 from savs.stores.files.addresses import is_remote
 
@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 STORE_FORM = "store"
 EXAMPLES = (
     "savs export pets --to classifier --out pets-classifier",
+    "savs export pets --to space --out pets-space",
     "savs export pets --to store --heads chosen --out pets-small",
     "savs export pets --to parquet --heads L3.H2,L4.H0 --out heads.parquet",
+    "savs export pets --to parquet --media-root photos --out pets.parquet",
 )
 
 
@@ -40,13 +42,14 @@ def export_command(
         str,
         option(
             metavar="FORM",
-            help=f"{BUNDLE_FORM}, {STORE_FORM}, {', '.join(EXPORT_FORMS)}; or upload a classifier"
-            " to hf://OWNER/NAME, or a store to hf://datasets/OWNER/NAME.",
+            help=f"{BUNDLE_FORM}, {SPACE_FORM}, {STORE_FORM}, {', '.join(EXPORT_FORMS)}; or upload"
+            " a classifier to hf://OWNER/NAME, a space to hf://spaces/OWNER/NAME, or a store to"
+            " hf://datasets/OWNER/NAME.",
         ),
     ],
     out: Annotated[
         Path | None,
-        option(metavar="PATH", help="Output: a folder for classifier and store, else a file."),
+        option(metavar="PATH", help="Output: a folder for classifier, space, store, else a file."),
     ] = None,
     heads: Annotated[
         str,
@@ -60,6 +63,13 @@ def export_command(
         str | None, option(metavar="train|test", help="Only this split (default: both).")
     ] = None,
     subtask: SubtaskOption = None,
+    media_root: Annotated[
+        Path | None,
+        option(
+            metavar="DIR",
+            help="Parquet: folder of the images; adds columns for viewers of embeddings.",
+        ),
+    ] = None,
     readout: Annotated[
         Path | None, advanced(metavar="FILE.py", help="Python file of the selection's readout.")
     ] = None,
@@ -73,18 +83,22 @@ def export_command(
 ) -> None:
     """A classifier is a folder with a model card and predict.py, which needs no savs.
 
+    A space has a web page, too: run its app.py, or upload it to Hugging Face Spaces.
     Uses HF_TOKEN or the saved login for the Hub.
     """
     is_upload = to.startswith(HUB)
-    form = STORE_FORM if to.startswith(HUB_DATASETS) else BUNDLE_FORM if is_upload else to
-    require_choice("to", form, (BUNDLE_FORM, STORE_FORM, *EXPORT_FORMS))
+    uploads = {HUB_DATASETS: STORE_FORM, HUB_SPACES: SPACE_FORM, HUB: BUNDLE_FORM}
+    form = next((kind for start, kind in uploads.items() if to.startswith(start)), to)
+    require_choice("to", form, (BUNDLE_FORM, SPACE_FORM, STORE_FORM, *EXPORT_FORMS))
+    is_shared = form in (BUNDLE_FORM, SPACE_FORM)
     if out is None and not is_upload:
         raise typer.BadParameter(f"--to {to} needs a place; pass --out PATH")
     _require_none(
         f"--to {to}",
-        heads=form == BUNDLE_FORM and heads != CHOSEN,
+        heads=is_shared and heads != CHOSEN,
         split=form not in EXPORT_FORMS and split is not None,
-        subtask=form != BUNDLE_FORM and subtask is not None,
+        subtask=not is_shared and subtask is not None,
+        media_root=form != PARQUET and media_root is not None,
         readout=form != BUNDLE_FORM and readout is not None,
         public=not is_upload and public,
         message=not is_upload and message is not None,
@@ -95,9 +109,13 @@ def export_command(
     opened, kept = savs.open_store(store), list[str]()
     with TemporaryDirectory() as scratch:
         place = Path(scratch) / "export" if out is None else out
-        if form == BUNDLE_FORM:
+        if is_shared:
             saved = named_selection(opened, selection)
-            made = savs.write_bundle(opened, saved, place, readout=readout, subtask=subtask)
+            if form == SPACE_FORM:
+                title = to.rpartition("/")[2] if is_upload else None
+                made = savs.write_space(opened, saved, place, subtask=subtask, title=title)
+            else:
+                made = savs.write_bundle(opened, saved, place, readout=readout, subtask=subtask)
             facts = {"path": str(made.path), "files": list(made.files), "note": made.note}
             notes = [", ".join(made.files), *filter(None, [made.note])]
         else:
@@ -107,7 +125,8 @@ def export_command(
                 size, kept = _export_store(opened, wanted, place, given)
             else:
                 splits = (split,) if split else ("train", "test")
-                size = savs.export(opened, place, wanted, splits, form).stat().st_size
+                savs.export(opened, place, wanted, splits, form, media_root=media_root)
+                size = place.stat().st_size
             facts = {"path": str(place), "bytes": size, "heads": len(wanted)}
             notes = [f"{counted(len(wanted), 'head')}, {format_bytes(size)}"]
         if is_upload:
@@ -122,12 +141,37 @@ def export_command(
     name = facts["name"] if is_upload else facts["path"]
     if form == BUNDLE_FORM:
         say(f"use it as: savs classify {name} IMAGES")
+    elif media_root is not None:
+        _tell_viewers(place)
+    elif form == SPACE_FORM and is_upload:
+        say(f"the page: {facts['address']}")
+    elif form == SPACE_FORM:
+        say(
+            f"use it as: pip install -r {name}/requirements.txt; python {name}/app.py; or upload it"
+            f" with --to {HUB_SPACES}OWNER/NAME"
+        )
     elif form == STORE_FORM:
         place_of_use, first = name, ""
         if is_upload:
             place_of_use, repository = "STORE", name.removeprefix(HUB_DATASETS)
             first = f"hf download {repository} --repo-type dataset --local-dir STORE; "
         say(f"use it as: {first}{evaluation_of(place_of_use, kept)}")
+
+
+def _tell_viewers(path: Path) -> None:
+    """Say how to open a file with pictures, and how many have none."""
+    import polars as pl
+
+    from savs.foundation.frames import scan_parquet
+
+    counts = scan_parquet(path).select(pl.len(), missing=pl.col("image").is_null().sum())
+    rows, missing = counts.collect().row(0)
+    if missing:
+        say(
+            f"{missing:,} of {counted(rows, 'example')} have no picture: the file is not in"
+            " `media_root`, cannot be read, or its content was changed"
+        )
+    say(f"open it as: embedding-atlas {path} --vector vector --image image")
 
 
 def _require_none(what: str, **given: bool) -> None:

@@ -87,8 +87,8 @@ MOST_BYTES = 1_900_000
 class Images:
     """Finds images of examples and counts what cannot be shown."""
 
-    media: MediaFolder | None
-    """The media root, if it was given."""
+    media: MediaFolder | Mapping[str, MediaFolder] | None
+    """The media root, if it was given; or id -> that of each example."""
     known: Mapping[str, tuple[Sequence[str], bytes | None]]
     """Id -> the digests of its media and its thumbnail, as the store has them."""
     left: int = MOST_BYTES
@@ -99,7 +99,9 @@ class Images:
     """Examples without any picture."""
     dropped: int = 0
     """Pictures that the page has no room for."""
-    _read: dict[str, list[Picture]] = field(default_factory=dict)
+    hint: str = "Pass `media_root` to show the images."
+    """How to show images of which no file is known."""
+    _read: dict[tuple[int, str], list[Picture]] = field(default_factory=dict)
 
     def find(self, identifier: str, names: Sequence[str]) -> tuple[Picture, ...]:
         """Return the pictures of an example, or a placeholder for each medium."""
@@ -109,18 +111,22 @@ class Images:
         pictures: list[Picture] = []
         for place, name in enumerate(names):
             digest = digests[place] if place < len(digests) else None
-            pictures += self._medium(name, digest)
+            pictures += self._medium(self._folder_of(identifier), name, digest)
         if not any(picture.jpeg for picture in pictures) and small:
             pictures = [Picture(names[0], 0, 0, small, SIDE_PX)]
         self.missing += not any(picture.jpeg for picture in pictures)
         return tuple(self._within_limit(picture) for picture in pictures[:MOST_PICTURES])
 
-    def _medium(self, name: str, digest: str | None) -> list[Picture]:
-        if self.media is None:
+    def _folder_of(self, identifier: str) -> MediaFolder | None:
+        return self.media.get(identifier) if isinstance(self.media, Mapping) else self.media
+
+    def _medium(self, media: MediaFolder | None, name: str, digest: str | None) -> list[Picture]:
+        if media is None:
             return [no_picture(name, SIDE_PX)]
-        if name not in self._read:
-            self._read[name] = self._decode(self.media, name, digest)
-        return self._read[name] or [no_picture(name, SIDE_PX)]
+        key = (id(media), name)
+        if key not in self._read:
+            self._read[key] = self._decode(media, name, digest)
+        return self._read[key] or [no_picture(name, SIDE_PX)]
 
     def _decode(self, media: MediaFolder, name: str, digest: str | None) -> list[Picture]:
         try:
@@ -143,7 +149,7 @@ class Images:
 
     def notes(self) -> list[str]:
         """Return what a reader should know about the images."""
-        hint = "" if self.media else " Pass `media_root` to show the images."
+        hint = "" if isinstance(self.media, MediaFolder) else f" {self.hint}"
         lines = [
             (self.missing, "example is", "examples are", f"shown without an image.{hint}"),
             (self.changed, "image is", "images are", OTHERS),

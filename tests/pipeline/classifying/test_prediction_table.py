@@ -8,8 +8,9 @@ import pytest
 
 from savs.pipeline.classifying.prediction_table import (
     CLASSIFIED_SCHEMA,
+    Predicted,
+    TableForm,
     in_cells,
-    require_table_name,
     write_predictions,
 )
 from savs.pipeline.errors import OutputError
@@ -24,12 +25,17 @@ def classified(ids, media, reasons) -> pl.DataFrame:
     return found.select(list(CLASSIFIED_SCHEMA))
 
 
+def write_table(out, rows: pl.DataFrame) -> None:
+    """Write rows as a table, which needs nothing of the store."""
+    write_predictions(TableForm(), Predicted(rows.lazy(), None, None), out, lambda _: None)
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 def test_names_with_commas_brackets_and_line_breaks_are_read_again(tmp_path, suffix) -> None:
     names = [["a,b.jpg"], ["[x].jpg"], ["a\nb.jpg", 'c"d.jpg']]
     rows = classified(["1", "2", "3"], names, ["x", None, "a\nb"])
     out = tmp_path / f"rows{suffix}"
-    write_predictions(out, rows.lazy(), lambda _: None)
+    write_table(out, rows)
     assert read_predictions(out)["media"].to_list() == names
 
 
@@ -46,13 +52,13 @@ def test_lists_are_json_in_csv() -> None:
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
 def test_a_full_disk_names_the_output_and_keeps_the_table(tmp_path, suffix) -> None:
     out = tmp_path / f"out{suffix}"
-    write_predictions(out, classified(["a"], [["a.jpg"]], [None]).lazy(), lambda _: None)
+    write_table(out, classified(["a"], [["a.jpg"]], [None]))
     before, long = out.read_bytes(), classified([os.urandom(600).hex()], [["a.jpg"]], [None])
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (500, limits[1]))
         with pytest.raises(OutputError, match=rf"out{suffix} cannot be written: File too large"):
-            write_predictions(out, long.lazy(), lambda _: None)
+            write_table(out, long)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert out.read_bytes() == before
@@ -63,4 +69,4 @@ def test_a_pipe_and_another_name_are_refused(tmp_path) -> None:
     os.mkfifo(tmp_path / "out.parquet")
     for name in ("out.parquet", "out.txt"):
         with pytest.raises(OutputError, match="no folder, pipe or device"):
-            require_table_name(tmp_path / name)
+            TableForm().require_name(tmp_path / name)

@@ -1,13 +1,18 @@
 """`export`: features in Parquet, npz and safetensors, whole or not at all."""
 
+import io
 import json
 
 import numpy as np
 import polars as pl
 import pytest
 import safetensors
+from doc_pages import ROOT, blocks
+from PIL import Image
 from polars.testing import assert_frame_equal
 
+from savs import import_features
+from savs.datasets.media.media import sha256
 from savs.pipeline.errors import ExportError
 from savs.pipeline.evaluation.export import EXAMPLE_COLUMNS, FORMS, export
 from savs.stores import (
@@ -176,3 +181,100 @@ def test_a_file_of_a_store_is_not_replaced(store) -> None:
 def test_a_head_named_twice_is_exported_once(store, tmp_path) -> None:
     path = export(store, tmp_path / "o.parquet", [(1, 0), (1, 0)], BOTH, "parquet")
     assert pl.read_parquet(path).columns.count("L1.H0") == 1
+
+
+@pytest.fixture
+def pictured(tmp_path):
+    """Return a store of images below `photos`: one is gone since, one changed, one is no image."""
+    root = tmp_path / "photos"
+    root.mkdir()
+    rng = np.random.default_rng(0)
+    names = [f"{n}.png" for n in range(6)]
+    for name in names:
+        pixels = rng.integers(0, 255, (40, 60, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((900, 600)).save(root / name)
+    (root / "3.png").write_bytes(b"no image")
+    rows = []
+    for place, name in enumerate(names):
+        media, digests = [name], [sha256((root / name).read_bytes())]
+        rows.append(
+            {
+                "label": "ab"[place % 2],
+                "media": json.dumps(media),
+                "media_sha256": json.dumps(digests),
+            }
+        )
+    (root / "1.png").unlink()
+    (root / "2.png").write_bytes((root / "0.png").read_bytes())
+    features = {g.layer: rng.normal(size=(len(g.heads), 6, g.head_dim)) for g in WIDTHS}
+    features[3][:, 4] = 0  # a head of zeros
+    splits = {"train": features, "test": features}
+    rows = {"train": rows, "test": rows}
+    return write_store(tmp_path / "s", identity("float32", WIDTHS), splits, rows, shard_rows=2)
+
+
+def test_with_a_media_root_viewers_get_a_file_a_picture_and_one_vector(pictured, tmp_path) -> None:
+    root = tmp_path / "photos"
+    plain = export(pictured, tmp_path / "plain.parquet", HEADS, BOTH, "parquet")
+    path = export(pictured, tmp_path / "a.parquet", HEADS, BOTH, "parquet", media_root=root)
+    found = pl.read_parquet(path)
+    assert found.columns == [*EXAMPLE_COLUMNS, "L3.H4", "L1.H0", "filepath", "image", "vector"]
+    assert_frame_equal(found.drop("filepath", "image", "vector"), pl.read_parquet(plain))
+    shown = found["filepath"].head(6).to_list()
+    assert shown == [str(root / f"{n}.png") if n in (0, 3, 4, 5) else None for n in range(6)]
+    images = found["image"].head(6).to_list()
+    assert [image is not None for image in images] == [True, False, False, False, True, True]
+    with Image.open(io.BytesIO(images[0]["bytes"])) as small:
+        assert (small.format, small.size) == ("JPEG", (256, 171))
+    # the mean cosine of the heads, a head of zeros left out
+    vectors = found["vector"].head(6).to_numpy().astype(float)
+    parts = [found[name].head(6).to_numpy().astype(float) for name in ("L3.H4", "L1.H0")]
+    a, b = (part[0] @ part[1] / np.linalg.norm(part[0]) / np.linalg.norm(part[1]) for part in parts)
+    lengths = np.linalg.norm(vectors, axis=1)
+    assert vectors[0] @ vectors[1] / lengths[0] / lengths[1] == pytest.approx((a + b) / 2)
+    assert lengths[4] == pytest.approx(1)
+    assert (vectors[4, :6] == 0).all()
+
+
+def test_the_line_of_the_docs_names_columns_that_embedding_atlas_can_read(pictured, tmp_path):
+    """It wants one list of equally many finite numbers a row, and `{bytes, path}` of a picture."""
+    lines = [
+        line for block in blocks(ROOT / "docs/report.md", "bash") for line in block.split("\n")
+    ]
+    (line,) = (line.split() for line in lines if line.startswith("embedding-atlas "))
+    program, file, *options = line
+    assert (program, file) == ("embedding-atlas", "heads.parquet")
+    asked = dict(zip(options[::2], options[1::2], strict=True))
+    assert asked.keys() == {"--vector", "--image"}
+    root = tmp_path / "photos"
+    path = export(pictured, tmp_path / file, HEADS, BOTH, "parquet", media_root=root)
+    found = pl.read_parquet(path)
+    vectors = found[asked["--vector"]]
+    assert isinstance(vectors.dtype, pl.Array)
+    assert vectors.null_count() == 0
+    assert np.isfinite(vectors.to_numpy()).all()
+    pictures = found[asked["--image"]]
+    assert pictures.dtype == pl.Struct({"bytes": pl.Binary, "path": pl.String})
+    shown = [row["bytes"] for row in pictures.drop_nulls().to_list()]
+    assert len(shown) == 6
+    assert all(data.startswith(b"\xff\xd8") for data in shown)
+
+
+def test_an_export_with_pictures_is_imported_without_what_viewers_need(pictured, tmp_path) -> None:
+    root = tmp_path / "photos"
+    path = export(pictured, tmp_path / "a.parquet", HEADS, BOTH, "parquet", media_root=root)
+    store = import_features(path, out=tmp_path / "again").store
+    assert sorted(store.heads) == sorted(HEADS)
+    columns = ["id", "label", "group", "media", "media_sha256", "extra"]
+    for split in BOTH:
+        assert_frame_equal(
+            store.examples(split).select(columns), pictured.examples(split).select(columns)
+        )
+
+
+def test_a_media_root_that_cannot_be_is_refused(store, tmp_path) -> None:
+    given = (store, tmp_path / "a.npz", HEADS, BOTH)
+    with pytest.raises(ExportError, match="`media_root` has no meaning with npz"):
+        export(*given, "npz", media_root=tmp_path)
+    with pytest.raises(ExportError, match="none, which is not a folder"):
+        export(store, tmp_path / "a.parquet", HEADS, BOTH, "parquet", media_root=tmp_path / "none")

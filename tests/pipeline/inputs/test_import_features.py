@@ -13,6 +13,7 @@ from text_stores import SCALE, draw_text_store
 
 from savs import evaluate, export, import_features, merge, select
 from savs.datasets import RowError
+from savs.datasets.splits.clusters import clusters_of
 from savs.foundation.errors import SavsError
 from savs.pipeline.errors import ImportFileError, SelectionError
 from savs.pipeline.inputs import importing
@@ -63,7 +64,7 @@ def test_ids_match_rows_in_another_order(tmp_path, inputs):
         import_features(tmp_path / "x.parquet", twice, out=tmp_path / "t")
 
 
-@pytest.mark.parametrize("tied_by", ["group", "media"])
+@pytest.mark.parametrize("tied_by", ["group", "media", "content"])
 def test_near_copies_stay_in_one_fold_after_export_and_import(tmp_path, inputs, tied_by):
     """Twenty things, each four times, with labels by chance: nothing can be known of a new one."""
     rng = np.random.default_rng(5)
@@ -71,23 +72,47 @@ def test_near_copies_stay_in_one_fold_after_export_and_import(tmp_path, inputs, 
     labels = rng.permutation(np.arange(20) % 2)[things]
     x = rng.standard_normal((20, 3, 16))[things] + 1e-3 * rng.standard_normal((80, 3, 16))
     np.save(tmp_path / "x.npy", x)
-    tie = {"group": "thing {}", "media": "{}.png"}[tied_by]
-    column = {"group": "group", "media": "image"}[tied_by]
-    rows = [
-        {"label": "ab"[label], "split": "train", column: tie.format(thing)}
-        for thing, label in zip(things, labels, strict=True)
-    ]
-    made = import_features(tmp_path / "x.npy", inputs.rows("l.jsonl", rows), out=tmp_path / "s")
+    column = "group" if tied_by == "group" else "image"
+    rows = []
+    for number, (thing, label) in enumerate(zip(things, labels, strict=True)):
+        tie = {"group": f"thing {thing}", "media": f"{thing}.png", "content": f"{number}.png"}
+        rows.append({"label": "ab"[label], "split": "train", column: tie[tied_by]})
+        if tied_by == "content":
+            (tmp_path / tie[tied_by]).write_text(f"thing {thing}")
+    labels = inputs.rows("l.jsonl", rows)
+    made = import_features(tmp_path / "x.npy", labels, out=tmp_path / "s", media_root=tmp_path)
     heads = made.store.heads
-    path = export(made.store, tmp_path / "x.parquet", heads, ["train"], "parquet")
+    (tmp_path / "elsewhere").mkdir()
+    path = tmp_path / "elsewhere/x.parquet"
+    export(made.store, path, heads, ["train"], "parquet")
     again = import_features(path, out=tmp_path / "t")
     for store in (made.store, again.store):
-        columns = ["label", "group", "media"]
+        columns = ["label", "group", "media", "media_sha256", "extra"]
         assert_frame_equal(
             store.examples("train").select(columns), made.store.examples("train").select(columns)
         )
+        assert clusters_of(store.examples("train")).n_unique() == 20
         found = evaluate(store, select(store, heads=3, readout="knn"), on="folds")
         assert found.metrics[0].value < 0.75  # 1.00 where copies of an example are in other folds
+
+
+@pytest.mark.parametrize(
+    ("digests", "message"),
+    [
+        (
+            [["1" * 64], ["2" * 64]],
+            "has another SHA-256 in field 'media_sha256' than in an earlier",
+        ),
+        ([["1" * 64, "2" * 64], []], r"expected one SHA-256 for each of its 1 media"),
+        ([["x"], []], r"field 'media_sha256' holds \['x'\]"),
+    ],
+)
+def test_digests_that_cannot_be_are_refused(tmp_path, digests, message):
+    rows = {"label": ["a", "b"], "split": ["train"] * 2, "media": [["m"]] * 2}
+    frame = pl.DataFrame({**rows, "media_sha256": digests, "v": [[1.0], [2.0]]})
+    frame.write_parquet(tmp_path / "x.parquet")
+    with pytest.raises(RowError, match=message):
+        import_features(tmp_path / "x.parquet", out=tmp_path / "s")
 
 
 def test_rows_that_lie_far_apart_are_read_a_part_at_a_time(tmp_path, inputs, monkeypatch):

@@ -67,15 +67,11 @@ def score(heads):  # the score of each class, and the number of the one that is 
     return scores, (scores >= scores.max() * np.exp(-tie / tau)).int().argmax()
 
 
-if __name__ == "__main__":
-    parser, is_local = argparse.ArgumentParser(description=__doc__), MODEL["revision"] is None
-    parser.add_argument("images", nargs="+")
-    parser.add_argument("--model", required=is_local, help="the model's folder")
-    given = parser.parse_args()
-    if given.model and not Path(given.model).is_dir():
-        hint = "; `demo` is a folder in the package savs" if given.model == "demo" else ""
-        parser.error(f"--model {given.model} is no folder; pass that of the model's files{hint}")
-    name, commit = given.model or MODEL["name"], None if given.model else MODEL["revision"]
+def chances(scores):  # how likely each class is
+    return ((scores + SURE["smoothing"]).log() / SURE["temperature"]).softmax(0)
+
+
+def load(name, commit=None):  # the function from an image to what its chosen heads put out
     processor = AutoProcessor.from_pretrained(name, revision=commit)
     if FORM:
         before, after = FORM.split("{prompt}")
@@ -96,6 +92,24 @@ if __name__ == "__main__":
             block.register_forward_pre_hook(
                 lambda _, given, n=int(found[1]): read.update({n: given[0][0, -1].float().cpu()})
             )
+
+    def run(image):
+        inputs = encode(processor, image).to(device, dtype=model.dtype)
+        model(**inputs, use_cache=False)
+        return [read[n].split(widths[n])[head] for n, head in TASK["heads"]]
+
+    return run
+
+
+if __name__ == "__main__":
+    parser, is_local = argparse.ArgumentParser(description=__doc__), MODEL["revision"] is None
+    parser.add_argument("images", nargs="+")
+    parser.add_argument("--model", required=is_local, help="the model's folder")
+    given = parser.parse_args()
+    if given.model and not Path(given.model).is_dir():
+        hint = "; `demo` is a folder in the package savs" if given.model == "demo" else ""
+        parser.error(f"--model {given.model} is no folder; pass that of the model's files{hint}")
+    run = load(given.model) if given.model else load(MODEL["name"], MODEL["revision"])
     escapes = (sys.stdout.encoding or "utf-8").lower() != "utf-8"
     paths, failed = [path for name in given.images for path in images_in(Path(name))], False
     for path in paths:
@@ -105,13 +119,10 @@ if __name__ == "__main__":
             print(f"{path} cannot be read: {error}", file=sys.stderr)
             failed = True
             continue
-        inputs = encode(processor, image).to(device, dtype=model.dtype)
-        model(**inputs, use_cache=False)
-        scores, choice = score([read[n].split(widths[n])[head] for n, head in TASK["heads"]])
-        likely = ((scores + SURE["smoothing"]).log() / SURE["temperature"]).softmax(0)[choice]
+        scores, choice = score(run(image))
         votes = dict(zip(TASK["classes"], scores.tolist(), strict=True))
         found = {"id": str(path), "prediction": TASK["classes"][choice]}
-        found |= {"probability": likely.item(), "votes": votes}
+        found |= {"probability": chances(scores)[choice].item(), "votes": votes}
         print(json.dumps(found, ensure_ascii=escapes))
     if failed or not paths:
         sys.exit(1 if paths else "no image was found")

@@ -1,0 +1,133 @@
+"""A page that classifies images: `python app.py`, or a Space of the Hugging Face Hub."""
+# Variables: MODEL (a folder, OWNER/NAME or OWNER/NAME@COMMIT) and RISK (0.1: one error in ten).
+
+import os
+import sys
+from fractions import Fraction
+from html import escape
+from importlib import import_module
+from importlib.util import find_spec
+from math import ceil
+from pathlib import Path
+
+spaces = import_module("spaces") if find_spec("spaces") else None  # ZeroGPU: before torch
+
+import gradio as gr
+from PIL import UnidentifiedImageError
+from predict import CONFIG, FITTED, MODEL, QUESTION, TASK, Image, chances, load, open_image, score
+from torch import stack
+from torch.nn.functional import normalize
+
+MOST_PIXELS = 2**26
+Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2  # Pillow refuses more than twice as many
+MOST_BYTES, MOST_CLASSES = "20mb", 20  # of an upload; that are shown
+UNREAD = "The image cannot be read"
+KNOWN = TASK["calibration"]  # None: not calibrated
+LEFT_OUT = FITTED.get("0.calibration.nonconformity", ())  # 1 - p(right class), ascending
+CENTROIDS = "0.centroids" if "0.centroids" in FITTED else "0.calibration.centroids"
+
+
+def find_model():  # name and commit
+    given, folder = os.environ.get("MODEL"), Path(__file__).with_name("model")
+    if given:
+        if Path(given).is_dir():
+            return given, None
+        name, _, commit = given.partition("@")
+        if name.count("/") != 1:
+            sys.exit(f"MODEL is {given!r}, expected a folder, OWNER/NAME or OWNER/NAME@COMMIT")
+        return name, commit or None
+    if MODEL["revision"]:
+        return MODEL["name"], MODEL["revision"]
+    if folder.is_dir():
+        return str(folder), None
+    sys.exit(
+        f"the classifier was made with the local model {MODEL['name']!r}; put its files into"
+        f" {folder}, or set the variable MODEL to its folder, OWNER/NAME or OWNER/NAME@COMMIT"
+    )
+
+
+def find_risk():  # the share of errors, and the greatest 1 - p of a class that is not ruled out
+    text = os.environ.get("RISK", "0.1")
+    try:
+        risk = Fraction(text)
+    except (ValueError, ZeroDivisionError):
+        risk = Fraction(0)
+    if not 0 < risk < 1:
+        sys.exit(f"RISK is {text!r}, expected a number between 0 and 1, such as 0.1")
+    place = ceil((len(LEFT_OUT) + 1) * (1 - risk))
+    return risk, float(LEFT_OUT[place - 1]) if 0 < place <= len(LEFT_OUT) else None
+
+
+def describe(heads, likely):  # whether the answer is sure, and whether the image is like the others
+    if KNOWN is None:
+        return "The percentages are shares of the scores. They are not calibrated."
+    order, rate = likely.argsort(descending=True), f"for an error rate of {float(100 * RISK):.4g} %"
+    left = [TASK["classes"][n] for n in order if MOST is None or 1 - likely[n] <= MOST]
+    more = f" or {len(left) - 5} more" if len(left) > 5 else ""
+    names = " or ".join(left[:5]) + more if left else "no class is likely enough"
+    text = f"{'Sure' if len(left) == 1 else 'Unsure'}: {names}, {rate}."
+    if MOST is None:
+        text += f" {len(LEFT_OUT)} left-out training images are too few to rule out a class."
+    pairs = zip(FITTED[CENTROIDS], heads, strict=True)
+    rows = [normalize(line, dim=1)[:, : len(x)] @ normalize(x, dim=0) for line, x in pairs]
+    if stack(rows).mean(0).max() < KNOWN["typical"]:
+        text += "\nAtypical: it is unlike the training images, and may show none of the classes."
+    return text
+
+
+def classify(path):
+    """Return the classes of an image with their probabilities, and how sure the answer is."""
+    if path is None:
+        return {}, ""
+    path, uploads = Path(path).resolve(), Path(upload.GRADIO_CACHE).resolve()
+    # Gradio checks this of requests with a mark, which their sender may leave out.
+    if not (path.is_relative_to(uploads) and path.is_file()):
+        return {}, f"{UNREAD}: it is no upload."
+    try:
+        image = open_image(path)
+    except UnidentifiedImageError:
+        return {}, f"{UNREAD}: its format is unknown."
+    except Image.DecompressionBombError:
+        return {}, f"{UNREAD}: it has more than {MOST_PIXELS:,} pixels."
+    except Exception as error:  # a decoder may raise anything on damaged bytes
+        return {}, f"{UNREAD}: {error}."
+    heads = run(image)
+    scores, choice = score(heads)
+    likely = chances(scores)
+    order = sorted(range(len(likely)), key=lambda n: (n != choice, -likely[n]))
+    shown = [
+        {"label": TASK["classes"][n], "confidence": likely[n].item()} for n in order[:MOST_CLASSES]
+    ]
+    return {"label": shown[0]["label"], "confidences": shown}, describe(heads, likely)
+
+
+RISK, MOST = find_risk()
+run = load(*find_model())
+if spaces:
+    run = spaces.GPU(run)
+about = f"{CONFIG['readout']} of {len(TASK['heads'])} attention heads of {MODEL['name']}"
+with gr.Blocks(title=QUESTION, analytics_enabled=False, delete_cache=(600, 3600)) as page:
+    gr.Markdown("# Few-shot image classifier")
+    with gr.Row():
+        # Left to itself, Gradio opens files of any format, and its errors do not reach the page.
+        kind = {"type": "filepath", "image_mode": None, "sources": ["upload", "clipboard"]}
+        upload = gr.Image(label="Image", **kind)
+        upload.preprocess = lambda payload: payload and payload.path
+        with gr.Column():
+            gr.Textbox(QUESTION, label="Question", interactive=False, max_lines=8)
+            label = gr.Label(label="Answer")
+            verdict = gr.Textbox(label="How sure", interactive=False, max_lines=8)
+    gr.HTML(f"<p>{escape(about)}. Uploads are deleted after an hour.</p>")
+    upload.change(
+        fn=classify,
+        inputs=upload,
+        outputs=[label, verdict],
+        api_name="classify",
+        concurrency_limit=1,
+        postprocess=False,
+    )
+
+if __name__ == "__main__":
+    page.queue(max_size=20).launch(
+        max_file_size=MOST_BYTES, run_history=False, footer_links=["api", "gradio"], ssr_mode=False
+    )

@@ -1,0 +1,1 @@
+"""The page of predictions of new images, least sure first."""

@@ -1,0 +1,236 @@
+"""`PredictionPage`: predictions of new images with their pictures, the least sure first.
+
+The page shows at most `examples` predictions, so its size is bounded however many there are. Its
+pictures are those of the files that this run was given, if they have the content that the model
+read.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from savs.foundation.errors import ParameterError
+from savs.pipeline.classifying.classified_store import image_id
+from savs.pipeline.classifying.prediction_table import Predicted
+from savs.pipeline.names import DEFAULT_PREDICTIONS
+from savs.pipeline.reports.pages.pictures import Images, Picture
+from savs.pipeline.reports.pages.rendering import render, require_page
+from savs.pipeline.reports.report.gallery import Vote, best_votes
+from savs.pipeline.running.formatting import counted, listed
+from savs.stores.format.layout import THUMBNAIL_COLUMN, Facts
+
+MOST_BYTES = 12_000_000
+"""Bytes of all pictures of a page; in base64 a third more."""
+MOST_SKIPPED = 200
+"""Most skipped images that are listed."""
+MOST_CLASSES = 60
+"""Most classes of the table of counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A prediction on the page."""
+
+    id: str
+    media: tuple[str, ...]
+    subtask: str | None
+    prediction: str
+    probability: float | None
+    margin: float
+    votes: tuple[Vote, ...]
+    prediction_set: tuple[str, ...]
+    unsure: bool | None
+    typicality: float | None
+    atypical: bool
+    pictures: tuple[Picture, ...]
+
+    @property
+    def kinds(self) -> str:
+        """What the page's filter finds it by."""
+        return ",".join(
+            name for name, is_so in (("unsure", self.unsure), ("atypical", self.atypical)) if is_so
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionContent:
+    """The whole page."""
+
+    source: str
+    """Name of the store that has all predictions."""
+    model: str
+    readout: str
+    heads: int
+    prompts: tuple[str, ...]
+    counts: tuple[tuple[str | None, str, int], ...]
+    """Subtask, class and number of predictions, the most frequent first."""
+    predictions: int
+    unsure: int | None
+    """Predictions whose set has not exactly one class; None without a risk."""
+    atypical: int
+    shown: tuple[Shown, ...]
+    skipped: tuple[tuple[str, str], ...]
+    """Id and reason of the first skipped images."""
+    all_skipped: int
+    is_calibrated: bool
+    notes: tuple[str, ...]
+    """About the pictures."""
+
+    @property
+    def heading(self) -> str:
+        """The number of predictions, and the classes."""
+        names = list(dict.fromkeys(name for _, name, _ in self.counts))
+        return f"{counted(self.predictions, 'prediction')}: {listed(names)}"
+
+    @property
+    def first_counts(self) -> tuple[tuple[str | None, str, int], ...]:
+        """The rows of the table of counts."""
+        return self.counts[:MOST_CLASSES]
+
+    @property
+    def more_classes(self) -> int:
+        """How many rows the table of counts lacks."""
+        return max(0, len(self.counts) - MOST_CLASSES)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The predictions that are shown; their numbers filter the page."""
+        return tuple(sorted({row.prediction for row in self.shown}))
+
+    @property
+    def subtasks(self) -> tuple[str, ...]:
+        """The subtasks that are shown."""
+        names = (row.subtask for row in self.shown)
+        return tuple(name for name in dict.fromkeys(names) if name is not None)
+
+    @property
+    def has_typicality(self) -> bool:
+        """Whether the classifier knows how typical an image is."""
+        return any(row.typicality is not None for row in self.shown)
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionPage:
+    """The output of `classify` as one HTML page with pictures: `form=PredictionPage()`.
+
+    It contains its images and loads nothing. With a risk the unsure predictions come first, then
+    those with the lowest probability.
+
+    Raises
+    ------
+    ParameterError
+        `examples` is below 1.
+
+    Examples
+    --------
+    >>> savs.classify("pets", "new", out="new.html", form=PredictionPage(100))  # doctest: +SKIP
+    """
+
+    examples: int = DEFAULT_PREDICTIONS
+    """Most predictions that are shown: the least sure ones."""
+
+    def __post_init__(self) -> None:
+        if self.examples < 1:
+            raise ParameterError(f"`examples` is {self.examples}, expected at least 1")
+
+    @property
+    def settings(self) -> Facts:
+        """The number of predictions that are shown."""
+        return {"page": self.examples}
+
+    def require_name(self, path: Path) -> None:
+        """Raise ReportError unless the page can be written under this name."""
+        require_page(path)
+
+    def write(self, predicted: Predicted, out: Path, file: Path) -> None:
+        """Write the page into a file."""
+        here = Path(__file__).parent
+        script = (here / "predictions.js").read_text("utf-8")
+        content = page_content(predicted, out, self.examples)
+        text = render(here, "predictions.html", script=script, content=content)
+        file.write_text(text, encoding="utf-8")
+
+
+def page_content(predicted: Predicted, out: Path, examples: int) -> PredictionContent:
+    """Return what a page shows; votes and pictures of no more than `examples` are in memory."""
+    table = predicted.table
+    has_subtasks = "subtask" in table.collect_schema()
+    if not (has_subtasks and len(predicted.selection.tasks) > 1):
+        table = table.with_columns(subtask=pl.lit(None, pl.String))
+    facts = ("id", "subtask", "prediction", "unsure", "probability", "margin", "atypical", "reason")
+    rows = table.select(facts).with_row_index("row").collect()
+    known = rows.filter(pl.col("prediction").is_not_null())
+    skipped = rows.filter(pl.col("prediction").is_null())
+    # false is before true; without a risk `unsure` is null everywhere
+    order = known.sort(
+        ~pl.col("unsure"), "probability", "margin", maintain_order=True, nulls_last=True
+    )
+    chosen = order.head(examples)["row"]
+    places = {row: place for place, row in enumerate(chosen)}
+    shown = table.with_row_index("row").filter(pl.col("row").is_in(chosen.implode())).collect()
+    shown = shown.sort(pl.col("row").replace_strict(places, return_dtype=pl.Int64))
+    images = _images(predicted, shown["id"])
+    cards = tuple(_shown(row, images) for row in shown.iter_rows(named=True))
+    counts = known.group_by("subtask", "prediction").len()
+    counts = counts.sort("len", "subtask", "prediction", descending=[True, False, False])
+    tasks = predicted.selection.tasks
+    unsure = known["unsure"]
+    return PredictionContent(
+        source=f"{out.name}.store",
+        model=str(predicted.store.manifest.identity.model["name"]),
+        readout=predicted.selection.readout,
+        heads=len({head for task in tasks for head in task.heads}),
+        prompts=tuple(shown["prompt"].unique(maintain_order=True).drop_nulls().head(3)),
+        counts=tuple(counts.iter_rows()),
+        predictions=known.height,
+        unsure=None if unsure.null_count() == known.height else int(unsure.sum()),
+        atypical=int(known["atypical"].sum()),
+        shown=cards,
+        skipped=tuple(skipped.head(MOST_SKIPPED).select("id", "reason").iter_rows()),
+        all_skipped=skipped.height,
+        is_calibrated=all(task.calibration is not None for task in tasks),
+        notes=tuple(images.notes()),
+    )
+
+
+def _images(predicted: Predicted, ids: pl.Series) -> Images:
+    """Return the finder of pictures: of the files of this run, or of the store's thumbnails."""
+    rows = predicted.store.examples("test").with_columns(image=_image_of(predicted))
+    rows = rows.filter(pl.col("image").is_in(ids.implode())).unique("image", maintain_order=True)
+    small = rows[THUMBNAIL_COLUMN] if THUMBNAIL_COLUMN in rows.columns else [None] * rows.height
+    known: Mapping[str, tuple[Sequence[str], bytes | None]] = {
+        name: (digests, thumbnail)
+        for name, digests, thumbnail in zip(rows["image"], rows["media_sha256"], small, strict=True)
+    }
+    return Images(
+        predicted.folders,
+        known,
+        left=MOST_BYTES,
+        hint="Give the same command all images, and files that can still be read.",
+    )
+
+
+def _image_of(predicted: Predicted) -> pl.Expr:
+    """Return the id of an image from that of the store, which has one for each task."""
+    ids = pl.col("id")
+    return image_id(ids) if len(predicted.selection.tasks) > 1 else ids
+
+
+def _shown(row: dict[str, Any], images: Images) -> Shown:
+    return Shown(
+        id=row["id"],
+        media=tuple(row["media"]),
+        subtask=row["subtask"],
+        prediction=row["prediction"],
+        probability=row["probability"],
+        margin=row["margin"],
+        votes=best_votes(row["votes"] or []),
+        prediction_set=tuple(row["prediction_set"] or ()),
+        unsure=row["unsure"],
+        typicality=row["typicality"],
+        atypical=bool(row["atypical"]),
+        pictures=images.find(row["id"], row["media"]),
+    )
