@@ -21,6 +21,7 @@ with lazy_imports(globals()):
     from savs.pipeline.classifying.bundle.bundle import write_bundle, write_space
     from savs.pipeline.classifying.classification import classify
     from savs.pipeline.classifying.estimator import SavsClassifier
+    from savs.pipeline.classifying.training import train
     from savs.pipeline.evaluation.assessment import Evaluation
     from savs.pipeline.evaluation.compare.compare import compare
     from savs.pipeline.evaluation.evaluation import evaluate

@@ -68,6 +68,12 @@ def read_folder(source: Path) -> list[Row]:
     ]
 
 
+def class_folders(source: Path) -> list[str]:
+    """Return the names of the class folders in a folder; SourceError where it cannot be read."""
+    folders = _list_folder(source)[0] if source.is_dir() else []
+    return [folder.name for folder in folders if folder.name not in UNLABELLED]
+
+
 def has_unlabelled(source: Path) -> bool:
     """Return whether a folder of class folders has one of images without a class.
 

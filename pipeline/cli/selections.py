@@ -20,15 +20,23 @@ if TYPE_CHECKING:
 
 CHOSEN, ALL = "chosen", "all"
 VOTE = "vote"
-"""The selection that is taken by default."""
+"""The selection that is taken by default, where `savs train` made none."""
 
 
 def named_selection(store: "FeatureStore", name: str | None) -> Path:
     """Return the folder of a selection: of a store's results by its name, or any by its path."""
-    from savs.pipeline.running.result_files import CONFIG, result_of, results_folder
+    from savs.pipeline.running.result_files import (
+        CONFIG,
+        result_of,
+        results_folder,
+        trained_folder,
+    )
     from savs.stores.files.addresses import is_remote
 
     if name is None:
+        trained = None if is_remote(store.path) else trained_folder(store.path)
+        if trained is not None:
+            return trained
         vote = results_folder(store.path, VOTE)
         return vote if is_remote(store.path) or (vote / CONFIG).exists() else result_of(store.path)
     if is_remote(store.path) or Path(name).exists():

@@ -27,7 +27,7 @@ from savs.pipeline.selection.selection_config import (
     require_same_prompt,
 )
 from savs.stores import FeatureStore
-from savs.stores.format.layout import THUMBNAIL_COLUMN
+from savs.stores.format.layout import THUMBNAIL_COLUMN, UNLABELLED
 from savs.stores.read.store import AnyStore, as_store
 
 SCHEMA = {
@@ -39,6 +39,9 @@ SCHEMA = {
     "prediction": pl.String,
     "margin": pl.Float32,
 }
+SCHEMA_OF_UNKNOWN: Any = {name: SCHEMA[name] for name in ("prediction", "margin")}
+LOOKED_AT = 5_000
+"""Examples that are looked at while there is no classifier."""
 CANDIDATES = 5
 """Least sure examples that are looked at for each one that is suggested."""
 COLUMNS = {name: SCHEMA[name] for name in ("id", "media", "subtask", "prediction", "margin")}
@@ -59,29 +62,35 @@ class Suggestions:
     them, so that the filled table is a training file."""
     notes: tuple[str, ...]
     """What a reader of the table must know, a sentence each."""
+    split: str | None = None
+    """The split of the store that they are in; None if they come from a file."""
+    classes: tuple[str, ...] = ()
+    """The classes that the training examples have."""
 
     def __repr__(self) -> str:
         """Return a few lines: which examples are to be labelled, and what comes next."""
         names = self.table["id"].cast(pl.String).to_list()
         return (
             f"Suggestions({counted(len(names), 'example')} to label: {listed(names)})\n"
-            "  next: fill in `label` of suggestions.table, add its rows to the training file"
+            "  next: fill in `label` of suggestions.table, then savs.label(STORE, table)"
         )
 
 
 def suggest(
-    store: AnyStore, selection: Selection, count: int, *, subtask: str | None = None
+    store: AnyStore, selection: Selection | None, count: int, *, subtask: str | None = None
 ) -> Suggestions:
-    """Return the test examples of a store that a classifier should be taught next.
+    """Return the examples of a store that should get a label next.
 
-    Those that the training examples have already, by media and prompt, are left out.
+    They are those of the split `unlabelled`, or of the test split if there are none. Those that the
+    training examples have already, by media and prompt, are left out.
 
     Parameters
     ----------
     store
-        The store: its test examples need no labels.
+        The store.
     selection
-        The classifier.
+        The classifier: the examples are those of which it is least sure, spread out. None while
+        there are no labels to make one from: then they are only spread out.
     count
         Examples of each subtask.
     subtask
@@ -94,34 +103,69 @@ def suggest(
     SelectionError
         The selection belongs to another model or prompt, or has no such subtask.
     StoreIncompleteError
-        The store has no test split, or a shard is missing.
+        The store has neither split, or a shard is missing.
     """
     _require_count(count)
     store = as_store(store)
-    require_same_model(store, selection)
-    tested = store.examples("test")
-    notes = older_note(selection, store.manifest)
-    notes += require_same_prompt(selection, tested, is_allowed=True)
-    is_known = find_leaks(store.examples("train"), tested).kinds.eq_missing(REPEATED)
+    split = UNLABELLED if store.ids(UNLABELLED) else "test"
+    tested = store.examples(split)
+    notes: list[str] = []
+    if selection is not None:
+        require_same_model(store, selection)
+        notes += older_note(selection, store.manifest)
+        notes += require_same_prompt(selection, tested, is_allowed=True)
+    train = store.examples("train") if store.ids("train") else tested.clear()
+    is_known = find_leaks(train, tested).kinds.eq_missing(REPEATED)
     if is_known.any():
         repeated = counted_as(
             int(is_known.sum()),
-            "test example",
+            f"{split} example",
             one="is a training example",
             several="are training examples",
         )
         notes.append(f"{repeated} already: left out")
     if tested["label"].null_count() == 0:
-        notes.append(
-            "the test examples have labels: one that is added to training is no fair test any more,"
-            " and `savs evaluate` names it as a leak"
-        )
+        notes.append("these test examples have labels: `savs label` moves them to training")
     is_open = dict(zip(tested["id"], (not known for known in is_known), strict=True))
-    parts = [
-        _of_task(store, selection, task, is_open, count)
-        for task in only_subtask(selection, subtask).tasks
-    ]
-    return Suggestions(_form(pl.concat(parts), store), tuple(notes))
+    if selection is None:
+        notes.append("there is no classifier yet, so these are images that differ most")
+        chosen = pl.concat(_most_different(store, split, is_open, count, subtask))
+        return Suggestions(_form(chosen, store), tuple(notes), split)
+    tasks = only_subtask(selection, subtask).tasks
+    parts = [_of_task(store, selection, task, split, is_open, count) for task in tasks]
+    classes = tuple(dict.fromkeys(name for task in tasks for name in task.classes))
+    return Suggestions(_form(pl.concat(parts), store), tuple(notes), split, classes)
+
+
+def _most_different(
+    store: FeatureStore,
+    split: str,
+    is_open: Mapping[str, bool],
+    count: int,
+    subtask: str | None,
+) -> Iterator[pl.DataFrame]:
+    """Yield examples of each subtask that are spread out in the heads of the last layer.
+
+    Of a large split `LOOKED_AT` examples are looked at, evenly spaced.
+    """
+    heads = [head for head in store.heads if head[0] == store.heads[-1][0]]
+    table = store.examples(split).filter([is_open[name] for name in store.examples(split)["id"]])
+    for (name,), rows in table.group_by("subtask", maintain_order=True):
+        if subtask not in (None, name):
+            continue
+        some = rows.gather_every(max(1, -(-rows.height // LOOKED_AT)))
+        is_wanted = dict.fromkeys(some["id"], True)
+        found = {
+            identifier: unit
+            for block in store.blocks(split, heads)
+            for identifier, unit in zip(
+                block.examples["id"], unit_features(block.features), strict=True
+            )
+            if identifier in is_wanted
+        }
+        places = farthest_first(np.stack([found[n] for n in some["id"]]), count)
+        unknown = {"label": pl.lit(""), "prediction": None, "margin": None}
+        yield some[places].with_columns(**unknown).cast(SCHEMA_OF_UNKNOWN).select(list(SCHEMA))
 
 
 def suggest_from_predictions(path: str | Path, count: int) -> Suggestions:
@@ -162,23 +206,24 @@ def _of_task(
     store: FeatureStore,
     selection: Selection,
     task: TaskSelection,
+    split: str,
     is_open: Mapping[str, bool],
     count: int,
 ) -> pl.DataFrame:
     """Return the suggestions of a task; features are read shard by shard, of candidates kept."""
     scored = [
         _scored(rows, task, task.fitted.scores(features))
-        for rows, features in _blocks(store, selection, task, is_open)
+        for rows, features in _blocks(store, selection, task, split, is_open)
     ]
     if not scored:
         return pl.DataFrame(schema=SCHEMA)
-    table = store.in_order("test", pl.concat(scored))
+    table = store.in_order(split, pl.concat(scored))
     sure = table.select("margin", "soft").to_numpy()
     candidates = table[least_sure(sure, CANDIDATES * count)]
     is_candidate = dict.fromkeys(candidates["id"], True)
     units = {
         name: unit
-        for rows, features in _blocks(store, selection, task, is_candidate)
+        for rows, features in _blocks(store, selection, task, split, is_candidate)
         for name, unit in zip(rows["id"], unit_features(features), strict=True)
     }
     features = np.stack([units[name] for name in candidates["id"]])
@@ -189,11 +234,12 @@ def _blocks(
     store: FeatureStore,
     selection: Selection,
     task: TaskSelection,
+    split: str,
     is_wanted: Mapping[str, bool],
 ) -> Iterator[tuple[pl.DataFrame, Array]]:
-    """Yield the wanted test examples of a task with their `(heads, n, d)` features."""
+    """Yield the wanted examples of a task with their `(heads, n, d)` features."""
     heads = selection.heads
-    for block in store.blocks("test", heads):
+    for block in store.blocks(split, heads):
         rows = block.examples.drop(THUMBNAIL_COLUMN, strict=False).with_row_index("row")
         rows = rows.filter(pl.col("subtask").eq_missing(pl.lit(task.subtask)))
         rows = rows.filter([is_wanted.get(name, False) for name in rows["id"]])

@@ -161,6 +161,11 @@ def _require_same(
     for example in again:
         for name in COMPARED:
             before, now = getattr(held[example.id], name), getattr(example, name)
+            if before != now and name == "prompt":
+                raise StoreMismatchError(
+                    f"{store.path} asks {before!r} about {split} example {example.id!r}, and now it"
+                    f" is {now!r}; ask the same, or pass another `out`"
+                )
             if before != now:
                 raise _other(store, split, example.id, f"{name} {before!r} there, {now!r} now")
     if store.missing():

@@ -44,6 +44,19 @@ class NewImageKeywords(ReadingKeywords, total=False):
     max_image_pixels: int | None
 
 
+class TrainKeywords(TypedDict, total=False):
+    """The fields of `InputOptions` that the command `train` takes."""
+
+    question: str | Sequence[str] | None
+    shots: int | None
+    test: str | Path | None
+    unlabelled: str | Path | None
+    columns: Mapping[str, str] | None
+    media_root: str | Path | None
+    seed: int
+    strict: bool
+
+
 class InputKeywords(ReadingKeywords, total=False):
     """The fields of `InputOptions` as keyword arguments."""
 

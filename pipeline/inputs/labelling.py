@@ -193,19 +193,26 @@ class Labeller:
         else:
             rows = read_rows(labels)
         for row in rows:
-            if "label" not in row.values:
-                raise row.error(f"it has no field 'label', only {row.fields}", TABLE)
-            text = row.optional("label")
+            label = self._column(row, "label")
+            if label not in row.values:
+                raise row.error(f"it has no field {label!r}, only {row.fields}", TABLE)
+            text = row.optional(label)
             if text is not None:
                 yield row.where, self._of_row(row), text
 
+    def _column(self, row: Row, what: str) -> str:
+        """Return the column of a field: as the store's own files call it, or by its own name."""
+        columns = self.store.manifest.identity.benchmark.get("options", {}).get("columns", {})
+        name = columns.get(what, what)
+        return name if name in row.values else what
+
     def _of_row(self, row: Row) -> list[int]:
         """Return the places of the examples that a row names by its id, or else by its image."""
-        if row.optional("id") is not None:
-            return self._of_id(row.text("id"), row.where)
-        if row.optional("image") is None:
-            raise row.error(f"it has no `id` and no `image`, only the fields {row.fields}", TABLE)
-        return self._of_image(row.text("image"), row.where)
+        for what, find in (("id", self._of_id), ("image", self._of_image)):
+            name = row.optional(self._column(row, what))
+            if name is not None:
+                return find(name, row.where)
+        raise row.error(f"it has no `id` and no `image`, only the fields {row.fields}", TABLE)
 
     def _of_id(self, name: str, where: str) -> list[int]:
         """Return the places of an id, or of an image under each of its prompts."""

@@ -41,6 +41,8 @@ SELECT = "savs select"
 PARTIAL = "-partial"
 FOLDS = "-cv"
 """End of the name of a cross-validation, after that of its selection."""
+TRAINED = "trained"
+"""The result that `savs train` writes: the classifier of a store, unless another one is named."""
 WRITABLE = "a writable folder as `out`"
 """What to pass where a result cannot be written."""
 LARGEST_JSON = 2**28
@@ -67,6 +69,12 @@ def require_no_own_file(path: Path) -> None:
 def results_folder(store: Path, name: str) -> Path:
     """Return the folder of the results of this name in a store."""
     return store / RESULTS / name
+
+
+def trained_folder(store: Path) -> Path | None:
+    """Return the folder of the classifier that `savs train` wrote into a store, if it did."""
+    folder = results_folder(store, TRAINED)
+    return folder if (folder / CONFIG).is_file() else None
 
 
 def as_folder(result: Any) -> Path:
@@ -102,6 +110,8 @@ def result_of(path: str | Path) -> Path:
     saved = [one for one in saved if not one.name.endswith((FOLDS, PARTIAL))]
     if not saved:
         raise ResultError(f"{folder} is a store without a selection; run `{SELECT} {folder}`")
+    if (trained := trained_folder(folder)) is not None:
+        return trained
     if len(saved) > 1:
         names = ", ".join(path.name for path in saved)
         raise ResultError(

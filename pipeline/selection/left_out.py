@@ -154,11 +154,26 @@ def leave_out(
     if folds != "loo" and folds < 2:
         raise SelectionError(f"`folds` is {folds}, expected at least 2, or 'loo'")
     data = training_of(training)
-    tasks = _same_tasks(data, selection)
+    tasks = list(zip(_same_tasks(data, selection), selection.tasks, strict=True))
+    return leave_out_of(data, selection, tasks, folds, for_calibration=for_calibration)
+
+
+def leave_out_of(
+    data: TrainingData,
+    selection: Selection,
+    tasks: Sequence[tuple[TrainingTask, TaskSelection]],
+    folds: int | Literal["loo"],
+    *,
+    for_calibration: bool = False,
+) -> list[LeftOut]:
+    """Do so for tasks of a selection, of which only some examples may be there; one pass for all.
+
+    Errors as in `leave_out`.
+    """
     rule, clusters = selection.rule, data.clusters()
     parts = [
         Fold(number, task, selected, out)
-        for number, (task, selected) in enumerate(zip(tasks, selection.tasks, strict=True))
+        for number, (task, selected) in enumerate(tasks)
         for out in held_out(task, [clusters[row] for row in task.rows], folds, selection.scoring)
     ]
     chosen = _choose(data, selection, parts)
@@ -168,7 +183,7 @@ def leave_out(
     for part, scored, (kept, out) in track(folds_read, "folds", len(parts)):
         fitted = fit_task(data, rule, scored, kept).fitted
         judged[part.number].append(_judge(rule, fitted, kept, part, out, for_calibration))
-    return [_joined(task, of_task) for task, of_task in zip(tasks, judged, strict=True)]
+    return [_joined(task, of_task) for (task, _), of_task in zip(tasks, judged, strict=True)]
 
 
 @dataclass(frozen=True, slots=True)

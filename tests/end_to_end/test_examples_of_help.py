@@ -60,6 +60,11 @@ def prepared(tmp_path_factory) -> Path:
         package.save_selection(selection, "pets/results/vote")
         package.save_evaluation(package.evaluate("pets", selection), "pets/results/vote")
         package.classify("pets", ["new"], out="new.csv", risk=0.05)
+        (tested, *_) = package.open_store("pets").ids("test")
+        Path("labelled.csv").write_text(f"id,label\n{tested},cat\n")
+        Path("new-labels.csv").write_text("id,label\nnew/0.png,cat\n")
+        table = pl.DataFrame(rows).select("label", image="photos/" + pl.col("image"))
+        table.write_csv("photos.csv")
     return folder
 
 

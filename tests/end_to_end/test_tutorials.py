@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 import yaml
 from doc_pages import ROOT, blocks, commands
+from input_folder import Inputs
 from official_files import write_blink
 
 from savs.pipeline.classifying.bundle.bundle import BUNDLE, SPACE, STANDALONE
@@ -19,6 +20,7 @@ from savs.stores import open_store
 README = ROOT / "README.md"
 TUTORIALS = ROOT / "docs" / "tutorials"
 CLASSIFY = ROOT / "docs" / "classify.md"
+LABELS = ROOT / "docs" / "labels.md"
 
 pytestmark = pytest.mark.thorough
 
@@ -61,16 +63,25 @@ def own_images(inputs, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-@pytest.mark.usefixtures("own_images")
+@pytest.fixture
+def waiting(own_images) -> None:
+    """Put two images that wait for a label next to the class folders."""
+    for number, kind in enumerate(("cat", "dog")):
+        Inputs(Path("photos")).image(f"unlabelled/{kind}.png", 900 + number)
+
+
+@pytest.mark.usefixtures("waiting")
 def test_the_commands_and_the_python_of_the_readme(savs):
     calls = [words for code in blocks(README, "bash") for words in commands(code)]
     assert [words[0] for words in calls] == [
-        *("extract", "select", "classify", "evaluate", "report", "export", "export"),
+        *("train", "classify", "evaluate", "report", "export", "export"),
+        *("suggest", "label", "train"),
         *("extract", "select", "evaluate", "select", "evaluate", "report"),
         "extract",
     ]
     write_blink(Path("BLINK"), rows_each=90)
     swaps = {"Qwen/Qwen2-VL-7B-Instruct": "demo"}
+    Path("labels.csv").write_text("id,label\nunlabelled/cat.png,cat\nunlabelled/dog.png,dog\n")
     for words in calls:
         done = savs(*(swaps.get(a, a.replace("hf://BLINK-Benchmark/", "")) for a in words))
         assert done.returncode == 0, done.stderr
@@ -80,10 +91,36 @@ def test_the_commands_and_the_python_of_the_readme(savs):
     assert Path("report.html").exists()
     names: dict[str, Any] = {}
     run_python(README, 0, names)  # on what the commands made
-    assert names["result"].predictions.height == 8
+    assert names["result"].predictions.height == 50  # the two that were labelled among them
     assert len(list(Path("cache/savs/features").iterdir())) == 1
     for script in re.findall(r"\./(scripts/\w+)", README.read_text("utf-8")):
         assert (ROOT / script).stat().st_mode & 0o111, f"{script} cannot be run"
+
+
+@pytest.mark.usefixtures("waiting")
+def test_the_page_about_labels(savs):
+    """The loop of labels as it is written, on a folder of photos; the second half on a table."""
+    options = ("--train", "train.jsonl", "--test", "test.jsonl", "--media-root", "photos")
+    done = savs("extract", "general", *options, "--model", "demo", "--out", "features")
+    assert done.returncode == 0, done.stderr
+    for path in (Path("train.jsonl"), Path("test.jsonl")):  # rows without a question, as it says
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        plain = [{"image": f"photos/{row['image']}", "label": row["label"]} for row in rows]
+        path.write_text("".join(json.dumps(row) + "\n" for row in plain))
+    called = []
+    for words in [words for code in blocks(LABELS, "bash") for words in commands(code)]:
+        if words[0] == "label" and words[2] == "next.csv":
+            table = pl.read_csv("next.csv")
+            kinds = table["id"].str.extract(r"/(\w+)\.png")
+            table.with_columns(label=kinds).write_csv("next.csv")
+        done = savs(*words)
+        assert done.returncode == 0, done.stderr
+        called.append(words[0])
+    assert called == [
+        *("select", "train", "suggest", "label", "train", "extract", "sweep"),
+    ]
+    assert len(open_store("pets").ids("train")) == 50
+    assert open_store("pets").ids("unlabelled") == ()
 
 
 @pytest.mark.usefixtures("own_images")

@@ -18,6 +18,7 @@ TAKE_A_STORE: dict[str, Callable[[Any], Any]] = {
     "evaluate": lambda store: savs.evaluate(store, savs.select(store)).metrics,
     "calibrate": lambda store: savs.calibrate(store, savs.select(store)).selection.tasks[0].heads,
     "suggest": lambda store: savs.suggest(store, savs.select(store), 3).table.to_dicts(),
+    "label": lambda store: savs.label(store, {"test:0": "b"}).store.ids("train"),
     "query": lambda store: savs.query(store, "SELECT id FROM examples").to_dicts(),
     "export": lambda store: savs.export(store, "x.parquet", [(0, 0)], ["test"], "parquet"),
     "sweep": lambda store: savs.sweep(store, shots=[2], draws=2).summary.to_dicts(),

@@ -18,6 +18,7 @@ STAGES = {
         "import": "Write a store of features that another program computed.",
     },
     "Classifier": {
+        "train": "Train a classifier on a folder of class folders, a table, or a store.",
         "select": "Select the heads that separate the training classes best.",
         "evaluate": "Classify the test examples with the selected heads and compute metrics.",
         "sweep": "Measure accuracy for several readouts, numbers of heads and numbers of shots.",
@@ -46,8 +47,7 @@ COMMANDS = {name: text for commands in STAGES.values() for name, text in command
 GUESSES = {
     "predict": "`savs classify CLASSIFIER IMAGES`",
     "annotate": "`savs suggest STORE`, then `savs label STORE LABELS`",
-    "train": "`savs extract`, then `savs select STORE`",
-    "fit": "`savs select STORE`",
+    "fit": "`savs train IMAGES`",
     "test": "`savs evaluate STORE`",
     "push": "`savs export STORE --to hf://owner/name`",
     "upload": "`savs export STORE --to hf://owner/name`",

@@ -36,13 +36,14 @@ EXAMPLES = (
 def evaluate_command(
     store: StoreArgument,
     readout: Annotated[
-        str,
+        str | None,
         option(
             metavar="NAME",
             help=f"{', '.join(READOUT_NAMES)}; {', '.join(TEXT_READOUT_NAMES)} (by the classes'"
-            f" names); the model's own: {', '.join(OWN_ANSWERS)}.",
+            f" names); the model's own: {', '.join(OWN_ANSWERS)} (default: the trained one, or"
+            " vote).",
         ),
-    ] = "vote",
+    ] = None,
     out: Annotated[
         Path | None,
         option(metavar="DIR", help="Output folder (default: STORE/results/NAME)."),
@@ -76,12 +77,18 @@ def evaluate_command(
     from savs.pipeline.cli.selections import find_selection, keep_other_results, named_selection
     from savs.pipeline.evaluation.captions import compares_captions
     from savs.pipeline.inputs.plugins import stored_benchmark
-    from savs.pipeline.running.result_files import SUBMISSION, whole_result
+    from savs.pipeline.running.result_files import SUBMISSION, trained_folder, whole_result
     from savs.pipeline.selection.heads.folds import FOLDS
     from savs.pipeline.selection.readouts import choose_readout
     from savs.pipeline.selection.selection_config import selection_folder
+    from savs.stores.files.addresses import is_remote
     from savs.stores.format.layout import CAPTIONS
 
+    opened = savs.open_store(store, partial=partial)
+    saved = None if selection is None else named_selection(opened, selection)
+    if saved is None and readout is None and not is_remote(opened.path):
+        saved = trained_folder(opened.path)
+    readout = readout or "vote"
     rule = None if readout in OWN_ANSWERS else choose_readout(readout, also=OWN_ANSWERS)
     cv = folds is not None
     if rule is None and cv:
@@ -90,10 +97,8 @@ def evaluate_command(
         wrong = "--folds" if cv else f"--readout {readout}"
         raise typer.BadParameter(f"`risk` needs a calibrated selection; omit it with {wrong}")
     parts = FOLDS if folds is None else parse_folds(folds)
-    opened = savs.open_store(store, partial=partial)
     if not cv:
         opened.require_split("test")
-    saved = None if selection is None else named_selection(opened, selection)
     name = selection_folder(saved).name if saved else rule.name if rule else readout
     name += "-cv" if cv else ""
     folder = result_place(opened, out, f"{name}-partial" if opened.missing() else name)

@@ -12,8 +12,8 @@ from savs.pipeline.cli.output import print_json, print_table, say
 from savs.pipeline.running.formatting import counted
 
 EXAMPLES = (
-    "savs label pets labels.csv",
-    "savs label new.csv.store labels.csv --split test",
+    "savs label pets labelled.csv",
+    "savs label new.csv.store new-labels.csv --split test",
 )
 
 

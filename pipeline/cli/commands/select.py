@@ -68,7 +68,7 @@ def select_command(
     from savs.datasets.splits.labels import label_doubts, refuse_doubts
     from savs.pipeline.cli.selections import calibrated, estimates_of
     from savs.pipeline.evaluation.suspects import SUSPECTS, save_suspects, suspects
-    from savs.pipeline.running.result_files import whole_result
+    from savs.pipeline.running.result_files import trained_folder, whole_result
 
     opened = savs.open_store(store)
     prompts = stored_prompts(opened.manifest.identity.benchmark)
@@ -119,7 +119,8 @@ def select_command(
             _print_suspects(doubtful)
     if depth := _depth(opened, selection):
         say(depth)
-    more = f" --selection {path}" if out else f" --readout {readout}" if readout != "vote" else ""
+    is_default = readout == "vote" and trained_folder(opened.path) is None
+    more = f" --selection {path}" if out else "" if is_default else f" --readout {readout}"
     say(f"wrote {path}; next: savs evaluate {store}{more}")
 
 

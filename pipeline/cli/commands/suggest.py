@@ -1,4 +1,4 @@
-"""`savs suggest`: which images to label next."""
+"""`savs suggest`: which images of a store to label next."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -19,9 +19,12 @@ from savs.pipeline.running.formatting import counted
 
 if TYPE_CHECKING:
     from savs.pipeline.evaluation.suggest import Suggestions
+    from savs.stores import FeatureStore
 
-FORMS = (".csv", ".jsonl")
+PAGE = ".html"
+FORMS = (".csv", ".jsonl", PAGE)
 EXAMPLES = (
+    "savs suggest pets --n 20 --out next.html",
     "savs suggest new.csv.store --n 20 --out next.csv",
     "savs suggest new.csv --n 20 --out next.csv --force",
 )
@@ -39,7 +42,16 @@ def suggest_command(
         int, option("--n", metavar="N", min=1, help="Images to suggest, of each subtask.")
     ] = 20,
     out: Annotated[
-        Path | None, option(metavar="FILE", help="Output: .csv or .jsonl (default: print CSV).")
+        Path | None,
+        option(
+            metavar="FILE",
+            help="Output: a .csv or .jsonl table, or an .html page with the pictures (default:"
+            " print CSV).",
+        ),
+    ] = None,
+    media_root: Annotated[
+        Path | None,
+        option(metavar="DIR", help="Folder of the images, for the page (default: thumbnails)."),
     ] = None,
     force: Annotated[bool, option("--force", help="Replace --out.")] = False,
     selection: SelectionOption = None,
@@ -49,44 +61,77 @@ def suggest_command(
     ] = "vote",
     json: JsonOption = False,
 ) -> None:
-    """Takes images without labels: a store of `savs classify` (OUT.store), or a test split.
+    """Takes images without labels: the split unlabelled of a store, or else its test split.
 
-    Fill in the column `label`. A table is added by `savs extract general --append`, photos by
-    copying them into class folders and `savs extract image-folder --append`.
+    Fill in the column `label`, or label on the page, and run `savs label STORE FILE`.
     """
-    from savs.pipeline.running.output_files import cells_of_lists, output_files
+    from savs.pipeline.running.output_files import cells_of_lists, check_free, output_files
 
-    if out is not None and out.suffix.lower() not in FORMS:
+    form = "" if out is None else out.suffix.lower()
+    if out is not None and form not in FORMS:
         raise typer.BadParameter(f"`out` is {str(out)!r}, expected a name in {' or '.join(FORMS)}")
-    found = _suggestions(source, count, selection, readout, subtask)
-    for note in found.notes:
+    if media_root is not None and form != PAGE:
+        raise typer.BadParameter("`media_root` is for the pictures of a page; pass --out FILE.html")
+    store, suggestions = _suggestions(source, count, selection, readout, subtask)
+    for note in suggestions.notes:
         say(f"note: {note}")
-    is_csv = out is None or out.suffix.lower() == FORMS[0]
-    text = cells_of_lists(found.table).write_csv() if is_csv else found.table.write_ndjson()
-    if out is not None:
+    table = suggestions.table
+    if out is not None and form == PAGE:
+        from savs.pipeline.reports.suggestions.suggestions import write_suggestions
+
+        if store is None:
+            raise typer.BadParameter(f"a page needs a store; {source} is a file")
+        check_free(out, "out", force=force)
+        write_suggestions(store, suggestions, out=out, media_root=media_root)
+    elif out is not None:
         with output_files({"out": out}, force=force) as paths:
+            text = table.write_ndjson() if form == ".jsonl" else cells_of_lists(table).write_csv()
             paths["out"].write_text(text, encoding="utf-8")
-        say(f"wrote {out} ({counted(found.table.height, 'image')})")
     if json:
-        print_json({"suggestions": found.table.to_dicts(), "notes": list(found.notes)})
+        print_json({"suggestions": table.to_dicts(), "notes": list(suggestions.notes)})
     elif out is None:
-        print_line(text.rstrip("\n"), keep="\n")
+        print_line(cells_of_lists(table).write_csv().rstrip("\n"), keep="\n")
+    if out is not None:
+        labels = "labels.csv" if form == PAGE else out
+        place = "on the page" if form == PAGE else "in the column `label`"
+        say(f"wrote {out} ({counted(table.height, 'image')})")
+        if store is not None and table.height:
+            say(f"next: label {place}, then savs label {store.path} {labels}")
 
 
 def _suggestions(
     source: str, count: int, selection: str | None, readout: str, subtask: str | None
-) -> "Suggestions":
+) -> "tuple[FeatureStore | None, Suggestions]":
+    """Return the store, if the source is one, and what to label."""
     from savs.pipeline.evaluation.suggest import SUFFIXES, suggest_from_predictions
+    from savs.pipeline.running.result_files import trained_folder
     from savs.pipeline.selection.readouts import choose_readout
+    from savs.stores.files.addresses import is_remote
+    from savs.stores.format.layout import UNLABELLED
 
     if Path(source).suffix.lower() in SUFFIXES and not Path(source).is_dir():
         for name, value in (("selection", selection), ("subtask", subtask)):
             if value is not None:
                 raise typer.BadParameter(f"`{name}` is for a store; {source} is a file")
-        return suggest_from_predictions(source, count)
+        return None, suggest_from_predictions(source, count)
     opened = savs.open_store(source)
-    opened.require_split("test")
+    if not opened.ids(UNLABELLED):
+        opened.require_split("test")
     opened.require_complete()
     saved = None if selection is None else named_selection(opened, selection)
-    chosen = find_selection(opened, saved, choose_readout(readout))
-    return savs.suggest(opened, chosen, count, subtask=subtask)
+    if saved is None and not is_remote(opened.path):
+        saved = trained_folder(opened.path)
+    chosen = None
+    if saved is not None or _has_classes(opened):
+        chosen = find_selection(opened, saved, choose_readout(readout))
+    return opened, savs.suggest(opened, chosen, count, subtask=subtask)
+
+
+def _has_classes(store: "FeatureStore") -> bool:
+    """Return whether a classifier can be made; without training examples, `classify` saved one."""
+    from savs.stores.format.layout import UNLABELLED
+
+    if not store.ids("train"):
+        return UNLABELLED not in store.splits
+    classes = store.examples("train").group_by("subtask").agg(count=("label"))
+    return bool((classes["count"].list.n_unique() > 1).all())

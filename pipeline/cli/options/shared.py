@@ -73,7 +73,7 @@ SelectionOption = Annotated[
     option(
         "--selection",
         metavar="NAME|DIR",
-        help="Selection to use: a name in STORE/results, or a folder (default: vote).",
+        help="Selection to use: a name in STORE/results, or a folder (default: trained, or vote).",
     ),
 ]
 

@@ -66,7 +66,8 @@ SEEN: dict[tuple[Color, Color, int], dict[str, bytes]] = {
     (RED, TEAL, LOSSY): {
         "WebP lossy": saved(TWO, "WEBP", quality=95),
         "AVIF": saved(TWO, "AVIF", quality=95),
-        "TIFF in YCbCr": saved(TWO.convert("YCbCr"), "TIFF"),
+        # Pillow before 13 cannot read uncompressed ones
+        "TIFF in YCbCr": saved(TWO.convert("YCbCr"), "TIFF", compression="tiff_lzw"),
         "JPEG": saved(TWO, "JPEG", quality=95),
         "JPEG progressive": saved(TWO, "JPEG", quality=95, progressive=True),
         "MPO of a camera with two lenses": frames("MPO", TWO, quality=95),

@@ -60,7 +60,7 @@ def test_what_training_has_already_is_left_out_and_labels_are_noted(tmp_path):
     found = suggest(store, select(store, heads=2), 9)
     assert found.table.height == 0
     assert found.notes[0] == "4 test examples are training examples already: left out"
-    assert found.notes[1].startswith("the test examples have labels")
+    assert found.notes[1].startswith("these test examples have labels")
 
 
 def test_each_subtask_has_its_own(tmp_path):

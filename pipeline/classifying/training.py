@@ -1,0 +1,252 @@
+"""`train`: from labelled images to a classifier, by extraction, selection and evaluation."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from savs.datasets.benchmarks.general import GENERAL
+from savs.datasets.benchmarks.image_folder import IMAGE_FOLDER, class_folders
+from savs.datasets.benchmarks.options import stored_prompts, under_one_prompt
+from savs.datasets.rows.files import ALL_PARQUET, ALL_SHARDS
+from savs.datasets.splits.labels import label_doubts
+from savs.foundation.errors import ParameterError
+from savs.foundation.network import HUB
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.evaluation.assessment import Evaluation
+from savs.pipeline.evaluation.cross_validation import assess_left_out
+from savs.pipeline.evaluation.evaluation import evaluate
+from savs.pipeline.evaluation.evaluation_file import save_evaluation
+from savs.pipeline.evaluation.suspects import SUSPECTS, save_suspects, suspects
+from savs.pipeline.extraction.entry_points import extract
+from savs.pipeline.inputs.in_memory import Rows
+from savs.pipeline.inputs.input_options import InputOptions
+from savs.pipeline.running.formatting import counted, counted_as
+from savs.pipeline.running.progress import SILENT, Reporting, bars
+from savs.pipeline.running.result_files import FOLDS, TRAINED, results_folder, whole_result
+from savs.pipeline.selection.left_out import calibrate
+from savs.pipeline.selection.readout_choice import FAST, choose_readout_by_folds
+from savs.pipeline.selection.readouts import Readout
+from savs.pipeline.selection.selection import Heads, Selection
+from savs.pipeline.selection.selection_file import save_selection
+from savs.stores import FeatureStore, open_store
+from savs.stores.files.addresses import find_place
+from savs.stores.format.layout import MANIFEST, UNLABELLED
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A classifier, what it was made from, and how good it will be."""
+
+    store: FeatureStore
+    """The features."""
+    selection: Selection
+    """The classifier, calibrated if the examples suffice."""
+    folder: Path
+    """Where it was saved; `classify` takes it, or the store."""
+    expected: Evaluation | None = field(repr=False)
+    """Accuracy on the labelled test examples, or else by cross-validation on the training examples,
+    in which the readout is chosen anew; None if they are too few."""
+    accuracies: dict[str, float]
+    """Readout -> accuracy by cross-validation, of those that were tried; empty if one was given."""
+    suspects: pl.DataFrame = field(repr=False)
+    """Training examples whose label a classifier of the others contradicts, see `suspects`."""
+    skipped: tuple[tuple[str, str, str], ...] = ()
+    """`(split, id, reason)` of what could not be read."""
+    notes: tuple[str, ...] = ()
+    """What a user should know, a sentence each."""
+
+    def __repr__(self) -> str:
+        """Return a few lines: the classifier, its accuracy, and what comes next."""
+        lines = [f"Trained({self.selection.readout}, {self.store!r})"]
+        if self.expected is not None:
+            metric = self.expected.metrics[0]
+            lines.append(
+                f"  {metric.name} {metric.value:.3f} ({metric.low:.3f} .. {metric.high:.3f})"
+            )
+        lines.append(f"  next: savs.classify({str(self.store.path)!r}, IMAGES)")
+        return "\n".join(lines)
+
+
+def train(
+    source: Rows,
+    *,
+    out: str | Path | None = None,
+    model: str | Path | None = None,
+    question: str | Sequence[str] | None = None,
+    readout: str | Path | Readout | None = None,
+    heads: Heads | None = None,
+    verbose: bool = False,
+    reporting: Reporting = SILENT,
+    **options: Any,
+) -> Trained:
+    """Make a classifier: extract features, select heads, choose a readout, say how good it is.
+
+    Parameters
+    ----------
+    source
+        A folder with one folder of images per class, and maybe a folder `unlabelled`; a table of
+        images and labels (see the benchmark `general`), which may be a frame in memory; or a store,
+        whose training examples are taken as they are: no model runs then.
+    out
+        Folder of the store. If it is there already, new images are added; with `shots`, an
+        extraction that was stopped goes on.
+    model
+        A Hugging Face id, a local folder, or `demo`.
+    question
+        The prompt of all images, or several.
+    readout
+        A readout, see `select`. By default the one of `vote`, `posterior` and `lda` that is best by
+        cross-validation.
+    heads
+        See `select`.
+    verbose
+        Print messages and a progress bar.
+    reporting
+        Receives them instead.
+    **options
+        Those of `extract`, such as `shots`, `test`, `unlabelled` and `media_root`. With `shots`,
+        that many images per class are trained on, and the others are the test examples.
+
+    Raises
+    ------
+    ParameterError
+        An argument has no meaning for a store, or `out` or `model` is missing.
+    SelectionError
+        There are too few training examples, or one class only.
+    SavsError
+        As `extract` and `select`.
+    """
+    reporting = bars() if verbose else reporting
+    skipped: tuple[tuple[str, str, str], ...] = ()
+    notes: list[str] = []
+    if isinstance(source, FeatureStore) or is_store(source):
+        given = {"out": out, "model": model, "question": question, **options}
+        defaults = {one.name: one.default for one in fields(InputOptions)}
+        wrong = [name for name, value in given.items() if value != defaults.get(name)]
+        if wrong:
+            raise ParameterError(
+                f"`{wrong[0]}` is for images, and {source} is a store of features; omit it, or pass"
+                " the images"
+            )
+        store = source if isinstance(source, FeatureStore) else open_store(source)
+    else:
+        store, skipped = _extract(source, out, model, question, reporting, options)
+        notes += _gone(store, source)
+    store.require_complete()
+    if not store.ids("train") and (waiting := len(store.ids(UNLABELLED))):
+        raise SelectionError(
+            f"{store.path} has {counted(waiting, 'image')} without a label, and none with one;"
+            f" label some (savs suggest {store.path} --out next.html, then savs label), and run"
+            f" savs train {store.path}"
+        )
+    prompts = stored_prompts(store.manifest.identity.benchmark)
+    if store.ids("train"):
+        notes += label_doubts(under_one_prompt(store.examples("train"), prompts))
+    readouts = FAST if readout is None else (readout,)
+    choice = choose_readout_by_folds(store, heads=heads, readouts=readouts)
+    notes += [choice.note] if choice.note else []
+    selection, doubtful = choice.selection, None
+    try:
+        calibration = calibrate(store, selection)
+    except SelectionError:  # `choice.note` says why
+        pass
+    else:
+        selection = calibration.selection
+        left_out = assess_left_out(store, selection, calibration.left_out)
+        doubtful = suspects(store, selection, left_out)
+    tested = _measured_on_test(store, selection)
+    crossed = assess_left_out(store, selection, choice.left_out) if choice.left_out else None
+    folder = results_folder(store.path, TRAINED)
+    with whole_result(folder):
+        save_selection(selection, folder)
+        if doubtful is not None:
+            save_suspects(doubtful, folder)
+        else:
+            (folder / SUSPECTS).unlink(missing_ok=True)  # those of an earlier training
+        if tested is not None:
+            save_evaluation(tested, folder)
+    if crossed is not None:
+        save_evaluation(crossed, results_folder(store.path, TRAINED + FOLDS))
+    return Trained(
+        store=store,
+        selection=selection,
+        folder=folder,
+        expected=tested or crossed,
+        accuracies=choice.accuracies,
+        suspects=pl.DataFrame() if doubtful is None else doubtful,
+        skipped=skipped,
+        notes=tuple(notes),
+    )
+
+
+def is_store(source: Any) -> bool:
+    """Return whether a source is the folder of a store."""
+    return isinstance(source, str | Path) and (Path(source) / MANIFEST).is_file()
+
+
+def _extract(
+    source: Any,
+    out: str | Path | None,
+    model: str | Path | None,
+    question: str | Sequence[str] | None,
+    reporting: Reporting,
+    options: dict[str, Any],
+) -> tuple[FeatureStore, tuple[tuple[str, str, str], ...]]:
+    """Extract the features of labelled images, and of what else is given."""
+    if out is None or model is None:
+        name = "model" if model is None else "out"
+        raise ParameterError(
+            f"`{name}` is missing: training on images needs a model and a place for the features"
+        )
+    place = find_place(out)
+    shots, test = options.get("shots"), options.get("test")
+    drawn = shots is not None and test is None
+    splits = {"test": source} if drawn else {"train": source, "test": test}
+    benchmark = benchmark_of(source)
+    if benchmark == IMAGE_FOLDER.name and not class_folders(Path(source)):
+        splits = {"unlabelled": source}  # all labels are still to come
+    done = extract(
+        benchmark,
+        model=model,
+        out=out,
+        reporting=reporting,
+        question=question,
+        append=shots is None and (place / MANIFEST).exists(),
+        thumbnails=True,
+        **{**options, **{name: value for name, value in splits.items() if value is not None}},
+    )
+    return done.store, tuple(done.skipped)
+
+
+def benchmark_of(source: Any) -> str:
+    """Return the benchmark that reads a source: a folder of class folders, or a table."""
+    if not isinstance(source, str | Path) or str(source).startswith(HUB):
+        return GENERAL.name
+    folder = Path(source)
+    has_rows = any(next(folder.glob(pattern), None) for pattern in (ALL_PARQUET, ALL_SHARDS))
+    return IMAGE_FOLDER.name if folder.is_dir() and not has_rows else GENERAL.name
+
+
+def _gone(store: FeatureStore, source: Any) -> list[str]:
+    """Return a note on training images that the store has, and the folder not any more."""
+    if not isinstance(source, str | Path) or benchmark_of(source) != IMAGE_FOLDER.name:
+        return []
+    extracted = store.as_extracted().examples("train")
+    names = [name for name in extracted["media"].list.first() if not (Path(source) / name).exists()]
+    if not names:
+        return []
+    gone = counted_as(len(names), "training image", "is", "are")
+    return [
+        f"{gone} not in {source} any more, but still in the store and trained on ({names[0]}"
+        " first); train into another `out` to leave them out"
+    ]
+
+
+def _measured_on_test(store: FeatureStore, selection: Selection) -> Evaluation | None:
+    """Return the evaluation on test examples that have labels; None if there are none."""
+    if not store.ids("test") or store.examples("test")["label"].null_count() == store.rows("test"):
+        return None
+    return evaluate(store, selection)

@@ -1,0 +1,130 @@
+"""`savs train`: from labelled images to a classifier in one command."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+import savs
+from savs.pipeline.cli.options.fields import expand_options
+from savs.pipeline.cli.options.settings import JsonOption
+from savs.pipeline.cli.options.shared import HeadsOption, option
+from savs.pipeline.cli.output import detail, print_json, print_table, progress, say
+from savs.pipeline.cli.tables import print_evaluation
+from savs.pipeline.inputs.input_options import TrainKeywords
+from savs.pipeline.names import READOUT_NAMES
+from savs.pipeline.running.formatting import counted, percent
+from savs.pipeline.running.progress import Reporting
+
+if TYPE_CHECKING:
+    from savs.pipeline.classifying.training import Trained
+
+SHOWN = 5
+"""Doubtful labels, and skipped images, that are printed."""
+EXAMPLES = (
+    'savs train photos --question "Which animal is this?" --model demo --out pets',
+    "savs train photos.csv --question 'Is it asleep?' --shots 20 --model demo --out asleep",
+    "savs train pets",
+)
+
+
+@expand_options
+def train_command(
+    source: Annotated[
+        str,
+        typer.Argument(
+            metavar="IMAGES|STORE",
+            help="Folder of class folders, a table with image and label, or a store to train on"
+            " again.",
+        ),
+    ],
+    inputs: TrainKeywords,
+    model: Annotated[
+        str | None,
+        option(metavar="ID", help="Model: a Hugging Face id, a local folder, or demo."),
+    ] = None,
+    out: Annotated[
+        str | None, option(metavar="STORE", help="Folder of the feature store and the classifier.")
+    ] = None,
+    readout: Annotated[
+        str | None,
+        option(
+            "--readout",
+            metavar="NAME",
+            help=f"{', '.join(READOUT_NAMES)}, or a Python file (default: the best of vote,"
+            " posterior and lda by cross-validation).",
+        ),
+    ] = None,
+    heads: HeadsOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Extracts features, selects heads, chooses a readout and estimates the accuracy.
+
+    Images in a folder `unlabelled` next to the class folders wait for a label. Run it again after
+    new images or labels came. For further settings use `savs extract`, then `savs train STORE`.
+    """
+    done = savs.train(
+        source,
+        out=out,
+        model=model,
+        readout=readout,
+        heads=heads,
+        reporting=Reporting(say, progress, detail),
+        **inputs,
+    )
+    for note in done.notes:
+        say(f"note: {note}")
+    for split, identifier, reason in done.skipped[:SHOWN]:
+        say(f"skipped {split} {identifier}: {reason}")
+    if len(done.skipped) > SHOWN:
+        say(f"... and {len(done.skipped) - SHOWN} more; `savs show` lists all")
+    if json:
+        print_json(_summary(done))
+    else:
+        _print(done)
+    _print_next(done)
+
+
+def _summary(done: "Trained") -> dict[str, object]:
+    return {
+        "store": str(done.store.path),
+        "classifier": str(done.folder),
+        "readout": done.selection.readout,
+        "readouts": done.accuracies,
+        "examples": {split: len(done.store.ids(split)) for split in done.store.splits},
+        "expected": None if done.expected is None else done.expected.to_json(),
+        "suspects": done.suspects.to_dicts(),
+        "skipped": [{"split": s, "id": i, "reason": r} for s, i, r in done.skipped],
+        "notes": list(done.notes),
+    }
+
+
+def _print(done: "Trained") -> None:
+    """Print the readouts, the accuracy to expect and the doubtful labels."""
+    if done.accuracies:
+        tried = ", ".join(f"{name} {percent(value)}" for name, value in done.accuracies.items())
+        say(f"readout: {done.selection.readout}, the best when examples are left out ({tried})")
+    if done.expected is not None:
+        print_evaluation(done.expected)
+    if done.suspects.height:
+        rows = [
+            [row["id"], row["label"], row["prediction"], percent(row["strength"])]
+            for row in done.suspects.head(SHOWN).iter_rows(named=True)
+        ]
+        print_table(["doubtful label", "label", "predicted", "strength (%)"], rows, right=False)
+
+
+def _print_next(done: "Trained") -> None:
+    """Say where the classifier is, and which commands come next."""
+    from savs.pipeline.evaluation.suspects import SUSPECTS
+    from savs.stores.format.layout import UNLABELLED
+
+    store, waiting = done.store.path, len(done.store.ids(UNLABELLED))
+    say(f"wrote {done.folder}")
+    say(f"next: savs classify {store} NEW_IMAGES")
+    if waiting:
+        say(f"      savs suggest {store} --out next.html  ({counted(waiting, 'image')} to label)")
+    if done.suspects.height:
+        say(
+            f"      savs label {store} {done.folder / SUSPECTS}  (after you correct the"
+            f" {counted(done.suspects.height, 'doubtful label')} in it)"
+        )

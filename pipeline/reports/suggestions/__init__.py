@@ -1,0 +1,1 @@
+"""A page of images to label next, with their pictures."""

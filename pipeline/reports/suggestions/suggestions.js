@@ -1,0 +1,53 @@
+"use strict";
+// Labels are typed, chosen by a digit or taken from the prediction, and saved as CSV. The page keeps
+// them in the browser until then.
+const inputs = [...document.querySelectorAll(".label-of")];
+const classes = [...document.querySelectorAll("#classes option")].map(option => option.value);
+const count = document.getElementById("count");
+const place = `savs labels ${location.pathname}`;
+const labelled = () => inputs.filter(input => input.value.trim());
+const cell = text => `"${text.replaceAll('"', '""')}"`;
+const tell = () => {
+  count.textContent = `${labelled().length} of ${inputs.length} labelled`;
+  try {
+    const given = Object.fromEntries(labelled().map(input => [input.dataset.id, input.value]));
+    localStorage.setItem(place, JSON.stringify(given));
+  } catch { /* a browser without storage: the page still works */ }
+};
+const next = input => inputs[inputs.indexOf(input) + 1]?.focus();
+try {
+  const kept = JSON.parse(localStorage.getItem(place) || "{}");
+  for (const input of inputs) input.value = kept[input.dataset.id] ?? "";
+} catch { /* the same */ }
+for (const input of inputs) {
+  input.addEventListener("input", tell);
+  input.addEventListener("keydown", event => {
+    const number = /^[1-9]$/.test(event.key) && !input.value ? Number(event.key) : 0;
+    if (number && number <= classes.length) {
+      event.preventDefault();
+      input.value = classes[number - 1];
+      tell();
+      next(input);
+    } else if (event.key === "Enter") {
+      event.preventDefault();
+      next(input);
+    }
+  });
+}
+for (const button of document.querySelectorAll(".agree")) {
+  button.addEventListener("click", () => {
+    const input = button.closest("article").querySelector(".label-of");
+    input.value = button.textContent;
+    tell();
+    next(input);
+  });
+}
+document.getElementById("save").addEventListener("click", () => {
+  const rows = labelled().map(input => `${cell(input.dataset.id)},${cell(input.value.trim())}`);
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([["id,label", ...rows, ""].join("\n")], {type: "text/csv"}));
+  link.download = "labels.csv";
+  link.click();
+});
+document.querySelector(".save").hidden = false;
+tell();

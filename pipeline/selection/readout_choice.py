@@ -1,0 +1,172 @@
+"""Which readout: the best by cross-validation, and how good a classifier that is chosen so will be.
+
+The accuracy of the best of several is too high to be expected again. So the choice is part of what
+is measured (nested cross-validation, Varma and Simon, doi 10.1186/1471-2105-7-91): in each fold's
+turn the readout is chosen by cross-validation within the other folds, and classifies the fold.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from savs.foundation.arrays import Array
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.selection.heads.folds import FOLDS
+from savs.pipeline.selection.left_out import LeftOut, held_out, leave_out, leave_out_of
+from savs.pipeline.selection.readouts import ClassScores, Readout
+from savs.pipeline.selection.selection import Heads, Selection, select
+from savs.pipeline.selection.training_data import (
+    Training,
+    TrainingData,
+    TrainingTask,
+    grid_widths,
+    training_of,
+)
+from savs.stores.read.store import as_store
+
+FAST = ("vote", "posterior", "lda")
+"""Readouts that are tried: each takes seconds with 784 heads or 1,000 classes."""
+
+LARGEST = 1_000_000
+"""Most training examples times heads for which readouts are tried: a minute or two of work."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadoutChoice:
+    """The selection of the best readout."""
+
+    selection: Selection
+    accuracies: dict[str, float]
+    """Readout -> share of the training examples that it classifies rightly when they are left out;
+    empty if there was nothing to choose."""
+    left_out: list[LeftOut] = field(repr=False)
+    """Of each task its examples, classified by the readout that the other folds choose;
+    `assess_left_out` measures them. Empty if no example can be left out."""
+    note: str | None = None
+    """Why nothing was chosen."""
+
+
+def choose_readout_by_folds(
+    training: Training,
+    *,
+    heads: Heads | None = None,
+    readouts: Sequence[str | Path | Readout] = FAST,
+    folds: int = FOLDS,
+    **options: Any,
+) -> ReadoutChoice:
+    """Select heads for each readout, and return the selection that is best by cross-validation.
+
+    Of equally good ones the first is taken. All subtasks get the same readout. Where the examples
+    of a class are too few to leave some out twice, the first readout is taken, and `note` says so.
+
+    Parameters
+    ----------
+    training
+        A store, or training examples in memory.
+    heads, options
+        As in `select`.
+    readouts
+        Names of the readouts, or readouts, at least one.
+    folds
+        Parts that the examples are cut into, and again without each.
+
+    Raises
+    ------
+    SelectionError
+        As in `select`.
+    """
+    training = as_store(training) if isinstance(training, str | Path) else training
+    data, note = training_of(training), None
+    if len(readouts) > 1 and (size := data.count * len(grid_widths(data.source.grid))) > LARGEST:
+        readouts = readouts[:1]
+        note = (
+            f"{size:,} features of heads are too many to choose a readout by trying: it is"
+            f" {readouts[0]}; `savs sweep STORE --readout vote,lda` compares some"
+        )
+    selections = [select(training, heads=heads, readout=name, **options) for name in readouts]
+    first = selections[0]
+    try:
+        outer = [leave_out(training, selection, folds) for selection in selections]
+    except SelectionError as error:
+        return ReadoutChoice(first, {}, [], f"no accuracy can be estimated: {error}")
+    if len(selections) == 1:
+        return ReadoutChoice(first, {}, outer[0], note)
+    right = [_share(parts) for parts in outer]
+    accuracies = {one.readout: share for one, share in zip(selections, right, strict=True)}
+    best = int(np.argmax(right))
+    try:
+        nested = _nested(data, selections, outer, folds)
+    except SelectionError as error:  # too few examples to choose by: nothing else is measured
+        note = f"the readout is {first.readout}, too few examples to try others: {error}"
+        return ReadoutChoice(first, {}, outer[0], note)
+    return ReadoutChoice(selections[best], accuracies, nested)
+
+
+def _share(parts: Sequence[LeftOut]) -> float:
+    """Return the share of all examples, of all tasks, that were classified rightly."""
+    hits = [part.scores.choice == part.labels for part in parts]
+    return float(np.concatenate(hits).mean())
+
+
+def _nested(
+    data: TrainingData,
+    selections: Sequence[Selection],
+    outer: Sequence[Sequence[LeftOut]],
+    folds: int,
+) -> list[LeftOut]:
+    """Return each fold as it was classified by the readout that is best within the others."""
+    tasks, clusters = data.tasks(), data.clusters()
+    scoring = selections[0].scoring
+    outs = [held_out(task, [clusters[row] for row in task.rows], folds, scoring) for task in tasks]
+    # a task with fewer folds is whole in the last turns
+    kept = [
+        [~parts[turn] if turn < len(parts) else np.ones_like(parts[0]) for parts in outs]
+        for turn in range(max(map(len, outs)))
+    ]
+    right = np.array([_shares(data, selection, tasks, kept, folds) for selection in selections])
+    chosen = right.argmax(axis=0)
+    return [
+        _mixed(task, parts, chosen, [of_readout[place] for of_readout in outer])
+        for place, (task, parts) in enumerate(zip(tasks, outs, strict=True))
+    ]
+
+
+def _shares(
+    data: TrainingData,
+    selection: Selection,
+    tasks: Sequence[TrainingTask],
+    kept: Sequence[Sequence[Array]],
+    folds: int,
+) -> list[float]:
+    """Return for each turn the share of the kept examples that a readout classifies rightly.
+
+    All turns are one pass over the features, which a store would else read once for each.
+    """
+    inner = [
+        (task.part(flags), selected)
+        for turn in kept
+        for task, flags, selected in zip(tasks, turn, selection.tasks, strict=True)
+    ]
+    parts = leave_out_of(data, selection, inner, folds)
+    count = len(tasks)
+    return [_share(parts[start : start + count]) for start in range(0, len(parts), count)]
+
+
+def _mixed(
+    task: TrainingTask, parts: Sequence[Array], chosen: Array, by_readout: Sequence[LeftOut]
+) -> LeftOut:
+    """Return the folds of a task, each as its chosen readout classified it."""
+    ends = np.cumsum([int(out.sum()) for out in parts])
+    slices = [slice(end - int(out.sum()), end) for end, out in zip(ends, parts, strict=True)]
+    pieces = [
+        (by_readout[number].scores, rows) for number, rows in zip(chosen, slices, strict=False)
+    ]
+    scores = ClassScores(
+        np.concatenate([of.scores[rows] for of, rows in pieces]),
+        np.concatenate([of.choice[rows] for of, rows in pieces]),
+        np.concatenate([of.soft[rows] for of, rows in pieces]),
+    )
+    return replace(by_readout[0], task=task, scores=scores)

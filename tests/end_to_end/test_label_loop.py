@@ -1,0 +1,279 @@
+"""From a folder of photos to a classifier, and the loop of labels: train, suggest, label, train."""
+
+import csv
+import json
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+import savs as package
+from savs import open_store
+from savs.datasets.benchmarks.shapes import write_shapes
+from savs.pipeline.errors import SelectionError
+from savs.stores.maintain.verify import verify
+
+pytestmark = pytest.mark.thorough
+
+ASK = ("--question", "Which animal is this?", "--model", "demo")
+LABELLED = 6
+"""Images of each class that have their label from the start."""
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory) -> tuple[Path, dict[str, str]]:
+    """Return a folder of class folders and unlabelled images, and the classes of the latter."""
+    root = tmp_path_factory.mktemp("drawn")
+    files = write_shapes(
+        root / "data", seed=3, tasks=("animal",), train_per_class=16, test_units=10
+    )
+    truth: dict[str, str] = {}
+    seen: dict[str, int] = {}
+    lines = [line for path in (files.train, files.test) for line in path.read_text().splitlines()]
+    for number, row in enumerate(map(json.loads, lines)):
+        kind = row["label"]
+        seen[kind] = seen.get(kind, 0) + 1
+        is_labelled = seen[kind] <= LABELLED
+        name = f"{kind if is_labelled else 'unlabelled'}/{number:03}.png"
+        (root / "photos" / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(files.root / row["images"][0], root / "photos" / name)
+        if not is_labelled:
+            truth[name] = kind
+    return root / "photos", truth
+
+
+@pytest.fixture
+def photos(drawn, tmp_path, savs) -> dict[str, str]:
+    """Put the photos where commands run; return the classes of the unlabelled ones."""
+    shutil.copytree(drawn[0], tmp_path / "photos")
+    return drawn[1]
+
+
+def fill(path: Path, truth: dict[str, str]) -> int:
+    """Fill in a table of suggestions; return its number of rows."""
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    with path.open("w", newline="") as file:
+        table = csv.DictWriter(file, rows[0])
+        table.writeheader()
+        table.writerows({**row, "label": truth[row["id"]]} for row in rows)
+    return len(rows)
+
+
+def downloaded(path: Path) -> str:
+    """Return the text of a file that the browser saves, once it is whole."""
+    for _ in range(600):
+        if path.exists() and path.read_text().endswith("\n"):
+            return path.read_text()
+        time.sleep(0.1)
+    raise AssertionError(f"{path} did not come")
+
+
+def test_the_loop_from_photos_to_a_better_classifier_and_no_model_after_the_first(
+    savs, photos, monkeypatch
+) -> None:
+    first = savs("train", "photos", *ASK, "--out", "pets")
+    assert first.returncode == 0, first.stderr
+    assert "next: savs classify pets NEW_IMAGES" in first.stderr
+    assert f"savs suggest pets --out next.html  ({len(photos)} images to label)" in first.stderr
+    assert "readout: " in first.stderr
+    assert first.stdout.splitlines()[0].startswith("metric (%)")
+
+    for module in ("torch", "transformers", "accelerate"):  # a laptop has none of them
+        monkeypatch.setitem(sys.modules, module, None)
+    for round_number in range(1, 3):
+        asked = savs("suggest", "pets", "--n", 8, "--out", "next.csv", "--force")
+        assert asked.returncode == 0, asked.stderr
+        assert "next: label in the column `label`, then savs label pets next.csv" in asked.stderr
+        assert fill(Path("next.csv"), photos) == 8
+        told = savs("label", "pets", "next.csv", "--json")
+        assert told.returncode == 0, told.stderr
+        assert "next: savs select pets" in told.stderr
+        assert {c["old_split"] for c in json.loads(told.stdout)["changes"]} == {"unlabelled"}
+        again = savs("train", "pets", "--json")
+        assert again.returncode == 0, again.stderr
+        done = json.loads(again.stdout)
+        assert done["examples"] == {
+            "train": 4 * LABELLED + 8 * round_number,
+            "unlabelled": len(photos) - 8 * round_number,
+        }
+        assert done["expected"]["planned"] == done["examples"]["train"]
+    assert not verify("pets").problems
+    assert savs("select", "pets").returncode == 0
+    shown = json.loads(savs("show", "pets", "--json").stdout)
+    assert shown["labels_given"] == 16
+    assert savs("label", "pets", "next.csv", "--take-back").returncode == 0
+    assert len(open_store("pets").ids("unlabelled")) == len(photos) - 8
+
+
+def test_new_photos_and_labels_from_folders_join_the_store(savs, photos) -> None:
+    assert savs("train", "photos", *ASK, "--out", "pets").returncode == 0
+    before = open_store("pets")
+    moved = [name for name, kind in photos.items() if kind == "cat"][:3]
+    for name in moved:
+        (Path("photos") / name).rename(Path("photos/cat") / Path(name).name)
+    again = savs("train", "photos", *ASK, "--out", "pets")
+    assert again.returncode == 0, again.stderr
+    store = open_store("pets")
+    assert len(store.ids("train")) == len(before.ids("train")) + 3
+    # the model need not have run: the same bytes were stored as unlabelled images
+    old = dict(zip(before.ids("unlabelled"), before.features("unlabelled")[0], strict=True))
+    new = dict(zip(store.ids("train"), store.features("train")[0], strict=True))
+    for name in moved:
+        np.testing.assert_array_equal(new[f"cat/{Path(name).name}"], old[name])
+    suggested = savs("suggest", "pets", "--n", 99)
+    assert "3 unlabelled examples are training examples already: left out" in suggested.stderr
+    assert not any(name in suggested.stdout for name in moved)
+    Path("photos/cat", Path(moved[0]).name).unlink()
+    third = savs("train", "photos", *ASK, "--out", "pets")
+    assert "1 training image is not in photos any more, but still in the store" in third.stderr
+    assert f"trained on (cat/{Path(moved[0]).name} first)" in third.stderr
+
+
+def test_shots_leave_test_images_that_measure(savs, photos) -> None:
+    done = savs(
+        "train", "photos", *ASK, "--out", "pets", "--shots", 3, "--readout", "lda", "--json"
+    )
+    assert done.returncode == 0, done.stderr
+    made = json.loads(done.stdout)
+    assert (made["readout"], made["readouts"]) == ("lda", {})
+    assert made["examples"] == {"train": 12, "test": 12, "unlabelled": len(photos)}
+    assert made["expected"]["planned"] == 12
+    saved = json.loads(Path("pets/results/trained/metrics.json").read_text())
+    assert saved["metrics"] == made["expected"]["metrics"]
+    # the trained classifier is that of the store, whatever else was selected
+    assert savs("select", "pets", "--heads", 2).returncode == 0
+    predicted = savs("classify", "pets", "photos/unlabelled", "--json")
+    by_name = savs("classify", "pets/results/trained", "photos/unlabelled", "--json")
+    assert (
+        json.loads(predicted.stdout)["predictions"] == (json.loads(by_name.stdout)["predictions"])
+    )
+    assert json.loads(savs("evaluate", "pets", "--json").stdout)["readout"] == "lda"
+    next_step = savs("select", "pets").stderr
+    assert "next: savs evaluate pets --readout vote" in next_step
+
+
+def test_a_wrong_label_is_named_and_corrected(savs, photos) -> None:
+    names = [name for name, kind in photos.items() if kind == "dog"]
+    for name in names[:6]:
+        (Path("photos") / name).rename(Path("photos/dog") / Path(name).name)
+    Path("photos", names[6]).rename(Path("photos/cat/wrong.png"))
+    done = savs("train", "photos", *ASK, "--out", "pets")
+    assert done.returncode == 0, done.stderr
+    suspects = pl.read_csv("pets/results/trained/suspects.csv")
+    assert "cat/wrong.png" in suspects["id"].to_list()
+    assert "cat/wrong.png" in done.stdout
+    mended = suspects.filter(id="cat/wrong.png").with_columns(label=pl.lit("dog"))
+    mended.write_csv("mended.csv")
+    assert savs("label", "pets", "mended.csv").returncode == 0
+    train = dict(open_store("pets").examples("train").select("id", "label").iter_rows())
+    assert train["cat/wrong.png"] == "dog"
+
+
+def test_a_table_and_a_frame_train_the_same(savs, photos, monkeypatch) -> None:
+    rows = [
+        {"image": str(path), "label": path.parent.name}
+        for path in sorted(Path("photos").glob("*/*.png"))
+        if path.parent.name != "unlabelled"
+    ]
+    pl.DataFrame(rows).write_csv("photos.csv")
+    table = savs("train", "photos.csv", *ASK, "--out", "by-table", "--json")
+    assert table.returncode == 0, table.stderr
+    trained = package.train(
+        pl.DataFrame(rows), question="Which animal is this?", model="demo", out="by-frame"
+    )
+    made = json.loads(table.stdout)
+    assert trained.accuracies == made["readouts"]
+    assert repr(trained).startswith(f"Trained({made['readout']}, FeatureStore('by-frame'")
+    assert trained.expected is not None
+    assert trained.expected.metrics[0].value == made["expected"]["metrics"][0]["value"]
+
+
+def test_images_without_any_label_wait_for_them(savs, photos) -> None:
+    done = savs("train", "photos/unlabelled", *ASK, "--out", "pets")
+    assert done.returncode == 1
+    assert f"pets has {len(photos)} images without a label, and none with one" in done.stderr
+    asked = savs("suggest", "pets", "--n", 12, "--out", "next.csv")
+    assert "there is no classifier yet, so these are images that differ most" in asked.stderr
+    assert fill(Path("next.csv"), {Path(n).name: kind for n, kind in photos.items()}) == 12
+    assert savs("label", "pets", "next.csv").returncode == 0
+    trained = savs("train", "pets")
+    assert trained.returncode == 0, trained.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "nowhere", *ASK, "--out", "x"], "nowhere does not exist; check the path"),
+        (["train", "photos", "--model", "demo"], "--out is missing: training on images needs"),
+        (["train", "photos", "--out", "x"], "--model is missing: training on images needs"),
+        (["label", "nowhere", "x.csv"], "nowhere is not a folder, so it is not a feature store"),
+        (["fit", "photos"], "no command is called 'fit'; use `savs train IMAGES`"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(savs, photos, words, message) -> None:
+    done = savs(*words)
+    assert done.returncode in (1, 2, 3)
+    assert message in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+    assert not Path("x").exists()
+
+
+def test_a_store_takes_no_options_of_images_and_another_question_is_another_store(
+    savs, photos
+) -> None:
+    assert savs("train", "photos", *ASK, "--out", "pets").returncode == 0
+    wrong = savs("train", "pets", "--shots", 3)
+    assert "--shots is for images, and pets is a store of features" in wrong.stderr
+    other = savs("train", "photos", "--question", "What?", "--model", "demo", "--out", "pets")
+    assert "asks 'Which animal is this?' about train example" in other.stderr
+    assert "now it is 'What?'; ask the same, or pass another --out" in other.stderr
+    package.label("pets", dict.fromkeys(open_store("pets").ids("train"), "cat"))
+    with pytest.raises(SelectionError, match="one class only"):
+        package.train("pets")
+
+
+@pytest.mark.browser
+def test_the_page_of_suggestions_writes_the_table(savs, photos, chrome, tmp_path) -> None:
+    assert savs("train", "photos", *ASK, "--out", "pets").returncode == 0
+    assert savs("suggest", "pets", "--n", 5, "--out", "next.html").returncode == 0
+    tab = chrome.tab()
+    place = str(tmp_path / "got")
+    chrome.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=place)
+    tab.open(tmp_path / "next.html", width=390, height=800)
+    assert tab.run("document.documentElement.scrollWidth") <= 390
+    assert tab.run("document.querySelectorAll('.cards img').length") == 5
+    ids = tab.run("[...document.querySelectorAll('.label-of')].map(input => input.dataset.id)")
+    classes = tab.run("[...document.querySelectorAll('#classes option')].map(o => o.value)")
+    number = classes.index(photos[ids[0]]) + 1
+    tab.run(
+        f"""(() => {{
+        const [first, second] = document.querySelectorAll('.label-of');
+        first.focus();
+        first.dispatchEvent(new KeyboardEvent('keydown', {{key: '{number}', bubbles: true}}));
+        if (document.activeElement !== second) throw new Error('the next one has no focus');
+        second.value = 'a, "new" one';
+        second.dispatchEvent(new Event('input', {{bubbles: true}}));
+        }})()"""
+    )
+    assert tab.run("document.getElementById('count').textContent") == "2 of 5 labelled"
+    tab.run("document.getElementById('save').click()")
+    text = downloaded(tmp_path / "got" / "labels.csv")
+    Path("labels.csv").write_text(text)
+    assert list(csv.reader(text.splitlines())) == [
+        ["id", "label"],
+        [ids[0], photos[ids[0]]],
+        [ids[1], 'a, "new" one'],
+    ]
+    refused = savs("label", "pets", "labels.csv")
+    assert "'a, \"new\" one' is no class" in refused.stderr
+    assert savs("label", "pets", "labels.csv", "--new-classes").returncode == 0
+    tab.open(tmp_path / "next.html")
+    assert tab.run("document.getElementById('count').textContent") == "2 of 5 labelled"
+    assert not tab.complaints
+    outside = [url for url in tab.requests if not url.startswith(("data:", "blob:"))]
+    assert outside == [(tmp_path / "next.html").as_uri()] * 2

@@ -1,0 +1,247 @@
+"""Labels that come later: who gets one, by which name, and what is refused."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from savs import evaluate, label, load_selection, save_selection, select
+from savs.datasets import RowError
+from savs.foundation.errors import ParameterError
+from savs.pipeline.errors import LabelError, SelectionError
+from savs.pipeline.inputs.labelling import Labeller
+from savs.pipeline.selection.selection_config import is_of_store, older_note
+from savs.stores import LayerGrid, open_store
+from stores import identity, write_store
+
+GRID = (LayerGrid(0, (0, 1), 4),)
+CENTRES = {"cat": 1.0, "dog": -1.0}
+
+
+def make(folder, *, options=None, outputs=None, skipped=None, **splits):
+    """Write a store of split -> rows; features lie near the centre of the row's `is`."""
+    rng = np.random.default_rng(0)
+    features = {
+        split: {
+            0: np.stack(
+                [
+                    np.outer([CENTRES[row["is"]] for row in rows], [1, 1, 0, 0])
+                    + rng.normal(size=(len(rows), 4)) * 0.1
+                    for _ in range(2)
+                ]
+            ).astype(np.float32)
+            if rows
+            else np.zeros((2, 0, 4), np.float32)
+        }
+        for split, rows in splits.items()
+    }
+    what = identity(grid=GRID, options=options)
+    if outputs:
+        object.__setattr__(what, "outputs", outputs)
+    cells = {
+        s: [{k: v for k, v in r.items() if k != "is"} for r in rows] for s, rows in splits.items()
+    }
+    values = {
+        s: {name: np.zeros((len(rows), 1), np.float32) for name in outputs or {}}
+        for s, rows in splits.items()
+    }
+    return write_store(folder, what, features, cells, outputs=values, skipped=skipped, shard_rows=2)
+
+
+def row(name, kind, *, labelled=True, **more):
+    return {"id": name, "is": kind, "label": kind if labelled else None, "prompt": "?", **more}
+
+
+def train_rows(count=6):
+    return [row(f"t{i}", ("cat", "dog")[i % 2]) for i in range(count)]
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Return a store with labelled examples of both splits, and some without a label."""
+    return make(
+        tmp_path / "s",
+        train=train_rows(),
+        test=[row("e0", "cat"), row("e1", "dog")],
+        unlabelled=[
+            row("u0", "cat", labelled=False, media='["a.png"]'),
+            row("u1", "dog", labelled=False, media='["b.png"]'),
+            row("u2", "dog", labelled=False, media='["b.png"]'),
+        ],
+    )
+
+
+def labels_of(store, split):
+    return dict(store.examples(split).select("id", "label").iter_rows())
+
+
+def test_an_example_without_a_label_or_of_the_test_split_becomes_one_of_training(store) -> None:
+    done = label(store, {"u0": "cat", "e1": "dog", "t0": "dog", "t1": "dog"})
+    assert done.changes.rows() == [
+        ("u0", "train", "cat", "unlabelled", None, None),
+        ("e1", "train", "dog", "test", "dog", None),
+        ("t0", "train", "dog", "train", "cat", None),
+    ]
+    assert done.unchanged == 1
+    assert labels_of(done.store, "train") == labels_of(store, "train") | {
+        "t0": "dog",
+        "u0": "cat",
+        "e1": "dog",
+    }
+    assert labels_of(done.store, "test") == {"e0": "cat"}
+    assert labels_of(open_store(store.path), "unlabelled") == {"u1": None, "u2": None}
+
+
+def test_labels_are_taken_back_and_examples_go_where_they_were(store) -> None:
+    label(store, {"u0": "cat", "e1": "dog", "t0": "dog"})
+    done = label(store, dict.fromkeys(("u0", "e1", "t0", "u1")))
+    assert done.changes["split"].to_list() == ["unlabelled", "test", "train"]
+    assert done.unchanged == 1
+    assert done.store.manifest.labels == {}
+
+
+def test_a_split_may_be_chosen(store) -> None:
+    done = label(store, {"u0": "cat", "t1": "dog"}, split="test")
+    assert labels_of(done.store, "test") == {"e0": "cat", "e1": "dog", "t1": "dog", "u0": "cat"}
+    with pytest.raises(ParameterError, match="`split` is 'new', expected train or test"):
+        label(store, {"u0": "cat"}, split="new")
+
+
+def test_labels_of_others_may_be_left_alone(store) -> None:
+    label(store, {"u0": "cat"})
+    done = label(store, {"u0": "dog", "u1": "dog"}, replace=False)
+    assert (done.taken, done.changes["id"].to_list()) == (("u0",), ["u1"])
+    assert label(store, {"u0": None}, replace=False).changes.height == 1  # one's own undo
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ({"ux": "cat"}, "has no example 'ux'; new images are added by savs extract --append"),
+        (
+            {"u0": "Cat"},
+            r"u0: 'Cat' is no class \(did you mean 'cat'\?\); the classes are cat, dog",
+        ),
+        ({"u0": 3}, "the label of 'u0' is 3, expected text, or None"),
+        ({"u0": ""}, "the label of 'u0' is '', expected text"),
+    ],
+)
+def test_a_label_that_cannot_be_is_refused_and_none_is_written(store, labels, message) -> None:
+    with pytest.raises(LabelError, match=message):
+        label(store, {"u1": "dog", **labels})
+    assert open_store(store.path).manifest.labels == {}
+
+
+def test_a_new_class_is_added_if_that_is_asked_for(store) -> None:
+    labeller = Labeller(store)
+    labeller.give({"u0": "fox"}, new_classes=True)
+    done = labeller.give({"u1": "fox"})  # by now it is one of the classes
+    assert done.store.examples("train")["label"].to_list()[-2:] == ["fox", "fox"]
+
+
+def test_a_store_of_the_models_answers_takes_no_new_class(tmp_path) -> None:
+    store = make(
+        tmp_path / "s",
+        outputs={"answers": {"cat": [1], "dog": [2]}},
+        train=train_rows(),
+        unlabelled=[row("u0", "cat", labelled=False)],
+    )
+    with pytest.raises(LabelError, match="keeps the model's own answers, and 'fox' is none"):
+        label(store, {"u0": "fox"}, new_classes=True)
+    assert label(store, {"u0": "cat"}).changes.height == 1
+
+
+def test_an_id_in_two_splits_says_not_which(tmp_path) -> None:
+    store = make(tmp_path / "s", train=train_rows(), test=[row("t0", "cat"), row("e", "dog")])
+    with pytest.raises(LabelError, match="'t0' is in the splits test and train"):
+        label(store, {"t0": "dog"})
+
+
+def test_a_skipped_example_is_named_with_its_reason(tmp_path) -> None:
+    rows = [row("u0", "cat", labelled=False), row("u1", "dog", labelled=False)]
+    store = make(tmp_path / "s", skipped={"unlabelled": [1]}, train=train_rows(), unlabelled=rows)
+    with pytest.raises(LabelError, match="'u1' has no features, it was skipped: no image"):
+        label(store, {"u1": "dog"})
+
+
+def test_a_file_names_examples_by_id_or_image_and_may_be_filled_in_half(store, tmp_path) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text("id,image,label,more\nu0,,cat,x\n,a.png,cat,y\nu1,b.png,,z\n")
+    assert label(store, path).changes["id"].to_list() == ["u0"]
+    path.write_text("image,label\nb.png,dog\n")
+    with pytest.raises(LabelError, match=r"labels.csv line 2: 2 examples have the image 'b.png'"):
+        label(store, path)
+    path.write_text("image,label\nz.png,dog\n")
+    with pytest.raises(LabelError, match="no example has the image 'z"):
+        label(store, path)
+    path.write_text("id,label\nu1,dog\nu1,cat\n")
+    with pytest.raises(LabelError, match="line 3: 'u1' gets two labels, 'dog' and 'cat'; keep one"):
+        label(store, path)
+    path.write_text("id,class\nu1,dog\n")
+    with pytest.raises(RowError, match="line 2: it has no field 'label', only id, class"):
+        label(store, path)
+    path.write_text("name,label\nu1,dog\n")
+    with pytest.raises(RowError, match="it has no `id` and no `image`"):
+        label(store, path)
+    frame = pl.DataFrame({"id": ["u2"], "label": ["dog"]})
+    assert label(store, frame).changes["id"].to_list() == ["u2"]
+
+
+def test_columns_may_have_the_names_of_the_stores_own_files(tmp_path) -> None:
+    options = {"columns": {"id": "uid", "label": "class"}}
+    rows = [row("u0", "cat", labelled=False)]
+    store = make(tmp_path / "s", options=options, train=train_rows(), unlabelled=rows)
+    frame = pl.DataFrame({"uid": ["u0"], "class": ["cat"]})
+    assert label(store, frame).changes["id"].to_list() == ["u0"]
+
+
+def test_an_image_under_several_prompts_gets_its_label_under_each(tmp_path) -> None:
+    asked = ["A?", "B?"]
+    rows = {
+        "train": [row(f"t{i}#{n + 1}", ("cat", "dog")[i % 2], subtask=q)
+                  for i in range(4) for n, q in enumerate(asked)],
+        "unlabelled": [row(f"u#{n + 1}", "cat", labelled=False, subtask=q)
+                       for n, q in enumerate(asked)],
+    }  # fmt: skip
+    store = make(tmp_path / "s", options={"questions": asked}, **rows)
+    assert label(store, {"u": "cat"}).changes["id"].to_list() == ["u#1", "u#2"]
+
+
+def test_images_that_classify_read_become_test_examples_and_are_measured_alone(tmp_path) -> None:
+    kinds = ["cat", "dog", "cat", "dog", "cat"]
+    rows = [row(f"n{i}", kind, labelled=False) for i, kind in enumerate(kinds)]
+    selection = select(make(tmp_path / "made", train=train_rows()), heads=1)
+    store = make(tmp_path / "new", train=[], test=rows)
+    assert evaluate(store, selection).metrics == ()
+    done = label(store, {"n0": "cat", "n1": "dog", "n2": "dog"})
+    assert done.changes["split"].to_list() == ["test"] * 3
+    result = evaluate(done.store, selection)
+    assert result.predictions["id"].to_list() == ["n0", "n1", "n2"]
+    assert result.metrics[0].value == pytest.approx(2 / 3)  # the label of n2 is wrong
+    assert "3 of 5 test examples have a label; the others are left out" in result.notes
+
+
+def test_a_selection_from_before_is_older_and_not_of_another_store(store, tmp_path) -> None:
+    selection = select(store, heads=1)
+    save_selection(selection, tmp_path / "saved")
+    now = label(store, {"u0": "cat"}).store
+    older = load_selection(tmp_path / "saved")
+    assert older_note(older, now.manifest) == [
+        "the selection is older than its store: labels were given since; run `savs select` again to"
+        " use them"
+    ]
+    assert is_of_store(older, now)
+    with pytest.raises(SelectionError, match="not made from all training examples"):
+        evaluate(now, older, on="folds")
+    newer = select(now, heads=1)
+    assert older_note(newer, now.manifest) == []
+    assert newer.only_task().examples == 7
+    back = label(now, {"u0": None}).store
+    assert older_note(older, back.manifest) == []
+    assert is_of_store(newer, back)
+
+
+def test_labels_of_the_test_split_leave_selections_as_they_are(store) -> None:
+    selection = select(store, heads=1)
+    now = label(store, {"u0": "cat"}, split="test").store
+    assert older_note(selection, now.manifest) == []
+    assert select(now, heads=1).train == selection.train

@@ -1,0 +1,133 @@
+"""The choice of a readout, against nested cross-validation as it is defined."""
+
+import numpy as np
+import pytest
+
+from savs.pipeline.selection import readout_choice
+from savs.pipeline.selection.heads.folds import stratified_folds
+from savs.pipeline.selection.readout_choice import choose_readout_by_folds
+from savs.pipeline.selection.selection import select
+from savs.pipeline.selection.training_data import TrainingArrays
+from savs.stores import LayerGrid
+from savs.stores.format.manifest import FeatureSource
+
+HEADS, WIDTH, FOLDS = 5, 6, 4
+READOUTS = ("vote", "posterior", "lda", "knn")
+
+
+def training(seed, counts=(8, 7, 9), shift=0.6):
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.repeat(np.arange(len(counts)), counts))
+    centres = rng.normal(size=(HEADS, len(counts), WIDTH)) * shift
+    values = centres[:, labels] + rng.normal(size=(HEADS, len(labels), WIDTH))
+    return TrainingArrays(
+        source=FeatureSource(
+            model={"name": "m", "class": "M"},
+            processor={},
+            dtype="float32",
+            prompt="p",
+            grid=(LayerGrid(0, tuple(range(HEADS)), WIDTH),),
+        ),
+        values=values.astype(np.float32),
+        labels=labels,
+        classes=tuple("abc"[: len(counts)]),
+        ids=[str(i) for i in range(len(labels))],
+    )
+
+
+def part(data, kept):
+    return TrainingArrays(
+        source=data.source,
+        values=data.values[:, kept],
+        labels=data.labels[kept],
+        classes=data.classes,
+        ids=[data.ids[i] for i in np.flatnonzero(kept)],
+    )
+
+
+def choices(data, kept, out, readout):
+    """Return what a classifier of some examples says of others."""
+    task = select(part(data, kept), heads=2, readout=readout).only_task()
+    heads = [head for _, head in task.heads]
+    return task.fitted.scores(data.values[heads][:, out]).choice
+
+
+def left_out(data, readout):
+    """Return the prediction of each example by a classifier of the other folds."""
+    said = np.zeros(len(data.labels), int)
+    numbers = stratified_folds(data.labels, FOLDS)
+    for fold in range(FOLDS):
+        out = numbers == fold
+        said[out] = choices(data, ~out, out, readout)
+    return said
+
+
+def by_definition(data):
+    """Return nested predictions, one loop in the other, and the readout of all examples."""
+    said = np.zeros(len(data.labels), int)
+    numbers = stratified_folds(data.labels, FOLDS)
+    for fold in range(FOLDS):
+        out = numbers == fold
+        inner = part(data, ~out)
+        right = [(left_out(inner, one) == inner.labels).mean() for one in READOUTS]
+        said[out] = choices(data, ~out, out, READOUTS[int(np.argmax(right))])
+    right = [(left_out(data, one) == data.labels).mean() for one in READOUTS]
+    return said, dict(zip(READOUTS, right, strict=True))
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_choice_is_nested_cross_validation(seed) -> None:
+    data = training(seed)
+    choice = choose_readout_by_folds(data, heads=2, readouts=READOUTS, folds=FOLDS)
+    said, accuracies = by_definition(data)
+    (found,) = choice.left_out
+    nested = np.zeros(len(data.labels), int)
+    nested[found.rows] = found.scores.choice
+    np.testing.assert_array_equal(nested, said)
+    assert choice.accuracies == pytest.approx(accuracies)
+    assert choice.selection.readout == max(accuracies, key=accuracies.__getitem__)
+    assert choice.note is None
+
+
+def test_the_readouts_differ_so_that_the_choice_matters() -> None:
+    chosen = {
+        choose_readout_by_folds(training(s), heads=2, readouts=READOUTS).selection.readout
+        for s in range(6)
+    }
+    assert len(chosen) > 1
+
+
+@pytest.mark.thorough
+def test_the_estimate_of_noise_is_chance() -> None:
+    right = []
+    for seed in range(40):
+        data = training(seed, counts=(10, 10), shift=0.0)
+        (part,) = choose_readout_by_folds(data, heads=2, readouts=READOUTS).left_out
+        right.append((part.scores.choice == part.labels).mean())
+    assert np.mean(right) < 0.53  # the best of four by itself would be at .58
+
+
+def test_few_examples_leave_the_first_readout_and_say_why() -> None:
+    two = choose_readout_by_folds(training(0, counts=(2, 2, 2)), heads=2)
+    assert (two.selection.readout, two.accuracies) == ("vote", {})
+    assert two.note is not None
+    assert two.note.startswith("the readout is vote, too few examples to try others: ")
+    assert len(two.left_out) == 1
+    one = choose_readout_by_folds(training(0, counts=(1, 3, 3)), heads=2)
+    assert one.left_out == []
+    assert one.note is not None
+    assert one.note.startswith("no accuracy can be estimated: cross-validation needs two")
+
+
+def test_a_large_store_takes_the_first_readout(monkeypatch) -> None:
+    monkeypatch.setattr(readout_choice, "LARGEST", 10)
+    choice = choose_readout_by_folds(training(0), heads=2)
+    assert (choice.selection.readout, choice.accuracies) == ("vote", {})
+    assert choice.note is not None
+    assert "too many to choose a readout by trying: it is vote" in choice.note
+    assert choice.left_out
+
+
+def test_one_readout_is_taken_as_it_is() -> None:
+    choice = choose_readout_by_folds(training(0), heads=2, readouts=["lda"])
+    assert (choice.selection.readout, choice.accuracies, choice.note) == ("lda", {}, None)
