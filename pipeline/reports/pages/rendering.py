@@ -40,7 +40,8 @@ def write_page(out: Path, folder: Path, template: str, *, script: str = "", **va
     require_page(out)
     with output_files({"out": out}, force=True) as files:
         text = render(folder, template, script=script, **values)
-        files["out"].write_text(text, encoding="utf-8")
+        # names of files need not be UTF-8
+        files["out"].write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
 def render(
