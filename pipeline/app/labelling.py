@@ -80,7 +80,9 @@ class Session:
     """Examples that were skipped or confirmed."""
     given: list[tuple[str, str | None]] = field(default_factory=list)
     """Examples that it labelled, for undo, with the labels that they had."""
-    back: str | None = None
+    shown: dict[str, Waiting] = field(default_factory=dict)
+    """Those that it was shown."""
+    back: Waiting | None = None
     """The example whose label was just taken back: it is shown again."""
     turn: int = 0
 
@@ -201,13 +203,13 @@ class Labelling:
                 waiting = self._first(session, fresh)
             if waiting is not None:
                 self._shown[session.browser] = waiting.id
+                session.shown[waiting.id] = waiting
             session.turn += 1
             return waiting
 
     def _first(self, session: Session, queue: Sequence[Waiting]) -> Waiting | None:
         hidden = {*self._shown.values(), *self._done, *session.seen}
-        back = (one for one in queue if one.id == session.back)
-        return next(back, None) or next((one for one in queue if one.id not in hidden), None)
+        return session.back or next((one for one in queue if one.id not in hidden), None)
 
     def forget(self, browser: str) -> None:
         """Let others have the example that a browser showed, which was closed."""
@@ -271,7 +273,7 @@ class Labelling:
             identifier, was = session.given.pop()
             self._open().give({identifier: was})
             self._done.discard(identifier)
-            session.back = identifier
+            session.back = session.shown.get(identifier)
             return ""
 
     # Heads that are chosen again.

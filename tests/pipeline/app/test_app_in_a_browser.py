@@ -285,7 +285,7 @@ def test_ten_labels_by_keys_survive_a_kill(chrome, unlabelled, photos, tmp_path)
         assert labels_of(unlabelled) == {name: truth(name) for name in given}
         assert "Traceback" not in app.log.read_text()
     tab("Page.close")
-    assert savs.verify(unlabelled).is_whole
+    assert savs.verify(unlabelled).problems == ()
 
 
 def test_two_browsers_share_the_work_and_a_class_is_typed(
@@ -350,7 +350,7 @@ def test_a_store_in_the_making_says_so_and_is_shown_when_it_is_done(
         opened(tab, app)
         tab.wait(f"{NOTICES}.includes('has no classifier yet')")
         opened(tab, app, tab_name="Label")
-        tab.wait(f"{NOTICES}.includes('to resume')")
+        tab.wait(f"{NOTICES}.includes('or wait')")
         opened(tab, app, tab_name="Results")
         tab.wait(f"{NOTICES}.includes('has no results yet; press Evaluate')")
         (tmp_path / "shard").rename(shard)
@@ -380,7 +380,7 @@ def test_the_small_clip_answers_too(chrome, photos, tmp_path) -> None:
         opened(tab, app)
         assert "Votes of the heads" in dropped(tab, next((photos / "cat").iterdir()))
         tab.click(one("button", "Show where it looks"))
-        tab.wait(f"{NOTICES} != ''")
+        tab.wait(f"{NOTICES}.includes('no maps to draw')")
         opened(tab, app, tab_name="Label")
         tab.wait(f"{NOTICES}.includes('a classifier without its store')")
         assert "Traceback" not in app.log.read_text()

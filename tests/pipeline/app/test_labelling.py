@@ -178,6 +178,12 @@ def test_undo_takes_a_label_back_and_shows_its_image_again(labelling, workspace)
     assert labels_of(workspace) == {}
     assert labelling.next(browser, UNSURE, None).id == first.id
     labelling.give(browser, first.id, "class 2")
+    labelling.fit()
+    finished(labelling)  # the queue is another one now
+    labelling.next(browser, UNSURE, None)
+    assert labelling.undo(browser) == ""
+    assert labelling.next(browser, UNSURE, None).id == first.id
+    labelling.give(browser, first.id, "class 2")
     assert labels_of(workspace) == {first.id: "class 2"}
 
 
