@@ -88,8 +88,9 @@ def measure(tab: Tab, address: str, image: Path) -> None:
         f"key to the next image: median {statistics.median(seconds):.2f} s,"
         f" slowest of {LABELS} {max(seconds):.2f} s"
     )
-    points = tab.in_frame(STATUS, "document.querySelectorAll('svg circle').length") or 0
+    time.sleep(5)  # the heads after the thirtieth label
     tab.wait_in_frame(STATUS, "!document.body.innerText.includes('Heads are being chosen')")
+    points = tab.in_frame(STATUS, "document.querySelectorAll('svg circle').length") or 0
     started = time.monotonic()
     tab.click(
         "[...document.querySelectorAll('button')].find(b => b.innerText == 'Choose heads now')"
