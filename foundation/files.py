@@ -252,6 +252,15 @@ def read_regular_text(path: Path) -> str:
         raise ValueError("it is not UTF-8 text") from error
 
 
+def is_utf8(name: str) -> bool:
+    """Return whether the name of a file is UTF-8, so that tables can hold it; others are bytes."""
+    try:
+        name.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def real_path(path: Path) -> Path:
     """Return an absolute path without links; links that lead in a circle stay as they are.
 

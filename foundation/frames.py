@@ -1,12 +1,25 @@
-"""Tables that a query reads piece by piece, and Parquet files that anyone may have written."""
+"""Tables that a query reads piece by piece, and Parquet files that anyone may have written.
+
+A small Parquet file can stand for values that fill the memory, so its rows are measured first.
+"""
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
 import polars as pl
 from polars.io.plugins import register_io_source
+
+from savs.foundation.files import is_utf8
+
+FREE_BYTES = 2**28
+"""What a Parquet file may expand to, however small it is."""
+MOST_TIMES = 1000
+"""How many times its size a Parquet file may expand to."""
+_ROW, _ITEM = 512, 64
+"""Bytes that a row, and an item of a list, takes in Python next to its text."""
 
 
 def lazy_frames(
@@ -57,6 +70,8 @@ def scan_parquet(source: Path | IO[bytes] | bytes) -> pl.LazyFrame:
     polars.exceptions.PolarsError, OSError
         The file is not Parquet, cannot be read, or has a column of Python objects.
     """
+    if isinstance(source, Path) and not is_utf8(str(source)):
+        source = source.read_bytes()  # polars takes no such name
     frame = pl.scan_parquet(source, glob=False)
     for name, dtype in frame.collect_schema().items():
         if _has_objects(dtype):
@@ -71,3 +86,72 @@ def _has_objects(dtype: Any) -> bool:
     inner = [field.dtype for field in dtype.fields] if isinstance(dtype, pl.Struct) else []
     inner += [dtype.inner] if isinstance(dtype, pl.List | pl.Array) else []
     return dtype == pl.Object or any(map(_has_objects, inner))
+
+
+class ExpansionError(ValueError):
+    """A Parquet file whose rows take far more memory than the file."""
+
+
+def collect_rows(frame: pl.LazyFrame, file_bytes: int) -> pl.DataFrame:
+    """Return the rows of columns of a Parquet file of a size; errors as `expanded_bytes`."""
+    expanded_bytes(frame, file_bytes)
+    return frame.collect()
+
+
+def expanded_bytes(
+    frame: pl.LazyFrame, file_bytes: int, uncounted: Container[str] = ()
+) -> np.ndarray[Any, Any]:
+    """Return how many bytes each row of a Parquet file takes as Python values: `(rows,)` int64.
+
+    Parquet stores an equal value once, however many rows have it. Only the lengths of texts and
+    lists are computed, so a few kilobytes that stand for gigabytes are refused before they are
+    expanded. Texts in the columns `uncounted` do not count.
+
+    Raises
+    ------
+    ExpansionError
+        All rows take more than `FREE_BYTES`, and more than `MOST_TIMES` the size of the file.
+    """
+    most = max(FREE_BYTES, MOST_TIMES * file_bytes)
+    count = frame.select(pl.len()).collect(engine="streaming").item()
+    _require_total(_ROW * count, most)
+    sizes = [
+        size
+        for name, dtype in frame.collect_schema().items()
+        if (size := _size(pl.col(name), dtype, media=name in uncounted)) is not None
+    ]
+    if not sizes:
+        return np.full(count, _ROW)
+    totals = frame.select(_ROW + pl.sum_horizontal(sizes)).collect(engine="streaming")
+    each = totals.to_series().to_numpy()
+    _require_total(int(each.sum()), most)
+    return each
+
+
+def _require_total(total: int, most: int) -> None:
+    if total > most:
+        raise ExpansionError(
+            f"it would take {total:,} bytes of memory, {MOST_TIMES:,} times its size"
+        )
+
+
+def _size(value: pl.Expr, dtype: Any, *, media: bool) -> pl.Expr | None:
+    """Return the bytes of text in a value of some type; None where its size is fixed.
+
+    The bytes of media do not count: a name stands for them.
+    """
+    if dtype in (pl.String, pl.Categorical, pl.Enum):
+        return value.cast(pl.String).str.len_bytes().cast(pl.Int64).fill_null(0)
+    if dtype == pl.Binary:
+        return None if media else value.bin.size().cast(pl.Int64).fill_null(0)
+    if isinstance(dtype, pl.Array):
+        return _size(value.arr.to_list(), pl.List(dtype.inner), media=media)
+    if isinstance(dtype, pl.List):
+        inner = _size(pl.element(), dtype.inner, media=media)
+        items = (value.list.len().cast(pl.Int64) * _ITEM).fill_null(0)
+        return items if inner is None else items + value.list.eval(inner).list.sum().fill_null(0)
+    if isinstance(dtype, pl.Struct):
+        fields = [_size(value.struct.field(f.name), f.dtype, media=media) for f in dtype.fields]
+        known = [size for size in fields if size is not None]
+        return pl.sum_horizontal(known) if known else None
+    return None

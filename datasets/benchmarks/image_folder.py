@@ -11,6 +11,7 @@ from savs.datasets.errors import OptionError, SourceError
 from savs.datasets.metrics.metrics import SCORED
 from savs.datasets.row import Row
 from savs.datasets.rows.media_names import IMAGES, is_video_name
+from savs.foundation.files import is_utf8
 
 SPLITS = frozenset(("train", "training", "test", "testing", "val", "valid", "validation", "dev"))
 """Names of folders that hold a split each, not a class, if they hold folders alone."""
@@ -31,6 +32,8 @@ class _Contents:
     """Paths below the folder."""
     others: list[str] = field(default_factory=list)
     """Files that are no media by name, below the folder."""
+    not_utf8: list[str] = field(default_factory=list)
+    """Media whose names no table can hold, below the folder."""
     problems: list[str] = field(default_factory=list)
     """What is misplaced, and what to do about it."""
     unlabelled: list[str] = field(default_factory=list)
@@ -42,8 +45,8 @@ def read_folder(source: Path) -> list[Row]:
 
     Images in folders within a class folder are of that class, as in torchvision. Hidden files and
     folders (names that begin with a dot) are skipped, and so are files that are neither images nor
-    videos by name; `folder_notes` names the latter. Rows have the fields `image` (its path below
-    the folder) and `label`, and are sorted by class and path.
+    videos by name, or whose names are not UTF-8; `folder_notes` names these. Rows have the fields
+    `image` (its path below the folder) and `label`, and are sorted by class and path.
 
     Raises
     ------
@@ -96,7 +99,7 @@ def read_unlabelled(source: Path) -> list[Row]:
         what = "is a file" if source.exists() else "does not exist"
         raise SourceError(f"{source} {what}; expected a folder of images")
     names = sorted(_unlabelled_names(source))
-    images = [name for name in names if _is_medium(name)]
+    images = [name for name in names if _is_medium(name) and is_utf8(name)]
     if not images:
         raise SourceError(f"{source} has no image without a class; add some, or leave it out")
     return [
@@ -116,12 +119,17 @@ def _unlabelled_names(source: Path) -> Iterator[str]:
 
 
 def folder_notes(source: Path) -> list[str]:
-    """Return a line that names the files of a folder that are no media by name, if any."""
-    others = _look(source).others
+    """Return lines that name the files of a folder that are no media by name, or not UTF-8."""
+    contents = _look(source)
+    others = contents.others
     what = "file is neither an image nor a video by name and was" if len(others) == 1 else (
         "files are neither images nor videos by name and were"
     )  # fmt: skip
-    return [f"{source}: {len(others):,} {what} left out: {_first(others)}"] if others else []
+    notes = [f"{source}: {len(others):,} {what} left out: {_first(others)}"] if others else []
+    if odd := contents.not_utf8:
+        what = "file has a name that is" if len(odd) == 1 else "files have names that are"
+        notes.append(f"{source}: {len(odd):,} {what} not UTF-8 and left out: {_first(odd)}")
+    return notes
 
 
 def _look(source: Path) -> _Contents:
@@ -139,8 +147,10 @@ def _look(source: Path) -> _Contents:
     empty, splits = [], []
     for folder in classes:
         names = sorted(_files_below(folder, folder.name))
-        images = [name for name in names if _is_medium(name)]
+        media = [name for name in names if _is_medium(name)]
+        images = [name for name in media if is_utf8(name)]
         contents.images += images
+        contents.not_utf8 += [name for name in media if not is_utf8(name)]
         contents.others += [name for name in names if not _is_medium(name)]
         if not images:
             empty.append(folder.name)

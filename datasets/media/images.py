@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
@@ -19,8 +20,18 @@ MAX_IMAGE_PIXELS = 2**26
 """Most pixels of an image by default: 67 megapixels, 268 MB once decoded."""
 MAX_SIDE_PX = 2**16 - 1
 """Longest side: that of a JPEG. Rows take memory, however short they are."""
-COSTLY = {"WEBP": 2}
+COSTLY = {"WEBP": 2, "JPEG2000": 4}
 """Format -> by how much its limit is lower: decoding takes several times as much per pixel."""
+MAX_SCANS = 32
+"""Times that a JPEG of `max_image_pixels` may draw all its pixels, a smaller one more often.
+Encoders write 12 at most, and each takes time."""
+HEADER_BYTES = 2**16
+"""Longest header of a PPM and its relatives: Pillow reads comments byte by byte."""
+_COMMENTS = rb"(?:\s|#[^\r\n]*+[\r\n])++"
+_BITMAP_HEADER = re.compile(
+    rb"(?:P[14](?:%s[^\s#]++){2}|P(?![14])\w++(?:%s[^\s#]++){3})[\s#]" % (_COMMENTS, _COMMENTS)
+)
+"""Width, height and, unless a pixel is a bit, the greatest value."""
 RAISE = "scale it down, or raise `max_image_pixels`"
 
 
@@ -35,7 +46,7 @@ def decode_image(
     The EXIF orientation is applied, transparency becomes white, 16-bit greys keep their upper byte,
     and an animation gives its first frame. PostScript is refused, because decoding would run it.
     MediaError, with the image's `name`, if it is no image, damaged, truncated, or too large: more
-    than `max_pixels`, for a WebP more than half of that.
+    than `max_pixels`, for a WebP more than half of that, for a JPEG 2000 more than a quarter.
 
     With `draft_pixels` a JPEG is decoded at a half, a quarter or an eighth of its width and height,
     as long as it keeps this many pixels or more: several times as fast, and slightly other values.
@@ -45,6 +56,8 @@ def decode_image(
         with open_image(data) as image:
             limit = max_pixels // COSTLY.get(image.format or "", 1)
             require_size(image.width, image.height, name, limit)
+            if image.format in ("JPEG", "MPO"):
+                _require_scans(data, image.width * image.height, name, limit)
             if image.format == "EPS":
                 raise MediaError(f"{name} is a PostScript program, not an image; convert it")
             if draft_pixels is not None:
@@ -74,6 +87,9 @@ def open_image(data: bytes) -> Image.Image:
     """Return an image file as Pillow opens it: its header is read, and no pixel."""
     if is_heic(data):
         _pillow_opens_heic()
+    is_bitmap = re.match(rb"P\w{1,6}[\s#]", data)
+    if is_bitmap and not _BITMAP_HEADER.match(data[:HEADER_BYTES]):
+        raise ValueError(f"its header has no size within the first {HEADER_BYTES:,} bytes")
     return Image.open(io.BytesIO(data))
 
 
@@ -92,6 +108,19 @@ def _let_pillow_open(max_pixels: int) -> None:
     """Raise Pillow's own limit where that is below the one that the user chose."""
     if Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = max_pixels
+
+
+def _require_scans(data: bytes, pixels: int, name: str, limit: int) -> None:
+    """Raise MediaError if a JPEG draws its pixels so often that decoding would take minutes.
+
+    In compressed data the two bytes of this marker never follow each other.
+    """
+    scans = data.count(b"\xff\xda")
+    if scans * pixels > MAX_SCANS * limit:
+        raise MediaError(
+            f"{name} draws its {pixels:,} pixels {scans:,} times, more than"
+            f" {MAX_SCANS * limit // pixels:,}: save it again"
+        )
 
 
 def _to_rgb(image: Image.Image, kind: str | None) -> Image.Image:

@@ -1,6 +1,6 @@
 """Rows of Parquet files, with the names of their media in place of the bytes.
 
-A small file can stand for values that fill the memory, so its rows are measured first.
+Its rows are measured first, see `expanded_bytes`.
 """
 
 from collections.abc import Container, Iterator, Mapping
@@ -14,18 +14,12 @@ from savs.datasets.errors import SourceError
 from savs.datasets.row import MAX_ROW_BYTES, PackedMedium
 from savs.datasets.rows.base64_media import name_embedded
 from savs.foundation.arrays import Array
-from savs.foundation.frames import scan_parquet
+from savs.foundation.frames import ExpansionError, expanded_bytes, scan_parquet
 
 BATCH_ROWS, BATCH_BYTES = 512, 2**26
 """Rows that become Python values together, and the most bytes of their text."""
 DAMAGE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 """What polars raises for a damaged file; PanicException is not an `Exception`."""
-FREE_BYTES = 2**28
-"""What a Parquet file may expand to, however small it is."""
-MOST_TIMES = 1000
-"""How many times its size a Parquet file may expand to."""
-_ROW, _ITEM = 512, 64
-"""Bytes that a row, and an item of a list, takes in Python next to its text."""
 
 
 def parquet_values(path: Path, name: str) -> Iterator[dict[str, Any]]:
@@ -130,54 +124,15 @@ def row_bytes(frame: pl.LazyFrame, path: Path, media: Container[str]) -> Array:
         A row has more than `MAX_ROW_BYTES`, or all rows are a multiple of larger than the file that
         no data set would be.
     """
-    # Parquet stores an equal value once, however many rows have it. Only the lengths of texts are
-    # computed, so a few kilobytes that stand for gigabytes are refused before they are expanded.
-    most = max(FREE_BYTES, MOST_TIMES * path.stat().st_size)
-    count = frame.select(pl.len()).collect(engine="streaming").item()
-    _require_total(path, _ROW * count, most)
-    sizes = [
-        size
-        for name, dtype in frame.collect_schema().items()
-        if (size := _size(pl.col(name), dtype, media=name in media)) is not None
-    ]
-    if not sizes:
-        return np.full(count, _ROW)
-    totals = frame.select(_ROW + pl.sum_horizontal(sizes)).collect(engine="streaming")
-    each = totals.to_series().to_numpy()
+    try:
+        each = expanded_bytes(frame, path.stat().st_size, media)
+    except ExpansionError as error:
+        raise SourceError(
+            f"{path} is too large: {error}; split it, or drop repeated columns"
+        ) from error
     if each.max(initial=0) > MAX_ROW_BYTES:
         raise SourceError(
             f"{path} row {int(each.argmax())} has {int(each.max()):,} bytes of text, more than"
             f" {MAX_ROW_BYTES:,}; shorten it, or drop the column"
         )
-    _require_total(path, int(each.sum()), most)
     return each
-
-
-def _require_total(path: Path, total: int, most: int) -> None:
-    if total > most:
-        raise SourceError(
-            f"{path} would take {total:,} bytes of memory, {MOST_TIMES:,} times its size; split"
-            " it, or drop repeated columns"
-        )
-
-
-def _size(value: pl.Expr, dtype: Any, *, media: bool) -> pl.Expr | None:
-    """Return the bytes of text in a value of some type; None where its size is fixed.
-
-    The bytes of media do not count: a name stands for them.
-    """
-    if dtype in (pl.String, pl.Categorical, pl.Enum):
-        return value.cast(pl.String).str.len_bytes().cast(pl.Int64).fill_null(0)
-    if dtype == pl.Binary:
-        return None if media else value.bin.size().cast(pl.Int64).fill_null(0)
-    if isinstance(dtype, pl.Array):
-        return _size(value.arr.to_list(), pl.List(dtype.inner), media=media)
-    if isinstance(dtype, pl.List):
-        inner = _size(pl.element(), dtype.inner, media=media)
-        items = (value.list.len().cast(pl.Int64) * _ITEM).fill_null(0)
-        return items if inner is None else items + value.list.eval(inner).list.sum().fill_null(0)
-    if isinstance(dtype, pl.Struct):
-        fields = [_size(value.struct.field(f.name), f.dtype, media=media) for f in dtype.fields]
-        known = [size for size in fields if size is not None]
-        return pl.sum_horizontal(known) if known else None
-    return None

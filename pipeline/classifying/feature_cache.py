@@ -6,11 +6,10 @@ Processes that share a folder take turns at the model: one that waited finds wha
 computed.
 """
 
-import fcntl
 import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import astuple, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -30,10 +29,14 @@ from savs.pipeline.selection.training_data import grid_widths
 from savs.stores import Head, LayerGrid
 from savs.stores.format.layout import STORED_DTYPES, decode_json, digest, to_float32
 from savs.stores.format.manifest import FeatureSource
+from savs.stores.write.claim_files import ClaimFiles
+from savs.stores.write.claims import Claims
 
 SOURCE = "source.json"
 """What the features of a folder are of."""
 HEADS = ".heads"
+TURN = "turn"
+"""What the process claims that may run the model; file systems of clusters may lack locks."""
 CRC_BYTES = 4
 CONFIG = "config.json"
 
@@ -208,11 +211,11 @@ class FeatureCache:
     @contextmanager
     def _turn(self) -> Iterator[None]:
         """Wait until no other process or thread computes for this folder."""
-        with _disk(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-            file = (self.folder / "lock").open("w")
-        with file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+        with ExitStack() as stack:
+            with _disk(self.folder):
+                self.folder.mkdir(parents=True, exist_ok=True)
+                claims = stack.enter_context(Claims(ClaimFiles(self.folder)))
+                stack.enter_context(claims.hold(TURN))
             yield
 
 

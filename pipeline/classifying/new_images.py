@@ -23,6 +23,7 @@ from savs.datasets.row import Row
 from savs.datasets.rows.file_formats import JSON_LINES, PARQUET, read_rows
 from savs.datasets.rows.media_names import IMAGES, is_address, is_video_name
 from savs.datasets.splits.shared_media import media_names
+from savs.foundation.files import is_utf8
 from savs.foundation.network import HUB
 from savs.pipeline.classifying.model_match import decoding_of, decoding_rules
 from savs.pipeline.errors import SelectionError
@@ -266,7 +267,9 @@ class NewImages:
                 f"{folder} cannot be read: {error.strerror}; check its permissions"
             ) from error
         files = [path for path in paths if not path.is_dir()]
-        media = [path for path in files if _is_medium(path)]
+        named = [path for path in files if _is_medium(path)]
+        media = [path for path in named if is_utf8(str(path))]
+        self._note_names(str(folder), [str(p) for p in named if not is_utf8(str(p))])
         others = [path.name for path in files if not _is_medium(path)]
         if not media:
             raise SourceError(
@@ -281,6 +284,15 @@ class NewImages:
             )
         yield from map(str, media)
 
+    def _note_names(self, where: str, odd: Sequence[str]) -> None:
+        """Note files whose names no table can hold: one of them is no reason to stop."""
+        if odd:
+            more = " ..." if len(odd) > NAMED else ""
+            self.notes.append(
+                f"{len(odd):,} of the files in {where} left out, their names are not UTF-8:"
+                f" {', '.join(odd[:NAMED])}{more}"
+            )
+
     def _named_group(self, names: Sequence[str]) -> Group:
         """Return images that the user named: they may be anywhere."""
         return self._images(names, MediaFolder(Path.cwd(), rules=self._anywhere()))
@@ -289,7 +301,9 @@ class NewImages:
         """Return the images that standard input names."""
         lines = sys.stdin.buffer.read().decode("utf-8", "surrogateescape").splitlines()
         root = Path(self.reading.media_root or Path.cwd())
-        names = [line for line in lines if line.strip()]
+        found = [line for line in lines if line.strip()]
+        names = [line for line in found if is_utf8(line)]
+        self._note_names("standard input", [line for line in found if not is_utf8(line)])
         return self._images(names, MediaFolder(root, rules=self._anywhere()))
 
     def _anywhere(self) -> MediaRules:

@@ -94,7 +94,8 @@ def export(
 
 
 def _parquet(rows: pl.LazyFrame, names: list[str], path: Path) -> None:
-    rows.select(*EXAMPLE_COLUMNS, *names).sink_parquet(path)
+    with path.open("wb") as file:  # polars takes no name that is not UTF-8
+        rows.select(*EXAMPLE_COLUMNS, *names).sink_parquet(file)
 
 
 def _npz(rows: pl.LazyFrame, names: list[str], path: Path) -> None:

@@ -13,7 +13,7 @@ from savs.datasets.splits.leaks import REPEATED, find_leaks
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.foundation.files import regular_size
-from savs.foundation.frames import scan_parquet
+from savs.foundation.frames import collect_rows, scan_parquet
 from savs.pipeline.evaluation.evaluation import task_features
 from savs.pipeline.evaluation.predictions import lead
 from savs.pipeline.running.formatting import counted, counted_as, listed
@@ -376,4 +376,4 @@ def _read(path: Path) -> pl.DataFrame:
     if suffix in LINES:
         return pl.read_ndjson(path, infer_schema_length=None)
     with path.open("rb") as file:
-        return scan_parquet(file).collect()
+        return collect_rows(scan_parquet(file), path.stat().st_size)

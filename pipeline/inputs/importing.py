@@ -29,7 +29,7 @@ from savs.datasets.rows.plugin_guard import parse_fields
 from savs.datasets.splits.labels import label_doubts
 from savs.datasets.splits.shared_media import content_table, digests_of, media_names
 from savs.foundation.arrays import Array
-from savs.foundation.frames import scan_parquet
+from savs.foundation.frames import collect_rows, scan_parquet
 from savs.foundation.progress import track
 from savs.pipeline.errors import ImportFileError
 from savs.pipeline.inputs.feature_files import FeatureFile, Layers, damage, open_features
@@ -255,7 +255,7 @@ def _own_rows(features: FeatureFile, columns: Mapping[str, str] | None) -> list[
             for name, kind in schema.items()
             if kind == pl.List(pl.String) or not (kind.is_nested() or kind == pl.Binary)
         ]
-        table = frame.select(plain).collect()
+        table = collect_rows(frame.select(plain), features.path.stat().st_size)
     taken = {*plain, *(columns or {})}
     if not {"image", "images"} & taken and table.schema.get("media") == pl.List(pl.String):
         table = table.rename({"media": "images"})

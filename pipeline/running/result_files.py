@@ -20,7 +20,7 @@ from savs.foundation.files import (
     remove_noted,
     unfinished,
 )
-from savs.foundation.frames import scan_parquet
+from savs.foundation.frames import collect_rows, scan_parquet
 from savs.pipeline.running.output_files import disk_errors, new_file
 from savs.stores.errors import ResultError, StoreWriteError
 from savs.stores.format.layout import MANIFEST, RESULTS, decode_json
@@ -186,9 +186,9 @@ def read_table(path: Path, schema: pl.Schema, filled: Sequence[str] = ()) -> pl.
         Not there, no Parquet, without one of the columns, or with one of another type.
     """
     with reading(path, EVALUATE):
-        regular_size(path)
+        size = regular_size(path)
         with path.open("rb") as file:
-            table = scan_parquet(file).select(list(schema)).collect()
+            table = collect_rows(scan_parquet(file).select(list(schema)), size)
         if table.schema != schema:
             raise ValueError(f"its columns are {dict(table.schema)}, expected {dict(schema)}")
         if empty := next((name for name in filled if table[name].null_count()), None):

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 from clips import encode, plain
-from input_folder import png
+from input_folder import png, saved
+from PIL import Image
 
 
 def tall_png(rows: int) -> bytes:
@@ -189,6 +190,15 @@ try:
 except DatasetError as error:
     print(peak() - before, error)
 """
+
+
+def jpeg_of_scans(side_px: int, times: int) -> bytes:
+    """Return a grey progressive JPEG whose last scan is there `times` more times."""
+    grey = Image.new("L", (side_px, side_px), "gray")
+    data = saved(grey, "JPEG", progressive=True)
+    start = data.rindex(b"\xff\xda")
+    last, end = data[start:-2], data[-2:]
+    return data[:start] + last * (times + 1) + end
 
 
 def refusal(call: str, path: Path) -> str:

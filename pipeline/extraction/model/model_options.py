@@ -13,6 +13,8 @@ from savs.pipeline.errors import MissingExtraError, ModelError
 from savs.pipeline.running.options import Option
 
 DTYPES = ("auto", "bfloat16", "float16", "float32")
+MOST_MIN_PIXELS = 2**22
+"""Largest `min_pixels`, which a stranger's classifier may set: 5,000 tokens of Qwen2-VL."""
 AUTO, BALANCED = "auto", "balanced"
 """Devices that are chosen: as few GPUs as the weights need, or all."""
 OWN_OPTIONS = {
@@ -152,6 +154,11 @@ class ModelOptions:
         low, high = self.min_pixels, self.max_pixels
         if low is not None and high is not None and low > high:
             raise ModelError(f"`min_pixels` is {low}, more than max_pixels, {high}")
+        if low is not None and low > MOST_MIN_PIXELS:
+            raise ModelError(
+                f"`min_pixels` is {low:,}, expected {MOST_MIN_PIXELS:,} at most: every smaller"
+                " image is enlarged to it"
+            )
         for key in self.model_kwargs or {}:
             if key in OWN_OPTIONS:
                 raise ModelError(f"model_kwargs has {key!r}; give `{OWN_OPTIONS[key]}` instead")

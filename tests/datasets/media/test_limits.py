@@ -8,14 +8,19 @@ import av
 import numpy as np
 import pytest
 from clips import encode, plain
-from hostile_files import plain_webp, refusal, repeated_mp4, tall_png
+from hostile_files import jpeg_of_scans, plain_webp, refusal, repeated_mp4, tall_png
 from input_folder import png, saved
 from PIL import Image
 
 from savs.datasets import MediaError
 from savs.datasets.media.containers import declared_samples
 from savs.datasets.media.images import decode_image
-from savs.datasets.media.media import MediaFolder, MediaRules, decode_medium
+from savs.datasets.media.media import (
+    MediaFolder,
+    MediaRules,
+    decode_medium,
+    image_sizes,
+)
 from savs.datasets.media.videos import decode_video, images_of
 
 BOMBS = {
@@ -36,6 +41,15 @@ BOMBS = {
         lambda: tall_png(80_000_000),
         "x has 1 x 80000000 pixels, more than 65,535 on one side: cut it",
     ),
+    "a JPEG that draws its pixels 400 times": (
+        lambda: jpeg_of_scans(8000, 400),
+        "x draws its 64,000,000 pixels 406 times, more than 33: save it again",
+    ),
+    "a JPEG 2000 of one colour": (
+        lambda: saved(Image.new("RGB", (8191, 8191)), "JPEG2000"),
+        "x has 8191 x 8191 pixels, more than 16,777,216: scale it down, or raise"
+        " `max_image_pixels`",
+    ),
     "a PNG of a little more than the limit": (
         lambda: png(8192, 8193, 0, 8, b"\0"),
         "x has 8192 x 8193 pixels, more than 67,108,864: scale it down, or raise"
@@ -51,11 +65,41 @@ def test_a_small_file_takes_little_memory(name: str, tmp_path: Path) -> None:
     make, reason = BOMBS[name]
     file = tmp_path / "bomb"
     file.write_bytes(make())
-    assert file.stat().st_size < 200_000
+    assert file.stat().st_size < 300_000
     assert refusal("decode_medium(path.read_bytes(), 'x')", file) == reason
 
 
-@pytest.mark.parametrize(("kind", "times"), [("PNG", 1), ("WEBP", 2)])
+COMMENTS = {"one": b"#" + b"x" * 10**5 + b"\n", "many": b"#\n" * 10**5, "blanks": b" " * 10**5}
+
+
+@pytest.mark.parametrize("comment", COMMENTS.values(), ids=COMMENTS)
+@pytest.mark.parametrize(
+    ("kind", "fields", "body"),
+    [("P6", (b"2", b"1", b"255"), bytes(6)), ("P5", (b"2", b"1", b"255"), bytes(2)),
+     ("P4", (b"2", b"1"), bytes(1)), ("P2", (b"2", b"1", b"255"), b"0 0"),
+     ("Pf", (b"2", b"1", b"-1.0"), bytes(8))],
+)  # fmt: skip
+def test_a_header_that_takes_minutes_is_refused_wherever_its_comment_is(
+    kind: str, fields: tuple[bytes, ...], body: bytes, comment: bytes
+) -> None:
+    header = b"\n#short\n".join((kind.encode(), *fields))
+    if kind != "Pf":
+        assert decode_image(header + b"\n" + body, "x").size == (2, 1)
+    for place in range(len(fields)):
+        parts = [kind.encode(), *fields]
+        parts[place + 1 : place + 1] = [comment]
+        with pytest.raises(MediaError, match="x cannot be decoded: its header has no size within"):
+            decode_image(b"\n".join(parts) + b"\n" + body, "x")
+        assert image_sizes(b"\n".join(parts) + b"\n" + body) == [(0, 0)]
+
+
+def test_progressive_photographs_are_decoded() -> None:
+    image = Image.effect_noise((4000, 3000), 60)
+    for options in ({"progressive": True}, {"progressive": True, "quality": 100}):
+        assert decode_image(saved(image, "JPEG", **options), "x").size == (4000, 3000)
+
+
+@pytest.mark.parametrize(("kind", "times"), [("PNG", 1), ("WEBP", 2), ("JPEG2000", 4)])
 def test_the_limit_is_the_callers(kind: str, times: int) -> None:
     image = saved(Image.new("RGB", (20, 10)), kind)
     assert decode_image(image, "x", max_pixels=200 * times).size == (20, 10)

@@ -41,7 +41,7 @@ def endless_line(folder: Path) -> Path:
     [
         (
             many_prompts,
-            r"would take 1,200,15[\d,]+ bytes of memory, 1,000 times its size; split it",
+            r"is too large: it would take 1,200,15[\d,]+ bytes of memory, 1,000 times its size",
         ),
         (endless_line, "line 1 has more than 134,217,728 bytes; save its images as files, and"),
     ],

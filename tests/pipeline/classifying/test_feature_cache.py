@@ -1,5 +1,7 @@
 """Features on the disk: each image is computed once, by whoever comes first."""
 
+import errno
+import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -99,3 +101,13 @@ def test_a_folder_that_cannot_be_is_named(tmp_path) -> None:
     (tmp_path / "source.json").write_text("{}")
     with pytest.raises(OutputError, match=r"source\.json cannot be read"):
         cache.get(NAMES[:1], heads)
+
+
+def test_a_file_system_without_locks_is_enough(tmp_path, monkeypatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))  # Lustre without -o flock
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    found = FeatureCache(tmp_path / "cache").get(NAMES[:1], heads)
+    np.testing.assert_array_equal(found.values, heads(NAMES[:1]).values)
+    assert not (tmp_path / "cache/claims").exists()

@@ -1,0 +1,117 @@
+"""Small files of strangers that stand for very much are refused in a line, without the memory.
+
+Images and videos are in `tests/datasets/media/test_limits.py`, rows in `test_row_sizes.py`.
+"""
+
+import hashlib
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import polars as pl
+import pytest
+from input_folder import Inputs
+from small_results import save_result
+
+from savs import load_selection, save_selection
+from savs.pipeline.demo import DEMO_MODEL
+from savs.pipeline.running.result_files import METRICS, PREDICTIONS, UNITS
+
+pytestmark = [
+    pytest.mark.thorough,
+    pytest.mark.skipif(sys.platform != "linux", reason="/proc says how much memory was used"),
+]
+
+ROWS = 2_000_000
+MOST_MB = 400
+"""Of memory; a process that has imported what a command needs has 100."""
+MEASURE = """
+import re, sys
+from pathlib import Path
+from savs.pipeline.cli.app import main
+try:
+    main()
+finally:
+    most_kb = re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1]
+    print(int(most_kb) // 1000, file=sys.stderr)
+"""
+
+
+def run_measured(*args: object) -> str:
+    """Return what `savs` says in a process of its own that must fail, and take little memory."""
+    command = [sys.executable, "-c", MEASURE, *map(str, args)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    *said, memory = done.stderr.splitlines()
+    assert done.returncode == 1, said
+    assert len(said) == 1
+    assert int(memory) < MOST_MB, said
+    return said[0]
+
+
+def repeat_first_row(file: Path) -> None:
+    table = pl.read_parquet(file)
+    many = pl.concat([table, table.head(1).select(pl.all().gather([0] * ROWS))])
+    many.write_parquet(file, row_group_size=2 * ROWS)
+    assert file.stat().st_size < 400_000
+
+
+@pytest.fixture
+def results(tmp_path) -> Path:
+    """Return results of a few kB that have two million rows."""
+    folder = save_result(tmp_path / "results", [1, 0, 1, 1])
+    metrics = json.loads((folder / METRICS).read_text())
+    for name in (PREDICTIONS, UNITS):
+        repeat_first_row(folder / name)
+        metrics["files"][name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    (folder / METRICS).write_text(json.dumps(metrics))
+    return folder
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("report", "{results}", "--out", "page.html"),
+        ("compare", "{results}", "{other}"),
+        ("suggest", "{results}/predictions.parquet", "--out", "next.csv"),
+    ],
+    ids=lambda command: command[0],
+)
+def test_results_of_two_million_equal_rows_are_refused(results, tmp_path, command) -> None:
+    other = save_result(tmp_path / "other", [1, 0, 1, 1])
+    said = run_measured(*(part.format(results=results, other=other) for part in command))
+    assert "it would take 1,024,00" in said
+    assert "bytes of memory, 1,000 times its size" in said
+
+
+def test_features_with_two_million_equal_ids_are_refused(tmp_path, inputs: Inputs) -> None:
+    pl.DataFrame({"id": ["a"], "v": [[1.0]]}).write_parquet(tmp_path / "x.parquet")
+    repeat_first_row(tmp_path / "x.parquet")
+    labels = inputs.rows("labels.jsonl", [{"id": "a", "label": "a", "split": "train"}])
+    said = run_measured(
+        *("import", tmp_path / "x.parquet", "--labels", labels, "--out", tmp_path / "s")
+    )
+    assert "x.parquet cannot be read: it would take 1,024,000,512 bytes of memory" in said
+
+
+@pytest.mark.parametrize("pixels", [10**9, 10**8, 2**22 + 1])
+def test_a_bundle_that_enlarges_each_image_is_refused(savs, inputs, tmp_path, pixels) -> None:
+    for number in range(4):
+        inputs.image(f"photos/{'ab'[number % 2]}/{number}.png", number)
+    photos = inputs.root / "photos"
+    run = ("--model", "demo", "--workers", 0)
+    assert savs("extract", "image-folder", "--train", photos, *run, "--out", "s").returncode == 0
+    assert savs("select", "s", "--heads", 2, "--no-estimate").returncode == 0
+    assert savs("export", "s", "--to", "classifier", "--out", "bundle").returncode == 0
+    selection = load_selection(tmp_path / "bundle")
+    processor = {**selection.source.processor, "min_pixels": pixels}
+    source = replace(selection.source, processor=processor)
+    save_selection(replace(selection, source=source), tmp_path / "bundle")
+    ran = savs("classify", "bundle", photos, "--workers", 0)
+    assert ran.returncode == 1
+    assert f"`min_pixels` is {pixels:,}, expected 4,194,304 at most: every" in ran.stderr
+    program = [sys.executable, "bundle/predict.py", "--model", DEMO_MODEL, photos / "a/0.png"]
+    done = subprocess.run(program, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 1
+    assert f"min_pixels is {pixels:,}, expected 4,194,304 at most" in done.stderr
