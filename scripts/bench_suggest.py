@@ -210,8 +210,8 @@ def header_of(ways: Sequence[str]) -> list[str]:
     """Return the names of the columns of a table."""
     budgets = [f"+{number * ROUND_LABELS}" for number in range(1, ROUNDS + 1)]
     gains = [f"{way}, {what}" for way in ways[1:] for what in (f"at {budgets[-1]}", "area")]
-    wrong = ["wrong labels"] if len(ways) == len(WAYS) else []
-    return ["images", "readout", "start", *budgets, *gains, *wrong]
+    noisy = [f"{ways[2]} to {ways[1]}, at {budgets[-1]}", "wrong labels"] if ways[2:] else []
+    return ["images", "readout", "start", *budgets, *gains, *noisy]
 
 
 def row_of(task: str, readout: str, curves: Sequence[Sequence[Curve]]) -> list[str]:
@@ -227,7 +227,7 @@ def row_of(task: str, readout: str, curves: Sequence[Sequence[Curve]]) -> list[s
         *(task, readout, f"{start[0]:.1f}"),
         *map(_joined, rounds),
         *gains,
-        *([_joined(wrong)] if len(ends) == len(WAYS) else []),
+        *([gain(ends[2], ends[1]), _joined(wrong)] if len(ends) > 2 else []),
     ]
 
 

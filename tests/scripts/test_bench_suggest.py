@@ -125,4 +125,5 @@ def test_a_row_names_the_ways_in_the_order_of_its_columns():
     assert cells["suggest, at +40"] == "+10.0 (+10.0 .. +10.0)"
     assert cells["suspects first, at +40"] == "+40.0 (+40.0 .. +40.0)"
     assert cells["suspects first, area"] == "+5.0 (+5.0 .. +5.0)"  # 40 points, half of a quarter
+    assert cells["suspects first to suggest, at +40"] == "+30.0 (+30.0 .. +30.0)"
     assert cells["wrong labels"] == "20.0 / 20.0 / 0.0"
