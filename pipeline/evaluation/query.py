@@ -9,7 +9,13 @@ import polars as pl
 from savs.foundation.frames import scan_parquet
 from savs.pipeline.errors import QueryError
 from savs.pipeline.evaluation.evaluation_file import load_metrics
-from savs.pipeline.running.result_files import CONFIG, PREDICTIONS, results_folder
+from savs.pipeline.running.result_files import (
+    CONFIG,
+    PREDICTIONS,
+    TRAINED,
+    results_folder,
+    trained_folder,
+)
 from savs.pipeline.selection.heads.heads_table import heads_frame
 from savs.pipeline.selection.selection_config import load_config
 from savs.stores import FeatureStore
@@ -23,7 +29,7 @@ READING = ("SELECT", "WITH", "FROM", "VALUES", "EXPLAIN", "SHOW")
 _FIRST_WORD = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(\w+)", re.DOTALL)
 
 
-def query(store: AnyStore, sql: str, result: str = "vote") -> pl.DataFrame:
+def query(store: AnyStore, sql: str, result: str | None = None) -> pl.DataFrame:
     """Return what a SQL query finds in a store; only the heads that it names are read.
 
     Parameters
@@ -34,7 +40,8 @@ def query(store: AnyStore, sql: str, result: str = "vote") -> pl.DataFrame:
         A query in polars' dialect of SQL over `examples` (a row an example, with a column a head),
         `predictions` (what evaluate left) and `votes` (see `heads_frame`, of the chosen heads).
     result
-        Folder below the store's results whose predictions and selection are meant.
+        Folder below the store's results whose predictions and selection are meant; by default that
+        of `savs train`, or else `vote`.
 
     Raises
     ------
@@ -45,6 +52,9 @@ def query(store: AnyStore, sql: str, result: str = "vote") -> pl.DataFrame:
         The predictions were changed, or are not of the evaluation in metrics.json.
     """
     store = as_store(store)
+    if result is None:
+        is_trained = not is_remote(store.path) and trained_folder(store.path) is not None
+        result = TRAINED if is_trained else "vote"
     there = _there(store, result)
     try:
         _require_reading(sql)
