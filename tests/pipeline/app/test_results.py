@@ -56,7 +56,7 @@ def test_without_test_examples_the_training_examples_are_left_out_in_turn(worksp
     tested = dict(store.examples("test").select("id", "label").iter_rows())
     trained = label(store, tested).store  # all are training examples now
     assert not trained.ids("test")
-    save_selection(select(trained, heads=4), workspace.folder)
+    save_selection(select(trained, heads=1), workspace.folder)
     with pytest.raises(SavsError, match=r"results/vote-cv has no results yet; .* --folds 5"):
         results_page(workspace)
     page = evaluate_now(workspace)
