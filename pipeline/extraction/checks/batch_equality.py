@@ -99,12 +99,20 @@ def check_batches(
     """
     alone = np.stack([single.heads for single in singles])
     doubled = np.stack([single.doubled for single in singles])
-    batched = np.empty_like(alone)
-    for batch in _batches(prompts, size):
-        found = stacked(model, model.read(model.inputs([prompts[i] for i in batch])))
-        batched[batch] = found.swapaxes(0, 1)
+    batched = read_in_batches(model, prompts, size)
     equal, what = compare(alone, doubled, batched, model.dtype)
     return Check(f"batches of {size} equal single examples", equal, what)
+
+
+def read_in_batches(
+    model: LoadedModel, prompts: Sequence[Pieces], size: int
+) -> np.ndarray[Any, Any]:
+    """Return `(prompts, heads, head_dim)` float32 of prompts that run in batches of one shape."""
+    read: dict[int, np.ndarray[Any, Any]] = {}
+    for batch in _batches(prompts, size):
+        heads = stacked(model, model.read(model.inputs([prompts[i] for i in batch])))
+        read |= dict(zip(batch, heads.swapaxes(0, 1), strict=True))
+    return np.stack([read[place] for place in range(len(prompts))])
 
 
 def compare(
