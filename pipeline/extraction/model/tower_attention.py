@@ -1,15 +1,17 @@
-"""The attention of vision towers: neighbouring chunks of one length in one call.
+"""The attention of vision towers: chunks of one length in one call.
 
 A tower that reads images of any size keeps the patches of a batch side by side, and each image, or
 each window of one, attends to itself. Under sdpa transformers calls the attention for each of these
 chunks in turn, in every layer; Pixtral masks what is between images. With an implementation whose
 name has "flash" in it, the same towers make one call a layer and say where chunks end. The function
-here has such a name. It runs each run of chunks of one length as a batch through sdpa.
+here has such a name. It runs chunks of one length as a batch through sdpa.
 """
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import groupby
+from dataclasses import dataclass
+from itertools import groupby, pairwise
 from typing import Any
 
 import torch
@@ -30,15 +32,32 @@ MASKED = ("pixtral",)
 """Types of towers that compute the attention between all images of a batch, and mask most of it."""
 
 
+CALLS_OF_GATHERING = 2
+"""Sorting patches by the length of their chunk takes as long as so many calls: one operation for
+queries, keys, values and what comes out; a call has two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Runs:
+    """How chunks are put together."""
+
+    groups: list[tuple[int, int]]
+    """Chunks that run as a batch, and the length of each."""
+    order: torch.Tensor | None
+    """`(patches,)` where each patch of the groups stands among all; None where groups are runs."""
+    back: torch.Tensor | None
+    """`(patches,)` where each patch stands among those of the groups."""
+
+
 class RunsAttention:
     """Attention of chunks, called as transformers calls an implementation of FlashAttention."""
 
     def __init__(self) -> None:
         self.calls = 0
         """Counts the calls, so that a tower which never makes any is known."""
-        self._lengths: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
-        """Ends of chunks -> their lengths: all layers are given the same tensor, and each read of
-        it would wait for the device."""
+        self._runs: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+        """Ends of chunks -> their runs: all layers are given the same tensor, and each read of it
+        would wait for the device."""
 
     def __call__(
         self,
@@ -65,24 +84,43 @@ class RunsAttention:
                 f"{type(module).__name__} does not say where the patches of an image end; set"
                 " `tower_attention` loop"
             )
-        parts, start = [], 0
-        for count, length in self._runs(cu_seq_lens_q):
-            stop = start + count * length
-            chunks = [
-                states[0, :, start:stop].unflatten(1, (count, length)).transpose(0, 1)
-                for states in (query, key, value)
-            ]  # (chunks, heads, length, head_dim)
+        if cu_seq_lens_q not in self._runs:
+            self._runs[cu_seq_lens_q] = find_runs(cu_seq_lens_q, query.device)
+        runs = self._runs[cu_seq_lens_q]
+        sizes = [count * length for count, length in runs.groups]
+        split = [
+            (states if runs.order is None else states.index_select(2, runs.order)).split(sizes, 2)
+            for states in (query, key, value)
+        ]
+        parts = []
+        for group, states in zip(runs.groups, zip(*split, strict=True), strict=True):
+            chunks = [part[0].unflatten(1, group).transpose(0, 1) for part in states]
             attended, _ = sdpa_attention_forward(module, *chunks, None, **options)
-            parts.append(attended.flatten(0, 1))
-            start = stop
-        return (parts[0] if len(parts) == 1 else torch.cat(parts))[None], None
+            parts.append(attended.flatten(0, 1))  # (patches, heads, head_dim)
+        joined = parts[0] if len(parts) == 1 else torch.cat(parts)
+        return (joined if runs.back is None else joined.index_select(0, runs.back))[None], None
 
-    def _runs(self, ends: torch.Tensor) -> list[tuple[int, int]]:
-        """Return how many neighbouring chunks have one length, and that length."""
-        if ends not in self._lengths:
-            lengths = (ends[1:] - ends[:-1]).tolist()
-            self._lengths[ends] = [(len([*run]), length) for length, run in groupby(lengths)]
-        return self._lengths[ends]
+
+def find_runs(ends: torch.Tensor, device: torch.device) -> Runs:
+    """Return how chunks that end so are put together, on the device of their patches.
+
+    Chunks of one length run together where they are neighbours, so that patches stay where they
+    are. Where lengths alternate, as those of whole and of cut windows do, all of a length run
+    together, and their patches are gathered.
+    """
+    starts = ends.tolist()
+    chunks = [(stop - start, start) for start, stop in pairwise(starts)]
+    runs = [(len([*run]), length) for length, run in groupby(length for length, _ in chunks)]
+    counts = Counter(length for length, _ in chunks)
+    if len(runs) <= len(counts) + CALLS_OF_GATHERING:
+        return Runs(runs, None, None)
+    chunks.sort()
+    order = torch.cat([torch.arange(start, start + length) for length, start in chunks])
+    return Runs(
+        [(counts[length], length) for length in sorted(counts)],
+        order.to(device, non_blocking=True),
+        order.argsort().to(device, non_blocking=True),
+    )
 
 
 RUNS = RunsAttention()

@@ -1,10 +1,13 @@
 """Vision towers in runs: the features of the loop, in one call a layer, or a refusal."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
 from tiny_models import BUILDERS, LIMITED, marked, taken
 from tiny_parts import picture
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.attention_maps import look
@@ -17,6 +20,7 @@ from savs.pipeline.extraction.model.tower_attention import (
     RUNS,
     RunsAttention,
     attention_names,
+    find_runs,
     set_runs,
 )
 
@@ -114,6 +118,22 @@ def test_neighbouring_images_of_one_size_are_one_call_a_layer(tiny_model, sdpa_c
     heads, width = 2, 16
     patches = [(2, 16), (1, 8), (1, 16)]  # of 14 x 14 px: images of a run, and patches of each
     assert sdpa_calls == depth * [(count, heads, length, width) for count, length in patches]
+
+
+def test_chunks_whose_lengths_alternate_are_gathered_by_length():
+    ends = torch.tensor([0, 2, 5, 7, 10, 12, 15, 17, 20])  # 2, 3, 2, 3 ...
+    runs = find_runs(ends, torch.device("cpu"))
+    assert runs.groups == [(4, 2), (4, 3)]
+    assert runs.order.tolist()[:6] == [0, 1, 5, 6, 10, 11]
+    assert runs.order[runs.back].tolist() == list(range(20))
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = torch.randn(3, 1, 2, 20, 4, generator=generator)
+    module = torch.nn.Module()
+    found, _ = RUNS(module, query, key, value, None, cu_seq_lens_q=ends, is_causal=False)
+    for start, stop in pairwise(ends.tolist()):
+        one = [states[:, :, start:stop] for states in (query, key, value)]
+        expected, _ = sdpa_attention_forward(module, *one, None, is_causal=False)
+        torch.testing.assert_close(found[:, start:stop], expected, rtol=0, atol=0)
 
 
 def test_lengths_are_read_once_for_all_layers(monkeypatch):
