@@ -496,6 +496,7 @@ class ModelRun:
             thumbnails=self.run.thumbnails,
             shared_images=sharing.images,
             sizes_alone=sharing.sizes_alone,
+            computes=batching.computed,
         )
         has_gpu = model.device.type == "cuda"
         return Engine(

@@ -83,6 +83,10 @@ class Batching:
     """Whether the vision tower runs its attention in runs of chunks."""
     tower_seen: str = ""
     """What the comparison of runs saw."""
+    computed: bool = False
+    """Whether the model is given what it would compute of the sizes of images."""
+    computed_seen: str = ""
+    """What the comparison of that saw."""
 
     @property
     def limits(self) -> BatchLimits:
@@ -213,6 +217,8 @@ def preflight(
         tower_attention=tower_attention,
         tower_runs=tower.runs,
         tower_seen=tower.seen,
+        computed=tower.computed,
+        computed_seen=tower.computed_seen,
     )
 
 

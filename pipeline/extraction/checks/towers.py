@@ -1,12 +1,16 @@
-"""Whether a vision tower may run its attention in runs of chunks, tried on a few prompts."""
+"""Whether a vision tower may run its attention in runs of chunks, tried on a few prompts.
+
+And whether what the model computes of the sizes of images may be computed before its pass.
+"""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.checks.batch_equality import Single, compare, read_in_batches
+from savs.pipeline.extraction.model.host_inputs import host_inputs
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.pieces import Pieces, images_in
 from savs.pipeline.extraction.model.tower_attention import (
@@ -18,6 +22,8 @@ from savs.pipeline.extraction.model.tower_attention import (
 
 AUTO, IN_RUNS, LOOP = "auto", "runs", "loop"
 """What may be asked for."""
+NOTHING_COMPARED = "nothing was compared"
+KEPT, MOVED = "features keep every bit", "features would not keep every bit"
 TOWER_WORDS = {
     True: "images or windows of one size attend in one call",
     False: "as transformers runs it",
@@ -31,6 +37,10 @@ class TowerAttention:
     runs: bool
     """Whether in runs of chunks; else as transformers does."""
     seen: str
+    """Why so."""
+    computed: bool = False
+    """Whether the model is given what it would compute of the sizes of images."""
+    computed_seen: str = NOTHING_COMPARED
     """Why so."""
 
 
@@ -68,7 +78,7 @@ def find_tower_attention(
     """
     set_runs(model.model, runs=False)
     if asked == LOOP:
-        return TowerAttention(False, "nothing was compared")
+        return TowerAttention(False, NOTHING_COMPARED)
     if asked == AUTO and model.device.type == "cpu" and not is_masked(model.model):
         return TowerAttention(False, "on a CPU it saves no time")
     found = compare_runs(model, prompts, singles, size)
@@ -78,7 +88,7 @@ def find_tower_attention(
             f" {AUTO}"
         )
     set_runs(model.model, runs=found.runs)
-    return found
+    return compare_computed(model, prompts, size, found)
 
 
 def compare_runs(
@@ -113,11 +123,31 @@ def compare_runs(
     except Exception as error:  # of the examples themselves: the run skips them, and says so
         return TowerAttention(False, _reason(error))
     if np.array_equal(loop, runs):
-        return TowerAttention(True, "features keep every bit")
+        return TowerAttention(True, KEPT)
     if model.device.type == "cpu" and not is_masked(model.model):
-        return TowerAttention(False, "features would not keep every bit")
+        return TowerAttention(False, MOVED)
     doubled = loop + np.stack([single.doubled - single.heads for single in alone])
     return TowerAttention(*compare(loop, doubled, runs, model.dtype))
+
+
+def compare_computed(
+    model: LoadedModel, prompts: Sequence[Pieces], size: int, found: TowerAttention
+) -> TowerAttention:
+    """Return what was found, with whether `host_inputs` may be given, in the attention that is set.
+
+    They may where features keep every bit, on any device: these values are whole numbers, and a
+    tolerance of 16 bits would let pass those of a tower that computes its own in another way.
+    """
+    pictured = [pieces for pieces in prompts if images_in(pieces)]
+    try:
+        if not any(host_inputs(model.encoder, model.inputs([pieces])) for pieces in pictured):
+            return replace(found, computed_seen="the model takes none")
+        given = read_in_batches(model, pictured, size, computed=True)
+        own = read_in_batches(model, pictured, size)
+    except Exception as error:  # as above
+        return replace(found, computed_seen=_reason(error))
+    is_equal = np.array_equal(own, given)
+    return replace(found, computed=is_equal, computed_seen=KEPT if is_equal else MOVED)
 
 
 def _reason(error: Exception) -> str:

@@ -94,8 +94,8 @@ class RunsAttention:
         ]
         parts = []
         for group, states in zip(runs.groups, zip(*split, strict=True), strict=True):
-            chunks = [part[0].unflatten(1, group).transpose(0, 1) for part in states]
-            attended, _ = sdpa_attention_forward(module, *chunks, None, **options)
+            queries, keys, values = (p[0].unflatten(1, group).transpose(0, 1) for p in states)
+            attended, _ = sdpa_attention_forward(module, queries, keys, values, None, **options)
             parts.append(attended.flatten(0, 1))  # (patches, heads, head_dim)
         joined = parts[0] if len(parts) == 1 else torch.cat(parts)
         return (joined if runs.back is None else joined.index_select(0, runs.back))[None], None

@@ -5,6 +5,7 @@ import pytest
 
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.tower_attention import RUNS
 from savs.pipeline.running.progress import Reporting
 
@@ -37,6 +38,8 @@ def test_runs_keep_every_feature_and_a_store_goes_on_as_it_was_begun(run, tmp_pa
         " bit" in said
     )
     np.testing.assert_array_equal(every_feature(loop), every_feature(runs), strict=True)
+    computed = [store.manifest.batching["computed"] for store in (loop, runs)]
+    assert computed == [False, True]
 
     kept = every_feature(runs)
     for store in ("loop", "runs"):
@@ -48,6 +51,37 @@ def test_runs_keep_every_feature_and_a_store_goes_on_as_it_was_begun(run, tmp_pa
     assert RUNS.calls > calls
     assert 0 < again.rows < kept.shape[1]
     np.testing.assert_array_equal(every_feature(again.store), kept, strict=True)
+
+
+@pytest.mark.parametrize(("family", "workers"), [("qwen3_vl", 0), ("qwen2_5_vl", 2), ("glm4v", 0)])
+def test_workers_compute_what_the_model_would(run, monkeypatch, family, workers):
+    given = []
+    launch = LoadedModel.launch
+    monkeypatch.setattr(
+        LoadedModel,
+        "launch",
+        lambda self, inputs, *rest: given.append(set(inputs)) or launch(self, inputs, *rest),
+    )
+    options = {"family": family, "dtype": "float32", "reuse": "off"}
+    plain = run("plain", **options).store
+    assert given
+    assert not any("position_ids" in names for names in given)
+    given.clear()
+    computed = run("computed", **options, tower_attention="runs", workers=workers).store
+    assert {"position_ids", "image_position_ids", "image_cu_seqlens"} <= given[-1]
+    np.testing.assert_array_equal(every_feature(plain), every_feature(computed), strict=True)
+
+
+def test_answers_are_those_of_positions_that_the_model_computes(run):
+    options = {"dtype": "float32", "answers": "labels,generate", "reuse": "off"}
+    plain = run("plain", **options).store
+    computed = run("computed", **options, tower_attention="runs").store
+    assert computed.manifest.batching["computed"]
+    for name in ("answers", "generated"):
+        for split in ("train", "test"):
+            np.testing.assert_array_equal(
+                plain.output(split, name), computed.output(split, name), strict=True
+            )
 
 
 def test_a_pixtral_in_runs_agrees_within_rounding(run):
