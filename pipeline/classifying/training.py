@@ -256,8 +256,10 @@ def _gone(store: FeatureStore, source: Any) -> list[str]:
     """Return a note on training images that the store has, and the folder not any more."""
     if not isinstance(source, str | Path) or benchmark_of(source) != IMAGE_FOLDER.name:
         return []
-    extracted = store.as_extracted().examples("train")
-    names = [name for name in extracted["media"].list.first() if not (Path(source) / name).exists()]
+    if not store.ids("train"):
+        return []
+    media = store.examples("train")["media"].list.first()
+    names = [name for name in media if not (Path(source) / name).exists()]
     if not names:
         return []
     gone = counted_as(len(names), "training image", "is", "are")

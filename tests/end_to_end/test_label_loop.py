@@ -158,6 +158,12 @@ def test_new_photos_and_labels_from_folders_join_the_store(savs, photos) -> None
     third = savs("train", "photos", *ASK, "--out", "pets")
     assert "1 training image is not in photos any more, but still in the store" in third.stderr
     assert f"trained on (cat/{Path(moved[0]).name} first)" in third.stderr
+    # an image that got its label by `savs label`, and was moved then, is trained on twice
+    labelled = next(name for name, kind in photos.items() if kind == "dog")
+    package.label("pets", {labelled: "dog"})
+    (Path("photos") / labelled).rename(Path("photos/dog") / Path(labelled).name)
+    fourth = savs("train", "photos", *ASK, "--out", "pets")
+    assert "2 training images are not in photos any more" in fourth.stderr
 
 
 def test_shots_leave_test_images_that_measure(savs, photos) -> None:

@@ -3,8 +3,12 @@
 import json
 import shutil
 import signal
+import socket
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from browser import Tab, look
@@ -138,6 +142,31 @@ def test_bad_files_are_named_and_the_server_lives_on(tab, app, made, tmp_path) -
     opened(tab, app)
     chosen(tab, "Question", "animal")
     assert "1 file in" in dropped(tab, made.images[0])
+
+
+def test_a_browser_that_leaves_in_an_upload_harms_nobody(tab, app, made) -> None:
+    host, port = urlsplit(app.address).hostname, urlsplit(app.address).port
+    head = (
+        "POST /gradio_api/upload HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000000\r\n"
+        "Content-Type: multipart/form-data; boundary=x\r\n\r\n--x\r\n"
+        'Content-Disposition: form-data; name="files"; filename="a.jpg"\r\n\r\n'
+    )
+    for _ in range(3):
+        with socket.create_connection((host, port)) as left:
+            left.sendall(head.encode() + b"x" * 50_000)
+    opened(tab, app)
+    chosen(tab, "Question", "animal")
+    assert "1 file in" in dropped(tab, made.images[0])
+    assert app.process.poll() is None
+
+
+def test_a_page_of_another_site_is_refused(app) -> None:
+    request = urllib.request.Request(app.address, headers={"Host": "evil.example"})
+    with pytest.raises(urllib.error.HTTPError, match="400"):
+        urllib.request.urlopen(request)
+    for path in ("/etc/hostname", app.log):
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(f"{app.address}gradio_api/file={path}")
 
 
 def test_pasted_images_are_dropped(tab, app, made) -> None:

@@ -8,6 +8,7 @@ from savs import evaluate, label, load_selection, save_selection, select
 from savs.datasets import RowError
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import LabelError, SelectionError
+from savs.pipeline.evaluation.assessment import partial_notes
 from savs.pipeline.inputs.labelling import Labeller
 from savs.pipeline.selection.selection_config import is_of_store, older_note
 from savs.stores import LayerGrid, open_store
@@ -217,6 +218,17 @@ def test_what_is_not_extracted_yet_says_so(store) -> None:
     assert label(store.path, {"u0": "cat"}).changes["id"].to_list() == ["u0"]
     with pytest.raises(LabelError, match="'u2' is not extracted yet; run the same `savs extract`"):
         label(store.path, {"u2": "cat"})
+
+
+def test_a_partial_store_counts_what_is_missing_by_the_split_where_it_is_now(store) -> None:
+    label(store, {"u0": "cat"})
+    (store.path / "unlabelled-00000.h5").unlink()
+    partial = open_store(store.path, partial=True)
+    assert partial.features("train").shape[1] == partial.examples("train").height == 6
+    assert partial_notes(partial) == [
+        "partial: 1 of 7 train examples are not extracted yet (unlabelled-00000.h5)",
+        "partial: 1 of 2 unlabelled examples are not extracted yet (unlabelled-00000.h5)",
+    ]
 
 
 def test_images_that_classify_read_become_test_examples_and_are_measured_alone(tmp_path) -> None:
