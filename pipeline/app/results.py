@@ -92,7 +92,7 @@ def results_page(workspace: Workspace) -> str:
 
 
 def _place(workspace: Workspace) -> Path:
-    """Return the folder of the results: of test examples, or of folds where there are none."""
+    """Return the folder of the results: of test examples, or of folds if it has none."""
     folder = workspace.folder
     if workspace.store().ids("test"):  # of a classifier alone, `store` says that it needs one
         return folder
