@@ -100,7 +100,7 @@ def test_predict_py_is_short_and_the_folder_loads(animals, tmp_path) -> None:
 
 
 CHANGES = {
-    "readout": (lambda one: replace(one, readout="knn"), "computes vote, posterior, calm, lda"),
+    "readout": (lambda one: replace(one, readout="knn"), "computes vote, posterior, calm, lda, hec-v"),
     "questions": (lambda one: task(one, question=None), "the training examples had several"),
     "images": (lambda one: task(one, media=2), "reads one image for each prompt"),
     "place": (lambda one: task(one, question="Is <image> red?"), "the prompt has it elsewhere"),
