@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import sys
 import time
@@ -92,7 +93,7 @@ def test_the_loop_from_photos_to_a_better_classifier_and_no_model_after_the_firs
         assert fill(Path("next.csv"), photos) == 8
         told = savs("label", "pets", "next.csv", "--json")
         assert told.returncode == 0, told.stderr
-        assert "next: savs select pets" in told.stderr
+        assert "next: savs train pets" in told.stderr
         assert {c["old_split"] for c in json.loads(told.stdout)["changes"]} == {"unlabelled"}
         again = savs("train", "pets", "--json")
         assert again.returncode == 0, again.stderr
@@ -108,6 +109,29 @@ def test_the_loop_from_photos_to_a_better_classifier_and_no_model_after_the_firs
     assert shown["labels_given"] == 16
     assert savs("label", "pets", "next.csv", "--take-back").returncode == 0
     assert len(open_store("pets").ids("unlabelled")) == len(photos) - 8
+
+
+def test_each_command_says_the_next_one_and_they_run_as_they_are_said(savs, photos) -> None:
+    """From the first command on, nothing is run but what the one before said."""
+    (Path("new")).mkdir()
+    shutil.copy(Path("photos", next(iter(photos))), "new/1.png")
+
+    def follow(done, name):
+        assert done.returncode == 0, done.stderr
+        said = re.findall(r"savs (\S+)((?: \S+)*?)(?:  \(|$)", done.stderr, re.MULTILINE)
+        words = next(rest.split() for command, rest in said if command == name)
+        return savs(name, *("new" if word == "NEW_IMAGES" else word for word in words))
+
+    trained = savs("train", "photos", *ASK, "--out", "pets")
+    assert follow(trained, "classify").returncode == 0
+    suggested = savs("suggest", "pets", "--n", 6, "--out", "next.csv")
+    fill(Path("next.csv"), photos)
+    labelled = follow(suggested, "label")
+    assert follow(follow(labelled, "train"), "suggest").returncode == 0
+    assert Path("next.html").exists()
+    measured = follow(savs("select", "pets"), "evaluate")
+    assert measured.returncode == 0, measured.stderr
+    assert "accuracy" in measured.stdout
 
 
 def test_new_photos_and_labels_from_folders_join_the_store(savs, photos) -> None:

@@ -44,6 +44,8 @@ def label_command(
     No model runs: an example of the test split, or without a label, becomes a training example.
     """
     from savs.pipeline.inputs.labelling import Labeller
+    from savs.pipeline.running.result_files import trained_folder
+    from savs.stores.files.addresses import is_remote
 
     if take_back and (split is not None or new_classes):
         name = "split" if split is not None else "new_classes"
@@ -62,5 +64,7 @@ def label_command(
     say(f"{counted(changes.height, 'example')} changed{known}")
     if not changes.height:
         return
-    trained = "train" in {*changes["split"], *changes["old_split"]}
-    say(f"next: savs {'select' if trained else 'evaluate'} {store}")
+    is_of_training = "train" in {*changes["split"], *changes["old_split"]}
+    is_trained = not is_remote(done.store.path) and trained_folder(done.store.path) is not None
+    then = "evaluate" if not is_of_training else "train" if is_trained else "select"
+    say(f"next: savs {then} {store}")

@@ -84,7 +84,7 @@ def load(name, commit=None):  # the function from an image to what its chosen he
     for key, edge in (("min_pixels", "shortest_edge"), ("max_pixels", "longest_edge")):
         if limit := CONFIG["source"]["processor"].get(key):
             if key == "min_pixels" and limit > 2**22:
-                parser.error(f"{key} is {limit:,}, expected {2**22:,} at most")
+                sys.exit(f"{key} is {limit:,}, expected {2**22:,} at most")
             processor.image_processor.size[edge] = limit
     dtype, device = CONFIG["source"]["dtype"], "cuda" if torch.cuda.is_available() else "cpu"
     model = AutoModelForMultimodalLM.from_pretrained(name, revision=commit, dtype=dtype).to(device)
