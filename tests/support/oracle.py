@@ -236,7 +236,9 @@ def lda_precision(centred: Array, ridge: float | None = None) -> Array:
     n, d = centred.shape
     ridge = float((centred**2).sum()) / max(n - 1, 1) if ridge is None else ridge
     # without spread, but for rounding, all directions count the same
-    return np.eye(d) if ridge < 1e-28 else d * np.linalg.inv(centred.T @ centred + ridge * np.eye(d))
+    return (
+        np.eye(d) if ridge < 1e-28 else d * np.linalg.inv(centred.T @ centred + ridge * np.eye(d))
+    )
 
 
 def mean_error(rows: Array, labels: npt.NDArray[np.int64], classes: int) -> float:

@@ -117,8 +117,8 @@ def _discriminants(
     else:
         ahead = np.log(np.full(classes, 1 / classes))[None]
         if (counts != counts[0]).any():
-            trace = widths * _left_out_squares(centred, ridge, counts[labels]) / (
-                len(labels) - classes
+            trace = (
+                widths * _left_out_squares(centred, ridge, counts[labels]) / (len(labels) - classes)
             )
             ahead = ahead + trace[:, None] / 2 * (1 / counts - 1 / counts.max())
     return precise, ahead - ((apart / 2 + middle) * precise).sum(axis=2)

@@ -191,9 +191,7 @@ class MeanOfProbabilities:
 
     def nested(self, features: Array, counts: Sequence[int]) -> Iterator[ClassScores]:
         """Yield the scores of the first heads alone, as many as each of `counts`, ascending."""
-        means = mean_probabilities(
-            features, self.directions, self.offsets, counts, self.precision
-        )
+        means = mean_probabilities(features, self.directions, self.offsets, counts, self.precision)
         yield from map(self.chosen, means)
 
     def chosen(self, mean: Array) -> ClassScores:
