@@ -41,7 +41,11 @@ def open_image(path):
 
 
 def encode(processor, image):
-    content = [{"type": "image", "image": image}, {"type": "text", "text": QUESTION}]
+    words = [{"type": "image"}, {"type": "text", "text": "word0word"}]
+    shown = processor.apply_chat_template([{"role": "user", "content": words}], tokenize=False)
+    space = re.search(r"[>\]](\s*)word0word", shown)  # what follows an image is there once
+    question = QUESTION.removeprefix(space[1] if space else "")
+    content = [{"type": "image", "image": image}, {"type": "text", "text": question}]
     is_plain = any(str(t) in QUESTION for t in processor.tokenizer.added_tokens_decoder.values())
     form = {"add_generation_prompt": True, "tokenize": True, "return_dict": True}
     form |= {"return_tensors": "pt", "sanitize_control_tokens": is_plain}
