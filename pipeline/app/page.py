@@ -1,6 +1,7 @@
 """The page: three tabs made with Gradio, whose parts are frames of the pages that stages make."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
 from typing import Any
 
@@ -10,6 +11,14 @@ from markupsafe import escape
 
 from savs.foundation.errors import ParameterError, SavsError
 from savs.pipeline.app.answers import HERE, Answers, answer, answers_page, attention_page
+from savs.pipeline.app.labelling import (
+    DOUBTFUL,
+    UNSURE,
+    Labelling,
+    Session,
+    fits_page,
+    label_page,
+)
 from savs.pipeline.app.results import evaluate_now, results_page, why_page
 from savs.pipeline.app.workspace import Workspace
 from savs.pipeline.extraction.model.model_options import require_extra
@@ -34,6 +43,8 @@ def build_page(workspace: Workspace) -> gr.Blocks:
         gr.Markdown(f"# {escape(workspace.name)}", sanitize_html=True)
         with gr.Tab("Classify"):
             _classify_tab(page, workspace)
+        with gr.Tab("Label") as tab:
+            _label_tab(page, tab, workspace)
         with gr.Tab("Results") as tab:
             _results_tab(tab, workspace)
     return page
@@ -176,7 +187,11 @@ def _classify_tab(page: gr.Blocks, workspace: Workspace) -> None:
         return gr.update(visible=workspace.task(subtask).question is None)
 
     inputs, outputs = [drop, part, question, risk], [found, shown, look, image, head, map_]
-    model = {"concurrency_limit": 1, "concurrency_id": "model", "api_visibility": "private"}
+    model: dict[str, Any] = {
+        "concurrency_limit": 1,
+        "concurrency_id": "model",
+        "api_visibility": "private",
+    }
     page.load(opened, outputs=[status, part, question], api_visibility="private")
     drop.upload(dropped, inputs, outputs, **model)
     drop.clear(dropped, inputs, outputs, **model)
@@ -206,3 +221,84 @@ def _results_tab(tab: gr.Tab, workspace: Workspace) -> None:
     tab.select(results(lambda: results_page(workspace)), outputs=shown, api_visibility="private")
     again.click(results(lambda: evaluate_now(workspace)), outputs=shown, api_visibility="private")
     shown.select(explained, outputs=why, api_visibility="private")
+
+
+def _label_tab(page: gr.Blocks, tab: gr.Tab, workspace: Workspace) -> None:
+    labelling = Labelling(workspace)
+    session = gr.State(None)
+    drawn = gr.State(-1)
+    with gr.Row():
+        part = gr.Dropdown([], label="Subtask", visible=False, filterable=False)
+        kinds = [("Least sure images", UNSURE), ("Doubtful labels", DOUBTFUL)]
+        kind = gr.Radio(kinds, value=UNSURE, label="Next")
+    shown = frame()
+    with gr.Row():
+        name = gr.Textbox(placeholder="name of a new class", show_label=False, min_width=160)
+        add = gr.Button("Add the class", min_width=120)
+        fit = gr.Button("Choose heads now", min_width=120)
+    status = frame()
+
+    def drawing(act: Callable[[Session], str], own: Session, kind: str, part: str | None) -> str:
+        """Do something, and show the next image with what there is to say."""
+
+        @showing(workspace, "the image to label")
+        def drawn_page() -> str:
+            try:
+                told = act(own)
+            except SavsError as error:
+                told = str(error)
+            return label_page(labelling, own, kind, part, told)
+
+        return drawn_page()
+
+    def opened(
+        own: Session | None, kind: str, part: str | None, request: gr.Request
+    ) -> tuple[Any, ...]:
+        own = own or Session(str(request.session_hash))
+        parts: list[str] = []
+        with suppress(SavsError):  # drawing says it
+            parts = labelling.parts()
+        part = part if part in parts else next(iter(parts), None)
+        page = drawing(lambda own: "", own, kind, part)
+        with suppress(SavsError):
+            labelling.begin()
+        return own, page, gr.update(choices=parts, value=part, visible=bool(parts))
+
+    def chosen(own: Session, kind: str, part: str | None, event: gr.EventData) -> tuple[Any, ...]:
+        data = event._data
+        acts: dict[str, Callable[[Session], str]] = {
+            "label": lambda own: labelling.give(
+                own, str(data["id"]), str(data["label"]), data.get("was")
+            ),
+            "skip": lambda own: labelling.skip(own, str(data["id"])),
+            "undo": labelling.undo,
+        }
+        return own, drawing(acts[data["act"]], own, kind, part)
+
+    def added(text: str, own: Session, kind: str, part: str | None) -> tuple[Any, ...]:
+        return own, drawing(lambda own: labelling.add_class(text, part), own, kind, part), ""
+
+    def ticked(version: int) -> tuple[Any, Any]:
+        if version == labelling.fits.version:
+            return gr.skip(), gr.skip()
+        version = labelling.fits.version
+        return framed("accuracy to expect", fits_page(labelling)), version
+
+    def chosen_now(version: int) -> tuple[Any, Any]:
+        labelling.fit()
+        return ticked(version)
+
+    inputs = [session, kind, part]
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    for event in (tab.select, kind.input, part.input):
+        event(opened, inputs, [session, shown, part], **quiet)
+    shown.select(chosen, inputs, [session, shown], concurrency_limit=None, **quiet)
+    for event in (add.click, name.submit):
+        event(added, [name, *inputs], [session, shown, name], **quiet)
+    fit.click(chosen_now, drawn, [status, drawn], **quiet)
+    gr.Timer(1).tick(ticked, drawn, [status, drawn], concurrency_limit=None, **quiet)
+
+    def closed(request: gr.Request) -> None:
+        labelling.forget(str(request.session_hash))
+
+    page.unload(closed)

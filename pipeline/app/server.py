@@ -71,7 +71,6 @@ def serve(
             enable_monitoring=False,
             mcp_server=False,
             theme=theme(),
-            css=(HERE / "app.css").read_text("utf-8"),
             head=(HERE / "head.html").read_text("utf-8"),
             app_kwargs={"middleware": [Middleware(TrustedHostMiddleware, allowed_hosts=hosts)]},
         )

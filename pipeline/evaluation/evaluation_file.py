@@ -179,6 +179,12 @@ def save_evaluation(evaluation: Evaluation, folder: str | Path) -> tuple[Path, P
     return folder / METRICS, folder / PREDICTIONS
 
 
+def remove_evaluation(folder: str | Path) -> None:
+    """Remove what `save_evaluation` wrote, except the selection; nothing without an evaluation."""
+    for name in (METRICS, SUBMISSION, PREDICTIONS, UNITS):  # without metrics nothing is read
+        (Path(folder) / name).unlink(missing_ok=True)
+
+
 def load_metrics(folder: Path) -> dict[str, Any]:
     """Return the content of metrics.json, of a folder whose files are all of one evaluation.
 

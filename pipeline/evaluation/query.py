@@ -13,8 +13,10 @@ from savs.pipeline.running.result_files import (
     CONFIG,
     EVALUATE,
     PREDICTIONS,
+    TRAINED,
     reading,
     results_folder,
+    trained_folder,
 )
 from savs.pipeline.selection.heads.heads_table import heads_frame
 from savs.pipeline.selection.selection_config import load_config
@@ -38,7 +40,7 @@ _TEXT = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/", re.
 _FIRST_WORD = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(\w+)", re.DOTALL)
 
 
-def query(store: AnyStore, sql: str, result: str = "vote") -> pl.DataFrame:
+def query(store: AnyStore, sql: str, result: str | None = None) -> pl.DataFrame:
     """Return what a SQL query finds in a store; only the heads that it names are read.
 
     Parameters
@@ -49,7 +51,8 @@ def query(store: AnyStore, sql: str, result: str = "vote") -> pl.DataFrame:
         A query in polars' dialect of SQL over `examples` (a row an example, with a column a head),
         `predictions` (what evaluate left) and `votes` (see `heads_frame`, of the chosen heads).
     result
-        Folder below the store's results whose predictions and selection are meant.
+        Folder below the store's results whose predictions and selection are meant; by default that
+        of `savs train`, or else `vote`.
 
     Raises
     ------
@@ -60,6 +63,9 @@ def query(store: AnyStore, sql: str, result: str = "vote") -> pl.DataFrame:
         The predictions were changed, or are not of the evaluation in metrics.json.
     """
     store = as_store(store)
+    if result is None:
+        is_trained = not is_remote(store.path) and trained_folder(store.path) is not None
+        result = TRAINED if is_trained else "vote"
     there = _there(store, result)
     try:
         _require_reading(sql)

@@ -1,7 +1,7 @@
 """Labels that came later: a store reads as one that was extracted with them, bit for bit."""
 
-import multiprocessing
-import random
+import subprocess
+import sys
 from itertools import product
 
 import numpy as np
@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from savs.stores import StoreCorruptError, StoreNotFoundError, open_store
+from savs.stores import StoreCorruptError, StoreMismatchError, StoreNotFoundError, open_store
 from savs.stores.format.layout import MANIFEST
 from savs.stores.format.manifest import GivenLabel, read_manifest
 from savs.stores.maintain.copy import merge, slim
@@ -147,22 +147,25 @@ def test_skipped_examples_stay_in_their_split(tmp_path) -> None:
     assert store.examples("train")["id"].to_list()[-1] == "unlabelled-1"
 
 
-def _give_some(path, start) -> None:
-    for number in random.sample(range(start, ROWS, 2), len(range(start, ROWS, 2))):
-        change = {"unlabelled": {f"unlabelled-{number}": GivenLabel(CLASSES[number % 3], "train")}}
-        give_labels(open_store(path), lambda _, change=change: change)
+GIVE_SOME = f"""
+import random, sys
+from savs.stores import open_store
+from savs.stores.format.manifest import GivenLabel
+from savs.stores.maintain.labels import give_labels
+numbers = [*range(int(sys.argv[2]), {ROWS}, 2)]
+for number in random.sample(numbers, len(numbers)):
+    given = GivenLabel("{CLASSES}"[number % 3], "train")
+    change = {{"unlabelled": {{f"unlabelled-{{number}}": given}}}}
+    give_labels(open_store(sys.argv[1]), lambda _: change)
+"""
 
 
 @pytest.mark.thorough
 def test_two_processes_that_label_lose_no_label(tmp_path) -> None:
     make(tmp_path / "s", extracted())
-    context = multiprocessing.get_context("spawn")
-    others = [context.Process(target=_give_some, args=(tmp_path / "s", n)) for n in (0, 1)]
-    for other in others:
-        other.start()
-    for other in others:
-        other.join()
-    assert [other.exitcode for other in others] == [0, 0]
+    words = [sys.executable, "-c", GIVE_SOME, tmp_path / "s"]
+    others = [subprocess.Popen([*words, start]) for start in ("0", "1")]
+    assert [other.wait() for other in others] == [0, 0]
     labels = read_manifest(tmp_path / "s").labels["unlabelled"]
     assert {n: g.label for n, g in labels.items()} == {
         f"unlabelled-{n}": CLASSES[n % 3] for n in range(ROWS)
@@ -178,6 +181,19 @@ def test_copies_keep_the_labels(tmp_path) -> None:
     merged = merge([store, make(tmp_path / "other", others)], tmp_path / "merged")
     assert {*merged.examples("train")["id"]} == {*store.examples("train")["id"], "other"}
     assert merged.manifest.labels == store.manifest.labels
+
+
+def test_stores_whose_labels_do_not_fit_each_other_are_not_merged(tmp_path) -> None:
+    changes = {"test": {"test-0": GivenLabel("b", "train")}}
+    store = give_labels(make(tmp_path / "s", extracted()), lambda _: changes)
+    other = make(tmp_path / "other", {"train": [("test-0", "a", 9)]})
+    with pytest.raises(StoreMismatchError, match="cannot be merged, labels: train would have"):
+        merge([store, other], tmp_path / "merged")
+    again = make(tmp_path / "again", extracted())
+    again = give_labels(again, lambda _: {"test": {"test-0": GivenLabel("b", "test")}})
+    with pytest.raises(StoreMismatchError, match=r"labelled 'b' \(test\), and 'b' \(train\)"):
+        merge([store, again], tmp_path / "merged")
+    assert not (tmp_path / "merged").exists()
 
 
 def test_an_example_that_is_appended_under_the_id_replaces_the_label(tmp_path) -> None:
@@ -202,7 +218,7 @@ def test_an_example_that_is_appended_under_the_id_replaces_the_label(tmp_path) -
     [
         ({"test": {"nobody": GivenLabel("a", "train")}}, "no row of test is called 'nobody'"),
         ({"other": {"test-0": GivenLabel("a", "train")}}, "no row of other is called 'test-0'"),
-        ({"test": {"twin": GivenLabel("a", "train")}}, "train would have an id twice"),
+        ({"test": {"twin": GivenLabel("a", "train")}}, "train would have 'twin' twice"),
     ],
 )
 def test_labels_that_do_not_fit_the_plan_are_refused(tmp_path, labels, what) -> None:
@@ -212,7 +228,7 @@ def test_labels_that_do_not_fit_the_plan_are_refused(tmp_path, labels, what) -> 
     if "test-0" in str(labels):
         rows["test"][1] = ("test-0", "a", 2)
     store = make(tmp_path / "s", rows)
-    with pytest.raises(ValueError, match=what):
+    with pytest.raises(StoreMismatchError, match=what):
         give_labels(store, lambda _: labels)
     assert not read_manifest(tmp_path / "s").labels
 
