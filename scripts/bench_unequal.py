@@ -50,7 +50,7 @@ def balanced_accuracy(rule: Readout, store: FeatureStore, rows: np.ndarray) -> f
         train[:, rows], labels, classes, [train.shape[2]] * len(train), "resubstitution"
     )
     best = rank_heads(scores, store.heads)[:HEADS]
-    fitted = rule.fit(train[np.ix_(best, rows)], labels, classes, widths)
+    fitted = rule.fit(train[best][:, rows], labels, classes, widths)
     right = fitted.scores(test[best]).choice == truth
     return float(np.mean([right[truth == number].mean() for number in range(len(classes))]))
 
