@@ -14,7 +14,7 @@ import polars as pl
 
 from savs.pipeline.running.formatting import counted
 
-MOST_BYTES = 2**34
+MOST_BYTES = 2**32
 """Of memory, where the machine has twice as much; else half of its memory."""
 MOST_SECONDS = 600
 NO_MEMORY = 3
