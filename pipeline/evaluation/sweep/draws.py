@@ -89,6 +89,24 @@ def _counts(tasks: Sequence[TrainingTask], shots: Sequence[ShotCount]) -> list[i
     return sorted(numbers) + rest
 
 
+def pool_variance(tasks: Sequence[TrainingTask], count: int | None) -> float:
+    """Return what a pool adds to the variance of a mean over its draws, in variances between draws.
+
+    Draws of m of the M examples of a class, without replacement, vary by s^2 (1 / m - 1 / M) in a
+    mean of examples with the variance s^2, and by s^2 / M with the pool, which all draws share and
+    more draws do not average out (Cochran, Sampling Techniques, 1977, chapter 2). The accuracy is
+    taken as such a mean, to first order. The ratio of the two is m / (M - m): 1 for four of eight,
+    small if the pool is large. Over several classes it is that of the sums.
+
+    It is 0 if all examples are taken: there is one draw then.
+    """
+    if count is None:
+        return 0.0
+    sizes = np.concatenate([np.bincount(task.labels) for task in tasks])
+    between = float((1 / count - 1 / sizes).sum())
+    return float((1 / sizes).sum()) / between if between else 0.0
+
+
 def _is_whole(tasks: Sequence[TrainingTask], count: int | None) -> bool:
     """Return whether this many examples of each class are all there are."""
     return count is None or all((np.bincount(task.labels) == count).all() for task in tasks)
