@@ -86,11 +86,14 @@ class UnitWeights:
         """Return the mean over strata of the mean score in each."""
         return float(self._stratum_means(scores).mean())
 
-    def spread(self, scores: Array) -> Spread | None:
+    def spread(self, scores: Array, *, are_trials: bool) -> Spread | None:
         """Return the squared clustered standard error of `value`; None if there is one cluster.
 
-        It is the sum over clusters of q_c^2, q_c = sum over the cluster's units of f w_i (s_i -
-        stratum mean), with the weights w_i that make the mean over strata of the stratum means
+        `are_trials` is whether scores are 0 or 1, differences of these, or means of them over
+        draws.
+
+        The variance is the sum over clusters of q_c^2, where q_c sums f w_i (s_i - stratum mean)
+        over the cluster's units, with the weights w_i that make the mean over strata of their means
         (Miller, arXiv 2411.00640). f^2 = k / (k - 1), where 1 / k is the share of the stratum's
         units that the cluster has: the bias-reduced variance CR2 of Bell and McCaffrey (Survey
         Methodology 28, 2002; in strata, that of Pustejovsky and Tipton, JBES 36, 2018), for which
@@ -104,8 +107,9 @@ class UnitWeights:
         q_c^4 for Var(V), and at most C - 1 for C clusters. So they fall where few large clusters,
         or the few with a wrong unit, make the variance. Pan and Wall (Statistics in Medicine 21,
         2002) estimate Var(V) from the q_c^2, too, and subtract V^2 / C; with few clusters, the
-        larger value covers better. If units are independent and right or wrong (1, 0, or -1 for a
-        difference), they are C - 1.
+        larger value covers better. The heavy tails of other scores, such as influence values of
+        rank metrics, take a half: V^2 / sum of q_c^4, the effective number of clusters in V. For
+        trials that are independent they are C - 1.
         """
         if self.clusters < 2:
             return None
@@ -122,9 +126,10 @@ class UnitWeights:
         variance = between + float(unseen.sum()) / strata**2
         # What strata without spread add is an upper bound, which counts as known.
         most = float(self.clusters - 1)
-        if is_flat or (self.are_independent and _are_trials(scores)):
+        if is_flat or (self.are_independent and are_trials):
             return Spread(variance, most)
-        return Spread(variance, min(most, 2 * variance**2 / float((squares**2).sum())))
+        effective = variance**2 / float((squares**2).sum())
+        return Spread(variance, min(most, 2 * effective if are_trials else effective))
 
     def _stratum_means(self, scores: Array) -> Array:
         return np.bincount(self.stratum, scores) / self.sizes
@@ -146,27 +151,25 @@ class UnitWeights:
 
 def weigh_units(units: pl.DataFrame) -> UnitWeights:
     """Return the weights of units, one row each with `cluster` and `stratum`."""
-    cluster, stratum = (_numbers(units[name]) for name in ("cluster", "stratum"))
-    clusters, sizes = int(cluster.max()) + 1, np.bincount(stratum)
-    if len(sizes) == 1:
-        return _weights(cluster, stratum, clusters, sizes, cluster)
-    return _weights(
-        cluster, stratum, clusters, sizes, _numbers(pl.Series(stratum * clusters + cluster))
-    )
+    return _weights(*(_numbers(units[name]) for name in ("cluster", "stratum")))
 
 
 def one_stratum(cluster: pl.Series) -> UnitWeights:
     """Return the weights of units whose plain mean is taken."""
     numbers = _numbers(cluster)
-    nothing, sizes = np.zeros(len(numbers), np.int64), np.array([len(numbers)])
-    return _weights(numbers, nothing, int(numbers.max()) + 1, sizes, numbers)
+    return _weights(numbers, np.zeros(len(numbers), np.int64))
 
 
-def _weights(
-    cluster: Array, stratum: Array, clusters: int, sizes: Array, part: Array
-) -> UnitWeights:
-    """Return weights; `part` numbers the parts of clusters that lie in one stratum."""
-    strata, together = len(sizes), np.bincount(part)[part]  # units of the same part
+def _weights(cluster: Array, stratum: Array) -> UnitWeights:
+    clusters, sizes = int(cluster.max()) + 1, np.bincount(stratum)
+    strata = len(sizes)
+    if clusters == len(cluster):
+        together = np.ones(len(cluster), np.int64)  # units of a cluster in a stratum, for each
+    elif strata == 1:
+        together = np.bincount(cluster)[cluster]
+    else:
+        pairs = pl.DataFrame({"pair": stratum * clusters + cluster})  # np.unique sorts: it is slow
+        together = pairs.select(pl.len().over("pair")).to_series().to_numpy()
     in_stratum = sizes[stratum]
     # A part that is its whole stratum deviates from the mean by nothing: any factor does.
     shares = np.where(together < in_stratum, in_stratum / together, 2.0)
@@ -220,7 +223,8 @@ class Estimate:
 
         `inflation` multiplies the variance, for scores that depend on each other beyond clusters.
         """
-        spread = units.spread(scores)
+        are_trials = _are_trials(scores)
+        spread = units.spread(scores, are_trials=are_trials)
         in_trials = len(units.sizes) == 1 and bool(((scores == 0) | (scores == 1)).all())
         counts = in_trials and (units.are_independent or bool((scores == scores[0]).all()))
         return cls(
@@ -229,7 +233,7 @@ class Estimate:
             freedom=0.0 if spread is None else spread.freedom,
             clusters=units.clusters,
             trials=units.trials / inflation if counts else None,
-            is_plain=units.are_independent and _are_trials(scores),
+            is_plain=units.are_independent and are_trials,
         )
 
     def interval(self) -> tuple[float | None, float | None]:
@@ -393,7 +397,7 @@ def estimate_over_draws(
     """
     values = np.array([units.value(draw) for draw in scores])
     value, draws = float(values.mean()), len(values)
-    within = units.spread(scores.mean(axis=0))
+    within = units.spread(scores.mean(axis=0), are_trials=_are_trials(scores))
     if draws < 2:
         return DrawEstimate(value, None, None, 0.0, units.clusters, units.trials)
     sd = float(values.std(ddof=1))
@@ -406,8 +410,5 @@ def estimate_over_draws(
     total = between + within.variance
     if total == 0:  # no score differs from another one, and all are neither 0 nor 1
         return DrawEstimate(value, sd, 0.0, within.freedom, units.clusters, units.trials)
-    # means over draws are fractions, also of trials
-    is_plain = units.are_independent and _are_trials(scores)
-    of_units = units.clusters - 1 if is_plain else within.freedom
-    freedom = total**2 / (between**2 / (draws - 1) + within.variance**2 / of_units)
+    freedom = total**2 / (between**2 / (draws - 1) + within.variance**2 / within.freedom)
     return DrawEstimate(value, sd, math.sqrt(total), freedom, units.clusters, units.trials)
