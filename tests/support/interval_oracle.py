@@ -34,13 +34,18 @@ def interval(scores: Array, cluster: Array) -> tuple[float, float]:
     """Return the 95 % interval of a share of one stratum whose scores differ.
 
     Its ends are where a share p has |mean - p| equal to t standard errors, the squared standard
-    error being that of the sample times p (1 - p) over the sample's.
+    error being that of the sample times p (1 - p) over the sample's; or, if these are closer
+    together, where it has that of all units of a cluster being equal.
     """
     q = contributions(scores, cluster, np.zeros(len(scores)))
-    freedom = min(len(q) - 1, 2 * np.sum(q**2) ** 2 / np.sum(q**4))
-    mean, quantile = scores.mean(), stats.t.ppf(0.975, freedom)
-    ratio = np.sum(q**2) / (mean * (1 - mean))
+    freedom = min(len(q) - 1, 1.5 * np.sum(q**2) ** 2 / np.sum(q**4))
+    mean = scores.mean()
+    sampled = np.sum(q**2) / (mean * (1 - mean)), stats.t.ppf(0.975, freedom)
+    both = [_ends(mean, *pair) for pair in (sampled, (1 / kish(cluster), stats.norm.ppf(0.975)))]
+    return min(both, key=lambda ends: ends[1] - ends[0])
 
+
+def _ends(mean: float, ratio: float, quantile: float) -> tuple[float, float]:
     def beyond(p: float) -> float:
         return (mean - p) ** 2 - quantile**2 * p * (1 - p) * ratio
 

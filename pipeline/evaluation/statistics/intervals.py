@@ -21,6 +21,8 @@ LEVEL = 0.95
 
 Z = 1.959963984540054
 """97.5 % quantile of the normal distribution."""
+TRIALS_FACTOR = 1.5
+"""Degrees of freedom for each effective cluster, of right and wrong units; see `spread`."""
 ROUNDING = 1e-20
 """A variance between clusters below this share of that between units is zero but for rounding."""
 
@@ -103,13 +105,13 @@ class UnitWeights:
         that of Wilson's interval for Kish's effective number of its clusters. So do all strata if
         no cluster deviates, such as where each has one right and one wrong unit.
 
-        Degrees of freedom are Satterthwaite's, 2 V^2 / Var(V) for V = sum of q_c^2, with the sum of
-        q_c^4 for Var(V), and at most C - 1 for C clusters. So they fall where few large clusters,
-        or the few with a wrong unit, make the variance. Pan and Wall (Statistics in Medicine 21,
-        2002) estimate Var(V) from the q_c^2, too, and subtract V^2 / C; with few clusters, the
-        larger value covers better. The heavy tails of other scores, such as influence values of
-        rank metrics, take a half: V^2 / sum of q_c^4, the effective number of clusters in V. For
-        trials that are independent they are C - 1.
+        Degrees of freedom are Satterthwaite's, 2 V^2 / Var(V) for V = sum of q_c^2, where Var(V) is
+        estimated from the sum of q_c^4 (as by Pan and Wall, Statistics in Medicine 21, 2002), and
+        at most C - 1 for C clusters. So they fall where few large clusters, or the few with a wrong
+        unit, make the variance. 2 V^2 / sum of q_c^4 is a bound for heavy tails, but a sample shows
+        too few of them: simulations (docs/results.md) need 1.5 V^2 / sum of q_c^4 for trials, and
+        V^2 / sum of q_c^4, the effective number of clusters in V, for influence values of rank
+        metrics. For trials that are independent they are C - 1.
         """
         if self.clusters < 2:
             return None
@@ -129,7 +131,8 @@ class UnitWeights:
         if is_flat or (self.are_independent and are_trials):
             return Spread(variance, most)
         effective = variance**2 / float((squares**2).sum())
-        return Spread(variance, min(most, 2 * effective if are_trials else effective))
+        factor = TRIALS_FACTOR if are_trials else 1.0
+        return Spread(variance, min(most, factor * effective))
 
     def _stratum_means(self, scores: Array) -> Array:
         return np.bincount(self.stratum, scores) / self.sizes
@@ -211,8 +214,10 @@ class Estimate:
     """Degrees of freedom of the standard error; 0 without one."""
     clusters: int
     trials: float | None
-    """Independent trials of one share with the same information, where their number is known
-    without a standard error: units that are 0 or 1 in one stratum and independent, or all equal."""
+    """Independent trials of one share that have the same information or less, for scores from 0 to
+    1 in one stratum: Kish's effective number of clusters, whose units then count as one."""
+    are_counted: bool
+    """Whether they have the same: scores are 0 or 1, and independent or all equal."""
     is_plain: bool
     """Whether units are independent and all scores 0 or 1, so that `interval` keeps Student's t for
     the mean of several strata."""
@@ -225,14 +230,15 @@ class Estimate:
         """
         are_trials = _are_trials(scores)
         spread = units.spread(scores, are_trials=are_trials)
-        in_trials = len(units.sizes) == 1 and bool(((scores == 0) | (scores == 1)).all())
-        counts = in_trials and (units.are_independent or bool((scores == scores[0]).all()))
+        is_share = len(units.sizes) == 1 and bool(((scores >= 0) & (scores <= 1)).all())
+        alike = units.are_independent or bool((scores == scores[0]).all())
         return cls(
             value=units.value(scores),
             error=None if spread is None else math.sqrt(spread.variance * inflation),
             freedom=0.0 if spread is None else spread.freedom,
             clusters=units.clusters,
-            trials=units.trials / inflation if counts else None,
+            trials=units.trials / inflation if is_share else None,
+            are_counted=is_share and are_trials and alike,
             is_plain=units.are_independent and are_trials,
         )
 
@@ -244,19 +250,23 @@ class Estimate:
         number of clusters is that of the trials. Otherwise it is Wilson's for as many trials as
         have the clustered standard error, p (1 - p) / SE^2 (Kott and Carr, Journal of Official
         Statistics 13, 1997; compared with others by Dean and Pagano, Journal of Survey Statistics
-        and Methodology 3, 2015), with the quantile of Student's t, see `UnitWeights.spread`.
+        and Methodology 3, 2015), with the quantile of Student's t, see `UnitWeights.spread`. It
+        needs never be wider than for Kish's effective number of clusters, which assumes that the
+        units of a cluster are all right or all wrong.
 
         For several strata of independent units that are right or wrong it is Student's t with
         C - 1 degrees of freedom, clipped to [0, 1], as for a mean of 0 or 1 without trials.
         """
-        if self.trials is not None:
+        if self.trials is not None and self.are_counted:
             return wilson_interval(self.value, self.trials)
         reach = self.reach()
         if self.error is None or reach is None:
             return None, None
         if 0 < self.value < 1 and not self.is_plain:
             trials = self.value * (1 - self.value) / self.error**2
-            return wilson_interval(self.value, trials, student_quantile(self.freedom))
+            ends = wilson_interval(self.value, trials, student_quantile(self.freedom))
+            least = ends if self.trials is None else wilson_interval(self.value, self.trials)
+            return min(ends, least, key=lambda pair: pair[1] - pair[0])
         return max(0.0, self.value - reach), min(1.0, self.value + reach)
 
     def reach(self) -> float | None:

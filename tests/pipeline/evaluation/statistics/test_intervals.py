@@ -38,22 +38,25 @@ def units(scores, clusters=None, strata=None) -> Units:
 def test_clustered_interval_by_hand():
     # mean 3/6 = .5; cluster sums of (s - .5): a: .5 + .5 = 1, b: -.5 -.5 = -1, c: .5 - .5 = 0
     # SE = sqrt(3/2 * (1 + 1 + 0)) / 6 = sqrt(3) / 6 = .288675; n = .25 / SE^2 = 3
-    # squared sums are equal, 1 and 1: 2 * (1 + 1)^2 / (1 + 1) = 4, above C - 1 = 2; t(2) = 4.302653
+    # squared sums are equal, 1 and 1: 1.5 * (1 + 1)^2 / (1 + 1) = 3, above C - 1 = 2
+    # t(2) = 4.302653 is wider than 1.959964 for as many trials as clusters, which are three, too
     found = summarise(units([1, 1, 0, 0, 1, 0], list("aabbcc")))
     assert found.value == 0.5
     assert (found.units, found.clusters) == (6, 3)
-    assert (found.low, found.high) == pytest.approx(wilson_interval(0.5, 3, 4.302653), abs=1e-6)
-    assert found.low == pytest.approx(0.03617, abs=1e-5)
+    assert (found.low, found.high) == wilson_interval(0.5, 3)
+    wide = wilson_interval(0.5, 3, 4.302653)
+    assert wide == pytest.approx((0.03617, 0.96383), abs=1e-5)
+    assert found.low > wide[0]
 
 
 def test_a_large_cluster_counts_as_what_it_is_by_hand():
     # mean .4; sums of (s - .4): a, of 6: 4 * .6 - 2 * .4 = 1.6, b to e, of one each: -.4
     # shares of the units .6 and .1: squares 2.56 / .4 = 6.4 and .16 / .9 = .1778, four times
-    # SE^2 = (6.4 + .7111) / 100; freedom 2 * 7.1111^2 / (40.96 + 4 * .0316) = 2.4615 of 4
+    # SE^2 = (6.4 + .7111) / 100; freedom 1.5 * 7.1111^2 / (40.96 + 4 * .0316) = 1.8462 of 4
     scores = [1, 1, 1, 1, 0, 0, 0, 0, 0, 0]
     found = estimate(units(scores, list("aaaaaabcde")).scores)
     assert found.error == pytest.approx(math.sqrt(0.071111), abs=1e-6)
-    assert found.freedom == pytest.approx(2.4615, abs=1e-4)
+    assert found.freedom == pytest.approx(1.8462, abs=1e-4)
     # the factor C / (C - 1) alone would give 5 / 4 * (2.56 + .64) / 100
     assert found.error > 1.3 * math.sqrt(0.04)
 
@@ -68,13 +71,13 @@ def test_error_and_freedom_are_those_of_the_regression(seed, strata):
     q = interval_oracle.contributions(scores, cluster, stratum)
     found = estimate(pl.DataFrame({"score": scores, "cluster": cluster, "stratum": stratum}))
     assert found.error == pytest.approx(math.sqrt((q**2).sum()))
-    assert found.freedom == pytest.approx(min(11, 2 * (q**2).sum() ** 2 / (q**4).sum()))
+    assert found.freedom == pytest.approx(min(11, 1.5 * (q**2).sum() ** 2 / (q**4).sum()))
     if strata == 1:
         expected = interval_oracle.interval(scores, cluster)
         assert found.interval() == pytest.approx(expected)
 
 
-def test_scores_that_are_no_trials_have_half_the_freedom():
+def test_scores_that_are_no_trials_have_less_freedom():
     """Influence values of rank metrics are so; those of draws are means of trials."""
     cluster = [str(i // 4) for i in range(80)]
     scores = np.random.default_rng(0).normal(0.6, 1, 80)
@@ -86,7 +89,7 @@ def test_scores_that_are_no_trials_have_half_the_freedom():
     draws = estimate_over_draws(weigh_units(units(flags, cluster).scores), np.array([flags] * 3))
     assert draws.freedom == pytest.approx(alone.freedom)  # no variance between draws
     q = interval_oracle.contributions(flags, np.array(cluster), np.zeros(80))
-    assert alone.freedom == pytest.approx(min(19, 2 * (q**2).sum() ** 2 / (q**4).sum()))
+    assert alone.freedom == pytest.approx(min(19, 1.5 * (q**2).sum() ** 2 / (q**4).sum()))
 
 
 def test_independent_values_of_a_rank_metric_have_wilsons_form():
@@ -100,12 +103,21 @@ def test_independent_values_of_a_rank_metric_have_wilsons_form():
     assert (found.low, found.high) == pytest.approx(expected)
 
 
+def test_no_interval_is_wider_than_if_clusters_were_trials():
+    """One wrong pair in a hundred groups of two: as much is known as of a hundred groups."""
+    scores = [0.0] + [1.0] * 199
+    found = summarise(units(scores, [str(i // 2) for i in range(200)]))
+    assert (found.low, found.high) == wilson_interval(0.995, 100)
+    alone = wilson_interval(0.99, 100)  # the share of groups that are right wholly
+    assert (found.low, found.high) > alone
+
+
 def test_few_wrong_clusters_leave_few_degrees_of_freedom():
     # 2 of 40 clusters of 4 are wrong: q^2 is (3.8 / 160)^2 twice and (.2 / 160)^2 38 times
-    # 2 * (2 * 14.44 + 38 * .04)^2 / (2 * 14.44^2 + 38 * .04^2) = 4.43
+    # 1.5 * (2 * 14.44 + 38 * .04)^2 / (2 * 14.44^2 + 38 * .04^2) = 3.32
     scores = [0.0] * 8 + [1.0] * 152
     found = estimate(units(scores, [str(i // 4) for i in range(160)]).scores)
-    assert found.freedom == pytest.approx(4.43, abs=0.01)
+    assert found.freedom == pytest.approx(3.32, abs=0.01)
 
 
 def test_equal_scores_of_unequal_clusters_count_as_kishs_number_of_trials():
@@ -164,7 +176,7 @@ def test_a_stratum_of_one_cluster_has_wilsons_of_one():
     # x: 2 of 4 right in one cluster, Wilson of one: .5 +- .4454, / 1.96 = .22724
     # y: 8 of 16 right, each alone: SE^2 = 4 / (16 * 15) = .016667
     # error = sqrt(.22724^2 + .016667) / 2 = .13068
-    # y has 16 squares of .016667 / 64: 2 * .017077^2 / (16 * .00026042^2) = 537, above C - 1 = 16
+    # y has 16 squares of .016667 / 64: 1.5 * .017077^2 / (16 * .00026042^2) = 403, above C - 1 = 16
     scores = [1, 1, 0, 0] + [1, 0] * 8
     clusters = ["x"] * 4 + [f"y{i}" for i in range(16)]
     found = estimate(units(scores, clusters, ["x"] * 4 + ["y"] * 16).scores)
