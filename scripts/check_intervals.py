@@ -2,7 +2,7 @@
 
     python scripts/check_intervals.py
 
-Takes ten minutes on two cores, `--only PART` less. With 2,000 samples a coverage of 95 % has a
+Takes four minutes on two cores, `--only PART` less. With 2,000 samples a coverage of 95 % has a
 standard error of .5 points. Figures in brackets are those of plain intervals, see
 `interval_checks/`.
 """
