@@ -1,6 +1,6 @@
 """Names and defaults that help texts show, without the rooms that they belong to."""
 
-READOUT_NAMES = ("vote", "posterior", "calm", "lda", "logistic", "knn")
+READOUT_NAMES = ("vote", "posterior", "calm", "lda", "hec-v", "logistic", "knn")
 TEXT_READOUT_NAMES = (
     *("clip", "clip-names", "tip-adapter", "tip-adapter-cv", "hec-t", "hec-vt", "hec-vt-cv"),
 )

@@ -28,7 +28,7 @@ from savs.foundation.arrays import Array
 from savs.pipeline.evaluation.suspects import suspects
 from savs.stores import FeatureStore
 
-TASKS = ("animal", "creature", "relation", "same-color", *POOLS)
+TASKS = ("animal", "creature", "relation", "same-color", "surface", "digit")
 READOUTS = ("vote", "lda", "logistic")
 FLIPPED = {"animal": 4, "relation": 4, "creature": 4}
 RISK = 0.05

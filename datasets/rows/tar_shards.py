@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 from savs.datasets.errors import RowError, SourceError
 from savs.datasets.row import MAX_ROW_BYTES, PackedMedium, json_object
 from savs.datasets.rows.media_names import IMAGES, VIDEOS
-from savs.foundation.files import regular_size
+from savs.foundation.files import is_utf8, regular_size
 
 TAR = ".tar"
 CLASS_NAMES = "classnames.txt"
@@ -60,6 +60,8 @@ def shard_values(path: Path, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     with path.open("rb") as file:
         for number, sample in enumerate(samples):
             where = f"{path} sample {sample.key!r}"
+            if not all(map(is_utf8, (sample.key, *sample.members))):
+                raise RowError(f"{where}: its name is not UTF-8; rename its members")
             yield where, _values(file, sample, f"{name}#{number}", where, classes)
 
 

@@ -49,7 +49,7 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
     heads
         How many heads to keep; None for 20, or all of a model that has fewer.
     readout
-        `vote`, `posterior`, `calm`, `lda`, `logistic`, `knn`, a Python file, or a `Readout`.
+        `vote`, `lda` or another built-in readout, a Python file, or a `Readout`.
     question
         The prompt that each image is put before, such as `"Which animal is this?"`.
     scoring

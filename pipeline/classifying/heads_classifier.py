@@ -31,7 +31,7 @@ class HeadsClassifier(ClassifierMixin, BaseEstimator):
     heads
         How many heads to keep; None for 20, or all if there are fewer.
     readout
-        `vote`, `posterior`, `calm`, `lda`, `logistic`, `knn`, a Python file, or a `Readout`.
+        `vote`, `lda` or another built-in readout, a Python file, or a `Readout`.
     scoring
         How heads are scored: `resubstitution`, `loo` or `kfold`.
     head_dim

@@ -4,7 +4,8 @@ A model is loaded once a process and stays, with what was found about its batche
 """
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from savs.foundation.arrays import Array
 from savs.foundation.file_digests import changed_files
 from savs.pipeline.classifying.feature_cache import ImageHeads
 from savs.pipeline.classifying.model_match import decoding_rules
+from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.chosen_heads import ChosenHeads
+from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model_run import ModelRun, RunExamples
 from savs.pipeline.extraction.run_options import RunOptions
@@ -132,6 +135,22 @@ def read_heads(
     source = reader.identity.source()
     values = np.concatenate([_side_by_side(part, reader.grid) for part in sink.in_order()])
     return ImageHeads(source, reader.grid, values, _skipped(sink.in_order()))
+
+
+@contextmanager
+def resident_model() -> Iterator[LoadedModel]:
+    """Lend the model that `read_heads` left in memory; nobody else runs it meanwhile.
+
+    Raises
+    ------
+    ModelError
+        There is none.
+    """
+    with _RESIDENCE.turn:
+        resident = _RESIDENCE.resident
+        if resident is None or resident.reader.whole is None:
+            raise ModelError("no model is in memory; classify an image first")
+        yield resident.reader.whole
 
 
 def _skipped(parts: Sequence[ShardContent]) -> dict[str, str]:

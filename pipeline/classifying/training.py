@@ -18,7 +18,7 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.cross_validation import assess_left_out
 from savs.pipeline.evaluation.evaluation import evaluate
-from savs.pipeline.evaluation.evaluation_file import save_evaluation
+from savs.pipeline.evaluation.evaluation_file import remove_evaluation, save_evaluation
 from savs.pipeline.evaluation.suspects import SUSPECTS, save_suspects, suspects
 from savs.pipeline.extraction.entry_points import extract
 from savs.pipeline.inputs.in_memory import Rows
@@ -32,7 +32,7 @@ from savs.pipeline.selection.readouts import Readout
 from savs.pipeline.selection.selection import Heads, Selection
 from savs.pipeline.selection.selection_file import save_selection
 from savs.stores import FeatureStore, open_store
-from savs.stores.files.addresses import find_place
+from savs.stores.files.addresses import find_place, is_remote
 from savs.stores.format.layout import MANIFEST, UNLABELLED
 
 
@@ -119,6 +119,7 @@ def train(
     SavsError
         As `extract` and `select`.
     """
+    _require_folder(source, out)
     reporting = bars() if verbose else reporting
     skipped: tuple[tuple[str, str, str], ...] = ()
     notes: list[str] = []
@@ -166,10 +167,16 @@ def train(
             save_suspects(doubtful, folder)
         else:
             (folder / SUSPECTS).unlink(missing_ok=True)  # those of an earlier training
+        # an earlier training may have had test examples, or enough examples for folds
         if tested is not None:
             save_evaluation(tested, folder)
+        else:
+            remove_evaluation(folder)
+    of_folds = results_folder(store.path, TRAINED + FOLDS)
     if crossed is not None:
-        save_evaluation(crossed, results_folder(store.path, TRAINED + FOLDS))
+        save_evaluation(crossed, of_folds)
+    else:
+        remove_evaluation(of_folds)
     return Trained(
         store=store,
         selection=selection,
@@ -180,6 +187,21 @@ def train(
         skipped=skipped,
         notes=tuple(notes),
     )
+
+
+def _require_folder(source: Any, out: str | Path | None) -> None:
+    """Raise ParameterError for a store at a URL, before a model runs: results need a folder."""
+    if isinstance(source, FeatureStore):
+        place, is_url = source.path, is_remote(source.path)
+    else:
+        place = source if out is None else out
+        is_table = place is source and str(source).startswith(HUB)
+        is_url = isinstance(place, str) and "://" in place and not is_table
+    if is_url:
+        raise ParameterError(
+            f"{place} is no folder, where the classifier is saved; use `savs extract`, then `savs"
+            f" select {place} --out DIR`"
+        )
 
 
 def is_store(source: Any) -> bool:
@@ -234,8 +256,10 @@ def _gone(store: FeatureStore, source: Any) -> list[str]:
     """Return a note on training images that the store has, and the folder not any more."""
     if not isinstance(source, str | Path) or benchmark_of(source) != IMAGE_FOLDER.name:
         return []
-    extracted = store.as_extracted().examples("train")
-    names = [name for name in extracted["media"].list.first() if not (Path(source) / name).exists()]
+    if not store.ids("train"):
+        return []
+    media = store.examples("train")["media"].list.first()
+    names = [name for name in media if not (Path(source) / name).exists()]
     if not names:
         return []
     gone = counted_as(len(names), "training image", "is", "are")

@@ -1,7 +1,9 @@
 """Entry point of the `savs` command; Ctrl-C during the imports gives no traceback."""
 
 import gc
+import os
 import sys
+from pathlib import Path
 from typing import NoReturn
 
 from savs.pipeline.cli import exit_codes as exits
@@ -9,6 +11,7 @@ from savs.pipeline.cli import exit_codes as exits
 
 def main() -> NoReturn:
     """Run the command; see `savs.pipeline.cli.app`."""
+    _replace_closed_streams()
     gc.set_threshold(100_000, 30, 30)  # the imports of a model make very many objects that stay
     try:
         from savs.pipeline.cli.app import main as run
@@ -19,3 +22,17 @@ def main() -> NoReturn:
         sys.exit(exits.INTERRUPTED)
     finally:
         gc.freeze()  # the process ends: with the threshold, a third of what a start takes
+
+
+def _replace_closed_streams() -> None:
+    """Let output go nowhere that was started closed, as by `>&-`.
+
+    Else a file that is opened later would get the number of the stream, and what is printed.
+    """
+    for number, name in ((0, "stdin"), (1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            mode = "r" if number == 0 else "w"
+            stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115 - until the end
+            if stream.fileno() != number:
+                os.dup2(stream.fileno(), number)
+            setattr(sys, name, stream)

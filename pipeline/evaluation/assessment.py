@@ -241,7 +241,7 @@ def partial_notes(store: FeatureStore) -> list[str]:
     for split in store.splits:
         missing = store.missing(split)
         if missing:
-            rows = sum(spec.rows for spec in missing)
+            rows = sum(store.planned_rows(spec, split) for spec in missing)
             names = ", ".join(spec.name for spec in missing[:3]) + (" ..." if missing[3:] else "")
             total = len(store.ids(split))
             notes.append(

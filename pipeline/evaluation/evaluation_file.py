@@ -1,16 +1,21 @@
 """An evaluation on disk: metrics, predictions, units, and the selection that made them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import msgspec
 import polars as pl
 
 from savs.datasets import Units
+from savs.datasets.splits.leaks import REPEATED, SHARED
 from savs.foundation.errors import ParameterError
 from savs.pipeline.evaluation.assessment import Evaluation
+from savs.pipeline.evaluation.confidence import Confidence
 from savs.pipeline.evaluation.predictions import PREDICTION_SCHEMA
+from savs.pipeline.evaluation.statistics.intervals import Metric
 from savs.pipeline.running.result_files import (
     CLASSIFIER,
     CONFIG,
@@ -29,7 +34,7 @@ from savs.pipeline.running.result_files import (
 from savs.pipeline.selection.selection_config import read_config
 from savs.pipeline.selection.selection_file import write_selection
 from savs.stores.errors import ResultError
-from savs.stores.format.layout import digest
+from savs.stores.format.layout import Count, Facts, digest
 
 FILES = (UNITS, PREDICTIONS, CLASSIFIER, CONFIG, SUBMISSION)
 """The files of an evaluation next to metrics.json."""
@@ -43,6 +48,90 @@ UNIT_SCHEMA = pl.Schema(
     }
 )
 """Columns of units.parquet; `unit` counts from 0 in each metric, in the order of the examples."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Cost:
+    forwards: Count | None = None
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _OfClass:
+    """A row of `class_table`."""
+
+    subtask: str | None
+    label: str
+    n: Count
+    predicted: Count
+    correct: Count
+    precision: float | None
+    recall: float | None
+    low: float | None
+    high: float | None
+    f1: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Confusion:
+    """A row of `confusion_table`."""
+
+    subtask: str | None
+    label: str
+    prediction: str | None
+    n: Count
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A row of `part_table`."""
+
+    by: Literal["subtask", "category"]
+    name: str | None
+    n: Count
+    correct: Count
+    accuracy: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Content:
+    """What `Evaluation.to_json` gives: the form that anyone's metrics.json must have."""
+
+    savs: str
+    benchmark: str
+    model: Facts
+    readout: str
+    scoring: str | None
+    heads: Count
+    planned: Count
+    scored: Count
+    skipped: Count
+    left_out: Count
+    leaks: dict[str, tuple[str, ...]]
+    metrics: tuple[Metric, ...]
+    cost: _Cost
+    confidence: tuple[Confidence, ...]
+    per_class: tuple[_OfClass, ...]
+    confusions: tuple[_Confusion, ...]
+    parts: tuple[_Part, ...]
+    notes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Check what a type does not say."""
+        if self.leaks.keys() != {REPEATED, SHARED}:
+            raise ValueError(f"leaks: expected {REPEATED!r} and {SHARED!r}")
+        if not isinstance(name := self.model.get("name"), str | None):
+            raise ValueError(f"model.name: expected text, got {name!r}")
+        shares = [number for metric in self.metrics for number in (metric.value, metric.chance)]
+        for part in self.confidence:
+            for bin_ in part.reliability:
+                shares += [bin_.low, bin_.high, bin_.probability, bin_.accuracy]
+            for answered in part.coverage:
+                shares += [answered.coverage, answered.accuracy, answered.threshold]
+        if wrong := next((share for share in shares if not 0 <= share <= 1), None):
+            raise ValueError(f"expected shares of 0 to 1, got {wrong}")
 
 
 def save_evaluation(evaluation: Evaluation, folder: str | Path) -> tuple[Path, Path]:
@@ -90,6 +179,12 @@ def save_evaluation(evaluation: Evaluation, folder: str | Path) -> tuple[Path, P
     return folder / METRICS, folder / PREDICTIONS
 
 
+def remove_evaluation(folder: str | Path) -> None:
+    """Remove what `save_evaluation` wrote, except the selection; nothing without an evaluation."""
+    for name in (METRICS, SUBMISSION, PREDICTIONS, UNITS):  # without metrics nothing is read
+        (Path(folder) / name).unlink(missing_ok=True)
+
+
 def load_metrics(folder: Path) -> dict[str, Any]:
     """Return the content of metrics.json, of a folder whose files are all of one evaluation.
 
@@ -106,8 +201,7 @@ def load_metrics(folder: Path) -> dict[str, Any]:
             raise ValueError(f"files: expected the SHA-256 of {UNITS} and {PREDICTIONS}")
         if run != digest(value):
             raise ValueError(f"run: expected {digest(value)}, the digest of the metrics")
-        if not isinstance(value.get("confidence"), list):
-            raise ValueError("confidence: expected a list; another version of savs wrote it")
+        msgspec.convert(value, _Content)
     if _is_selected_again(folder, sums):
         raise ResultError(
             f"{folder} was selected again since it was evaluated: its metrics belong to an earlier"

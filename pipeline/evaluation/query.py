@@ -6,10 +6,18 @@ from pathlib import Path
 
 import polars as pl
 
-from savs.foundation.frames import scan_parquet
+from savs.foundation.frames import expanded_bytes, scan_parquet
 from savs.pipeline.errors import QueryError
 from savs.pipeline.evaluation.evaluation_file import load_metrics
-from savs.pipeline.running.result_files import CONFIG, PREDICTIONS, results_folder
+from savs.pipeline.running.result_files import (
+    CONFIG,
+    EVALUATE,
+    PREDICTIONS,
+    TRAINED,
+    reading,
+    results_folder,
+    trained_folder,
+)
 from savs.pipeline.selection.heads.heads_table import heads_frame
 from savs.pipeline.selection.selection_config import load_config
 from savs.stores import FeatureStore
@@ -20,10 +28,19 @@ FILES = {"predictions": PREDICTIONS, "votes": CONFIG}
 """Table -> the result file that it is made of."""
 READING = ("SELECT", "WITH", "FROM", "VALUES", "EXPLAIN", "SHOW")
 """What a statement that changes nothing may begin with."""
+MOST_OPERATORS = 300
+"""Of a query: polars walks through a chain of them by recursion, and ends the process if the stack
+is full. A list after IN has none."""
+_OPERATOR = re.compile(
+    r"\b(?:AND|OR|NOT|UNION|EXCEPT|INTERSECT|JOIN|WHEN|CAST)\b|::|\|\||<=|>=|<>|!=|[-+*/%<>=(\[]",
+    re.IGNORECASE,
+)
+_TEXT = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/", re.DOTALL)
+"""Literals, names in quotes and comments."""
 _FIRST_WORD = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(\w+)", re.DOTALL)
 
 
-def query(store: AnyStore, sql: str, result: str = "vote") -> pl.DataFrame:
+def query(store: AnyStore, sql: str, result: str | None = None) -> pl.DataFrame:
     """Return what a SQL query finds in a store; only the heads that it names are read.
 
     Parameters
@@ -34,7 +51,8 @@ def query(store: AnyStore, sql: str, result: str = "vote") -> pl.DataFrame:
         A query in polars' dialect of SQL over `examples` (a row an example, with a column a head),
         `predictions` (what evaluate left) and `votes` (see `heads_frame`, of the chosen heads).
     result
-        Folder below the store's results whose predictions and selection are meant.
+        Folder below the store's results whose predictions and selection are meant; by default that
+        of `savs train`, or else `vote`.
 
     Raises
     ------
@@ -45,6 +63,9 @@ def query(store: AnyStore, sql: str, result: str = "vote") -> pl.DataFrame:
         The predictions were changed, or are not of the evaluation in metrics.json.
     """
     store = as_store(store)
+    if result is None:
+        is_trained = not is_remote(store.path) and trained_folder(store.path) is not None
+        result = TRAINED if is_trained else "vote"
     there = _there(store, result)
     try:
         _require_reading(sql)
@@ -69,6 +90,14 @@ def _require_reading(sql: str) -> None:
 
     Polars' own parser names what a query reads, so quotes, comments and nesting hide nothing.
     """
+    plain = _TEXT.sub(" ", sql)
+    if re.search(r"\bRECURSIVE\b", plain, re.IGNORECASE):
+        raise QueryError(f"WITH RECURSIVE is refused: polars would not end (query: {sql:.200})")
+    if (count := len(_OPERATOR.findall(plain))) > MOST_OPERATORS:
+        raise QueryError(
+            f"the query has {count:,} operators, more than {MOST_OPERATORS:,}; compare with a list:"
+            f" column IN (1, 2, ...) (query: {sql:.200} ...)"
+        )
     names = pl.SQLContext()._ctxt.table_identifiers(sql, include_schema=True, unique=True)
     called = [name for name in names if _is_function(name)]
     if called:
@@ -108,7 +137,15 @@ def _tables(store: FeatureStore, there: Mapping[str, Path], sql: str) -> dict[st
     tables = {"examples": store.scan()}
     if "predictions" in there and _mentions(sql, "predictions"):
         load_metrics(there["predictions"].parent)
-        tables["predictions"] = scan_parquet(there["predictions"])
+        tables["predictions"] = _predictions(there["predictions"])
     if "votes" in there and _mentions(sql, "votes"):
         tables["votes"] = heads_frame(store, load_config(there["votes"]).heads)
     return tables
+
+
+def _predictions(file: Path) -> pl.LazyFrame:
+    """Return the table of a result, after its rows were measured."""
+    with reading(file, EVALUATE):
+        frame = scan_parquet(file)
+        expanded_bytes(frame.select("id"), file.stat().st_size)
+    return frame

@@ -20,7 +20,7 @@ from savs.datasets.splits.shared_media import content_table, digests_of, media_n
 from savs.pipeline.inputs.source import Source, Splits
 from savs.pipeline.running.formatting import counted
 from savs.stores import FeatureStore, ShardSpec, StoreIncompleteError, StoreMismatchError
-from savs.stores.format.layout import SPLITS
+from savs.stores.format.layout import SPLITS, UNLABELLED
 from savs.stores.format.plan import ROW_COLUMNS
 
 COMPARED = tuple(name for name in ROW_COLUMNS if name != "index")
@@ -84,7 +84,8 @@ def add_examples(store: FeatureStore, source: Source) -> WantedExamples:
         if split in given:
             notes.append(_counted(split, len(todo[split]), len(new) - len(todo[split])))
     train, test = examples.get("train", []), examples.get("test", [])
-    check_splits(train, test)
+    if train or UNLABELLED not in examples:  # else labels make the training examples
+        check_splits(train, test)
     notes += [*unknown_labels(train, test), *source.survey(given)]
     whole = {
         split: _united(stored.get(split), todo[split], source.media(split))

@@ -24,6 +24,11 @@ from savs.pipeline.extraction.chosen_heads import keep_heads
 from savs.pipeline.extraction.model.attention_hooks import HookPoint
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.pieces import Pieces, images_in, map_images
+from savs.pipeline.extraction.model.tower_attention import (
+    VISION,
+    attention_names,
+    set_attention,
+)
 from savs.stores import Head, head_name
 from savs.stores.format.layout import to_float32
 
@@ -153,6 +158,11 @@ def _hide(image: Image.Image, hidden: Array) -> Image.Image:
 
 
 def _require_patches(model: LoadedModel) -> None:
+    if model.encoder.is_dual:
+        raise ModelError(
+            f"{model.name}: a dual encoder has no attention from a prompt to an image, so there are"
+            " no maps to draw; leave out `attention_maps`"
+        )
     if any(getattr(model.encoder.config, name, None) is not None for name in QUERIES):
         raise ModelError(
             f"{model.name}: its image tokens are learned queries, each of which reads the whole"
@@ -211,6 +221,8 @@ class LastRow:
 def keep_last_rows(model: Any, points: Sequence[HookPoint]) -> Iterator[dict[int, LastRow]]:
     """Keep the last token's attention of some layers during forward passes of one prompt each.
 
+    All parts of the model have the attention after it that they had before.
+
     Yields
     ------
     dict
@@ -223,7 +235,7 @@ def keep_last_rows(model: Any, points: Sequence[HookPoint]) -> Iterator[dict[int
     """
     layers = _attention_modules(model, points)
     rows: dict[int, LastRow] = {}
-    used = model.config._attn_implementation
+    used, names = model.config._attn_implementation, attention_names(model.config)
     inner = ALL_ATTENTION_FUNCTIONS.get(used, sdpa_attention_forward)
 
     def attend(
@@ -244,9 +256,11 @@ def keep_last_rows(model: Any, points: Sequence[HookPoint]) -> Iterator[dict[int
         model.set_attn_implementation(NAME)
         if model.config._attn_implementation != NAME:
             raise ModelError(f"{type(model).__name__} does not let its attention be read")
+        if VISION in names:  # which has no rows to keep, and may say where its chunks end
+            set_attention(model, {VISION: names[VISION]})
         yield rows
     finally:
-        model.set_attn_implementation(used)
+        set_attention(model, names)
 
 
 def _attention_modules(model: Any, points: Sequence[HookPoint]) -> dict[int, int]:

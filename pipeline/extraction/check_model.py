@@ -10,8 +10,9 @@ from typing import Any
 import torch
 
 from savs.datasets.benchmarks.shapes.scenes import CANVASES, draw, random_scene
-from savs.pipeline.extraction.checks.batch_equality import Check, prove
+from savs.pipeline.extraction.checks.batch_equality import Check, prove, run_single
 from savs.pipeline.extraction.checks.sharing import OFF, WORDS, find_sharing
+from savs.pipeline.extraction.checks.towers import TOWER_WORDS, compare_runs
 from savs.pipeline.extraction.model.image_places import image_places
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
@@ -83,9 +84,14 @@ def check_up(options: ModelOptions, batch_size: int) -> Checkup:
     sizes = [2**n for n in range(1, batch_size.bit_length()) if 2**n < batch_size] + [batch_size]
     checks = prove(model, prompts, sizes)
     good = [size for size, check in zip(sizes, checks[-len(sizes) :], strict=True) if check.passed]
-    sharing = find_sharing(model, pictures_of(prompts))
+    pictures = pictures_of(prompts)
+    tower = compare_runs(model, pictures, lambda: [run_single(model, p) for p in pictures], 4)
+    sharing = find_sharing(model, pictures)
     why = f" ({sharing.seen})" if sharing.level == OFF else ""
-    facts = _facts(model) | {"prompts about one image": WORDS[sharing.level] + why}
+    facts = _facts(model) | {
+        "vision tower": f"{TOWER_WORDS[tower.runs]} ({tower.seen})",
+        "prompts about one image": WORDS[sharing.level] + why,
+    }
     return Checkup(facts, tuple(checks), max(good, default=1))
 
 

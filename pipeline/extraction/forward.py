@@ -117,7 +117,9 @@ class Forward:
     def _launch(self, batch: Prepared, asked: Asked) -> Launched:
         if batch.shown:
             return self.shared.launch(batch, asked)
-        return self.model.launch(batch.inputs, asked, self._scale_of(batch))
+        # Answers go on from positions that the model, or what reads them, computes itself.
+        inputs = batch.inputs if asked else {**batch.inputs, **batch.computed}
+        return self.model.launch(inputs, asked, self._scale_of(batch))
 
     def _scale_of(self, batch: Prepared) -> PixelScale | None:
         """Return what its pixels are normalised by; None with videos, see `Prepared.has_videos`."""
@@ -223,4 +225,4 @@ def cut(batch: Prepared, rows: slice) -> Prepared:
             found[name] = value[start * images : stop * images]
         else:
             raise ValueError(f"{name} has {len(value)} items for {count} prompts")
-    return replace(batch, requests=batch.requests[rows], inputs=found)
+    return replace(batch, requests=batch.requests[rows], inputs=found, computed={})

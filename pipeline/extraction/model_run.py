@@ -62,6 +62,7 @@ from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pieces import Pieces, images_in
 from savs.pipeline.extraction.model.pixel_scale import PixelScale, find_scale
 from savs.pipeline.extraction.model.placement import find_placement
+from savs.pipeline.extraction.model.tower_attention import set_runs
 from savs.pipeline.extraction.request import REQUEST
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.sinks import EnoughError, Show, Sink
@@ -454,6 +455,7 @@ class ModelRun:
             shared = images_recur(prompts_of_media)
             try_them = partial(preflight, model, prompts, scale, self.run, answers, shared=shared)
             settled = Settled(sink.settle(try_them, shared=shared), scale)
+        set_runs(model.model, runs=settled.batching.tower_runs)  # also where a store records it
         self.settled = settled
         return settled
 
@@ -494,6 +496,7 @@ class ModelRun:
             thumbnails=self.run.thumbnails,
             shared_images=sharing.images,
             sizes_alone=sharing.sizes_alone,
+            computes=batching.computed,
         )
         has_gpu = model.device.type == "cuda"
         return Engine(

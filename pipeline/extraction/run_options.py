@@ -11,6 +11,7 @@ from savs.pipeline.running.options import Option
 DEFAULT_BATCH_SIZE = 32
 BATCH_CHECKS = ("strict", "warn", "off")
 REUSES = ("auto", "off")
+TOWER_ATTENTIONS = ("auto", "runs", "loop")
 ANSWER_KINDS = ("labels", "generate")
 
 
@@ -21,6 +22,7 @@ class BatchKeywords(TypedDict, total=False):
     batch_tokens: int | None
     batch_check: str | None
     reuse: str | None
+    tower_attention: str | None
     workers: int | None
 
 
@@ -52,7 +54,7 @@ class RunOptions:
         int | None,
         Option("Largest number of examples per forward pass (default: 32).", "advanced", min=1),
     ] = None
-    """In a store that is there, the default is what it was begun with: so for the next three."""
+    """In a store that is there, the default is what it was begun with: so for the next four."""
     batch_tokens: Annotated[
         int | None,
         Option(
@@ -81,6 +83,17 @@ class RunOptions:
             metavar="auto|off",
         ),
     ] = None
+    tower_attention: Annotated[
+        str | None,
+        Option(
+            "Vision tower: images or windows of one size in one call (default: auto, on a GPU).",
+            "file",
+            metavar="auto|runs|loop",
+        ),
+    ] = None
+    """`auto` tries it on a GPU, and on a CPU with Pixtral's tower. `runs` tries it anywhere, and
+    stops where features would change; with `loop` the tower runs as transformers runs it. Where it
+    is tried, so is giving the model what it would compute of the sizes of images."""
     workers: Annotated[
         int | None,
         Option(
@@ -169,10 +182,14 @@ class RunOptions:
             )
         if self.icl_shots is not None and "labels" not in self.answer_kinds:
             raise ParameterError("icl_shots needs the labels' likelihoods; add answers labels")
-        for name, known in (("batch_check", BATCH_CHECKS), ("reuse", REUSES)):
+        for name, known in (
+            ("batch_check", BATCH_CHECKS),
+            ("reuse", REUSES),
+            ("tower_attention", TOWER_ATTENTIONS),
+        ):
             value = getattr(self, name)
             if value not in (None, *known):
-                raise ParameterError(f"{name} is {value!r}, expected one of {', '.join(known)}")
+                raise ParameterError(f"`{name}` is {value!r}, expected one of {', '.join(known)}")
 
     @property
     def answer_kinds(self) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -111,11 +111,16 @@ class Labeller:
         self._extracted = self.store.as_extracted()
         plan = self.store.manifest.plan.splits
         self._splits = [split for split in LABELLED_SPLITS if split in plan and plan[split].ids]
-        tables = [self._extracted.examples(split).select(*ROW_SCHEMA) for split in self._splits]
-        self._table = pl.concat([pl.DataFrame(schema=ROW_SCHEMA), *tables])
+        # what is finished of an extraction that runs can be labelled; thumbnails are not read
+        rows = replace(self._extracted, partial=True).scan().select(*ROW_SCHEMA)
+        self._table = rows.filter(pl.col("split").is_in(self._splits)).collect()
         self._places: dict[str, list[int]] = {}
         for place, name in enumerate(self._table["id"]):
             self._places.setdefault(name, []).append(place)
+        self._of_media: dict[str, list[str]] = {}
+        for name, media in self._table.select("id", "media").iter_rows():
+            if len(media) == 1:
+                self._of_media.setdefault(media[0], []).append(name)
         self._prompts = stored_prompts(self.store.manifest.identity.benchmark)
         self._classes = self._known_classes()
 
@@ -152,11 +157,11 @@ class Labeller:
     def _known_classes(self) -> dict[str | None, dict[str, None]]:
         """Return the classes of each subtask that has labels, as they are now."""
         known: dict[str | None, dict[str, None]] = {}
-        for split in SPLITS:
-            if not self.store.ids(split):
-                continue
-            labelled = self.store.examples(split).drop_nulls("label")
-            for subtask, text in labelled.select("subtask", "label").unique().iter_rows():
+        given = self.store.manifest.labels
+        for name, split, extracted, subtask, _ in self._table.iter_rows():
+            since = given.get(split, {}).get(name)
+            text = extracted if since is None else since.label
+            if text is not None:
                 known.setdefault(subtask, {})[text] = None
         return known
 
@@ -215,10 +220,15 @@ class Labeller:
         raise row.error(f"it has no `id` and no `image`, only the fields {row.fields}", TABLE)
 
     def _of_id(self, name: str, where: str) -> list[int]:
-        """Return the places of an id, or of an image under each of its prompts."""
+        """Return the places of an id; with several prompts those of its image under each of them.
+
+        Else an image would be in two splits, or have two labels.
+        """
         ids = [name]
-        if self._prompts and name not in self._places:
-            ids = [f"{name}#{number}" for number in range(1, len(self._prompts) + 1)]
+        if self._prompts:
+            is_image = f"{name}#1" in self._places or name not in self._places
+            image = name if is_image else without_prompt(pl.Series([name])).item()
+            ids = [f"{image}#{number}" for number in range(1, len(self._prompts) + 1)]
         places = [place for one in ids for place in self._places.get(one, ())]
         if not places:
             raise self._unknown(name, ids, where)
@@ -232,8 +242,7 @@ class Labeller:
 
     def _of_image(self, name: str, where: str) -> list[int]:
         """Return the places of the example whose only medium has a name."""
-        media = self._table["media"]
-        ids = self._table["id"].filter((media.list.len() == 1) & (media.list.first() == name))
+        ids = pl.Series("id", self._of_media.get(name, []), pl.String)
         names = (without_prompt(ids) if self._prompts else ids).unique()
         if len(names) != 1:
             what = f"{len(names)} examples have" if len(names) else "no example has"
@@ -246,6 +255,11 @@ class Labeller:
             return LabelError(
                 f"{where}: {name!r} has no features, it was skipped: {skipped['reason'][0]}; mend"
                 " it, and extract again with `retry_skipped`"
+            )
+        planned = self.store.manifest.plan.splits
+        if any(ids[0] in planned[split].ids for split in self._splits):
+            return LabelError(
+                f"{where}: {name!r} is not extracted yet; run the same `savs extract` command again"
             )
         near = difflib.get_close_matches(name, self._places, n=1, cutoff=0.6)
         hint = f" (did you mean {near[0]!r}?)" if near else ""

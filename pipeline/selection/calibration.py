@@ -32,9 +32,14 @@ LEAST = 2.0**-20
 """Added to probabilities before their logarithm is taken."""
 ROUNDING = 2.0**-10
 """What rounding may add to a cosine."""
-RANGE = (2.0**-10, 2.0**6)
+RANGE = (2.0**-20, 2.0**6)
 """Temperatures that are tried. At the upper end all classes are about as likely; the lower one is
-for means of probabilities that hardly differ, as `lda` has them of narrow heads."""
+for means of probabilities that hardly differ, as `lda` has them of narrow heads or of thousands of
+examples."""
+EQUAL = 2.0**-20
+"""Probabilities that differ by at most this share, eight steps of float32, are equal."""
+ENDS = 2.0**-24
+"""Probabilities that differ by at most this are equal: 1 - p has no finer steps in float32."""
 CLOSE = 1e-4
 """The search ends when the temperature is known up to this share."""
 MOST = 2**21
@@ -244,9 +249,15 @@ def most_nonconformity(nonconformity: Array, risk: float) -> float:
 
 
 def in_set(probabilities: Array, nonconformity: Array, risk: float) -> Array:
-    """Return whether each class is in the set of each example, `(n, classes)` -> the same shape."""
-    most = most_nonconformity(nonconformity, risk)
-    return np.float32(1) - probabilities.astype(np.float32) <= np.float32(most)
+    """Return whether each class is in the set of each example, `(n, classes)` -> the same shape.
+
+    A probability that equals the least one but for rounding is in.
+    """
+    least = 1 - most_nonconformity(nonconformity, risk)
+    if least == -math.inf:
+        return np.ones(probabilities.shape, bool)
+    # equal votes of other classes have the same probability but for the order of its sum
+    return probabilities.astype(np.float64) >= least - (abs(least) * EQUAL + ENDS)
 
 
 def typicality_of(features: Array, centroids: Array, fitted: Fitted, scores: ClassScores) -> Array:

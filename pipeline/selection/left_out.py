@@ -247,7 +247,7 @@ def _same_tasks(training: TrainingData, selection: Selection) -> list[TrainingTa
     if selection.train != training.train or names != [task.subtask for task in selection.tasks]:
         raise SelectionError(
             f"the selection was not made from all training examples of {training.name}, which"
-            " cross-validation leaves out in turn; run `savs select` on this store"
+            " cross-validation leaves out in turn; make it again with `savs train` or `savs select`"
         )
     return tasks
 

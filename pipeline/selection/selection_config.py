@@ -326,8 +326,8 @@ def older_note(selection: SelectionConfig, manifest: Manifest) -> list[str]:
     what = [counted_as(added, "training example", "was appended", "were appended")] if added else []
     what += ["labels were given"] if labelled_since(selection, manifest) else []
     return [
-        f"the selection is older than its store: {' and '.join(what)} since; run `savs select`"
-        " again to use them"
+        f"the selection is older than its store: {' and '.join(what)} since; make it again to use"
+        " them, with `savs train` or `savs select`"
     ]
 
 

@@ -123,22 +123,51 @@ def _write(path: Path, rows: Sequence[Row]) -> Path:
     return path
 
 
-def _surfaces(folder: Path) -> dict[str, list[str]]:
-    """Cut photographs of surfaces into patches that do not overlap."""
+def rows_of(name: str, folder: Path) -> list[Row]:
+    """Write all real images of a task into a folder, and return a row for each.
+
+    Raises
+    ------
+    ParameterError
+        It needs a package that is not installed.
+    """
+    question, pool = POOLS[name]
+    return [
+        row
+        for label, images in pool(folder).items()
+        for row in _rows(name, label, images, question)
+    ]
+
+
+def _shipped(name: str, task: str) -> Array:
+    """Return an array of scikit-image's photographs."""
     try:
         from skimage import data  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ParameterError(
             "the photographs are those of scikit-image: pip install scikit-image, or leave out"
-            " task surface"
+            f" task {task}"
         ) from error
+    return getattr(data, name)()
+
+
+def _surfaces(folder: Path) -> dict[str, list[str]]:
+    """Cut photographs of surfaces into patches that do not overlap."""
     found = {}
     for label in PHOTOGRAPHS:
-        whole = getattr(data, label)()
+        whole = _shipped(label, "surface")
         starts = range(0, len(whole), PATCH)
         patches = [whole[y : y + PATCH, x : x + PATCH] for y in starts for x in starts]
         found[label] = _save(folder, label, patches)
     return found
+
+
+def _faces(folder: Path) -> dict[str, list[str]]:
+    """Write 100 faces and 100 backgrounds of press photographs, 25 x 25 pixels of grey."""
+    grey = (_shipped("lfw_subset", "face") * 255).round()
+    half = len(grey) // 2
+    parts = {"face": grey[:half], "background": grey[half:]}
+    return {label: _save(folder, label, images) for label, images in parts.items()}
 
 
 def _digits(folder: Path) -> dict[str, list[str]]:
@@ -162,5 +191,6 @@ def _save(folder: Path, label: str, images: Sequence[Array] | Array) -> list[str
 POOLS: dict[str, tuple[str, Pool]] = {
     "surface": ("What surface is this?", _surfaces),
     "digit": ("Which digit is this?", _digits),
+    "face": ("Is this a face or background?", _faces),
 }
 """Task of real images -> its question and its images."""

@@ -1,5 +1,6 @@
 """store.json: what a store is of (identity), what it shall hold (plan), how it was made (runs)."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -165,9 +166,9 @@ class Manifest:
             if strange := given.keys() - set(plan.ids if plan else ()):
                 raise ValueError(f"labels: no row of {split} is called {min(strange)!r}")
         for split in SPLITS:
-            ids = self.ids(split)
-            if len(set(ids)) < len(ids):
-                raise ValueError(f"labels: {split} would have an id twice")
+            twice = [name for name, count in Counter(self.ids(split)).items() if count > 1]
+            if twice:
+                raise ValueError(f"labels: {split} would have {twice[0]!r} twice")
 
     @property
     def splits(self) -> list[str]:

@@ -127,8 +127,14 @@ def merge(stores: Sequence[AnyStore], out: str | Path) -> FeatureStore:
         having = [s.as_extracted() for s in opened if split in s.manifest.plan.splits]
         plans[split], parts_of_split = merged_plan(having, split)
         parts += parts_of_split
-    plan = StorePlan(sizes[0], plans)
-    manifest = Manifest(first.manifest.identity, plan, labels=_all_labels(opened))
+    plan, labels = StorePlan(sizes[0], plans), _all_labels(opened)
+    try:
+        manifest = Manifest(first.manifest.identity, plan, labels=labels)
+    except ValueError as error:
+        raise StoreMismatchError(
+            f"{', '.join(str(store.path) for store in opened)} cannot be merged, {error}; take the"
+            " label back with `savs label --take-back`"
+        ) from error
     return _write(manifest, parts, out)
 
 
@@ -139,10 +145,11 @@ def _all_labels(stores: Sequence[FeatureStore]) -> GivenLabels:
         for split, rows in store.manifest.labels.items():
             for name, given in rows.items():
                 if labels.setdefault(split, {}).setdefault(name, given) != given:
+                    before = labels[split][name]
                     raise StoreMismatchError(
-                        f"{store.path}: the {split} example {name!r} was labelled {given.label!r},"
-                        f" and {labels[split][name].label!r} in a store before it; correct one with"
-                        " `savs label`"
+                        f"{store.path}: the {split} example {name!r} was labelled {given.label!r}"
+                        f" ({given.split}), and {before.label!r} ({before.split}) in a store before"
+                        " it; correct one with `savs label`"
                     )
     return labels
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from savs.stores.errors import StoreNotFoundError
+from savs.stores.errors import StoreMismatchError, StoreNotFoundError
 from savs.stores.format.manifest import GivenLabel, GivenLabels, Manifest
 from savs.stores.read.store import FeatureStore, store_of
 from savs.stores.write.opening import reserve
@@ -33,6 +33,8 @@ def give_labels(store: FeatureStore, changes: Callable[[GivenLabels], Changes]) 
     ------
     StoreNotFoundError
         The store is gone.
+    StoreMismatchError
+        An example was added meanwhile under an id that gets a label.
     StoreWriteError
         The folder cannot be written; no label is changed.
     """
@@ -45,7 +47,12 @@ def give_labels(store: FeatureStore, changes: Callable[[GivenLabels], Changes]) 
                 of_split.pop(name, None)  # the newest label is the last
                 if given is not None:
                     of_split[name] = given
-        return replace(now, labels={split: rows for split, rows in labels.items() if rows})
+        try:
+            return replace(now, labels={split: rows for split, rows in labels.items() if rows})
+        except ValueError as error:  # an extraction was faster
+            raise StoreMismatchError(
+                f"{store.path}: {error}: an example of that id was added meanwhile; leave it out"
+            ) from error
 
     with reserve(store.path) as place:
         if place.found is None:

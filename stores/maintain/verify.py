@@ -87,10 +87,14 @@ def verify(store: str | Path, *, quick: bool = False) -> Report:
         if not path.exists():
             problems.append(_missing(spec, sealed.get(spec.name), strays))
             continue
-        problem = shard_problem(folder, spec, manifest, quick=quick)
+        try:
+            problem = shard_problem(folder, spec, manifest, quick=quick)
+            size = path.stat().st_size
+        except FileNotFoundError:  # another repair has set it aside meanwhile
+            problems.append(_missing(spec, sealed.get(spec.name), strays))
+            continue
         if problem is not None:
             problems.append(problem)
-        size = path.stat().st_size
         done += 0 if quick else size
     if not quick and not problems:
         problems += _label_problems(folder, manifest)

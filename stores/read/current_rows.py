@@ -32,9 +32,10 @@ class CurrentRows:
         self, shard: Shard, given: Mapping[str, GivenLabel], planned: str, split: str | None
     ) -> None:
         self._shard = shard
-        self._given = given
         self._holds_skipped = split in (None, planned)
         ids = shard.examples(["id"])["id"]
+        # of this shard alone: a store may have many shards and many labels
+        self._given = {name: given[name] for name in ids if name in given}
         now = [given[name].split if name in given else planned for name in ids]
         is_wanted = np.array([split in (None, name) for name in now], bool)
         self._rows = np.flatnonzero(is_wanted)
@@ -52,7 +53,7 @@ class CurrentRows:
     def examples(self, names: Collection[str] | None = None) -> pl.DataFrame:
         """Return the columns of the wanted examples; `label` and `split` as they are now."""
         table = self._shard.examples(None if names is None else {*names, "id"})
-        known = [name for name in ("label", "split") if name in table.columns]
+        known = [n for n in ("label", "split") if self._given and n in table.columns]
         changes = {name: [getattr(g, name) for g in self._given.values()] for name in known}
         table = table.with_columns(
             pl.col("id").replace_strict([*self._given], new, default=pl.col(name)).alias(name)

@@ -85,6 +85,10 @@ class FeatureStore:
         """Return the shards of a `split`, or of all, that had a file when first looked for."""
         return self._tables.shards.present(split)
 
+    def planned_rows(self, shard: ShardSpec, split: str) -> int:
+        """Return how many planned rows of a shard are in a split now: labels may bring some."""
+        return self._tables.shards.planned(shard, split)
+
     def require_complete(self) -> None:
         """Raise `StoreIncompleteError` while a planned shard is missing."""
         missing = self.missing()

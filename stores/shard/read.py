@@ -55,7 +55,9 @@ class Shard:
     def run(self) -> dict[str, Any]:
         """What the writer recorded about itself."""
         with damage(f"{self._file.where} attribute run"):
-            return msgspec.json.decode(str(self._index.table.attributes["run"]))
+            return msgspec.json.decode(
+                str(self._index.table.attributes["run"]), type=dict[str, Any]
+            )
 
     @cached_property
     def rows(self) -> int:

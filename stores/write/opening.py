@@ -307,20 +307,31 @@ def is_begun(path: Path, manifest: Manifest) -> bool:
     if has_claims and all(name == CLAIMS or name.endswith(PARTIAL) for name in names):
         begun = False  # it was killed before it wrote store.json
     elif names and not (begun and _is_same(path, manifest)):
+        if begun and _is_same(path, manifest, sealed=True):
+            require_no_writer(path)
+            with Claims(ClaimFiles(path)) as claims:
+                claims.sweep()
+            raise StoreMismatchError(
+                f"{path} is whole: an earlier run of this command was stopped when it had finished"
+                f" the store; use it, or {EMPTY}"
+            )
         raise StoreMismatchError(f"{path} exists and is not empty; {EMPTY}")
     if has_claims:
         require_no_writer(path)
     return begun
 
 
-def _is_same(path: Path, manifest: Manifest) -> bool:
-    """Return whether a folder has an unfinished store of the same features and examples."""
+def _is_same(path: Path, manifest: Manifest, *, sealed: bool = False) -> bool:
+    """Return whether a folder has an unfinished store of the same features and examples.
+
+    With `sealed` a finished one is meant.
+    """
     try:
         found = read_manifest(path)
     except StoreNotFoundError:
         return False
     same = (found.identity, found.plan) == (manifest.identity, manifest.plan)
-    return same and not found.sealed
+    return same and found.sealed == sealed
 
 
 def claim_begun(path: Path, claims: Claims) -> None:

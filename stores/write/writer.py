@@ -14,6 +14,7 @@ from typing import Any
 from savs.foundation.errors import SavsError
 from savs.foundation.files import FULL
 from savs.stores.errors import StoreMismatchError, StoreWriteError
+from savs.stores.files.addresses import reason
 from savs.stores.files.object_store import file_names
 from savs.stores.format.layout import CLAIMS, MANIFEST, SECONDS, Facts
 from savs.stores.format.manifest import Manifest, SealedShard, read_manifest, write_manifest
@@ -46,7 +47,7 @@ def write_errors(path: Path, safe: str = RESUME) -> Iterator[None]:
         raise
     except PermissionError as error:
         raise StoreWriteError(
-            f"{path} cannot be written: {error.strerror}; pass a folder that you may write as `out`"
+            f"{path} cannot be written: {reason(error)}; pass a folder that you may write as `out`"
         ) from error
     except OSError as error:
         what = "the disk is full" if error.errno in FULL else f"the disk cannot be written: {error}"

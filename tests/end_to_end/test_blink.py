@@ -122,3 +122,30 @@ def test_hidden_answers_cannot_train(extract, folder):
     assert (
         "error: example 'test_Object_Option_1' has no label, so its class is unknown" in done.stderr
     )
+
+
+def test_a_pool_without_labels_gets_some_subtask_by_subtask(savs, extract, folder, tmp_path):
+    """The loop of labels on a published benchmark: labels of the pool come later."""
+    files = {split: f"{folder}/*/{split}-*.parquet" for split in ("val", "test")}
+    made = extract("--test", files["val"], "--shots", SHOTS, "--unlabelled", files["test"])
+    assert made.returncode == 0, made.stderr
+    store = open_store(tmp_path / "store")
+    assert savs("select", "store").returncode == 0
+    done = savs("suggest", "store", "--n", 2, "--out", "next.csv")
+    assert done.returncode == 0, done.stderr
+    table = pl.read_csv("next.csv")
+    assert table["subtask"].to_list() == [task for task in TASKS for _ in range(2)]
+    first = {task: store.examples("train").filter(subtask=task)["label"][0] for task in TASKS}
+    labels = [first[task] for task in table["subtask"]]
+    table.with_columns(label=pl.Series(labels)).write_csv("next.csv")
+    told = savs("label", "store", "next.csv", "--json")
+    assert told.returncode == 0, told.stderr
+    assert {row["old_split"] for row in json.loads(told.stdout)["changes"]} == {"unlabelled"}
+    trained = savs("train", "store", "--readout", "vote", "--json")
+    assert trained.returncode == 0, trained.stderr
+    before = store.facts["planned"]
+    assert json.loads(trained.stdout)["examples"] == {
+        "train": before["train"] + 2 * len(TASKS),
+        "test": before["test"],
+        "unlabelled": before["unlabelled"] - 2 * len(TASKS),
+    }

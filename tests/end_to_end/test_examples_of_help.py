@@ -90,7 +90,10 @@ def write_features(folder: Path) -> None:
         )
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "demo"])  # in test_demo.py
+RUN_ELSEWHERE = {"demo": "test_demo.py", "app": "test_app_in_a_browser.py, since it does not end"}
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in RUN_ELSEWHERE])
 def test_the_examples_of_a_command_run(savs, prepared, tmp_path, monkeypatch, name):
     for number, example in enumerate(examples(name)):
         folder = shutil.copytree(prepared, tmp_path / str(number))

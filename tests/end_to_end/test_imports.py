@@ -192,6 +192,7 @@ def test_savs_shows_the_functions_of_the_commands():
     shown = savs.__all__
     assert {name for name in COMMANDS if name.replace("-", "_") not in shown} == {
         *("demo", "models", "show", "doctor", "benchmarks"),  # they print, and return nothing
+        "app",  # it serves until it is interrupted
         "import",  # no name in Python: import_features
     }
 

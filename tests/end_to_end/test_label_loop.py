@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import sys
 import time
@@ -92,7 +93,9 @@ def test_the_loop_from_photos_to_a_better_classifier_and_no_model_after_the_firs
         assert fill(Path("next.csv"), photos) == 8
         told = savs("label", "pets", "next.csv", "--json")
         assert told.returncode == 0, told.stderr
-        assert "next: savs select pets" in told.stderr
+        assert "next: savs train pets" in told.stderr
+        stale = savs("evaluate", "pets", "--folds", 5)
+        assert "make it again with `savs train` or `savs select`" in stale.stderr
         assert {c["old_split"] for c in json.loads(told.stdout)["changes"]} == {"unlabelled"}
         again = savs("train", "pets", "--json")
         assert again.returncode == 0, again.stderr
@@ -108,6 +111,29 @@ def test_the_loop_from_photos_to_a_better_classifier_and_no_model_after_the_firs
     assert shown["labels_given"] == 16
     assert savs("label", "pets", "next.csv", "--take-back").returncode == 0
     assert len(open_store("pets").ids("unlabelled")) == len(photos) - 8
+
+
+def test_each_command_says_the_next_one_and_they_run_as_they_are_said(savs, photos) -> None:
+    """From the first command on, nothing is run but what the one before said."""
+    (Path("new")).mkdir()
+    shutil.copy(Path("photos", next(iter(photos))), "new/1.png")
+
+    def follow(done, name):
+        assert done.returncode == 0, done.stderr
+        said = re.findall(r"savs (\S+)((?: \S+)*?)(?:  \(|$)", done.stderr, re.MULTILINE)
+        words = next(rest.split() for command, rest in said if command == name)
+        return savs(name, *("new" if word == "NEW_IMAGES" else word for word in words))
+
+    trained = savs("train", "photos", *ASK, "--out", "pets")
+    assert follow(trained, "classify").returncode == 0
+    suggested = savs("suggest", "pets", "--n", 6, "--out", "next.csv")
+    fill(Path("next.csv"), photos)
+    labelled = follow(suggested, "label")
+    assert follow(follow(labelled, "train"), "suggest").returncode == 0
+    assert Path("next.html").exists()
+    measured = follow(savs("select", "pets"), "evaluate")
+    assert measured.returncode == 0, measured.stderr
+    assert "accuracy" in measured.stdout
 
 
 def test_new_photos_and_labels_from_folders_join_the_store(savs, photos) -> None:
@@ -132,6 +158,12 @@ def test_new_photos_and_labels_from_folders_join_the_store(savs, photos) -> None
     third = savs("train", "photos", *ASK, "--out", "pets")
     assert "1 training image is not in photos any more, but still in the store" in third.stderr
     assert f"trained on (cat/{Path(moved[0]).name} first)" in third.stderr
+    # an image that got its label by `savs label`, and was moved then, is trained on twice
+    labelled = next(name for name, kind in photos.items() if kind == "dog")
+    package.label("pets", {labelled: "dog"})
+    (Path("photos") / labelled).rename(Path("photos/dog") / Path(labelled).name)
+    fourth = savs("train", "photos", *ASK, "--out", "pets")
+    assert "2 training images are not in photos any more" in fourth.stderr
 
 
 def test_shots_leave_test_images_that_measure(savs, photos) -> None:
@@ -203,6 +235,39 @@ def test_images_without_any_label_wait_for_them(savs, photos) -> None:
     assert savs("label", "pets", "next.csv").returncode == 0
     trained = savs("train", "pets")
     assert trained.returncode == 0, trained.stderr
+    (Path("photos") / next(iter(photos))).rename("photos/unlabelled/new.png")
+    again = savs("train", "photos/unlabelled", *ASK, "--out", "pets", "--json")
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["examples"]["train"] == 12
+
+
+def test_results_of_examples_that_are_gone_are_gone(savs, photos) -> None:
+    assert savs("train", "photos", *ASK, "--out", "pets").returncode == 0
+    names = [name for name, kind in photos.items() if kind == "cat"][:3]
+    labels = dict.fromkeys(names, "cat")
+    package.label("pets", labels, split="test")
+    assert savs("train", "pets").returncode == 0
+    assert Path("pets/results/trained/metrics.json").exists()
+    counted = savs("query", "pets", "SELECT count(*) FROM predictions", "--format", "csv")
+    assert counted.stdout.split() == ["len", "3"]
+    package.label("pets", labels, split="train")
+    assert savs("train", "pets").returncode == 0
+    assert not Path("pets/results/trained/metrics.json").exists()
+    report = savs("report", "pets", "--out", "report.html")
+    assert report.returncode == 0, report.stderr
+    package.label("pets", {names[0]: "one alone"}, new_classes=True)
+    assert savs("train", "pets").returncode == 0
+    assert not Path("pets/results/trained-cv/metrics.json").exists()
+    # without a test split, too
+    exported = savs("export", "pets", "--to", "parquet", "--out", "pets.parquet")
+    assert exported.returncode == 0, exported.stderr
+
+
+def test_a_table_without_labels_says_so(savs, photos) -> None:
+    assert savs("train", "photos", *ASK, "--out", "pets").returncode == 0
+    assert savs("suggest", "pets", "--out", "next.csv").returncode == 0
+    empty = savs("label", "pets", "next.csv")
+    assert "0 examples changed; next.csv has no label: fill in its column `label`" in empty.stderr
 
 
 @pytest.mark.parametrize(
@@ -210,6 +275,8 @@ def test_images_without_any_label_wait_for_them(savs, photos) -> None:
     [
         (["train", "nowhere", *ASK, "--out", "x"], "nowhere does not exist; check the path"),
         (["train", "photos", "--model", "demo"], "--out is missing: training on images needs"),
+        (["train", "s3://b/pets"], "s3://b/pets is no folder, where the classifier is saved"),
+        (["train", "photos", *ASK, "--out", "s3://b/x"], "savs select s3://b/x --out DIR"),
         (["train", "photos", "--out", "x"], "--model is missing: training on images needs"),
         (["label", "nowhere", "x.csv"], "nowhere is not a folder, so it is not a feature store"),
         (["fit", "photos"], "no command is called 'fit'; use `savs train IMAGES`"),

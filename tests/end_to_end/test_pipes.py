@@ -1,6 +1,8 @@
 """Pipes and devices in the place of files are refused at once; nothing waits for a writer."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -161,3 +163,12 @@ def test_links_in_a_circle_are_one_line(run, folder, command) -> None:
             link.unlink()
     assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
     assert "CIRCLE" in done.stderr
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_give_no_traceback(folder, closed) -> None:
+    call = "from savs.pipeline.cli.main import main; main()"
+    command = f'"{sys.executable}" -c "{call}" show "{folder}/s" {closed}'
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert done.stderr == ""

@@ -4,14 +4,25 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from uuid import uuid4
 
 import polars as pl
 import pytest
+from hypothesis import settings
 from json_edits import edited, variants
 from saved_selections import assert_same, two_task_store
 from small_results import save_result
 
-from savs import compare, load_selection, query, save_selection, select
+from savs import (
+    SavsError,
+    compare,
+    load_selection,
+    query,
+    report,
+    save_selection,
+    select,
+    write_bundle,
+)
 from savs.pipeline.evaluation import evaluation_file
 from savs.stores import FeatureStore, ResultError
 from savs.stores.format.layout import digest
@@ -97,6 +108,46 @@ def test_every_edit_of_the_metrics_is_refused(tmp_path) -> None:
         path.write_text(json.dumps(edited(value, place, new)))
         with pytest.raises(ResultError, match=r"(metrics\.json|parquet) (cannot be read|does not)"):
             compare([good, folder])
+
+
+def test_metrics_of_another_form_are_refused_though_their_digest_is_right(store, tmp_path) -> None:
+    folder = store.path / "results/vote"
+    path = folder / "metrics.json"
+    value = json.loads(path.read_text())
+    own = {name: value.pop(name) for name in ("run", "files")}
+    edits = variants(value)
+    uses = (
+        lambda: report(store.path, out=tmp_path / "page.html"),
+        lambda: compare([folder, store.path / "results/two"]),
+        lambda: write_bundle(store, folder, tmp_path / uuid4().hex),
+    )
+    refused = []
+    count = settings.default.max_examples * 6 // 10  # `just fuzz` tries ten times as many
+    for place, new in edits[:: len(edits) // count]:
+        content = edited(value, place, new)
+        if not isinstance(content, dict):
+            continue
+        path.write_text(json.dumps(own | {"run": digest(content)} | content))
+        for use in uses:
+            try:
+                use()
+            except SavsError as error:  # any other one ends the test
+                refused.append(str(error))
+    assert len(refused) > 60
+    assert not [text for text in refused if "metrics" not in text]
+
+
+@pytest.mark.parametrize("missing", ["metrics", "cost", "leaks", "per_class", "planned"])
+def test_a_missing_key_of_the_metrics_is_one_line(savs, store, missing) -> None:
+    path = store.path / "results/vote/metrics.json"
+    value = json.loads(path.read_text())
+    own = {name: value.pop(name) for name in ("run", "files")}
+    del value[missing]
+    path.write_text(json.dumps(own | {"run": digest(value)} | value))
+    ran = savs("report", store.path, "--out", "page.html")
+    assert ran.returncode == 1
+    assert f"metrics.json cannot be read (Object missing required field `{missing}`" in ran.stderr
+    assert ran.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import select
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,8 @@ class Tab:
         """URLs that the page asked for, its own among them."""
         self.complaints: list[str] = []
         """Errors, warnings and messages of the console; exceptions; violations of the policy."""
-        for domain in ("Page", "Runtime", "Network", "Log"):
-            self("Page.enable" if domain == "Page" else f"{domain}.enable")
+        for domain in ("Page", "Runtime", "Network", "Log", "DOM"):
+            self(f"{domain}.enable")
 
     def __call__(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Call a method of the protocol."""
@@ -55,12 +55,12 @@ class Tab:
         elif method == "Log.entryAdded":
             self.complaints.append(told["entry"]["text"])
 
-    def open(self, page: Path, *, width: int = 1280, height: int = 900) -> float:
-        """Open a page in a window of this size; return the seconds until it was loaded."""
+    def open(self, page: Path | str, *, width: int = 1280, height: int = 900) -> float:
+        """Open a page, or an address, in a window of this size; return the seconds it took."""
         self("Emulation.setDeviceMetricsOverride", width=width, height=height,
              deviceScaleFactor=1, mobile=False)  # fmt: skip
         started = time.monotonic()
-        self("Page.navigate", url=page.as_uri())
+        self("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
         self.run(
             "new Promise(done => document.readyState == 'complete' ? done()"
             " : addEventListener('load', () => done()))"
@@ -79,6 +79,58 @@ class Tab:
         )  # fmt: skip
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
+
+    def wait(self, script: str, *, seconds: float = ANSWER_S) -> Any:
+        """Return the value of an expression as soon as it is true."""
+        return self._soon(lambda: self.run(script), script, seconds)
+
+    def wait_in_frame(self, selector: str, script: str, *, seconds: float = ANSWER_S) -> Any:
+        """Return the value of an expression in a frame as soon as it is true; see `in_frame`."""
+        return self._soon(lambda: self.in_frame(selector, script), script, seconds)
+
+    def _soon(self, look: Callable[[], Any], what: str, seconds: float) -> Any:
+        until = time.monotonic() + seconds
+        while not (found := look()):
+            assert time.monotonic() < until, f"not true within {seconds} s: {what}"
+            time.sleep(0.02)
+        return found
+
+    def in_frame(self, selector: str, script: str) -> Any:
+        """Return the value of an expression in a frame of the page, whatever its origin is.
+
+        None where there is no such frame, or it is being replaced.
+        """
+        node = self("DOM.getDocument")["root"]["nodeId"]
+        found = self("DOM.querySelector", nodeId=node, selector=selector)["nodeId"]
+        if not found:
+            return None
+        try:
+            frame = self("DOM.describeNode", nodeId=found)["node"]["frameId"]
+            world = self("Page.createIsolatedWorld", frameId=frame)["executionContextId"]
+            told = self(
+                "Runtime.evaluate", expression=script, returnByValue=True, contextId=world
+            )  # fmt: skip
+        except AssertionError:
+            return None
+        assert "exceptionDetails" not in told, told["exceptionDetails"]
+        return told["result"].get("value")
+
+    def choose_files(self, selector: str, files: Sequence[Path]) -> None:
+        """Give a file input its files, as a person does in the dialog."""
+        node = self("DOM.getDocument")["root"]["nodeId"]
+        found = self("DOM.querySelector", nodeId=node, selector=selector)["nodeId"]
+        assert found, f"no {selector}"
+        self("DOM.setFileInputFiles", nodeId=found, files=[str(file.absolute()) for file in files])
+
+    def click(self, script: str) -> None:
+        """Click into the middle of the element that an expression returns."""
+        x, y = self.run(
+            f"(e => {{ e.scrollIntoView({{block: 'center'}}); const r = e.getBoundingClientRect();"
+            f" return [r.x + r.width / 2, r.y + r.height / 2]; }})({script})"
+        )
+        where = {"x": x, "y": y, "button": "left", "clickCount": 1}
+        self("Input.dispatchMouseEvent", type="mousePressed", **where)
+        self("Input.dispatchMouseEvent", type="mouseReleased", **where)
 
     def press(self, key: str, text: str = "") -> None:
         """Press a key, as a person at the keyboard does."""
@@ -113,6 +165,7 @@ class Browser:
             ["bash", "-c", f'exec "$0" "$@" 3<&{theirs_in} 4>&{theirs_out}', command,
              *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run"),
              *("--disable-extensions", "--remote-debugging-pipe", "--hide-scrollbars"),
+             "--disable-features=IsolateSandboxedIframes",  # a frame is read by its page's session
              f"--user-data-dir={profile}", "about:blank"],
             pass_fds=(theirs_in, theirs_out),
             stdout=subprocess.DEVNULL,

@@ -8,6 +8,7 @@ and `logistic` is minimised to the end.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +22,6 @@ Labels = Sequence[int] | npt.NDArray[np.int64]
 Heads = Sequence[npt.ArrayLike] | Array
 TIE = 2.0**-19
 """The written rule: cosines within this of each other tie."""
-LOGIT_TIE = 2.0**-13
-"""Logits of `lda` within this of each other tie."""
 TAU, LDA_TAU = 0.07, 10.0
 
 
@@ -107,8 +106,8 @@ def head_score(
 ) -> tuple[float, float]:
     """Return the train-side score of a head and its margin; `scoring` may be a number of parts."""
     parts = _left_out(labels, scoring)
-    if readout == "lda":
-        return lda_head_score(head, labels, classes, parts)
+    if readout in ("lda", "hec-v"):
+        return lda_head_score(head, labels, classes, parts, readout)
     head, labels = np.asarray(head, np.float64), np.asarray(labels)
     score, margins, alone = 0, 0.0, list(range(len(labels)))
     for i, y in enumerate(labels):
@@ -135,7 +134,11 @@ def ranking(features: Heads, labels: Labels, classes: int, scoring: str) -> list
 
 
 def lda_head_score(
-    head: npt.ArrayLike, labels: Labels, classes: int, parts: Sequence[int] | None
+    head: npt.ArrayLike,
+    labels: Labels,
+    classes: int,
+    parts: Sequence[int] | None,
+    readout: str = "lda",
 ) -> tuple[float, float]:
     """Return the sum of p of the right class and the mean lead over the best other.
 
@@ -148,7 +151,9 @@ def lda_head_score(
         out = of == part
         kept = out if parts is None else ~out
         for p, y in zip(
-            lda_head(head[kept], labels[kept], classes, head[out]), labels[out], strict=True
+            lda_head(head[kept], labels[kept], classes, head[out], readout),
+            labels[out],
+            strict=True,
         ):
             score += p[y]
             leads += lead(p, y)
@@ -205,29 +210,80 @@ def calm(train: Heads, labels: Labels, classes: int, test: Heads) -> Array:
     return np.einsum("hc,hnc->nc", weights, _softmaxes(train, labels, classes, test))
 
 
-def lda_head(head: npt.ArrayLike, labels: Labels, classes: int, queries: npt.ArrayLike) -> Array:
-    """Return one head's `(n, classes)` probabilities; the head has its own width."""
+def lda_head(
+    head: npt.ArrayLike,
+    labels: Labels,
+    classes: int,
+    queries: npt.ArrayLike,
+    readout: str = "lda",
+) -> Array:
+    """Return one head's `(n, classes)` probabilities by `lda` or `hec-v`, at its own width."""
     rows, labels = unit(head), np.asarray(labels)
-    n, d = rows.shape
     means = centroids_of(rows, labels, classes)
-    centred = rows - means[labels]
-    ridge = float((centred**2).sum()) / max(n - 1, 1)  # the trace of the covariance
-    # without spread, but for rounding, all directions count the same
-    flat = ridge < 1e-28
-    precision = np.eye(d) if flat else d * np.linalg.inv(centred.T @ centred + ridge * np.eye(d))
+    precision = lda_precision(rows - means[labels])
     apart = unit(queries)[:, None] - means  # (rows, classes, d)
-    prior = np.log(np.bincount(labels, minlength=classes) / n)
-    return softmax(-0.5 * np.einsum("ncd,de,nce->nc", apart, precision, apart) + prior, LDA_TAU)
+    logits = -0.5 * np.einsum("ncd,de,nce->nc", apart, precision, apart)
+    sizes = np.bincount(labels, minlength=classes)
+    if readout == "hec-v":
+        logits += np.log(sizes / len(labels))
+    elif len(set(sizes)) > 1:  # else the same for all classes
+        logits += mean_error(rows, labels, classes) / sizes / 2
+    return softmax(logits, LDA_TAU)
+
+
+def lda_precision(centred: Array, ridge: float | None = None) -> Array:
+    """Return P = d inv(X^T X + ridge I), by default of the trace of the covariance."""
+    n, d = centred.shape
+    ridge = float((centred**2).sum()) / max(n - 1, 1) if ridge is None else ridge
+    # without spread, but for rounding, all directions count the same
+    return (
+        np.eye(d) if ridge < 1e-28 else d * np.linalg.inv(centred.T @ centred + ridge * np.eye(d))
+    )
+
+
+def mean_error(rows: Array, labels: npt.NDArray[np.int64], classes: int) -> float:
+    """Return tr(P Sigma): by how much the mean of one example is off, measured on left-out ones.
+
+    Each example in turn is left out of the means and of X^T X. An example less the mean of n others
+    has the covariance (1 + 1 / n) Sigma.
+    """
+    centred = rows - centroids_of(rows, labels, classes)[labels]
+    ridge, total = float((centred**2).sum()) / (len(rows) - 1), 0.0
+    for i, y in enumerate(labels):
+        kept = np.arange(len(rows)) != i
+        others = int((labels[kept] == y).sum())
+        if others:
+            means = centroids_of(rows[kept], labels[kept], classes)
+            p = lda_precision(rows[kept] - means[labels[kept]], ridge)
+            total += (rows[i] - means[y]) @ p @ (rows[i] - means[y]) * (others / (others + 1)) ** 2
+    return total / (len(rows) - classes)
+
+
+def lda_tie(train: Heads, labels: Labels, classes: int) -> float:
+    """Return by how much logits of `lda` may differ in a tie: 2^-19 of the longest weights."""
+    longest = 0.0
+    for head in train:
+        rows = unit(head)
+        means = centroids_of(rows, labels, classes)
+        precision = lda_precision(rows - means[np.asarray(labels)])
+        weights = (means - means.mean(axis=0)) @ precision
+        longest = max(longest, np.linalg.norm(weights, axis=1).max())
+    return TIE * longest
 
 
 def lda(
-    train: Heads, labels: Labels, classes: int, test: Heads, widths: Sequence[int] | None = None
+    train: Heads,
+    labels: Labels,
+    classes: int,
+    test: Heads,
+    widths: Sequence[int] | None = None,
+    readout: str = "lda",
 ) -> Array:
-    """Return `(n, classes)`: the mean over heads, each cut to its width."""
+    """Return `(n, classes)`: the mean over heads, each cut to its width; `hec-v` likewise."""
     pairs = [(np.asarray(head), np.asarray(x)) for head, x in zip(train, test, strict=True)]
     cut = widths or [head.shape[1] for head, _ in pairs]
     tables = [
-        lda_head(head[:, :width], labels, classes, x[:, :width])
+        lda_head(head[:, :width], labels, classes, x[:, :width], readout)
         for (head, x), width in zip(pairs, cut, strict=True)
     ]
     return np.mean(tables, axis=0)
@@ -314,7 +370,8 @@ def predict(readout: str, train: Heads, labels: Labels, classes: int, test: Head
     table, ratio, slack = {
         "posterior": (posterior, np.exp(-TIE / TAU), 1e-5),
         "calm": (calm, np.exp(-TIE / TAU), 1e-5),
-        "lda": (lda, np.exp(-LOGIT_TIE / LDA_TAU), 1e-5),
+        "lda": (lda, np.exp(-lda_tie(*given[:3]) / LDA_TAU), 1e-5),
+        "hec-v": (partial(lda, readout="hec-v"), np.exp(-lda_tie(*given[:3]) / LDA_TAU), 1e-5),
         "logistic": (logistic, 1.0, 5e-3),
     }[readout]
     return _likeliest(table(*given), ratio, slack)

@@ -265,7 +265,12 @@ def build_lfm3_vl(folder: Path) -> None:
         text_config=text(
             model_type="lfm2", num_hidden_layers=4, layer_types=["conv", "full_attention"] * 2
         ),
-        vision_config=tower("lfm3_vl_vision", num_key_value_heads=1, patch_size=16),
+        vision_config=tower(
+            "lfm3_vl_vision",
+            num_key_value_heads=1,
+            patch_size=16,
+            layer_types=["conv", "full_attention"],
+        ),
         projector_hidden_size=32,
         **ids(),
     )

@@ -26,6 +26,7 @@ STAGES = {
         "classify": "Classify new images with a saved classifier.",
         "suggest": "Suggest the images to label next: the least sure, spread out.",
         "label": "Give labels to images whose features the store has; no model runs.",
+        "app": "Open a page in the browser: classify, label, and look at results.",
     },
     "Look into stores and results": {
         "show": "Show the model, size, classes, missing shards and skipped examples of a store.",

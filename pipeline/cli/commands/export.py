@@ -60,7 +60,11 @@ def export_command(
     ] = CHOSEN,
     selection: SelectionOption = None,
     split: Annotated[
-        str | None, option(metavar="train|test", help="Only this split (default: both).")
+        str | None,
+        option(
+            metavar="NAME",
+            help="Only this split: train, test or unlabelled (default: train, test).",
+        ),
     ] = None,
     subtask: SubtaskOption = None,
     media_root: Annotated[
@@ -124,7 +128,7 @@ def export_command(
                 given = None if selection is None else named_selection(opened, selection)
                 size, kept = _export_store(opened, wanted, place, given)
             else:
-                splits = (split,) if split else ("train", "test")
+                splits = [split] if split else _labelled_splits(opened)
                 savs.export(opened, place, wanted, splits, form, media_root=media_root)
                 size = place.stat().st_size
             facts = {"path": str(place), "bytes": size, "heads": len(wanted)}
@@ -156,6 +160,13 @@ def export_command(
             place_of_use, repository = "STORE", name.removeprefix(HUB_DATASETS)
             first = f"hf download {repository} --repo-type dataset --local-dir STORE; "
         say(f"use it as: {first}{evaluation_of(place_of_use, kept)}")
+
+
+def _labelled_splits(store: "FeatureStore") -> list[str]:
+    """Return the splits of labelled examples that a store has."""
+    from savs.stores.format.layout import SPLITS
+
+    return [split for split in SPLITS if split in store.splits]
 
 
 def _tell_viewers(path: Path) -> None:

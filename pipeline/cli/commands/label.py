@@ -2,7 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,9 @@ from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import StoreArgument, option
 from savs.pipeline.cli.output import print_json, print_table, say
 from savs.pipeline.running.formatting import counted
+
+if TYPE_CHECKING:
+    from savs.stores import FeatureStore
 
 EXAMPLES = (
     "savs label pets labelled.csv",
@@ -59,8 +62,22 @@ def label_command(
         rows = [[old, now, text or "-", f"{n:,}"] for (old, now, text), n in counts.items()]
         print_table(["was in", "is in", "label", "examples"], rows)
     known = f"; {done.unchanged:,} were known" if done.unchanged else ""
+    if not changes.height and not known:
+        known = f"; {labels} has no label: fill in its column `label`"
     say(f"{counted(changes.height, 'example')} changed{known}")
     if not changes.height:
         return
-    trained = "train" in {*changes["split"], *changes["old_split"]}
-    say(f"next: savs {'select' if trained else 'evaluate'} {store}")
+    changes_training = "train" in {*changes["split"], *changes["old_split"]}
+    say(f"next: savs {_command(done.store) if changes_training else 'evaluate'} {store}")
+
+
+def _command(store: "FeatureStore") -> str:
+    """Return the command that makes the store's classifier again."""
+    from savs.pipeline.running.result_files import CONFIG, trained_folder
+    from savs.stores.files.addresses import is_remote
+    from savs.stores.format.layout import RESULTS
+
+    if is_remote(store.path):
+        return "select"
+    is_selected = any(store.path.glob(f"{RESULTS}/*/{CONFIG}"))
+    return "select" if is_selected and trained_folder(store.path) is None else "train"

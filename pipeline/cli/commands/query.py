@@ -26,8 +26,12 @@ def query_command(
     store: StoreArgument,
     sql: Annotated[str, typer.Argument(metavar="SQL", help="The query.")],
     result: Annotated[
-        str, option(metavar="NAME", help="Results to query: a folder in STORE/results.")
-    ] = "vote",
+        str | None,
+        option(
+            metavar="NAME",
+            help="Results to query: a folder in STORE/results (default: trained, or vote).",
+        ),
+    ] = None,
     form: Annotated[
         str, option("--format", metavar="table|csv", help="How rows are printed.")
     ] = "table",

@@ -121,7 +121,8 @@ def select_command(
         say(depth)
     is_default = readout == "vote" and trained_folder(opened.path) is None
     more = f" --selection {path}" if out else "" if is_default else f" --readout {readout}"
-    say(f"wrote {path}; next: savs evaluate {store}{more}")
+    folds = "" if opened.ids("test") else " --folds 5"
+    say(f"wrote {path}; next: savs evaluate {store}{more}{folds}")
 
 
 def _print_suspects(table: "pl.DataFrame") -> None:

@@ -15,6 +15,7 @@ from savs.foundation.files import real_path
 from savs.pipeline.errors import ComparisonError
 from savs.pipeline.evaluation.evaluation_file import UNIT_SCHEMA, load_metrics
 from savs.pipeline.running.result_files import METRICS, PREDICTIONS, UNITS, read_table
+from savs.stores.errors import ResultError
 from savs.stores.format.layout import MANIFEST, RESULTS
 
 
@@ -64,6 +65,11 @@ def read_result(folder: Path, name: str | None = None) -> Result:
     if not units:
         raise ComparisonError(
             f"{folder} has no metrics, because its test examples have no labels; label them"
+        )
+    if [metric["name"] for metric in facts["metrics"]] != [*units]:
+        raise ResultError(
+            f"{folder} has the metrics {', '.join(metric['name'] for metric in facts['metrics'])},"
+            f" and in {UNITS} those of {', '.join(units)}; run `savs evaluate` again"
         )
     columns = (*EXAMPLE_COLUMNS, "cluster", "prediction", "content")
     schema = pl.Schema({column: pl.String() for column in columns})

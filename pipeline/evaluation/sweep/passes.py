@@ -19,7 +19,7 @@ from savs.pipeline.evaluation.sweep.draws import Draw, DrawKey
 from savs.pipeline.selection.heads.centroids import TIE, few_threads, lengths_of, not_finite
 from savs.pipeline.selection.heads.head_scores import rank_heads
 from savs.pipeline.selection.readouts import ClassScores, Fitted, Readout
-from savs.pipeline.selection.readouts.lda import LDA, FittedLda
+from savs.pipeline.selection.readouts.lda import HEC_V, LDA, FittedLda
 from savs.pipeline.selection.readouts.posterior import POSTERIOR, FittedPosterior
 from savs.pipeline.selection.readouts.readout import softmax
 from savs.pipeline.selection.readouts.vote import VOTE, FittedVote, elect
@@ -39,7 +39,7 @@ LARGEST_TABLE = 2**27
 once."""
 TABLE = 2**25
 """Products that a batch holds at a time, heads x examples x fits x classes: 128 MB."""
-HEADWISE = (VOTE, POSTERIOR, LDA)
+HEADWISE = (VOTE, POSTERIOR, LDA, HEC_V)
 """Readouts that are fitted once for all numbers of heads."""
 Headwise = FittedVote | FittedPosterior | FittedLda
 """Fits whose scores are sums over heads of what each head makes of its own products."""
@@ -356,8 +356,8 @@ def _tally(fit: Headwise, table: Array, counts: Sequence[int]) -> Iterator[Class
     if isinstance(fit, FittedVote):
         yield from _votes(table, counts)
         return
-    softmax(table[: counts[-1]], axis=1)
-    for count, total in _sums(table, counts):
+    shares = softmax(table[: counts[-1]].astype(fit.precision, copy=False), axis=1)
+    for count, total in _sums(shares, counts):
         yield fit.chosen(total / np.float32(count))
 
 
@@ -379,7 +379,7 @@ def _votes(table: Array, counts: Sequence[int]) -> Iterator[ClassScores]:
 
 def _sums(table: Array, counts: Sequence[int]) -> Iterator[tuple[int, Array]]:
     """Yield each count with the sum over that many heads, `(n, classes)`."""
-    total, done = np.zeros(table.shape[1:], np.float32), 0
+    total, done = np.zeros(table.shape[1:], table.dtype), 0
     for count in counts:
         total = total + table[done:count].sum(axis=0)
         done = count

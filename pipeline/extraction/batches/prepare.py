@@ -13,6 +13,7 @@ from savs.datasets.media.images import thumbnail
 from savs.datasets.media.media import MediaRules, decode_medium
 from savs.datasets.media.videos import Visual, images_of, videos_of
 from savs.pipeline.extraction.batches.jobs import Done, Job, Prepared, Refused
+from savs.pipeline.extraction.model.host_inputs import host_inputs
 from savs.pipeline.extraction.model.pieces import Pieces, images_in, in_type, shape_of
 from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES, PromptEncoder
 from savs.pipeline.extraction.model.shared_images import ImageKey, encode_image, encode_texts
@@ -35,6 +36,8 @@ class PrepareSettings:
     """Prompts with so many images may share them; 0 for none."""
     sizes_alone: bool = False
     """Make the texts of prompts that share images from the images' sizes, see `knows_sizes`."""
+    computes: bool = False
+    """Compute what the model would compute of the sizes of images, see `host_inputs`."""
 
 
 def prepare(encoder: PromptEncoder, job: Job, settings: PrepareSettings) -> Done:
@@ -108,7 +111,15 @@ def _encode(
         raw = settings.raw_pixels and not has_videos
         inputs = encoder.encode([pieces for _, pieces in batch], RAW_IMAGES if raw else None)
         ready = _in_type(inputs, settings.dtype)
-        return [Prepared(numbers, ready, images_in(batch[0][1]), has_videos=has_videos)]
+        return [
+            Prepared(
+                requests=numbers,
+                inputs=ready,
+                images=images_in(batch[0][1]),
+                has_videos=has_videos,
+                computed=host_inputs(encoder, inputs) if settings.computes else {},
+            )
+        ]
     except Exception as error:  # a processor may raise anything
         if len(batch) == 1:
             sizes = [image.size for image in images_of(batch[0][1])]

@@ -15,6 +15,7 @@ import torch
 
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.answers import ANSWERS, NO_ANSWERS, Answers
+from savs.pipeline.extraction.model.host_inputs import host_inputs
 from savs.pipeline.extraction.model.loaded_model import LoadedModel, Read
 from savs.pipeline.extraction.model.pieces import Pieces, images_in, map_images, shape_of
 from savs.stores.format.layout import to_float32
@@ -99,12 +100,25 @@ def check_batches(
     """
     alone = np.stack([single.heads for single in singles])
     doubled = np.stack([single.doubled for single in singles])
-    batched = np.empty_like(alone)
-    for batch in _batches(prompts, size):
-        found = stacked(model, model.read(model.inputs([prompts[i] for i in batch])))
-        batched[batch] = found.swapaxes(0, 1)
+    batched = read_in_batches(model, prompts, size)
     equal, what = compare(alone, doubled, batched, model.dtype)
     return Check(f"batches of {size} equal single examples", equal, what)
+
+
+def read_in_batches(
+    model: LoadedModel, prompts: Sequence[Pieces], size: int, *, computed: bool = False
+) -> np.ndarray[Any, Any]:
+    """Return `(prompts, heads, head_dim)` float32 of prompts that run in batches of one shape.
+
+    With `computed` the model is given `host_inputs`, too.
+    """
+    read: dict[int, np.ndarray[Any, Any]] = {}
+    for batch in _batches(prompts, size):
+        inputs = model.inputs([prompts[i] for i in batch])
+        more = host_inputs(model.encoder, inputs) if computed else {}
+        heads = stacked(model, model.read({**inputs, **more}))
+        read |= dict(zip(batch, heads.swapaxes(0, 1), strict=True))
+    return np.stack([read[place] for place in range(len(prompts))])
 
 
 def compare(

@@ -33,12 +33,14 @@ from savs.pipeline.extraction.checks.sharing import (
     find_sharing,
 )
 from savs.pipeline.extraction.checks.token_budget import auto_tokens
+from savs.pipeline.extraction.checks.towers import AUTO, TOWER_WORDS, find_tower_attention
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.devices import is_out_of_memory
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.pieces import Pieces, shape_of
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
+from savs.pipeline.extraction.model.tower_attention import as_loop
 from savs.pipeline.extraction.run_options import DEFAULT_BATCH_SIZE, RunOptions
 
 T = TypeVar("T")
@@ -75,6 +77,16 @@ class Batching:
     """Whether each of the model's own answers runs with its whole prompt."""
     answers_seen: str = ""
     """What the comparison of answers saw; nothing where none are kept."""
+    tower_attention: str = AUTO
+    """What was asked for: `auto`, `runs` or `loop`."""
+    tower_runs: bool = False
+    """Whether the vision tower runs its attention in runs of chunks."""
+    tower_seen: str = ""
+    """What the comparison of runs saw."""
+    computed: bool = False
+    """Whether the model is given what it would compute of the sizes of images."""
+    computed_seen: str = ""
+    """What the comparison of that saw."""
 
     @property
     def limits(self) -> BatchLimits:
@@ -96,6 +108,9 @@ class Batching:
             ]
         else:
             found[False] = [f"batches change this model's features ({self.seen}); going on anyhow"]
+        if self.tower_runs:
+            words = TOWER_WORDS[self.tower_runs]
+            found[self.equal].append(f"in the vision tower {words}: {self.tower_seen}")
         if self.sharing is not None:
             why = f": {self.sharing.seen}" if self.sharing.level != PREFIXES else ""
             found[self.equal] += [WORDS[self.sharing.level] + why]
@@ -122,7 +137,7 @@ def recorded(found: Mapping[str, Any], run: RunOptions, *, shared: bool) -> Batc
     if set(found) != {field.name for field in fields(Batching)}:
         return None
     batching = Batching.from_json(found)
-    asked = ("batch_size", "batch_tokens", "batch_check", "reuse")
+    asked = ("batch_size", "batch_tokens", "batch_check", "reuse", "tower_attention")
     is_same = all(getattr(run, name) in (None, getattr(batching, name)) for name in asked)
     is_same &= batching.sharing is not None or not shared
     return batching if is_same else None
@@ -148,6 +163,9 @@ def preflight(
 ) -> Batching:
     """Run a few prompts, alone, in one batch, and so that they share images.
 
+    Prompts run alone first, as transformers runs them; all else is compared with that. The model's
+    vision tower stays set as was found best.
+
     Parameters
     ----------
     model
@@ -164,7 +182,9 @@ def preflight(
         Whether some images are shown by several prompts.
     """
     check, rows = run.batch_check or "strict", run.batch_size or DEFAULT_BATCH_SIZE
-    singles = cache(lambda: [run_single(model, pieces) for pieces in prompts])
+    tower_attention = run.tower_attention or AUTO
+    singles = cache(lambda: _run_singles(model, prompts))
+    tower = find_tower_attention(model, prompts, singles, tower_attention, rows)
     found = _try_batches(model, prompts, singles) if check != "off" and rows > 1 else None
     batches = rows > 1 and (check != "strict" or found is None or bool(found.passed))
     whole, answers_seen = False, ""
@@ -194,7 +214,18 @@ def preflight(
         sharing=sharing,
         whole_answers=whole,
         answers_seen=answers_seen,
+        tower_attention=tower_attention,
+        tower_runs=tower.runs,
+        tower_seen=tower.seen,
+        computed=tower.computed,
+        computed_seen=tower.computed_seen,
     )
+
+
+def _run_singles(model: LoadedModel, prompts: Sequence[Pieces]) -> list[Single]:
+    """Run each prompt by itself, with the vision tower as transformers runs it."""
+    with as_loop(model.model):
+        return [run_single(model, pieces) for pieces in prompts]
 
 
 def sample(encoder: PromptEncoder, examples: Sequence[Example], media: MediaOf) -> Sample:

@@ -72,6 +72,7 @@ class ImagePlaces:
         self.processor = processor
         self.template = template
         self._moved: dict[str, bool] = {}
+        self._spaces: dict[str, str] = {}
 
     @cached_property
     def mark(self) -> str | None:
@@ -131,6 +132,18 @@ class ImagePlaces:
         if kinds not in self._moved:
             self._moved[kinds] = self._try(kinds)
         return self._moved[kinds]
+
+    def space_after(self, kind: str) -> str:
+        r"""Return the white space that the template writes between an image or a video and a text.
+
+        A text that follows brings its own: `<image>\nWhat is this?` has one line break, not two.
+        """
+        if kind not in self._spaces:
+            mark = self._marks(kind)[kind]
+            form = re.compile(re.escape(mark) + r"(\s*)" + _WORD.pattern) if mark else None
+            found = form.search(self._render(kind + TEXT)) if form else None
+            self._spaces[kind] = found[1] if found else ""
+        return self._spaces[kind]
 
     def moves(self) -> bool:
         """Return whether some prompt must be joined, and can be."""

@@ -59,12 +59,16 @@ SECONDS = (MEAN_SECONDS, OMNI_SECONDS)
 """Inputs with the seconds that pass between the merged frames of each video; no other input is of
 times. Qwen2.5-VL has the first, Qwen2.5-Omni and Qwen3-Omni the second."""
 
+INTERPOLATION = "image_interp_weights"
+"""Input with how much each patch has of learned positions; models multiply it in float32."""
+
 
 def in_type(name: str, value: Any, dtype: torch.dtype) -> Any:
     """Return an input with floating values in a model's type; anything else stays as it is.
 
     Seconds stay in float32. Models multiply them by frame numbers to positions, which would be
-    wrong in bfloat16, with its three digits.
+    wrong in bfloat16, with its three digits. So do weights of positions.
     """
-    is_cast = torch.is_tensor(value) and value.is_floating_point() and name not in SECONDS
+    kept = (*SECONDS, INTERPOLATION)
+    is_cast = torch.is_tensor(value) and value.is_floating_point() and name not in kept
     return value.to(dtype) if is_cast else value

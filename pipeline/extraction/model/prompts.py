@@ -10,7 +10,10 @@ from savs.datasets.example import IMAGE_MARK, KEEP
 from savs.datasets.media.videos import Video, Visual, videos_of
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.image_places import (
+    IMAGE,
     JOINED,
+    VIDEO,
+    ImagePlaces,
     image_places,
     kinds_of,
     template_errors,
@@ -206,10 +209,26 @@ def _require_videos(processor: Any, prompts: Sequence[Pieces]) -> None:
 
 def _turn(processor: Any, pieces: Pieces) -> dict[str, Any]:
     """Return a prompt as a turn; it has the key `JOINED` where the template would move images."""
-    turn: dict[str, Any] = {"role": "user", "content": [_content(piece) for piece in pieces]}
     places = image_places(processor)
     is_joined = places is not None and places.are_moved(kinds_of(pieces))
+    if places is not None and not is_joined:
+        pieces = _without_repeated_space(places, pieces)
+    turn: dict[str, Any] = {"role": "user", "content": [_content(piece) for piece in pieces]}
     return turn | ({JOINED: True} if is_joined else {})
+
+
+def _without_repeated_space(places: ImagePlaces, pieces: Pieces) -> Pieces:
+    r"""Return a prompt whose texts lack the white space that the template writes in front of them.
+
+    A question `<image>\nWhat is this?` has the line break that LLaVA's template has, too.
+    """
+    kinds = kinds_of(pieces)
+    return tuple(
+        piece.removeprefix(places.space_after(before))
+        if isinstance(piece, str) and before in (IMAGE, VIDEO)
+        else piece
+        for before, piece in zip(" " + kinds, pieces, strict=False)
+    )
 
 
 def _content(piece: str | Visual) -> dict[str, Any]:

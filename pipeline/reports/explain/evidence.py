@@ -8,6 +8,7 @@ import polars as pl
 
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import ReportError
+from savs.pipeline.selection.calibration import AXES, CENTROIDS
 from savs.pipeline.selection.heads.centroids import (
     class_centroids,
     cosines,
@@ -76,12 +77,8 @@ def gather_evidence(
     ReportError
         The store has no features of an example.
     """
-    tasks = {task.subtask: task for task in training_tasks(store)}
-    trained = {
-        task.subtask: _train(store, task, tasks[task.subtask])
-        for task in selection.tasks
-        if task.subtask in set(examples.values())
-    }
+    wanted = set(examples.values())
+    trained = trained_on(store, [task for task in selection.tasks if task.subtask in wanted])
     features = _features(store, split, selection.heads, list(examples))
     evidence = {}
     for name, subtask in examples.items():
@@ -92,8 +89,29 @@ def gather_evidence(
         task = trained[subtask]
         places = [selection.heads.index(head) for head in task.selection.heads]
         width = task.centroids.shape[2]
-        evidence[name] = _weigh(name, task, features[name][places, :width])
+        evidence[name] = weigh(name, task, features[name][places, :width])
     return evidence
+
+
+def trained_on(store: FeatureStore, selected: Sequence[TaskSelection]) -> dict[str | None, Trained]:
+    """Return what the heads of some subtasks of a selection were fitted on, in its store."""
+    tasks = {task.subtask: task for task in training_tasks(store)}
+    return {task.subtask: _train(store, task, tasks[task.subtask]) for task in selected}
+
+
+def trained_alone(selection: TaskSelection) -> Trained | None:
+    """Return the same of a classifier without its store: centroids, and no training examples.
+
+    None where the classifier has no centroids either.
+    """
+    calibration = selection.calibration
+    known = None if calibration is None else calibration.centroids
+    centroids = getattr(selection.fitted, CENTROIDS, known)
+    if centroids is None or centroids.ndim != len(AXES):
+        return None
+    heads, _, width = centroids.shape
+    none = np.zeros((heads, 0, width), np.float32)
+    return Trained(selection, np.zeros(0, np.int64), (), none, centroids)
 
 
 def _train(store: FeatureStore, selection: TaskSelection, task: TrainingTask) -> Trained:
@@ -116,7 +134,8 @@ def _features(
     return by_id
 
 
-def _weigh(name: str, trained: Trained, features: Array) -> Evidence:
+def weigh(name: str, trained: Trained, features: Array) -> Evidence:
+    """Return the evidence of an example with these `(heads, d)` features."""
     table = cosines(features[:, None], trained.centroids)[:, 0]
     votes = first_of_best(table)
     alike = np.einsum("hd,hnd->hn", normalise(features), normalise(trained.features))

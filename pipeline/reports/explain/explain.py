@@ -24,7 +24,7 @@ from savs.pipeline.reports.explain.attention import (
 from savs.pipeline.reports.explain.evidence import Evidence, gather_evidence
 from savs.pipeline.reports.explain.explanation import Explained, Explanations, changes_of, describe
 from savs.pipeline.reports.pages.pictures import open_images
-from savs.pipeline.reports.pages.rendering import require_page, write_page
+from savs.pipeline.reports.pages.rendering import render, require_page, write_page
 from savs.pipeline.reports.report.evaluated import Evaluated, read_results
 from savs.pipeline.reports.report.gallery import SHARE_WRONG, pick_examples
 from savs.pipeline.running.progress import SILENT, Reporting
@@ -32,6 +32,11 @@ from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_file import load_selection
 from savs.pipeline.selection.training_data import train_digest
 from savs.stores import FeatureStore
+
+TEMPLATES = Path(__file__).parent
+"""Folder of the page's templates."""
+OF_MAPS = {"masked": MASKED, "draws": DRAWS, "colours": COLOURS}
+"""What `looks.html` says of the maps."""
 
 
 def explain(
@@ -131,16 +136,13 @@ def explain(
         notes=tuple(images.notes()),
     )
     if out is not None:
-        write_page(
-            Path(out),
-            Path(__file__).parent,
-            "explain.html",
-            content=explanations,
-            masked=MASKED,
-            draws=DRAWS,
-            colours=COLOURS,
-        )
+        write_page(Path(out), TEMPLATES, "explain.html", content=explanations, **OF_MAPS)
     return explanations
+
+
+def explanation_page(explanations: Explanations, *, script: str = "") -> str:
+    """Return the page that `explain` writes, with a script if it needs one."""
+    return render(TEMPLATES, "explain.html", script=script, content=explanations, **OF_MAPS)
 
 
 def _add_views(

@@ -91,6 +91,8 @@ class Images:
     """The media root, if it was given; or id -> that of each example."""
     known: Mapping[str, tuple[Sequence[str], bytes | None]]
     """Id -> the digests of its media and its thumbnail, as the store has them."""
+    side: int = SIDE_PX
+    """Largest width and height of an image on the page."""
     left: int = MOST_BYTES
     """Bytes that may still be shown."""
     changed: int = 0
@@ -113,7 +115,7 @@ class Images:
             digest = digests[place] if place < len(digests) else None
             pictures += self._medium(self._folder_of(identifier), name, digest)
         if not any(picture.jpeg for picture in pictures) and small:
-            pictures = [Picture(names[0], 0, 0, small, SIDE_PX)]
+            pictures = [Picture(names[0], 0, 0, small, self.side)]
         self.missing += not any(picture.jpeg for picture in pictures)
         return tuple(self._within_limit(picture) for picture in pictures[:MOST_PICTURES])
 
@@ -122,11 +124,11 @@ class Images:
 
     def _medium(self, media: MediaFolder | None, name: str, digest: str | None) -> list[Picture]:
         if media is None:
-            return [no_picture(name, SIDE_PX)]
+            return [no_picture(name, self.side)]
         key = (id(media), name)
         if key not in self._read:
             self._read[key] = self._decode(media, name, digest)
-        return self._read[key] or [no_picture(name, SIDE_PX)]
+        return self._read[key] or [no_picture(name, self.side)]
 
     def _decode(self, media: MediaFolder, name: str, digest: str | None) -> list[Picture]:
         try:
@@ -138,12 +140,12 @@ class Images:
         except MediaError:
             return []
         step = max(1, len(images) // MOST_PICTURES)
-        return pictures_of(name, images[::step][:MOST_PICTURES], SIDE_PX)
+        return pictures_of(name, images[::step][:MOST_PICTURES], self.side)
 
     def _within_limit(self, picture: Picture) -> Picture:
         if len(picture.jpeg) > self.left:
             self.dropped += 1
-            return no_picture(picture.name, SIDE_PX)
+            return no_picture(picture.name, self.side)
         self.left -= len(picture.jpeg)
         return picture
 
@@ -163,12 +165,17 @@ class Images:
 
 
 def open_images(
-    store: FeatureStore | None, split: str, ids: Sequence[str], media_root: str | Path | None
+    store: FeatureStore | None,
+    split: str,
+    ids: Sequence[str],
+    media_root: str | Path | None,
+    *,
+    side: int = SIDE_PX,
 ) -> Images:
     """Return the finder of some examples' images."""
-    rules = MediaRules(draft_pixels=(2 * SIDE_PX) ** 2)
+    rules = MediaRules(draft_pixels=(2 * side) ** 2)
     media = None if media_root is None else MediaFolder(Path(media_root), rules=rules)
-    return Images(media, _known(store, split, ids))
+    return Images(media, _known(store, split, ids), side)
 
 
 def _known(

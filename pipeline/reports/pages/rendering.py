@@ -44,15 +44,18 @@ def write_page(out: Path, folder: Path, template: str, *, script: str = "", **va
         files["out"].write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
-def render(folder: Path, template: str, *, script: str = "", **values: Any) -> str:
+def render(
+    folder: Path, template: str, *, script: str = "", also: tuple[Path, ...] = (), **values: Any
+) -> str:
     """Return a page.
 
-    The template lies in `folder`; it extends `page.html` and may use the others there and those of
-    this package. The digest of `script`, the page's JavaScript, is part of the page's policy, so
-    that a browser runs no other. A value that a template names and that is missing is an error.
+    The template lies in `folder`; it extends `page.html` and may use the others there, those in the
+    folders `also`, and those of this package. The digest of `script`, the page's JavaScript, is
+    part of the page's policy, so that a browser runs no other. A value that a template names and
+    that is missing is an error.
     """
     style = (HERE / "style.css").read_text("utf-8")
-    return _environment(folder).get_template(template).render(
+    return _environment(folder, *also).get_template(template).render(
         style=Markup(style), script=Markup(script), policy=policy(script), **values
     )  # fmt: skip
 
@@ -73,9 +76,9 @@ def policy(script: str) -> str:
 
 
 @cache
-def _environment(folder: Path) -> Environment:
+def _environment(*folders: Path) -> Environment:
     environment = Environment(
-        loader=FileSystemLoader([folder, HERE], encoding="utf-8"),
+        loader=FileSystemLoader([*folders, HERE], encoding="utf-8"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from savs.foundation.arrays import Array
+from savs.pipeline.selection.heads.centroids import TIE
 from savs.pipeline.selection.heads.folds import best_setting
 from savs.pipeline.selection.heads.head_scores import HeadScores
 from savs.pipeline.selection.readouts import lda
@@ -43,9 +44,10 @@ class FittedHecVt:
     def scores(self, features: Array) -> ClassScores:
         """Return probabilities; of those that tie the first class wins."""
         by_text = FittedHecT(self.directions).scores(features).scores
-        by_vision = lda.FittedLda(self.weights, self.bias).scores(features).scores
-        mean = (by_text + self.alpha * by_vision) / (1 + self.alpha)
-        return ClassScores(mean, likeliest(mean, lda.TAU, lda.TIE), mean)
+        vision = lda.FittedLda(self.weights, self.bias)
+        mean = (by_text + self.alpha * vision.scores(features).scores) / (1 + self.alpha)
+        tie = max(TIE, vision.tie / lda.TAU)  # that of the part which rounding moves most
+        return ClassScores(mean, likeliest(mean, 1.0, tie), mean)
 
 
 def fit(

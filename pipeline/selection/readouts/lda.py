@@ -1,20 +1,34 @@
-"""`lda`: each head's Gaussian discriminant with one shrunk covariance, probabilities averaged.
+"""`lda` and `hec-v`: each head's Gaussian discriminant with one shrunk covariance, averaged.
 
 Source: HEC-V, arXiv 2603.24181. With unit features x, class means mu and the centred rows X of N
 examples, S = X^T X / (N - 1) and P = d inv((N - 1) S + reg trace(S) I); the logit of class c is
 -1/2 (x - mu_c)^T P (x - mu_c) + log prior_c. With x and mu_c measured from the mean m of the class
 means, -1/2 (x - m)^T P (x - m) is the same for all classes, so a fit is linear: weights
 P (mu_c - m), and a bias. Features that differ little make P large, and P mu_c all rounding.
+
+Classes of unequal numbers n_c need two things that the source has not:
+
+* Its prior, n_c / N, counts in full in each head, while an average of probabilities collects no
+  evidence: heads that are unsure each name the largest class, and so does their mean. It does not
+  shrink with P, either, whose entries fall as 1 / N. `lda` has equal priors.
+* A mean of n_c examples is off by tr(P Sigma) / n_c in the square, and its class looks that much
+  further away (Moran and Murphy, Applied Statistics 28, 1979). `lda` takes half of it off. The
+  trace is measured on left-out examples: r being an example less its class's mean, r^T P_-i r is
+  d h / (1 - h n_c / (n_c - 1)) with h = r^T inv((N - 1) S + reg trace(S) I) r; their sum over
+  N - classes estimates it. (The ridge is not fitted again.)
+
+`hec-v` is the source as it is. Where classes are equal in number both are the same, bit by bit.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
 
 from savs.foundation.arrays import Array
 from savs.pipeline.selection.heads.centroids import (
+    TIE,
     class_centroids,
     few_threads,
     normalise,
@@ -31,9 +45,6 @@ from savs.pipeline.selection.readouts.readout import (
 
 TAU = 10.0
 """Temperature of the logits."""
-TIE = 2.0**-13
-"""Logits that differ by at most this, about 1e-4, are tied: in float32 those of ordinary features,
-of some hundred, are off by a tenth of it."""
 SHRINKAGE = 1.0
 """`reg`: how much of the covariance's trace is added to its diagonal."""
 BLOCK = 2**22
@@ -45,7 +56,6 @@ class FittedLda(MeanOfProbabilities):
     """One linear discriminant per head."""
 
     tau: ClassVar[float] = TAU
-    tie: ClassVar[float] = TIE
     weights: Array
     """`(heads, classes, d)` float32."""
     bias: Array
@@ -56,10 +66,26 @@ class FittedLda(MeanOfProbabilities):
     def __post_init__(self) -> None:
         object.__setattr__(self, "directions", self.weights / np.float32(TAU))
         object.__setattr__(self, "offsets", self.bias / np.float32(TAU))
+        # a logit is a product with a unit feature, so its rounding grows with its weights
+        longest = max(np.linalg.norm(head, axis=1).max() for head in self.weights)
+        object.__setattr__(self, "tie", TIE * float(longest))
 
 
 def fit(features: Array, labels: Array, classes: Sequence[str], widths: Widths) -> FittedLda:
-    """Fit each head's discriminant."""
+    """Fit each head's discriminant, with equal priors and no advantage for a larger class."""
+    return _fit(features, labels, classes, widths, as_published=False)
+
+
+def fit_published(
+    features: Array, labels: Array, classes: Sequence[str], widths: Widths
+) -> FittedLda:
+    """Fit each head's discriminant, with the shares of the training examples as priors."""
+    return _fit(features, labels, classes, widths, as_published=True)
+
+
+def _fit(
+    features: Array, labels: Array, classes: Sequence[str], widths: Widths, *, as_published: bool
+) -> FittedLda:
     heads, n, d = features.shape
     weights = np.empty((heads, len(classes), d), np.float32)
     bias = np.empty((heads, len(classes)), np.float32)
@@ -67,38 +93,53 @@ def fit(features: Array, labels: Array, classes: Sequence[str], widths: Widths) 
         for some in row_blocks(heads, n * d, BLOCK):
             widths_of = np.asarray(widths[some], np.float64)
             weights[some], bias[some] = _discriminants(
-                features[some], labels, len(classes), widths_of
+                features[some], labels, len(classes), widths_of, as_published=as_published
             )
     return FittedLda(weights, bias)
 
 
 def _discriminants(
-    features: Array, labels: Array, classes: int, widths: Array
+    features: Array, labels: Array, classes: int, widths: Array, *, as_published: bool
 ) -> tuple[Array, Array]:
     """Return the weights and the bias of some heads, in float64."""
     units = normalise(features)
     means = class_centroids(units, labels, classes).astype(np.float64)  # (heads, classes, d)
     middle = means.mean(axis=1, keepdims=True)
     apart = means - middle
-    precise = _precision_times(units.astype(np.float64) - means[:, labels], apart, widths)
-    prior = np.log(np.bincount(labels, minlength=classes) / len(labels))
-    return precise, prior - ((apart / 2 + middle) * precise).sum(axis=2)
-
-
-def _precision_times(centred: Array, means: Array, widths: Array) -> Array:
-    """Return P m for each row m, `(heads, classes, d)`, by the smaller of two systems."""
-    n, d = centred.shape[1:]
-    spread = SHRINKAGE * np.square(centred).sum(axis=(1, 2)) / max(n - 1, 1)
+    centred = units.astype(np.float64) - means[:, labels]
+    spread = SHRINKAGE * np.square(centred).sum(axis=(1, 2)) / max(len(labels) - 1, 1)
     ridge = np.where(spread > 0, spread, 1)[:, None, None]
-    across, rows = centred.swapaxes(1, 2), means.swapaxes(1, 2)
+    precise = widths[:, None, None] * _inverse_times(centred, ridge, apart)
+    precise[spread == 0] = apart[spread == 0]  # one example a class: nothing is known of the spread
+    counts = np.bincount(labels, minlength=classes)
+    if as_published:
+        ahead = np.log(counts / len(labels))[None]
+    else:
+        ahead = np.log(np.full(classes, 1 / classes))[None]
+        if (counts != counts[0]).any():
+            trace = (
+                widths * _left_out_squares(centred, ridge, counts[labels]) / (len(labels) - classes)
+            )
+            ahead = ahead + trace[:, None] / 2 * (1 / counts - 1 / counts.max())
+    return precise, ahead - ((apart / 2 + middle) * precise).sum(axis=2)
+
+
+def _inverse_times(centred: Array, ridge: Array, rows: Array) -> Array:
+    """Return inv(X^T X + ridge I) r for each row r, `(heads, rows, d)`, by the smaller system."""
+    n, d = centred.shape[1:]
+    across, columns = centred.swapaxes(1, 2), rows.swapaxes(1, 2)
     if n >= d:
-        solved = np.linalg.solve(across @ centred + ridge * np.eye(d), rows)
+        solved = np.linalg.solve(across @ centred + ridge * np.eye(d), columns)
     else:  # Woodbury's identity
-        inner = np.linalg.solve(centred @ across + ridge * np.eye(n), centred @ rows)
-        solved = (rows - across @ inner) / ridge
-    precise = widths[:, None, None] * solved.swapaxes(1, 2)
-    precise[spread == 0] = means[spread == 0]  # one example a class: nothing is known of the spread
-    return precise
+        inner = np.linalg.solve(centred @ across + ridge * np.eye(n), centred @ columns)
+        solved = (columns - across @ inner) / ridge
+    return solved.swapaxes(1, 2)
+
+
+def _left_out_squares(centred: Array, ridge: Array, sizes: Array) -> Array:
+    """Return the sum of h / (1 - h n_c / (n_c - 1)), `(heads,)`; `sizes` are n_c by example."""
+    h = np.vecdot(centred, _inverse_times(centred, ridge, centred))  # 0 of a class's only example
+    return (h / (1 - h * sizes / np.maximum(sizes - 1, 1))).sum(axis=1)
 
 
 def score_heads(
@@ -108,12 +149,32 @@ def score_heads(
 
     With `loo` and `kfold` the discriminants are fitted without the examples that they score.
     """
+    return _score_heads(features, labels, classes, widths, scoring, as_published=False)
+
+
+def score_published(
+    features: Array, labels: Array, classes: Sequence[str], widths: Widths, scoring: str
+) -> HeadScores:
+    """Score heads as `score_heads`, with the discriminants of `fit_published`."""
+    return _score_heads(features, labels, classes, widths, scoring, as_published=True)
+
+
+def _score_heads(
+    features: Array,
+    labels: Array,
+    classes: Sequence[str],
+    widths: Widths,
+    scoring: str,
+    *,
+    as_published: bool,
+) -> HeadScores:
     folds = _folds(labels, classes, scoring)
     score, margin = np.zeros(len(features)), np.zeros(len(features))
     for fold in np.unique(folds):
         out = folds == fold
         kept = ~out if scoring != "resubstitution" else out
-        fitted = fit(features[:, kept], labels[kept], classes, widths)
+        rows = features[:, kept]
+        fitted = _fit(rows, labels[kept], classes, widths, as_published=as_published)
         for true, best in _probabilities(fitted, features[:, out], labels[out]):
             score += true.sum(axis=1, dtype=np.float64)
             margin += (true - best).sum(axis=1, dtype=np.float64)
@@ -149,9 +210,16 @@ def _folds(labels: Array, classes: Sequence[str], scoring: str) -> Array:
 
 LDA = Readout(
     name="lda",
-    summary="mean over heads of a shrunk linear discriminant's probabilities (arXiv 2603.24181)",
+    summary="mean over heads of a shrunk linear discriminant's probabilities, equal priors",
     score_heads=score_heads,
     fit=fit,
     load=FittedLda,
     arrays={"weights": ("heads", "classes", "width"), "bias": ("heads", "classes")},
+)
+HEC_V = replace(
+    LDA,
+    name="hec-v",
+    summary="the same with the priors of the training examples (HEC-V, arXiv 2603.24181)",
+    score_heads=score_published,
+    fit=fit_published,
 )

@@ -125,6 +125,10 @@ def softmax(values: Array, *, axis: int = -1) -> Array:
     return values
 
 
+FINEST = 2.0**-20
+"""Factors by which float32 means of probabilities may differ through rounding: exp(this)."""
+
+
 def likeliest(probabilities: Array, tau: float, tie: float = TIE) -> Array:
     """Return the class of greatest probability; of classes whose logits tie the first.
 
@@ -139,22 +143,26 @@ def likeliest(probabilities: Array, tau: float, tie: float = TIE) -> Array:
 
 
 def mean_probabilities(
-    features: Array, directions: Array, offsets: Array | None, counts: Sequence[int]
+    features: Array,
+    directions: Array,
+    offsets: Array | None,
+    counts: Sequence[int],
+    precision: type[np.floating] = np.float32,
 ) -> Iterator[Array]:
     """Yield `(n, classes)` means over the first heads of each head's class probabilities.
 
     A logit is the product of one of the `(heads, classes, d)` directions and a feature, normalised
     here, plus one of the `(heads, classes)` offsets. `counts` says how many heads, ascending: there
-    is a mean for each.
+    is a mean for each. Probabilities have the type `precision`.
     """
     n, (_, classes, d) = features.shape[1], directions.shape
-    total = np.zeros((n, classes), np.float32)
+    total = np.zeros((n, classes), precision)
     with few_threads(n * classes * d):
         for head in range(counts[-1]):  # one at a time: with many classes a table is large
             logits = normalise(features[head]) @ directions[head].T
             if offsets is not None:
                 logits += offsets[head]
-            total += softmax(logits)
+            total += softmax(logits.astype(precision, copy=False))
             if head + 1 in counts:
                 yield total / np.float32(head + 1)
 
@@ -165,12 +173,17 @@ class MeanOfProbabilities:
 
     tau: ClassVar[float]
     """Temperature of the logits."""
-    tie: ClassVar[float] = TIE
+    tie: float = field(init=False, repr=False, compare=False, default=TIE)
     """Logits that differ by at most this are tied; of such classes the first wins."""
     directions: Array = field(init=False, repr=False, compare=False)
     """`(heads, classes, d)` float32, divided by the temperature."""
     offsets: Array | None = field(init=False, repr=False, compare=False, default=None)
     """`(heads, classes)` float32, likewise."""
+
+    @property
+    def precision(self) -> type[np.floating]:
+        """Type of the probabilities: float64 where float32 has fewer digits than the logits."""
+        return np.float64 if self.tie < FINEST * self.tau else np.float32
 
     def scores(self, features: Array) -> ClassScores:
         """Return mean probabilities; `likeliest` chooses."""
@@ -178,13 +191,13 @@ class MeanOfProbabilities:
 
     def nested(self, features: Array, counts: Sequence[int]) -> Iterator[ClassScores]:
         """Yield the scores of the first heads alone, as many as each of `counts`, ascending."""
-        yield from map(
-            self.chosen, mean_probabilities(features, self.directions, self.offsets, counts)
-        )
+        means = mean_probabilities(features, self.directions, self.offsets, counts, self.precision)
+        yield from map(self.chosen, means)
 
     def chosen(self, mean: Array) -> ClassScores:
-        """Return the scores that `(n, classes)` mean probabilities are."""
-        return ClassScores(mean, likeliest(mean, self.tau, self.tie), mean)
+        """Return the scores that `(n, classes)` mean probabilities, of `precision`, are."""
+        scores = mean.astype(np.float32, copy=False)
+        return ClassScores(scores, likeliest(mean, self.tau, self.tie), scores)
 
 
 def require_examples(labels: Array, readout: str) -> None:

@@ -12,7 +12,7 @@ from itertools import product
 import numpy as np
 
 from savs.foundation.arrays import Array
-from savs.pipeline.selection.heads.centroids import few_threads, normalise
+from savs.pipeline.selection.heads.centroids import TIE, few_threads, normalise
 from savs.pipeline.selection.heads.folds import best_setting
 from savs.pipeline.selection.readouts.clip import model_scale
 from savs.pipeline.selection.readouts.hec_t import score_by_texts
@@ -47,17 +47,26 @@ class FittedTipAdapter:
     """`(3,)` float32: the model's scale, alpha and beta."""
 
     def scores(self, features: Array) -> ClassScores:
-        """Return probabilities; of equal logits the first class wins. `soft` is the logit."""
+        """Return probabilities; of logits that tie the first class wins. `soft` is the logit.
+
+        Cosines that differ by `TIE` are tied, and they change s x.T by s `TIE`, and the cache's
+        part of a class by at most alpha beta `TIE` times that part without alpha. A sum of as many
+        examples is rounded, too.
+        """
         images, classes = normalise(features[0]), len(self.directions[0])
         one_hot = np.eye(classes, dtype=np.float32)[self.labels]
         scale, alpha, beta = self.settings
         logits = np.empty((len(images), classes), np.float32)
+        tie = np.empty((len(images), 1), np.float32)
         for start in range(0, len(images), BLOCK):
             some = images[start : start + BLOCK]
             with few_threads(some.size * len(one_hot)):
                 near = np.exp(-beta * (1 - some @ self.cache[0].T)) @ one_hot
                 logits[start : start + BLOCK] = scale * (some @ self.directions[0].T) + alpha * near
-        return ClassScores(softmax(logits.copy()), logits.argmax(axis=1), logits)
+            most = near.max(axis=1, keepdims=True)
+            tie[start : start + BLOCK] = TIE * (scale + alpha * (1 + beta) * most)
+        choice = (logits >= logits.max(axis=1, keepdims=True) - tie).argmax(axis=1)
+        return ClassScores(softmax(logits.copy()), choice, logits)
 
 
 def fit(

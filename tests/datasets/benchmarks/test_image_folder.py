@@ -124,3 +124,23 @@ def test_the_question_words_the_prompt_and_is_part_of_the_identity(tmp_path: Pat
     assert BENCHMARK.options == {"question": QUESTION}
     with pytest.raises(OptionError, match="`question` is empty"):
         image_folder("  ")
+
+
+@pytest.mark.parametrize("name", ["unlabelled", "unlabeled"])
+def test_images_without_a_class_are_no_class(tmp_path: Path, name: str) -> None:
+    root = filled(tmp_path, "cat/1.png", f"{name}/2.png", f"{name}/cat/3.jpg", f"{name}/notes.txt")
+    assert [(e.id, e.label) for e in read(root)] == [("cat/1.png", "cat")]
+    waiting = read(root, "unlabelled")
+    assert waiting == [
+        Example(f"{name}/2.png", "unlabelled", 0, None, QUESTION, (f"{name}/2.png",)),
+        Example(f"{name}/cat/3.jpg", "unlabelled", 1, None, QUESTION, (f"{name}/cat/3.jpg",)),
+    ]
+
+
+def test_a_folder_without_one_of_that_name_is_unlabelled_as_a_whole(tmp_path: Path) -> None:
+    root = filled(tmp_path, "1.png", "deep/2.png", ".hidden/3.png")
+    assert [e.id for e in read(root, "unlabelled")] == ["1.png", "deep/2.png"]
+    (tmp_path / "other").mkdir()
+    for name, what in (("other", "has no image without a class"), ("1.png", "is a file")):
+        with pytest.raises(SourceError, match=what):
+            read(root / name, "unlabelled")

@@ -190,3 +190,16 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
     (tmp_path / "photos/cat/1.JPG").touch()
     with pytest.raises(SourceError, match=r"photos holds images, .* the benchmark image-folder,"):
         read_rows(tmp_path / "photos")
+
+
+@pytest.mark.parametrize(("levels", "is_read"), [(64, True), (65, False), (600, False)])
+@pytest.mark.parametrize("suffix", [".jsonl", ".json"])
+def test_rows_that_are_nested_deep_are_refused(tmp_path: Path, levels, is_read, suffix) -> None:
+    row = '{"a": ' + "[" * (levels - 1) + "]" * (levels - 1) + "}"
+    path = tmp_path / f"rows{suffix}"
+    path.write_text(row if suffix == ".jsonl" else f"[{row}]")
+    if is_read:
+        assert json.loads(json.dumps(read_rows(path)[0].rest(()))) == json.loads(row)
+        return
+    with pytest.raises(RowError, match="is nested more than 64 levels deep; flatten it"):
+        read_rows(path)

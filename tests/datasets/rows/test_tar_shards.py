@@ -242,3 +242,13 @@ def test_damaged_bytes_give_rows_or_one_error(tmp_path):
         path.write_bytes(data)
         with suppress(SourceError, RowError):
             assert len(read_rows(path)) <= 4
+
+
+@pytest.mark.parametrize("names", [("a\udcff.jpg", "a\udcff.cls"), ("a.jpg", "a.\udcff.jpg")])
+def test_a_name_that_is_not_utf8_is_that_of_the_archive(tmp_path, names) -> None:
+    members = [(name, b"1") for name in names]
+    path = shard(tmp_path / "0.tar", [*PAIRS, *members], errors="surrogateescape", format=1)
+    with pytest.raises(
+        RowError, match=r"0\.tar sample 'a.*': its name is not UTF-8; rename its mem"
+    ):
+        read_rows(path)

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from joblib.externals.loky import get_reusable_executor
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV
@@ -267,3 +268,22 @@ def test_a_prompt_template_is_kept_and_gives_other_features(fitted, shots, cache
     assert classify(saved, images[:2]).predictions["prediction"].to_list() == list(
         formed.predict(images[:2])
     )
+
+
+@pytest.mark.parametrize("has_cache", [True, False])
+def test_a_model_folder_that_changed_meanwhile_is_loaded_again(shots, tmp_path, has_cache) -> None:
+    """A process that runs for days, such as a notebook, while a model is trained on."""
+    images, labels = shots
+    folder = shutil.copytree(DEMO_MODEL, tmp_path / "model")
+
+    def fit() -> SavsClassifier:
+        cache = tmp_path / "cache" if has_cache else False
+        model = SavsClassifier(folder, heads=8, question="Which?", dtype="float32", cache=cache)
+        return model.fit(images, labels)
+
+    before = fit().selection_.source
+    weights = load_file(folder / "model.safetensors")
+    weights["model.layers.0.self_attn.v_proj.weight"] *= -1
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    after = fit().selection_.source
+    assert after.model["weights"] != before.model["weights"]

@@ -232,3 +232,30 @@ def test_any_query_gives_what_it_gives_in_memory(tables, sql) -> None:
     store, whole = tables
     expected = pl.SQLContext(whole, eager=True).execute(sql)
     assert_frame_equal(query(store, sql), expected, check_row_order=False)
+
+
+CHAINS = {
+    "or": "SELECT id FROM examples WHERE " + " OR ".join(["id = 'a'"] * 10_000),
+    "plus": "SELECT " + "+".join("1" * 20_000) + " FROM examples",
+    "union": " UNION ALL ".join(["SELECT 1 AS a"] * 3000),
+    "brackets": "SELECT " + "(" * 5000 + "1" + ")" * 5000,
+    "not": "SELECT " + "NOT " * 5000 + "true",
+}
+
+
+@pytest.mark.parametrize("sql", CHAINS.values(), ids=CHAINS)
+def test_a_chain_that_would_end_the_process_is_refused(tables, sql) -> None:
+    with pytest.raises(QueryError, match=r"the query has [\d,]+ operators, more than 300; compare"):
+        query(tables[0], sql)
+
+
+@pytest.mark.parametrize("word", ["RECURSIVE", "recursive", "/* x */ Recursive"])
+def test_recursion_that_would_not_end_is_refused(tables, word) -> None:
+    sql = f"WITH {word} t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t) SELECT * FROM t"
+    with pytest.raises(QueryError, match="WITH RECURSIVE is refused"):
+        query(tables[0], sql)
+
+
+def test_long_lists_and_words_in_texts_are_no_operators(tables) -> None:
+    names = ", ".join(f"'RECURSIVE OR {n} + ''x'''" for n in range(10_000))
+    assert query(tables[0], f"SELECT id FROM examples WHERE id IN ({names})").height == 0

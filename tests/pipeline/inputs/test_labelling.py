@@ -8,6 +8,7 @@ from savs import evaluate, label, load_selection, save_selection, select
 from savs.datasets import RowError
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import LabelError, SelectionError
+from savs.pipeline.evaluation.assessment import partial_notes
 from savs.pipeline.inputs.labelling import Labeller
 from savs.pipeline.selection.selection_config import is_of_store, older_note
 from savs.stores import LayerGrid, open_store
@@ -204,6 +205,30 @@ def test_an_image_under_several_prompts_gets_its_label_under_each(tmp_path) -> N
     }  # fmt: skip
     store = make(tmp_path / "s", options={"questions": asked}, **rows)
     assert label(store, {"u": "cat"}).changes["id"].to_list() == ["u#1", "u#2"]
+    # the table of suspects names one prompt: an image has one label and is in one split
+    assert label(store, {"t0#2": "dog"}).changes["id"].to_list() == ["t0#1", "t0#2"]
+    with pytest.raises(LabelError, match="'t1#1' gets two labels, 'cat' and 'dog'"):
+        label(store, {"t1#1": "cat", "t1#2": "dog"})
+    with pytest.raises(LabelError, match="has no example 't1#3'"):
+        label(store, {"t1#3": "cat"})
+
+
+def test_what_is_not_extracted_yet_says_so(store) -> None:
+    (store.path / "unlabelled-00001.h5").unlink()
+    assert label(store.path, {"u0": "cat"}).changes["id"].to_list() == ["u0"]
+    with pytest.raises(LabelError, match="'u2' is not extracted yet; run the same `savs extract`"):
+        label(store.path, {"u2": "cat"})
+
+
+def test_a_partial_store_counts_what_is_missing_by_the_split_where_it_is_now(store) -> None:
+    label(store, {"u0": "cat"})
+    (store.path / "unlabelled-00000.h5").unlink()
+    partial = open_store(store.path, partial=True)
+    assert partial.features("train").shape[1] == partial.examples("train").height == 6
+    assert partial_notes(partial) == [
+        "partial: 1 of 7 train examples are not extracted yet (unlabelled-00000.h5)",
+        "partial: 1 of 2 unlabelled examples are not extracted yet (unlabelled-00000.h5)",
+    ]
 
 
 def test_images_that_classify_read_become_test_examples_and_are_measured_alone(tmp_path) -> None:
@@ -226,8 +251,8 @@ def test_a_selection_from_before_is_older_and_not_of_another_store(store, tmp_pa
     now = label(store, {"u0": "cat"}).store
     older = load_selection(tmp_path / "saved")
     assert older_note(older, now.manifest) == [
-        "the selection is older than its store: labels were given since; run `savs select` again to"
-        " use them"
+        "the selection is older than its store: labels were given since; make it again to use them,"
+        " with `savs train` or `savs select`"
     ]
     assert is_of_store(older, now)
     with pytest.raises(SelectionError, match="not made from all training examples"):

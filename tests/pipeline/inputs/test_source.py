@@ -55,6 +55,38 @@ def test_a_folder_of_classes_is_its_own_media_root(tmp_path: Path) -> None:
     assert {source.media(split).root for split in ("train", "test")} == {tmp_path}
 
 
+def test_images_that_wait_for_a_label_are_a_split_of_their_own(tmp_path: Path) -> None:
+    for name in ("cat/1.png", "dog/1.png", "unlabelled/1.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"image")
+    benchmark = find_benchmark("image-folder")
+    source = Source(benchmark, InputOptions(train=tmp_path))
+    ids = {split: [e.id for e in rows] for split, rows in source.examples().items()}
+    assert ids == {"train": ["cat/1.png", "dog/1.png"], "unlabelled": ["unlabelled/1.png"]}
+    assert source.media("unlabelled").root == tmp_path
+    alone = Source(benchmark, InputOptions(unlabelled=tmp_path / "unlabelled"))
+    assert {s: [e.id for e in rows] for s, rows in alone.examples().items()} == {
+        "train": [],
+        "unlabelled": ["1.png"],
+    }
+
+
+def test_labels_in_an_unlabelled_file_are_not_read(tmp_path: Path) -> None:
+    write_blink(tmp_path / "blink", rows_each=4)
+    (tmp_path / "rows.jsonl").write_text('{"question": "a?"}\n{"question": "b?", "label": "x"}\n')
+    for benchmark, place in ((BLINK, "blink"), (find_benchmark("general"), "rows.jsonl")):
+        source = Source(benchmark, InputOptions(unlabelled=tmp_path / place))
+        waiting = source.examples()["unlabelled"]
+        assert len(waiting) >= 2
+        assert {example.label for example in waiting} == {None}
+    mapped = choose_benchmark("general", columns={"label": "class", "question": "q"})
+    (tmp_path / "mapped.jsonl").write_text('{"q": "a?"}\n')
+    (row,) = Source(mapped, InputOptions(unlabelled=tmp_path / "mapped.jsonl")).given()[
+        "unlabelled"
+    ]
+    assert (row.label, row.prompt) == (None, "a?")
+
+
 @pytest.mark.parametrize(
     "name", ["shots", "video_frames", "jpeg_draft", "max_image_pixels", "fetch_gb", "limit"]
 )

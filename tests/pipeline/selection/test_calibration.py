@@ -266,6 +266,33 @@ def test_a_set_holds_the_classes_that_conform():
     assert in_set(p, scores, 0.05).all()  # of four examples none can be left out
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_set_takes_all_classes_whose_votes_are_as_good(seed):
+    # the votes of the other classes may stand in any order: the probability is the same
+    rng, classes, n = np.random.default_rng(seed), 10, 150
+    votes = rng.multinomial(20, [0.7] + [0.3 / 9] * 9, 2000).astype(np.float32)
+    votes = rng.permuted(votes, axis=1)
+    labels = np.array([rng.choice(classes, p=row / 20) for row in votes])
+    found = calibrate_task(votes[:n], labels[:n], np.ones(n))
+    powers = (votes.astype(float) + found.smoothing) ** (1 / found.temperature)
+    exact = powers / [[math.fsum(row)] for row in powers]  # exact sums know no order
+    right = np.sort(exact[np.arange(n), labels[:n]])[::-1]
+    new, equal = votes[n:], 0
+    p = found.probabilities(ClassScores(new, labels[n:], new))
+    for risk in (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6):
+        least = right[math.ceil((n + 1) * (1 - risk)) - 1]
+        expected = exact[n:] >= least * (1 - 1e-9)
+        assert (found.sets(p, risk) == expected).all()
+        equal += int((np.abs(exact[n:] / least - 1) < 1e-9).sum())
+    assert equal > 500
+
+
+def test_a_sure_classifier_has_no_sets_of_all_classes():
+    # the least probability, 1e-6, is fine: a class with a tenth of it stays out
+    p = np.float32([[1 - 2e-6, 1e-6, 1e-7, 0]])
+    assert in_set(p, np.float32([0, 0, 1 - 1e-6]), 0.26).tolist() == [[True, True, False, False]]
+
+
 @pytest.mark.parametrize("risk", [0, 1, -0.1, 1.5, float("nan")])
 def test_a_risk_lies_between_0_and_1(risk):
     with pytest.raises(ParameterError, match=r"`risk` is .*, expected a number between 0 and 1"):

@@ -353,3 +353,18 @@ def test_a_writer_that_comes_while_shards_are_verified_is_left_alone(
         (sign,) = (folder / "claims").glob("*.rank")
         assert sign.exists()
     assert held == [True]
+
+
+def test_a_shard_that_another_repair_sets_aside_meanwhile_is_missing(folder, monkeypatch) -> None:
+    (folder / SHARDS[0]).write_bytes(b"damaged")
+    judge = savs.stores.maintain.verify.shard_problem
+
+    def judge_late(*given, **options):
+        if (folder / SHARDS[0]).exists():
+            (folder / SHARDS[0]).rename(folder / f"{SHARDS[0]}.damaged")
+        return judge(*given, **options)
+
+    monkeypatch.setattr(savs.stores.maintain.verify, "shard_problem", judge_late)
+    done = repair(folder)
+    assert done.to_redo == (SHARDS[0],)
+    assert (folder / f"{SHARDS[0]}.damaged").read_bytes() == b"damaged"

@@ -151,3 +151,11 @@ def test_verify_finds_what_format_1_has_not_and_readers_never_follow_it(shard, n
     found = [(problem.file, problem.kind) for problem in verify(shard.parent).problems]
     assert found == ([] if name == "nothing" else [(shard.name, "damaged")])
     np.testing.assert_array_equal(open_store(shard.parent).features("train"), before)
+
+
+@pytest.mark.parametrize("run", ["5", "[]", '"x"', "null", "[" * 2000, "{"])
+def test_a_run_that_is_no_object_is_refused(shard, run) -> None:
+    rewrite(shard, lambda table: table["attributes"].update(run=run))
+    with pytest.raises(StoreCorruptError, match=r"attribute run is damaged"):
+        open_store(shard.parent).seconds("train")
+    assert [problem.file for problem in verify(shard.parent).problems] == [shard.name]

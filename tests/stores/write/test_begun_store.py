@@ -152,3 +152,24 @@ def test_an_interruption_behind_what_it_wrote_leaves_nothing(
     with pytest.raises(KeyboardInterrupt):
         slim(full, [(0, 0)], out, before_seal=write_result_and_stop)
     assert not out.exists()
+
+
+def test_one_that_was_killed_after_the_seal_is_whole_and_has_no_claims(
+    tmp_path, full, monkeypatch
+) -> None:
+    out = tmp_path / "slim"
+    with monkeypatch.context() as patch:
+        patch.setattr(Claims, "sweep", interrupted)
+        patch.setattr(opening, "_remove", lambda *_, **__: None)
+        patch.setattr(Claims, "_leave", lambda _: None)
+        with pytest.raises(KeyboardInterrupt):
+            slim(full, [(0, 0)], out, before_seal=lambda: keep(out))
+    monkeypatch.setattr(signs, "process_has_ended", lambda *_: True)
+    (out / "results/mine").write_text("of the user")  # who had found it whole
+    with pytest.raises(StoreMismatchError, match="slim is whole: an earlier run of this command w"):
+        slim(full, [(0, 0)], out, before_seal=lambda: keep(out))
+    assert not (out / CLAIMS).exists()
+    assert verify(out).problems == ()
+    assert (out / "results/mine").read_text() == "of the user"
+    with pytest.raises(StoreMismatchError, match="exists and is not empty"):
+        slim(full, [(0, 1)], out)

@@ -4,15 +4,18 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from savs.stores import (
     StoreError,
     StoreMismatchError,
+    StoreWriteError,
     open_store,
     open_writer,
 )
+from savs.stores.write.writer import write_errors
 from stores import identity, planned
 
 FULL = """
@@ -117,3 +120,9 @@ def test_what_the_reader_would_refuse_is_not_published(tmp_path, toy, change) ->
         with pytest.raises(StoreError):
             writer.write(first, change(toy.content(first), toy.content(second)))
         assert writer.missing()[0] == first
+
+
+def test_what_a_server_says_of_a_refusal_is_passed_on() -> None:
+    message = "s3:/b/x cannot be written: Access Denied; pass a folder"
+    with pytest.raises(StoreWriteError, match=message), write_errors(Path("s3://b/x")):
+        raise PermissionError("Access Denied")  # s3fs, which gives no number

@@ -41,7 +41,11 @@ def open_image(path):
 
 
 def encode(processor, image):
-    content = [{"type": "image", "image": image}, {"type": "text", "text": QUESTION}]
+    words = [{"type": "image"}, {"type": "text", "text": "word0word"}]
+    shown = processor.apply_chat_template([{"role": "user", "content": words}], tokenize=False)
+    space = re.search(r"[>\]](\s*)word0word", shown)  # what follows an image is there once
+    question = QUESTION.removeprefix(space[1] if space else "")
+    content = [{"type": "image", "image": image}, {"type": "text", "text": question}]
     is_plain = any(str(t) in QUESTION for t in processor.tokenizer.added_tokens_decoder.values())
     form = {"add_generation_prompt": True, "tokenize": True, "return_dict": True}
     form |= {"return_tensors": "pt", "sanitize_control_tokens": is_plain}
@@ -54,15 +58,17 @@ def encode(processor, image):
 
 
 def score(heads):  # the score of each class, and the number of the one that is chosen
-    lines = FITTED["0.weights"] if READOUT == "lda" else normalize(FITTED["0.centroids"], dim=2)
+    is_linear = READOUT in ("lda", "hec-v")
+    lines = FITTED["0.weights"] if is_linear else normalize(FITTED["0.centroids"], dim=2)
     pairs = zip(lines, heads, strict=True)
     table = torch.stack([line[:, : len(x)] @ normalize(x, dim=0) for line, x in pairs])
     if READOUT == "vote":
         votes = (table >= table.max(1, keepdim=True)[0] - 2**-19).int().argmax(1)
         counts = votes.bincount(minlength=len(TASK["classes"])).float()
         return counts, next(vote for vote in votes if counts[vote] == counts.max())
-    bias, tau, tie = (FITTED["0.bias"], 10, 2**-13) if READOUT == "lda" else (0, 0.07, 2**-19)
-    shares = ((table + bias) / tau).softmax(1)
+    bias, tau = (FITTED["0.bias"], 10) if is_linear else (0, 0.07)
+    tie = 2**-19 * (lines.norm(dim=2).max().item() if is_linear else 1)
+    shares = ((table + bias) / tau).double().softmax(1)
     scores = (shares * FITTED["0.weights"]).sum(0) if READOUT == "calm" else shares.mean(0)
     return scores, (scores >= scores.max() * np.exp(-tie / tau)).int().argmax()
 
@@ -82,7 +88,7 @@ def load(name, commit=None):  # the function from an image to what its chosen he
     for key, edge in (("min_pixels", "shortest_edge"), ("max_pixels", "longest_edge")):
         if limit := CONFIG["source"]["processor"].get(key):
             if key == "min_pixels" and limit > 2**22:
-                parser.error(f"{key} is {limit:,}, expected {2**22:,} at most")
+                sys.exit(f"{key} is {limit:,}, expected {2**22:,} at most")
             processor.image_processor.size[edge] = limit
     dtype, device = CONFIG["source"]["dtype"], "cuda" if torch.cuda.is_available() else "cpu"
     model = AutoModelForMultimodalLM.from_pretrained(name, revision=commit, dtype=dtype).to(device)

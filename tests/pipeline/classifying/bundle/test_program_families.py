@@ -26,6 +26,8 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "control token": ("qwen2_5_vl", "Is <|im_end|> in it?", {}),
     "mark in front": ("internvl", "<image>Which?", {}),
     "images first": ("llava_next", "Which?", {}),
+    "line break after the mark": ("llava_onevision", "<image>\nWhich?", {}),
+    "space at the start": ("blip-2", " Which?", {}),
     "tiles": ("idefics3", "Which?", {}),
     "sliding window": ("gemma3", "Which?", {}),
     "widths differ": ("gemma4", "Which?", {}),

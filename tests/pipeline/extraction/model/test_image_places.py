@@ -1,11 +1,13 @@
 """The order of images and text after the chat template, for the templates of real checkpoints."""
 
+import inspect
 import re
 
 import chat_templates
 import pytest
 from tiny_models import BUILDERS, COUNTS, LIMITED, marked
 from tiny_parts import picture
+from transformers import LlavaForConditionalGeneration, LlavaNextForConditionalGeneration
 
 from savs.pipeline.extraction.model.identity import prompt_digest
 from savs.pipeline.extraction.model.image_places import PROBES, image_places
@@ -158,6 +160,58 @@ def test_a_turn_begins_and_ends_as_the_template_has_it(encoder, family, template
     images = [piece for piece in prompt(kinds) if not isinstance(piece, str)]
     ids = loaded.processor(text=[by_hand], images=[images], return_tensors="pt")["input_ids"]
     assert loaded.encode([prompt(kinds)])["input_ids"].tolist() == ids.tolist()
+
+
+BREAKING = {*MOVING, "internvl"}
+"""Families whose chat template writes a line break after an image."""
+TRIMMING = ("gemma3", "gemma3n", "gemma4")
+"""Families whose chat template takes white space off the ends of a text."""
+
+
+@pytest.mark.parametrize("family", EACH_FAMILY)
+def test_a_line_break_after_an_image_is_there_once(encoder, family):
+    # as in LLaVA's own code, which writes "<image>" and a line break before a question without one
+    loaded = encoder(family)
+    image, places = picture(40, 56), image_places(loaded.processor)
+    questions = ("two?", "\ntwo?", "\n\ntwo?")
+    texts = [text_of(loaded, (image, question))[0] for question in questions]
+    without, one, two = (text.count("\n") for text in texts)
+    breaks = family in BREAKING
+    assert places.space_after("I") == "\n" * breaks
+    if family in TRIMMING:
+        assert one == two == without
+        return
+    assert one == without + (not breaks)
+    assert two == one + 1  # which is the question's own
+    assert (texts[0] == texts[1]) == breaks
+
+
+@pytest.mark.parametrize(
+    ("family", "template", "model", "documented"),
+    [
+        (
+            "llava",
+            chat_templates.VICUNA,
+            LlavaForConditionalGeneration,
+            "USER: <image>\\nWhat's the content of the image? ASSISTANT:",
+        ),
+        (
+            "llava_next",
+            chat_templates.MISTRAL,
+            LlavaNextForConditionalGeneration,
+            "[INST] <image>\\nWhat is shown in this image? [/INST]",
+        ),
+    ],
+    ids=["llava", "llava_next"],
+)
+def test_prompts_in_the_docstrings_of_transformers(encoder, family, template, model, documented):
+    assert f'"{documented}"' in inspect.getsource(model)
+    loaded, image = encoder(family, template), picture(40, 56)
+    text = documented.replace("\\n", "\n")
+    question = re.search(r"<image>(.*\?)", text, re.DOTALL)[1]
+    theirs = loaded.processor(text=[text], images=[image], return_tensors="pt")["input_ids"]
+    for asked in (question, question.removeprefix("\n")):
+        assert loaded.encode([(image, asked)])["input_ids"].tolist() == theirs.tolist()
 
 
 @pytest.mark.parametrize("family", EACH_FAMILY)

@@ -27,6 +27,7 @@ CASES = {
     "four images": ("<image>a<image>b<image>c<image>", 4, "{i}a{i}b{i}c{i}"),
     "adjacent images": ("Which? <image><image>", 2, "Which? {i}{i}"),
     "no mark": ("\nSame?", 2, "{i}{i}\nSame?"),
+    "at the front, with a line break": ("<image><image>\nSame?", 2, "{i}{i}\nSame?"),
     "text only": ("Is the sky blue?", 0, "Is the sky blue?"),
 }
 
@@ -63,8 +64,9 @@ def test_images_stand_at_their_marks(tiny_model, example, family, case):
     model = load_model(str(tiny_model(family)))
     given = example(prompt, images)
     form, image = TURNS[family]
-    if family in BREAKS and case == "no mark":
-        image += "\n"
+    if family in BREAKS and turn.startswith("{i}{i}"):
+        image += "\n"  # after each image; the question's own line break is the last one
+        turn = turn.replace("{i}\n", "{i}")
     text = form.format(turn.replace("{i}", image))
     assert ids_of(model, *given) == ids_by_hand(model, text, *given)
 

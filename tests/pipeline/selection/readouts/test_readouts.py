@@ -40,6 +40,7 @@ PROBABILITIES = {
     "posterior": (lambda case: slowly.posterior(*arguments(case)), 1e-5),
     "calm": (lambda case: slowly.calm(*arguments(case)), 1e-4),
     "lda": (lambda case: slowly.lda(*arguments(case), case.widths), 1e-4),
+    "hec-v": (lambda case: slowly.lda(*arguments(case), case.widths, "hec-v"), 1e-4),
     "logistic": (by_scikit_learn, 1e-3),
 }
 """Readout -> its probabilities in float64, and how far float32 may be off."""

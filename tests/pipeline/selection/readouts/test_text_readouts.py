@@ -109,6 +109,25 @@ def test_tuned_settings_come_from_the_training_examples_alone(tmp_path) -> None:
     assert found[1] > 0.8
 
 
+@pytest.mark.parametrize("beta", [1.0, 20.0])
+def test_classes_of_equal_texts_and_examples_go_to_the_first_in_tip_adapter(beta) -> None:
+    rng = np.random.default_rng(0)
+    texts = rng.normal(size=(9, 64)).astype(np.float32)
+    examples = texts[np.arange(90) % 9] + 0.3 * rng.normal(size=(90, 64)).astype(np.float32)
+    texts[8], examples[8::9] = texts[1], examples[1::9]  # class 8 is class 1
+    fitted = TEXT_READOUTS["tip-adapter"].load(
+        directions=slowly.unit(texts)[None].astype(np.float32),
+        cache=slowly.unit(examples)[None].astype(np.float32),
+        labels=np.arange(90) % 9,
+        settings=np.float32([100, 30, beta]),
+    )
+    for queries in (1, 20, 500):
+        near = (texts[1] + 0.3 * rng.normal(size=(1, queries, 64))).astype(np.float32)
+        found = fitted.scores(near)
+        assert (found.choice != 8).all()
+        assert (found.choice == 1).mean() > 0.9
+
+
 def test_all_but_the_tuned_cache_are_calibrated(dual) -> None:
     for readout in TEXT_READOUTS:
         (task,) = calibrate(dual, select(dual, readout=readout)).selection.tasks

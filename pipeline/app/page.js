@@ -1,0 +1,19 @@
+// Of the page around a frame: `element` holds the frame, `trigger` tells the server.
+const frame = () => element.querySelector("iframe");
+addEventListener("message", event => {
+  const inner = frame();
+  if (!inner || event.source !== inner.contentWindow || !event.data || !event.data.savs) return;
+  const { height, choose } = event.data.savs;
+  if (height) {
+    const isNew = !inner.style.height;
+    inner.style.height = Math.min(Math.ceil(height), 60000) + "px";
+    if (isNew && element.closest(".savs-why")) inner.scrollIntoView({ behavior: "smooth" });
+  }
+  if (choose) trigger("select", choose);
+});
+document.addEventListener("keydown", event => {
+  const typed = event.target.closest && event.target.closest("input, textarea, select");
+  const inner = frame();
+  if (!inner || typed || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (element.offsetParent !== null) inner.contentWindow.postMessage({ savs: { key: event.key } }, "*");
+});

@@ -1,0 +1,304 @@
+"""The page: three tabs made with Gradio, whose parts are frames of the pages that stages make."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import wraps
+from typing import Any
+
+import gradio as gr
+from gradio.themes import Default
+from markupsafe import escape
+
+from savs.foundation.errors import ParameterError, SavsError
+from savs.pipeline.app.answers import HERE, Answers, answer, answers_page, attention_page
+from savs.pipeline.app.labelling import (
+    DOUBTFUL,
+    UNSURE,
+    Labelling,
+    Session,
+    fits_page,
+    label_page,
+)
+from savs.pipeline.app.results import evaluate_now, results_page, why_page
+from savs.pipeline.app.workspace import Workspace
+from savs.pipeline.extraction.model.model_options import require_extra
+from savs.stores import head_name
+
+SYSTEM = ("ui-sans-serif", "system-ui", "sans-serif")
+MONO = ("ui-monospace", "monospace")
+RISK = 0.1
+"""Risk of the prediction sets at first."""
+
+
+def theme() -> Default:
+    """Return a theme with the fonts of the system: none is fetched."""
+    return Default(font=SYSTEM, font_mono=MONO)
+
+
+def build_page(workspace: Workspace) -> gr.Blocks:
+    """Return the page of a workspace."""
+    with gr.Blocks(
+        analytics_enabled=False, title=f"savs: {workspace.name}", delete_cache=(3600, 3600)
+    ) as page:
+        gr.Markdown(f"# {escape(workspace.name)}", sanitize_html=True)
+        with gr.Tab("Classify"):
+            _classify_tab(page, workspace)
+        with gr.Tab("Label") as tab:
+            _label_tab(page, tab, workspace)
+        with gr.Tab("Results") as tab:
+            _results_tab(tab, workspace)
+    return page
+
+
+def frame(*names: str) -> gr.HTML:
+    """Return where a whole page is shown; a click on what that offers is the event `select`."""
+    script = (HERE / "page.js").read_text("utf-8")
+    return gr.HTML(js_on_load=script, elem_classes=["savs-frame", *names])
+
+
+def framed(title: str, page: str) -> str:
+    """Return the frame of a page. It has no origin, so it can reach nothing of the one around it.
+
+    It runs no script but `frame.js`, and loads nothing, as its policy says.
+    """
+    parts = f'title="{escape(title)}" sandbox="allow-scripts" srcdoc="{escape(page)}"'
+    return f"<iframe {parts}></iframe>"
+
+
+def notice(text: str) -> str:
+    """Return one sentence about what went wrong."""
+    return f'<p class="savs-notice" role="alert">{escape(text)}</p>'
+
+
+def note(text: str) -> str:
+    """Return one sentence about what happens."""
+    return f'<p class="savs-note" role="status">{escape(text)}</p>'
+
+
+def showing(workspace: Workspace, title: str) -> Callable[[Callable[..., str]], Callable[..., str]]:
+    """Let a function that returns a page return its frame, or the notice of an error."""
+
+    def decorate(function: Callable[..., str]) -> Callable[..., str]:
+        @wraps(function)
+        def shown(*arguments: Any) -> str:
+            try:
+                return framed(title, function(*arguments))
+            except SavsError as error:
+                return notice(workspace.spelled(str(error)))
+            except OSError as error:
+                return notice(f"{error.filename or 'a file'}: {error.strerror or error}")
+
+        return shown
+
+    return decorate
+
+
+def _questions(workspace: Workspace) -> list[tuple[str, str | None]]:
+    """Return how each part of the classifier is called, with its subtask."""
+    return [
+        (
+            ": ".join(part for part in (task.subtask, task.question) if part is not None)
+            or "a question that you type",
+            task.subtask,
+        )
+        for task in workspace.selection().tasks
+    ]
+
+
+def _classify_tab(page: gr.Blocks, workspace: Workspace) -> None:
+    status = gr.HTML()
+    with gr.Row():
+        with gr.Column(scale=1, min_width=280):
+            part = gr.Dropdown([], label="Question", visible=False, filterable=False)
+            question = gr.Textbox(label="Question", visible=False)
+            drop = gr.File(
+                file_count="multiple",
+                label="Drop images or a video, choose files, or paste",
+                elem_id="savs-drop",
+                height=160,
+            )
+            risk = gr.Slider(
+                0.01, 0.5, RISK, step=0.01, label="Risk: how often a set may lack the truth"
+            )
+        with gr.Column(scale=2, min_width=300):
+            shown = frame()
+            with gr.Row(visible=False) as look:
+                image = gr.Dropdown([], label="Image", filterable=False, min_width=140)
+                head = gr.Dropdown([], label="Head", filterable=False, min_width=140)
+                where = gr.Button("Show where it looks", min_width=140)
+            map_ = frame()
+    found = gr.State(None)
+
+    def opened() -> tuple[Any, ...]:
+        """Show the questions of the classifier that is there now."""
+        try:
+            require_extra()
+            choices = _questions(workspace)
+            task = workspace.task(choices[0][1])
+        except SavsError as error:
+            return notice(workspace.spelled(str(error))), *[gr.update(visible=False)] * 2
+        asks = len(choices) == 1 and task.question is not None
+        return (
+            note(f"Question: {task.question}" if asks else ""),
+            gr.update(choices=choices, value=choices[0][1], visible=len(choices) > 1),
+            gr.update(visible=task.question is None),
+        )
+
+    def dropped(
+        files: list[str] | None, subtask: str | None, asked: str, risk: float
+    ) -> tuple[Any, ...]:
+        """Classify the files; the model is loaded with the first."""
+        nothing = (None, "", gr.update(visible=False), gr.update(), gr.update(), "")
+        if not files:
+            return nothing
+        answers: list[Answers] = []
+
+        @showing(workspace, "answers")
+        def shown_answers() -> str:
+            answers.append(answer(workspace, files, subtask, asked or ""))
+            return answers_page(answers[0], risk)
+
+        page = shown_answers()
+        if not answers:
+            return None, page, *nothing[2:]
+        (got,) = answers
+        images = [(one.name, place) for place, one in enumerate(got.answers) if one.evidence]
+        heads = [head_name(one) for one in got.task.heads]
+        return (
+            got,
+            page,
+            gr.update(visible=bool(images)),
+            gr.update(choices=images, value=images[0][1] if images else None),
+            gr.update(choices=heads, value=heads[0]),
+            "",
+        )
+
+    @showing(workspace, "answers")
+    def at_risk(found: Answers, risk: float) -> str:
+        return answers_page(found, risk)
+
+    @showing(workspace, "where a head looks")
+    def looked(found: Answers | None, image: int | None, head: str | None) -> str:
+        if found is None or image is None or head is None:
+            raise ParameterError("drop an image first")
+        return attention_page(found, image, head)
+
+    def asked(subtask: str | None) -> Any:
+        return gr.update(visible=workspace.task(subtask).question is None)
+
+    inputs, outputs = [drop, part, question, risk], [found, shown, look, image, head, map_]
+    model: dict[str, Any] = {
+        "concurrency_limit": 1,
+        "concurrency_id": "model",
+        "api_visibility": "private",
+    }
+    page.load(opened, outputs=[status, part, question], api_visibility="private")
+    drop.upload(dropped, inputs, outputs, **model)
+    drop.clear(dropped, inputs, outputs, **model)
+    part.input(asked, part, question, api_visibility="private")
+    part.input(dropped, inputs, outputs, **model)
+    question.submit(dropped, inputs, outputs, **model)
+    risk.release(
+        lambda found, risk: at_risk(found, risk) if found else "",
+        [found, risk],
+        shown,
+        show_progress="hidden",
+        api_visibility="private",
+    )
+    where.click(looked, [found, image, head], map_, **model)
+
+
+def _results_tab(tab: gr.Tab, workspace: Workspace) -> None:
+    again = gr.Button("Evaluate the test examples", size="sm")
+    shown = frame()
+    why = frame("savs-why")
+
+    @showing(workspace, "why")
+    def explained(event: gr.EventData) -> str:
+        return why_page(workspace, str(event._data["id"]))
+
+    results = showing(workspace, "results")
+    tab.select(results(lambda: results_page(workspace)), outputs=shown, api_visibility="private")
+    again.click(results(lambda: evaluate_now(workspace)), outputs=shown, api_visibility="private")
+    shown.select(explained, outputs=why, api_visibility="private")
+
+
+def _label_tab(page: gr.Blocks, tab: gr.Tab, workspace: Workspace) -> None:
+    labelling = Labelling(workspace)
+    session = gr.State(None)
+    drawn = gr.State(-1)
+    with gr.Row():
+        part = gr.Dropdown([], label="Subtask", visible=False, filterable=False)
+        kinds = [("Least sure images", UNSURE), ("Doubtful labels", DOUBTFUL)]
+        kind = gr.Radio(kinds, value=UNSURE, label="Next")
+    shown = frame()
+    with gr.Row():
+        name = gr.Textbox(placeholder="name of a new class", show_label=False, min_width=160)
+        add = gr.Button("Add the class", min_width=120)
+        fit = gr.Button("Choose heads now", min_width=120)
+    status = frame()
+
+    def drawing(act: Callable[[Session], str], own: Session, kind: str, part: str | None) -> str:
+        """Do something, and show the next image with what there is to say."""
+
+        @showing(workspace, "the image to label")
+        def drawn_page() -> str:
+            try:
+                told = act(own)
+            except SavsError as error:
+                told = str(error)
+            return label_page(labelling, own, kind, part, told)
+
+        return drawn_page()
+
+    def opened(
+        own: Session | None, kind: str, part: str | None, request: gr.Request
+    ) -> tuple[Any, ...]:
+        own = own or Session(str(request.session_hash))
+        parts: list[str] = []
+        with suppress(SavsError):  # drawing says it
+            parts = labelling.parts()
+        part = part if part in parts else next(iter(parts), None)
+        page = drawing(lambda own: "", own, kind, part)
+        with suppress(SavsError):
+            labelling.begin()
+        return own, page, gr.update(choices=parts, value=part, visible=bool(parts))
+
+    def chosen(own: Session, kind: str, part: str | None, event: gr.EventData) -> tuple[Any, ...]:
+        data = event._data
+        acts: dict[str, Callable[[Session], str]] = {
+            "label": lambda own: labelling.give(
+                own, str(data["id"]), str(data["label"]), data.get("was")
+            ),
+            "skip": lambda own: labelling.skip(own, str(data["id"])),
+            "undo": labelling.undo,
+        }
+        return own, drawing(acts[data["act"]], own, kind, part)
+
+    def added(text: str, own: Session, kind: str, part: str | None) -> tuple[Any, ...]:
+        return own, drawing(lambda own: labelling.add_class(text, part), own, kind, part), ""
+
+    def ticked(version: int) -> tuple[Any, Any]:
+        if version == labelling.fits.version:
+            return gr.skip(), gr.skip()
+        version = labelling.fits.version
+        return framed("accuracy to expect", fits_page(labelling)), version
+
+    def chosen_now(version: int) -> tuple[Any, Any]:
+        labelling.fit()
+        return ticked(version)
+
+    inputs = [session, kind, part]
+    quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+    for event in (tab.select, kind.input, part.input):
+        event(opened, inputs, [session, shown, part], **quiet)
+    shown.select(chosen, inputs, [session, shown], concurrency_limit=None, **quiet)
+    for event in (add.click, name.submit):
+        event(added, [name, *inputs], [session, shown, name], **quiet)
+    fit.click(chosen_now, drawn, [status, drawn], **quiet)
+    gr.Timer(1).tick(ticked, drawn, [status, drawn], concurrency_limit=None, **quiet)
+
+    def closed(request: gr.Request) -> None:
+        labelling.forget(str(request.session_hash))
+
+    page.unload(closed)

@@ -1,0 +1,104 @@
+"""The tab Results: what `savs evaluate` wrote, its wrong examples, and why one was wrong."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from savs.pipeline.app.answers import HERE, SCRIPT
+from savs.pipeline.app.workspace import Workspace
+from savs.pipeline.errors import ReportError
+from savs.pipeline.evaluation.evaluation import evaluate
+from savs.pipeline.evaluation.evaluation_file import save_evaluation
+from savs.pipeline.reports.explain.explain import explain, explanation_page
+from savs.pipeline.reports.pages.pictures import Picture, open_images
+from savs.pipeline.reports.pages.rendering import render
+from savs.pipeline.reports.report.classes import ClassesPart, classes_part
+from savs.pipeline.reports.report.evaluated import Evaluated, read_results
+from savs.pipeline.reports.report.gallery import pick_examples
+from savs.pipeline.reports.report.headline import Headline, headline_of
+from savs.pipeline.running.result_files import EVALUATE, METRICS
+
+REPORT = HERE.parent / "reports" / "report"
+MOST_WRONG = 60
+"""Wrong examples that are shown, the surest mistakes of each class first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wrong:
+    """One wrong test example."""
+
+    id: str
+    label: str
+    prediction: str
+    subtask: str | None
+    picture: Picture | None
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What the page shows; the names are those that the templates of a report use."""
+
+    first: Evaluated
+    headline: Headline
+    classes: ClassesPart
+    wrong: tuple[Wrong, ...]
+    more: int
+    """Wrong examples that are not shown."""
+    notes: tuple[str, ...]
+    metrics: tuple[object, ...] = ()
+    gallery: None = None
+    """The wrong examples stand for it."""
+
+
+def results_page(workspace: Workspace) -> str:
+    """Return the page of the results of the classifier.
+
+    Raises
+    ------
+    ReportError, ResultError, ComparisonError
+        There are none, they are those of an earlier classifier, or test examples have no labels.
+    """
+    workspace.store()  # that of a classifier alone says so
+    if not (workspace.folder / METRICS).exists():
+        raise ReportError(
+            f"{workspace.folder} has no results yet; press Evaluate, or run"
+            f" {EVALUATE} {workspace.path}"
+        )
+    (first,) = read_results([workspace.folder])
+    known = first.predictions.filter(pl.col("prediction").is_not_null())
+    wrong = pick_examples(known, known.height, share_wrong=1.0).filter(~pl.col("correct"))
+    shown = wrong.head(MOST_WRONG)
+    images = open_images(first.store, first.split, shown["id"].to_list(), workspace.media_root)
+    found = Results(
+        first=first,
+        headline=headline_of([first]),
+        classes=classes_part(first.metrics),
+        wrong=tuple(
+            Wrong(
+                row["id"],
+                row["label"],
+                row["prediction"],
+                row["subtask"],
+                next(iter(images.find(row["id"], row["media"] or [])), None),
+            )
+            for row in shown.iter_rows(named=True)
+        ),
+        more=wrong.height - shown.height,
+        notes=tuple(workspace.spelled(note) for note in images.notes()),
+    )
+    script = SCRIPT.read_text("utf-8")
+    return render(HERE, "results.html", script=script, also=(REPORT,), content=found)
+
+
+def why_page(workspace: Workspace, identifier: str) -> str:
+    """Return the page of `explain` for one test example; errors as there."""
+    explained = explain(workspace.folder, ids=[identifier], media_root=workspace.media_root)
+    return explanation_page(explained, script=SCRIPT.read_text("utf-8"))
+
+
+def evaluate_now(workspace: Workspace) -> str:
+    """Evaluate the classifier as `savs evaluate` does, and return the page of the results."""
+    with workspace.saving:
+        evaluation = evaluate(workspace.store(), workspace.selection())
+        save_evaluation(evaluation, workspace.folder)
+    return results_page(workspace)

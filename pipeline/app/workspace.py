@@ -1,0 +1,137 @@
+"""What the app serves: a store with its classifier, or a classifier alone.
+
+The app has no state of its own: files that changed since they were last read are read again.
+"""
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from savs.foundation.errors import SavsError
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.reports.explain.evidence import Trained, trained_alone, trained_on
+from savs.pipeline.running.result_files import CLASSIFIER, CONFIG, SELECT
+from savs.pipeline.selection.selection import Selection, TaskSelection
+from savs.pipeline.selection.selection_file import load_selection
+from savs.pipeline.selection.training_data import train_digest
+from savs.stores import FeatureStore, open_store
+from savs.stores.errors import ResultError
+
+Stamps = tuple[tuple[int, int] | None, ...]
+"""Time and size of each file, None where it does not exist."""
+
+
+class Loaded(NamedTuple):
+    """A selection with the files that it was read from."""
+
+    stamps: Stamps
+    selection: Selection
+
+
+class Fitted(NamedTuple):
+    """What the heads of a selection were fitted on."""
+
+    selection: Selection
+    trained: Mapping[str | None, Trained | None]
+    store: FeatureStore | None
+    """The store that its training examples lie in, as it was opened."""
+
+
+@dataclass(slots=True)
+class Workspace:
+    """A store or a classifier, as the three tabs read it."""
+
+    folder: Path
+    """Where the classifier is, or will be saved."""
+    path: Path | None
+    """The store; None for a classifier alone."""
+    media_root: Path | None = None
+    loading: Mapping[str, Any] = field(default_factory=dict)
+    """Where the model is, if not where the classifier says: as `model_options` takes it."""
+    spelled: Callable[[str], str] = str
+    """How a message names a parameter."""
+    saving: threading.Lock = field(default_factory=threading.Lock)
+    """Held while a classifier or its results are made and written."""
+    _turn: threading.RLock = field(default_factory=threading.RLock)
+    _loaded: Loaded | None = None
+    _fitted: Fitted | None = None
+
+    @property
+    def name(self) -> str:
+        """What the page is called."""
+        return (self.path or self.folder).absolute().name
+
+    def store(self) -> FeatureStore:
+        """Open the store as it is now.
+
+        Raises
+        ------
+        ResultError
+            A classifier alone is served.
+        StoreError
+            It cannot be read.
+        """
+        if self.path is None:
+            raise ResultError(
+                f"{self.folder} is a classifier without its store; run savs app STORE to label"
+                " images and to see results"
+            )
+        return open_store(self.path)
+
+    def has_selection(self) -> bool:
+        """Return whether a classifier was saved."""
+        return (self.folder / CONFIG).exists()
+
+    def selection(self) -> Selection:
+        """Return the classifier that is on the disk now.
+
+        Raises
+        ------
+        SelectionError
+            There is none yet.
+        ResultError
+            It cannot be read.
+        """
+        with self._turn:
+            if not self.has_selection():
+                raise SelectionError(
+                    f"{self.path or self.folder} has no classifier yet; choose heads in the tab"
+                    f" Label, or run {SELECT} {self.path or self.folder}"
+                )
+            stamps = tuple(_stamp(self.folder / name) for name in (CONFIG, CLASSIFIER))
+            if self._loaded is None or self._loaded.stamps != stamps:
+                self._loaded = Loaded(stamps, load_selection(self.folder))
+            return self._loaded.selection
+
+    def task(self, subtask: str | None) -> TaskSelection:
+        """Return the part of the classifier for a subtask, the first for an unknown one."""
+        tasks = self.selection().tasks
+        return next((task for task in tasks if task.subtask == subtask), tasks[0])
+
+    def fitted(self) -> Fitted:
+        """Return what the classifier was fitted on; without its examples, centroids alone."""
+        selection = self.selection()
+        with self._turn:
+            if self._fitted is None or self._fitted.selection is not selection:
+                self._fitted = self._read(selection)
+            return self._fitted
+
+    def _read(self, selection: Selection) -> Fitted:
+        try:
+            store = self.store()
+            if selection.train == train_digest(store):
+                return Fitted(selection, {**trained_on(store, selection.tasks)}, store)
+        except SavsError:  # it is being written, or there is none: centroids say enough
+            pass
+        alone = {task.subtask: trained_alone(task) for task in selection.tasks}
+        return Fitted(selection, alone, None)
+
+
+def _stamp(file: Path) -> tuple[int, int] | None:
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_size

@@ -1,0 +1,103 @@
+"""`savs app`: a page in the browser to classify, label, and look at results."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from savs.foundation.network import HUB
+from savs.pipeline.cli.options.fields import expand_options
+from savs.pipeline.cli.options.shared import (
+    MediaRootOption,
+    SelectionOption,
+    advanced,
+    option,
+    require_folder,
+    setting,
+)
+from savs.pipeline.cli.output import say, spelled
+from savs.pipeline.extraction.model.model_options import PlacingKeywords
+
+if TYPE_CHECKING:
+    from savs.pipeline.app.workspace import Workspace
+
+EXAMPLES = (
+    "savs app pets --media-root photos",
+    "savs app pets --port 8000",
+    "savs app pets-classifier",
+)
+
+
+@expand_options
+def app_command(
+    place: Annotated[
+        str,
+        typer.Argument(
+            metavar="STORE|CLASSIFIER",
+            help="Feature store, folder of a classifier, or hf://owner/name.",
+            show_default=False,
+        ),
+    ],
+    placing: PlacingKeywords,
+    media_root: MediaRootOption = None,
+    selection: SelectionOption = None,
+    host: Annotated[
+        str, option(metavar="ADDRESS", help="Address to listen on: other machines reach 0.0.0.0.")
+    ] = "127.0.0.1",
+    port: Annotated[int, option(min=1, max=65535, help="Port to listen on.")] = 7860,
+    share: Annotated[
+        bool,
+        advanced("--share", help="Make a public address, by a server of Hugging Face (Gradio)."),
+    ] = False,
+    model: Annotated[
+        str | None, advanced(metavar="ID", help="Model, if it is not where the classifier says.")
+    ] = None,
+    revision: Annotated[
+        str | None, setting(help="Revision of the model (default: the classifier's).")
+    ] = None,
+    dtype: Annotated[
+        str | None, setting(help="auto, bfloat16, float16 or float32 (default: the classifier's).")
+    ] = None,
+) -> None:
+    """Serves this machine alone, and sends nothing elsewhere. Ctrl-C ends it.
+
+    Without torch, it labels and shows results. The model is loaded once, with the first image.
+    """
+    from savs.pipeline.app.server import require_app_extra, serve
+
+    require_app_extra()
+    require_folder(media_root)
+    workspace = _workspace(place, selection)
+    workspace.media_root = media_root
+    workspace.loading = {"model": model, "revision": revision, "dtype": dtype, "placing": placing}
+    workspace.spelled = spelled
+    serve(workspace, host=host, port=port, share=share, say=say)
+
+
+def _workspace(place: str, selection: str | None) -> "Workspace":
+    """Return what is served: a store with its classifier, or a classifier alone."""
+    from savs.foundation.files import real_path
+    from savs.pipeline.app.workspace import Workspace
+    from savs.pipeline.classifying.bundle.hub import find_classifier
+    from savs.pipeline.cli.selections import VOTE, named_selection
+    from savs.pipeline.running.result_files import CONFIG, results_folder
+    from savs.pipeline.selection.selection_config import load_config
+    from savs.stores import open_store
+    from savs.stores.format.layout import MANIFEST, RESULTS
+
+    if (store := Path(place) / MANIFEST).exists():
+        path = store.parent
+        opened = open_store(path)
+        if selection is None and not any(path.glob(f"{RESULTS}/*/{CONFIG}")):
+            return Workspace(results_folder(path, VOTE), path)
+        folder = named_selection(opened, selection)
+        load_config(folder)
+        return Workspace(folder, path)
+    if selection is not None:
+        raise typer.BadParameter(f"`selection` is for a store; {place} is none")
+    if "://" in place and not place.startswith(HUB):
+        raise typer.BadParameter(f"the app reads folders of this machine; copy {place} here first")
+    folder = find_classifier(place, say)
+    load_config(folder)  # that it is one is said now
+    home = real_path(folder).parent.parent
+    return Workspace(folder, home if (home / MANIFEST).exists() else None)

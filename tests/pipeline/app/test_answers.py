@@ -1,0 +1,125 @@
+"""What the page says of dropped files is what `classify` and `explain` say of them."""
+
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from reported import ATTACK
+
+import savs
+from savs.foundation.errors import SavsError
+from savs.pipeline.app.answers import MOST_FILES, answer, answers_page, attention_page
+from savs.pipeline.app.workspace import Workspace
+from savs.stores import head_name
+
+pytest.importorskip("torch")
+pytestmark = pytest.mark.thorough
+
+RISK = 0.3
+
+
+@pytest.fixture(scope="module")
+def workspace(made, calibrated) -> Workspace:
+    """Return the store of the scenes, of two subtasks, with a calibrated classifier."""
+    return Workspace(Path(calibrated).parent if Path(calibrated).is_file() else Path(calibrated),
+                     made.store.path, loading={"model": None, "revision": None, "dtype": None,
+                                               "placing": {"device": "cpu"}})  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def found(workspace, made):
+    return answer(workspace, made.images, "animal")
+
+
+def test_answers_are_those_of_classify(workspace, made, found) -> None:
+    done = savs.classify(
+        workspace.folder, [str(image) for image in made.images], subtask="animal", risk=RISK
+    )
+    rows = {Path(row["id"]).name: row for row in done.predictions.iter_rows(named=True)}
+    page = answers_page(found, RISK)
+    assert len(found.answers) == len(made.images) > 3
+    for one in found.answers:
+        row = rows[one.name]
+        assert one.prediction == row["prediction"]
+        assert np.max(one.probabilities) == pytest.approx(row["probability"])
+        assert one.atypical == row["atypical"]
+        share = 100 * row["probability"]
+        assert f"{share:.1f} %" in page
+    unsure = sum(row["unsure"] for row in rows.values())
+    assert 0 < unsure < len(rows), "the risk shows both kinds"
+    assert page.count("<b>unsure</b>") == unsure
+
+
+def test_votes_are_those_of_explain(workspace, made, found) -> None:
+    selection = workspace.selection()
+    task = workspace.task("animal")
+    ids = made.store.examples("test").filter(subtask="animal")["id"].to_list()
+    from savs.pipeline.reports.explain.evidence import gather_evidence
+
+    stored = gather_evidence(made.store, selection, dict.fromkeys(ids, "animal"), "test")
+    assert len(stored) == len(found.answers)
+    for one, name in zip(found.answers, ids, strict=True):
+        evidence = stored[name]
+        trained = evidence.trained
+        assert [vote.head for vote in one.votes] == [head_name(head) for head in task.heads]
+        assert [vote.name for vote in one.votes] == [task.classes[c] for c in evidence.votes]
+        assert [vote.nearest[0][0] for vote in one.votes] == [
+            trained.ids[number] for number in evidence.nearest[:, 0]
+        ]
+    assert set(found.nearest) >= {vote.nearest[0][0] for vote in found.answers[0].votes}
+
+
+def test_the_model_is_loaded_once(workspace, made, found) -> None:
+    again = answer(workspace, made.images[:1], "exists", "Is there a red circle?")
+    assert not again.loaded
+    assert again.task.subtask == "exists"
+    with pytest.raises(SavsError, match="had several questions; type one"):
+        answer(workspace, made.images[:1], "exists", " ")
+
+
+def test_a_file_that_is_no_image_is_named_and_the_others_are_answered(
+    workspace, made, tmp_path
+) -> None:
+    broken = tmp_path / f"{re.sub('/', '', ATTACK)}.jpg"
+    broken.write_bytes(b"no image")
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(made.images[0].read_bytes()[:200])
+    got = answer(workspace, [broken, made.images[0], cut], "animal")
+    first, second, third = got.answers
+    assert "is not an image of a known format" in first.reason
+    assert second.prediction
+    assert third.reason
+    page = answers_page(got, RISK)
+    assert "<img src=x" not in page
+    assert "&lt;img src=x" in page
+    with pytest.raises(SavsError, match="is not an image"):
+        attention_page(got, 0, got.answers[1].votes[0].head)
+
+
+def test_attention_is_shown_for_one_head_and_tested(workspace, found) -> None:
+    vote = found.answers[0].votes[0]
+    page = attention_page(found, 0, vote.head)
+    assert page.count("of its attention on images") == 1
+    assert f"<b>{vote.head}</b>" in page
+    assert "of 10 random masks take less" in page
+    with pytest.raises(SavsError, match="choose an image and a head"):
+        attention_page(found, 0, "L9.H99")
+
+
+def test_a_classifier_alone_votes_without_neighbours(workspace, made, tmp_path) -> None:
+    alone = Workspace(shutil.copytree(workspace.folder, tmp_path / "alone"), None,
+                      loading=workspace.loading)  # fmt: skip
+    got = answer(alone, made.images[:2], "animal")
+    assert [one.prediction for one in got.answers] == [
+        one.prediction for one in answer(workspace, made.images[:2], "animal").answers
+    ]
+    assert all(vote.nearest == () for one in got.answers for vote in one.votes)
+    assert "Nearest training images need the store" in answers_page(got, RISK)
+
+
+@pytest.mark.parametrize("count", [0, MOST_FILES + 1])
+def test_too_few_and_too_many_files_are_refused(workspace, made, count) -> None:
+    with pytest.raises(SavsError, match=f"{count} files were dropped, expected 1 to {MOST_FILES}"):
+        answer(workspace, made.images[:1] * count, "animal")

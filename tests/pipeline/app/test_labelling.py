@@ -1,0 +1,297 @@
+"""What a label does, which example is next, and how the classifier follows."""
+
+import json
+import re
+import threading
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from random_stores import draw_problem
+from reported import ATTACK
+
+import savs
+from savs.foundation.errors import SavsError
+from savs.pipeline.app import labelling as module
+from savs.pipeline.app.labelling import (
+    DOUBTFUL,
+    EVERY,
+    QUEUE,
+    UNSURE,
+    Labelling,
+    Session,
+    choose_again,
+    fits_page,
+    label_page,
+)
+from savs.pipeline.app.workspace import Workspace
+from stores import identity, write_store
+
+TRUTH: dict[str, str] = {}
+"""Id of an example without a label -> its class."""
+
+
+def written(folder: Path, *, trained: bool = True) -> Workspace:
+    """Return a store of 18 training examples, or none, and 40 that wait for a label."""
+    problem = draw_problem(5, counts=(6, 6, 6), tests=40)
+    rows: dict[str, list[dict[str, Any]]] = {
+        "unlabelled": [
+            {"label": None, "media": f'["{n}.jpg"]', "media_sha256": f'["{n:064x}"]'}
+            for n in range(len(problem.test_labels))
+        ]
+    }
+    if trained:
+        rows["train"] = [{"label": label} for label in problem.train_labels]
+    of_split = {"train": problem.train, "unlabelled": problem.test}
+    features = {
+        split: {
+            grid.layer: np.stack(of_split[split][start : start + len(grid.heads)])
+            for grid, start in zip(problem.grid, problem.starts, strict=True)
+        }
+        for split in rows
+    }
+    store = write_store(folder / "pets", identity(grid=problem.grid), features, rows)
+    TRUTH.update({f"unlabelled:{i}": label for i, label in enumerate(problem.test_labels)})
+    return Workspace(store.path / "results" / "vote", store.path)
+
+
+@pytest.fixture
+def workspace(tmp_path) -> Workspace:
+    workspace = written(tmp_path)
+    store = workspace.store()
+    selection = savs.calibrate(store, savs.select(store, heads=3, readout="lda")).selection
+    savs.save_selection(selection, workspace.folder)
+    return workspace
+
+
+@pytest.fixture
+def labelling(workspace) -> Labelling:
+    return Labelling(workspace)
+
+
+def finished(labelling: Labelling) -> None:
+    """Wait until heads were chosen."""
+    while threads := [t for t in threading.enumerate() if t.name == "savs fit"]:
+        threads[0].join()
+    assert not labelling.fits.running
+
+
+def labels_of(workspace: Workspace) -> dict[str, str]:
+    """Return the labels that are in the store now."""
+    train = workspace.store().examples("train")
+    return dict(train.filter(pl.col("id").is_in([*TRUTH])).select("id", "label").iter_rows())
+
+
+def label_of(workspace: Workspace, name: str) -> str:
+    return workspace.store().examples("train").filter(id=name)["label"].item()
+
+
+def test_ten_labels_are_in_the_store_and_make_a_new_classifier(labelling, workspace) -> None:
+    browser, given = Session("one"), {}
+    before = workspace.selection()
+    for count in range(1, EVERY + 1):
+        waiting = labelling.next(browser, UNSURE, None)
+        assert waiting.prediction in {"class 0", "class 1", "class 2"}
+        assert labelling.give(browser, waiting.id, TRUTH[waiting.id]) == ""
+        given[waiting.id] = TRUTH[waiting.id]
+        assert labels_of(workspace) == given, "a label is on the disk before the next image"
+        assert (count == EVERY) or not labelling.fits.version
+    finished(labelling)
+    after = workspace.selection()
+    assert after.tasks[0].examples == before.tasks[0].examples + EVERY
+    # made as the one before was
+    assert (after.readout, len(after.tasks[0].heads)) == ("lda", 3)
+    assert after.tasks[0].calibration is not None
+    (point,) = labelling.fits.points
+    crossed = savs.evaluate(workspace.store(), after, on="folds").metrics[0]
+    assert (point.labels, point.value, point.low, point.high) == (
+        *(18 + EVERY, crossed.value),
+        *(crossed.low, crossed.high),
+    )
+    assert f"{100 * point.value:.1f} %" in fits_page(labelling)
+
+
+def test_the_queue_is_that_of_suggest_and_goes_on_after_it(labelling, workspace) -> None:
+    table = savs.suggest(workspace.store(), workspace.selection(), QUEUE).table
+    browser, seen = Session("one"), []
+    while (waiting := labelling.next(browser, UNSURE, None)) is not None:
+        seen.append(waiting.id)
+        labelling.skip(browser, waiting.id)
+    assert seen[:QUEUE] == table["id"].to_list()
+    assert sorted(seen) == sorted(TRUTH), "each is shown once, and none is left out"
+
+
+def test_two_browsers_get_other_images_and_no_label_is_replaced(labelling, workspace) -> None:
+    one, two = Session("one"), Session("two")
+    first = labelling.next(one, UNSURE, None)
+    second = labelling.next(two, UNSURE, None)
+    assert first.id != second.id
+    labelling.give(one, first.id, "class 0")
+    # the other one shows it as well, in a tab that was open for long
+    told = labelling.give(two, first.id, "class 1")
+    assert told == f"{first.id} was labelled meanwhile, and keeps that label"
+    assert labels_of(workspace) == {first.id: "class 0"}
+    # another server of the same store
+    other = Labelling(Workspace(workspace.folder, workspace.path))
+    assert "was labelled meanwhile" in other.give(Session("three"), first.id, "class 2")
+    assert labels_of(workspace) == {first.id: "class 0"}
+    labelling.forget("two")
+    labelling.skip(one, labelling.next(one, UNSURE, None).id)
+    assert second.id in {labelling.next(one, UNSURE, None).id, one.seen[-1]}
+
+
+def test_many_browsers_at_once_lose_no_label(labelling, workspace) -> None:
+    problems: list[BaseException] = []
+
+    def work(name: str) -> None:
+        try:
+            browser = Session(name)
+            for _ in range(6):
+                waiting = labelling.next(browser, UNSURE, None)
+                told = labelling.give(browser, waiting.id, TRUTH[waiting.id])
+                assert told == "", told
+        except BaseException as error:  # shown by the test's own thread
+            problems.append(error)
+
+    threads = [threading.Thread(target=work, args=(f"browser {n}",)) for n in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    finished(labelling)
+    assert problems == []
+    labels = labels_of(workspace)
+    assert len(labels) == 24
+    assert labels == {name: TRUTH[name] for name in labels}
+
+
+def test_undo_takes_a_label_back_and_shows_its_image_again(labelling, workspace) -> None:
+    browser = Session("one")
+    assert labelling.undo(browser) == "there is no label of this page to take back"
+    first = labelling.next(browser, UNSURE, None)
+    labelling.give(browser, first.id, "class 0")
+    labelling.next(browser, UNSURE, None)
+    assert labelling.undo(browser) == ""
+    assert labels_of(workspace) == {}
+    assert labelling.next(browser, UNSURE, None).id == first.id
+    labelling.give(browser, first.id, "class 2")
+    labelling.fit()
+    finished(labelling)  # the queue is another one now
+    labelling.next(browser, UNSURE, None)
+    assert labelling.undo(browser) == ""
+    assert labelling.next(browser, UNSURE, None).id == first.id
+    labelling.give(browser, first.id, "class 2")
+    assert labels_of(workspace) == {first.id: "class 2"}
+
+
+def test_a_new_class_is_typed_and_gets_its_example(labelling, workspace) -> None:
+    browser = Session("one")
+    waiting = labelling.next(browser, UNSURE, None)
+    with pytest.raises(SavsError, match="'axolotl' is no class"):
+        labelling.give(browser, waiting.id, "axolotl")
+    assert labels_of(workspace) == {}
+    assert labelling.add_class("  axolotl ", None) == ""
+    assert labelling.add_class("AXOLOTL", None) == "axolotl is a class already"
+    with pytest.raises(SavsError, match="type the name"):
+        labelling.add_class(" ", None)
+    assert labelling.classes(None) == ["class 0", "class 1", "class 2", "axolotl"]
+    labelling.give(browser, waiting.id, "axolotl")
+    assert labels_of(workspace) == {waiting.id: "axolotl"}
+    # one example of a class is too few to measure by, and that is said
+    labelling.fit()
+    finished(labelling)
+    assert "class 'axolotl' has one" in labelling.fits.problem
+    assert "No accuracy is known yet" in fits_page(labelling)
+    assert "axolotl" in workspace.selection().tasks[0].classes
+
+
+def test_a_store_without_labels_is_labelled_from_the_start(tmp_path) -> None:
+    workspace = written(tmp_path, trained=False)
+    labelling, browser = Labelling(workspace), Session("one")
+    assert labelling.classes(None) == []
+    page = label_page(labelling, browser, UNSURE, None)
+    assert "There is no class yet: type the first one below." in page
+    labelling.fit()
+    finished(labelling)
+    assert labelling.fits.problem, "it says that there are no training examples"
+    for name in ("class 0", "class 1", "class 2"):
+        labelling.add_class(name, None)
+    for _ in range(EVERY):
+        waiting = labelling.next(browser, UNSURE, None)
+        assert waiting.prediction is None
+        labelling.give(browser, waiting.id, TRUTH[waiting.id])
+    finished(labelling)
+    assert workspace.selection().tasks[0].examples == EVERY
+    assert labelling.next(browser, UNSURE, None).prediction is not None
+
+
+def test_doubtful_labels_are_confirmed_or_corrected(workspace) -> None:
+    wrong = workspace.store().examples("train").filter(label="class 0")["id"].head(1).item()
+    savs.label(workspace.store(), {wrong: "class 1"})
+    labelling, browser = Labelling(workspace), Session("one")
+    with pytest.raises(SavsError, match="doubtful labels are not known yet; press Choose"):
+        labelling.next(browser, DOUBTFUL, None)
+    choose_again(workspace)
+    waiting = labelling.next(browser, DOUBTFUL, None)
+    assert (waiting.id, waiting.label, waiting.prediction) == (wrong, "class 1", "class 0")
+    assert "a classifier of the other examples says" in label_page(
+        labelling, browser, DOUBTFUL, None
+    )
+    # the label that is shown is replaced, though it was given by hand; another one is not
+    assert "was labelled meanwhile" in labelling.give(browser, wrong, "class 0", "class 2")
+    assert labelling.give(browser, wrong, "class 0", "class 1") == ""
+    assert label_of(workspace, wrong) == "class 0"
+    assert labelling.next(browser, DOUBTFUL, None) is None
+    assert labelling.undo(browser) == ""
+    assert label_of(workspace, wrong) == "class 1"
+    assert labelling.next(browser, DOUBTFUL, None).id == wrong
+    assert labelling.give(browser, wrong, "class 1", "class 1") == "", "it is confirmed"
+    assert labelling.next(browser, DOUBTFUL, None) is None
+
+
+def test_all_that_waits_is_labelled_in_the_end(labelling, workspace) -> None:
+    browser = Session("one")
+    for _ in range(40):
+        waiting = labelling.next(browser, UNSURE, None)
+        labelling.give(browser, waiting.id, TRUTH[waiting.id])
+    finished(labelling)
+    assert labels_of(workspace) == TRUTH
+    assert labelling.next(browser, UNSURE, None) is None
+    assert "No example waits for a label" in label_page(labelling, browser, UNSURE, None)
+
+
+def test_a_classifier_of_other_labels_is_made_anew_when_the_tab_opens(workspace) -> None:
+    first = next(iter(TRUTH))
+    savs.label(workspace.store(), {first: TRUTH[first]})
+    labelling = Labelling(workspace)
+    labelling.begin()
+    finished(labelling)
+    assert workspace.selection().tasks[0].examples == 19
+    run = (workspace.folder / "config.json").read_bytes()
+    again = Labelling(workspace)
+    again.begin()
+    finished(again)
+    assert (workspace.folder / "config.json").read_bytes() == run, "it is measured alone"
+    assert again.fits.points == labelling.fits.points
+
+
+def test_a_failure_that_nobody_foresaw_ends_the_wait(labelling, monkeypatch) -> None:
+    def broken(workspace: Workspace) -> None:
+        raise RuntimeError("no such thing")
+
+    monkeypatch.setattr(module, "choose_again", broken)
+    monkeypatch.setattr(threading, "excepthook", lambda told: None)
+    labelling.fit()
+    finished(labelling)
+    assert labelling.fits.problem == "choosing heads failed; the terminal says why"
+
+
+def test_names_of_classes_are_text(labelling) -> None:
+    labelling.add_class(ATTACK, None)
+    page = label_page(labelling, Session("one"), UNSURE, None)
+    assert "<img src=x" not in page
+    offered = [json.loads(unescape(o)) for o in re.findall(r"data-choose='(.*?)'", page)]
+    assert ATTACK in [one.get("label") for one in offered]

@@ -1,0 +1,51 @@
+import json
+import re
+from html import unescape
+
+import pytest
+
+from savs import save_selection, select
+from savs.foundation.errors import SavsError
+from savs.pipeline.app.results import evaluate_now, results_page, why_page
+from savs.pipeline.app.workspace import Workspace
+from savs.pipeline.evaluation.evaluation_file import load_predictions
+
+
+def offered(page: str) -> list[str]:
+    """Return the ids that a page offers to explain."""
+    return [json.loads(unescape(text))["id"] for text in re.findall(r"data-choose='(.*?)'", page)]
+
+
+def test_the_page_has_the_headline_and_offers_each_wrong_example(workspace) -> None:
+    page = results_page(workspace)
+    predictions = load_predictions(workspace.folder)
+    wrong = set(predictions.filter(~predictions["correct"])["id"])
+    assert len(wrong) > 1
+    assert sorted(offered(page)) == sorted(wrong)
+    assert f"{100 * predictions['correct'].mean():.1f}" in page
+    assert 'class="cell wrong"' in page
+
+
+def test_why_is_the_page_of_explain(workspace) -> None:
+    name = offered(results_page(workspace))[0]
+    page = why_page(workspace, name)
+    assert "savs explain" in page
+    assert name in page
+    with pytest.raises(SavsError, match="has no example 'no such'"):
+        why_page(workspace, "no such")
+
+
+def test_no_results_and_old_results_say_so_and_can_be_made(workspace) -> None:
+    (workspace.folder / "metrics.json").unlink()
+    with pytest.raises(SavsError, match="has no results yet; press Evaluate"):
+        results_page(workspace)
+    assert offered(evaluate_now(workspace))
+    save_selection(select(workspace.store(), heads=3), workspace.folder)
+    with pytest.raises(SavsError, match="was selected again since it was evaluated"):
+        results_page(workspace)
+    assert "Wrong test examples" in evaluate_now(workspace)
+
+
+def test_results_need_the_store(workspace) -> None:
+    with pytest.raises(SavsError, match="run savs app STORE"):
+        results_page(Workspace(workspace.folder, None))

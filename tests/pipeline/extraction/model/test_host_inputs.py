@@ -1,0 +1,131 @@
+"""What a model computes from the sizes of images, given to it: the same features, no waiting."""
+
+import numpy as np
+import pytest
+import torch
+from narrow_towers import CONFIGS, build_narrow, counting
+from tiny_models import BUILDERS, marked
+from tiny_parts import picture
+
+from savs.pipeline.extraction.batches.jobs import Prepared
+from savs.pipeline.extraction.checks.towers import TowerAttention, compare_computed
+from savs.pipeline.extraction.entry_points import load_model
+from savs.pipeline.extraction.forward import cut
+from savs.pipeline.extraction.model import host_inputs as module
+from savs.pipeline.extraction.model.caches import image_positions
+from savs.pipeline.extraction.model.host_inputs import host_inputs
+from savs.pipeline.extraction.model.tower_attention import set_runs
+
+TAKEN = {
+    *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe"),
+    *("cosmos3_omni", "cosmos3_edge", "ernie4_5_vl_moe"),
+    *("glm4v", "glm4v_moe", "glm46v", "glmga", "glm_ocr"),
+}
+"""Families that take them all, and keep every bit. PaddleOCR-VL does not: its tower interpolates
+positions in another way, which the comparison must see."""
+PROMPTS = [
+    (picture(60, 40), "What is it?"),
+    (picture(60, 40, 1), "And that?"),
+    (picture(100, 60, 2), " or ", picture(56, 56, 3), "?"),
+]
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:__array__ implementation:DeprecationWarning"  # GLM-4V's processor
+)
+
+
+def loaded(tiny_model, family):
+    return load_model(str(tiny_model(family)), dtype="float32")
+
+
+def compared(model, prompts=PROMPTS):
+    return compare_computed(model, prompts, len(prompts), TowerAttention(False, ""))
+
+
+@pytest.mark.parametrize("family", [marked(family, ("qwen3_vl",)) for family in BUILDERS])
+def test_what_is_given_keeps_every_bit_or_is_not_given(tiny_model, family):
+    model = loaded(tiny_model, family)
+    found = compared(model)
+    assert found.computed == (family in TAKEN), found.computed_seen
+    if found.computed:
+        assert found.computed_seen == "features keep every bit"
+
+
+def test_positions_are_those_of_the_model_and_need_no_weights(tiny_model):
+    model = loaded(tiny_model, "qwen2_5_vl")
+    inputs = model.inputs(PROMPTS[:2])
+    expected = image_positions(model.model, inputs)
+    found = host_inputs(model.encoder, inputs)["position_ids"]
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
+
+
+def test_text_alone_has_nothing_to_compute(tiny_model):
+    model = loaded(tiny_model, "qwen2_vl")
+    prompts = [("Is the sky blue?",), ("Is it?",)]
+    assert host_inputs(model.encoder, model.inputs(prompts)) == {}
+    assert compared(model, prompts).computed_seen == "the model takes none"
+
+
+def test_other_positions_are_not_given(tiny_model, monkeypatch):
+    model = loaded(tiny_model, "qwen2_vl")
+    monkeypatch.setattr(module, "image_positions", lambda *given: 2 * image_positions(*given))
+    found = compared(model)
+    assert (found.computed, found.computed_seen) == (False, "features would not keep every bit")
+
+
+def test_a_cut_batch_leaves_them_to_the_model(tiny_model):
+    model = loaded(tiny_model, "qwen2_vl")
+    prompts = [PROMPTS[0], PROMPTS[1], (picture(28, 56), "?")]
+    inputs = model.inputs(prompts)
+    batch = Prepared((0, 1, 2), dict(inputs), 1, computed=host_inputs(model.encoder, inputs))
+    assert cut(batch, slice(0, 2)).computed == {}
+
+
+SIZES = {
+    "448 x 448": [(448, 448)] * 8,
+    "mixed": [
+        *((448, 448), (336, 560), (224, 224), (640, 384)),
+        *((448, 448), (300, 700), (512, 512), (280, 420)),
+    ],
+}
+LIMITS = {
+    ("qwen2_vl", "448 x 448"): (2279, 1800, 12),
+    ("qwen2_vl", "mixed"): (2348, 2150, 12),
+    ("qwen2_5_vl", "448 x 448"): (6052, 2150, 12),
+    ("qwen2_5_vl", "mixed"): (6261, 2700, 12),
+    ("qwen3_vl", "448 x 448"): (2872, 2400, 12),
+    ("qwen3_vl", "mixed"): (2957, 2700, 14),
+}
+"""Operations of a batch as transformers runs it, and the most that it may have here, and waits."""
+
+
+@pytest.fixture(scope="module", params=CONFIGS)
+def narrow(request, tmp_path_factory):
+    """Return a model of full depth, and its family."""
+    folder = build_narrow(request.param, tmp_path_factory.mktemp("narrow"))
+    return load_model(str(folder), dtype="float32"), request.param
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("sizes", SIZES)
+def test_a_batch_of_eight_has_few_operations_and_waits(narrow, sizes):
+    """A loop over images, windows or layers that is new costs a GPU milliseconds an image."""
+    model, family = narrow
+    images = [picture(*size, seed) for seed, size in enumerate(SIZES[sizes])]
+    inputs = model.inputs([(image, "What is it?") for image in images])
+    before, most, waits = LIMITS[family, sizes]
+    with counting() as counts:
+        plain = model.run(model.placed(inputs)).result().heads
+    assert abs(counts.operations - before) < 0.02 * before  # the harness counts what it did
+    assert sum(counts.waits.values()) > 160
+    set_runs(model.model, runs=True)
+    try:
+        given = model.placed({**inputs, **host_inputs(model.encoder, inputs)})
+        with counting() as counts:
+            found = model.run(given).result().heads
+    finally:
+        set_runs(model.model, runs=False)
+    assert counts.operations <= most
+    assert sum(counts.waits.values()) <= waits
+    for layer, values in plain.items():
+        np.testing.assert_array_equal(found[layer], values)
