@@ -124,8 +124,8 @@ def rank_table(seed: int, samples: int) -> list[str]:
 def pool_table(seed: int, samples: int) -> list[str]:
     """Return how often the interval of a sweep of a small pool contains the mean over pools."""
     rng = np.random.default_rng(seed)
-    rows = [_row(pool.name, pool_coverage(rng, pool, samples // 2)) for pool in POOLS]
-    return [*_header("shots of a pool", "contains the mean over pools"), *rows]
+    rows = [_row(pool.name, *pool_coverage(rng, pool, samples // 4)) for pool in POOLS]
+    return [*_header("shots of a pool", "accuracy", "paired difference"), *rows]
 
 
 def fold_table(seed: int, samples: int) -> list[str]:

@@ -4,10 +4,10 @@ Features are normal, classes differ by a shift of the first coordinate, and a he
 two centroids. The truth is the mean accuracy over training sets of the same size.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import norm
 
 from interval_checks.clusters import Shares, holds, make_design
 from savs.foundation.arrays import Array
@@ -20,47 +20,55 @@ from savs.pipeline.evaluation.statistics.intervals import (
 from savs.pipeline.evaluation.sweep.draws import pool_variance
 from savs.pipeline.selection.training_data import TrainingTask
 
-TRUTH_SETS = 4000
-"""Training sets that the true mean accuracy is taken over."""
+TRUTH_SETS = 800
+"""Training sets that the true means are taken over."""
 
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """A sweep: draws of some examples of each class from a pool."""
+    """A sweep of two readouts: draws of some examples of each class from a pool."""
 
     size: int
     """Examples of each class."""
     shots: int
     draws: int
+    heads: int
+    chosen: int
     width: int
-    """Dimensions of a feature."""
     shift: float
-    """Standard deviations between the classes."""
-    units: int = 1000
+    """Greatest difference between the classes, of the better two fifths of the heads."""
+    units: int = 500
     """Test examples."""
 
     @property
     def name(self) -> str:
         """The heading of a row."""
-        return f"{self.shots} of {self.size}, {self.draws} draws, {self.width} dimensions"
+        return (
+            f"{self.shots} of {self.size}, {self.draws} draws, {self.chosen} of {self.heads} heads"
+        )
 
 
 POOLS = (
-    Pool(size=8, shots=4, draws=10, width=20, shift=2.0),
-    Pool(size=8, shots=4, draws=10, width=5, shift=3.0),
-    Pool(size=8, shots=4, draws=3, width=20, shift=2.0),
-    Pool(size=8, shots=1, draws=10, width=20, shift=2.0),
-    Pool(size=20, shots=16, draws=10, width=20, shift=2.0),
-    Pool(size=200, shots=4, draws=10, width=20, shift=2.0),
+    Pool(size=8, shots=4, draws=10, heads=50, chosen=9, width=16, shift=3.0),
+    Pool(size=8, shots=4, draws=10, heads=100, chosen=9, width=8, shift=2.0),
+    Pool(size=8, shots=4, draws=3, heads=50, chosen=9, width=16, shift=3.0),
+    Pool(size=8, shots=1, draws=10, heads=50, chosen=9, width=16, shift=4.0),
+    Pool(size=20, shots=16, draws=10, heads=50, chosen=9, width=16, shift=2.5),
+    Pool(size=60, shots=20, draws=20, heads=50, chosen=9, width=16, shift=2.0),
+    Pool(size=8, shots=4, draws=10, heads=1, chosen=1, width=20, shift=2.0),
 )
 
 
-def pool_coverage(rng: np.random.Generator, pool: Pool, samples: int) -> Shares:
-    """Return how often the interval of a sweep holds the accuracy over all sets of so many shots.
+def pool_coverage(
+    rng: np.random.Generator, pool: Pool, samples: int
+) -> tuple[Shares, Shares | str]:
+    """Return how often intervals of a sweep hold the truth over all training sets of so many shots.
 
-    The plain interval is the one about the given pool.
+    That is the accuracy of the vote, and the difference of the summed margins from it. The plain
+    interval is the one about the given pool.
     """
-    truth = true_accuracy(rng, pool)
+    whole = replace(pool, size=pool.shots, draws=1)
+    truths = np.mean([_readouts(rng, whole).mean(axis=(1, 2)) for _ in range(TRUTH_SETS)], axis=0)
     weights = make_design("1", pool.units).weights
     task = TrainingTask(
         subtask=None,
@@ -70,41 +78,50 @@ def pool_coverage(rng: np.random.Generator, pool: Pool, samples: int) -> Shares:
         question=None,
         media=None,
     )
-    ratio, hits = pool_variance([task], pool.shots), np.zeros(2)
+    ratio, hits = pool_variance([task], pool.shots), np.zeros((2, 2))
     for _ in range(samples):
-        scores = sweep_scores(rng, pool)
+        vote, margins = _readouts(rng, pool)
         for place, more in enumerate((ratio, 0.0)):
-            found = estimate_over_draws(weights, scores, pool_variance=more)
-            hits[place] += holds(found.share_interval(), truth)
-    return Shares(*(hits / samples))
+            found = estimate_over_draws(weights, vote, pool_variance=more)
+            hits[0, place] += holds(found.share_interval(), truths[0])
+            apart = estimate_over_draws(weights, margins - vote, pool_variance=more)
+            hits[1, place] += holds(apart.interval(), truths[1] - truths[0])
+    accuracy, difference = (Shares(*(row / samples)) for row in hits)
+    return accuracy, difference if pool.chosen > 1 else "-"  # one head: the readouts are equal
 
 
-def sweep_scores(rng: np.random.Generator, pool: Pool) -> Array:
-    """Return `(draws, units)` whether each test example is right, by the nearest centroid."""
-    shift = pool.shift * np.eye(pool.width)[0]
-    classes = [rng.normal(size=(pool.size, pool.width)) + y * shift for y in (0, 1)]
-    label = np.arange(pool.units) % 2
-    test = rng.normal(size=(pool.units, pool.width)) + label[:, None] * shift
-    rows = []
+def _readouts(rng: np.random.Generator, pool: Pool) -> Array:
+    """Return `(readouts, draws, units)` whether test examples are right: votes, summed margins."""
+    good = max(1, 2 * pool.heads // 5)
+    shift = np.zeros(pool.heads)
+    shift[:good] = pool.shift * np.linspace(1, 0.5, good)
+    features, label = _draw(rng, pool, pool.size, shift)
+    test, truth = _draw(rng, pool, pool.units // 2, shift)
+    right = []
     for _ in range(pool.draws):
-        means = [of[rng.permutation(pool.size)[: pool.shots]].mean(axis=0) for of in classes]
-        apart = [((test - mean) ** 2).sum(axis=1) for mean in means]
-        rows.append((apart[1] < apart[0]) == label)
-    return np.array(rows, float)
+        rows = [rng.permutation(np.flatnonzero(label == y))[: pool.shots] for y in (0, 1)]
+        means = [features[:, of].mean(axis=1)[:, None] for of in rows]
+        drawn = np.concatenate(rows)
+        margins = _lead(features[:, drawn], means) * (2 * label[drawn] - 1)
+        order = np.lexsort((-margins.mean(axis=1), -(margins > 0).sum(axis=1)))[: pool.chosen]
+        leads = _lead(test[order], [of[order] for of in means])
+        votes = (leads > 0).mean(axis=0) > 0.5, leads.sum(axis=0) > 0
+        right.append([answer == truth for answer in votes])
+    return np.swapaxes(np.array(right, float), 0, 1)
 
 
-def true_accuracy(rng: np.random.Generator, pool: Pool) -> float:
-    """Return the mean accuracy over training sets, each on endlessly many test examples."""
-    noise = rng.normal(size=(2, TRUTH_SETS, pool.width)) / pool.shots**0.5
-    noise[1, :, 0] += pool.shift
-    direction = noise[1] - noise[0]
-    threshold = ((noise[1] ** 2).sum(axis=1) - (noise[0] ** 2).sum(axis=1)) / 2
-    length = np.linalg.norm(direction, axis=1)
-    right = (
-        norm.cdf(threshold / length),
-        norm.cdf((direction[:, 0] * pool.shift - threshold) / length),
-    )
-    return float(np.mean(right))
+def _draw(rng: np.random.Generator, pool: Pool, each: int, shift: Array) -> tuple[Array, Array]:
+    """Return `(heads, examples, width)` features, and the labels, of so many of each class."""
+    label = np.arange(2 * each) % 2
+    features = rng.normal(size=(pool.heads, 2 * each, pool.width))
+    features[:, :, 0] += shift[:, None] * label
+    return features, label
+
+
+def _lead(features: Array, means: Sequence[Array]) -> Array:
+    """Return how much nearer the second mean is than the first."""
+    apart = [((features - mean) ** 2).sum(axis=-1) for mean in means]
+    return apart[0] - apart[1]
 
 
 @dataclass(frozen=True, slots=True)

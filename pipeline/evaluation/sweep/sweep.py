@@ -156,8 +156,8 @@ def sweep(
             benchmark=benchmark if _benchmark(store) == _benchmark(first) else None,
         )
         classes = {task.subtask: task.classes for task in tasks[name]}
-        for shots in {draw.key.shots for draw in drawn}:
-            scores.pool_variance[shots] = pool_variance(tasks[name], shots)
+        for key in {draw.key for draw in drawn}:
+            scores.pool_variance[key.shots] = pool_variance(tasks[name], key.shots)
         for points, predictions in measured.predictions([m for m in methods if m.store == name]):
             rows = predictions if test is None else test.in_order(predictions)
             metrics = compute_metrics(measuring, rows, classes)

@@ -98,13 +98,13 @@ def test_intervals_of_rank_metrics_hold_the_value(kind, share, shift):
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("pool", POOLS, ids=lambda pool: pool.name)
+@pytest.mark.parametrize("pool", [POOLS[0], POOLS[1]], ids=lambda pool: pool.name)
 def test_a_sweep_speaks_of_other_pools_too(pool):
-    # without the pool's own variance: .55 to .88 for small ones
-    found = pool_coverage(np.random.default_rng(16), pool, 500)
-    assert found.savs > (0.9 if pool.draws < 10 else 0.92)
-    assert found.savs > found.plain
-    assert found.plain < 0.9 or pool.size > 100
+    # without the pool's own variance: .78
+    accuracy, difference = pool_coverage(np.random.default_rng(16), pool, 250)
+    assert accuracy.savs > 0.93
+    assert accuracy.plain < 0.87
+    assert difference.savs > max(0.93, difference.plain)
 
 
 @pytest.mark.thorough

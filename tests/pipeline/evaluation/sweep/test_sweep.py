@@ -105,7 +105,7 @@ def test_intervals_are_about_other_pools_too(store, shots):
         for (readout,), part in units.group_by("readout", maintain_order=True)
     }
     weights = weigh_units(units.filter(readout="vote"))
-    ratio = shots / (4 - shots)  # a pool of four of each class
+    ratio = shots**2 / (16 - shots**2)  # a pool of four of each class
     for row in found.summary.filter(metric="accuracy").iter_rows(named=True):
         of = scores[row["readout"]]
         alone = estimate_over_draws(weights, of, pool_variance=ratio)
@@ -122,8 +122,8 @@ def test_a_pool_of_unequal_classes_has_the_ratio_of_the_sums(tmp_path):
     tasks = training_tasks(
         make_store(tmp_path / "s", noisy(labels), labels, noisy(["cat"]), ["cat"])
     )
-    # two of 2, 4 and 8: pool 1/2 + 1/4 + 1/8 = 7/8, draws 0 + 1/4 + 3/8 = 5/8
-    assert pool_variance(tasks, 2) == pytest.approx(7 / 5)
+    # two of 2, 4 and 8: squared shares 1, 1/4 and 1/16, in all 21/16, the rest 27/16
+    assert pool_variance(tasks, 2) == pytest.approx(21 / 27)
     assert pool_variance(tasks, None) == 0
     alone = training_tasks(
         make_store(tmp_path / "t", noisy(CLASSES), CLASSES, noisy(["cat"]), ["cat"])
