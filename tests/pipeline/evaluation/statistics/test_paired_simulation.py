@@ -98,10 +98,9 @@ def test_intervals_of_rank_metrics_hold_the_value(kind, share, shift):
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("pool", [POOLS[0], POOLS[1]], ids=lambda pool: pool.name)
-def test_a_sweep_speaks_of_other_pools_too(pool):
-    # without the pool's own variance: .78
-    accuracy, difference = pool_coverage(np.random.default_rng(16), pool, 250)
+def test_a_sweep_speaks_of_other_pools_too():
+    # four shots of eight; without the pool's own variance .78
+    accuracy, difference = pool_coverage(np.random.default_rng(16), POOLS[0], 150)
     assert accuracy.savs > 0.93
     assert accuracy.plain < 0.87
     assert difference.savs > max(0.93, difference.plain)
