@@ -48,11 +48,13 @@ ray:
 same-bits:
     .venv/bin/python -m pytest -q -m slow tests/end_to_end/test_demo.py tests/scripts/test_training.py
 
-# Read ten thousand mutated shards; draw ten times as many malformed rows, mangled files and queries as `test`
+# Read ten thousand mutated shards; draw ten times as many malformed rows, mangled files, queries and edits of results as `test`
 fuzz:
     .venv/bin/python -m pytest -q -n 2 --hypothesis-profile=deep \
         tests/stores/shard/test_fuzz.py tests/pipeline/evaluation/test_query.py \
-        tests/datasets/benchmarks/test_malformed_rows.py tests/datasets/rows/test_mangled_files.py
+        tests/datasets/benchmarks/test_malformed_rows.py tests/datasets/rows/test_mangled_files.py \
+        tests/end_to_end/test_edited_bundle.py \
+        tests/end_to_end/test_results_of_one_evaluation.py::test_metrics_of_another_form_are_refused_though_their_digest_is_right
 
 # Train the shipped model again, and measure it on fresh scenes (half an hour on two cores)
 demo-model seed="0":

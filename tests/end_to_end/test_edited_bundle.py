@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import settings
 from input_folder import Inputs
 from json_edits import edited, variants
 from safetensors import safe_open
@@ -20,7 +21,8 @@ from savs.stores.format.layout import digest
 
 pytestmark = pytest.mark.thorough
 
-EDITS = 16
+EDITS = settings.default.max_examples // 6
+"""`just fuzz` tries ten times as many."""
 SEED = 4
 
 

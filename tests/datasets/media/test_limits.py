@@ -93,6 +93,7 @@ def test_a_header_that_takes_minutes_is_refused_wherever_its_comment_is(
         assert image_sizes(b"\n".join(parts) + b"\n" + body) == [(0, 0)]
 
 
+@pytest.mark.thorough
 def test_progressive_photographs_are_decoded() -> None:
     image = Image.effect_noise((4000, 3000), 60)
     for options in ({"progressive": True}, {"progressive": True, "quality": 100}):

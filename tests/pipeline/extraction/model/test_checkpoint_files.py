@@ -21,6 +21,8 @@ from savs.pipeline.extraction.model.checkpoint_files import (
 )
 from savs.pipeline.extraction.model.model_options import ModelOptions
 
+pytestmark = pytest.mark.thorough
+
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 BIN = "pytorch_model.bin"
 SHARDS = ("model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors")
