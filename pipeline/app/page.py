@@ -209,7 +209,7 @@ def _classify_tab(page: gr.Blocks, workspace: Workspace) -> None:
 
 
 def _results_tab(tab: gr.Tab, workspace: Workspace) -> None:
-    again = gr.Button("Evaluate the test examples", size="sm")
+    again = gr.Button("Evaluate", size="sm")
     shown = frame()
     why = frame("savs-why")
 

@@ -1,6 +1,7 @@
 """The tab Results: what `savs evaluate` wrote, its wrong examples, and why one was wrong."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
 
@@ -16,7 +17,7 @@ from savs.pipeline.reports.report.classes import ClassesPart, classes_part
 from savs.pipeline.reports.report.evaluated import Evaluated, read_results
 from savs.pipeline.reports.report.gallery import pick_examples
 from savs.pipeline.reports.report.headline import Headline, headline_of
-from savs.pipeline.running.result_files import EVALUATE, METRICS
+from savs.pipeline.running.result_files import EVALUATE, FOLDS, METRICS
 
 REPORT = HERE.parent / "reports" / "report"
 MOST_WRONG = 60
@@ -58,13 +59,13 @@ def results_page(workspace: Workspace) -> str:
     ReportError, ResultError, ComparisonError
         There are none, they are those of an earlier classifier, or test examples have no labels.
     """
-    workspace.store()  # that of a classifier alone says so
-    if not (workspace.folder / METRICS).exists():
+    folder = _place(workspace)
+    if not (folder / METRICS).exists():
+        how = " --folds 5" if folder != workspace.folder else ""
         raise ReportError(
-            f"{workspace.folder} has no results yet; press Evaluate, or run"
-            f" {EVALUATE} {workspace.path}"
+            f"{folder} has no results yet; press Evaluate, or run {EVALUATE} {workspace.path}{how}"
         )
-    (first,) = read_results([workspace.folder])
+    (first,) = read_results([folder])
     known = first.predictions.filter(pl.col("prediction").is_not_null())
     wrong = pick_examples(known, known.height, share_wrong=1.0).filter(~pl.col("correct"))
     shown = wrong.head(MOST_WRONG)
@@ -90,15 +91,37 @@ def results_page(workspace: Workspace) -> str:
     return render(HERE, "results.html", script=script, also=(REPORT,), content=found)
 
 
+def _place(workspace: Workspace) -> Path:
+    """Return the folder of the results: of test examples, or of folds if it has none."""
+    folder = workspace.folder
+    if workspace.store().ids("test"):  # of a classifier alone, `store` says that it needs one
+        return folder
+    return folder.with_name(folder.name + FOLDS)
+
+
 def why_page(workspace: Workspace, identifier: str) -> str:
-    """Return the page of `explain` for one test example; errors as there."""
+    """Return the page of `explain` for one test example; errors as there.
+
+    ReportError of a training example: it was classified by heads of its fold, which are not kept.
+    """
+    place = _place(workspace)
+    if place != workspace.folder:
+        raise ReportError(
+            f"{identifier} is a training example, which the heads of its fold classified without"
+            " it; why is shown for test examples: extract some, or label some with `split` test"
+        )
     explained = explain(workspace.folder, ids=[identifier], media_root=workspace.media_root)
     return explanation_page(explained, script=SCRIPT.read_text("utf-8"))
 
 
 def evaluate_now(workspace: Workspace) -> str:
-    """Evaluate the classifier as `savs evaluate` does, and return the page of the results."""
+    """Evaluate the classifier as `savs evaluate` does, and return the page of the results.
+
+    Without test examples, the training examples are left out in turn.
+    """
+    place = _place(workspace)
     with workspace.saving:
-        evaluation = evaluate(workspace.store(), workspace.selection())
-        save_evaluation(evaluation, workspace.folder)
+        on = "test" if place == workspace.folder else "folds"
+        evaluation = evaluate(workspace.store(), workspace.selection(), on=on)
+        save_evaluation(evaluation, place)
     return results_page(workspace)

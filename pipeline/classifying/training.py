@@ -35,6 +35,9 @@ from savs.stores import FeatureStore, open_store
 from savs.stores.files.addresses import find_place, is_remote
 from savs.stores.format.layout import MANIFEST, UNLABELLED
 
+ENOUGH = 20
+"""Test examples from which their accuracy is the one to expect: of fewer, intervals are wide."""
+
 
 @dataclass(frozen=True, slots=True)
 class Trained:
@@ -46,9 +49,11 @@ class Trained:
     """The classifier, calibrated if the examples suffice."""
     folder: Path
     """Where it was saved; `classify` takes it, or the store."""
-    expected: Evaluation | None = field(repr=False)
-    """Accuracy on the labelled test examples, or else by cross-validation on the training examples,
-    in which the readout is chosen anew; None if they are too few."""
+    tested: Evaluation | None = field(repr=False)
+    """What `evaluate` says of the test examples that have a label; None without any."""
+    left_out: Evaluation | None = field(repr=False)
+    """Cross-validation on the training examples, in which the readout is chosen anew; None if they
+    are too few."""
     accuracies: dict[str, float]
     """Readout -> accuracy by cross-validation, of those that were tried; empty if one was given."""
     suspects: pl.DataFrame = field(repr=False)
@@ -57,6 +62,13 @@ class Trained:
     """`(split, id, reason)` of what could not be read."""
     notes: tuple[str, ...] = ()
     """What a user should know, a sentence each."""
+
+    @property
+    def expected(self) -> Evaluation | None:
+        """The accuracy to expect: on test examples, or by cross-validation if these are few."""
+        if self.tested is not None and self.tested.examples >= ENOUGH:
+            return self.tested
+        return self.left_out or self.tested
 
     def __repr__(self) -> str:
         """Return a few lines: the classifier, its accuracy, and what comes next."""
@@ -181,7 +193,8 @@ def train(
         store=store,
         selection=selection,
         folder=folder,
-        expected=tested or crossed,
+        tested=tested,
+        left_out=crossed,
         accuracies=choice.accuracies,
         suspects=pl.DataFrame() if doubtful is None else doubtful,
         skipped=skipped,

@@ -184,7 +184,7 @@ class Labeller:
         """Yield where a label stands, the places of its examples, and the label."""
         where = "the labels"
         for name, text in labels.items():
-            if text is not None and (not isinstance(text, str) or not text):
+            if text is not None and (not isinstance(text, str) or not text.strip()):
                 raise LabelError(
                     f"the label of {name!r} is {text!r}, expected text, or None to take it back"
                 )
@@ -202,6 +202,8 @@ class Labeller:
             if label not in row.values:
                 raise row.error(f"it has no field {label!r}, only {row.fields}", TABLE)
             text = row.optional(label)
+            if text is not None and not text.strip():
+                raise row.error(f"the label is {text!r}", "write a class, or leave it empty")
             if text is not None:
                 yield row.where, self._of_row(row), text
 

@@ -290,6 +290,21 @@ def test_what_is_wrong_is_said_in_one_line(savs, photos, words, message) -> None
     assert not Path("x").exists()
 
 
+def test_few_test_images_leave_the_estimate_of_folds_and_folds_leave_it_too(savs, photos) -> None:
+    assert savs("train", "photos", *ASK, "--out", "pets").returncode == 0
+    name, kind = next(iter(photos.items()))
+    trained = package.label("pets", {name: kind}, split="test").store
+    made = json.loads(savs("train", "pets", "--json").stdout)
+    assert made["expected"]["planned"] == len(trained.ids("train"))
+    assert (Path("pets/results/trained") / "metrics.json").exists()  # that of the one
+    nested = Path("pets/results/trained-cv/metrics.json").read_bytes()
+    folds = savs("evaluate", "pets", "--folds", "5")
+    assert folds.returncode == 0, folds.stderr
+    assert "the readout that savs train chose on the same examples" in folds.stderr
+    assert f"wrote pets/results/{made['readout']}-cv/metrics.json" in folds.stderr
+    assert Path("pets/results/trained-cv/metrics.json").read_bytes() == nested
+
+
 def test_a_store_takes_no_options_of_images_and_another_question_is_another_store(
     savs, photos
 ) -> None:

@@ -77,10 +77,15 @@ def evaluate_command(
     from savs.pipeline.cli.selections import find_selection, keep_other_results, named_selection
     from savs.pipeline.evaluation.captions import compares_captions
     from savs.pipeline.inputs.plugins import stored_benchmark
-    from savs.pipeline.running.result_files import SUBMISSION, trained_folder, whole_result
+    from savs.pipeline.running.result_files import (
+        SUBMISSION,
+        TRAINED,
+        trained_folder,
+        whole_result,
+    )
     from savs.pipeline.selection.heads.folds import FOLDS
     from savs.pipeline.selection.readouts import choose_readout
-    from savs.pipeline.selection.selection_config import selection_folder
+    from savs.pipeline.selection.selection_config import load_config, selection_folder
     from savs.stores.files.addresses import is_remote
     from savs.stores.format.layout import CAPTIONS
 
@@ -100,9 +105,14 @@ def evaluate_command(
     if not cv:
         opened.require_split("test")
     name = selection_folder(saved).name if saved else rule.name if rule else readout
+    is_chosen = cv and name == TRAINED
+    if (
+        saved is not None and is_chosen
+    ):  # what `savs train` measured stays: there the readout is chosen anew
+        name = load_config(saved).readout
     name += "-cv" if cv else ""
     folder = result_place(opened, out, f"{name}-partial" if opened.missing() else name)
-    if saved is not None and out is None:
+    if saved is not None and out is None and not is_chosen:
         keep_other_results(folder, saved)
     measuring = None if cv else stored_benchmark(opened, benchmark)
     method: Selection | str
@@ -125,6 +135,11 @@ def evaluate_command(
         allow_other_prompt=allow_other_prompt,
         risk=risk,
     )
+    if is_chosen:
+        say(
+            "note: this is the accuracy of the readout that savs train chose on the same examples;"
+            " what it printed itself measures the choice, too"
+        )
     with whole_result(folder):
         metrics, predictions = savs.save_evaluation(result, folder)
     if json:

@@ -4,7 +4,7 @@ from html import unescape
 
 import pytest
 
-from savs import save_selection, select
+from savs import label, save_selection, select
 from savs.foundation.errors import SavsError
 from savs.pipeline.app.results import evaluate_now, results_page, why_page
 from savs.pipeline.app.workspace import Workspace
@@ -49,3 +49,20 @@ def test_no_results_and_old_results_say_so_and_can_be_made(workspace) -> None:
 def test_results_need_the_store(workspace) -> None:
     with pytest.raises(SavsError, match="run savs app STORE"):
         results_page(Workspace(workspace.folder, None))
+
+
+def test_without_test_examples_the_training_examples_are_left_out_in_turn(workspace) -> None:
+    store = workspace.store()
+    tested = dict(store.examples("test").select("id", "label").iter_rows())
+    trained = label(store, tested).store  # all are training examples now
+    assert not trained.ids("test")
+    save_selection(select(trained, heads=1), workspace.folder)
+    with pytest.raises(SavsError, match=r"results/vote-cv has no results yet; .* --folds 5"):
+        results_page(workspace)
+    page = evaluate_now(workspace)
+    predictions = load_predictions(workspace.folder.with_name("vote-cv"))
+    assert sorted(offered(page)) == sorted(predictions.filter(~predictions["correct"])["id"])
+    assert "Wrong training examples" in page
+    assert "Each was classified without itself." in page
+    with pytest.raises(SavsError, match="is a training example, which the heads of its fold"):
+        why_page(workspace, offered(page)[0])

@@ -53,6 +53,7 @@ def test_runs_keep_every_feature_and_a_store_goes_on_as_it_was_begun(run, tmp_pa
     np.testing.assert_array_equal(every_feature(again.store), kept, strict=True)
 
 
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # GLM-4V's
 @pytest.mark.parametrize(("family", "workers"), [("qwen3_vl", 0), ("qwen2_5_vl", 2), ("glm4v", 0)])
 def test_workers_compute_what_the_model_would(run, monkeypatch, family, workers):
     given = []

@@ -124,6 +124,7 @@ def test_labels_of_others_may_be_left_alone(store) -> None:
         ),
         ({"u0": 3}, "the label of 'u0' is 3, expected text, or None"),
         ({"u0": ""}, "the label of 'u0' is '', expected text"),
+        ({"u0": "  "}, "the label of 'u0' is '  ', expected text"),
     ],
 )
 def test_a_label_that_cannot_be_is_refused_and_none_is_written(store, labels, message) -> None:
