@@ -259,16 +259,21 @@ def mean_error(rows: Array, labels: npt.NDArray[np.int64], classes: int) -> floa
     return total / (len(rows) - classes)
 
 
-def lda_tie(train: Heads, labels: Labels, classes: int) -> float:
-    """Return by how much logits of `lda` may differ in a tie: 2^-19 of the longest weights."""
-    longest = 0.0
-    for head in train:
+def lda_errors(train: Heads, labels: Labels, classes: int, test: Heads, readout: str) -> Array:
+    """Return `(n, classes)`: by how much mean probabilities may differ in a tie.
+
+    A logit may be off by 2^-19 of the longest weights of its head, a probability by
+    2 p (1 - p) times that, divided by the temperature.
+    """
+    errors = []
+    for head, x in zip(train, test, strict=True):
         rows = unit(head)
         means = centroids_of(rows, labels, classes)
         precision = lda_precision(rows - means[np.asarray(labels)])
-        weights = (means - means.mean(axis=0)) @ precision
-        longest = max(longest, np.linalg.norm(weights, axis=1).max())
-    return TIE * longest
+        longest = np.linalg.norm((means - means.mean(axis=0)) @ precision, axis=1).max()
+        p = lda_head(head, labels, classes, x, readout)
+        errors.append(2 * TIE * longest / LDA_TAU * p * (1 - p))
+    return np.mean(errors, axis=0)
 
 
 def lda(
@@ -349,7 +354,7 @@ class Choices:
     """`(rows, classes)`: whether a class may be chosen; one class a row where it is clear."""
 
 
-def _likeliest(p: Array, ratio: float, slack: float) -> Choices:
+def _likeliest(p: Array, ratio: float | Array, slack: float) -> Choices:
     """Choose the first class with at least `ratio` of the greatest probability."""
     relative = p / p.max(axis=1, keepdims=True)
     found = (relative >= ratio).argmax(axis=1)
@@ -370,11 +375,16 @@ def predict(readout: str, train: Heads, labels: Labels, classes: int, test: Head
     table, ratio, slack = {
         "posterior": (posterior, np.exp(-TIE / TAU), 1e-5),
         "calm": (calm, np.exp(-TIE / TAU), 1e-5),
-        "lda": (lda, np.exp(-lda_tie(*given[:3]) / LDA_TAU), 1e-5),
-        "hec-v": (partial(lda, readout="hec-v"), np.exp(-lda_tie(*given[:3]) / LDA_TAU), 1e-5),
+        "lda": (lda, 1.0, 1e-5),
+        "hec-v": (partial(lda, readout="hec-v"), 1.0, 1e-5),
         "logistic": (logistic, 1.0, 5e-3),
     }[readout]
-    return _likeliest(table(*given), ratio, slack)
+    p, rows = table(*given), np.arange(len(test[0]))
+    if readout in ("lda", "hec-v"):
+        best = p.argmax(axis=1)
+        error = lda_errors(train, labels, classes, test, readout)[rows, best]
+        ratio = 1 - (error / p[rows, best])[:, None]
+    return _likeliest(p, ratio, slack)
 
 
 # --- other oracles

@@ -21,7 +21,7 @@ from savs.pipeline.selection.heads.head_scores import rank_heads
 from savs.pipeline.selection.readouts import ClassScores, Fitted, Readout
 from savs.pipeline.selection.readouts.lda import HEC_V, LDA, FittedLda
 from savs.pipeline.selection.readouts.posterior import POSTERIOR, FittedPosterior
-from savs.pipeline.selection.readouts.readout import softmax
+from savs.pipeline.selection.readouts.readout import rounding_errors, softmax
 from savs.pipeline.selection.readouts.vote import VOTE, FittedVote, elect
 from savs.pipeline.selection.selection import score_tasks
 from savs.pipeline.selection.training_data import (
@@ -357,8 +357,14 @@ def _tally(fit: Headwise, table: Array, counts: Sequence[int]) -> Iterator[Class
         yield from _votes(table, counts)
         return
     shares = softmax(table[: counts[-1]].astype(fit.precision, copy=False), axis=1)
-    for count, total in _sums(shares, counts):
-        yield fit.chosen(total / np.float32(count))
+    if fit.rounding is None:
+        for count, total in _sums(shares, counts):
+            yield fit.chosen(fit.mean_of(total, None, count))
+        return
+    errors = rounding_errors(shares, fit.rounding[: counts[-1], None, None])
+    pairs = zip(_sums(shares, counts), _sums(errors, counts), strict=True)
+    for (count, total), (_, error) in pairs:
+        yield fit.chosen(fit.mean_of(total, error, count))
 
 
 def _votes(table: Array, counts: Sequence[int]) -> Iterator[ClassScores]:

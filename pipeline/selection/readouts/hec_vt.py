@@ -17,9 +17,9 @@ from savs.pipeline.selection.readouts import lda
 from savs.pipeline.selection.readouts.hec_t import FittedHecT, score_by_texts
 from savs.pipeline.selection.readouts.readout import (
     ClassScores,
+    MeanProbabilities,
     Readout,
     Widths,
-    likeliest,
     require_examples,
 )
 from savs.pipeline.selection.training_data import TEXTS, ClassTexts
@@ -45,9 +45,17 @@ class FittedHecVt:
         """Return probabilities; of those that tie the first class wins."""
         by_text = FittedHecT(self.directions).scores(features).scores
         vision = lda.FittedLda(self.weights, self.bias)
-        mean = (by_text + self.alpha * vision.scores(features).scores) / (1 + self.alpha)
-        tie = max(TIE, vision.tie / lda.TAU)  # that of the part which rounding moves most
-        return ClassScores(mean, likeliest(mean, 1.0, tie), mean)
+        by_vision = next(vision.means(features, [len(self.weights)]))
+        assert by_vision.error is not None
+        values, errors = (
+            (of_text + self.alpha * of_vision) / (1 + self.alpha)
+            for of_text, of_vision in (
+                (by_text, by_vision.values),
+                (TIE * by_text, by_vision.error),
+            )
+        )
+        scores = values.astype(np.float32)
+        return ClassScores(scores, MeanProbabilities(values, errors).first_of_best(), scores)
 
 
 def fit(

@@ -66,9 +66,9 @@ class FittedLda(MeanOfProbabilities):
     def __post_init__(self) -> None:
         object.__setattr__(self, "directions", self.weights / np.float32(TAU))
         object.__setattr__(self, "offsets", self.bias / np.float32(TAU))
-        # a logit is a product with a unit feature, so its rounding grows with its weights
-        longest = max(np.linalg.norm(head, axis=1).max() for head in self.weights)
-        object.__setattr__(self, "tie", TIE * float(longest))
+        # a logit is a product with a unit feature, so its rounding grows with the weights
+        lengths = [np.linalg.norm(head, axis=1).max() for head in self.weights]
+        object.__setattr__(self, "rounding", np.float32(TIE / TAU) * np.array(lengths, np.float32))
 
 
 def fit(features: Array, labels: Array, classes: Sequence[str], widths: Widths) -> FittedLda:

@@ -67,10 +67,14 @@ def score(heads):  # the score of each class, and the number of the one that is 
         counts = votes.bincount(minlength=len(TASK["classes"])).float()
         return counts, next(vote for vote in votes if counts[vote] == counts.max())
     bias, tau = (FITTED["0.bias"], 10) if is_linear else (0, 0.07)
-    tie = 2**-19 * (lines.norm(dim=2).max().item() if is_linear else 1)
     shares = ((table + bias) / tau).double().softmax(1)
     scores = (shares * FITTED["0.weights"]).sum(0) if READOUT == "calm" else shares.mean(0)
-    return scores, (scores >= scores.max() * np.exp(-tie / tau)).int().argmax()
+    apart = scores.max() * (1 - np.exp(-(2**-19) / tau))  # what may be rounding
+    if is_linear:
+        lengths = lines.norm(dim=2).amax(1, keepdim=True)
+        unsure = 2 * (2**-19 / tau) * lengths * shares * (1 - shares)
+        apart = unsure.mean(0)[scores.argmax()] + 2**-20 * scores.max()
+    return scores, (scores >= scores.max() - apart).int().argmax()
 
 
 def chances(scores):  # how likely each class is

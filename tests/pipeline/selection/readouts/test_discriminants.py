@@ -137,10 +137,26 @@ def test_with_thousands_a_class_no_clear_prediction_becomes_the_first_class(thou
     slow = slowly.lda(case.train, case.labels, 5, case.test)  # float64
     assert (found.choice == slow.argmax(axis=1)).mean() > 0.997
     assert (slow.max(axis=1) / np.sort(slow, axis=1)[:, -2] - 1 < 2.0**-13 / 10).mean() > 0.05
-    tie = np.exp(-slowly.lda_tie(case.train, case.labels, 5) / slowly.LDA_TAU)
-    relative = slow / slow.max(axis=1, keepdims=True)
-    within = relative[np.arange(len(truth)), found.choice] >= tie - 2.0**-26
-    assert within.all()
+    errors = slowly.lda_errors(case.train, case.labels, 5, case.test, "lda")
+    rows, best = np.arange(len(truth)), slow.argmax(axis=1)
+    least = slow[rows, best] - errors[rows, best]
+    assert (slow[rows, found.choice] >= least - 2.0**-30).all()
+
+
+def test_a_head_that_hardly_varies_makes_no_ties_of_clear_predictions():
+    # its weights are ten thousand times as long as those of the others; the mean shares its error
+    case, _ = problem(2, (3, 3), width=32, apart=4.0, heads=6)
+    for part in (case.train, case.test):
+        part[0] = case.train[0, 0] + np.float32(4e-6) * part[0]
+    fitted = LDA.fit(case.train, case.labels, case.classes, case.widths)
+    lengths = np.linalg.norm(fitted.weights, axis=2).max(axis=1)
+    assert lengths[0] > 1e4 * lengths[1:].max()
+    found = fitted.scores(case.test)
+    low, high = np.sort(found.scores, axis=1).T
+    within_that_heads = low > high * np.exp(-slowly.TIE * lengths[0] / slowly.LDA_TAU)
+    clear = high - low > 0.1
+    assert (clear & within_that_heads).sum() > 5
+    assert (found.choice == found.scores.argmax(axis=1))[clear].all()
 
 
 @thorough
