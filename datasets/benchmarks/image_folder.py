@@ -145,7 +145,13 @@ def _look(source: Path) -> _Contents:
     if not classes:
         contents.problems.append("has no subfolders (expected one folder of images per class)")
     empty, splits = [], []
+    if odd := [ascii(folder.name) for folder in classes if not is_utf8(folder.name)]:
+        contents.problems.append(
+            f"has folders whose names are not UTF-8: {_first(odd)} (rename them: a name is a class)"
+        )
     for folder in classes:
+        if not is_utf8(folder.name):
+            continue
         names = sorted(_files_below(folder, folder.name))
         media = [name for name in names if _is_medium(name)]
         images = [name for name in media if is_utf8(name)]

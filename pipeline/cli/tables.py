@@ -95,7 +95,8 @@ def print_evaluation(evaluation: "Evaluation", *, per_class: bool = False) -> No
 def _print_classes(evaluation: "Evaluation") -> None:
     from savs.pipeline.evaluation.per_class import class_table, confusion_table
 
-    classes, confusions = class_table(evaluation.table), confusion_table(evaluation.table)
+    classes = class_table(evaluation.table, inflation=evaluation.inflation)
+    confusions = confusion_table(evaluation.table)
     several = classes["subtask"].n_unique() > 1
     rows = [
         [row["label"], f"{row['n']:,}", f"{row['predicted']:,}", percent(row["precision"]),

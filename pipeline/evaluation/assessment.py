@@ -62,6 +62,9 @@ class Evaluation:
     """Name of the benchmark."""
     cost: Mapping[str, Any] = field(default_factory=dict)
     """What the model ran for it, see `evaluation.cost`; empty where that is not known."""
+    inflation: float = 1.0
+    """Variance of means, in variances of independent clusters: greater than 1 where predictions
+    depend on each other, see `cross_validation.py`."""
 
     def __repr__(self) -> str:
         """Return a few lines: the headline metric, other metrics, notes, and what comes next."""
@@ -120,9 +123,9 @@ class Evaluation:
             "metrics": [metric.to_json() for metric in self.metrics],
             "cost": dict(self.cost),
             "confidence": [part.to_json() for part in self.confidence],
-            "per_class": class_table(self.table).to_dicts(),
+            "per_class": class_table(self.table, inflation=self.inflation).to_dicts(),
             "confusions": confusion_table(self.table).to_dicts(),
-            "parts": part_table(self.table).to_dicts(),
+            "parts": part_table(self.table, inflation=self.inflation).to_dicts(),
             "notes": list(self.notes),
         }
 

@@ -38,12 +38,15 @@ PART_SCHEMA = pl.Schema(
 """Columns of `part_table`; `by` is `subtask` or `category`."""
 
 
-def class_table(predictions: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
+def class_table(
+    predictions: pl.DataFrame | pl.LazyFrame, *, inflation: float = 1.0
+) -> pl.DataFrame:
     """Return precision, recall and F1 of each class of each subtask.
 
     A class that is never predicted has no precision, one without test examples no recall; a skipped
     example counts as wrong. F1 is 2 correct / (n + predicted). Columns `CLASS_SCHEMA`, in order of
-    first appearance; empty where examples have no labels.
+    first appearance; empty where examples have no labels. `inflation` multiplies the variance of
+    the recall.
     """
     labelled = _labelled(predictions)
     said: defaultdict[str | None, dict[str | None, int]] = defaultdict(dict)
@@ -67,7 +70,7 @@ def class_table(predictions: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
                     "precision": correct / predicted if predicted else None,
                     "f1": 2 * correct / (n + predicted),
                 }
-                | _share(examples, "recall")
+                | _share(examples, "recall", inflation)
             )
     return pl.DataFrame(rows, schema=CLASS_SCHEMA)
 
@@ -83,10 +86,11 @@ def confusion_table(predictions: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
     return counts.sort("n", descending=True, maintain_order=True)
 
 
-def part_table(predictions: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
+def part_table(predictions: pl.DataFrame | pl.LazyFrame, *, inflation: float = 1.0) -> pl.DataFrame:
     """Return the accuracy in each subtask and each category, if there are several.
 
-    Columns `PART_SCHEMA`; subtasks first, each in order of first appearance.
+    Columns `PART_SCHEMA`; subtasks first, each in order of first appearance. `inflation` multiplies
+    the variance of the accuracy.
     """
     labelled, rows = _labelled(predictions), []
     for by in ("subtask", "category"):
@@ -94,7 +98,7 @@ def part_table(predictions: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
             continue
         for name, part in _parts(_scored(labelled, by), by):
             counts = {"n": part.height, "correct": part["correct"].sum()}
-            rows.append({"by": by, "name": name} | counts | _share(part, "accuracy"))
+            rows.append({"by": by, "name": name} | counts | _share(part, "accuracy", inflation))
     return pl.DataFrame(rows, schema=PART_SCHEMA)
 
 
@@ -124,9 +128,9 @@ def _parts(rows: pl.DataFrame, by: str) -> Iterator[tuple[str | None, pl.DataFra
         yield None if value is None else str(value), part
 
 
-def _share(part: pl.DataFrame, name: str) -> dict[str, float | None]:
+def _share(part: pl.DataFrame, name: str, inflation: float) -> dict[str, float | None]:
     """Return the share of right examples and its interval; none of no example."""
     if not part.height:
         return dict.fromkeys((name, "low", "high"))
-    estimated = estimate_share(part["correct"], part["cluster"])
+    estimated = estimate_share(part["correct"], part["cluster"], inflation=inflation)
     return dict(zip((name, "low", "high"), (estimated.value, *estimated.interval()), strict=True))

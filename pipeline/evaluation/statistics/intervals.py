@@ -7,7 +7,7 @@ clusters and strata (`UnitWeights`), which make an `Estimate` and the `Metric` t
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -21,6 +21,10 @@ LEVEL = 0.95
 
 Z = 1.959963984540054
 """97.5 % quantile of the normal distribution."""
+TRIALS_FACTOR = 1.5
+"""Degrees of freedom for each effective cluster, of right and wrong units; see `spread`."""
+ROUNDING = 1e-20
+"""A variance between clusters below this share of that between units is zero but for rounding."""
 
 
 def wilson_interval(share: float, n: float, z: float = Z) -> tuple[float, float]:
@@ -38,6 +42,22 @@ def wilson_interval(share: float, n: float, z: float = Z) -> tuple[float, float]
     return max(0.0, centre - reach), min(1.0, centre + reach)
 
 
+def student_quantile(freedom: float) -> float:
+    """Return the 97.5 % quantile of Student's t."""
+    from scipy.special import stdtrit  # scipy.stats takes five times as long to import
+
+    return float(stdtrit(freedom, (1 + LEVEL) / 2))
+
+
+class Spread(NamedTuple):
+    """How much a mean varies between samples of clusters, and how well that is known."""
+
+    variance: float
+    """Squared clustered standard error."""
+    freedom: float
+    """Degrees of freedom of the variance."""
+
+
 @dataclass(frozen=True, slots=True)
 class UnitWeights:
     """How the scores of units make a mean over strata of the mean in each."""
@@ -49,77 +69,138 @@ class UnitWeights:
     clusters: int
     sizes: Array
     """`(strata,)` units in each."""
-    stratum_clusters: Array
-    """`(strata,)` clusters in each."""
+    weights: Array
+    """`(units,)` weight of a unit's deviation in the clustered standard error: its weight in the
+    mean, times the correction of its cluster for small samples, see `spread`."""
+    stratum_trials: Array
+    """`(strata,)` Kish's effective number of clusters: n^2 / sum of squared cluster sizes. It is
+    the number of clusters if they have equal sizes, and less otherwise."""
+    trials: float
+    """Kish's effective number of clusters for the mean over strata; the number of units where each
+    is its own cluster."""
+
+    @property
+    def are_independent(self) -> bool:
+        """Whether each unit is its own cluster."""
+        return self.clusters == len(self.cluster)
 
     def value(self, scores: Array) -> float:
         """Return the mean over strata of the mean score in each."""
         return float(self._stratum_means(scores).mean())
 
-    def variance(self, scores: Array) -> float | None:
+    def spread(self, scores: Array, *, are_trials: bool) -> Spread | None:
         """Return the squared clustered standard error of `value`; None if there is one cluster.
 
-        With weights w_i that make the mean over strata of the stratum means, it is the sum over
-        clusters of (sum of f w_i (s_i - stratum mean))^2, where f^2 = K / (K - 1) for the K
-        clusters of a unit's stratum: with one stratum the formula of Miller, arXiv 2411.00640, with
-        the small-sample factor, and where clusters lie within strata that of stratified samples. A
-        stratum of one cluster, or whose scores are all equal, shows no spread of its own: it adds
-        that of Wilson's interval for its number of clusters.
+        `are_trials` is whether scores are 0 or 1, differences of these, or means of them over
+        draws.
+
+        The variance is the sum over clusters of q_c^2, where q_c sums f w_i (s_i - stratum mean)
+        over the cluster's units, with the weights w_i that make the mean over strata of their means
+        (Miller, arXiv 2411.00640). f^2 = k / (k - 1), where 1 / k is the share of the stratum's
+        units that the cluster has: the bias-reduced variance CR2 of Bell and McCaffrey (Survey
+        Methodology 28, 2002; in strata, that of Pustejovsky and Tipton, JBES 36, 2018), for which
+        clusters of equal size have k clusters, the usual factor.
+
+        A stratum of one cluster, or whose scores are all equal, shows no spread of its own: it adds
+        that of Wilson's interval for Kish's effective number of its clusters. So do all strata if
+        no cluster deviates, such as where each has one right and one wrong unit.
+
+        Degrees of freedom are Satterthwaite's, 2 V^2 / Var(V) for V = sum of q_c^2, where Var(V) is
+        estimated from the sum of q_c^4 (as by Pan and Wall, Statistics in Medicine 21, 2002), and
+        at most C - 1 for C clusters. So they fall where few large clusters, or the few with a wrong
+        unit, make the variance. 2 V^2 / sum of q_c^4 is a bound for heavy tails, but a sample shows
+        too few of them: simulations (docs/results.md) need 1.5 V^2 / sum of q_c^4 for trials, and
+        V^2 / sum of q_c^4, the effective number of clusters in V, for influence values of rank
+        metrics. For trials that are independent they are C - 1.
         """
         if self.clusters < 2:
             return None
         means, strata = self._stratum_means(scores), len(self.sizes)
         # Units of a cluster move together: their deviations are added before they are squared, so
-        # that they do not average out as independent ones would. The factor corrects for taking
-        # deviations from a mean that these same clusters gave.
-        factors = np.sqrt(self.stratum_clusters / np.maximum(self.stratum_clusters - 1, 1))
-        weights = factors / (strata * self.sizes)
-        apart = (scores - means[self.stratum]) * weights[self.stratum]
-        spread = float((np.bincount(self.cluster, apart) ** 2).sum())
-        return spread + self._unseen(scores, means) / strata**2
+        # that they do not average out as independent ones would. The factor in the weights corrects
+        # for taking deviations from a mean that these same clusters gave: a cluster with half of
+        # the units has pulled the mean half of the way to its own.
+        apart = (scores - means[self.stratum]) * self.weights
+        squares = np.bincount(self.cluster, apart) ** 2
+        between = float(squares.sum())
+        is_flat = between <= ROUNDING * float(apart @ apart)
+        unseen = self._unseen(scores, means, every=is_flat)
+        variance = between + float(unseen.sum()) / strata**2
+        # What strata without spread add is an upper bound, which counts as known.
+        most = float(self.clusters - 1)
+        if is_flat or (self.are_independent and are_trials):
+            return Spread(variance, most)
+        effective = variance**2 / float((squares**2).sum())
+        factor = TRIALS_FACTOR if are_trials else 1.0
+        return Spread(variance, min(most, factor * effective))
 
     def _stratum_means(self, scores: Array) -> Array:
         return np.bincount(self.stratum, scores) / self.sizes
 
-    def _unseen(self, scores: Array, means: Array) -> float:
-        """Return the sum of the variances of strata that show none."""
+    def _unseen(self, scores: Array, means: Array, *, every: bool) -> Array:
+        """Return the variance of each stratum that shows none, 0 for the others."""
         # Scores that are all equal would have an error of 0, however few they are. The longer side
         # of Wilson's interval, in standard errors, is what so few clusters leave open.
         greatest, least = np.full((2, len(means)), -np.inf)
         np.maximum.at(greatest, self.stratum, scores)
         np.maximum.at(least, self.stratum, -scores)
-        total = 0.0
-        for stratum in np.flatnonzero((greatest == -least) | (self.stratum_clusters == 1)):
+        variances = np.zeros(len(means))
+        for stratum in np.flatnonzero(every | (greatest == -least) | (self.stratum_trials == 1)):
             score = min(1.0, abs(float(means[stratum])))
-            low, high = wilson_interval(score, int(self.stratum_clusters[stratum]))
-            total += (max(score - low, high - score) / Z) ** 2
-        return total
+            low, high = wilson_interval(score, float(self.stratum_trials[stratum]))
+            variances[stratum] = (max(score - low, high - score) / Z) ** 2
+        return variances
 
 
 def weigh_units(units: pl.DataFrame) -> UnitWeights:
     """Return the weights of units, one row each with `cluster` and `stratum`."""
-    cluster, stratum = (_numbers(units[name]) for name in ("cluster", "stratum"))
-    clusters = int(cluster.max()) + 1
-    pairs = pl.Series(stratum * clusters + cluster).unique()  # np.unique sorts: 30 times as long
-    return UnitWeights(
-        cluster=cluster,
-        stratum=stratum,
-        clusters=clusters,
-        sizes=np.bincount(stratum),
-        stratum_clusters=np.bincount(pairs.to_numpy() // clusters),
-    )
+    return _weights(*(_numbers(units[name]) for name in ("cluster", "stratum")))
 
 
 def one_stratum(cluster: pl.Series) -> UnitWeights:
     """Return the weights of units whose plain mean is taken."""
     numbers = _numbers(cluster)
-    clusters, units = int(numbers.max()) + 1, len(numbers)
-    nothing = np.zeros(units, np.int64)
-    return UnitWeights(numbers, nothing, clusters, np.array([units]), np.array([clusters]))
+    return _weights(numbers, np.zeros(len(numbers), np.int64))
+
+
+def _weights(cluster: Array, stratum: Array) -> UnitWeights:
+    clusters, sizes = int(cluster.max()) + 1, np.bincount(stratum)
+    strata = len(sizes)
+    if clusters == len(cluster):
+        together = np.ones(len(cluster), np.int64)  # units of a cluster in a stratum, for each
+    elif strata == 1:
+        together = np.bincount(cluster)[cluster]
+    else:
+        pairs = pl.DataFrame({"pair": stratum * clusters + cluster})  # np.unique sorts: it is slow
+        together = pairs.select(pl.len().over("pair")).to_series().to_numpy()
+    in_stratum = sizes[stratum]
+    # A part that is its whole stratum deviates from the mean by nothing: any factor does.
+    shares = np.where(together < in_stratum, in_stratum / together, 2.0)
+    trials = sizes**2 / np.bincount(stratum, together)  # a part of m units adds m to each of m
+    if clusters == len(cluster):
+        whole = float(clusters)
+    elif strata == 1:
+        whole = float(trials[0])
+    else:
+        whole = 1 / float((np.bincount(cluster, 1 / (strata * in_stratum)) ** 2).sum())
+    return UnitWeights(
+        cluster=cluster,
+        stratum=stratum,
+        clusters=clusters,
+        sizes=sizes,
+        weights=np.sqrt(shares / (shares - 1)) / (strata * in_stratum),
+        stratum_trials=trials,
+        trials=whole,
+    )
 
 
 def _numbers(values: pl.Series) -> Array:
     return values.rank("dense").to_numpy().astype(np.int64) - 1
+
+
+def _are_trials(scores: Array) -> bool:
+    """Return whether all scores are 0 or 1, or differences of these."""
+    return bool(((scores == 0) | (np.abs(scores) == 1)).all())
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,60 +210,87 @@ class Estimate:
     value: float
     error: float | None
     """Clustered standard error; None if there is one cluster."""
+    freedom: float
+    """Degrees of freedom of the standard error; 0 without one."""
     clusters: int
-    is_share: bool
-    """Whether the units are trials of one share: 0 or 1, independent, in one stratum."""
+    trials: float | None
+    """Independent trials of one share that have the same information or less, for scores from 0 to
+    1 in one stratum: Kish's effective number of clusters, whose units then count as one."""
+    are_counted: bool
+    """Whether they have the same: scores are 0 or 1, and independent or all equal."""
+    is_plain: bool
+    """Whether units are independent and all scores 0 or 1, so that `interval` keeps Student's t for
+    the mean of several strata."""
 
     @classmethod
-    def of(cls, scores: Array, units: UnitWeights) -> "Estimate":
-        """Return the estimate of `(units,)` scores; see `UnitWeights.variance`."""
-        variance = units.variance(scores)
+    def of(cls, scores: Array, units: UnitWeights, *, inflation: float = 1.0) -> "Estimate":
+        """Return the estimate of `(units,)` scores; see `UnitWeights.spread`.
+
+        `inflation` multiplies the variance, for scores that depend on each other beyond clusters.
+        """
+        are_trials = _are_trials(scores)
+        spread = units.spread(scores, are_trials=are_trials)
+        is_share = len(units.sizes) == 1 and bool(((scores >= 0) & (scores <= 1)).all())
+        alike = units.are_independent or bool((scores == scores[0]).all())
         return cls(
             value=units.value(scores),
-            error=None if variance is None else math.sqrt(variance),
+            error=None if spread is None else math.sqrt(spread.variance * inflation),
+            freedom=0.0 if spread is None else spread.freedom,
             clusters=units.clusters,
-            is_share=len(units.sizes) == 1
-            and bool(((scores == 0) | (scores == 1)).all())
-            and (units.clusters == len(scores) or bool((scores == scores[0]).all())),
+            trials=units.trials / inflation if is_share else None,
+            are_counted=is_share and are_trials and alike,
+            is_plain=units.are_independent and are_trials,
         )
 
     def interval(self) -> tuple[float | None, float | None]:
         """Return the ends of the 95 % interval of scores from 0 to 1, not of a difference.
 
-        None where one cluster tells nothing of the spread. The standard error is clustered, see
-        `UnitWeights.variance`. The interval is Student's t with C - 1 degrees of freedom for C
-        clusters, clipped to [0, 1]. With one stratum, where all scores are equal, or each unit is
-        its own cluster and scores are 0 or 1, it is Wilson's, so that 0 % and 100 % have a width
-        too.
+        None where one cluster tells nothing of the spread. It is Wilson's. Independent units of one
+        stratum that are right or wrong are its trials; where all scores are equal, Kish's effective
+        number of clusters is that of the trials. Otherwise it is Wilson's for as many trials as
+        have the clustered standard error, p (1 - p) / SE^2 (Kott and Carr, Journal of Official
+        Statistics 13, 1997; compared with others by Dean and Pagano, Journal of Survey Statistics
+        and Methodology 3, 2015), with the quantile of Student's t, see `UnitWeights.spread`. It
+        needs never be wider than for Kish's effective number of clusters, which assumes that the
+        units of a cluster are all right or all wrong.
+
+        For several strata of independent units that are right or wrong it is Student's t with
+        C - 1 degrees of freedom, clipped to [0, 1], as for a mean of 0 or 1 without trials.
         """
-        if self.is_share:
-            return wilson_interval(self.value, self.clusters)
+        if self.trials is not None and self.are_counted:
+            return wilson_interval(self.value, self.trials)
         reach = self.reach()
-        if reach is None:
+        if self.error is None or reach is None:
             return None, None
+        if 0 < self.value < 1 and not self.is_plain:
+            trials = self.value * (1 - self.value) / self.error**2
+            ends = wilson_interval(self.value, trials, student_quantile(self.freedom))
+            least = ends if self.trials is None else wilson_interval(self.value, self.trials)
+            return min(ends, least, key=lambda pair: pair[1] - pair[0])
         return max(0.0, self.value - reach), min(1.0, self.value + reach)
 
     def reach(self) -> float | None:
         """Return half the width of the 95 % interval by Student's t; None without an error."""
-        if self.error is None:
-            return None
-        from scipy.special import stdtrit  # scipy.stats takes five times as long to import
-
-        return float(stdtrit(self.clusters - 1, (1 + LEVEL) / 2)) * self.error
+        return None if self.error is None else student_quantile(self.freedom) * self.error
 
 
-def estimate(scores: pl.DataFrame) -> Estimate:
-    """Return the mean of units and its clustered standard error; see `UnitWeights.variance`.
+def estimate(scores: pl.DataFrame, *, inflation: float = 1.0) -> Estimate:
+    """Return the mean of units and its clustered standard error; see `UnitWeights.spread`.
 
     `scores` has a row a unit: `score` (0 to 1, or -1 to 1 for a difference of two), `cluster` and
-    `stratum`.
+    `stratum`; `inflation` multiplies the variance.
     """
-    return Estimate.of(scores["score"].cast(pl.Float64).to_numpy(), weigh_units(scores))
+    values = scores["score"].cast(pl.Float64).to_numpy()
+    return Estimate.of(values, weigh_units(scores), inflation=inflation)
 
 
-def estimate_share(flags: pl.Series, cluster: pl.Series) -> Estimate:
-    """Return the share of flags that are set; dependent ones belong to the same cluster."""
-    return Estimate.of(flags.cast(pl.Float64).to_numpy(), one_stratum(cluster))
+def estimate_share(flags: pl.Series, cluster: pl.Series, *, inflation: float = 1.0) -> Estimate:
+    """Return the share of flags that are set; dependent ones belong to the same cluster.
+
+    `inflation` multiplies the variance.
+    """
+    values = flags.cast(pl.Float64).to_numpy()
+    return Estimate.of(values, one_stratum(cluster), inflation=inflation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,8 +316,10 @@ class Metric:
         return asdict(self)
 
 
-def summarise(units: Units) -> Metric:
+def summarise(units: Units, *, inflation: float = 1.0) -> Metric:
     """Return the mean of a metric's units and its 95 % interval, see `Estimate.interval`.
+
+    `inflation` multiplies the variance.
 
     Examples
     --------
@@ -218,7 +328,7 @@ def summarise(units: Units) -> Metric:
     >>> metric.value, round(metric.low, 3), metric.high
     (1.0, 0.676, 1.0)
     """
-    estimated = estimate(units.scores)
+    estimated = estimate(units.scores, inflation=inflation)
     low, high = estimated.interval()
     return Metric(
         name=units.name,
@@ -244,64 +354,71 @@ class DrawEstimate:
     freedom: float
     """Satterthwaite's degrees of freedom; 0 without an error."""
     clusters: int
+    trials: float
+    """Kish's effective number of clusters."""
 
     def interval(self) -> tuple[float, float] | tuple[None, None]:
         """Return the 95 % interval of a difference, in -1 to 1; None without an error."""
         if self.error is None:
             return None, None
-        reach = self._quantile() * self.error
+        reach = student_quantile(self.freedom) * self.error
         return max(-1.0, self.value - reach), min(1.0, self.value + reach)
 
     def share_interval(self) -> tuple[float, float] | tuple[None, None]:
         """Return the 95 % interval of a share, in 0 to 1; None without an error.
 
         It is Wilson's with Student's t, for as many independent trials as have this standard error.
-        Where all scores are 0, or all are 1, the trials are the clusters. A mean outside of 0 to 1
-        is no share: its interval is Student's.
+        Where all scores are 0, or all are 1, the trials are the clusters, in Kish's effective
+        number. A mean outside of 0 to 1 is no share: its interval is Student's.
         """
         if self.error is None:
             return None, None
         if not 0 <= self.value <= 1:
-            reach = self._quantile() * self.error
+            reach = student_quantile(self.freedom) * self.error
             return self.value - reach, self.value + reach
         spread = self.value * (1 - self.value)
         known = spread > 0 and self.error > 0
-        trials = spread / self.error**2 if known else float(self.clusters)
-        return wilson_interval(self.value, trials, self._quantile())
+        trials = spread / self.error**2 if known else self.trials
+        return wilson_interval(self.value, trials, student_quantile(self.freedom))
 
     def p(self) -> float | None:
         """Return the two-sided p value of a true mean of 0; None without an error, or with 0."""
-        from scipy.special import stdtr  # scipy.stats takes five times as long to import
+        from scipy.special import stdtr
 
         if not self.error:
             return None
         return min(1.0, 2 * float(stdtr(self.freedom, -abs(self.value) / self.error)))
 
-    def _quantile(self) -> float:
-        from scipy.special import stdtrit
 
-        return float(stdtrit(self.freedom, (1 + LEVEL) / 2))
-
-
-def estimate_over_draws(units: UnitWeights, scores: Array) -> DrawEstimate:
+def estimate_over_draws(
+    units: UnitWeights, scores: Array, *, pool_variance: float = 0.0
+) -> DrawEstimate:
     """Return the mean over draws of a metric, or of a difference of two.
 
-    `scores` are `(draws, units)`, the same units in each draw.
+    Parameters
+    ----------
+    units
+        Weights of the units, the same in each draw.
+    scores
+        `(draws, units)`.
+    pool_variance
+        What the pool of all draws adds to the variance of the mean, in variances between draws, see
+        `savs.pipeline.evaluation.sweep.draws.pool_variance`; 0 if each draw is a new sample.
     """
     values = np.array([units.value(draw) for draw in scores])
     value, draws = float(values.mean()), len(values)
-    within = units.variance(scores.mean(axis=0))
+    within = units.spread(scores.mean(axis=0), are_trials=_are_trials(scores))
     if draws < 2:
-        return DrawEstimate(value, None, None, 0.0, units.clusters)
+        return DrawEstimate(value, None, None, 0.0, units.clusters, units.trials)
     sd = float(values.std(ddof=1))
     if within is None:
-        return DrawEstimate(value, sd, None, 0.0, units.clusters)
+        return DrawEstimate(value, sd, None, 0.0, units.clusters, units.trials)
     # All draws are measured on the same units: what these add to every value alike is not in the
     # spread of the values, so `within` comes on top. Satterthwaite's freedom is that of the scaled
     # chi-square whose mean and variance are those of the sum: the noisier part sets it.
-    between = sd**2 / draws
-    total = between + within
+    between = sd**2 / draws + sd**2 * pool_variance
+    total = between + within.variance
     if total == 0:  # no score differs from another one, and all are neither 0 nor 1
-        return DrawEstimate(value, sd, 0.0, float(units.clusters - 1), units.clusters)
-    freedom = total**2 / (between**2 / (draws - 1) + within**2 / (units.clusters - 1))
-    return DrawEstimate(value, sd, math.sqrt(total), freedom, units.clusters)
+        return DrawEstimate(value, sd, 0.0, within.freedom, units.clusters, units.trials)
+    freedom = total**2 / (between**2 / (draws - 1) + within.variance**2 / within.freedom)
+    return DrawEstimate(value, sd, math.sqrt(total), freedom, units.clusters, units.trials)

@@ -89,6 +89,28 @@ def _counts(tasks: Sequence[TrainingTask], shots: Sequence[ShotCount]) -> list[i
     return sorted(numbers) + rest
 
 
+def pool_variance(tasks: Sequence[TrainingTask], count: int | None) -> float:
+    """Return what a pool adds to the variance of a mean over its draws, in variances between draws.
+
+    All draws come from one pool, whose own deviation more of them do not average out. For a mean of
+    the examples it would be m / (M - m) of the variance between draws of m of the M of each class
+    (Cochran, Sampling Techniques, 1977, chapter 2), and f^k / (1 - f^k), f = m / M, for the part of
+    a statistic that k examples make together (Hoeffding, Annals of Mathematical Statistics 19,
+    1948). The accuracy of a classifier near its best changes by no first power of a deviation: k is
+    2, the ratio 1/3 for four of eight, and small if the pool is large. Simulated selections of
+    heads have less or about that, one weak head alone up to twice (docs/results.md has coverages).
+    Over several classes it is the ratio of the sums.
+
+    It is 0 if all examples are taken: there is one draw then.
+    """
+    if count is None:
+        return 0.0
+    sizes = np.concatenate([np.bincount(task.labels) for task in tasks])
+    shared = (count / sizes) ** 2
+    between = float((1 - shared).sum())
+    return float(shared.sum()) / between if between else 0.0
+
+
 def _is_whole(tasks: Sequence[TrainingTask], count: int | None) -> bool:
     """Return whether this many examples of each class are all there are."""
     return count is None or all((np.bincount(task.labels) == count).all() for task in tasks)

@@ -18,6 +18,7 @@ from savs.pipeline.evaluation.sweep.draws import (
     at_depths,
     default_shots,
     make_draws,
+    pool_variance,
 )
 from savs.pipeline.evaluation.sweep.methods import (
     Method,
@@ -155,6 +156,8 @@ def sweep(
             benchmark=benchmark if _benchmark(store) == _benchmark(first) else None,
         )
         classes = {task.subtask: task.classes for task in tasks[name]}
+        for key in {draw.key for draw in drawn}:
+            scores.pool_variance[key.shots] = pool_variance(tasks[name], key.shots)
         for points, predictions in measured.predictions([m for m in methods if m.store == name]):
             rows = predictions if test is None else test.in_order(predictions)
             metrics = compute_metrics(measuring, rows, classes)
@@ -283,6 +286,7 @@ def _compare_prompts(
             selection = select(store, heads=count, readout=rule, scoring=scoring)
             evaluation = evaluate(store, selection, on="folds")
             parts, left_out = paired(evaluation.predictions, prompts)
+            scores.inflation = evaluation.inflation
             notes |= dict.fromkeys([*evaluation.notes, *_note(left_out)])
             chance = evaluation.units[0].chance  # the classes are the same under all prompts
             for prompt, part in parts.items():

@@ -295,6 +295,11 @@ class SweepScores:
     along: Axis
     layers: int | None = None
     """Number of decoder layers, for `share`."""
+    pool_variance: dict[int | None, float] = field(default_factory=dict)
+    """Shots -> what their pool adds to the variance of a mean over draws, see `draws.py`; 0 for
+    others."""
+    inflation: float = 1.0
+    """Of the variance of a mean of one draw, see `Evaluation.inflation`."""
     _metrics: list[tuple[Units, UnitWeights]] = field(default_factory=list)
     _scores: dict[Point, dict[int, list[Array]]] = field(default_factory=dict)
     _chances: dict[Point, dict[int, list[float]]] = field(default_factory=dict)
@@ -372,9 +377,10 @@ class SweepScores:
         (point, number), here = key, scores[key]
         chance = next(iter(self._chances[point].values()))[number]
         within = self.along != "readout"  # one draw is compared with itself
+        pool = self.pool_variance.get(point.shots, 0.0)
         row = self._names(point) | {
             "metric": here.units.name,
-            **_estimate(here, over_examples=within),
+            **self._estimate(here, over_examples=within, pool_variance=pool),
             "chance": chance,
             "draws": len(here.scores),
             "units": here.scores.shape[1],
@@ -385,8 +391,28 @@ class SweepScores:
         if first != point:
             several = len({one.store for one in points}) > 1
             row |= {"against": _named(first, self.along, several)}
-            row |= _difference(scores[first, number], here, over_examples=within)
+            row |= _difference(
+                scores[first, number], here, over_examples=within, pool_variance=pool
+            )
         return row
+
+    def _estimate(
+        self, here: PointScores, *, over_examples: bool, pool_variance: float
+    ) -> dict[str, Any]:
+        if over_examples and len(here.scores) == 1:
+            one = estimate(here.one_draw(), inflation=self.inflation)
+            low, high = one.interval()
+            return {"mean": one.value, "low": low, "high": high, "clusters": one.clusters}
+        scores = here.scores.astype(float)
+        over = estimate_over_draws(here.weights, scores, pool_variance=pool_variance)
+        low, high = over.share_interval()
+        return {
+            "mean": over.value,
+            "sd": over.sd,
+            "low": low,
+            "high": high,
+            "clusters": over.clusters,
+        }
 
 
 def _place(point: Point, methods: Mapping[tuple[str, str], int]) -> tuple[float, ...]:
@@ -415,30 +441,17 @@ def _named(point: Point, along: Axis, several: bool) -> str:
     return str(getattr(point, along))
 
 
-def _estimate(here: PointScores, *, over_examples: bool) -> dict[str, Any]:
-    if over_examples and len(here.scores) == 1:
-        one = estimate(here.one_draw())
-        low, high = one.interval()
-        return {"mean": one.value, "low": low, "high": high, "clusters": one.clusters}
-    over = estimate_over_draws(here.weights, here.scores.astype(float))
-    low, high = over.share_interval()
-    return {
-        "mean": over.value,
-        "sd": over.sd,
-        "low": low,
-        "high": high,
-        "clusters": over.clusters,
-    }
-
-
-def _difference(first: PointScores, here: PointScores, *, over_examples: bool) -> dict[str, Any]:
+def _difference(
+    first: PointScores, here: PointScores, *, over_examples: bool, pool_variance: float
+) -> dict[str, Any]:
     """Return how much better a point is than the first, on the same draws and units."""
     names = ("difference", "difference_low", "difference_high", "p", "error", "test")
     if over_examples and len(here.scores) == 1:
         one = subtract(first.one_draw(), here.one_draw())
         values = (one.value, one.low, one.high, one.test.p, one.error, one.test.name)
     else:
-        over = estimate_over_draws(here.weights, here.scores.astype(float) - first.scores)
+        scores = here.scores.astype(float) - first.scores
+        over = estimate_over_draws(here.weights, scores, pool_variance=pool_variance)
         p = over.p()
         test = None if p is None else "Student's t"
         values = (over.value, *over.interval(), p, over.error, test)

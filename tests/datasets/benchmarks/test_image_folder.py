@@ -112,7 +112,7 @@ def test_a_name_that_is_no_text_is_refused(tmp_path: Path) -> None:
     folder = os.fsencode(tmp_path) + b"/b\xff"
     os.mkdir(folder)  # noqa: PTH102 - a path of bytes
     Path(os.fsdecode(folder), "1.png").write_bytes(b"image")
-    with pytest.raises(ValueError, match="holds a lone surrogate"):
+    with pytest.raises(SourceError, match=r"not UTF-8: 'b\\udcff' \(rename them"):
         read(tmp_path)
 
 

@@ -7,6 +7,8 @@ import pytest
 
 from savs import calibrate, evaluate, select
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.evaluation.cross_validation import INFLATION
+from savs.pipeline.evaluation.statistics.intervals import wilson_interval
 from savs.pipeline.selection.heads.folds import stratified_folds
 from savs.pipeline.selection.readouts import READOUTS
 from savs.pipeline.selection.selection import chosen_features, only_subtask
@@ -15,16 +17,18 @@ from stores import make_store
 pytestmark = pytest.mark.thorough
 
 
-def separable(labels, heads=5, width=6, seed=0):
+def separable(labels, heads=5, width=6, seed=0, noise=1.0):
     rng = np.random.default_rng(seed)
     centres = np.random.default_rng(7).normal(size=(heads, 2, width)) * 0.8
     places = ["ab".index(label) for label in labels]
-    return (centres[:, places] + rng.normal(size=(heads, len(labels), width))).astype(np.float32)
+    return (centres[:, places] + noise * rng.normal(size=(heads, len(labels), width))).astype(
+        np.float32
+    )
 
 
-def store_of(folder, labels, train=slice(None), test=slice(2), **options):
+def store_of(folder, labels, train=slice(None), test=slice(2), noise=1.0, **options):
     """Return a store of the examples of some labels, each in the train split, the test split."""
-    features, rows = separable(labels), np.arange(len(labels))
+    features, rows = separable(labels, noise=noise), np.arange(len(labels))
     splits = [(features[:, rows[part]], [labels[i] for i in rows[part]]) for part in (train, test)]
     return make_store(folder, *splits[0], *splits[1], **options)
 
@@ -107,6 +111,19 @@ def test_noise_is_at_chance(noise_stores, readout):
         found = evaluate(store, select(store, readout=readout), on="folds")
         right += found.predictions["correct"].to_list()
     assert abs(np.mean(right) - 0.5) < 4 * 0.5 / len(right) ** 0.5
+
+
+def test_folds_that_share_examples_widen_each_interval(tmp_path):
+    store = store_of(tmp_path / "s", list("abba" * 6), noise=3.0)
+    found = evaluate(store, select(store, heads=2), on="folds")
+    accuracy = found.metrics[0]
+    assert 0 < accuracy.value < 1
+    assert (accuracy.low, accuracy.high) == wilson_interval(accuracy.value, 24 / INFLATION)
+    for row in found.to_json()["per_class"]:
+        assert (row["low"], row["high"]) == wilson_interval(row["recall"], 12 / INFLATION)
+    test = evaluate(store, select(store, heads=2))
+    assert test.inflation == 1
+    assert test.metrics[0].low == wilson_interval(test.metrics[0].value, 2)[0]
 
 
 def test_examples_that_share_an_image_stay_together(tmp_path):

@@ -2,6 +2,7 @@
 
 import math
 
+import interval_oracle
 import numpy as np
 import polars as pl
 import pytest
@@ -9,8 +10,10 @@ from check_intervals import draw_coverage, draw_difference_error
 from scipy import stats
 
 from savs.datasets import Units
+from savs.datasets.metrics.ranking import roc_auc_units
 from savs.pipeline.evaluation.statistics.intervals import (
     UnitWeights,
+    estimate,
     estimate_over_draws,
     summarise,
     weigh_units,
@@ -34,20 +37,121 @@ def units(scores, clusters=None, strata=None) -> Units:
 
 def test_clustered_interval_by_hand():
     # mean 3/6 = .5; cluster sums of (s - .5): a: .5 + .5 = 1, b: -.5 -.5 = -1, c: .5 - .5 = 0
-    # SE = sqrt(3/2 * (1 + 1 + 0)) / 6 = sqrt(3) / 6 = .288675; t(2) = 4.302653
+    # SE = sqrt(3/2 * (1 + 1 + 0)) / 6 = sqrt(3) / 6 = .288675; n = .25 / SE^2 = 3
+    # squared sums are equal, 1 and 1: 1.5 * (1 + 1)^2 / (1 + 1) = 3, above C - 1 = 2
+    # t(2) = 4.302653 is wider than 1.959964 for as many trials as clusters, which are three, too
     found = summarise(units([1, 1, 0, 0, 1, 0], list("aabbcc")))
     assert found.value == 0.5
     assert (found.units, found.clusters) == (6, 3)
-    assert found.low == 0.0  # .5 - 4.302653 * .288675 < 0
-    assert found.high == 1.0
+    assert (found.low, found.high) == wilson_interval(0.5, 3)
+    wide = wilson_interval(0.5, 3, 4.302653)
+    assert wide == pytest.approx((0.03617, 0.96383), abs=1e-5)
+    assert found.low > wide[0]
 
 
-def test_clustered_interval_width_follows_miller():
-    scores, clusters = [1, 1, 0, 1, 0, 0, 1, 1] * 20, [str(i // 4) for i in range(160)]
-    found, mean = summarise(units(scores, clusters)), np.mean(scores)
-    sums = (np.array(scores) - mean).reshape(40, 4).sum(axis=1)
-    reach = stats.t.ppf(0.975, 39) * math.sqrt(40 / 39 * (sums**2).sum()) / 160
-    assert (found.low, found.high) == pytest.approx((mean - reach, mean + reach))
+def test_a_large_cluster_counts_as_what_it_is_by_hand():
+    # mean .4; sums of (s - .4): a, of 6: 4 * .6 - 2 * .4 = 1.6, b to e, of one each: -.4
+    # shares of the units .6 and .1: squares 2.56 / .4 = 6.4 and .16 / .9 = .1778, four times
+    # SE^2 = (6.4 + .7111) / 100; freedom 1.5 * 7.1111^2 / (40.96 + 4 * .0316) = 1.8462 of 4
+    scores = [1, 1, 1, 1, 0, 0, 0, 0, 0, 0]
+    found = estimate(units(scores, list("aaaaaabcde")).scores)
+    assert found.error == pytest.approx(math.sqrt(0.071111), abs=1e-6)
+    assert found.freedom == pytest.approx(1.8462, abs=1e-4)
+    # the factor C / (C - 1) alone would give 5 / 4 * (2.56 + .64) / 100
+    assert found.error > 1.3 * math.sqrt(0.04)
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("strata", [1, 3])
+def test_error_and_freedom_are_those_of_the_regression(seed, strata):
+    rng = np.random.default_rng(seed)
+    cluster = np.repeat(np.arange(12), rng.integers(1, 9, 12))
+    stratum = rng.permutation(np.arange(len(cluster)) % strata)
+    scores = (rng.random(len(cluster)) < 0.7).astype(float)
+    q = interval_oracle.contributions(scores, cluster, stratum)
+    found = estimate(pl.DataFrame({"score": scores, "cluster": cluster, "stratum": stratum}))
+    assert found.error == pytest.approx(math.sqrt((q**2).sum()))
+    assert found.freedom == pytest.approx(min(11, 1.5 * (q**2).sum() ** 2 / (q**4).sum()))
+    if strata == 1:
+        expected = interval_oracle.interval(scores, cluster)
+        assert found.interval() == pytest.approx(expected)
+
+
+def test_scores_that_are_no_trials_have_less_freedom():
+    """Influence values of rank metrics are so; those of draws are means of trials."""
+    cluster = [str(i // 4) for i in range(80)]
+    scores = np.random.default_rng(0).normal(0.6, 1, 80)
+    q = interval_oracle.contributions(scores, np.array(cluster), np.zeros(80))
+    found = estimate(units(scores, cluster).scores)
+    assert found.freedom == pytest.approx((q**2).sum() ** 2 / (q**4).sum())
+    flags = (scores > 0).astype(float)
+    alone = estimate(units(flags, cluster).scores)
+    draws = estimate_over_draws(weigh_units(units(flags, cluster).scores), np.array([flags] * 3))
+    assert draws.freedom == pytest.approx(alone.freedom)  # no variance between draws
+    q = interval_oracle.contributions(flags, np.array(cluster), np.zeros(80))
+    assert alone.freedom == pytest.approx(min(19, 1.5 * (q**2).sum() ** 2 / (q**4).sum()))
+
+
+def test_independent_values_of_a_rank_metric_have_wilsons_form():
+    positive = np.arange(60) < 12
+    values = roc_auc_units(np.random.default_rng(1).normal(2 * positive), positive)
+    found = summarise(units(values))
+    q = interval_oracle.contributions(values, np.arange(60), np.zeros(60))
+    freedom = (q**2).sum() ** 2 / (q**4).sum()
+    trials = found.value * (1 - found.value) / (q**2).sum()
+    expected = wilson_interval(found.value, trials, stats.t.ppf(0.975, freedom))
+    assert (found.low, found.high) == pytest.approx(expected)
+
+
+def test_no_interval_is_wider_than_if_clusters_were_trials():
+    """One wrong pair in a hundred groups of two: as much is known as of a hundred groups."""
+    scores = [0.0] + [1.0] * 199
+    found = summarise(units(scores, [str(i // 2) for i in range(200)]))
+    assert (found.low, found.high) == wilson_interval(0.995, 100)
+    alone = wilson_interval(0.99, 100)  # the share of groups that are right wholly
+    assert (found.low, found.high) > alone
+
+
+def test_few_wrong_clusters_leave_few_degrees_of_freedom():
+    # 2 of 40 clusters of 4 are wrong: q^2 is (3.8 / 160)^2 twice and (.2 / 160)^2 38 times
+    # 1.5 * (2 * 14.44 + 38 * .04)^2 / (2 * 14.44^2 + 38 * .04^2) = 3.32
+    scores = [0.0] * 8 + [1.0] * 152
+    found = estimate(units(scores, [str(i // 4) for i in range(160)]).scores)
+    assert found.freedom == pytest.approx(3.32, abs=0.01)
+
+
+def test_equal_scores_of_unequal_clusters_count_as_kishs_number_of_trials():
+    cluster = np.repeat(np.arange(6), [1, 4, 16] * 2)
+    found = summarise(units([1] * 42, list(map(str, cluster))))
+    # 42^2 / (2 * (1 + 16 + 256)) = 3.2308 clusters, not six
+    assert interval_oracle.kish(cluster) == pytest.approx(3.2308, abs=1e-4)
+    assert (found.low, found.high) == wilson_interval(1.0, 42**2 / 546)
+
+
+def test_clusters_that_are_all_half_right_have_a_width():
+    found = summarise(units([1, 0] * 20, [str(i // 2) for i in range(40)]))
+    low, _ = wilson_interval(0.5, 20)
+    reach = (0.5 - low) / 1.959964  # as a standard error, of 20 clusters
+    assert (found.low, found.high) == pytest.approx(
+        wilson_interval(0.5, 0.25 / reach**2, stats.t.ppf(0.975, 19))
+    )
+
+
+def test_a_cluster_more_or_less_changes_little():
+    """From independent units to a single pair there is no jump."""
+    scores = [1.0] * 180 + [0.0] * 20
+    alone = summarise(units(scores))
+    pair = summarise(units(scores, ["0", *map(str, range(199))]))
+    assert (pair.low, pair.high) == pytest.approx((alone.low, alone.high), abs=0.002)
+
+
+def test_folds_widen_as_fewer_trials_do():
+    independent = units([1] * 30 + [0] * 10)
+    found = summarise(independent, inflation=1.5)
+    assert (found.low, found.high) == wilson_interval(0.75, 40 / 1.5)
+    pairs = units([1] * 30 + [0] * 10, [str(i // 2) for i in range(40)])
+    once, more = (estimate(pairs.scores, inflation=factor).error for factor in (1, 1.5))
+    assert more == pytest.approx(once * math.sqrt(1.5))
 
 
 def test_stratified_error_is_that_of_the_mean_of_means():
@@ -71,25 +175,25 @@ def test_a_stratum_without_spread_of_its_own_has_wilsons():
 def test_a_stratum_of_one_cluster_has_wilsons_of_one():
     # x: 2 of 4 right in one cluster, Wilson of one: .5 +- .4454, / 1.96 = .22724
     # y: 8 of 16 right, each alone: SE^2 = 4 / (16 * 15) = .016667
-    # error = sqrt(.22724^2 + .016667) / 2 = .13068; 17 clusters, t(16) = 2.1199
+    # error = sqrt(.22724^2 + .016667) / 2 = .13068
+    # y has 16 squares of .016667 / 64: 1.5 * .017077^2 / (16 * .00026042^2) = 403, above C - 1 = 16
     scores = [1, 1, 0, 0] + [1, 0] * 8
     clusters = ["x"] * 4 + [f"y{i}" for i in range(16)]
-    found = summarise(units(scores, clusters, ["x"] * 4 + ["y"] * 16))
-    assert found.low == pytest.approx(0.5 - 2.1199 * 0.13068, abs=1e-4)
-    assert found.high == pytest.approx(0.5 + 2.1199 * 0.13068, abs=1e-4)
+    found = estimate(units(scores, clusters, ["x"] * 4 + ["y"] * 16).scores)
+    assert found.error == pytest.approx(0.13068, abs=1e-5)
+    assert found.freedom == 16
+    expected = wilson_interval(0.5, 0.25 / 0.13068**2, stats.t.ppf(0.975, 16))
+    assert found.interval() == pytest.approx(expected, abs=1e-4)
 
 
 def test_clusters_in_all_strata_have_the_same_factor_as_one_stratum():
-    # pairs with a unit in each stratum: the value is the mean of the pairs' means, so the interval
-    # is that of these means, 2 / 2, 1 / 2 and 0 / 2: SD .5, error .5 / sqrt(3), t(2) = 4.3027
+    # pairs with a unit in each stratum: the value is the mean of the pairs' means, so the error is
+    # that of these means, 2 / 2, 1 / 2 and 0 / 2: SD .5, error .5 / sqrt(3)
     scores = [1, 1, 1, 0, 0, 0]
-    found = summarise(units(scores, list("aabbcc"), list("xyxyxy")))
-    alone = summarise(units([1, 0.5, 0], list("abc")))
-    assert (found.low, found.high) == pytest.approx((alone.low, alone.high))
-    many = summarise(units(scores * 30, [f"{i // 2}" for i in range(180)], list("xy") * 90))
-    assert many.high - many.value == pytest.approx(
-        stats.t.ppf(0.975, 89) * np.std([1, 0.5, 0] * 30, ddof=1) / math.sqrt(90)
-    )
+    found = estimate(units(scores, list("aabbcc"), list("xyxyxy")).scores)
+    assert found.error == pytest.approx(0.5 / math.sqrt(3))
+    many = estimate(units(scores * 30, [f"{i // 2}" for i in range(180)], list("xy") * 90).scores)
+    assert many.error == pytest.approx(np.std([1, 0.5, 0] * 30, ddof=1) / math.sqrt(90))
 
 
 def test_a_rare_class_is_covered_as_a_frequent_one_is():
@@ -145,6 +249,15 @@ def test_the_variance_of_draws_and_that_of_units_add_up():
     assert (low, high) == (pytest.approx(0.0395, abs=1e-3), pytest.approx(0.9605, abs=1e-3))
 
 
+def test_a_pool_adds_what_all_draws_share():
+    # values .75 and .25: s^2 = .125. Four of eight: s^2 / 2 + s^2 * 4 / (8 - 4)
+    scores = np.array([[1, 1, 1, 0], [1, 0, 0, 0.0]])
+    found = estimate_over_draws(weights("abcd"), scores, pool_variance=1.0)
+    assert found.error == pytest.approx(math.sqrt(0.125 / 2 + 0.125 + 0.041667), abs=1e-6)
+    # freedom (.229167)^2 / (.1875^2 / 1 + .041667^2 / 3)
+    assert found.freedom == pytest.approx(0.0525174 / (0.0351563 + 0.0005787), abs=1e-4)
+
+
 def test_strata_weigh_the_same_whatever_their_size():
     # stratum x: 3 of 4 right, y: 0 of 1: (3/4 + 0) / 2
     assert summarise(units([1, 1, 1, 0, 0], strata=list("xxxxy"))).value == pytest.approx(0.375)
@@ -177,7 +290,7 @@ def test_interval_and_p_agree():
     rng = np.random.default_rng(1)
     held = []
     for _ in range(200):
-        found = estimate_over_draws(weights("abcdefghij"), rng.normal(0.15, 0.5, (4, 10)))
+        found = estimate_over_draws(weights("abcdefghij"), rng.normal(0.25, 0.5, (4, 10)))
         low, high = found.interval()
         assert (low <= 0 <= high) == (found.p() >= 0.05)
         held.append(low <= 0 <= high)

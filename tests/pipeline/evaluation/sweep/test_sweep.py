@@ -9,7 +9,8 @@ from text_stores import make_text_store
 
 from savs import evaluate, select, sweep
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.sweep.draws import make_draws
+from savs.pipeline.evaluation.statistics.intervals import estimate_over_draws, weigh_units
+from savs.pipeline.evaluation.sweep.draws import make_draws, pool_variance
 from savs.pipeline.evaluation.sweep.passes import Batch
 from savs.pipeline.evaluation.sweep.table import SUMMARY_SCHEMA, UNITS_SCHEMA, VALUES_SCHEMA
 from savs.pipeline.selection.heads.centroids import class_centroids
@@ -93,6 +94,41 @@ SHOTS = {
 def test_a_number_of_shots_that_the_pool_does_not_have_is_refused(store, shots, message):
     with pytest.raises(SelectionError, match=message):
         sweep(store, shots=shots, draws=1)
+
+
+@pytest.mark.parametrize("shots", [1, 2, 3])
+def test_intervals_are_about_other_pools_too(store, shots):
+    found = sweep(store, shots=[shots], draws=4, readouts=["vote", "lda"], heads=[3])
+    units = found.units.filter(metric="accuracy").collect()
+    scores = {
+        str(readout): np.array(part["scores"].to_list()).T
+        for (readout,), part in units.group_by("readout", maintain_order=True)
+    }
+    weights = weigh_units(units.filter(readout="vote"))
+    ratio = shots**2 / (16 - shots**2)  # a pool of four of each class
+    for row in found.summary.filter(metric="accuracy").iter_rows(named=True):
+        of = scores[row["readout"]]
+        alone = estimate_over_draws(weights, of, pool_variance=ratio)
+        assert (row["low"], row["high"]) == pytest.approx(alone.share_interval())
+        if row["readout"] == "lda":
+            apart = estimate_over_draws(weights, of - scores["vote"], pool_variance=ratio)
+            ends = row["difference_low"], row["difference_high"]
+            assert ends == pytest.approx(apart.interval())
+            assert row["p"] == pytest.approx(apart.p())
+
+
+def test_a_pool_of_unequal_classes_has_the_ratio_of_the_sums(tmp_path):
+    labels = [*["cat"] * 2, *["dog"] * 4, *["bird"] * 8]
+    tasks = training_tasks(
+        make_store(tmp_path / "s", noisy(labels), labels, noisy(["cat"]), ["cat"])
+    )
+    # two of 2, 4 and 8: squared shares 1, 1/4 and 1/16, in all 21/16, the rest 27/16
+    assert pool_variance(tasks, 2) == pytest.approx(21 / 27)
+    assert pool_variance(tasks, None) == 0
+    alone = training_tasks(
+        make_store(tmp_path / "t", noisy(CLASSES), CLASSES, noisy(["cat"]), ["cat"])
+    )
+    assert pool_variance(alone, 1) == 0  # the whole pool
 
 
 def test_thumbnails_change_nothing(store, tmp_path):

@@ -1,0 +1,1 @@
+"""Simulations of the intervals and tests of docs/statistics.md."""
