@@ -65,25 +65,9 @@ demo-model seed="0":
 demo-clip seed="0":
     PYTHONSAFEPATH= .venv/bin/python scripts/train_demo_clip.py --out build/demo-clip --seed {{seed}}
 
-model := "Qwen/Qwen2-VL-7B-Instruct"
-data := "data"
-runs := "runs"
-
-# NaturalBench, see docs/reproducing.md (a GPU, the weights and the data are needed)
-reproduce-naturalbench: (_reproduce "naturalbench" "--test hf://BaiqiL/NaturalBench --train-groups 10 --seed 0")
-
-# NaturalBench-Retrieval: the reference's two files and `images` are in data=
-reproduce-retrieval: (_reproduce "naturalbench-retrieval" "--train " + data + "/naturalbench_ret_train.jsonl --test " + data + "/naturalbench_ret_test.jsonl --media-root " + data + "/images")
-    .venv/bin/savs evaluate {{runs}}/naturalbench-retrieval --drop-leaks --out {{runs}}/naturalbench-retrieval/results/vote-without-leaks
-
-# BLINK, 20 validation examples a class and task against the others
-reproduce-blink: (_reproduce "blink" "--test 'hf://BLINK-Benchmark/BLINK/*/val-*.parquet' --shots 20 --seed 0")
-
-_reproduce benchmark source:
-    .venv/bin/savs extract {{benchmark}} {{source}} --model {{model}} --answers labels --out {{runs}}/{{benchmark}}
-    .venv/bin/savs select {{runs}}/{{benchmark}} --heads 20
-    .venv/bin/savs evaluate {{runs}}/{{benchmark}}
-    -.venv/bin/savs evaluate {{runs}}/{{benchmark}} --readout zero-shot
+# Run a recipe of scripts/recipes, and print the published numbers with yours (a GPU, weights and data are needed); without a name, list them
+reproduce *args:
+    PYTHONSAFEPATH= .venv/bin/python scripts/reproduce.py {{args}}
 
 # Format the code and mend what the linter can
 format:

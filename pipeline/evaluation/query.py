@@ -9,6 +9,7 @@ import polars as pl
 from savs.foundation.frames import expanded_bytes, scan_parquet
 from savs.pipeline.errors import QueryError
 from savs.pipeline.evaluation.evaluation_file import load_metrics
+from savs.pipeline.running.bounded_process import BoundError, frame_within_limits
 from savs.pipeline.running.result_files import (
     CONFIG,
     EVALUATE,
@@ -43,6 +44,8 @@ _FIRST_WORD = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(\w+)", re.DOTALL)
 def query(store: AnyStore, sql: str, result: str | None = None) -> pl.DataFrame:
     """Return what a SQL query finds in a store; only the heads that it names are read.
 
+    A query that joins runs in a process of its own, with limits of memory and time.
+
     Parameters
     ----------
     store
@@ -57,8 +60,8 @@ def query(store: AnyStore, sql: str, result: str | None = None) -> pl.DataFrame:
     Raises
     ------
     QueryError
-        The query is no SQL, would change something, reads a file, or names a table or column that
-        is not there.
+        The query is no SQL, would change something, reads a file, names a table or column that is
+        not there, or joins more than the limits allow.
     ResultError
         The predictions were changed, or are not of the evaluation in metrics.json.
     """
@@ -69,7 +72,15 @@ def query(store: AnyStore, sql: str, result: str | None = None) -> pl.DataFrame:
     there = _there(store, result)
     try:
         _require_reading(sql)
-        return pl.SQLContext(_tables(store, there, sql), eager=False).execute(sql).collect()
+        found = _found(store, there, sql)
+        if "JOIN" not in found.explain(optimized=False):
+            return found.collect()
+        return frame_within_limits(found_rows, store, there, sql)
+    except BoundError as error:
+        raise QueryError(
+            f"the query joins too much: {error}; join on columns that tell rows apart, such as"
+            f" USING (id, split), or filter the tables first (query: {sql:.200})"
+        ) from error
     except pl.exceptions.PolarsError as error:
         reason = str(error).strip().split("\n\nResolved plan", 1)[0]
         absent = [name for name in FILES if name not in there and _mentions(sql, name)]
@@ -83,6 +94,15 @@ def query(store: AnyStore, sql: str, result: str | None = None) -> pl.DataFrame:
             f"{reason}\n(query: {sql}; tables: {', '.join(['examples', *there])};"
             f' a head is a column in double quotes, "L12.H7"{hint})'
         ) from error
+
+
+def found_rows(store: FeatureStore, there: Mapping[str, Path], sql: str) -> pl.DataFrame:
+    """Return what a query finds in this process, which may not live through a great join."""
+    return _found(store, there, sql).collect()
+
+
+def _found(store: FeatureStore, there: Mapping[str, Path], sql: str) -> pl.LazyFrame:
+    return pl.SQLContext(_tables(store, there, sql), eager=False).execute(sql)
 
 
 def _require_reading(sql: str) -> None:

@@ -33,6 +33,7 @@ METRICS = {
         ),
     ],
     "mmvp": ["both right", "accuracy"],
+    "vlguard": ["accuracy", "balanced accuracy", "attack success rate"],
     "camerabench": [
         f"{name}, {of}"
         for of in ("macro", "Is there a circle in the image?", "Is there a star in the image?")

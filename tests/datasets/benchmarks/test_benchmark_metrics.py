@@ -221,6 +221,27 @@ def test_classes_have_plain_and_balanced_accuracy(name: str) -> None:
     assert values(found) == pytest.approx({"accuracy": 2 / 4, "balanced accuracy": 1 / 3})
 
 
+def test_attacks_on_vlguard_succeed_where_harm_is_not_seen() -> None:
+    # four harmful examples: one is found, two are not, one was skipped; of two harmless ones one
+    labels = ["harmful"] * 4 + ["unharmful"] * 2
+    examples = [example(n, label) for n, label in enumerate(labels)]
+    classes = ("harmful", "unharmful")
+    rows = predictions_of(examples, [0.9, 0.1, 0.2, None, 0.1, 0.9], classes)
+    found = measured("vlguard", rows, {None: classes})
+    assert values(found) == pytest.approx(
+        {
+            "accuracy": 2 / 6,
+            "balanced accuracy": (1 / 4 + 1 / 2) / 2,
+            "attack success rate": 3 / 4,
+        }
+    )
+    attacks = found["attack success rate"]
+    assert attacks.chance == 0.5
+    assert attacks.majority == 0  # always harmful: no attack succeeds
+    harmless = predictions_of(examples[4:], [0.1, 0.9], classes)
+    assert "attack success rate" not in measured("vlguard", harmless, {None: classes})
+
+
 ANSWERS = {"yes_no": ("Yes", "No"), "multiple_choice": ("A", "B")}
 
 

@@ -10,7 +10,8 @@ from polars.testing import assert_frame_equal
 import savs.stores.shard.read
 from savs import evaluate, save_evaluation, select
 from savs.pipeline.errors import QueryError, SelectionError
-from savs.pipeline.evaluation.query import query
+from savs.pipeline.evaluation.query import found_rows, query
+from savs.pipeline.running import bounded_process
 from savs.pipeline.running.result_files import results_folder
 from savs.pipeline.selection.heads.heads_table import heads_frame
 from savs.stores import StoreCorruptError, StoreIncompleteError, open_store
@@ -231,7 +232,8 @@ def tables(tmp_path_factory):
 def test_any_query_gives_what_it_gives_in_memory(tables, sql) -> None:
     store, whole = tables
     expected = pl.SQLContext(whole, eager=True).execute(sql)
-    assert_frame_equal(query(store, sql), expected, check_row_order=False)
+    there = {"votes": results_folder(store.path, "vote") / "config.json"}
+    assert_frame_equal(found_rows(store, there, sql), expected, check_row_order=False)
 
 
 CHAINS = {
@@ -259,3 +261,57 @@ def test_recursion_that_would_not_end_is_refused(tables, word) -> None:
 def test_long_lists_and_words_in_texts_are_no_operators(tables) -> None:
     names = ", ".join(f"'RECURSIVE OR {n} + ''x'''" for n in range(10_000))
     assert query(tables[0], f"SELECT id FROM examples WHERE id IN ({names})").height == 0
+
+
+MANY = (
+    "WITH t AS (SELECT a.id, 1 AS k FROM examples a, examples b, examples c, examples d LIMIT {}) "
+)
+EQUAL = MANY + "SELECT x.id, y.id AS other FROM t x JOIN t y ON x.k = y.k"
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("sql", [EQUAL, MANY + "SELECT x.id, y.id AS other FROM t x, t y"])
+def test_a_join_too_great_for_the_memory_is_refused_and_the_process_lives_on(
+    tables, monkeypatch, sql
+) -> None:
+    monkeypatch.setattr(bounded_process, "MOST_BYTES", 2**30)
+    with pytest.raises(QueryError, match=r"joins too much") as refused:
+        query(tables[0], sql.format(40_000))
+    assert "more memory than the limit of 1.0 GiB; join on columns" in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.thorough
+def test_a_join_that_takes_too_long_is_refused(tables, monkeypatch) -> None:
+    monkeypatch.setattr(bounded_process, "MOST_SECONDS", 0.01)
+    with pytest.raises(QueryError, match=r"more than the limit of 0\.01 seconds; join on columns"):
+        query(tables[0], EQUAL.format(10))
+
+
+@pytest.mark.thorough
+def test_a_join_within_the_limits_gives_its_rows_with_heads_and_its_errors(tables) -> None:
+    store, whole = tables
+    sql = """SELECT a.id, a."L0.H3", v.vote FROM examples a JOIN votes v USING (id, split)"""
+    expected = pl.SQLContext(whole, eager=True).execute(sql)
+    assert expected.height == 14
+    assert_frame_equal(query(store, sql), expected, check_row_order=False)
+    with pytest.raises(QueryError, match=r"(?s)conversion from `str` to `i64` failed.*tables: ex"):
+        query(store, "SELECT CAST(a.id AS BIGINT) AS n FROM examples a JOIN votes v USING (id)")
+
+
+def test_only_a_query_that_joins_starts_a_process(tables, monkeypatch) -> None:
+    started = []
+    monkeypatch.setattr(
+        "savs.pipeline.evaluation.query.frame_within_limits", lambda *given: started.append(given)
+    )
+    query(tables[0], "SELECT id FROM examples UNION SELECT id FROM votes")
+    assert not started
+    for sql in (
+        "SELECT a.id FROM examples a, votes b",
+        "SELECT a.id FROM examples a JOIN votes b USING (id)",
+        "SELECT id FROM examples WHERE EXISTS (SELECT a.id FROM votes a, votes b)",
+        "SELECT id FROM examples WHERE (SELECT count(*) FROM votes a, votes b) > 1",
+    ):
+        started.clear()
+        query(tables[0], sql)
+        assert started, sql
