@@ -63,7 +63,7 @@ def serve(
             inbrowser=False,
             show_error=False,
             ssr_mode=False,
-            num_workers=1,
+            num_workers=0,  # one of its own would keep the port if this process is killed
             run_history=False,
             footer_links=[],
             max_file_size=f"{LARGEST_UPLOAD_MB}mb",

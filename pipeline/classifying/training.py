@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 
 from savs.datasets.benchmarks.general import GENERAL
-from savs.datasets.benchmarks.image_folder import IMAGE_FOLDER, class_folders
+from savs.datasets.benchmarks.image_folder import IMAGE_FOLDER, QUESTION, class_folders
 from savs.datasets.benchmarks.options import stored_prompts, under_one_prompt
 from savs.datasets.rows.files import ALL_PARQUET, ALL_SHARDS
 from savs.datasets.splits.labels import label_doubts
@@ -23,6 +23,7 @@ from savs.pipeline.evaluation.suspects import SUSPECTS, save_suspects, suspects
 from savs.pipeline.extraction.entry_points import extract
 from savs.pipeline.inputs.in_memory import Rows
 from savs.pipeline.inputs.input_options import InputOptions
+from savs.pipeline.inputs.labelling import label
 from savs.pipeline.running.formatting import counted, counted_as
 from savs.pipeline.running.progress import SILENT, Reporting, bars
 from savs.pipeline.running.result_files import FOLDS, TRAINED, results_folder, whole_result
@@ -146,8 +147,11 @@ def train(
             )
         store = source if isinstance(source, FeatureStore) else open_store(source)
     else:
+        if question is None and benchmark_of(source) == IMAGE_FOLDER.name:
+            notes.append(f"the question is {QUESTION!r}; pass `question` to ask what you look for")
         store, skipped = _extract(source, out, model, question, reporting, options)
-        notes += _gone(store, source)
+        store, remarks = _follow_moves(store, source)
+        notes += remarks
     store.require_complete()
     if not store.ids("train") and (waiting := len(store.ids(UNLABELLED))):
         raise SelectionError(
@@ -265,21 +269,44 @@ def benchmark_of(source: Any) -> str:
     return IMAGE_FOLDER.name if folder.is_dir() and not has_rows else GENERAL.name
 
 
-def _gone(store: FeatureStore, source: Any) -> list[str]:
-    """Return a note on training images that the store has, and the folder not any more."""
+def _follow_moves(store: FeatureStore, source: Any) -> tuple[FeatureStore, list[str]]:
+    """Return a store whose moved training images have the class of the folder that they moved to.
+
+    The store keeps an image under the path that it had first. A file that is gone from there and
+    lies, byte for byte, in the folder of another class was moved: both rows get that class. Notes
+    say so, and name images that are gone altogether.
+    """
     if not isinstance(source, str | Path) or benchmark_of(source) != IMAGE_FOLDER.name:
-        return []
+        return store, []
     if not store.ids("train"):
-        return []
-    media = store.examples("train")["media"].list.first()
-    names = [name for name in media if not (Path(source) / name).exists()]
-    if not names:
-        return []
-    gone = counted_as(len(names), "training image", "is", "are")
-    return [
-        f"{gone} not in {source} any more, but still in the store and trained on ({names[0]}"
-        " first); train into another `out` to leave them out"
-    ]
+        return store, []
+    first = {"path": pl.col("media").list.first(), "content": pl.col("media_sha256").list.first()}
+    rows = store.examples("train").select("id", "label", **first)
+    paths = [Path(source) / path for path in rows["path"]]
+    is_there = pl.Series([path.exists() for path in paths], dtype=pl.Boolean)
+    present, gone = rows.filter(is_there), rows.filter(~is_there)
+    now = dict(present.select("content", "label").iter_rows())
+    moved = {
+        identifier: now[content]
+        for identifier, content in gone.select("id", "content").iter_rows()
+        if content in now
+    }
+    notes: list[str] = []
+    labelled = dict(gone.select("id", "label").iter_rows())
+    changed = {name: kind for name, kind in moved.items() if labelled[name] != kind}
+    if changed:
+        store = label(store, changed, new_classes=True).store
+        count = counted_as(len(changed), "training image", "has", "have")
+        named = next(iter(changed))
+        notes.append(f"{count} the class of the folder that it moved to ({named} first)")
+    lost = gone.filter([name not in moved for name in gone["id"]])
+    if lost.height:
+        count = counted_as(lost.height, "training image", "is", "are")
+        notes.append(
+            f"{count} not in {source} any more, but still in the store and trained on"
+            f" ({lost['path'][0]} first); train into another `out` to leave them out"
+        )
+    return store, notes
 
 
 def _measured_on_test(store: FeatureStore, selection: Selection) -> Evaluation | None:

@@ -22,7 +22,8 @@ try {
 for (const input of inputs) {
   input.addEventListener("input", tell);
   input.addEventListener("keydown", event => {
-    const number = /^[1-9]$/.test(event.key) && !input.value ? Number(event.key) : 0;
+    const isOpen = !input.value || classes.includes(input.value);
+    const number = /^[1-9]$/.test(event.key) && isOpen ? Number(event.key) : 0;
     if (number && number <= classes.length) {
       event.preventDefault();
       input.value = classes[number - 1];
@@ -50,4 +51,5 @@ document.getElementById("save").addEventListener("click", () => {
   link.click();
 });
 document.querySelector(".save").hidden = false;
+inputs[0]?.focus({preventScroll: true});
 tell();
