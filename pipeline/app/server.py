@@ -28,9 +28,17 @@ def require_app_extra() -> None:
 
 
 def serve(
-    workspace: Workspace, *, host: str, port: int, share: bool, say: Callable[[str], None]
+    workspace: Workspace,
+    *,
+    host: str,
+    port: int,
+    share: bool,
+    say: Callable[[str], None],
+    started: Callable[[str], None] | None = None,
 ) -> None:
     """Serve the page of a workspace until the process is interrupted.
+
+    `started` is given its address once it answers.
 
     Raises
     ------
@@ -76,6 +84,8 @@ def serve(
         )
         try:
             _tell(address, public, host, share=share, say=say)
+            if started is not None:
+                started(address)
             while True:
                 interruption.raise_if_asked()
                 time.sleep(0.2)
@@ -121,6 +131,8 @@ def require_free(host: str, port: int) -> None:
             server.listen(1)
     except socket.gaierror as error:
         raise ParameterError(f"`host` is {host!r}, which has no address; pass 127.0.0.1") from error
+    except OverflowError as error:
+        raise ParameterError(f"`port` is {port}, expected 1 to 65535") from error
     except OSError as error:
         if "in use" in (error.strerror or ""):
             raise ParameterError(f"port {port} of {host} is in use; pass another `port`") from error

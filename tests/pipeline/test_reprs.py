@@ -44,7 +44,7 @@ def objects(store: FeatureStore):
     yield selection.tasks[0], (labels[0],)
     yield evaluation, ("vote of 3 heads", f"accuracy {accuracy}", "40 examples", "save_evaluation")
     yield sweep(store, heads=[1, 2], draws=1), ("best accuracy: ", "vote of ", "sweep.summary")
-    yield suggest(store, selection, 4), ("4 examples to label: test:", "training file")
+    yield suggest(store, selection, 4), ("4 examples to label: test:", "savs.label(STORE, table)")
     result = store.path / "results" / "vote"
     yield explain(result, n=3), ("pets", "3 examples", "wrong", "explanations.heads")
     page = store.path.parent / "page.html"

@@ -7,6 +7,7 @@ import typer
 
 from savs.foundation.network import HUB
 from savs.pipeline.cli.options.fields import expand_options
+from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import (
     MediaRootOption,
     SelectionOption,
@@ -15,7 +16,7 @@ from savs.pipeline.cli.options.shared import (
     require_folder,
     setting,
 )
-from savs.pipeline.cli.output import say, spelled
+from savs.pipeline.cli.output import print_json, say, spelled
 from savs.pipeline.extraction.model.model_options import PlacingKeywords
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def app_command(
     host: Annotated[
         str, option(metavar="ADDRESS", help="Address to listen on: other machines reach 0.0.0.0.")
     ] = "127.0.0.1",
-    port: Annotated[int, option(min=1, max=65535, help="Port to listen on.")] = 7860,
+    port: Annotated[int, option(min=1, help="Port to listen on.")] = 7860,
     share: Annotated[
         bool,
         advanced("--share", help="Make a public address, by a server of Hugging Face (Gradio)."),
@@ -58,6 +59,7 @@ def app_command(
     dtype: Annotated[
         str | None, setting(help="auto, bfloat16, float16 or float32 (default: the classifier's).")
     ] = None,
+    json: JsonOption = False,
 ) -> None:
     """Serves this machine alone, and sends nothing elsewhere. Ctrl-C ends it.
 
@@ -71,7 +73,8 @@ def app_command(
     workspace.media_root = media_root
     workspace.loading = {"model": model, "revision": revision, "dtype": dtype, "placing": placing}
     workspace.spelled = spelled
-    serve(workspace, host=host, port=port, share=share, say=say)
+    started = (lambda address: print_json({"address": address})) if json else None
+    serve(workspace, host=host, port=port, share=share, say=say, started=started)
 
 
 def _workspace(place: str, selection: str | None) -> "Workspace":

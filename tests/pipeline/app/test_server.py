@@ -50,7 +50,7 @@ def test_without_gradio_the_command_says_how_to_install_it(savs, workspace, monk
         ),
         (["{store}/results/vote", "--selection", "vote"], "--selection is for a store"),
         (["{store}", "--selection", "none"], "none does not exist; run `savs select`"),
-        (["{store}", "--port", "70000"], "less than or equal to 65535"),
+        (["{store}", "--port", "70000"], "--port is 70000, expected 1 to 65535"),
     ],
 )
 def test_a_wrong_argument_is_named(savs, workspace, taken, arguments, message) -> None:
