@@ -37,14 +37,19 @@ def free_port() -> int:
 
 
 @contextlib.contextmanager
-def served_app(folder: Path, *arguments: Any, **variables: str) -> Iterator[ServedApp]:
-    """Start `savs app` on a free port, and end it with the block; `folder` gets its log."""
+def served_app(
+    folder: Path, *arguments: Any, port: str | None = None, **variables: str
+) -> Iterator[ServedApp]:
+    """Start `savs app`, by default on a free port, and end it with the block.
+
+    `folder` gets its log.
+    """
     log = folder / "app.log"
     command = [sys.executable, "-m", "savs.pipeline.cli.app", "app", *map(str, arguments)]
     environment = os.environ | {"PYTHONSAFEPATH": "1", "TMPDIR": str(folder)} | variables
     with log.open("wb") as output:
         process = subprocess.Popen(
-            [*command, "--port", str(free_port())],
+            [*command, "--port", port or str(free_port())],
             env=environment,
             stdout=output,
             stderr=subprocess.STDOUT,

@@ -307,7 +307,8 @@ def test_ten_labels_by_keys_survive_a_kill(chrome, unlabelled, photos, tmp_path)
         app.stop(signal.SIGKILL)
     tab("Page.close")
     tab = chrome.tab()
-    with served_app(tmp_path, unlabelled, "--media-root", photos) as app:
+    port = app.address.rstrip("/").rpartition(":")[2]  # the same: nothing is left that holds it
+    with served_app(tmp_path, unlabelled, "--media-root", photos, port=port) as app:
         opened(tab, app, tab_name="Label")
         name = tab.wait_in_frame(LABEL, EXAMPLE)
         assert name not in given
