@@ -167,7 +167,10 @@ def test_processes_that_append_the_same_share_one_plan(grown):
 
 CONTENTS = [
     ({"label": "c"}, "label 'a' there, 'c' now"),
-    ({"question": "Where?"}, "prompt 'What is it[?]' there, 'Where[?]' now"),
+    (
+        {"question": "Where?"},
+        "asks 'What is it[?]' about train example 'r0', and now it is 'Where[?]'",
+    ),
     ({"category": "x"}, "category None there, 'x' now"),
 ]
 
@@ -226,8 +229,8 @@ def test_selections_made_before_say_that_they_are_older(grown):
     store = grown.append(train=grown.file("more.jsonl", range(10, 13))).store
     assert appended_since(older, store.manifest) == 3
     note = (
-        "the selection is older than its store: 3 training examples were appended since; run"
-        " `savs select` again to use them"
+        "the selection is older than its store: 3 training examples were appended since; make it"
+        " again to use them, with `savs train` or `savs select`"
     )
     assert evaluate(store, older).notes[0] == note
     assert older_note_beside(place, older) == [note]
