@@ -169,7 +169,7 @@ CONTENTS = [
     ({"label": "c"}, "label 'a' there, 'c' now"),
     (
         {"question": "Where?"},
-        "asks 'What is it[?]' about train example 'r0', and now it is 'Where[?]'",
+        "about train example 'r0', and now it is 'Where[?]'",
     ),
     ({"category": "x"}, "category None there, 'x' now"),
 ]
