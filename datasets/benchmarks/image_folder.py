@@ -74,6 +74,11 @@ def class_folders(source: Path) -> list[str]:
     return [folder.name for folder in folders if folder.name not in UNLABELLED]
 
 
+def has_images(folder: Path) -> bool:
+    """Return whether a folder has an image or a video directly in it."""
+    return any(_is_medium(path.name) for path in _list_folder(folder)[1])
+
+
 def has_unlabelled(source: Path) -> bool:
     """Return whether a folder of class folders has one of images without a class.
 

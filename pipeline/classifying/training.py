@@ -1,6 +1,7 @@
 """`train`: from labelled images to a classifier, by extraction, selection and evaluation."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -8,8 +9,14 @@ from typing import Any
 import polars as pl
 
 from savs.datasets.benchmarks.general import GENERAL
-from savs.datasets.benchmarks.image_folder import IMAGE_FOLDER, QUESTION, class_folders
+from savs.datasets.benchmarks.image_folder import (
+    IMAGE_FOLDER,
+    QUESTION,
+    class_folders,
+    has_images,
+)
 from savs.datasets.benchmarks.options import stored_prompts, under_one_prompt
+from savs.datasets.errors import SourceError
 from savs.datasets.rows.files import ALL_PARQUET, ALL_SHARDS
 from savs.datasets.splits.labels import label_doubts
 from savs.foundation.errors import ParameterError
@@ -24,7 +31,7 @@ from savs.pipeline.extraction.entry_points import extract
 from savs.pipeline.inputs.in_memory import Rows
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.labelling import label
-from savs.pipeline.running.formatting import counted, counted_as
+from savs.pipeline.running.formatting import counted_as
 from savs.pipeline.running.progress import SILENT, Reporting, bars
 from savs.pipeline.running.result_files import FOLDS, TRAINED, results_folder, whole_result
 from savs.pipeline.selection.left_out import calibrate
@@ -32,9 +39,10 @@ from savs.pipeline.selection.readout_choice import FAST, choose_readout_by_folds
 from savs.pipeline.selection.readouts import Readout
 from savs.pipeline.selection.selection import Heads, Selection
 from savs.pipeline.selection.selection_file import save_selection
-from savs.stores import FeatureStore, open_store
+from savs.stores import FeatureStore
 from savs.stores.files.addresses import find_place, is_remote
 from savs.stores.format.layout import MANIFEST, UNLABELLED
+from savs.stores.read.store import as_store
 
 ENOUGH = 20
 """Test examples from which their accuracy is the one to expect: of fewer, intervals are wide."""
@@ -135,47 +143,24 @@ def train(
     _require_folder(source, out)
     reporting = bars() if verbose else reporting
     skipped: tuple[tuple[str, str, str], ...] = ()
-    notes: list[str] = []
     if isinstance(source, FeatureStore) or is_store(source):
-        given = {"out": out, "model": model, "question": question, **options}
-        defaults = {one.name: one.default for one in fields(InputOptions)}
-        wrong = [name for name, value in given.items() if value != defaults.get(name)]
-        if wrong:
-            raise ParameterError(
-                f"`{wrong[0]}` is for images, and {source} is a store of features; omit it, or pass"
-                " the images"
-            )
-        store = source if isinstance(source, FeatureStore) else open_store(source)
+        _require_no_images(source, {"out": out, "model": model, "question": question, **options})
+        store = as_store(source)
+        prompts = stored_prompts(store.manifest.identity.benchmark)
+        notes = label_doubts(under_one_prompt(store.examples("train"), prompts))
     else:
-        if question is None and benchmark_of(source) == IMAGE_FOLDER.name:
-            notes.append(f"the question is {QUESTION!r}; pass `question` to ask what you look for")
-        store, skipped = _extract(source, out, model, question, reporting, options)
-        store, remarks = _follow_moves(store, source)
-        notes += remarks
+        store, skipped, notes = _extract(source, out, model, question, reporting, options)
     store.require_complete()
-    if not store.ids("train") and (waiting := len(store.ids(UNLABELLED))):
-        raise SelectionError(
-            f"{store.path} has {counted(waiting, 'image')} without a label, and none with one;"
-            f" label some (savs suggest {store.path} --out next.html, then savs label), and run"
-            f" savs train {store.path}"
-        )
-    prompts = stored_prompts(store.manifest.identity.benchmark)
-    if store.ids("train"):
-        notes += label_doubts(under_one_prompt(store.examples("train"), prompts))
     readouts = FAST if readout is None else (readout,)
     choice = choose_readout_by_folds(store, heads=heads, readouts=readouts)
-    notes += [choice.note] if choice.note else []
     selection, doubtful = choice.selection, None
-    try:
+    with suppress(SelectionError):  # too few examples: `choice.note` says so
         calibration = calibrate(store, selection)
-    except SelectionError:  # `choice.note` says why
-        pass
-    else:
         selection = calibration.selection
-        left_out = assess_left_out(store, selection, calibration.left_out)
-        doubtful = suspects(store, selection, left_out)
+        of_all = assess_left_out(store, selection, calibration.left_out)
+        doubtful = suspects(store, selection, of_all)
     tested = _measured_on_test(store, selection)
-    crossed = assess_left_out(store, selection, choice.left_out) if choice.left_out else None
+    left_out = assess_left_out(store, selection, choice.left_out) if choice.left_out else None
     folder = results_folder(store.path, TRAINED)
     with whole_result(folder):
         save_selection(selection, folder)
@@ -183,27 +168,38 @@ def train(
             save_suspects(doubtful, folder)
         else:
             (folder / SUSPECTS).unlink(missing_ok=True)  # those of an earlier training
-        # an earlier training may have had test examples, or enough examples for folds
-        if tested is not None:
-            save_evaluation(tested, folder)
-        else:
-            remove_evaluation(folder)
-    of_folds = results_folder(store.path, TRAINED + FOLDS)
-    if crossed is not None:
-        save_evaluation(crossed, of_folds)
-    else:
-        remove_evaluation(of_folds)
+        _save(tested, folder)
+    _save(left_out, results_folder(store.path, TRAINED + FOLDS))
     return Trained(
         store=store,
         selection=selection,
         folder=folder,
         tested=tested,
-        left_out=crossed,
+        left_out=left_out,
         accuracies=choice.accuracies,
         suspects=pl.DataFrame() if doubtful is None else doubtful,
         skipped=skipped,
-        notes=tuple(notes),
+        notes=(*notes, *filter(None, [choice.note])),
     )
+
+
+def _save(evaluation: Evaluation | None, folder: Path) -> None:
+    """Write an evaluation; without one, remove that of an earlier training."""
+    if evaluation is not None:
+        save_evaluation(evaluation, folder)
+    else:
+        remove_evaluation(folder)
+
+
+def _require_no_images(store: Any, arguments: Mapping[str, Any]) -> None:
+    """Raise ParameterError where an argument that is about images was passed with a store."""
+    defaults = {one.name: one.default for one in fields(InputOptions)}
+    wrong = [name for name, value in arguments.items() if value != defaults.get(name)]
+    if wrong:
+        raise ParameterError(
+            f"`{wrong[0]}` is for images, and {store} is a store of features; omit it, or pass the"
+            " images"
+        )
 
 
 def _require_folder(source: Any, out: str | Path | None) -> None:
@@ -233,56 +229,77 @@ def _extract(
     question: str | Sequence[str] | None,
     reporting: Reporting,
     options: dict[str, Any],
-) -> tuple[FeatureStore, tuple[tuple[str, str, str], ...]]:
-    """Extract the features of labelled images, and of what else is given."""
+) -> tuple[FeatureStore, tuple[tuple[str, str, str], ...], list[str]]:
+    """Extract the features of labelled images, and of what else is there; return notes, too."""
     if out is None or model is None:
         name = "model" if model is None else "out"
         raise ParameterError(
             f"`{name}` is missing: training on images needs a model and a place for the features"
         )
-    place = find_place(out)
     shots, test = options.get("shots"), options.get("test")
     drawn = shots is not None and test is None
     splits = {"test": source} if drawn else {"train": source, "test": test}
-    benchmark = benchmark_of(source)
-    if benchmark == IMAGE_FOLDER.name and not class_folders(Path(source)):
-        splits = {"unlabelled": source}  # all labels are still to come
+    folder = Path(source) if _is_image_folder(source) else None
+    if folder is not None and not class_folders(folder):
+        _require_deep_enough(folder)
+        splits = {UNLABELLED: source}  # all labels are still to come
     done = extract(
-        benchmark,
+        GENERAL.name if folder is None else IMAGE_FOLDER.name,
         model=model,
         out=out,
         reporting=reporting,
         question=question,
-        append=shots is None and (place / MANIFEST).exists(),
+        append=shots is None and (find_place(out) / MANIFEST).exists(),
         thumbnails=True,
         **{**options, **{name: value for name, value in splits.items() if value is not None}},
     )
-    return done.store, tuple(done.skipped)
+    skipped = tuple(done.skipped)
+    if folder is None:
+        return done.store, skipped, []
+    store, notes = _follow_moves(done.store, folder)
+    if question is None:
+        notes.append(f"the question is {QUESTION!r}; pass `question` to ask what you look for")
+    return store, skipped, notes
 
 
-def benchmark_of(source: Any) -> str:
-    """Return the benchmark that reads a source: a folder of class folders, or a table."""
-    if not isinstance(source, str | Path) or str(source).startswith(HUB):
-        return GENERAL.name
-    folder = Path(source)
-    has_rows = any(next(folder.glob(pattern), None) for pattern in (ALL_PARQUET, ALL_SHARDS))
-    return IMAGE_FOLDER.name if folder.is_dir() and not has_rows else GENERAL.name
+def _is_image_folder(source: Any) -> bool:
+    """Return whether a source is a folder of images, and no table; stores in it do not count."""
+    if not isinstance(source, str | Path) or not Path(source).is_dir():
+        return False
+    tables = (file for form in (ALL_PARQUET, ALL_SHARDS) for file in Path(source).glob(form))
+    return not any(
+        not any((folder / MANIFEST).is_file() for folder in file.parents) for file in tables
+    )
 
 
-def _follow_moves(store: FeatureStore, source: Any) -> tuple[FeatureStore, list[str]]:
+def _require_deep_enough(folder: Path) -> None:
+    """Raise ParameterError for a class folder in place of the folder that has all of them.
+
+    It is one if all folders next to it have images, and none lie between them.
+    """
+    name, above = folder.absolute().name, folder.absolute().parent
+    with suppress(SourceError):  # what lies above may be closed
+        classes = class_folders(above)
+        if name not in classes or len(classes) < 2 or has_images(above):
+            return
+        if not all(has_images(above / other) for other in classes):
+            return
+        raise ParameterError(
+            f"{folder} has no class folders, and {above} has: pass that one. If the images of"
+            f" {folder} wait for a label: savs extract image-folder --unlabelled {folder}"
+        )
+
+
+def _follow_moves(store: FeatureStore, folder: Path) -> tuple[FeatureStore, list[str]]:
     """Return a store whose moved training images have the class of the folder that they moved to.
 
     The store keeps an image under the path that it had first. A file that is gone from there and
     lies, byte for byte, in the folder of another class was moved: both rows get that class. Notes
     say so, and name images that are gone altogether.
     """
-    if not isinstance(source, str | Path) or benchmark_of(source) != IMAGE_FOLDER.name:
-        return store, []
-    if not store.ids("train"):
-        return store, []
     first = {"path": pl.col("media").list.first(), "content": pl.col("media_sha256").list.first()}
     rows = store.examples("train").select("id", "label", **first)
-    paths = [Path(source) / path for path in rows["path"]]
+    paths = [folder / path for path in rows["path"]]
     is_there = pl.Series([path.exists() for path in paths], dtype=pl.Boolean)
     present, gone = rows.filter(is_there), rows.filter(~is_there)
     now = dict(present.select("content", "label").iter_rows())
@@ -303,7 +320,7 @@ def _follow_moves(store: FeatureStore, source: Any) -> tuple[FeatureStore, list[
     if lost.height:
         count = counted_as(lost.height, "training image", "is", "are")
         notes.append(
-            f"{count} not in {source} any more, but still in the store and trained on"
+            f"{count} not in {folder} any more, but still in the store and trained on"
             f" ({lost['path'][0]} first); train into another `out` to leave them out"
         )
     return store, notes

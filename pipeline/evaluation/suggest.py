@@ -14,6 +14,7 @@ from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.foundation.files import regular_size
 from savs.foundation.frames import collect_rows, scan_parquet
+from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.evaluation import task_features
 from savs.pipeline.evaluation.predictions import lead
 from savs.pipeline.running.formatting import counted, counted_as, listed
@@ -39,7 +40,8 @@ SCHEMA = {
     "prediction": pl.String,
     "margin": pl.Float32,
 }
-SCHEMA_OF_UNKNOWN: Any = {name: SCHEMA[name] for name in ("prediction", "margin")}
+UNPREDICTED: Any = {"label": pl.lit(""), "prediction": None, "margin": None}
+"""Columns of an example while there is no classifier."""
 LOOKED_AT = 5_000
 """Examples that are looked at while there is no classifier."""
 CANDIDATES = 5
@@ -129,7 +131,8 @@ def suggest(
     is_open = dict(zip(tested["id"], (not known for known in is_known), strict=True))
     if selection is None:
         notes.append("there is no classifier yet, so these are images that differ most")
-        chosen = pl.concat(_most_different(store, split, is_open, count, subtask))
+        different = _most_different(store, split, is_open, count, subtask)
+        chosen = pl.concat([pl.DataFrame(schema=SCHEMA), *different])
         return Suggestions(_form(chosen, store), tuple(notes), split)
     tasks = only_subtask(selection, subtask).tasks
     parts = [_of_task(store, selection, task, split, is_open, count) for task in tasks]
@@ -149,13 +152,18 @@ def _most_different(
     Of a large split `LOOKED_AT` examples are looked at, evenly spaced.
     """
     heads = [head for head in store.heads if head[0] == store.heads[-1][0]]
-    table = store.examples(split).filter([is_open[name] for name in store.examples(split)["id"]])
+    table = store.examples(split)
+    subtasks = table["subtask"].unique(maintain_order=True).to_list()
+    if subtask is not None and subtask not in subtasks:
+        names = ", ".join(map(str, subtasks))
+        raise SelectionError(f"{split} has no subtask {subtask!r}; it has: {names}")
+    table = table.filter([is_open[name] for name in table["id"]])
     for (name,), rows in table.group_by("subtask", maintain_order=True):
         if subtask not in (None, name):
             continue
         some = rows.gather_every(max(1, -(-rows.height // LOOKED_AT)))
         is_wanted = dict.fromkeys(some["id"], True)
-        found = {
+        units = {
             identifier: unit
             for block in store.blocks(split, heads)
             for identifier, unit in zip(
@@ -163,9 +171,8 @@ def _most_different(
             )
             if identifier in is_wanted
         }
-        places = farthest_first(np.stack([found[n] for n in some["id"]]), count)
-        unknown = {"label": pl.lit(""), "prediction": None, "margin": None}
-        yield some[places].with_columns(**unknown).cast(SCHEMA_OF_UNKNOWN).select(list(SCHEMA))
+        places = farthest_first(np.stack([units[name] for name in some["id"]]), count)
+        yield some[places].with_columns(**UNPREDICTED).select(list(SCHEMA)).cast(SCHEMA)
 
 
 def suggest_from_predictions(path: str | Path, count: int) -> Suggestions:

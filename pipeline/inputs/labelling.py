@@ -17,7 +17,7 @@ from savs.pipeline.errors import LabelError
 from savs.pipeline.running.formatting import counted
 from savs.stores import FeatureStore
 from savs.stores.format.layout import SPLITS, UNLABELLED
-from savs.stores.format.manifest import GivenLabel, GivenLabels
+from savs.stores.format.manifest import LateLabel, LateLabels
 from savs.stores.maintain.labels import Changes, give_labels
 from savs.stores.read.store import AnyStore, as_store
 
@@ -139,7 +139,7 @@ class Labeller:
         self._require_classes(wanted, allow_new=new_classes)
         outcome = _Outcome()
 
-        def changes(now: GivenLabels) -> Changes:
+        def changes(now: LateLabels) -> Changes:
             outcome.clear()
             return self._changes(wanted, split, now, outcome, replace=replace)
 
@@ -157,9 +157,9 @@ class Labeller:
     def _known_classes(self) -> dict[str | None, dict[str, None]]:
         """Return the classes of each subtask that has labels, as they are now."""
         known: dict[str | None, dict[str, None]] = {}
-        given = self.store.manifest.labels
+        late = self.store.manifest.labels
         for name, split, extracted, subtask, _ in self._table.iter_rows():
-            since = given.get(split, {}).get(name)
+            since = late.get(split, {}).get(name)
             text = extracted if since is None else since.label
             if text is not None:
                 known.setdefault(subtask, {})[text] = None
@@ -302,16 +302,16 @@ class Labeller:
         self,
         wanted: Mapping[int, str | None],
         split: str | None,
-        now: GivenLabels,
+        now: LateLabels,
         outcome: "_Outcome",
         *,
         replace: bool,
-    ) -> dict[str, dict[str, GivenLabel | None]]:
+    ) -> dict[str, dict[str, LateLabel | None]]:
         """Return what becomes of the labels that a store has now."""
         # the images that `classify` read have no training examples: labels tell how good it is
         trains = self.store.ids("train") or UNLABELLED in self._splits
         target = split or ("train" if trains else "test")
-        changes: dict[str, dict[str, GivenLabel | None]] = {}
+        changes: dict[str, dict[str, LateLabel | None]] = {}
         for place, text in wanted.items():
             name, planned_in, extracted, subtask, _ = self._table.row(place)
             before = now.get(planned_in, {}).get(name)
@@ -323,9 +323,9 @@ class Labeller:
             elif before is not None and text is not None and not replace:
                 outcome.taken.append(name)
             else:
-                given = None if text is None else GivenLabel(text, goes)
+                late = None if text is None else LateLabel(text, goes)
                 as_extracted = gets == (planned_in, extracted)
-                changes.setdefault(planned_in, {})[name] = None if as_extracted else given
+                changes.setdefault(planned_in, {})[name] = None if as_extracted else late
                 outcome.changes.append((name, *gets, *had, subtask))
         return changes
 

@@ -38,6 +38,11 @@ UNITS = "units.parquet"
 """The scores that each metric is the mean of; what `savs compare` reads."""
 EVALUATE = "savs evaluate"
 SELECT = "savs select"
+CLASSIFIERS = (
+    "pass a store, or the folder of a classifier that `savs train`, `savs select` or `savs export"
+    " --to classifier` wrote"
+)
+"""What to pass where a classifier is read."""
 PARTIAL = "-partial"
 FOLDS = "-cv"
 """End of the name of a cross-validation, after that of its selection."""
@@ -93,23 +98,22 @@ def result_of(path: str | Path) -> Path:
     Raises
     ------
     ResultError
-        The path is a store with no classifier, or with several.
+        There is nothing, or a store with no classifier, or with several.
     ParameterError
         It is no path, but a selection in memory, for example.
     """
     folder = as_folder(path)
     if not (folder / MANIFEST).exists():
+        if not folder.exists():
+            raise ResultError(f"{folder} does not exist; {CLASSIFIERS}")
         if folder.is_dir() and not (folder / CONFIG).exists():
-            raise ResultError(
-                f"{folder} holds no classifier: it has no {CONFIG}; pass a store, or the folder"
-                f" that `{SELECT}` or `savs export --to classifier` wrote"
-            )
+            raise ResultError(f"{folder} holds no classifier: it has no {CONFIG}; {CLASSIFIERS}")
         return folder
     saved = sorted(file.parent for file in folder.glob(f"{RESULTS}/*/{CONFIG}"))
     # Folds, or an unfinished store, were evaluated with the classifier of the folder they name.
     saved = [one for one in saved if not one.name.endswith((FOLDS, PARTIAL))]
     if not saved:
-        raise ResultError(f"{folder} is a store without a selection; run `{SELECT} {folder}`")
+        raise ResultError(f"{folder} is a store without a selection; run `savs train {folder}`")
     if (trained := trained_folder(folder)) is not None:
         return trained
     if len(saved) > 1:

@@ -16,6 +16,7 @@ from savs.datasets.splits.clusters import clusters_of
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.names import IMPORTED
+from savs.pipeline.running.formatting import counted
 from savs.pipeline.selection.heads.centroids import normalise
 from savs.stores import FeatureStore, Head, HeadNotFoundError, LayerGrid
 from savs.stores.format.layout import (
@@ -26,6 +27,7 @@ from savs.stores.format.layout import (
     TEXTS_OF_FILE,
     TEXTS_OF_NAMES,
     TEXTS_OF_PROMPTS,
+    UNLABELLED,
     digest,
 )
 from savs.stores.format.manifest import FeatureSource, Manifest
@@ -307,6 +309,12 @@ def training_tasks(store: FeatureStore) -> list[TrainingTask]:
             " savs extract --append --train FILE, or use `savs select --readout clip` or hec-t"
         )
     if "train" in store.splits and not store.ids("train"):
+        if waiting := len(store.ids(UNLABELLED)):
+            raise SelectionError(
+                f"{store.path} has {counted(waiting, 'image')} without a label, and none with one;"
+                f" label some (savs suggest {store.path} --out next.html, then savs label), and run"
+                f" savs train {store.path}"
+            )
         raise SelectionError(
             f"{store.path} has no training examples: `savs classify` made it, by the heads of a"
             " classifier; select from the store of that one"

@@ -115,14 +115,19 @@ class SealedShard:
 
 
 @dataclass(frozen=True, slots=True)
-class GivenLabel:
+class LateLabel:
     """The label that a row got after its features were stored, and the split that it is in now."""
 
     label: Text
     split: Annotated[str, Meta(pattern=rf"^({'|'.join(SPLITS)})\Z")]
 
 
-GivenLabels = Mapping[Annotated[str, Meta(pattern=SPLIT_NAME)], Mapping[str, GivenLabel]]
+def current_split(late: Mapping[str, LateLabel], name: str, planned_in: str) -> str:
+    """Return the split that a row is in now, by the labels of the split that it was planned in."""
+    return late[name].split if name in late else planned_in
+
+
+LateLabels = Mapping[Annotated[str, Meta(pattern=SPLIT_NAME)], Mapping[str, LateLabel]]
 """Split that a row was planned in -> its id -> the label that it got since."""
 
 
@@ -141,7 +146,7 @@ class Manifest:
     """Recorded, never compared: batch size, attention implementation, versions, device, times."""
     shards: tuple[SealedShard, ...] = ()
     """One entry for each shard that was sealed: all of them, once the store is complete."""
-    labels: GivenLabels = field(default_factory=dict)
+    labels: LateLabels = field(default_factory=dict)
     """Labels that came after the features, in the order in which they came. They change what rows
     count as; the plan and the shards stay as they are."""
 
@@ -161,9 +166,9 @@ class Manifest:
 
     def _check_labels(self) -> None:
         """Raise ValueError where a label has no planned row, or a split would have an id twice."""
-        for split, given in self.labels.items():
+        for split, late in self.labels.items():
             plan = self.plan.splits.get(split)
-            if strange := given.keys() - set(plan.ids if plan else ()):
+            if strange := late.keys() - set(plan.ids if plan else ()):
                 raise ValueError(f"labels: no row of {split} is called {min(strange)!r}")
         for split in SPLITS:
             twice = [name for name, count in Counter(self.ids(split)).items() if count > 1]
@@ -178,7 +183,7 @@ class Manifest:
         """
         if not self.labels:
             return list(self.plan.splits)
-        led_to = {given.split for rows in self.labels.values() for given in rows.values()}
+        led_to = {label.split for rows in self.labels.values() for label in rows.values()}
         names = dict.fromkeys([*self.plan.splits, *sorted(led_to)])
         return [name for name in names if self.labels.keys().isdisjoint([name]) or self.ids(name)]
 
@@ -194,11 +199,10 @@ class Manifest:
         still: list[str] = []
         came: list[str] = []
         for planned_in, rows in self.plan.splits.items():
-            given = self.labels.get(planned_in, {})
-            if planned_in == split or given:
+            late = self.labels.get(planned_in, {})
+            if planned_in == split or late:
                 ids = still if planned_in == split else came
-                now = ((n, given[n].split if n in given else planned_in) for n in rows.ids)
-                ids += [name for name, split_now in now if split_now == split]
+                ids += [n for n in rows.ids if current_split(late, n, planned_in) == split]
         return (*still, *came)
 
     @property

@@ -20,7 +20,7 @@ from savs.stores.errors import (
     StoreMismatchError,
 )
 from savs.stores.format.layout import CAPTIONS, CLASSES, Head, LayerGrid
-from savs.stores.format.manifest import GivenLabel, GivenLabels, Manifest
+from savs.stores.format.manifest import LateLabel, LateLabels, Manifest
 from savs.stores.format.plan import (
     PlannedRow,
     ShardSpec,
@@ -138,17 +138,17 @@ def merge(stores: Sequence[AnyStore], out: str | Path) -> FeatureStore:
     return _write(manifest, parts, out)
 
 
-def _all_labels(stores: Sequence[FeatureStore]) -> GivenLabels:
+def _all_labels(stores: Sequence[FeatureStore]) -> LateLabels:
     """Return the labels of all stores; StoreMismatchError where two give an example another one."""
-    labels: dict[str, dict[str, GivenLabel]] = {}
+    labels: dict[str, dict[str, LateLabel]] = {}
     for store in stores:
         for split, rows in store.manifest.labels.items():
-            for name, given in rows.items():
-                if labels.setdefault(split, {}).setdefault(name, given) != given:
+            for name, label in rows.items():
+                if labels.setdefault(split, {}).setdefault(name, label) != label:
                     before = labels[split][name]
                     raise StoreMismatchError(
-                        f"{store.path}: the {split} example {name!r} was labelled {given.label!r}"
-                        f" ({given.split}), and {before.label!r} ({before.split}) in a store before"
+                        f"{store.path}: the {split} example {name!r} was labelled {label.label!r}"
+                        f" ({label.split}), and {before.label!r} ({before.split}) in a store before"
                         " it; correct one with `savs label`"
                     )
     return labels

@@ -4,16 +4,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from savs.stores.errors import StoreMismatchError, StoreNotFoundError
-from savs.stores.format.manifest import GivenLabel, GivenLabels, Manifest
+from savs.stores.format.manifest import LateLabel, LateLabels, Manifest
 from savs.stores.read.store import FeatureStore, store_of
 from savs.stores.write.opening import reserve
 from savs.stores.write.writer import change_manifest
 
-Changes = Mapping[str, Mapping[str, GivenLabel | None]]
+Changes = Mapping[str, Mapping[str, LateLabel | None]]
 """Split that a row was planned in -> its id -> the label that it gets; None takes one back."""
 
 
-def give_labels(store: FeatureStore, changes: Callable[[GivenLabels], Changes]) -> FeatureStore:
+def give_labels(store: FeatureStore, changes: Callable[[LateLabels], Changes]) -> FeatureStore:
     """Write labels into a store, whole or not at all, while others may do the same.
 
     Parameters
@@ -43,10 +43,10 @@ def give_labels(store: FeatureStore, changes: Callable[[GivenLabels], Changes]) 
         labels = {split: dict(rows) for split, rows in now.labels.items()}
         for split, rows in changes(now.labels).items():
             of_split = labels.setdefault(split, {})
-            for name, given in rows.items():
+            for name, label in rows.items():
                 of_split.pop(name, None)  # the newest label is the last
-                if given is not None:
-                    of_split[name] = given
+                if label is not None:
+                    of_split[name] = label
         try:
             return replace(now, labels={split: rows for split, rows in labels.items() if rows})
         except ValueError as error:  # an extraction was faster

@@ -8,7 +8,7 @@ import polars as pl
 
 from savs.foundation.arrays import Array
 from savs.stores.format.layout import LayerGrid
-from savs.stores.format.manifest import GivenLabel
+from savs.stores.format.manifest import LateLabel, current_split
 from savs.stores.shard.read import Shard
 
 
@@ -22,21 +22,21 @@ class CurrentRows:
     ----------
     shard
         Open for reading.
-    given
+    late
         Id -> label, of rows of the split that the shard was planned in.
     planned, split
         That split, and the one whose rows are wanted; None for all.
     """
 
     def __init__(
-        self, shard: Shard, given: Mapping[str, GivenLabel], planned: str, split: str | None
+        self, shard: Shard, late: Mapping[str, LateLabel], planned: str, split: str | None
     ) -> None:
         self._shard = shard
         self._holds_skipped = split in (None, planned)
         ids = shard.examples(["id"])["id"]
         # of this shard alone: a store may have many shards and many labels
-        self._given = {name: given[name] for name in ids if name in given}
-        now = [given[name].split if name in given else planned for name in ids]
+        self._late = {name: late[name] for name in ids if name in late}
+        now = [current_split(self._late, name, planned) for name in ids]
         is_wanted = np.array([split in (None, name) for name in now], bool)
         self._rows = np.flatnonzero(is_wanted)
 
@@ -53,10 +53,10 @@ class CurrentRows:
     def examples(self, names: Collection[str] | None = None) -> pl.DataFrame:
         """Return the columns of the wanted examples; `label` and `split` as they are now."""
         table = self._shard.examples(None if names is None else {*names, "id"})
-        known = [n for n in ("label", "split") if self._given and n in table.columns]
-        changes = {name: [getattr(g, name) for g in self._given.values()] for name in known}
+        known = [n for n in ("label", "split") if self._late and n in table.columns]
+        changes = {name: [getattr(x, name) for x in self._late.values()] for name in known}
         table = table.with_columns(
-            pl.col("id").replace_strict([*self._given], new, default=pl.col(name)).alias(name)
+            pl.col("id").replace_strict([*self._late], new, default=pl.col(name)).alias(name)
             for name, new in changes.items()
         )[self._rows]
         return table if names is None or "id" in names else table.drop("id")

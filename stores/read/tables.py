@@ -14,7 +14,7 @@ from savs.stores.errors import StoreIncompleteError, StoreMismatchError
 from savs.stores.files.addresses import is_remote
 from savs.stores.files.raw_file import size_bytes
 from savs.stores.format.layout import RESULTS, SECONDS
-from savs.stores.format.manifest import Manifest
+from savs.stores.format.manifest import Manifest, current_split
 from savs.stores.format.plan import ShardSpec
 from savs.stores.read.current_rows import CurrentRows, OpenShard
 from savs.stores.shard.content import EXAMPLE_SCHEMA, SKIPPED_SCHEMA, check_labels
@@ -55,13 +55,12 @@ class Shards:
 
     def planned(self, spec: ShardSpec, split: str | None = None) -> int:
         """Return how many planned rows of a shard are in a split now; of all without one."""
-        given = self.manifest.labels.get(spec.split)
-        if split is None or not given:
+        late = self.manifest.labels.get(spec.split)
+        if split is None or not late:
             return spec.rows if split in (None, spec.split) else 0
         if spec not in self._counts:
             ids = self.manifest.plan.planned_ids(spec)
-            moved = (given[name].split if name in given else spec.split for name in ids)
-            self._counts[spec] = Counter(moved)
+            self._counts[spec] = Counter(current_split(late, name, spec.split) for name in ids)
         return self._counts[spec][split]
 
     @contextmanager
@@ -77,8 +76,8 @@ class Shards:
                     f"{self.folder / spec.name} changed while it was read, perhaps by an extraction"
                     " with `retry_skipped`; run this command again"
                 )
-            given = self.manifest.labels.get(spec.split)
-            yield CurrentRows(shard, given, spec.split, split) if given else shard
+            late = self.manifest.labels.get(spec.split)
+            yield CurrentRows(shard, late, spec.split, split) if late else shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +214,7 @@ def store_facts(folder: Path, manifest: Manifest) -> dict[str, Any]:
         "heads": sum(len(layer.heads) for layer in grid),
         "head_dims": sorted({layer.head_dim for layer in grid}),
         "planned": {split: len(manifest.ids(split)) for split in manifest.splits},
-        "labels_given": sum(map(len, manifest.labels.values())),
+        "late_labels": sum(map(len, manifest.labels.values())),
         "shards": len(shards),
         "missing_shards": [s.name for s in shards if s.name not in sizes],
         "bytes": sum(sizes.values()),

@@ -29,8 +29,8 @@ from savs.stores.files.addresses import WRITABLE, is_remote, is_writable
 from savs.stores.files.object_store import object_names
 from savs.stores.format.layout import CLAIMS, MANIFEST, RESULTS
 from savs.stores.format.manifest import (
-    GivenLabels,
     Identity,
+    LateLabels,
     Manifest,
     read_manifest,
     write_manifest,
@@ -268,10 +268,10 @@ def _agreed(
     except StoreMismatchError as error:
         raise StoreMismatchError(f"{path}: {error}") from error
     listed = tuple(shard for shard in found.shards if (path / shard.name).exists())
-    return replace(found, plan=plan, shards=listed, labels=_still_given(found.labels, plan))
+    return replace(found, plan=plan, shards=listed, labels=_still_late(found.labels, plan))
 
 
-def _still_given(labels: GivenLabels, plan: StorePlan) -> GivenLabels:
+def _still_late(labels: LateLabels, plan: StorePlan) -> LateLabels:
     """Return the labels that a plan leaves: an example that was added by its id replaces one.
 
     Else a split would have the id twice: of the row that a label brought there, and of the new one.
@@ -279,9 +279,9 @@ def _still_given(labels: GivenLabels, plan: StorePlan) -> GivenLabels:
     planned = {split: set(rows.ids) for split, rows in plan.splits.items()}
     kept = {
         split: {
-            name: given
-            for name, given in rows.items()
-            if given.split == split or name not in planned.get(given.split, ())
+            name: label
+            for name, label in rows.items()
+            if label.split == split or name not in planned.get(label.split, ())
         }
         for split, rows in labels.items()
     }

@@ -108,7 +108,7 @@ def test_the_loop_from_photos_to_a_better_classifier_and_no_model_after_the_firs
     assert not verify("pets").problems
     assert savs("select", "pets").returncode == 0
     shown = json.loads(savs("show", "pets", "--json").stdout)
-    assert shown["labels_given"] == 16
+    assert shown["late_labels"] == 16
     assert savs("label", "pets", "next.csv", "--take-back").returncode == 0
     assert len(open_store("pets").ids("unlabelled")) == len(photos) - 8
 

@@ -80,7 +80,7 @@ def test_export_takes_a_selection_that_lies_elsewhere(run, store, chosen, tmp_pa
     (store.path / "results/vote").rename(tmp_path / "mine")
     out = ("--to", "parquet", "--out", tmp_path / "out.parquet")
     missing = run("export", store.path, *out, code=1)
-    assert "is a store without a selection; run `savs select " in missing.stderr
+    assert "is a store without a selection; run `savs train " in missing.stderr
     run("export", store.path, *out, "--selection", tmp_path / "mine")
     assert pl.read_parquet(tmp_path / "out.parquet").columns[-3:] == chosen
 

@@ -106,9 +106,8 @@ def evaluate_command(
         opened.require_split("test")
     name = selection_folder(saved).name if saved else rule.name if rule else readout
     is_chosen = cv and name == TRAINED
-    if (
-        saved is not None and is_chosen
-    ):  # what `savs train` measured stays: there the readout is chosen anew
+    if saved is not None and is_chosen:
+        # what `savs train` measured stays in its own folder: there the readout is chosen anew
         name = load_config(saved).readout
     name += "-cv" if cv else ""
     folder = result_place(opened, out, f"{name}-partial" if opened.missing() else name)

@@ -116,7 +116,7 @@ def test_show_says_how_to_make_a_selection(savs, tmp_path):
     store = write_problem(tmp_path / "s", draw_problem(2))
     done = savs("show", store.path, "--head-map")
     assert done.returncode == 1
-    assert f"a store without a selection; run `savs select {store.path}`" in done.stderr
+    assert f"a store without a selection; run `savs train {store.path}`" in done.stderr
 
 
 @pytest.mark.parametrize("more", [(), ("--no-progress",)], ids=["shown", "not wanted"])

@@ -207,3 +207,22 @@ def test_products_of_unit_features_are_mean_cosines():
     a, b = features[:, 0], features[:, 1]
     cosines = (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
     np.testing.assert_allclose(units[0] @ units[1], cosines.mean(), rtol=1e-5)
+
+
+def test_without_a_classifier_the_examples_that_differ_most_are_suggested(tmp_path):
+    places = [SURE] * 9 + [-SURE]
+    store = store_of(tmp_path / "s", places)
+    found = suggest(store, None, 2)
+    assert found.table["id"].to_list() == ["test:0", "test:9"]
+    assert found.table["prediction"].null_count() == found.table["margin"].null_count() == 2
+    assert "there is no classifier yet" in found.notes[0]
+    with pytest.raises(SelectionError, match="test has no subtask 'no such'; it has: None"):
+        suggest(store, None, 2, subtask="no such")
+
+
+def test_without_a_classifier_nothing_is_left_if_all_is_trained_on(tmp_path):
+    rows = [{"media": f'["{i}.png"]', "media_sha256": f'["{i}"]', "prompt": "?"} for i in range(4)]
+    store = store_of(
+        *(tmp_path / "s", [MIDDLE] * 4), labels=list("abab"), rows=rows, train_rows=rows + rows[:2]
+    )
+    assert suggest(store, None, 9).table.height == 0

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from savs.stores import StoreCorruptError, StoreMismatchError, StoreNotFoundError, open_store
 from savs.stores.format.layout import MANIFEST
-from savs.stores.format.manifest import GivenLabel, read_manifest
+from savs.stores.format.manifest import LateLabel, read_manifest
 from savs.stores.maintain.copy import merge, slim
 from savs.stores.maintain.labels import give_labels
 from savs.stores.maintain.verify import verify
@@ -77,7 +77,7 @@ def relabelled(rows_of, changes):
 
 moves = st.dictionaries(
     st.sampled_from([(s, f"{s}-{i}") for s, i in product(SPLITS, range(ROWS))]),
-    st.builds(GivenLabel, st.sampled_from("abcd"), st.sampled_from(("train", "test"))),
+    st.builds(LateLabel, st.sampled_from("abcd"), st.sampled_from(("train", "test"))),
 )
 
 
@@ -131,7 +131,7 @@ def test_a_labelled_store_reads_as_if_extracted_with_the_labels(tmp_path_factory
 def test_taking_all_back_leaves_the_store_as_it_was(tmp_path) -> None:
     store = make(tmp_path / "s", extracted())
     before = (tmp_path / "s" / MANIFEST).read_bytes()
-    label = {"unlabelled": {"unlabelled-1": GivenLabel("a", "train")}}
+    label = {"unlabelled": {"unlabelled-1": LateLabel("a", "train")}}
     give_labels(store, lambda _: label)
     assert (tmp_path / "s" / MANIFEST).read_bytes() != before
     give_labels(store, lambda _: {"unlabelled": {"unlabelled-1": None}})
@@ -140,7 +140,7 @@ def test_taking_all_back_leaves_the_store_as_it_was(tmp_path) -> None:
 
 def test_skipped_examples_stay_in_their_split(tmp_path) -> None:
     store = make(tmp_path / "s", extracted(), skipped={"unlabelled": [2]})
-    label = {"unlabelled": {"unlabelled-1": GivenLabel("a", "train")}}
+    label = {"unlabelled": {"unlabelled-1": LateLabel("a", "train")}}
     store = give_labels(store, lambda _: label)
     assert store.skipped("unlabelled")["id"].to_list() == ["unlabelled-2"]
     assert store.skipped("train").is_empty()
@@ -150,11 +150,11 @@ def test_skipped_examples_stay_in_their_split(tmp_path) -> None:
 GIVE_SOME = f"""
 import random, sys
 from savs.stores import open_store
-from savs.stores.format.manifest import GivenLabel
+from savs.stores.format.manifest import LateLabel
 from savs.stores.maintain.labels import give_labels
 numbers = [*range(int(sys.argv[2]), {ROWS}, 2)]
 for number in random.sample(numbers, len(numbers)):
-    given = GivenLabel("{CLASSES}"[number % 3], "train")
+    given = LateLabel("{CLASSES}"[number % 3], "train")
     change = {{"unlabelled": {{f"unlabelled-{{number}}": given}}}}
     give_labels(open_store(sys.argv[1]), lambda _: change)
 """
@@ -173,7 +173,7 @@ def test_two_processes_that_label_lose_no_label(tmp_path) -> None:
 
 
 def test_copies_keep_the_labels(tmp_path) -> None:
-    changes = {"test": {"test-0": GivenLabel("b", "train")}}
+    changes = {"test": {"test-0": LateLabel("b", "train")}}
     store = give_labels(make(tmp_path / "s", extracted()), lambda _: changes)
     small = slim(store, [(0, 1)], tmp_path / "small")
     assert small.examples("train").equals(store.examples("train"))
@@ -184,13 +184,13 @@ def test_copies_keep_the_labels(tmp_path) -> None:
 
 
 def test_stores_whose_labels_do_not_fit_each_other_are_not_merged(tmp_path) -> None:
-    changes = {"test": {"test-0": GivenLabel("b", "train")}}
+    changes = {"test": {"test-0": LateLabel("b", "train")}}
     store = give_labels(make(tmp_path / "s", extracted()), lambda _: changes)
     other = make(tmp_path / "other", {"train": [("test-0", "a", 9)]})
     with pytest.raises(StoreMismatchError, match="cannot be merged, labels: train would have"):
         merge([store, other], tmp_path / "merged")
     again = make(tmp_path / "again", extracted())
-    again = give_labels(again, lambda _: {"test": {"test-0": GivenLabel("b", "test")}})
+    again = give_labels(again, lambda _: {"test": {"test-0": LateLabel("b", "test")}})
     with pytest.raises(StoreMismatchError, match=r"labelled 'b' \(test\), and 'b' \(train\)"):
         merge([store, again], tmp_path / "merged")
     assert not (tmp_path / "merged").exists()
@@ -199,7 +199,7 @@ def test_stores_whose_labels_do_not_fit_each_other_are_not_merged(tmp_path) -> N
 def test_an_example_that_is_appended_under_the_id_replaces_the_label(tmp_path) -> None:
     from savs.stores.write.opening import reserve
 
-    changes = {"test": {"test-0": GivenLabel("b", "train"), "test-1": GivenLabel("b", "train")}}
+    changes = {"test": {"test-0": LateLabel("b", "train"), "test-1": LateLabel("b", "train")}}
     store = give_labels(make(tmp_path / "s", extracted()), lambda _: changes)
     rows = {split: planned(split, ROWS) for split in SPLITS}
     rows = {
@@ -209,16 +209,16 @@ def test_an_example_that_is_appended_under_the_id_replaces_the_label(tmp_path) -
     rows["train"].append(type(rows["train"][0])("test-0", "new", ""))
     with reserve(store.path) as place:
         writer = place.begin(store.manifest.identity, rows, None)
-    assert writer.manifest.labels == {"test": {"test-1": GivenLabel("b", "train")}}
+    assert writer.manifest.labels == {"test": {"test-1": LateLabel("b", "train")}}
     assert writer.manifest.ids("train")[-2:] == ("test-0", "test-1")
 
 
 @pytest.mark.parametrize(
     ("labels", "what"),
     [
-        ({"test": {"nobody": GivenLabel("a", "train")}}, "no row of test is called 'nobody'"),
-        ({"other": {"test-0": GivenLabel("a", "train")}}, "no row of other is called 'test-0'"),
-        ({"test": {"twin": GivenLabel("a", "train")}}, "train would have 'twin' twice"),
+        ({"test": {"nobody": LateLabel("a", "train")}}, "no row of test is called 'nobody'"),
+        ({"other": {"test-0": LateLabel("a", "train")}}, "no row of other is called 'test-0'"),
+        ({"test": {"twin": LateLabel("a", "train")}}, "train would have 'twin' twice"),
     ],
 )
 def test_labels_that_do_not_fit_the_plan_are_refused(tmp_path, labels, what) -> None:
@@ -234,7 +234,7 @@ def test_labels_that_do_not_fit_the_plan_are_refused(tmp_path, labels, what) -> 
 
 
 def test_a_changed_label_is_found(tmp_path) -> None:
-    changes = {"test": {"test-0": GivenLabel("b", "train")}}
+    changes = {"test": {"test-0": LateLabel("b", "train")}}
     store = give_labels(make(tmp_path / "s", extracted()), lambda _: changes)
     path = store.path / MANIFEST
     path.write_text(path.read_text().replace('"label": "b"', '"label": "c"'))

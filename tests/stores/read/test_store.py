@@ -165,7 +165,7 @@ def test_facts_are_known_without_opening_a_shard(tmp_path, store, monkeypatch) -
         "bytes": sum(path.stat().st_size for path in tmp_path.glob("*.h5")),
         "sealed": True,
         "runs": [{"made": "by hand"}],
-        "labels_given": 0,
+        "late_labels": 0,
         "results": ["a", "b"],
     }
     store.require_complete()
