@@ -20,11 +20,11 @@ from transformers.utils.import_utils import is_peft_available
 from savs.foundation.file_digests import (
     FileDigest,
     FileState,
+    bytes_to_read,
     changed_files,
     file_digest,
     file_digests,
 )
-from savs.foundation.file_digests import unread_bytes as bytes_to_read
 from savs.foundation.files import real_path
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.model_options import ModelOptions
@@ -82,19 +82,18 @@ def weight_paths(options: ModelOptions, config: Any, revision: str | None) -> di
     OSError, ValueError, KeyError, TypeError
         There is none, it cannot be fetched, or the list of files is no such list.
     """
-    given = dict(options.model_kwargs or {})
-    find = _finder(options.path, revision or options.revision, given)
-    if gguf := given.get("gguf_file"):
+    keywords = dict(options.model_kwargs or {})
+    find = _finder(options.path, revision or options.revision, keywords)
+    if gguf := keywords.get("gguf_file"):
         path = Path(gguf) if Path(gguf).is_file() else _required(find, gguf)
         return {path.name: path}
-    stated = given.get("transformers_weights", getattr(config, "transformers_weights", None))
-    candidates = [stated] if stated else [*_candidates(given)]
-    found = next(((name, path) for name in candidates if (path := find(name))), None)
-    if found is None:
+    stated = keywords.get("transformers_weights", getattr(config, "transformers_weights", None))
+    candidates = [stated] if stated else [*_candidates(keywords)]
+    name, path = next(((name, path) for name in candidates if (path := find(name))), ("", None))
+    if path is None:
         raise OSError(f"there is no file {' or '.join(candidates)}")
-    name, path = found
     paths = {name: path}
-    if _is_index(name):
+    if name.endswith(".json"):
         shards = set(json.loads(path.read_text("utf-8"))["weight_map"].values())
         paths |= {shard: _required(find, shard) for shard in sorted(shards)}
     more = [*getattr(type(config), "extra_files", ())]
@@ -111,10 +110,10 @@ def weight_files(paths: Mapping[str, Path]) -> WeightFiles:
     OSError
         A file cannot be read.
     """
-    recorded = {name: _recorded(path) for name, path in paths.items()}
-    unknown = [name for name, file in recorded.items() if file is None]
-    read = dict(zip(unknown, file_digests([paths[name] for name in unknown]), strict=True))
-    return WeightFiles({name: file or read[name] for name, file in recorded.items()})
+    recorded = {name: file for name, path in paths.items() if (file := _recorded(path))}
+    others = [name for name in paths if name not in recorded]
+    read = file_digests([paths[name] for name in others])
+    return WeightFiles(recorded | dict(zip(others, read, strict=True)))
 
 
 def unread_bytes(paths: Mapping[str, Path]) -> int:
@@ -205,20 +204,16 @@ def _required(find: Find, name: str) -> Path:
     return path
 
 
-def _candidates(given: Mapping[str, Any]) -> Iterator[str]:
+def _candidates(keywords: Mapping[str, Any]) -> Iterator[str]:
     """Yield the names that a checkpoint may have, as transformers looks for them."""
-    is_safe = given.get("use_safetensors")
+    is_safe = keywords.get("use_safetensors")
     names = [SAFETENSORS] if is_safe is not False else []
     names += [PYTORCH] if not is_safe else []
     for name in names:
         for file in (name, f"{name}{INDEX}"):
             stem, _, suffix = file.rpartition(".")
-            variant = given.get("variant")
+            variant = keywords.get("variant")
             yield f"{stem}.{variant}.{suffix}" if variant else file
-
-
-def _is_index(name: str) -> bool:
-    return name.endswith(".json")
 
 
 def _recorded(path: Path) -> FileDigest | None:
