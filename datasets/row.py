@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from savs.datasets.errors import RowError
+from savs.foundation.nesting import MAX_LEVELS, is_too_deep
 
-MAX_LEVELS = 64
-"""Most objects and lists of a row that lie in each other."""
 MAX_ROW_BYTES = 2**27
 """Most bytes of a line, of a CSV cell, and of the text in a row of a Parquet file."""
 
@@ -204,16 +203,9 @@ def require_object(value: Any, where: str) -> dict[str, Any]:
     """Return a decoded value that is an object; RowError that names its place otherwise."""
     if not isinstance(value, dict):
         raise RowError(f"{where} holds a {type(value).__name__}, expected an object with fields")
-    if _is_deeper(value, MAX_LEVELS):
+    if is_too_deep(value):
         raise RowError(f"{where} is nested more than {MAX_LEVELS} levels deep; flatten it")
     return value
-
-
-def _is_deeper(value: Any, levels: int) -> bool:
-    """Return whether objects and lists lie in each other more than so many levels deep."""
-    items = value.values() if isinstance(value, dict) else value
-    nested = [item for item in items if isinstance(item, dict | list)]
-    return levels == 0 or any(_is_deeper(item, levels - 1) for item in nested)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

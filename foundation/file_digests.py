@@ -79,14 +79,14 @@ def file_digests(paths: Sequence[Path]) -> list[FileDigest]:
         return list(pool.map(file_digest, paths))
 
 
-def unread_bytes(paths: Sequence[Path]) -> int:
+def bytes_to_read(paths: Sequence[Path]) -> int:
     """Return how many bytes `file_digests` must read."""
     states = {real_path(path): FileState.of(real_path(path)) for path in paths}
-    return sum(state.size for path, state in states.items() if _kept(path, state) is None)
+    return sum(state.size for path, state in states.items() if _cached(path, state) is None)
 
 
 def file_digest(path: Path) -> FileDigest:
-    """Return the digest of a file: the one that is kept, or that of what the file holds now.
+    """Return the digest of a file: from the cache if it did not change since, else by reading it.
 
     Processes of a host that need the same file wait for the one that reads it.
 
@@ -99,15 +99,16 @@ def file_digest(path: Path) -> FileDigest:
     state = FileState.of(path)
     if state.size < KEPT_BYTES:
         return _read(path, state)
-    if (kept := _kept(path, state)) is not None:
-        return kept
+    if (cached := _cached(path, state)) is not None:
+        return cached
     with _turn(path):
-        kept = _kept(path, state)
-        digest = _read(path, state) if kept is None else kept
-        if kept is None and state.is_settled:
+        if (cached := _cached(path, state)) is not None:  # another process has read it meanwhile
+            return cached
+        digest = _read(path, state)
+        if state.is_settled:
             _IN_PROCESS[path] = digest
             # a name that is not UTF-8 cannot be written as JSON
-            with suppress(OSError, UnicodeEncodeError), whole_file(_file_of(path)) as partial:
+            with suppress(OSError, UnicodeEncodeError), whole_file(_cache_file(path)) as partial:
                 partial.write_bytes(msgspec.json.encode(digest))
         return digest
 
@@ -121,17 +122,17 @@ def _read(path: Path, state: FileState) -> FileDigest:
         return FileDigest(str(path), state, hashlib.file_digest(file, "sha256").hexdigest())
 
 
-def _kept(path: Path, state: FileState) -> FileDigest | None:
+def _cached(path: Path, state: FileState) -> FileDigest | None:
     digest = _IN_PROCESS.get(path)
     if digest is None:
         try:
-            digest = msgspec.json.decode(_file_of(path).read_bytes(), type=FileDigest)
-        except (OSError, ValueError):  # damaged files count as absent
+            digest = msgspec.json.decode(_cache_file(path).read_bytes(), type=FileDigest)
+        except (OSError, ValueError, RecursionError):  # damaged files count as absent
             return None
     return digest if (digest.path, digest.state) == (str(path), state) else None
 
 
-def _file_of(path: Path) -> Path:
+def _cache_file(path: Path) -> Path:
     name = hashlib.sha256(os.fsencode(path)).hexdigest()
     return cache_folder() / "digests" / f"{name}.json"
 
@@ -141,9 +142,9 @@ def _turn(path: Path) -> Iterator[None]:
     """Wait until no other process reads a file; go on at once where that cannot be known."""
     file = None
     with suppress(OSError):  # no cache, or a file system without locks: each reads for itself
-        kept = _file_of(path)
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        file = kept.with_suffix(".lock").open("w")
+        lock = _cache_file(path).with_suffix(".lock")
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        file = lock.open("w")
         fcntl.flock(file, fcntl.LOCK_EX)
     try:
         yield

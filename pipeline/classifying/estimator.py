@@ -1,6 +1,5 @@
 """`SavsClassifier`: images to classes, with the conventions of scikit-learn."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -17,6 +16,7 @@ from savs.datasets.media.media import sha256
 from savs.datasets.media.videos import DEFAULT_FRAMES
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
+from savs.foundation.file_digests import cache_folder
 from savs.pipeline.classifying.bundle.hub import find_classifier
 from savs.pipeline.classifying.feature_cache import FeatureCache, ImageHeads, features_key, pinned
 from savs.pipeline.classifying.heads_classifier import probabilities
@@ -423,7 +423,8 @@ def heads_of_images(
         wanted = [places[name] for name in missing]
         return read({image_name(place): contents[place] for place in wanted}, None).whole()
 
-    folder = _cache_folder(cache) / features_key(options, question, decoding)
+    caches = Path(cache) if isinstance(cache, str | Path) else cache_folder() / "features"
+    folder = caches / features_key(options, question, decoding)
     return FeatureCache(folder).get(digests, compute)
 
 
@@ -437,10 +438,3 @@ def _training_decoding(contents: Sequence[bytes]) -> dict[str, Any]:
     if not any(map(container_of, contents)):
         return {}
     return {"video": NATIVE, "video_frames": DEFAULT_FRAMES}
-
-
-def _cache_folder(cache: str | Path | bool | None) -> Path:
-    if isinstance(cache, str | Path):
-        return Path(cache)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "savs" / "features"

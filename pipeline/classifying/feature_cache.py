@@ -6,7 +6,6 @@ Processes that share a folder take turns at the model: one that waited finds wha
 computed.
 """
 
-import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -102,14 +101,13 @@ def pinned(options: ModelOptions) -> ModelOptions:
 def features_key(options: ModelOptions, question: str, decoding: Mapping[str, Any]) -> str:
     """Return a digest of all that features of an image depend on, in addition to the image.
 
-    A folder is known by its files' names, sizes, times and inodes: one that is changed has another
-    key.
+    A local model is known by its files' names, sizes, times and inodes, see `model_files`.
     """
     form = options.prompt_template
     facts: dict[str, Any] = {
         "model": options.path,
         "revision": options.revision,
-        "files": _files(Path(options.path)),
+        "files": model_files(options),
         "dtype": options.dtype,
         "pixels": options.pixels,
         "prompt_template": None if form is None else parse_form(form).text,
@@ -120,12 +118,16 @@ def features_key(options: ModelOptions, question: str, decoding: Mapping[str, An
     return digest(facts)
 
 
-def _files(folder: Path) -> list[list[Any]]:
-    if not folder.is_dir():
-        return []
-    with os.scandir(folder) as entries:
-        files = [(entry.name, Path(entry.path)) for entry in entries if entry.is_file()]
-    return sorted([name, *astuple(FileState.of(path))] for name, path in files)
+def model_files(options: ModelOptions) -> list[list[Any]]:
+    """Return path and state of each file in the folders of a local model and adapter.
+
+    They change where one is written to, replaced or added. Of folders in them only those of
+    further tokenizers count. Empty for a model of the hub.
+    """
+    folders = [Path(place) for place in (options.path, options.adapter) if place is not None]
+    patterns = ("*", "*tokenizer*/*")
+    paths = {path for folder in folders for pattern in patterns for path in folder.glob(pattern)}
+    return [[str(path), *astuple(FileState.of(path))] for path in sorted(paths) if path.is_file()]
 
 
 Compute = Callable[[Sequence[str]], ImageHeads]

@@ -14,8 +14,7 @@ import numpy as np
 
 from savs.datasets import Example, MediaFolder
 from savs.foundation.arrays import Array
-from savs.foundation.file_digests import changed_files
-from savs.pipeline.classifying.feature_cache import ImageHeads
+from savs.pipeline.classifying.feature_cache import ImageHeads, model_files
 from savs.pipeline.classifying.model_match import decoding_rules
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.chosen_heads import ChosenHeads
@@ -37,17 +36,18 @@ class Resident:
     """A model that stays in memory."""
 
     options: ModelOptions
+    files: Sequence[Sequence[Any]]
+    """Its files as they were before it was loaded, see `model_files`."""
     last: int | None
     """The deepest layer that a classifier needed when it was loaded; None for the whole model."""
     reader: ModelRun
     """The last run of the model: it has the weights, and how batches are made."""
 
-    def has(self, options: ModelOptions, last: int | None) -> bool:
+    def has(self, options: ModelOptions, files: Sequence[Sequence[Any]], last: int | None) -> bool:
         """Return whether it is this model, with all layers up to `last`; its files are the same."""
         reaches = self.last is None or (last is not None and last <= self.last)
-        weights = None if self.reader.whole is None else self.reader.whole.weights
-        is_same = weights is not None and not changed_files(weights.files)
-        return self.options == options and reaches and is_same
+        is_loaded = self.reader.whole is not None  # not where no image could be read
+        return is_loaded and reaches and self.options == options and self.files == files
 
 
 @dataclass(slots=True)
@@ -120,8 +120,8 @@ def read_heads(
     ]
     sink = MemorySink(in_shards(examples, lambda _: media, ROWS))
     with _RESIDENCE.turn:
-        resident = _RESIDENCE.resident
-        if resident is not None and not resident.has(options, last):
+        resident, files = _RESIDENCE.resident, model_files(options)
+        if resident is not None and not resident.has(options, files, last):
             _RESIDENCE.resident = resident = None  # its memory is free before the next is loaded
         earlier = None if resident is None else resident.reader
         reader = ModelRun(options, run, reporting, after=earlier)
@@ -131,7 +131,7 @@ def read_heads(
             chosen,
         )
         deepest = last if resident is None else resident.last
-        _RESIDENCE.resident = Resident(options, deepest, reader)
+        _RESIDENCE.resident = Resident(options, files, deepest, reader)
     source = reader.identity.source()
     values = np.concatenate([_side_by_side(part, reader.grid) for part in sink.in_order()])
     return ImageHeads(source, reader.grid, values, _skipped(sink.in_order()))

@@ -72,10 +72,10 @@ def query(store: AnyStore, sql: str, result: str | None = None) -> pl.DataFrame:
     there = _there(store, result)
     try:
         _require_reading(sql)
-        found = _found(store, there, sql)
-        if "JOIN" not in found.explain(optimized=False):
-            return found.collect()
-        return frame_within_limits(found_rows, store, there, sql)
+        rows = _lazy_rows(store, there, sql)
+        if "JOIN" not in rows.explain(optimized=False):
+            return rows.collect()
+        return frame_within_limits(collect_query, store, there, sql)
     except BoundError as error:
         raise QueryError(
             f"the query joins too much: {error}; join on columns that tell rows apart, such as"
@@ -96,12 +96,12 @@ def query(store: AnyStore, sql: str, result: str | None = None) -> pl.DataFrame:
         ) from error
 
 
-def found_rows(store: FeatureStore, there: Mapping[str, Path], sql: str) -> pl.DataFrame:
-    """Return what a query finds in this process, which may not live through a great join."""
-    return _found(store, there, sql).collect()
+def collect_query(store: FeatureStore, there: Mapping[str, Path], sql: str) -> pl.DataFrame:
+    """Run a query in this process, which may not live through a great join."""
+    return _lazy_rows(store, there, sql).collect()
 
 
-def _found(store: FeatureStore, there: Mapping[str, Path], sql: str) -> pl.LazyFrame:
+def _lazy_rows(store: FeatureStore, there: Mapping[str, Path], sql: str) -> pl.LazyFrame:
     return pl.SQLContext(_tables(store, there, sql), eager=False).execute(sql)
 
 
@@ -167,5 +167,5 @@ def _predictions(file: Path) -> pl.LazyFrame:
     """Return the table of a result, after its rows were measured."""
     with reading(file, EVALUATE):
         frame = scan_parquet(file)
-        expanded_bytes(frame.select("id"), file.stat().st_size)
+        expanded_bytes(frame, file.stat().st_size)
     return frame

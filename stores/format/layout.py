@@ -33,6 +33,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
+from savs.foundation.nesting import MAX_LEVELS, is_too_deep
 from savs.stores.errors import HeadNotFoundError
 
 FORMAT = 1
@@ -116,8 +117,6 @@ Text = Annotated[str, Meta(min_length=1)]
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 Facts = Mapping[str, Any]
 """What is recorded and compared, but not looked into."""
-LEVELS = 64
-"""Objects and lists of a JSON file are nested no deeper."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,21 +199,13 @@ def digest(value: Any) -> str:
 def decode_json(content: bytes) -> Any:
     """Decode JSON that anyone may have written.
 
-    ValueError where it is not JSON in UTF-8, or nested more than `LEVELS` levels deep; far deeper,
-    RecursionError.
+    ValueError where it is not JSON in UTF-8, or nested more than `MAX_LEVELS` levels deep.
     """
-    value = msgspec.json.decode(content)
-    if _levels(value) > LEVELS:
-        raise ValueError(f"it is nested more than {LEVELS} levels deep")
-    return value
-
-
-def _levels(value: Any) -> int:
-    if not isinstance(value, dict | list):
-        return 1
-    parts = value.values() if isinstance(value, dict) else value
-    nested = [part for part in parts if isinstance(part, dict | list)]  # not a million ids
-    return 1 + max(map(_levels, nested), default=min(len(value), 1))
+    with suppress(RecursionError):
+        value = msgspec.json.decode(content)
+        if not is_too_deep(value):
+            return value
+    raise ValueError(f"it is nested more than {MAX_LEVELS} levels deep")
 
 
 def to_float32(stored: np.ndarray[Any, Any], dtype: str) -> np.ndarray[Any, np.dtype[np.float32]]:

@@ -16,6 +16,7 @@ from typing import Any
 import msgspec
 
 from savs.foundation.files import process_has_ended, process_space, process_start
+from savs.stores.format.layout import decode_json
 from savs.stores.write.claim_files import NEW, ClaimStorage
 
 STALE_S = 90.0
@@ -63,8 +64,8 @@ def this_process() -> Process:
 def parse_process(data: bytes | None) -> Process | None:
     """Return the process that a file names; None where it names none, or is not written yet."""
     try:
-        process = msgspec.json.decode(data or b"", type=Process)
-    except (ValueError, RecursionError):
+        process = msgspec.convert(decode_json(data or b""), Process)
+    except ValueError:
         return None
     is_one = _ID.fullmatch(process.id) and 0 < process.pid < 2**31
     return process if is_one else None
@@ -216,5 +217,5 @@ def read_signs(storage: ClaimStorage) -> list[tuple[Process, Mapping[str, Any]]]
         process = parse_process(data)
         is_own = process is not None and name.removesuffix(NEW) == process.id + SIGN
         if data is not None and process is not None and is_own:
-            found.setdefault(process.id, (process, msgspec.json.decode(data)))
+            found.setdefault(process.id, (process, decode_json(data)))
     return list(found.values())

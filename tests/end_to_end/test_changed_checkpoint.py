@@ -89,3 +89,23 @@ def test_a_changed_checkpoint_neither_classifies_nor_extends_a_store(
     (copy / "README.md").write_text("of no matter")
     again = savs("classify", "store", photos, "--model", copy, "--workers", 0)
     assert again.stdout == before.stdout
+
+
+INDEXES = {
+    "a list": "[]",
+    "a number for the names": '{"weight_map": 5}',
+    "a file that is missing": '{"weight_map": {"a": "missing.safetensors"}}',
+    "brackets": '{"weight_map": ' + "[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("index", INDEXES.values(), ids=INDEXES)
+def test_a_damaged_index_of_weights_is_one_line(savs, photos, tmp_path, index) -> None:
+    model = shutil.copytree(DEMO_MODEL, tmp_path / "model")
+    (model / "model.safetensors").unlink()
+    (model / "model.safetensors.index.json").write_text(index)
+    run = ("--question", "Which?", "--model", model, "--workers", 0, "--out", "store")
+    ran = savs("extract", "image-folder", "--train", photos, *run)
+    assert ran.returncode == 1
+    assert f"error: model '{model}' cannot be loaded: " in ran.stderr
+    assert "Traceback" not in ran.stderr

@@ -9,7 +9,7 @@ from subprocess import PIPE, Popen
 import pytest
 
 from savs.foundation import file_digests
-from savs.foundation.file_digests import changed_files, file_digest, unread_bytes
+from savs.foundation.file_digests import bytes_to_read, changed_files, file_digest
 
 
 @pytest.fixture(autouse=True)
@@ -32,11 +32,11 @@ def count_reads(monkeypatch) -> list[Path]:
 
 def test_a_file_is_read_once_and_by_other_processes_not_again(small_files, monkeypatch) -> None:
     reads = count_reads(monkeypatch)
-    assert unread_bytes([small_files]) == 3
+    assert bytes_to_read([small_files]) == 3
     digest = file_digest(small_files)
     assert digest.sha256 == hashlib.sha256(b"abc").hexdigest()
     file_digests._IN_PROCESS.clear()  # as in another process
-    assert unread_bytes([small_files]) == 0
+    assert bytes_to_read([small_files]) == 0
     assert file_digest(small_files) == digest
     assert len(reads) == 1
 
@@ -71,7 +71,11 @@ def test_the_digest_of_a_file_that_was_just_written_is_not_kept(small_files, mon
     assert len(reads) == 2
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b'{"path": 1}', b"\xff"], ids=str)
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b'{"path": 1}', b"\xff", b'{"x":' + b"[" * 10_000],
+    ids=lambda content: str(content[:12]),
+)
 def test_a_damaged_cache_counts_as_none(small_files, content) -> None:
     digest = file_digest(small_files)
     (kept,) = (file_digests.cache_folder() / "digests").glob("*.json")

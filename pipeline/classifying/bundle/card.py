@@ -144,11 +144,11 @@ def store_card(store: FeatureStore, selections: Sequence[str]) -> str:
 
 
 def _front_matter(selection: Selection) -> str:
-    """Return the YAML block; JSON strings are YAML strings."""
+    """Return the YAML block."""
     facts = selection.model
     lines = ["library_name: savs", "pipeline_tag: image-classification"]
     if facts.get("revision"):  # a model of the hub
-        lines.append(f"base_model: {json.dumps(facts['name'])}")
+        lines.append(f"base_model: {_yaml(facts['name'])}")
     lines += ["tags:", *(f"- {tag}" for tag in TAGS)]
     return "\n".join(["---", *lines, "---", ""])
 

@@ -114,15 +114,15 @@ def push(
     MissingExtraError
         huggingface_hub is not installed.
     """
-    place = Path(folder)
+    folder = Path(folder)
     prefix = next(start for start in KINDS if name.startswith(start) or start == HUB)
     kind, what = KINDS[prefix]
     if kind == "dataset":
-        files = _store_files(place)
+        paths = _store_files(folder)
     else:
-        found = space_files(place) if kind == "space" else bundle_files(place)
-        files = {path.relative_to(place).as_posix(): path for path in found}
-    _require_regular(place, files)
+        paths = space_files(folder) if kind == "space" else bundle_files(folder)
+    files = {path.relative_to(folder).as_posix(): path for path in paths}
+    _require_regular(folder, files)
     owner_and_name = name.removeprefix(prefix)
     hub = _require_hub()
     _require_name(hub, owner_and_name)
@@ -137,8 +137,8 @@ def push(
             exist_ok=True,
             space_sdk="gradio" if kind == "space" else None,
         )
-        there = set(api.list_repo_files(owner_and_name, repo_type=kind))
-        stale = _stale(there, files) if kind == "dataset" else (there & {*BUNDLE}) - set(files)
+        on_hub = set(api.list_repo_files(owner_and_name, repo_type=kind))
+        stale = _stale(on_hub, files) if kind == "dataset" else (on_hub & {*BUNDLE}) - set(files)
         done = api.create_commit(
             owner_and_name,
             [
@@ -152,21 +152,21 @@ def push(
     return Pushed(f"{prefix}{owner_and_name}", f"{api.endpoint}/{pages}{owner_and_name}", done.oid)
 
 
-def _store_files(folder: Path) -> dict[str, Path]:
-    """Return the files of a finished store by their path in it; those of other programs are not."""
+def _store_files(folder: Path) -> list[Path]:
+    """Return the files of a finished store, without those of other programs."""
     store = open_store(folder)
     store.require_complete()
     shards = [spec.name for spec in store.manifest.plan.shards()]
     results = (folder / RESULTS).rglob("*") if (folder / RESULTS).is_dir() else ()
     files = [folder / name for name in (MANIFEST, CARD, *shards)]
     files += [path for path in results if not path.is_dir()]
-    return {str(path.relative_to(folder)): path for path in sorted(files) if path.is_file()}
+    return [path for path in sorted(files) if path.is_file()]
 
 
-def _stale(there: Collection[str], files: Collection[str]) -> set[str]:
+def _stale(on_hub: Collection[str], files: Collection[str]) -> set[str]:
     """Return the files of an earlier version of a store that the new one does not have."""
     ours = (".h5", MANIFEST)
-    return {path for path in there if path.endswith(ours) and path not in files}
+    return {path for path in on_hub if path.endswith(ours) and path not in files}
 
 
 def _require_regular(folder: Path, files: Mapping[str, Path]) -> None:

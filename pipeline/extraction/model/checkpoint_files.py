@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from huggingface_hub import constants
 from transformers.utils.hub import cached_file
 from transformers.utils.import_utils import is_peft_available
@@ -20,15 +21,15 @@ from transformers.utils.import_utils import is_peft_available
 from savs.foundation.file_digests import (
     FileDigest,
     FileState,
+    bytes_to_read,
     changed_files,
     file_digest,
     file_digests,
 )
-from savs.foundation.file_digests import unread_bytes as bytes_to_read
 from savs.foundation.files import real_path
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.stores.format.layout import digest
+from savs.stores.format.layout import decode_json, digest
 
 SAFETENSORS, PYTORCH = "model.safetensors", "pytorch_model.bin"
 INDEX = ".index.json"
@@ -72,6 +73,15 @@ class WeightFiles:
             )
 
 
+class WeightIndex(msgspec.Struct):
+    """What the index of a checkpoint of several files says."""
+
+    weight_map: dict[str, str]
+    """Weight -> the name of its file."""
+    metadata: dict[str, Any] = {}
+    """`total_size` is the bytes of all weights."""
+
+
 def weight_paths(options: ModelOptions, config: Any, revision: str | None) -> dict[str, Path]:
     """Return the files that transformers takes weights from, in its order of preference.
 
@@ -79,28 +89,48 @@ def weight_paths(options: ModelOptions, config: Any, revision: str | None) -> di
 
     Raises
     ------
-    OSError, ValueError, KeyError, TypeError
+    OSError, ValueError, TypeError
         There is none, it cannot be fetched, or the list of files is no such list.
     """
-    given = dict(options.model_kwargs or {})
-    find = _finder(options.path, revision or options.revision, given)
-    if gguf := given.get("gguf_file"):
+    keywords = dict(options.model_kwargs or {})
+    find = _finder(options.path, revision or options.revision, keywords)
+    if gguf := keywords.get("gguf_file"):
         path = Path(gguf) if Path(gguf).is_file() else _required(find, gguf)
         return {path.name: path}
-    stated = given.get("transformers_weights", getattr(config, "transformers_weights", None))
-    candidates = [stated] if stated else [*_candidates(given)]
-    found = next(((name, path) for name in candidates if (path := find(name))), None)
-    if found is None:
-        raise OSError(f"there is no file {' or '.join(candidates)}")
-    name, path = found
+    name, path = main_file(options, config, revision)
     paths = {name: path}
-    if _is_index(name):
-        shards = set(json.loads(path.read_text("utf-8"))["weight_map"].values())
-        paths |= {shard: _required(find, shard) for shard in sorted(shards)}
+    if is_index(path):
+        shards = sorted({*read_index(path).weight_map.values()})
+        paths |= {shard: _required(find, shard) for shard in shards}
     more = [*getattr(type(config), "extra_files", ())]
     if is_peft_available():  # transformers puts it on without being asked
         more += ADAPTER
     return paths | {file: path for file in more if (path := find(file))}
+
+
+def main_file(options: ModelOptions, config: Any, revision: str | None) -> tuple[str, Path]:
+    """Return name and path of the file of all weights, or of the index of several; no GGUF.
+
+    Errors are those of `weight_paths`.
+    """
+    keywords = dict(options.model_kwargs or {})
+    find = _finder(options.path, revision or options.revision, keywords)
+    stated = keywords.get("transformers_weights", getattr(config, "transformers_weights", None))
+    candidates = [stated] if stated else [*_candidates(keywords)]
+    for name in candidates:
+        if path := find(name):
+            return name, path
+    raise OSError(f"there is no file {' or '.join(candidates)}")
+
+
+def is_index(path: Path) -> bool:
+    """Return whether a file of weights is an index of others."""
+    return path.suffix == ".json"
+
+
+def read_index(path: Path) -> WeightIndex:
+    """Return the index of a checkpoint of several files; ValueError if it is none."""
+    return msgspec.convert(decode_json(path.read_bytes()), WeightIndex)
 
 
 def weight_files(paths: Mapping[str, Path]) -> WeightFiles:
@@ -111,10 +141,10 @@ def weight_files(paths: Mapping[str, Path]) -> WeightFiles:
     OSError
         A file cannot be read.
     """
-    recorded = {name: _recorded(path) for name, path in paths.items()}
-    unknown = [name for name, file in recorded.items() if file is None]
-    read = dict(zip(unknown, file_digests([paths[name] for name in unknown]), strict=True))
-    return WeightFiles({name: file or read[name] for name, file in recorded.items()})
+    recorded = {name: file for name, path in paths.items() if (file := _recorded(path))}
+    others = [name for name in paths if name not in recorded]
+    read = file_digests([paths[name] for name in others])
+    return WeightFiles(recorded | dict(zip(others, read, strict=True)))
 
 
 def unread_bytes(paths: Mapping[str, Path]) -> int:
@@ -127,7 +157,7 @@ def are_here(options: ModelOptions, config: Any, revision: str | None) -> bool:
     here = dict(options.model_kwargs or {}) | {"local_files_only": True}
     try:
         weight_paths(replace(options, model_kwargs=here), config, revision)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, TypeError):  # also of a name that config.json has as a number
         return False
     return True
 
@@ -205,20 +235,16 @@ def _required(find: Find, name: str) -> Path:
     return path
 
 
-def _candidates(given: Mapping[str, Any]) -> Iterator[str]:
+def _candidates(keywords: Mapping[str, Any]) -> Iterator[str]:
     """Yield the names that a checkpoint may have, as transformers looks for them."""
-    is_safe = given.get("use_safetensors")
+    is_safe = keywords.get("use_safetensors")
     names = [SAFETENSORS] if is_safe is not False else []
     names += [PYTORCH] if not is_safe else []
     for name in names:
         for file in (name, f"{name}{INDEX}"):
             stem, _, suffix = file.rpartition(".")
-            variant = given.get("variant")
+            variant = keywords.get("variant")
             yield f"{stem}.{variant}.{suffix}" if variant else file
-
-
-def _is_index(name: str) -> bool:
-    return name.endswith(".json")
 
 
 def _recorded(path: Path) -> FileDigest | None:

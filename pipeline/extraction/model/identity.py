@@ -104,7 +104,7 @@ def model_settings(options: ModelOptions, encoder: PromptEncoder) -> dict[str, A
 
 
 def identity_before_loading(
-    found: Identity,
+    recorded: Identity,
     options: ModelOptions,
     encoder: PromptEncoder,
     benchmark: Mapping[str, Any],
@@ -118,18 +118,19 @@ def identity_before_loading(
     the store: configuration, class and code of the model, its heads, `--dtype auto`, and its
     weights unless their digest is given.
     """
-    kept = ("class", "config", *(name for name in (LOGIT_SCALE, CODE) if name in found.model))
+    facts = recorded.model
+    known_later = ("class", "config", *(name for name in (LOGIT_SCALE, CODE) if name in facts))
     return replace(
-        found,
+        recorded,
         model={
             "name": encoder.name,
             "revision": encoder.revision,
-            **{name: found.model.get(name) for name in kept},
-            "weights": weights or found.model.get("weights"),
+            **{name: facts.get(name) for name in known_later},
+            "weights": weights or facts.get("weights"),
             **model_settings(options, encoder),
         },
         processor=processor_facts(encoder, media),
-        dtype=found.dtype if options.dtype == "auto" else options.dtype,
+        dtype=recorded.dtype if options.dtype == "auto" else options.dtype,
         prompt=prompt_digest(encoder.processor),
         benchmark=benchmark,
         outputs=answers.facts(),

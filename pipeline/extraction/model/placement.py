@@ -2,24 +2,19 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import msgspec
 import torch
-from transformers.utils.hub import cached_file
 
 from savs.foundation.files import regular_size
 from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.model.checkpoint_files import is_index, main_file, read_index
 from savs.pipeline.extraction.model.first_layers import share_of_first_layers
 from savs.pipeline.extraction.model.model_options import AUTO, BALANCED, ModelOptions
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.running.formatting import format_bytes
 from savs.pipeline.running.launchers import ALONE, Rank
 
-INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
-"""Files that say how many bytes a checkpoint of several files has."""
-SINGLE = ("model.safetensors", "pytorch_model.bin")
 ROOM = 0.15
 """Of the weights' bytes, kept free on each GPU for what a forward pass needs next to them."""
 LEAST_ROOM_BYTES = 2 * 10**9
@@ -126,7 +121,7 @@ def weight_bytes(
 
     None where its files do not say. With `last_layer`, weights of layers after it do not count.
     """
-    stored = _stored_bytes(options)
+    stored = _stored_bytes(options, encoder)
     if stored is not None and last_layer is not None:
         whole = encoder.kind._model_mapping[type(encoder.config)]
         stored = round(stored * share_of_first_layers(whole, encoder.config, last_layer))
@@ -136,38 +131,16 @@ def weight_bytes(
     return stored * getattr(torch, options.dtype).itemsize // of_config.itemsize
 
 
-class _Index(msgspec.Struct):
-    """What an index of weights says of them all."""
-
-    metadata: dict[str, Any]
-
-
-def _stored_bytes(options: ModelOptions) -> int | None:
-    for name in INDEXES:
-        if (path := _file(options, name)) is not None:
-            try:
-                found = msgspec.json.decode(path.read_bytes(), type=_Index)
-            except msgspec.MsgspecError:  # loading will say so
-                return None
-            total = found.metadata.get("total_size")
-            return int(total) if isinstance(total, int | float) else None
-    for name in SINGLE:
-        if (path := _file(options, name)) is not None:
+def _stored_bytes(options: ModelOptions, encoder: PromptEncoder) -> int | None:
+    """Return the bytes of the weights' files; what is on the hub is downloaded, as loading does."""
+    try:
+        _, path = main_file(options, encoder.config, encoder.revision)
+        if not is_index(path):
             return regular_size(path)
-    return None
-
-
-def _file(options: ModelOptions, name: str) -> Path | None:
-    """Return the path of a checkpoint's file; what is on the hub is downloaded, as loading does."""
-    found = cached_file(
-        options.path,
-        name,
-        revision=options.revision,
-        _raise_exceptions_for_gated_repo=False,
-        _raise_exceptions_for_missing_entries=False,
-        _raise_exceptions_for_connection_errors=False,
-    )
-    return Path(found) if found is not None else None
+        total = read_index(path).metadata.get("total_size")
+    except (OSError, ValueError, TypeError):  # loading will say so
+        return None
+    return int(total) if isinstance(total, int | float) else None
 
 
 def count_gpus() -> int:

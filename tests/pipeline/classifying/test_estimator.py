@@ -270,8 +270,27 @@ def test_a_prompt_template_is_kept_and_gives_other_features(fitted, shots, cache
     )
 
 
+def change_weights(folder) -> None:
+    weights = load_file(folder / "model.safetensors")
+    weights["model.layers.0.self_attn.v_proj.weight"] *= -1
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def add_special_tokens(folder) -> None:
+    (folder / "special_tokens_map.json").write_text('{"pad_token": "<|im_end|>"}')
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        (change_weights, "model.weights"),
+        (add_special_tokens, "processor.files.special_tokens_map.json"),
+    ],
+)
 @pytest.mark.parametrize("has_cache", [True, False])
-def test_a_model_folder_that_changed_meanwhile_is_loaded_again(shots, tmp_path, has_cache) -> None:
+def test_a_model_folder_that_changed_meanwhile_is_loaded_again(
+    shots, tmp_path, has_cache, change, field
+) -> None:
     """A process that runs for days, such as a notebook, while a model is trained on."""
     images, labels = shots
     folder = shutil.copytree(DEMO_MODEL, tmp_path / "model")
@@ -282,8 +301,6 @@ def test_a_model_folder_that_changed_meanwhile_is_loaded_again(shots, tmp_path, 
         return model.fit(images, labels)
 
     before = fit().selection_.source
-    weights = load_file(folder / "model.safetensors")
-    weights["model.layers.0.self_attn.v_proj.weight"] *= -1
-    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    change(folder)
     after = fit().selection_.source
-    assert after.model["weights"] != before.model["weights"]
+    assert [line.partition(":")[0] for line in after.differences(before)] == [field]

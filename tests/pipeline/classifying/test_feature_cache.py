@@ -98,9 +98,10 @@ def test_a_folder_that_cannot_be_is_named(tmp_path) -> None:
         FeatureCache(tmp_path / "file" / "cache").get(NAMES[:1], heads)
     cache = FeatureCache(tmp_path)
     cache.get(NAMES[:1], heads)
-    (tmp_path / "source.json").write_text("{}")
-    with pytest.raises(OutputError, match=r"source\.json cannot be read"):
-        cache.get(NAMES[:1], heads)
+    for damaged in ("{}", "[" * 100_000):
+        (tmp_path / "source.json").write_text(damaged)
+        with pytest.raises(OutputError, match=r"source\.json cannot be read"):
+            cache.get(NAMES[:1], heads)
 
 
 def test_a_file_system_without_locks_is_enough(tmp_path, monkeypatch) -> None:

@@ -1,5 +1,8 @@
 """`query`: SQL over the examples, predictions and head votes of a store."""
 
+import hashlib
+import json
+
 import hypothesis.strategies as st
 import numpy as np
 import polars as pl
@@ -10,11 +13,11 @@ from polars.testing import assert_frame_equal
 import savs.stores.shard.read
 from savs import evaluate, save_evaluation, select
 from savs.pipeline.errors import QueryError, SelectionError
-from savs.pipeline.evaluation.query import found_rows, query
+from savs.pipeline.evaluation.query import collect_query, query
 from savs.pipeline.running import bounded_process
 from savs.pipeline.running.result_files import results_folder
 from savs.pipeline.selection.heads.heads_table import heads_frame
-from savs.stores import StoreCorruptError, StoreIncompleteError, open_store
+from savs.stores import ResultError, StoreCorruptError, StoreIncompleteError, open_store
 from stores import make_store
 
 
@@ -87,6 +90,20 @@ def test_predictions_are_those_that_evaluate_left(evaluated) -> None:
 
 
 @pytest.mark.thorough
+def test_long_lists_of_equal_predictions_are_refused_before_they_fill_the_memory(evaluated) -> None:
+    folder = results_folder(evaluated.path, "vote")
+    one = pl.read_parquet(folder / "predictions.parquet").head(1)
+    one = one.with_columns(prediction_set=pl.Series([["a"] * 5000]))
+    one.select(pl.all().gather([0] * 1000)).write_parquet(folder / "predictions.parquet")
+    data = (folder / "predictions.parquet").read_bytes()
+    assert len(data) < 50_000
+    metrics = json.loads((folder / "metrics.json").read_text())
+    metrics["files"]["predictions.parquet"] = hashlib.sha256(data).hexdigest()
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    with pytest.raises(ResultError, match=r"it would take 32\d,\d{3},\d{3} bytes of memory"):
+        query(evaluated, "SELECT * FROM predictions")
+
+
 def test_votes_are_those_of_the_chosen_heads(evaluated) -> None:
     for name, count in (("vote", 2), ("five", 5)):
         heads = select(evaluated, heads=count).tasks[0].heads
@@ -233,7 +250,7 @@ def test_any_query_gives_what_it_gives_in_memory(tables, sql) -> None:
     store, whole = tables
     expected = pl.SQLContext(whole, eager=True).execute(sql)
     there = {"votes": results_folder(store.path, "vote") / "config.json"}
-    assert_frame_equal(found_rows(store, there, sql), expected, check_row_order=False)
+    assert_frame_equal(collect_query(store, there, sql), expected, check_row_order=False)
 
 
 CHAINS = {

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from savs.stores import PlannedRow, StoreMismatchError
-from savs.stores.format.layout import digest
+from savs.stores.format.layout import decode_json, digest
 from savs.stores.format.plan import StorePlan, make_plan
 from stores import planned
 
@@ -19,6 +19,16 @@ def cuts(plan) -> list[tuple[str, int, int]]:
 def test_a_digest_is_that_of_compact_sorted_utf8_json() -> None:
     expected = hashlib.sha256('{"a":[1,null],"b":"é"}'.encode()).hexdigest()
     assert digest({"b": "é", "a": [1, None]}) == expected
+
+
+@pytest.mark.parametrize("levels", [64, 65, 600, 100_000])
+def test_json_that_is_nested_deep_is_refused_however_deep_it_is(levels) -> None:
+    text = b"[" * levels + b"]" * levels
+    if levels == 64:
+        assert msgspec.json.encode(decode_json(text)) == text
+        return
+    with pytest.raises(ValueError, match="it is nested more than 64 levels deep"):
+        decode_json(text)
 
 
 def test_a_shards_digest_covers_ids_contents_and_place() -> None:

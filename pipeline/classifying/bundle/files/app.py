@@ -22,19 +22,19 @@ MOST_PIXELS = 2**26
 Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2  # Pillow refuses more than twice as many
 MOST_BYTES, MOST_CLASSES = "20mb", 20  # of an upload; that are shown
 UNREAD = "The image cannot be read"
-KNOWN = TASK["calibration"]  # None: not calibrated
-LEFT_OUT = FITTED.get("0.calibration.nonconformity", ())  # 1 - p(right class), ascending
+CALIBRATION = TASK["calibration"]  # None: not calibrated
+NONCONFORMITY = FITTED.get("0.calibration.nonconformity", ())  # 1 - p(right class), ascending
 CENTROIDS = "0.centroids" if "0.centroids" in FITTED else "0.calibration.centroids"
 
 
 def find_model():  # name and commit
-    given, folder = os.environ.get("MODEL"), Path(__file__).with_name("model")
-    if given:
-        if Path(given).is_dir():
-            return given, None
-        name, _, commit = given.partition("@")
+    model, folder = os.environ.get("MODEL"), Path(__file__).with_name("model")
+    if model:
+        if Path(model).is_dir():
+            return model, None
+        name, _, commit = model.partition("@")
         if name.count("/") != 1:
-            sys.exit(f"MODEL is {given!r}, expected a folder, OWNER/NAME or OWNER/NAME@COMMIT")
+            sys.exit(f"MODEL is {model!r}, expected a folder, OWNER/NAME or OWNER/NAME@COMMIT")
         return name, commit or None
     if MODEL["revision"]:
         return MODEL["name"], MODEL["revision"]
@@ -54,23 +54,24 @@ def find_risk():  # the share of errors, and the greatest 1 - p of a class that 
         risk = Fraction(0)
     if not 0 < risk < 1:
         sys.exit(f"RISK is {text!r}, expected a number between 0 and 1, such as 0.1")
-    place = ceil((len(LEFT_OUT) + 1) * (1 - risk))
-    return risk, float(LEFT_OUT[place - 1]) if 0 < place <= len(LEFT_OUT) else None
+    count = len(NONCONFORMITY)
+    place = ceil((count + 1) * (1 - risk))
+    return risk, float(NONCONFORMITY[place - 1]) if 0 < place <= count else None
 
 
 def describe(heads, likely):  # whether the answer is sure, and whether the image is like the others
-    if KNOWN is None:
+    if CALIBRATION is None:
         return "The percentages are shares of the scores. They are not calibrated."
     order, rate = likely.argsort(descending=True), f"for an error rate of {float(100 * RISK):.4g} %"
-    left = [TASK["classes"][n] for n in order if MOST is None or 1 - likely[n] <= MOST]
-    more = f" or {len(left) - 5} more" if len(left) > 5 else ""
-    names = " or ".join(left[:5]) + more if left else "no class is likely enough"
-    text = f"{'Sure' if len(left) == 1 else 'Unsure'}: {names}, {rate}."
-    if MOST is None:
-        text += f" {len(LEFT_OUT)} left-out training images are too few to rule out a class."
+    possible = [TASK["classes"][n] for n in order if LIMIT is None or 1 - likely[n] <= LIMIT]
+    more = f" or {len(possible) - 5} more" if len(possible) > 5 else ""
+    names = " or ".join(possible[:5]) + more if possible else "no class is likely enough"
+    text = f"{'Sure' if len(possible) == 1 else 'Unsure'}: {names}, {rate}."
+    if LIMIT is None:
+        text += f" {len(NONCONFORMITY)} left-out training images are too few to rule out a class."
     pairs = zip(FITTED[CENTROIDS], heads, strict=True)
     rows = [normalize(line, dim=1)[:, : len(x)] @ normalize(x, dim=0) for line, x in pairs]
-    if stack(rows).mean(0).max() < KNOWN["typical"]:
+    if stack(rows).mean(0).max() < CALIBRATION["typical"]:
         text += "\nAtypical: it is unlike the training images, and may show none of the classes."
     return text
 
@@ -95,13 +96,13 @@ def classify(path):
     scores, choice = score(heads)
     likely = chances(scores)
     order = sorted(range(len(likely)), key=lambda n: (n != choice, -likely[n]))
-    shown = [
+    answers = [
         {"label": TASK["classes"][n], "confidence": likely[n].item()} for n in order[:MOST_CLASSES]
     ]
-    return {"label": shown[0]["label"], "confidences": shown}, describe(heads, likely)
+    return {"label": answers[0]["label"], "confidences": answers}, describe(heads, likely)
 
 
-RISK, MOST = find_risk()
+RISK, LIMIT = find_risk()
 run = load(*find_model())
 if spaces:
     run = spaces.GPU(run)

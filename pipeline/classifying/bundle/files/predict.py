@@ -115,13 +115,13 @@ if __name__ == "__main__":
     parser, is_local = argparse.ArgumentParser(description=__doc__), MODEL["revision"] is None
     parser.add_argument("images", nargs="+")
     parser.add_argument("--model", required=is_local, help="the model's folder")
-    given = parser.parse_args()
-    if given.model and not Path(given.model).is_dir():
-        hint = "; `demo` is a folder in the package savs" if given.model == "demo" else ""
-        parser.error(f"--model {given.model} is no folder; pass that of the model's files{hint}")
-    run = load(given.model) if given.model else load(MODEL["name"], MODEL["revision"])
+    args = parser.parse_args()
+    if args.model and not Path(args.model).is_dir():
+        hint = "; `demo` is a folder in the package savs" if args.model == "demo" else ""
+        parser.error(f"--model {args.model} is no folder; pass that of the model's files{hint}")
+    run = load(args.model) if args.model else load(MODEL["name"], MODEL["revision"])
     escapes = (sys.stdout.encoding or "utf-8").lower() != "utf-8"
-    paths, failed = [path for name in given.images for path in images_in(Path(name))], False
+    paths, failed = [path for name in args.images for path in images_in(Path(name))], False
     for path in paths:
         try:
             image = open_image(path)

@@ -1,5 +1,6 @@
 """The files that are digested are those that transformers loads, and stay so while it loads."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -103,16 +104,20 @@ def test_a_file_that_changes_while_it_is_loaded_is_an_error(checkpoint, monkeypa
 
 
 def test_the_hubs_digest_is_taken_for_a_blob_of_its_cache_alone(tmp_path, monkeypatch) -> None:
-    sha256 = "ab" * 32
-    for name in ("hub", "stranger"):
-        blob = tmp_path / name / "blobs" / sha256
+    sha256, sha1_of_git = "ab" * 32, "ab" * 20
+    blobs = {"hub/large": sha256, "hub/in git": sha1_of_git, "stranger": sha256}
+    paths = {}
+    for name, blob_name in blobs.items():
+        blob = tmp_path / name / "blobs" / blob_name
         blob.parent.mkdir(parents=True)
         blob.write_bytes(b"weights")
-        (tmp_path / name / SINGLE).symlink_to(blob)
+        paths[name] = tmp_path / name / SINGLE
+        paths[name].symlink_to(blob)
+    paths["hub, no link"] = tmp_path / "hub/large/blobs" / sha256
     monkeypatch.setattr(checkpoint_files.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    files = {name: weight_files({SINGLE: tmp_path / name / SINGLE}) for name in ("hub", "stranger")}
-    assert files["hub"].files[SINGLE].sha256 == sha256
-    assert files["stranger"].files[SINGLE].sha256 != sha256
+    digests = {name: file.sha256 for name, file in weight_files(paths).files.items()}
+    read = hashlib.sha256(b"weights").hexdigest()
+    assert digests == dict.fromkeys(paths, read) | {"hub/large": sha256}
 
 
 @pytest.mark.parametrize(

@@ -38,8 +38,8 @@ def checkpoint(tmp_path):
     def make(total: object, dtype: str = "auto", **options) -> tuple[ModelOptions, object]:
         index = {"metadata": {"total_size": total}, "weight_map": {}}
         (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
-        config = SimpleNamespace(dtype=torch.bfloat16)
-        return ModelOptions(model=tmp_path, dtype=dtype, **options), SimpleNamespace(config=config)
+        encoder = SimpleNamespace(config=SimpleNamespace(dtype=torch.bfloat16), revision=None)
+        return ModelOptions(model=tmp_path, dtype=dtype, **options), encoder
 
     return make
 
