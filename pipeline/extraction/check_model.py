@@ -85,11 +85,13 @@ def check_up(options: ModelOptions, batch_size: int) -> Checkup:
     checks = prove(model, prompts, sizes)
     good = [size for size, check in zip(sizes, checks[-len(sizes) :], strict=True) if check.passed]
     pictures = pictures_of(prompts)
-    tower = compare_runs(model, pictures, lambda: [run_single(model, p) for p in pictures], 4)
+    tower = compare_runs(
+        model, pictures, lambda: [run_single(model, p) for p in pictures], len(pictures)
+    )
     sharing = find_sharing(model, pictures)
     why = f" ({sharing.seen})" if sharing.level == OFF else ""
     facts = _facts(model) | {
-        "vision tower": f"{TOWER_WORDS[tower.runs]} ({tower.seen})",
+        "vision tower": f"{TOWER_WORDS[tower.runs]} ({tower.runs_seen})",
         "prompts about one image": WORDS[sharing.level] + why,
     }
     return Checkup(facts, tuple(checks), max(good, default=1))

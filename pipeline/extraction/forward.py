@@ -118,7 +118,7 @@ class Forward:
         if batch.shown:
             return self.shared.launch(batch, asked)
         # Answers go on from positions that the model, or what reads them, computes itself.
-        inputs = batch.inputs if asked else {**batch.inputs, **batch.computed}
+        inputs = batch.inputs if asked else {**batch.inputs, **batch.host_inputs}
         return self.model.launch(inputs, asked, self._scale_of(batch))
 
     def _scale_of(self, batch: Prepared) -> PixelScale | None:
@@ -225,4 +225,4 @@ def cut(batch: Prepared, rows: slice) -> Prepared:
             found[name] = value[start * images : stop * images]
         else:
             raise ValueError(f"{name} has {len(value)} items for {count} prompts")
-    return replace(batch, requests=batch.requests[rows], inputs=found, computed={})
+    return replace(batch, requests=batch.requests[rows], inputs=found, host_inputs={})

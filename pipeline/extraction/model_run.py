@@ -49,10 +49,9 @@ from savs.pipeline.extraction.in_context import (
 from savs.pipeline.extraction.model.answers import Answers, answer_note, make_answers
 from savs.pipeline.extraction.model.checkpoint_files import (
     WeightFiles,
-    are_here,
+    local_weight_paths,
     unread_bytes,
     weight_files,
-    weight_paths,
 )
 from savs.pipeline.extraction.model.first_layers import layer_count
 from savs.pipeline.extraction.model.identity import identity_before_loading
@@ -75,10 +74,9 @@ from savs.stores.format.layout import UNLABELLED, Facts
 
 DRIVER = Path("/sys/module/nvidia/version")
 """Where Linux tells the version of NVIDIA's driver."""
+LONG_READ_BYTES = 10**9
+"""From this size on, reading weights for their digest takes long enough for a message."""
 
-
-SAID_BYTES = 10**9
-"""From this size on, reading weights for their digest takes long enough to be said."""
 PACKAGES = ("savs", "torch", "transformers", "h5py", "numpy", "pillow")
 
 
@@ -371,19 +369,16 @@ class ModelRun:
 
     def _weights(self) -> WeightFiles | None:
         """Return the weight files with their digests; None if they are not on this host yet."""
-        if not are_here(self.options, self.encoder.config, self.encoder.revision):
+        paths = local_weight_paths(self.options, self.encoder.config, self.encoder.revision)
+        if paths is None:
             return None
-        with explained("model", str(self.options.model)):
-            paths = weight_paths(self.options, self.encoder.config, self.encoder.revision)
-            self._say_reading(unread_bytes(paths))
-            return weight_files(paths)
-
-    def _say_reading(self, size: int) -> None:
-        if size >= SAID_BYTES:
+        if (size := unread_bytes(paths)) >= LONG_READ_BYTES:
             self.reporting.say(
                 f"reading {size / 1e9:.1f} GB of weights for their SHA-256; it is kept for later"
                 " runs"
             )
+        with explained("model", str(self.options.model)):
+            return weight_files(paths)
 
     def _load(self, prompts: Sequence[Pieces], sink: Sink) -> tuple[LoadedModel, LoadedModel]:
         """Return the model with the hook points that are wanted, and with all of them.
@@ -455,7 +450,7 @@ class ModelRun:
             shared = images_recur(prompts_of_media)
             try_them = partial(preflight, model, prompts, scale, self.run, answers, shared=shared)
             settled = Settled(sink.settle(try_them, shared=shared), scale)
-        set_runs(model.model, runs=settled.batching.tower_runs)  # also where a store records it
+        set_runs(model.model, runs=settled.batching.tower.runs)  # also where a store records it
         self.settled = settled
         return settled
 
@@ -496,7 +491,7 @@ class ModelRun:
             thumbnails=self.run.thumbnails,
             shared_images=sharing.images,
             sizes_alone=sharing.sizes_alone,
-            computes=batching.computed,
+            host_inputs=batching.tower.host_inputs,
         )
         has_gpu = model.device.type == "cuda"
         return Engine(

@@ -93,7 +93,7 @@ class RunOptions:
     ] = None
     """`auto` tries it on a GPU, and on a CPU with Pixtral's tower. `runs` tries it anywhere, and
     stops where features would change; with `loop` the tower runs as transformers runs it. Where it
-    is tried, so is giving the model what it would compute of the sizes of images."""
+    is tried, so is giving the model what it would compute from the sizes of images."""
     workers: Annotated[
         int | None,
         Option(

@@ -88,8 +88,8 @@ class Prepared:
     """What the vision tower takes for each image that is shown."""
     has_videos: bool = False
     """Whether prompts have videos: then pixels are normalised already."""
-    computed: dict[str, Any] = field(default_factory=dict)
-    """What the model would compute of the inputs, see `host_inputs`; nothing where it does."""
+    host_inputs: dict[str, Any] = field(default_factory=dict)
+    """What the model would compute from the inputs, see `host_inputs`; nothing where it does."""
 
     def converted(self, change: Callable[[Any], Any]) -> "Prepared":
         """Return the same with every input changed by a function."""
@@ -100,7 +100,7 @@ class Prepared:
                 key: {name: change(value) for name, value in inputs.items()}
                 for key, inputs in self.vision.items()
             },
-            computed={name: change(value) for name, value in self.computed.items()},
+            host_inputs={name: change(value) for name, value in self.host_inputs.items()},
         )
 
     def pin_memory(self) -> "Prepared":

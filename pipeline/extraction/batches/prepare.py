@@ -36,8 +36,8 @@ class PrepareSettings:
     """Prompts with so many images may share them; 0 for none."""
     sizes_alone: bool = False
     """Make the texts of prompts that share images from the images' sizes, see `knows_sizes`."""
-    computes: bool = False
-    """Compute what the model would compute of the sizes of images, see `host_inputs`."""
+    host_inputs: bool = False
+    """Compute what the model would compute from the sizes of images, see `host_inputs`."""
 
 
 def prepare(encoder: PromptEncoder, job: Job, settings: PrepareSettings) -> Done:
@@ -117,7 +117,7 @@ def _encode(
                 inputs=ready,
                 images=images_in(batch[0][1]),
                 has_videos=has_videos,
-                computed=host_inputs(encoder, inputs) if settings.computes else {},
+                host_inputs=host_inputs(encoder, inputs) if settings.host_inputs else {},
             )
         ]
     except Exception as error:  # a processor may raise anything

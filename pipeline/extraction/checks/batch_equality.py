@@ -106,16 +106,16 @@ def check_batches(
 
 
 def read_in_batches(
-    model: LoadedModel, prompts: Sequence[Pieces], size: int, *, computed: bool = False
+    model: LoadedModel, prompts: Sequence[Pieces], size: int, *, with_host_inputs: bool = False
 ) -> np.ndarray[Any, Any]:
     """Return `(prompts, heads, head_dim)` float32 of prompts that run in batches of one shape.
 
-    With `computed` the model is given `host_inputs`, too.
+    If `with_host_inputs`, the model is given `host_inputs`, too.
     """
     read: dict[int, np.ndarray[Any, Any]] = {}
     for batch in _batches(prompts, size):
         inputs = model.inputs([prompts[i] for i in batch])
-        more = host_inputs(model.encoder, inputs) if computed else {}
+        more = host_inputs(model.encoder, inputs) if with_host_inputs else {}
         heads = stacked(model, model.read({**inputs, **more}))
         read |= dict(zip(batch, heads.swapaxes(0, 1), strict=True))
     return np.stack([read[place] for place in range(len(prompts))])

@@ -4,7 +4,7 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cache
 from itertools import chain
 from typing import Any, TypeVar
@@ -33,7 +33,7 @@ from savs.pipeline.extraction.checks.sharing import (
     find_sharing,
 )
 from savs.pipeline.extraction.checks.token_budget import auto_tokens
-from savs.pipeline.extraction.checks.towers import AUTO, TOWER_WORDS, find_tower_attention
+from savs.pipeline.extraction.checks.towers import AUTO, TOWER_WORDS, Tower, find_tower
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.devices import is_out_of_memory
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
@@ -79,14 +79,8 @@ class Batching:
     """What the comparison of answers saw; nothing where none are kept."""
     tower_attention: str = AUTO
     """What was asked for: `auto`, `runs` or `loop`."""
-    tower_runs: bool = False
-    """Whether the vision tower runs its attention in runs of chunks."""
-    tower_seen: str = ""
-    """What the comparison of runs saw."""
-    computed: bool = False
-    """Whether the model is given what it would compute of the sizes of images."""
-    computed_seen: str = ""
-    """What the comparison of that saw."""
+    tower: Tower = field(default_factory=Tower)
+    """How the vision tower runs."""
 
     @property
     def limits(self) -> BatchLimits:
@@ -108,9 +102,9 @@ class Batching:
             ]
         else:
             found[False] = [f"batches change this model's features ({self.seen}); going on anyhow"]
-        if self.tower_runs:
-            words = TOWER_WORDS[self.tower_runs]
-            found[self.equal].append(f"in the vision tower {words}: {self.tower_seen}")
+        if self.tower.runs:
+            words = TOWER_WORDS[self.tower.runs]
+            found[self.equal].append(f"in the vision tower {words}: {self.tower.runs_seen}")
         if self.sharing is not None:
             why = f": {self.sharing.seen}" if self.sharing.level != PREFIXES else ""
             found[self.equal] += [WORDS[self.sharing.level] + why]
@@ -126,7 +120,11 @@ class Batching:
     def from_json(cls, found: Mapping[str, Any]) -> "Batching":
         """Return what `to_json` was made from."""
         sharing = found["sharing"]
-        return cls(**{**found, "sharing": None if sharing is None else Sharing(**sharing)})
+        parts = {
+            "sharing": None if sharing is None else Sharing(**sharing),
+            "tower": Tower(**found["tower"]),
+        }
+        return cls(**{**found, **parts})
 
 
 def recorded(found: Mapping[str, Any], run: RunOptions, *, shared: bool) -> Batching | None:
@@ -134,7 +132,7 @@ def recorded(found: Mapping[str, Any], run: RunOptions, *, shared: bool) -> Batc
 
     `shared` says that some images are shown by several prompts, so that sharing must be decided.
     """
-    if set(found) != {field.name for field in fields(Batching)}:
+    if set(found) != {part.name for part in fields(Batching)}:
         return None
     batching = Batching.from_json(found)
     asked = ("batch_size", "batch_tokens", "batch_check", "reuse", "tower_attention")
@@ -163,8 +161,8 @@ def preflight(
 ) -> Batching:
     """Run a few prompts, alone, in one batch, and so that they share images.
 
-    Prompts run alone first, as transformers runs them; all else is compared with that. The model's
-    vision tower stays set as was found best.
+    Prompts run alone as transformers runs them; all else is compared with that. The model's vision
+    tower stays set as was found best.
 
     Parameters
     ----------
@@ -184,7 +182,7 @@ def preflight(
     check, rows = run.batch_check or "strict", run.batch_size or DEFAULT_BATCH_SIZE
     tower_attention = run.tower_attention or AUTO
     singles = cache(lambda: _run_singles(model, prompts))
-    tower = find_tower_attention(model, prompts, singles, tower_attention, rows)
+    tower = find_tower(model, prompts, singles, tower_attention, rows)
     found = _try_batches(model, prompts, singles) if check != "off" and rows > 1 else None
     batches = rows > 1 and (check != "strict" or found is None or bool(found.passed))
     whole, answers_seen = False, ""
@@ -215,10 +213,7 @@ def preflight(
         whole_answers=whole,
         answers_seen=answers_seen,
         tower_attention=tower_attention,
-        tower_runs=tower.runs,
-        tower_seen=tower.seen,
-        computed=tower.computed,
-        computed_seen=tower.computed_seen,
+        tower=tower,
     )
 
 

@@ -1,6 +1,6 @@
 """Whether a vision tower may run its attention in runs of chunks, tried on a few prompts.
 
-And whether what the model computes of the sizes of images may be computed before its pass.
+And whether what the model computes from the sizes of images may be computed before its pass.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,9 +21,9 @@ from savs.pipeline.extraction.model.tower_attention import (
 )
 
 AUTO, IN_RUNS, LOOP = "auto", "runs", "loop"
-"""What may be asked for."""
+"""Values of the option `tower_attention`."""
 NOTHING_COMPARED = "nothing was compared"
-KEPT, MOVED = "features keep every bit", "features would not keep every bit"
+SAME_BITS, OTHER_BITS = "features keep every bit", "features would not keep every bit"
 TOWER_WORDS = {
     True: "images or windows of one size attend in one call",
     False: "as transformers runs it",
@@ -31,64 +31,55 @@ TOWER_WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class TowerAttention:
-    """How the vision tower runs its attention."""
+class Tower:
+    """How the vision tower runs."""
 
-    runs: bool
-    """Whether in runs of chunks; else as transformers does."""
-    seen: str
-    """Why so."""
-    computed: bool = False
-    """Whether the model is given what it would compute of the sizes of images."""
-    computed_seen: str = NOTHING_COMPARED
-    """Why so."""
+    runs: bool = False
+    """Whether its attention runs in runs of chunks; else as transformers does."""
+    runs_seen: str = NOTHING_COMPARED
+    """What the comparison of both saw, or why there was none."""
+    host_inputs: bool = False
+    """Whether it is given what it would compute from the sizes of images, see `host_inputs`."""
+    host_inputs_seen: str = NOTHING_COMPARED
+    """What the comparison of that saw, or why there was none."""
 
 
-def find_tower_attention(
+def find_tower(
     model: LoadedModel,
     prompts: Sequence[Pieces],
     singles: Callable[[], Sequence[Single]],
-    asked: str,
+    tower_attention: str,
     size: int,
-) -> TowerAttention:
+) -> Tower:
     """Return how the vision tower shall run, and let it run so.
 
     On a CPU runs must keep every bit, but for towers that mask: without the masked part the same
     sums are made in another order. Elsewhere kernels differ by the shape of a batch, so features
     may move as far as rounding moves them, see `compare`.
 
-    Parameters
-    ----------
-    model
-        The loaded model.
-    prompts
-        Some of the user's prompts.
-    singles
-        Runs each of them by itself, or returns what that gave before.
-    asked
-        `auto`, `runs` or `loop`. By `auto` runs are not tried on a CPU, where they save time only
-        with towers that mask.
-    size
-        Prompts of a batch at most.
+    Some of the user's prompts run in batches of `size` at most; `singles` runs each by itself, or
+    returns what that gave before. By `auto` nothing is tried on a CPU, where runs save time only
+    with towers that mask.
 
     Raises
     ------
     ModelError
-        Runs were asked for, and this tower has none or gives other features by them.
+        `tower_attention` is `runs`, and this tower has none or gives other features by them.
     """
     set_runs(model.model, runs=False)
-    if asked == LOOP:
-        return TowerAttention(False, NOTHING_COMPARED)
-    if asked == AUTO and model.device.type == "cpu" and not is_masked(model.model):
-        return TowerAttention(False, "on a CPU it saves no time")
-    found = compare_runs(model, prompts, singles, size)
-    if asked == IN_RUNS and not found.runs and any(map(images_in, prompts)):
+    if tower_attention == LOOP:
+        return Tower()
+    if tower_attention == AUTO and model.device.type == "cpu" and not is_masked(model.model):
+        return Tower(runs_seen="on a CPU it saves no time")
+    tower = compare_runs(model, prompts, singles, size)
+    if tower_attention == IN_RUNS and not tower.runs and any(map(images_in, prompts)):
         raise ModelError(
-            f"`tower_attention` is {IN_RUNS}, and {model.name} cannot: {found.seen}; set it to"
+            f"`tower_attention` is {IN_RUNS}, and {model.name} cannot: {tower.runs_seen}; set it to"
             f" {AUTO}"
         )
-    set_runs(model.model, runs=found.runs)
-    return compare_computed(model, prompts, size, found)
+    set_runs(model.model, runs=tower.runs)
+    takes, seen = compare_host_inputs(model, prompts, size)
+    return replace(tower, host_inputs=takes, host_inputs_seen=seen)
 
 
 def compare_runs(
@@ -96,58 +87,58 @@ def compare_runs(
     prompts: Sequence[Pieces],
     singles: Callable[[], Sequence[Single]],
     size: int,
-) -> TowerAttention:
+) -> Tower:
     """Return whether batches in runs give what they give in a loop, which stays set.
 
-    The parameters are those of `find_tower_attention`.
+    The parameters are those of `find_tower`.
     """
     if model.encoder.is_dual or not has_sdpa_tower(model.model):
-        return TowerAttention(False, "the model has no vision tower on sdpa that reads any size")
+        return Tower(runs_seen="the model has no vision tower on sdpa that reads any size")
     places = [place for place, pieces in enumerate(prompts) if images_in(pieces)]
     pictured = [prompts[place] for place in places]
     if not pictured:
-        return TowerAttention(False, "no prompt with an image was tried")
+        return Tower(runs_seen="no prompt with an image was tried")
     calls = RUNS.calls
     set_runs(model.model, runs=True)
     try:
         runs = read_in_batches(model, pictured, size)
     except Exception as error:  # whatever it is, the plain way has not failed by it
-        return TowerAttention(False, _reason(error))
+        return Tower(runs_seen=_reason(error))
     finally:
         set_runs(model.model, runs=False)
     if calls == RUNS.calls:
-        return TowerAttention(False, "the tower computes its attention in another way")
+        return Tower(runs_seen="the tower computes its attention in another way")
     try:
         loop = read_in_batches(model, pictured, size)
+        if np.array_equal(loop, runs):
+            return Tower(runs=True, runs_seen=SAME_BITS)
+        if model.device.type == "cpu" and not is_masked(model.model):
+            return Tower(runs_seen=OTHER_BITS)
         alone = [singles()[place] for place in places]
     except Exception as error:  # of the examples themselves: the run skips them, and says so
-        return TowerAttention(False, _reason(error))
-    if np.array_equal(loop, runs):
-        return TowerAttention(True, KEPT)
-    if model.device.type == "cpu" and not is_masked(model.model):
-        return TowerAttention(False, MOVED)
+        return Tower(runs_seen=_reason(error))
     doubled = loop + np.stack([single.doubled - single.heads for single in alone])
-    return TowerAttention(*compare(loop, doubled, runs, model.dtype))
+    return Tower(*compare(loop, doubled, runs, model.dtype))
 
 
-def compare_computed(
-    model: LoadedModel, prompts: Sequence[Pieces], size: int, found: TowerAttention
-) -> TowerAttention:
-    """Return what was found, with whether `host_inputs` may be given, in the attention that is set.
+def compare_host_inputs(
+    model: LoadedModel, prompts: Sequence[Pieces], size: int
+) -> tuple[bool, str]:
+    """Return whether `host_inputs` may be given, in the attention that is set, and what was seen.
 
     They may where features keep every bit, on any device: these values are whole numbers, and a
-    tolerance of 16 bits would let pass those of a tower that computes its own in another way.
+    tolerance of 16 bits would let pass those of a tower that computes them in another way.
     """
     pictured = [pieces for pieces in prompts if images_in(pieces)]
     try:
         if not any(host_inputs(model.encoder, model.inputs([pieces])) for pieces in pictured):
-            return replace(found, computed_seen="the model takes none")
-        given = read_in_batches(model, pictured, size, computed=True)
-        own = read_in_batches(model, pictured, size)
+            return False, "the model takes none"
+        with_them = read_in_batches(model, pictured, size, with_host_inputs=True)
+        without = read_in_batches(model, pictured, size)
     except Exception as error:  # as above
-        return replace(found, computed_seen=_reason(error))
-    is_equal = np.array_equal(own, given)
-    return replace(found, computed=is_equal, computed_seen=KEPT if is_equal else MOVED)
+        return False, _reason(error)
+    is_equal = np.array_equal(without, with_them)
+    return is_equal, SAME_BITS if is_equal else OTHER_BITS
 
 
 def _reason(error: Exception) -> str:

@@ -152,14 +152,15 @@ def unread_bytes(paths: Mapping[str, Path]) -> int:
     return bytes_to_read([path for path in paths.values() if _recorded(path) is None])
 
 
-def are_here(options: ModelOptions, config: Any, revision: str | None) -> bool:
-    """Return whether all weight files are on this host, so that their digests cost no download."""
-    here = dict(options.model_kwargs or {}) | {"local_files_only": True}
+def local_weight_paths(
+    options: ModelOptions, config: Any, revision: str | None
+) -> dict[str, Path] | None:
+    """Return what `weight_paths` does if all files are on this host, else None."""
+    local = dict(options.model_kwargs or {}) | {"local_files_only": True}
     try:
-        weight_paths(replace(options, model_kwargs=here), config, revision)
+        return weight_paths(replace(options, model_kwargs=local), config, revision)
     except (OSError, ValueError, TypeError):  # also of a name that config.json has as a number
-        return False
-    return True
+        return None
 
 
 def adapter_digest(adapter: str) -> str:

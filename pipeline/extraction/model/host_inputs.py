@@ -27,8 +27,8 @@ from savs.pipeline.extraction.model.tower_attention import VISION
 
 Grid = tuple[int, int, int]
 """Frames, rows and columns of patches."""
-KEPT = 256
-"""Sizes of images whose values are kept."""
+CACHED_SIZES = 256
+"""Sizes of images whose values are cached."""
 
 
 def host_inputs(encoder: PromptEncoder, inputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def host_inputs(encoder: PromptEncoder, inputs: Mapping[str, Any]) -> dict[str, 
 
     There are none for prompts without images or with videos, and for models that do not have
     positions of several axes or do not take grids of patches. Which of the arguments a model uses
-    is not asked: a comparison tells, see `find_tower_attention`.
+    is not asked: a comparison tells, see `compare_host_inputs`.
     """
     tower: Any = getattr(encoder.config, VISION, None)
     merge = getattr(tower, "spatial_merge_size", None)
@@ -82,19 +82,19 @@ def _ends(ends: str, longest: str, lengths: list[int]) -> dict[str, Any]:
     return {f"image_{ends}": cumulated, f"image_{longest}": max(lengths)}
 
 
-@lru_cache(KEPT)
+@lru_cache(CACHED_SIZES)
 def _places(grid: Grid, merge: int) -> torch.Tensor:
     return get_vision_position_ids(torch.tensor([grid]), merge)
 
 
-@lru_cache(KEPT)
+@lru_cache(CACHED_SIZES)
 def _windows(grid: Grid, merge: int, size: int, patch: int) -> tuple[torch.Tensor, list[int]]:
     """Return the order of an image's merged patches, and the patches of each window."""
     index, ends = get_vision_window_index(torch.tensor([grid]), merge, size, patch)
     return index, ends.diff().tolist()
 
 
-@lru_cache(KEPT)
+@lru_cache(CACHED_SIZES)
 def _interpolated(grid: Grid, merge: int, side: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Return which learned positions each patch has, and how much of each, as in Qwen3-VL."""
     return get_vision_interpolation_indices_and_weights(

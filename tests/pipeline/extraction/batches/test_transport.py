@@ -18,17 +18,21 @@ INPUTS = {
     "scalar": torch.tensor(7),
     "sizes": (3, 4),
 }
-DONE = Done(5, [Prepared((0, 1), INPUTS, 1), Refused(2, "no")], {0: b"jpeg"})
+HOST_INPUTS = {"position_ids": torch.arange(12).view(3, 2, 2)}
+DONE = Done(
+    5, [Prepared((0, 1), INPUTS, 1, host_inputs=HOST_INPUTS), Refused(2, "no")], {0: b"jpeg"}
+)
 
 
 def require_same(found):
     prepared, refused = found.parts
     assert (refused, found.thumbnails) == (DONE.parts[1], DONE.thumbnails)
     assert prepared.inputs["sizes"] == (3, 4)
-    for name, value in INPUTS.items():
+    for name, value in (INPUTS | HOST_INPUTS).items():
         if torch.is_tensor(value):
-            assert prepared.inputs[name].dtype == value.dtype
-            assert prepared.inputs[name].equal(value)
+            arrived = (prepared.inputs | prepared.host_inputs)[name]
+            assert arrived.dtype == value.dtype
+            assert arrived.equal(value)
 
 
 @pytest.mark.parametrize("files", [False, True])
@@ -36,7 +40,7 @@ def test_inputs_arrive_as_they_were(tmp_path, files):
     sent = send_done(DONE, tmp_path, files=files)
     kinds = {type(value) for value in sent.parts[0].inputs.values()}
     assert kinds == {Stored if files else torch.Tensor, tuple}
-    assert len(list(tmp_path.iterdir())) == (3 if files else 0)
+    assert len(list(tmp_path.iterdir())) == (4 if files else 0)
     require_same(receive_done(sent))
     assert list(tmp_path.iterdir()) == []
 

@@ -133,6 +133,8 @@ def test_each_prompt_runs_by_itself_once_for_batches_and_answers(model, monkeypa
         (None, {"batch_size": 8, "batch_check": "strict"}, False, True),
         (None, {"batch_size": 4}, False, False),
         (None, {"batch_check": "off"}, False, False),
+        (None, {"tower_attention": "auto"}, False, True),
+        (None, {"tower_attention": "runs"}, False, False),
         (None, {}, True, False),  # there was nothing to share when it was decided
         (Sharing("images", "none moved", 1), {}, True, True),
         (Sharing("images", "none moved", 1), {"reuse": "off"}, True, False),

@@ -8,7 +8,7 @@ from tiny_models import BUILDERS, marked
 from tiny_parts import picture
 
 from savs.pipeline.extraction.batches.jobs import Prepared
-from savs.pipeline.extraction.checks.towers import TowerAttention, compare_computed
+from savs.pipeline.extraction.checks.towers import compare_host_inputs
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.forward import cut
 from savs.pipeline.extraction.model import host_inputs as module
@@ -34,21 +34,21 @@ pytestmark = pytest.mark.filterwarnings(
 )
 
 
-def loaded(tiny_model, family):
-    return load_model(str(tiny_model(family)), dtype="float32")
+def loaded(tiny_model, family, dtype="float32"):
+    return load_model(str(tiny_model(family)), dtype=dtype)
 
 
 def compared(model, prompts=PROMPTS):
-    return compare_computed(model, prompts, len(prompts), TowerAttention(False, ""))
+    return compare_host_inputs(model, prompts, len(prompts))
 
 
 @pytest.mark.parametrize("family", [marked(family, ("qwen3_vl",)) for family in BUILDERS])
 def test_what_is_given_keeps_every_bit_or_is_not_given(tiny_model, family):
     model = loaded(tiny_model, family)
-    found = compared(model)
-    assert found.computed == (family in TAKEN), found.computed_seen
-    if found.computed:
-        assert found.computed_seen == "features keep every bit"
+    takes, seen = compared(model)
+    assert takes == (family in TAKEN), seen
+    if takes:
+        assert seen == "features keep every bit"
 
 
 def test_positions_are_those_of_the_model_and_need_no_weights(tiny_model):
@@ -59,26 +59,39 @@ def test_positions_are_those_of_the_model_and_need_no_weights(tiny_model):
     torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
+@pytest.mark.thorough
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
+def test_a_model_in_bfloat16_is_given_them_too(tiny_model, family):
+    """Of learned positions it would else get weights with three digits."""
+    assert compared(loaded(tiny_model, family, "bfloat16")) == (True, "features keep every bit")
+
+
+def test_prompts_with_videos_are_left_to_the_model(tiny_model):
+    model = loaded(tiny_model, "qwen2_vl")
+    inputs = dict(model.inputs(PROMPTS[:1]))
+    assert host_inputs(model.encoder, inputs)
+    assert host_inputs(model.encoder, inputs | {"video_grid_thw": inputs["image_grid_thw"]}) == {}
+
+
 def test_text_alone_has_nothing_to_compute(tiny_model):
     model = loaded(tiny_model, "qwen2_vl")
     prompts = [("Is the sky blue?",), ("Is it?",)]
     assert host_inputs(model.encoder, model.inputs(prompts)) == {}
-    assert compared(model, prompts).computed_seen == "the model takes none"
+    assert compared(model, prompts) == (False, "the model takes none")
 
 
 def test_other_positions_are_not_given(tiny_model, monkeypatch):
     model = loaded(tiny_model, "qwen2_vl")
     monkeypatch.setattr(module, "image_positions", lambda *given: 2 * image_positions(*given))
-    found = compared(model)
-    assert (found.computed, found.computed_seen) == (False, "features would not keep every bit")
+    assert compared(model) == (False, "features would not keep every bit")
 
 
 def test_a_cut_batch_leaves_them_to_the_model(tiny_model):
     model = loaded(tiny_model, "qwen2_vl")
     prompts = [PROMPTS[0], PROMPTS[1], (picture(28, 56), "?")]
     inputs = model.inputs(prompts)
-    batch = Prepared((0, 1, 2), dict(inputs), 1, computed=host_inputs(model.encoder, inputs))
-    assert cut(batch, slice(0, 2)).computed == {}
+    batch = Prepared((0, 1, 2), dict(inputs), 1, host_inputs=host_inputs(model.encoder, inputs))
+    assert cut(batch, slice(0, 2)).host_inputs == {}
 
 
 SIZES = {

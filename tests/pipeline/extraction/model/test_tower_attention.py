@@ -11,8 +11,9 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.attention_maps import look
+from savs.pipeline.extraction.checks import preflight
 from savs.pipeline.extraction.checks.batch_equality import read_in_batches, run_single
-from savs.pipeline.extraction.checks.towers import compare_runs, find_tower_attention
+from savs.pipeline.extraction.checks.towers import compare_runs, find_tower
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model import tower_attention
 from savs.pipeline.extraction.model.tower_attention import (
@@ -23,6 +24,7 @@ from savs.pipeline.extraction.model.tower_attention import (
     find_runs,
     set_runs,
 )
+from savs.pipeline.extraction.run_options import RunOptions
 
 IN_RUNS = {
     *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe"),
@@ -60,7 +62,7 @@ def alone(model, prompts):
 
 
 def tried(model, asked, prompts=PROMPTS):
-    return find_tower_attention(model, prompts, alone(model, prompts), asked, len(prompts))
+    return find_tower(model, prompts, alone(model, prompts), asked, len(prompts))
 
 
 @pytest.mark.parametrize(
@@ -71,13 +73,13 @@ def test_runs_keep_features_or_are_refused_and_the_model_is_left_as_it_was(tiny_
     prompts = taken(family, PROMPTS[:2] if family == "perception_lm" else [*PROMPTS, TWO])
     before = attention_names(model.model.config)
     found = compare_runs(model, prompts, alone(model, prompts), len(prompts))
-    assert found.runs == (family in IN_RUNS | MASKED), found.seen
+    assert found.runs == (family in IN_RUNS | MASKED), found.runs_seen
     if family in IN_RUNS:
-        assert found.seen == "features keep every bit"
+        assert found.runs_seen == "features keep every bit"
     elif family in OTHERWISE:
-        assert found.seen == "the tower computes its attention in another way"
+        assert found.runs_seen == "the tower computes its attention in another way"
     elif family not in MASKED and family != "fuyu":  # Fuyu has no tower
-        assert "does not say where the patches of an image end" in found.seen
+        assert "does not say where the patches of an image end" in found.runs_seen
     assert attention_names(model.model.config) == before
 
 
@@ -178,7 +180,7 @@ def test_a_mask_or_a_batch_of_padded_images_is_refused():
 def test_what_is_taken_is_set(tiny_model, family, asked, runs, seen):
     model = loaded(tiny_model, family)
     found = tried(model, asked)
-    assert (found.runs, found.seen[: len(seen)]) == (runs, seen)
+    assert (found.runs, found.runs_seen[: len(seen)]) == (runs, seen)
     assert model.model.config.vision_config._attn_implementation == (NAME if runs else "sdpa")
 
 
@@ -196,10 +198,33 @@ def test_runs_that_move_features_are_not_taken(tiny_model, monkeypatch):
     assert model.model.config.vision_config._attn_implementation == "sdpa"
 
 
+@pytest.mark.parametrize("tower_attention", ["loop", "runs"])
+def test_prompts_alone_run_as_transformers_runs_them(tiny_model, monkeypatch, tower_attention):
+    """They are what batches are compared with, so that a fault of runs is seen."""
+    model = loaded(tiny_model, "qwen2_vl")
+    calls_alone = []
+
+    def counted(model, pieces):
+        before = RUNS.calls
+        single = run_single(model, pieces)
+        calls_alone.append(RUNS.calls - before)
+        return single
+
+    monkeypatch.setattr(preflight, "run_single", counted)
+    options = RunOptions(tower_attention=tower_attention)
+    batching = preflight.preflight(model, PROMPTS, None, options, shared=False)
+    assert batching.tower.runs == (tower_attention == "runs")
+    assert batching.equal
+    assert calls_alone == [0] * len(PROMPTS)
+    calls = RUNS.calls
+    model.read(model.inputs(PROMPTS[:1]))
+    assert (RUNS.calls > calls) == batching.tower.runs
+
+
 def test_prompts_without_images_try_nothing(tiny_model):
     model = loaded(tiny_model, "qwen2_vl")
     found = tried(model, "runs", [("Is the sky blue?",), ("Is it?",)])
-    assert (found.runs, found.seen) == (False, "no prompt with an image was tried")
+    assert (found.runs, found.runs_seen) == (False, "no prompt with an image was tried")
 
 
 @pytest.mark.thorough
