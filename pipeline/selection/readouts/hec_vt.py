@@ -51,7 +51,8 @@ class FittedHecVt:
             of_text = by_text[rows].astype(np.float64)
             return self._mix(of_text, by_vision), self._mix(TIE * of_text, errors)
 
-        choice = vision.first_of_close(mean, len(self.weights), exactly)
+        heads = len(self.weights)
+        choice = lda.first_of_close(mean, vision.closeness(heads) + TIE, heads, exactly)
         return ClassScores(mean, choice, mean)
 
     def _mix(self, by_text: Array, by_vision: Array) -> Array:

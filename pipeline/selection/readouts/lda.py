@@ -51,8 +51,8 @@ SHRINKAGE = 1.0
 """`reg`: how much of the covariance's trace is added to its diagonal."""
 BLOCK = 2**22
 """Values of features, or probabilities, that are in work at a time: 32 MB in float64."""
-CLOSE = 2.0**-16
-"""Share by which float32 means of probabilities may be off, with a wide margin."""
+UNIT = 2.0**-24
+"""Rounding of one operation in float32, as a share."""
 CLOSE_BLOCK = 2**18
 """Probabilities of close examples that are in work at a time: 2 MB in float64."""
 
@@ -81,7 +81,8 @@ class FittedLda(MeanOfProbabilities):
 
     def choose(self, mean: Array, heads: int, logits_of: LogitsOf) -> ClassScores:
         """Return the scores that mean probabilities are; of classes that tie the first wins."""
-        choice = self.first_of_close(mean, heads, lambda rows: self.exactly(logits_of(rows)))
+        share = self.closeness(heads)
+        choice = first_of_close(mean, share, heads, lambda rows: self.exactly(logits_of(rows)))
         return ClassScores(mean, choice, mean)
 
     def exactly(self, logits: Array) -> tuple[Array, Array]:
@@ -95,26 +96,41 @@ class FittedLda(MeanOfProbabilities):
         errors = shares * (1 - shares) * (2 * self.rounding[: len(shares), None, None])
         return shares.mean(axis=0), errors.mean(axis=0)
 
-    def first_of_close(
-        self, mean: Array, heads: int, exactly: Callable[[Array], tuple[Array, Array]]
-    ) -> Array:
-        """Return the class of greatest probability; of classes that tie the first.
+    def closeness(self, heads: int) -> float:
+        """Return the share by which two float32 means over heads may differ in a tie, or more."""
+        # each mean is off by half a rounding for each head that is added, and by eight at most of
+        # the exponential and the division
+        return 2 * float(self.rounding[:heads].max()) + (heads + 16) * UNIT
 
-        `exactly` returns what `exactly` of a fit does, of some rows of `mean`.
-        """
-        # A tie is narrower than float32 where logits are small, as those of thousands of examples
-        # are, and float64 takes twice the time: it is for rows with a second class near the best.
-        choice = mean.argmax(axis=1)
-        share = 2 * float(self.rounding[:heads].max()) + CLOSE
-        least = mean[np.arange(len(mean)), choice, None] * np.float32(1 - share)
-        close = np.flatnonzero(np.count_nonzero(mean >= least, axis=1) > 1)
-        for some in row_blocks(len(close), heads * mean.shape[1], CLOSE_BLOCK):
-            rows = close[some]
-            values, errors = exactly(rows)
-            best = values.argmax(axis=1)[:, None]
-            least = np.take_along_axis(values - errors, best, axis=1)
-            choice[rows] = (values >= least).argmax(axis=1)
-        return choice
+
+def first_of_close(
+    mean: Array, share: float, heads: int, exactly: Callable[[Array], tuple[Array, Array]]
+) -> Array:
+    """Return the class of greatest probability; of classes that tie the first.
+
+    Parameters
+    ----------
+    mean
+        `(n, classes)` float32 means over so many heads.
+    share
+        Rows with a second class within this share of the greatest probability are computed again.
+    heads
+        As in `mean`.
+    exactly
+        Returns what `FittedLda.exactly` does, of some rows of `mean`.
+    """
+    # A tie is narrower than float32 where logits are small, as those of thousands of examples are,
+    # and float64 takes twice the time: it is for rows that may be tied.
+    choice = mean.argmax(axis=1)
+    least = mean[np.arange(len(mean)), choice, None] * np.float32(1 - share)
+    close = np.flatnonzero(np.count_nonzero(mean >= least, axis=1) > 1)
+    for some in row_blocks(len(close), heads * mean.shape[1], CLOSE_BLOCK):
+        rows = close[some]
+        values, errors = exactly(rows)
+        best = values.argmax(axis=1)[:, None]
+        least = np.take_along_axis(values - errors, best, axis=1)
+        choice[rows] = (values >= least).argmax(axis=1)
+    return choice
 
 
 def fit(features: Array, labels: Array, classes: Sequence[str], widths: Widths) -> FittedLda:
