@@ -26,11 +26,11 @@ os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 import numpy as np
 from method_comparison.tasks import POOLS, rows_of
-from scipy.special import stdtrit
 
 from savs import FeatureStore, Selection, evaluate, extract, label, open_store, select, suggest
 from savs.datasets.benchmarks.shapes import write_shapes
 from savs.foundation.arrays import Array
+from savs.pipeline.evaluation.statistics.intervals import student_quantile
 from savs.pipeline.evaluation.suspects import suspects
 
 START, ROUNDS, ROUND_LABELS, HEADS = 3, 4, 10, 20
@@ -202,7 +202,7 @@ def curves_of(images: Images, wrong: float, draws: int, work: Path) -> dict[str,
 def gain(values: Array, others: Array) -> str:
     """Return the mean paired difference in points, with its 95 % interval by Student's t."""
     apart = 100 * (values - others)
-    half = stdtrit(len(apart) - 1, 0.975) * apart.std(ddof=1) / np.sqrt(len(apart))
+    half = student_quantile(len(apart) - 1) * apart.std(ddof=1) / np.sqrt(len(apart))
     return f"{apart.mean():+.1f} ({apart.mean() - half:+.1f} .. {apart.mean() + half:+.1f})"
 
 

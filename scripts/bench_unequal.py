@@ -9,13 +9,17 @@ cent.
 """
 
 import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from bench_readouts import HEADS, print_row, store_of
 
+from savs.foundation.arrays import Array
 from savs.pipeline.selection.heads.head_scores import rank_heads
 from savs.pipeline.selection.readouts import READOUTS, Readout
+from savs.pipeline.selection.training_data import training_tasks
 from savs.stores import FeatureStore
 
 SIZES = {
@@ -28,7 +32,31 @@ SIZES = {
 NAMES = ("vote", "posterior", "calm", "lda", "hec-v", "logistic", "knn")
 
 
-def draw_unequal(labels: np.ndarray, sizes: tuple[int, ...], seed: int) -> np.ndarray:
+@dataclass(frozen=True, slots=True)
+class Features:
+    """The features of a task's scenes, in all heads."""
+
+    store: FeatureStore
+    classes: Sequence[str]
+    labels: Array
+    """`(n,)` class numbers of the training examples."""
+    truth: Array
+    """`(m,)` class numbers of the test examples."""
+    train: Array
+    """`(heads, n, d)` float32."""
+    test: Array
+    """`(heads, m, d)` float32."""
+
+
+def read_features(store: FeatureStore) -> Features:
+    """Read both splits of a store of one task."""
+    (task,) = training_tasks(store)
+    truth = np.array([task.classes.index(name) for name in store.examples("test")["label"]])
+    train, test = (store.features(split) for split in ("train", "test"))
+    return Features(store, task.classes, task.labels, truth, train, test)
+
+
+def draw_unequal(labels: Array, sizes: tuple[int, ...], seed: int) -> Array:
     """Return rows of examples, each class with one of the sizes; which one is drawn, too."""
     rng = np.random.default_rng(seed)
     rows = [
@@ -38,21 +66,14 @@ def draw_unequal(labels: np.ndarray, sizes: tuple[int, ...], seed: int) -> np.nd
     return np.concatenate(rows)
 
 
-def balanced_accuracy(rule: Readout, store: FeatureStore, rows: np.ndarray) -> float:
+def balanced_accuracy(rule: Readout, of: Features, rows: Array) -> float:
     """Return that of a readout which is fitted to some training examples."""
-    names = store.examples("train")["label"].to_list()
-    classes = list(dict.fromkeys(names))
-    labels = np.array([classes.index(names[row]) for row in rows])
-    truth = np.array([classes.index(name) for name in store.examples("test")["label"]])
-    train, test = (store.features(split) for split in ("train", "test"))
-    widths = [train.shape[2]] * HEADS
-    scores = rule.score_heads(
-        train[:, rows], labels, classes, [train.shape[2]] * len(train), "resubstitution"
-    )
-    best = rank_heads(scores, store.heads)[:HEADS]
-    fitted = rule.fit(train[best][:, rows], labels, classes, widths)
-    right = fitted.scores(test[best]).choice == truth
-    return float(np.mean([right[truth == number].mean() for number in range(len(classes))]))
+    labels, widths = of.labels[rows], [of.train.shape[2]] * len(of.train)
+    scores = rule.score_heads(of.train[:, rows], labels, of.classes, widths, "resubstitution")
+    best = rank_heads(scores, of.store.heads)[:HEADS]
+    fitted = rule.fit(of.train[best][:, rows], labels, of.classes, widths[:HEADS])
+    right = fitted.scores(of.test[best]).choice == of.truth
+    return float(np.mean([right[of.truth == number].mean() for number in range(len(of.classes))]))
 
 
 def main() -> None:
@@ -60,16 +81,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", required=True, type=Path, help="folder for scenes and stores")
     parser.add_argument("--draws", type=int, default=20, help="of training examples, of each task")
-    given = parser.parse_args()
+    options = parser.parse_args()
     print_row(["task", "examples of the classes", *NAMES])
     print_row(["---"] * (len(NAMES) + 2))
     for task, sizes in SIZES.items():
-        store = store_of(task, given.work / task)
-        names = store.examples("train")["label"].to_list()
-        labels = np.array([list(dict.fromkeys(names)).index(name) for name in names])
-        draws = [draw_unequal(labels, sizes, seed) for seed in range(given.draws)]
+        features = read_features(store_of(task, options.work / task))
+        draws = [draw_unequal(features.labels, sizes, seed) for seed in range(options.draws)]
         means = [
-            np.mean([balanced_accuracy(READOUTS[name], store, rows) for rows in draws])
+            np.mean([balanced_accuracy(READOUTS[name], features, rows) for rows in draws])
             for name in NAMES
         ]
         print_row([task, ", ".join(map(str, sizes)), *(f"{100 * mean:.1f}" for mean in means)])

@@ -13,7 +13,6 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 
 import numpy as np
-import polars as pl
 from interval_checks.clusters import (
     CLASS_SHARES,
     RANKED,
@@ -33,11 +32,7 @@ from interval_checks.clusters import (
 from interval_checks.training import FOLDS, POOLS, fold_coverage, pool_coverage
 
 from savs.foundation.arrays import Array
-from savs.pipeline.evaluation.statistics.intervals import (
-    UnitWeights,
-    estimate_over_draws,
-    weigh_units,
-)
+from savs.pipeline.evaluation.statistics.intervals import estimate_over_draws
 from savs.pipeline.evaluation.statistics.paired_tests import mcnemar, sign_flip
 
 GAINS = (0.02, 0.05, 0.1, 0.3)
@@ -99,8 +94,8 @@ def class_table(seed: int, samples: int) -> list[str]:
     for kind, units in CLASS_DESIGNS:
         design = make_design(kind, units)
         for rate in (0.8, 0.95):
-            found = class_coverage(rng, design, rate, samples // 2)
-            cells = [found.get(key, "-") for key in keys]
+            shares = class_coverage(rng, design, rate, samples // 2)
+            cells = [shares.get(key, "-") for key in keys]
             rows.append(_row(f"{design.name}, {100 * rate:g} % right", *cells))
     return [*_header("clusters", *names, "balanced accuracy"), *rows]
 
@@ -109,13 +104,13 @@ def rank_table(seed: int, samples: int) -> list[str]:
     """Return how often the intervals of rank metrics contain their value."""
     rng, lines = np.random.default_rng(seed), []
     designs = [design for design in all_designs() if 100 < len(design.cluster) < 1000]
-    found = {
+    coverages = {
         case: [rank_coverage(rng, design, *case, samples // 2) for design in designs]
         for case in RANK_CASES
     }
     for name in RANKED:
         lines += _header(name, *(design.name for design in designs))
-        for (share, shift), cells in found.items():
+        for (share, shift), cells in coverages.items():
             row = f"{100 * share:g} % positive, {shift:g} SD apart"
             lines.append(_row(row, *(cell[name] for cell in cells)))
     return lines
@@ -228,10 +223,10 @@ def draw_coverage(
 ) -> float:
     """Return how often the interval of a sweep holds the mean over all draws and units."""
     logit, truth, hits = np.log(rate / (1 - rate)), true_mean(rate), 0
+    weights = make_design("1", units).weights
     for _ in range(samples):
         scores = drawn_scores(rng, logit, draws, units)
-        found = estimate_over_draws(_independent(units), scores)
-        hits += holds(found.share_interval(), truth)
+        hits += holds(estimate_over_draws(weights, scores).share_interval(), truth)
     return hits / samples
 
 
@@ -246,23 +241,19 @@ def draw_difference_error(
     rng: np.random.Generator, shared: float, draws: int, units: int, samples: int
 ) -> float:
     """Return how often two readouts that are equal over all draws and units differ at 5 %."""
-    rejected = 0
+    weights, rejected = make_design("1", units).weights, 0
     for _ in range(samples):
         draw, unit, both = (sd * shared**0.5 for sd in DRAW_SDS)
         common = 1 + draw * rng.normal(size=(draws, 1)) + unit * rng.normal(size=(1, units))
         common = common + both * rng.normal(size=(draws, units))
         a, b = (drawn_scores(rng, common, draws, units, 1 - shared) for _ in range(2))
-        p = estimate_over_draws(_independent(units), b - a).p()
+        p = estimate_over_draws(weights, b - a).p()
         rejected += p is not None and p < 0.05
     return rejected / samples
 
 
 def _sigmoid(logits: Array) -> Array:
     return 1 / (1 + np.exp(-logits))
-
-
-def _independent(units: int) -> UnitWeights:
-    return weigh_units(pl.DataFrame({"cluster": np.arange(units), "stratum": 0}))
 
 
 def mcnemar_error(p_value: Callable[[int, int], float], n: int, share: float) -> float:

@@ -39,10 +39,10 @@ def measure(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
     metrics = general.measure(predictions, classes)
     harmful = predictions.filter(pl.col("label") == HARMFUL)
     if harmful.height:
-        found = accuracy(harmful, classes, ATTACKS)
-        missed = found.scores.with_columns(score=1 - pl.col("score"))
-        always = predictions["label"].mode().sort().first() == HARMFUL
-        metrics.append(Units(ATTACKS, missed, 1 - found.chance, 0.0 if always else 1.0))
+        recall = accuracy(harmful, classes, ATTACKS)
+        missed = recall.scores.with_columns(score=1 - pl.col("score"))
+        is_majority = predictions["label"].mode().sort().first() == HARMFUL
+        metrics.append(Units(ATTACKS, missed, 1 - recall.chance, 0.0 if is_majority else 1.0))
     return metrics
 
 

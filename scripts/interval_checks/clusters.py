@@ -185,12 +185,12 @@ def class_coverage(
             scores, cluster = flags[label == number], design.cluster[label == number]
             if len(scores) < 2:
                 continue
-            found = estimate_share(pl.Series(scores), pl.Series(cluster))
-            clusters[name] += found.clusters
+            recall = estimate_share(pl.Series(scores), pl.Series(cluster))
+            clusters[name] += recall.clusters
             dense = np.unique(cluster, return_inverse=True)[1]
             plain = (None, None) if dense.max() == 0 else plain_interval(scores, dense)
-            plain = found.interval() if design.kind == "1" else plain
-            pair = holds(found.interval(), rate), holds(plain, rate)
+            plain = recall.interval() if design.kind == "1" else plain
+            pair = holds(recall.interval(), rate), holds(plain, rate)
             hits.setdefault(name, []).append(pair)
         units = weigh_units(pl.DataFrame({"cluster": design.cluster, "stratum": label}))
         balanced = Estimate.of(flags, units)

@@ -12,11 +12,7 @@ import numpy as np
 from interval_checks.clusters import Shares, holds, make_design
 from savs.foundation.arrays import Array
 from savs.pipeline.evaluation.cross_validation import INFLATION
-from savs.pipeline.evaluation.statistics.intervals import (
-    Estimate,
-    UnitWeights,
-    estimate_over_draws,
-)
+from savs.pipeline.evaluation.statistics.intervals import Estimate, estimate_over_draws
 from savs.pipeline.evaluation.sweep.draws import pool_variance
 from savs.pipeline.selection.training_data import TrainingTask
 
@@ -82,12 +78,12 @@ def pool_coverage(
     for _ in range(samples):
         vote, margins = _readouts(rng, pool)
         for place, more in enumerate((ratio, 0.0)):
-            found = estimate_over_draws(weights, vote, pool_variance=more)
-            hits[0, place] += holds(found.share_interval(), truths[0])
+            accuracy = estimate_over_draws(weights, vote, pool_variance=more)
+            hits[0, place] += holds(accuracy.share_interval(), truths[0])
             apart = estimate_over_draws(weights, margins - vote, pool_variance=more)
             hits[1, place] += holds(apart.interval(), truths[1] - truths[0])
-    accuracy, difference = (Shares(*(row / samples)) for row in hits)
-    return accuracy, difference if pool.chosen > 1 else "-"  # one head: the readouts are equal
+    of_vote, of_difference = (Shares(*(row / samples)) for row in hits)
+    return of_vote, of_difference if pool.chosen > 1 else "-"  # one head: the readouts are equal
 
 
 def _readouts(rng: np.random.Generator, pool: Pool) -> Array:
@@ -163,7 +159,7 @@ def fold_coverage(rng: np.random.Generator, case: Folds, samples: int) -> tuple[
     The inflation is the variance of the cross-validated accuracy over samples, divided by that of
     as many independent examples. The plain interval is Wilson's.
     """
-    weights: UnitWeights = make_design("1", case.examples).weights
+    weights = make_design("1", case.examples).weights
     flags = [cross_validate(rng, case) for _ in range(samples)]
     means = np.array([of.mean() for of in flags])
     truth = float(means.mean())  # unbiased for classifiers of the examples outside of a fold

@@ -6,6 +6,8 @@ over heads share the products of a shard (`Batch`): most of a sweep's time is sp
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
@@ -21,7 +23,7 @@ from savs.pipeline.selection.heads.head_scores import rank_heads
 from savs.pipeline.selection.readouts import ClassScores, Fitted, Readout
 from savs.pipeline.selection.readouts.lda import HEC_V, LDA, FittedLda
 from savs.pipeline.selection.readouts.posterior import POSTERIOR, FittedPosterior
-from savs.pipeline.selection.readouts.readout import rounding_errors, softmax
+from savs.pipeline.selection.readouts.readout import softmax
 from savs.pipeline.selection.readouts.vote import VOTE, FittedVote, elect
 from savs.pipeline.selection.selection import score_tasks
 from savs.pipeline.selection.training_data import (
@@ -39,6 +41,8 @@ LARGEST_TABLE = 2**27
 once."""
 TABLE = 2**25
 """Products that a batch holds at a time, heads x examples x fits x classes: 128 MB."""
+BLOCK = 2**18
+"""Probabilities that are in work at a time: 1 MB, which stays in a cache."""
 HEADWISE = (VOTE, POSTERIOR, LDA, HEC_V)
 """Readouts that are fitted once for all numbers of heads."""
 Headwise = FittedVote | FittedPosterior | FittedLda
@@ -356,15 +360,17 @@ def _tally(fit: Headwise, table: Array, counts: Sequence[int]) -> Iterator[Class
     if isinstance(fit, FittedVote):
         yield from _votes(table, counts)
         return
-    shares = softmax(table[: counts[-1]].astype(fit.precision, copy=False), axis=1)
-    if fit.rounding is None:
-        for count, total in _sums(shares, counts):
-            yield fit.chosen(fit.mean_of(total, None, count))
-        return
-    errors = rounding_errors(shares, fit.rounding[: counts[-1], None, None])
-    pairs = zip(_sums(shares, counts), _sums(errors, counts), strict=True)
-    for (count, total), (_, error) in pairs:
-        yield fit.chosen(fit.mean_of(total, error, count))
+    step = max(1, BLOCK // table[0].size)
+    total = np.zeros(table.shape[1:], np.float32)
+    for start, end in pairwise([0, *counts]):
+        for head in range(start, end, step):
+            total += softmax(table[head : min(head + step, end)].copy(), axis=1).sum(axis=0)
+        mean = np.ascontiguousarray(total.T) / np.float32(end)
+        yield fit.choose(mean, end, partial(_logits, table[:end]))
+
+
+def _logits(table: Array, rows: Array) -> Array:
+    return table[:, :, rows].swapaxes(1, 2)
 
 
 def _votes(table: Array, counts: Sequence[int]) -> Iterator[ClassScores]:
@@ -385,7 +391,7 @@ def _votes(table: Array, counts: Sequence[int]) -> Iterator[ClassScores]:
 
 def _sums(table: Array, counts: Sequence[int]) -> Iterator[tuple[int, Array]]:
     """Yield each count with the sum over that many heads, `(n, classes)`."""
-    total, done = np.zeros(table.shape[1:], table.dtype), 0
+    total, done = np.zeros(table.shape[1:], np.float32), 0
     for count in counts:
         total = total + table[done:count].sum(axis=0)
         done = count

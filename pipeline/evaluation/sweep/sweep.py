@@ -12,13 +12,13 @@ from savs.datasets.benchmarks.options import stored_prompts, without_prompt
 from savs.datasets.rows.plugin_guard import compute_metrics
 from savs.foundation.files import real_path
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.evaluation.cross_validation import INFLATION
 from savs.pipeline.evaluation.evaluation import evaluate
 from savs.pipeline.evaluation.sweep.draws import (
     ShotCount,
     at_depths,
     default_shots,
     make_draws,
-    pool_variance,
 )
 from savs.pipeline.evaluation.sweep.methods import (
     Method,
@@ -139,7 +139,7 @@ def sweep(
         else _depth_grid(first, methods, heads, shots, max_layers)
     )
     along = "readout" if max_layers is None else "max_layer"
-    scores = SweepScores(first_name, along, layers=first.grid[-1].layer + 1)
+    scores = SweepScores(first_name, along, pool=tasks[first_name], layers=first.grid[-1].layer + 1)
     measuring = stored_benchmark(first, benchmark)
     # answers and other stores come in another order, or with other clusters; readouts of one do not
     is_plain = len(named) == 1 and all(method.is_fitted for method in methods)
@@ -156,8 +156,6 @@ def sweep(
             benchmark=benchmark if _benchmark(store) == _benchmark(first) else None,
         )
         classes = {task.subtask: task.classes for task in tasks[name]}
-        for key in {draw.key for draw in drawn}:
-            scores.pool_variance[key.shots] = pool_variance(tasks[name], key.shots)
         for points, predictions in measured.predictions([m for m in methods if m.store == name]):
             rows = predictions if test is None else test.in_order(predictions)
             metrics = compute_metrics(measuring, rows, classes)
@@ -280,13 +278,12 @@ def _compare_prompts(
             f"{store.path} has one prompt for each example, so there is nothing to compare; run"
             " `savs extract` with --question for each prompt"
         )
-    scores, notes = SweepScores(name, "prompt"), dict[str, None]()
+    scores, notes = SweepScores(name, "prompt", inflation=INFLATION), dict[str, None]()
     for rule in rules:
         for count in counts:
             selection = select(store, heads=count, readout=rule, scoring=scoring)
             evaluation = evaluate(store, selection, on="folds")
             parts, left_out = paired(evaluation.predictions, prompts)
-            scores.inflation = evaluation.inflation
             notes |= dict.fromkeys([*evaluation.notes, *_note(left_out)])
             chance = evaluation.units[0].chance  # the classes are the same under all prompts
             for prompt, part in parts.items():

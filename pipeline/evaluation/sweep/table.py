@@ -30,8 +30,10 @@ from savs.pipeline.evaluation.statistics.paired_tests import (
     mean_over_data_sets,
     subtract,
 )
+from savs.pipeline.evaluation.sweep.draws import pool_variance
 from savs.pipeline.running.formatting import counted, percent
 from savs.pipeline.running.result_files import read_table, whole_result, write_table
+from savs.pipeline.selection.training_data import TrainingTask
 
 VALUES_FILE = "values.parquet"
 SUMMARY_FILE = "summary.parquet"
@@ -293,11 +295,10 @@ class SweepScores:
 
     data_set: str
     along: Axis
+    pool: Sequence[TrainingTask] = ()
+    """What draws are taken from, the same examples in all stores; empty if none are drawn."""
     layers: int | None = None
     """Number of decoder layers, for `share`."""
-    pool_variance: dict[int | None, float] = field(default_factory=dict)
-    """Shots -> what their pool adds to the variance of a mean over draws, see `draws.py`; 0 for
-    others."""
     inflation: float = 1.0
     """Of the variance of a mean of one draw, see `Evaluation.inflation`."""
     _metrics: list[tuple[Units, UnitWeights]] = field(default_factory=list)
@@ -377,7 +378,7 @@ class SweepScores:
         (point, number), here = key, scores[key]
         chance = next(iter(self._chances[point].values()))[number]
         within = self.along != "readout"  # one draw is compared with itself
-        pool = self.pool_variance.get(point.shots, 0.0)
+        pool = pool_variance(self.pool, point.shots)
         row = self._names(point) | {
             "metric": here.units.name,
             **self._estimate(here, over_examples=within, pool_variance=pool),

@@ -141,8 +141,8 @@ class ImagePlaces:
         if kind not in self._spaces:
             mark = self._marks(kind)[kind]
             form = re.compile(re.escape(mark) + r"(\s*)" + _WORD.pattern) if mark else None
-            found = form.search(self._render(kind + TEXT)) if form else None
-            self._spaces[kind] = found[1] if found else ""
+            between = form.search(self._render(kind + TEXT)) if form else None
+            self._spaces[kind] = between[1] if between else ""
         return self._spaces[kind]
 
     def moves(self) -> bool:

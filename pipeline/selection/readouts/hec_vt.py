@@ -17,7 +17,6 @@ from savs.pipeline.selection.readouts import lda
 from savs.pipeline.selection.readouts.hec_t import FittedHecT, score_by_texts
 from savs.pipeline.selection.readouts.readout import (
     ClassScores,
-    MeanProbabilities,
     Readout,
     Widths,
     require_examples,
@@ -45,17 +44,19 @@ class FittedHecVt:
         """Return probabilities; of those that tie the first class wins."""
         by_text = FittedHecT(self.directions).scores(features).scores
         vision = lda.FittedLda(self.weights, self.bias)
-        by_vision = next(vision.means(features, [len(self.weights)]))
-        assert by_vision.error is not None
-        values, errors = (
-            (of_text + self.alpha * of_vision) / (1 + self.alpha)
-            for of_text, of_vision in (
-                (by_text, by_vision.values),
-                (TIE * by_text, by_vision.error),
-            )
-        )
-        scores = values.astype(np.float32)
-        return ClassScores(scores, MeanProbabilities(values, errors).first_of_best(), scores)
+        mean = self._mix(by_text, vision.scores(features).scores)
+
+        def exactly(rows: Array) -> tuple[Array, Array]:
+            by_vision, errors = vision.exactly(vision.logits(features, rows))
+            of_text = by_text[rows].astype(np.float64)
+            return self._mix(of_text, by_vision), self._mix(TIE * of_text, errors)
+
+        heads = len(self.weights)
+        choice = lda.first_of_close(mean, vision.closeness(heads) + TIE, heads, exactly)
+        return ClassScores(mean, choice, mean)
+
+    def _mix(self, by_text: Array, by_vision: Array) -> Array:
+        return (by_text + self.alpha * by_vision) / (1 + self.alpha)
 
 
 def fit(

@@ -20,7 +20,7 @@ Classes of unequal numbers n_c need two things that the source has not:
 `hec-v` is the source as it is. Where classes are equal in number both are the same, bit by bit.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
@@ -37,6 +37,8 @@ from savs.pipeline.selection.heads.centroids import (
 from savs.pipeline.selection.heads.folds import fold_count, stratified_folds
 from savs.pipeline.selection.heads.head_scores import HeadScores, require_pairs
 from savs.pipeline.selection.readouts.readout import (
+    ClassScores,
+    LogitsOf,
     MeanOfProbabilities,
     Readout,
     Widths,
@@ -49,6 +51,10 @@ SHRINKAGE = 1.0
 """`reg`: how much of the covariance's trace is added to its diagonal."""
 BLOCK = 2**22
 """Values of features, or probabilities, that are in work at a time: 32 MB in float64."""
+UNIT = 2.0**-24
+"""Rounding of one operation in float32, as a share."""
+CLOSE_BLOCK = 2**18
+"""Probabilities of close examples that are in work at a time: 2 MB in float64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,9 @@ class FittedLda(MeanOfProbabilities):
     """`(heads, classes)` float32."""
     offsets: Array = field(init=False, repr=False, compare=False)
     """The bias, divided by the temperature."""
+    rounding: Array = field(init=False, repr=False, compare=False)
+    """`(heads,)`: logits of a head, divided by the temperature, that differ by at most this are
+    tied."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "directions", self.weights / np.float32(TAU))
@@ -69,6 +78,59 @@ class FittedLda(MeanOfProbabilities):
         # a logit is a product with a unit feature, so its rounding grows with the weights
         lengths = [np.linalg.norm(head, axis=1).max() for head in self.weights]
         object.__setattr__(self, "rounding", np.float32(TIE / TAU) * np.array(lengths, np.float32))
+
+    def choose(self, mean: Array, heads: int, logits_of: LogitsOf) -> ClassScores:
+        """Return the scores that mean probabilities are; of classes that tie the first wins."""
+        share = self.closeness(heads)
+        choice = first_of_close(mean, share, heads, lambda rows: self.exactly(logits_of(rows)))
+        return ClassScores(mean, choice, mean)
+
+    def exactly(self, logits: Array) -> tuple[Array, Array]:
+        """Return mean probabilities of the first heads, and by how much they may differ in a tie.
+
+        `(heads, rows, classes)` logits give two arrays `(rows, classes)` float64. The derivative of
+        a softmax is p (1 - p): where a head is sure, rounding of its logits changes little. Two
+        logits that tie have probabilities of at most a half, so twice that covers them.
+        """
+        shares = softmax(logits.astype(np.float64))
+        errors = shares * (1 - shares) * (2 * self.rounding[: len(shares), None, None])
+        return shares.mean(axis=0), errors.mean(axis=0)
+
+    def closeness(self, heads: int) -> float:
+        """Return the share by which two float32 means over heads may differ in a tie, or more."""
+        # each mean is off by half a rounding for each head that is added, and by eight at most of
+        # the exponential and the division
+        return 2 * float(self.rounding[:heads].max()) + (heads + 16) * UNIT
+
+
+def first_of_close(
+    mean: Array, share: float, heads: int, exactly: Callable[[Array], tuple[Array, Array]]
+) -> Array:
+    """Return the class of greatest probability; of classes that tie the first.
+
+    Parameters
+    ----------
+    mean
+        `(n, classes)` float32 means over so many heads.
+    share
+        Rows with a second class within this share of the greatest probability are computed again.
+    heads
+        As in `mean`.
+    exactly
+        Returns what `FittedLda.exactly` does, of some rows of `mean`.
+    """
+    # A tie is narrower than float32 where logits are small, as those of thousands of examples are,
+    # and float64 takes twice the time: it is for rows that may be tied.
+    choice = mean.argmax(axis=1)
+    least = mean[np.arange(len(mean)), choice, None] * np.float32(1 - share)
+    close = np.flatnonzero(np.count_nonzero(mean >= least, axis=1) > 1)
+    for some in row_blocks(len(close), heads * mean.shape[1], CLOSE_BLOCK):
+        rows = close[some]
+        values, errors = exactly(rows)
+        best = values.argmax(axis=1)[:, None]
+        least = np.take_along_axis(values - errors, best, axis=1)
+        choice[rows] = (values >= least).argmax(axis=1)
+    return choice
 
 
 def fit(features: Array, labels: Array, classes: Sequence[str], widths: Widths) -> FittedLda:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import ClassVar, Protocol
 
 import numpy as np
@@ -125,43 +126,48 @@ def softmax(values: Array, *, axis: int = -1) -> Array:
     return values
 
 
-FINEST = 2.0**-20
-"""Share by which a float32 mean of probabilities may be off."""
-
-
-def likeliest(probabilities: Array, tau: float, tie: float = TIE) -> Array:
+def likeliest(probabilities: Array, tau: float) -> Array:
     """Return the class of greatest probability; of classes whose logits tie the first.
 
-    Of `(n, classes)` means over heads of softmax(logits / tau): logits that differ by `tie` give
-    probabilities that differ by a factor of exp(tie / tau).
+    Of `(n, classes)` means over heads of softmax(logits / tau): logits that differ by `TIE` give
+    probabilities that differ by a factor of exp(TIE / tau).
 
     >>> likeliest(np.array([[0.2, 0.4, 0.4000001]]), 0.07)
     array([1])
     """
     best = probabilities.max(axis=1, keepdims=True)
-    return (probabilities >= best * float(np.exp(-tie / tau))).argmax(axis=1)
+    return (probabilities >= best * float(np.exp(-TIE / tau))).argmax(axis=1)
 
 
-@dataclass(frozen=True, slots=True)
-class MeanProbabilities:
-    """The mean over heads of each head's class probabilities."""
+def mean_probabilities(
+    features: Array, directions: Array, offsets: Array | None, counts: Sequence[int]
+) -> Iterator[Array]:
+    """Yield `(n, classes)` means over the first heads of each head's class probabilities.
 
-    values: Array
-    """`(n, classes)` probabilities."""
-    error: Array | None
-    """`(n, classes)`: by how much they may differ in a tie; None where `likeliest` knows."""
+    A logit is the product of one of the `(heads, classes, d)` directions and a feature, normalised
+    here, plus one of the `(heads, classes)` offsets. `counts` says how many heads, ascending: there
+    is a mean for each.
+    """
+    n, (_, classes, d) = features.shape[1], directions.shape
+    total = np.zeros((n, classes), np.float32)
+    with few_threads(n * classes * d):
+        for head in range(counts[-1]):  # one at a time: with many classes a table is large
+            logits = normalise(features[head]) @ directions[head].T
+            if offsets is not None:
+                logits += offsets[head]
+            total += softmax(logits)
+            if head + 1 in counts:
+                yield total / np.float32(head + 1)
 
-    def first_of_best(self) -> Array:
-        """Return the class of greatest probability; of classes within its `error` the first."""
-        assert self.error is not None
-        best = self.values.argmax(axis=1)[:, None]
-        least = np.take_along_axis(self.values - self.error, best, axis=1)
-        return (self.values >= least).argmax(axis=1)
+
+LogitsOf = Callable[[Array], Array]
+"""Returns the logits of some rows in some heads, divided by the temperature: `(m,)` numbers of rows
+-> `(heads, m, classes)` float32."""
 
 
 @dataclass(frozen=True, slots=True)
 class MeanOfProbabilities:
-    """A fit whose scores are means of probabilities: those of the first heads come on the way."""
+    """A fit whose scores are `mean_probabilities`: those of the first heads come on the way."""
 
     tau: ClassVar[float]
     """Temperature of the logits."""
@@ -169,70 +175,27 @@ class MeanOfProbabilities:
     """`(heads, classes, d)` float32, divided by the temperature."""
     offsets: Array | None = field(init=False, repr=False, compare=False, default=None)
     """`(heads, classes)` float32, likewise."""
-    rounding: Array | None = field(init=False, repr=False, compare=False, default=None)
-    """`(heads,)`: logits of a head, divided by the temperature, that differ by at most this are
-    tied. None where all heads are alike, and cosines: `TIE` divided by the temperature."""
-
-    @property
-    def precision(self) -> type[np.floating]:
-        """Type of the probabilities: float64 where float32 has fewer digits than the logits."""
-        is_fine = self.rounding is not None and np.median(self.rounding) < FINEST
-        return np.float64 if is_fine else np.float32
 
     def scores(self, features: Array) -> ClassScores:
-        """Return mean probabilities, and the likeliest class; of classes that tie the first."""
+        """Return mean probabilities; `likeliest` chooses."""
         return next(self.nested(features, [len(self.directions)]))
 
     def nested(self, features: Array, counts: Sequence[int]) -> Iterator[ClassScores]:
         """Yield the scores of the first heads alone, as many as each of `counts`, ascending."""
-        yield from map(self.chosen, self.means(features, counts))
+        means = mean_probabilities(features, self.directions, self.offsets, counts)
+        for heads, mean in zip(counts, means, strict=True):
+            yield self.choose(mean, heads, partial(self.logits, features[:heads]))
 
-    def means(self, features: Array, counts: Sequence[int]) -> Iterator[MeanProbabilities]:
-        """Yield the mean probabilities of the first heads, as many as each of `counts`, ascending.
+    def choose(self, mean: Array, heads: int, logits_of: LogitsOf) -> ClassScores:
+        """Return the scores that `(n, classes)` mean probabilities of the first heads are."""
+        return ClassScores(mean, likeliest(mean, self.tau), mean)
 
-        A logit is the product of a direction and a feature, normalised here, plus an offset.
-        """
-        n, (_, classes, d) = features.shape[1], self.directions.shape
-        total = np.zeros((n, classes), self.precision)
-        errors = None if self.rounding is None else np.zeros_like(total)
-        with few_threads(n * classes * d):
-            for head in range(counts[-1]):  # one at a time: with many classes a table is large
-                logits = normalise(features[head]) @ self.directions[head].T
-                if self.offsets is not None:
-                    logits += self.offsets[head]
-                shares = softmax(logits.astype(self.precision, copy=False))
-                total += shares
-                if self.rounding is not None:
-                    errors += rounding_errors(shares, self.rounding[head])
-                if head + 1 in counts:
-                    yield self.mean_of(total, errors, head + 1)
-
-    def mean_of(self, total: Array, errors: Array | None, heads: int) -> MeanProbabilities:
-        """Return the mean from `(n, classes)` sums over heads."""
-        mean = total / np.float32(heads)
-        if errors is None:
-            return MeanProbabilities(mean, None)
-        least = FINEST * mean if self.precision is np.float32 else 0
-        return MeanProbabilities(mean, errors / np.float32(heads) + least)
-
-    def chosen(self, mean: MeanProbabilities) -> ClassScores:
-        """Return the scores that mean probabilities are."""
-        values = mean.values
-        choice = likeliest(values, self.tau) if mean.error is None else mean.first_of_best()
-        scores = values.astype(np.float32, copy=False)
-        return ClassScores(scores, choice, scores)
-
-
-def rounding_errors(shares: Array, rounding: Array) -> Array:
-    """Return by how much probabilities may differ whose logits are off by `rounding`.
-
-    The derivative of a softmax is p (1 - p): where a head is sure, rounding of its logits changes
-    little. Two logits that tie have probabilities of at most a half, so twice that covers them.
-    """
-    errors = 1 - shares
-    errors *= shares
-    errors *= 2 * rounding
-    return errors
+    def logits(self, features: Array, rows: Array) -> Array:
+        """Return the logits of some rows, as `LogitsOf`, from features of the first heads."""
+        heads, (_, classes, d) = len(features), self.directions.shape
+        with few_threads(len(rows) * classes * d):
+            logits = normalise(features[:, rows]) @ self.directions[:heads].swapaxes(1, 2)
+        return logits if self.offsets is None else logits + self.offsets[:heads, None]
 
 
 def require_examples(labels: Array, readout: str) -> None:

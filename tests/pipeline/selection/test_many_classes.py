@@ -11,7 +11,7 @@ from stores import make_store
 pytestmark = pytest.mark.thorough
 
 CLASSES, SHOTS, HEADS, WIDTH = 1000, 5, 8, 32
-SELECTING, EVALUATING = 130e6, 60e6
+SELECTING, EVALUATING = 130e6, 36e6
 """Bytes. One table of all cosines would take 160 MB of the training examples, and 32 MB
 of the test examples, next to their scores and what ranks them."""
 

@@ -73,7 +73,7 @@ def score(heads):  # the score of each class, and the number of the one that is 
     if is_linear:
         lengths = lines.norm(dim=2).amax(1, keepdim=True)
         unsure = 2 * (2**-19 / tau) * lengths * shares * (1 - shares)
-        apart = unsure.mean(0)[scores.argmax()] + 2**-20 * scores.max()
+        apart = unsure.mean(0)[scores.argmax()]
     return scores, (scores >= scores.max() - apart).int().argmax()
 
 

@@ -149,7 +149,7 @@ def test_thumbnails_change_nothing(store, tmp_path):
         assert small.equals(plain)
 
 
-@pytest.mark.parametrize("limit", ["MEMORY", "TABLE", "LARGEST_TABLE"])
+@pytest.mark.parametrize("limit", ["MEMORY", "TABLE", "LARGEST_TABLE", "BLOCK"])
 def test_no_limit_of_memory_changes_a_value(store, monkeypatch, limit):
     options = {"shots": [1, 3], "draws": 3, "readouts": ["vote", "lda"]}
     whole = sweep(store, **options).values

@@ -7,7 +7,7 @@ from readout_cases import CASES, Case, draw
 
 from savs.pipeline.selection.calibration import calibrate_task
 from savs.pipeline.selection.heads.folds import stratified_folds
-from savs.pipeline.selection.readouts import READOUTS, ClassScores
+from savs.pipeline.selection.readouts import READOUTS, ClassScores, lda
 
 thorough = pytest.mark.thorough
 LDA, HEC_V, VOTE = (READOUTS[name] for name in ("lda", "hec-v", "vote"))
@@ -157,6 +157,15 @@ def test_a_head_that_hardly_varies_makes_no_ties_of_clear_predictions():
     clear = high - low > 0.1
     assert (clear & within_that_heads).sum() > 5
     assert (found.choice == found.scores.argmax(axis=1))[clear].all()
+
+
+def test_how_many_close_examples_are_in_work_changes_no_choice(monkeypatch):
+    case, _ = problem(3, (8, 8, 8), width=32, apart=3.0)
+    case.train[:, case.labels == 2] = case.train[:, case.labels == 1]  # all of 2 tie with 1
+    choice = classify(LDA, case).choice
+    assert set(choice) == {0, 1}
+    monkeypatch.setattr(lda, "CLOSE_BLOCK", 1)
+    np.testing.assert_array_equal(classify(LDA, case).choice, choice)
 
 
 @thorough
