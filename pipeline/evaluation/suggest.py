@@ -82,7 +82,8 @@ def suggest(
     """Return the examples of a store that should get a label next.
 
     They are those of the split `unlabelled`, or of the test split if there are none. Those that the
-    training examples have already, by media and prompt, are left out.
+    training examples have already, by media and prompt, are left out; those that have a label, too,
+    unless all have one.
 
     Parameters
     ----------
@@ -124,12 +125,16 @@ def suggest(
             several="are training examples",
         )
         notes.append(f"{repeated} already: left out")
-    if tested["label"].null_count() == 0:
+    is_open = ~is_known
+    if tested["label"].null_count():
+        is_open &= tested["label"].is_null()
+    else:
         notes.append("these test examples have labels: `savs label` moves them to training")
-    is_open = dict(zip(tested["id"], (not known for known in is_known), strict=True))
+    is_open = dict(zip(tested["id"], is_open, strict=True))
     if selection is None:
         notes.append("there is no classifier yet, so these are images that differ most")
-        chosen = pl.concat(_most_different(store, split, is_open, count, subtask))
+        parts = _most_different(store, split, is_open, count, subtask)
+        chosen = pl.concat([pl.DataFrame(schema=SCHEMA), *parts])
         return Suggestions(_form(chosen, store), tuple(notes), split)
     tasks = only_subtask(selection, subtask).tasks
     parts = [_of_task(store, selection, task, split, is_open, count) for task in tasks]
