@@ -18,8 +18,8 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.cross_validation import assess_left_out
 from savs.pipeline.evaluation.evaluation import evaluate
-from savs.pipeline.evaluation.evaluation_file import remove_evaluation, save_evaluation
-from savs.pipeline.evaluation.suspects import SUSPECTS, save_suspects, suspects
+from savs.pipeline.evaluation.evaluation_file import replace_evaluation
+from savs.pipeline.evaluation.suspects import save_suspects, suspects
 from savs.pipeline.extraction.entry_points import extract
 from savs.pipeline.inputs.in_memory import Rows
 from savs.pipeline.inputs.input_options import InputOptions
@@ -179,20 +179,10 @@ def train(
     folder = results_folder(store.path, TRAINED)
     with whole_result(folder):
         save_selection(selection, folder)
-        if doubtful is not None:
-            save_suspects(doubtful, folder)
-        else:
-            (folder / SUSPECTS).unlink(missing_ok=True)  # those of an earlier training
         # an earlier training may have had test examples, or enough examples for folds
-        if tested is not None:
-            save_evaluation(tested, folder)
-        else:
-            remove_evaluation(folder)
-    of_folds = results_folder(store.path, TRAINED + FOLDS)
-    if crossed is not None:
-        save_evaluation(crossed, of_folds)
-    else:
-        remove_evaluation(of_folds)
+        save_suspects(doubtful, folder)
+        replace_evaluation(tested, folder)
+    replace_evaluation(crossed, results_folder(store.path, TRAINED + FOLDS))
     return Trained(
         store=store,
         selection=selection,
