@@ -83,6 +83,13 @@ MOST_BYTES = 1_900_000
 """Bytes of all images of a page; in base64 a third more."""
 
 
+def pictures_of_file(data: bytes, name: str, rules: MediaRules, side: int) -> list[Picture]:
+    """Return at most `MOST_PICTURES` pictures of a file; MediaError where it cannot be decoded."""
+    images = images_of(decode_medium(data, name, rules))
+    step = max(1, len(images) // MOST_PICTURES)
+    return pictures_of(name, images[::step][:MOST_PICTURES], side)
+
+
 @dataclass(slots=True)
 class Images:
     """Finds images of examples and counts what cannot be shown."""
@@ -136,11 +143,9 @@ class Images:
             if digest is not None and sha256(data) != digest:
                 self.changed += 1
                 return []
-            images = images_of(decode_medium(data, name, media.rules))
+            return pictures_of_file(data, name, media.rules, self.side)
         except MediaError:
             return []
-        step = max(1, len(images) // MOST_PICTURES)
-        return pictures_of(name, images[::step][:MOST_PICTURES], self.side)
 
     def _within_limit(self, picture: Picture) -> Picture:
         if len(picture.jpeg) > self.left:
