@@ -26,7 +26,7 @@ from savs.pipeline.reports.explain.attention import view_example
 from savs.pipeline.reports.explain.evidence import Evidence, weigh
 from savs.pipeline.reports.explain.explain import OF_MAPS
 from savs.pipeline.reports.explain.explanation import HeadVote, head_votes
-from savs.pipeline.reports.pages.pictures import Picture, open_images, pictures_of_file
+from savs.pipeline.reports.pages.pictures import Picture, open_images, pictures_of_file, thinned
 from savs.pipeline.running.progress import Reporting
 from savs.pipeline.selection.calibration import class_probabilities, least_examples, require_risk
 from savs.pipeline.selection.selection import Selection, TaskSelection
@@ -181,7 +181,7 @@ def _answers(
 
 def _pictures(path: Path, rules: MediaRules) -> tuple[Picture, ...]:
     try:
-        return tuple(pictures_of_file(path.read_bytes(), path.name, rules, SIDE_PX))
+        return thinned(pictures_of_file(path.read_bytes(), path.name, rules, SIDE_PX))
     except MediaError:  # the model's own processor could read it
         return ()
 
