@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from savs.datasets import MediaError
-from savs.datasets.media.media import MediaRules, decode_medium
-from savs.datasets.media.videos import images_of
+from savs.datasets.media.media import MediaRules
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
+from savs.pipeline.app.frames import render_frame
 from savs.pipeline.app.workspace import Workspace
 from savs.pipeline.classifying.model_match import (
     decoding_of,
@@ -24,38 +24,20 @@ from savs.pipeline.extraction.model.model_options import require_extra
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.reports.explain.attention import view_example
 from savs.pipeline.reports.explain.evidence import Evidence, weigh
-from savs.pipeline.reports.explain.explain import OF_MAPS, TEMPLATES
-from savs.pipeline.reports.pages.pictures import Picture, open_images, pictures_of
-from savs.pipeline.reports.pages.rendering import render
+from savs.pipeline.reports.explain.explain import OF_MAPS
+from savs.pipeline.reports.explain.explanation import HeadVote, head_votes
+from savs.pipeline.reports.pages.pictures import Picture, open_images, pictures_of_file, thinned
 from savs.pipeline.running.progress import Reporting
 from savs.pipeline.selection.calibration import class_probabilities, least_examples, require_risk
 from savs.pipeline.selection.selection import Selection, TaskSelection
 from savs.stores import Head, head_name
 
-HERE = Path(__file__).parent
-SCRIPT = HERE / "frame.js"
-"""What a page of the app does inside its frame."""
 MOST_FILES = 100
 """Files that are classified at a time."""
 SIDE_PX = 320
 """Largest width and height of a dropped image on the page."""
-SHOWN = 6
+MOST_CLASSES = 6
 """Classes that are shown of an answer, the likeliest first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Vote:
-    """What one chosen head says of an image."""
-
-    head: str
-    name: str
-    """The class whose centroid is nearest."""
-    lead: float
-    """Cosine with it, less the best other one."""
-    share: float
-    """Of the greatest lead of the image's heads."""
-    nearest: tuple[tuple[str, str], ...]
-    """Ids of the nearest training examples with their labels, nearest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +51,7 @@ class Answer:
     """`(classes,)`, NaN where the scores are none."""
     atypical: bool | None = None
     """None without a calibration."""
-    votes: tuple[Vote, ...] = ()
+    votes: tuple[HeadVote, ...] = ()
     evidence: Evidence | None = None
     reason: str = ""
 
@@ -128,14 +110,14 @@ def answer(
             f"this classifier reads {task.media} images at once, and the page drops one; run savs"
             " classify with a table"
         )
-    asked = task.question or question.strip()
-    if not asked:
+    prompt = task.question or question.strip()
+    if not prompt:
         raise ParameterError("the training examples had several questions; type one")
     paths = [Path(file) for file in files]
     contents = {f"{number}: {path.name}": path for number, path in enumerate(paths, start=1)}
     heads = read_heads(
         {name: path.read_bytes() for name, path in contents.items()},
-        asked,
+        prompt,
         model_options(selection, **workspace.loading),
         RunOptions(workers=0),
         decoding_of(selection),
@@ -146,7 +128,7 @@ def answer(
     answers = _answers(workspace, selection, task, contents, heads.skipped, *heads.features())
     return Answers(
         files=tuple(paths),
-        question=asked,
+        question=prompt,
         selection=selection,
         task=task,
         answers=answers,
@@ -167,74 +149,54 @@ def _answers(
 ) -> tuple[Answer, ...]:
     """Return what the `(heads, n, d)` features of the files that were read say, file by file."""
     width = selection.lengths(task)["width"]
-    own = features[[names.index(head) for head in task.heads], :, :width]
+    of_task = features[[names.index(head) for head in task.heads], :, :width]
     read = [name for name in contents if name not in skipped]
-    found = {
+    answers = {
         name: Answer(contents[name].name, reason=reason.replace(name, contents[name].name))
         for name, reason in skipped.items()
     }
     if not read:
-        return tuple(found[name] for name in contents)
-    scores = task.fitted.scores(own)
-    table = class_probabilities(scores, task.calibration)
-    known = task.calibration
+        return tuple(answers[name] for name in contents)
+    scores, calibration = task.fitted.scores(of_task), task.calibration
+    probabilities = class_probabilities(scores, calibration)
     is_atypical: list[bool | None] = [None] * len(read)
-    if known is not None:
-        is_atypical = (known.typicality(own, task.fitted, scores) < known.typical).tolist()
+    if calibration is not None:
+        typicality = calibration.typicality(of_task, task.fitted, scores)
+        is_atypical = (typicality < calibration.typical).tolist()
     trained = workspace.fitted().trained[task.subtask]
     rules = replace(decoding_rules(decoding_of(selection)), draft_pixels=(2 * SIDE_PX) ** 2)
     for place, name in enumerate(read):
-        evidence = None if trained is None else weigh(name, trained, own[:, place])
-        found[name] = Answer(
+        evidence = None if trained is None else weigh(name, trained, of_task[:, place])
+        answers[name] = Answer(
             contents[name].name,
             _pictures(contents[name], rules),
             prediction=task.classes[scores.choice[place]],
-            probabilities=table[place],
+            probabilities=probabilities[place],
             atypical=is_atypical[place],
-            votes=() if evidence is None else _votes(evidence),
+            votes=() if evidence is None else head_votes(evidence),
             evidence=evidence,
         )
-    return tuple(found[name] for name in contents)
+    return tuple(answers[name] for name in contents)
 
 
 def _pictures(path: Path, rules: MediaRules) -> tuple[Picture, ...]:
     try:
-        images = images_of(decode_medium(path.read_bytes(), path.name, rules))
+        return thinned(pictures_of_file(path.read_bytes(), path.name, rules, SIDE_PX))
     except MediaError:  # the model's own processor could read it
         return ()
-    step = max(1, len(images) // 4)
-    return tuple(pictures_of(path.name, images[::step][:4], SIDE_PX))
-
-
-def _votes(evidence: Evidence) -> tuple[Vote, ...]:
-    trained = evidence.trained
-    classes, most = trained.selection.classes, max(float(evidence.leads.max()), 1e-12)
-    return tuple(
-        Vote(
-            head=head_name(head),
-            name=classes[evidence.votes[place]],
-            lead=float(evidence.leads[place]),
-            share=max(float(evidence.leads[place]), 0.0) / most,
-            nearest=tuple(
-                (trained.ids[number], classes[trained.labels[number]])
-                for number in evidence.nearest[place]
-            ),
-        )
-        for place, head in enumerate(trained.selection.heads)
-    )
 
 
 def _nearest(workspace: Workspace, answers: Sequence[Answer]) -> dict[str, Picture]:
     """Return a picture of each training example that a vote names."""
     store = workspace.fitted().store
-    votes = [vote for one in answers for vote in one.votes]
-    wanted = list(dict.fromkeys(name for vote in votes for name, _ in vote.nearest))
-    if store is None or not wanted:
+    neighbours = [near for one in answers for vote in one.votes for near in vote.nearest]
+    names = list(dict.fromkeys(near.name for near in neighbours))
+    if store is None or not names:
         return {}
-    images = open_images(store, "train", wanted, workspace.media_root)
+    images = open_images(store, "train", names, workspace.media_root)
     media = dict(store.examples("train").select("id", "media").iter_rows())
-    found = {name: images.find(name, media[name])[:1] for name in wanted}
-    return {name: pictures[0] for name, pictures in found.items() if pictures}
+    pictures = {name: images.find(name, media[name]) for name in names}
+    return {name: of_example[0] for name, of_example in pictures.items() if of_example}
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,24 +215,22 @@ class Verdict:
         return dict(self.classes).get(self.answer.prediction)
 
 
-def answers_page(found: Answers, risk: float) -> str:
+def answers_page(answers: Answers, risk: float) -> str:
     """Return the page of some answers, with prediction sets at a risk."""
     require_risk(risk)
-    known, examples = found.task.calibration, found.task.examples
-    least = least_examples(risk)
-    return render(
-        HERE,
+    task, least = answers.task, least_examples(risk)
+    too_few = ""
+    if task.calibration is not None and len(task.calibration.nonconformity) < least:
+        too_few = (
+            f"{task.examples:,} training examples are too few for this risk: at least {least:,} are"
+            " needed, so each set has all classes"
+        )
+    return render_frame(
         "answers.html",
-        script=SCRIPT.read_text("utf-8"),
-        found=found,
-        verdicts=[_verdict(one, found.task, risk) for one in found.answers],
+        answers=answers,
+        verdicts=[_verdict(one, task, risk) for one in answers.answers],
         risk=risk,
-        has_neighbours=any(vote.nearest for one in found.answers for vote in one.votes),
-        is_calibrated=known is not None,
-        too_few=f"{examples:,} training examples are too few for this risk: at least {least:,} are"
-        " needed, so each set has all classes"
-        if known is not None and len(known.nonconformity) < least
-        else "",
+        too_few=too_few,
     )
 
 
@@ -282,11 +242,11 @@ def _verdict(one: Answer, task: TaskSelection, risk: float) -> Verdict:
     if task.calibration is not None:
         flags = task.calibration.sets(one.probabilities[None], risk)[0]
         inside = tuple(task.classes[c] for c in order if flags[c])
-    likely = tuple((task.classes[c], float(one.probabilities[c])) for c in order[:SHOWN])
+    likely = tuple((task.classes[c], float(one.probabilities[c])) for c in order[:MOST_CLASSES])
     return Verdict(one, likely, inside)
 
 
-def attention_page(found: Answers, number: int, head: str) -> str:
+def attention_page(answers: Answers, number: int, head: str) -> str:
     """Return the page of where one head looks in one of the images that were classified.
 
     Raises
@@ -298,51 +258,35 @@ def attention_page(found: Answers, number: int, head: str) -> str:
     """
     from savs.pipeline.classifying.image_heads import GivenMedia, resident_model
 
-    heads = [head_name(one) for one in found.task.heads]
-    if not 0 <= number < len(found.answers) or head not in heads:
+    heads = [head_name(one) for one in answers.task.heads]
+    if not 0 <= number < len(answers.answers) or head not in heads:
         raise ParameterError("choose an image and a head")
-    one = found.answers[number]
+    one = answers.answers[number]
     if one.evidence is None:
         raise ParameterError(
             f"{one.name}: {one.reason or 'the classifier has no centroids to compare heads with'}"
         )
-    path = found.files[number]
+    path = answers.files[number]
     if not path.exists():
         raise MediaError(f"{one.name} was removed meanwhile; drop it again")
-    rules = decoding_rules(decoding_of(found.selection))
+    rules = decoding_rules(decoding_of(answers.selection))
     media = GivenMedia(Path(), None, rules, {one.name: path.read_bytes()})
     evidence = _of_head(one.evidence, heads.index(head))
     with resident_model() as model:
-        views = view_example(model, found.question, [one.name], media, evidence)
-    return render(
-        HERE,
-        "attention.html",
-        script=SCRIPT.read_text("utf-8"),
-        also=(TEMPLATES,),
-        answer=one,
-        views=views,
-        **OF_MAPS,
-    )
+        views = view_example(model, answers.question, [one.name], media, evidence)
+    return render_frame("attention.html", answer=one, views=views, **OF_MAPS)
 
 
 def _of_head(evidence: Evidence, place: int) -> Evidence:
     """Return the evidence of one head alone."""
-    one = slice(place, place + 1)
-    trained = evidence.trained
+    one, trained = slice(place, place + 1), evidence.trained
     task = trained.selection
-    alone = replace(task, heads=task.heads[one], scores=task.scores[one], margins=task.margins[one])
-    return replace(
-        evidence,
-        trained=replace(
-            trained,
-            selection=alone,
-            features=trained.features[one],
-            centroids=trained.centroids[one],
+    alone = replace(
+        trained,
+        selection=replace(
+            task, heads=task.heads[one], scores=task.scores[one], margins=task.margins[one]
         ),
-        features=evidence.features[one],
-        table=evidence.table[one],
-        votes=evidence.votes[one],
-        leads=evidence.leads[one],
-        nearest=evidence.nearest[one],
-        similar=evidence.similar[one],
+        features=trained.features[one],
+        centroids=trained.centroids[one],
     )
+    return weigh(evidence.id, alone, evidence.features[one])

@@ -7,7 +7,7 @@ shows which image, and the curve of this run.
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 
@@ -15,15 +15,24 @@ import polars as pl
 
 from savs.datasets.benchmarks.options import stored_prompts, without_prompt
 from savs.foundation.errors import ParameterError, SavsError
-from savs.pipeline.app.answers import HERE, SCRIPT
+from savs.pipeline.app.frames import render_frame
 from savs.pipeline.app.workspace import Workspace
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.cross_validation import assess_left_out
+from savs.pipeline.evaluation.evaluation_file import replace_evaluation
 from savs.pipeline.evaluation.suggest import suggest
-from savs.pipeline.evaluation.suspects import SUSPECTS, load_suspects, save_suspects, suspects
+from savs.pipeline.evaluation.suspects import load_suspects, save_suspects, suspects
 from savs.pipeline.inputs.labelling import Labeller
 from savs.pipeline.reports.pages.pictures import Picture, open_images
-from savs.pipeline.reports.pages.rendering import render
+from savs.pipeline.reports.report.drawing import (
+    LEFT,
+    RIGHT,
+    Chart,
+    Point,
+    Series,
+    band_of,
+    height_of,
+)
 from savs.pipeline.running.result_files import whole_result
 from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.selection import Selection, select
@@ -53,7 +62,7 @@ class Waiting:
     row: str
     """Its id in the store."""
     split: str
-    media: tuple[str, ...]
+    media: Sequence[str]
     prompt: str
     subtask: str | None
     label: str | None
@@ -62,10 +71,11 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
-class Point:
-    """What a classifier of so many labels is expected to reach."""
+class Expected:
+    """The accuracy to expect of a classifier, with its interval."""
 
     labels: int
+    """Training examples that it was made from."""
     value: float
     low: float
     high: float
@@ -76,15 +86,16 @@ class Session:
     """What one browser did; lost with its page, the labels are not."""
 
     browser: str
-    seen: list[str] = field(default_factory=list)
+    passed: list[str] = field(default_factory=list)
     """Examples that were skipped or confirmed."""
-    given: list[tuple[str, str | None]] = field(default_factory=list)
+    labelled: list[tuple[str, str | None]] = field(default_factory=list)
     """Examples that it labelled, for undo, with the labels that they had."""
-    shown: dict[str, Waiting] = field(default_factory=dict)
-    """Those that it was shown."""
-    back: Waiting | None = None
-    """The example whose label was just taken back: it is shown again."""
+    displayed: dict[str, Waiting] = field(default_factory=dict)
+    """Id -> example that it displayed."""
+    undone: Waiting | None = None
+    """The example whose label was just taken back: it is next."""
     turn: int = 0
+    """Pages that were drawn: Gradio does not draw an equal page again, which would stay busy."""
 
 
 @dataclass(slots=True)
@@ -97,7 +108,8 @@ class Fits:
     seconds: float = 0.0
     """Time that the last one took."""
     problem: str = ""
-    points: list[Point] = field(default_factory=list)
+    curve: list[Expected] = field(default_factory=list)
+    """What each classifier of this run is expected to reach, in the order of their making."""
 
 
 class Labelling:
@@ -115,10 +127,10 @@ class Labelling:
         self._turn = threading.RLock()
         self._labeller: Labeller | None = None
         self._queues: dict[tuple[str, str | None], list[Waiting]] = {}
-        self._done: set[str] = set()
-        """Examples that were labelled since the queues were made."""
-        self._shown: dict[str, str] = {}
-        """Browser -> the example that it shows."""
+        self._labelled: set[str] = set()
+        """Examples that were labelled here: a queue that was made before may have them."""
+        self._displayed: dict[str, str] = {}
+        """Browser -> the example that it displays."""
         self._classes: defaultdict[str | None, dict[str, None]] = defaultdict(dict)
         """Subtask -> its classes, in the order of their keys."""
         self._typed: set[str] = set()
@@ -153,16 +165,10 @@ class Labelling:
     def _open(self) -> Labeller:
         """Return what writes labels; the examples and classes of the store are read once."""
         if self._labeller is None:
-            store = self.workspace.store()
-            labelled = [
-                store.examples(split).select("subtask", "label").drop_nulls("label")
-                for split in ("train", "test")
-                if store.ids(split)
-            ]
-            for rows in labelled:
-                for part, name in rows.unique().sort("label").iter_rows():
+            self._labeller = Labeller(self.workspace.store())
+            for part, names in self._labeller.classes.items():
+                for name in sorted(names):
                     self._classes[part].setdefault(name)
-            self._labeller = Labeller(store)
         return self._labeller
 
     def add_class(self, text: str, subtask: str | None) -> str:
@@ -186,7 +192,7 @@ class Labelling:
             return ""
 
     def next(self, session: Session, kind: str, subtask: str | None) -> Waiting | None:
-        """Return the first example of the queue that no other browser shows; None if all is done.
+        """Return the first example of the queue that no other browser displays; None without any.
 
         Raises
         ------
@@ -194,59 +200,49 @@ class Labelling:
             The queue cannot be made.
         """
         with self._turn:
-            self._shown.pop(session.browser, None)
-            waiting = self._first(session, self._queue(kind, subtask))
-            if waiting is None:  # all that was suggested is done, skipped, or shown elsewhere
-                passed = len(session.seen) + len(self._shown)
-                fresh = queue_of(self.workspace, kind, subtask, QUEUE + passed)
+            self._displayed.pop(session.browser, None)
+            waiting = self._first(session, self._queues.get((kind, subtask), ()))
+            if waiting is None:  # what was suggested is labelled, passed, or displayed elsewhere
+                hidden = len(session.passed) + len(self._displayed)
+                fresh = queue_of(self.workspace, kind, subtask, QUEUE + hidden)
                 self._queues[kind, subtask] = fresh
                 waiting = self._first(session, fresh)
             if waiting is not None:
-                self._shown[session.browser] = waiting.id
-                session.shown[waiting.id] = waiting
+                self._displayed[session.browser] = waiting.id
+                session.displayed[waiting.id] = waiting
             session.turn += 1
             return waiting
 
     def _first(self, session: Session, queue: Sequence[Waiting]) -> Waiting | None:
-        hidden = {*self._shown.values(), *self._done, *session.seen}
-        return session.back or next((one for one in queue if one.id not in hidden), None)
+        hidden = {*self._displayed.values(), *self._labelled, *session.passed}
+        return session.undone or next((one for one in queue if one.id not in hidden), None)
 
     def forget(self, browser: str) -> None:
-        """Let others have the example that a browser showed, which was closed."""
+        """Let others have the example that a browser displayed, which was closed."""
         with self._turn:
-            self._shown.pop(browser, None)
-
-    def _labeller_now(self) -> Labeller:
-        if self._labeller is None:
-            self._labeller = Labeller(self.workspace.store())
-        return self._labeller
-
-    def _queue(self, kind: str, subtask: str | None) -> list[Waiting]:
-        if (kind, subtask) not in self._queues:
-            self._queues[kind, subtask] = queue_of(self.workspace, kind, subtask)
-        return self._queues[kind, subtask]
+            self._displayed.pop(browser, None)
 
     # What a click does.
 
     def give(self, session: Session, identifier: str, label: str, was: str | None = None) -> str:
         """Write a label into the store; return what the browser should be told, if anything.
 
-        A label that is there already stays, unless it is the one that the browser showed, `was`.
+        A label that is there already stays, unless it is the one that the browser displayed, `was`.
         """
         with self._turn:
-            session.back = None
-            done = self._open().give(
+            session.undone = None
+            outcome = self._open().give(
                 {identifier: label},
                 new_classes=label in self._typed,
                 replace=was is not None and self._label_of(identifier) == was,
             )
-            self._done.add(identifier)
-            if done.taken:
+            self._labelled.add(identifier)
+            if outcome.taken:
                 return f"{identifier} was labelled meanwhile, and keeps that label"
-            if not done.changes.height:
-                session.seen.append(identifier)
+            if not outcome.changes.height:
+                session.passed.append(identifier)
                 return ""
-            session.given.append((identifier, was))
+            session.labelled.append((identifier, was))
             self._new += 1
             is_due = self._new >= EVERY
         if is_due:
@@ -256,24 +252,24 @@ class Labelling:
     def _label_of(self, identifier: str) -> str | None:
         """Return the label of a training example, of an image under several prompts, too."""
         rows = self.store().examples("train").select("id", "label")
-        found = rows.filter(pl.col("id").is_in([identifier, f"{identifier}#1"]))["label"]
-        return found[0] if len(found) else None
+        labels = rows.filter(pl.col("id").is_in([identifier, f"{identifier}#1"]))["label"]
+        return labels[0] if len(labels) else None
 
     def skip(self, session: Session, identifier: str) -> str:
         """Do not show an example again in this browser; there is nothing to tell."""
-        session.back = None
-        session.seen.append(identifier)
+        session.undone = None
+        session.passed.append(identifier)
         return ""
 
     def undo(self, session: Session) -> str:
         """Take back the last label of this browser, and show its example again."""
         with self._turn:
-            if not session.given:
+            if not session.labelled:
                 return "there is no label of this page to take back"
-            identifier, was = session.given.pop()
+            identifier, was = session.labelled.pop()
             self._open().give({identifier: was})
-            self._done.discard(identifier)
-            session.back = session.shown.get(identifier)
+            self._labelled.discard(identifier)
+            session.undone = session.displayed.get(identifier)
             return ""
 
     # Heads that are chosen again.
@@ -281,12 +277,12 @@ class Labelling:
     def begin(self) -> None:
         """Begin the curve with the classifier that is there; one that lacks labels is made anew."""
         with self._turn:
-            is_begun = self.fits.running or self.fits.points
+            is_begun = self.fits.running or self.fits.curve
         if not is_begun and self.workspace.has_selection():
             self.fit()
 
     def fit(self) -> None:
-        """Choose heads again in the background; where that is going on, after it."""
+        """Choose heads again in the background; if that is going on, once more after it."""
         with self._turn:
             self._new = 0
             self._again = self.fits.running
@@ -298,22 +294,22 @@ class Labelling:
 
     def _fit(self) -> None:
         started = time.monotonic()
-        chosen = Chosen(problem="choosing heads failed; the terminal says why")
+        fitted = Chosen(problem="choosing heads failed; the terminal says why")
         queues: dict[tuple[str, str | None], list[Waiting]] = {}
         try:
             with self.workspace.saving:
-                chosen = choose_again(self.workspace)
+                fitted = choose_again(self.workspace)
             queues |= {key: queue_of(self.workspace, *key) for key in [*self._queues]}
         except SavsError as error:
-            chosen = replace(chosen, problem=str(error))
+            fitted = replace(fitted, problem=str(error))
         finally:
             with self._turn:
                 self.fits.running = False
                 self.fits.version += 1
-                self.fits.problem = chosen.problem
+                self.fits.problem = fitted.problem
                 self.fits.seconds = time.monotonic() - started
-                if chosen.point is not None:
-                    self.fits.points.append(chosen.point)
+                if fitted.expected is not None:
+                    self.fits.curve.append(fitted.expected)
                 self._queues = queues
                 self._labeller = None  # examples may have been appended meanwhile
                 again = self._again
@@ -325,15 +321,16 @@ class Labelling:
 class Chosen:
     """What came of choosing heads."""
 
-    point: Point | None = None
+    expected: Expected | None = None
     problem: str = ""
 
 
 def choose_again(workspace: Workspace) -> Chosen:
     """Choose heads, fit and calibrate as `savs select --suspects` does, and save the classifier.
 
-    The readout, the scoring and the number of heads are those of the classifier that is there. It
-    is measured alone, and stays as it is, where it was made from the labels as they are.
+    The readout, the scoring and the number of heads are those of the classifier that is there. A
+    classifier that was made from the labels as they are is only measured. The cross-validation of
+    an earlier one is replaced.
 
     Raises
     ------
@@ -341,27 +338,29 @@ def choose_again(workspace: Workspace) -> Chosen:
         The examples are too few, or cannot be read, or the classifier cannot be written.
     """
     store = workspace.store()
-    before = workspace.selection() if workspace.has_selection() else None
+    selection = before = workspace.selection() if workspace.has_selection() else None
     is_new = before is None or before.train != train_digest(store)
-    selection = _like(store, before) if is_new or before is None else before
-    evaluation, point, problem = None, None, ""
+    if selection is None or is_new:
+        selection = _like(store, before)
+    evaluation, doubtful, expected, problem = None, None, None, ""
     try:
         calibrated = calibrate(store, selection)
         selection = calibrated.selection if is_new else selection
         evaluation = assess_left_out(store, selection, calibrated.left_out)
+        doubtful = suspects(store, selection, evaluation)
     except SelectionError as error:
         problem = f"No accuracy is known yet: {error}"
-    labels = sum(task.examples for task in selection.tasks)
-    if evaluation is not None and (metric := evaluation.metrics[0]).low is not None:
-        point = Point(labels, metric.value, metric.low, metric.high or metric.value)
+    metric = None if evaluation is None else evaluation.metrics[0]
+    if metric is not None and metric.low is not None and metric.high is not None:
+        labels = sum(task.examples for task in selection.tasks)
+        expected = Expected(labels, metric.value, metric.low, metric.high)
     with whole_result(workspace.folder):
         if is_new:
             save_selection(selection, workspace.folder)
-        if evaluation is None:
-            (workspace.folder / SUSPECTS).unlink(missing_ok=True)
-        else:
-            save_suspects(suspects(store, selection, evaluation), workspace.folder)
-    return Chosen(point, problem)
+        save_suspects(doubtful, workspace.folder)
+    if is_new:
+        replace_evaluation(evaluation, workspace.of_folds)
+    return Chosen(expected, problem)
 
 
 def _like(store: FeatureStore, before: Selection | None) -> Selection:
@@ -391,21 +390,28 @@ def queue_of(
         Suspects are wanted, and heads were not chosen here.
     """
     store = workspace.store()
-    if kind == DOUBTFUL:
-        return _suspects(workspace, store, subtask)
-    known: dict[str, Waiting] = {}
-    for split in (UNLABELLED, "test"):
-        if store.ids(split):
-            rows = _of_subtask(store.examples(split).select(*COLUMNS), subtask)
-            known |= _waiting(store, rows.filter(pl.col("label").is_null()), {})
-    if not known:
-        return []
     selection = workspace.selection() if workspace.has_selection() else None
-    if selection is not None and subtask not in (None, *(task.subtask for task in selection.tasks)):
-        selection = None  # heads were chosen before this subtask had labels
-    table = suggest(store, selection, count, subtask=subtask).table
-    said = dict(zip(table.to_series(0), table["prediction"], strict=True))  # ids come first
-    return [replace(known[name], prediction=said[name]) for name in said if name in known]
+    if kind == DOUBTFUL:
+        table = None if selection is None else load_suspects(workspace.folder)
+        if table is None:
+            raise SelectionError("doubtful labels are not known yet; press Choose heads now")
+        rows = store.examples("train").select(COLUMNS)
+        predictions = _one_per_image(store, _of_subtask(table, subtask))
+    else:
+        rows = store.examples().select(COLUMNS).filter(pl.col("split").is_in((UNLABELLED, "test")))
+        rows = _of_subtask(rows, subtask).filter(pl.col("label").is_null())
+        if not rows.height:
+            return []
+        if selection is not None and subtask not in (None, *(t.subtask for t in selection.tasks)):
+            selection = None  # heads were chosen before this subtask had labels
+        table = suggest(store, selection, count, subtask=subtask).table
+        predictions = table.select(pl.nth(0).alias("id"), "prediction")  # ids have a user's name
+    rows = _one_per_image(store, rows.with_columns(pl.col("prompt").fill_null(""), row="id"))
+    waiting = predictions.select("id", "prediction").join(rows, on="id", maintain_order="left")
+    return [Waiting(**row) for row in waiting.iter_rows(named=True)]
+
+
+COLUMNS = ("id", "split", "media", "prompt", "subtask", "label")
 
 
 def _of_subtask(rows: pl.DataFrame, subtask: str | None) -> pl.DataFrame:
@@ -413,85 +419,50 @@ def _of_subtask(rows: pl.DataFrame, subtask: str | None) -> pl.DataFrame:
     return rows if subtask is None else rows.filter(pl.col("subtask") == subtask)
 
 
-COLUMNS = ("id", "split", "media", "prompt", "subtask", "label")
+def _one_per_image(store: FeatureStore, rows: pl.DataFrame) -> pl.DataFrame:
+    """Return rows in which an image under several prompts is one, by the id that labels name."""
+    if not stored_prompts(store.manifest.identity.benchmark):
+        return rows
+    rows = rows.with_columns(without_prompt(rows["id"]))
+    return rows.unique("id", keep="first", maintain_order=True)
 
 
-def _suspects(workspace: Workspace, store: FeatureStore, subtask: str | None) -> list[Waiting]:
-    table = load_suspects(workspace.folder) if workspace.has_selection() else None
-    if table is None:
-        raise SelectionError("doubtful labels are not known yet; press Choose heads now")
-    table = _of_subtask(table, subtask)
-    said = dict(table.select("id", "prediction").iter_rows())
-    rows = store.examples("train").select(*COLUMNS).filter(pl.col("id").is_in([*said]))
-    known = _waiting(store, rows, said)
-    return [known[name] for name in said if name in known]
-
-
-def _waiting(
-    store: FeatureStore, rows: pl.DataFrame, said: Mapping[str, str | None]
-) -> dict[str, Waiting]:
-    """Return rows by id; an image under several prompts is one, by the id that it had before."""
-    rows = rows.with_columns(row=pl.col("id"))
-    if stored_prompts(store.manifest.identity.benchmark):
-        rows = rows.with_columns(without_prompt(rows["id"]))
-        rows = rows.unique("id", keep="first", maintain_order=True)
-    return {
-        row["id"]: Waiting(
-            id=row["id"],
-            row=row["row"],
-            split=row["split"],
-            media=tuple(row["media"] or ()),
-            prompt=row["prompt"] or "",
-            subtask=row["subtask"],
-            label=row["label"],
-            prediction=said.get(row["id"]),
+def curve_of(expected: Sequence[Expected]) -> Chart:
+    """Return the chart of accuracy by number of labels; equal numbers lie at one x."""
+    expected = sorted(expected, key=lambda one: one.labels)  # labels can be taken back
+    first, last = expected[0].labels, expected[-1].labels
+    height = height_of(share for one in expected for share in (one.low, one.value, one.high))
+    start, width = LEFT + 20, RIGHT - LEFT - 40
+    places = [start + width * (one.labels - first) / max(last - first, 1) for one in expected]
+    points = tuple(
+        Point(
+            place,
+            height.at(one.value),
+            f"{one.labels:,} labels: {100 * one.value:.1f} %"
+            f" ({100 * one.low:.1f} .. {100 * one.high:.1f})",
         )
-        for row in rows.iter_rows(named=True)
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """Accuracy by number of labels, as an SVG drawing of `WIDTH` x `HEIGHT`."""
-
-    line: str
-    """Points of a polyline."""
-    marks: tuple[tuple[float, float, float, float, Point], ...]
-    """x, y, y of both ends of the interval, and what they stand for."""
-
-
-WIDTH, HEIGHT = 600.0, 160.0
-
-
-def curve_of(points: Sequence[Point]) -> Curve:
-    """Return the drawing of a curve; equal numbers of labels lie at one x.
-
-    Examples
-    --------
-    >>> curve_of([Point(10, 0.5, 0.25, 1), Point(20, 1, 0.5, 1)]).line
-    '0,80 600,0'
-    """
-    first, last = (end(point.labels for point in points) if points else 0 for end in (min, max))
-    marks = [
-        (
-            WIDTH * (point.labels - first) / max(last - first, 1),
-            HEIGHT * (1 - point.value),
-            HEIGHT * (1 - point.low),
-            HEIGHT * (1 - point.high),
-            point,
-        )
-        for point in points
-    ]
-    return Curve(" ".join(f"{x:g},{y:g}" for x, y, *_ in marks), tuple(marks))
+        for place, one in zip(places, expected, strict=True)
+    )
+    ends = zip(places, expected, strict=True)
+    band = band_of([(place, height.at(one.high), height.at(one.low)) for place, one in ends])
+    ticks = {places[0]: f"{first:,}", places[-1]: f"{last:,}"}
+    return Chart(
+        title="Accuracy to expect, %",
+        x_name="training labels",
+        x_ticks=tuple(ticks.items()),
+        y_ticks=height.ticks(),
+        series=(Series("", points, band),),
+        chance=None,
+    )
 
 
 # The page.
 
 
 def label_page(
-    labelling: Labelling, session: Session, kind: str, subtask: str | None, told: str = ""
+    labelling: Labelling, session: Session, kind: str, subtask: str | None, message: str = ""
 ) -> str:
-    """Return the page of the next example; `told` is said above it."""
+    """Return the page of the next example, below a message."""
     waiting = labelling.next(session, kind, subtask)
     classes = labelling.classes(subtask)
     pictures: Sequence[Picture] = ()
@@ -499,15 +470,13 @@ def label_page(
         store, root = labelling.store(), labelling.workspace.media_root
         images = open_images(store, waiting.split, [waiting.row], root, side=SIDE_PX)
         pictures = images.find(waiting.row, waiting.media)
-    return render(
-        HERE,
+    return render_frame(
         "label.html",
-        script=SCRIPT.read_text("utf-8"),
         waiting=waiting,
         pictures=pictures,
         classes=list(zip_longest(classes, KEYS[: len(classes)], fillvalue="")),
-        told=labelling.workspace.spelled(told),
-        given=len(session.given),
+        message=labelling.workspace.spelled(message),
+        labelled=len(session.labelled),
         turn=session.turn,
         kind=kind,
     )
@@ -516,12 +485,10 @@ def label_page(
 def fits_page(labelling: Labelling) -> str:
     """Return the page of the curve, and of what goes on."""
     fits = labelling.fits
-    return render(
-        HERE,
+    return render_frame(
         "fits.html",
-        script=SCRIPT.read_text("utf-8"),
         fits=fits,
         problem=labelling.workspace.spelled(fits.problem),
-        curve=curve_of(fits.points),
+        chart=curve_of(fits.curve) if len(fits.curve) > 1 else None,
         every=EVERY,
     )

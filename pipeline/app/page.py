@@ -10,7 +10,8 @@ from gradio.themes import Default
 from markupsafe import escape
 
 from savs.foundation.errors import ParameterError, SavsError
-from savs.pipeline.app.answers import HERE, Answers, answer, answers_page, attention_page
+from savs.pipeline.app.answers import Answers, answer, answers_page, attention_page
+from savs.pipeline.app.frames import HERE
 from savs.pipeline.app.labelling import (
     DOUBTFUL,
     UNSURE,
@@ -65,8 +66,12 @@ def framed(title: str, page: str) -> str:
     return f"<iframe {parts}></iframe>"
 
 
-def notice(text: str) -> str:
+def notice(workspace: Workspace, error: SavsError | OSError) -> str:
     """Return one sentence about what went wrong."""
+    if isinstance(error, SavsError):
+        text = workspace.spelled(str(error))
+    else:
+        text = f"{error.filename or 'a file'}: {error.strerror or error}"
     return f'<p class="savs-notice" role="alert">{escape(text)}</p>'
 
 
@@ -80,15 +85,13 @@ def showing(workspace: Workspace, title: str) -> Callable[[Callable[..., str]], 
 
     def decorate(function: Callable[..., str]) -> Callable[..., str]:
         @wraps(function)
-        def shown(*arguments: Any) -> str:
+        def frame_or_notice(*arguments: Any) -> str:
             try:
                 return framed(title, function(*arguments))
-            except SavsError as error:
-                return notice(workspace.spelled(str(error)))
-            except OSError as error:
-                return notice(f"{error.filename or 'a file'}: {error.strerror or error}")
+            except (SavsError, OSError) as error:
+                return notice(workspace, error)
 
-        return shown
+        return frame_or_notice
 
     return decorate
 
@@ -121,13 +124,13 @@ def _classify_tab(page: gr.Blocks, workspace: Workspace) -> None:
                 0.01, 0.5, RISK, step=0.01, label="Risk: how often a set may lack the truth"
             )
         with gr.Column(scale=2, min_width=300):
-            shown = frame()
+            answered = frame()
             with gr.Row(visible=False) as look:
                 image = gr.Dropdown([], label="Image", filterable=False, min_width=140)
                 head = gr.Dropdown([], label="Head", filterable=False, min_width=140)
                 where = gr.Button("Show where it looks", min_width=140)
             map_ = frame()
-    found = gr.State(None)
+    answers = gr.State(None)
 
     def opened() -> tuple[Any, ...]:
         """Show the questions of the classifier that is there now."""
@@ -136,7 +139,7 @@ def _classify_tab(page: gr.Blocks, workspace: Workspace) -> None:
             choices = _questions(workspace)
             task = workspace.task(choices[0][1])
         except SavsError as error:
-            return notice(workspace.spelled(str(error))), *[gr.update(visible=False)] * 2
+            return notice(workspace, error), *[gr.update(visible=False)] * 2
         asks = len(choices) == 1 and task.question is not None
         return (
             note(f"Question: {task.question}" if asks else ""),
@@ -145,28 +148,21 @@ def _classify_tab(page: gr.Blocks, workspace: Workspace) -> None:
         )
 
     def dropped(
-        files: list[str] | None, subtask: str | None, asked: str, risk: float
+        files: list[str] | None, subtask: str | None, prompt: str, risk: float
     ) -> tuple[Any, ...]:
         """Classify the files; the model is loaded with the first."""
-        nothing = (None, "", gr.update(visible=False), gr.update(), gr.update(), "")
+        nothing = (gr.update(visible=False), gr.update(), gr.update(), "")
         if not files:
-            return nothing
-        answers: list[Answers] = []
-
-        @showing(workspace, "answers")
-        def shown_answers() -> str:
-            answers.append(answer(workspace, files, subtask, asked or ""))
-            return answers_page(answers[0], risk)
-
-        page = shown_answers()
-        if not answers:
-            return None, page, *nothing[2:]
-        (got,) = answers
-        images = [(one.name, place) for place, one in enumerate(got.answers) if one.evidence]
-        heads = [head_name(one) for one in got.task.heads]
+            return None, "", *nothing
+        try:
+            answers = answer(workspace, files, subtask, prompt or "")
+        except (SavsError, OSError) as error:
+            return None, notice(workspace, error), *nothing
+        images = [(one.name, place) for place, one in enumerate(answers.answers) if one.evidence]
+        heads = [head_name(one) for one in answers.task.heads]
         return (
-            got,
-            page,
+            answers,
+            at_risk(answers, risk),
             gr.update(visible=bool(images)),
             gr.update(choices=images, value=images[0][1] if images else None),
             gr.update(choices=heads, value=heads[0]),
@@ -174,19 +170,19 @@ def _classify_tab(page: gr.Blocks, workspace: Workspace) -> None:
         )
 
     @showing(workspace, "answers")
-    def at_risk(found: Answers, risk: float) -> str:
-        return answers_page(found, risk)
+    def at_risk(answers: Answers, risk: float) -> str:
+        return answers_page(answers, risk)
 
     @showing(workspace, "where a head looks")
-    def looked(found: Answers | None, image: int | None, head: str | None) -> str:
-        if found is None or image is None or head is None:
+    def looked(answers: Answers | None, image: int | None, head: str | None) -> str:
+        if answers is None or image is None or head is None:
             raise ParameterError("drop an image first")
-        return attention_page(found, image, head)
+        return attention_page(answers, image, head)
 
-    def asked(subtask: str | None) -> Any:
+    def question_box(subtask: str | None) -> Any:
         return gr.update(visible=workspace.task(subtask).question is None)
 
-    inputs, outputs = [drop, part, question, risk], [found, shown, look, image, head, map_]
+    inputs, outputs = [drop, part, question, risk], [answers, answered, look, image, head, map_]
     model: dict[str, Any] = {
         "concurrency_limit": 1,
         "concurrency_id": "model",
@@ -195,22 +191,22 @@ def _classify_tab(page: gr.Blocks, workspace: Workspace) -> None:
     page.load(opened, outputs=[status, part, question], api_visibility="private")
     drop.upload(dropped, inputs, outputs, **model)
     drop.clear(dropped, inputs, outputs, **model)
-    part.input(asked, part, question, api_visibility="private")
+    part.input(question_box, part, question, api_visibility="private")
     part.input(dropped, inputs, outputs, **model)
     question.submit(dropped, inputs, outputs, **model)
     risk.release(
-        lambda found, risk: at_risk(found, risk) if found else "",
-        [found, risk],
-        shown,
+        lambda answers, risk: at_risk(answers, risk) if answers else "",
+        [answers, risk],
+        answered,
         show_progress="hidden",
         api_visibility="private",
     )
-    where.click(looked, [found, image, head], map_, **model)
+    where.click(looked, [answers, image, head], map_, **model)
 
 
 def _results_tab(tab: gr.Tab, workspace: Workspace) -> None:
     again = gr.Button("Evaluate", size="sm")
-    shown = frame()
+    evaluated = frame()
     why = frame("savs-why")
 
     @showing(workspace, "why")
@@ -218,9 +214,13 @@ def _results_tab(tab: gr.Tab, workspace: Workspace) -> None:
         return why_page(workspace, str(event._data["id"]))
 
     results = showing(workspace, "results")
-    tab.select(results(lambda: results_page(workspace)), outputs=shown, api_visibility="private")
-    again.click(results(lambda: evaluate_now(workspace)), outputs=shown, api_visibility="private")
-    shown.select(explained, outputs=why, api_visibility="private")
+    tab.select(
+        results(lambda: results_page(workspace)), outputs=evaluated, api_visibility="private"
+    )
+    again.click(
+        results(lambda: evaluate_now(workspace)), outputs=evaluated, api_visibility="private"
+    )
+    evaluated.select(explained, outputs=why, api_visibility="private")
 
 
 def _label_tab(page: gr.Blocks, tab: gr.Tab, workspace: Workspace) -> None:
@@ -231,52 +231,55 @@ def _label_tab(page: gr.Blocks, tab: gr.Tab, workspace: Workspace) -> None:
         part = gr.Dropdown([], label="Subtask", visible=False, filterable=False)
         kinds = [("Least sure images", UNSURE), ("Doubtful labels", DOUBTFUL)]
         kind = gr.Radio(kinds, value=UNSURE, label="Next")
-    shown = frame()
+    example = frame()
     with gr.Row():
         name = gr.Textbox(placeholder="name of a new class", show_label=False, min_width=160)
         add = gr.Button("Add the class", min_width=120)
         fit = gr.Button("Choose heads now", min_width=120)
     status = frame()
 
-    def drawing(act: Callable[[Session], str], own: Session, kind: str, part: str | None) -> str:
-        """Do something, and show the next image with what there is to say."""
+    def acted(act: Callable[[Session], str], browser: Session, kind: str, part: str | None) -> str:
+        """Return the frame of the next image after an act, with the message of the act."""
 
         @showing(workspace, "the image to label")
-        def drawn_page() -> str:
+        def next_page() -> str:
             try:
-                told = act(own)
+                message = act(browser)
             except SavsError as error:
-                told = str(error)
-            return label_page(labelling, own, kind, part, told)
+                message = str(error)
+            return label_page(labelling, browser, kind, part, message)
 
-        return drawn_page()
+        return next_page()
 
     def opened(
-        own: Session | None, kind: str, part: str | None, request: gr.Request
+        browser: Session | None, kind: str, part: str | None, request: gr.Request
     ) -> tuple[Any, ...]:
-        own = own or Session(str(request.session_hash))
+        browser = browser or Session(str(request.session_hash))
         parts: list[str] = []
-        with suppress(SavsError):  # drawing says it
+        with suppress(SavsError):  # the page of the next image says it
             parts = labelling.parts()
         part = part if part in parts else next(iter(parts), None)
-        page = drawing(lambda own: "", own, kind, part)
+        page = acted(lambda browser: "", browser, kind, part)
         with suppress(SavsError):
             labelling.begin()
-        return own, page, gr.update(choices=parts, value=part, visible=bool(parts))
+        return browser, page, gr.update(choices=parts, value=part, visible=bool(parts))
 
-    def chosen(own: Session, kind: str, part: str | None, event: gr.EventData) -> tuple[Any, ...]:
+    def chosen(
+        browser: Session, kind: str, part: str | None, event: gr.EventData
+    ) -> tuple[Any, ...]:
         data = event._data
         acts: dict[str, Callable[[Session], str]] = {
-            "label": lambda own: labelling.give(
-                own, str(data["id"]), str(data["label"]), data.get("was")
+            "label": lambda browser: labelling.give(
+                browser, str(data["id"]), str(data["label"]), data.get("was")
             ),
-            "skip": lambda own: labelling.skip(own, str(data["id"])),
+            "skip": lambda browser: labelling.skip(browser, str(data["id"])),
             "undo": labelling.undo,
         }
-        return own, drawing(acts[data["act"]], own, kind, part)
+        return browser, acted(acts[data["act"]], browser, kind, part)
 
-    def added(text: str, own: Session, kind: str, part: str | None) -> tuple[Any, ...]:
-        return own, drawing(lambda own: labelling.add_class(text, part), own, kind, part), ""
+    def added(text: str, browser: Session, kind: str, part: str | None) -> tuple[Any, ...]:
+        page = acted(lambda browser: labelling.add_class(text, part), browser, kind, part)
+        return browser, page, ""
 
     def ticked(version: int) -> tuple[Any, Any]:
         if version == labelling.fits.version:
@@ -291,10 +294,10 @@ def _label_tab(page: gr.Blocks, tab: gr.Tab, workspace: Workspace) -> None:
     inputs = [session, kind, part]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     for event in (tab.select, kind.input, part.input):
-        event(opened, inputs, [session, shown, part], **quiet)
-    shown.select(chosen, inputs, [session, shown], concurrency_limit=None, **quiet)
+        event(opened, inputs, [session, example, part], **quiet)
+    example.select(chosen, inputs, [session, example], concurrency_limit=None, **quiet)
     for event in (add.click, name.submit):
-        event(added, [name, *inputs], [session, shown, name], **quiet)
+        event(added, [name, *inputs], [session, example, name], **quiet)
     fit.click(chosen_now, drawn, [status, drawn], **quiet)
     gr.Timer(1).tick(ticked, drawn, [status, drawn], concurrency_limit=None, **quiet)
 

@@ -5,21 +5,20 @@ from pathlib import Path
 
 import polars as pl
 
-from savs.pipeline.app.answers import HERE, SCRIPT
+from savs.pipeline.app.frames import frame_script, render_frame
 from savs.pipeline.app.workspace import Workspace
 from savs.pipeline.errors import ReportError
 from savs.pipeline.evaluation.evaluation import evaluate
 from savs.pipeline.evaluation.evaluation_file import save_evaluation
 from savs.pipeline.reports.explain.explain import explain, explanation_page
 from savs.pipeline.reports.pages.pictures import Picture, open_images
-from savs.pipeline.reports.pages.rendering import render
 from savs.pipeline.reports.report.classes import ClassesPart, classes_part
 from savs.pipeline.reports.report.evaluated import Evaluated, read_results
 from savs.pipeline.reports.report.gallery import pick_examples
 from savs.pipeline.reports.report.headline import Headline, headline_of
-from savs.pipeline.running.result_files import EVALUATE, FOLDS, METRICS
+from savs.pipeline.running.result_files import EVALUATE, METRICS
+from savs.pipeline.selection.selection_config import selection_run
 
-REPORT = HERE.parent / "reports" / "report"
 MOST_WRONG = 60
 """Wrong examples that are shown, the surest mistakes of each class first."""
 
@@ -60,17 +59,21 @@ def results_page(workspace: Workspace) -> str:
         There are none, they are those of an earlier classifier, or test examples have no labels.
     """
     folder = _place(workspace)
+    is_of_folds = folder != workspace.folder
     if not (folder / METRICS).exists():
-        how = " --folds 5" if folder != workspace.folder else ""
+        how = " --folds 5" if is_of_folds else ""
         raise ReportError(
             f"{folder} has no results yet; press Evaluate, or run {EVALUATE} {workspace.path}{how}"
         )
+    # results of test examples lie next to their classifier: that they are older is found there
+    if is_of_folds and selection_run(folder) != selection_run(workspace.folder):
+        raise ReportError(f"{folder} has the results of an earlier classifier; press Evaluate")
     (first,) = read_results([folder])
     known = first.predictions.filter(pl.col("prediction").is_not_null())
     wrong = pick_examples(known, known.height, share_wrong=1.0).filter(~pl.col("correct"))
-    shown = wrong.head(MOST_WRONG)
-    images = open_images(first.store, first.split, shown["id"].to_list(), workspace.media_root)
-    found = Results(
+    listed = wrong.head(MOST_WRONG)
+    images = open_images(first.store, first.split, listed["id"].to_list(), workspace.media_root)
+    results = Results(
         first=first,
         headline=headline_of([first]),
         classes=classes_part(first.metrics),
@@ -82,21 +85,18 @@ def results_page(workspace: Workspace) -> str:
                 row["subtask"],
                 next(iter(images.find(row["id"], row["media"] or [])), None),
             )
-            for row in shown.iter_rows(named=True)
+            for row in listed.iter_rows(named=True)
         ),
-        more=wrong.height - shown.height,
+        more=wrong.height - listed.height,
         notes=tuple(workspace.spelled(note) for note in images.notes()),
     )
-    script = SCRIPT.read_text("utf-8")
-    return render(HERE, "results.html", script=script, also=(REPORT,), content=found)
+    return render_frame("results.html", content=results)
 
 
 def _place(workspace: Workspace) -> Path:
     """Return the folder of the results: of test examples, or of folds if it has none."""
-    folder = workspace.folder
-    if workspace.store().ids("test"):  # of a classifier alone, `store` says that it needs one
-        return folder
-    return folder.with_name(folder.name + FOLDS)
+    # of a classifier alone, `store` says that it needs one
+    return workspace.folder if workspace.store().ids("test") else workspace.of_folds
 
 
 def why_page(workspace: Workspace, identifier: str) -> str:
@@ -111,7 +111,7 @@ def why_page(workspace: Workspace, identifier: str) -> str:
             " it; why is shown for test examples: extract some, or label some with `split` test"
         )
     explained = explain(workspace.folder, ids=[identifier], media_root=workspace.media_root)
-    return explanation_page(explained, script=SCRIPT.read_text("utf-8"))
+    return explanation_page(explained, script=frame_script())
 
 
 def evaluate_now(workspace: Workspace) -> str:

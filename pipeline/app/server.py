@@ -56,7 +56,7 @@ def serve(
         from starlette.middleware import Middleware
         from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-        from savs.pipeline.app.answers import HERE
+        from savs.pipeline.app.frames import HERE
         from savs.pipeline.app.page import build_page, theme
 
         page = build_page(workspace)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from savs.foundation.errors import SavsError
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.reports.explain.evidence import Trained, trained_alone, trained_on
-from savs.pipeline.running.result_files import CLASSIFIER, CONFIG, SELECT
+from savs.pipeline.running.result_files import CLASSIFIER, CONFIG, FOLDS, SELECT
 from savs.pipeline.selection.selection import Selection, TaskSelection
 from savs.pipeline.selection.selection_file import load_selection
 from savs.pipeline.selection.training_data import train_digest
@@ -62,6 +62,11 @@ class Workspace:
     def name(self) -> str:
         """What the page is called."""
         return (self.path or self.folder).absolute().name
+
+    @property
+    def of_folds(self) -> Path:
+        """Where the cross-validation of the classifier is."""
+        return self.folder.with_name(self.folder.name + FOLDS)
 
     def store(self) -> FeatureStore:
         """Open the store as it is now.

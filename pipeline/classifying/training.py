@@ -25,8 +25,8 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.cross_validation import assess_left_out
 from savs.pipeline.evaluation.evaluation import evaluate
-from savs.pipeline.evaluation.evaluation_file import remove_evaluation, save_evaluation
-from savs.pipeline.evaluation.suspects import SUSPECTS, save_suspects, suspects
+from savs.pipeline.evaluation.evaluation_file import replace_evaluation
+from savs.pipeline.evaluation.suspects import save_suspects, suspects
 from savs.pipeline.extraction.entry_points import extract
 from savs.pipeline.inputs.in_memory import Rows
 from savs.pipeline.inputs.input_options import InputOptions
@@ -164,12 +164,10 @@ def train(
     folder = results_folder(store.path, TRAINED)
     with whole_result(folder):
         save_selection(selection, folder)
-        if doubtful is not None:
-            save_suspects(doubtful, folder)
-        else:
-            (folder / SUSPECTS).unlink(missing_ok=True)  # those of an earlier training
-        _save(tested, folder)
-    _save(left_out, results_folder(store.path, TRAINED + FOLDS))
+        # an earlier training may have had test examples, or enough examples for folds
+        save_suspects(doubtful, folder)
+        replace_evaluation(tested, folder)
+    replace_evaluation(left_out, results_folder(store.path, TRAINED + FOLDS))
     return Trained(
         store=store,
         selection=selection,
@@ -181,14 +179,6 @@ def train(
         skipped=skipped,
         notes=(*notes, *filter(None, [choice.note])),
     )
-
-
-def _save(evaluation: Evaluation | None, folder: Path) -> None:
-    """Write an evaluation; without one, remove that of an earlier training."""
-    if evaluation is not None:
-        save_evaluation(evaluation, folder)
-    else:
-        remove_evaluation(folder)
 
 
 def _require_no_images(store: Any, arguments: Mapping[str, Any]) -> None:

@@ -179,10 +179,16 @@ def save_evaluation(evaluation: Evaluation, folder: str | Path) -> tuple[Path, P
     return folder / METRICS, folder / PREDICTIONS
 
 
-def remove_evaluation(folder: str | Path) -> None:
-    """Remove what `save_evaluation` wrote, except the selection; nothing without an evaluation."""
+def replace_evaluation(evaluation: Evaluation | None, folder: Path) -> None:
+    """Write an evaluation in place of an earlier one; None removes that, except its selection.
+
+    Errors as `save_evaluation`.
+    """
+    if evaluation is not None:
+        save_evaluation(evaluation, folder)
+        return
     for name in (METRICS, SUBMISSION, PREDICTIONS, UNITS):  # without metrics nothing is read
-        (Path(folder) / name).unlink(missing_ok=True)
+        (folder / name).unlink(missing_ok=True)
 
 
 def load_metrics(folder: Path) -> dict[str, Any]:

@@ -31,15 +31,17 @@ from savs.stores import FeatureStore
 from savs.stores.format.layout import THUMBNAIL_COLUMN, UNLABELLED
 from savs.stores.read.store import AnyStore, as_store
 
-SCHEMA = {
-    "id": pl.String,
-    "media": pl.List(pl.String),
-    "prompt": pl.String,
-    "subtask": pl.String,
-    "label": pl.String,
-    "prediction": pl.String,
-    "margin": pl.Float32,
-}
+SCHEMA = pl.Schema(
+    {
+        "id": pl.String,
+        "media": pl.List(pl.String),
+        "prompt": pl.String,
+        "subtask": pl.String,
+        "label": pl.String,
+        "prediction": pl.String,
+        "margin": pl.Float32,
+    }
+)
 UNPREDICTED: Any = {"label": pl.lit(""), "prediction": None, "margin": None}
 """Columns of an example while there is no classifier."""
 LOOKED_AT = 5_000
@@ -84,7 +86,8 @@ def suggest(
     """Return the examples of a store that should get a label next.
 
     They are those of the split `unlabelled`, or of the test split if there are none. Those that the
-    training examples have already, by media and prompt, are left out.
+    training examples have already, by media and prompt, are left out; those that have a label, too,
+    unless all have one.
 
     Parameters
     ----------
@@ -126,9 +129,12 @@ def suggest(
             several="are training examples",
         )
         notes.append(f"{repeated} already: left out")
-    if tested["label"].null_count() == 0:
+    is_open = ~is_known
+    if tested["label"].null_count():
+        is_open &= tested["label"].is_null()
+    else:
         notes.append("these test examples have labels: `savs label` moves them to training")
-    is_open = dict(zip(tested["id"], (not known for known in is_known), strict=True))
+    is_open = dict(zip(tested["id"], is_open, strict=True))
     if selection is None:
         notes.append("there is no classifier yet, so these are images that differ most")
         different = _most_different(store, split, is_open, count, subtask)

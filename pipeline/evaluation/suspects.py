@@ -98,8 +98,10 @@ def strengths(margins: Array, right: Array) -> Array:
     return np.searchsorted(np.sort(right), margins, side="right") / max(len(right), 1)
 
 
-def save_suspects(table: pl.DataFrame, folder: Path) -> None:
+def save_suspects(table: pl.DataFrame | None, folder: Path) -> None:
     """Write what `suspects` found next to the selection that it was found with.
+
+    None removes the suspects of an earlier selection.
 
     Raises
     ------
@@ -108,6 +110,9 @@ def save_suspects(table: pl.DataFrame, folder: Path) -> None:
     StoreWriteError
         The folder cannot be written.
     """
+    if table is None:
+        (folder / SUSPECTS).unlink(missing_ok=True)
+        return
     run = pl.lit(selection_run(folder), pl.String)
     write_csv(folder / SUSPECTS, with_media_cells(table).with_columns(run=run))
 

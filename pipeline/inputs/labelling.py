@@ -122,7 +122,8 @@ class Labeller:
             if len(media) == 1:
                 self._of_media.setdefault(media[0], []).append(name)
         self._prompts = stored_prompts(self.store.manifest.identity.benchmark)
-        self._classes = self._known_classes()
+        self.classes = self._known_classes()
+        """Subtask -> its classes."""
 
     def give(
         self,
@@ -146,7 +147,7 @@ class Labeller:
         self.store = give_labels(self.store, changes)
         table = pl.DataFrame(outcome.changes, schema=CHANGES_SCHEMA, orient="row")
         for subtask, text in table.select("subtask", "label").drop_nulls("label").iter_rows():
-            self._classes.setdefault(subtask, {})[text] = None
+            self.classes.setdefault(subtask, {})[text] = None
         return Labelled(self.store, table, outcome.unchanged, tuple(outcome.taken))
 
     def ids_of(self, labels: str | Path) -> list[str]:
@@ -279,7 +280,7 @@ class Labeller:
         new: dict[tuple[str | None, str], list[str]] = {}
         for place, text in wanted.items():
             subtask = self._table["subtask"][place]
-            classes = self._classes.get(subtask, {})
+            classes = self.classes.get(subtask, {})
             if text is not None and text not in classes and (classes or answers is not None):
                 new.setdefault((subtask, text), []).append(self._table["id"][place])
         for (subtask, text), ids in new.items():
@@ -289,7 +290,7 @@ class Labeller:
                     f" {text!r} is none of them; extract into another folder to add a class"
                 )
             if not allow_new:
-                classes = sorted(self._classes[subtask])
+                classes = sorted(self.classes[subtask])
                 near = difflib.get_close_matches(text, classes, n=1, cutoff=0.6)
                 hint = f" (did you mean {near[0]!r}?)" if near else ""
                 raise LabelError(

@@ -1,7 +1,7 @@
 """`savs app`: a page in the browser to classify, label, and look at results."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -9,18 +9,17 @@ from savs.foundation.network import HUB
 from savs.pipeline.cli.options.fields import expand_options
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import (
+    ClassifierDtypeOption,
+    ClassifierModelOption,
+    ClassifierRevisionOption,
     MediaRootOption,
     SelectionOption,
     advanced,
     option,
     require_folder,
-    setting,
 )
 from savs.pipeline.cli.output import print_json, say, spelled
 from savs.pipeline.extraction.model.model_options import PlacingKeywords
-
-if TYPE_CHECKING:
-    from savs.pipeline.app.workspace import Workspace
 
 EXAMPLES = (
     "savs app pets --media-root photos",
@@ -50,15 +49,9 @@ def app_command(
         bool,
         advanced("--share", help="Make a public address, by a server of Hugging Face (Gradio)."),
     ] = False,
-    model: Annotated[
-        str | None, advanced(metavar="ID", help="Model, if it is not where the classifier says.")
-    ] = None,
-    revision: Annotated[
-        str | None, setting(help="Revision of the model (default: the classifier's).")
-    ] = None,
-    dtype: Annotated[
-        str | None, setting(help="auto, bfloat16, float16 or float32 (default: the classifier's).")
-    ] = None,
+    model: ClassifierModelOption = None,
+    revision: ClassifierRevisionOption = None,
+    dtype: ClassifierDtypeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Serves this machine alone, and sends nothing elsewhere. Ctrl-C ends it.
@@ -66,21 +59,20 @@ def app_command(
     Without torch, it labels and shows results. The model is loaded once, with the first image.
     """
     from savs.pipeline.app.server import require_app_extra, serve
+    from savs.pipeline.app.workspace import Workspace
 
     require_app_extra()
     require_folder(media_root)
-    workspace = _workspace(place, selection)
-    workspace.media_root = media_root
-    workspace.loading = {"model": model, "revision": revision, "dtype": dtype, "placing": placing}
-    workspace.spelled = spelled
+    folder, store = _find(place, selection)
+    loading = {"model": model, "revision": revision, "dtype": dtype, "placing": placing}
+    workspace = Workspace(folder, store, media_root, loading, spelled)
     started = (lambda address: print_json({"address": address})) if json else None
     serve(workspace, host=host, port=port, share=share, say=say, started=started)
 
 
-def _workspace(place: str, selection: str | None) -> "Workspace":
-    """Return what is served: a store with its classifier, or a classifier alone."""
+def _find(place: str, selection: str | None) -> tuple[Path, Path | None]:
+    """Return the folder of a classifier, and its store; None for a classifier alone."""
     from savs.foundation.files import real_path
-    from savs.pipeline.app.workspace import Workspace
     from savs.pipeline.classifying.bundle.hub import find_classifier
     from savs.pipeline.cli.selections import VOTE, named_selection
     from savs.pipeline.running.result_files import CONFIG, results_folder
@@ -92,10 +84,10 @@ def _workspace(place: str, selection: str | None) -> "Workspace":
         path = store.parent
         opened = open_store(path)
         if selection is None and not any(path.glob(f"{RESULTS}/*/{CONFIG}")):
-            return Workspace(results_folder(path, VOTE), path)
+            return results_folder(path, VOTE), path
         folder = named_selection(opened, selection)
         load_config(folder)
-        return Workspace(folder, path)
+        return folder, path
     if selection is not None:
         raise typer.BadParameter(f"`selection` is for a store; {place} is none")
     if "://" in place and not place.startswith(HUB):
@@ -103,4 +95,4 @@ def _workspace(place: str, selection: str | None) -> "Workspace":
     folder = find_classifier(place, say)
     load_config(folder)  # that it is one is said now
     home = real_path(folder).parent.parent
-    return Workspace(folder, home if (home / MANIFEST).exists() else None)
+    return folder, home if (home / MANIFEST).exists() else None

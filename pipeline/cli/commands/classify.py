@@ -9,6 +9,9 @@ import savs
 from savs.pipeline.cli.options.fields import GpusOption, expand_options, require_own_devices
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import (
+    ClassifierDtypeOption,
+    ClassifierModelOption,
+    ClassifierRevisionOption,
     OtherPromptOption,
     RiskOption,
     SubtaskOption,
@@ -103,19 +106,13 @@ def classify_command(
             help="Another classifier of the same model, for the same images (repeatable).",
         ),
     ] = None,
-    model: Annotated[
-        str | None, advanced(metavar="ID", help="Model, if it is not where the classifier says.")
-    ] = None,
+    model: ClassifierModelOption = None,
     allow_other_prompt: OtherPromptOption = False,
     max_skip: Annotated[
         int, advanced(min=0, help="Exit with code 4 if this run skips more images or texts.")
     ] = 0,
-    revision: Annotated[
-        str | None, setting(help="Revision of the model (default: the classifier's).")
-    ] = None,
-    dtype: Annotated[
-        str | None, setting(help="auto, bfloat16, float16 or float32 (default: the classifier's).")
-    ] = None,
+    revision: ClassifierRevisionOption = None,
+    dtype: ClassifierDtypeOption = None,
     readout: Annotated[
         Path | None, setting(help="Python file of the classifier's readout, if it has one.")
     ] = None,

@@ -10,11 +10,12 @@ import savs
 from savs.pipeline.cli.options.fields import expand_options
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import (
+    ClassifierDtypeOption,
+    ClassifierModelOption,
+    ClassifierRevisionOption,
     MediaRootOption,
-    advanced,
     option,
     require_folder,
-    setting,
 )
 from savs.pipeline.cli.output import (
     detail,
@@ -69,15 +70,9 @@ def explain_command(
         bool,
         option("--attention-maps", help="Run the model; show where heads look, and a test of it."),
     ] = False,
-    model: Annotated[
-        str | None, advanced(metavar="ID", help="Model, if it is not where the selection says.")
-    ] = None,
-    revision: Annotated[
-        str | None, setting(help="Revision of the model (default: the selection's).")
-    ] = None,
-    dtype: Annotated[
-        str | None, setting(help="auto, bfloat16, float16 or float32 (default: the selection's).")
-    ] = None,
+    model: ClassifierModelOption = None,
+    revision: ClassifierRevisionOption = None,
+    dtype: ClassifierDtypeOption = None,
     json: JsonOption = False,
 ) -> None:
     """Explains wrong and least sure examples unless --id or --errors is given.

@@ -67,7 +67,7 @@ def select_command(
     from savs.datasets.benchmarks.options import stored_prompts, under_one_prompt
     from savs.datasets.splits.labels import label_doubts, refuse_doubts
     from savs.pipeline.cli.selections import calibrated, estimates_of
-    from savs.pipeline.evaluation.suspects import SUSPECTS, save_suspects, suspects
+    from savs.pipeline.evaluation.suspects import save_suspects, suspects
     from savs.pipeline.running.result_files import trained_folder, whole_result
 
     opened = savs.open_store(store)
@@ -86,10 +86,7 @@ def select_command(
     folder = result_place(opened, out, selection.readout)
     with whole_result(folder):
         path = savs.save_selection(selection, folder)
-        if doubtful is not None:
-            save_suspects(doubtful, folder)
-        else:
-            (folder / SUSPECTS).unlink(missing_ok=True)  # those of an earlier selection
+        save_suspects(doubtful, folder)
     if heads is None and len(opened.heads) < DEFAULT_HEADS:
         held = counted(len(opened.heads), "head")
         detail(f"the store has {held}, fewer than {DEFAULT_HEADS}: took all")

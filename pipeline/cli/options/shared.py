@@ -81,6 +81,18 @@ SubtaskOption = Annotated[
     str | None, option(metavar="NAME", help="Only this subtask, or this prompt of several.")
 ]
 
+ClassifierModelOption = Annotated[
+    str | None, advanced(metavar="ID", help="Model, if it is not where the classifier says.")
+]
+
+ClassifierRevisionOption = Annotated[
+    str | None, setting(help="Revision of the model (default: the classifier's).")
+]
+
+ClassifierDtypeOption = Annotated[
+    str | None, setting(help="auto, bfloat16, float16 or float32 (default: the classifier's).")
+]
+
 PageOption = Annotated[Path, option("--out", metavar="FILE.html", help="HTML file to write.")]
 
 MediaRootOption = Annotated[

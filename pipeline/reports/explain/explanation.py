@@ -243,13 +243,14 @@ def describe(
         votes=best_votes(row["votes"] or []),
         prompt=row["prompt"] or "",
         pictures=images.find(row["id"], row["media"] or []),
-        heads=tuple(_head_votes(evidence)),
+        heads=head_votes(evidence),
         similar=tuple(_similar(evidence, training_images, training)),
         changes=changes,
     )
 
 
-def _head_votes(evidence: Evidence) -> list[HeadVote]:
+def head_votes(evidence: Evidence) -> tuple[HeadVote, ...]:
+    """Return what each chosen head saw, in names of heads, classes and training examples."""
     trained = evidence.trained
     classes = trained.selection.classes
     votes = []
@@ -272,7 +273,7 @@ def _head_votes(evidence: Evidence) -> list[HeadVote]:
                 ),
             )
         )
-    return votes
+    return tuple(votes)
 
 
 def _similar(evidence: Evidence, images: Images, known: Training) -> list[TrainingExample]:

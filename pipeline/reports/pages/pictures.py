@@ -5,7 +5,7 @@ root, the store's thumbnails are shown.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
@@ -37,6 +37,8 @@ class Picture:
     """Largest width and height on the page, in pixels."""
     frame: str = ""
     """`frame 2 of 8` where it comes from a video."""
+    place: int = 0
+    """Number of the image among all of its example, from 0: not all of them are on the page."""
 
     @property
     def shown_width(self) -> int:
@@ -68,9 +70,10 @@ def pictures_of(name: str, images: Sequence[Image.Image], side: int) -> list[Pic
             image.height,
             thumbnail(image, side),
             side,
-            f"frame {number} of {len(images)}" if len(images) > 1 else "",
+            f"frame {place + 1} of {len(images)}" if len(images) > 1 else "",
+            place,
         )
-        for number, image in enumerate(images, start=1)
+        for place, image in enumerate(images)
     ]
 
 
@@ -81,6 +84,16 @@ MOST_PICTURES = 4
 OTHERS = "not shown: the files are not those that the model read."
 MOST_BYTES = 1_900_000
 """Bytes of all images of a page; in base64 a third more."""
+
+
+def pictures_of_file(data: bytes, name: str, rules: MediaRules, side: int) -> list[Picture]:
+    """Return all pictures of a file; MediaError where it cannot be decoded."""
+    return pictures_of(name, images_of(decode_medium(data, name, rules)), side)
+
+
+def thinned(pictures: Sequence[Picture]) -> tuple[Picture, ...]:
+    """Return at most `MOST_PICTURES` pictures, evenly spaced."""
+    return tuple(pictures[:: max(1, -(-len(pictures) // MOST_PICTURES))])
 
 
 @dataclass(slots=True)
@@ -113,11 +126,12 @@ class Images:
         pictures: list[Picture] = []
         for place, name in enumerate(names):
             digest = digests[place] if place < len(digests) else None
-            pictures += self._medium(self._folder_of(identifier), name, digest)
+            of_medium = self._medium(self._folder_of(identifier), name, digest)
+            pictures += [replace(one, place=len(pictures) + one.place) for one in of_medium]
         if not any(picture.jpeg for picture in pictures) and small:
             pictures = [Picture(names[0], 0, 0, small, self.side)]
         self.missing += not any(picture.jpeg for picture in pictures)
-        return tuple(self._within_limit(picture) for picture in pictures[:MOST_PICTURES])
+        return tuple(self._within_limit(picture) for picture in thinned(pictures))
 
     def _folder_of(self, identifier: str) -> MediaFolder | None:
         return self.media.get(identifier) if isinstance(self.media, Mapping) else self.media
@@ -136,11 +150,9 @@ class Images:
             if digest is not None and sha256(data) != digest:
                 self.changed += 1
                 return []
-            images = images_of(decode_medium(data, name, media.rules))
+            return pictures_of_file(data, name, media.rules, self.side)
         except MediaError:
             return []
-        step = max(1, len(images) // MOST_PICTURES)
-        return pictures_of(name, images[::step][:MOST_PICTURES], self.side)
 
     def _within_limit(self, picture: Picture) -> Picture:
         if len(picture.jpeg) > self.left:
@@ -172,8 +184,10 @@ def open_images(
     *,
     side: int = SIDE_PX,
 ) -> Images:
-    """Return the finder of some examples' images."""
-    rules = MediaRules(draft_pixels=(2 * side) ** 2)
+    """Return the finder of some examples' images: of a video, the frames that the model read."""
+    frames = None if store is None else store.manifest.identity.processor.get("video_frames")
+    frames = frames if isinstance(frames, int) and frames > 0 else None
+    rules = MediaRules(frames, draft_pixels=(2 * side) ** 2)
     media = None if media_root is None else MediaFolder(Path(media_root), rules=rules)
     return Images(media, _known(store, split, ids), side)
 

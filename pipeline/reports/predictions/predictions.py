@@ -31,7 +31,7 @@ MOST_CLASSES = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class Card:
     """A prediction on the page."""
 
     id: str
@@ -71,7 +71,7 @@ class PredictionContent:
     unsure: int | None
     """Predictions whose set has not exactly one class; None without a risk."""
     atypical: int
-    shown: tuple[Shown, ...]
+    cards: tuple[Card, ...]
     skipped: tuple[tuple[str, str], ...]
     """Id and reason of the first skipped images."""
     all_skipped: int
@@ -98,18 +98,18 @@ class PredictionContent:
     @property
     def classes(self) -> tuple[str, ...]:
         """The predictions that are shown; their numbers filter the page."""
-        return tuple(sorted({row.prediction for row in self.shown}))
+        return tuple(sorted({card.prediction for card in self.cards}))
 
     @property
     def subtasks(self) -> tuple[str, ...]:
         """The subtasks that are shown."""
-        names = (row.subtask for row in self.shown)
+        names = (card.subtask for card in self.cards)
         return tuple(name for name in dict.fromkeys(names) if name is not None)
 
     @property
     def has_typicality(self) -> bool:
         """Whether the classifier knows how typical an image is."""
-        return any(row.typicality is not None for row in self.shown)
+        return any(card.typicality is not None for card in self.cards)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,10 +170,10 @@ def page_content(predicted: Predicted, out: Path, examples: int) -> PredictionCo
     )
     chosen = order.head(examples)["row"]
     places = {row: place for place, row in enumerate(chosen)}
-    shown = table.with_row_index("row").filter(pl.col("row").is_in(chosen.implode())).collect()
-    shown = shown.sort(pl.col("row").replace_strict(places, return_dtype=pl.Int64))
-    images = _images(predicted, shown["id"])
-    cards = tuple(_shown(row, images) for row in shown.iter_rows(named=True))
+    least_sure = table.with_row_index("row").filter(pl.col("row").is_in(chosen.implode())).collect()
+    least_sure = least_sure.sort(pl.col("row").replace_strict(places, return_dtype=pl.Int64))
+    images = _images(predicted, least_sure["id"])
+    cards = tuple(_card(row, images) for row in least_sure.iter_rows(named=True))
     counts = known.group_by("subtask", "prediction").len()
     counts = counts.sort("len", "subtask", "prediction", descending=[True, False, False])
     tasks = predicted.selection.tasks
@@ -183,12 +183,12 @@ def page_content(predicted: Predicted, out: Path, examples: int) -> PredictionCo
         model=str(predicted.store.manifest.identity.model["name"]),
         readout=predicted.selection.readout,
         heads=len({head for task in tasks for head in task.heads}),
-        prompts=tuple(shown["prompt"].unique(maintain_order=True).drop_nulls().head(3)),
+        prompts=tuple(least_sure["prompt"].unique(maintain_order=True).drop_nulls().head(3)),
         counts=tuple(counts.iter_rows()),
         predictions=known.height,
         unsure=None if unsure.null_count() == known.height else int(unsure.sum()),
         atypical=int(known["atypical"].sum()),
-        shown=cards,
+        cards=cards,
         skipped=tuple(skipped.head(MOST_SKIPPED).select("id", "reason").iter_rows()),
         all_skipped=skipped.height,
         is_calibrated=all(task.calibration is not None for task in tasks),
@@ -219,8 +219,8 @@ def _image_of(predicted: Predicted) -> pl.Expr:
     return image_id(ids) if len(predicted.selection.tasks) > 1 else ids
 
 
-def _shown(row: dict[str, Any], images: Images) -> Shown:
-    return Shown(
+def _card(row: dict[str, Any], images: Images) -> Card:
+    return Card(
         id=row["id"],
         media=tuple(row["media"]),
         subtask=row["subtask"],

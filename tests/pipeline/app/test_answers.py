@@ -63,12 +63,12 @@ def test_votes_are_those_of_explain(workspace, made, found) -> None:
     for one, name in zip(found.answers, ids, strict=True):
         evidence = stored[name]
         trained = evidence.trained
-        assert [vote.head for vote in one.votes] == [head_name(head) for head in task.heads]
-        assert [vote.name for vote in one.votes] == [task.classes[c] for c in evidence.votes]
-        assert [vote.nearest[0][0] for vote in one.votes] == [
+        assert [vote.name for vote in one.votes] == [head_name(head) for head in task.heads]
+        assert [vote.vote for vote in one.votes] == [task.classes[c] for c in evidence.votes]
+        assert [vote.nearest[0].name for vote in one.votes] == [
             trained.ids[number] for number in evidence.nearest[:, 0]
         ]
-    assert set(found.nearest) >= {vote.nearest[0][0] for vote in found.answers[0].votes}
+    assert set(found.nearest) >= {vote.nearest[0].name for vote in found.answers[0].votes}
 
 
 def test_the_model_is_loaded_once(workspace, made, found) -> None:
@@ -95,14 +95,14 @@ def test_a_file_that_is_no_image_is_named_and_the_others_are_answered(
     assert "<img src=x" not in page
     assert "&lt;img src=x" in page
     with pytest.raises(SavsError, match="is not an image"):
-        attention_page(got, 0, got.answers[1].votes[0].head)
+        attention_page(got, 0, got.answers[1].votes[0].name)
 
 
 def test_attention_is_shown_for_one_head_and_tested(workspace, found) -> None:
     vote = found.answers[0].votes[0]
-    page = attention_page(found, 0, vote.head)
+    page = attention_page(found, 0, vote.name)
     assert page.count("of its attention on images") == 1
-    assert f"<b>{vote.head}</b>" in page
+    assert f"<b>{vote.name}</b>" in page
     assert "of 10 random masks take less" in page
     with pytest.raises(SavsError, match="choose an image and a head"):
         attention_page(found, 0, "L9.H99")

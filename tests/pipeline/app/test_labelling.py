@@ -28,7 +28,9 @@ from savs.pipeline.app.labelling import (
     label_page,
 )
 from savs.pipeline.app.workspace import Workspace
-from stores import identity, write_store
+from savs.pipeline.evaluation.evaluation_file import load_metrics
+from savs.pipeline.selection.selection_config import selection_run
+from stores import identity, make_store, write_store
 
 TRUTH: dict[str, str] = {}
 """Id of an example without a label -> its class."""
@@ -105,7 +107,7 @@ def test_ten_labels_are_in_the_store_and_make_a_new_classifier(labelling, worksp
     # made as the one before was
     assert (after.readout, len(after.tasks[0].heads)) == ("lda", 3)
     assert after.tasks[0].calibration is not None
-    (point,) = labelling.fits.points
+    (point,) = labelling.fits.curve
     crossed = savs.evaluate(workspace.store(), after, on="folds").metrics[0]
     assert (point.labels, point.value, point.low, point.high) == (
         *(18 + EVERY, crossed.value),
@@ -140,7 +142,7 @@ def test_two_browsers_get_other_images_and_no_label_is_replaced(labelling, works
     assert labels_of(workspace) == {first.id: "class 0"}
     labelling.forget("two")
     labelling.skip(one, labelling.next(one, UNSURE, None).id)
-    assert second.id in {labelling.next(one, UNSURE, None).id, one.seen[-1]}
+    assert second.id in {labelling.next(one, UNSURE, None).id, one.passed[-1]}
 
 
 def test_many_browsers_at_once_lose_no_label(labelling, workspace) -> None:
@@ -252,6 +254,38 @@ def test_doubtful_labels_are_confirmed_or_corrected(workspace) -> None:
     assert labelling.next(browser, DOUBTFUL, None) is None
 
 
+def test_a_doubtful_image_under_several_prompts_is_shown_once(tmp_path) -> None:
+    prompts = ("cat?", "dog?")
+    rng = np.random.default_rng(0)
+    labels = ["no", "yes"] * 8
+    wrong = ["no", *labels[2:], "no"]  # the last image is a "yes" for both prompts
+    sides = np.where(np.repeat(np.array(["no", *labels[2:], "yes"]), 2) == "yes", 1.0, -1.0)
+    features = (sides[None, :, None] + rng.normal(size=(4, 32, 3)) * 0.3).astype("f4")
+    rows = [
+        {"id": f"e{i}#{k}", "subtask": prompt, "prompt": prompt, "media": f'["{i}.png"]'}
+        for i in range(16)
+        for k, prompt in enumerate(prompts, start=1)
+    ]
+    store = make_store(
+        *(tmp_path / "s", features, [label for label in wrong for _ in prompts]),
+        *(features[:, :2], ["no", "no"]),
+        train_rows=rows,
+        test_rows=[
+            row | {"id": f"t#{k}", "media": '["t.png"]'} for k, row in enumerate(rows[:2], 1)
+        ],
+        options={"questions": list(prompts)},
+    )
+    workspace = Workspace(store.path / "results" / "vote", store.path)
+    choose_again(workspace)
+    labelling, browser = Labelling(workspace), Session("one")
+    waiting = labelling.next(browser, DOUBTFUL, None)
+    assert (waiting.id, waiting.label, waiting.prediction) == ("e15", "no", "yes")
+    assert labelling.give(browser, "e15", "yes", "no") == ""
+    train = workspace.store().examples("train").filter(pl.col("id").str.starts_with("e15#"))
+    assert train["label"].to_list() == ["yes", "yes"]
+    assert labelling.next(browser, DOUBTFUL, None) is None
+
+
 def test_all_that_waits_is_labelled_in_the_end(labelling, workspace) -> None:
     browser = Session("one")
     for _ in range(40):
@@ -275,7 +309,26 @@ def test_a_classifier_of_other_labels_is_made_anew_when_the_tab_opens(workspace)
     again.begin()
     finished(again)
     assert (workspace.folder / "config.json").read_bytes() == run, "it is measured alone"
-    assert again.fits.points == labelling.fits.points
+    assert again.fits.curve == labelling.fits.curve
+
+
+def test_the_cross_validation_of_an_earlier_classifier_is_replaced(workspace) -> None:
+    """Else a report would mix two classifiers."""
+    of_folds = workspace.folder.with_name("vote-cv")
+    savs.save_evaluation(
+        savs.evaluate(workspace.store(), workspace.selection(), on="folds"), of_folds
+    )
+    first = next(iter(TRUTH))
+    savs.label(workspace.store(), {first: TRUTH[first]})
+    choose_again(workspace)
+    assert selection_run(of_folds) == selection_run(workspace.folder)
+    assert load_metrics(of_folds)["planned"] == 19
+    metrics = (of_folds / "metrics.json").read_bytes()
+    choose_again(workspace)  # of the same labels: it is measured, and nothing is written
+    assert (of_folds / "metrics.json").read_bytes() == metrics
+    savs.label(workspace.store(), {first: "axolotl"}, new_classes=True)
+    choose_again(workspace)  # one example of a class: there is no cross-validation
+    assert not (of_folds / "metrics.json").exists()
 
 
 def test_a_failure_that_nobody_foresaw_ends_the_wait(labelling, monkeypatch) -> None:

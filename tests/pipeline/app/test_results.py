@@ -66,3 +66,6 @@ def test_without_test_examples_the_training_examples_are_left_out_in_turn(worksp
     assert "Each was classified without itself." in page
     with pytest.raises(SavsError, match="is a training example, which the heads of its fold"):
         why_page(workspace, offered(page)[0])
+    save_selection(select(trained, heads=2), workspace.folder)
+    with pytest.raises(SavsError, match="vote-cv has the results of an earlier classifier"):
+        results_page(workspace)

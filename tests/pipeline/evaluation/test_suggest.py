@@ -63,6 +63,23 @@ def test_what_training_has_already_is_left_out_and_labels_are_noted(tmp_path):
     assert found.notes[1].startswith("these test examples have labels")
 
 
+def test_labelled_test_examples_give_way_to_those_without_a_label(tmp_path):
+    labels = ["a", None, "b", None, "a", "b"]
+    store = store_of(tmp_path / "s", [MIDDLE, SURE] * 3, labels=labels)
+    for selection in (select(store, heads=2), None):
+        done = suggest(store, selection, 9)
+        assert sorted(done.table["id"]) == ["test:1", "test:3"]
+        assert not any("have labels" in note for note in done.notes)
+
+
+def test_without_a_classifier_no_open_example_is_an_empty_table(tmp_path):
+    rows = [{"media": f'["{i}.png"]', "media_sha256": f'["{i}"]', "prompt": "?"} for i in range(6)]
+    store = store_of(tmp_path / "s", [MIDDLE] * 6, rows=rows, train_rows=rows)
+    done = suggest(store, None, 9)
+    assert done.table.height == 0
+    assert done.table.columns == suggest(store, select(store, heads=2), 9).table.columns
+
+
 def test_each_subtask_has_its_own(tmp_path):
     rows = [
         {"subtask": "xy"[i % 2], "media": f'["{i}.png","z.png"]', "prompt": "?"} for i in range(12)

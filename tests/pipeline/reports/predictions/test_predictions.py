@@ -51,7 +51,7 @@ def predicted(tmp_path):
 
 
 def shown(content) -> list[str]:
-    return [row.id for row in content.shown]
+    return [row.id for row in content.cards]
 
 
 def test_the_least_probable_come_first_and_the_others_are_counted(predicted) -> None:
@@ -80,7 +80,7 @@ def test_with_a_risk_the_unsure_come_first(predicted) -> None:
     content = page_content(predicted(rows), Path("new.html"), 9)
     assert shown(content) == ["none", "both", "sure"]
     assert content.unsure == 2
-    assert [row.kinds for row in content.shown] == ["unsure", "unsure", ""]
+    assert [row.kinds for row in content.cards] == ["unsure", "unsure", ""]
 
 
 def test_a_page_is_bounded_however_many_predictions_there_are(predicted, tmp_path) -> None:
@@ -108,7 +108,7 @@ def test_pictures_have_a_limit_too(predicted, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(predictions, "MOST_BYTES", 6000)  # two of them
     made = predicted([{"id": name, "media": [name]} for name in names], folders)
     content = page_content(made, Path("new.html"), 9)
-    assert [bool(row.pictures[0].jpeg) for row in content.shown] == [True, True, False, False]
+    assert [bool(row.pictures[0].jpeg) for row in content.cards] == [True, True, False, False]
     assert content.notes == ("2 images are not shown, to keep the page small.",)
 
 
