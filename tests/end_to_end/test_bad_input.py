@@ -91,6 +91,7 @@ def test_bad_images_are_skipped_counted_and_exit_4(extract, savs, inputs, tmp_pa
     assert "2 test examples were skipped at extraction; they count as wrong" in scored.stderr
 
 
+@pytest.mark.thorough
 def test_an_image_that_is_put_to_two_prompts_is_skipped_once_and_in_its_run_alone(
     savs, inputs, tmp_path
 ):

@@ -179,10 +179,10 @@ def _shared(
     readout: str | Path | Readout | None,
     subtask: str | None,
 ) -> Shared:
-    path = as_folder(classifier)
+    opened, path = as_store(store), as_folder(classifier)
     source = path.parent if path.name == CONFIG else path
     whole = load_selection(source, readout=readout)
-    return Shared(as_store(store), source, whole, only_subtask(whole, subtask))
+    return Shared(opened, source, whole, only_subtask(whole, subtask))
 
 
 def _write(shared: Shared, folder: Path, files: Mapping[str, bytes]) -> tuple[str, ...]:

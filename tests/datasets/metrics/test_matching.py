@@ -106,6 +106,7 @@ def slow(scores: Scores) -> tuple[bool, bool, bool]:
     return a > c and d > b, a > b and d > c, a > c and d > b and a > b and d > c
 
 
+@pytest.mark.thorough
 @settings(deadline=None)
 @given(GROUPS, st.data())
 def test_any_scores_count_as_written_out_and_in_any_order(

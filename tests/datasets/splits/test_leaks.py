@@ -152,6 +152,7 @@ def slow_kind(row: tuple[str, str], train: list[tuple[str, str]]) -> str | None:
     return SHARED if any(set(row[1]) & set(images) for _, images in train) else None
 
 
+@pytest.mark.thorough
 @settings(deadline=None)
 @given(ROWS, ROWS)
 def test_order_does_not_matter(train: list[tuple[str, str]], test: list[tuple[str, str]]) -> None:

@@ -145,6 +145,7 @@ def test_two_browsers_get_other_images_and_no_label_is_replaced(labelling, works
     assert second.id in {labelling.next(one, UNSURE, None).id, one.passed[-1]}
 
 
+@pytest.mark.thorough
 def test_many_browsers_at_once_lose_no_label(labelling, workspace) -> None:
     problems: list[BaseException] = []
 

@@ -45,6 +45,7 @@ def test_every_readout_predicts_what_evaluate_predicts(made, tmp_path, readout) 
         assert_frame_equal(found.select("votes"), expected.select("votes"), abs_tol=1e-4)
 
 
+@pytest.mark.thorough
 def test_an_image_is_put_to_every_subtask_by_its_own_question(made, tmp_path) -> None:
     selection = load_selection(made.classifier)
     exists, animal = selection.tasks

@@ -118,6 +118,7 @@ def test_a_store_without_captions_is_refused(scenes, tmp_path, tiny_model) -> No
         evaluate(store, "captions")
 
 
+@pytest.mark.thorough
 def test_merged_stores_have_each_caption_once_and_the_scores_of_the_whole(groups, tmp_path) -> None:
     root = groups.path.parent
     rows = (root / "test.jsonl").read_text().splitlines(keepends=True)

@@ -90,6 +90,7 @@ def test_a_batch_that_does_not_fit_is_cut_until_it_does(model):
     assert forward.cuts == 2
 
 
+@pytest.mark.thorough
 def test_larger_batches_are_tried_again_after_a_while(model):
     memory = Memory(model, batch_of(model, 4).inputs["input_ids"].numel() // 2)
     forward = forward_of(memory)

@@ -94,6 +94,7 @@ def test_a_store_without_them_says_how_to_get_them(run):
         evaluate(store, "icl")
 
 
+@pytest.mark.thorough
 def test_each_subtask_has_its_own_demonstrations(run, inputs):
     image = inputs.image("one.png", 1)
     found = [

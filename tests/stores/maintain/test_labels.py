@@ -88,6 +88,7 @@ def by_split(pairs):
     return changes
 
 
+@pytest.mark.thorough
 @settings(max_examples=10, deadline=None)
 @given(moves)
 def test_a_labelled_store_reads_as_if_extracted_with_the_labels(tmp_path_factory, pairs) -> None:

@@ -45,6 +45,7 @@ def test_cosine_of_a_zero_vector_is_zero():
     np.testing.assert_allclose(found, [[[0, 0], [0.96, 0]]], rtol=1e-6)
 
 
+@pytest.mark.thorough
 @given(small_integers, st.data())
 @settings(max_examples=200, deadline=None)
 def test_nearest_equals_the_slow_search_with_exact_ties(queries, data):

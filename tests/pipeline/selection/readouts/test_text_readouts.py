@@ -189,6 +189,7 @@ def test_a_saved_fit_comes_back_and_is_cross_validated_and_swept(dual, tmp_path,
     assert found["readout"].unique().to_list() == [readout]
 
 
+@pytest.mark.thorough
 def test_on_noise_no_text_readout_beats_chance(tmp_path) -> None:
     tests = 600
     for heads, names in ((1, TEXT_READOUTS), (40, ("hec-t", "hec-vt", "hec-vt-cv"))):
