@@ -35,6 +35,7 @@ def said(done) -> str:
     return " ".join(done.stderr.replace("│", " ").split())
 
 
+@pytest.mark.thorough
 def test_flags_environment_and_file_name_columns(savs, files, tmp_path) -> None:
     done = savs("extract", "general", *files, "--config", "run.toml")
     assert done.returncode == 0, done.stderr

@@ -48,6 +48,7 @@ def shown(savs, *command: object, code: int = 0) -> str:
     return text
 
 
+@pytest.mark.thorough
 def test_tables_and_notes_show_escapes_as_text(savs, store) -> None:
     text = shown(savs, "show", store.path)
     assert r"a\x1b[31m" in text

@@ -45,6 +45,7 @@ def test_each_function_that_takes_stores_is_tried() -> None:
     assert taking == TAKE_A_STORE.keys()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("call", TAKE_A_STORE.values(), ids=TAKE_A_STORE)
 def test_a_folder_is_a_store(call, tmp_path, monkeypatch) -> None:
     features = np.random.default_rng(0).normal(size=(4, 8, 3)).astype(np.float32)

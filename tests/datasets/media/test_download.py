@@ -82,6 +82,7 @@ def endless(start: bytes) -> Talk:
     return talk
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "start",
     [

@@ -114,6 +114,7 @@ SCHEMA = {
 }
 
 
+@pytest.mark.thorough
 @settings(max_examples=60, deadline=None)
 @given(rows=st.lists(ROWS, min_size=1, max_size=5))
 def test_sizes_are_those_of_all_text(tmp_path_factory, rows) -> None:

@@ -119,6 +119,7 @@ def test_show_says_how_to_make_a_selection(savs, tmp_path):
     assert f"a store without a selection; run `savs train {store.path}`" in done.stderr
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("more", [(), ("--no-progress",)], ids=["shown", "not wanted"])
 @pytest.mark.parametrize(
     ("command", "line"),

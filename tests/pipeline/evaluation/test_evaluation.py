@@ -73,6 +73,7 @@ def test_results_are_the_same_whatever_the_shards(tmp_path, arrays, monkeypatch)
     assert results[0].metrics == results[2].metrics
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("block", [1, 2**23], ids=["shard by shard", "at once"])
 @pytest.mark.parametrize("drop_leaks", [False, True])
 def test_predictions_stay_in_the_order_of_the_file_wherever_shards_have_them(

@@ -14,6 +14,7 @@ from savs.pipeline.running.progress import Reporting
 from savs.stores import ResultError, StoreMismatchError
 
 
+@pytest.mark.thorough
 def test_answers_are_kept_and_leave_the_features_alone(run):
     plain = run("plain", dtype="float32")
     full = run("full", dtype="float32", answers="labels")

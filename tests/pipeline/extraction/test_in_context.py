@@ -80,6 +80,7 @@ def test_answers_are_those_of_whole_conversations(run, inputs, tiny_model, famil
     assert np.abs(values - store.output("test", "answers")).max() > 1e-3
 
 
+@pytest.mark.thorough
 def test_its_readout_takes_the_answers_behind_demonstrations(run):
     store = run(answers="labels", icl_shots=1, dtype="float32").store
     result = evaluate(store, "icl")

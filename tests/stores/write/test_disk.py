@@ -30,6 +30,7 @@ def refuse(monkeypatch, owner, name: str, code: int) -> None:
     monkeypatch.setattr(owner, name, refusing)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("step", ["create", "flush"])
 @pytest.mark.parametrize(("code", "message"), REFUSALS.values(), ids=REFUSALS.keys())
 def test_a_refusing_disk_leaves_only_earlier_shards(

@@ -41,6 +41,7 @@ def test_two_prompts_of_each_kind_are_tried(tried):
     assert [len(pieces[-1]) for pieces in tried] == [4, 15, 17, 18]
 
 
+@pytest.mark.thorough
 def test_batches_and_answers_of_both_kinds_are_compared(model, tried):
     answers = Answers(label_tokens(model.encoder, ["a", "b c d"]))
     found = preflight(model, tried, None, RunOptions(), answers, shared=False)

@@ -191,6 +191,7 @@ WHOLE = {"minicpmv4_7"}
 """Their answers do not run after a cache: each label runs with its prompt."""
 
 
+@pytest.mark.thorough
 def test_answers_behind_a_cache_are_those_of_whole_passes(model):
     answers = Answers(label_tokens(model.encoder, ["a", "ab", "b c d"]))
     prompts = [ONE, LARGE]

@@ -46,6 +46,7 @@ def load(options: ModelOptions, last: int | None = None) -> LoadedModel:
     return ModelRun(options, RunOptions()).load(last)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "family",
     [marked(name, QUICK) for name in {**BUILDERS, **LIMITED}],

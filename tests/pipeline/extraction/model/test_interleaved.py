@@ -57,6 +57,7 @@ def ids_by_hand(model, text, example, media):
     return found["input_ids"][0].tolist()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("family", TURNS)
 def test_images_stand_at_their_marks(tiny_model, example, family, case):

@@ -181,6 +181,7 @@ def test_batches_with_videos_are_prepared_again_rather_than_cut(model):
         cut(batch, slice(0, 1))
 
 
+@pytest.mark.thorough
 def test_answers_behind_a_cache_are_those_of_whole_passes(model):
     answers = Answers(label_tokens(model.encoder, ["a", "b c d"]))
     # where times are positions, those of the second video are beyond those of the text after it

@@ -12,6 +12,7 @@ from savs.pipeline.running.formatting import percent
 from stores import make_store
 
 
+@pytest.mark.thorough
 def test_overlap_and_correlation_of_every_two_tasks(evaluated, vote):
     lda = vote.with_name("lda")
     part = across_part(read_results([vote, lda]))

@@ -193,6 +193,7 @@ def test_hostile_names_are_text(tmp_path):
     assert "unsafe-inline" not in policy.split("script-src")[1]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("examples", "classes"), [(2000, 15), (5000, 100)])
 def test_large_results_make_small_pages(tmp_path, examples, classes):
     folder = save_random_result(tmp_path / "vote", examples, classes)
