@@ -11,7 +11,8 @@ from savs.pipeline.selection.readouts.calm import CALM, FittedCalm
 from savs.pipeline.selection.readouts.calm import fit as fit_calm
 from savs.pipeline.selection.readouts.knn import FittedKnn
 from savs.pipeline.selection.readouts.lda import LDA
-from savs.pipeline.selection.readouts.logistic import LOGISTIC, FittedLogistic
+from savs.pipeline.selection.readouts.linear import FittedLinear
+from savs.pipeline.selection.readouts.logistic import LOGISTIC
 from savs.pipeline.selection.readouts.posterior import POSTERIOR, FittedPosterior
 from savs.pipeline.selection.readouts.vote import FittedVote
 
@@ -41,7 +42,9 @@ PROBABILITIES = {
     "calm": (lambda case: slowly.calm(*arguments(case)), 1e-4),
     "lda": (lambda case: slowly.lda(*arguments(case), case.widths), 1e-4),
     "hec-v": (lambda case: slowly.lda(*arguments(case), case.widths, "hec-v"), 1e-4),
+    "mahalanobis": (lambda case: slowly.mahalanobis(*arguments(case), case.widths), 1e-4),
     "logistic": (by_scikit_learn, 1e-3),
+    "ridge": (lambda case: slowly.ridge(*arguments(case)), 1e-4),
 }
 """Readout -> its probabilities in float64, and how far float32 may be off."""
 
@@ -56,7 +59,7 @@ def test_probabilities_and_choices_equal_the_formula(name, make):
     found, slow = fitted.scores(case.test), formula(case)
     np.testing.assert_allclose(found.scores, slow, atol=error)
     assert_choices(found.choice, slow, gap=error)
-    if name == "logistic":
+    if name in ("mahalanobis", "logistic", "ridge"):
         assert (found.soft.argmax(axis=1) == found.choice).all()
     else:
         assert (found.soft == found.scores).all()
@@ -136,7 +139,7 @@ def test_a_posterior_derived_by_hand():
 
 
 @pytest.mark.parametrize(
-    "fit", [FittedPosterior, lambda axes: FittedLogistic(axes, np.zeros(3, np.float32))]
+    "fit", [FittedPosterior, lambda axes: FittedLinear(axes, np.zeros(3, np.float32))]
 )
 def test_equal_probabilities_go_to_the_first_class(fit):
     # (0, 1, 1) is as near to the second axis as to the third; a zero vector to all
