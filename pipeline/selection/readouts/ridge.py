@@ -7,7 +7,10 @@ their own: with hat matrix H an example's left-out error is its error / (1 - H_i
 doi 10.1080/00401706.1974.10489157).
 
 Plain least squares prefers large classes. Here an example of a class of n_c counts N / (classes
-n_c), so that classes count alike; where they are equal in number nothing changes.
+n_c), so that classes count alike, and, where they are not equal in number, a class's intercept is
+such that its outputs of left-out examples have the mean 1 / classes, of classes that count alike:
+an output of few examples shrinks more on new images than one of many. With equal classes nothing
+changes.
 """
 
 from collections.abc import Sequence
@@ -36,17 +39,23 @@ def fit(features: Array, labels: Array, classes: Sequence[str], widths: Widths) 
     weighted = np.sqrt(shares)[:, None] * (rows - middle)
     unit = np.square(weighted).sum() or 1.0  # features that are all the same
     with few_threads(weighted.size * min(weighted.shape)):
-        strength = unit * STRENGTHS[best_strength(weighted, shares, labels, unit * STRENGTHS)]
+        best, short = best_strength(weighted, shares, labels, unit * STRENGTHS)
         sums = np.zeros((count, rows.shape[1]))
         np.add.at(sums, labels, np.sqrt(shares)[:, None] * weighted)
-        slopes = inverse_times(weighted[None], strength, sums[None])[0]
-    return by_head(slopes / TAU, (1 / count - slopes @ middle) / TAU, len(features))
+        slopes = inverse_times(weighted[None], unit * STRENGTHS[best], sums[None])[0]
+    level = 1 / count - slopes @ middle
+    if (shares != shares[0]).any():
+        level += short
+    return by_head(slopes / TAU, level / TAU, len(features))
 
 
-def best_strength(weighted: Array, shares: Array, labels: Array, strengths: Array) -> int:
+def best_strength(
+    weighted: Array, shares: Array, labels: Array, strengths: Array
+) -> tuple[int, Array]:
     """Return the index of the strength with the least left-out error, of equals the last.
 
-    `weighted` are `(n, features)` rows less their mean, each times the root of its `(n,)` share.
+    And by how much its outputs of left-out examples fall short of the targets, the mean for each
+    class. `weighted` are `(n, features)` rows less their mean, each times the root of its share.
     """
     # (n, rank) orthonormal directions with their squared lengths, by the smaller Gram matrix
     n, d = weighted.shape
@@ -59,7 +68,8 @@ def best_strength(weighted: Array, shares: Array, labels: Array, strengths: Arra
     squares, directions = squares[kept], directions[:, kept]
     shrink = squares / (squares + strengths[:, None])  # (strengths, rank)
     left = 1 - shares - shrink @ np.square(directions).T  # 1 - H_ii; the mean is fitted, too
-    errors, classes = np.zeros(len(strengths)), int(labels.max()) + 1
+    classes = int(labels.max()) + 1
+    errors, short = np.zeros(len(strengths)), np.zeros((len(strengths), classes))
     for some in row_blocks(classes, n, BLOCK // 4):
         numbers = np.arange(classes)[some]
         targets = np.sqrt(shares)[:, None] * ((labels[:, None] == numbers) - 1 / classes)
@@ -67,7 +77,9 @@ def best_strength(weighted: Array, shares: Array, labels: Array, strengths: Arra
         for index, factors in enumerate(shrink):
             wrong = (targets - directions @ (factors[:, None] * along)) / left[index][:, None]
             errors[index] += np.square(wrong).sum()
-    return len(errors) - 1 - int(errors[::-1].argmin())
+            short[index, some] = np.sqrt(shares) @ wrong
+    best = len(errors) - 1 - int(errors[::-1].argmin())
+    return best, short[best]
 
 
 RIDGE = Readout(

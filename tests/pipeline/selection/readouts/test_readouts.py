@@ -13,7 +13,9 @@ from savs.pipeline.selection.readouts.knn import FittedKnn
 from savs.pipeline.selection.readouts.lda import LDA
 from savs.pipeline.selection.readouts.linear import FittedLinear
 from savs.pipeline.selection.readouts.logistic import LOGISTIC
+from savs.pipeline.selection.readouts.mahalanobis import ledoit_wolf
 from savs.pipeline.selection.readouts.posterior import POSTERIOR, FittedPosterior
+from savs.pipeline.selection.readouts.ridge import RIDGE, STRENGTHS, TAU
 from savs.pipeline.selection.readouts.vote import FittedVote
 
 thorough = pytest.mark.thorough  # scikit-learn takes a second to import
@@ -160,6 +162,40 @@ def test_bit_identical_centroids_go_to_the_first_class_whatever_the_rounding(que
         assert (found.choice == 1).all()
         # columns of a matrix product are rounded differently
         np.testing.assert_allclose(found.scores[:, 8], found.scores[:, 1], rtol=1e-5)
+
+
+@thorough
+@pytest.mark.parametrize("name", ["20 heads, 12 classes, n < d", "n > d", "1 head, 2 classes"])
+def test_shrinkage_and_strength_are_those_of_scikit_learn(name):
+    from sklearn.covariance import ledoit_wolf_shrinkage
+    from sklearn.linear_model import RidgeCV
+
+    case = CASES[name]()
+    x, sizes = side_by_side(case.train), np.bincount(case.labels)
+    means = np.array([x[case.labels == c].mean(axis=0) for c in range(len(sizes))])
+    centred = x - means[case.labels]
+    expected = ledoit_wolf_shrinkage(centred, assume_centered=True)
+    assert ledoit_wolf(centred, x.shape[1]) == pytest.approx(expected)
+    if len(set(sizes)) > 1:
+        return
+    # with equal classes all weigh the same, and `ridge` is scikit-learn's
+    length = np.square(x - x.mean(axis=0)).sum()
+    theirs = RidgeCV(alphas=length * STRENGTHS).fit(x, np.eye(len(sizes))[case.labels])
+    fitted = RIDGE.fit(case.train, case.labels, case.classes, case.widths)
+    ours = fitted.weights.transpose(1, 0, 2).reshape(len(sizes), -1) * TAU
+    np.testing.assert_allclose(ours, theirs.coef_, atol=1e-5)
+    np.testing.assert_allclose(fitted.bias * TAU, theirs.intercept_, atol=1e-5)
+
+
+def test_logits_of_heads_side_by_side_tie_by_their_weights():
+    # two heads of length 1 and the longest weights, (0, 8) and (0, 6), of length 10:
+    # logits tie within 2^-19 sqrt(2) 10 = 2.7e-5
+    weights = np.float32([[[0, 0], [8, 0], [8, 0]], [[0, 0], [0, 6], [0, 6]]])
+    x = np.float32([[[1, 0]], [[0, 1]]])
+    for ahead, choice in ((2e-5, 1), (4e-5, 2)):
+        found = FittedLinear(weights, np.float32([13.5, 0, ahead])).scores(x)
+        assert found.choice.tolist() == [choice]
+        assert found.soft[0, 0] == 13.5
 
 
 @pytest.mark.parametrize("shrinkage", [0.5, 3.0])
