@@ -183,7 +183,7 @@ def discriminants(
     """Return `(heads, classes, d)` weights and `(heads, classes)` biases, float64.
 
     `regularise` gets the `(heads, n, d)` centred rows X, and returns `(heads,)` ridges, 0 where
-    there is no spread, and factors: P = factor inv(X^T X + ridge I), and I where there is none.
+    nothing spreads, and factors: P = factor inv(X^T X + ridge I), and I without any spread.
     """
     means = class_centroids(units, labels, classes).astype(np.float64)  # (heads, classes, d)
     middle = means.mean(axis=1, keepdims=True)
