@@ -173,7 +173,7 @@ def test_suggested_images_are_labelled_and_appended(savs, inputs, tmp_path):
     table.with_columns(label=pl.Series(names)).write_csv(next_csv)
     done = savs("extract", "general", "--train", next_csv, "--append", *shared)
     assert done.returncode == 0, done.stderr
-    assert "append: 2 train examples without features" in done.stderr
+    assert "append: 2 train examples to read" in done.stderr
     done = savs("suggest", "s", "--n", 9)
     assert "note: 2 test examples are training examples already: left out" in done.stderr
     assert "the selection is older than its store: 2 training examples" in done.stderr
