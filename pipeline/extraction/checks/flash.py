@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-from transformers.utils import is_flash_attn_2_available, is_flash_attn_3_available
+from transformers.utils.import_utils import is_flash_attn_2_available, is_flash_attn_3_available
 
 from savs.pipeline.extraction.checks.batch_equality import Single, compare, read_in_batches
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
@@ -115,7 +115,8 @@ def set_flash(model: Any, name: str | None, *, with_tower: bool = False) -> None
     """
     config, names = model.config, attention_names(model.config)
     if name is None:
-        flash = [part for part, own in names.items() if (own if part == "" else own[""]) in FLASH]
+        runs = {part: own[""] if isinstance(own, dict) else own for part, own in names.items()}
+        flash = [part for part, own in runs.items() if own in FLASH]
         if flash:
             set_attention(model, dict.fromkeys(flash, SDPA))
         return
