@@ -134,8 +134,7 @@ def _facts(model: LoadedModel) -> dict[str, str]:
         "heads": f"{sum(len(g.heads) for g in grids)} in {len(grids)} layers,"
         f" {' and '.join(map(str, widths))} wide",
         "layers without heads": str(absent),
-        "computes in": f"{model.dtype} on {model.device},"
-        f" {model.model.config._attn_implementation} attention",
+        "computes in": f"{model.dtype} on {model.device}, {model.attention} attention",
         "peak memory": format_bytes(_peak_bytes(model)),
         **_image_facts(model.encoder),
     }
