@@ -144,8 +144,7 @@ def _facts(model: LoadedModel) -> dict[str, str]:
         "model": f"{model.name} ({type(model.model).__name__})",
         "processor": type(model.encoder.processor).__name__,
         **read,
-        "computes in": f"{model.dtype} on {model.device},"
-        f" {model.model.config._attn_implementation} attention",
+        "computes in": f"{model.dtype} on {model.device}, {model.attention} attention",
         "peak memory": format_bytes(_peak_bytes(model)),
         **_image_facts(model.encoder),
     }

@@ -36,6 +36,7 @@ from savs.pipeline.extraction.batches.workers import (
     needs_files,
     start_server,
 )
+from savs.pipeline.extraction.checks.flash import use_attention
 from savs.pipeline.extraction.checks.preflight import Batching, preflight, sample
 from savs.pipeline.extraction.checks.refusals import require_videos
 from savs.pipeline.extraction.checks.sharing import UNTRIED, images_recur
@@ -57,7 +58,7 @@ from savs.pipeline.extraction.model.first_layers import layer_count
 from savs.pipeline.extraction.model.identity import identity_before_loading
 from savs.pipeline.extraction.model.load import can_end_early, explained, load, load_encoder
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions
 from savs.pipeline.extraction.model.pieces import Pieces, images_in
 from savs.pipeline.extraction.model.pixel_scale import PixelScale, find_scale
 from savs.pipeline.extraction.model.placement import find_placement
@@ -448,8 +449,15 @@ class ModelRun:
         if settled is None or (len(prompts) > 1 and settled.batching.equal is None):
             scale = find_scale(self.encoder, prompts)
             shared = images_recur(prompts_of_media)
-            try_them = partial(preflight, model, prompts, scale, self.run, answers, shared=shared)
-            settled = Settled(sink.settle(try_them, shared=shared), scale)
+            attention = self.options.attention
+            try_them = partial(
+                *(preflight, model, prompts, scale, self.run, answers),
+                shared=shared,
+                attention=attention,
+            )
+            settled = Settled(sink.settle(try_them, attention, shared=shared), scale)
+            if attention == AUTO and (note := use_attention(model, settled.batching.attention)):
+                self.reporting.say(note)
         set_runs(model.model, runs=settled.batching.tower.runs)  # also where a store records it
         self.settled = settled
         return settled
@@ -510,8 +518,8 @@ class ModelRun:
             sharing=sharing,
             files=work.sink,
             record={
-                **run_record(model, self.rank, work.sink.process),
                 **batching.to_json(),
+                **run_record(model, self.rank, work.sink.process),
                 "batch_size": batching.limits.rows,
                 "workers": work.workers,
                 **({REQUEST: dict(work.request)} if work.request else {}),
@@ -527,7 +535,7 @@ def run_record(model: LoadedModel, rank: Rank, writer: str) -> dict[str, Any]:
     """
     packages = [*PACKAGES, *(["av"] if find_spec("av") else [])]
     return {
-        "attention": model.model.config._attn_implementation,
+        "attention": model.attention,
         "device": str(model.device),
         "rank": rank.rank,
         "ranks": rank.ranks,

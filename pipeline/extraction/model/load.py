@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import logging as hub_logging
@@ -50,7 +51,7 @@ from savs.pipeline.extraction.model.image_encoder import (
 )
 from savs.pipeline.extraction.model.image_places import image_places
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.model_options import ModelOptions, plain_name
+from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions, plain_name
 from savs.pipeline.extraction.model.placement import Placement
 from savs.pipeline.extraction.model.prompt_encoder import (
     NO_CODE,
@@ -80,6 +81,10 @@ POOLER = "pooler"
 MOST_NAMES = 3
 """Missing weights that are named at most."""
 
+FLASH_NEEDS = (
+    "it needs a model that supports it, a CUDA GPU and its package: pip install flash-attn for"
+    " flash_attention_2, flash-attn-3 and flash-attn-4 for the others"
+)
 USUAL = {
     "model": f"give `model` a Hugging Face id, a folder with config.json and weights, or"
     f" {DEMO_NAME!r}",
@@ -286,6 +291,10 @@ def _remedy(kind: str, error: Exception) -> str:
         return "ask for access on its page, then set HF_TOKEN"
     if "trust_remote_code" in text:
         return "if you trust the code that comes with it, give `trust_remote_code`"
+    if "FlashAttention" in text or "Flash Attention" in text:
+        return f"{FLASH_NEEDS}, or give `attention` {AUTO}"
+    if "attn_implementation" in text:
+        return f"give `attention` one of these, or {AUTO}"
     if isinstance(error, ImportError):
         return "install what it names"
     return f"{USUAL[kind]} (offline, only what was fetched before can be loaded)"
@@ -316,13 +325,14 @@ def load(
         loaded: Any = kind.from_pretrained(
             options.path,
             dtype=options.dtype,
-            attn_implementation=options.attention,
+            attn_implementation=None if options.attention == AUTO else options.attention,
             output_loading_info=True,
             **options.source,
             **placement.keywords | keywords,
         )
         model, report = loaded
     weights.require_unchanged(name)
+    _require_type_of_flash(options, model)
     _require_weights(name, [*report["missing_keys"], *report["mismatched_keys"]])
     if options.adapter is not None:
         _put_on(model, str(options.adapter))
@@ -363,6 +373,16 @@ def can_end_early(options: ModelOptions, encoder: PromptEncoder, last_layer: int
         and not {"device_map", "quantization_config"} & given.keys()
         and getattr(encoder.config, "quantization_config", None) is None
     )
+
+
+def _require_type_of_flash(options: ModelOptions, model: Any) -> None:
+    """Refuse a FlashAttention for a model that it would fail in with every example."""
+    if "flash" in options.attention and model.dtype not in (torch.bfloat16, torch.float16):
+        raise ModelError(
+            f"`attention` is {options.attention}, which computes in bfloat16 and float16, and the"
+            f" model is in {str(model.dtype).removeprefix('torch.')}; give `dtype` bfloat16, or"
+            f" `attention` {AUTO}"
+        )
 
 
 def _require_weights(name: str, absent: Iterable[Any]) -> None:
