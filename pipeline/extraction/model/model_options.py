@@ -16,7 +16,7 @@ DTYPES = ("auto", "bfloat16", "float16", "float32")
 MOST_MIN_PIXELS = 2**22
 """Largest `min_pixels`, which a stranger's classifier may set: 5,000 tokens of Qwen2-VL."""
 AUTO, BALANCED = "auto", "balanced"
-"""Devices that are chosen: as few GPUs as the weights need, or all."""
+"""Devices that are chosen: as few GPUs as the weights need, or all; and attention."""
 OWN_OPTIONS = {
     "dtype": "dtype",
     "torch_dtype": "dtype",
@@ -45,7 +45,7 @@ class PlacingKeywords(TypedDict, total=False):
     """
 
     device: str
-    attention: str | None
+    attention: str
     adapter: str | Path | None
     model_code: str | Path | None
     model_kwargs: Mapping[str, Any] | None
@@ -57,7 +57,7 @@ class ModelKeywords(ProcessorKeywords, total=False):
 
     dtype: str
     device: str
-    attention: str | None
+    attention: str
     adapter: str | Path | None
     model_code: str | Path | None
     model_kwargs: Mapping[str, Any] | None
@@ -89,14 +89,15 @@ class ModelOptions:
     ] = AUTO
     """Where the model runs; also `mps`."""
     attention: Annotated[
-        str | None,
+        str,
         Option(
-            "sdpa, eager, flash_attention_2 ... (default: as the model).",
+            "auto (FlashAttention where it is installed and agrees, else sdpa), eager, sdpa ...",
             "advanced",
             aliases=("--attn-implementation",),
         ),
-    ] = None
-    """Attention implementation of transformers."""
+    ] = AUTO
+    """Attention implementation, in transformers' names. With `auto` the model is loaded with its
+    own, and FlashAttention is tried on a few of the user's prompts, see `find_attention`."""
     adapter: Annotated[
         str | Path | None,
         Option("PEFT adapter to load: Hugging Face id or folder.", "advanced", metavar="ID"),
