@@ -24,7 +24,7 @@ from savs.pipeline.extraction.model.prompt_form import IMAGE, PROMPT, PromptForm
 FOLDER = files("savs.pipeline.extraction") / "embeddings"
 SYSTEM = "{system}"
 LAST, SEQUENTIAL = "last", "sequential"
-NOT_OF_FEATURES = ("models", "adapter")
+NOT_OF_FEATURES = ("model_types", "adapter")
 """Fields that change nothing, or that the model's own facts have."""
 Pixels = Annotated[int, Meta(ge=1)]
 LeastPixels = Annotated[int, Meta(ge=1, le=MOST_MIN_PIXELS)]
@@ -71,16 +71,16 @@ class EmbeddingRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     max_pixels: Pixels | None = None
     adapter: str | None = None
     """What `adapter` is unless it is given."""
-    models: tuple[str, ...] = ()
+    model_types: tuple[str, ...] = ()
     """Types of models that it is of; none for any."""
 
     def __post_init__(self) -> None:
         if self.prompt.count(PROMPT) != 1 or self.prompt.count(SYSTEM) != bool(self.system):
             raise ValueError(
-                f"`prompt` has {PROMPT} once, and {SYSTEM} once where there is a `system`"
+                f"expected {PROMPT} once in `prompt`, and {SYSTEM} once with a `system`"
             )
         if self.prompt.count(IMAGE) > 1:
-            raise ValueError(f"`prompt` has {IMAGE} at most once")
+            raise ValueError(f"expected {IMAGE} at most once in `prompt`")
 
     @property
     def form(self) -> PromptForm:

@@ -188,9 +188,9 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
 
 def _require_recipe_fits(name: str, recipe: EmbeddingRecipe, config: Any, processor: Any) -> None:
     """Raise ModelError where a recipe is of other models."""
-    if recipe.models and config.model_type not in recipe.models:
+    if recipe.model_types and config.model_type not in recipe.model_types:
         raise ModelError(
-            f"`embedding` is a recipe of {' and '.join(recipe.models)}, and {name} is"
+            f"`embedding` is a recipe of {' and '.join(recipe.model_types)}, and {name} is"
             f" {config.model_type}; give that of this model, or a file of your own"
         )
     if getattr(processor, "image_processor", None) is None:

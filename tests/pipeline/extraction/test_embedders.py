@@ -9,6 +9,7 @@ import numpy as np
 import peft
 import pytest
 import torch
+from doc_pages import ROOT, blocks
 from PIL import Image
 from tiny_parts import picture
 from torch.nn.functional import normalize
@@ -100,7 +101,14 @@ def test_a_recipe_gives_what_the_published_code_gives(run, inputs, tiny_model, n
 def test_every_recipe_that_ships_is_tried() -> None:
     assert recipe_names() == sorted(FAMILIES)
     for name in recipe_names():
-        assert read_recipe(name).models == (FAMILIES[name],)
+        assert read_recipe(name).model_types == (FAMILIES[name],)
+
+
+def test_the_example_of_the_page_has_every_field() -> None:
+    (example,) = [code for code in blocks(ROOT / "docs/encoders.md", "toml") if "suffix" in code]
+    msgspec.toml.decode(example, type=EmbeddingRecipe)
+    fields = {field.name for field in msgspec.structs.fields(EmbeddingRecipe)}
+    assert set(msgspec.toml.decode(example)) == fields
 
 
 BASE = EmbeddingRecipe(prompt="<|im_start|>{system}{image}{prompt}<|im_end|>", system="See.")
@@ -142,7 +150,7 @@ def as_file(path: Path, recipe: EmbeddingRecipe) -> str:
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")
 def test_each_field_of_a_recipe_changes_identity_and_features(tiny_model, adapter, tmp_path):
-    assert {*CHANGES, "models"} == {field.name for field in msgspec.structs.fields(BASE)}
+    assert {*CHANGES, "model_types"} == {field.name for field in msgspec.structs.fields(BASE)}
     seen = {}
     for name, value in {"": None, **CHANGES}.items():
         value = str(adapter) if name == "adapter" else value
@@ -155,7 +163,7 @@ def test_each_field_of_a_recipe_changes_identity_and_features(tiny_model, adapte
     for name in CHANGES:
         assert seen[name][:2] != seen[""][:2], name
         assert not np.allclose(seen[name][2], seen[""][2], atol=1e-5), name
-    of_models = msgspec.structs.replace(BASE, models=("qwen2_vl",))
+    of_models = msgspec.structs.replace(BASE, model_types=("qwen2_vl",))
     assert of_models.facts() == BASE.facts()
 
 
@@ -179,7 +187,7 @@ def test_rows_without_the_place_that_is_read_are_skipped(run, inputs) -> None:
         ({"embedding": "qwen3-vl-embedding"}, "is a recipe of qwen3_vl, and .* is qwen2_vl"),
         ({"embedding": "mine.toml"}, r"mine\.toml is not a recipe: .*unknown field `red`"),
         ({"embedding": "gone.toml"}, r"`embedding` gone\.toml is not a recipe"),
-        ({"embedding": '{"prompt": "no place"}'}, r"`prompt` has {prompt} once"),
+        ({"embedding": '{"prompt": "no place"}'}, r"expected {prompt} once in `prompt`"),
         ({"embedding": '{"prompt": "{prompt}", "read": "<no>"}'}, "'<no>', which is no token of"),
         ({"embedding": "gme", "prompt_template": "{prompt}"}, "drop `prompt_template`"),
         ({"embedding": "gme", "answers": "labels"}, "an embedding model: it answers no question"),
