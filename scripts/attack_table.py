@@ -59,7 +59,7 @@ def run_class(paths: list[str], deep: bool) -> tuple[ElementTree.Element, str]:
 
 def main() -> None:
     """Print the two tables."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     parser.add_argument("classes", nargs="*", metavar="CLASS", help=", ".join(CLASSES))
     parser.add_argument("--deep", action="store_true", help="try as many as just fuzz and crash")
     options = parser.parse_args()
