@@ -7,7 +7,13 @@ import numpy as np
 
 from savs.foundation.arrays import Array
 from savs.pipeline.selection.heads.centroids import normalise
-from savs.pipeline.selection.readouts.readout import ClassScores, Readout, Widths, softmax
+from savs.pipeline.selection.readouts.readout import (
+    ClassScores,
+    MarginTerms,
+    Readout,
+    Widths,
+    softmax,
+)
 
 STRENGTH = 1.0
 """scikit-learn's C: the inverse of the penalty on squared weights."""
@@ -28,6 +34,12 @@ class FittedLogistic:
         for head, weights in zip(features, self.weights, strict=True):
             logits += normalise(head) @ weights.T
         return ClassScores(softmax(logits.copy()), logits.argmax(axis=1), logits)
+
+    def terms(self) -> MarginTerms:
+        """Return what the margin of two classes is the mean of: its sum, and as many biases."""
+        apart = (self.weights[:, 1] - self.weights[:, 0]) * np.float32(len(self.weights))
+        bias = np.repeat(self.bias[1] - self.bias[0], len(apart))
+        return MarginTerms(apart, bias, is_bent=False)
 
 
 def fit(features: Array, labels: Array, classes: Sequence[str], widths: Widths) -> FittedLogistic:
