@@ -5,40 +5,11 @@ from typing import Any
 
 import msgspec
 
-from savs.datasets.errors import OptionError
 from savs.datasets.many_labels import States
 from savs.datasets.row import Row, strict_json
 
 FLAGS = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
 """Cell of a column of its own -> whether the label is there; an empty cell is unknown."""
-
-
-def labels_form(
-    *, many_labels: bool, label_separator: str | None, label_columns: Sequence[str] | None
-) -> dict[str, Any] | None:
-    """Return how rows spell many labels, as a store's identity says it; None for one label a row.
-
-    OptionError where two ways are chosen, a separator is empty or a column is named twice.
-    """
-    chosen: list[dict[str, Any]] = []
-    if many_labels:
-        chosen.append({"form": "list"})
-    if label_separator is not None:
-        if not label_separator.strip():
-            raise OptionError("`label_separator` is empty; pass a character such as |")
-        chosen.append({"form": "separator", "separator": label_separator})
-    if label_columns is not None:
-        if not label_columns or len(set(label_columns)) < len(label_columns):
-            raise OptionError(
-                f"`label_columns` is {','.join(label_columns)!r}, expected columns, each once"
-            )
-        chosen.append({"form": "columns", "columns": list(label_columns)})
-    if len(chosen) > 1:
-        raise OptionError(
-            "`many_labels`, `label_separator` and `label_columns` are three ways to spell many"
-            " labels; give one"
-        )
-    return chosen[0] if chosen else None
 
 
 def read_labels(row: Row, column: str, form: Mapping[str, Any]) -> str | None:

@@ -27,7 +27,6 @@ from savs.datasets.many_labels import OPTION
 from savs.datasets.media.media import MediaRules
 from savs.datasets.row import Row
 from savs.datasets.rows.file_formats import read_rows
-from savs.datasets.rows.label_forms import labels_form
 from savs.datasets.rows.plugin_guard import parse_fields
 from savs.datasets.splits.labels import label_doubts
 from savs.datasets.splits.shared_media import content_table, digests_of, media_names
@@ -36,6 +35,7 @@ from savs.foundation.frames import collect_rows, scan_parquet
 from savs.foundation.progress import track
 from savs.pipeline.errors import ImportFileError
 from savs.pipeline.inputs.feature_files import FeatureFile, Layers, damage, open_features
+from savs.pipeline.inputs.input_options import labels_form
 from savs.pipeline.inputs.stored_rows import example_columns, planned_rows
 from savs.pipeline.names import IMPORTED
 from savs.stores import FeatureStore, Identity, Manifest, ShardContent, head_name, open_store

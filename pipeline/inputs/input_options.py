@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
+from savs.datasets.errors import OptionError
 from savs.datasets.example import VIDEO_INPUTS
-from savs.datasets.rows.label_forms import labels_form
 from savs.datasets.splits.shots import Shots
 from savs.foundation.errors import ParameterError
 from savs.pipeline.running.options import Option
@@ -259,3 +259,31 @@ class InputOptions:
         if self.shots is None and self.train_groups is None:
             return None
         return Shots(self.shots, self.train_groups, self.seed)
+
+
+def labels_form(
+    *, many_labels: bool, label_separator: str | None, label_columns: Sequence[str] | None
+) -> dict[str, Any] | None:
+    """Return how rows spell many labels, as a store's identity says it; None for one label a row.
+
+    OptionError where two ways are chosen, a separator is empty or a column is named twice.
+    """
+    chosen: list[dict[str, Any]] = []
+    if many_labels:
+        chosen.append({"form": "list"})
+    if label_separator is not None:
+        if not label_separator.strip():
+            raise OptionError("`label_separator` is empty; pass a character such as |")
+        chosen.append({"form": "separator", "separator": label_separator})
+    if label_columns is not None:
+        if not label_columns or len(set(label_columns)) < len(label_columns):
+            raise OptionError(
+                f"`label_columns` is {','.join(label_columns)!r}, expected columns, each once"
+            )
+        chosen.append({"form": "columns", "columns": list(label_columns)})
+    if len(chosen) > 1:
+        raise OptionError(
+            "`many_labels`, `label_separator` and `label_columns` are three ways to spell many"
+            " labels; give one"
+        )
+    return chosen[0] if chosen else None

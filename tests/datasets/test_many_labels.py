@@ -9,10 +9,9 @@ from savs.datasets import Example, RowError, find_benchmark, read_examples
 from savs.datasets.benchmarks.options import adapt
 from savs.datasets.errors import OptionError
 from savs.datasets.many_labels import count_labels, label_table, states_of
-from savs.datasets.rows.label_forms import labels_form
 from savs.datasets.splits.labels import label_doubts, unknown_labels
 from savs.foundation.errors import ParameterError
-from savs.pipeline.inputs.input_options import InputOptions
+from savs.pipeline.inputs.input_options import InputOptions, labels_form
 
 GENERAL = find_benchmark("general")
 
