@@ -36,6 +36,7 @@ from savs.pipeline.extraction.batches.workers import (
     needs_files,
     start_server,
 )
+from savs.pipeline.extraction.checks.flash import use_attention
 from savs.pipeline.extraction.checks.preflight import Batching, preflight, sample
 from savs.pipeline.extraction.checks.refusals import require_videos
 from savs.pipeline.extraction.checks.sharing import UNTRIED, images_recur
@@ -53,11 +54,12 @@ from savs.pipeline.extraction.model.checkpoint_files import (
     unread_bytes,
     weight_files,
 )
+from savs.pipeline.extraction.model.embedding_recipe import with_recipe
 from savs.pipeline.extraction.model.first_layers import layer_count
 from savs.pipeline.extraction.model.identity import identity_before_loading
 from savs.pipeline.extraction.model.load import can_end_early, explained, load, load_encoder
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions
 from savs.pipeline.extraction.model.pieces import Pieces, images_in
 from savs.pipeline.extraction.model.pixel_scale import PixelScale, find_scale
 from savs.pipeline.extraction.model.placement import find_placement
@@ -204,6 +206,7 @@ class ModelRun:
         rank: Rank | None = None,
         after: "ModelRun | None" = None,
     ) -> None:
+        options = with_recipe(options)
         self.encoder = load_encoder(options) if after is None else after.encoder
         self.options = replace(options, revision=self.encoder.revision or options.revision)
         self.run = run
@@ -249,7 +252,7 @@ class ModelRun:
         """
         # What needs no weights.
         self.heads = heads
-        if examples.needs_video_input and not self.encoder.is_dual:  # that says so, one by one
+        if examples.needs_video_input and self.encoder.reads_prompts:  # others say so, one by one
             require_videos(self.encoder)
         tried = sample(self.encoder, examples.tried, examples.media)
         if self.options.model in SHIPPED and not all(map(_is_drawn, tried.prompts)):
@@ -426,7 +429,7 @@ class ModelRun:
 
     def _say_layers(self, model: LoadedModel, does: str) -> None:
         """Say how many decoder layers run for the heads of a classifier."""
-        if self.heads is None or not self.heads.of_classifier:
+        if self.heads is None or not self.heads.of_classifier or not self.encoder.has_heads:
             return
         total, few = layer_count(model.model), self.heads.last_layer + 1
         if total is not None and few < total:
@@ -448,8 +451,15 @@ class ModelRun:
         if settled is None or (len(prompts) > 1 and settled.batching.equal is None):
             scale = find_scale(self.encoder, prompts)
             shared = images_recur(prompts_of_media)
-            try_them = partial(preflight, model, prompts, scale, self.run, answers, shared=shared)
-            settled = Settled(sink.settle(try_them, shared=shared), scale)
+            attention = self.options.attention
+            try_them = partial(
+                *(preflight, model, prompts, scale, self.run, answers),
+                shared=shared,
+                attention=attention,
+            )
+            settled = Settled(sink.settle(try_them, attention, shared=shared), scale)
+            if attention == AUTO and (note := use_attention(model, settled.batching.attention)):
+                self.reporting.say(note)
         set_runs(model.model, runs=settled.batching.tower.runs)  # also where a store records it
         self.settled = settled
         return settled
@@ -510,8 +520,8 @@ class ModelRun:
             sharing=sharing,
             files=work.sink,
             record={
-                **run_record(model, self.rank, work.sink.process),
                 **batching.to_json(),
+                **run_record(model, self.rank, work.sink.process),
                 "batch_size": batching.limits.rows,
                 "workers": work.workers,
                 **({REQUEST: dict(work.request)} if work.request else {}),
@@ -527,7 +537,7 @@ def run_record(model: LoadedModel, rank: Rank, writer: str) -> dict[str, Any]:
     """
     packages = [*PACKAGES, *(["av"] if find_spec("av") else [])]
     return {
-        "attention": model.model.config._attn_implementation,
+        "attention": model.attention,
         "device": str(model.device),
         "rank": rank.rank,
         "ranks": rank.ranks,

@@ -109,10 +109,10 @@ class Sink(ShardFiles, Protocol):
         """Take note of the model, which is loaded by now, and return the rows that are to do."""
         ...
 
-    def settle(self, find: Callable[[], Batching], *, shared: bool) -> Batching:
+    def settle(self, find: Callable[[], Batching], attention: str, *, shared: bool) -> Batching:
         """Return how batches are made: as recorded, or as `find` finds it out.
 
-        `shared` says that some images are shown by several prompts.
+        `attention` is the option; `shared` says that some images are shown by several prompts.
         """
         ...
 
@@ -265,9 +265,9 @@ class StoreSink:
             )
         return len(todo)
 
-    def settle(self, find: Callable[[], Batching], *, shared: bool) -> Batching:
+    def settle(self, find: Callable[[], Batching], attention: str, *, shared: bool) -> Batching:
         """Return how batches are made as the store records it: the first process decides."""
-        known = recorded(self._writer.manifest.batching, self._run, shared=shared)
+        known = recorded(self._writer.manifest.batching, self._run, attention, shared=shared)
         if known is None:
             known = Batching.from_json(self._writer.settle_batching(find().to_json()))
         return known
@@ -467,9 +467,9 @@ class MemorySink(ShardsInMemory):
         del answers
         return self.rows_left(identity)
 
-    def settle(self, find: Callable[[], Batching], *, shared: bool) -> Batching:
+    def settle(self, find: Callable[[], Batching], attention: str, *, shared: bool) -> Batching:
         """Return what is found out."""
-        del shared
+        del attention, shared
         return find()
 
     def passes(self, show: Show) -> Iterator[Iterable[ShardRows]]:

@@ -32,7 +32,7 @@ from savs.pipeline.selection.selection_config import (
 )
 from savs.pipeline.selection.selection_file import copy_selection, load_selection, save_selection
 from savs.stores import ResultError
-from savs.stores.format.layout import LOGIT_SCALE
+from savs.stores.format.layout import IMAGE_OUTPUTS, LOGIT_SCALE
 from savs.stores.read.store import AnyStore, as_store
 
 CARD = "README.md"
@@ -52,7 +52,7 @@ WRITTEN = (*SPACE, *SHIPPED_MODEL)
 """All files that an export may write."""
 MARK = "bundle"
 """Stem of the unfinished file that a folder has until it has all files of a bundle."""
-STANDALONE = ("vote", "posterior", "calm", "lda", "hec-v")
+STANDALONE = ("vote", "posterior", "calm", "lda", "hec-v", "mahalanobis", "logistic", "ridge")
 """Readouts that predict.py computes."""
 NOT_RECORDED = ("adapter", "code", "kwargs")
 """What changes a model and is never taken from a classifier."""
@@ -268,6 +268,10 @@ def why_not_standalone(config: SelectionConfig) -> str | None:
     facts = config.source.model
     if LOGIT_SCALE in facts:
         return "it reads the heads of a language model, and this is a dual encoder"
+    if IMAGE_OUTPUTS in facts:
+        return "it reads the heads of a language model, and this is an image encoder"
+    if facts.get("embedding"):
+        return "it reads the heads of a language model, and this is an embedding model"
     if facts.get("placeholders") or split_prompt(task.question, 1)[0] != 0:
         return "it puts the image before the question, and the prompt has it elsewhere"
     if found := [name for name in NOT_RECORDED if facts.get(name)]:

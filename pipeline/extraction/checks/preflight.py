@@ -23,6 +23,7 @@ from savs.pipeline.extraction.checks.batch_equality import (
     find_answer_way,
     run_single,
 )
+from savs.pipeline.extraction.checks.flash import FLASH, Attention, find_attention
 from savs.pipeline.extraction.checks.sharing import (
     IMAGES,
     LEVELS,
@@ -81,6 +82,8 @@ class Batching:
     """What was asked for: `auto`, `runs` or `loop`."""
     tower: Tower = field(default_factory=Tower)
     """How the vision tower runs."""
+    attention: Attention = field(default_factory=Attention)
+    """Which attention runs."""
 
     @property
     def limits(self) -> BatchLimits:
@@ -102,6 +105,8 @@ class Batching:
             ]
         else:
             found[False] = [f"batches change this model's features ({self.seen}); going on anyhow"]
+        if self.attention.name in FLASH:
+            found[self.equal].append(f"attention by {self.attention.name}: {self.attention.seen}")
         if self.tower.runs:
             words = TOWER_WORDS[self.tower.runs]
             found[self.equal].append(f"in the vision tower {words}: {self.tower.runs_seen}")
@@ -123,20 +128,25 @@ class Batching:
         parts = {
             "sharing": None if sharing is None else Sharing(**sharing),
             "tower": Tower(**found["tower"]),
+            "attention": Attention(**found["attention"]),
         }
         return cls(**{**found, **parts})
 
 
-def recorded(found: Mapping[str, Any], run: RunOptions, *, shared: bool) -> Batching | None:
-    """Return what a store records, or None if it records nothing, or if `run` asks for another.
+def recorded(
+    found: Mapping[str, Any], run: RunOptions, attention: str, *, shared: bool
+) -> Batching | None:
+    """Return what a store records, or None if it records nothing, or if other options are given.
 
-    `shared` says that some images are shown by several prompts, so that sharing must be decided.
+    `attention` is the option; `shared` says that some images are shown by several prompts, so that
+    sharing must be decided.
     """
     if set(found) != {part.name for part in fields(Batching)}:
         return None
     batching = Batching.from_json(found)
     asked = ("batch_size", "batch_tokens", "batch_check", "reuse", "tower_attention")
     is_same = all(getattr(run, name) in (None, getattr(batching, name)) for name in asked)
+    is_same &= attention in (AUTO, batching.attention.name)
     is_same &= batching.sharing is not None or not shared
     return batching if is_same else None
 
@@ -158,11 +168,12 @@ def preflight(
     answers: Answers = NO_ANSWERS,
     *,
     shared: bool,
+    attention: str = AUTO,
 ) -> Batching:
     """Run a few prompts, alone, in one batch, and so that they share images.
 
-    Prompts run alone as transformers runs them; all else is compared with that. The model's vision
-    tower stays set as was found best.
+    Prompts run alone as transformers runs them; all else is compared with that. The model's
+    attention, and that of its vision tower, stay set as was found best.
 
     Parameters
     ----------
@@ -178,10 +189,16 @@ def preflight(
         What is kept of the model's own answers.
     shared
         Whether some images are shown by several prompts.
+    attention
+        The option: one that the user names was loaded with the model.
     """
     check, rows = run.batch_check or "strict", run.batch_size or DEFAULT_BATCH_SIZE
     tower_attention = run.tower_attention or AUTO
     singles = cache(lambda: _run_singles(model, prompts))
+    used = Attention(model.attention)
+    if attention == AUTO:
+        tower_is_free = tower_attention == AUTO
+        used = find_attention(model, prompts, singles, rows, with_tower=tower_is_free)
     tower = find_tower(model, prompts, singles, tower_attention, rows)
     found = _try_batches(model, prompts, singles) if check != "off" and rows > 1 else None
     batches = rows > 1 and (check != "strict" or found is None or bool(found.passed))
@@ -214,6 +231,7 @@ def preflight(
         answers_seen=answers_seen,
         tower_attention=tower_attention,
         tower=tower,
+        attention=used,
     )
 
 

@@ -6,9 +6,12 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import logging as hub_logging
@@ -21,6 +24,7 @@ from transformers import (
     AutoProcessor,
     AutoTokenizer,
 )
+from transformers.models.auto.image_processing_auto import AutoImageProcessor
 from transformers.utils import logging
 from transformers.utils.hub import cached_file
 
@@ -37,19 +41,30 @@ from savs.pipeline.extraction.model.checkpoint_files import (
     weight_paths,
 )
 from savs.pipeline.extraction.model.devices import is_out_of_memory
-from savs.pipeline.extraction.model.dual_encoder import (
-    DualEncoder,
-    is_dual,
-    output_point,
-    reader_of,
-    scale_facts,
-    text_limit,
+from savs.pipeline.extraction.model.embedder import (
+    HEAD,
+    Embedder,
+    embedding_inputs,
+    embedding_point,
+    require_tokens,
+)
+from savs.pipeline.extraction.model.embedding_recipe import (
+    EmbeddingRecipe,
+    read_recipe,
+    with_recipe,
 )
 from savs.pipeline.extraction.model.first_layers import first_layers
 from savs.pipeline.extraction.model.identity import CODE, model_settings
+from savs.pipeline.extraction.model.image_encoder import (
+    ImageEncoder,
+    is_dual,
+    is_image_encoder,
+    reader_of,
+    text_limit,
+)
 from savs.pipeline.extraction.model.image_places import image_places
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.model_options import ModelOptions, plain_name
+from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions, plain_name
 from savs.pipeline.extraction.model.placement import Placement
 from savs.pipeline.extraction.model.prompt_encoder import (
     NO_CODE,
@@ -74,7 +89,15 @@ from savs.pipeline.extraction.model.prompts import (
 KINDS = (AutoModelForImageTextToText, AutoModelForMultimodalLM, AutoModelForCausalLM)
 """What a checkpoint is loaded as: the first that knows its architecture."""
 
+POOLER = "pooler"
+"""The part of an image encoder that some checkpoints lack."""
+MOST_NAMES = 3
+"""Missing weights that are named at most."""
 
+FLASH_NEEDS = (
+    "it needs a model that supports it, a CUDA GPU and its package: pip install flash-attn for"
+    " flash_attention_2, flash-attn-3 and flash-attn-4 for the others"
+)
 USUAL = {
     "model": f"give `model` a Hugging Face id, a folder with config.json and weights, or"
     f" {DEMO_NAME!r}",
@@ -88,11 +111,12 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
     Raises
     ------
     ModelError
-        Not found, neither a model with a language decoder nor a dual encoder, without a chat
-        template, or without the pixel limits that are asked for; `keep` for a model to which the
-        mark is a token of its own; or options that have no meaning for a dual encoder.
+        Not found, neither a model with a language decoder nor an encoder, without a chat template,
+        or without the pixel limits that are asked for; `keep` for a model to which the mark is a
+        token of its own; or options that have no meaning for an encoder.
     """
-    name = str(options.model)
+    options = with_recipe(options)
+    name, recipe = str(options.model), read_recipe(options.embedding)
     code = load_own_code(str(options.model_code)) if options.model_code else NO_CODE
     with explained("model", name):
         _require_hub(options)
@@ -105,32 +129,40 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
     with explained("model", name):
         text_only = kind is AutoModelForCausalLM
         reader = AutoTokenizer if text_only else AutoProcessor
+        if kind is AutoModel and not is_dual(config):
+            reader = AutoImageProcessor
         processor = reader.from_pretrained(options.path, **options.source)
         files = prompt_files(options, processor, _commit(path))
     adapter_files = None
     if options.adapter is not None:
         with explained("adapter", str(options.adapter)):
             adapter_files = adapter_digest(str(options.adapter))
-    _limit_pixels(name, processor, options.pixels)
     if kind is AutoModel:
-        _require_plain(name, options)
-        length = text_limit(name, config, processor)
-        return PromptEncoder(
+        length = text_limit(name, config, processor) if is_dual(config) else None
+        encoder = PromptEncoder(
             name=plain_name(name),
             processor=processor,
             to_inputs=reader_of(config, length),
             kind=kind,
             config=config,
             revision=_commit(path),
-            is_dual=True,
+            reads_prompts=False,
             text_tokens=length,
             files=files,
             adapter_files=adapter_files,
         )
+        _require_plain(encoder, options)
+        _limit_pixels(name, processor, options.pixels)
+        return encoder
+    _limit_pixels(name, processor, options.pixels)
     form = find_form(options.prompt_template, str(config.model_type), processor)
+    to_inputs = code.to_inputs or _reader(config, text_only=text_only)
+    if recipe is not None:
+        _require_recipe_fits(name, recipe, config, processor)
+        form, to_inputs = recipe.form, partial(embedding_inputs, recipe=recipe)
     mark = None
     if form is not None:
-        mark = _image_mark(config, processor)
+        mark = (recipe and recipe.image_mark) or _image_mark(config, processor)
         start = begin_text(processor) if text_only else ""
         processor.chat_template = form.chat_template(mark, start)
     elif code.to_inputs is None:
@@ -139,7 +171,7 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
     return PromptEncoder(
         name=plain_name(name),
         processor=processor,
-        to_inputs=code.to_inputs or _reader(config, text_only=text_only),
+        to_inputs=to_inputs,
         kind=kind,
         config=config,
         revision=_commit(path),
@@ -148,9 +180,22 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
         placeholders=options.placeholders,
         form=form,
         image_mark=mark,
+        embedding=recipe,
         files=files,
         adapter_files=adapter_files,
     )
+
+
+def _require_recipe_fits(name: str, recipe: EmbeddingRecipe, config: Any, processor: Any) -> None:
+    """Raise ModelError where a recipe is of other models."""
+    if recipe.model_types and config.model_type not in recipe.model_types:
+        raise ModelError(
+            f"`embedding` is a recipe of {' and '.join(recipe.model_types)}, and {name} is"
+            f" {config.model_type}; give that of this model, or a file of your own"
+        )
+    if getattr(processor, "image_processor", None) is None:
+        raise ModelError(f"{name} reads no images, as an embedding recipe does; drop `embedding`")
+    require_tokens(name, recipe, processor.tokenizer)
 
 
 def _image_mark(config: Any, processor: Any) -> str | None:
@@ -195,25 +240,26 @@ def _kind(config: Any) -> Any:
     for kind in KINDS:
         if type(config) in kind._model_mapping or kind.__name__ in remote:
             return kind
-    if is_dual(config):
+    if is_dual(config) or is_image_encoder(config):
         return AutoModel
     raise ValueError(
-        f"{type(config).__name__} is no architecture with a language decoder, and no dual encoder"
-        " of images and texts, that this transformers release can load"
+        f"{type(config).__name__} is no architecture with a language decoder, and no encoder of"
+        " images, that this transformers release can load"
     )
 
 
-def _require_plain(name: str, options: ModelOptions) -> None:
-    """Refuse options that mean nothing for a dual encoder."""
+def _require_plain(encoder: PromptEncoder, options: ModelOptions) -> None:
+    """Refuse options that mean nothing for an encoder."""
     given = {
         "`placeholders`": options.placeholders != SPLIT,
         "`prompt_template`": options.prompt_template,
         "`model_code`": options.model_code,
+        "`embedding`": options.embedding,
     }
     for option in (option for option, value in given.items() if value):
         raise ModelError(
-            f"{name} is a dual encoder: it reads an image without a prompt, and has no attention"
-            f" heads to find; drop {option}"
+            f"{encoder.name} is {encoder.kind_name}: it reads an image without a prompt, and has no"
+            f" attention heads to find; drop {option}"
         )
 
 
@@ -278,6 +324,10 @@ def _remedy(kind: str, error: Exception) -> str:
         return "ask for access on its page, then set HF_TOKEN"
     if "trust_remote_code" in text:
         return "if you trust the code that comes with it, give `trust_remote_code`"
+    if "FlashAttention" in text or "Flash Attention" in text:
+        return f"{FLASH_NEEDS}, or give `attention` {AUTO}"
+    if "attn_implementation" in text:
+        return f"give `attention` one of these, or {AUTO}"
     if isinstance(error, ImportError):
         return "install what it names"
     return f"{USUAL[kind]} (offline, only what was fetched before can be loaded)"
@@ -296,8 +346,8 @@ def load(
     Raises
     ------
     ModelError
-        Not found, neither a model with a language decoder nor a dual encoder, without a chat
-        template, or without heads; or `keep` for a model to which the mark is a token of its own.
+        Not found, neither a model with a language decoder nor an encoder, without a chat template,
+        or without heads; or `keep` for a model to which the mark is a token of its own.
     """
     name, keywords = str(options.model), dict(options.model_kwargs or {})
     with explained("model", name):
@@ -308,24 +358,29 @@ def load(
         loaded: Any = kind.from_pretrained(
             options.path,
             dtype=options.dtype,
-            attn_implementation=options.attention,
+            attn_implementation=None if options.attention == AUTO else options.attention,
             output_loading_info=True,
             **options.source,
             **placement.keywords | keywords,
         )
         model, report = loaded
     weights.require_unchanged(name)
-    _require_weights(name, [*report["missing_keys"], *report["mismatched_keys"]])
+    _require_type_of_flash(options, model)
+    absent = [*report["missing_keys"], *report["mismatched_keys"]]
+    if encoder.embedding is not None:
+        absent = [weight for weight in absent if not str(weight).startswith(HEAD)]
+    _require_weights(name, absent)
     if options.adapter is not None:
         _put_on(model, str(options.adapter))
     model.eval()
     settings = model_settings(options, encoder)
     if code := code_digest(model, model.config, encoder.processor, encoder.tokenizer):
         settings[CODE] = code
-    if encoder.is_dual:
-        point = output_point(model, encoder)
-        facts = settings | scale_facts(model)
-        return DualEncoder(model, encoder, (point,), facts, weights)
+    if not encoder.reads_prompts:
+        tower = ImageEncoder(model, encoder, (), settings, weights).with_outputs()
+        return replace(tower, settings=settings | tower.facts())
+    if encoder.embedding is not None:
+        return Embedder(model, encoder, (embedding_point(name, model),), settings, weights)
     return LoadedModel(
         model=model,
         encoder=encoder,
@@ -340,13 +395,13 @@ def can_end_early(options: ModelOptions, encoder: PromptEncoder, last_layer: int
 
     Not if there are none, or the configuration does not say how many there are; not with an
     adapter, which has weights for all layers, with code of the user or of the checkpoint, where the
-    user places the layers, in a dual encoder, and in a quantised model: which modules stay as they
-    are depends on the last ones.
+    user places the layers, for outputs of an encoder or embedder, and in a quantised model: which
+    modules stay as they are depends on the last ones.
     """
     given = options.model_kwargs or {}
     layers = getattr(encoder.config.get_text_config(), "num_hidden_layers", None)
     return (
-        not encoder.is_dual
+        encoder.has_heads
         and isinstance(layers, int)
         and last_layer + 1 < layers
         and type(encoder.config) in encoder.kind._model_mapping
@@ -358,11 +413,26 @@ def can_end_early(options: ModelOptions, encoder: PromptEncoder, last_layer: int
     )
 
 
+def _require_type_of_flash(options: ModelOptions, model: Any) -> None:
+    """Refuse a FlashAttention for a model that it would fail in with every example."""
+    if "flash" in options.attention and model.dtype not in (torch.bfloat16, torch.float16):
+        raise ModelError(
+            f"`attention` is {options.attention}, which computes in bfloat16 and float16, and the"
+            f" model is in {str(model.dtype).removeprefix('torch.')}; give `dtype` bfloat16, or"
+            f" `attention` {AUTO}"
+        )
+
+
 def _require_weights(name: str, absent: Iterable[Any]) -> None:
     if found := sorted(map(str, absent)):
+        more = " ..." if len(found) > MOST_NAMES else ""
+        leave_out = ""
+        if all(POOLER in weight.split(".") for weight in found):
+            leave_out = ', or leave the pooler out: `model_kwargs` {"add_pooling_layer": false}'
         raise ModelError(
             f"{len(found)} weights of {name} are not in its files, or not of their shape, and"
-            f" would be random: {found[0]} ...; get the whole checkpoint"
+            f" would be random: {', '.join(found[:MOST_NAMES])}{more}; get the whole checkpoint"
+            f"{leave_out}"
         )
 
 

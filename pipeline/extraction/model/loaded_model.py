@@ -86,6 +86,11 @@ class LoadedModel:
         return str(self.model.dtype).removeprefix("torch.")
 
     @property
+    def attention(self) -> str:
+        """Attention implementation that it runs, in transformers' names."""
+        return str(self.model.config._attn_implementation)
+
+    @property
     def grid(self) -> tuple[LayerGrid, ...]:
         """The heads, layer by layer."""
         return tuple(point.grid for point in self.hook_points)

@@ -16,7 +16,7 @@ DTYPES = ("auto", "bfloat16", "float16", "float32")
 MOST_MIN_PIXELS = 2**22
 """Largest `min_pixels`, which a stranger's classifier may set: 5,000 tokens of Qwen2-VL."""
 AUTO, BALANCED = "auto", "balanced"
-"""Devices that are chosen: as few GPUs as the weights need, or all."""
+"""Devices that are chosen: as few GPUs as the weights need, or all; and attention."""
 OWN_OPTIONS = {
     "dtype": "dtype",
     "torch_dtype": "dtype",
@@ -34,6 +34,7 @@ class ProcessorKeywords(TypedDict, total=False):
     trust_remote_code: bool
     placeholders: str
     prompt_template: str | Path | None
+    embedding: str | Path | None
     min_pixels: int | None
     max_pixels: int | None
 
@@ -45,7 +46,7 @@ class PlacingKeywords(TypedDict, total=False):
     """
 
     device: str
-    attention: str | None
+    attention: str
     adapter: str | Path | None
     model_code: str | Path | None
     model_kwargs: Mapping[str, Any] | None
@@ -57,7 +58,7 @@ class ModelKeywords(ProcessorKeywords, total=False):
 
     dtype: str
     device: str
-    attention: str | None
+    attention: str
     adapter: str | Path | None
     model_code: str | Path | None
     model_kwargs: Mapping[str, Any] | None
@@ -89,14 +90,15 @@ class ModelOptions:
     ] = AUTO
     """Where the model runs; also `mps`."""
     attention: Annotated[
-        str | None,
+        str,
         Option(
-            "sdpa, eager, flash_attention_2 ... (default: as the model).",
+            "auto (FlashAttention where it is installed and agrees, else sdpa), eager, sdpa ...",
             "advanced",
             aliases=("--attn-implementation",),
         ),
-    ] = None
-    """Attention implementation of transformers."""
+    ] = AUTO
+    """Attention implementation, in transformers' names. With `auto` the model is loaded with its
+    own, and FlashAttention is tried on a few of the user's prompts, see `find_attention`."""
     adapter: Annotated[
         str | Path | None,
         Option("PEFT adapter to load: Hugging Face id or folder.", "advanced", metavar="ID"),
@@ -125,6 +127,15 @@ class ModelOptions:
         ),
     ] = None
     """In place of a chat template, see `PromptForm`."""
+    embedding: Annotated[
+        str | Path | None,
+        Option(
+            "Read a multimodal embedding: a recipe's name, such as gme, or a .toml file.",
+            "advanced",
+            metavar="NAME|FILE",
+        ),
+    ] = None
+    """In place of heads, see `EmbeddingRecipe`."""
     placeholders: Annotated[
         str,
         Option(
@@ -151,6 +162,9 @@ class ModelOptions:
             )
         if self.prompt_template is not None and self.model_code is not None:
             raise ModelError("`prompt_template` and `model_code` both make the prompts; give one")
+        if self.embedding is not None and (self.prompt_template or self.model_code):
+            other = "prompt_template" if self.prompt_template else "model_code"
+            raise ModelError(f"`embedding` has a prompt of its own; drop `{other}`")
         low, high = self.min_pixels, self.max_pixels
         if low is not None and high is not None and low > high:
             raise ModelError(f"`min_pixels` is {low}, more than max_pixels, {high}")

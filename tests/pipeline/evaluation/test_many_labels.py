@@ -119,7 +119,9 @@ def test_probabilities_and_metrics_are_those_of_the_oracle(many, readout):
     ]
 
 
-@pytest.mark.parametrize("readout", ["vote", "posterior", "lda", "logistic", "calm", "knn"])
+@pytest.mark.parametrize(
+    "readout", ["vote", "posterior", "lda", "logistic", "calm", "knn", "ridge", "mahalanobis"]
+)
 def test_one_product_a_head_gives_each_labels_own_margin(many, readout):
     store, _, _ = many
     selection = savs.select(store, heads=3, readout=readout)

@@ -135,6 +135,8 @@ def test_each_prompt_runs_by_itself_once_for_batches_and_answers(model, monkeypa
         (None, {"batch_check": "off"}, False, False),
         (None, {"tower_attention": "auto"}, False, True),
         (None, {"tower_attention": "runs"}, False, False),
+        (None, {"attention": "sdpa"}, False, True),
+        (None, {"attention": "eager"}, False, False),
         (None, {}, True, False),  # there was nothing to share when it was decided
         (Sharing("images", "none moved", 1), {}, True, True),
         (Sharing("images", "none moved", 1), {"reuse": "off"}, True, False),
@@ -143,11 +145,13 @@ def test_each_prompt_runs_by_itself_once_for_batches_and_answers(model, monkeypa
 def test_what_is_recorded_counts_unless_something_else_is_asked_for(
     sharing, options, shared, counts
 ):
+    options = dict(options)
     batching = Batching(8, 99, True, "strict", True, "none moved", "auto", sharing)
-    found = recorded(batching.to_json(), RunOptions(**options), shared=shared)
+    attention = options.pop("attention", "auto")
+    found = recorded(batching.to_json(), RunOptions(**options), attention, shared=shared)
     assert found == (batching if counts else None)
 
 
 @pytest.mark.parametrize("facts", [{}, {"batch_size": 8}])
 def test_facts_that_say_too_little_do_not_count(facts):
-    assert recorded(facts, RunOptions(), shared=False) is None
+    assert recorded(facts, RunOptions(), "auto", shared=False) is None

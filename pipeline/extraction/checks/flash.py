@@ -1,0 +1,149 @@
+"""Whether a model may run its attention by FlashAttention, tried on a few prompts."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+import numpy as np
+from transformers.utils.import_utils import is_flash_attn_2_available, is_flash_attn_3_available
+
+from savs.pipeline.extraction.checks.batch_equality import Single, compare, read_in_batches
+from savs.pipeline.extraction.model.loaded_model import LoadedModel
+from savs.pipeline.extraction.model.pieces import Pieces
+from savs.pipeline.extraction.model.tower_attention import (
+    SDPA,
+    VISION,
+    attention_names,
+    set_attention,
+)
+
+FLASH = {
+    "flash_attention_3": is_flash_attn_3_available,
+    "flash_attention_2": is_flash_attn_2_available,
+}
+"""Names of transformers that are tried, in this order -> whether their package is installed and
+finds a GPU. Nothing is downloaded: kernels of the Hub run only if the user names them."""
+GPU = "cuda"
+"""Kind of device that FlashAttention runs on."""
+TYPES = ("bfloat16", "float16")
+"""What FlashAttention computes in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attention:
+    """How the decoder runs its attention, and the vision tower, where that runs the same."""
+
+    name: str = SDPA
+    """In transformers' names."""
+    with_tower: bool = False
+    """Whether a FlashAttention that was tried runs the vision tower, too."""
+    seen: str = ""
+    """What the comparison saw, or why there was none."""
+
+
+def find_attention(
+    model: LoadedModel,
+    prompts: Sequence[Pieces],
+    singles: Callable[[], Sequence[Single]],
+    size: int,
+    *,
+    with_tower: bool,
+) -> Attention:
+    """Return which attention shall run, and let it run.
+
+    Batches of FlashAttention are compared with single examples of the model's own attention: they
+    may differ as far as rounding explains, see `compare`. The other parameters are those of
+    `find_tower`; `with_tower` says that the vision tower may run by it, too.
+    """
+    set_flash(model.model, None)
+    own = model.attention
+    if why := refusal(model):
+        return Attention(own, seen=why)
+    if not prompts:
+        return Attention(own, seen="no prompt was tried")
+    try:
+        alone = singles()
+    except Exception as error:  # of the examples themselves: the run skips them, and says so
+        return Attention(own, seen=f"no prompt could be tried: {type(error).__name__}: {error}")
+    heads = np.stack([single.heads for single in alone])
+    doubled = np.stack([single.doubled for single in alone])
+    seen = ""
+    for name, tower in product(installed(), (True, False) if with_tower else (False,)):
+        try:
+            set_flash(model.model, name, with_tower=tower)
+            flash = read_in_batches(model, prompts, size)
+        except Exception as error:  # whatever it is, the model's own attention has not failed by it
+            is_equal, seen = False, f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        else:
+            is_equal, seen = compare(heads, doubled, flash, model.dtype)
+        if is_equal:
+            return Attention(name, tower, seen)
+        set_flash(model.model, None)
+    return Attention(own, seen=f"FlashAttention is not used: {seen}")
+
+
+def use_attention(model: LoadedModel, attention: Attention) -> str:
+    """Let a model run as was found on another machine; return a note where it cannot.
+
+    Only FlashAttention is set: a store may come from a stranger, and some names download code.
+    """
+    name = attention.name if attention.name in FLASH else None
+    why = refusal(model) if name else ""
+    if name and not why and name not in installed():
+        why = f"{name} is not installed"
+    try:
+        set_flash(model.model, None if why else name, with_tower=attention.with_tower)
+    except (ImportError, ValueError) as error:
+        why = str(error).partition("\n")[0]
+        set_flash(model.model, None)
+    if not why:
+        return ""
+    return (
+        f"the store was begun with {name}, and this process goes on with {model.attention}: {why};"
+        " features differ by rounding"
+    )
+
+
+def set_flash(model: Any, name: str | None, *, with_tower: bool = False) -> None:
+    """Let a model's decoder run a FlashAttention, and its tower, too; or all sdpa in its place.
+
+    Raises
+    ------
+    ImportError, ValueError
+        It cannot be run here, or a part of the model does not support it; some parts may be set.
+    """
+    config, names = model.config, attention_names(model.config)
+    if name is None:
+        runs = {part: own[""] if isinstance(own, dict) else own for part, own in names.items()}
+        flash = [part for part, own in runs.items() if own in FLASH]
+        if flash:
+            set_attention(model, dict.fromkeys(flash, SDPA))
+        return
+    text = config.get_text_config()
+    parts = [part for part in names if part == "" or getattr(config, part) is text]
+    if with_tower and VISION in names:
+        parts.append(VISION)
+    set_attention(model, dict.fromkeys(parts, name))
+    if config._attn_implementation != name:
+        raise ValueError(f"{type(model).__name__} does not let its attention be set")
+
+
+def installed() -> list[str]:
+    """Return the names that can be used here."""
+    return [name for name, is_available in FLASH.items() if is_available()]
+
+
+def refusal(model: LoadedModel) -> str:
+    """Return why no FlashAttention can be tried with a model; nothing where one can."""
+    if model.device.type != GPU:
+        return f"FlashAttention needs a CUDA GPU, and the model is on {model.device.type}"
+    if model.dtype not in TYPES:
+        return f"FlashAttention computes in {' and '.join(TYPES)}, and the model in {model.dtype}"
+    if model.attention != SDPA and model.attention not in FLASH:
+        return f"the model runs with {model.attention} only"
+    if not installed():
+        return "no FlashAttention is installed"
+    if getattr(model.model, "_compatible_flash_implementations", None):
+        return "the model takes kernels of the Hub only; name one as `attention`"
+    return ""
