@@ -55,7 +55,7 @@ def label_folds(states: Array, folds: int, clusters: Sequence[str]) -> Array:
     al., 2011, doi 10.1007/978-3-642-23808-6_10).
 
     >>> label_folds(np.array([[1, 1, 0, 0], [0, 1, 0, 1]]), 2, ["a", "b", "c", "d"]).tolist()
-    [0, 1, 0, 1]
+    [0, 1, 1, 0]
     """
     numbers = np.unique(np.asarray(clusters), return_inverse=True)[1]
     sizes = np.bincount(numbers)
