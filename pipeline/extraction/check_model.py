@@ -24,6 +24,8 @@ from savs.pipeline.running.formatting import format_bytes
 
 LONG = " Look at every part of the picture, one after the other, before you answer." * 3
 
+SAME_FEATURES = "the store has the features of this model, as far as rounding allows"
+
 
 @dataclass(frozen=True, slots=True)
 class Checkup:
@@ -31,8 +33,9 @@ class Checkup:
 
     facts: dict[str, str]
     checks: tuple[Check, ...]
-    batch_size: int
-    """The largest batch that gives what single examples give; 1 where none does."""
+    batch_size: int | None
+    """The largest batch that gives what single examples give, 1 where none does; None where the
+    model was compared with a store."""
 
     @property
     def passed(self) -> bool:
@@ -43,6 +46,9 @@ class Checkup:
     def verdict(self) -> str:
         """One sentence for a person."""
         failed = [check.name for check in self.checks if check.passed is False]
+        if self.batch_size is None:
+            differs = "beyond rounding: do not use them together"
+            return f"the store and this model differ {differs}" if failed else SAME_FEATURES
         if not failed:
             return f"features can be trusted, in batches of up to {self.batch_size}, too"
         if all(name.startswith("batches of") for name in failed):
@@ -90,7 +96,7 @@ def check_up(options: ModelOptions, batch_size: int) -> Checkup:
     )
     sharing = find_sharing(model, pictures)
     why = f" ({sharing.seen})" if sharing.level == OFF else ""
-    facts = _facts(model) | {
+    facts = model_description(model) | {
         "vision tower": f"{TOWER_WORDS[tower.runs]} ({tower.runs_seen})",
         "prompts about one image": WORDS[sharing.level] + why,
     }
@@ -123,7 +129,8 @@ def takes_text(model: LoadedModel) -> bool:
     return True
 
 
-def _facts(model: LoadedModel) -> dict[str, str]:
+def model_description(model: LoadedModel) -> dict[str, str]:
+    """Return what a person should know of a model, name -> value."""
     grids = [point.grid for point in model.hook_points]
     widths = sorted({grid.head_dim for grid in grids})
     layers = int(getattr(model.model.get_decoder().config, "num_hidden_layers", len(grids)))
