@@ -169,8 +169,7 @@ def _readable(
             continue
         try:
             contents = [hashlib.sha256(folder.read(name)).hexdigest() for name in example.media]
-            prompt = encoder.text_read(example.prompt, example.media)
-            pieces = pieces_of(replace(example, prompt=prompt), folder, encoder.placeholders)
+            pieces = encoder.pieces_read(pieces_of(example, folder, encoder.placeholders))
         except MediaError:
             continue
         if not digests or contents == list(digests):

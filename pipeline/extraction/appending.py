@@ -187,10 +187,11 @@ def _other(store: FeatureStore, split: str, identifier: str, what: str) -> Store
 
 
 def _counted(split: str, new: int, repeated: int) -> str:
-    """Return how many examples are new."""
+    """Return how many examples the model must still read."""
+    if not new:
+        return f"append: {counted(repeated, f'{split} example')}, already in the store"
     known = f"; {repeated:,} more {'is' if repeated == 1 else 'are'} in the store already"
-    text = f"append: {counted(new, f'{split} example')} without features"
-    return text + known if repeated else text
+    return f"append: {counted(new, f'{split} example')} to read" + (known if repeated else "")
 
 
 def _united(

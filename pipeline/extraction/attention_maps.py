@@ -158,10 +158,10 @@ def _hide(image: Image.Image, hidden: Array) -> Image.Image:
 
 
 def _require_patches(model: LoadedModel) -> None:
-    if model.encoder.is_dual:
+    if not model.encoder.reads_prompts:
         raise ModelError(
-            f"{model.name}: a dual encoder has no attention from a prompt to an image, so there are"
-            " no maps to draw; leave out `attention_maps`"
+            f"{model.name}: {model.encoder.kind_name} has no attention from a prompt to an image,"
+            " so there are no maps to draw; leave out `attention_maps`"
         )
     if any(getattr(model.encoder.config, name, None) is not None for name in QUERIES):
         raise ModelError(

@@ -21,6 +21,7 @@ from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model_run import ModelRun
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.running.formatting import format_bytes
+from savs.stores.format.layout import IMAGE_OUTPUTS
 
 LONG = " Look at every part of the picture, one after the other, before you answer." * 3
 
@@ -84,19 +85,22 @@ def sample_prompts(count: int, images: int = 2, *, without: bool = True) -> list
 def check_up(options: ModelOptions, batch_size: int) -> Checkup:
     """Load a model and test it on drawn scenes, see `check_model`."""
     run = ModelRun(options, RunOptions())
-    run.encoder.require_prompts()
     model = run.load()
     prompts = sample_prompts(max(batch_size, 6), images_a_turn(model), without=takes_text(model))
+    prompts = list(map(run.encoder.pieces_read, prompts))
     sizes = [2**n for n in range(1, batch_size.bit_length()) if 2**n < batch_size] + [batch_size]
     checks = prove(model, prompts, sizes)
     good = [size for size, check in zip(sizes, checks[-len(sizes) :], strict=True) if check.passed]
     pictures = pictures_of(prompts)
+    facts = model_description(model)
+    if not model.encoder.reads_prompts:
+        return Checkup(facts, tuple(checks), max(good, default=1))
     tower = compare_runs(
         model, pictures, lambda: [run_single(model, p) for p in pictures], len(pictures)
     )
     sharing = find_sharing(model, pictures)
     why = f" ({sharing.seen})" if sharing.level == OFF else ""
-    facts = model_description(model) | {
+    facts |= {
         "vision tower": f"{TOWER_WORDS[tower.runs]} ({tower.runs_seen})",
         "prompts about one image": WORDS[sharing.level] + why,
     }
@@ -113,7 +117,7 @@ def images_a_turn(model: LoadedModel) -> int:
     scene = draw(random_scene(random.Random(0)))
     for count in (2, 1):
         try:
-            model.inputs([(*[scene] * count, "Compare.")])
+            model.inputs([model.encoder.pieces_read((*[scene] * count, "Compare."))])
         except Exception:
             continue
         return count
@@ -133,14 +137,20 @@ def model_description(model: LoadedModel) -> dict[str, str]:
     """Return what a person should know of a model, name -> value."""
     grids = [point.grid for point in model.hook_points]
     widths = sorted({grid.head_dim for grid in grids})
-    layers = int(getattr(model.model.get_decoder().config, "num_hidden_layers", len(grids)))
-    absent = layers - len(grids)
+    wide = f"{' and '.join(map(str, widths))} wide"
+    if model.encoder.reads_prompts:
+        layers = int(getattr(model.model.get_decoder().config, "num_hidden_layers", len(grids)))
+        read = {
+            "heads": f"{sum(len(g.heads) for g in grids)} in {len(grids)} layers, {wide}",
+            "layers without heads": str(layers - len(grids)),
+        }
+    else:
+        what = model.settings.get(IMAGE_OUTPUTS, {"L0.H0": "of either tower"})
+        read = {"outputs": "; ".join(f"{head} {is_}" for head, is_ in what.items()) + f"; {wide}"}
     return {
         "model": f"{model.name} ({type(model.model).__name__})",
         "processor": type(model.encoder.processor).__name__,
-        "heads": f"{sum(len(g.heads) for g in grids)} in {len(grids)} layers,"
-        f" {' and '.join(map(str, widths))} wide",
-        "layers without heads": str(absent),
+        **read,
         "computes in": f"{model.dtype} on {model.device}, {model.attention} attention",
         "peak memory": format_bytes(_peak_bytes(model)),
         **_image_facts(model.encoder),

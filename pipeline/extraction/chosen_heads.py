@@ -14,6 +14,7 @@ from savs.pipeline.selection.selection_config import (
     usable_source,
 )
 from savs.stores import Head, Identity, LayerGrid
+from savs.stores.format.layout import IMAGE_OUTPUTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +85,8 @@ def has_the_heads(stored: Identity, encoder: PromptEncoder, chosen: ChosenHeads 
     held = grid_widths(stored.grid)
     if chosen is not None:
         return held.keys() == set(chosen.heads)
-    if encoder.is_dual:
-        return len(held) == 1
+    if not encoder.reads_prompts:
+        return len(held) == len(stored.model.get(IMAGE_OUTPUTS, "1"))
     text = encoder.config.get_text_config()
     layers, heads = (getattr(text, f"num_{of}", 0) for of in ("hidden_layers", "attention_heads"))
     counts = {len(grid.heads) for grid in stored.grid}

@@ -15,7 +15,7 @@ from savs.pipeline.extraction.model_run import ModelRun
 from savs.pipeline.extraction.run_extraction import chosen_heads, run_examples
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.sinks import EnoughError, MemorySink, ShardRows, Show, in_shards
-from savs.pipeline.extraction.text_rows import read_words, text_rows, with_texts
+from savs.pipeline.extraction.text_rows import read_words, text_rows, unread_notes, with_texts
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import Source, make_fetching
 from savs.stores import Identity, open_store
@@ -69,6 +69,7 @@ def estimate(
     reader = ModelRun(model, run)
     texts = text_rows(reader.encoder, benchmark, wanted.examples, words, run)
     examples = run_examples(source, with_texts(wanted, texts, None))
+    unread = unread_notes(reader.encoder, examples.examples)
     todo = wanted.todo | texts
     rows = [example for split in todo.values() for example in split]
     shard_rows = run.shard_rows or default_shard_rows(len(rows))
@@ -78,7 +79,7 @@ def estimate(
     return ExtractionCost(
         examples={split: len(rows) for split, rows in todo.items()},
         missing_media=missing,
-        notes=[*wanted.notes, *outcome.lines],
+        notes=[*wanted.notes, *unread, *outcome.lines],
         bytes=probe.bytes,
         examples_per_second=probe.rate,
     )

@@ -250,7 +250,7 @@ class ModelRun:
         """
         # What needs no weights.
         self.heads = heads
-        if examples.needs_video_input and not self.encoder.is_dual:  # that says so, one by one
+        if examples.needs_video_input and self.encoder.reads_prompts:  # others say so, one by one
             require_videos(self.encoder)
         tried = sample(self.encoder, examples.tried, examples.media)
         if self.options.model in SHIPPED and not all(map(_is_drawn, tried.prompts)):
@@ -427,7 +427,7 @@ class ModelRun:
 
     def _say_layers(self, model: LoadedModel, does: str) -> None:
         """Say how many decoder layers run for the heads of a classifier."""
-        if self.heads is None or not self.heads.of_classifier:
+        if self.heads is None or not self.heads.of_classifier or not self.encoder.reads_prompts:
             return
         total, few = layer_count(model.model), self.heads.last_layer + 1
         if total is not None and few < total:

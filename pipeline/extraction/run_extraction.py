@@ -12,7 +12,7 @@ from savs.pipeline.extraction.model_run import ModelRun, RunExamples
 from savs.pipeline.extraction.request import request_facts
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.sinks import StoreSink
-from savs.pipeline.extraction.text_rows import cut_note, read_words, text_rows, with_texts
+from savs.pipeline.extraction.text_rows import read_words, text_rows, unread_notes, with_texts
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import Source, make_fetching
 from savs.pipeline.running.formatting import counted, format_seconds
@@ -72,9 +72,9 @@ def run_extraction(
             reporting.say(line)
         reader = ModelRun(model, run, reporting, rank=rank)
         texts = text_rows(reader.encoder, benchmark, wanted.examples, words, run)
-        for line in cut_note(reader.encoder, texts):
-            reporting.say(line)
         wanted = with_texts(wanted, texts, store)
+        for line in unread_notes(reader.encoder, wanted.examples):
+            reporting.say(line)
         request = request_facts(name or benchmark.name, inputs, model, run)
         examples = replace(run_examples(source, wanted), request=request)
         sink = StoreSink(

@@ -6,14 +6,14 @@ the question (HEC-T, arXiv 2603.24181).
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import zip_longest
+from itertools import chain, zip_longest
 
 from savs.datasets import Benchmark, Example, RowError
 from savs.datasets.example import IMAGE_MARK
 from savs.datasets.rows.plugin_guard import read_captions
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.appending import WantedExamples, as_examples, stored_rows
-from savs.pipeline.extraction.checks.refusals import require_dual_run
+from savs.pipeline.extraction.checks.refusals import require_encoder_run
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.class_names import (
@@ -23,6 +23,7 @@ from savs.pipeline.inputs.class_names import (
     read_templates,
 )
 from savs.pipeline.inputs.source import Splits
+from savs.pipeline.running.formatting import counted
 from savs.stores import FeatureStore
 from savs.stores.format.layout import (
     CAPTIONS,
@@ -75,15 +76,15 @@ def text_rows(
     Raises
     ------
     ModelError
-        The model is a dual encoder and an example or an option does not suit it, or it is none and
-        templates were given.
+        The model is an encoder and an example or an option does not suit it, or it is no dual
+        encoder and templates were given.
     RowError
         Only some prompts of a subtask have a caption.
     """
     given = {split: examples.get(split, []) for split in SPLITS}
-    if encoder.is_dual:
-        require_dual_run(encoder, given, run)
-        return _dual_rows(benchmark, given, words)
+    if not encoder.reads_prompts:
+        require_encoder_run(encoder, given, run)
+        return _dual_rows(benchmark, given, words) if encoder.is_dual else {}
     if run.templates is not None:
         raise ModelError(
             f"{encoder.name} is no dual encoder, so its texts are no templates but the benchmark's"
@@ -121,10 +122,17 @@ def _behind_stored(store: FeatureStore, split: str, wanted: Sequence[Example]) -
     ]
 
 
-def cut_note(encoder: PromptEncoder, examples: Splits) -> list[str]:
-    """Return a line that says how many texts a dual encoder does not read to their end."""
+def unread_notes(encoder: PromptEncoder, examples: Splits) -> list[str]:
+    """Return lines that say which texts an encoder does not read, or not to their end."""
+    if encoder.reads_prompts:
+        return []
+    if encoder.text_tokens is None:
+        rows = chain.from_iterable(examples.values())
+        asked = {row.prompt.replace(IMAGE_MARK, "").strip() for row in rows} - {""}
+        what = f"note: {encoder.name} is an image encoder and cannot read questions: features do"
+        return [f"{what} not depend on the {counted(len(asked), 'prompt')}"] if asked else []
     texts = [row.prompt for split in (CLASSES, CAPTIONS) for row in examples.get(split, ())]
-    if not encoder.is_dual or encoder.text_tokens is None or not texts:
+    if not texts:
         return []
     long = sum(count > encoder.text_tokens for count in encoder.count_tokens(texts))
     cut = f"{long:,} of {len(texts):,} texts are longer than the {encoder.text_tokens} tokens that"

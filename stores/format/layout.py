@@ -99,6 +99,8 @@ THUMBNAIL_PX = 192
 
 LOGIT_SCALE = "logit_scale"
 """Fact of a model that is a dual encoder: what it multiplies cosines by, or null."""
+IMAGE_OUTPUTS = "image_outputs"
+"""Fact of a model that is an image encoder: head -> what it is."""
 
 Head = tuple[int, int]
 """`(layer, head)`, both counted from 0 in the language model's decoder."""

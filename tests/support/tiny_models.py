@@ -19,6 +19,7 @@ __all__ = [
     "LIMITED",
     "LIMITS",
     "VIDEO",
+    "VISION",
     "build",
     "marked",
     "taken",
@@ -69,6 +70,12 @@ VIDEO = (
 DUAL = _modules(tiny_dual="clip siglip siglip2")
 """Dual encoders, which have no attention heads that are read."""
 
+VISION = _modules(
+    tiny_vision="dinov2 dinov3 siglip_vision siglip2_vision aimv2 ijepa vit radio timm"
+    " vit_without_pooler"
+)
+"""Image encoders, which read no text."""
+
 EACH_RUN = {
     *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_5", "qwen3_vl_moe", "llava", "llava_next"),
     *("llava_onevision", "idefics3", "smolvlm", "internvl", "gemma3", "gemma4", "mistral3"),
@@ -80,7 +87,7 @@ EACH_RUN = {
 def build(family: str, folder: Path) -> Path:
     """Save a tiny random checkpoint of a family; the same weights each time."""
     torch.manual_seed(0)
-    module = import_module((BUILDERS | LIMITED | DUAL)[family])
+    module = import_module((BUILDERS | LIMITED | DUAL | VISION)[family])
     getattr(module, f"build_{family.replace('-', '_')}")(folder)
     return folder
 

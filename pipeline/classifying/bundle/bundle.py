@@ -28,7 +28,7 @@ from savs.pipeline.selection.selection import only_subtask
 from savs.pipeline.selection.selection_config import SelectionConfig, load_config
 from savs.pipeline.selection.selection_file import copy_selection, load_selection, save_selection
 from savs.stores import ResultError
-from savs.stores.format.layout import LOGIT_SCALE
+from savs.stores.format.layout import IMAGE_OUTPUTS, LOGIT_SCALE
 from savs.stores.read.store import AnyStore, as_store
 
 CARD = "README.md"
@@ -263,6 +263,8 @@ def why_not_standalone(config: SelectionConfig) -> str | None:
     facts = config.source.model
     if LOGIT_SCALE in facts:
         return "it reads the heads of a language model, and this is a dual encoder"
+    if IMAGE_OUTPUTS in facts:
+        return "it reads the heads of a language model, and this is an image encoder"
     if facts.get("placeholders") or split_prompt(task.question, 1)[0] != 0:
         return "it puts the image before the question, and the prompt has it elsewhere"
     if found := [name for name in NOT_RECORDED if facts.get(name)]:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from savs.foundation.errors import ParameterError
-from savs.pipeline.extraction.model.dual_encoder import image_tokens
+from savs.pipeline.extraction.model.image_encoder import image_tokens
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.shared_images import ImageKey
 
@@ -242,7 +242,7 @@ class TokenCounter:
     @lru_cache(maxsize=4096)  # noqa: B019 - a counter lives as long as its run
     def image(self, width: int, height: int) -> int:
         """Return the tokens of an image of a size in pixels."""
-        if self.encoder.is_dual:
+        if not self.encoder.reads_prompts:
             return image_tokens(self.encoder.config)
         try:
             found = self.encoder.processor._get_num_multimodal_tokens(image_sizes=[(height, width)])

@@ -175,6 +175,9 @@ def _batches(prompts: Sequence[Pieces], size: int) -> list[list[int]]:
 
 def check_reading(model: LoadedModel, pieces: Pieces, single: Single) -> Check:
     """Check the heads against the whole input of every output projection in a full forward pass."""
+    name = "heads are the projection's input"
+    if not model.encoder.reads_prompts:
+        return Check(name, None, f"{model.encoder.kind_name} has outputs and no heads")
     seen: dict[int, torch.Tensor] = {}
     handles = [
         point.projection.register_forward_pre_hook(partial(_keep, seen, point.grid.layer))
@@ -196,13 +199,13 @@ def check_reading(model: LoadedModel, pieces: Pieces, single: Single) -> Check:
         last = seen[point.grid.layer][0, -1].float().cpu().numpy()
         if last.size != count * width:
             what = f"layer {point.grid.layer}: {count} heads x {width} are not {last.size} values"
-            return Check("heads are the projection's input", False, what)
+            return Check(name, False, what)
         ours = single.heads[place : place + count, :width]
         worst = max(worst, distance(last.reshape(count, width), ours))
         place += count
     limit = TOLERANCES[model.dtype]
     what = f"{place} heads, greatest distance {worst:.1e}"
-    return Check("heads are the projection's input", bool(worst <= limit), what)
+    return Check(name, bool(worst <= limit), what)
 
 
 def _keep(

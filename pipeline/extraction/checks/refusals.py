@@ -1,4 +1,4 @@
-"""What is refused before a run: a full disk, videos, and what a dual encoder does not take."""
+"""What is refused before a run: a full disk, videos, and what an encoder does not take."""
 
 import shutil
 from collections.abc import Sequence
@@ -85,22 +85,28 @@ def require_videos(encoder: PromptEncoder) -> None:
     )
 
 
-def require_dual_run(encoder: PromptEncoder, examples: Splits, run: RunOptions) -> None:
-    """Check that the examples and the options of a run are such as a dual encoder takes.
+def require_encoder_run(encoder: PromptEncoder, examples: Splits, run: RunOptions) -> None:
+    """Check that the examples and the options of a run are such as an encoder takes.
+
+    An image encoder skips examples that are not one image. A dual encoder would read a text alone
+    as one of its texts, so there are none of these for it.
 
     Raises
     ------
     ModelError
-        An example has not exactly one image, or an option has no meaning.
+        An option has no meaning, or an example of a dual encoder has not exactly one image.
     """
     given = {
         "`answers`": (run.answers, "answers no question"),
-        "`heads`": (run.heads, "has one output and no heads to choose from"),
+        "`heads`": (run.heads, "has a few outputs and no heads to choose from"),
     }
+    if not encoder.is_dual:
+        given["`templates`"] = (run.templates, "reads no text")
+        given["`classes`"] = (run.classes, "reads no text")
     for option, (value, why) in given.items():
         if value:
-            raise ModelError(f"{encoder.name} is a dual encoder: it {why}; drop {option}")
-    for example in chain.from_iterable(examples.values()):
+            raise ModelError(f"{encoder.name} is {encoder.kind_name}: it {why}; drop {option}")
+    for example in chain.from_iterable(examples.values()) if encoder.is_dual else ():
         if (found := _problem(example)) is not None:
             raise ModelError(
                 f"{encoder.name} is a dual encoder: it reads one image, without the text around it."

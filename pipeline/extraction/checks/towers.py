@@ -92,7 +92,7 @@ def compare_runs(
 
     The parameters are those of `find_tower`.
     """
-    if model.encoder.is_dual or not has_sdpa_tower(model.model):
+    if not model.encoder.reads_prompts or not has_sdpa_tower(model.model):
         return Tower(runs_seen="the model has no vision tower on sdpa that reads any size")
     places = [place for place, pieces in enumerate(prompts) if images_in(pieces)]
     pictured = [prompts[place] for place in places]

@@ -11,7 +11,7 @@ from savs.pipeline.extraction.model.image_places import image_places
 from savs.pipeline.extraction.model.model_options import ModelOptions, plain_name
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.stores import Identity
-from savs.stores.format.layout import LOGIT_SCALE, Facts, digest
+from savs.stores.format.layout import IMAGE_OUTPUTS, LOGIT_SCALE, Facts, digest
 
 NO_MATTER = (
     *("device_map", "max_memory", "offload_folder", "offload_buffers"),
@@ -61,7 +61,7 @@ def processor_facts(encoder: PromptEncoder, media: Mapping[str, Any]) -> dict[st
     processor, pixels = encoder.processor, encoder.pixels or {}
     facts = {
         "class": type(processor).__name__,
-        "settings": _settings_digest(getattr(processor, "image_processor", None)),
+        "settings": _settings_digest(encoder.images),
         "files": dict(encoder.files),
         "min_pixels": pixels.get("min_pixels"),
         "max_pixels": pixels.get("max_pixels"),
@@ -119,7 +119,8 @@ def identity_before_loading(
     weights unless their digest is given.
     """
     facts = recorded.model
-    known_later = ("class", "config", *(name for name in (LOGIT_SCALE, CODE) if name in facts))
+    some = [name for name in (LOGIT_SCALE, IMAGE_OUTPUTS, CODE) if name in facts]
+    known_later = ("class", "config", *some)
     return replace(
         recorded,
         model={

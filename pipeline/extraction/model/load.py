@@ -6,6 +6,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from transformers import (
     AutoProcessor,
     AutoTokenizer,
 )
+from transformers.models.auto.image_processing_auto import AutoImageProcessor
 from transformers.utils import logging
 from transformers.utils.hub import cached_file
 
@@ -38,16 +40,15 @@ from savs.pipeline.extraction.model.checkpoint_files import (
     weight_paths,
 )
 from savs.pipeline.extraction.model.devices import is_out_of_memory
-from savs.pipeline.extraction.model.dual_encoder import (
-    DualEncoder,
-    is_dual,
-    output_point,
-    reader_of,
-    scale_facts,
-    text_limit,
-)
 from savs.pipeline.extraction.model.first_layers import first_layers
 from savs.pipeline.extraction.model.identity import CODE, model_settings
+from savs.pipeline.extraction.model.image_encoder import (
+    ImageEncoder,
+    is_dual,
+    is_image_encoder,
+    reader_of,
+    text_limit,
+)
 from savs.pipeline.extraction.model.image_places import image_places
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions, plain_name
@@ -75,6 +76,10 @@ from savs.pipeline.extraction.model.prompts import (
 KINDS = (AutoModelForImageTextToText, AutoModelForMultimodalLM, AutoModelForCausalLM)
 """What a checkpoint is loaded as: the first that knows its architecture."""
 
+POOLER = "pooler"
+"""The part of an image encoder that some checkpoints lack."""
+MOST_NAMES = 3
+"""Missing weights that are named at most."""
 
 FLASH_NEEDS = (
     "it needs a model that supports it, a CUDA GPU and its package: pip install flash-attn for"
@@ -93,9 +98,9 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
     Raises
     ------
     ModelError
-        Not found, neither a model with a language decoder nor a dual encoder, without a chat
-        template, or without the pixel limits that are asked for; `keep` for a model to which the
-        mark is a token of its own; or options that have no meaning for a dual encoder.
+        Not found, neither a model with a language decoder nor an encoder, without a chat template,
+        or without the pixel limits that are asked for; `keep` for a model to which the mark is a
+        token of its own; or options that have no meaning for an encoder.
     """
     name = str(options.model)
     code = load_own_code(str(options.model_code)) if options.model_code else NO_CODE
@@ -110,6 +115,8 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
     with explained("model", name):
         text_only = kind is AutoModelForCausalLM
         reader = AutoTokenizer if text_only else AutoProcessor
+        if kind is AutoModel and not is_dual(config):
+            reader = AutoImageProcessor
         processor = reader.from_pretrained(options.path, **options.source)
         files = prompt_files(options, processor, _commit(path))
     adapter_files = None
@@ -118,20 +125,21 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
             adapter_files = adapter_digest(str(options.adapter))
     _limit_pixels(name, processor, options.pixels)
     if kind is AutoModel:
-        _require_plain(name, options)
-        length = text_limit(name, config, processor)
-        return PromptEncoder(
+        length = text_limit(name, config, processor) if is_dual(config) else None
+        encoder = PromptEncoder(
             name=plain_name(name),
             processor=processor,
             to_inputs=reader_of(config, length),
             kind=kind,
             config=config,
             revision=_commit(path),
-            is_dual=True,
+            reads_prompts=False,
             text_tokens=length,
             files=files,
             adapter_files=adapter_files,
         )
+        _require_plain(encoder, options)
+        return encoder
     form = find_form(options.prompt_template, str(config.model_type), processor)
     mark = None
     if form is not None:
@@ -200,16 +208,16 @@ def _kind(config: Any) -> Any:
     for kind in KINDS:
         if type(config) in kind._model_mapping or kind.__name__ in remote:
             return kind
-    if is_dual(config):
+    if is_dual(config) or is_image_encoder(config):
         return AutoModel
     raise ValueError(
-        f"{type(config).__name__} is no architecture with a language decoder, and no dual encoder"
-        " of images and texts, that this transformers release can load"
+        f"{type(config).__name__} is no architecture with a language decoder, and no encoder of"
+        " images, that this transformers release can load"
     )
 
 
-def _require_plain(name: str, options: ModelOptions) -> None:
-    """Refuse options that mean nothing for a dual encoder."""
+def _require_plain(encoder: PromptEncoder, options: ModelOptions) -> None:
+    """Refuse options that mean nothing for an encoder."""
     given = {
         "`placeholders`": options.placeholders != SPLIT,
         "`prompt_template`": options.prompt_template,
@@ -217,8 +225,8 @@ def _require_plain(name: str, options: ModelOptions) -> None:
     }
     for option in (option for option, value in given.items() if value):
         raise ModelError(
-            f"{name} is a dual encoder: it reads an image without a prompt, and has no attention"
-            f" heads to find; drop {option}"
+            f"{encoder.name} is {encoder.kind_name}: it reads an image without a prompt, and has no"
+            f" attention heads to find; drop {option}"
         )
 
 
@@ -305,8 +313,8 @@ def load(
     Raises
     ------
     ModelError
-        Not found, neither a model with a language decoder nor a dual encoder, without a chat
-        template, or without heads; or `keep` for a model to which the mark is a token of its own.
+        Not found, neither a model with a language decoder nor an encoder, without a chat template,
+        or without heads; or `keep` for a model to which the mark is a token of its own.
     """
     name, keywords = str(options.model), dict(options.model_kwargs or {})
     with explained("model", name):
@@ -332,10 +340,9 @@ def load(
     settings = model_settings(options, encoder)
     if code := code_digest(model, model.config, encoder.processor, encoder.tokenizer):
         settings[CODE] = code
-    if encoder.is_dual:
-        point = output_point(model, encoder)
-        facts = settings | scale_facts(model)
-        return DualEncoder(model, encoder, (point,), facts, weights)
+    if not encoder.reads_prompts:
+        tower = ImageEncoder(model, encoder, (), settings, weights).with_outputs()
+        return replace(tower, settings=settings | tower.facts())
     return LoadedModel(
         model=model,
         encoder=encoder,
@@ -350,13 +357,13 @@ def can_end_early(options: ModelOptions, encoder: PromptEncoder, last_layer: int
 
     Not if there are none, or the configuration does not say how many there are; not with an
     adapter, which has weights for all layers, with code of the user or of the checkpoint, where the
-    user places the layers, in a dual encoder, and in a quantised model: which modules stay as they
-    are depends on the last ones.
+    user places the layers, in an encoder, and in a quantised model: which modules stay as they are
+    depends on the last ones.
     """
     given = options.model_kwargs or {}
     layers = getattr(encoder.config.get_text_config(), "num_hidden_layers", None)
     return (
-        not encoder.is_dual
+        encoder.reads_prompts
         and isinstance(layers, int)
         and last_layer + 1 < layers
         and type(encoder.config) in encoder.kind._model_mapping
@@ -380,9 +387,14 @@ def _require_type_of_flash(options: ModelOptions, model: Any) -> None:
 
 def _require_weights(name: str, absent: Iterable[Any]) -> None:
     if found := sorted(map(str, absent)):
+        more = " ..." if len(found) > MOST_NAMES else ""
+        leave_out = ""
+        if all(POOLER in weight.split(".") for weight in found):
+            leave_out = ', or leave the pooler out: `model_kwargs` {"add_pooling_layer": false}'
         raise ModelError(
             f"{len(found)} weights of {name} are not in its files, or not of their shape, and"
-            f" would be random: {found[0]} ...; get the whole checkpoint"
+            f" would be random: {', '.join(found[:MOST_NAMES])}{more}; get the whole checkpoint"
+            f"{leave_out}"
         )
 
 

@@ -80,10 +80,10 @@ class PromptEncoder:
     """The prompt form in place of a chat template, the user's or a built-in one."""
     image_mark: str | None = None
     """What a prompt form has for an image; None where the processor puts that in front."""
-    is_dual: bool = False
-    """Whether it is a dual encoder's, which reads an image or a text, see `dual_inputs`."""
+    reads_prompts: bool = True
+    """False for encoders, which read an image by itself, or a text, see `ImageEncoder`."""
     text_tokens: int | None = None
-    """How many tokens a dual encoder reads of a text."""
+    """How many tokens a dual encoder reads of a text; None for an image encoder."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Name -> digest of the files that tokens and pixels depend on, see `prompt_files`."""
     adapter_files: str | None = None
@@ -97,19 +97,29 @@ class PromptEncoder:
     @property
     def images(self) -> Any:
         """The image processor, None where the model reads no images."""
-        return getattr(self.processor, "image_processor", None)
+        is_alone = not self.reads_prompts and not self.is_dual
+        return self.processor if is_alone else getattr(self.processor, "image_processor", None)
 
-    def require_prompts(self) -> None:
-        """Raise ModelError where the model is a dual encoder, which no prompt is combined with."""
-        if self.is_dual:
-            raise ModelError(
-                f"{self.name} is a dual encoder: it reads an image or a text, and no prompt of"
-                " both; `savs extract` runs it, and compares its batches with single examples"
-            )
+    @property
+    def is_dual(self) -> bool:
+        """Whether the model has a tower for texts, too."""
+        return not self.reads_prompts and self.text_tokens is not None
+
+    @property
+    def kind_name(self) -> str:
+        """What messages call the model, with its article."""
+        if self.reads_prompts:
+            return "a model with a language decoder"
+        return "a dual encoder" if self.is_dual else "an image encoder"
 
     def text_read(self, prompt: str, media: Collection[str]) -> str:
-        """Return what the model reads of a prompt: a dual encoder nothing but the image."""
-        return "" if self.is_dual and media else prompt
+        """Return what the model reads of a prompt: an encoder nothing but the image."""
+        return prompt if self.reads_prompts or not media else ""
+
+    def pieces_read(self, pieces: Pieces) -> Pieces:
+        """Return what the model reads of a prompt in pieces, see `text_read`."""
+        seen = tuple(piece for piece in pieces if not isinstance(piece, str))
+        return pieces if self.reads_prompts or not seen else seen
 
     def encode(
         self, prompts: Sequence[Pieces], image_options: Mapping[str, Any] | None = None
@@ -145,6 +155,8 @@ class PromptEncoder:
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Return the tokens of each text, without those of the chat template."""
+        if not self.reads_prompts and not self.is_dual:
+            return [0] * len(texts)
         with _TOKENIZING:
             return [len(ids) for ids in self.tokenizer(list(texts))["input_ids"]]
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from savs.pipeline.extraction.model.image_encoder import image_tokens
 from savs.pipeline.extraction.model.image_places import image_places, kinds_of
 from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
@@ -56,15 +57,16 @@ def load_wording(options: ModelOptions) -> Callable[[Pieces], Worded]:
     Raises
     ------
     ModelError
-        Not found, without a chat template, without the limits that are asked for, or a dual
-        encoder.
+        Not found, without a chat template, or without the limits that are asked for.
     """
     encoder = load_encoder(options)
-    encoder.require_prompts()
     images = _image_ids(encoder)
     places = image_places(encoder.processor)
 
     def word(pieces: Pieces) -> Worded:
+        if not encoder.reads_prompts:
+            encoder.encode([encoder.pieces_read(pieces)])  # which refuses what it cannot read
+            return Worded((Run(IMAGE, "image", image_tokens(encoder.config)),))
         ids = encoder.encode([pieces])["input_ids"][0].tolist()
         is_joined = places is not None and places.are_moved(kinds_of(pieces))
         return Worded(_runs(encoder.tokenizer, ids, images), is_joined)

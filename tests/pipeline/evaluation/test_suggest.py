@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from savs import evaluate, save_evaluation, select, suggest
+from savs import evaluate, label, save_evaluation, select, suggest
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.suggest import (
     farthest_first,
@@ -64,8 +64,9 @@ def test_what_training_has_already_is_left_out_and_labels_are_noted(tmp_path):
 
 
 def test_labelled_test_examples_give_way_to_those_without_a_label(tmp_path):
-    labels = ["a", None, "b", None, "a", "b"]
-    store = store_of(tmp_path / "s", [MIDDLE, SURE] * 3, labels=labels)
+    store = store_of(tmp_path / "s", [MIDDLE, SURE] * 3)
+    labels = {f"test:{row}": name for row, name in ((0, "a"), (2, "b"), (4, "a"), (5, "b"))}
+    store = label(store, labels, split="test").store
     for selection in (select(store, heads=2), None):
         done = suggest(store, selection, 9)
         assert sorted(done.table["id"]) == ["test:1", "test:3"]
@@ -173,7 +174,7 @@ def test_suggested_images_are_labelled_and_appended(savs, inputs, tmp_path):
     table.with_columns(label=pl.Series(names)).write_csv(next_csv)
     done = savs("extract", "general", "--train", next_csv, "--append", *shared)
     assert done.returncode == 0, done.stderr
-    assert "append: 2 train examples without features" in done.stderr
+    assert "append: 2 train examples to read" in done.stderr
     done = savs("suggest", "s", "--n", 9)
     assert "note: 2 test examples are training examples already: left out" in done.stderr
     assert "the selection is older than its store: 2 training examples" in done.stderr

@@ -72,9 +72,7 @@ def test_a_store_that_grew_equals_one_that_was_made_at_once(grown):
     before = {path.name: path.read_bytes() for path in grown.store.glob("*.h5")}
     added = grown.append(train=more)
     assert added.rows == 3
-    assert "append: 3 train examples without features; 2 more are in the store already" in (
-        grown.said
-    )
+    assert "append: 3 train examples to read; 2 more are in the store already" in (grown.said)
     done = grown.append(test=test).store
     assert {name: (grown.store / name).read_bytes() for name in before} == before
     for split in ("train", "test"):

@@ -196,13 +196,15 @@ def test_a_file_of_classes_that_is_not_there_is_one_line(run) -> None:
         run(classes="nowhere.txt")
 
 
-def test_what_is_about_prompts_refuses_a_dual_encoder(run, inputs, tiny_model, tmp_path) -> None:
+def test_a_model_is_tested_and_shown_by_the_images_that_it_reads(run, inputs, tiny_model, tmp_path):
     model = str(tiny_model("clip"))
-    with pytest.raises(ModelError, match="no prompt of both; `savs extract` runs it"):
-        check_model(model)
+    found = check_model(model, batch_size=4, dtype="float32")
+    assert (found.passed, found.batch_size) == (True, 4)
     files = {"train": inputs.root / "train.jsonl", "test": inputs.root / "test.jsonl"}
-    with pytest.raises(ModelError, match="no prompt of both; `savs extract` runs it"):
-        preview("general", **files, model=model, out=tmp_path / "page.html")
+    page = preview("general", **files, model=model, out=tmp_path / "page.html")
+    worded = [shown.worded for split in page.splits for shown in split.shown]
+    assert {run.kind for one in worded if one for run in one.runs} == {"image"}
+    assert len(worded) == 11
 
 
 def test_a_classifier_of_a_dual_encoder_predicts_new_images(run, inputs, tiny_model, tmp_path):

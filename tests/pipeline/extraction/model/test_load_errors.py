@@ -102,8 +102,8 @@ def test_folders_that_are_no_model(tmp_path):
     text = told(tmp_path)
     assert "config.json" in text.split(";")[0]
     assert USUAL in text
-    (tmp_path / "config.json").write_text('{"model_type": "clip_vision_model"}')
-    assert "CLIPVisionConfig is no architecture with a language decoder" in told(tmp_path)
+    (tmp_path / "config.json").write_text('{"model_type": "wav2vec2"}')
+    assert "Wav2Vec2Config is no architecture with a language decoder" in told(tmp_path)
 
 
 def test_weights_that_are_absent_or_cut(tiny_model, tmp_path):

@@ -1,0 +1,322 @@
+"""Encoders: an image, or a text, by itself; no prompt combines the two.
+
+A *dual encoder* has a tower for images and one for texts: CLIP, SigLIP and every other class of
+transformers with `get_image_features` and `get_text_features`. An *image encoder* has the first
+alone: DINO, ViT, RADIO, the vision side of SigLIP, what timm has. There are no attention heads to
+read: each output is stored as a layer of one head.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import nn
+from transformers import AutoModel
+
+from savs.datasets.media.videos import videos_of
+from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.model.answers import NOTHING, Asked
+from savs.pipeline.extraction.model.attention_hooks import HookPoint
+from savs.pipeline.extraction.model.loaded_model import Launched, LoadedModel
+from savs.pipeline.extraction.model.pieces import PIXELS, Pieces, images_in
+from savs.pipeline.extraction.model.pixel_scale import PixelScale
+from savs.pipeline.extraction.model.prompt_encoder import ToInputs
+from savs.stores import LayerGrid
+from savs.stores.format.layout import IMAGE_OUTPUTS, LOGIT_SCALE, head_name
+
+TOWERS = ("get_image_features", "get_text_features")
+FIXED_LENGTH = ("siglip", "siglip2")
+"""Model types whose texts are padded to the whole length and have no attention mask, as in their
+training: the text's output is that of the last position."""
+IMAGE_TOKENS = 256
+"""Of an image, where the configuration does not say."""
+POOLED, PATCHES = 0, 1
+"""The layer of what a model pools itself, and that of the mean of its patches."""
+POOLED_NAMES = ("pooler_output", "summary")
+"""What transformers calls the first."""
+PREFIX = (
+    *("cls_token", "class_embedding", "distillation_token", "register_tokens"),
+    "cls_register_token",
+)
+"""Weights of embeddings that are tokens before those of the patches."""
+PATCH_MASK = "pixel_attention_mask"
+"""Input of models that pad the patches of an image."""
+BLANK = Image.new("RGB", (224, 224), (128, 128, 128))
+
+
+def _model_class(config: Any) -> Any:
+    known = type(config) in AutoModel._model_mapping
+    return AutoModel._model_mapping[type(config)] if known else None
+
+
+def is_dual(config: Any) -> bool:
+    """Return whether transformers has a dual encoder for a configuration."""
+    return all(hasattr(_model_class(config), name) for name in TOWERS)
+
+
+def is_image_encoder(config: Any) -> bool:
+    """Return whether transformers has a model for a configuration that reads images alone."""
+    return getattr(_model_class(config), "main_input_name", None) == PIXELS
+
+
+def text_limit(name: str, config: Any, processor: Any) -> int:
+    """Return how many tokens the model reads of a text.
+
+    Raises
+    ------
+    ModelError
+        The checkpoint lacks its tokenizer or its image processor.
+    """
+    for part in ("tokenizer", "image_processor"):
+        if getattr(processor, part, None) is None:
+            raise ModelError(
+                f"{name} is a dual encoder without {part.replace('_', ' ')}: its processor is a"
+                f" {type(processor).__name__}; add the files of the {part.replace('_', ' ')} to it"
+            )
+    positions = getattr(config.get_text_config(), "max_position_embeddings", None)
+    return int(min(filter(None, (positions, processor.tokenizer.model_max_length))))
+
+
+def reader_of(config: Any, length: int | None) -> ToInputs:
+    """Return the function that makes prompts into the inputs of a model.
+
+    `length` is that of a text, None for an image encoder.
+    """
+    if length is None:
+        return image_inputs
+    return partial(dual_inputs, length=length, fixed=config.model_type in FIXED_LENGTH)
+
+
+def image_inputs(
+    processor: Any, prompts: Sequence[Pieces], image_options: Mapping[str, Any] | None = None
+) -> Any:
+    """Return a batch of images as an image processor makes it.
+
+    Raises
+    ------
+    ValueError
+        A prompt is not one image.
+    """
+    for pieces in prompts:
+        if images_in(pieces) != 1 or videos_of(pieces) or len(pieces) != 1:
+            count = "a video" if videos_of(pieces) else f"{images_in(pieces) or 'no'} images"
+            raise ValueError(f"an image encoder reads one image, and the prompt has {count}")
+    images = [image for (image,) in prompts]
+    return processor(images=images, return_tensors="pt", **(image_options or {}))
+
+
+def dual_inputs(
+    processor: Any,
+    prompts: Sequence[Pieces],
+    image_options: Mapping[str, Any] | None = None,
+    *,
+    length: int,
+    fixed: bool,
+) -> Any:
+    """Return a batch of images, or of texts, as the processor makes it.
+
+    Parameters
+    ----------
+    processor
+        Has the image processor and the tokenizer.
+    prompts
+        Each is one image, or each one text.
+    image_options
+        Options of the image processor.
+    length
+        Tokens that a text may have; a longer one is cut, as in the model's training.
+    fixed
+        Whether shorter texts are padded to that length, too, and padding is not masked.
+
+    Raises
+    ------
+    ValueError
+        A prompt is anything else.
+    """
+    pieces = [piece for prompt in prompts for piece in prompt]
+    mixed = len({type(piece) for piece in pieces}) != 1 or any(len(p) != 1 for p in prompts)
+    if mixed or videos_of(pieces):
+        raise ValueError("a dual encoder reads one image or one text, and no prompt of both")
+    if isinstance(pieces[0], Image.Image):
+        return image_inputs(processor.image_processor, prompts, image_options)
+    return processor.tokenizer(
+        pieces,
+        padding="max_length" if fixed else True,
+        max_length=length,
+        truncation=True,
+        padding_side="right",
+        return_attention_mask=not fixed,
+        return_tensors="pt",
+    )
+
+
+def image_tokens(config: Any) -> int:
+    """Return about how many positions an image takes in the image tower."""
+    vision = getattr(config, "vision_config", config)
+    patches = getattr(vision, "num_patches", None)
+    size, patch = (getattr(vision, name, None) for name in ("image_size", "patch_size"))
+    if isinstance(size, int) and isinstance(patch, int):
+        return (size // patch) ** 2 + 1
+    return patches if isinstance(patches, int) else IMAGE_TOKENS
+
+
+@dataclass(frozen=True, slots=True)
+class ImageEncoder(LoadedModel):
+    """A frozen encoder. Images and texts run through different towers, in different batches.
+
+    Its hook points stand for what it gives out; there is no attention head.
+    """
+
+    def count_tokens(self, inputs: Mapping[str, Any]) -> int:
+        """Return the positions that a batch takes: texts with their padding, or patches."""
+        if PIXELS in inputs:
+            return len(inputs[PIXELS]) * image_tokens(self.model.config)
+        return inputs["input_ids"].numel()
+
+    def launch(
+        self, inputs: Any, asked: Asked = NOTHING, scale: PixelScale | None = None
+    ) -> Launched:
+        """Start a pass through the tower of a batch of images or of texts.
+
+        Raises
+        ------
+        ModelError
+            What comes out has another width than before: the towers of a dual encoder differ in it.
+        """
+        arguments = self.placed(inputs, scale)
+        outputs = self._outputs(arguments)
+        read = {grid.layer: outputs[grid.layer] for grid in self.grid}
+        for grid in self.grid:
+            if read[grid.layer].shape[1:] != (grid.head_dim,):
+                tower = TOWERS[PIXELS not in arguments] if self.encoder.is_dual else "it"
+                raise ModelError(
+                    f"{self.name}: {tower} gives {tuple(read[grid.layer].shape)} for"
+                    f" {len(read[grid.layer])} inputs, expected {grid.head_dim} values of each"
+                )
+        self._require_dtype(read)
+        return self._collected(read, {})
+
+    def with_outputs(self) -> "ImageEncoder":
+        """Return the model with a hook point for each output, which one pass shows.
+
+        Raises
+        ------
+        ModelError
+            It cannot read an image, or nothing in what it gives out is known.
+        """
+        sample = ("text",) if self.encoder.is_dual else (BLANK,)
+        try:
+            outputs = self._outputs(self.placed(self.encoder.encode([sample])))
+        except (ValueError, TypeError, RuntimeError, KeyError) as error:
+            raise ModelError(
+                f"{self.name} ({type(self.model).__name__}) does not run on"
+                f" {'a text' if self.encoder.is_dual else 'an image'}: {error}; take an encoder of"
+                " images (docs/encoders.md)"
+            ) from error
+        if not outputs:
+            raise ModelError(
+                f"{self.name} ({type(self.model).__name__}) gives neither a pooled output nor"
+                " patches; take an encoder of images (docs/encoders.md)"
+            )
+        points = [
+            HookPoint(LayerGrid(layer, (0,), values.shape[1]), nn.Identity())
+            for layer, values in outputs.items()
+        ]
+        return replace(self, hook_points=tuple(points))
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the outputs are; a store tells by it which kind of encoder it is of."""
+        if self.encoder.is_dual:
+            return _scale_facts(self.model)
+        words = {
+            POOLED: "pooled",
+            PATCHES: f"mean of the patches after {prefix_tokens(self.model)} other tokens",
+        }
+        return {
+            IMAGE_OUTPUTS: {head_name((grid.layer, 0)): words[grid.layer] for grid in self.grid}
+        }
+
+    def _outputs(self, arguments: Mapping[str, Any]) -> dict[int, torch.Tensor]:
+        """Return the outputs of a batch by layer, `(batch, width)`."""
+        with torch.inference_mode():
+            if self.encoder.is_dual:
+                tower = getattr(self.model, TOWERS[PIXELS not in arguments])
+                found = tower(**arguments)
+                # a tensor before transformers 5, and in some classes since
+                return {POOLED: found if torch.is_tensor(found) else found.pooler_output}
+            found = self.model(**arguments)
+            pooled = next((found[n] for n in POOLED_NAMES if found.get(n) is not None), None)
+            patches = found.get("last_hidden_state")
+            outputs = {} if pooled is None else {POOLED: pooled.flatten(1)}
+            if patches is not None:
+                outputs[PATCHES] = patch_means(self.model, arguments, patches)
+            return outputs
+
+
+def patch_means(
+    model: Any, arguments: Mapping[str, torch.Tensor], hidden: torch.Tensor
+) -> torch.Tensor:
+    """Return `(batch, width)`, the mean over the patches of each image.
+
+    `hidden` is `(batch, tokens, width)`, or a map of features: `(batch, width, height, width)`, or
+    with the width last where timm says so.
+
+    Raises
+    ------
+    ValueError
+        Which tokens are patches is not known.
+    """
+    if hidden.ndim == 4:
+        is_last = getattr(getattr(model, "timm_model", None), "output_fmt", "") == "NHWC"
+        return hidden.mean((1, 2) if is_last else (2, 3))
+    prefix, tokens = prefix_tokens(model), hidden.shape[1]
+    patches = _patches(model.config, arguments[PIXELS])
+    # towers that merge patches step by step have fewer, and no token before them
+    if patches is not None and patches != tokens - prefix and (prefix or patches < tokens):
+        raise ValueError(
+            f"{tokens} tokens for {patches} patches, and {prefix} before them by its weights"
+        )
+    patches_alone, mask = hidden[:, prefix:], arguments.get(PATCH_MASK)
+    if mask is None:
+        return patches_alone.mean(1)
+    weights = mask[..., None].float()
+    return ((patches_alone * weights).sum(1) / weights.sum(1)).to(hidden.dtype)
+
+
+def prefix_tokens(model: Any) -> int:
+    """Return how many tokens (CLS, registers) are before those of the patches."""
+    if hasattr(model, "timm_model"):
+        return getattr(model.timm_model, "num_prefix_tokens", 0)
+    weights = [
+        weight
+        for name, weight in model.named_parameters()
+        if "embeddings" in (parts := name.split(".")) and parts[-1] in PREFIX
+    ]
+    return sum(weight.numel() // weight.shape[-1] for weight in weights)
+
+
+def _patches(config: Any, pixels: torch.Tensor) -> int | None:
+    """Return how many patches an image of a batch has; None where that is not said."""
+    if pixels.ndim == 3:  # an image is its patches already
+        return pixels.shape[1]
+    size = getattr(config, "patch_size", None)
+    height, width = pixels.shape[-2:]
+    return (height // size) * (width // size) if isinstance(size, int) else None
+
+
+def _scale_facts(model: Any) -> dict[str, float | None]:
+    """Return what a dual encoder multiplies cosines by, None where it does not say."""
+    scale = getattr(model, LOGIT_SCALE, None)
+    temperature = getattr(model, "temperature", None)
+    if isinstance(scale, torch.Tensor):
+        return {LOGIT_SCALE: _rounded(scale.float().exp())}
+    if isinstance(temperature, torch.Tensor):
+        return {LOGIT_SCALE: _rounded(1 / temperature.float())}
+    return {LOGIT_SCALE: None}
+
+
+def _rounded(value: torch.Tensor) -> float:
+    return float(f"{value.item():.6g}")
