@@ -45,9 +45,9 @@ ray:
     .venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[ray]' 'ray[data]'
     .venv/bin/python -m pytest -q -m slow tests/pipeline/extraction/cluster/test_ray.py tests/pipeline/extraction/cluster/test_ray_data.py
 
-# Run the demo as on an older processor, and train a model twice to the same bits
+# Run the demo as on an older processor, train the demo models twice to the same bits, and LoRA to its gain
 same-bits:
-    .venv/bin/python -m pytest -q -m slow tests/end_to_end/test_demo.py tests/scripts/test_training.py
+    .venv/bin/python -m pytest -q -m slow tests/end_to_end/test_demo.py tests/scripts/test_training.py tests/scripts/test_clip_training.py tests/scripts/test_lora.py
 
 # Read ten thousand mutated shards; draw ten times as many malformed rows, mangled files, queries and edits of results as `test`
 fuzz:

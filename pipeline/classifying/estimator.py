@@ -53,7 +53,7 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
     question
         The prompt that each image is put before, such as `"Which animal is this?"`.
     scoring
-        How heads are scored: `resubstitution`, `loo` or `kfold`.
+        How heads are scored: `resubstitution`, `loo`, `kfold` or `pursuit`.
     revision, dtype, device, prompt_template, min_pixels, max_pixels
         As in `extract`.
     batch_size

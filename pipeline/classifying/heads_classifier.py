@@ -33,7 +33,7 @@ class HeadsClassifier(ClassifierMixin, BaseEstimator):
     readout
         `vote`, `lda` or another built-in readout, a Python file, or a `Readout`.
     scoring
-        How heads are scored: `resubstitution`, `loo` or `kfold`.
+        How heads are scored: `resubstitution`, `loo`, `kfold` or `pursuit`.
     head_dim
         Width of a head: the columns of `X` are heads side by side. None: all are one head.
 

@@ -146,10 +146,12 @@ def train(
     if isinstance(source, FeatureStore) or is_store(source):
         _require_no_images(source, {"out": out, "model": model, "question": question, **options})
         store = as_store(source)
-        prompts = stored_prompts(store.manifest.identity.benchmark)
-        notes = label_doubts(under_one_prompt(store.examples("train"), prompts))
+        notes = _doubts(store)
     else:
         store, skipped, notes = _extract(source, out, model, question, reporting, options)
+        if store.manifest.labels:  # what extraction said does not know them
+            said = _doubts(store.as_extracted())
+            notes += [line for line in _doubts(store) if line not in said]
     store.require_complete()
     readouts = FAST if readout is None else (readout,)
     choice = choose_readout_by_folds(store, heads=heads, readouts=readouts)
@@ -179,6 +181,12 @@ def train(
         skipped=skipped,
         notes=(*notes, *filter(None, [choice.note])),
     )
+
+
+def _doubts(store: FeatureStore) -> list[str]:
+    """Return what is doubtful about the labels of the training examples."""
+    prompts = stored_prompts(store.manifest.identity.benchmark)
+    return label_doubts(under_one_prompt(store.examples("train"), prompts))
 
 
 def _require_no_images(store: Any, arguments: Mapping[str, Any]) -> None:

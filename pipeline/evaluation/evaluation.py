@@ -103,7 +103,7 @@ def evaluate(
         or a calibration for the risk. Of folds also: there are fewer than two; the selection is of
         other training examples than the store has now, or of some of its subtasks; a class has one
         example, or all its examples share an image or a group, or too few are left of it to score
-        heads by `loo` or `kfold`.
+        heads by another scoring than `resubstitution`.
     ResultError
         The store keeps no such answers of the model.
     ParameterError

@@ -6,15 +6,20 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from savs.foundation.arrays import Array
 from savs.foundation.progress import track
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.names import DEFAULT_HEADS
+from savs.pipeline.names import DEFAULT_HEADS, SCORING_NAMES
 from savs.pipeline.running.formatting import counted, listed
 from savs.pipeline.selection.calibration import Calibration
-from savs.pipeline.selection.heads.head_scores import SCORINGS, HeadScores, rank_heads
+from savs.pipeline.selection.heads.head_scores import (
+    WORST_PROMPT,
+    HeadScores,
+    joined,
+    rank_heads,
+    worst_of,
+)
+from savs.pipeline.selection.heads.pursuit import PURSUIT, name_left_out, pursue
 from savs.pipeline.selection.readouts import Fitted, Readout, choose_readout
 from savs.pipeline.selection.readouts.readout import require_examples
 from savs.pipeline.selection.selection_config import (
@@ -121,7 +126,9 @@ def select(
     readout
         The rule that is fitted on the chosen heads: its name, a Python file, or an object.
     scoring
-        How heads are scored: `resubstitution` as in the paper, `loo` or `kfold`.
+        How heads are scored: `resubstitution` as in the paper, `loo` or `kfold`, which leave
+        examples out; `pursuit`, one after the other by what the labels still lack; or
+        `worst-prompt`, by the lowest `kfold` score under the prompts of a store.
     max_layer
         Choose among the heads of layers up to this one, counted from 0: `classify` loads and runs
         no layer after the deepest chosen head.
@@ -271,26 +278,45 @@ def score_tasks(
     Memory holds the training features of one layer at a time, and one pass serves all tasks.
     """
     layers: list[list[HeadScores]] = [[] for _ in tasks]
+    versions = [_versions(training, task, scoring) for task in tasks]
     copier = RowsCopier()
     for grid in track(training.source.grid, "layers"):
         if max_layer is not None and grid.layer > max_layer:
             continue
         heads = [(grid.layer, head) for head in grid.heads]
-        widths = [grid.head_dim] * len(heads)
         features = training.features(heads)
-        for task, scores in zip(tasks, layers, strict=True):
-            texts = text_arguments(training, rule.texts, task, heads)
-            rows = copier.copy(features, task.rows)
-            scores.append(
-                rule.score_heads(rows, task.labels, task.classes, widths, scoring, **texts)
-            )
-    return [
-        HeadScores(
-            np.concatenate([layer.score for layer in scores]),
-            np.concatenate([layer.margin for layer in scores]),
-        )
-        for scores in layers
-    ]
+        for parts, scores in zip(versions, layers, strict=True):
+            of_parts = [
+                _score(training, rule, scoring, part, heads, copier.copy(features, part.rows))
+                for part in parts
+            ]
+            scores.append(worst_of(of_parts))
+    whole = [joined(scores) for scores in layers]
+    if scoring == PURSUIT:
+        return [pursue(one, task.labels) for one, task in zip(whole, tasks, strict=True)]
+    return whole
+
+
+def _versions(training: TrainingData, task: TrainingTask, scoring: str) -> list[TrainingTask]:
+    """Return the tasks that a scoring scores heads on: the task, or it under each prompt."""
+    return training.under_prompts(task) if scoring == WORST_PROMPT else [task]
+
+
+def _score(
+    training: TrainingData,
+    rule: Readout,
+    scoring: str,
+    task: TrainingTask,
+    heads: Sequence[Head],
+    features: Array,
+) -> HeadScores:
+    """Return the scores of heads each alone, from their `(heads, n, d)` features of a task."""
+    if scoring == PURSUIT:
+        return name_left_out(features, task.labels, task.classes)
+    texts = text_arguments(training, rule.texts, task, heads)
+    widths = training.widths(heads)
+    alone = "kfold" if scoring == WORST_PROMPT else scoring
+    return rule.score_heads(features, task.labels, task.classes, widths, alone, **texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,10 +347,16 @@ def given_heads(
     training: TrainingData, rule: Readout, scoring: str, task: TrainingTask, heads: Sequence[Head]
 ) -> ScoredHeads:
     """Return heads that were chosen elsewhere, in their order, scored on a task."""
-    (features,) = chosen_features(training, [(tuple(heads), task.rows)])
-    widths = training.widths(heads)
-    texts = text_arguments(training, rule.texts, task, heads)
-    scores = rule.score_heads(features, task.labels, task.classes, widths, scoring, **texts)
+    versions = _versions(training, task, scoring)
+    read = chosen_features(training, [(tuple(heads), part.rows) for part in versions])
+    scores = worst_of(
+        [
+            _score(training, rule, scoring, part, heads, features)
+            for part, features in zip(versions, read, strict=True)
+        ]
+    )
+    if scoring == PURSUIT:
+        scores = pursue(scores, task.labels)
     return ScoredHeads(
         task, tuple(heads), tuple(scores.score.tolist()), tuple(scores.margin.tolist())
     )
@@ -391,8 +423,8 @@ def only_subtask(selection: Selection, subtask: str | None) -> Selection:
 
 def require_scoring(name: str) -> None:
     """Raise SelectionError where no scoring has this name."""
-    if name not in SCORINGS:
-        raise SelectionError(f"no scoring is called {name!r}; expected: {', '.join(SCORINGS)}")
+    if name not in SCORING_NAMES:
+        raise SelectionError(f"no scoring is called {name!r}; expected: {', '.join(SCORING_NAMES)}")
 
 
 def _require_examples(tasks: Sequence[TrainingTask], rule: Readout, *, is_choice: bool) -> None:

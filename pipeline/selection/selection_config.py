@@ -16,10 +16,10 @@ from msgspec import Meta
 from savs.datasets.example import of_subtask
 from savs.foundation.errors import ParameterError, SavsError
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.names import SCORING_NAMES
 from savs.pipeline.running.formatting import counted_as
 from savs.pipeline.running.result_files import CONFIG, SELECT, read_json
 from savs.pipeline.selection.calibration import CalibrationConfig
-from savs.pipeline.selection.heads.head_scores import SCORINGS
 from savs.pipeline.selection.readouts.readout import NAME, ReadoutFile
 from savs.pipeline.selection.training_data import (
     grid_widths,
@@ -84,7 +84,7 @@ class SelectionConfig:
     """Name of the readout."""
     readout_file: ReadoutFile | None
     """The user's Python file that has the readout."""
-    scoring: Annotated[str, Meta(pattern=rf"^({'|'.join(SCORINGS)})\Z")]
+    scoring: Annotated[str, Meta(pattern=rf"^({'|'.join(SCORING_NAMES)})\Z")]
     tasks: Annotated[tuple[TaskConfig, ...], Meta(min_length=1)]
     """One for each subtask, in the order of the train file."""
     heads_from: Text | None = None

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import polars as pl
 
+from savs.datasets.benchmarks.options import stored_prompts, without_prompt
 from savs.datasets.example import of_subtask
 from savs.datasets.splits.clusters import clusters_of
 from savs.foundation.arrays import Array
@@ -122,6 +123,14 @@ class TrainingData(Protocol):
         """Return the texts of a task's classes; SelectionError without any of these kinds."""
         ...
 
+    def under_prompts(self, task: TrainingTask) -> list[TrainingTask]:
+        """Return the examples of a task under each prompt that all examples have.
+
+        Examples that were skipped under one prompt are left out of all. SelectionError without
+        several prompts.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class StoredTraining:
@@ -168,6 +177,21 @@ class StoredTraining:
     def texts(self, kinds: Sequence[str], task: TrainingTask, heads: Sequence[Head]) -> ClassTexts:
         """See `class_texts`."""
         return class_texts(self.store, kinds, task, heads)
+
+    def under_prompts(self, task: TrainingTask) -> list[TrainingTask]:
+        """Look examples up by their id without the number of the prompt."""
+        prompts = stored_prompts(self.store.manifest.identity.benchmark)
+        if not prompts:
+            raise _one_prompt(self.name)
+        examples = self.store.examples("train")
+        names, subtasks = without_prompt(examples["id"]).to_list(), examples["subtask"].to_list()
+        row_of = {key: row for row, key in enumerate(zip(names, subtasks, strict=True))}
+        rows = [[row_of.get((names[row], prompt)) for row in task.rows] for prompt in prompts]
+        everywhere = np.array([None not in column for column in zip(*rows, strict=True)], bool)
+        common = task.part(everywhere)
+        return [
+            replace(common, rows=np.array(found)[everywhere].astype(np.int64)) for found in rows
+        ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,6 +261,17 @@ class TrainingArrays:
             "this readout compares images with the names of classes, which a store has: extract"
             " with --classes labels, and use savs select"
         )
+
+    def under_prompts(self, task: TrainingTask) -> list[TrainingTask]:
+        """Raise SelectionError: there is one."""
+        raise _one_prompt(self.name)
+
+
+def _one_prompt(name: str) -> SelectionError:
+    return SelectionError(
+        f"{name} has one prompt for each example, but worst-prompt scoring compares several; run"
+        " `savs extract` with --question for each prompt, or use another `scoring`"
+    )
 
 
 Training = AnyStore | StoredTraining | TrainingArrays

@@ -2,14 +2,18 @@
 
 import json
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import polars as pl
 import pytest
 from random_stores import draw_problem, write_problem
 
+from savs import load_selection, open_store, select
 from savs.pipeline.selection.readouts import READOUTS
+from savs.pipeline.selection.readouts.linear import side_by_side
 from stores import make_store
 
 pytestmark = pytest.mark.thorough
@@ -52,6 +56,81 @@ def test_a_readout_of_ones_own(savs, store, tmp_path):
     unknown = savs("evaluate", store, "--readout", "ranked")
     assert unknown.returncode == 1
     assert "expected one of: vote, posterior" in unknown.stderr
+
+
+class TabICLClassifier:
+    """A substitute with the constructor, `fit` and `predict_proba` of TabICL: nearest means."""
+
+    def __init__(self, n_estimators=8, *, random_state=42):
+        self.random_state = random_state
+
+    def fit(self, x, y):
+        self.classes_, numbers = np.unique(y, return_inverse=True)
+        self.means = np.array([x[numbers == c].mean(axis=0) for c in range(len(self.classes_))])
+        return self
+
+    def predict_proba(self, x):
+        near = np.exp(-np.square(x[:, None] - self.means).sum(axis=2))
+        return near / near.sum(axis=1, keepdims=True)
+
+
+def test_the_readout_of_tabicl_on_the_page(savs, store, tmp_path, monkeypatch):
+    (code,) = re.findall(r"```python\n(# with_tabicl.py.*?)```", PAGE, re.DOTALL)
+    mine = tmp_path / "with_tabicl.py"
+    mine.write_text(code)
+    module = ModuleType("tabicl")
+    monkeypatch.setattr(module, "TabICLClassifier", TabICLClassifier, raising=False)
+    monkeypatch.setitem(sys.modules, "tabicl", module)
+    made = ok(savs("select", store, "--heads", "3", "--readout", mine, "--json"))
+    assert made["tasks"][0]["cross_validated"]["value"] > 0.8
+    found = ok(savs("evaluate", store, "--readout", mine, "--json"))
+    assert found["metrics"][0]["value"] > 0.8
+    opened = open_store(store)
+    selection = select(opened, heads=3, readout=mine)
+    fitted = selection.only_task().fitted
+    # distances of 64 components are those of the heads side by side, of which 15 vary
+    x = side_by_side(opened.features("train", selection.only_task().heads))
+    np.testing.assert_allclose(pairwise(fitted.rows), pairwise(x), atol=1e-4)
+    assert fitted.model.random_state == 0
+    loaded = load_selection(made["selection"], readout=mine).only_task().fitted
+    test = opened.features("test", selection.only_task().heads)
+    np.testing.assert_array_equal(loaded.scores(test).scores, fitted.scores(test).scores)
+
+
+def pairwise(rows):
+    return np.square(rows[:, None] - rows).sum(axis=2)
+
+
+@pytest.mark.parametrize("scoring", ["kfold", "pursuit"])
+@pytest.mark.parametrize("readout", ["mahalanobis", "logistic", "ridge"])
+def test_readouts_of_heads_side_by_side(savs, tmp_path, readout, scoring):
+    store = tmp_path / "features"
+    write_noise(store)
+    given = ["--readout", readout, "--scoring", scoring]
+    made = ok(savs("select", store, *given, "--heads", "2", "--out", tmp_path / "c", "--json"))
+    assert made["tasks"][0]["cross_validated"]["value"] > 0.6
+    folds = ok(savs("evaluate", store, "--selection", tmp_path / "c", "--folds", "4", "--json"))
+    assert folds["metrics"][0]["value"] > 0.6
+    ok(savs("select", store, "--out", tmp_path / "v", "--json"))
+    results = []
+    for name in ("c", "v"):
+        out = tmp_path / f"{name}-evaluated"
+        ok(savs("evaluate", store, "--selection", tmp_path / name, "--out", out, "--json"))
+        results.append(out)
+    compared = savs("compare", *results)
+    assert compared.stdout.split()[2:4] == ["c-evaluated", "v-evaluated"]
+    swept = ok(savs("sweep", store, *given, "--shots", "2,all", "--draws", "2", "--json"))
+    assert {row["readout"] for row in swept["summary"]} == {readout}
+    trained = ok(savs("train", store, "--readout", readout, "--json"))
+    assert trained["readout"] == readout
+
+
+def test_a_scoring_that_cannot_be(savs, store):
+    one = savs("select", store, "--scoring", "worst-prompt")
+    assert one.returncode == 1
+    assert "one prompt for each example, but worst-prompt scoring compares several" in one.stderr
+    other = savs("select", store, "--scoring", "best")
+    assert "expected: resubstitution, loo, kfold, pursuit, worst-prompt" in other.stderr
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from savs.pipeline.classifying.bundle.bundle import (
 )
 from savs.pipeline.classifying.bundle.hub import find_classifier, push
 from savs.pipeline.errors import HubError
+from savs.stores import ResultError
 
 pytestmark = pytest.mark.thorough
 
@@ -151,7 +152,8 @@ def test_only_a_whole_bundle_of_its_own_files_is_uploaded(store, tmp_path) -> No
 
 
 def test_names_of_the_hub() -> None:
-    assert find_classifier("pets") == Path("pets")
+    with pytest.raises(ResultError, match="pets does not exist; pass a store, or the folder of a"):
+        find_classifier("pets")
     with pytest.raises(HubError, match="pass the text hf://org/animals instead"):
         find_classifier(Path("hf://org/animals"))
     for wrong in ("hf://animals", "hf://a/b/c", "hf://org/ani mals"):

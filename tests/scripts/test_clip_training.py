@@ -39,7 +39,7 @@ def test_the_shipped_model_is_small_and_whole() -> None:
     assert log[0]["parameters"] == model.model.num_parameters()
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 def test_the_script_trains_saves_and_reproduces(tmp_path, monkeypatch) -> None:
     for name in ("first", "second"):
         words = ["train", "--out", str(tmp_path / name), "--steps", "3", "--seed", "5"]

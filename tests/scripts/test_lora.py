@@ -34,7 +34,7 @@ def run(options, *more):
     return CliRunner().invoke(app, ["shapes", *given, *map(str, more)])
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 def test_it_gains_over_zero_shot_and_leaves_the_vision_tower_alone(animals, tmp_path):
     out = tmp_path / "adapter"

@@ -241,14 +241,16 @@ def lda_precision(centred: Array, ridge: float | None = None) -> Array:
     )
 
 
-def mean_error(rows: Array, labels: npt.NDArray[np.int64], classes: int) -> float:
+def mean_error(
+    rows: Array, labels: npt.NDArray[np.int64], classes: int, ridge: float | None = None
+) -> float:
     """Return tr(P Sigma): by how much the mean of one example is off, measured on left-out ones.
 
     Each example in turn is left out of the means and of X^T X. An example less the mean of n others
     has the covariance (1 + 1 / n) Sigma.
     """
     centred = rows - centroids_of(rows, labels, classes)[labels]
-    ridge, total = float((centred**2).sum()) / (len(rows) - 1), 0.0
+    ridge, total = float((centred**2).sum()) / (len(rows) - 1) if ridge is None else ridge, 0.0
     for i, y in enumerate(labels):
         kept = np.arange(len(rows)) != i
         others = int((labels[kept] == y).sum())
@@ -345,6 +347,66 @@ def logistic(train: Heads, labels: Labels, classes: int, test: Heads) -> Array:
     return softmax(logits(found.x, queries), 1.0)
 
 
+def mahalanobis(
+    train: Heads, labels: Labels, classes: int, test: Heads, widths: Sequence[int] | None = None
+) -> Array:
+    """Take -1/2 (x - mu)^T inv(S) (x - mu) / heads, S shrunk as Ledoit and Wolf define it."""
+    cut = widths or [np.asarray(head).shape[1] for head in train]
+    x, queries = (
+        np.concatenate([unit(np.asarray(h)[:, :w]) for h, w in zip(of, cut, strict=True)], axis=1)
+        for of in (train, test)
+    )
+    labels = np.asarray(labels)
+    means = centroids_of(x, labels, classes)
+    centred, (n, d) = x - means[labels], x.shape
+    sizes = np.bincount(labels, minlength=classes)
+    precision, error = np.eye(d), 0.0
+    if (total := float((centred**2).sum())) > 1e-28:
+        s = centred.T @ centred / n
+        away = ((s - np.trace(s) / d * np.eye(d)) ** 2).sum()
+        noise = sum(((np.outer(row, row) - s) ** 2).sum() for row in centred) / n**2
+        share = min(noise / away, 1 - 2**-20)
+        unbiased = centred.T @ centred / (n - classes)
+        target = np.trace(unbiased) / d * np.eye(d)
+        precision = np.linalg.inv((1 - share) * unbiased + share * target)
+        if len(set(sizes)) > 1:
+            error = mean_error(x, labels, classes, share / (1 - share) * total / d)
+            error *= (n - classes) / (1 - share) / d  # for the d of `lda`
+    apart = queries[:, None] - means
+    logits = -0.5 * np.einsum("ncd,de,nce->nc", apart, precision, apart) + error / sizes / 2
+    return softmax(logits, len(train))
+
+
+def ridge(train: Heads, labels: Labels, classes: int, test: Heads) -> Array:
+    """Regress one-hot labels; the strength is the best at examples that are left out one by one."""
+    x, queries = (np.concatenate([unit(h) for h in heads], axis=1) for heads in (train, test))
+    labels = np.asarray(labels)
+    weights = 1 / (classes * np.bincount(labels)[labels])
+    targets = np.eye(classes)[labels]
+
+    def outputs(kept: Array, strength: float, rows: Array) -> Array:
+        w, own = weights[kept], weights[kept] / weights[kept].sum()
+        middle, level = own @ x[kept], own @ targets[kept]
+        a = np.sqrt(w)[:, None] * (x[kept] - middle)
+        b = np.sqrt(w)[:, None] * (targets[kept] - level)
+        return level + (rows - middle) @ a.T @ np.linalg.solve(
+            a @ a.T + strength * np.eye(len(a)), b
+        )
+
+    everything = np.arange(len(x))
+    length = weights @ ((x - weights @ x) ** 2).sum(axis=1)
+    strengths = length * 10.0 ** np.arange(3, -4, -1)
+    left_out = np.array(
+        [[outputs(np.delete(everything, i), s, x[[i]])[0] for i in everything] for s in strengths]
+    )
+    best = int(np.argmin(weights @ ((left_out - targets) ** 2).sum(axis=2).T))
+    found = outputs(everything, strengths[best], queries)
+    if len(set(weights)) > 1:
+        by_class = [left_out[best][labels == c].mean(axis=0) for c in range(classes)]
+        found += 1 / classes - np.mean(by_class, axis=0)
+    return softmax(found, 0.1)
+
+
 @dataclass(frozen=True)
 class Choices:
     """The classes of test examples, and where rounding in float32 may choose another."""
@@ -377,7 +439,9 @@ def predict(readout: str, train: Heads, labels: Labels, classes: int, test: Head
         "calm": (calm, np.exp(-TIE / TAU), 1e-5),
         "lda": (lda, 1.0, 1e-5),
         "hec-v": (partial(lda, readout="hec-v"), 1.0, 1e-5),
+        "mahalanobis": (mahalanobis, 1.0, 1e-5),
         "logistic": (logistic, 1.0, 5e-3),
+        "ridge": (ridge, 1.0, 1e-5),
     }[readout]
     p, rows = table(*given), np.arange(len(test[0]))
     if readout in ("lda", "hec-v"):

@@ -141,6 +141,7 @@ def make_store(
     train_rows: Sequence[Mapping[str, Any]] | None = None,
     test_rows: Sequence[Mapping[str, Any]] | None = None,
     test_groups: Sequence[str] = (),
+    train_skipped: Sequence[int] = (),
     test_skipped: Sequence[int] = (),
     model: str = "toy",
     options: Mapping[str, Any] | None = None,
@@ -166,7 +167,7 @@ def make_store(
             for split, (labels, rows) in given.items()
         },
         groups={"test": test_groups},
-        skipped={"test": test_skipped},
+        skipped={"train": train_skipped, "test": test_skipped},
         shard_rows=shard_rows,
         batching=batching,
     )

@@ -48,7 +48,7 @@ WRITTEN = (*SPACE, *SHIPPED_MODEL)
 """All files that an export may write."""
 MARK = "bundle"
 """Stem of the unfinished file that a folder has until it has all files of a bundle."""
-STANDALONE = ("vote", "posterior", "calm", "lda", "hec-v")
+STANDALONE = ("vote", "posterior", "calm", "lda", "hec-v", "mahalanobis", "logistic", "ridge")
 """Readouts that predict.py computes."""
 NOT_RECORDED = ("adapter", "code", "kwargs")
 """What changes a model and is never taken from a classifier."""

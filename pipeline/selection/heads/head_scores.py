@@ -37,6 +37,8 @@ class HeadScores:
     margin: Array
     """`(heads,)` float64: mean over training examples of the cosine with the own class's centroid
     minus the best other one, 0 where the two tie; decides between equal scores."""
+    named: Array | None = None
+    """`(heads, n)` class that each head names of each example, for `pursuit` alone."""
 
 
 Scoring = Callable[[Array, Array, Sequence[str]], HeadScores]
@@ -92,7 +94,34 @@ SCORINGS: dict[str, Scoring] = {
     "loo": leave_one_out,
     "kfold": k_fold,
 }
-"""Name on the command line -> scoring."""
+"""Name on the command line -> scoring of each head alone."""
+WORST_PROMPT = "worst-prompt"
+"""Scoring by `kfold` under each prompt of a store, of which the lowest counts, see `worst_of`."""
+
+
+def worst_of(parts: Sequence[HeadScores]) -> HeadScores:
+    """Return the lowest score of each head, and its lowest margin; of one part, the part.
+
+    So a head is chosen that tells the classes apart whatever the wording of the prompt. HeadHunt is
+    said to choose heads whose accuracy is stable over prompts; no text of it could be found, and
+    that stability is the lowest accuracy, of left-out examples, is our reading.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    return HeadScores(
+        np.minimum.reduce([part.score for part in parts]),
+        np.minimum.reduce([part.margin for part in parts]),
+    )
+
+
+def joined(parts: Sequence[HeadScores]) -> HeadScores:
+    """Return the scores of several groups of heads as one, in their order."""
+    named = [part.named for part in parts if part.named is not None]
+    return HeadScores(
+        np.concatenate([part.score for part in parts]),
+        np.concatenate([part.margin for part in parts]),
+        np.concatenate(named) if named else None,
+    )
 
 
 def require_pairs(labels: Array, classes: Sequence[str], what: str) -> None:

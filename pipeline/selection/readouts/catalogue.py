@@ -15,13 +15,16 @@ from savs.pipeline.selection.readouts.hec_vt import HEC_VT, HEC_VT_CV
 from savs.pipeline.selection.readouts.knn import KNN
 from savs.pipeline.selection.readouts.lda import HEC_V, LDA
 from savs.pipeline.selection.readouts.logistic import LOGISTIC
+from savs.pipeline.selection.readouts.mahalanobis import MAHALANOBIS
 from savs.pipeline.selection.readouts.posterior import POSTERIOR
 from savs.pipeline.selection.readouts.readout import Readout, ReadoutFile
+from savs.pipeline.selection.readouts.ridge import RIDGE
 from savs.pipeline.selection.readouts.tip_adapter import TIP_ADAPTER, TIP_ADAPTER_CV
 from savs.pipeline.selection.readouts.vote import VOTE
 
 READOUTS: dict[str, Readout] = {
-    readout.name: readout for readout in (VOTE, POSTERIOR, CALM, LDA, HEC_V, LOGISTIC, KNN)
+    readout.name: readout
+    for readout in (VOTE, POSTERIOR, CALM, LDA, HEC_V, MAHALANOBIS, LOGISTIC, RIDGE, KNN)
 }
 """Name on the command line -> built-in readout that learns from images alone."""
 TEXT_READOUTS: dict[str, Readout] = {

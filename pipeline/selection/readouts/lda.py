@@ -164,14 +164,34 @@ def _discriminants(
     features: Array, labels: Array, classes: int, widths: Array, *, as_published: bool
 ) -> tuple[Array, Array]:
     """Return the weights and the bias of some heads, in float64."""
+
+    def regularise(centred: Array) -> tuple[Array, Array]:
+        return SHRINKAGE * np.square(centred).sum(axis=(1, 2)) / max(len(labels) - 1, 1), widths
+
     units = normalise(features)
+    return discriminants(units, labels, classes, regularise, as_published=as_published)
+
+
+def discriminants(
+    units: Array,
+    labels: Array,
+    classes: int,
+    regularise: Callable[[Array], tuple[Array, Array]],
+    *,
+    as_published: bool = False,
+) -> tuple[Array, Array]:
+    """Return `(heads, classes, d)` weights and `(heads, classes)` biases, float64.
+
+    `regularise` gets the `(heads, n, d)` centred rows X, and returns `(heads,)` ridges, 0 where
+    nothing spreads, and factors: P = factor inv(X^T X + ridge I), and I without any spread.
+    """
     means = class_centroids(units, labels, classes).astype(np.float64)  # (heads, classes, d)
     middle = means.mean(axis=1, keepdims=True)
     apart = means - middle
     centred = units.astype(np.float64) - means[:, labels]
-    spread = SHRINKAGE * np.square(centred).sum(axis=(1, 2)) / max(len(labels) - 1, 1)
+    spread, factors = regularise(centred)
     ridge = np.where(spread > 0, spread, 1)[:, None, None]
-    precise = widths[:, None, None] * _inverse_times(centred, ridge, apart)
+    precise = factors[:, None, None] * inverse_times(centred, ridge, apart)
     precise[spread == 0] = apart[spread == 0]  # one example a class: nothing is known of the spread
     counts = np.bincount(labels, minlength=classes)
     if as_published:
@@ -180,13 +200,15 @@ def _discriminants(
         ahead = np.log(np.full(classes, 1 / classes))[None]
         if (counts != counts[0]).any():
             trace = (
-                widths * _left_out_squares(centred, ridge, counts[labels]) / (len(labels) - classes)
+                factors
+                * _left_out_squares(centred, ridge, counts[labels])
+                / (len(labels) - classes)
             )
             ahead = ahead + trace[:, None] / 2 * (1 / counts - 1 / counts.max())
     return precise, ahead - ((apart / 2 + middle) * precise).sum(axis=2)
 
 
-def _inverse_times(centred: Array, ridge: Array, rows: Array) -> Array:
+def inverse_times(centred: Array, ridge: Array | float, rows: Array) -> Array:
     """Return inv(X^T X + ridge I) r for each row r, `(heads, rows, d)`, by the smaller system."""
     n, d = centred.shape[1:]
     across, columns = centred.swapaxes(1, 2), rows.swapaxes(1, 2)
@@ -200,7 +222,7 @@ def _inverse_times(centred: Array, ridge: Array, rows: Array) -> Array:
 
 def _left_out_squares(centred: Array, ridge: Array, sizes: Array) -> Array:
     """Return the sum of h / (1 - h n_c / (n_c - 1)), `(heads,)`; `sizes` are n_c by example."""
-    h = np.vecdot(centred, _inverse_times(centred, ridge, centred))  # 0 of a class's only example
+    h = np.vecdot(centred, inverse_times(centred, ridge, centred))  # 0 of a class's only example
     return (h / (1 - h * sizes / np.maximum(sizes - 1, 1))).sum(axis=1)
 
 

@@ -39,6 +39,9 @@ def store(tmp_path_factory):
         ("posterior", "resubstitution"),
         ("lda", "resubstitution"),
         ("lda", "kfold"),
+        ("vote", "pursuit"),
+        ("mahalanobis", "resubstitution"),
+        ("ridge", "resubstitution"),
     ],
 )
 def test_a_thousand_classes_in_bounded_memory(store, readout, scoring):

@@ -58,19 +58,23 @@ def encode(processor, image):
 
 
 def score(heads):  # the score of each class, and the number of the one that is chosen
-    is_linear = READOUT in ("lda", "hec-v")
-    lines = FITTED["0.weights"] if is_linear else normalize(FITTED["0.centroids"], dim=2)
+    is_lda, centroids = READOUT in ("lda", "hec-v"), FITTED.get("0.centroids")
+    lines = FITTED["0.weights"] if centroids is None else normalize(centroids, dim=2)
     pairs = zip(lines, heads, strict=True)
     table = torch.stack([line[:, : len(x)] @ normalize(x, dim=0) for line, x in pairs])
     if READOUT == "vote":
         votes = (table >= table.max(1, keepdim=True)[0] - 2**-19).int().argmax(1)
         counts = votes.bincount(minlength=len(TASK["classes"])).float()
         return counts, next(vote for vote in votes if counts[vote] == counts.max())
-    bias, tau = (FITTED["0.bias"], 10) if is_linear else (0, 0.07)
+    if centroids is None and not is_lda:  # all heads are one vector
+        logits = table.sum(0) + FITTED["0.bias"]
+        apart = 2**-19 * len(heads) ** 0.5 * lines.square().sum((0, 2)).max().sqrt()
+        return logits.softmax(0), (logits >= logits.max() - apart).int().argmax()
+    bias, tau = (FITTED["0.bias"], 10) if is_lda else (0, 0.07)
     shares = ((table + bias) / tau).double().softmax(1)
     scores = (shares * FITTED["0.weights"]).sum(0) if READOUT == "calm" else shares.mean(0)
     apart = scores.max() * (1 - np.exp(-(2**-19) / tau))  # what may be rounding
-    if is_linear:
+    if is_lda:
         lengths = lines.norm(dim=2).amax(1, keepdim=True)
         unsure = 2 * (2**-19 / tau) * lengths * shares * (1 - shares)
         apart = unsure.mean(0)[scores.argmax()]

@@ -92,7 +92,9 @@ def draw_features(seed):
     return train, test
 
 
-@pytest.mark.parametrize("name", ["lda", "knn", "logistic", "posterior", "calm", "vote"])
+@pytest.mark.parametrize(
+    "name", ["lda", "knn", "logistic", "ridge", "mahalanobis", "posterior", "calm", "vote"]
+)
 def test_each_head_and_example_is_left_out_of_another_fit(name):
     rule = BUILT_IN[name]
     train, test = draw_features(3)

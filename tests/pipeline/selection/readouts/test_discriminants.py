@@ -68,6 +68,23 @@ def test_a_small_class_is_found_as_often_as_a_large_one(counts, width, apart, le
 
 
 @thorough
+@pytest.mark.parametrize("name", ["mahalanobis", "ridge"])
+@pytest.mark.parametrize(
+    ("counts", "width", "apart", "least"),
+    [((30, 10), 64, 2.0, 0.9), ((20, 5, 1), 64, 3.0, 0.8), ((40, 4), 32, 2.0, 0.9)],
+)
+def test_so_it_is_with_all_heads_side_by_side(name, counts, width, apart, least):
+    found = []
+    for seed in range(3):
+        case, truth = problem(seed, counts, width=width, apart=apart)
+        choices = [classify(READOUTS[rule], case).choice for rule in (name, "logistic")]
+        found.append([balanced(choice, truth) for choice in choices])
+    ours, logistic = np.mean(found, axis=0)
+    assert ours > least
+    assert ours > logistic + 0.2  # which makes nearly all the largest class
+
+
+@thorough
 @pytest.mark.parametrize("counts", [(30, 10), (12, 6, 3), (5, 2), (200, 20)], ids=str)
 def test_on_noise_no_class_is_named_more_often_for_its_number(counts):
     shares = []

@@ -11,8 +11,11 @@ from savs.pipeline.selection.readouts.calm import CALM, FittedCalm
 from savs.pipeline.selection.readouts.calm import fit as fit_calm
 from savs.pipeline.selection.readouts.knn import FittedKnn
 from savs.pipeline.selection.readouts.lda import LDA
-from savs.pipeline.selection.readouts.logistic import LOGISTIC, FittedLogistic
+from savs.pipeline.selection.readouts.linear import FittedLinear
+from savs.pipeline.selection.readouts.logistic import LOGISTIC
+from savs.pipeline.selection.readouts.mahalanobis import ledoit_wolf
 from savs.pipeline.selection.readouts.posterior import POSTERIOR, FittedPosterior
+from savs.pipeline.selection.readouts.ridge import RIDGE, STRENGTHS, TAU
 from savs.pipeline.selection.readouts.vote import FittedVote
 
 thorough = pytest.mark.thorough  # scikit-learn takes a second to import
@@ -41,7 +44,9 @@ PROBABILITIES = {
     "calm": (lambda case: slowly.calm(*arguments(case)), 1e-4),
     "lda": (lambda case: slowly.lda(*arguments(case), case.widths), 1e-4),
     "hec-v": (lambda case: slowly.lda(*arguments(case), case.widths, "hec-v"), 1e-4),
+    "mahalanobis": (lambda case: slowly.mahalanobis(*arguments(case), case.widths), 1e-4),
     "logistic": (by_scikit_learn, 1e-3),
+    "ridge": (lambda case: slowly.ridge(*arguments(case)), 1e-4),
 }
 """Readout -> its probabilities in float64, and how far float32 may be off."""
 
@@ -56,7 +61,7 @@ def test_probabilities_and_choices_equal_the_formula(name, make):
     found, slow = fitted.scores(case.test), formula(case)
     np.testing.assert_allclose(found.scores, slow, atol=error)
     assert_choices(found.choice, slow, gap=error)
-    if name == "logistic":
+    if name in ("mahalanobis", "logistic", "ridge"):
         assert (found.soft.argmax(axis=1) == found.choice).all()
     else:
         assert (found.soft == found.scores).all()
@@ -136,7 +141,7 @@ def test_a_posterior_derived_by_hand():
 
 
 @pytest.mark.parametrize(
-    "fit", [FittedPosterior, lambda axes: FittedLogistic(axes, np.zeros(3, np.float32))]
+    "fit", [FittedPosterior, lambda axes: FittedLinear(axes, np.zeros(3, np.float32))]
 )
 def test_equal_probabilities_go_to_the_first_class(fit):
     # (0, 1, 1) is as near to the second axis as to the third; a zero vector to all
@@ -157,6 +162,40 @@ def test_bit_identical_centroids_go_to_the_first_class_whatever_the_rounding(que
         assert (found.choice == 1).all()
         # columns of a matrix product are rounded differently
         np.testing.assert_allclose(found.scores[:, 8], found.scores[:, 1], rtol=1e-5)
+
+
+@thorough
+@pytest.mark.parametrize("name", ["20 heads, 12 classes, n < d", "n > d", "1 head, 2 classes"])
+def test_shrinkage_and_strength_are_those_of_scikit_learn(name):
+    from sklearn.covariance import ledoit_wolf_shrinkage
+    from sklearn.linear_model import RidgeCV
+
+    case = CASES[name]()
+    x, sizes = side_by_side(case.train), np.bincount(case.labels)
+    means = np.array([x[case.labels == c].mean(axis=0) for c in range(len(sizes))])
+    centred = x - means[case.labels]
+    expected = ledoit_wolf_shrinkage(centred, assume_centered=True)
+    assert ledoit_wolf(centred, x.shape[1]) == pytest.approx(expected)
+    if len(set(sizes)) > 1:
+        return
+    # with equal classes all weigh the same, and `ridge` is scikit-learn's
+    length = np.square(x - x.mean(axis=0)).sum()
+    theirs = RidgeCV(alphas=length * STRENGTHS).fit(x, np.eye(len(sizes))[case.labels])
+    fitted = RIDGE.fit(case.train, case.labels, case.classes, case.widths)
+    ours = fitted.weights.transpose(1, 0, 2).reshape(len(sizes), -1) * TAU
+    np.testing.assert_allclose(ours, theirs.coef_, atol=1e-5)
+    np.testing.assert_allclose(fitted.bias * TAU, theirs.intercept_, atol=1e-5)
+
+
+def test_logits_of_heads_side_by_side_tie_by_their_weights():
+    # two heads of length 1 and the longest weights, (0, 8) and (0, 6), of length 10:
+    # logits tie within 2^-19 sqrt(2) 10 = 2.7e-5
+    weights = np.float32([[[0, 0], [8, 0], [8, 0]], [[0, 0], [0, 6], [0, 6]]])
+    x = np.float32([[[1, 0]], [[0, 1]]])
+    for ahead, choice in ((2e-5, 1), (4e-5, 2)):
+        found = FittedLinear(weights, np.float32([13.5, 0, ahead])).scores(x)
+        assert found.choice.tolist() == [choice]
+        assert found.soft[0, 0] == 13.5
 
 
 @pytest.mark.parametrize("shrinkage", [0.5, 3.0])

@@ -43,7 +43,7 @@ def test_a_saved_fit_comes_back_bit_for_bit(store, tmp_path, readout):
     assert predictions["correct"].any()
 
 
-@pytest.mark.parametrize("scoring", ["resubstitution", "loo", "kfold"])
+@pytest.mark.parametrize("scoring", ["resubstitution", "loo", "kfold", "pursuit"])
 @pytest.mark.parametrize("readout", NAMES)
 def test_every_readout_goes_with_every_scoring(store, readout, scoring):
     selection = select(store, heads=2, readout=readout, scoring=scoring)
