@@ -22,6 +22,7 @@ from savs.pipeline.classifying.feature_cache import FeatureCache, ImageHeads, fe
 from savs.pipeline.classifying.heads_classifier import probabilities
 from savs.pipeline.classifying.model_match import decoding_of, model_options, require_match
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.extraction.model.embedding_recipe import with_recipe
 from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions, require_extra
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.running.formatting import listed
@@ -54,7 +55,7 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         The prompt that each image is put before, such as `"Which animal is this?"`.
     scoring
         How heads are scored: `resubstitution`, `loo`, `kfold` or `pursuit`.
-    revision, dtype, device, prompt_template, min_pixels, max_pixels
+    revision, dtype, device, prompt_template, embedding, min_pixels, max_pixels
         As in `extract`.
     batch_size
         Images of a forward pass at most; None for 32.
@@ -93,6 +94,7 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         dtype: str = AUTO,
         device: str = AUTO,
         prompt_template: str | Path | None = None,
+        embedding: str | Path | None = None,
         min_pixels: int | None = None,
         max_pixels: int | None = None,
         batch_size: int | None = None,
@@ -108,6 +110,7 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         self.dtype = dtype
         self.device = device
         self.prompt_template = prompt_template
+        self.embedding = embedding
         self.min_pixels = min_pixels
         self.max_pixels = max_pixels
         self.batch_size = batch_size
@@ -271,6 +274,7 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
             dtype=options.dtype,
             device=device,
             prompt_template=options.prompt_template,
+            embedding=options.embedding,
             min_pixels=options.min_pixels,
             max_pixels=options.max_pixels,
             batch_size=batch_size,
@@ -308,14 +312,17 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         self, contents: Sequence[bytes], question: str, selection: Selection | None = None
     ) -> ImageHeads:
         require_extra()
-        options = ModelOptions(
-            model=self.model,
-            revision=self.revision,
-            dtype=self.dtype,
-            device=self.device,
-            prompt_template=self.prompt_template,
-            min_pixels=self.min_pixels,
-            max_pixels=self.max_pixels,
+        options = with_recipe(
+            ModelOptions(
+                model=self.model,
+                revision=self.revision,
+                dtype=self.dtype,
+                device=self.device,
+                prompt_template=self.prompt_template,
+                embedding=self.embedding,
+                min_pixels=self.min_pixels,
+                max_pixels=self.max_pixels,
+            )
         )
         return heads_of_images(
             contents,

@@ -22,6 +22,7 @@ from savs.foundation.arrays import Array
 from savs.foundation.file_digests import FileState
 from savs.foundation.files import whole_file
 from savs.pipeline.errors import ModelError, OutputError
+from savs.pipeline.extraction.model.embedding_recipe import read_recipe
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.prompt_form import parse_form
 from savs.pipeline.selection.training_data import grid_widths
@@ -103,7 +104,7 @@ def features_key(options: ModelOptions, question: str, decoding: Mapping[str, An
 
     A local model is known by its files' names, sizes, times and inodes, see `model_files`.
     """
-    form = options.prompt_template
+    form, recipe = options.prompt_template, read_recipe(options.embedding)
     facts: dict[str, Any] = {
         "model": options.path,
         "revision": options.revision,
@@ -111,6 +112,7 @@ def features_key(options: ModelOptions, question: str, decoding: Mapping[str, An
         "dtype": options.dtype,
         "pixels": options.pixels,
         "prompt_template": None if form is None else parse_form(form).text,
+        "embedding": None if recipe is None else recipe.facts(),
         "question": question,
         "decoding": dict(decoding),
         "versions": [version("savs"), version("transformers"), version("torch")],

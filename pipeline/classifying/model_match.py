@@ -14,6 +14,7 @@ from savs.datasets.example import NATIVE, SPLIT, VIDEO_INPUTS
 from savs.datasets.media.media import MediaRules
 from savs.pipeline.demo import SHIPPED
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.extraction.model.embedding_recipe import recorded_recipe
 from savs.pipeline.extraction.model.model_options import ModelOptions, PlacingKeywords
 from savs.pipeline.extraction.model.prompt_form import PROMPT
 from savs.pipeline.names import IMPORTED
@@ -65,6 +66,7 @@ def model_options(
         dtype=dtype or config.source.dtype,
         placeholders=_recorded(facts, "placeholders", str) or SPLIT,
         prompt_template=_prompt_template(facts),
+        embedding=recorded_recipe(facts),
         min_pixels=_recorded(processor, "min_pixels", int),
         max_pixels=_recorded(processor, "max_pixels", int),
         **placing,

@@ -36,15 +36,29 @@ _OPERATOR = re.compile(
     r"\b(?:AND|OR|NOT|UNION|EXCEPT|INTERSECT|JOIN|WHEN|CAST)\b|::|\|\||<=|>=|<>|!=|[-+*/%<>=(\[]",
     re.IGNORECASE,
 )
+_GROWS = re.compile(
+    r"JOIN|UNION|EXPLODE|UNNEST|\.(?!(?:abs|alias|arr|cast|ceil|coalesce|contains|count|drop_nulls"
+    r"|ends_with|first|floor|get|is_in|is_not_null|is_null|last|len|len_bytes|len_chars|length|list"
+    r"|max|mean|median|min|n_unique|not|null_count|otherwise|over|quantile|round|slice|starts_with"
+    r"|std|str|strict_cast|sum|then|to_lowercase|to_uppercase|var)\()\w+\("
+)
+"""What polars' plan has where rows may become more or texts longer: some steps, and each method but
+these."""
+_TOO_MANY_ROWS = re.compile(r"maximum length reached|fits into 2\^32|from `u128` to `u32`")
+"""How polars says that a step has more rows than it can count."""
 _TEXT = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/", re.DOTALL)
 """Literals, names in quotes and comments."""
+_SELECTS = re.compile(r"\b(?:SELECT|FROM)\b", re.IGNORECASE)
+"""Of several, each that reads another may double the plan."""
+_RECURSIVE = re.compile(r"\bRECURSIVE\b", re.IGNORECASE)
 _FIRST_WORD = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(\w+)", re.DOTALL)
 
 
 def query(store: AnyStore, sql: str, result: str | None = None) -> pl.DataFrame:
     """Return what a SQL query finds in a store; only the heads that it names are read.
 
-    A query that joins runs in a process of its own, with limits of memory and time.
+    A query that may make rows or longer texts (joins, UNION, functions such as lpad) runs in a
+    process of its own, with limits of memory and time.
 
     Parameters
     ----------
@@ -61,7 +75,7 @@ def query(store: AnyStore, sql: str, result: str | None = None) -> pl.DataFrame:
     ------
     QueryError
         The query is no SQL, would change something, reads a file, names a table or column that is
-        not there, or joins more than the limits allow.
+        not there, or needs more than the limits allow, or more than 2^32 rows in one step.
     ResultError
         The predictions were changed, or are not of the evaluation in metrics.json.
     """
@@ -71,17 +85,16 @@ def query(store: AnyStore, sql: str, result: str | None = None) -> pl.DataFrame:
         result = TRAINED if is_trained else "vote"
     there = _there(store, result)
     try:
-        _require_reading(sql)
-        rows = _lazy_rows(store, there, sql)
-        if "JOIN" not in rows.explain(optimized=False):
-            return rows.collect()
+        if _is_short(sql):
+            rows = _lazy_rows(store, there, sql)
+            if _is_small(rows.explain(optimized=False)):
+                return rows.collect()
         return frame_within_limits(collect_query, store, there, sql)
     except BoundError as error:
-        raise QueryError(
-            f"the query joins too much: {error}; join on columns that tell rows apart, such as"
-            f" USING (id, split), or filter the tables first (query: {sql:.200})"
-        ) from error
+        raise _too_much(str(error), sql) from error
     except pl.exceptions.PolarsError as error:
+        if _TOO_MANY_ROWS.search(str(error)):
+            raise _too_much("it has more than 2^32 rows", sql) from error
         reason = str(error).strip().split("\n\nResolved plan", 1)[0]
         absent = [name for name in FILES if name not in there and _mentions(sql, name)]
         hint = (
@@ -97,11 +110,36 @@ def query(store: AnyStore, sql: str, result: str | None = None) -> pl.DataFrame:
 
 
 def collect_query(store: FeatureStore, there: Mapping[str, Path], sql: str) -> pl.DataFrame:
-    """Run a query in this process, which may not live through a great join."""
+    """Run a query in this process, which may not live through a great one."""
     return _lazy_rows(store, there, sql).collect()
 
 
+def _is_short(sql: str) -> bool:
+    """Return whether a query can be parsed and planned in this process.
+
+    Its texts and comments count as well: polars finds their ends in more ways than `_TEXT` knows.
+    """
+    words, operators = len(_SELECTS.findall(sql)), len(_OPERATOR.findall(sql))
+    return words <= 2 and operators <= MOST_OPERATORS and not _RECURSIVE.search(sql)
+
+
+def _is_small(plan: str) -> bool:
+    """Return whether a plan surely makes neither more rows nor longer values than it reads.
+
+    Names and texts of the query are in the plan, too: they can only make it look larger.
+    """
+    return _GROWS.search(plan) is None
+
+
+def _too_much(reason: str, sql: str) -> QueryError:
+    return QueryError(
+        f"the query asks for too much: {reason}; join on columns that tell rows apart, such as"
+        f" USING (id, split), or filter the tables first (query: {sql:.200})"
+    )
+
+
 def _lazy_rows(store: FeatureStore, there: Mapping[str, Path], sql: str) -> pl.LazyFrame:
+    _require_reading(sql)
     return pl.SQLContext(_tables(store, there, sql), eager=False).execute(sql)
 
 
@@ -111,7 +149,7 @@ def _require_reading(sql: str) -> None:
     Polars' own parser names what a query reads, so quotes, comments and nesting hide nothing.
     """
     plain = _TEXT.sub(" ", sql)
-    if re.search(r"\bRECURSIVE\b", plain, re.IGNORECASE):
+    if _RECURSIVE.search(plain):
         raise QueryError(f"WITH RECURSIVE is refused: polars would not end (query: {sql:.200})")
     if (count := len(_OPERATOR.findall(plain))) > MOST_OPERATORS:
         raise QueryError(

@@ -158,7 +158,7 @@ def _hide(image: Image.Image, hidden: Array) -> Image.Image:
 
 
 def _require_patches(model: LoadedModel) -> None:
-    if not model.encoder.reads_prompts:
+    if not model.encoder.has_heads:
         raise ModelError(
             f"{model.name}: {model.encoder.kind_name} has no attention from a prompt to an image,"
             " so there are no maps to draw; leave out `attention_maps`"

@@ -138,14 +138,15 @@ def model_description(model: LoadedModel) -> dict[str, str]:
     grids = [point.grid for point in model.hook_points]
     widths = sorted({grid.head_dim for grid in grids})
     wide = f"{' and '.join(map(str, widths))} wide"
-    if model.encoder.reads_prompts:
+    if model.encoder.has_heads:
         layers = int(getattr(model.model.get_decoder().config, "num_hidden_layers", len(grids)))
         read = {
             "heads": f"{sum(len(g.heads) for g in grids)} in {len(grids)} layers, {wide}",
             "layers without heads": str(layers - len(grids)),
         }
     else:
-        what = model.settings.get(IMAGE_OUTPUTS, {"L0.H0": "of either tower"})
+        other = "of either tower" if model.encoder.is_dual else "the embedding"
+        what = model.settings.get(IMAGE_OUTPUTS, {"L0.H0": other})
         read = {"outputs": "; ".join(f"{head} {is_}" for head, is_ in what.items()) + f"; {wide}"}
     return {
         "model": f"{model.name} ({type(model.model).__name__})",

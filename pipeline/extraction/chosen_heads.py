@@ -85,7 +85,7 @@ def has_the_heads(stored: Identity, encoder: PromptEncoder, chosen: ChosenHeads 
     held = grid_widths(stored.grid)
     if chosen is not None:
         return held.keys() == set(chosen.heads)
-    if not encoder.reads_prompts:
+    if not encoder.has_heads:
         return len(held) == len(stored.model.get(IMAGE_OUTPUTS, "1"))
     text = encoder.config.get_text_config()
     layers, heads = (getattr(text, f"num_{of}", 0) for of in ("hidden_layers", "attention_heads"))

@@ -54,6 +54,7 @@ from savs.pipeline.extraction.model.checkpoint_files import (
     unread_bytes,
     weight_files,
 )
+from savs.pipeline.extraction.model.embedding_recipe import with_recipe
 from savs.pipeline.extraction.model.first_layers import layer_count
 from savs.pipeline.extraction.model.identity import identity_before_loading
 from savs.pipeline.extraction.model.load import can_end_early, explained, load, load_encoder
@@ -205,6 +206,7 @@ class ModelRun:
         rank: Rank | None = None,
         after: "ModelRun | None" = None,
     ) -> None:
+        options = with_recipe(options)
         self.encoder = load_encoder(options) if after is None else after.encoder
         self.options = replace(options, revision=self.encoder.revision or options.revision)
         self.run = run
@@ -427,7 +429,7 @@ class ModelRun:
 
     def _say_layers(self, model: LoadedModel, does: str) -> None:
         """Say how many decoder layers run for the heads of a classifier."""
-        if self.heads is None or not self.heads.of_classifier or not self.encoder.reads_prompts:
+        if self.heads is None or not self.heads.of_classifier or not self.encoder.has_heads:
             return
         total, few = layer_count(model.model), self.heads.last_layer + 1
         if total is not None and few < total:

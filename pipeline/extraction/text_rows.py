@@ -82,8 +82,9 @@ def text_rows(
         Only some prompts of a subtask have a caption.
     """
     given = {split: examples.get(split, []) for split in SPLITS}
-    if not encoder.reads_prompts:
+    if not encoder.has_heads:
         require_encoder_run(encoder, given, run)
+    if not encoder.reads_prompts:
         return _dual_rows(benchmark, given, words) if encoder.is_dual else {}
     if run.templates is not None:
         raise ModelError(

@@ -265,6 +265,8 @@ def why_not_standalone(config: SelectionConfig) -> str | None:
         return "it reads the heads of a language model, and this is a dual encoder"
     if IMAGE_OUTPUTS in facts:
         return "it reads the heads of a language model, and this is an image encoder"
+    if facts.get("embedding"):
+        return "it reads the heads of a language model, and this is an embedding model"
     if facts.get("placeholders") or split_prompt(task.question, 1)[0] != 0:
         return "it puts the image before the question, and the prompt has it elsewhere"
     if found := [name for name in NOT_RECORDED if facts.get(name)]:

@@ -176,7 +176,7 @@ def _batches(prompts: Sequence[Pieces], size: int) -> list[list[int]]:
 def check_reading(model: LoadedModel, pieces: Pieces, single: Single) -> Check:
     """Check the heads against the whole input of every output projection in a full forward pass."""
     name = "heads are the projection's input"
-    if not model.encoder.reads_prompts:
+    if not model.encoder.has_heads:
         return Check(name, None, f"{model.encoder.kind_name} has outputs and no heads")
     seen: dict[int, torch.Tensor] = {}
     handles = [

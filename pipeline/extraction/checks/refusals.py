@@ -98,9 +98,9 @@ def require_encoder_run(encoder: PromptEncoder, examples: Splits, run: RunOption
     """
     given = {
         "`answers`": (run.answers, "answers no question"),
-        "`heads`": (run.heads, "has a few outputs and no heads to choose from"),
+        "`heads`": (run.heads, "gives out what is kept, and has no heads to choose from"),
     }
-    if not encoder.is_dual:
+    if not encoder.reads_prompts and not encoder.is_dual:
         given["`templates`"] = (run.templates, "reads no text")
         given["`classes`"] = (run.classes, "reads no text")
     for option, (value, why) in given.items():

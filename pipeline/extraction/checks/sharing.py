@@ -91,6 +91,8 @@ def find_sharing(
     """
     if model.encoder.code.to_inputs is not None:
         return Sharing(OFF, "your code makes the model's inputs")
+    if model.encoder.embedding is not None:
+        return Sharing(OFF, "an embedding is read of whole prompts")
     asked = _questions(prompts)
     if not asked and any(map(videos_of, prompts)):
         return Sharing(OFF, "a video is computed for every prompt about it")

@@ -97,7 +97,8 @@ def model_settings(options: ModelOptions, encoder: PromptEncoder) -> dict[str, A
         "code": encoder.code.digest,
         "kwargs": portable(keywords),
         "placeholders": options.placeholders if options.placeholders != SPLIT else None,
-        "prompt_template": encoder.form and encoder.form.text,
+        "prompt_template": encoder.form and not encoder.embedding and encoder.form.text,
+        "embedding": encoder.embedding and encoder.embedding.facts(),
         "image_mark": encoder.image_mark,
     }
     return {key: value for key, value in settings.items() if value}

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,18 @@ from savs.pipeline.extraction.model.checkpoint_files import (
     weight_paths,
 )
 from savs.pipeline.extraction.model.devices import is_out_of_memory
+from savs.pipeline.extraction.model.embedder import (
+    HEAD,
+    Embedder,
+    embedding_inputs,
+    embedding_point,
+    require_tokens,
+)
+from savs.pipeline.extraction.model.embedding_recipe import (
+    EmbeddingRecipe,
+    read_recipe,
+    with_recipe,
+)
 from savs.pipeline.extraction.model.first_layers import first_layers
 from savs.pipeline.extraction.model.identity import CODE, model_settings
 from savs.pipeline.extraction.model.image_encoder import (
@@ -102,7 +115,8 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
         or without the pixel limits that are asked for; `keep` for a model to which the mark is a
         token of its own; or options that have no meaning for an encoder.
     """
-    name = str(options.model)
+    options = with_recipe(options)
+    name, recipe = str(options.model), read_recipe(options.embedding)
     code = load_own_code(str(options.model_code)) if options.model_code else NO_CODE
     with explained("model", name):
         _require_hub(options)
@@ -123,7 +137,6 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
     if options.adapter is not None:
         with explained("adapter", str(options.adapter)):
             adapter_files = adapter_digest(str(options.adapter))
-    _limit_pixels(name, processor, options.pixels)
     if kind is AutoModel:
         length = text_limit(name, config, processor) if is_dual(config) else None
         encoder = PromptEncoder(
@@ -139,11 +152,17 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
             adapter_files=adapter_files,
         )
         _require_plain(encoder, options)
+        _limit_pixels(name, processor, options.pixels)
         return encoder
+    _limit_pixels(name, processor, options.pixels)
     form = find_form(options.prompt_template, str(config.model_type), processor)
+    to_inputs = code.to_inputs or _reader(config, text_only=text_only)
+    if recipe is not None:
+        _require_recipe_fits(name, recipe, config, processor)
+        form, to_inputs = recipe.form, partial(embedding_inputs, recipe=recipe)
     mark = None
     if form is not None:
-        mark = _image_mark(config, processor)
+        mark = (recipe and recipe.image_mark) or _image_mark(config, processor)
         start = begin_text(processor) if text_only else ""
         processor.chat_template = form.chat_template(mark, start)
     elif code.to_inputs is None:
@@ -152,7 +171,7 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
     return PromptEncoder(
         name=plain_name(name),
         processor=processor,
-        to_inputs=code.to_inputs or _reader(config, text_only=text_only),
+        to_inputs=to_inputs,
         kind=kind,
         config=config,
         revision=_commit(path),
@@ -161,9 +180,22 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
         placeholders=options.placeholders,
         form=form,
         image_mark=mark,
+        embedding=recipe,
         files=files,
         adapter_files=adapter_files,
     )
+
+
+def _require_recipe_fits(name: str, recipe: EmbeddingRecipe, config: Any, processor: Any) -> None:
+    """Raise ModelError where a recipe is of other models."""
+    if recipe.model_types and config.model_type not in recipe.model_types:
+        raise ModelError(
+            f"`embedding` is a recipe of {' and '.join(recipe.model_types)}, and {name} is"
+            f" {config.model_type}; give that of this model, or a file of your own"
+        )
+    if getattr(processor, "image_processor", None) is None:
+        raise ModelError(f"{name} reads no images, as an embedding recipe does; drop `embedding`")
+    require_tokens(name, recipe, processor.tokenizer)
 
 
 def _image_mark(config: Any, processor: Any) -> str | None:
@@ -222,6 +254,7 @@ def _require_plain(encoder: PromptEncoder, options: ModelOptions) -> None:
         "`placeholders`": options.placeholders != SPLIT,
         "`prompt_template`": options.prompt_template,
         "`model_code`": options.model_code,
+        "`embedding`": options.embedding,
     }
     for option in (option for option, value in given.items() if value):
         raise ModelError(
@@ -333,7 +366,10 @@ def load(
         model, report = loaded
     weights.require_unchanged(name)
     _require_type_of_flash(options, model)
-    _require_weights(name, [*report["missing_keys"], *report["mismatched_keys"]])
+    absent = [*report["missing_keys"], *report["mismatched_keys"]]
+    if encoder.embedding is not None:
+        absent = [weight for weight in absent if not str(weight).startswith(HEAD)]
+    _require_weights(name, absent)
     if options.adapter is not None:
         _put_on(model, str(options.adapter))
     model.eval()
@@ -343,6 +379,8 @@ def load(
     if not encoder.reads_prompts:
         tower = ImageEncoder(model, encoder, (), settings, weights).with_outputs()
         return replace(tower, settings=settings | tower.facts())
+    if encoder.embedding is not None:
+        return Embedder(model, encoder, (embedding_point(name, model),), settings, weights)
     return LoadedModel(
         model=model,
         encoder=encoder,
@@ -357,13 +395,13 @@ def can_end_early(options: ModelOptions, encoder: PromptEncoder, last_layer: int
 
     Not if there are none, or the configuration does not say how many there are; not with an
     adapter, which has weights for all layers, with code of the user or of the checkpoint, where the
-    user places the layers, in an encoder, and in a quantised model: which modules stay as they are
-    depends on the last ones.
+    user places the layers, for outputs of an encoder or embedder, and in a quantised model: which
+    modules stay as they are depends on the last ones.
     """
     given = options.model_kwargs or {}
     layers = getattr(encoder.config.get_text_config(), "num_hidden_layers", None)
     return (
-        encoder.reads_prompts
+        encoder.has_heads
         and isinstance(layers, int)
         and last_layer + 1 < layers
         and type(encoder.config) in encoder.kind._model_mapping

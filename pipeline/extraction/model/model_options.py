@@ -34,6 +34,7 @@ class ProcessorKeywords(TypedDict, total=False):
     trust_remote_code: bool
     placeholders: str
     prompt_template: str | Path | None
+    embedding: str | Path | None
     min_pixels: int | None
     max_pixels: int | None
 
@@ -126,6 +127,15 @@ class ModelOptions:
         ),
     ] = None
     """In place of a chat template, see `PromptForm`."""
+    embedding: Annotated[
+        str | Path | None,
+        Option(
+            "Read a multimodal embedding: a recipe's name, such as gme, or a .toml file.",
+            "advanced",
+            metavar="NAME|FILE",
+        ),
+    ] = None
+    """In place of heads, see `EmbeddingRecipe`."""
     placeholders: Annotated[
         str,
         Option(
@@ -152,6 +162,9 @@ class ModelOptions:
             )
         if self.prompt_template is not None and self.model_code is not None:
             raise ModelError("`prompt_template` and `model_code` both make the prompts; give one")
+        if self.embedding is not None and (self.prompt_template or self.model_code):
+            other = "prompt_template" if self.prompt_template else "model_code"
+            raise ModelError(f"`embedding` has a prompt of its own; drop `{other}`")
         low, high = self.min_pixels, self.max_pixels
         if low is not None and high is not None and low > high:
             raise ModelError(f"`min_pixels` is {low}, more than max_pixels, {high}")

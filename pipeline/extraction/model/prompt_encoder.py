@@ -23,6 +23,7 @@ from savs.datasets.example import SPLIT
 from savs.datasets.media.videos import videos_of
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.attention_hooks import HookPoint
+from savs.pipeline.extraction.model.embedding_recipe import EmbeddingRecipe
 from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.prompt_form import PromptForm
 from savs.pipeline.extraction.model.prompts import NOT_FOR_CODE, chat_inputs, conversation_inputs
@@ -84,6 +85,8 @@ class PromptEncoder:
     """False for encoders, which read an image by itself, or a text, see `ImageEncoder`."""
     text_tokens: int | None = None
     """How many tokens a dual encoder reads of a text; None for an image encoder."""
+    embedding: EmbeddingRecipe | None = None
+    """How a multimodal embedding model is read, where it is not its heads that are read."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Name -> digest of the files that tokens and pixels depend on, see `prompt_files`."""
     adapter_files: str | None = None
@@ -106,10 +109,15 @@ class PromptEncoder:
         return not self.reads_prompts and self.text_tokens is not None
 
     @property
+    def has_heads(self) -> bool:
+        """Whether attention heads are read, and not what a model gives out."""
+        return self.reads_prompts and self.embedding is None
+
+    @property
     def kind_name(self) -> str:
         """What messages call the model, with its article."""
         if self.reads_prompts:
-            return "a model with a language decoder"
+            return "an embedding model" if self.embedding else "a model with a language decoder"
         return "a dual encoder" if self.is_dual else "an image encoder"
 
     def text_read(self, prompt: str, media: Collection[str]) -> str:

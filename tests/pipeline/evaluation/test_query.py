@@ -275,6 +275,7 @@ def test_recursion_that_would_not_end_is_refused(tables, word) -> None:
         query(tables[0], sql)
 
 
+@pytest.mark.thorough
 def test_long_lists_and_words_in_texts_are_no_operators(tables) -> None:
     names = ", ".join(f"'RECURSIVE OR {n} + ''x'''" for n in range(10_000))
     assert query(tables[0], f"SELECT id FROM examples WHERE id IN ({names})").height == 0
@@ -292,10 +293,51 @@ def test_a_join_too_great_for_the_memory_is_refused_and_the_process_lives_on(
     tables, monkeypatch, sql
 ) -> None:
     monkeypatch.setattr(bounded_process, "MOST_BYTES", 2**30)
-    with pytest.raises(QueryError, match=r"joins too much") as refused:
+    with pytest.raises(QueryError, match=r"asks for too much") as refused:
         query(tables[0], sql.format(40_000))
     assert "more memory than the limit of 1.0 GiB; join on columns" in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def nested(rows: str) -> str:
+    """Return a query that makes 70^4 of each example in four steps."""
+    if "SELECT" not in rows:
+        rows = f"SELECT {rows} AS x FROM {{0}}"
+    tables = ", ".join(f"t{n + 1} AS ({rows.format(f't{n}')})" for n in range(4))
+    return f"WITH t0 AS (SELECT id AS x FROM examples), {tables} SELECT x FROM t4"
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT lpad(id, 2000000000, 'x') AS x FROM examples",
+        "SELECT \"lpad\"(id, 2000000000, 'x') AS x FROM examples",
+        nested(" + ".join(["x"] * 70)),
+        nested(" UNION ALL ".join(["SELECT x FROM {0}"] * 70)),
+    ],
+    ids=["lpad", "quoted", "doubled text", "doubled rows"],
+)
+def test_texts_and_rows_too_many_for_the_memory_are_refused(tables, monkeypatch, sql) -> None:
+    monkeypatch.setattr(bounded_process, "MOST_BYTES", 2**29)
+    monkeypatch.setattr(bounded_process, "MOST_SECONDS", 10)
+    with pytest.raises(QueryError, match=r"too much: it takes more (memory )?than the limit"):
+        query(tables[0], sql)
+
+
+@pytest.mark.thorough
+def test_operators_that_quotes_hide_end_a_child_only(tables) -> None:
+    chain = " OR ".join(["id = 0"] * 20_000)
+    sql = f"SELECT id FROM examples WHERE id = $$'$$ OR {chain} OR id = $$'$$"
+    with pytest.raises(QueryError, match="asks for too much: its process ended with exit code -"):
+        query(tables[0], sql)
+
+
+@pytest.mark.thorough
+def test_more_rows_than_polars_counts_are_refused(tables) -> None:
+    sql = MANY.format(50_000) + "SELECT count(*) AS n FROM t x, t y"
+    with pytest.raises(QueryError, match=r"asks for too much: it has more than 2\^32 rows; join"):
+        query(tables[0], f"{sql}, examples")
 
 
 @pytest.mark.thorough
@@ -316,18 +358,26 @@ def test_a_join_within_the_limits_gives_its_rows_with_heads_and_its_errors(table
         query(store, "SELECT CAST(a.id AS BIGINT) AS n FROM examples a JOIN votes v USING (id)")
 
 
-def test_only_a_query_that_joins_starts_a_process(tables, monkeypatch) -> None:
+def test_only_a_query_that_may_grow_starts_a_process(tables, monkeypatch) -> None:
     started = []
     monkeypatch.setattr(
         "savs.pipeline.evaluation.query.frame_within_limits", lambda *given: started.append(given)
     )
-    query(tables[0], "SELECT id FROM examples UNION SELECT id FROM votes")
-    assert not started
+    for sql in (
+        """SELECT id, "L0.H3" FROM examples WHERE label LIKE 'a%' AND id NOT IN ('x') LIMIT 3""",
+        "SELECT label, count(*) AS n, avg(index) AS m FROM examples GROUP BY label ORDER BY n",
+        "SELECT DISTINCT CASE WHEN label = 'a' THEN lower(id) ELSE label END AS x FROM examples",
+    ):
+        query(tables[0], sql)
+        assert not started, sql
     for sql in (
         "SELECT a.id FROM examples a, votes b",
         "SELECT a.id FROM examples a JOIN votes b USING (id)",
         "SELECT id FROM examples WHERE EXISTS (SELECT a.id FROM votes a, votes b)",
         "SELECT id FROM examples WHERE (SELECT count(*) FROM votes a, votes b) > 1",
+        "SELECT id FROM examples UNION SELECT id FROM votes",
+        "SELECT id || id AS twice FROM examples",
+        "SELECT array_agg(id) OVER (PARTITION BY label) AS ids FROM examples",
     ):
         started.clear()
         query(tables[0], sql)

@@ -1,0 +1,137 @@
+"""Multimodal embedding models: a vector of the final states, see `EmbeddingRecipe`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from savs.datasets.media.videos import videos_of
+from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.model.answers import NOTHING, Asked
+from savs.pipeline.extraction.model.attention_hooks import HookPoint
+from savs.pipeline.extraction.model.embedding_recipe import LAST, SEQUENTIAL, EmbeddingRecipe
+from savs.pipeline.extraction.model.loaded_model import Launched, LoadedModel
+from savs.pipeline.extraction.model.pieces import Pieces, map_images
+from savs.pipeline.extraction.model.pixel_scale import PixelScale
+from savs.pipeline.extraction.model.prompts import MASK, chat_inputs
+from savs.stores import LayerGrid
+
+HEAD = "lm_head."
+"""Weights of the output embedding, which an embedding does not need: some checkpoints lack them."""
+
+
+def embedding_inputs(
+    processor: Any,
+    prompts: Sequence[Pieces],
+    image_options: Mapping[str, Any] | None = None,
+    *,
+    recipe: EmbeddingRecipe,
+) -> Any:
+    """Return `chat_inputs` of prompts whose images are resized as a recipe says.
+
+    Raises
+    ------
+    ValueError
+        A prompt has a video, or lacks the tokens where the embedding is read; or as there.
+    """
+    if any(map(videos_of, prompts)):
+        raise ValueError("an embedding recipe reads text and images, and the prompt has a video")
+    if recipe.resize is not None:
+        prompts = [map_images(pieces, recipe.resize.apply) for pieces in prompts]
+    inputs = chat_inputs(processor, prompts, image_options)
+    if not bool(places_read(recipe, processor.tokenizer, inputs).any(dim=1).all()):
+        where = recipe.read if isinstance(recipe.read, str) else " ... ".join(recipe.read)
+        raise ValueError(f"the embedding is read at {where}, which the prompt lacks")
+    return inputs
+
+
+def places_read(
+    recipe: EmbeddingRecipe, tokenizer: Any, inputs: Mapping[str, torch.Tensor]
+) -> torch.Tensor:
+    """Return `(batch, tokens)`, true where states enter the embedding; padding is on the left."""
+    ids, is_given = inputs["input_ids"], inputs[MASK].bool()
+    if recipe.read == LAST:
+        return torch.arange(ids.shape[1], device=ids.device).eq(ids.shape[1] - 1).expand_as(ids)
+
+    def is_at(token: str) -> torch.Tensor:
+        return is_given & (ids == tokenizer.convert_tokens_to_ids(token))
+
+    def left(found: torch.Tensor) -> torch.Tensor:
+        return found.flip(1).cumsum(1).flip(1)  # how many from each place on
+
+    if isinstance(recipe.read, str):
+        found = is_at(recipe.read)
+        return found & (left(found) == 1)
+    first, last = map(is_at, recipe.read)
+    return (first.cumsum(1) > 0) & (left(last) > 0)
+
+
+class _Reached(Exception):  # noqa: N818 - it ends a forward pass, it reports no error
+    """The final states were read; logits are not needed."""
+
+
+def final_states(model: Any, arguments: Mapping[str, Any]) -> torch.Tensor:
+    """Return `(batch, tokens, width)`: what the final norm gives, as it enters the output layer."""
+    found: list[torch.Tensor] = []
+
+    def keep(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        found.append(inputs[0])
+        raise _Reached
+
+    handle = model.get_output_embeddings().register_forward_pre_hook(keep)
+    try:
+        model(**{"use_cache": False, **arguments})
+    except _Reached as reached:
+        reached.__traceback__ = None  # its frames hold the activations
+    finally:
+        handle.remove()
+    return found[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Embedder(LoadedModel):
+    """A frozen embedding model. Its only hook point is the output layer, which states enter."""
+
+    def launch(
+        self, inputs: Any, asked: Asked = NOTHING, scale: PixelScale | None = None
+    ) -> Launched:
+        """Start a pass for the embeddings of a batch."""
+        recipe: Any = self.encoder.embedding
+        arguments = self.placed(inputs, scale)
+        if not bool(arguments[MASK][:, -1].all()):
+            raise ModelError(f"the processor of {self.name} does not pad on the left as told")
+        if recipe.positions == SEQUENTIAL:
+            arguments["position_ids"] = (arguments[MASK].cumsum(1) - 1).clamp(min=0)
+        with torch.inference_mode():
+            states = final_states(self.model, arguments)
+            self._require_dtype({0: states})
+            places = places_read(recipe, self.encoder.tokenizer, arguments).to(states.device)
+            chosen = states.float().masked_fill(~places[..., None], 0)  # padding may be NaN
+            values = chosen.sum(1) / places.sum(1, keepdim=True)
+            if recipe.normalise:
+                values = nn.functional.normalize(values, dim=1)
+        return self._collected({0: values.to(states.dtype)}, {})
+
+
+def embedding_point(name: str, model: Any) -> HookPoint:
+    """Return the place of an embedding: one head of the hidden width.
+
+    Raises
+    ------
+    ModelError
+        The model has no output layer.
+    """
+    output = model.get_output_embeddings()
+    if not hasattr(output, "in_features"):
+        raise ModelError(f"{name} ({type(model).__name__}) has no output layer; drop `embedding`")
+    return HookPoint(LayerGrid(0, (0,), output.in_features), output)
+
+
+def require_tokens(name: str, recipe: EmbeddingRecipe, tokenizer: Any) -> None:
+    """Raise ModelError where a token at which the embedding is read is none of the model's."""
+    wanted = () if recipe.read == LAST else recipe.read
+    for token in (wanted,) if isinstance(wanted, str) else wanted:
+        if token not in tokenizer.get_vocab():
+            raise ModelError(f"`embedding` is read at {token!r}, which is no token of {name}")

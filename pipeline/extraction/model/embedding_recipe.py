@@ -1,0 +1,150 @@
+"""How a multimodal embedding model makes its embedding: prompt, place, normalisation, image sizes.
+
+Such a model is a language model that was trained so that the state at some token, or a mean of
+states, represents its input. Recipes of published ones are TOML files in `extraction/embeddings`;
+a user's file is read in the same way.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta
+from PIL import Image
+
+from savs.foundation.files import read_regular_text
+from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.model.model_options import MOST_MIN_PIXELS, ModelOptions
+from savs.pipeline.extraction.model.prompt_form import IMAGE, PROMPT, PromptForm
+
+FOLDER = files("savs.pipeline.extraction") / "embeddings"
+SYSTEM = "{system}"
+LAST, SEQUENTIAL = "last", "sequential"
+NOT_OF_FEATURES = ("model_types", "adapter")
+"""Fields that change nothing, or that the model's own facts have."""
+Pixels = Annotated[int, Meta(ge=1)]
+LeastPixels = Annotated[int, Meta(ge=1, le=MOST_MIN_PIXELS)]
+
+
+class Resize(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How images are resized by Pillow before the processor gets them, as Qwen's utilities do."""
+
+    factor: Pixels
+    """Both sides become multiples of this."""
+    min_pixels: LeastPixels
+    max_pixels: Pixels
+
+    def apply(self, image: Image.Image) -> Image.Image:
+        """Return an image of the size that is the rule's; ValueError for one of extreme shape."""
+        from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
+
+        height, width = smart_resize(
+            image.height, image.width, self.factor, self.min_pixels, self.max_pixels
+        )
+        return image.resize((width, height))
+
+
+class EmbeddingRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What makes an embedding of a language model; the fields of a TOML file."""
+
+    prompt: str
+    """The whole prompt with `{prompt}`, and `{image}` and `{system}` where these stand."""
+    system: str = ""
+    suffix: str = ""
+    """What ends the prompt."""
+    image_mark: str | None = None
+    """What stands at `{image}`; by default what the checkpoint's chat template has."""
+    read: str | tuple[str, str] = LAST
+    """`last`, the last of a token, or the mean from the first of a token to the last of another,
+    both included."""
+    normalise: bool = True
+    """Whether the embedding has length 1."""
+    positions: Literal["model", "sequential"] = "model"
+    """Whether tokens of images are counted as the model does, or as those of text."""
+    resize: Resize | None = None
+    min_pixels: LeastPixels | None = None
+    """Of the processor, as the option, and so is the next."""
+    max_pixels: Pixels | None = None
+    adapter: str | None = None
+    """What `adapter` is unless it is given."""
+    model_types: tuple[str, ...] = ()
+    """Types of models that it is of; none for any."""
+
+    def __post_init__(self) -> None:
+        if self.prompt.count(PROMPT) != 1 or self.prompt.count(SYSTEM) != bool(self.system):
+            raise ValueError(
+                f"expected {PROMPT} once in `prompt`, and {SYSTEM} once with a `system`"
+            )
+        if self.prompt.count(IMAGE) > 1:
+            raise ValueError(f"expected {IMAGE} at most once in `prompt`")
+
+    @property
+    def form(self) -> PromptForm:
+        """The prompt as a form, see `PromptForm`."""
+        return PromptForm(self.prompt.replace(SYSTEM, self.system) + self.suffix)
+
+    def facts(self) -> dict[str, Any]:
+        """Return all that changes an embedding, as a store's identity has it."""
+        found = msgspec.to_builtins(self)
+        return {name: found[name] for name in found if name not in NOT_OF_FEATURES}
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes that ship."""
+    return sorted(entry.name.removesuffix(".toml") for entry in FOLDER.iterdir())
+
+
+def read_recipe(given: str | Path | None) -> EmbeddingRecipe | None:
+    """Return the recipe of a name, of a TOML file, or of the JSON that an identity has.
+
+    Raises
+    ------
+    ModelError
+        There is none, or it is not as a recipe is.
+    """
+    text = str(given or "")
+    if not text:
+        return None
+    try:
+        if text.startswith("{"):
+            return msgspec.json.decode(text, type=EmbeddingRecipe)
+        if text in recipe_names():
+            content = (FOLDER / f"{text}.toml").read_text("utf-8")
+        elif text.endswith(".toml"):
+            content = read_regular_text(Path(text))
+        else:
+            raise ModelError(
+                f"no `embedding` is called {text!r}; there are {', '.join(recipe_names())}, or give"
+                " a file that ends in .toml"
+            )
+        return msgspec.toml.decode(content, type=EmbeddingRecipe)
+    except (OSError, ValueError) as error:  # msgspec's are ValueErrors
+        if isinstance(error, ModelError):
+            raise
+        raise ModelError(
+            f"`embedding` {text:.80} is not a recipe: {error}; the fields are in docs/encoders.md"
+        ) from error
+
+
+def with_recipe(options: ModelOptions) -> ModelOptions:
+    """Return options with what their recipe says in the place of what was not given."""
+    recipe = read_recipe(options.embedding)
+    if recipe is None:
+        return options
+    return replace(
+        options,
+        embedding=msgspec.json.encode(msgspec.structs.replace(recipe, adapter=None)).decode(),
+        adapter=options.adapter or recipe.adapter,
+        min_pixels=options.min_pixels or recipe.min_pixels,
+        max_pixels=options.max_pixels or recipe.max_pixels,
+    )
+
+
+def recorded_recipe(facts: Mapping[str, Any]) -> str | None:
+    """Return the recipe that a model's facts have, which is never the name of a file."""
+    recipe = facts.get("embedding")
+    return None if recipe is None else json.dumps(recipe)
