@@ -25,7 +25,7 @@ families transformers:
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/transformers-{{transformers}} transformers=={{transformers}}
     OMP_NUM_THREADS=1 PYTHONPATH=build/transformers-{{transformers}} .venv/bin/python -m pytest -q -n 2 \
         tests/pipeline/extraction/model/test_image_places.py tests/pipeline/extraction/model/test_families.py tests/pipeline/extraction/model/test_first_layers.py tests/pipeline/extraction/checks/test_sharing.py \
-        tests/pipeline/extraction/model/test_native_videos.py \
+        tests/pipeline/extraction/model/test_native_videos.py tests/pipeline/extraction/test_image_encoders.py \
         tests/pipeline/extraction/model/test_tower_attention.py tests/pipeline/extraction/model/test_host_inputs.py
 
 # Build the wheel, install it into a fresh environment without torch, and use it there

@@ -1,202 +1,267 @@
-"""Run the engine of stage 1 on a GPU and write docs/gpu.md; without a GPU, nothing is written.
+"""Run stage 1 on a GPU, measure it next to transformers and vLLM, and write docs/gpu.md.
 
-    python scripts/check_gpu.py --work build/check-gpu
+    python scripts/check_gpu.py --work build/check-gpu --dollars-per-hour 2.50
 
-The checks use the demo model, the throughput a random model of the shape of Qwen2-VL-7B.
+Takes some ten minutes with a random Qwen2.5-VL-7B, which needs 24 GB. Finished cells are kept in
+WORK/cells.jsonl, so the same command goes on after an interruption; a cell that fails is a row with
+its reason. Without a GPU nothing is written; `--narrow` runs the speed part on a CPU with a tiny
+model, to test this script: its figures say nothing.
 """
 
 import argparse
 import json
 import os
-import shutil
+import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
-import numpy as np
 import torch
-from PIL import Image
+from gpu_check.models import NARROW, QWEN2_5_VL_7B, build_model, write_folder
+from gpu_check.shapes import SHAPES, Shape, narrowed, write_shape
+from gpu_check.speed import BATCHED, METHODS, VLLM, NotRunError, measure
 
-from savs import extract
-from savs.datasets import MediaFolder
-from savs.pipeline.extraction import model_run
-from savs.pipeline.extraction.check_model import sample_prompts
-from savs.pipeline.extraction.checks.batch_equality import TOLERANCES, Check, distance, prove
 from savs.pipeline.extraction.entry_points import load_model
-from savs.pipeline.extraction.model.attention_hooks import find_hook_points
-from savs.pipeline.extraction.model.load import load_encoder
-from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.model.pieces import PIXELS
-from savs.pipeline.extraction.model.pixel_scale import CLOSE, find_scale
-from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES
-from savs.stores import FeatureStore, open_store
+from savs.pipeline.extraction.model.devices import is_out_of_memory
+from savs.pipeline.extraction.model_run import run_record
+from savs.pipeline.running.launchers import ALONE
 
 PAGE = Path(__file__).parents[1] / "docs" / "gpu.md"
-DEMO: dict[str, Any] = {"model": "demo", "max_pixels": 448 * 448}
-"""Its processor makes 256 visual tokens of a photo, as that of Qwen2-VL would."""
-QWEN2_VL_7B: tuple[dict[str, Any], dict[str, Any]] = (
-    {"hidden_size": 3584, "intermediate_size": 18944, "num_hidden_layers": 28}
-    | {"num_attention_heads": 28, "num_key_value_heads": 4, "vocab_size": 152064}
-    | {"rope_parameters": {"rope_type": "default", "mrope_section": [16, 24, 24]}},
-    {"hidden_size": 3584, "embed_dim": 1280, "depth": 32, "num_heads": 16, "mlp_ratio": 4},
-)
-"""Sizes of its decoder and of its vision tower; the tokens are those of the demo model."""
+VLLM_PACKAGE = "vllm"
+CHECKS = "checks"
+"""The cell of the checks, which come before the table."""
+PEAK_TFLOPS = {
+    "B200": 2250,
+    "H200": 989,
+    "H100 PCIe": 756,
+    "H100": 989,
+    "A100": 312,
+    "L40S": 362,
+    "L40": 181,
+    "L4": 121,
+    "A10G": 70,
+    "A10": 125,
+    "RTX 6000 Ada": 364,
+    "RTX A6000": 155,
+    "4090": 165,
+    "3090": 71,
+}
+"""Part of a GPU's name -> dense bfloat16 TFLOP/s with float32 sums, from NVIDIA's data sheets."""
 
 
-def main(arguments: Sequence[str] | None = None, page: Path = PAGE) -> int:
-    """Check, measure, and write the page; return 1 if a check fails."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, required=True, help="folder for the files")
-    work = parser.parse_args(arguments).work
-    if not torch.cuda.is_available():
-        print(f"torch sees no GPU: nothing is checked, and {page.name} is not written")
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the cells that are not done, write the page, and return 1 if a check fails."""
+    options = parse(arguments)
+    if not (torch.cuda.is_available() or options.narrow):
+        print("torch sees no GPU: nothing is checked, and no page is written")
         return 0
-    device, speeds = "cuda:0", {}
-    small = write_photos(work / "448 x 448", (448, 448), 1000)
-    checks = check_runs(device, small, 64, _half_of_memory(device))
-    checks += [check_pixels(device, small), *check_dtypes(device, tuple(TOLERANCES))]
-    torch.cuda.empty_cache()
-    if torch.cuda.mem_get_info(device)[0] >= 20e9:  # its weights, and a batch
-        model = build_model(*QWEN2_VL_7B, device)
-        for photos in (small, write_photos(work / "HD", (1920, 1080), 1000)):
-            speeds[photos.name] = measure_speed(model, photos)
-    text = make_page(open_store(small / "alone").manifest.runs[0], checks, speeds)
-    page.write_text(text, "utf-8")
-    print(text)
-    return int(any(check.passed is False for check in checks))
+    if options.child:
+        run_cells([tuple(cell) for cell in json.loads(options.child)], options)
+        return 0
+    options.work.mkdir(parents=True, exist_ok=True)
+    for shape in shapes_of(options):
+        write_shape(shape, options.work)
+    for cells in plan(options):
+        while todo := [cell for cell in cells if cell not in read_cells(options.work)]:
+            run_child(todo, options)
+    page = options.page or (options.work / "gpu.md" if options.narrow else PAGE)
+    cells = read_cells(options.work)
+    page.write_text(make_page(cells, shapes_of(options), options), "utf-8")
+    print(f"wrote {page}")
+    checks = cells.get((CHECKS, ""), {}).get("checks", [])
+    return int(any(check["passed"] is False for check in checks))
 
 
-def check_dtypes(device: str, dtypes: Sequence[str]) -> Iterator[Check]:
-    """Run the checks of `savs models CHECKPOINT` on the demo model in each dtype."""
-    for dtype in dtypes:
-        model = load_model("demo", device=device, dtype=dtype)
-        for check in prove(model, sample_prompts(8), (2, 8)):
-            yield Check(f"{dtype}: {check.name}", check.passed, check.what)
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--work", type=Path, required=True, help="folder for files and results")
+    parser.add_argument("--page", type=Path, help="page to write (default: docs/gpu.md)")
+    parser.add_argument("--checkpoint", help="a Qwen-VL to run in place of random weights")
+    parser.add_argument("--dollars-per-hour", type=float, default=2.0, help="price of the GPU")
+    parser.add_argument("--peak-tflops", type=float, help="dense bfloat16 peak of the GPU")
+    parser.add_argument("--narrow", action="store_true", help="a tiny model on the CPU")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    return parser.parse_args(arguments)
 
 
-def check_pixels(device: str, photos: Path) -> Check:
-    """Compare pixels that are normalised on the device with those of the processor."""
-    encoder, apart, media = load_encoder(ModelOptions(**DEMO)), float("inf"), MediaFolder(photos)
-    prompts = [(*media.visuals(f"test-{row}.jpg"), "What is it?") for row in range(4)]
-    if scale := find_scale(encoder, prompts):
-        pixels = scale.apply(encoder.encode(prompts, RAW_IMAGES)[PIXELS].to(device)).cpu()
-        apart = float((pixels - encoder.encode(prompts)[PIXELS]).abs().max())
-    return Check("pixels normalised on the device", apart <= CLOSE, f"they differ by {apart:.1e}")
+Cell = tuple[str, str]
+"""Shape and method, or the checks."""
 
 
-def check_runs(
-    device: str, photos: Path, batch_size: int, short_of_memory: AbstractContextManager[None]
-) -> list[Check]:
-    """Extract without workers, twice with workers and pinned memory, and short of memory."""
-    options: dict[str, Any] = {"device": device, "dtype": "float32", "batch_size": batch_size}
-    options |= {"batch_check": "off", "batch_tokens": 2**20}
-    alone = _extract(photos, "alone", workers=0, **options)
-    first = _extract(photos, "first", workers=2, **options)
-    second = _extract(photos, "second", workers=2, **options)
-    with short_of_memory:
-        short = _extract(photos, "short", workers=0, **options)
-    was_cut = any(run["cut"] for run in short.manifest.runs)
-    return [
-        _compare("workers and pinned memory: the same bits", alone, first, 0.0),
-        _compare("a second run: the same bits", first, second, 0.0),
-        _compare("short of memory: the same store", alone, short, TOLERANCES["float32"]),
-        Check("short of memory: batches are cut", was_cut, "as a shard records"),
+def shapes_of(options: argparse.Namespace) -> list[Shape]:
+    """Return what is measured."""
+    return [narrowed(shape) for shape in SHAPES] if options.narrow else list(SHAPES)
+
+
+def plan(options: argparse.Namespace) -> Iterator[list[Cell]]:
+    """Yield the cells of each kind of process: vLLM wants the GPU's memory for itself."""
+    ours = [
+        (shape.name, method)
+        for shape in shapes_of(options)
+        for method in METHODS
+        if method != VLLM and not (method == BATCHED and shape.batch == 1)
     ]
+    yield ours if options.narrow else [(CHECKS, ""), *ours]
+    theirs = [(shape.name, VLLM) for shape in shapes_of(options)]
+    if find_spec(VLLM_PACKAGE) is not None:
+        yield theirs
+        return
+    for cell in theirs:
+        keep(options.work, cell, {"reason": f"{VLLM_PACKAGE} is not installed"})
 
 
-def _extract(photos: Path, name: str, **options: Any) -> FeatureStore:
-    shutil.rmtree(photos / name, ignore_errors=True)
-    rows = {split: photos / f"{split}.jsonl" for split in ("train", "test")}
-    return extract("general", **rows, **DEMO, out=photos / name, **options).store
+def run_child(cells: Sequence[Cell], options: argparse.Namespace) -> None:
+    """Run cells in a process; the one in which it ends is noted as failed."""
+    command = [sys.executable, __file__, "--work", str(options.work), "--child", json.dumps(cells)]
+    command += ["--narrow"] if options.narrow else []
+    command += ["--checkpoint", options.checkpoint] if options.checkpoint else []
+    paths = [str(Path(__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    done = subprocess.run(
+        command,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(paths)},
+    )
+    finished = read_cells(options.work)
+    left = [cell for cell in cells if cell not in finished]
+    if left:
+        lines = [line for line in done.stderr.splitlines() if line.strip()] or [""]
+        reason = f"the process ended with status {done.returncode}: {lines[-1][:200]}"
+        keep(options.work, left[0], {"reason": reason})
 
 
-def _compare(name: str, one: FeatureStore, other: FeatureStore, limit: float) -> Check:
-    apart = max(distance(one.features(s), other.features(s)) for s in ("train", "test"))
-    return Check(name, apart <= limit, f"greatest relative distance of a head: {apart:.1e}")
+def run_cells(cells: Sequence[Cell], options: argparse.Namespace) -> None:
+    """Run cells in this process, and keep each result."""
+    device = "cpu" if options.narrow else "cuda:0"
+    shapes = {shape.name: shape for shape in shapes_of(options)}
+    path = options.checkpoint or str(options.work / "model")
+    if not options.checkpoint:
+        write_folder(Path(path), NARROW if options.narrow else QWEN2_5_VL_7B)
+    model = None
+    if (CHECKS, "") in cells:
+        from gpu_check.correctness import check_engine
+
+        checks = check_engine(options.work / SHAPES[0].folder, device)
+        keep(options.work, (CHECKS, ""), {"checks": [check.to_json() for check in checks]})
+        torch.cuda.empty_cache()
+    for name, method in (cell for cell in cells if cell[0] != CHECKS):
+        if model is None and method != VLLM:
+            model = (
+                load_model(path, device=device)
+                if options.checkpoint
+                else build_model(Path(path), device)
+            )
+            record = run_record(model, ALONE, "")
+            keep(options.work, ("machine", ""), {**record, "cores": os.cpu_count()})
+        shape = shapes[name]
+        try:
+            found = measure(method, shape, options.work / shape.folder, path, model)
+        except NotRunError as error:
+            found = {"reason": str(error)}
+        except Exception as error:  # a cell that fails is a row
+            memory = "out of memory" if is_out_of_memory(error) else type(error).__name__
+            found = {"reason": f"{memory}: {str(error).partition(chr(10))[0][:200]}"}
+        keep(options.work, (name, method), found)
+        print(name, method, found, flush=True)
 
 
-@contextmanager
-def _half_of_memory(device: str) -> Iterator[None]:
-    """Leave half of the memory that was used at most until now."""
-    torch.cuda.empty_cache()
-    share = torch.cuda.max_memory_allocated(device) / torch.cuda.mem_get_info(device)[1] / 2
-    torch.cuda.set_per_process_memory_fraction(share, device)
-    yield
-    torch.cuda.set_per_process_memory_fraction(1.0, device)
+def keep(work: Path, cell: Cell, found: Mapping[str, Any]) -> None:
+    """Add a line to the file of finished cells."""
+    with (work / "cells.jsonl").open("a") as lines:
+        lines.write("\n" + json.dumps({"cell": cell, "found": found}))  # a line before may be cut
 
 
-def build_model(text: dict[str, Any], vision: dict[str, Any], device: str) -> LoadedModel:
-    """Return a random Qwen2-VL in bfloat16, with the tokens and the processor of the demo model."""
-    encoder = load_encoder(ModelOptions(**DEMO))
-    tokens = {name: i for name, i in encoder.config.to_dict().items() if name.endswith("token_id")}
-    config = type(encoder.config)(text_config=text, vision_config=vision, **tokens)
-    torch.manual_seed(0)
-    with torch.device(device), torch.no_grad():
-        model = encoder.kind.from_config(config, dtype=torch.bfloat16).eval()
-        for weight in (w for w in model.parameters() if w.ndim > 1):
-            weight.normal_(std=weight[0].numel() ** -0.5)  # features neither vanish nor explode
-    return LoadedModel(model, encoder, find_hook_points(model))
-
-
-def measure_speed(model: LoadedModel, photos: Path, **options: Any) -> tuple[float, float]:
-    """Return examples a second of an extraction, once its workers run, and of a bare forward."""
-    passes, launch = [], LoadedModel.launch
-
-    def launch_and_keep(self: LoadedModel, *given: Any) -> Any:
-        if len(given) == 3:  # of the engine; what is tried before has no scale
-            passes.append((time.perf_counter(), given))
-        return launch(self, *given)
-
-    with (
-        patch.object(LoadedModel, "launch", launch_and_keep),
-        patch.object(model_run, "load", lambda *_: model),
-    ):
-        _extract(photos, "speed", batch_check="off", **options)
-    rows = [len(given[0]["input_ids"]) for _, given in passes]
-    start = next(n for n in range(len(rows)) if sum(rows[: n + 1]) >= sum(rows) / 10)
-    engine = sum(rows[start:-1]) / (passes[-1][0] - passes[start][0])
-    model.launch(*passes[0][1]).result()  # the first pass makes workspaces
-    begun = time.perf_counter()
-    [model.launch(*given) for _, given in passes][-1].result()
-    return engine, sum(rows) / (time.perf_counter() - begun)
-
-
-def write_photos(folder: Path, size: tuple[int, int], count: int) -> Path:
-    """Write JPEGs, each a file of its own content, and the rows that name them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    rng = np.random.default_rng(0)
-    for split, rows in (("train", 8), ("test", count)):
-        with (folder / f"{split}.jsonl").open("w") as lines:
-            for row in range(rows):
-                fields = {"image": f"{split}-{row}.jpg", "question": f"What is in photo {row}?"}
-                coarse = rng.integers(0, 255, (size[1] // 8, size[0] // 8, 3), np.uint8)
-                Image.fromarray(coarse).resize(size).save(folder / fields["image"])
-                lines.write(json.dumps(fields | {"label": "ab"[row % 2]}) + "\n")
-    return folder
+def read_cells(work: Path) -> dict[Cell, dict[str, Any]]:
+    """Return the finished cells; a line that was cut by an interruption is none."""
+    path, cells = work / "cells.jsonl", {}
+    for line in path.read_text().splitlines() if path.exists() else []:
+        with suppress(ValueError):
+            value = json.loads(line)
+            cells[tuple(value["cell"])] = value["found"]
+    return cells
 
 
 def make_page(
-    record: Mapping[str, Any], checks: Sequence[Check], speeds: Mapping[str, tuple[float, float]]
+    cells: Mapping[Cell, dict[str, Any]], shapes: Sequence[Shape], options: argparse.Namespace
 ) -> str:
     """Return docs/gpu.md."""
-    holds = {True: "yes", False: "**no**", None: "does not apply"}
-    facts = {**record, **record["versions"], "cores": os.cpu_count()}
+    record = cells.get(("machine", ""), {})
+    facts = {**record, **record.get("versions", {})}
+    gpu = str(facts.get("gpu"))
+    known = next((peak for name, peak in PEAK_TFLOPS.items() if name in gpu), None)
+    peak = options.peak_tflops or known
     names = ("gpu", "driver", "cuda", "cores", "savs", "torch", "transformers")
-    lines = (
-        "# The engine on a GPU\n\n`python scripts/check_gpu.py` wrote this page:",
-        f"{', '.join(f'{name} {facts.get(name)}' for name in names)}.\n",
-        "| check | holds | seen |\n| --- | --- | --- |",
-        *(f"| {check.name} | {holds[check.passed]} | {check.what} |" for check in checks),
-        "\nExamples/s of a random Qwen2-VL-7B in bfloat16; bare: a forward of the same batches.\n",
-        "| photos | engine | bare | share |\n| --- | --- | --- | --- |",
-        *(f"| {n} | {e:.1f} | {b:.1f} | {e / b:.0%} |" for n, (e, b) in speeds.items()),
-    )
+    what = options.checkpoint or "a random Qwen2.5-VL-7B"
+    lines = [
+        "# The engine on a GPU",
+        "",
+        "This page is for users who want measured figures: `python scripts/check_gpu.py` wrote it.",
+        "[Speed](speed.md) has the arithmetic.",
+        "",
+        ", ".join(f"{name} {facts.get(name)}" for name in names) + ".",
+        "",
+    ]
+    if options.narrow:
+        lines += ["**A tiny model on a CPU: a test of the script; these figures say nothing.**", ""]
+        what = "a tiny random model"
+    if checks := cells.get((CHECKS, ""), {}).get("checks"):
+        holds = {True: "yes", False: "**no**", None: "does not apply"}
+        lines += ["| check | holds | seen |", "| --- | --- | --- |"]
+        lines += [f"| {c['name']} | {holds[c['passed']]} | {c['what']} |" for c in checks] + [""]
+    elif reason := cells.get((CHECKS, ""), {}).get("reason"):
+        lines += [f"The checks did not run: {reason}.", ""]
+    lines += [
+        f"Speed of {what} in bfloat16; each method decodes the photos. Tokens are those of"
+        " plain passes, text and images. *Busy* is the share of time that nvidia-smi reports.",
+        f"*Of peak* is the arithmetic of plain passes in the measured time, of {peak or 'unknown'}"
+        " TFLOP/s; where savs shares images between questions, it runs less than that. Memory is",
+        f"that of the whole GPU, of which vLLM takes 90 %. Dollars are for a million images at"
+        f" ${options.dollars_per_hour:.2f} an hour.",
+    ]
+    for shape in shapes:
+        lines += ["", f"## {shape.name}", ""]
+        lines += [f"Published: {shape.published}.", ""] if shape.published else []
+        lines += [
+            "| method | ms an example | images/s | tokens/s | busy | memory | of peak | $ |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- |",
+        ]
+        works = [found for (name, _), found in cells.items() if name == shape.name]
+        work = next((found for found in works if "tflop" in found), {})
+        for method in METHODS:
+            if found := cells.get((shape.name, method)):
+                row = table_row(found, work, shape, peak, options.dollars_per_hour)
+                lines.append(f"| {method} | {row} |")
     return "\n".join([*lines, ""])
+
+
+def table_row(
+    found: Mapping[str, Any],
+    work: Mapping[str, Any],
+    shape: Shape,
+    peak: float | None,
+    dollars_per_hour: float,
+) -> str:
+    """Return the figures of a method, or why there are none; `work` is that of one example."""
+    if "reason" in found:
+        return f"not run: {found['reason']} |" + " |" * 5
+    rate = found["examples_s"]
+    images = rate * shape.images / shape.questions
+    used, busy = found.get("memory_mib"), found.get("busy")
+    cells = [
+        f"{1000 / rate:.1f}",
+        f"{images:.1f}",
+        f"{rate * work['tokens']:,.0f}" if work else "-",
+        "-" if busy is None else f"{busy:.0%}",
+        "-" if used is None else f"{used / 1024:.1f} GiB",
+        f"{rate * work['tflop'] / peak:.1%}" if work and peak else "-",
+        f"{1e6 / images / 3600 * dollars_per_hour:.2f}",
+    ]
+    return " | ".join(cells)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ from savs.stores.format.layout import IMAGE_OUTPUTS
 
 LONG = " Look at every part of the picture, one after the other, before you answer." * 3
 
+SAME_FEATURES = "the store has the features of this model, as far as rounding allows"
+
 
 @dataclass(frozen=True, slots=True)
 class Checkup:
@@ -32,8 +34,9 @@ class Checkup:
 
     facts: dict[str, str]
     checks: tuple[Check, ...]
-    batch_size: int
-    """The largest batch that gives what single examples give; 1 where none does."""
+    batch_size: int | None
+    """The largest batch that gives what single examples give, 1 where none does; None where the
+    model was compared with a store."""
 
     @property
     def passed(self) -> bool:
@@ -44,6 +47,9 @@ class Checkup:
     def verdict(self) -> str:
         """One sentence for a person."""
         failed = [check.name for check in self.checks if check.passed is False]
+        if self.batch_size is None:
+            differs = "beyond rounding: do not use them together"
+            return f"the store and this model differ {differs}" if failed else SAME_FEATURES
         if not failed:
             return f"features can be trusted, in batches of up to {self.batch_size}, too"
         if all(name.startswith("batches of") for name in failed):
@@ -86,7 +92,7 @@ def check_up(options: ModelOptions, batch_size: int) -> Checkup:
     checks = prove(model, prompts, sizes)
     good = [size for size, check in zip(sizes, checks[-len(sizes) :], strict=True) if check.passed]
     pictures = pictures_of(prompts)
-    facts = _facts(model)
+    facts = model_description(model)
     if not model.encoder.reads_prompts:
         return Checkup(facts, tuple(checks), max(good, default=1))
     tower = compare_runs(
@@ -127,7 +133,8 @@ def takes_text(model: LoadedModel) -> bool:
     return True
 
 
-def _facts(model: LoadedModel) -> dict[str, str]:
+def model_description(model: LoadedModel) -> dict[str, str]:
+    """Return what a person should know of a model, name -> value."""
     grids = [point.grid for point in model.hook_points]
     widths = sorted({grid.head_dim for grid in grids})
     wide = f"{' and '.join(map(str, widths))} wide"

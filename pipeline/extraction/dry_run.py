@@ -100,8 +100,8 @@ class _Probe(MemorySink):
         self._all_rows = rows
         self._thumbnails = thumbnails
         self.bytes = 0
-        self._begun = self._last = time.perf_counter()
-        self._first: float | None = None
+        self._begun = self.last = time.perf_counter()
+        self.first: float | None = None
         self._rows_after_first = 0
 
     def begin(self, identity: Identity, answers: Answers) -> int:
@@ -111,25 +111,25 @@ class _Probe(MemorySink):
 
     def passes(self, show: Show) -> Iterator[Iterable[ShardRows]]:
         """Start the clock."""
-        self._begun = self._last = time.perf_counter()
+        self._begun = self.last = time.perf_counter()
         return super().passes(show)
 
     def tell(self, rows: int) -> int:
         """Take note of rows that are done; EnoughError when it ran long enough."""
         if not rows:
             return 0
-        self._last = time.perf_counter()
-        if self._first is None:
-            self._first = self._last
+        self.last = time.perf_counter()
+        if self.first is None:
+            self.first = self.last
         else:
             self._rows_after_first += rows
-            if self._last - self._first > PROBE_S:
+            if self.last - self.first > PROBE_S:
                 raise EnoughError
         return super().tell(rows)
 
     @property
     def rate(self) -> float | None:
         """Examples a second; None where none was done."""
-        if self._first is not None and self._last - self._first > LEAST_S:
-            return self._rows_after_first / (self._last - self._first)
-        return self.rows / (self._last - self._begun) if self.rows else None
+        if self.first is not None and self.last - self.first > LEAST_S:
+            return self._rows_after_first / (self.last - self.first)
+        return self.rows / (self.last - self._begun) if self.rows else None

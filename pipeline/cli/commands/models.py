@@ -1,19 +1,37 @@
 """`savs models`: the architectures that work, and a test of a checkpoint."""
 
 import json as json_format
-from typing import Annotated, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import savs
 from savs.pipeline.cli import exit_codes as exits
 from savs.pipeline.cli.options.fields import expand_options
 from savs.pipeline.cli.options.settings import JsonOption
-from savs.pipeline.cli.options.shared import advanced, option, require_choice
-from savs.pipeline.cli.output import print_json, print_line, print_table, say
+from savs.pipeline.cli.options.shared import (
+    SelectionOption,
+    advanced,
+    option,
+    require_choice,
+    require_folder,
+)
+from savs.pipeline.cli.output import detail, print_json, print_line, print_table, progress, say
+from savs.pipeline.cli.selections import named_selection
 from savs.pipeline.extraction.model.model_options import ModelKeywords
 from savs.pipeline.extraction.run_options import DEFAULT_BATCH_SIZE
+from savs.pipeline.running.progress import Reporting
+from savs.stores.errors import ResultError
 
-EXAMPLES = ("savs models --status verified", "savs models demo")
+if TYPE_CHECKING:
+    from savs.pipeline.extraction.check_model import Checkup
+
+EXAMPLES = (
+    "savs models --status verified",
+    "savs models demo",
+    "savs models demo --against pets --media-root photos",
+)
 
 
 @expand_options
@@ -30,9 +48,20 @@ def models_command(
     batch_size: Annotated[
         int, advanced(min=2, help="Largest batch size to test.")
     ] = DEFAULT_BATCH_SIZE,
+    against: Annotated[
+        str | None,
+        option(metavar="STORE", help="Compare with a store instead: run some of its examples."),
+    ] = None,
+    media_root: Annotated[
+        Path | None, option(metavar="DIR", help="Folder of the store's images, with --against.")
+    ] = None,
+    selection: SelectionOption = None,
     json: JsonOption = False,
 ) -> None:
     """Tests a checkpoint: runs generated images one by one and in batches, compares the features.
+
+    With --against STORE: runs some of the store's examples, and compares with its features and
+    with the predictions of its classifier.
 
     Exits with code 1 if a check fails.
     """
@@ -41,10 +70,16 @@ def models_command(
         return
     if status is not None:
         raise typer.BadParameter("`status` is for the list of architectures; omit it or CHECKPOINT")
-    from savs.pipeline.extraction.entry_points import check_model
+    if against is None and (media_root or selection):
+        raise typer.BadParameter("`media_root` and `selection` are for --against; add it")
+    require_folder(media_root)
+    if against is None:
+        from savs.pipeline.extraction.entry_points import check_model
 
-    say(f"loading {model}")
-    checkup = check_model(model, batch_size, **loading)
+        say(f"loading {model}")
+        checkup = check_model(model, batch_size, **loading)
+    else:
+        checkup = _compare(model, against, media_root, selection, loading)
     if json:
         print_json(checkup.to_json())
     else:
@@ -59,6 +94,30 @@ def models_command(
         say(checkup.verdict)
     if not checkup.passed:
         raise typer.Exit(exits.FAILURE)
+
+
+def _compare(
+    model: str, against: str, media_root: Path | None, selection: str | None, loading: ModelKeywords
+) -> "Checkup":
+    """Compare a checkpoint with a store, and with its classifier if it has one."""
+    from savs.pipeline.classifying.store_match import compare_with_store
+
+    store = savs.open_store(against)
+    try:
+        folder = named_selection(store, selection)
+        classifier = savs.load_selection(folder)
+    except ResultError:
+        if selection is not None:
+            raise
+        classifier = None
+    return compare_with_store(
+        model,
+        store,
+        media_root=media_root,
+        selection=classifier,
+        reporting=Reporting(say, progress, detail),
+        **loading,
+    )
 
 
 def _print_families(status: str | None, *, as_json: bool) -> None:

@@ -56,10 +56,10 @@ def find_attention(
     may differ as far as rounding explains, see `compare`. The other parameters are those of
     `find_tower`; `with_tower` says that the vision tower may run by it, too.
     """
+    if why := refusal(model):
+        return Attention(model.attention, seen=why)
     set_flash(model.model, None)
     own = model.attention
-    if why := refusal(model):
-        return Attention(own, seen=why)
     if not prompts:
         return Attention(own, seen="no prompt was tried")
     try:
@@ -89,6 +89,8 @@ def use_attention(model: LoadedModel, attention: Attention) -> str:
     Only FlashAttention is set: a store may come from a stranger, and some names download code.
     """
     name = attention.name if attention.name in FLASH else None
+    if name is None and model.attention not in FLASH:
+        return ""
     why = refusal(model) if name else ""
     if name and not why and name not in installed():
         why = f"{name} is not installed"

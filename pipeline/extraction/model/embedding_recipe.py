@@ -27,13 +27,14 @@ LAST, SEQUENTIAL = "last", "sequential"
 NOT_OF_FEATURES = ("model_types", "adapter")
 """Fields that change nothing, or that the model's own facts have."""
 Pixels = Annotated[int, Meta(ge=1)]
+Factor = Annotated[int, Meta(ge=1, le=256)]
 LeastPixels = Annotated[int, Meta(ge=1, le=MOST_MIN_PIXELS)]
 
 
 class Resize(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How images are resized by Pillow before the processor gets them, as Qwen's utilities do."""
 
-    factor: Pixels
+    factor: Factor
     """Both sides become multiples of this."""
     min_pixels: LeastPixels
     max_pixels: Pixels
@@ -145,6 +146,12 @@ def with_recipe(options: ModelOptions) -> ModelOptions:
 
 
 def recorded_recipe(facts: Mapping[str, Any]) -> str | None:
-    """Return the recipe that a model's facts have, which is never the name of a file."""
+    """Return the recipe that a classifier records; it names no file and no adapter.
+
+    ModelError where it is no recipe, since anyone may have written it.
+    """
     recipe = facts.get("embedding")
-    return None if recipe is None else json.dumps(recipe)
+    if recipe is None:
+        return None
+    recorded = read_recipe(json.dumps(recipe))
+    return None if recorded is None else json.dumps(recorded.facts())

@@ -231,10 +231,9 @@ class ImageEncoder(LoadedModel):
         """Return what the outputs are; a store tells by it which kind of encoder it is of."""
         if self.encoder.is_dual:
             return _scale_facts(self.model)
-        words = {
-            POOLED: "pooled",
-            PATCHES: f"mean of the patches after {prefix_tokens(self.model)} other tokens",
-        }
+        others = prefix_tokens(self.model)
+        after = f" after {others} other tokens" if others else ""
+        words = {POOLED: "pooled", PATCHES: f"mean of the patches{after}"}
         return {
             IMAGE_OUTPUTS: {head_name((grid.layer, 0)): words[grid.layer] for grid in self.grid}
         }

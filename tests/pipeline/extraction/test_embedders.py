@@ -25,7 +25,10 @@ from savs.pipeline.extraction.model.embedding_recipe import (
     Resize,
     read_recipe,
     recipe_names,
+    recorded_recipe,
+    with_recipe,
 )
+from savs.pipeline.extraction.model.model_options import ModelOptions
 
 pytestmark = pytest.mark.thorough
 
@@ -220,6 +223,20 @@ def test_a_classifier_of_embeddings_knows_its_recipe(run, inputs, tiny_model, tm
     loaded = SavsClassifier.load(folder, model=model, cache=False)
     assert list(loaded.predict(images)) == [expected[0], expected[3]]
     assert "an embedding model" in (why_not_standalone(loaded.selection_) or "")
+
+
+def test_a_strangers_classifier_names_no_file_and_no_large_images() -> None:
+    stranger = {"prompt": "{prompt}", "adapter": "mallory/adapter"}
+    options = ModelOptions(model="m", embedding=recorded_recipe({"embedding": stranger}))
+    assert with_recipe(options).adapter is None
+    with pytest.raises(ModelError, match=r"no `embedding` is called '\"/etc/recipe\.toml\"'"):
+        recorded_recipe({"embedding": "/etc/recipe.toml"})
+    for resize in (
+        {"factor": 28, "min_pixels": 10**9, "max_pixels": 10**9},
+        {"factor": 10**6, "min_pixels": 1, "max_pixels": 1},
+    ):
+        with pytest.raises(ModelError, match="Expected `int` <= "):
+            recorded_recipe({"embedding": {"prompt": "{prompt}", "resize": resize}})
 
 
 def test_check_model_tries_an_embedding_in_batches(tiny_model) -> None:

@@ -1,0 +1,224 @@
+"""Whether a model gives the features that a store holds, whichever program computed them."""
+
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Unpack
+
+import numpy as np
+
+from savs.datasets import Example, MediaError, MediaFolder
+from savs.foundation.arrays import Array
+from savs.pipeline.classifying.model_match import DECODING, decoding_rules
+from savs.pipeline.errors import ModelError
+from savs.pipeline.evaluation.evaluation import task_features
+from savs.pipeline.extraction.batches.prepare import pieces_of
+from savs.pipeline.extraction.check_model import Checkup, model_description
+from savs.pipeline.extraction.checks.batch_equality import (
+    DEAD,
+    FEW,
+    TOLERANCES,
+    Check,
+    compare,
+    distances,
+    run_single,
+)
+from savs.pipeline.extraction.chosen_heads import keep_heads
+from savs.pipeline.extraction.model.loaded_model import LoadedModel
+from savs.pipeline.extraction.model.model_options import ModelKeywords, ModelOptions
+from savs.pipeline.extraction.model.pieces import Pieces
+from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
+from savs.pipeline.extraction.model_run import ModelRun
+from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.names import IMPORTED
+from savs.pipeline.running.options import sort_keywords
+from savs.pipeline.running.progress import SILENT, Reporting
+from savs.pipeline.selection.selection import Selection
+from savs.pipeline.selection.selection_config import require_same_model
+from savs.stores import FeatureStore
+from savs.stores.format.layout import SPLITS, UNLABELLED
+
+COMPARED = 16
+"""Examples that run."""
+FEATURES = "features equal those of the store"
+VOTES = "the store's classifier predicts the same"
+
+
+@dataclass(frozen=True, slots=True)
+class StoredExamples:
+    """Some examples of a store."""
+
+    examples: Sequence[Example]
+    digests: Sequence[Sequence[str]]
+    """SHA-256 of the media of each, where the store has them."""
+    features: Array
+    """`(examples, heads, head_dim)` float32."""
+
+    def rows(self, places: Sequence[int]) -> "StoredExamples":
+        """Return some of them."""
+        return StoredExamples(
+            [self.examples[place] for place in places],
+            [self.digests[place] for place in places],
+            self.features[list(places)],
+        )
+
+
+def compare_with_store(
+    model: str | Path,
+    store: FeatureStore,
+    *,
+    media_root: str | Path | None = None,
+    selection: Selection | None = None,
+    reporting: Reporting = SILENT,
+    **options: Unpack[ModelKeywords],
+) -> Checkup:
+    """Run some prompts of a store one by one, and compare their heads with those in the store.
+
+    Features differ where more of them move than rounding explains, in the coarser of both types;
+    predictions, where more of them change than when each example runs with its own copy.
+
+    Parameters
+    ----------
+    model
+        A Hugging Face id, a local folder, or `demo`.
+    store
+        Its examples need prompts, as the model shall read them.
+    media_root
+        Folder of their media.
+    selection
+        A classifier of the store, whose predictions are compared, too.
+    reporting
+        Receives messages.
+    **options
+        The other fields of `ModelOptions`: as the features were computed with.
+
+    Raises
+    ------
+    ModelError
+        The model cannot be loaded, has not the store's heads, or fewer than two examples can run.
+    SelectionError
+        The selection belongs to another store.
+    """
+    (loading,) = sort_keywords("compare_with_store", {**options, "model": model}, ModelOptions)
+    if selection is not None:
+        require_same_model(store, selection)
+    run = ModelRun(loading, RunOptions(), reporting)
+    identity = store.manifest.identity
+    decoding = {name: identity.processor[name] for name in DECODING if name in identity.processor}
+    root = Path() if media_root is None else Path(media_root)
+    folder = MediaFolder(root, rules=decoding_rules(decoding))
+    stored = _stored_examples(store)
+    readable = dict(_readable(stored, folder, run.encoder))
+    absent = [place for place in range(len(stored.examples)) if place not in readable]
+    if len(readable) < 2:
+        raise ModelError(
+            f"{len(readable)} of {len(stored.examples)} examples of {store.path} can be run: their"
+            f" prompts or media are not there, or are others than those that were read in"
+            f" {root.absolute()}; give `media_root`, the folder of the media, and features with"
+            " prompts"
+        )
+    stored = stored.rows(list(readable))
+    whole = run.load()
+    loaded = replace(whole, hook_points=keep_heads(whole.hook_points, store.heads))
+    _require_heads(loaded, store)
+    singles = [run_single(loaded, pieces) for pieces in readable.values()]
+    alone = np.stack([single.heads for single in singles])
+    doubled = np.stack([single.doubled for single in singles])
+    dtype = max(identity.dtype, loaded.dtype, key=TOLERANCES.__getitem__)
+    equal, what = compare(alone, doubled, stored.features, dtype)
+    facts = model_description(loaded) | {
+        "store": f"{identity.model.get('name')} ({identity.model.get('class')}), {identity.dtype}",
+        "compared": f"{len(singles)} examples, {len(absent)} others could not be run",
+        **_spread(alone, stored.features),
+    }
+    if identity.model.get("class") != IMPORTED:
+        now = loaded.identity(identity.benchmark, media=decoding).source()
+        facts["differs in"] = "; ".join(identity.source().differences(now)) or "nothing"
+    votes = Check(VOTES, None, "the store has no classifier")
+    if selection is not None:
+        votes = _check_votes(selection, store, stored, alone, doubled)
+    return Checkup(facts, (Check(FEATURES, equal, what), votes), None)
+
+
+def _stored_examples(store: FeatureStore) -> StoredExamples:
+    """Return some examples of the first shard of each split, with all heads."""
+    splits = [name for name in (*SPLITS, UNLABELLED) if name in store.splits]
+    examples, digests, parts = [], [], []
+    for split in splits:
+        block = next((b for b in store.blocks(split) if not b.examples.is_empty()), None)
+        if block is None:
+            continue
+        count = min(block.examples.height, COMPARED // len(splits))
+        places = np.linspace(0, block.examples.height - 1, count).round().astype(int)
+        for row in block.examples[places].iter_rows(named=True):
+            names = ("id", "label", "prompt", "group", "subtask", "category")
+            known = {name: row[name] for name in names}
+            examples.append(Example(split=split, index=0, media=tuple(row["media"]), **known))
+            digests.append(row["media_sha256"])
+        parts.append(block.features[:, places].swapaxes(0, 1))
+    return StoredExamples(examples, digests, np.concatenate(parts))
+
+
+def _readable(
+    stored: StoredExamples, folder: MediaFolder, encoder: PromptEncoder
+) -> Iterator[tuple[int, Pieces]]:
+    """Yield the place and the prompt of the examples whose media are there and are the same."""
+    for place, (example, digests) in enumerate(zip(stored.examples, stored.digests, strict=True)):
+        if not (example.prompt or example.media):
+            continue
+        try:
+            contents = [hashlib.sha256(folder.read(name)).hexdigest() for name in example.media]
+            pieces = encoder.pieces_read(pieces_of(example, folder, encoder.placeholders))
+        except MediaError:
+            continue
+        if not digests or contents == list(digests):
+            yield place, pieces
+
+
+def _require_heads(model: LoadedModel, store: FeatureStore) -> None:
+    if model.grid != store.grid:
+        grid = next(grid for grid in store.grid if grid not in model.grid)
+        raise ModelError(
+            f"layer {grid.layer} of {store.path} has {len(grid.heads)} heads of {grid.head_dim}"
+            f" values, which {model.name} has not; compare the model, and the kind of features,"
+            " that the store is of"
+        )
+
+
+def _spread(alone: Array, stored: Array) -> Mapping[str, str]:
+    """Return how far `(examples, heads, head_dim)` features are from the stored ones, in words."""
+    apart = distances(alone, stored)
+    lengths = np.linalg.norm(alone, axis=2) * np.linalg.norm(stored, axis=2)
+    cosines = ((alone * stored).sum(axis=2) / np.maximum(lengths, DEAD**2))[lengths > DEAD**2]
+    return {
+        "relative distance": f"median {np.median(apart):.1e}, largest {apart.max():.1e}",
+        "cosine": f"median {np.median(cosines):.6f}, lowest {cosines.min():.6f}",
+    }
+
+
+def _check_votes(
+    selection: Selection, store: FeatureStore, stored: StoredExamples, alone: Array, doubled: Array
+) -> Check:
+    """Check that a classifier says of features here what it says of those in the store."""
+    there, here, copied = (
+        _predictions(selection, store, stored.examples, features)
+        for features in (stored.features, alone, doubled)
+    )
+    same = float((there == here).mean())
+    what = f"{same:.1%} of {len(here)} predictions are the same"
+    return Check(VOTES, float((copied == here).mean()) - same <= FEW, what)
+
+
+def _predictions(
+    selection: Selection, store: FeatureStore, examples: Sequence[Example], features: Array
+) -> Array:
+    """Return the class of each example, of `(examples, heads, head_dim)` features."""
+    predictions = np.full(len(examples), "", dtype=object)  # where a subtask has no classifier
+    by_head = features.swapaxes(0, 1)
+    for task in selection.tasks:
+        rows = np.array([n for n, e in enumerate(examples) if e.subtask == task.subtask], int)
+        if len(rows):
+            own = task_features(store, by_head, store.heads, task, rows)
+            predictions[rows] = np.array(task.classes, object)[task.fitted.scores(own).choice]
+    return predictions
