@@ -15,6 +15,7 @@ from savs.datasets.errors import RowError, SourceError
 from savs.datasets.row import MAX_ROW_BYTES, PackedMedium, json_object
 from savs.datasets.rows.media_names import IMAGES, VIDEOS
 from savs.foundation.files import is_utf8, regular_size
+from savs.foundation.whole_numbers import whole_number
 
 TAR = ".tar"
 CLASS_NAMES = "classnames.txt"
@@ -202,7 +203,7 @@ def require_all(paths: Sequence[Path]) -> None:
             continue
         count = _small_text(folder / SHARD_COUNT).strip()
         shards = [path for path in paths if path.parent == folder]
-        if not count.isdecimal() or int(count) != len(shards):
+        if whole_number(count) != len(shards):
             raise SourceError(
                 f"{folder} has {len(shards)} tar files, expected {count[:20]!r} as {SHARD_COUNT}"
                 " says; fetch the others, or name the files with a pattern such as 'DIR/*.tar'"

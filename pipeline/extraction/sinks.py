@@ -250,14 +250,15 @@ class StoreSink:
         """
         self._writer = self._place.begin(identity, self._planned, self._run.shard_rows)
         self._files = StoredShards(self._writer)
-        self._wanted = self._writer.missing()
-        if self._run.retry_skipped:
-            self._wanted += self._writer.reopen_skipped(self._can_redo)
+        self._wanted, why = self._writer.missing(), ""
+        if self._run.retry_skipped and (again := self._writer.reopen_skipped(self._can_redo)):
+            self._wanted += again
+            why = ", as shards with skipped ones are read again as a whole"
         todo = [example for spec in self._wanted for example in self._shard(spec).examples]
         needed = bytes_needed(identity, todo, answers, thumbnails=self._run.thumbnails)
         free = require_space(self._writer.path, needed)
         space = "" if free is None else f", {format_bytes(free)} are free"
-        self._say(f"{counted(len(todo), 'example')} to do: {format_bytes(needed)}{space}")
+        self._say(f"{counted(len(todo), 'example')} to do{why}: {format_bytes(needed)}{space}")
         if todo and self._rank.ranks > len(self._wanted):
             self._say(
                 f"{self._rank.ranks} ranks share {len(self._wanted)} shards: some will have nothing"

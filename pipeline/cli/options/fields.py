@@ -12,6 +12,7 @@ import typer
 
 from savs.foundation.errors import SavsError
 from savs.foundation.files import read_regular_text
+from savs.foundation.whole_numbers import whole_number
 from savs.pipeline.cli.options.shared import ADVANCED, FILE_ONLY, option
 from savs.pipeline.cli.output import FIELD
 from savs.pipeline.extraction.cluster.node import NONE
@@ -178,7 +179,7 @@ def parse_kwargs(model_kwargs: str | None = None) -> dict[str, Any]:
         )
     if isinstance(value.get("max_memory"), dict):  # JSON has no numbers as keys, devices have
         value["max_memory"] = {
-            int(device) if device.isdigit() else device: limit
+            device if (number := whole_number(device)) is None else number: limit
             for device, limit in value["max_memory"].items()
         }
     return value
@@ -197,9 +198,12 @@ def parse_workers(workers: str = "auto") -> int | None:
 def _number_or_auto(name: str, text: str, least: int) -> int | None:
     if text == "auto":
         return None
-    if not text.isdecimal() or int(text) < least:
-        raise typer.BadParameter(f"{name} is {text!r}, expected a number from {least} on, or auto")
-    return int(text)
+    number = whole_number(text)
+    if number is None or number < least:
+        raise typer.BadParameter(
+            f"{name} is {text!r:.50}, expected a number from {least} on, or auto"
+        )
+    return number
 
 
 PARSERS: dict[str, Callable[..., Any]] = {
