@@ -307,13 +307,13 @@ def is_begun(path: Path, manifest: Manifest) -> bool:
     if has_claims and all(name == CLAIMS or name.endswith(PARTIAL) for name in names):
         begun = False  # it was killed before it wrote store.json
     elif names and not (begun and _is_same(path, manifest)):
-        if _is_same(path, manifest, sealed=True):
-            if has_claims:  # of one that was killed when it had finished the store
-                require_no_writer(path)
-                with Claims(ClaimFiles(path)) as claims:
-                    claims.sweep()
+        if has_claims and _is_same(path, manifest, sealed=True):  # maybe without that of `BEGUN`
+            require_no_writer(path)
+            with Claims(ClaimFiles(path)) as claims:
+                claims.sweep()
             raise StoreMismatchError(
-                f"{path} is whole: it holds the store that this command makes; use it, or {EMPTY}"
+                f"{path} is whole: an earlier run of this command was stopped when it had finished"
+                f" the store; use it, or {EMPTY}"
             )
         raise StoreMismatchError(f"{path} exists and is not empty; {EMPTY}")
     if has_claims:

@@ -6,8 +6,9 @@ import pickle
 import struct
 import subprocess
 import sys
+import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -188,7 +189,7 @@ before = peak()
 try:
     eval(call)
 except DatasetError as error:
-    print(peak() - before, error)
+    print(peak(), peak() - before, error)
 """
 
 
@@ -201,14 +202,17 @@ def jpeg_of_scans(side_px: int, times: int) -> bytes:
     return data[:start] + last * (times + 1) + end
 
 
-def refusal(call: str, path: Path) -> str:
+def refusal(call: str, path: Path, record: Callable[[str, object], None]) -> str:
     """Return what a process says that refuses a file without filling the memory.
 
-    `call` is evaluated, as `read_rows(path)` or `decode_medium(path.read_bytes(), "x")`.
+    `call` is evaluated, as `read_rows(path)` or `decode_medium(path.read_bytes(), "x")`; `record`
+    is told what it cost, for `scripts/attack_table.py`.
     """
+    began_s = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, call, str(path)], capture_output=True, text=True, check=True
     )
-    grown, _, said = done.stdout.strip().partition(" ")
+    peak, grown, said = done.stdout.strip().split(" ", 2)
+    record("cost", f"reading {int(peak) // 10**6} {time.monotonic() - began_s:.1f}")
     assert int(grown) < MOST_BYTES, said
     return said

@@ -203,6 +203,13 @@ def test_large_results_make_small_pages(tmp_path, examples, classes):
     Page(tmp_path / "page.html")
 
 
+@pytest.mark.thorough
+def test_a_class_whose_name_has_thousands_of_digits_has_its_row(tmp_path):
+    folder = save_random_result(tmp_path / "vote", 40, 3, name="1" * 5000 + "{}")
+    report(folder, out=tmp_path / "page.html")
+    assert "1" * 5000 + "2" in Page(tmp_path / "page.html").text
+
+
 def test_one_result_alone_has_no_comparison(tmp_path, vote):
     content = report(vote, out=tmp_path / "one.html", examples=0)
     page = Page(tmp_path / "one.html")
