@@ -132,6 +132,15 @@ class LabelLogits:
                 self._by_head.setdefault(head, []).append(term)
         self._shares = np.array([1 / len(task.heads) for task in self._tasks], np.float32)
 
+    def predict(self, features: Array) -> tuple[Array, Array]:
+        """Return whether each label is predicted, and its probability, `(n, labels)` each.
+
+        Of `(heads, n, d)` features of `selection.heads`.
+        """
+        logits = self.of(features).T.astype(np.float64)
+        least = np.array([rule.least_logit for rule in self.rules])
+        return (logits >= least).astype(np.int64), 1 / (1 + np.exp(-logits))
+
     def of(self, features: Array) -> Array:
         """Return `(labels, n)` float32 logits of `(heads, n, d)` features of `selection.heads`."""
         logits = np.zeros((len(self._tasks), features.shape[1]), np.float32)
