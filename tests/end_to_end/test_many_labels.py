@@ -78,8 +78,8 @@ def test_new_images_get_the_labels_that_evaluate_gives_them(savs, scenes):
     for words in (
         ["report", "drawn", "--out", "x.html"],
         ["explain", "drawn/results/vote", "--out", "x.html"],
-        ["app", "drawn", "--port", "0"],
-        ["app", "classifier", "--port", "0"],
+        ["app", "drawn"],
+        ["app", "classifier"],
         ["sweep", "drawn"],
         ["suggest", "drawn", "--out", "x.html"],
         ["export", "drawn", "--to", "classifier", "--out", "x"],
