@@ -16,6 +16,7 @@ from savs.pipeline.cli.options.shared import (
 from savs.pipeline.cli.output import print_json, print_line, print_table, say
 from savs.pipeline.running.formatting import counted_as, format_bytes, format_seconds
 from savs.stores.files.addresses import is_writable
+from savs.stores.format.layout import IMAGE_OUTPUTS
 
 if TYPE_CHECKING:
     from savs.stores import FeatureStore
@@ -72,6 +73,7 @@ def show_command(
     if facts["older_results"]:
         older = ", ".join(facts["older_results"])
         rows.append(["older", f"{older}: made before training examples or labels came"])
+    rows += [[head, what] for head, what in model.get(IMAGE_OUTPUTS, {}).items()]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print_line(f"{name.ljust(width)}  {value}")
