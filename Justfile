@@ -57,6 +57,10 @@ fuzz:
         tests/end_to_end/test_edited_bundle.py \
         tests/end_to_end/test_results_of_one_evaluation.py::test_metrics_of_another_form_are_refused_though_their_digest_is_right
 
+# Print how many attacks of each class held, and what costly files cost; `--deep` draws as many as `fuzz` and `crash`
+attacks *args:
+    .venv/bin/python scripts/attack_table.py {{args}}
+
 # Train the shipped model again, and measure it on fresh scenes (half an hour on two cores)
 demo-model seed="0":
     PYTHONSAFEPATH= .venv/bin/python scripts/train_demo_model.py --out build/demo-model --seed {{seed}}

@@ -5,11 +5,13 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import PurePath
+from typing import Any
 
 import polars as pl
 
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.errors import OptionError
+from savs.datasets.many_labels import OPTION
 from savs.datasets.metrics.metrics import (
     SCORED,
     Classes,
@@ -19,6 +21,7 @@ from savs.datasets.metrics.metrics import (
     subtask_accuracies,
 )
 from savs.datasets.row import Row
+from savs.datasets.rows.label_forms import read_labels
 from savs.datasets.rows.media_names import IMAGES, is_video_name
 
 FIELDS = {
@@ -40,14 +43,26 @@ MEDIA = ("image", "images")
 """Fields of which one is required."""
 
 
-def parse_row(row: Row, columns: Mapping[str, str], question: str | None) -> Iterator[Fields]:
+def parse_row(
+    row: Row,
+    columns: Mapping[str, str],
+    question: str | None,
+    labels: Mapping[str, Any] | None = None,
+) -> Iterator[Fields]:
     """Read the media, question, label and optional fields of a row from the `columns` of fields.
 
-    `question` is the prompt of every row, for files without one.
+    `question` is the prompt of every row, for files without one; `labels` how many labels of a row
+    are spelt, see `labels_form`.
     """
+    many = None if labels is None else read_labels(row, columns["label"], labels)
+    if labels is not None and row.optional(columns["subtask"]) is not None:
+        raise row.error(
+            "it has a subtask and many labels, each of which is a task",
+            "drop the column of the subtask",
+        )
     yield Fields(
         id=row.optional(columns["id"]),
-        label=_label(row, columns),
+        label=_label(row, columns) if labels is None else many,
         prompt=_text(row, "question", columns) if question is None else question,
         media=row.names(columns["image"], columns["images"]),
         group=row.optional(columns["group"]),
@@ -60,6 +75,11 @@ def _label(row: Row, columns: Mapping[str, str]) -> str | None:
     """Return the label; None where its column is there, but null or empty."""
     column = columns["label"]
     empty = column in row.values and row.values[column] in (None, "")
+    if isinstance(row.values.get(column), list | dict):
+        raise row.error(
+            f"field {column!r} holds a {type(row.values[column]).__name__}, expected one label",
+            "pass `many_labels` if rows have many",
+        )
     return None if empty else _text(row, "label", columns)
 
 
@@ -136,16 +156,21 @@ def measure(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
     return [*overall, *subtask_accuracies(predictions, classes)]
 
 
-def general(columns: Mapping[str, str] | None = None, question: str | None = None) -> Benchmark:
+def general(
+    columns: Mapping[str, str] | None = None,
+    question: str | None = None,
+    labels: Mapping[str, Any] | None = None,
+) -> Benchmark:
     """Return the benchmark with the user's columns or question, part of a store's identity.
 
     `columns` maps a field to the column that holds it, `question` is the prompt of every row where
-    the files have none.
+    the files have none, and `labels` is how rows spell many labels, see `labels_form`.
 
     Raises
     ------
     OptionError
-        A field is unknown, `image` and `images` are the same column, or the question is empty.
+        A field is unknown, `image` and `images` are the same column, or the question is empty. Or
+        labels have columns of their own, and `label` is mapped.
 
     Examples
     --------
@@ -166,15 +191,20 @@ def general(columns: Mapping[str, str] | None = None, question: str | None = Non
             f"`columns` image=... and `columns` images=... both name {names['image']!r}; keep image"
             " if the column holds names, images if it holds lists of names"
         )
+    of_labels = [] if labels is None else labels.get("columns", [])
+    if of_labels and "label" in mapped:
+        raise OptionError("`columns` label=... and `label_columns` both give the labels; keep one")
     named = {field: names[field] for field in FIELDS if names[field] != field}
     described = {names[field]: what for field, what in FIELDS.items()}
+    described |= dict.fromkeys(of_labels, "1 where the label is there, 0 where not")
     return replace(
         GENERAL,
         columns=described,
-        parse_row=partial(parse_row, columns=names, question=question),
+        parse_row=partial(parse_row, columns=names, question=question, labels=labels),
         check_rows=partial(check_rows, columns=named, question=question),
         options=({"columns": named} if named else {})
-        | ({} if question is None else {"question": question}),
+        | ({} if question is None else {"question": question})
+        | ({} if labels is None else {OPTION: dict(labels)}),
     )
 
 

@@ -35,11 +35,13 @@ def adapt(
     benchmark: Benchmark,
     columns: Mapping[str, str] | None = None,
     question: str | Sequence[str] | None = None,
+    labels: Mapping[str, Any] | None = None,
 ) -> Benchmark:
     """Return the benchmark with the given options, or unchanged without any.
 
-    `columns` maps a field to the column that holds it, for `general` only. `question` is the prompt
-    of every row, or several that each row is combined with, for `general` and `image-folder` only.
+    `columns` maps a field to the column that holds it, and `labels` is how rows spell many labels
+    (see `labels_form`), for `general` only. `question` is the prompt of every row, or several that
+    each row is combined with, for `general` and `image-folder` only.
 
     Raises
     ------
@@ -57,16 +59,19 @@ def adapt(
         prompts = list(question)
         if not prompts:
             raise OptionError("there are no questions; pass one at least, or omit the option")
-        adapted = adapt(benchmark, columns, prompts[0])
+        if labels is not None and len(prompts) > 1:
+            raise OptionError("rows with many labels take one question, not several; keep one")
+        adapted = adapt(benchmark, columns, prompts[0], labels)
         return _put_to(adapted, prompts) if len(prompts) > 1 else adapted
-    if not columns and question is None:
+    if not columns and question is None and labels is None:
         return benchmark
     if benchmark is GENERAL:
-        return general(columns, question)
-    if benchmark is IMAGE_FOLDER and question is not None and not columns:
+        return general(columns, question, labels)
+    is_of_rows = bool(columns) or labels is not None
+    if benchmark is IMAGE_FOLDER and question is not None and not is_of_rows:
         return image_folder(question)
-    option = "`columns`" if columns else "`question`"
-    takers = "general" if columns else " and ".join(TAKERS)
+    option = "`columns`" if columns else "`question`" if labels is None else "many labels in a row"
+    takers = "general" if is_of_rows else " and ".join(TAKERS)
     raise OptionError(
         f"{option} is an option of {takers} only; the benchmark {benchmark.name!r} has fixed"
         " columns and prompts: omit the option"

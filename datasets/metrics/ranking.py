@@ -7,6 +7,8 @@ does not change when all weights are scaled, and their clustered standard error 
 first order. For ROC-AUC these are DeLong's placements (Biometrics 44, 1988).
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 import polars as pl
 
@@ -71,18 +73,57 @@ def average_precision_units(scores: Array, positive: Array) -> Array:
     >>> round(float(average_precision_units(np.array([3.0, 1.0, 2.0, 0.0]), positive).mean()), 6)
     0.833333
     """
-    levels, level = np.unique(scores, return_inverse=True)  # ascending
-    hits = np.bincount(level, weights=positive, minlength=len(levels))
-    all_from = np.cumsum(np.bincount(level, minlength=len(levels))[::-1])[::-1]
-    hits_from = np.cumsum(hits[::-1])[::-1]
-    precision = hits_from / all_from
-    count = hits.sum()
-    average = float((hits * precision).sum() / count)
-    # One more example at a score changes the precision of every positive one at or below it.
-    if_negative = -np.cumsum(hits * hits_from / all_from**2)
-    if_positive = if_negative + np.cumsum(hits / all_from) + precision - average
-    slopes = np.where(positive, if_positive[level], if_negative[level]) / count
-    return average + len(scores) * slopes
+    steps = PrecisionSteps.of(scores[positive])
+    place = steps.places(scores)
+    steps.count(place, positive)
+    average, if_negative, if_positive = steps.slopes()
+    return average + len(scores) * np.where(positive, if_positive[place], if_negative[place])
+
+
+@dataclass(slots=True)
+class PrecisionSteps:
+    """The steps of average precision: the scores of positive examples.
+
+    Only there does it change, so that negative examples need not be sorted. Examples may be counted
+    part by part.
+    """
+
+    levels: Array
+    """`(levels,)` scores of positive examples, ascending."""
+    examples: Array
+    """`(1 + levels,)` number of those whose place is one less; the first is below all levels."""
+    hits: Array
+    """`(1 + levels,)` number of positive ones, likewise."""
+
+    @classmethod
+    def of(cls, positive_scores: Array) -> "PrecisionSteps":
+        """Return the steps at these scores, with no example counted yet."""
+        levels = np.unique(positive_scores)
+        return cls(levels, *np.zeros((2, len(levels) + 1), np.int64))
+
+    def places(self, scores: Array) -> Array:
+        """Return the number of levels that each score reaches."""
+        return np.searchsorted(self.levels, scores, side="right")
+
+    def count(self, places: Array, positive: Array) -> None:
+        """Count examples with their places and whether they are positive."""
+        length = len(self.examples)
+        self.examples += np.bincount(places, minlength=length)
+        self.hits += np.bincount(places[positive], minlength=length)
+
+    def slopes(self) -> tuple[float, Array, Array]:
+        """Return the average precision, and how it changes with the weight of an example.
+
+        Of the examples that were counted; `(1 + levels,)` by place, of negative and of positive
+        ones.
+        """
+        # One more example at a score changes the precision of every positive one at or below it.
+        hits_from, all_from = (np.cumsum(n[::-1])[::-1] for n in (self.hits, self.examples))
+        precision, count = hits_from / all_from, self.hits.sum()
+        average = float((self.hits * precision).sum() / count)
+        if_negative = -np.cumsum(self.hits * hits_from / all_from**2)
+        if_positive = if_negative + np.cumsum(self.hits / all_from) + precision - average
+        return average, if_negative / count, if_positive / count
 
 
 def ranking_metrics(

@@ -4,12 +4,13 @@ import difflib
 import math
 import unicodedata
 from collections import Counter
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 
 import polars as pl
 
 from savs.datasets.errors import RowError
 from savs.datasets.example import Example, first_few, of_subtask
+from savs.datasets.many_labels import named_labels, states_of
 
 UNEVEN = 10
 """Examples of the most frequent class for one of the rarest, from which this is named."""
@@ -72,8 +73,12 @@ def _classes(train: Sequence[Example]) -> dict[str | None, set[str]]:
     return classes
 
 
-def unknown_labels(train: Sequence[Example], test: Sequence[Example]) -> list[str]:
+def unknown_labels(
+    train: Sequence[Example], test: Sequence[Example], *, many: bool = False
+) -> list[str]:
     """Return one line for each test label that no training example has.
+
+    `many` is whether an example has many labels.
 
     Examples
     --------
@@ -82,11 +87,13 @@ def unknown_labels(train: Sequence[Example], test: Sequence[Example]) -> list[st
     >>> unknown_labels([example("train", "cat")], [example("test", "Cat ")])
     ["test label 'Cat ' (1 example) is in no training example (did you mean 'cat'?)"]
     """
-    classes = _classes(train)
+    names = named_labels if many else list
+    classes = {subtask: set(names(labels)) for subtask, labels in _classes(train).items()}
     unknown = Counter(
-        (example.subtask, example.label)
+        (example.subtask, label)
         for example in test
-        if example.label is not None and example.label not in classes.get(example.subtask, ())
+        for label in names([] if example.label is None else [example.label])
+        if label not in classes.get(example.subtask, ())
     )
     lines = []
     for (subtask, label), count in unknown.items():
@@ -99,7 +106,7 @@ def unknown_labels(train: Sequence[Example], test: Sequence[Example]) -> list[st
     return lines
 
 
-def label_doubts(examples: pl.DataFrame, split: str = "train") -> list[str]:
+def label_doubts(examples: pl.DataFrame, split: str = "train", *, many: bool = False) -> list[str]:
     """Return one line for each thing that is doubtful about labelled examples.
 
     Named are labels that differ by case, spaces or the form of a number alone (`Cat` and `cat `,
@@ -107,7 +114,8 @@ def label_doubts(examples: pl.DataFrame, split: str = "train") -> list[str]:
     classes of which the most frequent has `UNEVEN` times as many examples as the rarest. Subtasks
     are looked at one by one. Media are equal by content where digests are known, else by name.
     Examples without media are compared where their prompt has one label. Of the split `test`
-    only labels are doubtful: examples that are there again and uneven classes are not. Reads the
+    only labels are doubtful: examples that are there again and uneven classes are not. Where an
+    example has `many` labels, rare ones are not doubtful either. Reads the
     columns `id`, `subtask`, `label`, `prompt`, `media` and `media_sha256` (empty lists: digests are
     not known).
 
@@ -123,9 +131,12 @@ def label_doubts(examples: pl.DataFrame, split: str = "train") -> list[str]:
     for (subtask,), part in labelled.group_by("subtask", maintain_order=True):
         where = "" if subtask is None else f"subtask {subtask!r}: "
         mixed, again = _repeats(part)
-        doubts = [*_alike(part["label"]), *mixed]
+        labels: Iterable[str] = part["label"]
+        if many:
+            labels = [name for text in labels for name in states_of(text)]
+        doubts = [*_alike(labels), *mixed]
         if split == "train":
-            doubts += [*again, *_uneven(part["label"])]
+            doubts += [*again, *(() if many else _uneven(labels))]
         else:
             where = f"{split}: {where}"
         lines += [where + line for line in doubts]
@@ -143,7 +154,7 @@ def refuse_doubts(lines: Sequence[str], *, strict: bool) -> list[str]:
     return list(lines)
 
 
-def _alike(labels: pl.Series) -> Iterator[str]:
+def _alike(labels: Iterable[str]) -> Iterator[str]:
     counts = Counter(labels)
     forms: dict[Hashable, list[str]] = {}
     for label in counts:
@@ -193,7 +204,7 @@ def _labels(rows: Sequence[tuple[str, str]]) -> int:
     return len({label for _, label in rows})
 
 
-def _uneven(labels: pl.Series) -> Iterator[str]:
+def _uneven(labels: Iterable[str]) -> Iterator[str]:
     counts = Counter(labels).most_common()
     (often, most), (rare, fewest) = counts[0], counts[-1]
     if most >= UNEVEN * fewest:

@@ -14,6 +14,7 @@ from savs.pipeline.selection.selection import Selection, TaskSelection
 from savs.pipeline.selection.selection_config import (
     grid_widths,
     older_note_beside,
+    refuse_many_labels,
     selection_folder,
 )
 from savs.pipeline.selection.selection_file import load_selection
@@ -40,9 +41,12 @@ def load_classifiers(
     if not isinstance(classifier, Mapping):
         folder = find_classifier(classifier, say)
         selection = load_selection(folder, readout=readout)
+        refuse_many_labels(selection, folder)
         return selection, older_note_beside(selection_folder(folder), selection)
     folders = {name: find_classifier(place, say) for name, place in classifier.items()}
     parts = {name: load_selection(folder, readout=readout) for name, folder in folders.items()}
+    for name, part in parts.items():
+        refuse_many_labels(part, name)
     older = [
         f"{name}: {note}"
         for name, folder in folders.items()

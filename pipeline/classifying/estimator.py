@@ -30,7 +30,7 @@ from savs.pipeline.running.progress import SILENT, Reporting, bars
 from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.readouts import ClassScores, Readout
 from savs.pipeline.selection.selection import Selection, select
-from savs.pipeline.selection.selection_config import SelectionConfig
+from savs.pipeline.selection.selection_config import SelectionConfig, refuse_many_labels
 from savs.pipeline.selection.selection_file import load_selection, save_selection
 from savs.pipeline.selection.training_data import TrainingArrays
 
@@ -254,6 +254,7 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
             The question is not that of its training examples.
         """
         selection = load_selection(find_classifier(classifier), readout=readout)
+        refuse_many_labels(selection, classifier)
         task = selection.only_task()
         if None not in (question, task.question) and question != task.question:
             raise ParameterError(

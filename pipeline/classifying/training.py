@@ -17,6 +17,7 @@ from savs.datasets.benchmarks.image_folder import (
 )
 from savs.datasets.benchmarks.options import stored_prompts, under_one_prompt
 from savs.datasets.errors import SourceError
+from savs.datasets.many_labels import has_many_labels
 from savs.datasets.rows.files import ALL_PARQUET, ALL_SHARDS
 from savs.datasets.splits.labels import label_doubts
 from savs.foundation.errors import ParameterError
@@ -26,6 +27,7 @@ from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.cross_validation import assess_left_out
 from savs.pipeline.evaluation.evaluation import evaluate
 from savs.pipeline.evaluation.evaluation_file import replace_evaluation
+from savs.pipeline.evaluation.many_labels import assess_left_out_labels
 from savs.pipeline.evaluation.suspects import save_suspects, suspects
 from savs.pipeline.extraction.entry_points import extract
 from savs.pipeline.inputs.in_memory import Rows
@@ -38,6 +40,7 @@ from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.readout_choice import FAST, choose_readout_by_folds
 from savs.pipeline.selection.readouts import Readout
 from savs.pipeline.selection.selection import Heads, Selection
+from savs.pipeline.selection.selection_config import MANY
 from savs.pipeline.selection.selection_file import save_selection
 from savs.stores import FeatureStore
 from savs.stores.files.addresses import find_place, is_remote
@@ -66,7 +69,8 @@ class Trained:
     accuracies: dict[str, float]
     """Readout -> accuracy by cross-validation, of those that were tried; empty if one was given."""
     suspects: pl.DataFrame = field(repr=False)
-    """Training examples whose label a classifier of the others contradicts, see `suspects`."""
+    """Training examples whose label a classifier of the others contradicts, see `suspects`. Empty
+    where examples have many labels."""
     skipped: tuple[tuple[str, str, str], ...] = ()
     """`(split, id, reason)` of what could not be read."""
     notes: tuple[str, ...] = ()
@@ -156,13 +160,16 @@ def train(
     readouts = FAST if readout is None else (readout,)
     choice = choose_readout_by_folds(store, heads=heads, readouts=readouts)
     selection, doubtful = choice.selection, None
+    many = selection.labels == MANY
+    assess = assess_left_out_labels if many else assess_left_out
     with suppress(SelectionError):  # too few examples: `choice.note` says so
         calibration = calibrate(store, selection)
         selection = calibration.selection
-        of_all = assess_left_out(store, selection, calibration.left_out)
-        doubtful = suspects(store, selection, of_all)
+        if not many:
+            of_all = assess_left_out(store, selection, calibration.left_out)
+            doubtful = suspects(store, selection, of_all)
     tested = _measured_on_test(store, selection)
-    left_out = assess_left_out(store, selection, choice.left_out) if choice.left_out else None
+    left_out = assess(store, selection, choice.left_out) if choice.left_out else None
     folder = results_folder(store.path, TRAINED)
     with whole_result(folder):
         save_selection(selection, folder)
@@ -185,8 +192,9 @@ def train(
 
 def _doubts(store: FeatureStore) -> list[str]:
     """Return what is doubtful about the labels of the training examples."""
-    prompts = stored_prompts(store.manifest.identity.benchmark)
-    return label_doubts(under_one_prompt(store.examples("train"), prompts))
+    facts = store.manifest.identity.benchmark
+    once = under_one_prompt(store.examples("train"), stored_prompts(facts))
+    return label_doubts(once, many=has_many_labels(facts))
 
 
 def _require_no_images(store: Any, arguments: Mapping[str, Any]) -> None:

@@ -89,7 +89,10 @@ def calibrated(
     """
     from savs.pipeline.errors import SelectionError
     from savs.pipeline.evaluation.cross_validation import assess_left_out
+    from savs.pipeline.evaluation.many_labels import assess_left_out_labels
+    from savs.pipeline.selection.selection_config import MANY
 
+    assess = assess_left_out_labels if selection.labels == MANY else assess_left_out
     try:
         calibration = savs.calibrate(store, selection)
     except SelectionError as error:
@@ -99,11 +102,28 @@ def calibrated(
         say("note: so the probabilities are not calibrated either")
         return selection, None
     left_out = calibration.left_out
-    return calibration.selection, assess_left_out(store, calibration.selection, left_out)
+    return calibration.selection, assess(store, calibration.selection, left_out)
 
 
 def estimates_of(selection: "Selection", crossed: "Evaluation") -> "Mapping[str | None, Metric]":
-    """Return the cross-validated accuracy of each subtask."""
+    """Return the cross-validated accuracy of each subtask, or average precision of each label."""
+    from savs.pipeline.evaluation.statistics.intervals import Metric
+
+    if crossed.per_label is not None:
+        clusters = max((metric.clusters for metric in crossed.metrics), default=0)
+        return {
+            row["label"]: Metric(
+                name="average precision",
+                value=row["average_precision"],
+                low=row["low"],
+                high=row["high"],
+                chance=row["positive"] / row["n"],
+                majority=None,
+                units=row["n"],
+                clusters=clusters,
+            )
+            for row in crossed.per_label.drop_nulls("average_precision").iter_rows(named=True)
+        }
     names = {metric.name: metric for metric in crossed.metrics}
     subtasks = [task.subtask for task in selection.tasks]
     if len(subtasks) == 1:

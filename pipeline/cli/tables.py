@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from savs.pipeline.selection.selection import Selection
 
 HEADS_SHOWN = 8
+LABELS_SHOWN = 20
+PAIRS_SHOWN = 10
+"""Pairs of labels that `--per-class` prints; metrics.json has more."""
 CONFUSIONS_SHOWN = 10
 """Confusions that `--per-class` prints; metrics.json has all."""
 SHADES = " ░▒▓█"
@@ -29,10 +32,12 @@ def print_selection(
 ) -> None:
     """Print each subtask's classes, examples and best heads with their train-side scores.
 
-    `estimates` are the cross-validated accuracies, if they are known.
+    `estimates` are the cross-validated accuracies, if they are known. Of many labels those are
+    average precisions, and the first `LABELS_SHOWN` labels are printed.
     """
-    rows = []
-    for task in selection.tasks:
+    rows, known = [], estimates or {}
+    many = selection.labels == "many"
+    for task in selection.tasks[: LABELS_SHOWN if many else None]:
         names = [savs.stores.head_name(head) for head in task.heads[:HEADS_SHOWN]]
         more = len(task.heads) - len(names)
         rows.append(
@@ -41,13 +46,17 @@ def print_selection(
                 str(len(task.classes)),
                 str(task.examples),
                 f"{_score(task.scores[0])}..{_score(task.scores[-1])} of {task.examples}",
-                _accuracy(estimates[task.subtask]) if estimates else "-",
+                _accuracy(known[task.subtask]) if task.subtask in known else "-",
                 " ".join(names) + (f" and {more} more" if more else ""),
             ]
         )
-    header = ["subtask", "classes", "examples", "train-side score", "cross-validated (%)",
-              "heads, best first"]  # fmt: skip
+    of, measure = (
+        ("label", "cross-validated AP (%)") if many else ("subtask", "cross-validated (%)")
+    )
+    header = [of, "classes", "examples", "train-side score", measure, "heads, best first"]
     print_table(header, rows)
+    if (more := len(selection.tasks) - len(rows)) > 0:
+        say(f"and {counted(more, 'other label')}; --json lists all")
     detail("train-side scores select heads; they do not estimate test accuracy")
 
 
@@ -79,7 +88,9 @@ def print_evaluation(evaluation: "Evaluation", *, per_class: bool = False) -> No
     if rows:
         header = ["metric (%)", "value", "95 % interval", "chance", "majority", "examples"]
         print_table(header, rows)
-    if per_class:
+    if per_class and evaluation.per_label is not None:
+        _print_labels(evaluation)
+    elif per_class:
         _print_classes(evaluation)
     split, examples = evaluation.table.select("split").head(1).collect().item(), evaluation.examples
     left_out = evaluation.planned - examples
@@ -90,6 +101,27 @@ def print_evaluation(evaluation: "Evaluation", *, per_class: bool = False) -> No
     )
     for note in evaluation.notes:
         say(f"note: {note}")
+
+
+def _print_labels(evaluation: "Evaluation") -> None:
+    """Print a row for each of many labels, and the pairs that are together most often."""
+    header = ["label", "examples", "there", "predicted", "AP", "95 % interval", "precision",
+              "recall", "F1", "threshold"]  # fmt: skip
+    assert evaluation.per_label is not None and evaluation.pairs is not None  # noqa: PT018
+    rows = [
+        [row["label"], f"{row['n']:,}", f"{row['positive']:,}", f"{row['predicted']:,}",
+         percent(row["average_precision"]), f"{percent(row['low'])} .. {percent(row['high'])}",
+         percent(row["precision"]), percent(row["recall"]), percent(row["f1"]),
+         percent(row["threshold"])]
+        for row in evaluation.per_label.iter_rows(named=True)
+    ]  # fmt: skip
+    print_line()
+    print_table(header, rows)
+    pairs = evaluation.pairs.head(PAIRS_SHOWN).iter_rows(named=True)
+    rows = [[row["label"], row["other"], f"{row['n']:,}", f"{row['predicted']:,}"] for row in pairs]
+    if rows:
+        print_line()
+        print_table(["label", "with", "both there", "both predicted"], rows)
 
 
 def _print_classes(evaluation: "Evaluation") -> None:

@@ -65,6 +65,10 @@ class Evaluation:
     inflation: float = 1.0
     """Variance of means, in variances of independent clusters: greater than 1 where predictions
     depend on each other, see `cross_validation.py`."""
+    per_label: pl.DataFrame | None = None
+    """Of many labels a row each, columns `many_labels.TABLE_SCHEMA`; None of one label."""
+    pairs: pl.DataFrame | None = None
+    """Of many labels those that are there together most often, columns `PAIR_SCHEMA`."""
 
     def __repr__(self) -> str:
         """Return a few lines: the headline metric, other metrics, notes, and what comes next."""
@@ -123,10 +127,22 @@ class Evaluation:
             "metrics": [metric.to_json() for metric in self.metrics],
             "cost": dict(self.cost),
             "confidence": [part.to_json() for part in self.confidence],
+            **self._tables(),
+            "notes": list(self.notes),
+        }
+
+    def _tables(self) -> dict[str, Any]:
+        """Return the tables of metrics.json: of classes, or of many labels."""
+        of_classes: dict[str, Any] = {"per_class": [], "confusions": [], "parts": []}
+        if self.per_label is not None and self.pairs is not None:
+            return of_classes | {
+                "per_label": self.per_label.to_dicts(),
+                "pairs": self.pairs.to_dicts(),
+            }
+        return {
             "per_class": class_table(self.table, inflation=self.inflation).to_dicts(),
             "confusions": confusion_table(self.table).to_dicts(),
             "parts": part_table(self.table, inflation=self.inflation).to_dicts(),
-            "notes": list(self.notes),
         }
 
 
@@ -160,7 +176,12 @@ def assess(
             " the others are left out"
         )
         whole = whole.filter(pl.col("label").is_not_null())
-    table, leak_notes = _marked(store, whole, drop_leaks=drop_leaks)
+    # names count only where digests are unknown: the others would take memory
+    names = pl.when(pl.col("media_sha256").list.len() == 0).then("media").otherwise([])
+    examples = whole.select("id", "group", "prompt", "media_sha256", media=names).collect()
+    is_kept, marks, leak_notes = mark_leaks(store, examples, drop_leaks=drop_leaks)
+    whole = whole if is_kept is None else whole.filter(pl.lit(is_kept))
+    table = in_schema(pl.concat([whole, packed(marks)], how="horizontal"))
     counts = Counts.of(table)
     notes = [*notes, *leak_notes, *unseen_notes(table, classes), *counts.notes()]
     units = compute_metrics(benchmark, table, classes) if counts.labels else []
@@ -183,13 +204,15 @@ def assess(
     )
 
 
-def _marked(
-    store: FeatureStore, whole: pl.LazyFrame, *, drop_leaks: bool
-) -> tuple[pl.LazyFrame, list[str]]:
-    """Return the predictions with leaks, clusters and content, and notes on the leaks."""
-    # names count only where digests are unknown: the others would take memory
-    names = pl.when(pl.col("media_sha256").list.len() == 0).then("media").otherwise([])
-    examples = whole.select("id", "group", "prompt", "media_sha256", media=names).collect()
+def mark_leaks(
+    store: FeatureStore, examples: pl.DataFrame, *, drop_leaks: bool
+) -> tuple[pl.Series | None, pl.DataFrame, list[str]]:
+    """Return flags of the test examples that are kept, what marks these, and notes on leaks.
+
+    Marks are the columns `leak`, `cluster` and `content`. The flags are None where all are kept.
+    LeakError where none would be.
+    """
+    is_unseen = None
     leaks = find_leaks(store.examples("train"), examples)
     kinds, notes = leaks.kinds, leaks.summary()
     if drop_leaks:
@@ -199,15 +222,13 @@ def _marked(
                 f"all {len(is_unseen)} test examples share an image with training, or are in a"
                 " group with one that does; omit `drop_leaks`, or use other training examples"
             )
-        whole = whole.filter(pl.lit(is_unseen))
         examples, kinds = examples.filter(is_unseen), kinds.filter(is_unseen)
         notes.append(
             counted_as(int((~is_unseen).sum()), "test example", "was", "were")
             + " left out (`drop_leaks`)"
         )
     marks = [kinds.alias("leak"), clusters_of(examples), content_of(examples)]
-    marked = pl.concat([whole, packed(pl.DataFrame(marks))], how="horizontal")
-    return in_schema(marked), notes
+    return is_unseen, pl.DataFrame(marks), notes
 
 
 SLICE = 2**14

@@ -56,20 +56,23 @@ class Folds:
 
     def notes(self, table: pl.LazyFrame) -> list[str]:
         """Return what was done, and what it estimates."""
-        counts = sorted({part.folds for part in self._parts})
-        least = min(part.kept[0] for part in self._parts)
-        most = max(part.kept[1] for part in self._parts)
-        shares = dict.fromkeys(f"{100 * share:.0f} %" for share in (least, most))  # once if equal
-        return [
-            "cross-validated on the training examples, in"
-            f" {' or '.join(map(str, counts))} folds: each is classified by heads that were chosen"
-            " and fitted without its fold. So this estimates a classifier of"
-            f" {' to '.join(shares)} of the examples; one of all is usually better"
-        ]
+        return [folds_note(self._parts)]
 
     def cost(self) -> dict[str, Any]:
         """Return nothing: what a fold would cost by itself is not known."""
         return {}
+
+
+def folds_note(parts: Sequence[LeftOut]) -> str:
+    """Return how examples were left out, and what that estimates."""
+    counts = sorted({part.folds for part in parts})
+    ends = min(part.kept[0] for part in parts), max(part.kept[1] for part in parts)
+    shares = dict.fromkeys(f"{100 * share:.0f} %" for share in ends)  # once if equal
+    return (
+        f"cross-validated on the training examples, in {' or '.join(map(str, counts))} folds: each"
+        " is classified by heads that were chosen and fitted without its fold. So this estimates a"
+        f" classifier of {' to '.join(shares)} of the examples; one of all is usually better"
+    )
 
 
 def assess_left_out(

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from savs.datasets import Benchmark
+from savs.datasets.many_labels import has_many_labels
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
@@ -19,6 +20,11 @@ from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_note
 from savs.pipeline.evaluation.captions import MatchedCaptions
 from savs.pipeline.evaluation.cost import selection_cost
 from savs.pipeline.evaluation.cross_validation import assess_left_out
+from savs.pipeline.evaluation.many_labels import (
+    assess_left_out_labels,
+    evaluate_labels,
+    require_same_labels,
+)
 from savs.pipeline.evaluation.own_answer import OwnAnswers
 from savs.pipeline.evaluation.predictions import (
     Predictor,
@@ -115,11 +121,25 @@ def evaluate(
     """
     store = as_store(store)
     _require_possible(method, on, risk)
+    many = has_many_labels(store.manifest.identity.benchmark)
+    if many and (isinstance(method, str) or risk is not None):
+        what = f"`method` {method!r}" if isinstance(method, str) else "`risk`"
+        raise ParameterError(f"{what} is for examples with one label, and these have many; omit it")
     if on == "folds" and not isinstance(method, str):
         selection = _default_selection(store) if method is None else method
-        return assess_left_out(store, selection, leave_out(store, selection, folds))
+        require_same_labels(store, selection)
+        assess_folds = assess_left_out_labels if many else assess_left_out
+        return assess_folds(store, selection, leave_out(store, selection, folds))
     store.require_split("test")
     store.require_complete()
+    if many:
+        selection = method if isinstance(method, Selection) else None
+        return evaluate_labels(
+            store,
+            selection or calibrate(store, _default_selection(store)).selection,
+            drop_leaks=drop_leaks,
+            allow_other_prompt=allow_other_prompt,
+        )
     measuring = stored_benchmark(store, benchmark)
     predictor: Predictor
     if method == CAPTIONS:
@@ -179,6 +199,7 @@ class SelectedHeads:
             )
         if not is_compared:
             require_same_model(store, selection)
+            require_same_labels(store, selection)
         self._notes += older_note(selection, store.manifest)
         self._is_allowed = is_compared or is_of_store(selection, store) or allow_other_prompt
         if not self._is_allowed:

@@ -31,7 +31,7 @@ from savs.pipeline.running.result_files import (
     write_json,
     write_table,
 )
-from savs.pipeline.selection.selection_config import read_config
+from savs.pipeline.selection.selection_config import MANY, read_config
 from savs.pipeline.selection.selection_file import write_selection
 from savs.stores.errors import ResultError
 from savs.stores.format.layout import Count, Facts, digest
@@ -96,6 +96,34 @@ class _Part:
 
 
 @dataclass(frozen=True, slots=True)
+class _OfLabel:
+    """A row of the table of labels."""
+
+    label: str
+    n: Count
+    positive: Count
+    predicted: Count
+    correct: Count
+    average_precision: float | None
+    low: float | None
+    high: float | None
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    threshold: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """A row of the table of pairs."""
+
+    label: str
+    other: str
+    n: Count
+    predicted: Count
+
+
+@dataclass(frozen=True, slots=True)
 class _Content:
     """What `Evaluation.to_json` gives: the form that anyone's metrics.json must have."""
 
@@ -117,6 +145,8 @@ class _Content:
     confusions: tuple[_Confusion, ...]
     parts: tuple[_Part, ...]
     notes: tuple[str, ...]
+    per_label: tuple[_OfLabel, ...] = ()
+    pairs: tuple[_Pair, ...] = ()
 
     def __post_init__(self) -> None:
         """Check what a type does not say."""
@@ -242,6 +272,12 @@ def load_predictions(folder: Path) -> pl.DataFrame:
     ResultError
         The file is not there, or not as `save_evaluation` wrote it.
     """
+    config = folder / CONFIG
+    if config.is_file() and read_config(config)[1].labels == MANY:
+        raise ResultError(
+            f"{folder} has the result of many labels, for which this does not work; read"
+            f" {PREDICTIONS} itself, or use savs compare"
+        )
     schema = pl.Schema(PREDICTION_SCHEMA)
     return read_table(folder / PREDICTIONS, schema, filled=["id", "split", "correct", "cluster"])
 

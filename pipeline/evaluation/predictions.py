@@ -220,7 +220,7 @@ def with_probability(
     table = class_probabilities(class_scores, task.calibration)
     inside = task.calibration.sets(table, risk)
     return examples.with_columns(
-        prediction_set=_named(task.classes, inside), unsure=pl.Series(inside.sum(axis=1) != 1)
+        prediction_set=names_of(task.classes, inside), unsure=pl.Series(inside.sum(axis=1) != 1)
     )
 
 
@@ -240,7 +240,7 @@ def with_typicality(
     return examples.with_columns(typicality=typical, atypical=typical < known.typical)
 
 
-def _named(classes: Sequence[str], inside: Array) -> pl.Series:
+def names_of(classes: Sequence[str], inside: Array) -> pl.Series:
     """Return `(n, classes)` flags as lists of classes."""
     rows, columns = np.nonzero(inside)
     names = pl.Series(list(classes), dtype=pl.String)[columns]

@@ -86,7 +86,8 @@ def add_examples(store: FeatureStore, source: Source) -> WantedExamples:
     train, test = examples.get("train", []), examples.get("test", [])
     if train or UNLABELLED not in examples:  # else labels make the training examples
         check_splits(train, test)
-    notes += [*unknown_labels(train, test), *source.survey(given)]
+    many = source.has_many_labels
+    notes += [*unknown_labels(train, test, many=many), *source.survey(given)]
     whole = {
         split: _united(stored.get(split), todo[split], source.media(split))
         for split in SPLITS
@@ -95,7 +96,8 @@ def add_examples(store: FeatureStore, source: Source) -> WantedExamples:
     if todo.get("train"):
         notes += source.doubts(whole["train"])
     if todo.get("test"):
-        notes += label_doubts(under_one_prompt(whole["test"], source.benchmark.prompts), "test")
+        once = under_one_prompt(whole["test"], source.benchmark.prompts)
+        notes += label_doubts(once, "test", many=many)
     if len(whole) == len(SPLITS):
         notes += find_leaks(whole["train"], whole["test"]).summary()
     # both are recorded if there are videos; one alone was only asked for

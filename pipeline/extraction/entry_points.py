@@ -72,7 +72,9 @@ def extract(
         inputs, loading, run = sort_keywords(
             "extract", given, InputOptions, ModelOptions, RunOptions
         )
-        chosen = choose_benchmark(benchmark, columns=inputs.columns, question=inputs.question)
+        chosen = choose_benchmark(
+            benchmark, columns=inputs.columns, question=inputs.question, labels=inputs.labels
+        )
         place = find_place(out)
         name = None if isinstance(benchmark, Benchmark) else str(benchmark)
         return run_extraction(

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from savs.datasets import Benchmark
+from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.appending import WantedExamples, add_examples, wanted_examples
 from savs.pipeline.extraction.chosen_heads import ChosenHeads, heads_of_folder
 from savs.pipeline.extraction.model.model_options import ModelOptions
@@ -61,6 +62,11 @@ def run_extraction(
     """
     fetched = None if is_remote(out) else Path(f"{out}.fetched")
     source = Source(benchmark, inputs, make_fetching(inputs, fetched), trains=not run.names_classes)
+    if source.has_many_labels and (run.classes or "labels" in run.answer_kinds):
+        raise ParameterError(
+            f"`{'classes' if run.classes else 'answers'}` compares an image with classes of which"
+            " one is right, and rows have many labels; omit it"
+        )
     wanted, words = None if run.append else wanted_examples(source), read_words(run)
     rank = find_rank()
     with reserve(out) as place:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -22,6 +23,7 @@ from savs.datasets import (
 )
 from savs.datasets.benchmark import Benchmark, Fields
 from savs.datasets.benchmarks.general import FIELDS, general, parse_row
+from savs.datasets.many_labels import OPTION
 from savs.datasets.media.media import MediaRules
 from savs.datasets.row import Row
 from savs.datasets.rows.file_formats import read_rows
@@ -33,6 +35,7 @@ from savs.foundation.frames import collect_rows, scan_parquet
 from savs.foundation.progress import track
 from savs.pipeline.errors import ImportFileError
 from savs.pipeline.inputs.feature_files import FeatureFile, Layers, damage, open_features
+from savs.pipeline.inputs.input_options import labels_form
 from savs.pipeline.inputs.stored_rows import example_columns, planned_rows
 from savs.pipeline.names import IMPORTED
 from savs.stores import FeatureStore, Identity, Manifest, ShardContent, head_name, open_store
@@ -86,6 +89,9 @@ def import_features(
     split: str | None = None,
     logit_scale: float | None = None,
     columns: Mapping[str, str] | None = None,
+    many_labels: bool = False,
+    label_separator: str | None = None,
+    label_columns: Sequence[str] | None = None,
     media_root: str | Path | None = None,
     allow_outside: bool = False,
 ) -> Imported:
@@ -115,6 +121,8 @@ def import_features(
         What a dual encoder multiplies cosines by, for readouts such as `clip`: 100 of most.
     columns
         Field -> the column that holds it: `{"label": "class"}`.
+    many_labels, label_separator, label_columns
+        How rows spell many labels, see `InputOptions`; one of the three.
     media_root, allow_outside
         Where media that the labels name are looked up, to find examples that share one; the folder
         of the labels by default. Those that are not there are compared by name.
@@ -140,7 +148,10 @@ def import_features(
     if logit_scale is not None and not 0 < logit_scale < math.inf:
         raise ImportFileError(f"`logit_scale` is {logit_scale}, expected a number above 0")
     file = open_features(Path(features))
-    labelled = read_labels(file, None if labels is None else Path(labels), columns, split)
+    form = labels_form(
+        many_labels=many_labels, label_separator=label_separator, label_columns=label_columns
+    )
+    labelled = read_labels(file, None if labels is None else Path(labels), columns, split, form)
     examples = {name: [example for _, example in rows] for name, rows in labelled.splits.items()}
     if "train" in examples:
         check_splits(examples["train"], examples.get("test", []))
@@ -151,9 +162,10 @@ def import_features(
         for name, rows in examples.items()
         for of_file in [dict(labelled.digests.get(name, {}))]
     }
-    identity = _identity(file, model or file.path.stem, logit_scale)
+    identity = _identity(file, model or file.path.stem, logit_scale, form)
     store = _write(file, labelled, digests, Path(out), identity)
-    return Imported(store, tuple(_notes(file, labelled, examples, digests, root)))
+    notes = _notes(file, labelled, examples, digests, root, many=form is not None)
+    return Imported(store, tuple(notes))
 
 
 def _notes(
@@ -162,6 +174,8 @@ def _notes(
     examples: Mapping[str, Sequence[Example]],
     digests: Digests,
     root: Path,
+    *,
+    many: bool,
 ) -> Iterator[str]:
     yield f"rows of features and labels were matched by {'id' if labelled.by_id else 'their order'}"
     if "float64" in file.found:
@@ -175,9 +189,9 @@ def _notes(
         )
     train, test = examples.get("train", []), examples.get("test", [])
     if train:
-        yield from label_doubts(content_table(train, digests["train"]))
+        yield from label_doubts(content_table(train, digests["train"]), many=many)
     if train and test:
-        yield from unknown_labels(train, test)
+        yield from unknown_labels(train, test, many=many)
         leaks = find_leaks(
             content_table(train, digests["train"]), content_table(test, digests["test"])
         )
@@ -189,14 +203,17 @@ def read_labels(
     labels: Path | None,
     columns: Mapping[str, str] | None,
     split: str | None,
+    form: Mapping[str, Any] | None = None,
 ) -> Labelled:
     """Read the examples that features are of; arguments and errors as in `import_features`.
+
+    `form` is how rows spell many labels.
 
     Rows are matched by `id` where both files have it, else by their order. Rows of the split
     `classes` are texts of their label, which stands for a question that is not given.
     """
     rows = _own_rows(features, columns) if labels is None else read_rows(labels)
-    benchmark = _benchmark(rows, columns)
+    benchmark = _benchmark(rows, columns, form)
     column = (columns or {}).get("id", "id")
     by_id = features.ids is not None and any(row.values.get(column) for row in rows)
     question = (columns or {}).get("question", "question")
@@ -268,13 +285,16 @@ def _own_rows(features: FeatureFile, columns: Mapping[str, str] | None) -> list[
     ]
 
 
-def _benchmark(rows: Sequence[Row], columns: Mapping[str, str] | None) -> Benchmark:
+def _benchmark(
+    rows: Sequence[Row], columns: Mapping[str, str] | None, form: Mapping[str, Any] | None
+) -> Benchmark:
     """Return `general` with the user's columns, which asks for no question."""
-    benchmark = general(columns)
+    benchmark = general(columns, labels=form)
     if benchmark.check_rows is not None:
         benchmark.check_rows(rows, "test")
     names = {field: (columns or {}).get(field, field) for field in FIELDS}
-    return replace(benchmark, parse_row=partial(parse_row, columns=names, question=""))
+    parse = partial(parse_row, columns=names, question="", labels=form)
+    return replace(benchmark, parse_row=parse)
 
 
 def _example(benchmark: Benchmark, row: Row, question: str, split: str | None) -> Example:
@@ -375,14 +395,16 @@ def _write(
     return open_store(out)
 
 
-def _identity(file: FeatureFile, model: str, logit_scale: float | None) -> Identity:
+def _identity(
+    file: FeatureFile, model: str, logit_scale: float | None, form: Mapping[str, Any] | None
+) -> Identity:
     unknown = dict.fromkeys(("revision", "config", "weights"))
     scale = {} if logit_scale is None else {LOGIT_SCALE: float(logit_scale)}
     return Identity(
         model={"name": model, "class": IMPORTED, **unknown, **scale},
         processor={"class": IMPORTED},
         dtype=file.dtype,
-        benchmark={"name": "general", "options": {}},
+        benchmark={"name": "general", "options": {} if form is None else {OPTION: dict(form)}},
         prompt=IMPORTED,
         grid=file.grid,
     )

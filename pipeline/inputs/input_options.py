@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypedDict
+from typing import Annotated, Any, TypedDict
 
+from savs.datasets.errors import OptionError
 from savs.datasets.example import VIDEO_INPUTS
 from savs.datasets.splits.shots import Shots
 from savs.foundation.errors import ParameterError
@@ -44,7 +45,15 @@ class NewImageKeywords(ReadingKeywords, total=False):
     max_image_pixels: int | None
 
 
-class TrainKeywords(TypedDict, total=False):
+class ManyLabelKeywords(TypedDict, total=False):
+    """The fields of `InputOptions` that say how rows spell many labels."""
+
+    many_labels: bool
+    label_separator: str | None
+    label_columns: Sequence[str] | None
+
+
+class TrainKeywords(ManyLabelKeywords, total=False):
     """The fields of `InputOptions` that the command `train` takes."""
 
     question: str | Sequence[str] | None
@@ -57,7 +66,7 @@ class TrainKeywords(TypedDict, total=False):
     strict: bool
 
 
-class InputKeywords(ReadingKeywords, total=False):
+class InputKeywords(ReadingKeywords, ManyLabelKeywords, total=False):
     """The fields of `InputOptions` as keyword arguments."""
 
     question: str | Sequence[str] | None
@@ -113,6 +122,21 @@ class InputOptions:
         ),
     ] = None
     """In Python a dictionary: `{"question": "prompt"}`."""
+    many_labels: Annotated[
+        bool, Option("Rows of general have many labels: a list, or an object of true and null.")
+    ] = False
+    """Labels that an object does not name are absent, `null` ones unknown."""
+    label_separator: Annotated[
+        str | None, Option("Rows of general have many labels, such as cat|dog.", metavar="TEXT")
+    ] = None
+    """A text that is the separator alone says that no label is there."""
+    label_columns: Annotated[
+        Sequence[str] | None,
+        Option(
+            "Columns of general with 1 where a label is there, 0 where not, nothing if unknown.",
+            metavar="A,B,...",
+        ),
+    ] = None
     question: Annotated[
         str | Sequence[str] | None,
         Option(
@@ -212,8 +236,22 @@ class InputOptions:
                 raise ParameterError(f"`{name}` is {value}, expected at least 1")
         if self.shots is not None and self.train_groups is not None:
             raise ParameterError("`shots` and `train_groups` are two ways to draw; give one")
+        if self.labels is not None and self.shots is not None:
+            raise ParameterError(
+                "`shots` draws examples of each class, and rows have many labels; pass a training"
+                " file as `train`"
+            )
         if self.video is not None and self.video not in VIDEO_INPUTS:
             raise ParameterError(f"`video` is {self.video!r}, expected {' or '.join(VIDEO_INPUTS)}")
+
+    @property
+    def labels(self) -> dict[str, Any] | None:
+        """How rows spell many labels; None where they have one."""
+        return labels_form(
+            many_labels=self.many_labels,
+            label_separator=self.label_separator,
+            label_columns=self.label_columns,
+        )
 
     @property
     def draw(self) -> Shots | None:
@@ -221,3 +259,31 @@ class InputOptions:
         if self.shots is None and self.train_groups is None:
             return None
         return Shots(self.shots, self.train_groups, self.seed)
+
+
+def labels_form(
+    *, many_labels: bool, label_separator: str | None, label_columns: Sequence[str] | None
+) -> dict[str, Any] | None:
+    """Return how rows spell many labels, as a store's identity says it; None for one label a row.
+
+    OptionError where two ways are chosen, a separator is empty or a column is named twice.
+    """
+    chosen: list[dict[str, Any]] = []
+    if many_labels:
+        chosen.append({"form": "list"})
+    if label_separator is not None:
+        if not label_separator.strip():
+            raise OptionError("`label_separator` is empty; pass a character such as |")
+        chosen.append({"form": "separator", "separator": label_separator})
+    if label_columns is not None:
+        if not label_columns or len(set(label_columns)) < len(label_columns):
+            raise OptionError(
+                f"`label_columns` is {','.join(label_columns)!r}, expected columns, each once"
+            )
+        chosen.append({"form": "columns", "columns": list(label_columns)})
+    if len(chosen) > 1:
+        raise OptionError(
+            "`many_labels`, `label_separator` and `label_columns` are three ways to spell many"
+            " labels; give one"
+        )
+    return chosen[0] if chosen else None

@@ -10,8 +10,10 @@ import polars as pl
 
 from savs.datasets.benchmarks.options import stored_prompts, without_prompt
 from savs.datasets.example import first_few, of_subtask
+from savs.datasets.many_labels import OPTION, states_of
 from savs.datasets.row import Row
 from savs.datasets.rows.file_formats import read_rows
+from savs.datasets.rows.label_forms import read_labels
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import LabelError
 from savs.pipeline.running.formatting import counted
@@ -32,8 +34,10 @@ ROW_SCHEMA: dict[str, Any] = dict.fromkeys(("id", "split", "label", "subtask"), 
     "media": pl.List(pl.String)
 }
 TABLE = "`savs suggest STORE --out FILE` writes such a table"
-Labels = str | Path | Mapping[str, str | None] | pl.DataFrame
-"""Id -> label, or a file or frame with the columns `id` (or `image`) and `label`."""
+LABEL = "label"
+Labels = str | Path | Mapping[str, Any] | pl.DataFrame
+"""Id -> label, or a file or frame with the columns `id` (or `image`) and `label`. Of many labels a
+list, or an object of `true` and `null`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +125,10 @@ class Labeller:
         for name, media in self._table.select("id", "media").iter_rows():
             if len(media) == 1:
                 self._of_media.setdefault(media[0], []).append(name)
-        self._prompts = stored_prompts(self.store.manifest.identity.benchmark)
+        facts = self.store.manifest.identity.benchmark
+        self._prompts = stored_prompts(facts)
+        self._form = facts.get("options", {}).get(OPTION)
+        """How rows spell many labels; None where they have one."""
         self.classes = self._known_classes()
         """Subtask -> its classes."""
 
@@ -147,7 +154,7 @@ class Labeller:
         self.store = give_labels(self.store, changes)
         table = pl.DataFrame(outcome.changes, schema=CHANGES_SCHEMA, orient="row")
         for subtask, text in table.select("subtask", "label").drop_nulls("label").iter_rows():
-            self.classes.setdefault(subtask, {})[text] = None
+            self.classes.setdefault(subtask, {}).update(dict.fromkeys(self._names(text)))
         return Labelled(self.store, table, outcome.unchanged, tuple(outcome.taken))
 
     def ids_of(self, labels: str | Path) -> list[str]:
@@ -163,8 +170,12 @@ class Labeller:
             since = late.get(split, {}).get(name)
             text = extracted if since is None else since.label
             if text is not None:
-                known.setdefault(subtask, {})[text] = None
+                known.setdefault(subtask, {}).update(dict.fromkeys(self._names(text)))
         return known
+
+    def _names(self, text: str) -> list[str]:
+        """Return the classes that the label of an example names: one, or many."""
+        return [text] if self._form is None else list(states_of(text))
 
     def _resolve(self, labels: Labels) -> dict[int, str | None]:
         """Return place in the table -> label, of what a user names by id or image."""
@@ -179,12 +190,15 @@ class Labeller:
                     )
         return wanted
 
-    def _of_names(
-        self, labels: Mapping[str, str | None]
-    ) -> Iterator[tuple[str, list[int], str | None]]:
+    def _of_names(self, labels: Mapping[str, Any]) -> Iterator[tuple[str, list[int], str | None]]:
         """Yield where a label stands, the places of its examples, and the label."""
         where = "the labels"
         for name, text in labels.items():
+            if self._form is not None:
+                row = Row(f"the label of {name!r}", 0, {LABEL: text})
+                form = self._form if self._form["form"] == "separator" else {"form": "list"}
+                yield where, self._of_id(name, where), read_labels(row, LABEL, form)
+                continue
             if text is not None and (not isinstance(text, str) or not text.strip()):
                 raise LabelError(
                     f"the label of {name!r} is {text!r}, expected text, or None to take it back"
@@ -199,10 +213,12 @@ class Labeller:
         else:
             rows = read_rows(labels)
         for row in rows:
-            label = self._column(row, "label")
-            if label not in row.values:
+            label = self._column(row, LABEL)
+            if label not in row.values and not (self._form or {}).get("columns"):
                 raise row.error(f"it has no field {label!r}, only {row.fields}", TABLE)
-            text = row.optional(label)
+            text = (
+                row.optional(label) if self._form is None else read_labels(row, label, self._form)
+            )
             if text is not None and not text.strip():
                 raise row.error(f"the label is {text!r}", "write a class, or leave it empty")
             if text is not None:
@@ -278,11 +294,12 @@ class Labeller:
         """
         answers = self.store.manifest.identity.outputs.get("answers")
         new: dict[tuple[str | None, str], list[str]] = {}
-        for place, text in wanted.items():
+        for place, label in wanted.items():
             subtask = self._table["subtask"][place]
             classes = self.classes.get(subtask, {})
-            if text is not None and text not in classes and (classes or answers is not None):
-                new.setdefault((subtask, text), []).append(self._table["id"][place])
+            for text in [] if label is None else self._names(label):
+                if text not in classes and (classes or answers is not None):
+                    new.setdefault((subtask, text), []).append(self._table["id"][place])
         for (subtask, text), ids in new.items():
             if answers is not None and text not in answers:
                 raise LabelError(

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from traceback import extract_tb
 from types import ModuleType
+from typing import Any
 
 from savs.datasets import Benchmark, BenchmarkNotFoundError, find_benchmark
 from savs.datasets.benchmarks.catalogue import known_names, name_problem
@@ -21,6 +22,7 @@ def choose_benchmark(
     option: str = "benchmark",
     columns: Mapping[str, str] | None = None,
     question: str | Sequence[str] | None = None,
+    labels: Mapping[str, Any] | None = None,
 ) -> Benchmark:
     """Return the benchmark of a name, that of a Python file, or the one given.
 
@@ -30,7 +32,7 @@ def choose_benchmark(
         A name, the path of a Python file with a `BENCHMARK`, or a benchmark.
     option
         What it was given to, for the message.
-    columns, question
+    columns, question, labels
         What is chosen where the benchmark leaves a choice, see `configuration`.
 
     Raises
@@ -40,7 +42,7 @@ def choose_benchmark(
     OwnCodeError
         The file is not there, fails when it runs, or has no benchmark that can be taken.
     """
-    return adapt(_benchmark_of(benchmark, option), columns, question)
+    return adapt(_benchmark_of(benchmark, option), columns, question, labels)
 
 
 def _benchmark_of(benchmark: str | Path | Benchmark, option: str) -> Benchmark:

@@ -23,6 +23,7 @@ from savs.datasets import (
 from savs.datasets.benchmarks.image_folder import has_unlabelled
 from savs.datasets.benchmarks.options import under_each_prompt, under_one_prompt
 from savs.datasets.example import NATIVE
+from savs.datasets.many_labels import has_many_labels
 from savs.datasets.media.containers import container_of
 from savs.datasets.media.download import MAX_TOTAL_BYTES, Fetching
 from savs.datasets.media.images import MAX_IMAGE_PIXELS
@@ -66,6 +67,11 @@ class Source:
         default_factory=dict, init=False, repr=False, compare=False
     )
     """Source -> its files: each is looked up once, since that may ask a hub over the network."""
+
+    @property
+    def has_many_labels(self) -> bool:
+        """Whether a row has many labels."""
+        return has_many_labels({"options": self.benchmark.options})
 
     def examples(self) -> Splits:
         """Read and check the splits: both, or the training examples alone.
@@ -181,7 +187,7 @@ class Source:
         lines += self.doubts(content_table(train, recurring_digests(train, media)))
         if "test" not in examples:
             return lines
-        lines += unknown_labels(train, examples["test"])
+        lines += unknown_labels(train, examples["test"], many=self.has_many_labels)
         return lines + self.leaks(examples).summary()
 
     def doubts(self, train: pl.DataFrame) -> list[str]:
@@ -190,14 +196,15 @@ class Source:
         RowError if there is something, and the options are strict.
         """
         once = under_one_prompt(train, self.benchmark.prompts)
-        return refuse_doubts(label_doubts(once), strict=self.options.strict)
+        doubts = label_doubts(once, many=self.has_many_labels)
+        return refuse_doubts(doubts, strict=self.options.strict)
 
     def test_doubts(self, test: Sequence[Example]) -> list[str]:
         """Return what is doubtful about the labels of test examples, which are never refused."""
         names, media = media_names(test), self.media("test")
         digests = recurring_digests(test, media) if len(names) <= MOST_COMPARED else {}
         once = under_one_prompt(content_table(test, digests), self.benchmark.prompts)
-        return label_doubts(once, "test")
+        return label_doubts(once, "test", many=self.has_many_labels)
 
     def _find(self, source: str | Path) -> Files:
         """Return the files of a source, or its folder alone if the benchmark reads folders."""

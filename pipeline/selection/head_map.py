@@ -55,7 +55,7 @@ def head_map(store: FeatureStore, selection: Selection) -> pl.DataFrame:
         A shard of the train split is missing.
     """
     training = StoredTraining(store)
-    tasks = training_tasks(store)
+    tasks = training.tasks()
     chosen = heads_of(training, selection, [task.subtask for task in tasks])
     scores = score_tasks(training, selection.rule, selection.scoring, tasks)
     frames = []

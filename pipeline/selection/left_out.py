@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from savs.datasets.example import of_subtask
+from savs.datasets.many_labels import UNKNOWN
 from savs.foundation.arrays import Array
 from savs.foundation.progress import track
 from savs.pipeline.errors import SelectionError
@@ -22,8 +23,16 @@ from savs.pipeline.selection.calibration import (
     typicality_of,
 )
 from savs.pipeline.selection.heads.centroids import class_centroids
-from savs.pipeline.selection.heads.folds import FOLDS, fold_count, stratified_folds
+from savs.pipeline.selection.heads.folds import (
+    FOLDS,
+    fold_count,
+    label_folds,
+    stratified_folds,
+)
+from savs.pipeline.selection.heads.head_scores import HeadScores
+from savs.pipeline.selection.label_rules import fit_rules, rule_of_whole
 from savs.pipeline.selection.readouts import ClassScores, Fitted, Readout
+from savs.pipeline.selection.readouts.readout import margins
 from savs.pipeline.selection.selection import (
     ScoredHeads,
     Selection,
@@ -32,15 +41,18 @@ from savs.pipeline.selection.selection import (
     fit_task,
     given_heads,
     heads_up_to,
+    joint_scores,
     score_tasks,
 )
-from savs.pipeline.selection.selection_config import require_same_source
+from savs.pipeline.selection.selection_config import MANY, require_same_source
 from savs.pipeline.selection.training_data import (
+    MEMORY,
     RowsCopier,
     Training,
     TrainingData,
     TrainingTask,
     chosen_features,
+    chosen_in_parts,
     grid_widths,
     training_of,
 )
@@ -48,8 +60,6 @@ from savs.stores import Head
 
 SEEN = 512
 """Examples of its own fit that a readout classifies at most, for a calibration."""
-MEMORY = 2**28
-"""Bytes of features that are read at a time, or those of one fold where these are more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +77,8 @@ def calibrate(training: Training, selection: Selection) -> Calibrated:
     That is a temperature, which makes probabilities of scores and changes no prediction, the scores
     that prediction sets of a chosen risk are made from, and the typicality below which an example
     is like none of the training ones. The folds are those of `evaluate` on folds. A task whose
-    readout has negative scores, or does not calibrate, stays without.
+    readout has negative scores, or does not calibrate, stays without. Of many labels each gets a
+    rule, see `LabelRule`, unless too few examples are independent.
 
     Parameters
     ----------
@@ -84,17 +95,44 @@ def calibrate(training: Training, selection: Selection) -> Calibrated:
     """
     data = training_of(training)
     left_out = leave_out(training, selection, for_calibration=True)
+    if selection.labels == MANY:
+        return Calibrated(_with_rules(data, selection, left_out), left_out)
     if not selection.rule.calibrates:
         return Calibrated(selection, left_out)
     wanted = [
         (task.heads, part.task.rows) for task, part in zip(selection.tasks, left_out, strict=True)
     ]
-    features = chosen_features(data, wanted)
+    features = chosen_in_parts(data, wanted)
     tasks = [
         _calibrated(selection.rule, task, part, values)
         for task, part, values in zip(selection.tasks, left_out, features, strict=True)
     ]
     return Calibrated(replace(selection, tasks=tuple(tasks)), left_out)
+
+
+def _with_rules(
+    data: TrainingData, selection: Selection, left_out: "Sequence[LeftOut]"
+) -> Selection:
+    """Return a selection of many labels with the rule of each that was left out."""
+    rules = fit_rules(*left_out_margins(left_out, data.count), selection.precision)
+    pairs = list(zip(selection.tasks, left_out, strict=True))
+    features = chosen_in_parts(data, [(task.heads, part.task.rows) for task, part in pairs])
+    tasks = []
+    for (task, part), rule, values in zip(pairs, rules, features, strict=True):
+        if rule is not None:
+            seen = margins(_scores_of_seen(task.fitted, values))
+            rule = rule_of_whole(rule, margins(part.seen), seen)
+        tasks.append(replace(task, label_rule=rule))
+    return replace(selection, tasks=tuple(tasks))
+
+
+def left_out_margins(parts: "Sequence[LeftOut]", rows: int) -> tuple[Array, Array]:
+    """Return `(labels, rows)` margins and states of left-out examples; both unknown elsewhere."""
+    values, states = np.zeros((len(parts), rows)), np.full((len(parts), rows), UNKNOWN, np.int8)
+    for label, part in enumerate(parts):
+        values[label, part.rows] = margins(part.scores)
+        states[label, part.rows] = part.labels
+    return values, states
 
 
 def _calibrated(
@@ -107,7 +145,7 @@ def _calibrated(
         left_out.labels,
         left_out.typicality,
         None if has_centroids(rule) else class_centroids(features, labels, classes),
-        seen=(left_out.seen, _scores_of_seen(task.fitted, features)),
+        seen=(left_out.seen.scores, _scores_of_seen(task.fitted, features).scores),
     )
     return replace(task, calibration=calibration)
 
@@ -122,11 +160,14 @@ class LeftOut:
     scores: ClassScores
     typicality: Array
     """`(n,)` float32; empty if it is not for a calibration."""
-    seen: Array
-    """`(m, classes)` scores of examples that each fold's readout was fitted on; empty likewise."""
+    seen: ClassScores
+    """Of `(m,)` examples that each fold's readout was fitted on; of none likewise."""
     folds: int
+    """Their number; 0 of a label with too few independent examples, of which none is left out."""
     kept: tuple[float, float]
     """Least and greatest share of the examples that a fold's selection was made of."""
+    fold: Array
+    """`(n,)` number of the fold of each example."""
 
     @property
     def labels(self) -> Array:
@@ -171,10 +212,11 @@ def leave_out_of(
     Errors as in `leave_out`.
     """
     rule, clusters = selection.rule, data.clusters()
+    of_tasks = held_out(selection, [task for task, _ in tasks], clusters, folds)
     parts = [
-        Fold(number, task, selected, out)
+        Fold(number, task, selected, out, turn)
         for number, (task, selected) in enumerate(tasks)
-        for out in held_out(task, [clusters[row] for row in task.rows], folds, selection.scoring)
+        for turn, out in of_tasks[number].items()
     ]
     chosen = _choose(data, selection, parts)
     judged: list[list[_Judged]] = [[] for _ in tasks]
@@ -197,6 +239,8 @@ class Fold:
     """The selection on the whole task."""
     out: Array
     """`(n,)` flags of the examples that are left out."""
+    turn: int
+    """Number of the fold, which tasks of many labels share."""
 
     @property
     def others(self) -> TrainingTask:
@@ -211,7 +255,7 @@ class _Judged:
     fold: Fold
     scores: ClassScores
     typicality: Array
-    seen: Array
+    seen: ClassScores
 
 
 def _judge(
@@ -223,7 +267,7 @@ def _judge(
     """
     scores = fitted.scores(out)
     if not for_calibration:
-        return _Judged(fold, scores, np.zeros(0, np.float32), scores.scores[:0])
+        return _Judged(fold, scores, np.zeros(0, np.float32), _joined_scores([], scores))
     centroids = (
         getattr(fitted, CENTROIDS)
         if has_centroids(rule)
@@ -233,10 +277,10 @@ def _judge(
     return _Judged(fold, scores, typicality, _scores_of_seen(fitted, kept))
 
 
-def _scores_of_seen(fitted: Fitted, features: Array) -> Array:
+def _scores_of_seen(fitted: Fitted, features: Array) -> ClassScores:
     """Return the scores of every n-th example of a fit: `SEEN` at most, or all of fewer."""
     step = -(-features.shape[1] // SEEN)
-    return fitted.scores(features[:, ::step]).scores
+    return fitted.scores(features[:, ::step])
 
 
 def _same_tasks(training: TrainingData, selection: Selection) -> list[TrainingTask]:
@@ -254,24 +298,51 @@ def _same_tasks(training: TrainingData, selection: Selection) -> list[TrainingTa
 
 def _joined(task: TrainingTask, parts: Sequence[_Judged]) -> LeftOut:
     """Return the folds of a task as one."""
-    shares = [int((~part.fold.out).sum()) / len(part.fold.out) for part in parts]
-    scores = ClassScores(
-        np.concatenate([part.scores.scores for part in parts]),
-        np.concatenate([part.scores.choice for part in parts]),
-        np.concatenate([part.scores.soft for part in parts]),
-    )
+    shares = [int((~part.fold.out).sum()) / len(part.fold.out) for part in parts] or [1.0]
+    empty = np.zeros((0, len(task.classes)), np.float32)
+    none = ClassScores(empty, np.zeros(0, np.int64), empty)
+    orders = [np.flatnonzero(part.fold.out) for part in parts]
+    turns = [np.full(len(o), p.fold.turn) for o, p in zip(orders, parts, strict=True)]
     return LeftOut(
         task=task,
-        order=np.concatenate([np.flatnonzero(part.fold.out) for part in parts]),
-        scores=scores,
-        typicality=np.concatenate([part.typicality for part in parts]),
-        seen=np.concatenate([part.seen for part in parts]),
+        order=np.concatenate([np.zeros(0, np.int64), *orders]),
+        scores=_joined_scores([part.scores for part in parts], none),
+        typicality=np.concatenate([np.zeros(0, np.float32), *(p.typicality for p in parts)]),
+        seen=_joined_scores([part.seen for part in parts], none),
         folds=len(parts),
         kept=(min(shares), max(shares)),
+        fold=np.concatenate([np.zeros(0, np.int64), *turns]),
+    )
+
+
+def _joined_scores(parts: Sequence[ClassScores], like: ClassScores) -> ClassScores:
+    """Return the scores of all parts; of no example, with the classes of `like`, for no part."""
+    return ClassScores(
+        np.concatenate([like.scores[:0], *(part.scores for part in parts)]),
+        np.concatenate([like.choice[:0], *(part.choice for part in parts)]),
+        np.concatenate([like.soft[:0], *(part.soft for part in parts)]),
     )
 
 
 def held_out(
+    selection: Selection,
+    tasks: Sequence[TrainingTask],
+    clusters: Sequence[str],
+    folds: int | Literal["loo"],
+) -> list[dict[int, Array]]:
+    """Return for each task the flags of its examples left out, by number of the fold.
+
+    Errors as in `evaluate` on folds.
+    """
+    if selection.labels == MANY:
+        return _held_out_labels(tasks, clusters, folds, selection.scoring)
+    return [
+        dict(enumerate(_held_out(t, [clusters[int(r)] for r in t.rows], folds, selection.scoring)))
+        for t in tasks
+    ]
+
+
+def _held_out(
     task: TrainingTask, clusters: Sequence[str], folds: int | Literal["loo"], scoring: str
 ) -> list[Array]:
     """Return the flags of each part of a task, which are left out in turn.
@@ -318,6 +389,41 @@ def held_out(
     return parts
 
 
+def _held_out_labels(
+    tasks: Sequence[TrainingTask],
+    clusters: Sequence[str],
+    folds: int | Literal["loo"],
+    scoring: str,
+) -> list[dict[int, Array]]:
+    """Return the same of many labels.
+
+    All labels share the folds, so that no head is chosen by an example that it classifies later. A
+    label has none where its positive or its negative examples are too few to leave some out.
+
+    SelectionError where that is so for all labels.
+    """
+    states = np.full((len(tasks), len(clusters)), UNKNOWN, np.int8)
+    for of_label, task in zip(states, tasks, strict=True):
+        of_label[task.rows] = task.labels
+    if folds == "loo":
+        numbers = np.unique(clusters, return_inverse=True)[1]
+    else:
+        numbers = label_folds(states, min(folds, len(set(clusters))), clusters)
+    least = 1 if scoring == "resubstitution" else 2
+    outs: list[dict[int, Array]] = []
+    for task in tasks:
+        of_rows = numbers[task.rows]
+        flags = {int(fold): of_rows == fold for fold in np.unique(of_rows)}
+        left = [np.bincount(task.labels[~out], minlength=2).min() for out in flags.values()]
+        outs.append(flags if min(left) >= least else {})
+    if not any(outs):
+        raise SelectionError(
+            "cross-validation needs two independent examples where a label is there, and two where"
+            " it is absent, but no label has them; add more examples"
+        )
+    return outs
+
+
 def _choose(
     training: TrainingData, selection: Selection, parts: Sequence[Fold]
 ) -> list[ScoredHeads]:
@@ -330,9 +436,19 @@ def _choose(
         ]
     scores = score_tasks(training, rule, scoring, others, selection.max_layer)
     heads = heads_up_to([*grid_widths(training.source.grid)], selection.max_layer)
+    orders: list[HeadScores] = scores
+    if selection.joint_heads:
+        turns = [part.turn for part in parts]
+        by_turn = {
+            turn: joint_scores(
+                [(t, s) for t, s, n in zip(others, scores, turns, strict=True) if n == turn]
+            )
+            for turn in dict.fromkeys(turns)
+        }
+        orders = [by_turn[turn] for turn in turns]
     return [
-        best_heads(heads, task, of_fold, len(part.selected.heads))
-        for part, task, of_fold in zip(parts, others, scores, strict=True)
+        best_heads(heads, task, of_fold, len(part.selected.heads), order)
+        for part, task, of_fold, order in zip(parts, others, scores, orders, strict=True)
     ]
 
 

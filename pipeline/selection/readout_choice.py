@@ -12,12 +12,15 @@ from typing import Any
 
 import numpy as np
 
+from savs.datasets.metrics.ranking import average_precision_units
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.heads.folds import FOLDS
 from savs.pipeline.selection.left_out import LeftOut, held_out, leave_out, leave_out_of
 from savs.pipeline.selection.readouts import ClassScores, Readout
+from savs.pipeline.selection.readouts.readout import margins
 from savs.pipeline.selection.selection import Heads, Selection, select
+from savs.pipeline.selection.selection_config import MANY
 from savs.pipeline.selection.training_data import (
     Training,
     TrainingData,
@@ -40,8 +43,8 @@ class ReadoutChoice:
 
     selection: Selection
     accuracies: dict[str, float]
-    """Readout -> share of the training examples that it classifies rightly when they are left out;
-    empty if there was nothing to choose."""
+    """Readout -> share of the training examples that it classifies rightly when they are left out,
+    or mean average precision of many labels; empty if there was nothing to choose."""
     left_out: list[LeftOut] = field(repr=False)
     """Of each task its examples, classified by the readout that the other folds choose;
     `assess_left_out` measures them. Empty if no example can be left out."""
@@ -94,7 +97,7 @@ def choose_readout_by_folds(
         return ReadoutChoice(first, {}, [], f"no accuracy can be estimated: {error}")
     if len(selections) == 1:
         return ReadoutChoice(first, {}, outer[0], note)
-    right = [_share(parts) for parts in outer]
+    right = [_share(parts, first.labels) for parts in outer]
     accuracies = {one.readout: share for one, share in zip(selections, right, strict=True)}
     best = int(np.argmax(right))
     try:
@@ -105,8 +108,14 @@ def choose_readout_by_folds(
     return ReadoutChoice(selections[best], accuracies, nested)
 
 
-def _share(parts: Sequence[LeftOut]) -> float:
-    """Return the share of all examples, of all tasks, that were classified rightly."""
+def _share(parts: Sequence[LeftOut], labels: str) -> float:
+    """Return the share of all examples, of all tasks, that were classified rightly.
+
+    Of many labels it is the mean average precision.
+    """
+    if labels == MANY:
+        left_out = [(margins(part.scores), part.labels == 1) for part in parts if part.folds]
+        return float(np.mean([average_precision_units(*one).mean() for one in left_out]))
     hits = [part.scores.choice == part.labels for part in parts]
     return float(np.concatenate(hits).mean())
 
@@ -119,17 +128,19 @@ def _nested(
 ) -> list[LeftOut]:
     """Return each fold as it was classified by the readout that is best within the others."""
     tasks, clusters = data.tasks(), data.clusters()
-    scoring = selections[0].scoring
-    outs = [held_out(task, [clusters[row] for row in task.rows], folds, scoring) for task in tasks]
+    outs = held_out(selections[0], tasks, clusters, folds)
     # a task with fewer folds is whole in the last turns
     kept = [
-        [~parts[turn] if turn < len(parts) else np.ones_like(parts[0]) for parts in outs]
-        for turn in range(max(map(len, outs)))
+        [
+            ~parts[turn] if turn in parts else np.ones(len(task.rows), bool)
+            for task, parts in zip(tasks, outs, strict=True)
+        ]
+        for turn in sorted({turn for parts in outs for turn in parts})
     ]
     right = np.array([_shares(data, selection, tasks, kept, folds) for selection in selections])
     chosen = right.argmax(axis=0)
     return [
-        _mixed(task, parts, chosen, [of_readout[place] for of_readout in outer])
+        _mixed(task, [*parts.values()], chosen, [of_readout[place] for of_readout in outer])
         for place, (task, parts) in enumerate(zip(tasks, outs, strict=True))
     ]
 
@@ -152,7 +163,8 @@ def _shares(
     ]
     parts = leave_out_of(data, selection, inner, folds)
     count = len(tasks)
-    return [_share(parts[start : start + count]) for start in range(0, len(parts), count)]
+    starts = range(0, len(parts), count)
+    return [_share(parts[start : start + count], selection.labels) for start in starts]
 
 
 def _mixed(
@@ -161,6 +173,8 @@ def _mixed(
     """Return the folds of a task, each as its chosen readout classified it."""
     ends = np.cumsum([int(out.sum()) for out in parts])
     slices = [slice(end - int(out.sum()), end) for end, out in zip(ends, parts, strict=True)]
+    if not parts:
+        return by_readout[0]
     pieces = [
         (by_readout[number].scores, rows) for number, rows in zip(chosen, slices, strict=False)
     ]

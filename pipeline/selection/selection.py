@@ -6,7 +6,10 @@ from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from savs.foundation.arrays import Array
+from savs.foundation.errors import ParameterError
 from savs.foundation.progress import track
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.names import DEFAULT_HEADS, SCORING_NAMES
@@ -24,6 +27,8 @@ from savs.pipeline.selection.readouts import Fitted, Readout, choose_readout
 from savs.pipeline.selection.readouts.readout import require_examples
 from savs.pipeline.selection.selection_config import (
     GIVEN,
+    MANY,
+    ONE,
     SelectionConfig,
     TaskConfig,
     load_config,
@@ -35,6 +40,7 @@ from savs.pipeline.selection.training_data import (
     TrainingData,
     TrainingTask,
     chosen_features,
+    chosen_in_parts,
     grid_widths,
     text_arguments,
     training_of,
@@ -48,7 +54,7 @@ Heads = int | Literal["all"] | str | Path | Sequence[Head] | SelectionConfig
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskSelection(TaskConfig):
-    """The chosen heads of one subtask, and the classifier that they make."""
+    """The chosen heads of one subtask or label, and the classifier that they make."""
 
     fitted: Fitted = field(repr=False)
     """What the readout fitted on the chosen heads."""
@@ -76,7 +82,8 @@ class Selection(SelectionConfig):
             lines.append(f"  heads, best first: {listed([head_name(head) for head in task.heads])}")
         else:
             names = [str(task.subtask) for task in self.tasks]
-            lines.append(f"  {counted(len(names), 'subtask')}: {listed(names)}; {examples}")
+            what = "label" if self.labels == MANY else "subtask"
+            lines.append(f"  {counted(len(names), what)}: {listed(names)}; {examples}")
         lines.append("  next: savs.evaluate(STORE, selection), savs.save_selection(...)")
         return "\n".join(lines)
 
@@ -108,8 +115,10 @@ def select(
     readout: str | Path | Readout = "vote",
     scoring: str = "resubstitution",
     max_layer: int | None = None,
+    joint_heads: bool = False,
+    precision: float | None = None,
 ) -> Selection:
-    """Choose the heads that tell the training classes apart, for each subtask by itself.
+    """Choose the heads that tell the training classes apart, for each subtask or label by itself.
 
     Heads are ordered by score, then margin, then (layer, head). Memory holds the training features
     of one layer at a time. The command calibrates, too: here `calibrate(store, selection)` does it,
@@ -132,9 +141,16 @@ def select(
     max_layer
         Choose among the heads of layers up to this one, counted from 0: `classify` loads and runs
         no layer after the deepest chosen head.
+    joint_heads
+        Of examples with many labels: choose the same heads for all, by the mean of their scores.
+    precision
+        Of examples with many labels: `calibrate` takes the lowest threshold of each label that has
+        this precision on left-out examples; by default the one of the best F1.
 
     Raises
     ------
+    ParameterError
+        The precision is not between 0 and 1, or it or `joint_heads` is for examples with one label.
     SelectionError
         Unknown readout or scoring, more heads than there are, a class without a usable
         training example, one class only, or heads of another model. Or heads are given, and
@@ -153,6 +169,19 @@ def select(
     require_layer(source.grid, max_layer)
     held = [*grid_widths(source.grid)]
     among = heads_up_to(held, max_layer)
+    many = data.has_many_labels
+    if not many and (joint_heads or precision is not None):
+        name = "joint_heads" if joint_heads else "precision"
+        raise ParameterError(f"`{name}` is for examples with many labels, and these have one each")
+    if precision is not None and not 0 < precision < 1:
+        raise ParameterError(f"`precision` is {precision}, expected a number between 0 and 1")
+    if joint_heads and is_given:
+        raise ParameterError("`heads` gives the heads, so `joint_heads` chooses none; omit one")
+    if many and rule.texts:
+        raise SelectionError(
+            f"readout {rule.name!r} compares images with names of classes of which one is right,"
+            " and the examples have many labels; use another readout"
+        )
     tasks = data.tasks(named=True)
     _require_examples(tasks, rule, is_choice=not is_given and len(held) > 1)
     if isinstance(wanted, tuple | SelectionConfig):
@@ -169,8 +198,9 @@ def select(
         where = "" if max_layer is None else f" up to layer {max_layer}"
         count = default_heads(among) if wanted is None else head_count(among, wanted, where)
         scores = score_tasks(data, rule, scoring, tasks, max_layer)
+        order = joint_scores(list(zip(tasks, scores, strict=True))) if joint_heads else None
         chosen = [
-            best_heads(among, task, of_task, count)
+            best_heads(among, task, of_task, count, order)
             for task, of_task in zip(tasks, scores, strict=True)
         ]
     return Selection(
@@ -183,6 +213,9 @@ def select(
         tasks=tuple(fit_tasks(data, rule, chosen)),
         heads_from=_origin(wanted),
         max_layer=max_layer,
+        labels=MANY if many else ONE,
+        joint_heads=joint_heads,
+        precision=precision,
     )
 
 
@@ -330,11 +363,23 @@ class ScoredHeads:
     margins: tuple[float, ...]
 
 
+def joint_scores(scored: Sequence[tuple[TrainingTask, HeadScores]]) -> HeadScores:
+    """Return the mean over tasks of the scores of heads, each as a share of its examples."""
+    return HeadScores(
+        np.mean([scores.score / len(task.rows) for task, scores in scored], axis=0),
+        np.mean([scores.margin for _, scores in scored], axis=0),
+    )
+
+
 def best_heads(
-    heads: Sequence[Head], task: TrainingTask, scores: HeadScores, count: int
+    heads: Sequence[Head],
+    task: TrainingTask,
+    scores: HeadScores,
+    count: int,
+    order: HeadScores | None = None,
 ) -> ScoredHeads:
-    """Return the `count` best of the heads that were scored on a task."""
-    chosen = rank_heads(scores, heads)[:count]
+    """Return the `count` best of the heads scored on a task, by `order` if there is one."""
+    chosen = rank_heads(scores if order is None else order, heads)[:count]
     return ScoredHeads(
         task,
         tuple(heads[i] for i in chosen),
@@ -386,7 +431,7 @@ def fit_tasks(
     wanted = [(one.heads, one.task.rows) for one in chosen]
     return [
         fit_task(training, rule, one, features)
-        for one, features in zip(chosen, chosen_features(training, wanted), strict=True)
+        for one, features in zip(chosen, chosen_in_parts(training, wanted), strict=True)
     ]
 
 

@@ -7,7 +7,7 @@ store are still those is asked here.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 import polars as pl
@@ -20,6 +20,7 @@ from savs.pipeline.names import SCORING_NAMES
 from savs.pipeline.running.formatting import counted_as
 from savs.pipeline.running.result_files import CONFIG, SELECT, read_json
 from savs.pipeline.selection.calibration import CalibrationConfig
+from savs.pipeline.selection.label_rules import LabelRule
 from savs.pipeline.selection.readouts.readout import NAME, ReadoutFile
 from savs.pipeline.selection.training_data import (
     grid_widths,
@@ -35,6 +36,8 @@ from savs.stores.format.manifest import FeatureSource, Manifest, read_manifest
 FORMAT = 1
 """Version of config.json and classifier.safetensors. No other is read."""
 GIVEN = "given by name"
+ONE, MANY = "one", "many"
+"""How many labels an example has."""
 LARGEST = 2**40
 """Scores and margins are smaller."""
 Number = Annotated[float, Meta(gt=-LARGEST, lt=LARGEST)]
@@ -42,10 +45,10 @@ Number = Annotated[float, Meta(gt=-LARGEST, lt=LARGEST)]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskConfig:
-    """The chosen heads of one subtask."""
+    """The chosen heads of one subtask, or of one of many labels."""
 
     subtask: Text | None
-    """None where the benchmark has no subtasks."""
+    """None where the benchmark has no subtasks; of many labels the label."""
     classes: Annotated[tuple[Text, ...], Meta(min_length=2)]
     """In order of first appearance in the train file."""
     heads: Annotated[tuple[Head, ...], Meta(min_length=1)]
@@ -62,6 +65,8 @@ class TaskConfig:
     """Images and videos of each of their prompts; None where that differs."""
     calibration: CalibrationConfig | None = None
     """What left-out training examples say; None where they were not looked at."""
+    label_rule: LabelRule | None = None
+    """The same of one of many labels."""
 
     def __post_init__(self) -> None:
         _require_unique("classes", self.classes)
@@ -92,6 +97,12 @@ class SelectionConfig:
     where the user named the heads."""
     max_layer: Annotated[int, Meta(ge=0)] | None = None
     """Last layer that heads were chosen from; None for all."""
+    labels: Literal["one", "many"] = ONE
+    """How many an example has. Of many, each is a task of the classes `SIDES`."""
+    joint_heads: bool = False
+    """Whether all labels have the same heads."""
+    precision: float | None = None
+    """What thresholds of labels were chosen for; None for F1."""
 
     def __post_init__(self) -> None:
         _require_unique("subtasks", [task.subtask for task in self.tasks])
@@ -103,6 +114,11 @@ class SelectionConfig:
     def model(self) -> Facts:
         """The model that the heads belong to."""
         return self.source.model
+
+    @property
+    def asked(self) -> tuple[TaskConfig, ...]:
+        """The tasks that an example is run on: its own subtask, or one for all labels."""
+        return (replace(self.tasks[0], subtask=None),) if self.labels == MANY else self.tasks
 
     @property
     def heads(self) -> list[Head]:
@@ -227,6 +243,15 @@ def require_same_source(ours: FeatureSource, name: str, selection: SelectionConf
         )
 
 
+def refuse_many_labels(selection: SelectionConfig, name: Any) -> None:
+    """Raise SelectionError where a selection is of many labels; `name` is what messages call it."""
+    if selection.labels == MANY:
+        raise SelectionError(
+            f"{name} is a classifier of many labels, for which this does not work; use savs"
+            " evaluate, savs compare or savs classify"
+        )
+
+
 def require_selection(selection: Any) -> None:
     """Raise ParameterError unless this is a selection, instead of its path, for example."""
     if not isinstance(selection, SelectionConfig):
@@ -261,7 +286,7 @@ def require_same_prompt(
     prompts = examples.lazy().select("id", "subtask", "prompt", media).collect()
     remarks = [
         _other_prompts(task, prompts.filter(pl.col("subtask").eq_missing(pl.lit(task.subtask))))
-        for task in selection.tasks
+        for task in selection.asked
     ]
     notes = [note for note in remarks if note]
     if notes and not is_allowed:

@@ -4,7 +4,7 @@
 store, `TrainingArrays` has the features of one task in memory.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -13,6 +13,15 @@ import polars as pl
 
 from savs.datasets.benchmarks.options import stored_prompts, without_prompt
 from savs.datasets.example import of_subtask
+from savs.datasets.many_labels import (
+    OPTION,
+    PRESENT,
+    SIDES,
+    UNKNOWN,
+    has_many_labels,
+    label_table,
+    named_labels,
+)
 from savs.datasets.splits.clusters import clusters_of
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
@@ -39,6 +48,8 @@ NO_EXAMPLES = "no training examples"
 LABELS = "labels "
 """Before the digest of labels that came after the features."""
 _WITHOUT = " without "
+MEMORY = 2**28
+"""Bytes of chosen features that several tasks have in memory at a time, or those of one task."""
 READ = 2**26
 """Bytes of features that are read at a time."""
 TEXTS = (TEXTS_OF_FILE, TEXTS_OF_BENCHMARK, TEXTS_OF_PROMPTS)
@@ -49,9 +60,13 @@ NAMES = (TEXTS_OF_NAMES,)
 
 @dataclass(frozen=True, slots=True)
 class TrainingTask:
-    """The training examples of one subtask."""
+    """The training examples of one subtask, or of one of many labels.
+
+    Tasks of labels share rows: each has those that say whether its label is there.
+    """
 
     subtask: str | None
+    """Its name; of many labels the label."""
     classes: tuple[str, ...]
     rows: Array
     """`(n,)` rows of the train split."""
@@ -98,6 +113,11 @@ class TrainingData(Protocol):
     @property
     def count(self) -> int:
         """How many rows there are at most."""
+        ...
+
+    @property
+    def has_many_labels(self) -> bool:
+        """Whether each task is one of many labels."""
         ...
 
     def tasks(self, *, named: bool = False) -> list[TrainingTask]:
@@ -158,8 +178,15 @@ class StoredTraining:
         """The planned examples."""
         return len(self.store.ids("train"))
 
+    @property
+    def has_many_labels(self) -> bool:
+        """What the store says."""
+        return has_many_labels(self.store.manifest.identity.benchmark)
+
     def tasks(self, *, named: bool = False) -> list[TrainingTask]:
-        """See `training_tasks` and `named_tasks`."""
+        """See `label_tasks`, `training_tasks` and `named_tasks`."""
+        if self.has_many_labels:
+            return label_tasks(self.store)
         return named_tasks(self.store) if named else training_tasks(self.store)
 
     def clusters(self) -> list[str]:
@@ -218,6 +245,11 @@ class TrainingArrays:
     def count(self) -> int:
         """Their number."""
         return len(self.labels)
+
+    @property
+    def has_many_labels(self) -> bool:
+        """Whether each task is one of many labels: no."""
+        return False
 
     @property
     def train(self) -> str:
@@ -336,24 +368,15 @@ def training_tasks(store: FeatureStore) -> list[TrainingTask]:
     """Return the training examples by subtask, classes in order of first appearance.
 
     SelectionError without any, or where a class has no usable example, or a subtask has one class
-    only.
+    only. Or examples have many labels, see `label_tasks`.
     """
+    require_one_label(store)
     if _has_names_alone(store):
         raise SelectionError(
             f"{store.path} has no training examples, only the names of its classes; add some with"
             " savs extract --append --train FILE, or use `savs select --readout clip` or hec-t"
         )
-    if "train" in store.splits and not store.ids("train"):
-        if waiting := len(store.ids(UNLABELLED)):
-            raise SelectionError(
-                f"{store.path} has {counted(waiting, 'image')} without a label, and none with one;"
-                f" label some (savs suggest {store.path} --out next.html, then savs label), and run"
-                f" savs train {store.path}"
-            )
-        raise SelectionError(
-            f"{store.path} has no training examples: `savs classify` made it, by the heads of a"
-            " classifier; select from the store of that one"
-        )
+    _require_training(store)
     usable = store.examples("train").with_row_index("row")
     planned = store.in_order("train", pl.concat([usable, store.skipped("train")], how="diagonal"))
     tasks = []
@@ -375,6 +398,76 @@ def training_tasks(store: FeatureStore) -> list[TrainingTask]:
             )
         )
     return tasks
+
+
+def require_one_label(store: FeatureStore) -> None:
+    """Raise SelectionError where the examples of a store have many labels."""
+    if has_many_labels(store.manifest.identity.benchmark):
+        raise SelectionError(
+            f"the examples of {store.path} have many labels, for which this does not work; use"
+            f" savs select {store.path}, savs evaluate, savs train, savs label or savs classify"
+        )
+
+
+def label_tasks(store: FeatureStore) -> list[TrainingTask]:
+    """Return for each label a task of the classes `SIDES`, labels in order of first appearance.
+
+    Training examples that do not say whether the label is there are not in its task.
+
+    Raises
+    ------
+    SelectionError
+        There are no training examples, or a label is there in none of them, or absent in none.
+    """
+    _require_training(store)
+    examples, form = store.examples("train"), store.manifest.identity.benchmark["options"][OPTION]
+    texts = [*examples["label"], *store.skipped("train")["label"]]
+    names = list(dict.fromkeys([*form.get("columns", ()), *named_labels(texts)]))
+    states = label_table(examples["label"], names).states
+    question, media = _only(examples["prompt"]), _only(examples["media"].list.len())
+    return many_tasks(names, states, examples["id"].to_list(), question, media)
+
+
+def many_tasks(
+    names: Sequence[str],
+    states: Array,
+    ids: Sequence[str],
+    question: str | None,
+    media: int | None,
+) -> list[TrainingTask]:
+    """Return the tasks of labels from their `(labels, rows)` states; errors as `label_tasks`."""
+    if not names:
+        raise SelectionError("no training example has a label; give some to the rows")
+    tasks = []
+    for label, of_label in zip(names, states, strict=True):
+        rows = np.flatnonzero(of_label != UNKNOWN)
+        there = int((of_label == PRESENT).sum())
+        if there in (0, len(rows)):
+            what, remedy = ("there", "absent") if there else ("absent", "there")
+            first = f", {ids[int(rows[0])]!r} first," if len(rows) else ""
+            raise SelectionError(
+                f"label {label!r} is {what} in all {len(rows):,} training examples that know of"
+                f" it{first} so that it cannot be learned; add one where it is {remedy}, or take"
+                " the label out of the rows"
+            )
+        labels = of_label[rows].astype(np.int64)
+        tasks.append(TrainingTask(label, SIDES, rows, labels, question, media))
+    return tasks
+
+
+def _require_training(store: FeatureStore) -> None:
+    """Raise SelectionError where a store has no training examples."""
+    if "train" in store.splits and not store.ids("train"):
+        if waiting := len(store.ids(UNLABELLED)):
+            raise SelectionError(
+                f"{store.path} has {counted(waiting, 'image')} without a label, and none with one;"
+                f" label some (savs suggest {store.path} --out next.html, then savs label), and run"
+                f" savs train {store.path}"
+            )
+        raise SelectionError(
+            f"{store.path} has no training examples: `savs classify` made it, by the heads of a"
+            " classifier; select from the store of that one"
+        )
 
 
 def named_tasks(store: FeatureStore) -> list[TrainingTask]:
@@ -516,6 +609,22 @@ def chosen_features(
                     values = features[block.index(head), :, : result.shape[2]]
                     result[number, :, : values.shape[1]] = values[rows]
     return results
+
+
+def chosen_in_parts(
+    training: TrainingData, wanted: Sequence[tuple[Sequence[Head], Array]]
+) -> Iterator[Array]:
+    """Yield the same one after the other, `MEMORY` bytes of them at a time."""
+    part: list[tuple[Sequence[Head], Array]] = []
+    size = 0
+    for heads, rows in wanted:
+        more = 4 * len(heads) * len(rows) * max(training.widths(heads))
+        if part and size + more > MEMORY:
+            yield from chosen_features(training, part)
+            part, size = [], 0
+        part.append((heads, rows))
+        size += more
+    yield from chosen_features(training, part)
 
 
 class RowsCopier:

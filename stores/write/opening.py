@@ -423,9 +423,10 @@ def left_overs(folder: Path, *, nobody_writes: bool = False) -> list[Path]:
     gone = {name for name, holder in holders.items() if is_gone(holder)}
     signs_gone = {p.id + signs.SIGN for p, _ in signs.read_signs(storage) if is_gone(p)}
     found = [
-        folder / CLAIMS / name
+        path
         for name in names
-        if name.removesuffix(NEW) in signs_gone or parse_claim(name)[0] in gone
+        if (name.removesuffix(NEW) in signs_gone or parse_claim(name)[0] in gone)
+        and not (path := folder / CLAIMS / name).is_dir()  # no process makes one
     ]
     for path in unfinished:
         target = _UNFINISHED.fullmatch(path.name)

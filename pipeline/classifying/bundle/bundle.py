@@ -25,7 +25,11 @@ from savs.pipeline.running.result_files import (
 )
 from savs.pipeline.selection.readouts import Readout
 from savs.pipeline.selection.selection import only_subtask
-from savs.pipeline.selection.selection_config import SelectionConfig, load_config
+from savs.pipeline.selection.selection_config import (
+    SelectionConfig,
+    load_config,
+    refuse_many_labels,
+)
 from savs.pipeline.selection.selection_file import copy_selection, load_selection, save_selection
 from savs.stores import ResultError
 from savs.stores.format.layout import IMAGE_OUTPUTS, LOGIT_SCALE
@@ -182,6 +186,7 @@ def _shared(
     opened, path = as_store(store), as_folder(classifier)
     source = path.parent if path.name == CONFIG else path
     whole = load_selection(source, readout=readout)
+    refuse_many_labels(whole, source)
     return Shared(opened, source, whole, only_subtask(whole, subtask))
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, TypedDict
+from typing import Annotated
 
 import typer
 
@@ -11,6 +11,7 @@ from savs.pipeline.cli.options.fields import expand_options
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import option, setting
 from savs.pipeline.cli.output import print_json, print_line, say
+from savs.pipeline.inputs.input_options import ManyLabelKeywords
 from savs.pipeline.running.formatting import counted
 
 EXAMPLES = (
@@ -19,7 +20,7 @@ EXAMPLES = (
 )
 
 
-class LabelKeywords(TypedDict, total=False):
+class LabelKeywords(ManyLabelKeywords, total=False):
     """The fields of `InputOptions` that are options of `savs import`."""
 
     columns: Mapping[str, str] | None

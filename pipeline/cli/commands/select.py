@@ -51,6 +51,16 @@ def select_command(
         int | None,
         advanced(metavar="N", min=0, help="Choose heads from layers up to N, counted from 0."),
     ] = None,
+    joint_heads: Annotated[
+        bool, option("--joint-heads", help="Of many labels: choose the same heads for all.")
+    ] = False,
+    precision: Annotated[
+        float | None,
+        option(
+            metavar="P",
+            help="Of many labels: choose thresholds with this precision (default: the best F1).",
+        ),
+    ] = None,
     scoring: ScoringOption = "resubstitution",
     estimate: Annotated[
         bool,
@@ -65,18 +75,29 @@ def select_command(
 ) -> None:
     """Uses the training examples only. Run `savs evaluate` next."""
     from savs.datasets.benchmarks.options import stored_prompts, under_one_prompt
+    from savs.datasets.many_labels import has_many_labels
     from savs.datasets.splits.labels import label_doubts, refuse_doubts
     from savs.pipeline.cli.selections import calibrated, estimates_of
     from savs.pipeline.evaluation.suspects import save_suspects, suspects
     from savs.pipeline.running.result_files import trained_folder, whole_result
+    from savs.pipeline.selection.training_data import require_one_label
 
     opened = savs.open_store(store)
     prompts = stored_prompts(opened.manifest.identity.benchmark)
     once = under_one_prompt(opened.examples("train"), prompts)
-    for line in refuse_doubts(label_doubts(once), strict=strict):
+    many = has_many_labels(opened.manifest.identity.benchmark)
+    if many and list_suspects:
+        require_one_label(opened)
+    for line in refuse_doubts(label_doubts(once, many=many), strict=strict):
         say(f"note: {line}")
     selection = savs.select(
-        opened, heads=heads, readout=readout, scoring=scoring, max_layer=max_layer
+        opened,
+        heads=heads,
+        readout=readout,
+        scoring=scoring,
+        max_layer=max_layer,
+        joint_heads=joint_heads,
+        precision=precision,
     )
     crossed = None
     if estimate:
@@ -96,8 +117,11 @@ def select_command(
                 "subtask": task.subtask,
                 "classes": list(task.classes),
                 "examples": task.examples,
-                "cross_validated": estimates and estimates[task.subtask].to_json(),
+                "cross_validated": estimates[task.subtask].to_json()
+                if estimates and task.subtask in estimates
+                else None,
                 "temperature": task.calibration and task.calibration.temperature,
+                **({"threshold": task.label_rule and task.label_rule.threshold} if many else {}),
                 "heads": [
                     {"head": savs.stores.head_name(head), "score": score, "margin": margin}
                     for head, score, margin in zip(

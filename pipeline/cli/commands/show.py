@@ -19,6 +19,8 @@ from savs.stores.files.addresses import is_writable
 from savs.stores.format.layout import IMAGE_OUTPUTS
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from savs.stores import FeatureStore
     from savs.stores.maintain.progress import StoreProgress
 
@@ -159,7 +161,10 @@ def _finished(store: "FeatureStore") -> list[str]:
 
 
 def _counts(store: "FeatureStore") -> list[dict[str, Any]]:
+    """Return how many examples each class of each subtask has, or each of many labels."""
     import polars as pl
+
+    from savs.datasets.many_labels import has_many_labels
 
     frames = [
         table.select("split", "subtask", "label", skipped=pl.lit(skipped))
@@ -168,12 +173,24 @@ def _counts(store: "FeatureStore") -> list[dict[str, Any]]:
     ]
     if not frames:
         return []
+    table = pl.concat(frames)
+    if has_many_labels(store.manifest.identity.benchmark):
+        table = table.with_columns(_labels(table["label"])).explode("label")
     return (
-        pl.concat(frames)
-        .group_by("split", "subtask", "label", maintain_order=True)
+        table.group_by("split", "subtask", "label", maintain_order=True)
         .agg(examples=(~pl.col("skipped")).sum(), skipped=pl.col("skipped").sum())
         .to_dicts()
     )
+
+
+def _labels(texts: "pl.Series") -> "pl.Series":
+    """Return the labels that are there, a list a row."""
+    import polars as pl
+
+    from savs.datasets.many_labels import count_labels
+
+    lists = [None if text is None else [*count_labels([text])] for text in texts]
+    return pl.Series("label", lists, dtype=pl.List(pl.String))
 
 
 def _skipped(store: "FeatureStore") -> list[dict[str, Any]]:

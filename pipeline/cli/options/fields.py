@@ -135,6 +135,11 @@ def parse_columns(column: list[str] | None = None) -> dict[str, str] | None:
     return columns
 
 
+def parse_names(label_columns: str | None = None) -> tuple[str, ...] | None:
+    """Return the names in a list with commas; spaces around a comma do not count."""
+    return None if label_columns is None else tuple(n.strip() for n in label_columns.split(","))
+
+
 def read_questions(
     question: list[str] | None = None, questions: Path | None = None
 ) -> str | tuple[str, ...] | None:
@@ -199,6 +204,7 @@ def _number_or_auto(name: str, text: str, least: int) -> int | None:
 
 PARSERS: dict[str, Callable[..., Any]] = {
     "columns": parse_columns,
+    "label_columns": parse_names,
     "question": read_questions,
     "model_kwargs": parse_kwargs,
     "batch_tokens": parse_tokens,
@@ -223,7 +229,9 @@ def resolve_benchmark(name: str, inputs: InputOptions) -> "Benchmark":
     from savs.pipeline.inputs.plugins import choose_benchmark
 
     try:
-        return choose_benchmark(name, columns=inputs.columns, question=inputs.question)
+        return choose_benchmark(
+            name, columns=inputs.columns, question=inputs.question, labels=inputs.labels
+        )
     except OptionError as error:
         raise typer.BadParameter(str(error)) from error
 

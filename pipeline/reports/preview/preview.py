@@ -174,7 +174,9 @@ def preview(
         A model is given, and transformers is not installed or cannot load its processor.
     """
     inputs, processor = sort_keywords("preview", options, InputOptions, ProcessorKeywords)
-    chosen = choose_benchmark(benchmark, columns=inputs.columns, question=inputs.question)
+    chosen = choose_benchmark(
+        benchmark, columns=inputs.columns, question=inputs.question, labels=inputs.labels
+    )
     if model is None and processor:
         raise ParameterError(f"`{next(iter(processor))}` is about a model; give `model`, too")
     loading = None if model is None else ModelOptions(model=model, **processor)

@@ -6,7 +6,7 @@ import numpy as np
 
 from savs.foundation.arrays import Array
 from savs.pipeline.selection.heads.centroids import TIE, few_threads, normalise
-from savs.pipeline.selection.readouts.readout import ClassScores, softmax
+from savs.pipeline.selection.readouts.readout import ClassScores, MarginTerms, softmax
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,12 @@ class FittedLinear:
         tie = TIE * np.sqrt(len(self.weights)) * longest
         choice = (logits >= logits.max(axis=1, keepdims=True) - tie).argmax(axis=1)
         return ClassScores(softmax(logits.copy()), choice, logits)
+
+    def terms(self) -> MarginTerms:
+        """Return what the margin of two classes is the mean of: its sum, and as many biases."""
+        apart = (self.weights[:, 1] - self.weights[:, 0]) * np.float32(len(self.weights))
+        bias = np.repeat(self.bias[1] - self.bias[0], len(apart))
+        return MarginTerms(apart, bias, is_bent=False)
 
 
 LINEAR: dict[str, tuple[str | int, ...]] = {

@@ -44,6 +44,27 @@ class Fitted(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class MarginTerms:
+    """How far a fit to two classes prefers the second one, as a mean over its heads.
+
+    Of a normalised feature x that is the mean of `bend(direction . x + offset)`: the soft score of
+    the second class minus that of the first. Terms of many labels share a product of each head.
+    """
+
+    directions: Array
+    """`(heads, d)` float32."""
+    offsets: Array
+    """`(heads,)` float32."""
+    is_bent: bool
+    """Whether `bend` is tanh(z / 2), the difference of two probabilities; else it is z."""
+
+
+def margins(scores: ClassScores) -> Array:
+    """Return the same of `(n, 2)` scores, `(n,)`."""
+    return scores.soft[:, 1] - scores.soft[:, 0]
+
+
+@dataclass(frozen=True, slots=True)
 class ReadoutFile:
     """The Python file that a user's readout was loaded from."""
 
@@ -189,6 +210,12 @@ class MeanOfProbabilities:
     def choose(self, mean: Array, heads: int, logits_of: LogitsOf) -> ClassScores:
         """Return the scores that `(n, classes)` mean probabilities of the first heads are."""
         return ClassScores(mean, likeliest(mean, self.tau), mean)
+
+    def terms(self) -> MarginTerms:
+        """Return what the margin of two classes is the mean of."""
+        offsets = np.zeros(self.directions.shape[:2]) if self.offsets is None else self.offsets
+        directions, apart = (values[:, 1] - values[:, 0] for values in (self.directions, offsets))
+        return MarginTerms(directions, apart.astype(np.float32), is_bent=True)
 
     def logits(self, features: Array, rows: Array) -> Array:
         """Return the logits of some rows, as `LogitsOf`, from features of the first heads."""

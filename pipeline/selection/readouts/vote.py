@@ -12,7 +12,7 @@ from savs.pipeline.selection.heads.centroids import (
     first_of_best,
     normalise,
 )
-from savs.pipeline.selection.readouts.readout import ClassScores, Readout, Widths
+from savs.pipeline.selection.readouts.readout import ClassScores, MarginTerms, Readout, Widths
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,11 @@ class FittedVote:
     def scores(self, features: Array) -> ClassScores:
         """Count the heads' votes for each class; `elect` decides. `soft` is the mean cosine."""
         return next(self.nested(features, [len(self.centroids)]))
+
+    def terms(self) -> MarginTerms:
+        """Return what the margin of two classes is the mean of."""
+        apart = self.directions[:, 1] - self.directions[:, 0]
+        return MarginTerms(apart, np.zeros(len(apart), np.float32), is_bent=False)
 
     def nested(self, features: Array, counts: Sequence[int]) -> Iterator[ClassScores]:
         """Yield the scores of the first heads alone, as many as each of `counts`, ascending."""

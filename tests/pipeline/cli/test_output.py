@@ -34,7 +34,7 @@ def test_soft_scores_have_one_decimal_and_counts_none(capsys):
     )
     for scores, shown in (((38.0, 26.0), "38..26 of 60"), ((40.9871, 17.0), "41.0..17 of 60")):
         task.scores = scores
-        print_selection(SimpleNamespace(tasks=[task]))
+        print_selection(SimpleNamespace(tasks=[task], labels="one"))
         assert shown in capsys.readouterr().out
 
 

@@ -311,6 +311,17 @@ def test_odd_things_in_the_folder_end_nothing(folder) -> None:
     assert repair(folder).removed == ()
 
 
+def test_a_folder_with_the_name_of_a_claim_keeps_no_store_from_its_repair(folder) -> None:
+    claim = leave_claim(folder, "train-00000.h5", ended())
+    strange = folder / "claims" / "train-00001.h5.0"
+    strange.mkdir()
+    (folder / "train-00000.h5").write_bytes(b"no HDF5")
+    mended = repair(folder)
+    assert mended.removed == (f"claims/{claim.name}",)
+    assert mended.set_aside == ("train-00000.h5",)
+    assert strange.is_dir()
+
+
 def test_an_unreadable_stray_is_foreign(folder, monkeypatch) -> None:
     shutil.copy(sorted(folder.glob("*.h5"))[0], folder / "stray.h5")
     assert [problem.kind for problem in verify(folder).problems] == ["duplicate"]

@@ -1,0 +1,91 @@
+"""Many labels of a row: the text that a store keeps of them, and what it says.
+
+The text is canonical JSON. `["cat","dog"]` are the labels that are there, sorted: all others are
+absent. Where some are unknown it is an object, `{"cat":true,"dog":null}`, sorted by label: `true`
+are there, `null` are unknown, and all others are absent.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from savs.foundation.arrays import Array
+
+OPTION = "labels"
+"""Name in the options of a store's benchmark: it is there where rows have many labels."""
+PRESENT, ABSENT, UNKNOWN = 1, 0, -1
+"""What a row says of a label."""
+SIDES = ("absent", "present")
+"""The classes of the task that a label is."""
+States = Mapping[str, bool | None]
+"""Label -> whether it is there; None where that is unknown. A label without a name is absent."""
+
+
+def has_many_labels(facts: Mapping[str, Any]) -> bool:
+    """Return whether rows of a store have many labels; `facts` are its identity's `benchmark`."""
+    return OPTION in facts.get("options", {})
+
+
+def states_of(text: str) -> States:
+    """Return the labels that a canonical text names.
+
+    >>> states_of('["cat"]'), states_of('{"cat":true,"dog":null}')
+    ({'cat': True}, {'cat': True, 'dog': None})
+    """
+    value = msgspec.json.decode(text)
+    return dict.fromkeys(value, True) if isinstance(value, list) else value
+
+
+def named_labels(texts: Iterable[str]) -> list[str]:
+    """Return all labels that canonical texts name, in order of first appearance."""
+    return list(dict.fromkeys(name for text in dict.fromkeys(texts) for name in states_of(text)))
+
+
+def count_labels(texts: Iterable[str | None]) -> Counter[str]:
+    """Return in how many rows each label is there, in order of first appearance."""
+    return Counter(
+        name
+        for text in texts
+        if text is not None
+        for name, state in states_of(text).items()
+        if state
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class LabelTable:
+    """What rows say of labels."""
+
+    labels: tuple[str, ...]
+    states: Array
+    """`(labels, rows)` int8: `PRESENT`, `ABSENT` or `UNKNOWN`."""
+    others: Array
+    """`(rows,)` number of labels that are there and not among `labels`."""
+
+
+def label_table(texts: pl.Series, labels: Sequence[str]) -> LabelTable:
+    """Return what rows say of some labels, from their canonical texts.
+
+    A row without labels, null, says nothing of any.
+
+    >>> label_table(pl.Series(['["a"]', '{"a":null,"b":true}', None]), ["a", "b"]).states.tolist()
+    [[1, -1, -1], [0, 1, -1]]
+    """
+    number = {name: place for place, name in enumerate(labels)}
+    states = np.full((len(labels), len(texts)), ABSENT, np.int8)
+    others = np.zeros(len(texts), np.int64)
+    for row, text in enumerate(texts):
+        if text is None:
+            states[:, row] = UNKNOWN
+            continue
+        for name, state in states_of(text).items():
+            if name in number:
+                states[number[name], row] = UNKNOWN if state is None else PRESENT
+            else:
+                others[row] += state is True
+    return LabelTable(tuple(labels), states, others)

@@ -1,0 +1,436 @@
+"""Evaluation of examples with many labels: one row an example, a probability for each label.
+
+Logits of all labels are one matrix. A head is multiplied once with the directions of all labels
+that chose it, see `MarginTerms`: features are not gathered for each label.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from savs.datasets.example import first_few
+from savs.datasets.many_labels import (
+    PRESENT,
+    UNKNOWN,
+    count_labels,
+    has_many_labels,
+    label_table,
+)
+from savs.datasets.metrics.many_labels import LabelPredictions, cooccurrence, label_metrics
+from savs.datasets.splits.clusters import clusters_of
+from savs.foundation.arrays import Array
+from savs.foundation.progress import track
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.evaluation.assessment import Evaluation, mark_leaks, partial_notes
+from savs.pipeline.evaluation.cost import selection_cost
+from savs.pipeline.evaluation.cross_validation import INFLATION, folds_note
+from savs.pipeline.evaluation.predictions import in_schema, names_of, packed
+from savs.pipeline.evaluation.statistics.intervals import Estimate, one_stratum, summarise
+from savs.pipeline.running.formatting import counted, counted_as
+from savs.pipeline.selection.heads.centroids import few_threads, normalise
+from savs.pipeline.selection.label_rules import NEVER, fit_rules, rules_of
+from savs.pipeline.selection.left_out import LeftOut, left_out_margins
+from savs.pipeline.selection.readouts.readout import margins
+from savs.pipeline.selection.selection import Selection
+from savs.pipeline.selection.selection_config import (
+    MANY,
+    is_of_store,
+    older_note,
+    require_same_model,
+    require_same_prompt,
+)
+from savs.pipeline.selection.training_data import head_widths
+from savs.stores import FeatureStore, Head
+
+BLOCK = 2**23
+"""Features, and logits, that examples have in memory at a time."""
+PAIRS_KEPT = 100
+"""Pairs of labels that an evaluation lists."""
+NAMED = 5
+"""Labels that a note names."""
+LABEL_SCHEMA = {
+    "id": pl.String,
+    "split": pl.String,
+    "label": pl.String,
+    "prediction": pl.String,
+    "labels": pl.List(pl.String),
+    "unknown": pl.List(pl.String),
+    "predicted": pl.List(pl.String),
+    "probabilities": pl.List(pl.Float32),
+    "correct": pl.Boolean,
+    "group": pl.String,
+    "subtask": pl.String,
+    "category": pl.String,
+    "cluster": pl.String,
+    "leak": pl.String,
+    "content": pl.String,
+    "media": pl.List(pl.String),
+    "prompt": pl.String,
+    "extra": pl.String,
+}
+"""Columns of the predictions of examples with many labels. `label` and `prediction` are canonical
+texts, as the store has them; `labels` are those that are there, null
+where the example has none given; `probabilities` are in the order of the table of labels. A skipped
+example has no prediction and is not correct, nor is one with a label too many or too few. Labels
+that are unknown of it do not count."""
+TABLE_SCHEMA = pl.Schema(
+    {
+        "label": pl.String,
+        "n": pl.Int64,
+        "positive": pl.Int64,
+        "predicted": pl.Int64,
+        "correct": pl.Int64,
+        "average_precision": pl.Float64,
+        "low": pl.Float64,
+        "high": pl.Float64,
+        "precision": pl.Float64,
+        "recall": pl.Float64,
+        "f1": pl.Float64,
+        "threshold": pl.Float64,
+    }
+)
+"""Columns of the table of labels, see `LabelUnits`; `threshold` is that of the probability."""
+PAIR_SCHEMA = pl.Schema(
+    {"label": pl.String, "other": pl.String, "n": pl.Int64, "predicted": pl.Int64}
+)
+"""Columns of the table of pairs: in how many examples both labels are there, and predicted."""
+
+
+def require_same_labels(store: FeatureStore, selection: Selection) -> None:
+    """Raise SelectionError where a selection has many labels and a store has not, or vice versa."""
+    many = has_many_labels(store.manifest.identity.benchmark)
+    if many != (selection.labels == MANY):
+        of_store, of_selection = ("many labels", "one label") if many else ("one label", "many")
+        raise SelectionError(
+            f"an example of {store.path} has {of_store}, and one of the selection has"
+            f" {of_selection}; make the selection again with savs select {store.path}"
+        )
+
+
+class LabelLogits:
+    """The logits of a selection of many labels, from the features of its heads."""
+
+    def __init__(self, selection: Selection, widths: Sequence[int]) -> None:
+        """Sort the terms of labels by head; `widths` are those of `selection.heads`."""
+        self._tasks, self._heads = selection.tasks, selection.heads
+        self.rules = rules_of([task.label_rule for task in selection.tasks])
+        self._widths = dict(zip(self._heads, widths, strict=True))
+        self._by_head: dict[Head, list[tuple[int, Array, float, bool]]] = {}
+        self._others: list[int] = []
+        for number, task in enumerate(self._tasks):
+            terms = getattr(task.fitted, "terms", None)
+            if terms is None:
+                self._others.append(number)
+                continue
+            made = terms()
+            for place, head in enumerate(task.heads):
+                term = (number, made.directions[place], float(made.offsets[place]), made.is_bent)
+                self._by_head.setdefault(head, []).append(term)
+        self._shares = np.array([1 / len(task.heads) for task in self._tasks], np.float32)
+
+    def of(self, features: Array) -> Array:
+        """Return `(labels, n)` float32 logits of `(heads, n, d)` features of `selection.heads`."""
+        logits = np.zeros((len(self._tasks), features.shape[1]), np.float32)
+        for place, head in enumerate(self._heads):
+            terms = self._by_head.get(head, [])
+            for is_bent in (False, True):
+                of_kind = [term for term in terms if term[3] == is_bent]
+                if of_kind:
+                    self._add(logits, normalise(features[place]), of_kind, is_bent=is_bent)
+        for number in self._others:
+            task = self._tasks[number]
+            places = [self._heads.index(head) for head in task.heads]
+            width = max(self._widths[head] for head in task.heads)
+            logits[number] = margins(task.fitted.scores(features[places, :, :width]))
+        for of_label, rule in zip(logits, self.rules, strict=True):
+            of_label *= np.float32(rule.slope)
+            of_label += np.float32(rule.intercept)
+        return logits
+
+    def _add(
+        self,
+        logits: Array,
+        units: Array,
+        terms: Sequence[tuple[int, Array, float, bool]],
+        *,
+        is_bent: bool,
+    ) -> None:
+        """Add the terms of one head; `units` are its `(n, d)` normalised features."""
+        numbers = np.array([number for number, *_ in terms])
+        directions = np.zeros((len(terms), units.shape[1]), np.float32)
+        for row, (_, direction, *_rest) in zip(directions, terms, strict=True):
+            row[: len(direction)] = direction[: len(row)]
+        with few_threads(directions.size * len(units)):
+            values = directions @ units.T
+        values += np.array([offset for _, _, offset, _ in terms], np.float32)[:, None]
+        if is_bent:
+            values *= np.float32(0.5)
+            np.tanh(values, out=values)
+        values *= self._shares[numbers, None]
+        if len(numbers) == len(logits):
+            logits += values  # the terms are in the order of the labels
+        else:
+            logits[numbers] += values
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """Examples with the logits of labels; skipped ones have none that count."""
+
+    examples: pl.DataFrame
+    """In the order of the input file."""
+    logits: Array
+    """`(labels, examples)` float32."""
+    predicted: Array
+    """`(labels, examples)` bool."""
+    skipped: Array
+    """`(examples,)` bool."""
+
+
+def score_test(store: FeatureStore, selection: Selection) -> Scored:
+    """Return the test examples of a store with the logits of a selection of many labels."""
+    heads = selection.heads
+    widths = head_widths(store, heads)
+    labels = LabelLogits(selection, widths)
+    parts: list[pl.DataFrame] = []
+    logits: list[Array] = []
+    most = BLOCK // max(len(selection.tasks), len(heads) * max(widths))
+    for block in track(store.blocks("test", heads, rows=most), "blocks"):
+        parts += [block.examples, block.skipped]
+        logits += [labels.of(block.features), np.zeros((len(labels.rules), block.skipped.height))]
+    columns = ["id", "split", "label", "group", "category", "media", "media_sha256", "prompt"]
+    names = [*columns, "extra"]
+    examples = pl.concat([part.select(names) for part in parts if part.height])
+    skipped = np.concatenate([np.full(p.height, n % 2 == 1) for n, p in enumerate(parts)])
+    whole = np.concatenate([part.astype(np.float32, copy=False) for part in logits], axis=1)
+    places = store.places("test", examples)
+    if not places.is_sorted():
+        order = places.arg_sort().to_numpy()
+        examples, whole, skipped = examples[order], whole[:, order], skipped[order]
+    predicted = np.stack(
+        [row >= rule.least_logit for row, rule in zip(whole, labels.rules, strict=True)]
+    )
+    predicted[:, skipped] = False
+    return Scored(examples, whole, predicted, skipped)
+
+
+def evaluate_labels(
+    store: FeatureStore,
+    selection: Selection,
+    *,
+    drop_leaks: bool = False,
+    allow_other_prompt: bool = False,
+) -> Evaluation:
+    """Measure a selection of many labels on the test examples; errors as in `evaluate`."""
+    require_same_model(store, selection)
+    require_same_labels(store, selection)
+    is_allowed = is_of_store(selection, store) or allow_other_prompt
+    notes = [*partial_notes(store), *older_note(selection, store.manifest)]
+    notes += require_same_prompt(selection, store.examples("test"), is_allowed=is_allowed)
+    notes += rule_notes(selection)
+    scored = score_test(store, selection)
+    is_labelled = scored.examples["label"].is_not_null().to_numpy()
+    if 0 < is_labelled.sum() < len(is_labelled):  # labels came later, and only to some of them
+        notes.append(
+            f"{is_labelled.sum():,} of {len(is_labelled):,} test examples have a label; the others"
+            " are left out"
+        )
+        scored = _part(scored, is_labelled)
+    is_kept, marks, leak_notes = mark_leaks(store, scored.examples, drop_leaks=drop_leaks)
+    scored = scored if is_kept is None else _part(scored, is_kept.to_numpy())
+    notes += leak_notes
+    if not is_labelled.any():
+        notes.append("the test examples have no labels, so there are predictions but no metrics")
+    if skipped := int(scored.skipped.sum()):
+        what = ("was skipped at extraction; it counts", "were skipped at extraction; they count")
+        notes.append(counted_as(skipped, "test example", *what) + " as wrong")
+    return _assessed(store, selection, scored, marks, notes, cost=selection_cost(store, selection))
+
+
+def assess_left_out_labels(
+    store: FeatureStore, selection: Selection, parts: Sequence[LeftOut]
+) -> Evaluation:
+    """Measure the left-out predictions of the training examples of a selection of many labels.
+
+    What turns margins into predictions in a fold comes from the other folds.
+    """
+    examples = store.examples("train")
+    values, states = left_out_margins(parts, examples.height)
+    turns = np.full(states.shape, -1)
+    for label, part in enumerate(parts):
+        turns[label, part.rows] = part.fold
+    logits = np.zeros(states.shape, np.float32)
+    predicted = np.zeros(states.shape, bool)
+    for turn in np.unique(turns[turns >= 0]):
+        others = np.where(turns == turn, UNKNOWN, states).astype(np.int8)
+        rules = rules_of(fit_rules(values, others, selection.precision))
+        for label, rule in enumerate(rules):
+            out = turns[label] == turn
+            logits[label, out] = rule.slope * values[label, out] + rule.intercept
+            predicted[label, out] = logits[label, out] >= rule.least_logit
+    notes = [folds_note([part for part in parts if part.folds])]
+    if absent := [task.subtask for task in selection.tasks if task.label_rule is None]:
+        notes.append(_too_few(absent))
+    scored = Scored(examples, logits, predicted, np.zeros(examples.height, bool))
+    marks = pl.DataFrame(clusters_of(examples))
+    return _assessed(
+        store, selection, scored, marks, notes, left_out=turns >= 0, inflation=INFLATION
+    )
+
+
+def rule_notes(selection: Selection) -> list[str]:
+    """Return notes on labels without a rule, and on those that are never predicted."""
+    notes = []
+    rules = [(task.subtask, task.label_rule) for task in selection.tasks]
+    if absent := [name for name, rule in rules if rule is None]:
+        notes.append(_too_few(absent))
+    if never := [name for name, rule in rules if rule is not None and rule.threshold == NEVER]:
+        notes.append(
+            f"no threshold of {_named(never)} has the precision {selection.precision} on left-out"
+            f" training examples: {'it is' if len(never) == 1 else 'they are'} never predicted"
+        )
+    return notes
+
+
+def _too_few(labels: Sequence[Any]) -> str:
+    return (
+        f"no threshold was fitted for {_named(labels)}, with too few independent training examples"
+        " where it is there, or absent: its probability is not calibrated, and it is predicted from"
+        " 0.5 on"
+    )
+
+
+def _named(labels: Sequence[Any]) -> str:
+    return f"{counted(len(labels), 'label')} ({first_few(map(repr, labels), NAMED)})"
+
+
+def _part(scored: Scored, kept: Array) -> Scored:
+    return Scored(
+        scored.examples.filter(kept),
+        scored.logits[:, kept],
+        scored.predicted[:, kept],
+        scored.skipped[kept],
+    )
+
+
+def _assessed(
+    store: FeatureStore,
+    selection: Selection,
+    scored: Scored,
+    marks: pl.DataFrame,
+    notes: Sequence[str],
+    *,
+    left_out: Array | None = None,
+    inflation: float = 1.0,
+    cost: dict[str, Any] | None = None,
+) -> Evaluation:
+    """Return the evaluation of predictions; `left_out` flags those that are made, if not all."""
+    names = [str(task.subtask) for task in selection.tasks]
+    table = label_table(scored.examples["label"], names)
+    states = table.states if left_out is None else np.where(left_out, table.states, UNKNOWN)
+    predictions = LabelPredictions(
+        scored.logits, scored.predicted, states, table.others, scored.skipped
+    )
+    units, of_labels = [], pl.DataFrame(schema=TABLE_SCHEMA)
+    if (states != UNKNOWN).any():
+        weights = one_stratum(marks["cluster"])
+
+        def interval(rows: Array, values: Array) -> tuple[float | None, float | None]:
+            whole = len(rows) == len(marks)
+            of_rows = weights if whole else one_stratum(marks["cluster"][rows])
+            return Estimate.of(values, of_rows, inflation=inflation).interval()
+
+        measured = label_metrics(predictions, marks["cluster"], interval)
+        rules = rules_of([task.label_rule for task in selection.tasks])
+        of_labels = measured.table.with_columns(
+            label=pl.Series(names), threshold=pl.Series([rule.threshold for rule in rules])
+        )
+        of_labels = of_labels.select(TABLE_SCHEMA.names()).cast(TABLE_SCHEMA)
+        units = measured.metrics
+    notes = [*notes, *_unseen(scored.examples["label"], names)]
+    notes += dict.fromkeys(note for metric in units for note in metric.notes)
+    identity = store.manifest.identity
+    return Evaluation(
+        metrics=tuple(summarise(metric, inflation=inflation) for metric in units),
+        units=tuple(units),
+        table=_packed(scored, states, names, marks),
+        selection=selection,
+        model=dict(identity.model),
+        planned=len(store.ids(scored.examples["split"][0])),
+        skipped=int(scored.skipped.sum()),
+        notes=tuple(notes),
+        benchmark=str(identity.benchmark["name"]),
+        cost=cost or {},
+        inflation=inflation,
+        per_label=of_labels,
+        pairs=_pairs(states, scored.predicted, names),
+    )
+
+
+def _unseen(texts: pl.Series, names: Sequence[str]) -> Iterator[str]:
+    """Yield a note where labels are there that training does not know."""
+    known = set(names)
+    for name, count in count_labels(texts).items():
+        if name not in known:
+            yield (
+                f"label {name!r} of {counted(count, 'example')} is not in the training examples; it"
+                " counts as missed"
+            )
+
+
+def _packed(
+    scored: Scored, states: Array, names: Sequence[str], marks: pl.DataFrame
+) -> pl.LazyFrame:
+    """Return the predictions as Parquet in memory, columns `LABEL_SCHEMA`."""
+    step = max(1, BLOCK // max(1, len(names)))
+    parts = []
+    for start in range(0, scored.examples.height, step):
+        some = slice(start, start + step)
+        there = states[:, some]
+        wrong = (scored.predicted[:, some] != (there == PRESENT)) & (there != UNKNOWN)
+        logits = scored.logits[:, some].T.astype(np.float64)
+        is_skipped = pl.Series(scored.skipped[some])
+        labels = names_of(names, (there == PRESENT).T)
+        examples, said = scored.examples[some], names_of(names, scored.predicted[:, some].T)
+        is_labelled = examples["label"].is_not_null()
+        rows = examples.with_columns(
+            labels=pl.when(is_labelled).then(labels),
+            unknown=pl.when(is_labelled).then(names_of(names, (there == UNKNOWN).T)),
+            predicted=pl.when(~is_skipped).then(said),
+            prediction=pl.when(~is_skipped).then(_texts(said)),
+            probabilities=pl.when(~is_skipped).then(
+                pl.Series((1 / (1 + np.exp(-logits))).astype(np.float32)).arr.to_list()
+            ),
+            correct=pl.Series(~wrong.any(axis=0)) & ~is_skipped & is_labelled,
+        )
+        table = pl.concat([rows, marks[some]], how="horizontal")
+        parts.append(packed(in_schema(table.lazy(), LABEL_SCHEMA).collect()))
+    return pl.concat(parts)
+
+
+def _texts(lists: pl.Series) -> pl.Series:
+    """Return lists of labels as canonical texts."""
+    texts = [msgspec.json.encode(sorted(one)).decode() for one in lists.to_list()]
+    return pl.Series(texts, dtype=pl.String)
+
+
+def _pairs(states: Array, predicted: Array, names: Sequence[str]) -> pl.DataFrame:
+    """Return the pairs of labels that are together most often, `PAIRS_KEPT` at most."""
+    together = np.triu(cooccurrence(states), 1)
+    order = np.argsort(-together, axis=None, kind="stable")[:PAIRS_KEPT]
+    first, second = np.unravel_index(order, together.shape)
+    said = cooccurrence(np.where(states != UNKNOWN, predicted, False).astype(np.int8))
+    table = pl.DataFrame(
+        {
+            "label": [names[n] for n in first],
+            "other": [names[n] for n in second],
+            "n": together[first, second],
+            "predicted": said[first, second],
+        },
+        schema=PAIR_SCHEMA,
+    )
+    return table.filter(pl.col("n") > 0)

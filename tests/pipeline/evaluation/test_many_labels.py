@@ -1,0 +1,307 @@
+"""Stores with many labels: select and evaluate against a plain float64 oracle, and what is refused.
+
+The oracle follows the definitions head by head and label by label; it shares no code with savs.
+"""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.metrics import average_precision_score
+from typer.testing import CliRunner
+
+import savs
+from savs.foundation.errors import ParameterError
+from savs.pipeline.cli.app import app
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.evaluation.evaluation_file import load_metrics
+from savs.pipeline.evaluation.many_labels import LabelLogits
+from savs.pipeline.selection.label_rules import PLAIN
+from savs.stores import LayerGrid, ResultError
+from stores import identity, make_store, write_store
+
+LABELS = [f"l{number:02}" for number in range(20)]
+MANY = {"labels": {"form": "list"}}
+
+
+def text_of(states):
+    told = {name: None if s < 0 else True for name, s in zip(LABELS, states, strict=True) if s}
+    return json.dumps(told if None in told.values() else list(told), separators=(",", ":"))
+
+
+def make_many(folder, seed=0, train=90, test=70, labels=20, heads=4, unknown=0.1, **extra):
+    """A store of two layers of heads of different widths; a tenth of what rows say is unknown."""
+    rng = np.random.default_rng(seed)
+    grid = (LayerGrid(0, tuple(range(heads)), 6), LayerGrid(3, (0, 2), 4))
+    states = (rng.random((train + test, 20)) < 0.25).astype(np.int8)
+    states[:, labels:] = 0
+    states[rng.random(states.shape) < unknown] = -1
+    features = {}
+    for layer in grid:
+        ways = rng.normal(size=(len(layer.heads), 20, layer.head_dim))
+        shape = (len(layer.heads), train + test, layer.head_dim)
+        features[layer.layer] = np.float32(
+            (states == 1) @ ways + 0.8 * rng.normal(size=shape) + rng.normal(size=(1, 1, 1))
+        )
+    rows = [{"label": text_of(row), "group": f"g{i // 2}"} for i, row in enumerate(states)]
+    store = write_store(
+        folder,
+        identity(grid=grid, options=MANY),
+        {
+            "train": {n: values[:, :train] for n, values in features.items()},
+            "test": {n: values[:, train:] for n, values in features.items()},
+        },
+        {"train": rows[:train], "test": rows[train:]},
+        shard_rows=32,
+        **extra,
+    )
+    return store, states, features
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    return make_many(tmp_path_factory.mktemp("many") / "store")
+
+
+def unit(rows):
+    rows = np.asarray(rows, np.float64)
+    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+
+
+def oracle_margins(selection, states, features, label, rows):
+    """Margin of `vote` and `posterior`: of each chosen head by its two centroids."""
+    number = LABELS.index(label)
+    train = np.arange(90)
+    task = next(task for task in selection.tasks if task.subtask == label)
+    total = np.zeros(len(rows))
+    for layer, head in task.heads:
+        values = features[layer][{0: [0, 1, 2, 3], 3: [0, 2]}[layer].index(head)]
+        absent, present = (
+            unit(np.float64(values[train[states[:90, number] == side]]).mean(axis=0))
+            for side in (0, 1)
+        )
+        apart = unit(values[rows]) @ (present - absent)
+        total += np.tanh(apart / 0.07 / 2) if selection.readout == "posterior" else apart
+    return total / len(task.heads)
+
+
+@pytest.mark.parametrize("readout", ["vote", "posterior"])
+def test_probabilities_and_metrics_are_those_of_the_oracle(many, readout):
+    store, states, features = many
+    selection = savs.calibrate(store, savs.select(store, heads=4, readout=readout)).selection
+    result = savs.evaluate(store, selection)
+    table, rows = result.predictions, np.arange(90, 160)
+    precisions = []
+    for number, name in enumerate(row["label"] for row in result.per_label.iter_rows(named=True)):
+        task = selection.tasks[number]
+        margins = oracle_margins(selection, states, features, name, rows)
+        rule = task.label_rule
+        expected = 1 / (1 + np.exp(-(rule.slope * margins + rule.intercept)))
+        found = np.array(table["probabilities"].to_list())[:, number]
+        assert found == pytest.approx(expected, abs=2e-4)
+        is_said = np.array([name in said for said in table["predicted"].to_list()])
+        clear = np.abs(expected - rule.threshold) > 1e-3
+        assert (is_said == (expected >= rule.threshold))[clear].all()
+        truth = states[rows, LABELS.index(name)]
+        known = truth >= 0
+        precisions.append(average_precision_score(truth[known] == 1, expected[known]))
+    assert result.per_label["average_precision"].to_numpy() == pytest.approx(precisions, abs=1e-6)
+    assert result.metrics[0].name == "mAP"
+    assert result.metrics[0].value == pytest.approx(np.mean(precisions), abs=1e-6)
+    assert result.metrics[0].clusters == 35
+    assert result.metrics[0].value > result.metrics[0].chance + 0.2
+    assert table["labels"][0].to_list() == [
+        row["label"]
+        for row in result.per_label.iter_rows(named=True)
+        if states[90, LABELS.index(row["label"])] == 1
+    ]
+
+
+@pytest.mark.parametrize(
+    "readout", ["vote", "posterior", "lda", "logistic", "calm", "knn", "ridge", "mahalanobis"]
+)
+def test_one_product_a_head_gives_each_labels_own_margin(many, readout):
+    store, _, _ = many
+    selection = savs.select(store, heads=3, readout=readout)
+    heads = selection.heads
+    features = store.features("test", heads)
+    widths = [4 if layer else 6 for layer, _ in heads]
+    logits = LabelLogits(selection, widths).of(features)
+    for task, found in zip(selection.tasks, logits, strict=True):
+        width = max(4 if layer else 6 for layer, _ in task.heads)
+        soft = task.fitted.scores(features[[heads.index(h) for h in task.heads], :, :width]).soft
+        assert found == pytest.approx(soft[:, 1] - soft[:, 0], abs=3e-5)
+
+
+def test_heads_of_a_label_are_those_of_its_own_two_classes(many, tmp_path):
+    """A store of one label alone, as a task of two classes, chooses the same heads."""
+    store, states, features = many
+    selection = savs.select(store, heads=3)
+    for task in selection.tasks[:3]:
+        number = LABELS.index(task.subtask)
+        rows = np.flatnonzero(states[:90, number] >= 0)
+        assert task.examples == len(rows)
+        # the first class is the first of ties, so an absent row comes first
+        order = rows[np.argsort(states[rows, number], kind="stable")]
+        own = write_store(
+            tmp_path / task.subtask,
+            identity(grid=store.grid),
+            {"train": {n: values[:, order] for n, values in features.items()}},
+            {"train": [{"label": str(states[row, number])} for row in order]},
+        )
+        (alone,) = savs.select(own, heads=3).tasks
+        assert alone.heads == task.heads
+        assert alone.scores == task.scores
+
+
+def test_joint_heads_are_the_best_on_average(many):
+    store, _, _ = many
+    each = savs.select(store, heads="all")
+    shares = dict.fromkeys(store.heads, 0.0)
+    for task in each.tasks:
+        for head, score in zip(task.heads, task.scores, strict=True):
+            shares[head] += score / task.examples
+    joint = savs.select(store, heads=3, joint_heads=True)
+    assert {task.heads for task in joint.tasks} == {joint.tasks[0].heads}
+    best = sorted(shares, key=shares.get, reverse=True)[:3]
+    assert list(joint.tasks[0].heads) == best
+    left_out = savs.evaluate(store, joint, on="folds")
+    assert left_out.metrics[0].value > left_out.metrics[0].chance + 0.1
+
+
+def run(*arguments):
+    done = CliRunner().invoke(app, list(map(str, arguments)), catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_a_result_is_written_read_and_printed(many, tmp_path):
+    store, _, _ = many
+    folder = tmp_path / "own"
+    out = run("select", store.path, "--heads", "3", "--out", folder)
+    assert out.splitlines()[0].split()[:2] == ["label", "classes"]
+    out = run("evaluate", store.path, "--selection", folder, "--per-class", "--out", folder)
+    assert "exact match" in out
+    assert "both predicted" in out
+    saved = load_metrics(folder)
+    assert [metric["name"] for metric in saved["metrics"]][:2] == ["mAP", "mAP, micro"]
+    assert len(saved["per_label"]) == 20
+    table = pl.read_parquet(folder / "predictions.parquet")
+    assert table.height == 70
+    assert table["probabilities"].list.len().unique().to_list() == [20]
+    again = savs.evaluate(store, savs.load_selection(folder))
+    assert again.predictions.equals(table)
+    units = pl.read_parquet(folder / "units.parquet")
+    assert units.group_by("metric").len()["len"].unique().to_list() == [70]
+    run("evaluate", store.path, "--readout", "posterior", "--out", tmp_path / "other")
+    assert "mAP, micro" in run("compare", folder, tmp_path / "other")
+
+
+def test_folds_choose_everything_anew_and_share_examples(many):
+    store, _, _ = many
+    selection = savs.calibrate(store, savs.select(store, heads=3)).selection
+    result = savs.evaluate(store, selection, on="folds", folds=3)
+    assert result.examples == 90
+    assert "in 3 folds" in result.notes[0]
+    assert result.metrics[0].value > result.metrics[0].chance + 0.1
+
+
+@pytest.mark.thorough
+def test_labels_that_are_noise_are_at_chance_in_folds(tmp_path):
+    """Thresholds are fitted without the fold that they decide: F1 is not too good."""
+    gaps = []
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        folder = tmp_path / str(seed)
+        texts = [text_of(np.pad((rng.random(4) < 0.3).astype(int), (0, 16))) for _ in range(80)]
+        train, test = noise(rng, 80, 2)
+        store = make_store(folder, train, texts, test, texts[:2], options=MANY)
+        selection = savs.select(store, heads=2)
+        metrics = savs.evaluate(store, selection, on="folds").metrics
+        gaps.append([metric.value - metric.chance for metric in metrics])
+    error = np.std(gaps, axis=0, ddof=1) / np.sqrt(len(gaps))
+    assert (np.abs(np.mean(gaps, axis=0)) < 3 * error + 0.03).all(), gaps
+
+
+def noise(rng, train, test):
+    return rng.normal(size=(3, train, 5)).astype("f4"), rng.normal(size=(3, test, 5)).astype("f4")
+
+
+def test_rare_labels_get_no_threshold_and_a_note(tmp_path):
+    rng = np.random.default_rng(0)
+    texts = ['["a"]', '["a"]', "[]", '["b"]', "[]", "[]", '["a"]', "[]"]
+    rows = [{"label": text} for text in texts]
+    values = rng.normal(size=(2, 8, 4)).astype("f4")
+    store = write_store(
+        tmp_path / "rare",
+        identity(grid=(LayerGrid(0, (0, 1), 4),), options=MANY),
+        {"train": {0: values}, "test": {0: values}},
+        {"train": rows, "test": [*rows[:6], {"label": '["c"]'}, {"label": '["a","c"]'}]},
+    )
+    selection = savs.calibrate(store, savs.select(store)).selection
+    assert [task.label_rule is None for task in selection.tasks] == [False, True]
+    result = savs.evaluate(store, selection)
+    assert any("no threshold was fitted for 1 label ('b')" in note for note in result.notes)
+    assert any("label 'c' of 2 examples is not in the training" in note for note in result.notes)
+    assert result.per_label["threshold"][1] == PLAIN.threshold
+    exact = next(units for units in result.units if units.name == "exact match")
+    assert exact.scores["score"][6:].to_list() == [0, 0]
+    strict = savs.calibrate(store, savs.select(store, precision=0.999)).selection
+    rules = [task.label_rule for task in strict.tasks]
+    if rules[0].threshold == 1:
+        notes = savs.evaluate(store, strict).notes
+        assert any("never predicted" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (['["a"]', '["a"]'], "label 'a' is there in all 2 training examples"),
+        (['["a"]', '{"a":null}', "[]", '{"b":null}'], "label 'b' is absent in all 3"),
+        (["[]", "[]"], "no training example has a label"),
+    ],
+)
+def test_a_label_without_both_sides_is_named(tmp_path, texts, message):
+    values = np.ones((1, len(texts), 2), np.float32)
+    store = write_store(
+        tmp_path / "odd",
+        identity(grid=(LayerGrid(0, (0,), 2),), options=MANY),
+        {"train": {0: values}},
+        {"train": [{"label": text} for text in texts]},
+    )
+    with pytest.raises(SelectionError, match=message):
+        savs.select(store)
+
+
+def test_what_is_for_one_label_is_refused(many, tmp_path):
+    store, _, _ = many
+    selection = savs.select(store, heads=2)
+    with pytest.raises(ParameterError, match="`risk` is for examples with one label"):
+        savs.evaluate(store, selection, risk=0.1)
+    with pytest.raises(ParameterError, match="'zero-shot' is for examples with one label"):
+        savs.evaluate(store, "zero-shot")
+    with pytest.raises(SelectionError, match="have many labels, for which this does not work"):
+        savs.sweep(store)
+    with pytest.raises(SelectionError, match="compares images with names of classes"):
+        savs.select(store, readout="clip")
+    one = make_store(
+        tmp_path / "one",
+        np.ones((1, 2, 2), np.float32),
+        ["a", "b"],
+        np.ones((1, 2, 2), np.float32),
+        ["a", "b"],
+    )
+    for name in ("joint_heads", "precision"):
+        with pytest.raises(ParameterError, match=f"`{name}` is for examples with many labels"):
+            savs.select(one, **{name: 0.5})
+    with pytest.raises(ParameterError, match=r"`precision` is 1\.5"):
+        savs.select(store, precision=1.5)
+    with pytest.raises(ParameterError, match="omit one"):
+        savs.select(store, heads="L0.H1", joint_heads=True)
+    mixed = replace(savs.select(one, heads=1), source=selection.source)
+    with pytest.raises((SelectionError, ValueError)):
+        savs.evaluate(store, mixed)
+    with pytest.raises(ResultError):
+        savs.load_selection(tmp_path / "none")
