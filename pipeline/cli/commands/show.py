@@ -16,7 +16,6 @@ from savs.pipeline.cli.options.shared import (
 from savs.pipeline.cli.output import print_json, print_line, print_table, say
 from savs.pipeline.running.formatting import counted_as, format_bytes, format_seconds
 from savs.stores.files.addresses import is_writable
-from savs.stores.format.layout import IMAGE_OUTPUTS
 
 if TYPE_CHECKING:
     import polars as pl
@@ -38,6 +37,7 @@ def show_command(
     json: JsonOption = False,
 ) -> None:
     """Does not read features. While an extraction runs, shows how far it is and who works on it."""
+    from savs.stores.format.layout import IMAGE_OUTPUTS
     from savs.stores.maintain.progress import store_progress
 
     if not head_map and (selection is not None or subtask is not None):
