@@ -37,6 +37,7 @@ def show_command(
     json: JsonOption = False,
 ) -> None:
     """Does not read features. While an extraction runs, shows how far it is and who works on it."""
+    from savs.stores.format.layout import IMAGE_OUTPUTS
     from savs.stores.maintain.progress import store_progress
 
     if not head_map and (selection is not None or subtask is not None):
@@ -74,6 +75,7 @@ def show_command(
     if facts["older_results"]:
         older = ", ".join(facts["older_results"])
         rows.append(["older", f"{older}: made before training examples or labels came"])
+    rows += [[head, what] for head, what in model.get(IMAGE_OUTPUTS, {}).items()]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print_line(f"{name.ljust(width)}  {value}")
