@@ -146,13 +146,13 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         if labels is None:
             raise ParameterError("fit needs labels, one for each image")
         many = np.ndim(labels) > 1 and type_of_target(labels) == "multilabel-indicator"
-        labels = np.asarray(labels) if many else column_or_1d(labels)
-        check_classification_targets(labels)
-        if len(labels) != len(contents):
-            raise ParameterError(f"there are {len(contents)} images and {len(labels)} labels")
+        given: Array = np.asarray(labels) if many else column_or_1d(labels)
+        check_classification_targets(given)
+        if len(given) != len(contents):
+            raise ParameterError(f"there are {len(contents)} images and {len(given)} labels")
         question = self._question()
         classes, numbers = (
-            (np.arange(labels.shape[1]), labels) if many else np.unique(labels, return_inverse=True)
+            (np.arange(given.shape[1]), given) if many else np.unique(given, return_inverse=True)
         )
         heads = self._read(contents, question).whole()
         training = TrainingArrays(
