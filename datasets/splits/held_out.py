@@ -30,7 +30,7 @@ def hold_out(
     Raises
     ------
     OptionError
-        A text is of another form, a column or value is in no row, or no example is left to train.
+        A text has another form, or a column or value is in no row, or no example is left to train.
 
     Examples
     --------
