@@ -34,6 +34,7 @@ from savs.pipeline.selection.selection import Selection, select
 from savs.pipeline.selection.selection_config import MANY, SelectionConfig, grid_widths
 from savs.pipeline.selection.selection_file import load_selection, save_selection
 from savs.pipeline.selection.training_data import TrainingArrays
+from savs.stores.format.layout import HEADS_SITE
 
 
 class SavsClassifier(ClassifierMixin, BaseEstimator):
@@ -58,6 +59,8 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         How heads are scored: `resubstitution`, `loo`, `kfold` or `pursuit`.
     revision, dtype, device, prompt_template, embedding, min_pixels, max_pixels
         As in `extract`.
+    site
+        Where features are read: `heads`, `residual`, `attention`, `mlp` or `norm`, as in `extract`.
     batch_size
         Images of a forward pass at most; None for 32.
     cache
@@ -98,6 +101,7 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         embedding: str | Path | None = None,
         min_pixels: int | None = None,
         max_pixels: int | None = None,
+        site: str = HEADS_SITE,
         batch_size: int | None = None,
         cache: str | Path | bool | None = None,
         verbose: bool = False,
@@ -114,6 +118,7 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         self.embedding = embedding
         self.min_pixels = min_pixels
         self.max_pixels = max_pixels
+        self.site = site
         self.batch_size = batch_size
         self.cache = cache
         self.verbose = verbose
@@ -289,6 +294,7 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
             embedding=options.embedding,
             min_pixels=options.min_pixels,
             max_pixels=options.max_pixels,
+            site=selection.source.site,
             batch_size=batch_size,
             cache=cache,
         )
@@ -355,7 +361,7 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
             contents,
             question,
             options,
-            RunOptions(batch_size=self.batch_size),
+            RunOptions(batch_size=self.batch_size, site=self.site),
             selection=selection,
             cache=self.cache,
             reporting=bars() if self.verbose else SILENT,
@@ -458,7 +464,7 @@ def heads_of_images(
         return read({image_name(place): contents[place] for place in wanted}, None).whole()
 
     caches = Path(cache) if isinstance(cache, str | Path) else cache_folder() / "features"
-    folder = caches / features_key(options, question, decoding)
+    folder = caches / features_key(options, question, decoding, run.sites)
     return FeatureCache(folder).get(digests, compute)
 
 

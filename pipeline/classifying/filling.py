@@ -13,7 +13,7 @@ from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model_run import ModelRun, Outcome, RunExamples
 from savs.pipeline.extraction.run_options import RunOptions
-from savs.pipeline.extraction.sinks import StoreSink
+from savs.pipeline.extraction.sinks import Identities, StoreSink
 from savs.pipeline.inputs.source import find_video
 from savs.pipeline.running.launchers import Rank
 from savs.pipeline.running.progress import Reporting
@@ -80,7 +80,7 @@ class Filling:
             # Batches end with their shard: smaller shards would make small batches of few images.
             run = replace(run, shard_rows=max(FEWEST, default_shard_rows(len(wanted.examples))))
         sink = NewMediaSink(
-            place,
+            {self.selection.source.site: place},
             {"train": [], "test": wanted.examples},
             wanted.media_of,
             run,
@@ -131,13 +131,13 @@ class NewMediaSink(StoreSink):
     resumes: str
     """What the same command goes on with."""
 
-    def is_complete(self, identity: Identity) -> bool:
+    def is_complete(self, identities: Identities) -> bool:
         """Seal a store that lacks no shard, unless skipped examples are to be tried again."""
-        is_complete = super().is_complete(identity)
+        is_complete = super().is_complete(identities)
         self.on_begun()
         return is_complete
 
-    def begin(self, identity: Identity, answers: Answers) -> int:
+    def begin(self, identities: Identities, answers: Answers) -> int:
         """Make the store, or extend the one that is there.
 
         Raises
@@ -150,10 +150,11 @@ class NewMediaSink(StoreSink):
             The disk is too small.
         """
         try:
-            rows = super().begin(identity, answers)
+            rows = super().begin(identities, answers)
         except StoreMismatchError as error:
             before, now = self._place.found, read_manifest(self._place.path)
             is_same_plan = before is not None and now.plan == before.plan
+            (identity,) = identities.values()
             if is_same_plan or now.identity.differences(identity):
                 raise
             raise OutputError(

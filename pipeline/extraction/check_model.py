@@ -18,6 +18,8 @@ from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pieces import Pieces, images_in
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
+from savs.pipeline.extraction.model.site_points import missing_sites
+from savs.pipeline.extraction.model.sites import NAMES
 from savs.pipeline.extraction.model_run import ModelRun
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.running.formatting import format_bytes
@@ -140,9 +142,12 @@ def model_description(model: LoadedModel) -> dict[str, str]:
     wide = f"{' and '.join(map(str, widths))} wide"
     if model.encoder.has_heads:
         layers = int(getattr(model.model.get_decoder().config, "num_hidden_layers", len(grids)))
+        missing = missing_sites(model.model, model.hook_points)
+        there = [name for name in NAMES if name not in missing]
         read = {
             "heads": f"{sum(len(g.heads) for g in grids)} in {len(grids)} layers, {wide}",
             "layers without heads": str(layers - len(grids)),
+            "sites": "; ".join([", ".join(there), *missing.values()]),
         }
     else:
         other = "of either tower" if model.encoder.is_dual else "the embedding"

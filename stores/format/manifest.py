@@ -22,7 +22,9 @@ from savs.stores.files.object_store import write_whole
 from savs.stores.files.raw_file import RawFile
 from savs.stores.format.layout import (
     FORMAT,
+    HEADS_SITE,
     MANIFEST,
+    SITE,
     SPLIT_NAME,
     SPLITS,
     Count,
@@ -54,6 +56,11 @@ class FeatureSource:
     grid: Annotated[tuple[LayerGrid, ...], Meta(min_length=1)]
     """The heads, layer by layer, ascending."""
 
+    @property
+    def site(self) -> str:
+        """The place in the model that the features are read from: its heads, if no other."""
+        return str(self.model.get(SITE, HEADS_SITE))
+
     def to_json(self) -> dict[str, Any]:
         """Return the form that JSON files hold."""
         return msgspec.json.decode(msgspec.json.encode(self))
@@ -61,7 +68,12 @@ class FeatureSource:
     def differences(
         self, other: "FeatureSource", where: str = "now", here: str = "in the store"
     ) -> list[str]:
-        """Return one line for each field in which `other`, found `where`, differs from this."""
+        """Return one line for each field in which `other`, found `where`, differs from this.
+
+        Features of another site are other features: then that is the only line.
+        """
+        if self.site != other.site:
+            return [f"site: {self.site} {here}, {other.site} {where}"]
         ours, theirs = dict(_leaves(self.to_json())), dict(_leaves(other.to_json()))
         return [
             f"{key}: {ours.get(key)!r} {here}, {theirs.get(key)!r} {where}"
@@ -240,8 +252,10 @@ def manifest_bytes(folder: Path) -> bytes:
             raise
         is_folder = is_remote(folder) or folder.is_dir()
         what = f"holds no {MANIFEST}" if is_folder else "is not a folder"
+        inner = [] if is_remote(folder) else sorted(folder.glob(f"*/{MANIFEST}"))
+        one = f"one that `savs extract` wrote{' such as ' + str(inner[0].parent) if inner else ''}"
         raise StoreNotFoundError(
-            f"{folder} {what}, so it is not a feature store; pass one that `savs extract` wrote"
+            f"{folder} {what}, so it is not a feature store; pass {one}"
         ) from error
 
 

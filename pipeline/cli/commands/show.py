@@ -66,6 +66,7 @@ def show_command(
         ["benchmark", facts["benchmark"]["name"]],
         ["model", f"{model['name']} ({model['class']})"],
         ["revision", model.get("revision") or "local"],
+        *([["site", opened.manifest.identity.site]] if "site" in model else []),
         ["heads", f"{heads} in {facts['layers']} layers, {widths} wide, {facts['dtype']}"],
         ["planned", ", ".join(f"{count:,} {split}" for split, count in facts["planned"].items())],
         ["shards", f"{facts['shards']}, {missing or 'none'} missing"],

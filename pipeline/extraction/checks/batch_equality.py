@@ -27,6 +27,9 @@ random ones of twenty architectures; wrong padding, positions or images give dis
 CHAOS = 10
 """A head may move this many times as far as it does when an example is run from its own copy:
 some models amplify rounding, whatever the batch."""
+SAME = {"float32": 1e-5, "bfloat16": 2e-2, "float16": 2e-3}
+"""Relative L2 distance of two examples that no vote can tell apart, as means over the same image
+under two questions: which of them is nearer is rounding."""
 FEW = 0.05
 """Share of heads, and of their votes, that may change. Wrong batching changes most of them."""
 DEAD = 1e-6
@@ -53,7 +56,7 @@ class Single:
     """One example run by itself."""
 
     heads: np.ndarray[Any, Any]
-    """All heads side by side, `(heads, head_dim)` float32, narrow ones padded with zeros."""
+    """All heads side by side, `(heads, head_dim)` float32, see `stacked`."""
     doubled: np.ndarray[Any, Any]
     """The same of a batch with its own copy: what differs is rounding."""
     tokens: int
@@ -72,15 +75,24 @@ def run_single(model: LoadedModel, pieces: Pieces, answers: Answers = NO_ANSWERS
 
 
 def stacked(model: LoadedModel, read: Read) -> np.ndarray[Any, Any]:
-    """Return `(heads, batch, head_dim)` float32 of all layers."""
-    width = max(point.grid.head_dim for point in model.hook_points)
-    layers = [to_float32(read.heads[point.grid.layer], model.dtype) for point in model.hook_points]
-    return np.concatenate([np.pad(x, ((0, 0), (0, 0), (0, width - x.shape[2]))) for x in layers])
+    """Return `(heads, batch, head_dim)` float32 of all layers, narrow heads padded with zeros.
+
+    Vectors of other sites are cut into pieces, as wide as the widest head of the narrowest site.
+    """
+    width = min(max(grid.head_dim for grid in grids) for grids in model.grids.values())
+    layers = []
+    for heads in read.heads:
+        pieces = -(-heads.shape[2] // width)
+        values = to_float32(heads, model.dtype)
+        padded = np.pad(values, ((0, 0), (0, 0), (0, pieces * width - heads.shape[2])))
+        cut = padded.reshape(*heads.shape[:2], pieces, width).swapaxes(1, 2)
+        layers.append(cut.reshape(-1, heads.shape[1], width))
+    return np.concatenate(layers)
 
 
 def answers_of(read: Read) -> np.ndarray[Any, Any]:
     """Return `(batch, labels)` log-likelihoods of the labels that were tried, float32."""
-    values = read.outputs.get(ANSWERS, np.zeros((len(next(iter(read.heads.values()))[0]), 0)))
+    values = read.outputs.get(ANSWERS, np.zeros((len(read.heads[0][0]), 0)))
     return values[:, ~np.isnan(values).all(axis=0)]
 
 
@@ -137,7 +149,8 @@ def compare(
     apart = distances(alone, other).max(axis=0)
     rounding = distances(alone, doubled).max(axis=0)
     moved = float((apart > np.maximum(TOLERANCES[dtype], CHAOS * rounding)).mean())
-    lost = votes_lost(alone, other) - votes_lost(alone, doubled)
+    same = SAME[dtype]
+    lost = votes_lost(alone, other, same) - votes_lost(alone, doubled, same)
     what = (
         f"{moved:.1%} of the heads move beyond rounding ({FEW:.0%} may; the largest relative"
         f" distance is {apart.max():.1e} in {dtype}), {max(lost, 0):.1%} of votes change"
@@ -155,15 +168,21 @@ def distances(single: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> np.n
     return np.where(length > DEAD, apart / np.maximum(length, DEAD), 0.0)
 
 
-def votes_lost(alone: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
+def votes_lost(
+    alone: np.ndarray[Any, Any], other: np.ndarray[Any, Any], same: float = 0.0
+) -> float:
     """Return the share of features that are nearer to another example's than to their own.
 
-    Both are `(examples, heads, head_dim)`.
+    Both are `(examples, heads, head_dim)`. Examples count as others whose relative distance is more
+    than `same`.
     """
     to_itself = np.linalg.norm(other - alone, axis=2)
+    least = same * np.linalg.norm(alone, axis=2)
     lost = np.zeros(to_itself.shape, bool)
     for shift in range(1, len(alone)):  # each example against every other one
-        lost |= np.linalg.norm(other - np.roll(alone, shift, axis=0), axis=2) < to_itself
+        rolled = np.roll(alone, shift, axis=0)
+        is_other = np.linalg.norm(alone - rolled, axis=2) > least
+        lost |= is_other & (np.linalg.norm(other - rolled, axis=2) < to_itself)
     return float(lost.mean())
 
 
@@ -180,7 +199,7 @@ def check_reading(model: LoadedModel, pieces: Pieces, single: Single) -> Check:
         return Check(name, None, f"{model.encoder.kind_name} has outputs and no heads")
     seen: dict[int, torch.Tensor] = {}
     handles = [
-        point.projection.register_forward_pre_hook(partial(_keep, seen, point.grid.layer))
+        point.module.register_forward_pre_hook(partial(_keep, seen, point.grid.layer))
         for point in model.hook_points
     ]
     inputs = model.placed(model.inputs([pieces]))

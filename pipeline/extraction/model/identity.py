@@ -11,7 +11,14 @@ from savs.pipeline.extraction.model.image_places import image_places
 from savs.pipeline.extraction.model.model_options import ModelOptions, plain_name
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.stores import Identity
-from savs.stores.format.layout import IMAGE_OUTPUTS, LOGIT_SCALE, Facts, digest
+from savs.stores.format.layout import (
+    HEADS_SITE,
+    IMAGE_OUTPUTS,
+    LOGIT_SCALE,
+    SITE,
+    Facts,
+    digest,
+)
 
 NO_MATTER = (
     *("device_map", "max_memory", "offload_folder", "offload_buffers"),
@@ -104,6 +111,11 @@ def model_settings(options: ModelOptions, encoder: PromptEncoder) -> dict[str, A
     return {key: value for key, value in settings.items() if value}
 
 
+def site_facts(label: str) -> dict[str, str]:
+    """Return what a model's facts say of the site that is read; nothing of heads."""
+    return {} if label == HEADS_SITE else {SITE: label}
+
+
 def identity_before_loading(
     recorded: Identity,
     options: ModelOptions,
@@ -111,6 +123,7 @@ def identity_before_loading(
     benchmark: Mapping[str, Any],
     answers: Answers,
     media: Mapping[str, Any],
+    site: str,
     weights: str | None = None,
 ) -> Identity:
     """Return what a run's features would be of, as far as that is known before loading.
@@ -130,6 +143,7 @@ def identity_before_loading(
             **{name: facts.get(name) for name in known_later},
             "weights": weights or facts.get("weights"),
             **model_settings(options, encoder),
+            **site_facts(site),
         },
         processor=processor_facts(encoder, media),
         dtype=recorded.dtype if options.dtype == "auto" else options.dtype,

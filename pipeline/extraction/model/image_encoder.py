@@ -188,16 +188,15 @@ class ImageEncoder(LoadedModel):
         """
         arguments = self.placed(inputs, scale)
         outputs = self._outputs(arguments)
-        read = {grid.layer: outputs[grid.layer] for grid in self.grid}
-        for grid in self.grid:
-            if read[grid.layer].shape[1:] != (grid.head_dim,):
+        read = [outputs[grid.layer] for grid in self.grid]
+        for grid, values in zip(self.grid, read, strict=True):
+            if values.shape[1:] != (grid.head_dim,):
                 tower = TOWERS[PIXELS not in arguments] if self.encoder.is_dual else "it"
                 raise ModelError(
-                    f"{self.name}: {tower} gives {tuple(read[grid.layer].shape)} for"
-                    f" {len(read[grid.layer])} inputs, expected {grid.head_dim} values of each"
+                    f"{self.name}: {tower} gives {tuple(values.shape)} for {len(values)} inputs,"
+                    f" expected {grid.head_dim} values of each"
                 )
-        self._require_dtype(read)
-        return self._collected(read, {})
+        return self._collected(dict(enumerate(read)), {})
 
     def with_outputs(self) -> "ImageEncoder":
         """Return the model with a hook point for each output, which one pass shows.
