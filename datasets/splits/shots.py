@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from savs.datasets.errors import RowError
 from savs.datasets.example import Example, of_subtask
-from savs.datasets.many_labels import count_labels
 from savs.foundation.errors import ParameterError
 
 
@@ -177,6 +176,8 @@ def _class_keys(example: Example) -> list[tuple[str, str]]:
 
 def _label_keys(example: Example) -> list[tuple[str, str]]:
     """Return a stratum for each label that is there."""
+    from savs.datasets.many_labels import count_labels  # numpy: the help of a command needs none
+
     names = count_labels([_label(example)])
     strata = [f"label {name!r}" for name in names] or ["the rows without a label"]
     return [(stratum, example.id) for stratum in strata]
