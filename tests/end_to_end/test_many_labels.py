@@ -83,7 +83,6 @@ def test_new_images_get_the_labels_that_evaluate_gives_them(savs, scenes):
         ["sweep", "drawn"],
         ["suggest", "drawn", "--out", "x.html"],
         ["export", "drawn", "--to", "classifier", "--out", "x"],
-        ["select", "drawn", "--suspects"],
     ):
         refused = savs(*words)
         assert refused.returncode == 1, words
