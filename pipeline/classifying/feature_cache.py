@@ -172,7 +172,7 @@ class FeatureCache:
     def _read(self, digests: Sequence[str], source: FeatureSource) -> dict[str, Array]:
         """Return the rows that are there and whole."""
         dtype = STORED_DTYPES[source.dtype]
-        size = sum(len(grid.heads) * grid.head_dim for grid in source.grid) * dtype.itemsize
+        size = source.row_bytes
         rows = {}
         for name in digests:
             try:

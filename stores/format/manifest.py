@@ -27,6 +27,7 @@ from savs.stores.format.layout import (
     SITE,
     SPLIT_NAME,
     SPLITS,
+    STORED_DTYPES,
     Count,
     Dtype,
     Facts,
@@ -80,6 +81,12 @@ class FeatureSource:
             for key in dict.fromkeys([*ours, *theirs])
             if ours.get(key) != theirs.get(key)
         ]
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one example's features in a store."""
+        values = sum(len(grid.heads) * grid.head_dim for grid in self.grid)
+        return values * STORED_DTYPES[self.dtype].itemsize
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,6 @@ from savs.pipeline.inputs.stored_rows import example_columns
 from savs.pipeline.running.formatting import format_bytes
 from savs.stores import Identity, StoreWriteError
 from savs.stores.files.addresses import is_remote
-from savs.stores.format.layout import STORED_DTYPES
 from savs.stores.shard.content import encode_column
 
 SHA256 = "0" * 64
@@ -50,9 +49,7 @@ def bytes_needed(
     thumbnails
         Whether a small JPEG of each example's first image is kept.
     """
-    values = sum(len(grid.heads) * grid.head_dim for grid in identity.grid)
-    each = values * STORED_DTYPES[identity.dtype].itemsize
-    each += sum(output.nbytes for output in answers.room(1).values())
+    each = identity.row_bytes + sum(output.nbytes for output in answers.room(1).values())
     small = sum(THUMBNAIL_BYTES for example in examples if example.media) if thumbnails else 0
     columns = example_columns(examples, [(SHA256,) * len(e.media) for e in examples])
     tables = sum(encode_column(name, column).nbytes for name, column in columns.items())
