@@ -9,10 +9,11 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from savs.datasets.example import NATIVE, split_prompt
+from savs.datasets.example import AUDIO_MARK, NATIVE, split_prompt
 from savs.datasets.media.containers import container_of
 from savs.datasets.media.in_memory import Pictured, file_bytes, is_pictured
 from savs.datasets.media.media import sha256
+from savs.datasets.media.sounds import RESAMPLER
 from savs.datasets.media.videos import DEFAULT_FRAMES
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
@@ -445,7 +446,9 @@ def heads_of_images(
     MediaError
         With a cache, an image cannot be decoded.
     """
-    decoding = _training_decoding(contents) if selection is None else decoding_of(selection)
+    decoding = (
+        _training_decoding(contents, question) if selection is None else decoding_of(selection)
+    )
 
     def read(images: Mapping[str, bytes], of: SelectionConfig | None) -> ImageHeads:
         from savs.pipeline.classifying.image_heads import read_heads
@@ -473,8 +476,10 @@ def image_name(number: int) -> str:
     return f"image {number}"
 
 
-def _training_decoding(contents: Sequence[bytes]) -> dict[str, Any]:
-    """Return how training media are decoded, as `decoding_of` has it: nothing without videos."""
+def _training_decoding(contents: Sequence[bytes], question: str) -> dict[str, Any]:
+    """Return how training media are decoded, as `decoding_of` has it: nothing for images."""
+    if AUDIO_MARK in question:
+        return {"audio": RESAMPLER}
     if not any(map(container_of, contents)):
         return {}
     return {"video": NATIVE, "video_frames": DEFAULT_FRAMES}

@@ -13,7 +13,7 @@ from savs.pipeline.running.options import Option
 
 COUNTS = (
     *("shots", "train_groups", "limit"),
-    *("video_frames", "jpeg_draft", "max_image_pixels", "fetch_gb"),
+    *("video_frames", "jpeg_draft", "max_image_pixels", "audio_max_seconds", "fetch_gb"),
 )
 """Fields that are None or at least 1."""
 
@@ -61,6 +61,7 @@ class TrainKeywords(ManyLabelKeywords, total=False):
     test: str | Path | None
     unlabelled: str | Path | None
     columns: Mapping[str, str] | None
+    audio_max_seconds: int | None
     media_root: str | Path | None
     seed: int
     strict: bool
@@ -81,6 +82,7 @@ class InputKeywords(ReadingKeywords, ManyLabelKeywords, total=False):
     video_frames: int | None
     jpeg_draft: int | None
     max_image_pixels: int | None
+    audio_max_seconds: int | None
     limit: int | None
     strict: bool
 
@@ -141,8 +143,8 @@ class InputOptions:
     question: Annotated[
         str | Sequence[str] | None,
         Option(
-            "One prompt for all rows (general, image-folder). Repeat it to combine each row with"
-            " several.",
+            "One prompt for all rows (general, image-folder, audio-folder). Repeat it to combine"
+            " each row with several.",
             metavar="TEXT",
         ),
         Option(
@@ -225,6 +227,17 @@ class InputOptions:
         ),
     ] = None
     """A WebP may have half as many, all frames of a video together four times as many."""
+    audio_max_seconds: Annotated[
+        int | None,
+        Option(
+            "Cut sounds after N seconds (default: skip those of more than 600 s).",
+            "advanced",
+            metavar="N",
+            min=1,
+        ),
+    ] = None
+    """The first N seconds stay, and the run says how many sounds it cut. Part of what a store is
+    of."""
     fetch_urls: Annotated[
         bool,
         Option(

@@ -20,7 +20,7 @@ from savs.datasets import (
     read_examples,
     unknown_labels,
 )
-from savs.datasets.benchmarks.image_folder import has_unlabelled
+from savs.datasets.benchmarks.class_folders import has_unlabelled
 from savs.datasets.benchmarks.options import under_each_prompt, under_one_prompt
 from savs.datasets.example import NATIVE
 from savs.datasets.many_labels import has_many_labels
@@ -28,6 +28,7 @@ from savs.datasets.media.containers import container_of
 from savs.datasets.media.download import MAX_TOTAL_BYTES, Fetching
 from savs.datasets.media.images import MAX_IMAGE_PIXELS
 from savs.datasets.media.media import MediaRules
+from savs.datasets.media.sounds import RESAMPLER
 from savs.datasets.media.videos import DEFAULT_FRAMES
 from savs.datasets.rows.files import Files, require_present
 from savs.datasets.rows.media_names import IMAGES, is_packed, is_video_name, packed_column
@@ -183,6 +184,7 @@ class Source:
             options.jpeg_draft,
             MAX_IMAGE_PIXELS if limit is None else limit,
             options.video or NATIVE,
+            options.audio_max_seconds,
         )
 
     def notes(self, examples: Splits) -> list[str]:
@@ -256,10 +258,14 @@ class Source:
             if rows
         )
 
-    def decoding_facts(self, *, has_videos: bool) -> dict[str, int | str]:
-        """Return how media are decoded, where that was given or there are videos."""
+    def decoding_facts(self, *, has_videos: bool, has_sounds: bool = False) -> dict[str, int | str]:
+        """Return how media are decoded, where that was given or there are videos or sounds."""
         options = self.options
         facts: dict[str, int | str] = {}
+        if has_sounds:
+            facts["audio"] = RESAMPLER
+        if has_sounds and options.audio_max_seconds is not None:
+            facts["audio_max_seconds"] = options.audio_max_seconds
         if options.video is not None or has_videos:
             facts["video"] = self.rules.video
         if options.video_frames is not None or has_videos:
