@@ -32,9 +32,9 @@ families transformers:
 wheel:
     .venv/bin/python -m pytest -q -m slow tests/end_to_end/test_wheel.py
 
-# Install a Space's requirements.txt into a fresh environment, and ask its page (minutes, 1 to 6 GB)
+# Install a Space's requirements.txt into a fresh environment, and ask its page (minutes, 1 to 6 GB); more pages of Spaces and the app
 space:
-    .venv/bin/python -m pytest -q -n 0 -m slow tests/end_to_end/test_space_install.py
+    .venv/bin/python -m pytest -q -n 0 -m slow tests/end_to_end/test_space_install.py tests/pipeline/classifying/bundle/test_space.py tests/pipeline/app
 
 # Kill extractions at sixty random moments, and before each change of their folder
 crash:

@@ -20,7 +20,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from extraction_bench.cases import CASES, SLEEP_S, Case, write_photos
+from extraction_bench.cases import CASES, SITES, SLEEP_S, Case, write_photos
 from extraction_bench.emulated import emulate
 from extraction_bench.parts import compare_real, prepare_alone
 from extraction_bench.questions import (
@@ -42,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="folder for the files")
     parser.add_argument("--long", action="store_true", help="memory over 5,000 rows, too")
-    parser.add_argument("--only", help="cases whose name begins so, or questions")
+    parser.add_argument("--only", help="cases whose name begins so, questions or sites")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -62,6 +62,8 @@ def main() -> None:
         _real(options.work, cores)
     if (options.only or "questions") == "questions":
         _questions(options.work)
+    if options.only == "sites":
+        _sites(options.work)
     if options.long:
         _memory(options.work)
 
@@ -77,6 +79,19 @@ def _report(case: Case, work: Path, cores: int) -> None:
         f" {rate:.1f} | {found['rows'] / found['whole']:.1f}/s, {found['peak']:.0f} MB |",
         flush=True,
     )
+
+
+def _sites(work: Path) -> None:
+    """Print what all sites cost more than heads alone, in pairs of runs."""
+    found: dict[str, list[float]] = {}
+    for case in SITES:
+        write_photos(case, work)
+    for case in SITES * PAIRS:
+        done = _run({"case": asdict(case)}, work)
+        found.setdefault(case.name, []).append(1000 * done["seconds"] / done["rows"])
+        found.setdefault(f"{case.name}, thread", []).append(1000 * done["thread"] / done["rows"])
+    for name, times in found.items():
+        print(f"{name}: {min(times):.2f} ms per example", flush=True)
 
 
 def _memory(work: Path) -> None:

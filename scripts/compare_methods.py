@@ -6,21 +6,33 @@ Each draw is another training set of 20 examples a class; the 100 test questions
 same. Results that are there are kept, so that a run that was stopped goes on. Written beside them:
 table.csv, with all numbers, and commands.sh, the commands that make each result again.
 Needs `pip install peft scikit-image`; without the second, leave out the task surface.
+
+    python scripts/compare_methods.py --sites --work build/sites
+
+compares heads with other sites of the demo model and a small CLIP instead, on the same draws from
+one pool, and prints three tables. Beside them: sites.tex, sites.csv and sites.svg. Needs
+`pip install scikit-image elpv-dataset`, or leave out the tasks surface and cell.
 """
 
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
+import polars as pl
+from method_comparison import sites
 from method_comparison.methods import METHODS
 from method_comparison.table import as_frame, as_markdown, cells
 from method_comparison.tasks import Draw, write_task
 
 from savs.foundation.errors import SavsError
+from savs.pipeline.cli.method_formats import to_latex, to_markdown
+from savs.pipeline.reports.report.figure import write_figure
 
 TASKS = ("relation", "animal", "creature", "surface", "digit")
+SITE_TASKS = ("relation", "composition", "concept", "animal", "creature", *TASKS[3:], "cell")
 SEED = 2026
 
 
@@ -30,13 +42,18 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--work", type=Path, required=True, help="folder for files and stores")
-    parser.add_argument("--tasks", default=",".join(TASKS), help="tasks, joined by commas")
+    parser.add_argument("--sites", action="store_true", help="compare sites, not methods")
+    parser.add_argument("--tasks", help="tasks, joined by commas")
     parser.add_argument("--draws", type=int, default=10, help="training sets of each task")
     parser.add_argument("--seed", type=int, default=SEED, help="of the first draw")
     options = parser.parse_args()
     if options.draws < 1:
         parser.error(f"--draws is {options.draws}, expected at least 1")
-    work, tasks = options.work, options.tasks.split(",")
+    work, usual = options.work, SITE_TASKS if options.sites else TASKS
+    tasks = options.tasks.split(",") if options.tasks else usual
+    if options.sites:
+        _compare_sites(tasks, work, options.draws, options.seed)
+        return
     if find_spec("peft") is None:
         sys.exit("error: LoRA needs peft; run `pip install peft`")
     try:
@@ -57,6 +74,23 @@ def main() -> None:
     found = cells(work / "runs", {t: _rows(draws[0]) for t, draws in drawn.items()}, options.draws)
     as_frame(found).write_csv(work / "table.csv")
     print(as_markdown(found))
+
+
+def _compare_sites(tasks: Sequence[str], work: Path, draws: int, seed: int) -> None:
+    """Print the tables of sites, and write them for LaTeX, with all numbers and the figure."""
+    found = {}
+    for task in tasks:
+        (files,) = write_task(task, work / "data" / task, 1, seed, shots=sites.POOL)
+        found[task] = sites.measure(files, work / "stores" / task, draws, seed)
+        print(f"{task}: done", file=sys.stderr, flush=True)
+    tables, means = sites.tables(found), sites.over_tasks(found)
+    (work / "sites.tex").write_text("\n".join(to_latex(*table) for table in tables))
+    sites.all_rows(found).write_csv(work / "sites.csv")
+    by_shots = means[sites.READOUTS[0]].with_columns(
+        pl.col("readout").str.split(":").list.first(), low=None, high=None
+    )
+    write_figure(work / "sites.svg", by_shots, f"mean accuracy of {len(tasks)} tasks")
+    print("\n".join(to_markdown(*table) for table in tables))
 
 
 def _commands(drawn: dict[str, list[Draw]], work: Path) -> str:

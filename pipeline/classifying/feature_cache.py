@@ -25,6 +25,7 @@ from savs.pipeline.errors import ModelError, OutputError
 from savs.pipeline.extraction.model.embedding_recipe import read_recipe
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.prompt_form import parse_form
+from savs.pipeline.extraction.model.sites import Site
 from savs.pipeline.selection.training_data import grid_widths
 from savs.stores import Head, LayerGrid
 from savs.stores.format.layout import STORED_DTYPES, decode_json, digest, to_float32
@@ -99,7 +100,9 @@ def pinned(options: ModelOptions) -> ModelOptions:
     )
 
 
-def features_key(options: ModelOptions, question: str, decoding: Mapping[str, Any]) -> str:
+def features_key(
+    options: ModelOptions, question: str, decoding: Mapping[str, Any], sites: Sequence[Site]
+) -> str:
     """Return a digest of all that features of an image depend on, in addition to the image.
 
     A local model is known by its files' names, sizes, times and inodes, see `model_files`.
@@ -115,6 +118,7 @@ def features_key(options: ModelOptions, question: str, decoding: Mapping[str, An
         "embedding": None if recipe is None else recipe.facts(),
         "question": question,
         "decoding": dict(decoding),
+        "sites": [site.label for site in sites],
         "versions": [version("savs"), version("transformers"), version("torch")],
     }
     return digest(facts)
@@ -168,7 +172,7 @@ class FeatureCache:
     def _read(self, digests: Sequence[str], source: FeatureSource) -> dict[str, Array]:
         """Return the rows that are there and whole."""
         dtype = STORED_DTYPES[source.dtype]
-        size = sum(len(grid.heads) * grid.head_dim for grid in source.grid) * dtype.itemsize
+        size = source.row_bytes
         rows = {}
         for name in digests:
             try:

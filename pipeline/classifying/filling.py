@@ -13,11 +13,11 @@ from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model_run import ModelRun, Outcome, RunExamples
 from savs.pipeline.extraction.run_options import RunOptions
-from savs.pipeline.extraction.sinks import StoreSink
+from savs.pipeline.extraction.sinks import Identities, StoreSink
 from savs.pipeline.inputs.source import find_video
 from savs.pipeline.running.launchers import Rank
 from savs.pipeline.running.progress import Reporting
-from savs.pipeline.selection.selection_config import SelectionConfig
+from savs.pipeline.selection.selection_config import MANY, SelectionConfig
 from savs.stores import Identity, StoreMismatchError
 from savs.stores.format.manifest import read_manifest
 from savs.stores.format.plan import default_shard_rows
@@ -80,7 +80,7 @@ class Filling:
             # Batches end with their shard: smaller shards would make small batches of few images.
             run = replace(run, shard_rows=max(FEWEST, default_shard_rows(len(wanted.examples))))
         sink = NewMediaSink(
-            place,
+            {self.selection.source.site: place},
             {"train": [], "test": wanted.examples},
             wanted.media_of,
             run,
@@ -94,7 +94,8 @@ class Filling:
         if is_known and stored and not sink.rows_left(stored) and sink.is_complete(stored):
             return Outcome()
         reader = ModelRun(self.loading, self.run, self.reporting, rank=self.rank)
-        if any(task.calibration is None for task in self.selection.tasks):
+        many = self.selection.labels == MANY
+        if any((t.label_rule if many else t.calibration) is None for t in self.selection.tasks):
             say("the classifier is not calibrated: probability is only the share of the scores")
         decoding = decoding_of(self.selection)
         tried = wanted.todo or [e for e in wanted.examples if e.id in wanted.folders]
@@ -130,13 +131,13 @@ class NewMediaSink(StoreSink):
     resumes: str
     """What the same command goes on with."""
 
-    def is_complete(self, identity: Identity) -> bool:
+    def is_complete(self, identities: Identities) -> bool:
         """Seal a store that lacks no shard, unless skipped examples are to be tried again."""
-        is_complete = super().is_complete(identity)
+        is_complete = super().is_complete(identities)
         self.on_begun()
         return is_complete
 
-    def begin(self, identity: Identity, answers: Answers) -> int:
+    def begin(self, identities: Identities, answers: Answers) -> int:
         """Make the store, or extend the one that is there.
 
         Raises
@@ -149,10 +150,11 @@ class NewMediaSink(StoreSink):
             The disk is too small.
         """
         try:
-            rows = super().begin(identity, answers)
+            rows = super().begin(identities, answers)
         except StoreMismatchError as error:
             before, now = self._place.found, read_manifest(self._place.path)
             is_same_plan = before is not None and now.plan == before.plan
+            (identity,) = identities.values()
             if is_same_plan or now.identity.differences(identity):
                 raise
             raise OutputError(

@@ -1,4 +1,4 @@
-"""A table of methods as text: Markdown, LaTeX with booktabs, CSV."""
+"""Tables as text for papers: Markdown, LaTeX with booktabs, CSV."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -7,38 +7,37 @@ from typing import Any
 import polars as pl
 
 from savs.pipeline.evaluation.compare.compare import repeated
-from savs.pipeline.running.formatting import percent, points, probability
+from savs.pipeline.running.formatting import format_bytes, percent, points, probability
 
 _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
+    "`": r"\textasciigrave{}",  # else it opens a quotation
     "<": r"\textless{}",  # these three are other signs in the default encoding of fonts
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
 }
+TEXT_COLUMNS = ("benchmark", "result", "method", "model", "metric", "readout", "site")
+"""Headings of columns that are set to the left."""
+Cells = Callable[[pl.DataFrame], tuple[Sequence[str], Sequence[Sequence[str]]]]
 _MINUS = re.compile(r"(?<![\w-])-(?=\d)")
 _RANGE = re.compile(r"(?<=\d) \.\. (?=[-+\d])")
 
 
-def to_markdown(table: pl.DataFrame) -> str:
-    """Return a table of methods, see `method_table`, in Markdown.
-
-    Shares are in per cent, differences in percentage points.
-    """
-    header, rows = _cells(table)
+def to_markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in Markdown."""
     kinds = [" --- " if text else " ---: " for text in _is_text(header)]
     lines = [_line(header), f"|{'|'.join(kinds)}|", *map(_line, rows)]
     return "\n".join(lines) + "\n"
 
 
-def to_latex(table: pl.DataFrame) -> str:
-    """Return a table of methods in LaTeX; it needs the package booktabs.
+def to_latex(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table in LaTeX; it needs the package booktabs.
 
     A minus is one, not a hyphen, and an interval is "97.2 to 99.9".
     """
-    header, rows = _cells(table)
     columns = "".join("l" if text else "r" for text in _is_text(header))
     lines = [
         f"\\begin{{tabular}}{{{columns}}}",
@@ -52,21 +51,24 @@ def to_latex(table: pl.DataFrame) -> str:
     return "\n".join(lines) + "\n"
 
 
-def to_csv(table: pl.DataFrame) -> str:
-    """Return a table of methods in CSV, all columns, shares from 0 to 1."""
-    return table.write_csv()
-
-
-FORMATS: Mapping[str, Callable[[pl.DataFrame], str]] = {
+TEXTS: Mapping[str, Callable[[Sequence[str], Sequence[Sequence[str]]], str]] = {
     "markdown": to_markdown,
     "latex": to_latex,
-    "csv": to_csv,
 }
-"""Name -> what makes a text of a table of methods."""
+FORMATS = (*TEXTS, "csv")
 
 
-def _cells(table: pl.DataFrame) -> tuple[list[str], list[list[str]]]:
-    """Return header and rows; columns that say nothing here are left out."""
+def as_text(table: pl.DataFrame, form: str, shown: Cells) -> str:
+    """Return a table in one of `FORMATS`: CSV has all columns and exact numbers, others `shown`."""
+    return table.write_csv() if form == "csv" else TEXTS[form](*shown(table))
+
+
+def method_cells(table: pl.DataFrame) -> tuple[list[str], list[list[str]]]:
+    """Return header and rows of a table of methods, see `method_table`.
+
+    Shares are in per cent, differences in percentage points. Columns that say nothing here are left
+    out.
+    """
     metrics = table["metric"].unique(maintain_order=True).to_list()
     shown = {
         "benchmark": table["benchmark"].n_unique() > 1,
@@ -80,7 +82,7 @@ def _cells(table: pl.DataFrame) -> tuple[list[str], list[list[str]]]:
     header = [
         *texts,
         *(f"{value} (%)", "95 % interval", "difference", "its 95 % interval", "p (Holm)"),
-        *("forwards", "seconds"),
+        *("forwards", "seconds", "bytes"),
     ]
     return header, [_row(row, texts) for row in table.iter_rows(named=True)]
 
@@ -97,11 +99,12 @@ def _row(row: Mapping[str, Any], texts: Sequence[str]) -> list[str]:
         probability(row["p_holm"]),
         "-" if row["forwards"] is None else f"{row['forwards']:,}",
         "-" if row["seconds"] is None else f"{row['seconds']:,.1f}",
+        "-" if row["bytes"] is None else format_bytes(row["bytes"]),
     ]
 
 
 def _is_text(header: Sequence[str]) -> list[bool]:
-    return [name in ("benchmark", "result", "method", "model", "metric") for name in header]
+    return [name in TEXT_COLUMNS for name in header]
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -35,15 +35,17 @@ ALONE = (*QUIET, "--engine", "local")
 """Options of each of the processes, after those that were given."""
 
 
-def extract_on_node(gpus: str, out: Any) -> "Extraction":
-    """Run this same command once a GPU, and return what is in the store then.
+def extract_on_node(gpus: str, folders: Sequence[Any]) -> "Extraction":
+    """Run this same command once a GPU, and return what is in the stores then.
+
+    `folders` are those of the stores, one for each site; the first leads.
 
     Raises
     ------
     StoreIncompleteError
         All processes ended, and shards are missing.
     """
-    return _shown(out, lambda tick: _run_node(gpus, ALONE, tick))
+    return _shown(folders, lambda tick: _run_node(gpus, ALONE, tick))
 
 
 def classify_on_node(gpus: str, inputs: Sequence[str], out: Path | None, *, force: bool) -> None:
@@ -83,10 +85,12 @@ def _run_node(gpus: str, options: Sequence[str], tick: Callable[[], None]) -> li
     return list(node.codes.values())
 
 
-def extract_on_ray(options: RayOptions, out: Any) -> "Extraction":
+def extract_on_ray(options: RayOptions, folders: Sequence[Any]) -> "Extraction":
     """Run this same command in each actor of a Ray cluster; as `extract_on_node`."""
     arguments = with_options(sys.argv[1:], ALONE)
-    return _shown(out, lambda tick: run_on_ray(run_here, arguments, options, say=say, tick=tick))
+    return _shown(
+        folders, lambda tick: run_on_ray(run_here, arguments, options, say=say, tick=tick)
+    )
 
 
 def run_here(arguments: Sequence[str]) -> int:
@@ -100,10 +104,11 @@ def run_here(arguments: Sequence[str]) -> int:
         return end.code if isinstance(end.code, int) else 0
 
 
-def _shown(out: Any, run: Callable[[Callable[[], None]], list[int]]) -> "Extraction":
-    """Run processes, show how far their store is, and return what is in it."""
-    from savs.pipeline.extraction.run_extraction import Extraction, skipped_examples
+def _shown(folders: Sequence[Any], run: Callable[[Callable[[], None]], list[int]]) -> "Extraction":
+    """Run processes, show how far the store is that leads, and return what is in all."""
+    from savs.pipeline.extraction.run_extraction import finished
 
+    out = folders[0]
     started = time.monotonic()
     with PartsProgress(lambda: _files(out), lambda: _planned(out), progress) as parts:
         try:
@@ -124,7 +129,7 @@ def _shown(out: Any, run: Callable[[Callable[[], None]], list[int]]) -> "Extract
         )
     new_shards = [spec for spec in store.present() if spec.name not in parts.before]
     rows = sum(spec.rows for spec in new_shards)
-    return Extraction(store, rows, time.monotonic() - started, skipped_examples(store))
+    return finished(folders, rows, time.monotonic() - started)
 
 
 def _planned(folder: Any) -> Mapping[str, int]:

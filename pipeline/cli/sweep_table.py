@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import polars as pl
 
 Row = dict[str, Any]
+Cells = tuple[list[str], list[list[str]]]
+"""Header and rows."""
 Column = tuple[str, Callable[[Row], str]]
 """Heading, and the cell of a row."""
 
@@ -20,14 +22,7 @@ Column = tuple[str, Callable[[Row], str]]
 def print_sweep(table: "pl.DataFrame", metric: str) -> None:
     """Print one metric of a sweep's summary, and what its columns mean."""
     is_depth, is_prompts = (_has(table, name) for name in ("max_layer", "prompt"))
-    columns = [*_point_columns(table), (f"{metric} (%)", lambda row: percent(row["mean"]))]
-    if _has(table, "sd") or not (is_depth or is_prompts):
-        columns.append(("SD", lambda row: percent(row["sd"])))
-        columns.append(("draws", lambda row: str(row["draws"])))
-    columns.append(("95 % interval", _interval))
-    if _has(table, "difference"):
-        columns += _DIFFERENCE
-    _print(table, columns)
+    print_table(*sweep_cells(table, metric))
     if is_prompts:
         say(f"{counted(table['units'][0], 'training example')}, cross-validated")
     elif is_depth:
@@ -74,14 +69,7 @@ def _explain_differences(table: "pl.DataFrame", *, is_depth: bool, is_prompts: b
 
 def print_stores(table: "pl.DataFrame") -> None:
     """Print means over stores of different examples."""
-    columns = [
-        *_point_columns(table),
-        ("mean (%)", lambda row: percent(row["mean"])),
-        ("95 % interval", _interval),
-        *_DIFFERENCE,
-        *((name, _count(name)) for name in ("wins", "ties", "losses")),
-    ]
-    _print(table, columns)
+    print_table(*store_cells(table))
     say(
         f"means over {table['stores'][0]} stores of the headline metric; difference: minus"
         f" {table['readout'][0]}, percentage points; intervals and p over stores"
@@ -114,7 +102,7 @@ def _count(name: str) -> Callable[[Row], str]:
 
 _DIFFERENCE: Sequence[Column] = (
     ("difference", lambda row: points(row["difference"])),
-    ("its interval", lambda row: (
+    ("its interval", lambda row: "-" if row["difference"] is None else (
         f"{points(row['difference_low'])} .. {points(row['difference_high'])}"
     )),
     ("p", lambda row: probability(row["p"])),
@@ -122,9 +110,33 @@ _DIFFERENCE: Sequence[Column] = (
 )  # fmt: skip
 
 
-def _print(table: "pl.DataFrame", columns: Sequence[Column]) -> None:
+def sweep_cells(table: "pl.DataFrame", metric: str) -> Cells:
+    """Return header and rows of one metric of a sweep's summary."""
+    columns = [*_point_columns(table), (f"{metric} (%)", lambda row: percent(row["mean"]))]
+    if _has(table, "sd") or not (_has(table, "max_layer") or _has(table, "prompt")):
+        columns.append(("SD", lambda row: percent(row["sd"])))
+        columns.append(("draws", lambda row: str(row["draws"])))
+    columns.append(("95 % interval", _interval))
+    if _has(table, "difference"):
+        columns += _DIFFERENCE
+    return _cells(table, columns)
+
+
+def store_cells(table: "pl.DataFrame") -> Cells:
+    """Return header and rows of means over stores."""
+    columns = [
+        *_point_columns(table),
+        ("mean (%)", lambda row: percent(row["mean"])),
+        ("95 % interval", _interval),
+        *_DIFFERENCE,
+        *((name, _count(name)) for name in ("wins", "ties", "losses")),
+    ]
+    return _cells(table, columns)
+
+
+def _cells(table: "pl.DataFrame", columns: Sequence[Column]) -> Cells:
     rows = [[cell(row) for _, cell in columns] for row in table.iter_rows(named=True)]
-    print_table([heading for heading, _ in columns], rows)
+    return [heading for heading, _ in columns], rows
 
 
 def _has(table: "pl.DataFrame", name: str) -> bool:

@@ -13,6 +13,9 @@ These do not: labels and generated tokens that run after the cache of their prom
 examples that change no prediction, such as those of a calibration; skipped examples; and what
 checked the model before the run. Examples of equal prompts run once and count each.
 
+The bytes are those of the features that these prompts have in the store, all heads together; the
+model's own answers need none.
+
 The seconds are those of the splits that these prompts are of, in all processes, decoding included:
 the time of all that the run kept of them. None stands for what the store does not know.
 """
@@ -41,10 +44,11 @@ def selection_cost(store: FeatureStore, selection: Selection) -> dict[str, Any]:
         counts = [count_texts(store, rule.texts, task.subtask, task.classes) for task in tasks]
         known = [count for count in counts if count is not None]
         if selection.train != train_digest(store) or len(known) < len(counts):
-            return _cost(None, None)
+            return _cost(None, None, None)
         prompts[CLASSES] = sum(known)
     if selection.train != train_digest(store):
-        return _cost(sum(prompts.values()), None)
+        forwards = sum(prompts.values())
+        return _cost(forwards, None, forwards * store.manifest.identity.row_bytes)
     return _of_splits(store, prompts)
 
 
@@ -58,14 +62,14 @@ def answers_cost(
     """
     whole = bool(store.manifest.batching.get("whole_answers"))
     cost = _of_splits(store, {"test": store.rows("test")})
+    forwards = cost["forwards"]
     if readout == ICL:
-        return _cost(cost["forwards"] + len(classes), cost["seconds"])
-    if not whole:
-        return cost
-    if readout == GENERATED:
-        return _cost(None, cost["seconds"])
-    labels = sum(len(classes.get(name, ())) for name in store.examples("test")["subtask"])
-    return _cost(cost["forwards"] + labels, cost["seconds"])
+        forwards += len(classes)
+    elif whole and readout == GENERATED:
+        forwards = None
+    elif whole:
+        forwards += sum(len(classes.get(name, ())) for name in store.examples("test")["subtask"])
+    return _cost(forwards, cost["seconds"], 0)
 
 
 def captions_cost(store: FeatureStore, train: int, texts: int) -> dict[str, Any]:
@@ -82,11 +86,14 @@ def _of_splits(store: FeatureStore, prompts: Mapping[str, int]) -> dict[str, Any
     """Return the cost of so many prompts of each split."""
     times = [store.seconds(split) for split, count in prompts.items() if count]
     known = [seconds for seconds in times if seconds is not None]
-    return _cost(sum(prompts.values()), sum(known) if len(known) == len(times) else None)
+    forwards = sum(prompts.values())
+    size = forwards * store.manifest.identity.row_bytes
+    return _cost(forwards, sum(known) if len(known) == len(times) else None, size)
 
 
-def _cost(forwards: int | None, seconds: float | None) -> dict[str, Any]:
+def _cost(forwards: int | None, seconds: float | None, size: int | None) -> dict[str, Any]:
     return {
         "forwards": forwards,
         "seconds": None if seconds is None else round(seconds, 3),
+        "bytes": size,
     }

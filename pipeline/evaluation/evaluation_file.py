@@ -54,6 +54,7 @@ UNIT_SCHEMA = pl.Schema(
 class _Cost:
     forwards: Count | None = None
     seconds: float | None = None
+    bytes: Count | None = None
 
 
 @dataclass(frozen=True, slots=True)

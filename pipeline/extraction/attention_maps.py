@@ -120,12 +120,13 @@ def look(model: LoadedModel, prompt: Pieces, heads: Sequence[Head]) -> Look:
 def heads_at_last_token(model: LoadedModel, inputs: Any, heads: Sequence[Head]) -> list[Array]:
     """Return `(prompts, head_dim)` float32 features of each head at the last token of a batch."""
     cut = replace(model, hook_points=keep_heads(model.hook_points, heads))
-    read = cut.read(inputs)
-    numbers = {grid.layer: grid.heads for grid in cut.grid}
-    return [
-        to_float32(read.heads[layer][numbers[layer].index(head)], model.dtype)
-        for layer, head in heads
-    ]
+    layers = zip(cut.grid, cut.read(inputs).heads, strict=True)
+    features = {
+        (grid.layer, head): to_float32(values[place], model.dtype)
+        for grid, values in layers
+        for place, head in enumerate(grid.heads)
+    }
+    return [features[head] for head in heads]
 
 
 def mask_patches(prompt: Pieces, hidden: Sequence[Array]) -> Pieces:
@@ -265,7 +266,7 @@ def keep_last_rows(model: Any, points: Sequence[HookPoint]) -> Iterator[dict[int
 
 def _attention_modules(model: Any, points: Sequence[HookPoint]) -> dict[int, int]:
     """Return the attention module of each hook point, by its id -> its layer."""
-    layers = {id(point.projection): point.grid.layer for point in points}
+    layers = {id(point.module): point.grid.layer for point in points}
     return {
         id(module): layers[id(child)]
         for module in model.modules()
@@ -354,7 +355,7 @@ def head_words(model: LoadedModel, head: Head, feature: Array) -> tuple[str, ...
     """
     point = next(p for p in model.hook_points if p.grid.layer == head[0])
     start = point.grid.heads.index(head[1]) * point.grid.head_dim
-    weight: Any = point.projection.weight
+    weight: Any = point.module.weight
     embeddings = model.model.get_output_embeddings()
     scale = _final_scale(model)
     if embeddings is None or scale is None:

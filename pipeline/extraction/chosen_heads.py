@@ -1,16 +1,19 @@
 """The heads of a selection, which a run may read instead of all heads of its model."""
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.extraction.model.attention_hooks import HookPoint
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
+from savs.pipeline.extraction.model.sites import AT_HEADS, HEADS, NORM, Site, parse_site
+from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.selection.selection_config import (
     SelectionConfig,
     grid_widths,
     load_config,
+    require_same_site,
     usable_source,
 )
 from savs.stores import Head, Identity, LayerGrid
@@ -35,8 +38,13 @@ class ChosenHeads:
         return self.selection.heads
 
     @property
+    def site(self) -> Site:
+        """Where they are in the model; ParameterError where the selection names no such place."""
+        return parse_site(self.selection.source.site)
+
+    @property
     def last_layer(self) -> int:
-        """The layer of the deepest head."""
+        """The layer of the deepest head; that of the final norm is after the last."""
         return max(layer for layer, _ in self.heads)
 
     @property
@@ -53,6 +61,11 @@ class ChosenHeads:
         )
 
 
+def wanted_sites(run: RunOptions, heads: ChosenHeads | None) -> tuple[Site, ...]:
+    """Return the sites that a run reads: those asked for, that of its chosen heads, or heads."""
+    return run.sites or (AT_HEADS if heads is None else heads.site,)
+
+
 def heads_of_folder(folder: Path) -> ChosenHeads:
     """Return the heads that `heads` names.
 
@@ -65,6 +78,7 @@ def heads_of_folder(folder: Path) -> ChosenHeads:
 
     def require_fit(identity: Identity) -> Sequence[str]:
         ours = identity.source()
+        require_same_site(ours, "this run", selection)
         if apart := usable_source(selection, ours).differences(ours):
             raise SelectionError(
                 f"the selection {folder} does not fit this run, they differ in:\n  "
@@ -89,6 +103,10 @@ def has_the_heads(stored: Identity, encoder: PromptEncoder, chosen: ChosenHeads 
         return len(held) == len(stored.model.get(IMAGE_OUTPUTS, "1"))
     text = encoder.config.get_text_config()
     layers, heads = (getattr(text, f"num_{of}", 0) for of in ("hidden_layers", "attention_heads"))
+    if (site := parse_site(stored.site)).name != HEADS:
+        widths = {len(grid.heads) * grid.head_dim for grid in stored.grid}
+        there = 1 if site.name == NORM else layers
+        return (there, {getattr(text, "hidden_size", 0)}) == (len(stored.grid), widths)
     counts = {len(grid.heads) for grid in stored.grid}
     return encoder.code.find_heads is None and (layers, {heads}) == (len(stored.grid), counts)
 
@@ -102,5 +120,5 @@ def keep_heads(points: tuple[HookPoint, ...], heads: Collection[Head]) -> tuple[
         if places:
             numbers = tuple(grid.heads[place] for place in places)
             smaller = LayerGrid(grid.layer, numbers, grid.head_dim)
-            kept.append(HookPoint(smaller, point.projection, tuple(places)))
+            kept.append(replace(point, grid=smaller, kept=tuple(places)))
     return tuple(kept)

@@ -12,13 +12,20 @@ from savs.pipeline.extraction.checks.refusals import bytes_needed
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model_run import ModelRun
-from savs.pipeline.extraction.run_extraction import chosen_heads, run_examples
+from savs.pipeline.extraction.run_extraction import chosen_heads, run_examples, store_places
 from savs.pipeline.extraction.run_options import RunOptions
-from savs.pipeline.extraction.sinks import EnoughError, MemorySink, ShardRows, Show, in_shards
+from savs.pipeline.extraction.sinks import (
+    EnoughError,
+    Identities,
+    MemorySink,
+    ShardRows,
+    Show,
+    in_shards,
+)
 from savs.pipeline.extraction.text_rows import read_words, text_rows, unread_notes, with_texts
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import Source, make_fetching
-from savs.stores import Identity, open_store
+from savs.stores import open_store
 from savs.stores.format.plan import default_shard_rows
 
 PROBE_S = 5.0
@@ -37,8 +44,8 @@ class ExtractionCost:
     """Names of images that are not in the media root, in order of first use."""
     notes: list[str]
     """What a user should know before the run, see `Source.notes`, and how batches are made."""
-    bytes: int
-    """Size of features and tables."""
+    bytes: dict[str, int]
+    """Site -> size of its features and tables."""
     examples_per_second: float | None
     """Rate of the probe, preparation and model at once; None where no example could be run."""
 
@@ -57,7 +64,8 @@ def estimate(
     With `append`, only those are counted that the store `out` lacks.
     """
     source = Source(benchmark, inputs, make_fetching(inputs, None), trains=not run.names_classes)
-    wanted = add_examples(open_store(out), source) if run.append else wanted_examples(source)
+    lead = store_places(out, run)[0]
+    wanted = add_examples(open_store(lead), source) if run.append else wanted_examples(source)
     words = read_words(run)
     missing = [
         name
@@ -99,15 +107,18 @@ class _Probe(MemorySink):
         super().__init__([*shards[middle:], *shards[:middle]])
         self._all_rows = rows
         self._thumbnails = thumbnails
-        self.bytes = 0
+        self.bytes: dict[str, int] = {}
         self._begun = self.last = time.perf_counter()
         self.first: float | None = None
         self._rows_after_first = 0
 
-    def begin(self, identity: Identity, answers: Answers) -> int:
+    def begin(self, identities: Identities, answers: Answers) -> int:
         """Count the bytes; the clock starts later."""
-        self.bytes = bytes_needed(identity, self._all_rows, answers, thumbnails=self._thumbnails)
-        return super().begin(identity, answers)
+        self.bytes = {
+            label: bytes_needed(identity, self._all_rows, answers, thumbnails=self._thumbnails)
+            for label, identity in identities.items()
+        }
+        return super().begin(identities, answers)
 
     def passes(self, show: Show) -> Iterator[Iterable[ShardRows]]:
         """Start the clock."""

@@ -61,8 +61,8 @@ class Engine:
     """What prompts about the same images have in common."""
     files: ShardFiles
     """Where shards are written and read; used in a thread of its own."""
-    record: Mapping[str, Any] = field(default_factory=dict)
-    """What each shard records about how it was made."""
+    records: Mapping[str, Mapping[str, Any]]
+    """Site -> what each of its shards records about how it was made."""
     on_rows: Callable[[int], None] = lambda rows: None
     """Is told how many rows are done, batch by batch."""
     _owners: dict[int, list[Assembly]] = field(default_factory=dict)
@@ -76,6 +76,8 @@ class Engine:
     _started: deque[tuple[Started, Mapping[int, bytes]]] = field(default_factory=deque)
     """Passes that are on the device, with thumbnails of their requests."""
     _writing: deque[Future[object]] = field(default_factory=deque)
+    cut_sounds: set[str] = field(default_factory=set)
+    """SHA-256 of the sounds that were cut."""
     _since: float = 0.0
     """When the last shard was whole."""
 
@@ -142,7 +144,7 @@ class Engine:
             assembly = Assembly(
                 shard.spec,
                 shard.examples,
-                self.model.grid,
+                self.model.hook_points,
                 self.model.dtype,
                 answers=self.answers,
                 thumbnails=self.workers.prepare.thumbnails,
@@ -193,6 +195,7 @@ class Engine:
 
     def _run_job(self, job: Job, done: Done) -> None:
         self._untouched.difference_update(request.number for request in job.requests)
+        self.cut_sounds |= done.cut
         self._forward.unshared = self._forward.unshared or done.unshared
         if self._forward.unshared:
             self.planner.shared_images = 0
@@ -211,7 +214,7 @@ class Engine:
         while len(self._started) > leave:
             (requests, launched), thumbnails = self._started.popleft()
             read = launched.result()
-            faults = find_faults(read, self.model.grid, self.model.dtype)
+            faults = find_faults(read, self.model.hook_points, self.model.dtype)
             for column, reason in faults.items():
                 self._refuse(requests[column], reason)
             columns = {r: column for column, r in enumerate(requests) if column not in faults}
@@ -253,9 +256,10 @@ class Engine:
         if assembly.is_ready:
             took = time.monotonic() - self._since
             self._since += took
-            record = {**self.record, "cut": self.cuts > 0, SECONDS: round(took, 3)}
-            content = assembly.content(record)
-            self._writing.append(self._disk.submit(self.files.write, assembly.spec, content))
+            now = {"cut": self.cuts > 0, SECONDS: round(took, 3)}
+            records = {site: {**record, **now} for site, record in self.records.items()}
+            contents = assembly.contents(records)
+            self._writing.append(self._disk.submit(self.files.write, assembly.spec, contents))
             for request, row in assembly.rows().items():
                 if self._done.get(request) is assembly:
                     self._done[request] = StoredRow(assembly.spec, row)

@@ -25,8 +25,11 @@ import torch
 from savs.datasets import Example
 from savs.datasets.benchmarks.shapes.scenes import CANVASES
 from savs.datasets.media.media import MediaRules
+from savs.datasets.media.sounds import sounds_of
 from savs.datasets.media.videos import images_of, videos_of
+from savs.datasets.splits.shared_media import has_sounds
 from savs.pipeline.demo import SHIPPED
+from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.feed import MediaOf, Planner, prompts_of
 from savs.pipeline.extraction.batches.jobs import TokenCounter
 from savs.pipeline.extraction.batches.prepare import PrepareSettings
@@ -38,9 +41,14 @@ from savs.pipeline.extraction.batches.workers import (
 )
 from savs.pipeline.extraction.checks.flash import use_attention
 from savs.pipeline.extraction.checks.preflight import Batching, preflight, sample
-from savs.pipeline.extraction.checks.refusals import require_videos
+from savs.pipeline.extraction.checks.refusals import require_sounds, require_videos
 from savs.pipeline.extraction.checks.sharing import UNTRIED, images_recur
-from savs.pipeline.extraction.chosen_heads import ChosenHeads, has_the_heads, keep_heads
+from savs.pipeline.extraction.chosen_heads import (
+    ChosenHeads,
+    has_the_heads,
+    keep_heads,
+    wanted_sites,
+)
 from savs.pipeline.extraction.engine import Engine
 from savs.pipeline.extraction.in_context import (
     Demonstrations,
@@ -63,12 +71,15 @@ from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions
 from savs.pipeline.extraction.model.pieces import Pieces, images_in
 from savs.pipeline.extraction.model.pixel_scale import PixelScale, find_scale
 from savs.pipeline.extraction.model.placement import find_placement
+from savs.pipeline.extraction.model.site_points import find_site_points, image_tokens
+from savs.pipeline.extraction.model.sites import AT_HEADS, IMAGE_MEAN, Site
 from savs.pipeline.extraction.model.tower_attention import set_runs
-from savs.pipeline.extraction.request import REQUEST
+from savs.pipeline.extraction.request import REQUEST, request_of_site
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.sinks import EnoughError, Show, Sink
 from savs.pipeline.inputs.source import Splits
 from savs.pipeline.running import signals as interruption
+from savs.pipeline.running.formatting import counted_as
 from savs.pipeline.running.launchers import Rank, find_rank
 from savs.pipeline.running.progress import SILENT, Reporting
 from savs.stores import Identity, LayerGrid
@@ -213,6 +224,8 @@ class ModelRun:
         self.reporting = reporting
         self.heads: ChosenHeads | None = None
         """Those of the last read; None for all."""
+        self.sites: tuple[Site, ...] = ()
+        """What the last read was of; the first leads."""
         self.rank = find_rank() if rank is None else rank
         self.whole: LoadedModel | None = None if after is None else after.whole
         """The model as it was loaded, with the hook points of all its heads."""
@@ -220,9 +233,9 @@ class ModelRun:
         """How the last read made its batches."""
         self._settled_before = None if after is None else after.settled
         self.identity: Identity
-        """What the features of the last read are of, with all heads of the model."""
+        """What the features of the first site are of, with all heads of the model."""
         self.grid: tuple[LayerGrid, ...]
-        """The heads of the last read."""
+        """The heads of that which were read."""
 
     def load(self, last_layer: int | None = None) -> LoadedModel:
         """Load the layers up to `last_layer`, or all, to where they fit.
@@ -252,8 +265,12 @@ class ModelRun:
         """
         # What needs no weights.
         self.heads = heads
+        self.sites = wanted_sites(self.run, heads)
+        self._require_sites(examples)
         if examples.needs_video_input and self.encoder.reads_prompts:  # others say so, one by one
             require_videos(self.encoder)
+        if has_sounds(examples.examples):
+            require_sounds(self.encoder)
         tried = sample(self.encoder, examples.tried, examples.media)
         if self.options.model in SHIPPED and not all(map(_is_drawn, tried.prompts)):
             self.reporting.say(
@@ -282,12 +299,19 @@ class ModelRun:
 
         # The model, and what its features are of.
         model, whole = self._load(tried.prompts, sink)
-        self.identity = identity = whole.identity(examples.benchmark, answers, examples.decoding)
-        self.grid = model.grid
-        notes = () if self.heads is None else tuple(self.heads.check(identity))
+        identities = {
+            site.label: whole.identity(examples.benchmark, answers, examples.decoding, site.label)
+            for site in self.sites
+        }
+        self.identity, self.grid = identities[self.sites[0].label], model.grid
+        notes = () if self.heads is None else tuple(self.heads.check(self.identity))
         for note in notes:
             self.reporting.say(f"note: {note}")
-        todo = sink.begin(replace(identity, grid=model.grid), answers)
+        grids = model.grids
+        todo = sink.begin(
+            {label: replace(found, grid=grids[label]) for label, found in identities.items()},
+            answers,
+        )
         if not todo:
             sink.end()
             return Outcome(notes=notes)
@@ -308,7 +332,7 @@ class ModelRun:
             )
         for line in demonstrated:
             self.reporting.say(line)
-        plain = [pieces for pieces in tried.prompts if not videos_of(pieces)]
+        plain = [p for p in tried.prompts if not videos_of(p) and not sounds_of(p)]
         if not batching.raw_pixels and any(map(images_in, plain)):
             self.reporting.detail(
                 "pixels are normalised by the processor: after it they would differ"
@@ -332,6 +356,29 @@ class ModelRun:
         sink.end()
         return Outcome(sink.rows, seconds, notes, (*lines, *on_batches, *demonstrated))
 
+    def _require_sites(self, examples: RunExamples) -> None:
+        """Refuse sites of a model without layers to read, and means over images that are not there.
+
+        Raises
+        ------
+        ModelError
+            So it is.
+        """
+        if not self.encoder.has_heads and self.sites != (AT_HEADS,):
+            raise ModelError(
+                f"{self.encoder.name} is {self.encoder.kind_name}: what it gives out is kept, and"
+                " no layer of it is read; drop `site`, `slices` and `pooling`"
+            )
+        if all(site.pooling != IMAGE_MEAN for site in self.sites):
+            return
+        image_tokens(self.encoder.name, self.encoder.config)
+        for example in chain.from_iterable(examples.new.values()):
+            if not example.media:
+                raise ModelError(
+                    f"the {example.split} example {example.id!r} has no image, so it has no mean"
+                    " over one; leave it out, or keep `pooling` last"
+                )
+
     def _require_fit(self, examples: RunExamples, answers: Answers, sink: Sink) -> int | None:
         """Refuse what is known not to fit before weights are read.
 
@@ -348,27 +395,31 @@ class ModelRun:
             media=examples.decoding,
         )
 
+        def identities(weights: str | None) -> dict[str, Identity]:
+            return {
+                label: before(found, site=label, weights=weights)
+                for label, found in sink.recorded.items()
+            }
+
         def compare(weights: str | None) -> int:
             if self.heads is not None:
-                self.heads.check(before(self.heads.identity, weights=weights))
-            if sink.recorded is None:
-                return rows
-            return sink.rows_left(before(sink.recorded, weights=weights))
+                site = self.sites[0].label
+                self.heads.check(before(self.heads.identity, site=site, weights=weights))
+            return sink.rows_left(identities(weights)) if sink.recorded else rows
 
         compare(None)  # without reading weights
         files = self._weights() if self.whole is None else self.whole.weights
         weights = None if files is None else files.digest
         rows = compare(weights)
-        if sink.recorded is None:
-            return rows
-        identity = before(sink.recorded, weights=weights)
+        recorded = identities(weights)
         # a folder may hold other weights by now, an adapter too
         is_pinned = self.options.adapter is None and (
             self.encoder.revision is not None or str(self.options.model) in SHIPPED
         )
-        if rows or not is_pinned or not has_the_heads(identity, self.encoder, self.heads):
+        has_all = [has_the_heads(one, self.encoder, self.heads) for one in recorded.values()]
+        if rows or not is_pinned or len(recorded) < len(self.sites) or not all(has_all):
             return rows
-        return None if sink.is_complete(identity) else 0
+        return None if sink.is_complete(recorded) else 0
 
     def _weights(self) -> WeightFiles | None:
         """Return the weight files with their digests; None if they are not on this host yet."""
@@ -384,7 +435,7 @@ class ModelRun:
             return weight_files(paths)
 
     def _load(self, prompts: Sequence[Pieces], sink: Sink) -> tuple[LoadedModel, LoadedModel]:
-        """Return the model with the hook points that are wanted, and with all of them.
+        """Return the model with the hook points that are wanted, and with all of the sites.
 
         It is loaded where no earlier run did.
         """
@@ -395,7 +446,13 @@ class ModelRun:
                 self.whole = self.load()
                 self._say_layers(self.whole, "runs")
         sink.note("checking", device=str(self.whole.device))
-        return self._limited(self.whole), self.whole
+        sited = self._sited(self.whole)
+        return self._limited(sited), sited
+
+    def _sited(self, model: LoadedModel) -> LoadedModel:
+        """Return a model that reads the sites."""
+        points = find_site_points(model.model, model.hook_points, self.sites)
+        return replace(model, hook_points=points)
 
     def _limited(self, model: LoadedModel) -> LoadedModel:
         """Return a model that reads the chosen heads alone; its passes stop at the deepest."""
@@ -415,7 +472,7 @@ class ModelRun:
             return None
         try:
             model = self.load(self.heads.last_layer)
-            limited = self._limited(model)
+            limited = self._limited(self._sited(model))
             for prompt in prompts[:1]:
                 limited.read(limited.inputs([prompt]))
         except Exception as error:  # each family has its own
@@ -467,7 +524,7 @@ class ModelRun:
     def _pass(self, model: LoadedModel, work: _Work) -> None:
         """Run the shards of this process, with an engine for each pass of the sink."""
         sink, say = work.sink, self.reporting.say
-        cuts, unshared = 0, ""
+        cuts, unshared, cut_sounds = 0, "", set[str]()
         try:
             with self.reporting.progress(work.rows) as show, suppress(EnoughError):
                 for shards in sink.passes(show):
@@ -477,6 +534,7 @@ class ModelRun:
                         engine.run(shards)
                     finally:
                         cuts, unshared = cuts + engine.cuts, unshared or engine.unshared
+                        cut_sounds |= engine.cut_sounds
         except KeyboardInterrupt:
             if sink.left_behind:
                 interruption.explain(say, sink.left_behind)
@@ -486,6 +544,11 @@ class ModelRun:
             say(
                 f"{batches} did not fit the memory and ran in pieces; fewer"
                 f" `batch_tokens` than {work.settled.batching.batch_tokens:,} avoid that"
+            )
+        if cut_sounds:
+            say(
+                f"{counted_as(len(cut_sounds), 'sound', 'was', 'were')} cut after"
+                f" {work.rules.audio_max_seconds} s (`audio_max_seconds`)"
             )
         if unshared:
             say(f"images were computed for each prompt from some batch on: {unshared}")
@@ -504,6 +567,13 @@ class ModelRun:
             host_inputs=batching.tower.host_inputs,
         )
         has_gpu = model.device.type == "cuda"
+        record = {
+            **batching.to_json(),
+            **run_record(model, self.rank, work.sink.process),
+            "batch_size": batching.limits.rows,
+            "workers": work.workers,
+        }
+        asked = {label: request_of_site(work.request, label) for label in model.grids}
         return Engine(
             model=model,
             planner=Planner(
@@ -519,12 +589,9 @@ class ModelRun:
             contexts=work.contexts,
             sharing=sharing,
             files=work.sink,
-            record={
-                **batching.to_json(),
-                **run_record(model, self.rank, work.sink.process),
-                "batch_size": batching.limits.rows,
-                "workers": work.workers,
-                **({REQUEST: dict(work.request)} if work.request else {}),
+            records={
+                label: {**record, **({REQUEST: own} if work.request else {})}
+                for label, own in asked.items()
             },
             on_rows=lambda rows: show(work.sink.tell(rows)),
         )

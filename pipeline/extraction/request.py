@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model.sites import HEADS
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.input_options import FileOfRows, InputOptions
 from savs.pipeline.running.options import Option, options_of
@@ -18,6 +19,8 @@ UNRECORDED = ("workers", "device", "retry_skipped", "revision", "dtype", "model_
 UNKNOWN = {"train": "TRAIN", "test": "TEST", "unlabelled": "UNLABELLED"}
 """What stands in a command for rows that were in memory."""
 CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
+OF_SITES = ("site", "slices", "pooling")
+"""Options that say which sites are read: each store has one."""
 KINDS = (InputOptions, ModelOptions, RunOptions)
 OPTIONS: Mapping[str, Mapping[str, Option]] = {
     field: options for kind in KINDS for field, options in options_of(kind).items()
@@ -38,12 +41,20 @@ def request_facts(
     return {"benchmark": benchmark} | {n: _plain(n, v) for n, v in values.items() if v or v == 0}
 
 
+def request_of_site(request: Mapping[str, Any], label: str) -> dict[str, Any]:
+    """Return the request that makes the store of one site, of one for several."""
+    others = {name: value for name, value in request.items() if name not in OF_SITES}
+    return others if label == HEADS else {**others, "site": label}
+
+
 def _plain(name: str, value: Any) -> Any:
     """Return a value as JSON has it: without credentials of an address, and without rows."""
     if name in UNKNOWN and isinstance(value, FileOfRows):
         return UNKNOWN[name]
     if isinstance(value, str | Path):
         return str(value) if name == "question" else CREDENTIALS.sub("", str(value))
+    if name == "label_columns":  # one option names all
+        return ",".join(value)
     if isinstance(value, Mapping):
         return {str(key): str(item) for key, item in value.items()}
     return list(value) if isinstance(value, Sequence) else value

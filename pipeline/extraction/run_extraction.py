@@ -1,13 +1,16 @@
 """`savs extract`: the examples of a benchmark, read by a model into a store."""
 
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from savs.datasets import Benchmark
+from savs.datasets.splits.shared_media import has_sounds
 from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.appending import WantedExamples, add_examples, wanted_examples
-from savs.pipeline.extraction.chosen_heads import ChosenHeads, heads_of_folder
+from savs.pipeline.extraction.chosen_heads import ChosenHeads, heads_of_folder, wanted_sites
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model_run import ModelRun, RunExamples
 from savs.pipeline.extraction.request import request_facts
@@ -19,22 +22,36 @@ from savs.pipeline.inputs.source import Source, make_fetching
 from savs.pipeline.running.formatting import counted, format_seconds
 from savs.pipeline.running.launchers import find_rank
 from savs.pipeline.running.progress import Reporting
-from savs.stores import FeatureStore, StoreError, StoreNotFoundError, open_store, reserve, store_of
+from savs.stores import (
+    FeatureStore,
+    StoreError,
+    StoreMismatchError,
+    StoreNotFoundError,
+    open_store,
+    reserve,
+    store_of,
+)
 from savs.stores.files.addresses import is_remote
+from savs.stores.format.layout import MANIFEST
 
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
     """What an extraction left on disk."""
 
-    store: FeatureStore
-    """The store, open for reading."""
+    stores: dict[str, FeatureStore]
+    """Site -> its store, open for reading."""
     rows: int
     """Examples that this run extracted."""
     seconds: float
     """Time that they took, without loading the model."""
     skipped: list[tuple[str, str, str]]
     """`(split, id, reason)` of every skipped example in the store."""
+
+    @property
+    def store(self) -> FeatureStore:
+        """The store, of several sites the first."""
+        return next(iter(self.stores.values()))
 
     def __repr__(self) -> str:
         """Return a few lines: the store, what this run did, and what comes next."""
@@ -68,12 +85,14 @@ def run_extraction(
             " one is right, and rows have many labels; omit it"
         )
     wanted, words = None if run.append else wanted_examples(source), read_words(run)
-    rank = find_rank()
-    with reserve(out) as place:
+    rank, folders = find_rank(), store_places(out, run)
+    with ExitStack() as stack:
+        places = [stack.enter_context(reserve(path)) for path in folders]
+        place = places[0]
         place.claims.signs.note("starting", rank=rank.rank)
-        store = None if place.found is None else store_of(out, place.found)
+        store = None if place.found is None else store_of(place.path, place.found)
         if wanted is None:
-            wanted = add_examples(_to_extend(store, out), source)
+            wanted = add_examples(_to_extend(store, place.path), source)
         for line in wanted.notes:
             reporting.say(line)
         reader = ModelRun(model, run, reporting, rank=rank)
@@ -81,10 +100,12 @@ def run_extraction(
         wanted = with_texts(wanted, texts, store)
         for line in unread_notes(reader.encoder, wanted.examples):
             reporting.say(line)
+        heads = chosen_heads(run)
+        labels = [site.label for site in wanted_sites(run, heads)]
         request = request_facts(name or benchmark.name, inputs, model, run)
         examples = replace(run_examples(source, wanted), request=request)
         sink = StoreSink(
-            place,
+            dict(zip(labels, places, strict=True)),
             examples.examples,
             examples.media,
             run,
@@ -92,9 +113,33 @@ def run_extraction(
             rank=rank,
             can_redo=wanted.can_redo,
         )
-        outcome = reader.read(examples, sink, chosen_heads(run))
-    finished = open_store(out)
-    return Extraction(finished, outcome.rows, outcome.seconds, skipped_examples(finished))
+        outcome = reader.read(examples, sink, heads)
+    return finished(folders, outcome.rows, outcome.seconds)
+
+
+def store_places(out: Any, run: RunOptions) -> list[Any]:
+    """Return where the store of each site is: `out`, or a folder in it for each of several.
+
+    Raises
+    ------
+    StoreMismatchError
+        There are several, and `out` is a store itself.
+    """
+    if len(run.sites) < 2:
+        return [out]
+    if (out / MANIFEST).exists():
+        raise StoreMismatchError(
+            f"{out} is a store of one site, and several sites get folders in `out`; pass another"
+            " `out`, or one `site`"
+        )
+    return [out / site.label for site in run.sites]
+
+
+def finished(folders: Sequence[Any], rows: int, seconds: float) -> Extraction:
+    """Return an extraction of stores that are complete, or that other processes complete."""
+    stores = list(map(open_store, folders))
+    by_site = {store.manifest.identity.site: store for store in stores}
+    return Extraction(by_site, rows, seconds, skipped_examples(stores[0]))
 
 
 def chosen_heads(run: RunOptions) -> ChosenHeads | None:
@@ -110,7 +155,9 @@ def run_examples(source: Source, wanted: WantedExamples) -> RunExamples:
         media=lambda example: folders[example.split],
         rules=source.rules,
         benchmark={"name": source.benchmark.name, "options": dict(source.benchmark.options)},
-        decoding=source.decoding_facts(has_videos=wanted.has_videos),
+        decoding=source.decoding_facts(
+            has_videos=wanted.has_videos, has_sounds=has_sounds(wanted.examples)
+        ),
         todo=wanted.todo,
         needs_video_input=source.needs_video_input(has_videos=wanted.has_videos),
         seed=source.options.seed,

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated, TypedDict
 
 from savs.foundation.errors import ParameterError
+from savs.pipeline.extraction.model.sites import IMAGE_MEAN, LAST, Site, parse_sites
 from savs.pipeline.inputs.class_names import LABELS
 from savs.pipeline.running.options import Option
 
@@ -34,6 +35,9 @@ class RunKeywords(BatchKeywords, total=False):
     answers: str | None
     icl_shots: int | None
     heads: str | Path | None
+    site: str | None
+    slices: bool
+    pooling: str
     retry_skipped: bool
     classes: str | Path | None
     templates: str | Path | None
@@ -108,6 +112,28 @@ class RunOptions:
         Option("Store only the heads of this selection.", "advanced", metavar="DIR"),
     ] = None
     """The folder of a selection, see `savs select`."""
+    site: Annotated[
+        str | None,
+        Option(
+            "What to store: heads (default), residual, attention, mlp or norm; or several.",
+            "advanced",
+            metavar="NAME[,NAME]",
+        ),
+    ] = None
+    """Several make a store each, in folders of `out` that are called as they are, in one run of the
+    model. Names of `Site.label` are taken, too, such as `residual-slices`."""
+    slices: Annotated[
+        bool, Option("Cut sites of hidden width into pieces as wide as a head.", "advanced")
+    ] = False
+    """So that selection chooses among as many candidates as there are heads."""
+    pooling: Annotated[
+        str,
+        Option(
+            "Read at the last token, or the mean over the image's tokens.",
+            "advanced",
+            metavar=f"{LAST}|{IMAGE_MEAN}",
+        ),
+    ] = LAST
     answers: Annotated[
         str | None,
         Option(
@@ -190,6 +216,16 @@ class RunOptions:
             value = getattr(self, name)
             if value not in (None, *known):
                 raise ParameterError(f"`{name}` is {value!r}, expected one of {', '.join(known)}")
+
+        if len(self.sites) > 1 and self.heads is not None:
+            raise ParameterError(
+                "`heads` chooses heads of one site, and `site` names several; give one"
+            )
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """The sites that were asked for; none where nothing was."""
+        return parse_sites(self.site, slices=self.slices, pooling=self.pooling)
 
     @property
     def answer_kinds(self) -> tuple[str, ...]:

@@ -16,16 +16,20 @@ import torch
 
 from savs.pipeline.extraction.batches.jobs import ImageKey, Prepared
 from savs.pipeline.extraction.model.answers import ANSWERS, NOTHING, Asked
-from savs.pipeline.extraction.model.attention_hooks import collect_heads
 from savs.pipeline.extraction.model.caches import behind, image_positions, new_cache, widened
 from savs.pipeline.extraction.model.label_likelihood import in_pieces, padded, summed
-from savs.pipeline.extraction.model.loaded_model import NO_OUTPUTS, Launched, LoadedModel
+from savs.pipeline.extraction.model.loaded_model import (
+    NO_OUTPUTS,
+    Features,
+    Launched,
+    LoadedModel,
+)
 from savs.pipeline.extraction.model.pieces import GRID
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.shared_images import ImageFeatures
+from savs.pipeline.extraction.model.site_points import image_tokens
+from savs.pipeline.extraction.model.sites import IMAGE_MEAN
 
-IMAGE_TOKENS = ("image_token_id", "image_token_index")
-"""What configurations call the token that stands for a part of an image."""
 LEAST_SAVED = 1024
 """Tokens that a pass after prefixes must save on a GPU: with fewer, starting two passes instead of
 one takes longer than it saves."""
@@ -41,6 +45,8 @@ class Prefix:
 
     keys: tuple[PrefixKey, ...]
     cache: Any
+    means: Features
+    """Means over the images of each, which depend on nothing after them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +147,8 @@ class SharedForward:
         lengths = mask.sum(dim=1)
         starts = ids.shape[1] - lengths
         columns = torch.arange(ids.shape[1])
-        ends = torch.where(ids == _image_token(self.model), columns + 1, 0).amax(dim=1)
+        token, *_ = image_tokens(self.model.name, self.model.model.config)
+        ends = torch.where(ids == token, columns + 1, 0).amax(dim=1)
         keys = tuple(
             (shown, row[start:end].numpy().tobytes())
             for shown, row, start, end in zip(batch.shown, ids, starts, ends, strict=True)
@@ -178,8 +185,16 @@ class SharedForward:
         arguments |= behind(self._widened(prefix, order))
         # The pass writes its suffixes into the cache that it gets, so it gets a copy, and another
         # one, of the last prompt's prefix alone, stays for the next batch.
-        launched = self.model.run(arguments, ends=layout.lengths - size - 1, outputs=outputs)
-        self._last = Prefix(layout.keys[-1:], self._widened(prefix, order[-1:]))
+        launched = self.model.run(
+            arguments,
+            ends=layout.lengths - size - 1,
+            outputs=outputs,
+            means=_rows(prefix.means, order),
+        )
+        last = order[-1:]
+        self._last = Prefix(
+            layout.keys[-1:], self._widened(prefix, last), _rows(prefix.means, last)
+        )
         return launched
 
     def _answers(
@@ -236,13 +251,22 @@ class SharedForward:
         arguments |= behind(cache)
         with (
             torch.inference_mode(),
-            collect_heads(self.model.hook_points, to_the_end=to_the_end),  # no head is kept
+            self.model.collecting(arguments, to_the_end=to_the_end) as read,
         ):
             self.model.model(**arguments, **({"logits_to_keep": 1} if to_the_end else {}))
-        return Prefix(keys, cache)
+        points = enumerate(self.model.hook_points)
+        pooled = {place for place, point in points if point.site.pooling == IMAGE_MEAN}
+        return Prefix(keys, cache, {place: read[place] for place in pooled})
 
     def _widened(self, prefix: Prefix, order: Sequence[int]) -> Any:
         return widened(prefix.cache, order, self.model.device)
+
+
+def _rows(means: Features, order: Sequence[int]) -> Features:
+    rows = torch.tensor(order)
+    return {
+        place: values[rows.to(values.device, non_blocking=True)] for place, values in means.items()
+    }
 
 
 def _with_labels(
@@ -284,8 +308,3 @@ def take(batch: Prepared, rows: Sequence[int]) -> Prepared:
         shown=shown,
         vision={key: value for key, value in batch.vision.items() if key in seen},
     )
-
-
-def _image_token(model: LoadedModel) -> int:
-    config = model.model.config
-    return next(int(getattr(config, name)) for name in IMAGE_TOKENS if hasattr(config, name))

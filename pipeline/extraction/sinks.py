@@ -1,13 +1,19 @@
-"""Where the features of a run go: a store that is filled, maybe by other processes too, or memory.
+"""Where the features of a run go: stores that are filled, maybe by other processes too, or memory.
 
 `ModelRun.read` does the same for every sink. What differs is asked of the sink: which rows it still
 wants, how batches are made, which shards this process makes, and how progress is given.
+
+A run that reads several sites fills a store of each. The first leads: in it shards are claimed and
+progress is shown. A shard is done when all stores have it, and the one that leads gets it last.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
+from types import MappingProxyType
 from typing import Any, Protocol
 
 import numpy as np
@@ -29,6 +35,7 @@ from savs.stores import (
     ShardContent,
     ShardSpec,
     StoreError,
+    StoreLockedError,
     StoreMismatchError,
 )
 from savs.stores.format.layout import THUMBNAIL_COLUMN
@@ -38,6 +45,12 @@ from savs.stores.write.writer import OpenShards
 
 Show = Callable[[int], None]
 """Is told how many more rows are done."""
+Identities = Mapping[str, Identity]
+"""Label of a site -> what the features of its store are of."""
+Contents = Mapping[str, ShardContent]
+"""Label of a site -> what its file of a shard holds."""
+LOCKED_S = 1.0
+"""How often a shard is tried that another process writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,11 +87,11 @@ class StoredPrompt:
 class ShardFiles(Protocol):
     """Where an engine puts its shards."""
 
-    def write(self, spec: ShardSpec, content: ShardContent) -> object:
-        """Keep a shard."""
+    def write(self, spec: ShardSpec, contents: Contents) -> object:
+        """Keep a shard of each site."""
 
     def read(self, spec: ShardSpec, rows: Sequence[int]) -> Recalled:
-        """Return rows of a shard, counted from 0 in its file."""
+        """Return rows of a shard, counted from 0 in its file, with the heads of all sites."""
         ...
 
 
@@ -86,26 +99,26 @@ class Sink(ShardFiles, Protocol):
     """What a run asks of the place where its features go, in the order of `ModelRun.read`."""
 
     @property
-    def recorded(self) -> Identity | None:
-        """What the features that it holds already are of; None if it holds none."""
+    def recorded(self) -> Identities:
+        """What the features that it holds already are of."""
         ...
 
-    def rows_left(self, identity: Identity) -> int:
+    def rows_left(self, identities: Identities) -> int:
         """Return the rows that it lacks, given what is known of the model before it is loaded.
 
-        Is asked only where `recorded` is not None. Raises where the features would be of something
-        else.
+        It is given an identity for each that is `recorded`. Raises where the features would be of
+        something else.
         """
         ...
 
-    def is_complete(self, identity: Identity) -> bool:
+    def is_complete(self, identities: Identities) -> bool:
         """Return whether nothing is to be done, so that no model is loaded; then it is closed."""
         ...
 
     def note(self, state: str, **facts: Any) -> None:
         """Show other processes what this one does."""
 
-    def begin(self, identity: Identity, answers: Answers) -> int:
+    def begin(self, identities: Identities, answers: Answers) -> int:
         """Take note of the model, which is loaded by now, and return the rows that are to do."""
         ...
 
@@ -161,12 +174,12 @@ class EnoughError(Exception):
 
 
 class StoreSink:
-    """A store in a place that is reserved.
+    """A store of each site, in places that are reserved.
 
     Parameters
     ----------
-    place
-        What `reserve` gave.
+    places
+        Label of a site -> what `reserve` gave; the first leads.
     examples
         All that the store will hold, in the order of its plan.
     media
@@ -183,7 +196,7 @@ class StoreSink:
 
     def __init__(
         self,
-        place: Reservation,
+        places: Mapping[str, Reservation],
         examples: Splits,
         media: MediaOf,
         run: RunOptions,
@@ -192,7 +205,9 @@ class StoreSink:
         rank: Rank = ALONE,
         can_redo: Callable[[ShardSpec, Sequence[str]], bool] = lambda spec, ids: True,
     ) -> None:
-        self._place = place
+        self._places = places
+        self._place = next(iter(places.values()))
+        """That of the store that leads."""
         self._examples = examples
         self._media = media
         self._run = run
@@ -207,13 +222,13 @@ class StoreSink:
         """Rows that it has computed, and rows of others that were told."""
         self._started_s = time.monotonic()
         self._writer: FeatureWriter
-        self._files: StoredShards
+        self._files: Mapping[str, StoredShards]
         self._shards: OpenShards
 
     @property
-    def recorded(self) -> Identity | None:
-        """What the store is of; None in a new folder."""
-        return None if self._place.found is None else self._place.found.identity
+    def recorded(self) -> Identities:
+        """What the stores are of that are there."""
+        return {label: place.found.identity for label, place in self._places.items() if place.found}
 
     @property
     def process(self) -> str:
@@ -224,76 +239,142 @@ class StoreSink:
         """Show other processes what this one does."""
         self._place.claims.signs.note(state, **facts)
 
-    def rows_left(self, identity: Identity) -> int:
-        """Return the rows without a shard; StoreMismatchError if it is another store."""
-        missing = self._place.missing(identity, self._planned, self._run.shard_rows)
+    def rows_left(self, identities: Identities) -> int:
+        """Return the rows without a shard; StoreMismatchError if one is another store."""
+        missing = {
+            spec
+            for label, identity in identities.items()
+            for spec in self._places[label].missing(identity, self._planned, self._run.shard_rows)
+        }
+        if len(identities) < len(self._places):
+            return sum(map(len, self._planned.values()))
         return sum(spec.rows for spec in missing)
 
-    def is_complete(self, identity: Identity) -> bool:
-        """Seal a store that lacks no shard, unless skipped examples are to be tried again."""
-        writer = self._place.begin(identity, self._planned, self._run.shard_rows)
-        if self._run.retry_skipped and writer.reopen_skipped(self._can_redo):
+    def is_complete(self, identities: Identities) -> bool:
+        """Seal stores that lack no shard, unless skipped examples are to be tried again."""
+        writers = self._begin(identities)
+        if self._run.retry_skipped and self._reopened(writers):
             return False
         self._say("0 examples to do: the model is not loaded")
-        writer.seal()
+        for writer in writers.values():
+            writer.seal()
         return True
 
-    def begin(self, identity: Identity, answers: Answers) -> int:
-        """Make the store, or extend the one that is there.
+    def begin(self, identities: Identities, answers: Answers) -> int:
+        """Make the stores, or extend those that are there.
 
         Raises
         ------
         StoreMismatchError
-            The store there belongs to another model, other settings or other examples.
+            A store there belongs to another model, other settings or other examples.
         StoreWriteError
             The disk is too small.
         """
-        self._writer = self._place.begin(identity, self._planned, self._run.shard_rows)
-        self._files = StoredShards(self._writer)
-        self._wanted, why = self._writer.missing(), ""
-        if self._run.retry_skipped and (again := self._writer.reopen_skipped(self._can_redo)):
-            self._wanted += again
-            why = ", as shards with skipped ones are read again as a whole"
-        todo = [example for spec in self._wanted for example in self._shard(spec).examples]
-        needed = bytes_needed(identity, todo, answers, thumbnails=self._run.thumbnails)
+        writers = self._begin(identities)
+        self._files = {label: StoredShards(writer) for label, writer in writers.items()}
+        missing = {label: set(writer.missing()) for label, writer in writers.items()}
+        why = ""
+        if self._run.retry_skipped:
+            for label, specs in self._reopened(writers).items():
+                missing[label].update(specs)
+                why = ", as shards with skipped ones are read again as a whole" if specs else why
+        everything = set[ShardSpec]().union(*missing.values())
+        self._wanted = [spec for spec in self._writer.manifest.plan.shards() if spec in everything]
+        needed = 0
+        for label, identity in identities.items():
+            specs = [spec for spec in self._wanted if spec in missing[label]]
+            rows = [example for spec in specs for example in self._shard(spec).examples]
+            size = bytes_needed(identity, rows, answers, thumbnails=self._run.thumbnails)
+            needed += size
+            if len(identities) > 1 and rows:
+                self._say(f"{label}: {counted(len(rows), 'example')}, {format_bytes(size)}")
         free = require_space(self._writer.path, needed)
         space = "" if free is None else f", {format_bytes(free)} are free"
-        self._say(f"{counted(len(todo), 'example')} to do{why}: {format_bytes(needed)}{space}")
+        todo = sum(spec.rows for spec in self._wanted)
+        self._say(f"{counted(todo, 'example')} to do{why}: {format_bytes(needed)}{space}")
         if todo and self._rank.ranks > len(self._wanted):
             self._say(
                 f"{self._rank.ranks} ranks share {len(self._wanted)} shards: some will have nothing"
                 " to do; start fewer, or begin a store with fewer `shard_rows`"
             )
-        return len(todo)
+        return todo
+
+    def _begin(self, identities: Identities) -> dict[str, FeatureWriter]:
+        """Open all stores for writing; new ones get the shards of those that are there."""
+        writers: dict[str, FeatureWriter] = {}
+        plan = None
+        for label in sorted(self._places, key=lambda label: self._places[label].found is None):
+            writers[label] = self._places[label].begin(
+                identities[label], self._planned, self._run.shard_rows, plan
+            )
+            if plan is not None and plan != writers[label].manifest.plan:
+                raise StoreMismatchError(
+                    f"{writers[label].path} has its examples in other shards than the stores next"
+                    f" to it; extract `site` {label} by itself into another `out`"
+                )
+            plan = writers[label].manifest.plan
+        ordered = {label: writers[label] for label in self._places}
+        self._writer = next(iter(ordered.values()))
+        return ordered
+
+    def _reopened(self, writers: Mapping[str, FeatureWriter]) -> dict[str, list[ShardSpec]]:
+        """Return the finished shards that are made again, if there are any."""
+        found = {label: w.reopen_skipped(self._can_redo) for label, w in writers.items()}
+        return {label: specs for label, specs in found.items() if specs}
 
     def settle(self, find: Callable[[], Batching], attention: str, *, shared: bool) -> Batching:
         """Return how batches are made as the store records it: the first process decides."""
         known = recorded(self._writer.manifest.batching, self._run, attention, shared=shared)
         if known is None:
             known = Batching.from_json(self._writer.settle_batching(find().to_json()))
+        for files in [*self._files.values()][1:]:
+            files.writer.settle_batching(known.to_json())
         return known
 
     def passes(self, show: Show) -> Iterator[Iterable[ShardRows]]:
         """Yield the shards that this process claims, until all are done by any process."""
         start = self._rank.rank / self._rank.ranks
-        self._shards = self._writer.open_shards(self._wanted, start)
+        followers = [files.writer for files in [*self._files.values()][1:]]
+        self._shards = self._writer.open_shards(self._wanted, start, followers)
         self._started_s = time.monotonic()
         while self._shards.wait(lambda: show(self.tell(0, waits=True))):
             yield (self._shard(spec) for spec in self._shards.claimed())
 
-    def prompts(self) -> Iterator[StoredPrompt]:
-        """Yield the prompts that have features in shards which are not written again."""
-        return self._files.prompts(self._wanted, thumbnails=self._run.thumbnails)
+    def prompts(self) -> Iterable[StoredPrompt]:
+        """Return the prompts that have features in shards which are not written again."""
+        kinds = [
+            files.prompts(self._wanted, thumbnails=self._run.thumbnails)
+            for files in self._files.values()
+        ]
+        if len(kinds) == 1:
+            return kinds[0]
+        # stores that were made in several runs may have skipped others, and have other rows
+        first, *others = (dict.fromkeys(prompts) for prompts in kinds)
+        return [prompt for prompt in first if all(prompt in other for other in others)]
 
-    def write(self, spec: ShardSpec, content: ShardContent) -> bool:
-        """Write a shard; nothing happens where another process has finished it meanwhile."""
-        is_ours = self._files.write(spec, content)
+    def write(self, spec: ShardSpec, contents: Contents) -> bool:
+        """Write a shard into each store that lacks it, the one that leads last.
+
+        Returns False where another process has finished it meanwhile.
+        """
+        is_ours = False
+        for label in [*self._files][::-1]:
+            while True:
+                try:
+                    is_ours |= self._files[label].write(spec, contents[label])
+                    break
+                except StoreLockedError:
+                    if label == next(iter(self._files)):
+                        raise
+                    # Another process had claimed this shard in the store that leads, and was taken
+                    # for dead: it writes it here just now, or its claim will be seen to be dead.
+                    time.sleep(LOCKED_S)
         self.rows += spec.rows if is_ours else 0
         return is_ours
 
     def read(self, spec: ShardSpec, rows: Sequence[int]) -> Recalled:
         """Read rows of a finished shard, see `StoredShards.read`."""
-        return self._files.read(spec, rows)
+        return side_by_side([files.read(spec, rows) for files in self._files.values()])
 
     def tell(self, rows: int, *, waits: bool = False) -> int:
         """Take note of rows that are done; return them and those that others did meanwhile.
@@ -320,8 +401,9 @@ class StoreSink:
         )
 
     def end(self) -> None:
-        """Seal the store if nothing is missing."""
-        self._writer.seal()
+        """Seal the stores if nothing is missing, side by side: all shards are read for it."""
+        with ThreadPoolExecutor(len(self._files), "savs-seal") as pool:
+            list(pool.map(lambda files: files.writer.seal(), self._files.values()))
 
     def _shard(self, spec: ShardSpec) -> ShardRows:
         places = self._writer.manifest.plan.splits[spec.split].rows(spec)
@@ -340,11 +422,20 @@ class StoredShards:
         """Shards that another process has published: its rows may be others."""
 
     def write(self, spec: ShardSpec, content: ShardContent) -> bool:
-        """Write a shard; returns what `FeatureWriter.write` does."""
+        """Write a shard; returns what `FeatureWriter.write` does, False where it is there."""
+        path = self.writer.path / spec.name
+        if self.writer.is_done(spec):
+            self.writer.claims.release(spec.name)
+            with open_shard(path, spec, self.writer.manifest) as shard:
+                self._seen[spec.name] = shard.fingerprint
+                if shard.examples(["id"])["id"].to_list() == content.examples["id"]:
+                    return False
+            self._lost.write(spec, content)
+            return False
         if not self.writer.write(spec, content):
             self._lost.write(spec, content)
             return False
-        with open_shard(self.writer.path / spec.name, spec, self.writer.manifest) as shard:
+        with open_shard(path, spec, self.writer.manifest) as shard:
             self._seen[spec.name] = shard.fingerprint
         self._lost.forget(spec)  # claimed again since
         return True
@@ -371,9 +462,7 @@ class StoredShards:
                     " be taken from it; run the same command again"
                 )
             heads = iter(shard.heads([(grid, head) for grid in grids for head in grid.heads]))
-            layers = {
-                grid.layer: np.stack([next(heads)[rows] for _ in grid.heads]) for grid in grids
-            }
+            layers = [np.stack([next(heads)[rows] for _ in grid.heads]) for grid in grids]
             outputs = {name: shard.output(name)[rows] for name in manifest.identity.outputs}
             table = shard.examples([THUMBNAIL_COLUMN])
         small: Sequence[bytes | None] = [None] * len(rows)
@@ -425,13 +514,20 @@ class ShardsInMemory:
     def read(self, spec: ShardSpec, rows: Sequence[int]) -> Recalled:
         """Return rows of a shard."""
         content = self.contents[spec]
-        layers = {layer: values[:, rows] for layer, values in content.layers.items()}
+        layers = [values[:, rows] for values in content.layers.values()]
         outputs = {name: values[rows] for name, values in content.outputs.items()}
         small: Any = content.examples.get(THUMBNAIL_COLUMN, [None] * (max(rows, default=0) + 1))
         return Recalled(Read(layers, outputs), [small[row] for row in rows])
 
 
-class MemorySink(ShardsInMemory):
+def side_by_side(parts: Sequence[Recalled]) -> Recalled:
+    """Return rows of a shard with the heads of several sites."""
+    first = parts[0]
+    heads = list(chain.from_iterable(part.read.heads for part in parts))
+    return Recalled(Read(heads, first.read.outputs), first.thumbnails)
+
+
+class MemorySink:
     """Shards of a run of one process that writes nothing.
 
     Parameters
@@ -441,32 +537,41 @@ class MemorySink(ShardsInMemory):
     """
 
     process = ""
-    recorded = None
+    recorded: Identities = MappingProxyType({})
     left_behind = ""
 
     def __init__(self, shards: Sequence[ShardRows]) -> None:
-        super().__init__()
+        self._files: dict[str, ShardsInMemory] = {}
         self._todo = shards
         self.rows = 0
         """Rows that were read or skipped."""
 
-    def rows_left(self, identity: Identity) -> int:
+    def write(self, spec: ShardSpec, contents: Contents) -> None:
+        """Keep a shard of each site."""
+        for label, content in contents.items():
+            self._files.setdefault(label, ShardsInMemory()).write(spec, content)
+
+    def read(self, spec: ShardSpec, rows: Sequence[int]) -> Recalled:
+        """Return rows of a shard."""
+        return side_by_side([files.read(spec, rows) for files in self._files.values()])
+
+    def rows_left(self, identities: Identities) -> int:
         """Return all rows: nothing is recorded."""
-        del identity
+        del identities
         return sum(len(shard.examples) for shard in self._todo)
 
-    def is_complete(self, identity: Identity) -> bool:
+    def is_complete(self, identities: Identities) -> bool:
         """Return False: nothing is recorded."""
-        del identity
+        del identities
         return False
 
     def note(self, state: str, **facts: Any) -> None:
         """Tell nobody: this process is alone."""
 
-    def begin(self, identity: Identity, answers: Answers) -> int:
+    def begin(self, identities: Identities, answers: Answers) -> int:
         """Return all rows."""
         del answers
-        return self.rows_left(identity)
+        return self.rows_left(identities)
 
     def settle(self, find: Callable[[], Batching], attention: str, *, shared: bool) -> Batching:
         """Return what is found out."""
@@ -491,8 +596,9 @@ class MemorySink(ShardsInMemory):
         """Keep the shards."""
 
     def in_order(self) -> list[ShardContent]:
-        """Return the shards in the order of their numbers."""
-        return [self.contents[spec] for spec in sorted(self.contents, key=lambda s: s.number)]
+        """Return the shards of the only site, in the order of their numbers."""
+        (files,) = self._files.values()
+        return [files.contents[spec] for spec in sorted(files.contents, key=lambda s: s.number)]
 
 
 def in_shards(examples: Sequence[Example], media: MediaOf, size: int) -> list[ShardRows]:

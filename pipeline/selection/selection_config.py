@@ -234,12 +234,23 @@ def require_same_model(store: FeatureStore, selection: SelectionConfig) -> None:
 def require_same_source(ours: FeatureSource, name: str, selection: SelectionConfig) -> None:
     """Check the same of features by their source; `name` is what messages call them."""
     require_selection(selection)
+    require_same_site(ours, name, selection)
     apart = ours.differences(usable_source(selection, ours), "in the selection")
     if apart:
         raise SelectionError(
             f"the selection does not fit {name}, they differ in:\n  "
             + "\n  ".join(apart)
             + "\nrun `savs select` on this store"
+        )
+
+
+def require_same_site(ours: FeatureSource, name: str, selection: SelectionConfig) -> None:
+    """Raise SelectionError where a selection chose from another site than features are of."""
+    theirs = selection.source.site
+    if theirs != ours.site:
+        raise SelectionError(
+            f"the selection chose from the site {theirs}, and {name} is of {ours.site}; give a"
+            f" selection of {ours.site}"
         )
 
 

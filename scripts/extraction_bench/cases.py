@@ -26,6 +26,7 @@ class Case:
     cold_s: float = 0.0
     """Time that reading a file takes longer."""
     draft: int | None = None
+    site: str | None = None
 
     def folder(self, work: Path) -> Path:
         """Return where its photos lie."""
@@ -41,6 +42,13 @@ CASES = (
     Case("12 MP", ("12MP",), 360),
     Case("12 MP, jpeg_draft", ("12MP",), 600, draft=2 * PIXELS),
 )
+
+
+SITES = (
+    Case("448 x 448, heads", ("448",), 1500),
+    Case("448 x 448, all sites", ("448",), 1500, site="heads,residual,attention,mlp,norm"),
+)
+"""Runs that are compared with each other."""
 
 
 def write_photos(case: Case, work: Path) -> None:

@@ -37,6 +37,7 @@ def emulate(case: Case, work: Path) -> dict[str, Any]:
     return {
         "rows": done.rows,
         "seconds": STEADY.seconds(),
+        "thread": STEADY.thread_seconds(),
         "whole": whole,
         "peak": peak,
     }
@@ -65,6 +66,7 @@ def run_extract(
         limit=case.rows,
         shard_rows=case.shard_rows,
         jpeg_draft=case.draft,
+        site=case.site,
         workers=workers,
         batch_check=check,
         batch_tokens=tokens,
@@ -75,14 +77,26 @@ class Steady:
     """The rate once workers have started: from a tenth of the rows on."""
 
     def __init__(self) -> None:
-        self.passes: list[tuple[float, int]] = []
+        self.passes: list[tuple[float, float, int]] = []
+        """When each pass ended, processor seconds of its thread until then, and its rows."""
+
+    def note(self, rows: int) -> None:
+        """Take note of a pass that ends now."""
+        self.passes.append((time.perf_counter(), time.thread_time(), rows))
 
     def seconds(self) -> float:
         """Return the time that all rows would take at the rate after the start."""
-        done = list(accumulate(count for _, count in self.passes))
+        return self._at_the_rate(0)
+
+    def thread_seconds(self) -> float:
+        """Return the same of the processor time of the thread that runs the model."""
+        return self._at_the_rate(1)
+
+    def _at_the_rate(self, clock: int) -> float:
+        done = list(accumulate(rows for *_, rows in self.passes))
         first = next(place for place, count in enumerate(done) if count >= done[-1] / 10)
         share = (done[-1] - done[first]) / done[-1]
-        return (self.passes[-1][0] - self.passes[first][0]) / share
+        return (self.passes[-1][clock] - self.passes[first][clock]) / share
 
 
 STEADY = Steady()
@@ -92,9 +106,31 @@ def _load_emulated(options: Any, encoder: Any, placement: Any) -> Any:
     import torch
     from transformers import PretrainedConfig
 
-    from savs.pipeline.extraction.model.attention_hooks import HookPoint
+    from savs.pipeline.extraction.model.attention_hooks import find_hook_points
     from savs.pipeline.extraction.model.loaded_model import LoadedModel
-    from savs.stores import LayerGrid
+
+    class Part(torch.nn.Module):
+        """Gives what it gets: an output projection, an MLP or the final norm."""
+
+        in_features, num_heads = HEADS * WIDTH, HEADS
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = torch.nn.Parameter(torch.ones(HEADS * WIDTH, dtype=torch.bfloat16))
+
+        def forward(self, values: torch.Tensor) -> torch.Tensor:
+            return values
+
+    class Layer(Part):
+        """A decoder layer with the parts that sites are read from."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.self_attn, self.mlp = Part(), Part()
+            self.self_attn.o_proj = Part()
+
+        def forward(self, values: torch.Tensor) -> torch.Tensor:
+            return self.mlp(self.self_attn.get_submodule("o_proj")(values))
 
     class Accelerator(torch.nn.Module):
         """Sleeps as long as a GPU computes, and gives values to every hook."""
@@ -105,7 +141,9 @@ def _load_emulated(options: Any, encoder: Any, placement: Any) -> Any:
             super().__init__()
             self.config = PretrainedConfig()
             self.config._attn_implementation = "none"
-            self.layers = torch.nn.ModuleList([torch.nn.Identity() for _ in range(LAYERS)])
+            self.config.hidden_size = HEADS * WIDTH
+            self.layers = torch.nn.ModuleList([Layer() for _ in range(LAYERS)])
+            self.norm = Part()
             values = torch.randn(1, 1, HEADS * WIDTH, dtype=torch.bfloat16)
             self.values = values.expand(256, -1, -1)  # a batch gives what single examples give
 
@@ -115,9 +153,10 @@ def _load_emulated(options: Any, encoder: Any, placement: Any) -> Any:
         def forward(self, **inputs: Any) -> None:
             rows = len(inputs["input_ids"])
             time.sleep(SLEEP_S * rows)
-            STEADY.passes.append((time.perf_counter(), rows))
+            STEADY.note(rows)
             for layer in self.layers:
                 layer(self.values[:rows])
+            self.norm(self.values[:rows])
 
     class Loaded(LoadedModel):
         """Moves nothing and normalises nothing: the accelerator would."""
@@ -126,8 +165,4 @@ def _load_emulated(options: Any, encoder: Any, placement: Any) -> Any:
             return inputs
 
     model = Accelerator()
-    points = tuple(
-        HookPoint(LayerGrid(n, tuple(range(HEADS)), WIDTH), layer)
-        for n, layer in enumerate(model.layers)
-    )
-    return Loaded(model, encoder, points)
+    return Loaded(model, encoder, find_hook_points(model))

@@ -102,7 +102,7 @@ def _public_loop(model: Any, case: Case, work: Path, torch: Any) -> Iterator[flo
     folder = case.folder(work)
     kept: dict[int, Any] = {}
     handles = [
-        point.projection.register_forward_pre_hook(
+        point.module.register_forward_pre_hook(
             lambda module, given, layer=point.grid.layer: kept.update({layer: given[0]})
         )
         for point in model.hook_points

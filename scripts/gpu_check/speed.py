@@ -166,7 +166,7 @@ def _plain(model: LoadedModel, prompts: Sequence[Prompt], size: int) -> Timed:
         kept[layer] = given[0][:, -1]
 
     handles = [
-        point.projection.register_forward_pre_hook(partial(keep, point.grid.layer))
+        point.module.register_forward_pre_hook(partial(keep, point.grid.layer))
         for point in model.hook_points
     ]
 

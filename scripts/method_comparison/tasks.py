@@ -45,7 +45,9 @@ class Draw:
         return {"train": self.train, "test": self.test, "media_root": self.root}
 
 
-def write_task(name: str, folder: Path, draws: int, seed: int) -> list[Draw]:
+def write_task(
+    name: str, folder: Path, draws: int, seed: int, shots: int | None = None
+) -> list[Draw]:
     """Write the files of a task; files that are there are written again with the same content.
 
     Draw k of a drawn task has the training scenes of `write_shapes(seed=seed + k)`, and all have
@@ -57,11 +59,12 @@ def write_task(name: str, folder: Path, draws: int, seed: int) -> list[Draw]:
     ParameterError
         No task has this name, or it needs a package that is not installed.
     """
+    shots = SHOTS if shots is None else shots
     if name in TASKS:
-        train, test = _scenes(name, folder, draws, seed)
+        train, test = _scenes(name, folder, draws, seed, shots)
         benchmark = "shapes"
     elif name in POOLS:
-        train, test = _pooled(name, folder, draws, seed)
+        train, test = _pooled(name, folder, draws, seed, shots)
         benchmark = "general"
     else:
         raise ParameterError(f"no task is called {name!r}; expected {', '.join((*TASKS, *POOLS))}")
@@ -70,14 +73,16 @@ def write_task(name: str, folder: Path, draws: int, seed: int) -> list[Draw]:
     return [Draw(benchmark, path, last, folder) for path in files]
 
 
-def _scenes(name: str, folder: Path, draws: int, seed: int) -> tuple[list[list[Row]], list[Row]]:
+def _scenes(
+    name: str, folder: Path, draws: int, seed: int, shots: int
+) -> tuple[list[list[Row]], list[Row]]:
     train, test = [], []
     for draw in range(draws):
         made = write_shapes(
             folder / str(draw),
             seed=seed + draw,
             tasks=[name],
-            train_per_class=SHOTS,
+            train_per_class=shots,
             test_units=1 if draw else TESTS,
         )
         train.append(_read(made.train, draw))
@@ -91,7 +96,9 @@ def _read(path: Path, draw: int) -> list[Row]:
     return [row | {"images": [f"{draw}/{name}" for name in row["images"]]} for row in rows]
 
 
-def _pooled(name: str, folder: Path, draws: int, seed: int) -> tuple[list[list[Row]], list[Row]]:
+def _pooled(
+    name: str, folder: Path, draws: int, seed: int, shots: int
+) -> tuple[list[list[Row]], list[Row]]:
     question, pool = POOLS[name]
     found = pool(folder)
     left, test = {}, []
@@ -100,13 +107,14 @@ def _pooled(name: str, folder: Path, draws: int, seed: int) -> tuple[list[list[R
         count = TESTS // len(found)
         left[label] = mixed[count:]
         test += _rows("test", label, mixed[:count], question)
-    return [_drawn(left, question, f"{seed} {name} {draw}") for draw in range(draws)], test
+    drawn = [_drawn(left, question, f"{seed} {name} {draw}", shots) for draw in range(draws)]
+    return drawn, test
 
 
-def _drawn(left: Mapping[str, Sequence[str]], question: str, seed: str) -> list[Row]:
+def _drawn(left: Mapping[str, Sequence[str]], question: str, seed: str, shots: int) -> list[Row]:
     rows = []
     for label, images in left.items():
-        own = random.Random(f"savs compare {seed} {label}").sample(list(images), SHOTS)
+        own = random.Random(f"savs compare {seed} {label}").sample(list(images), shots)
         rows += _rows("train", label, own, question)
     return rows
 
@@ -179,6 +187,19 @@ def _digits(folder: Path) -> dict[str, list[str]]:
     return {str(n): _save(folder, str(n), grey[known.target == n]) for n in range(DIGITS)}
 
 
+def _cells(folder: Path) -> dict[str, list[str]]:
+    """Write every fifth solar cell that all experts call functional, or defective."""
+    try:
+        from elpv_dataset.utils import load_dataset  # pyright: ignore[reportMissingImports]
+    except ImportError as error:
+        raise ParameterError(
+            "solar cells are those of a package: pip install elpv-dataset, or leave out task cell"
+        ) from error
+    grey, defective, _ = load_dataset()
+    kinds = {"functional": 0, "defective": 1}
+    return {name: _save(folder, name, grey[defective == p][::5]) for name, p in kinds.items()}
+
+
 def _save(folder: Path, label: str, images: Sequence[Array] | Array) -> list[str]:
     (folder / label).mkdir(parents=True, exist_ok=True)
     names = [f"{label}/{number:03d}.png" for number in range(len(images))]
@@ -191,6 +212,7 @@ def _save(folder: Path, label: str, images: Sequence[Array] | Array) -> list[str
 POOLS: dict[str, tuple[str, Pool]] = {
     "surface": ("What surface is this?", _surfaces),
     "digit": ("Which digit is this?", _digits),
+    "cell": ("Is this solar cell functional or defective?", _cells),
     "face": ("Is this a face or background?", _faces),
 }
 """Task of real images -> its question and its images."""

@@ -102,6 +102,9 @@ LOGIT_SCALE = "logit_scale"
 IMAGE_OUTPUTS = "image_outputs"
 """Fact of a model that is an image encoder: head -> what it is."""
 
+SITE, HEADS_SITE = "site", "heads"
+"""Fact of a model: the place in it that features are read from; absent for its attention heads."""
+
 Head = tuple[int, int]
 """`(layer, head)`, both counted from 0 in the language model's decoder."""
 

@@ -22,9 +22,12 @@ from savs.stores.files.object_store import write_whole
 from savs.stores.files.raw_file import RawFile
 from savs.stores.format.layout import (
     FORMAT,
+    HEADS_SITE,
     MANIFEST,
+    SITE,
     SPLIT_NAME,
     SPLITS,
+    STORED_DTYPES,
     Count,
     Dtype,
     Facts,
@@ -54,6 +57,11 @@ class FeatureSource:
     grid: Annotated[tuple[LayerGrid, ...], Meta(min_length=1)]
     """The heads, layer by layer, ascending."""
 
+    @property
+    def site(self) -> str:
+        """The place in the model that the features are read from: its heads, if no other."""
+        return str(self.model.get(SITE, HEADS_SITE))
+
     def to_json(self) -> dict[str, Any]:
         """Return the form that JSON files hold."""
         return msgspec.json.decode(msgspec.json.encode(self))
@@ -61,13 +69,24 @@ class FeatureSource:
     def differences(
         self, other: "FeatureSource", where: str = "now", here: str = "in the store"
     ) -> list[str]:
-        """Return one line for each field in which `other`, found `where`, differs from this."""
+        """Return one line for each field in which `other`, found `where`, differs from this.
+
+        Features of another site are other features: then that is the only line.
+        """
+        if self.site != other.site:
+            return [f"site: {self.site} {here}, {other.site} {where}"]
         ours, theirs = dict(_leaves(self.to_json())), dict(_leaves(other.to_json()))
         return [
             f"{key}: {ours.get(key)!r} {here}, {theirs.get(key)!r} {where}"
             for key in dict.fromkeys([*ours, *theirs])
             if ours.get(key) != theirs.get(key)
         ]
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of one example's features in a store."""
+        values = sum(len(grid.heads) * grid.head_dim for grid in self.grid)
+        return values * STORED_DTYPES[self.dtype].itemsize
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,8 +259,10 @@ def manifest_bytes(folder: Path) -> bytes:
             raise
         is_folder = is_remote(folder) or folder.is_dir()
         what = f"holds no {MANIFEST}" if is_folder else "is not a folder"
+        inner = [] if is_remote(folder) else sorted(folder.glob(f"*/{MANIFEST}"))
+        one = f"one that `savs extract` wrote{' such as ' + str(inner[0].parent) if inner else ''}"
         raise StoreNotFoundError(
-            f"{folder} {what}, so it is not a feature store; pass one that `savs extract` wrote"
+            f"{folder} {what}, so it is not a feature store; pass {one}"
         ) from error
 
 

@@ -97,10 +97,19 @@ class Reservation:
         agreed = _agreed(self.path, self.found, identity, rows, shard_rows)
         return FeatureWriter(self.path, agreed, self.claims).missing()
 
-    def begin(self, identity: Identity, rows: PlannedRows, shard_rows: int | None) -> FeatureWriter:
-        """Make the store, or extend the one that is there, see `open_writer`."""
+    def begin(
+        self,
+        identity: Identity,
+        rows: PlannedRows,
+        shard_rows: int | None,
+        like: StorePlan | None = None,
+    ) -> FeatureWriter:
+        """Make the store, or extend the one that is there, see `open_writer`.
+
+        A new one gets the shards of `like`, the plan of another store, as far as that goes.
+        """
         with write_errors(self.path / MANIFEST):
-            agreed = _agree(self.path, self.claims, identity, rows, shard_rows)
+            agreed = _agree(self.path, self.claims, identity, rows, shard_rows, like)
         return FeatureWriter(self.path, agreed, self.claims)
 
 
@@ -216,12 +225,17 @@ def _found(path: Any) -> Manifest | None:
 
 
 def _agree(
-    path: Path, claims: Claims, identity: Identity, rows: PlannedRows, shard_rows: int | None
+    path: Path,
+    claims: Claims,
+    identity: Identity,
+    rows: PlannedRows,
+    shard_rows: int | None,
+    like: StorePlan | None,
 ) -> Manifest:
     """Write the manifest that both the folder and this run hold to, and return it."""
     while True:
         before = _found(path)
-        agreed = _agreed(path, before, identity, rows, shard_rows)
+        agreed = _agreed(path, before, identity, rows, shard_rows, like)
         if agreed == before:
             return agreed
         if before is not None:
@@ -252,10 +266,11 @@ def _agreed(
     identity: Identity,
     rows: PlannedRows,
     shard_rows: int | None,
+    like: StorePlan | None = None,
 ) -> Manifest:
     """Return the manifest that both a folder and this run hold to."""
     if found is None:
-        return Manifest(identity, make_plan(rows, shard_rows))
+        return Manifest(identity, make_plan(rows, shard_rows, like))
     differences = found.identity.differences(identity)
     if differences:
         raise StoreMismatchError(

@@ -267,9 +267,26 @@ class FeatureWriter:
                     self._reopened[spec.name] = shard.fingerprint
         return found
 
-    def open_shards(self, specs: Sequence[ShardSpec], start: float = 0.0) -> OpenShards:
-        """Return shards that this process does together with others, see `OpenShards`."""
-        return OpenShards(specs, self.claims, self.is_done, self._all_done, self.path, start)
+    def open_shards(
+        self,
+        specs: Sequence[ShardSpec],
+        start: float = 0.0,
+        followers: "Sequence[FeatureWriter]" = (),
+    ) -> OpenShards:
+        """Return shards that this process does together with others, see `OpenShards`.
+
+        `followers` are stores of the same plan: a shard is done when all have it, and it is claimed
+        in this store alone.
+        """
+        writers = (self, *followers)
+        return OpenShards(
+            specs,
+            self.claims,
+            lambda spec: all(writer.is_done(spec) for writer in writers),
+            lambda left: set.intersection(*(writer._all_done(left) for writer in writers)),
+            self.path,
+            start,
+        )
 
     def is_done(self, spec: ShardSpec) -> bool:
         """Return whether a shard has its file, and was written again if it was reopened."""

@@ -8,7 +8,7 @@ import pytest
 from small_results import save_result
 
 from savs import compare
-from savs.pipeline.cli.method_formats import FORMATS
+from savs.pipeline.cli.method_formats import as_text, method_cells
 from savs.pipeline.evaluation.compare.compare import method_table
 
 
@@ -72,7 +72,7 @@ def test_a_table_of_methods(savs, results, tmp_path, form):
     done = savs("compare", *results[:2], "--format", form, "--out", tmp_path / "table.parquet")
     assert done.returncode == 0, done.stderr
     found = method_table(results[:2])
-    assert done.stdout == FORMATS[form](found)
+    assert done.stdout == as_text(found, form, method_cells)
     assert pl.read_parquet(tmp_path / "table.parquet").equals(found)
 
 

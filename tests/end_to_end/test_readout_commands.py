@@ -5,6 +5,7 @@ import re
 import sys
 from pathlib import Path
 from types import ModuleType
+from xml.etree import ElementTree
 
 import numpy as np
 import polars as pl
@@ -224,6 +225,46 @@ def test_sweep(savs, store, tmp_path):
     assert "minus vote on the same draws" in table.stderr
 
 
+def test_a_sweep_for_a_paper(savs, store, tmp_path):
+    """The numbers of the table are those on the screen, and the figure has a point for each."""
+    given = ["--heads", "2", "--shots", "1,3", "--draws", "2", "--readout", "vote,lda"]
+    given += ["--out", tmp_path / "out", "--figure", tmp_path / "new" / "curves.svg"]
+    shown = savs("sweep", store, *given)
+    latex = savs("sweep", store, *given, "--format", "latex")
+    assert latex.returncode == 0, latex.stderr
+    rows = [line.split()[:5] for line in shown.stdout.splitlines()[1:]]
+    printed = [line.split(" & ")[:5] for line in latex.stdout.splitlines()[4:-2]]
+    assert printed == rows
+    assert latex.stdout.splitlines()[2].startswith(
+        r"readout & shots & heads & accuracy (\%) & SD &"
+    )
+    markdown = savs("sweep", store, *given, "--format", "markdown").stdout.splitlines()
+    assert markdown[0].startswith("| readout | shots | heads | accuracy (%) |")
+    figure = ElementTree.parse(tmp_path / "new" / "curves.svg").getroot()
+    found = [element.tag.rpartition("}")[2] for element in figure.iter()]
+    assert found.count("polyline") == found.count("polygon") == 2
+    assert found.count("circle") == 2 * 2 + 2  # with those of the legend
+    texts = [element.text for element in figure.iter() if element.tag.endswith("text")]
+    assert {
+        "vote",
+        "lda",
+        "chance",
+        "1",
+        "3",
+        "accuracy (%) by examples per class with 2 heads",
+    } <= {*texts}
+    for wrong, message in (
+        (["--figure", "curves.png"], "expected a name that ends in .svg"),
+        (["--figure", "curves.svg", "--max-layer", "each"], "shows shots and heads, not prompts"),
+        (["--format", "word"], "is 'word', expected one of table, markdown"),
+        (["--format", "csv", "--json"], "two ways to print"),
+        (["--figure", "curves.svg", "--shots", "1"], "makes no curve; sweep several --shots"),
+    ):
+        done = savs("sweep", store, "--out", tmp_path, "--heads", "2", *wrong)
+        assert done.returncode in (1, 2)
+        assert message in done.stderr
+
+
 def test_one_draw_has_no_interval_but_a_note(savs, store, tmp_path):
     table = savs(
         "sweep", store, "--shots", "1,all", "--draws", "1", "--heads", "2", "--out", tmp_path
@@ -248,6 +289,10 @@ def test_a_sweep_of_stores_of_different_examples(savs, store, tmp_path):
     assert pl.read_parquet(out / "stores.parquet").to_dicts() == found["stores"]
     table = savs("sweep", store, other, *given, "--out", out)
     assert table.stdout.splitlines()[0].split()[-3:] == ["wins", "ties", "losses"]
+    drawn = ["--shots", "1,2", *given[2:], "--figure", tmp_path / "mean.svg", "--format", "csv"]
+    csv = savs("sweep", store, other, *drawn, "--out", out)
+    assert csv.stdout.startswith("readout,heads,shots,")
+    assert "mean over stores (%) by examples per class" in (tmp_path / "mean.svg").read_text()
     assert "the stores hold different test examples" in table.stderr
     assert savs("sweep", store, other, *given).returncode == 2
 

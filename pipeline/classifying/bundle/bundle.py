@@ -32,7 +32,7 @@ from savs.pipeline.selection.selection_config import (
 )
 from savs.pipeline.selection.selection_file import copy_selection, load_selection, save_selection
 from savs.stores import ResultError
-from savs.stores.format.layout import IMAGE_OUTPUTS, LOGIT_SCALE
+from savs.stores.format.layout import HEADS_SITE, IMAGE_OUTPUTS, LOGIT_SCALE
 from savs.stores.read.store import AnyStore, as_store
 
 CARD = "README.md"
@@ -270,12 +270,16 @@ def why_not_standalone(config: SelectionConfig) -> str | None:
         return "it reads the heads of a language model, and this is a dual encoder"
     if IMAGE_OUTPUTS in facts:
         return "it reads the heads of a language model, and this is an image encoder"
+    if config.source.site != HEADS_SITE:
+        return f"it reads attention heads, and the classifier chose from: {config.source.site}"
     if facts.get("embedding"):
         return "it reads the heads of a language model, and this is an embedding model"
     if facts.get("placeholders") or split_prompt(task.question, 1)[0] != 0:
         return "it puts the image before the question, and the prompt has it elsewhere"
     if found := [name for name in NOT_RECORDED if facts.get(name)]:
         return f"it runs the model as it is, and this one was loaded with: {', '.join(found)}"
+    if config.source.processor.get("audio"):
+        return "it reads images, and training had sounds"
     if config.source.processor.get("video"):
         return "it reads images, and training had videos, or was given `video`"
     if config.source.processor.get("jpeg_draft"):

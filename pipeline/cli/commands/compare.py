@@ -49,7 +49,7 @@ def compare_command(
     json: JsonOption = False,
 ) -> None:
     """Takes results on several test sets together; each set has its own baseline."""
-    from savs.pipeline.cli.method_formats import FORMATS
+    from savs.pipeline.cli.method_formats import FORMATS, as_text, method_cells
     from savs.pipeline.evaluation.compare.compare import across_data_sets, method_table
     from savs.pipeline.running.result_files import require_no_own_file, write_table
 
@@ -65,7 +65,7 @@ def compare_command(
     make = savs.compare if form == TABLE else method_table
     found = make(results, metric=metric)
     if form != TABLE:
-        print_line(FORMATS[form](found).removesuffix("\n"), keep="\n")
+        print_line(as_text(found, form, method_cells).removesuffix("\n"), keep="\n")
     elif json:
         print_json(found.to_dicts())
     else:

@@ -110,20 +110,21 @@ def extract_command(
     if scheme not in ("local", "ray") or (scheme == "local" and engine != "local"):
         raise typer.BadParameter(f"`engine` is {engine!r}, expected local, ray or ray://HOST:PORT")
     require_own_devices(gpus, model.device, engine)
-    from savs.pipeline.extraction.run_extraction import earlier_skips
+    from savs.pipeline.extraction.run_extraction import earlier_skips, store_places
 
-    before = frozenset() if run.retry_skipped else earlier_skips(place)
+    folders = store_places(place, run)
+    before = frozenset() if run.retry_skipped else earlier_skips(folders[0])
     if scheme == "ray":
         from savs.pipeline.cli.node_run import extract_on_ray
         from savs.pipeline.extraction.cluster.ray_engine import RayOptions
 
         place_of_cluster = engine if address.endswith(CLIENT_PORT) else address or None
         options = RayOptions(place_of_cluster, actors, actor_cpus, actor_gpus)
-        done = extract_on_ray(options, place)
+        done = extract_on_ray(options, folders)
     elif gpus != NONE:
         from savs.pipeline.cli.node_run import extract_on_node
 
-        done = extract_on_node(gpus, place)
+        done = extract_on_node(gpus, folders)
     else:
         from savs.pipeline.extraction.run_extraction import run_extraction
 
@@ -134,7 +135,8 @@ def extract_command(
     if json:
         print_json(_summary(done))
     else:
-        print_line(str(done.store.path))
+        for store in done.stores.values():
+            print_line(str(store.path))
     skipped = [row for row in done.skipped if row[:2] not in before]
     lines = [f"{split} {identifier}: {reason}" for split, identifier, reason in skipped]
     tell_skipped(lines, "`savs show` lists all", _count_rows(done.store, skipped), max_skip)
@@ -143,6 +145,7 @@ def extract_command(
 def _summary(done: "Extraction") -> dict[str, Any]:
     return {
         "store": str(done.store.path),
+        "sites": {site: str(store.path) for site, store in done.stores.items()},
         "rows": done.rows,
         "seconds": round(done.seconds, 3),
         "missing_shards": [shard.name for shard in done.store.missing()],
@@ -199,7 +202,8 @@ def _print_estimate(
                 "examples": cost.examples,
                 "missing_media": cost.missing_media,
                 "notes": cost.notes,
-                "bytes": cost.bytes,
+                "bytes": sum(cost.bytes.values()),
+                "site_bytes": cost.bytes,
                 "free_bytes": free,
                 "examples_per_second": cost.examples_per_second,
                 "seconds": cost.seconds,
@@ -208,7 +212,9 @@ def _print_estimate(
         return
     rows = [[f"{split} examples", f"{count:,}"] for split, count in cost.examples.items()]
     rows.append(["images not found", f"{len(cost.missing_media):,}"])
-    rows.append(["features and tables", format_bytes(cost.bytes)])
+    rows.append(["features and tables", format_bytes(sum(cost.bytes.values()))])
+    if len(cost.bytes) > 1:
+        rows += [[f"of that {site}", format_bytes(size)] for site, size in cost.bytes.items()]
     if free is not None:
         rows.append([f"free in {folder}", format_bytes(free)])
     if cost.seconds is None:

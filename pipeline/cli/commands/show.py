@@ -37,6 +37,7 @@ def show_command(
     json: JsonOption = False,
 ) -> None:
     """Does not read features. While an extraction runs, shows how far it is and who works on it."""
+    from savs.stores.format.layout import IMAGE_OUTPUTS
     from savs.stores.maintain.progress import store_progress
 
     if not head_map and (selection is not None or subtask is not None):
@@ -65,6 +66,7 @@ def show_command(
         ["benchmark", facts["benchmark"]["name"]],
         ["model", f"{model['name']} ({model['class']})"],
         ["revision", model.get("revision") or "local"],
+        *([["site", opened.manifest.identity.site]] if "site" in model else []),
         ["heads", f"{heads} in {facts['layers']} layers, {widths} wide, {facts['dtype']}"],
         ["planned", ", ".join(f"{count:,} {split}" for split, count in facts["planned"].items())],
         ["shards", f"{facts['shards']}, {missing or 'none'} missing"],
@@ -74,6 +76,7 @@ def show_command(
     if facts["older_results"]:
         older = ", ".join(facts["older_results"])
         rows.append(["older", f"{older}: made before training examples or labels came"])
+    rows += [[head, what] for head, what in model.get(IMAGE_OUTPUTS, {}).items()]
     width = max(len(name) for name, _ in rows)
     for name, value in rows:
         print_line(f"{name.ljust(width)}  {value}")

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 import typer
 
@@ -15,13 +15,17 @@ from savs.pipeline.cli.options.shared import (
     ScoringOption,
     advanced,
     option,
+    require_choice,
     result_place,
 )
-from savs.pipeline.cli.output import print_json, say, visible
-from savs.pipeline.cli.sweep_table import print_stores, print_sweep
+from savs.pipeline.cli.output import print_json, print_line, say, visible
+from savs.pipeline.cli.sweep_table import print_stores, print_sweep, store_cells, sweep_cells
 from savs.pipeline.names import DEFAULT_DRAWS
 
 if TYPE_CHECKING:
+    import polars as pl
+
+    from savs.pipeline.cli.method_formats import Cells
     from savs.pipeline.evaluation.sweep.table import Sweep
     from savs.stores import FeatureStore
 
@@ -30,10 +34,33 @@ EXAMPLES = (
     "savs sweep pets --readout vote,lda",
     "savs sweep pets --max-layer each",
 )
+TABLE, JSON = "table", "json"
 OF_TEST = ("shots", "draws", "seed", "metric", "benchmark", "max_layer")
 """Options that a sweep of prompts has no use for."""
 EACH: Literal["each"] = "each"
 ALL: Literal["all"] = "all"
+
+
+class Show(NamedTuple):
+    """How a sweep is shown, next to its files."""
+
+    form: str
+    """`TABLE`, `JSON`, or one of `FORMATS`."""
+    figure: Path | None
+
+    def print(self, table: "pl.DataFrame", shown: "Cells") -> None:
+        """Print a table in one of `FORMATS`."""
+        from savs.pipeline.cli.method_formats import as_text
+
+        print_line(as_text(table, self.form, shown).removesuffix("\n"), keep="\n")
+
+    def draw(self, rows: "pl.DataFrame", metric: str) -> None:
+        """Draw the figure, if one was asked for."""
+        from savs.pipeline.reports.report.figure import write_figure
+
+        if self.figure is not None:
+            write_figure(self.figure, rows, metric)
+            say(f"drew {self.figure}")
 
 
 def sweep_command(
@@ -95,12 +122,31 @@ def sweep_command(
         str | None,
         option(metavar="NAME", help="Metric to print; the files have all (default: the first)."),
     ] = None,
+    form: Annotated[
+        str,
+        option("--format", metavar="table|markdown|latex|csv", help="How to print the table."),
+    ] = TABLE,
+    figure: Annotated[
+        Path | None,
+        option(metavar="FILE.svg", help="Also draw the curves over shots and heads."),
+    ] = None,
     seed: Annotated[int, advanced(help="Seed of the random draw of training examples.")] = 0,
     scoring: ScoringOption = "resubstitution",
     benchmark: BenchmarkOption = None,
     json: JsonOption = False,
 ) -> None:
     """Draws few-shot sets from the training examples; all readouts get the same draws."""
+    from savs.pipeline.cli.method_formats import FORMATS
+    from savs.pipeline.reports.report.figure import require_figure
+
+    require_choice("form", form, (TABLE, *FORMATS))
+    if form != TABLE and json:
+        raise typer.BadParameter("--format and --json are two ways to print; pass one")
+    if figure is not None:
+        if prompts or max_layer is not None:
+            raise typer.BadParameter("`figure` shows shots and heads, not prompts or depths")
+        require_figure(figure)
+    show = Show("json" if json else form, figure)
     if prompts:
         _require_none_of(context, *OF_TEST)
     if len(stores) > 1 and (prompts or max_layer is not None):
@@ -122,11 +168,11 @@ def sweep_command(
     )
     opened = _open_all(stores)
     if out is not None and len(opened) > 1 and not _hold_same_test(opened, metric):
-        _sweep_each(opened, measure, out, as_json=json)
+        _sweep_each(opened, measure, out, show)
         return
     name = "prompts" if prompts else "sweep" if max_layer is None else "depth"
     folder = result_place(next(iter(opened.values())), out, name)
-    _write(measure(opened), folder, metric, as_json=json)
+    _write(measure(opened), folder, metric, show)
 
 
 def _open_all(stores: list[str]) -> dict[str, "FeatureStore"]:
@@ -162,7 +208,7 @@ def _hold_same_test(stores: dict[str, "FeatureStore"], metric: str | None) -> bo
     return is_same
 
 
-def _write(sweep: "Sweep", folder: Path, metric: str | None, *, as_json: bool) -> None:
+def _write(sweep: "Sweep", folder: Path, metric: str | None, show: Show) -> None:
     """Write a sweep, and print one metric of it, by default the first.
 
     What a benchmark measures is known when it has measured, so the files are written before an
@@ -179,12 +225,16 @@ def _write(sweep: "Sweep", folder: Path, metric: str | None, *, as_json: bool) -
             f"--metric is {metric!r}, expected one of: {visible('; '.join(names))}; the files have"
             f" all: {', '.join(map(str, files))}"
         )
-    table = sweep.summary.filter(metric=metric or names[0])
-    if as_json:
+    name = metric or names[0]
+    table = sweep.summary.filter(metric=name)
+    if show.form == JSON:
         paths = [str(path) for path in files]
         print_json({"files": paths, "summary": table.to_dicts(), "notes": sweep.notes})
+    elif show.form == TABLE:
+        print_sweep(with_methods(table), name)
     else:
-        print_sweep(with_methods(table), metric or names[0])
+        show.print(with_methods(table), partial(sweep_cells, metric=name))
+    show.draw(with_methods(table), name)
     for note in sweep.notes:
         say(f"note: {note}")
     say(f"wrote {', '.join(map(str, files))}")
@@ -194,8 +244,7 @@ def _sweep_each(
     stores: dict[str, "FeatureStore"],
     measure: Callable[[dict[str, "FeatureStore"]], "Sweep"],
     out: Path,
-    *,
-    as_json: bool,
+    show: Show,
 ) -> None:
     """Sweep stores of different examples one after the other, and print means over them."""
     from savs.pipeline.evaluation.sweep.table import join_sweeps, save_sweep
@@ -206,10 +255,13 @@ def _sweep_each(
         say(f"swept {store.path}")
     joined = join_sweeps(sweeps)
     files, table = save_sweep(joined, out), joined.over_stores()
-    if as_json:
+    if show.form == JSON:
         print_json({"files": [str(path) for path in files], "stores": table.to_dicts()})
-    else:
+    elif show.form == TABLE:
         print_stores(table)
+    else:
+        show.print(table, store_cells)
+    show.draw(table, "mean over stores")
     for note in joined.notes:
         say(f"note: {note}")
     say(f"wrote {', '.join(map(str, files))}")

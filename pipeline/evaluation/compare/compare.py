@@ -30,6 +30,7 @@ from savs.pipeline.evaluation.statistics.paired_tests import (
 from savs.pipeline.names import READOUT_NAMES
 from savs.pipeline.running.result_files import METRICS, as_folder
 from savs.stores import ResultError
+from savs.stores.format.layout import SITE
 
 COMPARISON_SCHEMA = {
     "metric": pl.String,
@@ -225,10 +226,11 @@ METHOD_SCHEMA = {
     "units": pl.Int64,
     "forwards": pl.Int64,
     "seconds": pl.Float64,
+    "bytes": pl.Int64,
 }
 """Columns of a table of methods. `result` is the short name of a folder, `low` and `high` are the
 95 % interval of `value`. The difference is to the first result of the same examples, paired, and
-null for that one. `forwards` and `seconds` are the cost, null where it is not recorded."""
+null for that one. `forwards`, `seconds` and `bytes` are the cost, null where it is not recorded."""
 
 
 def method_table(paths: Sequence[str | Path], *, metric: str | None = None) -> pl.DataFrame:
@@ -274,6 +276,7 @@ def _row(result: Result, metric: str, difference: dict[str, Any] | None) -> dict
         **_interval(result, metric),
         "forwards": cost.get("forwards"),
         "seconds": cost.get("seconds"),
+        "bytes": cost.get("bytes"),
     }
     if difference is not None:
         row |= {
@@ -305,10 +308,11 @@ def _method(result: Result) -> str:
 
 
 def _model(result: Result) -> str:
+    """Return the name of the model, with its adapter, and the site if features are not of heads."""
     facts = result.facts.get("model") or {}
     name = str(facts.get("name") or "-")
-    adapter = facts.get("adapter")
-    return f"{name} + {adapter}" if adapter else name
+    adapter, site = facts.get("adapter"), facts.get(SITE)
+    return (f"{name} + {adapter}" if adapter else name) + (f", {site}" if site else "")
 
 
 def repeated(table: pl.DataFrame) -> bool:

@@ -10,9 +10,11 @@ import numpy as np
 from savs.datasets import Example
 from savs.foundation.arrays import Array
 from savs.pipeline.extraction.model.answers import ANSWERS, ICL, Answers
+from savs.pipeline.extraction.model.attention_hooks import HookPoint
 from savs.pipeline.extraction.model.loaded_model import Read
+from savs.pipeline.extraction.model.sites import HEADS
 from savs.pipeline.inputs.stored_rows import example_columns
-from savs.stores import LayerGrid, ShardContent, ShardSpec
+from savs.stores import ShardContent, ShardSpec
 from savs.stores.format.layout import STORED_DTYPES, head_name
 from savs.stores.shard.content import endless_row, is_finite
 
@@ -24,7 +26,8 @@ class Assembly:
     spec: ShardSpec
     examples: Sequence[Example]
     """In the order of the plan."""
-    grid: Sequence[LayerGrid]
+    points: Sequence[HookPoint]
+    """What is read, site by site."""
     dtype: str
     answers: Answers
     """What is kept of the model's own answers."""
@@ -45,7 +48,7 @@ class Assembly:
     """Place of a row -> thumbnail."""
 
     def __post_init__(self) -> None:
-        self._layers: dict[int, Array] = {}
+        self._layers: list[Array] = []
         self._outputs = self.answers.room(len(self.examples))
 
     @property
@@ -76,7 +79,7 @@ class Assembly:
         if source in self._reasons:
             self._reasons[place] = self._reasons[source]
             return
-        for values in self._layers.values():
+        for values in self._layers:
             values[:, place] = values[:, source]
         for values in self._outputs.values():
             values[place] = values[source]
@@ -98,8 +101,9 @@ class Assembly:
             sources += [column] * len(waiting)
             if request in thumbnails:
                 self._small.update(dict.fromkeys(waiting, thumbnails[request]))
-        for layer, heads in read.heads.items():
-            self._layers[layer][:, places] = heads[:, sources]
+        is_whole = sources == list(range(read.heads[0].shape[1]))  # then no copy is needed
+        for layer, heads in zip(self._layers, read.heads, strict=True):
+            layer[:, places] = heads if is_whole else heads[:, sources]
         for name, values in read.outputs.items():
             self._outputs[name][places] = values[sources]
         return len(places)
@@ -111,14 +115,13 @@ class Assembly:
 
     def _make_room(self) -> None:
         rows, stored = len(self.examples), STORED_DTYPES[self.dtype]
-        for grid in self.grid:
-            shape = (len(grid.heads), rows, grid.head_dim)
-            self._layers[grid.layer] = np.zeros(shape, stored)
+        grids = [point.grid for point in self.points]
+        self._layers = [np.zeros((len(g.heads), rows, g.head_dim), stored) for g in grids]
 
     def of(self, request: int) -> tuple[Read, dict[int, bytes]]:
         """Return what this shard has of a request that is done, and its thumbnail, if any."""
         place = self._done[request]
-        heads = {layer: values[:, [place]] for layer, values in self._layers.items()}
+        heads = [values[:, [place]] for values in self._layers]
         small = {request: self._small[place]} if place in self._small else {}
         outputs = {name: values[[place]] for name, values in self._outputs.items()}
         return Read(heads, outputs), small
@@ -138,8 +141,8 @@ class Assembly:
         self._reasons.update(dict.fromkeys(places, reason))
         return len(places)
 
-    def content(self, run: Mapping[str, Any]) -> ShardContent:
-        """Return what the shard's file holds, `run` recorded in it."""
+    def contents(self, runs: Mapping[str, Mapping[str, Any]]) -> dict[str, ShardContent]:
+        """Return what the file of each site holds; `runs` has the record of each."""
         self._is_given = True
         kept = [place for place in range(len(self.examples)) if place not in self._reasons]
         skipped = sorted(self._reasons)
@@ -149,35 +152,41 @@ class Assembly:
         if self.thumbnails:
             columns["thumbnail"] = [self._small.get(place) for place in kept]
         reasons = {"reason": [self._reasons[place] for place in skipped]}
-        layers: dict[int, Array] = self._layers
-        if skipped:
-            layers = {layer: values.take(kept, axis=1) for layer, values in layers.items()}
-        return ShardContent(
-            layers=layers,
-            examples=columns,
-            skipped=self._columns(skipped) | reasons,
-            run=run,
-            outputs={name: values[kept] for name, values in self._outputs.items()},
-        )
+        outputs = {name: values[kept] for name, values in self._outputs.items()}
+        layers: dict[str, dict[int, Array]] = {label: {} for label in runs}
+        for point, values in zip(self.points, self._layers, strict=True):
+            own = values.take(kept, axis=1) if skipped else values
+            layers[point.site.label][point.grid.layer] = own
+        return {
+            label: ShardContent(
+                layers=layers[label],
+                examples=columns,
+                skipped=self._columns(skipped) | reasons,
+                run=run,
+                outputs=outputs,
+            )
+            for label, run in runs.items()
+        }
 
     def _columns(self, places: Sequence[int]) -> dict[str, list[Any]]:
         rows = [self.examples[place] for place in places]
         return example_columns(rows, [self._digests.get(place, ()) for place in places])
 
 
-def find_faults(read: Read, grid: Sequence[LayerGrid], dtype: str) -> dict[int, str]:
+def find_faults(read: Read, points: Sequence[HookPoint], dtype: str) -> dict[int, str]:
     """Return column of a batch -> why it cannot be kept: the first head, or an answer, with NaN."""
     found: dict[int, str] = {}
-    for layer in grid:
-        if endless_row(read.heads[layer.layer], dtype) is None:
+    for point, values in zip(points, read.heads, strict=True):
+        if endless_row(values, dtype) is None:
             continue
-        finite = np.all(is_finite(read.heads[layer.layer], dtype), axis=2)
+        site = "" if point.site.label == HEADS else f"{point.site.label} "
+        finite = np.all(is_finite(values, dtype), axis=2)
         for column in np.flatnonzero(~finite.all(axis=0)):
-            head = layer.heads[int(np.argmin(finite[:, column]))]
+            head = point.grid.heads[int(np.argmin(finite[:, column]))]
             found.setdefault(
                 int(column),
-                f"{head_name((layer.layer, head))} is NaN or infinite in {dtype}; run the model in"
-                " the type that it was trained in, or with `dtype` float32",
+                f"{site}{head_name((point.grid.layer, head))} is NaN or infinite in {dtype}; run"
+                " the model in the type that it was trained in, or with `dtype` float32",
             )
     likelihoods = [read.outputs[name] for name in (ANSWERS, ICL) if name in read.outputs]
     endless = [np.flatnonzero(np.isinf(values).any(axis=1)) for values in likelihoods]

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from savs.datasets.media.sounds import Sound, sounds_of
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.answers import ANSWERS, NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.host_inputs import host_inputs
@@ -27,6 +28,9 @@ random ones of twenty architectures; wrong padding, positions or images give dis
 CHAOS = 10
 """A head may move this many times as far as it does when an example is run from its own copy:
 some models amplify rounding, whatever the batch."""
+SAME = {"float32": 1e-5, "bfloat16": 2e-2, "float16": 2e-3}
+"""Relative L2 distance of two examples that no vote can tell apart, as means over the same image
+under two questions: which of them is nearer is rounding."""
 FEW = 0.05
 """Share of heads, and of their votes, that may change. Wrong batching changes most of them."""
 DEAD = 1e-6
@@ -53,7 +57,7 @@ class Single:
     """One example run by itself."""
 
     heads: np.ndarray[Any, Any]
-    """All heads side by side, `(heads, head_dim)` float32, narrow ones padded with zeros."""
+    """All heads side by side, `(heads, head_dim)` float32, see `stacked`."""
     doubled: np.ndarray[Any, Any]
     """The same of a batch with its own copy: what differs is rounding."""
     tokens: int
@@ -72,15 +76,24 @@ def run_single(model: LoadedModel, pieces: Pieces, answers: Answers = NO_ANSWERS
 
 
 def stacked(model: LoadedModel, read: Read) -> np.ndarray[Any, Any]:
-    """Return `(heads, batch, head_dim)` float32 of all layers."""
-    width = max(point.grid.head_dim for point in model.hook_points)
-    layers = [to_float32(read.heads[point.grid.layer], model.dtype) for point in model.hook_points]
-    return np.concatenate([np.pad(x, ((0, 0), (0, 0), (0, width - x.shape[2]))) for x in layers])
+    """Return `(heads, batch, head_dim)` float32 of all layers, narrow heads padded with zeros.
+
+    Vectors of other sites are cut into pieces, as wide as the widest head of the narrowest site.
+    """
+    width = min(max(grid.head_dim for grid in grids) for grids in model.grids.values())
+    layers = []
+    for heads in read.heads:
+        pieces = -(-heads.shape[2] // width)
+        values = to_float32(heads, model.dtype)
+        padded = np.pad(values, ((0, 0), (0, 0), (0, pieces * width - heads.shape[2])))
+        cut = padded.reshape(*heads.shape[:2], pieces, width).swapaxes(1, 2)
+        layers.append(cut.reshape(-1, heads.shape[1], width))
+    return np.concatenate(layers)
 
 
 def answers_of(read: Read) -> np.ndarray[Any, Any]:
     """Return `(batch, labels)` log-likelihoods of the labels that were tried, float32."""
-    values = read.outputs.get(ANSWERS, np.zeros((len(next(iter(read.heads.values()))[0]), 0)))
+    values = read.outputs.get(ANSWERS, np.zeros((len(read.heads[0][0]), 0)))
     return values[:, ~np.isnan(values).all(axis=0)]
 
 
@@ -137,7 +150,8 @@ def compare(
     apart = distances(alone, other).max(axis=0)
     rounding = distances(alone, doubled).max(axis=0)
     moved = float((apart > np.maximum(TOLERANCES[dtype], CHAOS * rounding)).mean())
-    lost = votes_lost(alone, other) - votes_lost(alone, doubled)
+    same = SAME[dtype]
+    lost = votes_lost(alone, other, same) - votes_lost(alone, doubled, same)
     what = (
         f"{moved:.1%} of the heads move beyond rounding ({FEW:.0%} may; the largest relative"
         f" distance is {apart.max():.1e} in {dtype}), {max(lost, 0):.1%} of votes change"
@@ -155,15 +169,21 @@ def distances(single: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> np.n
     return np.where(length > DEAD, apart / np.maximum(length, DEAD), 0.0)
 
 
-def votes_lost(alone: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
+def votes_lost(
+    alone: np.ndarray[Any, Any], other: np.ndarray[Any, Any], same: float = 0.0
+) -> float:
     """Return the share of features that are nearer to another example's than to their own.
 
-    Both are `(examples, heads, head_dim)`.
+    Both are `(examples, heads, head_dim)`. Examples count as others whose relative distance is more
+    than `same`.
     """
     to_itself = np.linalg.norm(other - alone, axis=2)
+    least = same * np.linalg.norm(alone, axis=2)
     lost = np.zeros(to_itself.shape, bool)
     for shift in range(1, len(alone)):  # each example against every other one
-        lost |= np.linalg.norm(other - np.roll(alone, shift, axis=0), axis=2) < to_itself
+        rolled = np.roll(alone, shift, axis=0)
+        is_other = np.linalg.norm(alone - rolled, axis=2) > least
+        lost |= is_other & (np.linalg.norm(other - rolled, axis=2) < to_itself)
     return float(lost.mean())
 
 
@@ -180,7 +200,7 @@ def check_reading(model: LoadedModel, pieces: Pieces, single: Single) -> Check:
         return Check(name, None, f"{model.encoder.kind_name} has outputs and no heads")
     seen: dict[int, torch.Tensor] = {}
     handles = [
-        point.projection.register_forward_pre_hook(partial(_keep, seen, point.grid.layer))
+        point.module.register_forward_pre_hook(partial(_keep, seen, point.grid.layer))
         for point in model.hook_points
     ]
     inputs = model.placed(model.inputs([pieces]))
@@ -214,13 +234,14 @@ def _keep(
     seen[layer] = inputs[0].detach()
 
 
-def check_images(single: Single, changed: Single | None) -> Check:
-    """Check that another image of the same size gives other features."""
-    name = "the image reaches the heads"
+def check_media(noun: str, single: Single, changed: Single | None) -> Check:
+    """Check that another image, or sound, of the same size gives other features."""
+    name = f"the {noun} reaches the heads"
     if changed is None:
-        return Check(name, None, "no prompt with an image was run")
+        article = "an" if noun == "image" else "a"
+        return Check(name, None, f"no prompt with {article} {noun} was run")
     moved = distance(single.heads, changed.heads)
-    return Check(name, moved > 0, f"another image moves a head by up to {moved:.1e}")
+    return Check(name, moved > 0, f"another {noun} moves a head by up to {moved:.1e}")
 
 
 def check_values(singles: Sequence[Single]) -> list[Check]:
@@ -252,7 +273,7 @@ def prove(model: LoadedModel, prompts: Sequence[Pieces], sizes: Sequence[int]) -
     model
         The model with its processor.
     prompts
-        At least two, of different lengths; text only, one image, several.
+        At least two, of different lengths; text only, one image, several, sounds.
     sizes
         Batch sizes to compare with single examples.
 
@@ -263,13 +284,15 @@ def prove(model: LoadedModel, prompts: Sequence[Pieces], sizes: Sequence[int]) -
     """
     singles = [run_single(model, pieces) for pieces in prompts]
     by_length = sorted(range(len(prompts)), key=lambda i: singles[i].tokens)
-    # the shortest with an image: attention windows may end before the start of a long one
-    with_image = next((i for i in by_length if images_in(prompts[i])), None)
-    changed = None if with_image is None else run_single(model, inverted(prompts[with_image]))
     longest = by_length[-1]
     checks = [check_reading(model, prompts[longest], singles[longest])]
     checks += check_values(singles)
-    checks.append(check_images(singles[with_image or 0], changed))
+    for noun, media_in in (("image", images_in), ("sound", sounds_of)):
+        # the shortest with one: attention windows may end before the start of a long one
+        shown = next((i for i in by_length if media_in(prompts[i])), None)
+        changed = None if shown is None else run_single(model, inverted(prompts[shown]))
+        if noun == "image" or any(map(sounds_of, prompts)):
+            checks.append(check_media(noun, singles[shown or 0], changed))
     for size in sizes:
         try:
             checks.append(check_batches(model, prompts, singles, size))
@@ -279,8 +302,12 @@ def prove(model: LoadedModel, prompts: Sequence[Pieces], sizes: Sequence[int]) -
 
 
 def inverted(pieces: Pieces) -> Pieces:
-    """Return a prompt with its images' colours inverted."""
-    return map_images(pieces, lambda image: image.point([255 - v for v in range(256)] * 3))
+    """Return a prompt with its images' colours inverted, and its sounds played backwards."""
+    shown = map_images(pieces, lambda image: image.point([255 - v for v in range(256)] * 3))
+    return tuple(
+        replace(piece, samples=piece.samples[::-1].copy()) if isinstance(piece, Sound) else piece
+        for piece in shown
+    )
 
 
 NATS = {"float32": 1e-3, "bfloat16": 3e-1, "float16": 3e-2}

@@ -1,4 +1,4 @@
-"""What is refused before a run: a full disk, videos, and what an encoder does not take."""
+"""What is refused before a run: a full disk, media and options that a model does not take."""
 
 import shutil
 from collections.abc import Sequence
@@ -10,14 +10,18 @@ from savs.datasets.rows.media_names import is_video_name
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
-from savs.pipeline.extraction.model.prompts import FRAMES_INSTEAD, NOT_FOR_CODE, takes_videos
+from savs.pipeline.extraction.model.prompts import (
+    FRAMES_INSTEAD,
+    NO_SOUND_FOR_CODE,
+    NOT_FOR_CODE,
+    takes_videos,
+)
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.source import Splits
 from savs.pipeline.inputs.stored_rows import example_columns
 from savs.pipeline.running.formatting import format_bytes
 from savs.stores import Identity, StoreWriteError
 from savs.stores.files.addresses import is_remote
-from savs.stores.format.layout import STORED_DTYPES
 from savs.stores.shard.content import encode_column
 
 SHA256 = "0" * 64
@@ -45,9 +49,7 @@ def bytes_needed(
     thumbnails
         Whether a small JPEG of each example's first image is kept.
     """
-    values = sum(len(grid.heads) * grid.head_dim for grid in identity.grid)
-    each = values * STORED_DTYPES[identity.dtype].itemsize
-    each += sum(output.nbytes for output in answers.room(1).values())
+    each = identity.row_bytes + sum(output.nbytes for output in answers.room(1).values())
     small = sum(THUMBNAIL_BYTES for example in examples if example.media) if thumbnails else 0
     columns = example_columns(examples, [(SHA256,) * len(e.media) for e in examples])
     tables = sum(encode_column(name, column).nbytes for name, column in columns.items())
@@ -82,6 +84,23 @@ def require_videos(encoder: PromptEncoder) -> None:
     what = "its chat template has no place for a video" if has_processor else f"its {kind} does not"
     raise ModelError(
         f"{encoder.name} ({family}) takes no video as a video: {what}; {FRAMES_INSTEAD}"
+    )
+
+
+def require_sounds(encoder: PromptEncoder) -> None:
+    """Raise ModelError for a model that reads no sounds."""
+    if encoder.sound_rate is not None:
+        return
+    family = getattr(encoder.config, "model_type", "model")
+    if encoder.code.to_inputs is not None:
+        why = NO_SOUND_FOR_CODE
+    elif getattr(encoder.processor, "feature_extractor", None) is not None:
+        why = "its chat template has no place for a sound"
+    else:
+        why = f"its {type(encoder.processor).__name__} takes none"
+    raise ModelError(
+        f"{encoder.name} ({family}) reads no sounds, and prompts have some: {why}; run a model that"
+        " does (savs models lists them), or leave the column `audio` out"
     )
 
 
@@ -120,4 +139,6 @@ def _problem(example: Example) -> str | None:
     if len(example.media) != 1:
         count = len(example.media) or "no"
         return f"{count} images in its prompt"
+    if any(example.sounds):
+        return f"a sound, {example.media[0]}"
     return f"a video, {example.media[0]}" if is_video_name(example.media[0]) else None

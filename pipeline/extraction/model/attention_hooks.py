@@ -1,4 +1,7 @@
-"""Read every attention head at the last token: the input of each layer's output projection."""
+"""Read a model in one pass: every attention head at the last token, or another site of it.
+
+A head's output is what it gives to its layer's output projection.
+"""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +13,7 @@ import torch
 from torch import nn
 
 from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.model.sites import AT_HEADS, HEADS, IMAGE_MEAN, Site
 from savs.stores import LayerGrid
 
 ATTENTION_NAMES = ("self_attn", "self_attention", "attn")
@@ -26,10 +30,12 @@ class HookPoint:
 
     grid: LayerGrid
     """The layer and its heads."""
-    projection: nn.Module
-    """The output projection, whose input holds all heads side by side."""
+    module: nn.Module
+    """The output projection, whose input holds all heads side by side; of other sites the module
+    whose output is read."""
     kept: tuple[int, ...] | None = None
-    """Places of the heads of `grid` among all in that input; None where those are all."""
+    """Places of the heads of `grid` among all that are read; None where those are all."""
+    site: Site = AT_HEADS
 
 
 def find_hook_points(model: Any) -> tuple[HookPoint, ...]:
@@ -126,48 +132,76 @@ def _grid(number: int, heads: int, projection: Any) -> LayerGrid:
 
 
 class _LastHookReached(Exception):  # noqa: N818 - it ends a forward pass, it reports no error
-    """All heads were read; what the model would still compute is not needed."""
+    """All was read; what the model would still compute is not needed."""
 
 
 @contextmanager
-def collect_heads(
-    points: Sequence[HookPoint], *, to_the_end: bool, ends: torch.Tensor | None = None
+def collect_features(
+    points: Sequence[HookPoint],
+    *,
+    to_the_end: bool,
+    ends: torch.Tensor | None = None,
+    image_weights: torch.Tensor | None = None,
+    batch: int | None = None,
 ) -> Iterator[dict[int, torch.Tensor]]:
-    """Read the heads at the end of each sequence during one forward pass.
+    """Read the hook points during one forward pass.
 
-    Only that position is kept: the last one, or `ends`, `(batch,)`, counted from the first. The
-    pass stops at the last hook point, before logits are computed, unless it shall run `to_the_end`.
-    It must run inside the `with` block.
+    Of each sequence one vector is kept: at the last position, or at `ends`, `(batch,)`, counted
+    from the first; or the sum by `image_weights`, `(batch, tokens)`, where a site's pooling says
+    so. The pass stops when all points were read, before logits are computed, unless it shall run
+    `to_the_end`. It must run inside the `with` block. `batch` is the number of sequences: some
+    blocks put the tokens of all in one row.
 
     Yields
     ------
     dict
-        Layer -> `(batch, heads * head_dim)`, filled when the block ends.
+        Place among `points` -> `(batch, heads * head_dim)`, filled when the block ends.
     """
     read: dict[int, torch.Tensor] = {}
     at: dict[torch.device, torch.Tensor] = {}
-    """The ends on each device, moved there once."""
+    """The ends on each device, moved there once; so are the weights."""
+    weights: dict[torch.device, torch.Tensor] = {}
+
+    def last(values: torch.Tensor) -> torch.Tensor:
+        if ends is None:
+            return values[:, -1].clone()  # a view would keep the whole sequence of every layer
+        device = values.device
+        if device not in at:
+            at[device] = torch.stack([torch.arange(len(ends)), ends]).to(device)
+        return values[at[device][0], at[device][1]]
+
+    def mean(values: torch.Tensor) -> torch.Tensor:
+        if image_weights is None:
+            raise ModelError("the model was given no tokens, so those of images are not known")
+        device = values.device
+        if device not in weights:
+            weights[device] = image_weights[:, None].to(device, values.dtype)
+        return torch.bmm(weights[device], values)[:, 0]
+
+    def whole(output: Any) -> torch.Tensor:
+        values = output[0] if isinstance(output, tuple) else output
+        return values if batch is None or values.dim() != 2 else values.unflatten(0, (batch, -1))
 
     # The input of a layer's output projection is what its heads give out, side by side, before they
     # are mixed. A hook before that module reads it whatever attention implementation made it, and
     # the exception of the last one spares the rest of the model: final norm and logits.
-    def hook(point: HookPoint, last: bool) -> Any:
-        def keep(_module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-            # a copy: a view would keep the whole sequence of every layer
-            values = inputs[0]
-            if ends is None:
-                read[point.grid.layer] = values[:, -1].clone()
-            else:
-                device = values.device
-                if device not in at:
-                    at[device] = torch.stack([torch.arange(len(ends)), ends]).to(device)
-                read[point.grid.layer] = values[at[device][0], at[device][1]]
-            if last and not to_the_end:
-                raise _LastHookReached
+    def keep(place: int, values: torch.Tensor) -> None:
+        point = points[place]
+        if values.dim() != 3:
+            raise ModelError(
+                f"layer {point.grid.layer} has {point.site.name} of shape {tuple(values.shape)},"
+                " expected one vector for each token; leave this site out"
+            )
+        read[place] = (mean if point.site.pooling == IMAGE_MEAN else last)(values)
+        if len(read) == len(points) and not to_the_end:
+            raise _LastHookReached
 
-        return point.projection.register_forward_pre_hook(keep)
+    def hook(place: int, point: HookPoint) -> Any:
+        if point.site.name == HEADS:
+            return point.module.register_forward_pre_hook(lambda _, inputs: keep(place, inputs[0]))
+        return point.module.register_forward_hook(lambda _, __, output: keep(place, whole(output)))
 
-    handles = [hook(point, place == len(points) - 1) for place, point in enumerate(points)]
+    handles = [hook(place, point) for place, point in enumerate(points)]
     try:
         yield read
     except _LastHookReached as reached:
@@ -176,8 +210,8 @@ def collect_heads(
         for handle in handles:
             handle.remove()
     if len(read) != len(points):
-        raise ModelError(f"the forward pass reached {len(read)} of {len(points)} attention layers")
-    for point in points:
+        raise ModelError(f"the forward pass reached {len(read)} of {len(points)} places to read")
+    for place, point in enumerate(points):
         if point.kept is not None:
-            parts = read[point.grid.layer].split(point.grid.head_dim, dim=1)
-            read[point.grid.layer] = torch.cat([parts[place] for place in point.kept], dim=1)
+            parts = read[place].split(point.grid.head_dim, dim=1)
+            read[place] = torch.cat([parts[number] for number in point.kept], dim=1)

@@ -106,7 +106,6 @@ class Embedder(LoadedModel):
             arguments["position_ids"] = (arguments[MASK].cumsum(1) - 1).clamp(min=0)
         with torch.inference_mode():
             states = final_states(self.model, arguments)
-            self._require_dtype({0: states})
             places = places_read(recipe, self.encoder.tokenizer, arguments).to(states.device)
             chosen = states.float().masked_fill(~places[..., None], 0)  # padding may be NaN
             values = chosen.sum(1) / places.sum(1, keepdim=True)

@@ -16,6 +16,7 @@ from PIL import Image
 from torch import nn
 from transformers import AutoModel
 
+from savs.datasets.media.sounds import sounds_of
 from savs.datasets.media.videos import videos_of
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.answers import NOTHING, Asked
@@ -138,7 +139,7 @@ def dual_inputs(
     """
     pieces = [piece for prompt in prompts for piece in prompt]
     mixed = len({type(piece) for piece in pieces}) != 1 or any(len(p) != 1 for p in prompts)
-    if mixed or videos_of(pieces):
+    if mixed or videos_of(pieces) or sounds_of(pieces):
         raise ValueError("a dual encoder reads one image or one text, and no prompt of both")
     if isinstance(pieces[0], Image.Image):
         return image_inputs(processor.image_processor, prompts, image_options)
@@ -188,16 +189,15 @@ class ImageEncoder(LoadedModel):
         """
         arguments = self.placed(inputs, scale)
         outputs = self._outputs(arguments)
-        read = {grid.layer: outputs[grid.layer] for grid in self.grid}
-        for grid in self.grid:
-            if read[grid.layer].shape[1:] != (grid.head_dim,):
+        read = [outputs[grid.layer] for grid in self.grid]
+        for grid, values in zip(self.grid, read, strict=True):
+            if values.shape[1:] != (grid.head_dim,):
                 tower = TOWERS[PIXELS not in arguments] if self.encoder.is_dual else "it"
                 raise ModelError(
-                    f"{self.name}: {tower} gives {tuple(read[grid.layer].shape)} for"
-                    f" {len(read[grid.layer])} inputs, expected {grid.head_dim} values of each"
+                    f"{self.name}: {tower} gives {tuple(values.shape)} for {len(values)} inputs,"
+                    f" expected {grid.head_dim} values of each"
                 )
-        self._require_dtype(read)
-        return self._collected(read, {})
+        return self._collected(dict(enumerate(read)), {})
 
     def with_outputs(self) -> "ImageEncoder":
         """Return the model with a hook point for each output, which one pass shows.

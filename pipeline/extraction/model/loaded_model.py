@@ -1,6 +1,7 @@
-"""A frozen model that prompts are run on, and its heads at the last token."""
+"""A frozen model that prompts are run on, and its heads, or other sites, at the last token."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -10,24 +11,35 @@ import torch
 
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, NOTHING, Answers, Asked
-from savs.pipeline.extraction.model.attention_hooks import HookPoint, collect_heads
+from savs.pipeline.extraction.model.attention_hooks import HookPoint, collect_features
 from savs.pipeline.extraction.model.checkpoint_files import WeightFiles
-from savs.pipeline.extraction.model.identity import model_facts, processor_facts, prompt_digest
+from savs.pipeline.extraction.model.identity import (
+    model_facts,
+    processor_facts,
+    prompt_digest,
+    site_facts,
+)
 from savs.pipeline.extraction.model.label_likelihood import begin, read_answers
 from savs.pipeline.extraction.model.pieces import PIXELS, Pieces, in_type
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
+from savs.pipeline.extraction.model.site_points import image_tokens, image_weights
+from savs.pipeline.extraction.model.sites import HEADS, IMAGE_MEAN
 from savs.stores import Identity, LayerGrid
 
 NO_OUTPUTS: Mapping[str, torch.Tensor] = MappingProxyType({})
+Features = Mapping[int, torch.Tensor]
+"""Place of a hook point -> `(batch, heads * head_dim)`."""
+NO_FEATURES: Features = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
     """What one forward pass says at the last token of each sequence."""
 
-    heads: Mapping[int, np.ndarray[Any, Any]]
-    """Layer -> `(heads, batch, head_dim)` in the stored type (bfloat16 as bits in uint16)."""
+    heads: Sequence[np.ndarray[Any, Any]]
+    """`(heads, batch, head_dim)` of each hook point, in the stored type (bfloat16 as bits in
+    uint16)."""
     outputs: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
     """What is kept in addition to the heads, `(batch, ...)`, see `Answers.room`."""
 
@@ -36,8 +48,9 @@ class Read:
 class Launched:
     """A forward pass whose values may still be on their way from the device."""
 
-    parts: Sequence[tuple[Sequence[LayerGrid], torch.Tensor]]
-    """Layers of one device, and `(batch, values)` of all their heads side by side on the host."""
+    parts: Sequence[tuple[Mapping[int, LayerGrid], torch.Tensor]]
+    """Hook points of one device by their places, and `(batch, values)` of all their heads side by
+    side on the host."""
     outputs: Mapping[str, torch.Tensor]
     arrived: Sequence[torch.cuda.Event]
     """One event a device; none without a GPU."""
@@ -49,11 +62,12 @@ class Launched:
         heads: dict[int, np.ndarray[Any, Any]] = {}
         for grids, values in self.parts:
             bits = values.view(torch.uint16) if values.dtype == torch.bfloat16 else values
-            sizes = [len(grid.heads) * grid.head_dim for grid in grids]
-            for grid, own in zip(grids, bits.split(sizes, dim=1), strict=True):
+            sizes = [len(grid.heads) * grid.head_dim for grid in grids.values()]
+            for (place, grid), own in zip(grids.items(), bits.split(sizes, dim=1), strict=True):
                 each = own.numpy().reshape(len(own), len(grid.heads), grid.head_dim)
-                heads[grid.layer] = each.transpose(1, 0, 2)
-        return Read(heads, {name: values.numpy() for name, values in self.outputs.items()})
+                heads[place] = each.transpose(1, 0, 2)
+        outputs = {name: values.numpy() for name, values in self.outputs.items()}
+        return Read([heads[place] for place in sorted(heads)], outputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +77,7 @@ class LoadedModel:
     model: Any
     encoder: PromptEncoder
     hook_points: tuple[HookPoint, ...]
+    """What is read of it, site by site."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """What else changes features: an adapter, the user's code, keyword arguments."""
     weights: WeightFiles | None = None
@@ -91,19 +106,30 @@ class LoadedModel:
         return str(self.model.config._attn_implementation)
 
     @property
+    def grids(self) -> dict[str, tuple[LayerGrid, ...]]:
+        """Label of a site -> its heads, layer by layer."""
+        found: dict[str, tuple[LayerGrid, ...]] = {}
+        for point in self.hook_points:
+            label = point.site.label
+            found[label] = (*found.get(label, ()), point.grid)
+        return found
+
+    @property
     def grid(self) -> tuple[LayerGrid, ...]:
-        """The heads, layer by layer."""
-        return tuple(point.grid for point in self.hook_points)
+        """The heads of the first site, layer by layer."""
+        return next(iter(self.grids.values()))
 
     def identity(
         self,
         benchmark: Mapping[str, Any],
         answers: Answers = NO_ANSWERS,
         media: Mapping[str, Any] | None = None,
+        site: str = HEADS,
     ) -> Identity:
         """Return what a store of this model's features on a benchmark is of.
 
-        `media` says how media are decoded, where that is not the default.
+        `media` says how media are decoded, where that is not the default; `site` is the label of
+        one that is read.
         """
         encoder = self.encoder
         return Identity(
@@ -115,12 +141,13 @@ class LoadedModel:
                     None if self.weights is None else self.weights.digest,
                 ),
                 **self.settings,
+                **site_facts(site),
             },
             processor=processor_facts(encoder, media or {}),
             dtype=self.dtype,
             benchmark=benchmark,
             prompt=prompt_digest(encoder.processor),
-            grid=self.grid,
+            grid=self.grids[site],
             outputs=answers.facts(),
         )
 
@@ -141,7 +168,7 @@ class LoadedModel:
     ) -> Launched:
         """Start a forward pass; on a GPU it runs while the caller goes on.
 
-        If nothing is asked, the pass stops at the last layer's heads, and no logits are computed.
+        If nothing is asked, the pass stops when all was read, and no logits are computed.
 
         Parameters
         ----------
@@ -167,6 +194,7 @@ class LoadedModel:
         asked: Asked = NOTHING,
         ends: torch.Tensor | None = None,
         outputs: Mapping[str, torch.Tensor] = NO_OUTPUTS,
+        means: Features = NO_FEATURES,
     ) -> Launched:
         """Start a forward pass of what is on the device already.
 
@@ -180,18 +208,51 @@ class LoadedModel:
             `(batch,)` on the host, where each sequence ends; by default at the last position.
         outputs
             What is known of the answers already.
+        means
+            What is known of the hook points already: means over images that ran before.
         """
+        begun, read = None, means
         with torch.inference_mode():
-            begun = None
-            with collect_heads(self.hook_points, to_the_end=bool(asked), ends=ends) as read:
-                if asked:
-                    begun = begin(self.model, arguments, whole=asked.answers.whole)
-                else:
-                    self.model(**{"use_cache": False, **arguments})
+            if asked or len(means) < len(self.hook_points):
+                with self.collecting(
+                    arguments, to_the_end=bool(asked), ends=ends, without=means
+                ) as read:
+                    if asked:
+                        begun = begin(self.model, arguments, whole=asked.answers.whole)
+                    else:
+                        self.model(**{"use_cache": False, **arguments})
             if begun is not None:
                 outputs = read_answers(self.model, begun, asked, self._decode)
-        self._require_dtype(read)
-        return self._collected(read, outputs)
+        return self._collected({**means, **read}, outputs)
+
+    @contextmanager
+    def collecting(
+        self,
+        arguments: Mapping[str, Any],
+        *,
+        to_the_end: bool,
+        ends: torch.Tensor | None = None,
+        without: Features = NO_FEATURES,
+    ) -> Iterator[dict[int, torch.Tensor]]:
+        """Read the hook points in a forward pass of `arguments`, see `collect_features`.
+
+        Those in `without` are left out.
+        """
+        places = [place for place in range(len(self.hook_points)) if place not in without]
+        points = [self.hook_points[place] for place in places]
+        ids, weights = arguments.get("input_ids"), None
+        if ids is not None and any(point.site.pooling == IMAGE_MEAN for point in points):
+            weights = image_weights(ids, image_tokens(self.name, self.model.config))
+        read: dict[int, torch.Tensor] = {}
+        with collect_features(
+            points,
+            to_the_end=to_the_end,
+            ends=ends,
+            image_weights=weights,
+            batch=None if ids is None else len(ids),
+        ) as collected:
+            yield read
+        read |= {places[number]: values for number, values in collected.items()}
 
     def _decode(self, tokens: Sequence[int]) -> str:
         return self.encoder.tokenizer.decode(
@@ -209,28 +270,32 @@ class LoadedModel:
             placed[name] = in_type(name, value, self.model.dtype)
         return placed
 
-    def _require_dtype(self, read: Mapping[int, torch.Tensor]) -> None:
-        for layer, values in read.items():
+    def _collected(self, read: Features, outputs: Mapping[str, torch.Tensor]) -> Launched:
+        """Put what was read on each device side by side and start one copy from each to the host.
+
+        Raises
+        ------
+        ModelError
+            It was computed in another type than the model's.
+        """
+        together: dict[Any, dict[int, LayerGrid]] = {}
+        for place, point in enumerate(self.hook_points):
+            values = read[place]
             if values.dtype != self.model.dtype:
                 raise ModelError(
-                    f"layer {layer} computes in {values.dtype}, the model in {self.model.dtype};"
-                    " give `dtype` float32"
+                    f"layer {point.grid.layer} computes in {values.dtype}, the model in"
+                    f" {self.model.dtype}; give `dtype` float32"
                 )
-
-    def _collected(
-        self, read: dict[int, torch.Tensor], outputs: Mapping[str, torch.Tensor]
-    ) -> Launched:
-        """Put the heads of each device side by side and start one copy from each to the host."""
-        devices: dict[torch.device, list[LayerGrid]] = {}
-        for grid in self.grid:
-            devices.setdefault(read[grid.layer].device, []).append(grid)
+            is_here = values.device.type == "cpu"  # on the host: put together it is only copied
+            together.setdefault(place if is_here else values.device, {})[place] = point.grid
         parts, arrived = [], []
         with torch.inference_mode():
-            for device, grids in devices.items():
-                values = torch.cat([read.pop(grid.layer) for grid in grids], dim=1)
+            for grids in together.values():
+                each = [read[place] for place in grids]
+                values = each[0] if len(each) == 1 else torch.cat(each, dim=1)
                 parts.append((grids, _to_host(values)))
-                if device.type == "cuda":
-                    arrived.append(torch.cuda.current_stream(device).record_event())
+                if values.device.type == "cuda":
+                    arrived.append(torch.cuda.current_stream(values.device).record_event())
             on_host = {name: _to_host(values) for name, values in outputs.items()}
             arrived += [
                 torch.cuda.current_stream(values.device).record_event()

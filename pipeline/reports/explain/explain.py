@@ -32,6 +32,7 @@ from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_file import load_selection
 from savs.pipeline.selection.training_data import train_digest
 from savs.stores import FeatureStore
+from savs.stores.format.layout import HEADS_SITE
 
 TEMPLATES = Path(__file__).parent
 """Folder of the page's templates."""
@@ -105,6 +106,11 @@ def explain(
         raise ParameterError(f"{min(loading)} is about attention maps; ask for them, or omit it")
     (evaluated,) = read_results([Path(result)])
     store = _explained_store(evaluated)
+    if attention_maps and (site := store.manifest.identity.site) != HEADS_SITE:
+        raise ReportError(
+            f"attention maps show heads, and {result} chose from the site {site}; omit"
+            " `attention_maps`"
+        )
     rows = _pick(evaluated, ids, errors=errors, n=n)
     selection = load_selection(evaluated.folder)
     evidence = gather_evidence(

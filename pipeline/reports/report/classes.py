@@ -111,7 +111,7 @@ def _matrix(
         right={} if is_small else _paths(labels, columns, counts, right=True),
         wrong={} if is_small else _paths(labels, columns, counts, right=False),
         lines=grid_path(1, 1) if is_small else grid_path(len(columns), len(labels)),
-        accuracy=sum(row["correct"] for row in rows) / examples,
+        accuracy=sum(row["correct"] for row in rows) / max(examples, 1),  # the file may be edited
         examples=examples,
     )
 

@@ -76,8 +76,17 @@ def sweep_parts(
 
 
 def _curves(name: str, rows: pl.DataFrame) -> Curves:
-    """Return the charts of a sweep: over shots, and over heads if it has several numbers."""
+    """Return what a report shows of a sweep over shots and heads."""
     metric = str(rows["metric"][0])
+    charts = charts_of_sweep(rows, metric)
+    return Curves(name, metric, charts, tuple(rows.to_dicts()), float(rows["chance"][0]))
+
+
+def charts_of_sweep(rows: pl.DataFrame, metric: str) -> tuple[Chart, ...]:
+    """Return the charts of rows of one metric, over shots, and over heads if there are several.
+
+    A line is a readout; of one readout it is a number of heads, or of shots.
+    """
     several = rows["readout"].n_unique() > 1
     charts = []
     for axis, other in (("shots", "heads"), ("heads", "shots")):
@@ -90,7 +99,7 @@ def _curves(name: str, rows: pl.DataFrame) -> Curves:
         title = f"{metric} by {_AXES[axis]}{at}"
         lines = _charts_of(part[by].unique(maintain_order=True).to_list())
         charts += [_chart(part, names, axis, by, title) for names in lines]
-    return Curves(name, metric, tuple(charts), tuple(rows.to_dicts()), float(rows["chance"][0]))
+    return tuple(charts)
 
 
 _AXES = {"shots": "examples per class", "heads": "number of heads"}
@@ -139,7 +148,7 @@ def _chart(rows: pl.DataFrame, names: Sequence[Any], axis: str, by: str, title: 
             )
             for name in names
         ),
-        chance=height.chance(float(rows["chance"][0])),
+        chance=None if rows["chance"][0] is None else height.chance(rows["chance"][0]),
     )  # fmt: skip
 
 

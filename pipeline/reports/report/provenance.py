@@ -15,7 +15,7 @@ from savs.pipeline.extraction.request import REQUEST, command_words
 from savs.pipeline.reports.report.evaluated import Evaluated
 from savs.pipeline.selection.training_data import train_digest
 from savs.stores import FeatureStore
-from savs.stores.format.layout import digest
+from savs.stores.format.layout import HEADS_SITE, digest
 
 RUN_FACTS = ("gpu", "device", "attention", "started")
 """What is given the first run of an extraction, next to its versions."""
@@ -54,6 +54,7 @@ def _facts(result: Evaluated) -> list[tuple[str, str]]:
         identity = store.manifest.identity
         facts |= {
             "benchmark": identity.benchmark["name"],
+            "site": None if identity.site == HEADS_SITE else identity.site,
             "features": f"{len(store.heads):,} heads in {len(store.grid)} layers, {identity.dtype}",
             "digest of the store's identity": identity.digest,
             **_run_facts(store.manifest.runs),

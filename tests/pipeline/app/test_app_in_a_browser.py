@@ -400,6 +400,7 @@ def test_a_store_in_the_making_says_so_and_is_shown_when_it_is_done(
     tab("Page.close")
 
 
+@pytest.mark.slow
 def test_the_small_clip_answers_too(chrome, photos, tmp_path) -> None:
     out = tmp_path / "clip"
     savs.extract(

@@ -91,7 +91,7 @@ def test_a_whole_model_stops_at_the_deepest_chosen_head(made, shallow, monkeypat
     def load_and_watch(*given, **more):
         model = load(*given, **more)
         for point in model.hook_points:
-            point.projection.register_forward_hook(lambda *_, n=point.grid.layer: ran.add(n))
+            point.module.register_forward_hook(lambda *_, n=point.grid.layer: ran.add(n))
         return model
 
     monkeypatch.setattr(ModelRun, "_load_first_layers", lambda *_: None)

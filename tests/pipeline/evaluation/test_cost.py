@@ -38,7 +38,8 @@ def test_a_selection_of_another_store_costs_the_examples_that_it_was_fitted_on(t
     values = np.random.default_rng(0).normal(size=(1, 9, 12)).astype(np.float32)
     small = make_store(tmp_path / "small", values[:, :4], list("abab"), values, list("ababababa"))
     more = make_store(tmp_path / "more", values, list("ababababa"), values[:, :4], list("abab"))
-    assert evaluate(more, select(small)).cost == {"forwards": 4 + 4, "seconds": None}
+    cost = {"forwards": 4 + 4, "seconds": None, "bytes": 8 * 12 * 4}
+    assert evaluate(more, select(small)).cost == cost
 
 
 def rows_of(counts):
@@ -91,5 +92,6 @@ def test_a_run_records_its_own_cost(scenes, tmp_path):
     assert evaluate(store, "zero-shot").cost == {
         "forwards": 20,
         "seconds": round(store.seconds("test"), 3),
+        "bytes": 0,
     }
     assert evaluate(store, "icl").cost["forwards"] == 20 + 2

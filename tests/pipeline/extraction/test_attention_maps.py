@@ -101,7 +101,7 @@ def test_words_are_those_of_the_logits_of_one_head_alone(demo):
     alone = torch.zeros(len(point.grid.heads) * point.grid.head_dim)
     alone[2 * point.grid.head_dim : 3 * point.grid.head_dim] = torch.as_tensor(feature)
     with torch.inference_mode():
-        written = point.projection(alone) * demo.model.get_decoder().norm.weight
+        written = point.module(alone) * demo.model.get_decoder().norm.weight
         logits = demo.model.lm_head(written)
     best = logits.argsort(descending=True)[:10]
     decoded = [demo.encoder.tokenizer.decode([token]) for token in best.tolist()]

@@ -151,6 +151,8 @@ def test_a_folder_of_photos_becomes_a_classifier(savs, inputs, tiny_model, tmp_p
     trained = train(photos, model=str(tiny_model("timm")), question="What?", out=tmp_path / "pets")
     assert trained.expected.metrics[0].units == 8
     assert "image encoder" in (why_not_standalone(trained.selection) or "")
+    shown = savs("show", tmp_path / "pets")
+    assert "L1.H0      mean of the patches after 3 other tokens\n" in shown.stdout
     bundle = savs("export", tmp_path / "pets", "--to", "classifier", "--out", "bundle")
     assert bundle.returncode == 0, bundle.stderr
     new = savs(

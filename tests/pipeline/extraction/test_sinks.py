@@ -6,6 +6,7 @@ from claimants import ended, leave_claim
 
 from savs.datasets import Example, MediaFolder
 from savs.pipeline.extraction.model.answers import NO_ANSWERS
+from savs.pipeline.extraction.model.sites import HEADS
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.sinks import StoredShards, StoreSink
 from savs.stores import ShardContent, StoreMismatchError, open_writer, reserve
@@ -72,10 +73,10 @@ def test_a_shard_that_was_written_again_meanwhile_is_not_read(tmp_path) -> None:
 def test_a_process_waits_only_where_it_found_no_shard(tmp_path, monkeypatch) -> None:
     examples = {"train": [Example(f"train:{n}", "train", n, "a", "?", ()) for n in range(2)]}
     with reserve(tmp_path / "store") as place:
-        sink = StoreSink(place, examples, lambda _: MediaFolder(tmp_path), RunOptions())
+        sink = StoreSink({HEADS: place}, examples, lambda _: MediaFolder(tmp_path), RunOptions())
         told: list[str] = []
         monkeypatch.setattr(place.claims.signs, "note", lambda state, **facts: told.append(state))
-        assert sink.begin(identity(), NO_ANSWERS) == 2
+        assert sink.begin({HEADS: identity()}, NO_ANSWERS) == 2
         shards = next(sink.passes(lambda rows: None))
         for shard in shards:  # claimed one by one
             assert shard.examples == examples["train"]

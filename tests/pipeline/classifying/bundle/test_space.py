@@ -150,6 +150,7 @@ def GPU(function):
 """What the Hub has on ZeroGPU."""
 
 
+@pytest.mark.slow
 def test_one_subtask_on_zero_gpu_with_the_model_elsewhere(made, tmp_path) -> None:
     folder = write_space(
         made.store, made.classifier, tmp_path / "space", subtask="animal", title="A: \U0001f43e"

@@ -25,9 +25,12 @@ from stores import make_store
 
 A, B, C = [1, 0, 1, 0, 0, 0, 0, 0, 0, 0], [1] * 9 + [0], [0, 1] * 5
 FACTS = {
-    "a": {"model": {"name": "big"}, "cost": {"forwards": 10, "seconds": 1.5}},
+    "a": {"model": {"name": "big"}, "cost": {"forwards": 10, "seconds": 1.5, "bytes": 99}},
     "b": {"model": {"name": "big", "adapter": "lora"}, "rule": "generated"},
-    "c": {"model": {"name": "small"}, "cost": {"forwards": 30, "seconds": None}},
+    "c": {
+        "model": {"name": "small", "site": "residual"},
+        "cost": {"forwards": 30, "seconds": None},
+    },
 }
 
 
@@ -200,14 +203,15 @@ def test_a_method_is_a_row_with_its_difference_to_the_first_and_its_cost(three):
     assert table.select("result", "method", "model", "value").rows() == [
         ("a", "zero-shot", "big", 0.2),
         ("b", "generated", "big + lora", 0.9),
-        ("c", "zero-shot", "small", 0.5),
+        ("c", "zero-shot", "small, residual", 0.5),
     ]
     assert table.select("low", "high").row(1) == wilson_interval(0.9, 10)
     assert table["difference"].to_list() == [None, pytest.approx(0.7), pytest.approx(0.3)]
     ps = [mcnemar(0, 7).p, mcnemar(2, 5).p]
     assert table["p"].to_list() == [None, *ps]
     assert table["p_holm"].to_list() == [None, *holm(ps)]
-    assert table.select("forwards", "seconds").rows() == [(10, 1.5), (None, None), (30, None)]
+    costs = [(10, 1.5, 99), (None, None, None), (30, None, None)]
+    assert table.select("forwards", "seconds", "bytes").rows() == costs
 
 
 def test_a_result_of_a_store_says_its_method_model_and_cost(tmp_path):
@@ -220,4 +224,5 @@ def test_a_result_of_a_store_says_its_method_model_and_cost(tmp_path):
     assert set(table["model"]) == {store.manifest.identity.model["name"]}
     assert set(table["benchmark"]) == {store.manifest.identity.benchmark["name"]}
     assert table["forwards"].to_list() == [8, 8]  # training and test examples
+    assert table["bytes"].to_list() == [8 * 3 * 3 * 4] * 2  # all heads, whatever was chosen
     assert table["seconds"].to_list() == [None, None]  # a store that another writer made

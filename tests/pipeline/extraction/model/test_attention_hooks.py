@@ -9,7 +9,7 @@ from torch import nn
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoModelForImageTextToText
 
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.attention_hooks import collect_heads, find_hook_points
+from savs.pipeline.extraction.model.attention_hooks import collect_features, find_hook_points
 
 HIDDEN = 12
 
@@ -70,7 +70,7 @@ def test_each_layer_has_its_own_heads_and_a_gate_belongs_to_them() -> None:
     points = find_hook_points(model)
     assert [(len(p.grid.heads), p.grid.head_dim) for p in points] == [(6, 5), (2, 8)]
     hidden = torch.randn(1, 3, HIDDEN)
-    with torch.inference_mode(), collect_heads(points, to_the_end=True) as read:
+    with torch.inference_mode(), collect_features(points, to_the_end=True) as read:
         model(hidden)
     first: Attention = model.layers[0].self_attn  # type: ignore[assignment]
     gate = torch.sigmoid(first.o_proj.gate_proj(hidden))  # type: ignore[operator,union-attr]

@@ -71,7 +71,8 @@ def model(request, tiny_model):
 
 def features(model, prompts):
     """Return layer -> `(heads, batch, head_dim)`."""
-    return model.read(model.inputs(prompts)).heads
+    heads = model.read(model.inputs(prompts)).heads
+    return {p.grid.layer: own for p, own in zip(model.hook_points, heads, strict=True)}
 
 
 def gap(ours, theirs):
@@ -104,9 +105,8 @@ def ordinary_pass(model, inputs):
 
 @pytest.mark.parametrize("prompt", PROMPTS)
 def test_features_are_what_enters_the_output_projection(model, prompt):
-    inputs = model.inputs([PROMPTS[prompt]])
-    _, seen = ordinary_pass(model, inputs)
-    heads = model.read(inputs).heads
+    _, seen = ordinary_pass(model, model.inputs([PROMPTS[prompt]]))
+    heads = features(model, [PROMPTS[prompt]])
     assert sorted(heads) == sorted(seen)
     for layer, values in seen.items():
         np.testing.assert_array_equal(heads[layer][:, 0].ravel(), values.numpy())
@@ -124,7 +124,7 @@ def test_a_batch_says_what_single_prompts_say(model, prompts):
     inputs = model.inputs(prompts)
     lengths = set(inputs["attention_mask"].sum(1).tolist())
     assert len(lengths) > 2 or prompts is BATCHES["one shape"]
-    batch = model.read(inputs).heads
+    batch = features(model, prompts)
     for place, prompt in enumerate(prompts):
         for layer, values in features(model, [prompt]).items():
             assert gap(batch[layer][:, place], values[:, 0]) < ROUNDING.get(model.name, TOLERANCE)
@@ -151,8 +151,8 @@ def test_the_grid_is_the_configured_one(model):
     )
     for point in model.hook_points:
         assert len(point.grid.heads) == config.num_attention_heads
-        assert len(point.grid.heads) * point.grid.head_dim == point.projection.in_features
-        assert point.projection.out_features == config.hidden_size
+        assert len(point.grid.heads) * point.grid.head_dim == point.module.in_features
+        assert point.module.out_features == config.hidden_size
 
 
 def test_prompts_go_through_the_template_and_begin_once(model):

@@ -140,5 +140,5 @@ def test_a_batch_of_eight_has_few_operations_and_waits(narrow, sizes):
         set_runs(model.model, runs=False)
     assert counts.operations <= most
     assert sum(counts.waits.values()) <= waits
-    for layer, values in plain.items():
-        np.testing.assert_array_equal(found[layer], values)
+    for ours, theirs in zip(found, plain, strict=True):
+        np.testing.assert_array_equal(ours, theirs)

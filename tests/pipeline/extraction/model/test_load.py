@@ -3,12 +3,14 @@
 import re
 import shutil
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
-from tiny_text import build_audio, build_lora, build_text, make_remote
+from tiny_models import build
+from tiny_text import build_lora, build_text, make_remote
 
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.entry_points import load_model
@@ -45,12 +47,12 @@ def loaded(folder, **more):
 
 
 def heads(model, prompts=PROMPTS):
-    """Return layer -> `(heads, batch, head_dim)`."""
+    """Return `(heads, batch, head_dim)` of each layer."""
     return model.read(model.inputs(prompts)).heads
 
 
 def same(one, other):
-    return one.keys() == other.keys() and all(np.array_equal(one[n], other[n]) for n in one)
+    return all(np.array_equal(*pair) for pair in zip(one, other, strict=True))
 
 
 def differing(one, other):
@@ -69,7 +71,7 @@ def test_a_decoder_of_text_gives_what_enters_its_output_projections(text_model):
     with torch.inference_mode():
         model.model(**inputs)
     assert sorted(seen) == [0, 1, 2]
-    for layer, values in heads(model, PROMPTS[1:]).items():
+    for layer, values in enumerate(heads(model, PROMPTS[1:])):
         np.testing.assert_array_equal(values[:, 0], seen[layer].reshape(4, 12).numpy())
 
 
@@ -81,24 +83,24 @@ def test_a_decoder_of_text_is_put_the_chat_template_padded_on_the_left(text_mode
     assert short.replace("<|endoftext|>", "") == turn.format("Short?")
     assert short.startswith("<|endoftext|>")
     alone = heads(model, PROMPTS[:1])
-    for layer, values in heads(model).items():
+    for layer, values in enumerate(heads(model)):
         np.testing.assert_allclose(values[:, 0], alone[layer][:, 0], atol=1e-5)
 
 
-@pytest.mark.parametrize("build", [build_text, build_audio], ids=["text", "sound"])
-def test_an_image_for_a_model_that_reads_none_is_refused(build, tmp_path):
-    model = loaded(build(tmp_path / "model"))
+@pytest.mark.parametrize("make", [build_text, partial(build, "qwen2_audio")], ids=["text", "sound"])
+def test_an_image_for_a_model_that_reads_none_is_refused(make, tmp_path):
+    model = loaded(make(tmp_path / "model"))
     with pytest.raises(ValueError, match="this model reads no images, and the prompt has one"):
         model.inputs([("Text.",), (PICTURE, "What is it?")])
 
 
 @pytest.mark.thorough
 def test_a_model_of_sound_reads_text(tmp_path):
-    model = loaded(build_audio(tmp_path / "audio"))
+    model = loaded(build("qwen2_audio", tmp_path / "audio"))
     assert type(model.model).__name__ == "Qwen2AudioForConditionalGeneration"
     batch, alone = heads(model), heads(model, PROMPTS[:1])
-    assert {values.shape for values in batch.values()} == {(4, 2, 12)}
-    for layer, values in batch.items():
+    assert {values.shape for values in batch} == {(4, 2, 12)}
+    for layer, values in enumerate(batch):
         np.testing.assert_allclose(values[:, 0], alone[layer][:, 0], atol=1e-5)
         assert not np.allclose(values[:, 0], values[:, 1])
 
@@ -107,7 +109,7 @@ def test_a_model_of_sound_reads_text(tmp_path):
 def test_an_adapter_changes_features_and_identity(text_model, lora):
     plain, tuned = loaded(text_model), loaded(text_model, adapter=str(lora))
     before, after = heads(plain), heads(tuned)
-    for layer, values in after.items():
+    for layer, values in enumerate(after):
         assert np.linalg.norm(values - before[layer]) > 0.1 * np.linalg.norm(before[layer])
     assert differing(plain, tuned) == ["model.adapter", "model.adapter_files"]
 

@@ -100,8 +100,8 @@ def test_what_is_left_of_a_pass_is_what_it_returns(model_of, batch, answers):
     with watching(model, inputs) as alive:
         read = model.read(inputs, answers.tried(batch) if answers else NOTHING)
         left = alive.count()
-        assert {values.shape for values in read.heads.values()} == {(HEADS, batch, HEAD_DIM)}
-        assert left <= sum(a.nbytes for a in (*read.heads.values(), *read.outputs.values()))
+        assert {values.shape for values in read.heads} == {(HEADS, batch, HEAD_DIM)}
+        assert left <= sum(a.nbytes for a in (*read.heads, *read.outputs.values()))
         del read
         assert alive.count() == 0
 

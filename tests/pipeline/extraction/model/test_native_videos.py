@@ -65,8 +65,7 @@ def timed(video, seconds):
 
 def features(model, pieces):
     """Return `(heads, head_dim)` of the last layer of one prompt."""
-    heads = model.read(model.inputs([pieces])).heads
-    return heads[max(heads)][:, 0]
+    return model.read(model.inputs([pieces])).heads[-1][:, 0]
 
 
 def apart(one, other):
@@ -97,7 +96,7 @@ def test_a_job_of_videos_of_many_lengths_says_what_single_prompts_say(model):
     rules = MediaRules(video_frames=4)
     settings = PrepareSettings(rules, torch.float32, raw_pixels=True, thumbnails=False)
     parts = prepare(model.encoder, job, settings).parts
-    assert all(isinstance(part, Prepared) and part.has_videos for part in parts)
+    assert all(isinstance(part, Prepared) and not part.is_plain for part in parts)
     assert sorted(n for part in parts for n in part.requests) == list(range(len(ASKED)))
     assert max(len(part.requests) for part in parts) == 3
     for part in parts:
@@ -108,8 +107,8 @@ def test_a_job_of_videos_of_many_lengths_says_what_single_prompts_say(model):
             (video,) = decode_medium(CLIPS[name], name, rules)
             pieces = tuple(piece for piece in (texts[0], video, texts[1]) if piece != "")
             alone = model.read(model.inputs([pieces])).heads
-            for layer, values in alone.items():
-                assert apart(values[:, 0], batch[layer][:, place]).max() < TOLERANCE
+            for values, batched in zip(alone, batch, strict=True):
+                assert apart(values[:, 0], batched[:, place]).max() < TOLERANCE
 
 
 def test_features_are_what_enters_the_output_projection(model):
@@ -176,8 +175,10 @@ def test_pixels_of_videos_are_normalised_by_the_processor(model):
 
 def test_batches_with_videos_are_prepared_again_rather_than_cut(model):
     inputs = model.inputs([(noise(2), "What?"), (noise(2), "Why?")])
-    batch = Prepared((0, 1), dict(inputs), 2, has_videos=True)
-    with pytest.raises(ValueError, match="how each processor lays out videos is not known"):
+    batch = Prepared((0, 1), dict(inputs), 2, is_plain=False)
+    with pytest.raises(
+        ValueError, match="how each processor lays out videos and sounds is not known"
+    ):
         cut(batch, slice(0, 1))
 
 

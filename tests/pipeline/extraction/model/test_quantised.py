@@ -53,5 +53,5 @@ def test_an_fp8_checkpoint_on_a_cpu_has_the_heads_of_its_weights_values(folders)
     assert packed.dtype == "float32"
     assert [p.grid for p in packed.hook_points] == [p.grid for p in rounded.hook_points]
     ours, theirs = (model.read(model.inputs(PROMPTS)).heads for model in (packed, rounded))
-    for layer, values in theirs.items():
-        np.testing.assert_allclose(ours[layer], values, rtol=1e-4, atol=1e-6)
+    for our, their in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(our, their, rtol=1e-4, atol=1e-6)

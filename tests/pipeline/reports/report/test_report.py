@@ -188,7 +188,9 @@ def test_hostile_names_are_text(tmp_path):
     assert page.text.count(ATTACK) > 4 * 60
     assert {card.label for card in content.gallery.cards} <= {f"{ATTACK}{i}" for i in range(4)}
     (policy,) = [m["content"] for m in page.all("meta") if "http-equiv" in m]
-    assert policy.startswith("default-src 'none'; img-src data:; style-src 'unsafe-inline'; ")
+    assert policy.startswith(
+        "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; "
+    )
     assert "script-src 'sha256-" in policy
     assert "unsafe-inline" not in policy.split("script-src")[1]
 

@@ -1,0 +1,247 @@
+"""Are heads the best features? Sites of the demo model and a small CLIP on the same draws.
+
+Each task has one pool of training examples, which the model reads once, for all sites together.
+Shots are drawn from it as by `savs sweep`; sites are compared with heads of the same readout.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from torch.utils.flop_counter import FlopCounterMode
+
+from method_comparison.table import CERTAIN
+from method_comparison.tasks import Draw
+from savs import extract, select, sweep
+from savs.datasets import Units
+from savs.datasets.splits.clusters import clusters_of
+from savs.pipeline.evaluation.sweep.draws import make_draws
+from savs.pipeline.evaluation.sweep.table import (
+    Point,
+    PointScores,
+    Sweep,
+    SweepScores,
+    headline,
+    join_sweeps,
+    with_methods,
+)
+from savs.pipeline.names import DEFAULT_HEADS
+from savs.pipeline.running.formatting import counted, percent, points
+from savs.pipeline.selection.left_out import leave_out
+from savs.pipeline.selection.training_data import TrainingArrays, training_tasks
+from savs.stores import FeatureStore
+
+SITES = (
+    "heads",
+    *("residual", "residual-slices", "attention", "attention-slices", "mlp", "mlp-slices", "norm"),
+)
+"""Stores of the demo model: heads, which others are compared with, then other sites, whole and in
+slices, of which there are as many as heads."""
+CLIP = "clip"
+READOUTS = ("lda", "vote", "posterior", "logistic", "mahalanobis", "ridge")
+"""The first has all shots and the control."""
+POOL = 30
+"""Training examples of each class that shots are drawn from."""
+SHOTS = (1, 4, 16)
+NUMBERS = (1, 5, DEFAULT_HEADS)
+"""Numbers of heads, or of what a site has instead, that nested choice tries; and all of them."""
+FLOP = "flop.json"
+Stores = Mapping[str, FeatureStore]
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What one task gave."""
+
+    stores: Stores
+    flop: Mapping[str, float]
+    """Store -> floating-point operations a prompt, checks before the run included."""
+    readouts: Mapping[str, Sweep]
+    """Readout -> all stores by shots, each paired with the heads."""
+    control: Mapping[str, Sweep]
+    """See `_control`."""
+
+
+def measure(files: Draw, folder: Path, draws: int, seed: int) -> Measured:
+    """Read a task with both models, or go on with what is there, and measure all stores."""
+    stores, flop = _read(files, folder)
+    readouts = {
+        readout: sweep(
+            stores,
+            readouts=[readout],
+            heads=[DEFAULT_HEADS],
+            shots=SHOTS if readout == READOUTS[0] else SHOTS[-1:],
+            draws=draws,
+            seed=seed,
+        )
+        for readout in READOUTS
+    }
+    return Measured(stores, flop, readouts, _control(stores, draws, seed))
+
+
+def _read(files: Draw, folder: Path) -> tuple[Stores, Mapping[str, float]]:
+    """Return the stores, and the FLOP of a prompt; after a run that was cut, of its second part."""
+    runs = {"demo": {"site": ",".join(SITES), "dtype": "float32"}, "demo-clip": {}}
+    stores: dict[str, FeatureStore] = {}
+    for model, options in runs.items():
+        with FlopCounterMode(display=False) as counter:
+            done = extract(
+                files.benchmark, **files.keywords(), model=model, **options, out=folder / model
+            )
+        if done.rows:
+            spent = counter.get_total_flops() / done.rows
+            (folder / f"{model}-{FLOP}").write_text(json.dumps(spent))
+        stores |= done.stores if model == "demo" else {CLIP: done.store}
+    spent = {model: json.loads((folder / f"{model}-{FLOP}").read_text()) for model in runs}
+    return stores, {name: spent["demo-clip" if name == CLIP else "demo"] for name in stores}
+
+
+def _control(stores: Stores, draws: int, seed: int) -> dict[str, Sweep]:
+    """Return what is left of differences if stores may choose less, or each as it is best for it.
+
+    The best one alone, `DEFAULT_HEADS`, all, and the number of `NUMBERS` that is best by
+    cross-validation within each draw.
+    """
+    name, first = next(iter(stores.items()))
+    columns = {
+        text: SweepScores(name, "readout", pool=training_tasks(first))
+        for text in ("best one", f"best {DEFAULT_HEADS}", "all", "nested choice")
+    }
+    for name, store in stores.items():
+        most = len(store.heads)
+        counts = sorted({min(number, most) for number in (*NUMBERS, most)})
+        swept = sweep(
+            store,
+            readouts=READOUTS[:1],
+            heads=counts,
+            shots=SHOTS[-1:],
+            draws=draws,
+            seed=seed,
+        )
+        metric = swept.summary["metric"][0]
+        by_count = {one.point.heads: one for one in swept.scores if one.units.name == metric}
+        nested = list(_nested_numbers(store, counts, draws, seed))
+        wanted = ([1] * draws, [min(DEFAULT_HEADS, most)] * draws, [most] * draws, nested)
+        for scores, numbers in zip(columns.values(), wanted, strict=True):
+            for draw, number in enumerate(numbers):
+                point = Point(name, READOUTS[0], min(DEFAULT_HEADS, most), SHOTS[-1])
+                scores.add(point, draw, [_units(by_count[number], draw)])
+    methods = [(name, READOUTS[0]) for name in stores]
+    return {text: scores.sweep(methods) for text, scores in columns.items()}
+
+
+def _nested_numbers(
+    store: FeatureStore, counts: Sequence[int], draws: int, seed: int
+) -> Iterator[int]:
+    """Yield for each draw the number that its own folds classify best; of equals the least."""
+    tasks, values = training_tasks(store), store.features("train")
+    clusters = clusters_of(store.examples("train"))
+    for draw in make_draws(tasks, SHOTS[-1:], draws, seed):
+        rows = draw.task.rows
+        drawn = TrainingArrays(
+            source=store.manifest.identity.source(),
+            values=values[:, rows],
+            labels=draw.task.labels,
+            classes=draw.task.classes,
+            ids=clusters[rows.tolist()].to_list(),
+        )
+        right = []
+        for count in counts if len(counts) > 1 else ():
+            (part,) = leave_out(drawn, select(drawn, heads=count, readout=READOUTS[0]))
+            right.append((part.scores.choice == part.labels).mean())
+        yield counts[int(np.argmax(right))] if right else counts[0]
+
+
+def _units(one: PointScores, draw: int) -> Units:
+    """Return the scores of one draw."""
+    scores = pl.Series(one.scores[draw].astype(float))
+    return replace(one.units, scores=one.units.scores.with_columns(score=scores))
+
+
+Table = tuple[list[str], list[list[str]]]
+"""Header and rows."""
+
+
+def tables(found: Mapping[str, Measured]) -> list[Table]:
+    """Return readouts and shots as means over tasks, each task, and the control.
+
+    FLOP are those of the last task.
+    """
+    first, *_, last = found.values()
+    means = over_tasks(found)
+    columns = {
+        f"{readout}, {counted(shots, 'shot')}": mean.filter(shots=shots)
+        for readout, mean in means.items()
+        for shots in mean["shots"].unique().sort()
+    }
+    whole = _site_table(first.stores, columns)
+    cost = [_cost(store, last.flop[name]) for name, store in first.stores.items()]
+    whole = (
+        [whole[0][0], "candidates", "bytes", "MFLOP", *whole[0][1:]],
+        [[row[0], *own, *row[1:]] for row, own in zip(whole[1], cost, strict=True)],
+    )
+    of_task = {name: _most_shots(one.readouts[READOUTS[0]].summary) for name, one in found.items()}
+    control = {
+        text: join_sweeps({name: one.control[text] for name, one in found.items()}).over_stores()
+        for text in first.control
+    }
+    return [
+        whole,
+        _site_table(first.stores, of_task, has_intervals=False),
+        _site_table(first.stores, control),
+    ]
+
+
+def all_rows(found: Mapping[str, Measured]) -> pl.DataFrame:
+    """Return all means with their paired intervals over draws and test examples, task by task."""
+    return pl.concat(
+        sweep.summary.with_columns(data_set=pl.lit(task), choice=pl.lit(choice))
+        for task, one in found.items()
+        for choice, sweeps in (("", one.readouts), *((n, {n: s}) for n, s in one.control.items()))
+        for sweep in sweeps.values()
+    )
+
+
+def over_tasks(found: Mapping[str, Measured]) -> dict[str, pl.DataFrame]:
+    """Return for each readout the means over tasks, see `Sweep.over_stores`."""
+    return {
+        readout: join_sweeps(
+            {name: one.readouts[readout] for name, one in found.items()}
+        ).over_stores()
+        for readout in READOUTS
+    }
+
+
+def _most_shots(summary: pl.DataFrame) -> pl.DataFrame:
+    rows = with_methods(headline(summary))
+    return rows.filter(pl.col("shots") == rows["shots"].max())
+
+
+def _site_table(
+    stores: Stores, columns: Mapping[str, pl.DataFrame], *, has_intervals: bool = True
+) -> Table:
+    """Return a row a store: the mean of the first, and the differences of others from it."""
+    rows = []
+    for name in stores:
+        cells = []
+        for column in columns.values():
+            (row,) = column.filter(pl.col("readout").str.starts_with(f"{name}:")).to_dicts()
+            text = points(row["difference"])
+            if row["difference"] is None:
+                text = percent(row["mean"])
+            elif has_intervals:
+                text += f" ({points(row['difference_low'])} .. {points(row['difference_high'])})"
+            elif row["p_holm"] is not None and row["p_holm"] < CERTAIN:
+                text += "*"
+            cells.append(text)
+        rows.append([name, *cells])
+    return ["site", *columns], rows
+
+
+def _cost(store: FeatureStore, flop: float) -> list[str]:
+    grid = store.grid[0]
+    count = f"{len(store.heads)} x {grid.head_dim}"
+    return [count, f"{store.manifest.identity.row_bytes:,}", f"{flop / 1e6:.0f}"]
