@@ -69,7 +69,7 @@ def run_class(paths: list[str], deep: bool) -> tuple[ElementTree.Element, str]:
         done = subprocess.run(
             [sys.executable, "-m", "pytest", "-q", "-n", "2", f"--junitxml={report}"]
             + ["-o", "junit_family=xunit1"]  # it has the properties of a test
-            + (DEEP if deep else [])
+            + (DEEP if deep else ["-m", "not slow"])
             + [str(TESTS / path) for path in paths],
             capture_output=True,
             text=True,

@@ -175,15 +175,15 @@ def media(canary: Path) -> dict[str, bytes]:
 MOST_BYTES = 400 * 2**20
 """What a process may grow by while it refuses a file."""
 MEASURE = """
-import resource, sys
+import re, sys
 from pathlib import Path
 import av, PIL.Image, polars as pl
 from savs.datasets.errors import DatasetError
 from savs.datasets.media.media import decode_medium
 from savs.datasets.rows.file_formats import read_rows
 pl.DataFrame({"a": ["b"]}).lazy().select(pl.all()).collect(engine="streaming")
-def peak():
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak():  # of this process alone: ru_maxrss begins with that of the process that started it
+    return 1024 * int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
 call, path = sys.argv[1], Path(sys.argv[2])
 before = peak()
 try:
