@@ -129,7 +129,7 @@ class Questions:
 
     def has(self, identifier: str) -> bool:
         """Return whether a row had this id."""
-        return any((identifier, task.subtask) in self._seen for task in self.config.tasks)
+        return any((identifier, task.subtask) in self._seen for task in self.config.asked)
 
     def examples(self, row: Row, columns: Mapping[str, str]) -> Iterator[Example]:
         """Yield the examples of a row, one for each of its subtasks.
@@ -189,10 +189,10 @@ class Questions:
     def _tasks(self, row: Row, columns: Mapping[str, str]) -> list[TaskConfig]:
         """Return the subtasks that a row is combined with."""
         name = row.optional(columns["subtask"]) or self.subtask
-        names = [task.subtask for task in self.config.tasks]
+        names = [task.subtask for task in self.config.asked]
         if name is None:
-            return list(self.config.tasks)
-        found = [task for task in self.config.tasks if task.subtask == name]
+            return list(self.config.asked)
+        found = [task for task in self.config.asked if task.subtask == name]
         if not found:
             raise row.error(
                 f"the classifier has no subtask {name!r}",

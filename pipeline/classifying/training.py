@@ -73,8 +73,7 @@ class Trained:
     accuracies: dict[str, float]
     """Readout -> accuracy by cross-validation, of those that were tried; empty if one was given."""
     suspects: pl.DataFrame = field(repr=False)
-    """Training examples whose label a classifier of the others contradicts, see `suspects`. Empty
-    where examples have many labels."""
+    """Training examples whose label a classifier of the others contradicts, see `suspects`."""
     skipped: tuple[tuple[str, str, str], ...] = ()
     """`(split, id, reason)` of what could not be read."""
     notes: tuple[str, ...] = ()
@@ -164,14 +163,11 @@ def train(
     readouts = FAST if readout is None else (readout,)
     choice = choose_readout_by_folds(store, heads=heads, readouts=readouts)
     selection, doubtful = choice.selection, None
-    many = selection.labels == MANY
-    assess = assess_left_out_labels if many else assess_left_out
+    assess = assess_left_out_labels if selection.labels == MANY else assess_left_out
     with suppress(SelectionError):  # too few examples: `choice.note` says so
         calibration = calibrate(store, selection)
         selection = calibration.selection
-        if not many:
-            of_all = assess_left_out(store, selection, calibration.left_out)
-            doubtful = suspects(store, selection, of_all)
+        doubtful = suspects(store, selection, assess(store, selection, calibration.left_out))
     tested = _measured_on_test(store, selection)
     left_out = assess(store, selection, choice.left_out) if choice.left_out else None
     folder = results_folder(store.path, TRAINED)

@@ -34,6 +34,7 @@ from savs.datasets.rows.files import Files, require_present
 from savs.datasets.rows.media_names import IMAGES, is_packed, is_video_name, packed_column
 from savs.datasets.rows.plugin_guard import find_folder_notes
 from savs.datasets.splits.clusters import cluster_ids
+from savs.datasets.splits.held_out import hold_out
 from savs.datasets.splits.labels import label_doubts, refuse_doubts
 from savs.datasets.splits.shared_media import (
     compare_splits,
@@ -86,7 +87,8 @@ class Source:
         for source in filter(None, (options.train, options.test, options.unlabelled)):
             require_present(source)
         labels_come = options.unlabelled is not None and options.test is None
-        if self.trains and options.train is None and options.draw is None and not labels_come:
+        is_split = options.draw is not None or options.hold_out is not None
+        if self.trains and options.train is None and not is_split and not labels_come:
             what = "training examples" if options.test is not None else "examples"
             raise SourceError(
                 f"there are no {what}: give `train`, or have them drawn from the"
@@ -110,11 +112,15 @@ class Source:
 
     def _read(self) -> Splits:
         options, draw, splits = self.options, self.options.draw, {}
-        if options.train is not None:
+        if options.hold_out is not None:
+            splits["train"], splits["test"] = self._held_out(options.hold_out)
+        elif options.train is not None:
             splits["train"] = read_examples(self.benchmark, self._find(options.train), "train")
-            if draw is not None:
-                splits["train"] = draw.draw(splits["train"])
-        if options.test is not None and (draw is None or splits):
+        if draw is not None and splits:
+            splits["train"] = draw.draw(splits["train"])
+        if "test" in splits:
+            pass  # it was held out
+        elif options.test is not None and (draw is None or splits):
             test = read_examples(self.benchmark, self._find(options.test), "test", options.limit)
             splits["test"] = test
         elif options.test is not None and draw is not None:
@@ -130,6 +136,12 @@ class Source:
         if not splits:
             raise SourceError("there are no examples: give `train`, `test`, or both")
         return splits
+
+    def _held_out(self, wanted: Sequence[str]) -> tuple[list[Example], list[Example]]:
+        """Return the training and the test examples of the one file, see `hold_out`."""
+        file = str(self.options.train or self.options.test)
+        pool = read_examples(self.benchmark, self._find(file), "test")
+        return hold_out(pool, wanted, self.options.columns)
 
     @property
     def _unlabelled(self) -> str | Path | None:

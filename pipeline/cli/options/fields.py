@@ -140,6 +140,11 @@ def parse_names(label_columns: str | None = None) -> tuple[str, ...] | None:
     return None if label_columns is None else tuple(n.strip() for n in label_columns.split(","))
 
 
+def take_all(hold_out: list[str] | None = None) -> tuple[str, ...] | None:
+    """Return what an option that may be repeated was given; None for nothing."""
+    return tuple(hold_out) if hold_out else None
+
+
 def read_questions(
     question: list[str] | None = None, questions: Path | None = None
 ) -> str | tuple[str, ...] | None:
@@ -205,6 +210,7 @@ def _number_or_auto(name: str, text: str, least: int) -> int | None:
 PARSERS: dict[str, Callable[..., Any]] = {
     "columns": parse_columns,
     "label_columns": parse_names,
+    "hold_out": take_all,
     "question": read_questions,
     "model_kwargs": parse_kwargs,
     "batch_tokens": parse_tokens,
