@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from savs.foundation.whole_numbers import whole_number
 from savs.pipeline.names import READOUT_NAMES, SCORING_NAMES, TEXT_READOUT_NAMES
 
 if TYPE_CHECKING:
@@ -144,6 +143,8 @@ def parse_folds(text: str) -> Any:
     """Return a number of folds, or `loo`; a usage error for anything else."""
     if text == "loo":
         return text
+    from savs.foundation.whole_numbers import whole_number
+
     folds = whole_number(text)
     if folds is None or folds < 2:
         raise typer.BadParameter(f"`folds` is {text!r:.50}, expected an integer from 2 on, or loo")
