@@ -92,9 +92,9 @@ def _label(row: Row, columns: Mapping[str, str]) -> str | None:
     """Return the label; None where its column is there, but null or empty."""
     column = columns["label"]
     empty = column in row.values and row.values[column] in (None, "")
-    if isinstance(row.values.get(column), list | dict):
+    if isinstance(value := row.values.get(column), list | dict):
         raise row.error(
-            f"field {column!r} holds a {type(row.values[column]).__name__}, expected one label",
+            f"field {column!r} holds a {type(value).__name__}, expected text or a number",
             "pass `many_labels` if rows have many",
         )
     return None if empty else _text(row, "label", columns)

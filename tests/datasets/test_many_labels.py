@@ -87,7 +87,9 @@ def test_a_wrong_form_names_the_row_and_the_label(tmp_path, spelt, row, message)
 def test_one_label_a_row_is_the_rule_and_a_list_says_how_to_change_that(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text('{"question": "?", "label": ["cat"]}')
-    with pytest.raises(RowError, match="holds a list, expected one label; pass `many_labels`"):
+    with pytest.raises(
+        RowError, match="holds a list, expected text or a number; pass `many_labels`"
+    ):
         read_examples(GENERAL, path, "train")
 
 
