@@ -51,6 +51,16 @@ def is_remote(place: Any) -> bool:
     return not isinstance(place, Path)
 
 
+def local_folder(store: str | Path) -> Path:
+    """Return a store's folder; StoreReadError for a URL."""
+    if "://" in str(store):
+        raise StoreReadError(
+            f"{store} is a URL, and files are verified in a folder of this machine: copy the store"
+            " here first"
+        )
+    return Path(store)
+
+
 def is_writable(place: Any) -> bool:
     """Return whether a store may be written where it is: a folder, or a bucket's objects."""
     return not is_remote(place) or place.protocol in WRITABLE

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from savs.foundation.files import PARTIAL
 from savs.stores.errors import StoreLockedError, StoreWriteError
+from savs.stores.files.addresses import local_folder
 from savs.stores.format.manifest import manifest_bytes, read_manifest
 from savs.stores.maintain.verify import Report, shard_problem, verify
 from savs.stores.write.claim_files import ClaimFiles
@@ -46,12 +47,14 @@ def repair(store: str | Path, *, quick: bool = False) -> Repair:
     ------
     StoreNotFoundError, StoreFormatError, StoreCorruptError
         There is no store.json to compare with.
+    StoreReadError
+        It is a URL.
     StoreLockedError
         A live process writes to the store.
     StoreWriteError
         The folder cannot be written.
     """
-    folder = Path(store)
+    folder = local_folder(store)
     manifest_bytes(folder)  # nothing else is looked at if there is no store
     left_before = _seen(folder)
     require_no_writer(folder)

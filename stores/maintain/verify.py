@@ -8,6 +8,7 @@ from typing import Any
 
 from savs.foundation.progress import track
 from savs.stores.errors import REPAIR, StoreCorruptError, StoreReadError
+from savs.stores.files.addresses import local_folder
 from savs.stores.format.layout import MANIFEST, SPLITS
 from savs.stores.format.manifest import (
     Manifest,
@@ -70,8 +71,10 @@ def verify(store: str | Path, *, quick: bool = False) -> Report:
     ------
     StoreNotFoundError, StoreFormatError, StoreCorruptError
         There is no store.json to compare with.
+    StoreReadError
+        It is a URL.
     """
-    folder = Path(store)
+    folder = local_folder(store)
     data = manifest_bytes(folder)
     manifest = parse_manifest(folder / MANIFEST, data)
     problem = _manifest_problem(data, manifest)

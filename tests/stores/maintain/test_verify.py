@@ -9,7 +9,8 @@ from claimants import elsewhere, ended, leave_claim, leave_unfinished, show_sign
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from savs.stores import StoreCorruptError, StoreFormatError, open_writer
+from savs.stores import StoreCorruptError, StoreFormatError, StoreReadError, open_writer
+from savs.stores.maintain.repair import repair
 from savs.stores.maintain.verify import verify
 
 SHARDS = [f"train-0000{n}.h5" for n in range(3)] + ["test-00000.h5", "test-00001.h5"]
@@ -33,6 +34,12 @@ def flip_feature(path: Path) -> None:
     data = bytearray(path.read_bytes())
     data[place + 17] ^= 1
     path.write_bytes(data)
+
+
+@pytest.mark.parametrize("check", [verify, repair])
+def test_a_url_is_refused_by_its_name(check) -> None:
+    with pytest.raises(StoreReadError, match=r"s3://bucket/store is a URL, .* copy the store here"):
+        check("s3://bucket/store")
 
 
 @pytest.mark.thorough
