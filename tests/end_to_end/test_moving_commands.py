@@ -176,9 +176,13 @@ def test_a_smaller_store_gives_the_metrics_of_the_full_one(run, store, chosen, t
     run("export", store.path, "--to", "store", "--out", tmp_path / "slim")
     run("evaluate", store.path, *selection)
     run("evaluate", tmp_path / "slim", *selection)
-    for name in ("metrics.json", "predictions.parquet"):
-        full, slim = (folder / "results/vote" / name for folder in (store.path, tmp_path / "slim"))
-        assert slim.read_bytes() == full.read_bytes()
+    full, slim = (folder / "results/vote" for folder in (store.path, tmp_path / "slim"))
+    tables = [pl.read_parquet(folder / "predictions.parquet") for folder in (full, slim)]
+    assert tables[1].equals(tables[0])
+    figures = [json.loads((folder / "metrics.json").read_text()) for folder in (full, slim)]
+    for one in figures:
+        del one["run"], one["files"], one["cost"]["bytes"]  # the smaller store has fewer bytes
+    assert figures[1] == figures[0]
 
 
 @pytest.mark.thorough

@@ -83,6 +83,6 @@ def test_an_extraction_names_its_store(store):
     pytest.importorskip("torch")
     from savs.pipeline.extraction.run_extraction import Extraction
 
-    text = repr(Extraction(store, 58, 12.3, []))
+    text = repr(Extraction({"heads": store}, 58, 12.3, []))
     assert "58 examples in 0:12, 0 skipped" in text
     assert f"savs.select({str(store.path)!r})" in text
