@@ -252,7 +252,8 @@ def test_a_model_without_logits_is_refused(tiny_model):
 
 @pytest.mark.thorough
 def test_every_tiny_checkpoint_is_listed():
-    listed = {(m, name.replace("-", "_")) for name, m in (BUILDERS | LIMITED | DUAL | VISION).items()}
+    builders = BUILDERS | LIMITED | DUAL | VISION
+    listed = {(module, name.replace("-", "_")) for name, module in builders.items()}
     modules = {path.stem for path in Path(tiny_models.__file__).parent.glob("tiny_*.py")}
     found = {
         (module, name.removeprefix("build_"))
