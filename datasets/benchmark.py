@@ -18,9 +18,10 @@ class Fields:
     label: str | None
     """None if the benchmark hides the answers of its test split."""
     prompt: str
-    """The text, as the model gets it; `<image>` marks the position of an image."""
+    """The text, as the model gets it; `<image>` marks the position of an image, `<audio>` that of a
+    sound, which must be marked."""
     media: tuple[str, ...] = ()
-    """Names of images and videos, in order."""
+    """Names of images, videos and sounds, in the order of their marks."""
     group: str | None = None
     """Examples of the same group are scored together, and are one cluster."""
     subtask: str | None = None

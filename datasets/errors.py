@@ -22,7 +22,7 @@ class RowError(DatasetError, ValueError):
 
 
 class MediaError(DatasetError, ValueError):
-    """An image or a video that cannot be used: missing, damaged, too large, outside the root."""
+    """A medium that cannot be used: missing, damaged, too large, outside the root."""
 
 
 class OptionError(DatasetError, ValueError):

@@ -1,16 +1,20 @@
 """One example: a prompt, a label, its group, its media, and where these stand in the prompt."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from savs.foundation.errors import ParameterError
 
-IMAGE_MARK = "<image>"
+IMAGE_MARK, AUDIO_MARK = "<image>", "<audio>"
+"""Where an image or a video stands in a prompt, and where a sound does."""
+_ANY_MARK = re.compile(f"({IMAGE_MARK}|{AUDIO_MARK})")
 SPLIT = "split"
 """Put each image at its mark and remove the mark: the default."""
 KEEP = "keep"
-"""Put all images first and leave the marks in the text, as the public reference does on Qwen."""
+"""Put all images first and leave their marks in the text, as the public reference does on Qwen.
+Sounds stand at their marks."""
 PLACEHOLDERS = (SPLIT, KEEP)
 """How marks can be treated."""
 NATIVE, FRAMES = "native", "frames"
@@ -32,9 +36,10 @@ class Example:
     label: str | None
     """The right class, byte for byte as in the file; None if it is not known."""
     prompt: str
-    """The text for the model; `<image>` marks the position of an image."""
+    """The text for the model; `<image>` marks the position of an image, `<audio>` that of a sound.
+    Images need no mark, sounds do: nothing else says that a medium is one."""
     media: tuple[str, ...] = ()
-    """Names of the images, in the order of their marks; files relative to the media root."""
+    """Names of the media, in the order of their marks; files relative to the media root."""
     group: str | None = None
     """Examples that are scored together have the same group."""
     subtask: str | None = None
@@ -43,6 +48,11 @@ class Example:
     """A part of the benchmark that is also reported separately."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Columns of the row that the benchmark does not read."""
+
+    @property
+    def sounds(self) -> tuple[bool, ...]:
+        """Whether each medium is read as a sound."""
+        return sounds_among(self.prompt, len(self.media))
 
 
 def of_subtask(subtask: str | None) -> str:
@@ -68,16 +78,76 @@ def first_few(names: Iterable[str], most: int) -> str:
     return ", ".join(listed[:most]) + (" ..." if len(listed) > most else "")
 
 
-def split_prompt(prompt: str, media: int, placeholders: str = SPLIT) -> tuple[str | int, ...]:
-    """Split a prompt into pieces of text and image numbers, in reading order.
+def sounds_among(prompt: str, media: int) -> tuple[bool, ...]:
+    """Return for each of a prompt's media whether it is a sound: one whose mark is `<audio>`.
 
-    Each `<image>` marks one of the `media` images; those of a prompt without marks come first. No
-    piece of text is empty. `placeholders` says how the marks are treated.
+    Images without marks come first.
 
     Raises
     ------
     ValueError
-        The number of marks is neither 0 nor the number of images.
+        There are fewer media than marks of sounds, or the marks of images are neither 0 nor as many
+        as the images.
+
+    Examples
+    --------
+    >>> sounds_among("Is <audio> the sound of <image>?", 2)
+    (True, False)
+    >>> sounds_among("What is heard here? <audio>", 2)
+    (False, True)
+    """
+    marks = _ANY_MARK.findall(prompt)
+    sounds, shown = marks.count(AUDIO_MARK), marks.count(IMAGE_MARK)
+    images = media - sounds
+    if images < 0:
+        raise ValueError(f"{sounds} {AUDIO_MARK} placeholders for {media} media")
+    if shown not in (0, images):
+        raise ValueError(f"{shown} {IMAGE_MARK} placeholders for {images} images")
+    if not shown:
+        return (False,) * images + (True,) * sounds
+    return tuple(mark == AUDIO_MARK for mark in marks)
+
+
+def with_sounds(
+    prompt: str, images: Sequence[str], sounds: Sequence[str]
+) -> tuple[str, tuple[str, ...]]:
+    """Return a prompt that marks all its sounds, and all media in the order of their marks.
+
+    Sounds of a prompt without `<audio>` come first.
+
+    Raises
+    ------
+    ValueError
+        The marks of sounds are neither 0 nor as many as the sounds.
+
+    Examples
+    --------
+    >>> with_sounds("What is it?", ["a.jpg"], ["a.wav"])
+    ('<audio>What is it?', ('a.jpg', 'a.wav'))
+    >>> with_sounds("Is <audio> the sound of <image>?", ["a.jpg"], ["a.wav"])
+    ('Is <audio> the sound of <image>?', ('a.wav', 'a.jpg'))
+    """
+    marks = prompt.count(AUDIO_MARK)
+    if marks not in (0, len(sounds)):
+        raise ValueError(f"{marks} {AUDIO_MARK} placeholders for {len(sounds)} sounds")
+    if not marks:
+        prompt = AUDIO_MARK * len(sounds) + prompt
+    media = len(images) + len(sounds)
+    shown, heard = iter(images), iter(sounds)
+    return prompt, tuple(next(heard if s else shown) for s in sounds_among(prompt, media))
+
+
+def split_prompt(prompt: str, media: int, placeholders: str = SPLIT) -> tuple[str | int, ...]:
+    """Split a prompt into pieces of text and numbers of media, in reading order.
+
+    Each `<image>` marks one of the images among the `media`; those of a prompt without such marks
+    come first. Each `<audio>` marks a sound. No piece of text is empty. `placeholders` says how the
+    marks of images are treated.
+
+    Raises
+    ------
+    ValueError
+        The marks do not fit the media, see `sounds_among`.
     ParameterError
         `placeholders` is none of `PLACEHOLDERS`.
 
@@ -89,19 +159,19 @@ def split_prompt(prompt: str, media: int, placeholders: str = SPLIT) -> tuple[st
     (0, 'What is this?')
     >>> split_prompt("Is <image> like <image>?", 2, "keep")
     (0, 1, 'Is <image> like <image>?')
+    >>> split_prompt("Who speaks? <audio>", 2)
+    (0, 'Who speaks? ', 1)
     """
     if placeholders not in PLACEHOLDERS:
         raise ParameterError(
             f"`placeholders` is {placeholders!r}, expected {' or '.join(PLACEHOLDERS)}"
         )
-    texts = prompt.split(IMAGE_MARK)
-    marks = len(texts) - 1
-    if marks not in (0, media):
-        raise ValueError(f"{marks} {IMAGE_MARK} placeholders for {media} images")
-    if marks == 0 or placeholders == KEEP:
-        pieces: list[str | int] = [*range(media), prompt]
-    else:
-        pieces = [texts[0]]
-        for number, text in enumerate(texts[1:]):
-            pieces += [number, text]
+    sounds = sounds_among(prompt, media)
+    images = [number for number, is_sound in enumerate(sounds) if not is_sound]
+    in_front = placeholders == KEEP or IMAGE_MARK not in prompt
+    pieces: list[str | int] = [*images] if in_front else []
+    left = iter(number for number, is_sound in enumerate(sounds) if is_sound or not in_front)
+    for part in re.split(f"({AUDIO_MARK})", prompt) if in_front else _ANY_MARK.split(prompt):
+        is_mark = part == AUDIO_MARK or (part == IMAGE_MARK and not in_front)
+        pieces.append(next(left) if is_mark else part)
     return tuple(piece for piece in pieces if piece != "")

@@ -41,6 +41,21 @@ def states_of(text: str) -> States:
     return dict.fromkeys(value, True) if isinstance(value, list) else value
 
 
+def with_label(text: str, label: str, *, is_there: bool) -> str:
+    """Return a canonical text in which a label is there, or absent.
+
+    >>> with_label('["cat"]', "ant", is_there=True), with_label('["cat"]', "cat", is_there=False)
+    ('["ant","cat"]', '[]')
+    """
+    return text_of({**states_of(text), label: is_there})
+
+
+def text_of(states: States) -> str:
+    """Return the canonical text of labels."""
+    told = {name: states[name] for name in sorted(states) if states[name] is not False}
+    return msgspec.json.encode(told if None in told.values() else list(told)).decode()
+
+
 def named_labels(texts: Iterable[str]) -> list[str]:
     """Return all labels that canonical texts name, in order of first appearance."""
     return list(dict.fromkeys(name for text in dict.fromkeys(texts) for name in states_of(text)))

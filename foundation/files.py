@@ -332,7 +332,7 @@ def process_has_ended(pid: int, started: str) -> bool:
 def _answers(pid: int) -> bool:
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # the second: no process has such a number
         return False
     except OSError:
         return True

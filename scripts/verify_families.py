@@ -14,8 +14,13 @@ import warnings
 from pathlib import Path
 
 import transformers
+from families.reasons import SOUNDS
 from families.trying import Outcome, try_structure, try_whole
-from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+    MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+)
 from transformers.utils import logging
 
 ROOT = Path(__file__).parents[1]
@@ -30,7 +35,12 @@ def main() -> None:
     warnings.simplefilter("ignore")
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    known = dict(sorted(MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES.items()))
+    classes = {
+        **MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+        **MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES,
+    }
+    of_sounds = {family: classes[family] for family in SOUNDS if family in classes}
+    known = dict(sorted({**MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES, **of_sounds}.items()))
     before = json.loads(options.out.read_text("utf-8")) if options.only else {"families": []}
     if options.only and before["transformers"] != transformers.__version__:
         parser.error(
@@ -50,9 +60,9 @@ def main() -> None:
 
 def _try(family: str, model_class: str) -> Outcome:
     sys.path.insert(0, str(ROOT / "tests/support"))
-    from tiny_models import BUILDERS, LIMITED, LIMITS, build  # type: ignore[import-not-found]
+    from tiny_models import AUDIO, BUILDERS, LIMITED, LIMITS, build  # type: ignore[import-not-found]
 
-    if family not in BUILDERS | LIMITED:
+    if family not in BUILDERS | LIMITED | AUDIO:
         return try_structure(family, model_class)
     with tempfile.TemporaryDirectory() as folder:
         return try_whole(family, build(family, Path(folder)), LIMITS.get(family, ""))

@@ -13,9 +13,9 @@ from pathlib import Path
 from savs.datasets.benchmark import Benchmark
 from savs.datasets.benchmarks.blink import BLINK
 from savs.datasets.benchmarks.camerabench import CAMERABENCH
+from savs.datasets.benchmarks.class_folders import AUDIO_FOLDER, IMAGE_FOLDER
 from savs.datasets.benchmarks.eurosat import EUROSAT
 from savs.datasets.benchmarks.general import GENERAL
-from savs.datasets.benchmarks.image_folder import IMAGE_FOLDER
 from savs.datasets.benchmarks.mhalubench import MHALUBENCH
 from savs.datasets.benchmarks.mmvp import MMVP
 from savs.datasets.benchmarks.multimodal_rewardbench import MULTIMODAL_REWARDBENCH
@@ -61,6 +61,7 @@ BENCHMARKS: dict[str, Benchmark] = {
         CAMERABENCH,
         MULTIMODAL_REWARDBENCH,
         IMAGE_FOLDER,
+        AUDIO_FOLDER,
     )
 }
 """Name -> benchmark, in the order in which `savs benchmarks` lists them."""
@@ -77,7 +78,7 @@ def find_benchmark(name: str) -> Benchmark:
     Examples
     --------
     >>> find_benchmark("general").summary
-    'your own images, questions and labels'
+    'your own images or sounds, questions and labels'
     """
     for benchmark in BENCHMARKS.values():
         if name in (benchmark.name, *benchmark.aliases):

@@ -1,4 +1,4 @@
-"""`general`: your own images, questions and labels, in columns of any names."""
+"""`general`: your own images or sounds, questions and labels, in columns of any names."""
 
 import re
 from collections.abc import Container, Iterator, Mapping, Sequence
@@ -11,6 +11,7 @@ import polars as pl
 
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.errors import OptionError
+from savs.datasets.example import with_sounds
 from savs.datasets.many_labels import OPTION
 from savs.datasets.metrics.metrics import (
     SCORED,
@@ -20,14 +21,16 @@ from savs.datasets.metrics.metrics import (
     balanced_accuracy,
     subtask_accuracies,
 )
-from savs.datasets.row import Row
+from savs.datasets.row import PackedMedium, Row
 from savs.datasets.rows.label_forms import read_labels
-from savs.datasets.rows.media_names import IMAGES, is_video_name
+from savs.datasets.rows.media_names import IMAGES, is_sound_name, is_video_name
 
 FIELDS = {
     "id": "optional: unique in the file; without it rows are `<file stem>:<row>`",
     "image": "name of one image below the media root (or `images`, or neither)",
     "images": "list of names; `<image>` in the question marks the position of each; not in CSV",
+    "audio": "name of one sound, or of a video whose sound is read",
+    "audios": "list of names; `<audio>` in the question marks the position of each; not in CSV",
     "question": "the prompt",
     "label": "the class, any text; null or empty in a test file without labels",
     "group": "optional: examples that are not independent have the same group",
@@ -37,10 +40,12 @@ FIELDS = {
 """Field -> description. A field is read from the column of its name unless the user maps it."""
 TEST_ALONE = ("id", "group", "category")
 """Fields that a training file may lack even if the test file has them."""
-NAMES_MEDIA = re.compile("image|img|photo|picture|path|file|media|video", re.IGNORECASE)
-"""Columns that are probably meant to be read as images."""
-MEDIA = ("image", "images")
-"""Fields of which one is required."""
+NAMES_MEDIA = re.compile(
+    "image|img|photo|picture|path|file|media|video|audio|sound|speech|wav", re.IGNORECASE
+)
+"""Columns that are probably meant to be read as media."""
+MEDIA = ("image", "images", "audio", "audios")
+"""Fields with media. One of them is enough where a column is mapped."""
 
 
 def parse_row(
@@ -60,24 +65,36 @@ def parse_row(
             "it has a subtask and many labels, each of which is a task",
             "drop the column of the subtask",
         )
+    asked = _text(row, "question", columns) if question is None else question
+    prompt, media = marked_media(row, asked, columns)
     yield Fields(
         id=row.optional(columns["id"]),
         label=_label(row, columns) if labels is None else many,
-        prompt=_text(row, "question", columns) if question is None else question,
-        media=row.names(columns["image"], columns["images"]),
+        prompt=prompt,
+        media=media,
         group=row.optional(columns["group"]),
         subtask=row.optional(columns["subtask"]),
         category=row.optional(columns["category"]),
     )
 
 
+def marked_media(row: Row, prompt: str, columns: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
+    """Return a row's media in the order of their marks, and a prompt that marks all its sounds."""
+    images = row.names(columns["image"], columns["images"])
+    sounds = row.names(columns["audio"], columns["audios"])
+    try:
+        return with_sounds(prompt, images, sounds)
+    except ValueError as error:
+        raise row.error(str(error), "use one placeholder per medium, or none") from error
+
+
 def _label(row: Row, columns: Mapping[str, str]) -> str | None:
     """Return the label; None where its column is there, but null or empty."""
     column = columns["label"]
     empty = column in row.values and row.values[column] in (None, "")
-    if isinstance(row.values.get(column), list | dict):
+    if isinstance(value := row.values.get(column), list | dict):
         raise row.error(
-            f"field {column!r} holds a {type(row.values[column]).__name__}, expected one label",
+            f"field {column!r} holds a {type(value).__name__}, expected text or a number",
             "pass `many_labels` if rows have many",
         )
     return None if empty else _text(row, "label", columns)
@@ -104,7 +121,7 @@ def check_rows(
     ------
     OptionError
         A mapped column is missing, two places give the question, or a column that no field reads
-        names images or videos.
+        has media.
     """
     present = dict.fromkeys(column for row in rows for column in row.values)
     if question is not None and "question" in present:
@@ -136,14 +153,17 @@ def _require_text_alone(rows: Sequence[Row], split: str, read: Container[str]) -
     """Raise OptionError where a column names media, and no field is `read` from it."""
     for row in rows[:3]:
         for column, value in row.values.items():
-            if column in read:
+            if column in read or column in FIELDS:
                 continue
-            suffix = PurePath(value).suffix.lower() if isinstance(value, str) else ""
-            if NAMES_MEDIA.search(column) and (suffix in IMAGES or is_video_name(str(value))):
+            name = value.name if isinstance(value, PackedMedium) else str(value)
+            is_sound = is_sound_name(name)
+            is_medium = PurePath(name).suffix.lower() in IMAGES or is_video_name(name) or is_sound
+            if isinstance(value, PackedMedium) or (NAMES_MEDIA.search(column) and is_medium):
+                field = "audio" if is_sound else "image"
                 raise OptionError(
-                    f"{row.where} and the other {split} rows have no column 'image', and"
-                    f" {column!r} names a medium, {value!r:.100}; map it: `columns`"
-                    f" image={column}; if the rows are texts alone, drop {column!r} or read it"
+                    f"{row.where} and the other {split} rows have no column 'image' or 'audio', and"
+                    f" {column!r} names a medium, {name!r:.100}; map it: `columns`"
+                    f" {field}={column}; if the rows are texts alone, drop {column!r} or read it"
                     f" as another field: `columns` category={column}"
                 )
 
@@ -169,7 +189,7 @@ def general(
     Raises
     ------
     OptionError
-        A field is unknown, `image` and `images` are the same column, or the question is empty. Or
+        A field is unknown, one and several media are the same column, or the question is empty. Or
         labels have columns of their own, and `label` is mapped.
 
     Examples
@@ -186,11 +206,12 @@ def general(
     if question is not None and not question.strip():
         raise OptionError("`question` is empty; pass the prompt of all rows")
     names = {field: mapped.get(field, field) for field in FIELDS}
-    if names["image"] == names["images"]:
-        raise OptionError(
-            f"`columns` image=... and `columns` images=... both name {names['image']!r}; keep image"
-            " if the column holds names, images if it holds lists of names"
-        )
+    for one, many in (MEDIA[:2], MEDIA[2:]):
+        if names[one] == names[many]:
+            raise OptionError(
+                f"`columns` {one}=... and `columns` {many}=... both name {names[one]!r}; keep {one}"
+                f" if the column holds names, {many} if it holds lists of names"
+            )
     of_labels = [] if labels is None else labels.get("columns", [])
     if of_labels and "label" in mapped:
         raise OptionError("`columns` label=... and `label_columns` both give the labels; keep one")
@@ -210,14 +231,14 @@ def general(
 
 GENERAL = Benchmark(
     name="general",
-    summary="your own images, questions and labels",
+    summary="your own images or sounds, questions and labels",
     columns=FIELDS,
     parse_row=partial(parse_row, columns={field: field for field in FIELDS}, question=None),
     check_rows=partial(check_rows, columns={}, question=None),
     measure=measure,
     reads=SCORED,
     about=About(
-        task="classification of your own images and questions",
+        task="classification of your own images, videos or sounds, with questions",
         metrics=("accuracy", "balanced accuracy", "accuracy of each subtask, and their mean"),
         sizes="yours",
         source="yours",

@@ -13,6 +13,7 @@ from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.metrics.groups import pair_metric
 from savs.datasets.metrics.metrics import Classes, Units, accuracy
 from savs.datasets.row import Row
+from savs.foundation.whole_numbers import whole_number
 
 ANSWER, NUMBER = "Correct Answer", "Index"
 OPTIONS = re.compile(r"(.+?)\s*\(a\)\s*(.+?)\s*\(b\)\s*(.+?)\s*", re.S)
@@ -40,10 +41,11 @@ def parse_row(row: Row) -> Iterator[Fields]:
 
 
 def _number(row: Row) -> int:
-    number = row.optional(NUMBER) or str(row.index + 1)
-    if not number.isdecimal() or int(number) < 1:
-        raise row.error(f"field {NUMBER!r} is {number!r}", "expected the row's number, from 1")
-    return int(number)
+    text = row.optional(NUMBER) or str(row.index + 1)
+    number = whole_number(text)
+    if not number:
+        raise row.error(f"field {NUMBER!r} is {text!r:.50}", "expected the row's number, from 1")
+    return number
 
 
 def _options_said(prompt: str) -> Mapping[str, str]:

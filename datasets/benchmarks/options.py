@@ -10,10 +10,10 @@ from typing import Any
 import polars as pl
 
 from savs.datasets.benchmark import Benchmark
+from savs.datasets.benchmarks.class_folders import AUDIO_FOLDER, IMAGE_FOLDER, ask
 from savs.datasets.benchmarks.general import GENERAL, general
-from savs.datasets.benchmarks.image_folder import IMAGE_FOLDER, image_folder
 from savs.datasets.errors import OptionError, RowError
-from savs.datasets.example import Example, split_prompt
+from savs.datasets.example import AUDIO_MARK, Example, split_prompt
 from savs.datasets.metrics.metrics import (
     SCORED,
     Classes,
@@ -25,7 +25,7 @@ from savs.datasets.metrics.metrics import (
 
 OPTION = "questions"
 """Name of the prompts in a store's identity."""
-TAKERS = ("general", "image-folder")
+TAKERS = ("general", "image-folder", "audio-folder")
 """Benchmarks whose rows are combined with several prompts."""
 _MARK = "#"
 """Between the id of an example and the number of its prompt, from 1."""
@@ -41,7 +41,7 @@ def adapt(
 
     `columns` maps a field to the column that holds it, and `labels` is how rows spell many labels
     (see `labels_form`), for `general` only. `question` is the prompt of every row, or several that
-    each row is combined with, for `general` and `image-folder` only.
+    each row is combined with, for `TAKERS` only.
 
     Raises
     ------
@@ -68,10 +68,10 @@ def adapt(
     if benchmark is GENERAL:
         return general(columns, question, labels)
     is_of_rows = bool(columns) or labels is not None
-    if benchmark is IMAGE_FOLDER and question is not None and not is_of_rows:
-        return image_folder(question)
+    if benchmark in (IMAGE_FOLDER, AUDIO_FOLDER) and question is not None and not is_of_rows:
+        return ask(benchmark, question)
     option = "`columns`" if columns else "`question`" if labels is None else "many labels in a row"
-    takers = "general" if is_of_rows else " and ".join(TAKERS)
+    takers = "general" if is_of_rows else ", ".join(TAKERS)
     raise OptionError(
         f"{option} is an option of {takers} only; the benchmark {benchmark.name!r} has fixed"
         " columns and prompts: omit the option"
@@ -134,12 +134,14 @@ def under_each_prompt(examples: Sequence[Example], prompts: Sequence[str]) -> li
                 " with several questions each question is a subtask; pass one question, or drop"
                 " the column"
             )
-        for number, prompt in enumerate(prompts):
+        sounds = example.prompt.count(AUDIO_MARK)
+        for number, asked in enumerate(prompts):
+            prompt = asked if AUDIO_MARK in asked else AUDIO_MARK * sounds + asked
             try:
                 split_prompt(prompt, len(example.media))
             except ValueError as error:
                 raise RowError(
-                    f"{example.split} example {example.id!r} under the question {prompt!r}:"
+                    f"{example.split} example {example.id!r} under the question {asked!r}:"
                     f" {error}; use one placeholder per image, or none"
                 ) from error
             prompted.append(
@@ -148,7 +150,7 @@ def under_each_prompt(examples: Sequence[Example], prompts: Sequence[str]) -> li
                     id=f"{example.id}{_MARK}{number + 1}",
                     index=example.index * len(prompts) + number,
                     prompt=prompt,
-                    subtask=prompt,
+                    subtask=asked,
                 )
             )
     return prompted

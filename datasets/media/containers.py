@@ -1,18 +1,20 @@
-"""Video containers by their bytes: which one a file is, whether it is whole, how much it declares.
+"""Containers of videos and sounds by their bytes: which one, whether it is whole, what it declares.
 
 FFmpeg opens a file only once this is known: a few bytes can declare millions of samples, and FFmpeg
 makes an entry of an index for each.
 
-Sources: ISO/IEC 14496-12 (boxes), RFC 8794 (EBML), Microsoft's AVI RIFF reference.
+Sources: ISO/IEC 14496-12 (boxes), RFC 8794 (EBML), Microsoft's AVI RIFF reference, RFC 3533 (Ogg).
 """
 
 from collections.abc import Iterator
 
 import numpy as np
 
+from savs.datasets.errors import MediaError
 from savs.foundation.arrays import Array
 
 MP4, MATROSKA, AVI = "mp4", "matroska", "avi"
+WAV, AIFF, FLAC, OGG, MP3 = "wav", "aiff", "flac", "ogg", "mp3"
 _BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 HEIC_BRANDS = (b"heic", b"heix", b"hevc", b"hevx", b"mif1", b"msf1")
 """Brands of phone photographs, which use the MP4 container."""
@@ -29,6 +31,10 @@ _RUNS = (b"stts", b"ctts")
 """Tables of runs: pairs of a count and a duration."""
 _SIZES = (b"stsz", b"stz2")
 _DEEPEST = 16
+MAX_SAMPLES = 2**22
+"""Most samples that all tracks of an MP4 may declare, those of sound included."""
+WHOLE = 0.9
+"""A video or a sound with less than this share of its declared frames or duration is damaged."""
 
 
 def container_of(data: bytes) -> str | None:
@@ -42,28 +48,77 @@ def container_of(data: bytes) -> str | None:
     return AVI if data[:4] == b"RIFF" and data[8:12] == b"AVI " else None
 
 
+def sound_of(data: bytes) -> str | None:
+    """Return the format of a sound by its first bytes: `wav`, `aiff`, `flac`, `ogg`, `mp3` or None.
+
+    None of a video, too, whatever sound it has.
+    """
+    if data[:4] in (b"RIFF", b"RF64", b"BW64") and data[8:12] == b"WAVE":
+        return WAV
+    if data[:4] == b"FORM" and data[8:12] in (b"AIFF", b"AIFC"):
+        return AIFF
+    if data.startswith((b"fLaC", b"OggS")):
+        return FLAC if data.startswith(b"fLaC") else OGG
+    # A frame of MP3 begins with 11 bits, two for the version (1 is none) and two for layer 3 or 2.
+    first = int.from_bytes(data[:2])
+    is_frame = first >> 5 == 0x7FF and first >> 3 & 3 != 1 and first >> 1 & 3 in (1, 2)
+    return MP3 if data.startswith(b"ID3") or is_frame else None
+
+
+def declares_frames(data: bytes) -> bool:
+    """Return whether an MP3 says how many frames it has: else its duration is a guess by size."""
+    start = 0
+    if data.startswith(b"ID3"):  # four bytes of seven bits
+        start = 10 + sum((byte & 127) << 7 * (3 - n) for n, byte in enumerate(data[6:10]))
+    return any(mark in data[start : start + 256] for mark in (b"Xing", b"Info"))
+
+
 def is_heic(data: bytes) -> bool:
     """Return whether a file is a HEIC photograph by its first bytes."""
     return data[4:8] == b"ftyp" and data[8:12] in HEIC_BRANDS
 
 
+def require_whole(data: bytes, name: str, slack_bytes: int = 0) -> None:
+    """Check a file before FFmpeg opens it.
+
+    MediaError where more than `slack_bytes` are missing at its end, or an MP4 declares more than
+    `MAX_SAMPLES`.
+    """
+    if (missing := missing_bytes(data)) > slack_bytes:
+        raise MediaError(f"{name} is truncated: {missing:,} bytes are missing at its end")
+    if container_of(data) == MP4 and declared_samples(data) > MAX_SAMPLES:
+        raise MediaError(f"{name} declares more than {MAX_SAMPLES:,} samples: cut it")
+
+
 def missing_bytes(data: bytes) -> int:
-    """Return how many bytes a video's container declares beyond the end of the file.
+    """Return how many bytes a container declares beyond the end of the file.
 
     FFmpeg ends such a file as if it were complete. Fewer packets or less duration than declared
     do not prove a cut: a trimmed MP4, an AVI with a variable rate and a Matroska copy of some
     packets have both and are complete. 0 if the file is complete or declares no size.
     """
-    end = {MP4: _mp4_end, MATROSKA: _matroska_end, AVI: _avi_end}[container_of(data) or MP4](data)
-    return max(0, end - len(data))
+    find_end = _ENDS.get(container_of(data) or sound_of(data) or "")
+    return 0 if find_end is None else max(0, find_end(data) - len(data))
 
 
 def _mp4_end(data: bytes) -> int:
     return max((end for _, _, end in boxes(memoryview(data))), default=0)
 
 
-def _avi_end(data: bytes) -> int:
-    return 8 + int.from_bytes(data[4:8], "little")
+def _riff_end(data: bytes) -> int:
+    size = int.from_bytes(data[4:8], "little")
+    return 0 if size == 2**32 - 1 else 8 + size  # written to a pipe, or the size is elsewhere
+
+
+def _form_end(data: bytes) -> int:
+    return 8 + int.from_bytes(data[4:8])
+
+
+def _ogg_end(data: bytes) -> int:
+    """Return the end of the last page: its header names the sizes of its segments."""
+    page = data.rfind(b"OggS")
+    count = data[page + 26] if page + 26 < len(data) else 255
+    return page + 27 + count + sum(data[page + 27 : page + 27 + count])
 
 
 def _matroska_end(data: bytes) -> int:
@@ -74,6 +129,16 @@ def _matroska_end(data: bytes) -> int:
         return len(data)
     start, size = _variable(data, segment + 4)
     return start + size
+
+
+_ENDS = {
+    MP4: _mp4_end,
+    MATROSKA: _matroska_end,
+    AVI: _riff_end,
+    WAV: _riff_end,
+    AIFF: _form_end,
+    OGG: _ogg_end,
+}
 
 
 def _variable(data: bytes, offset: int) -> tuple[int, int]:

@@ -18,6 +18,7 @@ from urllib import request
 from urllib.parse import urlsplit
 
 from savs.foundation.network import is_public
+from savs.foundation.whole_numbers import whole_number
 
 PIECE_BYTES = 2**16
 
@@ -54,11 +55,12 @@ def download(
 
 
 def _read(answer: HTTPResponse, max_bytes: int, count: Callable[[int], None]) -> bytes:
-    announced = answer.headers.get("Content-Length", "0").strip()
-    if not (announced.isascii() and announced.isdecimal()):
-        raise ValueError(f"it announces a length of {announced[:40]!r}")
+    text = answer.headers.get("Content-Length", "0").strip()
+    announced = whole_number(text)
+    if announced is None:
+        raise ValueError(f"it announces a length of {text[:40]!r}")
     most, data = f"it has more than {max_bytes:,} bytes", bytearray()
-    if int(announced) > max_bytes:
+    if announced > max_bytes:
         raise ValueError(most)
     while piece := answer.read1(PIECE_BYTES):
         count(len(piece))

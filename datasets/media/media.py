@@ -7,12 +7,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from PIL import Image
+
 from savs.datasets.errors import MediaError
-from savs.datasets.example import FRAMES, NATIVE
-from savs.datasets.media.containers import container_of
+from savs.datasets.example import AUDIO_MARK, FRAMES, NATIVE
+from savs.datasets.media.containers import container_of, sound_of
 from savs.datasets.media.download import Fetching
 from savs.datasets.media.images import MAX_IMAGE_PIXELS, decode_image, open_image
-from savs.datasets.media.videos import DEFAULT_FRAMES, Visual, decode_video, video_size
+from savs.datasets.media.sounds import DEFAULT_RATE, Sound, decode_sound, waveform
+from savs.datasets.media.videos import (
+    DEFAULT_FRAMES,
+    Decoded,
+    decode_video,
+    images_of,
+    video_size,
+)
 from savs.datasets.rows.media_names import is_address, is_packed, is_video_name, packed_parts
 from savs.datasets.rows.packed_media import read_packed
 from savs.foundation.files import regular_size
@@ -39,6 +48,8 @@ class MediaRules:
     """Images with more pixels are refused, and videos as `decode_video` says."""
     video: str = NATIVE
     """What stands in a prompt for a video: one of `VIDEO_INPUTS`."""
+    audio_max_seconds: int | None = None
+    """Sounds are cut after this many seconds; None refuses long ones, see `decode_sound`."""
 
 
 DEFAULT_RULES = MediaRules()
@@ -146,9 +157,9 @@ class MediaFolder:
             printable = name if name.isprintable() else ascii(name)
             raise MediaError(f"{printable} cannot be read: {reason}") from error
 
-    def visuals(self, name: str) -> list[Visual]:
+    def decode(self, name: str, sound_rate: int | None = None) -> list[Decoded]:
         """Return what stands in a prompt for a medium, see `decode_medium`."""
-        return decode_medium(self.read(name), name, self.rules)
+        return decode_medium(self.read(name), name, self.rules, sound_rate)
 
     def rerooted(self, names: Iterable[str]) -> list[str]:
         """Return a line that counts the absolute paths that were matched by their end, if any.
@@ -180,12 +191,21 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def decode_medium(data: bytes, name: str, rules: MediaRules = DEFAULT_RULES) -> list[Visual]:
-    """Decode an image or a video, by its content rather than its name.
+def decode_medium(
+    data: bytes, name: str, rules: MediaRules = DEFAULT_RULES, sound_rate: int | None = None
+) -> list[Decoded]:
+    """Decode an image or a video, by its content rather than its name; with a rate, a sound.
 
-    Returns what stands in a prompt for it, in reading order: an image, a video, or its frames.
-    MediaError if it cannot be decoded.
+    Returns what stands in a prompt for it, in reading order: an image, a video, or its frames; the
+    sound of a sound file or of a video. MediaError if it cannot be decoded.
     """
+    if sound_rate is not None:
+        return [decode_sound(data, name, sound_rate, rules.audio_max_seconds)]
+    if sound_of(data) is not None:
+        raise MediaError(
+            f"{name} is a sound and no image: name it in a column `audio`, or mark its place in the"
+            f" prompt by {AUDIO_MARK}"
+        )
     if container_of(data) is not None:
         return _decode_clip(data, name, rules)
     try:
@@ -196,7 +216,30 @@ def decode_medium(data: bytes, name: str, rules: MediaRules = DEFAULT_RULES) -> 
         raise
 
 
-def _decode_clip(data: bytes, name: str, rules: MediaRules) -> list[Visual]:
+def pictures_in(decoded: Iterable[Decoded]) -> list[Image.Image]:
+    """Return what a person sees of decoded media: images, frames of videos, waveforms of sounds."""
+    return [
+        image
+        for one in decoded
+        for image in ([waveform(one)] if isinstance(one, Sound) else images_of([one]))
+    ]
+
+
+def decode_file(data: bytes, name: str, rules: MediaRules) -> list[Decoded]:
+    """Decode a file as what it is by its content; MediaError as in `decode_medium`.
+
+    A sound becomes a sound, also one in the container of a video without pictures.
+    """
+    if sound_of(data) is None:
+        try:
+            return decode_medium(data, name, rules)
+        except MediaError:
+            if container_of(data) is None:
+                raise
+    return decode_medium(data, name, rules, DEFAULT_RATE)
+
+
+def _decode_clip(data: bytes, name: str, rules: MediaRules) -> list[Decoded]:
     frames = rules.video_frames or DEFAULT_FRAMES
     video = decode_video(data, name, frames, rules.max_pixels)
     return [*video.frames] if rules.video == FRAMES else [video]

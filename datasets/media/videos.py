@@ -14,19 +14,16 @@ import numpy as np
 from PIL import Image
 
 from savs.datasets.errors import MediaError
-from savs.datasets.media.containers import AVI, MP4, container_of, declared_samples, missing_bytes
+from savs.datasets.media.containers import AVI, WHOLE, container_of, require_whole
 from savs.datasets.media.images import MAX_IMAGE_PIXELS, require_size
+from savs.datasets.media.sounds import Sound
 
 DEFAULT_FRAMES = 8
 """Frames per video by default; also those of a store that does not record the number."""
-WHOLE = 0.9
-"""A video with less than this share of its declared frames or duration is damaged."""
 VIDEO_IMAGES = 4
 """The frames of a video together may have as many pixels as this number of images."""
 MAX_FRAMES = 2**21
 """Most frames of a video, used or not: 19 hours at 30 a second."""
-MAX_SAMPLES = 2**22
-"""Most samples that all tracks of an MP4 may declare, those of sound included."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,11 +38,11 @@ class Video:
     """From the first frame of the file to the end of the last one, in seconds."""
 
 
-Visual = Image.Image | Video
+Decoded = Image.Image | Video | Sound
 """What stands in a prompt for a medium, or for a part of one."""
 
 
-def images_of(pieces: Iterable[str | Visual]) -> list[Image.Image]:
+def images_of(pieces: Iterable[str | Decoded]) -> list[Image.Image]:
     """Return all images of a prompt's pieces in reading order, the frames of videos included."""
     images: list[Image.Image] = []
     for piece in pieces:
@@ -56,7 +53,7 @@ def images_of(pieces: Iterable[str | Visual]) -> list[Image.Image]:
     return images
 
 
-def videos_of(pieces: Iterable[str | Visual]) -> list[Video]:
+def videos_of(pieces: Iterable[str | Decoded]) -> list[Video]:
     """Return the videos of a prompt's pieces in reading order."""
     return [piece for piece in pieces if isinstance(piece, Video)]
 
@@ -159,10 +156,7 @@ def _opened(data: bytes, name: str, max_pixels: int = MAX_IMAGE_PIXELS) -> Itera
     kind = container_of(data)
     if kind is None:
         raise MediaError(f"{name} is not a video of a known format (MP4, MOV, Matroska, WebM, AVI)")
-    if missing := missing_bytes(data):
-        raise MediaError(f"{name} is truncated: {missing:,} bytes are missing at its end")
-    if kind == MP4 and declared_samples(data) > MAX_SAMPLES:
-        raise MediaError(f"{name} declares more than {MAX_SAMPLES:,} samples: cut it")
+    require_whole(data, name)
     # The format is fixed, so no playlist or concat list is opened. FFmpeg's `format_whitelist`
     # would do that, too, but not what is checked above: it opens cut files as whole ones, and makes
     # an index of a gigabyte for 240 kB of MP4.

@@ -12,7 +12,7 @@ from typing import Any
 from savs.datasets.errors import MediaError
 from savs.datasets.row import PackedMedium
 
-_URI = re.compile(r"data:(?:(?:image|video)/|[^,;]{0,127}(?:;[^,;]{1,127})*;base64,)", re.I)
+_URI = re.compile(r"data:(?:(?:image|video|audio)/|[^,;]{0,127}(?:;[^,;]{1,127})*;base64,)", re.I)
 _HEAD = 512
 """Characters at the start of a text that are matched."""
 

@@ -71,7 +71,7 @@ def _example(benchmark: Benchmark, row: Row, fields: Fields, split: str, index: 
     try:
         split_prompt(fields.prompt, len(fields.media))
     except ValueError as error:
-        raise row.error(str(error), "use one placeholder per image, or none") from error
+        raise row.error(str(error), "use one placeholder per medium, or none") from error
     if split == "train" and fields.label is None:
         raise row.error("has no label", "every training example needs one")
     return Example(

@@ -3,9 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
-from savs.datasets.many_labels import States
+from savs.datasets.many_labels import States, text_of
 from savs.datasets.row import Row, strict_json
 
 FLAGS = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}
@@ -84,5 +82,4 @@ def canonical(row: Row, column: str, states: States) -> str:
         raise row.error(f"field {column!r} has an empty label", "give each label a name")
     for name in states:
         Row(row.where, row.index, {column: name}).text(column)  # refuses a lone surrogate
-    told = {name: states[name] for name in sorted(states) if states[name] is not False}
-    return msgspec.json.encode(told if None in told.values() else list(told)).decode()
+    return text_of(states)

@@ -1,4 +1,4 @@
-"""What a medium's name says: an image or a video, a file, a URL, or a place in a file's row."""
+"""What a medium's name says: image, video or sound, a file, a URL, or a place in a file's row."""
 
 import re
 from pathlib import PurePosixPath
@@ -13,6 +13,7 @@ IMAGES = frozenset(
 """Suffixes of images, in lower case; content decides what a medium is, and what cannot be decoded
 is skipped with its reason later."""
 VIDEOS = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm")
+SOUNDS = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aif", ".aiff", ".aifc")
 _PACKED = re.compile(
     r"(?P<file>.+\.(?i:parquet|jsonl|ndjson|json|csv|tar))#(?P<row>\d+)/(?P<column>.+)"
 )
@@ -39,8 +40,24 @@ def is_video_name(name: str) -> bool:
     >>> is_video_name("https://host/1.mp4?size=small")
     True
     """
+    return suffix_of(name) in VIDEOS
+
+
+def is_sound_name(name: str) -> bool:
+    """Return whether a medium's name is that of a sound.
+
+    Examples
+    --------
+    >>> is_sound_name("calls/1.WAV"), is_sound_name("clips/1.mp4")
+    (True, False)
+    """
+    return suffix_of(name) in SOUNDS
+
+
+def suffix_of(name: str) -> str:
+    """Return the suffix of a medium's name in lower case, without the query of a URL."""
     path = urlsplit(name).path if name.startswith("http") else name
-    return PurePosixPath(path).suffix.lower() in VIDEOS
+    return PurePosixPath(path).suffix.lower()
 
 
 def is_packed(name: str) -> bool:

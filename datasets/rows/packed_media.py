@@ -24,6 +24,7 @@ from savs.datasets.rows.parquet_rows import DAMAGE, media_columns
 from savs.datasets.rows.tar_shards import TAR, read_shard
 from savs.foundation.files import regular_size
 from savs.foundation.frames import scan_parquet
+from savs.foundation.whole_numbers import whole_number
 
 CHUNK_ROWS = 64
 """Parquet rows whose media are read together."""
@@ -44,13 +45,15 @@ def read_packed(path: Path, name: str) -> bytes:
     MediaError
         The file cannot be read, has no such row or column, or the value is not a medium.
     """
-    _, row, column = packed_parts(name)
+    _, text, column = packed_parts(name)
     read = _VALUES.get(path.suffix.lower(), _text_value)
     try:
         regular_size(path)
         now = path.stat()
         changed = hash((now.st_mtime_ns, now.st_size, now.st_ino))  # clocks are coarse
-        data = read(path, changed, int(row), column)
+        if (row := whole_number(text)) is None:
+            raise LookupError("no file has so many rows")
+        data = read(path, changed, row, column)
     except (*DAMAGE, LookupError, TypeError, ValueError) as error:
         raise MediaError(f"{name} cannot be read: {error}") from error
     if isinstance(data, str | dict):
@@ -107,9 +110,10 @@ def _column_and_index(column: str, known: Container[str]) -> tuple[str, int | No
     if column in known:
         return column, None
     name, _, index = column.rpartition("/")
-    if name not in known or not index.isdecimal():
+    number = whole_number(index)
+    if name not in known or number is None:
         raise LookupError(f"no column {column!r} has media")
-    return name, int(index)
+    return name, number
 
 
 def _item(value: Any, index: int | None) -> Any:

@@ -13,8 +13,9 @@ from typing import Any, BinaryIO
 
 from savs.datasets.errors import RowError, SourceError
 from savs.datasets.row import MAX_ROW_BYTES, PackedMedium, json_object
-from savs.datasets.rows.media_names import IMAGES, VIDEOS
+from savs.datasets.rows.media_names import IMAGES, SOUNDS, VIDEOS
 from savs.foundation.files import is_utf8, regular_size
+from savs.foundation.whole_numbers import whole_number
 
 TAR = ".tar"
 CLASS_NAMES = "classnames.txt"
@@ -45,8 +46,8 @@ def shard_values(path: Path, name: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield where each row of a shard is, and its fields.
 
     These are the fields of `KEY.json`; each text (`cls`, `txt`) and medium (`jpg`, `left.png`) by
-    its suffix; `image`, or `images` of several media; `__key__`; and `label`, the class of `cls` in
-    `classnames.txt`, or `cls` itself if there is no such file.
+    its suffix; `image`, or `images` of several media, and `audio` or `audios` of sounds; `__key__`;
+    and `label`, the class of `cls` in `classnames.txt`, or `cls` itself if there is no such file.
 
     Raises
     ------
@@ -71,12 +72,13 @@ def _values(
     json_fields: dict[str, Any] = {}
     member_fields: dict[str, Any] = {}
     media: list[PackedMedium] = []
+    sounds: list[PackedMedium] = []
     for member, place in sample.members.items():
         suffix = member.partition(".")[2].lower()
         last = PurePosixPath(member).suffix.lower()
-        if last in IMAGES or last in VIDEOS:
+        if last in IMAGES or last in VIDEOS or last in SOUNDS:
             member_fields[suffix] = PackedMedium(f"{name}/{member}")
-            media.append(member_fields[suffix])
+            (sounds if last in SOUNDS else media).append(member_fields[suffix])
         elif suffix == "json":
             at = f"{where}: {member}"
             json_fields = json_object(_text(file, place, at), at, "write an object")
@@ -84,8 +86,9 @@ def _values(
             member_fields[suffix] = _text(file, place, f"{where}: {member}").strip()
     if "cls" in member_fields:
         member_fields["label"] = _label(member_fields["cls"], classes, where)
-    if media:
-        member_fields |= {"image": media[0]} if len(media) == 1 else {"images": media}
+    for kind, members in (("image", media), ("audio", sounds)):
+        if members:
+            member_fields |= {kind: members[0]} if len(members) == 1 else {f"{kind}s": members}
     return json_fields | member_fields | {"__key__": sample.key}
 
 
@@ -202,7 +205,7 @@ def require_all(paths: Sequence[Path]) -> None:
             continue
         count = _small_text(folder / SHARD_COUNT).strip()
         shards = [path for path in paths if path.parent == folder]
-        if not count.isdecimal() or int(count) != len(shards):
+        if whole_number(count) != len(shards):
             raise SourceError(
                 f"{folder} has {len(shards)} tar files, expected {count[:20]!r} as {SHARD_COUNT}"
                 " says; fetch the others, or name the files with a pattern such as 'DIR/*.tar'"

@@ -18,6 +18,11 @@ def media_names(examples: Iterable[Example]) -> list[str]:
     return list(dict.fromkeys(name for example in examples for name in example.media))
 
 
+def has_sounds(splits: Mapping[str, Sequence[Example]]) -> bool:
+    """Return whether some media of some split are sounds."""
+    return any(any(example.sounds) for rows in splits.values() for example in rows)
+
+
 def contents_of(names: Iterable[str], media: MediaFolder) -> dict[str, tuple[str, int]]:
     """Return name -> SHA-256 and size in bytes of the media that can be read."""
     return {name: (sha256(data), len(data)) for name in names if (data := _read(media, name))}

@@ -19,8 +19,8 @@ class _Wanted:
     """`examples` or `groups`, for error messages."""
     option: str
     """The option that gives `count`, for error messages."""
-    key_of: Callable[[Example], tuple[str, str]]
-    """Example -> its stratum, and its unit there."""
+    keys_of: Callable[[Example], list[tuple[str, str]]]
+    """Example -> its strata, each with its unit there: one, or of many labels one for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,9 @@ class Shots:
     """Whole groups of each subtask."""
     seed: int = 0
     """Seed of the draw: equal seeds draw equal examples."""
+    many: bool = False
+    """Whether an example has many labels: then `each_class` of each label, at least, and as many
+    examples without any label, if there are some."""
 
     def draw(self, pool: Sequence[Example]) -> list[Example]:
         """Draw from training examples; a larger number with the same seed adds to them.
@@ -45,14 +48,14 @@ class Shots:
         wanted = self.wanted(pool)
         strata: dict[str, dict[str, None]] = {}
         for example in pool:
-            stratum, unit = wanted.key_of(example)
-            strata.setdefault(stratum, {})[unit] = None
+            for stratum, unit in wanted.keys_of(example):
+                strata.setdefault(stratum, {})[unit] = None
         chosen: set[str] = set()
         for stratum, units in strata.items():
             if len(units) < wanted.count:
                 raise _too_few(wanted, stratum, len(units), len(units), "add examples")
             chosen.update(self.shuffle(units, stratum)[: wanted.count])
-        return [example for example in pool if wanted.key_of(example)[1] in chosen]
+        return [e for e in pool if any(unit in chosen for _, unit in wanted.keys_of(e))]
 
     def split(
         self, pool: Sequence[Example], clusters: Sequence[str]
@@ -122,9 +125,10 @@ class Shots:
     def wanted(self, pool: Sequence[Example]) -> _Wanted:
         """Return what is drawn from a pool; ParameterError for a number below 1 or none."""
         if self.groups is not None:
-            wanted = _Wanted(self.groups, "groups", "`train_groups`", _group_key(pool))
+            wanted = _Wanted(self.groups, "groups", "`train_groups`", _group_keys(pool))
         elif self.each_class is not None:
-            wanted = _Wanted(self.each_class, "examples", "`shots`", _class_key)
+            keys_of = _label_keys if self.many else _class_keys
+            wanted = _Wanted(self.each_class, "examples", "`shots`", keys_of)
         else:
             raise ParameterError("Shots has neither each_class nor groups; set one of them")
         if wanted.count < 1:
@@ -144,7 +148,7 @@ def _contents(
     """Return cluster -> how many units of each stratum it holds."""
     units_of: dict[str, dict[tuple[str, str], None]] = {}
     for example, cluster in zip(pool, clusters, strict=True):
-        units_of.setdefault(cluster, {})[wanted.key_of(example)] = None
+        units_of.setdefault(cluster, {}).update(dict.fromkeys(wanted.keys_of(example)))
     return {
         cluster: Counter(stratum for stratum, _ in units) for cluster, units in units_of.items()
     }
@@ -165,17 +169,30 @@ def _too_few(wanted: _Wanted, stratum: str, total: int, most: int, otherwise: st
     )
 
 
-def _class_key(example: Example) -> tuple[str, str]:
+def _class_keys(example: Example) -> list[tuple[str, str]]:
+    where = of_subtask(example.subtask)
+    return [(f"class {_label(example)!r}{where}", example.id)]
+
+
+def _label_keys(example: Example) -> list[tuple[str, str]]:
+    """Return a stratum for each label that is there."""
+    from savs.datasets.many_labels import count_labels  # numpy: the help of a command needs none
+
+    names = count_labels([_label(example)])
+    strata = [f"label {name!r}" for name in names] or ["the rows without a label"]
+    return [(stratum, example.id) for stratum in strata]
+
+
+def _label(example: Example) -> str:
     if example.label is None:
         raise RowError(
             f"example {example.id!r} has no label, so its class is unknown; label every row, or"
             " pass training examples as `train`"
         )
-    where = of_subtask(example.subtask)
-    return f"class {example.label!r}{where}", example.id
+    return example.label
 
 
-def _group_key(pool: Sequence[Example]) -> Callable[[Example], tuple[str, str]]:
+def _group_keys(pool: Sequence[Example]) -> Callable[[Example], list[tuple[str, str]]]:
     """Return a function from an example to its stratum (the subtasks of its group) and group."""
     subtasks: dict[str, dict[str | None, None]] = {}
     for example in pool:
@@ -183,9 +200,9 @@ def _group_key(pool: Sequence[Example]) -> Callable[[Example], tuple[str, str]]:
             raise RowError(f"example {example.id!r} has no group; draw single ones with `shots`")
         subtasks.setdefault(example.group, {})[example.subtask] = None
 
-    def key_of(example: Example) -> tuple[str, str]:
+    def keys_of(example: Example) -> list[tuple[str, str]]:
         group = str(example.group)
         names = [repr(name) for name in subtasks[group] if name is not None]
-        return f"subtask {' with '.join(names)}" if names else "the file", group
+        return [(f"subtask {' with '.join(names)}" if names else "the file", group)]
 
-    return key_of
+    return keys_of

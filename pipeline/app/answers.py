@@ -80,7 +80,7 @@ def answer(
     Parameters
     ----------
     files
-        Images and videos.
+        Images, videos or sounds, as the classifier reads them.
     subtask
         The part of the classifier that answers.
     question

@@ -116,7 +116,7 @@ def _classify_tab(page: gr.Blocks, workspace: Workspace) -> None:
             question = gr.Textbox(label="Question", visible=False)
             drop = gr.File(
                 file_count="multiple",
-                label="Drop images or a video, choose files, or paste",
+                label="Drop images, a video or sounds, choose files, or paste",
                 elem_id="savs-drop",
                 height=160,
             )

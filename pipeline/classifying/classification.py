@@ -39,9 +39,9 @@ class Classification:
     """Predictions of new images."""
 
     predictions: "pl.DataFrame"
-    """Columns `CLASSIFIED_SCHEMA`, in the order of the input. With `out` these are in the file, and
-    here are only `id`, `subtask`, `prediction`, `unsure`, `atypical` and `reason` of all its
-    rows."""
+    """Columns `CLASSIFIED_SCHEMA`, or of many labels `LABELS_SCHEMA`, in the order of the input.
+    With `out` these are in the file, and here are only `id`, `subtask`, `prediction`, `labels`,
+    `unsure`, `atypical` and `reason` of all its rows."""
     out: Path | None
     """The file that has them."""
     rows: int
@@ -55,8 +55,7 @@ class Classification:
 
     def __repr__(self) -> str:
         """Return a few lines: how many images of each class, how many were skipped, and where."""
-        said = self.predictions["prediction"].drop_nulls().value_counts(sort=True)
-        counts = [f"{count:,} {name}" for name, count in said.iter_rows()]
+        counts = [f"{count:,} {name}" for name, count in self.counts]
         lines = [
             f"Classification({counted(self.predictions.height, 'image')}: {listed(counts)})",
             f"  {self.predictions['prediction'].null_count():,} skipped,"
@@ -64,6 +63,13 @@ class Classification:
             f"  in {self.out}" if self.out else "  next: classification.predictions",
         ]
         return "\n".join(lines)
+
+    @property
+    def counts(self) -> list[tuple[str, int]]:
+        """Each class, or each of many labels, with how often it was predicted; most often first."""
+        table = self.predictions
+        said = table["labels"].explode() if "labels" in table.columns else table["prediction"]
+        return list(said.drop_nulls().value_counts(sort=True).iter_rows())
 
     @property
     def skipped(self) -> list[tuple[str, str]]:
@@ -165,7 +171,7 @@ def classify(
     from savs.pipeline.classifying.prediction_table import TableForm
     from savs.pipeline.classifying.sorted_files import require_apart
     from savs.pipeline.evaluation.predictions import risk_notes
-    from savs.pipeline.selection.selection_config import require_same_prompt
+    from savs.pipeline.selection.selection_config import MANY, require_same_prompt
 
     asked, reading, placing, batches = sort_keywords(
         *("classify", options),
@@ -186,6 +192,12 @@ def classify(
         require_shareable(names, out, force=force)
     reporting = bars() if verbose else reporting
     selection, older = load_classifiers(classifier, readout, reporting.say)
+    for name, value in {"risk": risk, "sort_into": sort_into, "form": form}.items():
+        if value is not None and selection.labels == MANY:
+            raise ParameterError(
+                f"`{name}` is for one label an image, and the classifier has many; omit it, or"
+                " write a table"
+            )
     loading = model_options(selection, model=model, revision=revision, dtype=dtype, placing=placing)
     reads = InputOptions(**reading)
     with fetching_for(out, reads) as fetching:

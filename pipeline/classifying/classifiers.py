@@ -41,7 +41,6 @@ def load_classifiers(
     if not isinstance(classifier, Mapping):
         folder = find_classifier(classifier, say)
         selection = load_selection(folder, readout=readout)
-        refuse_many_labels(selection, folder)
         return selection, older_note_beside(selection_folder(folder), selection)
     folders = {name: find_classifier(place, say) for name, place in classifier.items()}
     parts = {name: load_selection(folder, readout=readout) for name, folder in folders.items()}

@@ -6,13 +6,14 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
-from savs.datasets.example import NATIVE, split_prompt
+from savs.datasets.example import AUDIO_MARK, NATIVE, split_prompt
 from savs.datasets.media.containers import container_of
 from savs.datasets.media.in_memory import Pictured, file_bytes, is_pictured
 from savs.datasets.media.media import sha256
+from savs.datasets.media.sounds import RESAMPLER
 from savs.datasets.media.videos import DEFAULT_FRAMES
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
@@ -22,6 +23,7 @@ from savs.pipeline.classifying.feature_cache import FeatureCache, ImageHeads, fe
 from savs.pipeline.classifying.heads_classifier import probabilities
 from savs.pipeline.classifying.model_match import decoding_of, model_options, require_match
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.evaluation.many_labels import LabelLogits
 from savs.pipeline.extraction.model.embedding_recipe import with_recipe
 from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions, require_extra
 from savs.pipeline.extraction.run_options import RunOptions
@@ -30,7 +32,7 @@ from savs.pipeline.running.progress import SILENT, Reporting, bars
 from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.readouts import ClassScores, Readout
 from savs.pipeline.selection.selection import Selection, select
-from savs.pipeline.selection.selection_config import SelectionConfig, refuse_many_labels
+from savs.pipeline.selection.selection_config import MANY, SelectionConfig, grid_widths
 from savs.pipeline.selection.selection_file import load_selection, save_selection
 from savs.pipeline.selection.training_data import TrainingArrays
 from savs.stores.format.layout import HEADS_SITE
@@ -71,7 +73,7 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
     Attributes
     ----------
     classes_
-        `(classes,)` labels, sorted.
+        `(classes,)` labels, sorted; of many labels an image their names, or the numbers of columns.
     selection_
         The fitted `Selection`: heads, classes and readout, as `select` makes it of a store.
 
@@ -133,8 +135,10 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
     def fit(self, images: Sequence[Pictured], labels: Sequence[Any]) -> Self:
         """Choose heads and fit the readout on labelled images; about 20 of each class are enough.
 
-        Where each class has two different images or more, left-out ones calibrate it, as in `savs
-        select`.
+        `labels` may be `(n, labels)` of 0 and 1, where an image may have many labels: `predict` and
+        `predict_proba` then return such matrices. `sklearn.preprocessing.MultiLabelBinarizer` makes
+        one of lists of names. Where each class has two different images or more, left-out ones
+        calibrate it, as in `savs select`.
 
         Raises
         ------
@@ -147,12 +151,15 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         contents = contents_of(images)
         if labels is None:
             raise ParameterError("fit needs labels, one for each image")
-        labels = column_or_1d(labels)
-        check_classification_targets(labels)
-        if len(labels) != len(contents):
-            raise ParameterError(f"there are {len(contents)} images and {len(labels)} labels")
+        many = np.ndim(labels) > 1 and type_of_target(labels) == "multilabel-indicator"
+        given: Array = np.asarray(labels) if many else column_or_1d(labels)
+        check_classification_targets(given)
+        if len(given) != len(contents):
+            raise ParameterError(f"there are {len(contents)} images and {len(given)} labels")
         question = self._question()
-        classes, numbers = np.unique(labels, return_inverse=True)
+        classes, numbers = (
+            (np.arange(given.shape[1]), given) if many else np.unique(given, return_inverse=True)
+        )
         heads = self._read(contents, question).whole()
         training = TrainingArrays(
             source=heads.source,
@@ -170,13 +177,15 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def predict(self, images: Sequence[Pictured]) -> Array:
-        """Return `(n,)` labels of images.
+        """Return `(n,)` labels of images, or `(n, labels)` of 0 and 1.
 
         Raises
         ------
         ValueError
             An image cannot be decoded, or the model is not the one that was fitted.
         """
+        if self._has_many_labels():
+            return self._predict_labels(images)[0]
         choice = self._scores(images).choice
         return self.classes_[choice]
 
@@ -186,6 +195,8 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         They are calibrated where `fit`, or the `select` of a loaded classifier, could do that.
         Otherwise they are shares of votes or scores.
         """
+        if self._has_many_labels():
+            return self._predict_labels(images)[1]
         task = self.selection_.only_task()
         return probabilities(self._scores(images), self.selection_.readout, task.calibration)
 
@@ -199,7 +210,7 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         Without a cache, images that cannot be decoded are in `skipped`, as `image N`.
         """
         selection = self.selection_
-        question = selection.only_task().question or self._question()
+        question = selection.asked[0].question or self._question()
         heads = self._read(contents, question, selection)
         require_match(selection, heads.source, allow_other_prompt=False)
         return heads
@@ -259,8 +270,9 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
             The question is not that of its training examples.
         """
         selection = load_selection(find_classifier(classifier), readout=readout)
-        refuse_many_labels(selection, classifier)
-        task = selection.only_task()
+        (task, *others) = selection.asked
+        if others:
+            selection.only_task()  # says which subtasks there are
         if None not in (question, task.question) and question != task.question:
             raise ParameterError(
                 f"`question` is {question!r}, but the classifier was trained with"
@@ -288,7 +300,9 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
             cache=cache,
         )
         loaded.selection_ = selection
-        loaded.classes_ = np.array(task.classes)
+        many = selection.labels == MANY
+        names = [str(one.subtask) for one in selection.tasks] if many else task.classes
+        loaded.classes_ = np.array(names)
         return loaded
 
     def __sklearn_tags__(self) -> Any:
@@ -297,7 +311,20 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         tags.input_tags.two_d_array = False
         tags.input_tags.string = True
         tags.no_validation = True
+        tags.classifier_tags.multi_label = True
         return tags
+
+    def _has_many_labels(self) -> bool:
+        check_is_fitted(self)
+        return self.selection_.labels == MANY
+
+    def _predict_labels(self, images: Sequence[Pictured]) -> tuple[Array, Array]:
+        """Return whether each label is predicted, and its probability."""
+        names, features = self.read_images(contents_of(images)).whole().features()
+        widths = grid_widths(self.selection_.source.grid)
+        heads = self.selection_.heads
+        logits = LabelLogits(self.selection_, [widths[head] for head in heads])
+        return logits.predict(features[[names.index(head) for head in heads]])
 
     def _scores(self, images: Sequence[Pictured]) -> ClassScores:
         check_is_fitted(self)
@@ -347,7 +374,7 @@ def _selected(
 ) -> Selection:
     """Return a selection, calibrated where the images are enough to leave some out."""
     selection = select(training, heads=heads, readout=readout, scoring=scoring)
-    if not selection.rule.calibrates:
+    if not selection.rule.calibrates and selection.labels != MANY:
         return selection
     try:
         return calibrate(training, selection).selection
@@ -419,7 +446,9 @@ def heads_of_images(
     MediaError
         With a cache, an image cannot be decoded.
     """
-    decoding = _training_decoding(contents) if selection is None else decoding_of(selection)
+    decoding = (
+        _training_decoding(contents, question) if selection is None else decoding_of(selection)
+    )
 
     def read(images: Mapping[str, bytes], of: SelectionConfig | None) -> ImageHeads:
         from savs.pipeline.classifying.image_heads import read_heads
@@ -447,8 +476,10 @@ def image_name(number: int) -> str:
     return f"image {number}"
 
 
-def _training_decoding(contents: Sequence[bytes]) -> dict[str, Any]:
-    """Return how training media are decoded, as `decoding_of` has it: nothing without videos."""
+def _training_decoding(contents: Sequence[bytes], question: str) -> dict[str, Any]:
+    """Return how training media are decoded, as `decoding_of` has it: nothing for images."""
+    if AUDIO_MARK in question:
+        return {"audio": RESAMPLER}
     if not any(map(container_of, contents)):
         return {}
     return {"video": NATIVE, "video_frames": DEFAULT_FRAMES}

@@ -17,7 +17,7 @@ from savs.pipeline.extraction.sinks import Identities, StoreSink
 from savs.pipeline.inputs.source import find_video
 from savs.pipeline.running.launchers import Rank
 from savs.pipeline.running.progress import Reporting
-from savs.pipeline.selection.selection_config import SelectionConfig
+from savs.pipeline.selection.selection_config import MANY, SelectionConfig
 from savs.stores import Identity, StoreMismatchError
 from savs.stores.format.manifest import read_manifest
 from savs.stores.format.plan import default_shard_rows
@@ -94,7 +94,8 @@ class Filling:
         if is_known and stored and not sink.rows_left(stored) and sink.is_complete(stored):
             return Outcome()
         reader = ModelRun(self.loading, self.run, self.reporting, rank=self.rank)
-        if any(task.calibration is None for task in self.selection.tasks):
+        many = self.selection.labels == MANY
+        if any((t.label_rule if many else t.calibration) is None for t in self.selection.tasks):
             say("the classifier is not calibrated: probability is only the share of the scores")
         decoding = decoding_of(self.selection)
         tried = wanted.todo or [e for e in wanted.examples if e.id in wanted.folders]

@@ -1,16 +1,20 @@
 """`HeadsClassifier`: the part of savs that takes numbers, as an estimator of scikit-learn."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.evaluation.many_labels import LabelLogits
 from savs.pipeline.selection.calibration import Calibration, class_probabilities
+from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.readouts import ClassScores, Readout
 from savs.pipeline.selection.selection import select
 from savs.pipeline.selection.training_data import TrainingArrays
@@ -40,11 +44,12 @@ class HeadsClassifier(ClassifierMixin, BaseEstimator):
     Attributes
     ----------
     classes_
-        `(classes,)` labels, sorted.
+        `(classes,)` labels, sorted; the numbers of the columns of `y`, where that is a matrix.
     n_features_in_
         Number of columns of `X`.
     heads_
-        `(kept,)` numbers of the heads that were chosen, best first.
+        `(kept,)` numbers of the heads that were chosen, best first; where `y` is a matrix those of
+        all labels, each once.
 
     Examples
     --------
@@ -74,16 +79,22 @@ class HeadsClassifier(ClassifierMixin, BaseEstimator):
         X
             `(n, heads * head_dim)` finite numbers.
         y
-            `(n,)` labels of two classes or more.
+            `(n,)` labels of two classes or more; or `(n, labels)` of 0 and 1, where an example may
+            have many labels. Each label then gets heads, a probability and a threshold of its own,
+            from left-out examples if these suffice.
 
         Raises
         ------
         ValueError
             Shapes do not fit, a number is not finite, or there is one class only.
         """
-        X, y = validate_data(self, X, y, dtype=np.float32)  # noqa: N806
+        X, y = validate_data(self, X, y, dtype=np.float32, multi_output=True)  # noqa: N806
         check_classification_targets(y)
-        self.classes_, labels = np.unique(y, return_inverse=True)
+        self._many = type_of_target(y) == "multilabel-indicator"
+        if self._many:
+            labels, self.classes_ = np.asarray(y), np.arange(y.shape[1])
+        else:
+            self.classes_, labels = np.unique(column_or_1d(y, warn=True), return_inverse=True)
         features = self._by_head(X)
         count, _, width = features.shape
         grid = (LayerGrid(0, tuple(range(count)), width),)
@@ -96,27 +107,48 @@ class HeadsClassifier(ClassifierMixin, BaseEstimator):
             ids=[str(row) for row in range(len(labels))],
         )
         selection = select(training, heads=self.heads, readout=self.readout, scoring=self.scoring)
-        self._readout, self._fitted = selection.readout, selection.only_task().fitted
-        self.heads_ = np.array([head for _, head in selection.only_task().heads])
+        self.heads_ = np.array([head for _, head in selection.heads])
+        self._readout = selection.readout
+        if self._many:
+            with suppress(SelectionError):  # too few examples
+                selection = calibrate(training, selection).selection
+            self._logits = LabelLogits(selection, [width] * len(selection.heads))
+        else:
+            self._fitted = selection.only_task().fitted
         return self
 
     def predict(self, X: Any) -> Array:  # noqa: N803
-        """Return `(n,)` labels."""
+        """Return `(n,)` labels, or `(n, labels)` of 0 and 1."""
+        if getattr(self, "_many", False):
+            return self._logits.predict(self._chosen(X))[0]
         choice = self._scores(X).choice
         return self.classes_[choice]
 
     def predict_proba(self, X: Any) -> Array:  # noqa: N803
         """Return `(n, classes)` shares of votes or scores, in the order of `classes_`.
 
-        They are not calibrated; `sklearn.calibration.CalibratedClassifierCV` does that.
+        They are not calibrated; `sklearn.calibration.CalibratedClassifierCV` does that. Of many
+        labels they are the probability of each, which left-out examples calibrated if they suffice.
         """
+        if getattr(self, "_many", False):
+            return self._logits.predict(self._chosen(X))[1]
         scores = self._scores(X)
         return probabilities(scores, self._readout)
 
     def _scores(self, X: Any) -> ClassScores:  # noqa: N803
         check_is_fitted(self)
+        return self._fitted.scores(self._chosen(X))
+
+    def _chosen(self, X: Any) -> Array:  # noqa: N803
+        """Return the `(heads, n, width)` features of the chosen heads."""
         X = validate_data(self, X, dtype=np.float32, reset=False)  # noqa: N806
-        return self._fitted.scores(self._by_head(X)[self.heads_])
+        return self._by_head(X)[self.heads_]
+
+    def __sklearn_tags__(self) -> Any:
+        """Return what scikit-learn should know: an example may have many labels."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
 
     def _by_head(self, values: Array) -> Array:
         """Return `(n, heads * width)` values as `(heads, n, width)`."""

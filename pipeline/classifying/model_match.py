@@ -24,7 +24,13 @@ from savs.stores.format.manifest import FeatureSource
 
 T = TypeVar("T", int, str)
 
-DECODING = {"video": str, "video_frames": int, "jpeg_draft": int}
+DECODING = {
+    "video": str,
+    "video_frames": int,
+    "jpeg_draft": int,
+    "audio": str,
+    "audio_max_seconds": int,
+}
 """Facts of a processor that say how media are decoded -> their types."""
 NAMES = ("model.name", "model.revision")
 TEMPLATE = "prompt"
@@ -97,6 +103,7 @@ def decoding_rules(decoding: Mapping[str, Any]) -> MediaRules:
         video=decoding.get("video", NATIVE),
         video_frames=decoding.get("video_frames"),
         draft_pixels=decoding.get("jpeg_draft"),
+        audio_max_seconds=decoding.get("audio_max_seconds"),
     )
 
 

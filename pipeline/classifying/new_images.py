@@ -1,4 +1,4 @@
-"""What is to be classified: images by name, in folders, after patterns, or in rows of tables.
+"""What is to be classified: media by name, in folders, after patterns, or in rows of tables.
 
 `NewImages` finds the media of the inputs, and `Questions` the prompts that they are run on: those
 of the classifier, or those of the user.
@@ -14,14 +14,15 @@ from pathlib import Path
 import polars as pl
 
 from savs.datasets import Benchmark, Example, MediaFolder, RowError, SourceError, find_files
+from savs.datasets.benchmarks.class_folders import OF_IMAGES, OF_SOUNDS, FolderKind
 from savs.datasets.benchmarks.general import general
-from savs.datasets.example import of_subtask, split_prompt
+from savs.datasets.example import of_subtask, with_sounds
 from savs.datasets.media.download import Fetching
 from savs.datasets.media.images import MAX_IMAGE_PIXELS
 from savs.datasets.media.media import MediaRules
 from savs.datasets.row import Row
 from savs.datasets.rows.file_formats import JSON_LINES, PARQUET, read_rows
-from savs.datasets.rows.media_names import IMAGES, is_address, is_video_name
+from savs.datasets.rows.media_names import is_address
 from savs.datasets.splits.shared_media import media_names
 from savs.foundation.files import is_utf8
 from savs.foundation.network import HUB
@@ -35,7 +36,7 @@ STDIN = "-"
 """In place of a name: names are read from standard input, one a line."""
 TABLES = (*JSON_LINES, ".json", ".csv", PARQUET)
 """Suffixes of files with a row an example."""
-FIELDS = ("id", "image", "images", "question", "subtask")
+FIELDS = ("id", "image", "images", "audio", "audios", "question", "subtask")
 """Fields of a row that are read, each from a column of its name unless the user maps it."""
 NAMED = 3
 """Number of files that a note names."""
@@ -121,9 +122,14 @@ class Questions:
     _seen: dict[tuple[str, str | None], str] = field(default_factory=dict)
     """Id and subtask of each example -> its file and row."""
 
+    @property
+    def kind(self) -> FolderKind:
+        """What a medium is that is given by its name alone: a sound where training had some."""
+        return OF_SOUNDS if "audio" in self.config.source.processor else OF_IMAGES
+
     def has(self, identifier: str) -> bool:
         """Return whether a row had this id."""
-        return any((identifier, task.subtask) in self._seen for task in self.config.tasks)
+        return any((identifier, task.subtask) in self._seen for task in self.config.asked)
 
     def examples(self, row: Row, columns: Mapping[str, str]) -> Iterator[Example]:
         """Yield the examples of a row, one for each of its subtasks.
@@ -143,16 +149,17 @@ class Questions:
         RowError
             The row names no medium or an unknown subtask, has no prompt, or an id that is taken.
         """
-        media = row.names(columns["image"], columns["images"])
-        if not media:
+        images = row.names(columns["image"], columns["images"])
+        sounds = row.names(columns["audio"], columns["audios"])
+        if not images and not sounds:
             raise row.error(
-                f"field {columns['image']!r} names no image",
+                f"field {columns[self.kind.column]!r} names no {self.kind.noun}",
                 f"the row has the fields {', '.join(map(str, row.values)) or 'none'}",
             )
         own = row.optional(columns["question"]) or self.question
         for task in self._tasks(row, columns):
-            prompt = own or task.question
-            if prompt is None:
+            asked = own or task.question
+            if asked is None:
                 raise self._no_prompt(row, task)
             identifier = row.optional(columns["id"]) or row.id
             key = (identifier, task.subtask)
@@ -162,9 +169,11 @@ class Questions:
                     " unique over all inputs: rename one, or classify the files one by one"
                 )
             try:
-                split_prompt(prompt, len(media))
+                prompt, media = with_sounds(asked, images, sounds)
             except ValueError as error:
-                raise row.error(str(error), "give one image for each mark in the prompt") from error
+                raise row.error(
+                    str(error), "give one medium for each mark in the prompt"
+                ) from error
             index = len(self._seen)
             self._seen[key] = row.where
             yield Example(
@@ -180,10 +189,10 @@ class Questions:
     def _tasks(self, row: Row, columns: Mapping[str, str]) -> list[TaskConfig]:
         """Return the subtasks that a row is combined with."""
         name = row.optional(columns["subtask"]) or self.subtask
-        names = [task.subtask for task in self.config.tasks]
+        names = [task.subtask for task in self.config.asked]
         if name is None:
-            return list(self.config.tasks)
-        found = [task for task in self.config.tasks if task.subtask == name]
+            return list(self.config.asked)
+        found = [task for task in self.config.asked if task.subtask == name]
         if not found:
             raise row.error(
                 f"the classifier has no subtask {name!r}",
@@ -259,7 +268,8 @@ class NewImages:
             raise SourceError(f"{given} does not exist; pass a file, a folder or a pattern")
 
     def _images_in(self, folder: Path) -> Iterator[str]:
-        """Yield the images and videos below a folder by path; note what else is there."""
+        """Yield the media of the wanted kind below a folder by path; note what else is there."""
+        kind = self.questions.kind
         try:
             paths = sorted(path for path in folder.rglob("*") if not _is_hidden(path, folder))
         except OSError as error:
@@ -267,19 +277,19 @@ class NewImages:
                 f"{folder} cannot be read: {error.strerror}; check its permissions"
             ) from error
         files = [path for path in paths if not path.is_dir()]
-        named = [path for path in files if _is_medium(path)]
+        named = [path for path in files if kind.has(path.name)]
         media = [path for path in named if is_utf8(str(path))]
         self._note_names(str(folder), [str(p) for p in named if not is_utf8(str(p))])
-        others = [path.name for path in files if not _is_medium(path)]
+        others = [path.name for path in files if not kind.has(path.name)]
         if not media:
             raise SourceError(
-                f"{folder} holds no image or video; for tables pass a pattern such as"
+                f"{folder} holds no {kind.noun} or video; for tables pass a pattern such as"
                 f" '{folder}/*.parquet'"
             )
         if others:
             more = " ..." if len(others) > NAMED else ""
             self.notes.append(
-                f"{len(others):,} of the files in {folder} left out, by name no images:"
+                f"{len(others):,} of the files in {folder} left out, by name no {kind.noun}s:"
                 f" {', '.join(others[:NAMED])}{more}"
             )
         yield from map(str, media)
@@ -311,7 +321,8 @@ class NewImages:
 
     def _images(self, names: Sequence[str], media: MediaFolder) -> Group:
         fields = {field: field for field in FIELDS}
-        rows = (Row(name, 0, {"image": name, "id": name}) for name in dict.fromkeys(names))
+        column = self.questions.kind.column
+        rows = (Row(name, 0, {column: name, "id": name}) for name in dict.fromkeys(names))
         found = [
             example
             for row in rows
@@ -337,10 +348,6 @@ def _is_alone(name: str) -> bool:
     """Return whether a name is a table, or standard input: its media lie in a folder of its own."""
     is_table = not is_address(name) and Path(name).suffix.lower() in TABLES
     return name == STDIN or name.startswith(HUB) or is_table
-
-
-def _is_medium(path: Path) -> bool:
-    return path.suffix.lower() in IMAGES or is_video_name(path.name)
 
 
 def _is_hidden(path: Path, folder: Path) -> bool:

@@ -16,9 +16,11 @@ from savs.datasets import MediaFolder
 from savs.pipeline.classifying.classified_store import image_id
 from savs.pipeline.errors import OutputError
 from savs.pipeline.evaluation.evaluation import SelectedHeads
+from savs.pipeline.evaluation.many_labels import predicted_labels, score_test
 from savs.pipeline.evaluation.predictions import VOTES, in_schema, packed_predictions
 from savs.pipeline.running.output_files import media_cell, new_file
 from savs.pipeline.selection.selection import Selection
+from savs.pipeline.selection.selection_config import MANY
 from savs.stores import FeatureStore
 from savs.stores.format.layout import Facts
 
@@ -47,12 +49,27 @@ the calibration. Without one, `probability` is the share of the scores, see `sha
 example has a `reason` and no prediction."""
 
 
+LABELS_SCHEMA = {
+    "id": pl.String,
+    "media": pl.List(pl.String),
+    "prompt": pl.String,
+    "prediction": pl.String,
+    "labels": pl.List(pl.String),
+    "probabilities": pl.List(pl.Struct({"label": pl.String, "probability": pl.Float32})),
+    "reason": pl.String,
+}
+"""Columns of the predictions of many labels: `labels` are the predicted ones, and `prediction` is
+their canonical text."""
+
+
 def predictions_of(store: FeatureStore, selection: Selection, risk: float | None) -> pl.LazyFrame:
     """Return the predictions of all examples of a store of new images, in the order of its plan.
 
-    Columns `CLASSIFIED_SCHEMA`. Ids are those that the images had before each was used in several
-    tasks.
+    Columns `CLASSIFIED_SCHEMA`, or of many labels `LABELS_SCHEMA`. Ids are those that the images
+    had before each was used in several tasks.
     """
+    if selection.labels == MANY:
+        return _of_labels(store, selection)
     predictor = SelectedHeads(store, selection, risk=risk, is_compared=True)
     table = packed_predictions(store, predictor)
     if len(selection.tasks) > 1:
@@ -60,6 +77,26 @@ def predictions_of(store: FeatureStore, selection: Selection, risk: float | None
     columns = in_schema(table, CLASSIFIED_SCHEMA)
     has_subtasks = any(task.subtask is not None for task in selection.tasks)
     return columns if has_subtasks else columns.drop("subtask")
+
+
+def _of_labels(store: FeatureStore, selection: Selection) -> pl.LazyFrame:
+    """Return the predictions of many labels."""
+    scored = score_test(store, selection)
+    names = [str(task.subtask) for task in selection.tasks]
+    made = predicted_labels(scored, names)
+    reasons = dict(store.skipped("test").select("id", "reason").iter_rows())
+    shares = made["probabilities"].to_list()
+    pairs = [
+        None if of is None else [{"label": n, "probability": p} for n, p in zip(names, of)]  # noqa: B905
+        for of in shares
+    ]
+    probabilities = pl.Series(pairs, dtype=LABELS_SCHEMA["probabilities"])
+    table = pl.concat([scored.examples, made], how="horizontal").with_columns(
+        labels="predicted",
+        probabilities=probabilities,
+        reason=pl.Series([reasons.get(name) for name in scored.examples["id"]], dtype=pl.String),
+    )
+    return in_schema(table.lazy(), LABELS_SCHEMA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,9 +174,11 @@ def write_predictions(
 
 def in_cells(table: pl.LazyFrame) -> pl.LazyFrame:
     """Return predictions as CSV has them: one medium is its name, other lists are JSON."""
-    return table.with_columns(
-        _cells("media", media_cell), _cells("votes", _votes_cell), _cells("prediction_set", _json)
-    )
+    if "labels" in table.collect_schema():
+        cells = _cells("labels", _json), _cells("probabilities", _probabilities_cell)
+    else:
+        cells = _cells("votes", _votes_cell), _cells("prediction_set", _json)
+    return table.with_columns(_cells("media", media_cell), *cells)
 
 
 def _cells(column: str, cell: Callable[[Any], str]) -> pl.Expr:
@@ -154,6 +193,10 @@ def _cells(column: str, cell: Callable[[Any], str]) -> pl.Expr:
 
 def _votes_cell(votes: list[Mapping[str, Any]]) -> str:
     return _json({vote["class"]: round(vote["score"], 4) for vote in votes})
+
+
+def _probabilities_cell(pairs: list[Mapping[str, Any]]) -> str:
+    return _json({pair["label"]: round(pair["probability"], 4) for pair in pairs})
 
 
 def _json(value: Any) -> str:

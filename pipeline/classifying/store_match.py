@@ -169,7 +169,7 @@ def _readable(
             continue
         try:
             contents = [hashlib.sha256(folder.read(name)).hexdigest() for name in example.media]
-            pieces = encoder.pieces_read(pieces_of(example, folder, encoder.placeholders))
+            pieces = encoder.pieces_read(pieces_of(example, folder, encoder))
         except MediaError:
             continue
         if not digests or contents == list(digests):

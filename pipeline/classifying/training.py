@@ -8,13 +8,17 @@ from typing import Any
 
 import polars as pl
 
-from savs.datasets.benchmarks.general import GENERAL
-from savs.datasets.benchmarks.image_folder import (
+from savs.datasets.benchmarks.class_folders import (
+    AUDIO_FOLDER,
     IMAGE_FOLDER,
-    QUESTION,
+    OF_IMAGES,
+    OF_SOUNDS,
+    FolderKind,
     class_folders,
-    has_images,
+    has_media,
+    holds_sounds,
 )
+from savs.datasets.benchmarks.general import GENERAL
 from savs.datasets.benchmarks.options import stored_prompts, under_one_prompt
 from savs.datasets.errors import SourceError
 from savs.datasets.many_labels import has_many_labels
@@ -69,8 +73,7 @@ class Trained:
     accuracies: dict[str, float]
     """Readout -> accuracy by cross-validation, of those that were tried; empty if one was given."""
     suspects: pl.DataFrame = field(repr=False)
-    """Training examples whose label a classifier of the others contradicts, see `suspects`. Empty
-    where examples have many labels."""
+    """Training examples whose label a classifier of the others contradicts, see `suspects`."""
     skipped: tuple[tuple[str, str, str], ...] = ()
     """`(split, id, reason)` of what could not be read."""
     notes: tuple[str, ...] = ()
@@ -112,9 +115,9 @@ def train(
     Parameters
     ----------
     source
-        A folder with one folder of images per class, and maybe a folder `unlabelled`; a table of
-        images and labels (see the benchmark `general`), which may be a frame in memory; or a store,
-        whose training examples are taken as they are: no model runs then.
+        A folder with one folder of images or sounds per class, and maybe a folder `unlabelled`; a
+        table of media and labels (see the benchmark `general`), which may be a frame in memory; or
+        a store, whose training examples are taken as they are: no model runs then.
     out
         Folder of the store. If it is there already, new images are added; with `shots`, an
         extraction that was stopped goes on.
@@ -160,14 +163,11 @@ def train(
     readouts = FAST if readout is None else (readout,)
     choice = choose_readout_by_folds(store, heads=heads, readouts=readouts)
     selection, doubtful = choice.selection, None
-    many = selection.labels == MANY
-    assess = assess_left_out_labels if many else assess_left_out
+    assess = assess_left_out_labels if selection.labels == MANY else assess_left_out
     with suppress(SelectionError):  # too few examples: `choice.note` says so
         calibration = calibrate(store, selection)
         selection = calibration.selection
-        if not many:
-            of_all = assess_left_out(store, selection, calibration.left_out)
-            doubtful = suspects(store, selection, of_all)
+        doubtful = suspects(store, selection, assess(store, selection, calibration.left_out))
     tested = _measured_on_test(store, selection)
     left_out = assess(store, selection, choice.left_out) if choice.left_out else None
     folder = results_folder(store.path, TRAINED)
@@ -245,12 +245,15 @@ def _extract(
     shots, test = options.get("shots"), options.get("test")
     drawn = shots is not None and test is None
     splits = {"test": source} if drawn else {"train": source, "test": test}
-    folder = Path(source) if _is_image_folder(source) else None
+    folder = Path(source) if _is_media_folder(source) else None
+    benchmark, kind = IMAGE_FOLDER, OF_IMAGES
+    if folder is not None and holds_sounds(folder):
+        benchmark, kind = AUDIO_FOLDER, OF_SOUNDS
     if folder is not None and not class_folders(folder):
-        _require_deep_enough(folder)
+        _require_deep_enough(folder, benchmark.name, kind)
         splits = {UNLABELLED: source}  # all labels are still to come
     done = extract(
-        GENERAL.name if folder is None else IMAGE_FOLDER.name,
+        GENERAL.name if folder is None else benchmark.name,
         model=model,
         out=out,
         reporting=reporting,
@@ -264,12 +267,12 @@ def _extract(
         return done.store, skipped, []
     store, notes = _follow_moves(done.store, folder)
     if question is None:
-        notes.append(f"the question is {QUESTION!r}; pass `question` to ask what you look for")
+        notes.append(f"the question is {kind.question!r}; pass `question` to ask what you look for")
     return store, skipped, notes
 
 
-def _is_image_folder(source: Any) -> bool:
-    """Return whether a source is a folder of images, and no table; stores in it do not count."""
+def _is_media_folder(source: Any) -> bool:
+    """Return whether a source is a folder of media, and no table; stores in it do not count."""
     if not isinstance(source, str | Path) or not Path(source).is_dir():
         return False
     tables = (file for form in (ALL_PARQUET, ALL_SHARDS) for file in Path(source).glob(form))
@@ -278,21 +281,22 @@ def _is_image_folder(source: Any) -> bool:
     )
 
 
-def _require_deep_enough(folder: Path) -> None:
+def _require_deep_enough(folder: Path, benchmark: str, kind: FolderKind) -> None:
     """Raise ParameterError for a class folder in place of the folder that has all of them.
 
-    It is one if all folders next to it have images, and none lie between them.
+    It is one if all folders next to it have media, and none lie between them.
     """
     name, above = folder.absolute().name, folder.absolute().parent
     with suppress(SourceError):  # what lies above may be closed
         classes = class_folders(above)
-        if name not in classes or len(classes) < 2 or has_images(above):
+        if name not in classes or len(classes) < 2 or has_media(above, kind):
             return
-        if not all(has_images(above / other) for other in classes):
+        if not all(has_media(above / other, kind) for other in classes):
             return
         raise ParameterError(
-            f"{folder} has no class folders, and {above} has: pass that one. If the images of"
-            f" {folder} wait for a label: savs extract image-folder --unlabelled {folder}"
+            f"{folder} has no class folders, and {above} has: pass that one. If the"
+            f" {kind.noun}s of {folder} wait for a label: savs extract {benchmark} --unlabelled"
+            f" {folder}"
         )
 
 

@@ -132,6 +132,15 @@ class LabelLogits:
                 self._by_head.setdefault(head, []).append(term)
         self._shares = np.array([1 / len(task.heads) for task in self._tasks], np.float32)
 
+    def predict(self, features: Array) -> tuple[Array, Array]:
+        """Return whether each label is predicted, and its probability, `(n, labels)` each.
+
+        Of `(heads, n, d)` features of `selection.heads`.
+        """
+        logits = self.of(features).T.astype(np.float64)
+        least = np.array([rule.least_logit for rule in self.rules])
+        return (logits >= least).astype(np.int64), 1 / (1 + np.exp(-logits))
+
     def of(self, features: Array) -> Array:
         """Return `(labels, n)` float32 logits of `(heads, n, d)` features of `selection.heads`."""
         logits = np.zeros((len(self._tasks), features.shape[1]), np.float32)
@@ -308,9 +317,10 @@ def _named(labels: Sequence[Any]) -> str:
     return f"{counted(len(labels), 'label')} ({first_few(map(repr, labels), NAMED)})"
 
 
-def _part(scored: Scored, kept: Array) -> Scored:
+def _part(scored: Scored, kept: Array | slice) -> Scored:
+    examples = scored.examples
     return Scored(
-        scored.examples.filter(kept),
+        examples[kept] if isinstance(kept, slice) else examples.filter(kept),
         scored.logits[:, kept],
         scored.predicted[:, kept],
         scored.skipped[kept],
@@ -390,26 +400,30 @@ def _packed(
     parts = []
     for start in range(0, scored.examples.height, step):
         some = slice(start, start + step)
-        there = states[:, some]
-        wrong = (scored.predicted[:, some] != (there == PRESENT)) & (there != UNKNOWN)
-        logits = scored.logits[:, some].T.astype(np.float64)
-        is_skipped = pl.Series(scored.skipped[some])
-        labels = names_of(names, (there == PRESENT).T)
-        examples, said = scored.examples[some], names_of(names, scored.predicted[:, some].T)
-        is_labelled = examples["label"].is_not_null()
-        rows = examples.with_columns(
-            labels=pl.when(is_labelled).then(labels),
+        there, part = states[:, some], _part(scored, some)
+        wrong = (part.predicted != (there == PRESENT)) & (there != UNKNOWN)
+        is_labelled = part.examples["label"].is_not_null()
+        rows = part.examples.with_columns(
+            labels=pl.when(is_labelled).then(names_of(names, (there == PRESENT).T)),
             unknown=pl.when(is_labelled).then(names_of(names, (there == UNKNOWN).T)),
-            predicted=pl.when(~is_skipped).then(said),
-            prediction=pl.when(~is_skipped).then(_texts(said)),
-            probabilities=pl.when(~is_skipped).then(
-                pl.Series((1 / (1 + np.exp(-logits))).astype(np.float32)).arr.to_list()
-            ),
-            correct=pl.Series(~wrong.any(axis=0)) & ~is_skipped & is_labelled,
+            correct=pl.Series(~wrong.any(axis=0) & ~part.skipped) & is_labelled,
         )
-        table = pl.concat([rows, marks[some]], how="horizontal")
+        made = [rows, predicted_labels(part, names), marks[some]]
+        table = pl.concat(made, how="horizontal")
         parts.append(packed(in_schema(table.lazy(), LABEL_SCHEMA).collect()))
     return pl.concat(parts)
+
+
+def predicted_labels(scored: Scored, names: Sequence[str]) -> pl.DataFrame:
+    """Return `predicted`, its text `prediction`, and `probabilities`; null of skipped examples."""
+    is_there = pl.Series(~scored.skipped)
+    said = names_of(names, scored.predicted.T)
+    shares = (1 / (1 + np.exp(-scored.logits.T.astype(np.float64)))).astype(np.float32)
+    lists = pl.Series(shares, dtype=pl.Array(pl.Float32, len(names))).arr.to_list()
+    columns = {"predicted": said, "prediction": _texts(said), "probabilities": lists}
+    return pl.DataFrame(columns).select(
+        pl.when(is_there).then(name).alias(name) for name in columns
+    )
 
 
 def _texts(lists: pl.Series) -> pl.Series:

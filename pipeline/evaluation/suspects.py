@@ -1,20 +1,22 @@
 """Training examples whose label a classifier of the others contradicts: look at these first."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from savs.datasets.many_labels import UNKNOWN, label_table, with_label
 from savs.foundation.arrays import Array
 from savs.foundation.files import regular_size
 from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.evaluation import evaluate
 from savs.pipeline.running.output_files import with_media_cells
 from savs.pipeline.running.result_files import CONFIG, LARGEST_JSON, SELECT, reading, write_csv
+from savs.pipeline.selection.label_rules import NEVER
 from savs.pipeline.selection.selection import Selection
-from savs.pipeline.selection.selection_config import selection_run
+from savs.pipeline.selection.selection_config import MANY, selection_run
 from savs.stores.read.store import AnyStore
 
 STRONG = 0.2
@@ -32,6 +34,14 @@ SUSPECT_SCHEMA = {
     "run": pl.String,
 }
 """Its columns; the names of several media are a JSON list, `run` is that of the selection."""
+FOUND = {
+    name: pl.List(pl.String) if name == "media" else kind
+    for name, kind in SUSPECT_SCHEMA.items()
+    if name != "run"
+}
+"""Columns of what `suspects` returns."""
+LEAST = 2.0**-24
+"""Probabilities are at least this, and at most 1 less it: float32 has no others next to 1."""
 
 
 def suspects(
@@ -54,7 +64,9 @@ def suspects(
         Columns `subtask`, `id`, `media` (names), `label`, `prediction`; `margin`, the score of the
         prediction minus that of the label; and `strength`, the share of the rightly predicted
         examples of the subtask whose margin is not larger. Strongest first; equal ones by margin,
-        then in the order of the training file.
+        then in the order of the training file. Of many labels, `subtask` is one that is there and
+        should not be, or the other way round; `prediction` has all labels of the example, with this
+        one changed, and `margin` is how far its logit is from that of the threshold.
 
     Raises
     ------
@@ -62,8 +74,11 @@ def suspects(
         As `evaluate` on folds.
     """
     evaluation = evaluate(store, selection, on="folds") if evaluation is None else evaluation
-    parts = evaluation.predictions.group_by("subtask", maintain_order=True)
-    tables = [_of_subtask(part) for _, part in parts]
+    if selection.labels == MANY:
+        tables = [*_of_labels(selection, evaluation.predictions)]
+    else:
+        parts = evaluation.predictions.group_by("subtask", maintain_order=True)
+        tables = [_of_subtask(part) for _, part in parts]
     return (
         pl.concat(tables)
         .filter(pl.col("strength") >= STRONG)
@@ -77,8 +92,41 @@ def _of_subtask(predictions: pl.DataFrame) -> pl.DataFrame:
     wrong = predictions.filter(~pl.col("correct"))
     margins = np.array([_lead(row) for row in wrong.iter_rows(named=True)], np.float32)
     return wrong.with_columns(margin=margins, strength=strengths(margins, right)).select(
-        *("subtask", "id", "media", "label", "prediction", "margin", "strength")
+        list(FOUND)
     )
+
+
+def _of_labels(selection: Selection, predictions: pl.DataFrame) -> Iterator[pl.DataFrame]:
+    """Yield of each label the examples where it is wrongly predicted, as `_of_subtask`."""
+    names = [str(task.subtask) for task in selection.tasks]
+    states = label_table(predictions["label"], names).states
+    said = label_table(predictions["prediction"], names).states
+    shares = np.array(predictions["probabilities"].to_list(), np.float64)
+    shares = np.clip(shares, LEAST, 1 - LEAST)
+    for number, task in enumerate(selection.tasks):
+        rule = task.label_rule
+        if rule is None or rule.threshold == NEVER:
+            yield pl.DataFrame(schema=FOUND)  # nothing was left out, or nothing is predicted
+            continue
+        share = shares[:, number]
+        margins = np.abs(np.log(share / (1 - share)) - rule.least_logit)
+        is_right = states[number] == said[number]
+        wrong = np.flatnonzero(~is_right & (states[number] != UNKNOWN))
+        rows = predictions[wrong]
+        changed = [
+            with_label(text, names[number], is_there=bool(there))
+            for text, there in zip(rows["label"], said[number, wrong], strict=True)
+        ]
+        yield (
+            rows.with_columns(
+                subtask=pl.lit(names[number]),
+                prediction=pl.Series(changed, dtype=pl.String),
+                margin=margins[wrong],
+                strength=strengths(margins[wrong], margins[is_right]),
+            )
+            .select(list(FOUND))
+            .cast(pl.Schema(FOUND))
+        )
 
 
 def _lead(row: Mapping[str, Any]) -> float:

@@ -18,8 +18,7 @@ import polars as pl
 
 from savs.datasets import MediaError, MediaFolder
 from savs.datasets.media.images import thumbnail
-from savs.datasets.media.media import MediaRules, decode_medium, sha256
-from savs.datasets.media.videos import images_of
+from savs.datasets.media.media import MediaRules, decode_file, pictures_in, sha256
 from savs.datasets.rows.media_names import is_address, is_packed
 from savs.foundation.arrays import Array
 
@@ -102,7 +101,7 @@ def _picture(folder: MediaFolder, names: Sequence[str], digests: Sequence[str]) 
             return _Picture()
         if not (is_address(name) or is_packed(name)):
             path = str(folder.path(name).absolute())
-        images = images_of(decode_medium(data, name, folder.rules))
+        images = pictures_in(decode_file(data, name, folder.rules))
     except MediaError:
         return _Picture(path)
     jpeg = thumbnail(images[0], SIDE_PX) if images else None

@@ -4,12 +4,14 @@ import random
 import resource
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 
 from savs.datasets.benchmarks.shapes.scenes import CANVASES, draw, random_scene
+from savs.datasets.media.sounds import Sound
 from savs.pipeline.extraction.checks.batch_equality import Check, prove, run_single
 from savs.pipeline.extraction.checks.sharing import OFF, WORDS, find_sharing
 from savs.pipeline.extraction.checks.towers import TOWER_WORDS, compare_runs
@@ -97,6 +99,10 @@ def check_up(options: ModelOptions, batch_size: int) -> Checkup:
     facts = model_description(model)
     if not model.encoder.reads_prompts:
         return Checkup(facts, tuple(checks), max(good, default=1))
+    sounds = check_sounds(model)
+    checks += sounds
+    if any(check.passed is False for check in sounds):
+        good = []
     tower = compare_runs(
         model, pictures, lambda: [run_single(model, p) for p in pictures], len(pictures)
     )
@@ -107,6 +113,28 @@ def check_up(options: ModelOptions, batch_size: int) -> Checkup:
         "prompts about one image": WORDS[sharing.level] + why,
     }
     return Checkup(facts, tuple(checks), max(good, default=1))
+
+
+def sound_prompts(rate: int) -> list[Pieces]:
+    """Return prompts with a sound of other lengths each: noise that swells."""
+    rng = np.random.default_rng(0)
+    prompts: list[Pieces] = []
+    for number, seconds in enumerate((1.0, 1.3, 1.9, 1.6)):
+        noise = rng.standard_normal(round(seconds * rate), np.float32) / 8
+        swelling = noise * np.linspace(0, 1, len(noise), dtype=np.float32)
+        text = f"What do you hear in recording {number}?" + LONG * (number % 3 == 1)
+        prompts.append((Sound(swelling, rate), text))
+    return prompts
+
+
+def check_sounds(model: LoadedModel) -> list[Check]:
+    """Return the checks that are about sounds; none for a model that reads none."""
+    if (rate := model.encoder.sound_rate) is None:
+        return []
+    prompts = sound_prompts(rate)
+    checks = prove(model, prompts, [2, len(prompts)])
+    reading, batches = [c for c in checks if "sound" in c.name], checks[-2:]
+    return reading + [replace(c, name=c.name.replace(" equal", " sounds equal")) for c in batches]
 
 
 def pictures_of(prompts: Sequence[Pieces]) -> list[Pieces]:

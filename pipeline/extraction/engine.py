@@ -76,6 +76,8 @@ class Engine:
     _started: deque[tuple[Started, Mapping[int, bytes]]] = field(default_factory=deque)
     """Passes that are on the device, with thumbnails of their requests."""
     _writing: deque[Future[object]] = field(default_factory=deque)
+    cut_sounds: set[str] = field(default_factory=set)
+    """SHA-256 of the sounds that were cut."""
     _since: float = 0.0
     """When the last shard was whole."""
 
@@ -193,6 +195,7 @@ class Engine:
 
     def _run_job(self, job: Job, done: Done) -> None:
         self._untouched.difference_update(request.number for request in job.requests)
+        self.cut_sounds |= done.cut
         self._forward.unshared = self._forward.unshared or done.unshared
         if self._forward.unshared:
             self.planner.shared_images = 0

@@ -122,8 +122,8 @@ class Forward:
         return self.model.launch(inputs, asked, self._scale_of(batch))
 
     def _scale_of(self, batch: Prepared) -> PixelScale | None:
-        """Return what its pixels are normalised by; None with videos, see `Prepared.has_videos`."""
-        return None if batch.has_videos else self.scale
+        """Return what its pixels are normalised by; None unless `Prepared.is_plain`."""
+        return self.scale if batch.is_plain else None
 
     def _in_context(self, batch: Prepared, job: Job, asked: Asked, launched: Launched) -> Launched:
         """Add the answers after demonstrations, where prompts are asked after any."""
@@ -204,10 +204,10 @@ def cut(batch: Prepared, rows: slice) -> Prepared:
     Raises
     ------
     ValueError
-        A tensor has another number of items, or prompts have videos.
+        A tensor has another number of items, or prompts have videos or sounds.
     """
-    if batch.has_videos:
-        raise ValueError("how each processor lays out videos is not known")
+    if not batch.is_plain:
+        raise ValueError("how each processor lays out videos and sounds is not known")
     count, images = len(batch.requests), batch.images
     if batch.shown:
         return take(batch, range(count)[rows])

@@ -200,7 +200,7 @@ def alike(lengths: Sequence[int], contexts: Sequence[int], most: int) -> list[sl
 
 
 def _pieces(model: LoadedModel, media: MediaOf, example: Example) -> Pieces:
-    return pieces_of(example, media(example), model.encoder.placeholders)
+    return pieces_of(example, media(example), model.encoder)
 
 
 def _asked_of(answers: Answers, subtask: str | None) -> Answers:

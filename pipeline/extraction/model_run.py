@@ -25,7 +25,9 @@ import torch
 from savs.datasets import Example
 from savs.datasets.benchmarks.shapes.scenes import CANVASES
 from savs.datasets.media.media import MediaRules
+from savs.datasets.media.sounds import sounds_of
 from savs.datasets.media.videos import images_of, videos_of
+from savs.datasets.splits.shared_media import has_sounds
 from savs.pipeline.demo import SHIPPED
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.feed import MediaOf, Planner, prompts_of
@@ -39,7 +41,7 @@ from savs.pipeline.extraction.batches.workers import (
 )
 from savs.pipeline.extraction.checks.flash import use_attention
 from savs.pipeline.extraction.checks.preflight import Batching, preflight, sample
-from savs.pipeline.extraction.checks.refusals import require_videos
+from savs.pipeline.extraction.checks.refusals import require_sounds, require_videos
 from savs.pipeline.extraction.checks.sharing import UNTRIED, images_recur
 from savs.pipeline.extraction.chosen_heads import (
     ChosenHeads,
@@ -77,6 +79,7 @@ from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.sinks import EnoughError, Show, Sink
 from savs.pipeline.inputs.source import Splits
 from savs.pipeline.running import signals as interruption
+from savs.pipeline.running.formatting import counted_as
 from savs.pipeline.running.launchers import Rank, find_rank
 from savs.pipeline.running.progress import SILENT, Reporting
 from savs.stores import Identity, LayerGrid
@@ -266,6 +269,8 @@ class ModelRun:
         self._require_sites(examples)
         if examples.needs_video_input and self.encoder.reads_prompts:  # others say so, one by one
             require_videos(self.encoder)
+        if has_sounds(examples.examples):
+            require_sounds(self.encoder)
         tried = sample(self.encoder, examples.tried, examples.media)
         if self.options.model in SHIPPED and not all(map(_is_drawn, tried.prompts)):
             self.reporting.say(
@@ -327,7 +332,7 @@ class ModelRun:
             )
         for line in demonstrated:
             self.reporting.say(line)
-        plain = [pieces for pieces in tried.prompts if not videos_of(pieces)]
+        plain = [p for p in tried.prompts if not videos_of(p) and not sounds_of(p)]
         if not batching.raw_pixels and any(map(images_in, plain)):
             self.reporting.detail(
                 "pixels are normalised by the processor: after it they would differ"
@@ -519,7 +524,7 @@ class ModelRun:
     def _pass(self, model: LoadedModel, work: _Work) -> None:
         """Run the shards of this process, with an engine for each pass of the sink."""
         sink, say = work.sink, self.reporting.say
-        cuts, unshared = 0, ""
+        cuts, unshared, cut_sounds = 0, "", set[str]()
         try:
             with self.reporting.progress(work.rows) as show, suppress(EnoughError):
                 for shards in sink.passes(show):
@@ -529,6 +534,7 @@ class ModelRun:
                         engine.run(shards)
                     finally:
                         cuts, unshared = cuts + engine.cuts, unshared or engine.unshared
+                        cut_sounds |= engine.cut_sounds
         except KeyboardInterrupt:
             if sink.left_behind:
                 interruption.explain(say, sink.left_behind)
@@ -538,6 +544,11 @@ class ModelRun:
             say(
                 f"{batches} did not fit the memory and ran in pieces; fewer"
                 f" `batch_tokens` than {work.settled.batching.batch_tokens:,} avoid that"
+            )
+        if cut_sounds:
+            say(
+                f"{counted_as(len(cut_sounds), 'sound', 'was', 'were')} cut after"
+                f" {work.rules.audio_max_seconds} s (`audio_max_seconds`)"
             )
         if unshared:
             say(f"images were computed for each prompt from some batch on: {unshared}")

@@ -53,6 +53,8 @@ def _plain(name: str, value: Any) -> Any:
         return UNKNOWN[name]
     if isinstance(value, str | Path):
         return str(value) if name == "question" else CREDENTIALS.sub("", str(value))
+    if name == "label_columns":  # one option names all
+        return ",".join(value)
     if isinstance(value, Mapping):
         return {str(key): str(item) for key, item in value.items()}
     return list(value) if isinstance(value, Sequence) else value

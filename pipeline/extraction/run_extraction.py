@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from savs.datasets import Benchmark
+from savs.datasets.splits.shared_media import has_sounds
 from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.appending import WantedExamples, add_examples, wanted_examples
 from savs.pipeline.extraction.chosen_heads import ChosenHeads, heads_of_folder, wanted_sites
@@ -154,7 +155,9 @@ def run_examples(source: Source, wanted: WantedExamples) -> RunExamples:
         media=lambda example: folders[example.split],
         rules=source.rules,
         benchmark={"name": source.benchmark.name, "options": dict(source.benchmark.options)},
-        decoding=source.decoding_facts(has_videos=wanted.has_videos),
+        decoding=source.decoding_facts(
+            has_videos=wanted.has_videos, has_sounds=has_sounds(wanted.examples)
+        ),
         todo=wanted.todo,
         needs_video_input=source.needs_video_input(has_videos=wanted.has_videos),
         seed=source.options.seed,

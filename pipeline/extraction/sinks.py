@@ -273,9 +273,11 @@ class StoreSink:
         writers = self._begin(identities)
         self._files = {label: StoredShards(writer) for label, writer in writers.items()}
         missing = {label: set(writer.missing()) for label, writer in writers.items()}
+        why = ""
         if self._run.retry_skipped:
             for label, specs in self._reopened(writers).items():
                 missing[label].update(specs)
+                why = ", as shards with skipped ones are read again as a whole" if specs else why
         everything = set[ShardSpec]().union(*missing.values())
         self._wanted = [spec for spec in self._writer.manifest.plan.shards() if spec in everything]
         needed = 0
@@ -289,7 +291,7 @@ class StoreSink:
         free = require_space(self._writer.path, needed)
         space = "" if free is None else f", {format_bytes(free)} are free"
         todo = sum(spec.rows for spec in self._wanted)
-        self._say(f"{counted(todo, 'example')} to do: {format_bytes(needed)}{space}")
+        self._say(f"{counted(todo, 'example')} to do{why}: {format_bytes(needed)}{space}")
         if todo and self._rank.ranks > len(self._wanted):
             self._say(
                 f"{self._rank.ranks} ranks share {len(self._wanted)} shards: some will have nothing"

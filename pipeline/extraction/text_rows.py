@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, zip_longest
 
 from savs.datasets import Benchmark, Example, RowError
-from savs.datasets.example import IMAGE_MARK
+from savs.datasets.example import AUDIO_MARK, IMAGE_MARK
 from savs.datasets.rows.plugin_guard import read_captions
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.appending import WantedExamples, as_examples, stored_rows
@@ -193,7 +193,7 @@ def _told_rows(examples: Splits, words: ClassWords) -> Splits:
         of = examples["train"] or examples["test"]
         prompts = dict.fromkeys(e.prompt for e in of if e.subtask == subtask)
         for prompt in list(prompts)[:PROMPTS]:
-            plain = prompt.replace(IMAGE_MARK, "")
+            plain = prompt.replace(IMAGE_MARK, "").replace(AUDIO_MARK, "")
             texts += [
                 (subtask, label, TEXTS_OF_PROMPTS, fill(TOLD, name_of(label, words.names)) + plain)
                 for label in labels

@@ -1,6 +1,6 @@
 """Examples that a program has: frames, data sets and lists of dictionaries, as files of a run.
 
-Rows are written to JSON Lines in a temporary folder, one at a time, with the bytes of their images
+Rows are written to JSON Lines in a temporary folder, one at a time, with the bytes of their media
 inside. From there on they are read as any input file, by worker processes too.
 """
 
@@ -22,13 +22,14 @@ import polars as pl
 from PIL import Image
 
 from savs.datasets.errors import MediaError, RowError, SourceError
-from savs.datasets.media.in_memory import file_bytes
+from savs.datasets.media.in_memory import SOUND, file_bytes
 from savs.foundation.errors import ParameterError, SavsError
 from savs.pipeline.inputs.input_options import FileOfRows
 
 Rows = Any
 """A polars or pandas frame, a `datasets.Dataset`, or a sequence of dictionaries. A value may be an
-image: bytes, a PIL image or a uint8 array. Text may be the path of an image, as in a file."""
+image: bytes, a PIL image or a uint8 array; or a sound: bytes, or a dictionary with its `array` and
+`sampling_rate`. Text may be the path of a medium, as in a file."""
 SPLITS = ("train", "test", "unlabelled")
 MISSING = ("NAType", "NaTType")
 """Types of what pandas has in an empty cell, which may not be installed."""
@@ -169,6 +170,8 @@ def _plain(value: Any, where: str) -> Any:
     if isinstance(value, Mapping):
         if isinstance(value.get("bytes"), bytes):  # as data sets hold an image
             return _embedded(value["bytes"])
+        if value.keys() >= SOUND:
+            return _embedded(file_bytes(value, where))
         return {str(name): _plain(item, where) for name, item in value.items()}
     if isinstance(value, np.generic):
         return _plain(value.item(), where)

@@ -13,7 +13,7 @@ from savs.pipeline.running.options import Option
 
 COUNTS = (
     *("shots", "train_groups", "limit"),
-    *("video_frames", "jpeg_draft", "max_image_pixels", "fetch_gb"),
+    *("video_frames", "jpeg_draft", "max_image_pixels", "audio_max_seconds", "fetch_gb"),
 )
 """Fields that are None or at least 1."""
 
@@ -61,6 +61,7 @@ class TrainKeywords(ManyLabelKeywords, total=False):
     test: str | Path | None
     unlabelled: str | Path | None
     columns: Mapping[str, str] | None
+    audio_max_seconds: int | None
     media_root: str | Path | None
     seed: int
     strict: bool
@@ -73,6 +74,7 @@ class InputKeywords(ReadingKeywords, ManyLabelKeywords, total=False):
     test: str | Path | None
     train: str | Path | None
     unlabelled: str | Path | None
+    hold_out: Sequence[str] | None
     shots: int | None
     train_groups: int | None
     seed: int
@@ -80,6 +82,7 @@ class InputKeywords(ReadingKeywords, ManyLabelKeywords, total=False):
     video_frames: int | None
     jpeg_draft: int | None
     max_image_pixels: int | None
+    audio_max_seconds: int | None
     limit: int | None
     strict: bool
 
@@ -140,8 +143,8 @@ class InputOptions:
     question: Annotated[
         str | Sequence[str] | None,
         Option(
-            "One prompt for all rows (general, image-folder). Repeat it to combine each row with"
-            " several.",
+            "One prompt for all rows (general, image-folder, audio-folder). Repeat it to combine"
+            " each row with several.",
             metavar="TEXT",
         ),
         Option(
@@ -149,6 +152,15 @@ class InputOptions:
         ),
     ] = None
     """Each of several prompts is a subtask. Files of `general` must have no questions then."""
+    hold_out: Annotated[
+        Sequence[str] | None,
+        Option(
+            "Test on the rows with this value, train on the others of the one file. Repeatable.",
+            metavar="COLUMN=VALUE",
+        ),
+    ] = None
+    """A shift: `camera=3` tests on a camera that training never saw. The file is `train` or `test`;
+    with `shots`, training examples are drawn from the others."""
     shots: Annotated[
         int | None, Option("Draw N training examples per class, from `train` or `test`.", min=1)
     ] = None
@@ -215,6 +227,17 @@ class InputOptions:
         ),
     ] = None
     """A WebP may have half as many, all frames of a video together four times as many."""
+    audio_max_seconds: Annotated[
+        int | None,
+        Option(
+            "Cut sounds after N seconds (default: skip those of more than 600 s).",
+            "advanced",
+            metavar="N",
+            min=1,
+        ),
+    ] = None
+    """The first N seconds stay, and the run says how many sounds it cut. Part of what a store is
+    of."""
     fetch_urls: Annotated[
         bool,
         Option(
@@ -236,10 +259,10 @@ class InputOptions:
                 raise ParameterError(f"`{name}` is {value}, expected at least 1")
         if self.shots is not None and self.train_groups is not None:
             raise ParameterError("`shots` and `train_groups` are two ways to draw; give one")
-        if self.labels is not None and self.shots is not None:
+        _ = self.labels  # options that say two things are an error
+        if self.hold_out is not None and (self.train is None) == (self.test is None):
             raise ParameterError(
-                "`shots` draws examples of each class, and rows have many labels; pass a training"
-                " file as `train`"
+                "`hold_out` splits one file; give it as `train` or as `test`, and not both"
             )
         if self.video is not None and self.video not in VIDEO_INPUTS:
             raise ParameterError(f"`video` is {self.video!r}, expected {' or '.join(VIDEO_INPUTS)}")
@@ -258,7 +281,7 @@ class InputOptions:
         """How training examples are drawn; None where all are taken."""
         if self.shots is None and self.train_groups is None:
             return None
-        return Shots(self.shots, self.train_groups, self.seed)
+        return Shots(self.shots, self.train_groups, self.seed, self.labels is not None)
 
 
 def labels_form(

@@ -216,9 +216,10 @@ class Labeller:
             label = self._column(row, LABEL)
             if label not in row.values and not (self._form or {}).get("columns"):
                 raise row.error(f"it has no field {label!r}, only {row.fields}", TABLE)
-            text = (
-                row.optional(label) if self._form is None else read_labels(row, label, self._form)
-            )
+            form = self._form
+            if form is not None and form.get("columns") and label in row.values:
+                form = {"form": "list"}  # as `savs select --suspects` writes them
+            text = row.optional(label) if form is None else read_labels(row, label, form)
             if text is not None and not text.strip():
                 raise row.error(f"the label is {text!r}", "write a class, or leave it empty")
             if text is not None:

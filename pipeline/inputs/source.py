@@ -20,7 +20,7 @@ from savs.datasets import (
     read_examples,
     unknown_labels,
 )
-from savs.datasets.benchmarks.image_folder import has_unlabelled
+from savs.datasets.benchmarks.class_folders import has_unlabelled
 from savs.datasets.benchmarks.options import under_each_prompt, under_one_prompt
 from savs.datasets.example import NATIVE
 from savs.datasets.many_labels import has_many_labels
@@ -28,11 +28,13 @@ from savs.datasets.media.containers import container_of
 from savs.datasets.media.download import MAX_TOTAL_BYTES, Fetching
 from savs.datasets.media.images import MAX_IMAGE_PIXELS
 from savs.datasets.media.media import MediaRules
+from savs.datasets.media.sounds import RESAMPLER
 from savs.datasets.media.videos import DEFAULT_FRAMES
 from savs.datasets.rows.files import Files, require_present
 from savs.datasets.rows.media_names import IMAGES, is_packed, is_video_name, packed_column
 from savs.datasets.rows.plugin_guard import find_folder_notes
 from savs.datasets.splits.clusters import cluster_ids
+from savs.datasets.splits.held_out import hold_out
 from savs.datasets.splits.labels import label_doubts, refuse_doubts
 from savs.datasets.splits.shared_media import (
     compare_splits,
@@ -85,7 +87,8 @@ class Source:
         for source in filter(None, (options.train, options.test, options.unlabelled)):
             require_present(source)
         labels_come = options.unlabelled is not None and options.test is None
-        if self.trains and options.train is None and options.draw is None and not labels_come:
+        is_split = options.draw is not None or options.hold_out is not None
+        if self.trains and options.train is None and not is_split and not labels_come:
             what = "training examples" if options.test is not None else "examples"
             raise SourceError(
                 f"there are no {what}: give `train`, or have them drawn from the"
@@ -109,11 +112,15 @@ class Source:
 
     def _read(self) -> Splits:
         options, draw, splits = self.options, self.options.draw, {}
-        if options.train is not None:
+        if options.hold_out is not None:
+            splits["train"], splits["test"] = self._held_out(options.hold_out)
+        elif options.train is not None:
             splits["train"] = read_examples(self.benchmark, self._find(options.train), "train")
-            if draw is not None:
-                splits["train"] = draw.draw(splits["train"])
-        if options.test is not None and (draw is None or splits):
+        if draw is not None and splits:
+            splits["train"] = draw.draw(splits["train"])
+        if "test" in splits:
+            pass  # it was held out
+        elif options.test is not None and (draw is None or splits):
             test = read_examples(self.benchmark, self._find(options.test), "test", options.limit)
             splits["test"] = test
         elif options.test is not None and draw is not None:
@@ -129,6 +136,12 @@ class Source:
         if not splits:
             raise SourceError("there are no examples: give `train`, `test`, or both")
         return splits
+
+    def _held_out(self, wanted: Sequence[str]) -> tuple[list[Example], list[Example]]:
+        """Return the training and the test examples of the one file, see `hold_out`."""
+        file = str(self.options.train or self.options.test)
+        pool = read_examples(self.benchmark, self._find(file), "test")
+        return hold_out(pool, wanted, self.options.columns)
 
     @property
     def _unlabelled(self) -> str | Path | None:
@@ -171,6 +184,7 @@ class Source:
             options.jpeg_draft,
             MAX_IMAGE_PIXELS if limit is None else limit,
             options.video or NATIVE,
+            options.audio_max_seconds,
         )
 
     def notes(self, examples: Splits) -> list[str]:
@@ -244,10 +258,14 @@ class Source:
             if rows
         )
 
-    def decoding_facts(self, *, has_videos: bool) -> dict[str, int | str]:
-        """Return how media are decoded, where that was given or there are videos."""
+    def decoding_facts(self, *, has_videos: bool, has_sounds: bool = False) -> dict[str, int | str]:
+        """Return how media are decoded, where that was given or there are videos or sounds."""
         options = self.options
         facts: dict[str, int | str] = {}
+        if has_sounds:
+            facts["audio"] = RESAMPLER
+        if has_sounds and options.audio_max_seconds is not None:
+            facts["audio_max_seconds"] = options.audio_max_seconds
         if options.video is not None or has_videos:
             facts["video"] = self.rules.video
         if options.video_frames is not None or has_videos:

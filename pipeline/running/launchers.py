@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from savs.foundation.errors import ParameterError
+from savs.foundation.whole_numbers import whole_number
 
 REMEDY = "unset what is left of another job, or start the ranks with one launcher"
 
@@ -138,8 +139,9 @@ def _tasks_here(environ: Mapping[str, str], default: int) -> int:
     counts: list[int] = []
     for part in environ.get("SLURM_STEP_TASKS_PER_NODE", "").split(","):
         tasks, _, times = part.rstrip(")").partition("(x")
-        if tasks.isdecimal() and (not times or times.isdecimal()):
-            counts += [int(tasks)] * int(times or 1)
+        count, repeats = whole_number(tasks), whole_number(times or "1")
+        if count is not None and repeats is not None:
+            counts += [count] * repeats
     node = _number("SLURM_NODEID", environ, 0)
     return counts[node] if node < len(counts) else default
 
@@ -148,10 +150,11 @@ def _number(name: str, environ: Mapping[str, str], default: int | None = None) -
     text = environ.get(name)
     if text is None and default is not None:
         return default
-    if text is None or not text.isdecimal():
-        what = "not set" if text is None else repr(text)
+    number = None if text is None else whole_number(text)
+    if number is None:
+        what = "not set" if text is None else f"{text!r:.50}"
         raise ParameterError(f"{name} is {what}, expected a number from 0 on; {REMEDY}")
-    return int(text)
+    return number
 
 
 def _require_below(name: str, value: int, other: str, limit: int) -> None:

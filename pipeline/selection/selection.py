@@ -11,6 +11,7 @@ import numpy as np
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.foundation.progress import track
+from savs.foundation.whole_numbers import whole_number
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.names import DEFAULT_HEADS, SCORING_NAMES
 from savs.pipeline.running.formatting import counted, listed
@@ -249,15 +250,15 @@ def parse_heads(
     text = str(heads)
     if text == "all":
         return "all"
-    if text.isdecimal():
-        return int(text)
+    if (number := whole_number(text)) is not None:
+        return number
     named = [parse_head(name) for name in text.split(",")]
     if None not in named:
         return tuple(dict.fromkeys(head for head in named if head is not None))
     if not text or not Path(text).exists():
         raise SelectionError(
-            f"`heads` is {text!r}, expected a number, all, a list such as L12.H7,L13.H0, or the"
-            " folder of a selection"
+            f"`heads` is {text!r:.100}, expected a number, all, a list such as L12.H7,L13.H0, or"
+            " the folder of a selection"
         )
     return load_config(text)
 

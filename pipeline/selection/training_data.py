@@ -229,7 +229,8 @@ class TrainingArrays:
     values: Array
     """`(heads, n, d)` float32, heads in the order of the grid, padded with zeros."""
     labels: Array
-    """`(n,)` class numbers, each class at least once."""
+    """`(n,)` class numbers, each class at least once; or of many labels `(n, classes)` of 0 and 1.
+    """
     classes: tuple[str, ...]
     ids: Sequence[str]
     """For each example a name of its content: equal ones are one cluster."""
@@ -248,18 +249,24 @@ class TrainingArrays:
 
     @property
     def has_many_labels(self) -> bool:
-        """Whether each task is one of many labels: no."""
-        return False
+        """Whether an example may have several classes."""
+        return self.labels.ndim > 1
 
     @property
     def train(self) -> str:
         """Digest of contents and labels."""
-        return digest(
-            [[name, self.classes[n]] for name, n in zip(self.ids, self.labels, strict=True)]
+        named = (
+            [[self.classes[n] for n in np.flatnonzero(row)] for row in self.labels]
+            if self.has_many_labels
+            else [self.classes[n] for n in self.labels]
         )
+        return digest([list(pair) for pair in zip(self.ids, named, strict=True)])
 
     def tasks(self, *, named: bool = False) -> list[TrainingTask]:
-        """Return the one task; SelectionError for one class."""
+        """Return the one task, or that of each label; SelectionError for one class."""
+        if self.has_many_labels:
+            states = self.labels.T.astype(np.int8)
+            return many_tasks(self.classes, states, self.ids, self.question, self.media)
         _check_classes(None, self.classes, set(self.classes))
         rows = np.arange(len(self.labels))
         return [TrainingTask(None, self.classes, rows, self.labels, self.question, self.media)]

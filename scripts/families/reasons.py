@@ -24,6 +24,7 @@ REASONS = {
     "evolla": "reads proteins, not images; needs prompts of proteins",
     "git": "its layers are BERT's, whose projection lies beside the attention; give --model-code"
     " with find_heads",
+    "granite_speech": "its feature extractor needs torchaudio, and a sound moves others in a batch",
     "idefics": "each text needs an image, which its cross-attention reads; needs its processor with"
     " a small checkpoint, and a chat template, which published checkpoints lack",
     "instructblipvideo": "reads videos only; needs videos as its processor takes them",
@@ -32,4 +33,12 @@ REASONS = {
     "nemotron_h_omni": "its attention is the mixer of a hybrid layer; give --model-code with"
     " find_heads",
     "pi0": "a policy of robots: its forward pass needs the state of one; needs prompts with states",
+    "qwen3_asr": "a sound moves others of its batch; needs a small checkpoint with its processor",
+    "vibevoice_asr": "adds noise to a sound in each pass; needs a way to leave that out",
+    "voxtral": "its processor takes encoded files, and needs mistral-common and soundfile",
 }
+SOUNDS = (
+    *("audioflamingo3", "glmasr", "granite_speech", "moss_transcribe_diarize", "musicflamingo"),
+    *("qwen2_audio", "qwen3_asr", "vibevoice_asr", "voxtral"),
+)
+"""Families that read sounds and no images, next to those that read images."""

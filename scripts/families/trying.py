@@ -1,22 +1,24 @@
 """What is tried on one architecture: its heads, alone and in batches, by our own proof."""
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from inspect import signature
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
 from transformers import CONFIG_MAPPING, AutoModelForImageTextToText, BatchFeature
 
-from families.reasons import ENCODER_DECODER, REASONS
+from families.reasons import ENCODER_DECODER, REASONS, SOUNDS
 from families.shrinking import shrink
 from savs.datasets.benchmarks.shapes.scenes import CANVASES, draw, random_scene
 from savs.datasets.media.videos import Video
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.check_model import (
+    check_sounds,
     images_a_turn,
     pictures_of,
     sample_prompts,
@@ -33,7 +35,9 @@ from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.prompts import takes_videos
 
 VERIFIED, TEXT, UNTESTED, UNSUPPORTED = "verified", "verified (text)", "untested", "unsupported"
+ONE_BY_ONE = "one by one"
 PROMPTS = (("Short.",), ("One that is rather longer.",), ("In between.",))
+NOTHING: Mapping[str, str] = MappingProxyType({})
 FIRST_WORD = 10
 """Ids below it are control tokens in a small vocabulary."""
 
@@ -48,8 +52,10 @@ class Outcome:
     what: str
     sharing: str = ""
     """What prompts about one image share, see `Sharing`; empty where that was not tried."""
+    reads: Mapping[str, str] = field(default_factory=dict)
+    """Kind of media -> `verified`, `one by one` where batches differ, or `untested`."""
 
-    def to_json(self) -> dict[str, str]:
+    def to_json(self) -> dict[str, Any]:
         """Return the form that families.json holds."""
         return {
             "family": self.family,
@@ -57,14 +63,16 @@ class Outcome:
             "status": self.status,
             "what": self.what,
             "sharing": self.sharing,
+            "reads": dict(self.reads),
         }
 
 
 def try_structure(family: str, model_class: str) -> Outcome:
     """Try a small random model on text: without a processor its images cannot be."""
 
-    def outcome(status: str, what: str) -> Outcome:
-        return Outcome(family, model_class, status, REASONS.get(family, what))
+    def outcome(status: str, what: str, reads: Mapping[str, str] = NOTHING) -> Outcome:
+        own = {"sounds": UNTESTED} if family in SOUNDS else reads
+        return Outcome(family, model_class, status, REASONS.get(family, what), reads=own)
 
     torch.manual_seed(0)
     try:
@@ -94,6 +102,7 @@ def try_structure(family: str, model_class: str) -> Outcome:
         TEXT,
         f"{heads} heads in {len(points)} layers of a small random model read text; images need a"
         " small checkpoint with its processor",
+        {"images": UNTESTED},
     )
 
 
@@ -113,10 +122,20 @@ def try_whole(family: str, folder: Path, limit: str = "") -> Outcome:
         return Outcome(family, model_class, UNSUPPORTED, "; ".join(failed))
     seen = {0: "text only", 1: "text and one image", 2: "text, one and several images"}[images]
     what = seen if text else seen.replace("text, ", "").replace("text and ", "")
+    reads = {"images": VERIFIED} if images else {}
     if takes_videos(loaded.encoder.processor):
         videos = prove(loaded, video_prompts(), [2, 4])
         wrong = [f"{check.name}: {check.what}" for check in videos if check.passed is False]
         what += f", no videos ({'; '.join(wrong)})" if wrong else ", videos"
+        reads |= {} if wrong else {"videos": VERIFIED}
+    if sounds := check_sounds(loaded):
+        wrong = [check for check in sounds if check.passed is False]
+        batches = all(check.name.startswith("batches of") for check in wrong)
+        if wrong and not batches:
+            what += f", no sounds ({'; '.join(check.what for check in wrong)})"
+        else:
+            reads["sounds"] = ONE_BY_ONE if wrong else VERIFIED
+            what = what.removesuffix(" only") + ", sounds"
     processor = type(loaded.encoder.processor).__name__
     sharing = find_sharing(loaded, pictures_of(prompts)).level if images else ""
     places = image_places(loaded.encoder.processor)
@@ -125,7 +144,7 @@ def try_whole(family: str, folder: Path, limit: str = "") -> Outcome:
     limited = f"; {limit}" if limit else ""
     formed = "" if own else "; its prompt form is built in"
     what = f"{what}, with {processor}, in batches{moved}{formed}{limited}"
-    return Outcome(family, model_class, VERIFIED, what, sharing)
+    return Outcome(family, model_class, VERIFIED, what, sharing, reads)
 
 
 def video_prompts() -> list[Pieces]:

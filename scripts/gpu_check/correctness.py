@@ -41,7 +41,7 @@ def check_dtypes(device: str, dtypes: Sequence[str]) -> Iterator[Check]:
 def check_pixels(device: str, photos: Path) -> Check:
     """Compare pixels that are normalised on the device with those of the processor."""
     encoder, apart, media = load_encoder(ModelOptions(**DEMO)), float("inf"), MediaFolder(photos)
-    prompts = [(*media.visuals(f"test-{row}-0.jpg"), "What is it?") for row in range(4)]
+    prompts = [(*media.decode(f"test-{row}-0.jpg"), "What is it?") for row in range(4)]
     if scale := find_scale(encoder, prompts):
         pixels = scale.apply(encoder.encode(prompts, RAW_IMAGES)[PIXELS].to(device)).cpu()
         apart = float((pixels - encoder.encode(prompts)[PIXELS]).abs().max())

@@ -100,7 +100,7 @@ def train(
 
 def _rows(model: LoadedModel, source: Source, examples: Sequence[Example]) -> list[Row]:
     media, encoder = source.media("train"), model.encoder
-    pieces = [pieces_of(example, media, encoder.placeholders) for example in examples]
+    pieces = [pieces_of(example, media, encoder) for example in examples]
     labels = list(dict.fromkeys(str(example.label) for example in examples))
     tokens = label_tokens(encoder, labels, pieces[0])
     return [(own, tokens[str(e.label)]) for own, e in zip(pieces, examples, strict=True)]

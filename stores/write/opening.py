@@ -322,7 +322,7 @@ def is_begun(path: Path, manifest: Manifest) -> bool:
     if has_claims and all(name == CLAIMS or name.endswith(PARTIAL) for name in names):
         begun = False  # it was killed before it wrote store.json
     elif names and not (begun and _is_same(path, manifest)):
-        if begun and _is_same(path, manifest, sealed=True):
+        if has_claims and _is_same(path, manifest, sealed=True):  # maybe without that of `BEGUN`
             require_no_writer(path)
             with Claims(ClaimFiles(path)) as claims:
                 claims.sweep()

@@ -10,7 +10,6 @@ from savs.datasets.benchmarks.options import adapt
 from savs.datasets.errors import OptionError
 from savs.datasets.many_labels import count_labels, label_table, states_of
 from savs.datasets.splits.labels import label_doubts, unknown_labels
-from savs.foundation.errors import ParameterError
 from savs.pipeline.inputs.input_options import InputOptions, labels_form
 
 GENERAL = find_benchmark("general")
@@ -88,7 +87,9 @@ def test_a_wrong_form_names_the_row_and_the_label(tmp_path, spelt, row, message)
 def test_one_label_a_row_is_the_rule_and_a_list_says_how_to_change_that(tmp_path):
     path = tmp_path / "rows.jsonl"
     path.write_text('{"question": "?", "label": ["cat"]}')
-    with pytest.raises(RowError, match="holds a list, expected one label; pass `many_labels`"):
+    with pytest.raises(
+        RowError, match="holds a list, expected text or a number; pass `many_labels`"
+    ):
         read_examples(GENERAL, path, "train")
 
 
@@ -122,9 +123,23 @@ def test_other_benchmarks_and_several_questions_have_one_label():
         adapt(GENERAL, columns={"label": "x"}, labels=FORMS["columns"])
 
 
-def test_shots_are_of_classes_and_refused():
-    with pytest.raises(ParameterError, match="`shots` draws examples of each class"):
-        InputOptions(train="a.csv", shots=2, many_labels=True)
+def test_shots_are_drawn_for_each_label_and_for_rows_without_any():
+    texts = ['["cat","dog"]', '["cat"]', '["dog"]', "[]", '["bird"]', '["bird","cat"]', "[]"] * 4
+    pool = [
+        Example(id=str(i), split="test", index=i, label=text, prompt="?")
+        for i, text in enumerate(texts)
+    ]
+    shots = InputOptions(test="a.csv", shots=3, many_labels=True).draw
+    for train in (shots.draw(pool), shots.split(pool, [e.id for e in pool])[0]):
+        counts = count_labels(example.label for example in train)
+        assert set(counts) == {"cat", "dog", "bird"}
+        assert min(counts.values()) >= 3
+        assert sum(example.label == "[]" for example in train) >= 3
+        assert len(train) < 18
+    more = InputOptions(test="a.csv", shots=5, many_labels=True).draw.draw(pool)
+    assert {e.id for e in shots.draw(pool)} <= {e.id for e in more}
+    with pytest.raises(RowError, match="label 'dog' has 8 examples, `shots` asks for 9"):
+        InputOptions(test="a.csv", shots=9, many_labels=True).draw.draw(pool)
 
 
 def test_texts_say_of_each_label_what_they_know():

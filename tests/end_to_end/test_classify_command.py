@@ -101,7 +101,9 @@ def test_skipped_images_end_with_their_exit_code(savs, photos, tmp_path) -> None
     more = savs("classify", photos / "classifier", photos / "new", "bad.jpg", "--out", "new.csv")
     assert more.returncode == 0  # skips of this run count
     assert "1 image is skipped since earlier runs; try again with --retry-skipped" in more.stderr
-    assert savs(*given, "--out", "new.csv", "--retry-skipped").returncode == 4
+    again = savs(*given, "--out", "new.csv", "--retry-skipped")
+    assert again.returncode == 4
+    assert " to do, as shards with skipped ones are read again as a whole: " in again.stderr
 
 
 def test_what_cannot_be_is_one_line(savs, photos) -> None:

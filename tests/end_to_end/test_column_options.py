@@ -9,7 +9,9 @@ from savs import evaluate, extract, open_store
 from savs.datasets import OptionError
 
 CONFIG = '[extract]\ncolumn = ["image=file", "question=prompt", "label=class"]\n'
-EXPECTED = "expected FIELD=COLUMN; FIELD is one of id, image, images, question, label"
+EXPECTED = (
+    "expected FIELD=COLUMN; FIELD is one of id, image, images, audio, audios, question, label"
+)
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def test_flags_environment_and_file_name_columns(savs, files, tmp_path) -> None:
     flags = [part for c in mapped for part in ("--column", c)]
     other = savs("extract", "general", *files, "--config", "run.toml", *flags, env=env)
     assert other.returncode == 1
-    assert "field 'seen' holds a dict, expected text or a number" in other.stderr
+    assert "field 'seen' holds a dict, expected one label" in other.stderr
 
 
 @pytest.mark.parametrize(
@@ -72,7 +74,7 @@ def test_flags_environment_and_file_name_columns(savs, files, tmp_path) -> None:
             "--column has label twice, expected it once; FIELD is one of id, image",
         ),
         ("blink", ("--column", "label=class"), 2, "--column is an option of general"),
-        ("blink", ("--question", "Which?"), 2, "--question is an option of general and image-f"),
+        ("blink", ("--question", "Which?"), 2, "--question is an option of general, image-folder"),
         ("general", ("--question", ""), 2, "--question is empty"),
         (
             "general",

@@ -4,10 +4,27 @@ import json
 
 import pytest
 import transformers
-from tiny_models import BUILDERS, LIMITED
-from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES
+from tiny_models import AUDIO, BUILDERS, LIMITED
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+    MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES,
+    MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+)
 
 STATUSES = {"verified", "verified (text)", "untested", "unsupported"}
+CLASSES = {
+    **MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
+    **MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES,
+}
+OF_SOUNDS = {
+    name: CLASSES[name]
+    for name in (
+        *("audioflamingo3", "glmasr", "granite_speech", "moss_transcribe_diarize", "musicflamingo"),
+        *("qwen2_audio", "qwen3_asr", "vibevoice_asr", "voxtral"),
+    )
+    if name in CLASSES
+}
+"""Families that read sounds and no images."""
 TYPES = {"pixtral": "llava"}
 """What a builder's checkpoint calls itself where that is not the builder's name: Pixtral is a
 LLaVA with another vision tower."""
@@ -28,13 +45,15 @@ def test_table_and_json_have_the_families_of_a_status(savs, status):
     assert families == [f for f in everything if status in (None, f["status"])]
     assert families
     for family in families:
-        assert set(family) == {"family", "class", "status", "what", "sharing"}
-        assert all(family[key] for key in family.keys() - {"sharing"}), family
-        assert bool(family["sharing"]) == (family["status"] == "verified")
+        assert set(family) == {"family", "class", "status", "what", "sharing", "reads"}
+        assert all(family[key] for key in family.keys() - {"sharing", "reads"}), family
+        has_images = family["reads"].get("images") == "verified"
+        assert bool(family["sharing"]) == has_images
+        assert has_images <= (family["status"] == "verified")
         assert family["status"] in STATUSES
     done = savs("models", *chosen)
     header, *lines = done.stdout.splitlines()
-    assert header.split() == ["family", "status", "computed", "once", "details"]
+    assert header.split() == ["family", "status", "reads", "computed", "once", "details"]
     assert [line.split()[0] for line in lines] == [f["family"] for f in families]
     start = header.index("status")
     for line, family in zip(lines, families, strict=True):
@@ -53,7 +72,7 @@ def test_every_architecture_of_the_named_release_is_listed_once(savs):
     found = listed(savs)
     if found["transformers"] != transformers.__version__:
         pytest.skip(f"the list is of transformers {found['transformers']}, not of this release")
-    known = dict(MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES)
+    known = {**MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES, **OF_SOUNDS}
     names = [family["family"] for family in found["families"]]
     assert sorted(names) == sorted(known)
     assert {family["family"]: family["class"] for family in found["families"]} == known
@@ -61,5 +80,18 @@ def test_every_architecture_of_the_named_release_is_listed_once(savs):
 
 def test_every_family_that_tests_build_is_verified(savs):
     statuses = {family["family"]: family["status"] for family in listed(savs)["families"]}
-    found = {family: statuses[TYPES.get(family, family)] for family in BUILDERS | LIMITED}
-    assert found == dict.fromkeys(BUILDERS | LIMITED, "verified")
+    built = BUILDERS | LIMITED | AUDIO
+    found = {family: statuses[TYPES.get(family, family)] for family in built}
+    assert found == dict.fromkeys(built, "verified")
+
+
+def test_what_a_family_reads_is_in_the_list(savs):
+    """A run with sounds would be planned on a model whose batches of them are wrong."""
+    reads = {family["family"]: family["reads"] for family in listed(savs)["families"]}
+    heard = {name: own["sounds"] for name, own in reads.items() if "sounds" in own}
+    ways = dict.fromkeys(AUDIO, "verified")
+    unread = {"granite_speech", "qwen3_asr", "vibevoice_asr", "voxtral"}
+    assert heard == ways | dict.fromkeys(unread, "untested")
+    assert reads["qwen2_vl"] == {"images": "verified", "videos": "verified"}
+    table = savs("models", "--status", "verified").stdout
+    assert "images, videos, sounds " in table

@@ -100,17 +100,20 @@ def _dying(write, last: str):
     return call
 
 
-def test_every_edit_of_the_metrics_is_refused(tmp_path) -> None:
+def test_every_edit_of_the_metrics_is_refused(tmp_path, record_property) -> None:
     good, folder = (save_result(tmp_path / which, OLD) for which in ("good", "edited"))
     path = folder / "metrics.json"
     value = json.loads(path.read_text())
-    for place, new in variants(value)[::5]:  # each place several times
+    for number, (place, new) in enumerate(variants(value)[::5]):  # each place several times
+        record_property("tried", number + 1)
         path.write_text(json.dumps(edited(value, place, new)))
         with pytest.raises(ResultError, match=r"(metrics\.json|parquet) (cannot be read|does not)"):
             compare([good, folder])
 
 
-def test_metrics_of_another_form_are_refused_though_their_digest_is_right(store, tmp_path) -> None:
+def test_metrics_of_another_form_are_refused_though_their_digest_is_right(
+    store, tmp_path, record_property
+) -> None:
     folder = store.path / "results/vote"
     path = folder / "metrics.json"
     value = json.loads(path.read_text())
@@ -123,7 +126,8 @@ def test_metrics_of_another_form_are_refused_though_their_digest_is_right(store,
     )
     refused = []
     count = settings.default.max_examples * 6 // 10  # `just fuzz` tries ten times as many
-    for place, new in edits[:: len(edits) // count]:
+    for number, (place, new) in enumerate(edits[:: len(edits) // count]):
+        record_property("tried", number + 1)
         content = edited(value, place, new)
         if not isinstance(content, dict):
             continue
@@ -172,13 +176,14 @@ def test_a_forged_table_is_refused_by_its_columns(tmp_path, name, change, reason
         compare([good, folder])
 
 
-def test_an_edited_selection_is_refused_or_predicts_the_same(savs, store) -> None:
+def test_an_edited_selection_is_refused_or_predicts_the_same(savs, store, record_property) -> None:
     """Edits of a selection's text, through the command: one line, no traceback, no other number."""
     folder = store.path / "results/vote"
     before = savs("evaluate", store.path, "--json").stdout
     config = json.loads((folder / "config.json").read_text())
     edits = variants(config)
-    for place, new in edits[:: len(edits) // 58]:
+    for number, (place, new) in enumerate(edits[:: len(edits) // 58]):
+        record_property("tried", number + 1)
         (folder / "config.json").write_text(json.dumps(edited(config, place, new)))
         done = savs("evaluate", store.path, "--json")
         if done.returncode:

@@ -6,8 +6,9 @@ import pickle
 import struct
 import subprocess
 import sys
+import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -174,21 +175,21 @@ def media(canary: Path) -> dict[str, bytes]:
 MOST_BYTES = 400 * 2**20
 """What a process may grow by while it refuses a file."""
 MEASURE = """
-import resource, sys
+import re, sys
 from pathlib import Path
 import av, PIL.Image, polars as pl
 from savs.datasets.errors import DatasetError
 from savs.datasets.media.media import decode_medium
 from savs.datasets.rows.file_formats import read_rows
 pl.DataFrame({"a": ["b"]}).lazy().select(pl.all()).collect(engine="streaming")
-def peak():
-    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def peak():  # of this process alone: ru_maxrss begins with that of the process that started it
+    return 1024 * int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
 call, path = sys.argv[1], Path(sys.argv[2])
 before = peak()
 try:
     eval(call)
 except DatasetError as error:
-    print(peak() - before, error)
+    print(peak(), peak() - before, error)
 """
 
 
@@ -201,14 +202,17 @@ def jpeg_of_scans(side_px: int, times: int) -> bytes:
     return data[:start] + last * (times + 1) + end
 
 
-def refusal(call: str, path: Path) -> str:
+def refusal(call: str, path: Path, record: Callable[[str, object], None]) -> str:
     """Return what a process says that refuses a file without filling the memory.
 
-    `call` is evaluated, as `read_rows(path)` or `decode_medium(path.read_bytes(), "x")`.
+    `call` is evaluated, as `read_rows(path)` or `decode_medium(path.read_bytes(), "x")`; `record`
+    is told what it cost, for `scripts/attack_table.py`.
     """
+    began_s = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, call, str(path)], capture_output=True, text=True, check=True
     )
-    grown, _, said = done.stdout.strip().partition(" ")
+    peak, grown, said = done.stdout.strip().split(" ", 2)
+    record("cost", f"reading {int(peak) // 10**6} {time.monotonic() - began_s:.1f}")
     assert int(grown) < MOST_BYTES, said
     return said

@@ -210,6 +210,52 @@ def calm(train: Heads, labels: Labels, classes: int, test: Heads) -> Array:
     return np.einsum("hc,hnc->nc", weights, _softmaxes(train, labels, classes, test))
 
 
+def published_calm(
+    train: Heads,
+    labels: Labels,
+    classes: int,
+    test: Heads,
+    *,
+    tau: float,
+    tau_w: float,
+    top_k: int | None = None,
+    leave_out: bool,
+    shrinkage: float = 0.0,
+    prior: str,
+) -> tuple[Array, Array]:
+    """Return CALM's `(heads, classes)` weights and `(n, classes)` scores, class by class.
+
+    p = softmax(cos / tau); r[h, c] is the mean over class c of max(0, p_c - best other), shrunk to
+    a prior; the top_k heads of each class have weights proportional to r^(1 / tau_w).
+    """
+    heads, labels = range(len(train)), np.asarray(labels)
+    cosine = [cosines(own, centroids_of(own, labels, classes)) for own in train]
+    sure = np.zeros((len(train), classes))
+    for h in heads:
+        head = np.asarray(train[h], np.float64)
+        for i, y in enumerate(labels):
+            row = _held_out(head, labels, classes, [*range(len(labels))], i) if leave_out else None
+            own = cosine[h][i] if row is None else row
+            p = np.exp((own - own.max()) / tau)
+            p /= p.sum()
+            sure[h, y] += max(0, p[y] - np.delete(p, y).max()) / (labels == y).sum()
+    weights = np.zeros_like(sure)
+    for c in range(classes):
+        n = (labels == c).sum()
+        before = sure.mean(axis=1) if prior == "head" else np.full(len(train), sure.mean())
+        r = (sure[:, c] * n + before * shrinkage) / (n + shrinkage)
+        for h in sorted(heads, key=lambda h, r=r: (-r[h], h))[:top_k]:
+            weights[h, c] = r[h] ** (1 / tau_w)
+        total = weights[:, c].sum()
+        weights[:, c] = weights[:, c] / total if total > 0 else 1 / len(train)
+    scores = np.zeros((len(test[0]), classes))
+    for h in heads:
+        table = cosines(test[h], centroids_of(train[h], labels, classes))
+        p = np.exp((table - table.max(axis=1, keepdims=True)) / tau)
+        scores += weights[h] * p / p.sum(axis=1, keepdims=True)
+    return weights, scores
+
+
 def lda_head(
     head: npt.ArrayLike,
     labels: Labels,

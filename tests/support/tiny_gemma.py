@@ -19,8 +19,8 @@ TURN = "<start_of_turn>{{ m['role'] }}\n", "<end_of_turn>\n", "<start_of_turn>mo
 TRIMMED = "{{ c['text'] | trim }}"
 
 
-def _template(image: str, turn: tuple[str, str, str]) -> str:
-    return "{{ bos_token }}" + template(image, *turn, text=TRIMMED)
+def _template(image: str, turn: tuple[str, str, str], **more: str) -> str:
+    return "{{ bos_token }}" + template(image, *turn, text=TRIMMED, **more)
 
 
 def build_gemma3(folder: Path) -> None:
@@ -88,6 +88,13 @@ def build_gemma4(folder: Path) -> None:
         eoi_token_id=GEMMA4.index("<image|>"),
         image_token_id=GEMMA4.index("<|image|>"),
         video_token_id=GEMMA4.index("<|video|>"),
+        audio_config={
+            "hidden_size": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "subsampling_conv_channels": [128, 4],
+            "output_proj_dims": 16,
+        },
         boa_token_id=GEMMA4.index("<|audio>"),
         eoa_token_index=GEMMA4.index("<audio|>"),
         audio_token_id=GEMMA4.index("<|audio|>"),
@@ -97,7 +104,7 @@ def build_gemma4(folder: Path) -> None:
         image_processor=hf.Gemma4ImageProcessor(patch_size=4, max_soft_tokens=70),
         tokenizer=tokenizer(GEMMA4, pad="<pad>", eos="<eos>", bos="<bos>", named=GEMMA4_NAMED),
         video_processor=hf.Gemma4VideoProcessor(patch_size=4),
-        chat_template=_template("<|image|>", GEMMA4_TURN),
+        chat_template=_template("<|image|>", GEMMA4_TURN, audio="<|audio|>"),
     )
     save(folder, hf.Gemma4ForConditionalGeneration(config), processor)
 

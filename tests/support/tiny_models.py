@@ -10,6 +10,7 @@ import torch
 from tiny_parts import HEAD_DIM, HEADS, LAYERS
 
 __all__ = [
+    "AUDIO",
     "BUILDERS",
     "COUNTS",
     "DUAL",
@@ -53,6 +54,7 @@ LIMITS = {
     "mllama": "a batch has one number of images",
     "llama4": "no --answers: its forward pass fails after its last heads",
     "perception_lm": "images of one prompt are cut into as many tiles each",
+    "qwen3_omni_moe_thinker": "batches with sounds under 1 s differ",
 }
 """What limits them."""
 COUNTS = {
@@ -67,6 +69,12 @@ VIDEO = (
     *("qwen3_omni_moe_thinker", "cosmos3_omni", "hyperclovax_vision_v2", "exaone4_5", "lfm3_vl"),
 )
 """Families that take videos as videos here: their tiny chat templates have a place for them."""
+AUDIO = _modules(
+    tiny_audio="qwen2_audio audioflamingo3 musicflamingo glmasr moss_transcribe_diarize",
+    tiny_qwen="qwen2_5_omni_thinker qwen3_omni_moe_thinker",
+    tiny_gemma="gemma4",
+)
+"""Families that read sounds."""
 DUAL = _modules(tiny_dual="clip siglip siglip2")
 """Dual encoders, which have no attention heads that are read."""
 
@@ -87,7 +95,7 @@ EACH_RUN = {
 def build(family: str, folder: Path) -> Path:
     """Save a tiny random checkpoint of a family; the same weights each time."""
     torch.manual_seed(0)
-    module = import_module((BUILDERS | LIMITED | DUAL | VISION)[family])
+    module = import_module((BUILDERS | LIMITED | AUDIO | DUAL | VISION)[family])
     getattr(module, f"build_{family.replace('-', '_')}")(folder)
     return folder
 

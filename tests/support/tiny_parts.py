@@ -94,17 +94,32 @@ def tower(model_type: str, **more: Any) -> dict[str, Any]:
 
 
 def template(
-    image: str, start: str, end: str, ask: str = "", *, video: str = "", text: str = TEXT
+    image: str,
+    start: str,
+    end: str,
+    ask: str = "",
+    *,
+    video: str = "",
+    audio: str = "",
+    text: str = TEXT,
 ) -> str:
     """Return a chat template: a message is between `start` and `end`, the answer begins with `ask`.
 
-    It puts `image`, `video` and `text` at the places of these; without `video` it knows none.
+    It puts `image`, `video`, `audio` and `text` at the places of these; it knows no `video` and no
+    `audio` without.
     """
+    sounds = "{% elif c['type'] == 'audio' %}" + audio if audio else ""
     videos = "{% elif c['type'] == 'video' %}" + video if video else ""
     asked = "{% if add_generation_prompt %}" + ask + "{% endif %}" if ask else ""
     return (
         "{% for m in messages %}" + start + "{% for c in m['content'] %}"
-        "{% if c['type'] == 'image' %}" + image + videos + "{% else %}" + text + "{% endif %}"
+        "{% if c['type'] == 'image' %}"
+        + image
+        + videos
+        + sounds
+        + "{% else %}"
+        + text
+        + "{% endif %}"
         "{% endfor %}" + end + "{% endfor %}" + asked
     )
 

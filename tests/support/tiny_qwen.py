@@ -32,10 +32,11 @@ def qwen_tokenizer(*more: str, named: dict[str, str] | None = None) -> hf.PreTra
     return tokenizer((*SPECIAL, *more), pad="<|endoftext|>", eos="<|im_end|>", named=named)
 
 
-def qwen_template(image: str, video: str = "") -> str:
+def qwen_template(image: str, video: str = "", audio: str = "") -> str:
     """Return a template in Qwen's form."""
     turn = "<|im_start|>{{ m['role'] }}\n"
-    return template(image, turn, "<|im_end|>\n", "<|im_start|>assistant\n", video=video)
+    asked = "<|im_start|>assistant\n"
+    return template(image, turn, "<|im_end|>\n", asked, video=video, audio=audio)
 
 
 def ids() -> dict[str, int]:
@@ -342,7 +343,7 @@ def _omni_config(suffix: str, **more: Any) -> dict[str, Any]:
             "encoder_attention_heads": 2,
             "encoder_ffn_dim": 16,
             "d_model": 16,
-            "max_source_positions": 20,
+            "max_source_positions": 200,
             "output_dim": HIDDEN,
         },
         **{f"{name}_token_{suffix}": number for name, number in tokens.items()},
@@ -357,6 +358,9 @@ def _omni_parts(patch: int) -> dict[str, Any]:
         **parts(patch, hf.Qwen2VLVideoProcessor(patch_size=patch)),
         "tokenizer": qwen_tokenizer(*SOUND, named=OMNI_NAMED),
         "feature_extractor": hf.WhisperFeatureExtractor(feature_size=8, chunk_length=1),
+        "chat_template": qwen_template(
+            IMAGE, IMAGE.replace("image", "video"), "<|audio_bos|><|AUDIO|><|audio_eos|>"
+        ),
     }
 
 

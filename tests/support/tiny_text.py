@@ -6,14 +6,13 @@ from typing import Any
 
 import torch
 import transformers as hf
-from tiny_parts import save, text, tokenizer
-from tiny_qwen import qwen_template, qwen_tokenizer
+from tiny_parts import save, text
+from tiny_qwen import qwen_tokenizer
 
 TEMPLATE = (
     "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ m['content'] }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-AUDIO = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|audio_bos|>", "<|AUDIO|>")
 REMOTE = """
 from transformers import Qwen2Config, Qwen2ForCausalLM
 
@@ -34,30 +33,6 @@ def build_text(folder: Path, layers: int = 3, vocabulary: int = 320) -> Path:
     words = qwen_tokenizer()
     words.chat_template = TEMPLATE
     save(folder, hf.Qwen2ForCausalLM(config), words)
-    return folder
-
-
-def build_audio(folder: Path) -> Path:
-    """Save a Qwen2-Audio: its decoder reads sound and text."""
-    torch.manual_seed(0)
-    config = hf.Qwen2AudioConfig(
-        audio_config={
-            "num_mel_bins": 8,
-            "encoder_layers": 1,
-            "encoder_attention_heads": 2,
-            "encoder_ffn_dim": 16,
-            "d_model": 16,
-            "max_source_positions": 20,
-        },
-        text_config={"model_type": "qwen2", **text(pad_token_id=None)},
-        audio_token_id=AUDIO.index("<|AUDIO|>"),
-    )
-    processor = hf.Qwen2AudioProcessor(
-        hf.WhisperFeatureExtractor(feature_size=8, chunk_length=1),
-        tokenizer(AUDIO, pad=AUDIO[0], eos="<|im_end|>"),
-        chat_template=qwen_template(""),
-    )
-    save(folder, hf.Qwen2AudioForConditionalGeneration(config), processor)
     return folder
 
 

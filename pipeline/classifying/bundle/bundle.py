@@ -278,6 +278,8 @@ def why_not_standalone(config: SelectionConfig) -> str | None:
         return "it puts the image before the question, and the prompt has it elsewhere"
     if found := [name for name in NOT_RECORDED if facts.get(name)]:
         return f"it runs the model as it is, and this one was loaded with: {', '.join(found)}"
+    if config.source.processor.get("audio"):
+        return "it reads images, and training had sounds"
     if config.source.processor.get("video"):
         return "it reads images, and training had videos, or was given `video`"
     if config.source.processor.get("jpeg_draft"):

@@ -228,9 +228,11 @@ def _summary(done: "Classification") -> dict[str, Any]:
 
 
 def _print_counts(done: "Classification") -> None:
-    counts = done.predictions["prediction"].drop_nulls().value_counts(sort=True)
-    rows = [[name, f"{count:,}"] for name, count in counts.iter_rows()]
-    print_table(["prediction", "examples"], rows)
+    many = "labels" in done.predictions.columns
+    rows = [[name, f"{count:,}"] for name, count in done.counts]
+    print_table(["label" if many else "prediction", "examples"], rows)
+    if many:
+        return
     unsure, atypical = (done.predictions[name].sum() for name in ("unsure", "atypical"))
     if done.predictions["unsure"].null_count() < done.predictions.height:
         verb = "is" if unsure == 1 else "are"
@@ -241,6 +243,9 @@ def _print_counts(done: "Classification") -> None:
 
 
 def _print_predictions(done: "Classification") -> None:
+    if "labels" in done.predictions.columns:
+        _print_labels(done)
+        return
     has_subtasks = "subtask" in done.predictions.columns
     rows: list[list[str]] = []
     for row in done.predictions.iter_rows(named=True):
@@ -260,6 +265,18 @@ def _print_predictions(done: "Classification") -> None:
         )
     header = ["id", *(["subtask"] if has_subtasks else []), "prediction", "probability (%)"]
     print_table([*header, "margin", "votes", "marks"], rows, right=False)
+
+
+def _print_labels(done: "Classification") -> None:
+    """Print the labels of each image, and the most probable ones."""
+    import polars as pl
+
+    rows = []
+    for row in done.predictions.filter(pl.col("reason").is_null()).iter_rows(named=True):
+        best = sorted(row["probabilities"], key=lambda pair: -pair["probability"])[:VOTES_SHOWN]
+        shown = ", ".join(f"{pair['label']} {percent(pair['probability'])}" for pair in best)
+        rows.append([row["id"], ", ".join(row["labels"]) or "-", shown])
+    print_table(["id", "labels", "probabilities (%)"], rows, right=False)
 
 
 def _marks(row: dict[str, Any]) -> str:

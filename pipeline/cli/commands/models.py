@@ -132,9 +132,16 @@ def _print_families(status: str | None, *, as_json: bool) -> None:
     if as_json:
         print_json(report | {"families": families})
         return
-    rows = [[f["family"], f["status"], f["sharing"], f["what"]] for f in families]
-    print_table(["family", "status", "computed once", "details"], rows, right=False)
+    rows = [
+        [f["family"], f["status"], _reads(f["reads"]), f["sharing"], f["what"]] for f in families
+    ]
+    print_table(["family", "status", "reads", "computed once", "details"], rows, right=False)
     say(
         f"{len(families)} architectures, tested with transformers {report['transformers']}; test a"
         " checkpoint: savs models CHECKPOINT"
     )
+
+
+def _reads(kinds: dict[str, str]) -> str:
+    """Return what an architecture reads next to text; in brackets how, where that is not tested."""
+    return ", ".join(k if how == "verified" else f"{k} ({how})" for k, how in kinds.items())

@@ -80,14 +80,11 @@ def select_command(
     from savs.pipeline.cli.selections import calibrated, estimates_of
     from savs.pipeline.evaluation.suspects import save_suspects, suspects
     from savs.pipeline.running.result_files import trained_folder, whole_result
-    from savs.pipeline.selection.training_data import require_one_label
 
     opened = savs.open_store(store)
     prompts = stored_prompts(opened.manifest.identity.benchmark)
     once = under_one_prompt(opened.examples("train"), prompts)
     many = has_many_labels(opened.manifest.identity.benchmark)
-    if many and list_suspects:
-        require_one_label(opened)
     for line in refuse_doubts(label_doubts(once, many=many), strict=strict):
         say(f"note: {line}")
     selection = savs.select(

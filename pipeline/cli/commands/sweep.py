@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 import typer
 
 import savs
+from savs.foundation.whole_numbers import whole_number
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import (
     BenchmarkOption,
@@ -270,21 +271,26 @@ def _depths(text: str) -> list[int] | Literal["each"]:
     """Return numbers of layers, or `each`; a usage error otherwise."""
     if text == EACH:
         return EACH
-    parts = text.split(",")
-    if not all(part.isdecimal() for part in parts):
+    layers = [whole_number(part) for part in text.split(",")]
+    known = [layer for layer in layers if layer is not None]
+    if len(known) < len(layers):
         raise typer.BadParameter(
-            f"`max_layer` is {text!r}, expected layers counted from 0, such as 7,13,20, or {EACH}"
+            f"`max_layer` is {text!r:.50}, expected layers counted from 0, such as 7,13,20, or"
+            f" {EACH}"
         )
-    return [int(part) for part in parts]
+    return known
 
 
 def _counts(name: str, text: str | None) -> list[int | Literal["all"]] | None:
     """Return the numbers of a list such as `1,5,all`; a usage error otherwise."""
     if text is None:
         return None
-    parts = text.split(",")
-    if wrong := [part for part in parts if part != ALL and not (part.isdecimal() and int(part))]:
-        raise typer.BadParameter(
-            f"`{name}` has {wrong[0]!r}, expected positive integers or all, such as 1,4,20,all"
-        )
-    return [ALL if part == ALL else int(part) for part in parts]
+    counts: list[int | Literal["all"]] = []
+    for part in text.split(","):
+        count = ALL if part == ALL else whole_number(part)
+        if not count:
+            raise typer.BadParameter(
+                f"`{name}` has {part!r:.50}, expected positive integers or all, such as 1,4,20,all"
+            )
+        counts.append(count)
+    return counts

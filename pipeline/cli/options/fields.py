@@ -12,6 +12,7 @@ import typer
 
 from savs.foundation.errors import SavsError
 from savs.foundation.files import read_regular_text
+from savs.foundation.whole_numbers import whole_number
 from savs.pipeline.cli.options.shared import ADVANCED, FILE_ONLY, option
 from savs.pipeline.cli.output import FIELD
 from savs.pipeline.extraction.cluster.node import NONE
@@ -140,6 +141,11 @@ def parse_names(label_columns: str | None = None) -> tuple[str, ...] | None:
     return None if label_columns is None else tuple(n.strip() for n in label_columns.split(","))
 
 
+def take_all(hold_out: list[str] | None = None) -> tuple[str, ...] | None:
+    """Return what an option that may be repeated was given; None for nothing."""
+    return tuple(hold_out) if hold_out else None
+
+
 def read_questions(
     question: list[str] | None = None, questions: Path | None = None
 ) -> str | tuple[str, ...] | None:
@@ -178,7 +184,7 @@ def parse_kwargs(model_kwargs: str | None = None) -> dict[str, Any]:
         )
     if isinstance(value.get("max_memory"), dict):  # JSON has no numbers as keys, devices have
         value["max_memory"] = {
-            int(device) if device.isdigit() else device: limit
+            device if (number := whole_number(device)) is None else number: limit
             for device, limit in value["max_memory"].items()
         }
     return value
@@ -197,14 +203,18 @@ def parse_workers(workers: str = "auto") -> int | None:
 def _number_or_auto(name: str, text: str, least: int) -> int | None:
     if text == "auto":
         return None
-    if not text.isdecimal() or int(text) < least:
-        raise typer.BadParameter(f"{name} is {text!r}, expected a number from {least} on, or auto")
-    return int(text)
+    number = whole_number(text)
+    if number is None or number < least:
+        raise typer.BadParameter(
+            f"{name} is {text!r:.50}, expected a number from {least} on, or auto"
+        )
+    return number
 
 
 PARSERS: dict[str, Callable[..., Any]] = {
     "columns": parse_columns,
     "label_columns": parse_names,
+    "hold_out": take_all,
     "question": read_questions,
     "model_kwargs": parse_kwargs,
     "batch_tokens": parse_tokens,

@@ -71,7 +71,8 @@ def _apply_config(context: typer.Context, path: Path | None) -> Path | None:
     try:
         tables = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # the first also for an integer of many digits
-        raise typer.BadParameter(f"{path} is not TOML: {error}") from error
+        reason = f"{error}".partition("; use sys.")[0]
+        raise typer.BadParameter(f"{path} is not TOML: {reason}") from error
     for name, table in tables.items():
         if not isinstance(table, dict):
             raise typer.BadParameter(f"{path}: {name} is {table!r:.50}, expected a table [COMMAND]")
@@ -98,7 +99,11 @@ def _apply_config(context: typer.Context, path: Path | None) -> Path | None:
 
 def _plain(value: Any, multiple: bool) -> Any:
     """Return a value as the command line gives it; a repeatable option has a list."""
-    plain = value if isinstance(value, bool | list) else str(value)
+    try:
+        text = str(value)
+    except ValueError as error:  # an integer of thousands of digits, written as 0x...
+        raise typer.BadParameter("an integer in the file of --config is too large") from error
+    plain = value if isinstance(value, bool | list) else text
     return [plain] if multiple and not isinstance(plain, list) else plain
 
 

@@ -143,6 +143,9 @@ def parse_folds(text: str) -> Any:
     """Return a number of folds, or `loo`; a usage error for anything else."""
     if text == "loo":
         return text
-    if not text.isdecimal() or int(text) < 2:
-        raise typer.BadParameter(f"`folds` is {text!r}, expected an integer from 2 on, or loo")
-    return int(text)
+    from savs.foundation.whole_numbers import whole_number
+
+    folds = whole_number(text)
+    if folds is None or folds < 2:
+        raise typer.BadParameter(f"`folds` is {text!r:.50}, expected an integer from 2 on, or loo")
+    return folds

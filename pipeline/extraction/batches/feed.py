@@ -14,6 +14,7 @@ from savs.datasets import Example, MediaError, MediaFolder
 from savs.datasets.example import NATIVE
 from savs.datasets.media.containers import container_of
 from savs.datasets.media.media import image_sizes, sha256
+from savs.datasets.media.sounds import seconds_of
 from savs.datasets.media.videos import DEFAULT_FRAMES
 from savs.datasets.rows.media_names import is_packed
 from savs.pipeline.extraction.batches.assembly import Assembly
@@ -54,6 +55,8 @@ class ReadMedium:
     """Width and height of its images, see `image_sizes`."""
     is_video: bool = False
     """Whether they are frames of a video that the model gets as one."""
+    seconds: float | None = None
+    """Of a sound, how long it is, see `seconds_of`; None of others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +172,7 @@ class Planner:
             several = any(self.asked.get(name, 0) > 1 for name in example.media)
             several |= any(shown[m.sha256] > 1 for m in seen)
             shares = several and request.images == self.shared_images
-            shares &= not any(m.is_video for m in seen)
+            shares &= not any(m.is_video or m.seconds is not None for m in seen)
             (sharing if shares else alone).append(request)
         media = {m.sha256: m.medium for _, _, seen in new for m in seen}
         batches = [(batch, False) for batch in make_batches(alone, self.limits)]
@@ -187,6 +190,8 @@ class Planner:
 
     def _tokens(self, medium: ReadMedium) -> int:
         """Return the tokens of a medium."""
+        if medium.seconds is not None:
+            return self.counter.sound(medium.seconds)
         if medium.is_video:
             return self.counter.video(len(medium.sizes), *medium.sizes[0])
         return sum(self.counter.image(*size) for size in medium.sizes)
@@ -206,19 +211,19 @@ def windows(examples: Sequence[Example], media: MediaOf) -> Iterator[Window]:
     """
     with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="savs-media") as pool:
         rows: dict[int, list[Future[ReadMedium | str]]] = {}
-        reading: dict[tuple[int, str], Future[ReadMedium | str]] = {}
+        reading: dict[tuple[int, str, bool], Future[ReadMedium | str]] = {}
         total = 0
         for place, example in enumerate(examples):
             folder = media(example)
             rows[place] = []
-            for name in example.media:
-                key = (id(folder), name)  # other folders may have a file of this name
+            for name, is_sound in zip(example.media, example.sounds, strict=True):
+                key = (id(folder), name, is_sound)  # other folders may have a file of this name
                 if key not in reading and is_packed(name):
                     reading[key] = Future()
-                    reading[key].set_result(medium := _read(name, folder))
+                    reading[key].set_result(medium := _read(name, folder, is_sound=is_sound))
                     total += len(medium.medium.data) if isinstance(medium, ReadMedium) else 0
                 elif key not in reading:
-                    reading[key] = pool.submit(_read, name, folder)
+                    reading[key] = pool.submit(_read, name, folder, is_sound=is_sound)
                     total += folder.size(name) or 0
                 rows[place].append(reading[key])
             if total >= WINDOW_BYTES or place == len(examples) - 1:
@@ -226,14 +231,18 @@ def windows(examples: Sequence[Example], media: MediaOf) -> Iterator[Window]:
                 rows, reading, total = {}, {}, 0
 
 
-def _read(name: str, media: MediaFolder) -> ReadMedium | str:
+def _read(name: str, media: MediaFolder, *, is_sound: bool) -> ReadMedium | str:
     try:
         data = media.read(name)
     except MediaError as error:
         return str(error)
+    medium = Medium(name, data)
+    if is_sound:
+        seconds = seconds_of(data, media.rules.audio_max_seconds)
+        return ReadMedium(sha256(data), medium, [], seconds=seconds)
     frames = media.rules.video_frames or DEFAULT_FRAMES
     is_video = media.rules.video == NATIVE and container_of(data) is not None
-    return ReadMedium(sha256(data), Medium(name, data), image_sizes(data, frames), is_video)
+    return ReadMedium(sha256(data), medium, image_sizes(data, frames), is_video)
 
 
 def ahead(made: Iterator[T]) -> Generator[T, None, None]:

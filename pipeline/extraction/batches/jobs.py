@@ -9,6 +9,8 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
+from savs.datasets.example import sounds_among
+from savs.datasets.media.sounds import DEFAULT_RATE
 from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.model.image_encoder import image_tokens
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
@@ -39,10 +41,15 @@ class Request:
     context: int = -1
     """The demonstrations after which they are asked, too, by number; -1 for none."""
 
+    @property
+    def sounds(self) -> tuple[bool, ...]:
+        """Whether each medium is read as a sound."""
+        return sounds_among(self.prompt, len(self.media))
+
 
 @dataclass(frozen=True, slots=True)
 class Medium:
-    """The bytes of an image or a video."""
+    """The bytes of an image, a video or a sound."""
 
     name: str
     """As the first row names it, for messages."""
@@ -86,8 +93,8 @@ class Prepared:
     `inputs` then hold what is said of text alone."""
     vision: Mapping[ImageKey, Mapping[str, Any]] = field(default_factory=dict)
     """What the vision tower takes for each image that is shown."""
-    has_videos: bool = False
-    """Whether prompts have videos: then pixels are normalised already."""
+    is_plain: bool = True
+    """Whether prompts have neither videos nor sounds; with these, pixels are normalised already."""
     host_inputs: dict[str, Any] = field(default_factory=dict)
     """What the model would compute from the inputs, see `host_inputs`; nothing where it does."""
 
@@ -123,9 +130,11 @@ class Done:
     job: int
     parts: Sequence[Prepared | Refused]
     thumbnails: Mapping[int, bytes]
-    """Number of a request -> a small JPEG of its first image."""
+    """Number of a request -> a small JPEG of its first medium."""
     unshared: str = ""
     """Why images that requests share were prepared for each, where that was so."""
+    cut: frozenset[str] = frozenset()
+    """SHA-256 of the sounds that were cut."""
 
     def pin_memory(self) -> "Done":
         """Return the same with inputs in page-locked memory; the loader calls this."""
@@ -163,9 +172,9 @@ class BatchLimits:
 def make_batches(requests: Sequence[Request], limits: BatchLimits) -> list[list[Request]]:
     """Return the requests that run together: of like length, so that little is padded.
 
-    A batch has one number of images: some models are wrong where it differs within a batch.
-    Requests are ordered by number of images, then by tokens, then by number, and cut where a limit
-    is reached, that of `MOST_PIXELS` included.
+    A batch has one number of images, and of sounds: some models are wrong where it differs within a
+    batch. Requests are ordered by these, then by tokens, then by number, and cut where a limit is
+    reached, that of `MOST_PIXELS` included.
 
     Examples
     --------
@@ -174,7 +183,7 @@ def make_batches(requests: Sequence[Request], limits: BatchLimits) -> list[list[
     >>> [[r.tokens for r in batch] for batch in batches]
     [[10, 80], [90]]
     """
-    return _cut(sorted(requests, key=lambda r: (r.images, r.tokens, r.number)), limits)
+    return _cut(sorted(requests, key=lambda r: (_media(r), r.tokens, r.number)), limits)
 
 
 def make_shared_batches(requests: Sequence[Request], limits: BatchLimits) -> list[list[Request]]:
@@ -199,8 +208,13 @@ def make_shared_batches(requests: Sequence[Request], limits: BatchLimits) -> lis
     return _cut([request for group in ordered for request in group], limits)
 
 
+def _media(request: Request) -> tuple[int, int]:
+    """Return how many images and how many sounds the model gets."""
+    return request.images, sum(request.sounds)
+
+
 def _cut(requests: Sequence[Request], limits: BatchLimits) -> list[list[Request]]:
-    """Cut where the number of images changes and where a limit is reached."""
+    """Cut where the number of images or sounds changes and where a limit is reached."""
     batches: list[list[Request]] = []
     longest = pixels = 0
     for request in requests:
@@ -210,7 +224,7 @@ def _cut(requests: Sequence[Request], limits: BatchLimits) -> list[list[Request]
             pixels += request.pixels
         room = (
             last
-            and last[0].images == request.images
+            and _media(last[0]) == _media(request)
             and len(last) < limits.rows
             and (len(last) + 1) * longest <= limits.tokens
             and pixels <= MOST_PIXELS
@@ -227,6 +241,8 @@ PIXELS_A_TOKEN = 28 * 28
 """Where a processor does not tell: patches of 14 pixels a side, four of which are one token."""
 LEAST_IMAGE_TOKENS, MOST_IMAGE_TOKENS = 64, 4096
 """Bounds of that estimate for one image."""
+SOUND_TOKENS = 25
+"""Tokens a second of a sound where a processor does not tell: most models have 12.5 or 25."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -249,6 +265,15 @@ class TokenCounter:
             return int(found["num_image_tokens"][0])
         except Exception:  # half of the processors have it, each for itself
             return min(max(width * height // PIXELS_A_TOKEN, LEAST_IMAGE_TOKENS), MOST_IMAGE_TOKENS)
+
+    def sound(self, seconds: float) -> int:
+        """Return the tokens of a sound."""
+        samples = round(seconds * (self.encoder.sound_rate or DEFAULT_RATE))
+        try:
+            found = self.encoder.processor._get_num_multimodal_tokens(audio_lengths=[samples])
+            return int(found["num_audio_tokens"][0])
+        except Exception:  # as above
+            return round(seconds * SOUND_TOKENS)
 
     @lru_cache(maxsize=4096)  # noqa: B019 - as above
     def video(self, frames: int, width: int, height: int) -> int:

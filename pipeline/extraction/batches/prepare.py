@@ -10,8 +10,9 @@ import torch
 from savs.datasets import Example, MediaError, MediaFolder
 from savs.datasets.example import SPLIT, split_prompt
 from savs.datasets.media.images import thumbnail
-from savs.datasets.media.media import MediaRules, decode_medium
-from savs.datasets.media.videos import Visual, images_of, videos_of
+from savs.datasets.media.media import MediaRules, decode_medium, pictures_in
+from savs.datasets.media.sounds import DEFAULT_RATE, Sound, sounds_of
+from savs.datasets.media.videos import Decoded, images_of, videos_of
 from savs.pipeline.extraction.batches.jobs import Done, Job, Prepared, Refused
 from savs.pipeline.extraction.model.host_inputs import host_inputs
 from savs.pipeline.extraction.model.pieces import Pieces, images_in, in_type, shape_of
@@ -29,9 +30,9 @@ class PrepareSettings:
     dtype: torch.dtype
     """The model's type; other pixels than bytes are given in it, which halves what is moved."""
     raw_pixels: bool
-    """Leave pixels of images as bytes, see `PixelScale`; never those of videos."""
+    """Leave pixels of images as bytes, see `PixelScale`; not in prompts with videos or sounds."""
     thumbnails: bool
-    """Make a small JPEG of each request's first image."""
+    """Make a small JPEG of each request's first medium."""
     shared_images: int = 0
     """Prompts with so many images may share them; 0 for none."""
     sizes_alone: bool = False
@@ -49,28 +50,34 @@ def prepare(encoder: PromptEncoder, job: Job, settings: PrepareSettings) -> Done
     refused: list[Refused] = []
     usable: list[tuple[int, Pieces]] = []
     small: dict[int, bytes] = {}
-    thumbnails: dict[str, bytes] = {}
-    decoded: dict[str, list[Visual]] = {}
+    thumbnails: dict[tuple[str, bool], bytes] = {}
+    decoded: dict[tuple[str, bool], list[Decoded]] = {}
     for request in job.requests:
+        own = list(zip(request.media, request.sounds, strict=True))
         try:
-            for digest in request.media:
-                if digest not in decoded:
+            for digest, is_sound in own:
+                if (digest, is_sound) not in decoded:
                     medium = job.media[digest]
-                    decoded[digest] = decode_medium(medium.data, medium.name, settings.rules)
-            seen = [decoded[digest] for digest in request.media]
+                    decoded[digest, is_sound] = decode_medium(
+                        medium.data,
+                        medium.name,
+                        settings.rules,
+                        encoder.sound_rate_or_default if is_sound else None,
+                    )
+            seen = [decoded[key] for key in own]
         except MediaError as error:
             refused.append(Refused(request.number, str(error)))
             continue
         usable.append((request.number, arrange(request.prompt, seen, encoder.placeholders)))
         if settings.thumbnails and seen:
-            first = request.media[0]
+            first = own[0]
             if first not in thumbnails:
-                thumbnails[first] = thumbnail(images_of(seen[0])[0], THUMBNAIL_PX)
+                thumbnails[first] = thumbnail(pictures_in(seen[0])[0], THUMBNAIL_PX)
             small[request.number] = thumbnails[first]
     alike: dict[tuple[int, ...], list[tuple[int, Pieces]]] = {}
     for number, pieces in usable:
         alike.setdefault(shape_of(pieces), []).append((number, pieces))
-    keys = {id(seen): (d, n) for d, found in decoded.items() for n, seen in enumerate(found)}
+    keys = {id(seen): (d, n) for (d, _), found in decoded.items() for n, seen in enumerate(found)}
     parts: list[Prepared | Refused] = []
     unshared = ""
     for shape, part in alike.items():
@@ -81,21 +88,29 @@ def prepare(encoder: PromptEncoder, job: Job, settings: PrepareSettings) -> Done
             except Exception as error:  # the plain way tells what is wrong with which prompt
                 unshared = str(error)
         parts += _encode(encoder, part, settings)
-    return Done(job.number, [*refused, *parts], small, unshared)
+    cut = {
+        d for (d, _), [first, *_] in decoded.items() if isinstance(first, Sound) and first.is_cut
+    }
+    return Done(job.number, [*refused, *parts], small, unshared, frozenset(cut))
 
 
-def pieces_of(example: Example, media: MediaFolder, placeholders: str = SPLIT) -> Pieces:
-    """Return an example's prompt with its images decoded, in reading order.
+def pieces_of(example: Example, media: MediaFolder, encoder: PromptEncoder | None = None) -> Pieces:
+    """Return an example's prompt in reading order, with its media decoded as a model takes them.
 
     Raises
     ------
     MediaError
-        An image or a video is missing or cannot be decoded.
+        A medium is missing or cannot be decoded.
     """
-    return arrange(example.prompt, [media.visuals(name) for name in example.media], placeholders)
+    rate = DEFAULT_RATE if encoder is None else encoder.sound_rate_or_default
+    found = [
+        media.decode(name, rate if is_sound else None)
+        for name, is_sound in zip(example.media, example.sounds, strict=True)
+    ]
+    return arrange(example.prompt, found, SPLIT if encoder is None else encoder.placeholders)
 
 
-def arrange(prompt: str, media: Sequence[Sequence[Visual]], placeholders: str = SPLIT) -> Pieces:
+def arrange(prompt: str, media: Sequence[Sequence[Decoded]], placeholders: str = SPLIT) -> Pieces:
     """Return a prompt with what each medium shows in reading order."""
     pieces = split_prompt(prompt, len(media), placeholders)
     return tuple(chain.from_iterable(media[p] if isinstance(p, int) else [p] for p in pieces))
@@ -107,8 +122,8 @@ def _encode(
     """Run the processor; where it refuses a batch, halve it until the culprit is alone."""
     numbers = tuple(number for number, _ in batch)
     try:
-        has_videos = bool(videos_of(batch[0][1]))
-        raw = settings.raw_pixels and not has_videos
+        is_plain = not videos_of(batch[0][1]) and not sounds_of(batch[0][1])
+        raw = settings.raw_pixels and is_plain
         inputs = encoder.encode([pieces for _, pieces in batch], RAW_IMAGES if raw else None)
         ready = _in_type(inputs, settings.dtype)
         return [
@@ -116,19 +131,25 @@ def _encode(
                 requests=numbers,
                 inputs=ready,
                 images=images_in(batch[0][1]),
-                has_videos=has_videos,
+                is_plain=is_plain,
                 host_inputs=host_inputs(encoder, inputs) if settings.host_inputs else {},
             )
         ]
     except Exception as error:  # a processor may raise anything
         if len(batch) == 1:
-            sizes = [image.size for image in images_of(batch[0][1])]
             reason = str(error) if isinstance(error, ValueError | IndexError) else repr(error)
-            return [
-                Refused(numbers[0], f"the processor refuses it (images of {sizes} px): {reason}")
-            ]
+            sizes = _sizes(batch[0][1])
+            return [Refused(numbers[0], f"the processor refuses it ({sizes}): {reason}")]
         half = len(batch) // 2
         return _encode(encoder, batch[:half], settings) + _encode(encoder, batch[half:], settings)
+
+
+def _sizes(pieces: Pieces) -> str:
+    """Return how large the media of a prompt are, for a message."""
+    seconds = [round(sound.seconds, 1) for sound in sounds_of(pieces)]
+    images = [image.size for image in images_of(pieces)]
+    heard = [f"sounds of {seconds} s"] if seconds else []
+    return " and ".join(([] if heard and not images else [f"images of {images} px"]) + heard)
 
 
 def _share(

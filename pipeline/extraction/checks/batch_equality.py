@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from savs.datasets.media.sounds import Sound, sounds_of
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.answers import ANSWERS, NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.host_inputs import host_inputs
@@ -233,13 +234,14 @@ def _keep(
     seen[layer] = inputs[0].detach()
 
 
-def check_images(single: Single, changed: Single | None) -> Check:
-    """Check that another image of the same size gives other features."""
-    name = "the image reaches the heads"
+def check_media(noun: str, single: Single, changed: Single | None) -> Check:
+    """Check that another image, or sound, of the same size gives other features."""
+    name = f"the {noun} reaches the heads"
     if changed is None:
-        return Check(name, None, "no prompt with an image was run")
+        article = "an" if noun == "image" else "a"
+        return Check(name, None, f"no prompt with {article} {noun} was run")
     moved = distance(single.heads, changed.heads)
-    return Check(name, moved > 0, f"another image moves a head by up to {moved:.1e}")
+    return Check(name, moved > 0, f"another {noun} moves a head by up to {moved:.1e}")
 
 
 def check_values(singles: Sequence[Single]) -> list[Check]:
@@ -271,7 +273,7 @@ def prove(model: LoadedModel, prompts: Sequence[Pieces], sizes: Sequence[int]) -
     model
         The model with its processor.
     prompts
-        At least two, of different lengths; text only, one image, several.
+        At least two, of different lengths; text only, one image, several, sounds.
     sizes
         Batch sizes to compare with single examples.
 
@@ -282,13 +284,15 @@ def prove(model: LoadedModel, prompts: Sequence[Pieces], sizes: Sequence[int]) -
     """
     singles = [run_single(model, pieces) for pieces in prompts]
     by_length = sorted(range(len(prompts)), key=lambda i: singles[i].tokens)
-    # the shortest with an image: attention windows may end before the start of a long one
-    with_image = next((i for i in by_length if images_in(prompts[i])), None)
-    changed = None if with_image is None else run_single(model, inverted(prompts[with_image]))
     longest = by_length[-1]
     checks = [check_reading(model, prompts[longest], singles[longest])]
     checks += check_values(singles)
-    checks.append(check_images(singles[with_image or 0], changed))
+    for noun, media_in in (("image", images_in), ("sound", sounds_of)):
+        # the shortest with one: attention windows may end before the start of a long one
+        shown = next((i for i in by_length if media_in(prompts[i])), None)
+        changed = None if shown is None else run_single(model, inverted(prompts[shown]))
+        if noun == "image" or any(map(sounds_of, prompts)):
+            checks.append(check_media(noun, singles[shown or 0], changed))
     for size in sizes:
         try:
             checks.append(check_batches(model, prompts, singles, size))
@@ -298,8 +302,12 @@ def prove(model: LoadedModel, prompts: Sequence[Pieces], sizes: Sequence[int]) -
 
 
 def inverted(pieces: Pieces) -> Pieces:
-    """Return a prompt with its images' colours inverted."""
-    return map_images(pieces, lambda image: image.point([255 - v for v in range(256)] * 3))
+    """Return a prompt with its images' colours inverted, and its sounds played backwards."""
+    shown = map_images(pieces, lambda image: image.point([255 - v for v in range(256)] * 3))
+    return tuple(
+        replace(piece, samples=piece.samples[::-1].copy()) if isinstance(piece, Sound) else piece
+        for piece in shown
+    )
 
 
 NATS = {"float32": 1e-3, "bfloat16": 3e-1, "float16": 3e-2}

@@ -52,6 +52,8 @@ ANSWER_WAYS = {
 }
 COMPARED = 4
 """Examples that are tried."""
+SIZED = 200
+"""Examples whose sounds are looked at to find short and long ones among them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,18 +246,20 @@ def _run_singles(model: LoadedModel, prompts: Sequence[Pieces]) -> list[Single]:
 def sample(encoder: PromptEncoder, examples: Sequence[Example], media: MediaOf) -> Sample:
     """Return a few prompts of different lengths, as in every batch of one shape, see `shape_of`.
 
-    Where names tell that some show videos and others do not, up to half are of each: two shapes.
+    Where names tell that some show videos and others do not, up to half are of each: two shapes. Of
+    sounds the smallest and the largest file are among them: models may treat short ones otherwise.
     """
     named: dict[bool, list[Example]] = {}
     for example in sorted(examples, key=lambda e: (len(e.media), len(e.prompt))):
         named.setdefault(any(map(is_video_name, example.media)), []).append(example)
     kinds: dict[bool, list[Pieces]] = {}
     seconds: list[float] = []
-    for example in chain.from_iterable(_spread(rows, COMPARED) for rows in named.values()):
+    by_size = (_by_size(rows, media) for rows in named.values())
+    for example in chain.from_iterable(_spread(rows, COMPARED) for rows in by_size):
         started = time.perf_counter()
         try:
             read = encoder.text_read(example.prompt, example.media)
-            pieces = pieces_of(replace(example, prompt=read), media(example), encoder.placeholders)
+            pieces = pieces_of(replace(example, prompt=read), media(example), encoder)
             encoder.encode([pieces])
         except Exception:  # the run itself skips it, and says so
             continue
@@ -265,6 +269,14 @@ def sample(encoder: PromptEncoder, examples: Sequence[Example], media: MediaOf) 
         pieces for own in kinds.values() for pieces in _spread(_alike(own), COMPARED // len(kinds))
     ]
     return Sample(prompts, statistics.median(seconds) if seconds else 0.0)
+
+
+def _by_size(examples: Sequence[Example], media: MediaOf) -> Sequence[Example]:
+    """Return examples of sounds by the bytes of their files, some of many; others as they are."""
+    if not any(examples[0].sounds):
+        return examples
+    some = _spread(examples, SIZED)
+    return sorted(some, key=lambda e: sum(media(e).size(name) or 0 for name in e.media))
 
 
 def _spread(given: Sequence[T], count: int) -> list[T]:

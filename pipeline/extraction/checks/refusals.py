@@ -1,4 +1,4 @@
-"""What is refused before a run: a full disk, videos, and what an encoder does not take."""
+"""What is refused before a run: a full disk, media and options that a model does not take."""
 
 import shutil
 from collections.abc import Sequence
@@ -10,7 +10,12 @@ from savs.datasets.rows.media_names import is_video_name
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
-from savs.pipeline.extraction.model.prompts import FRAMES_INSTEAD, NOT_FOR_CODE, takes_videos
+from savs.pipeline.extraction.model.prompts import (
+    FRAMES_INSTEAD,
+    NO_SOUND_FOR_CODE,
+    NOT_FOR_CODE,
+    takes_videos,
+)
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.source import Splits
 from savs.pipeline.inputs.stored_rows import example_columns
@@ -82,6 +87,23 @@ def require_videos(encoder: PromptEncoder) -> None:
     )
 
 
+def require_sounds(encoder: PromptEncoder) -> None:
+    """Raise ModelError for a model that reads no sounds."""
+    if encoder.sound_rate is not None:
+        return
+    family = getattr(encoder.config, "model_type", "model")
+    if encoder.code.to_inputs is not None:
+        why = NO_SOUND_FOR_CODE
+    elif getattr(encoder.processor, "feature_extractor", None) is not None:
+        why = "its chat template has no place for a sound"
+    else:
+        why = f"its {type(encoder.processor).__name__} takes none"
+    raise ModelError(
+        f"{encoder.name} ({family}) reads no sounds, and prompts have some: {why}; run a model that"
+        " does (savs models lists them), or leave the column `audio` out"
+    )
+
+
 def require_encoder_run(encoder: PromptEncoder, examples: Splits, run: RunOptions) -> None:
     """Check that the examples and the options of a run are such as an encoder takes.
 
@@ -117,4 +139,6 @@ def _problem(example: Example) -> str | None:
     if len(example.media) != 1:
         count = len(example.media) or "no"
         return f"{count} images in its prompt"
+    if any(example.sounds):
+        return f"a sound, {example.media[0]}"
     return f"a video, {example.media[0]}" if is_video_name(example.media[0]) else None

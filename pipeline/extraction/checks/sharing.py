@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
+from savs.datasets.media.sounds import sounds_of
 from savs.datasets.media.videos import images_of, videos_of
 from savs.datasets.rows.media_names import is_packed
 from savs.pipeline.extraction.batches.prepare import share_images
@@ -94,8 +95,8 @@ def find_sharing(
     if model.encoder.embedding is not None:
         return Sharing(OFF, "an embedding is read of whole prompts")
     asked = _questions(prompts)
-    if not asked and any(map(videos_of, prompts)):
-        return Sharing(OFF, "a video is computed for every prompt about it")
+    if not asked and any(videos_of(p) or sounds_of(p) for p in prompts):
+        return Sharing(OFF, "a video or a sound is computed for every prompt about it")
     if not asked:
         return Sharing(OFF, "no prompt with an image was tried")
     sizes_alone = knows_sizes(model.encoder, asked)
@@ -121,7 +122,7 @@ def _questions(prompts: Sequence[Pieces]) -> list[Pieces]:
     They are three about the images of one prompt, two of the same text about other images of the
     same size, and one about those of another prompt, which may have another size.
     """
-    given = [pieces for pieces in prompts if images_in(pieces) and not videos_of(pieces)]
+    given = [p for p in prompts if images_in(p) and not videos_of(p) and not sounds_of(p)]
     if not given:
         return []
     first = given[0]

@@ -12,6 +12,7 @@ from threading import Thread
 from typing import IO, Any
 
 from savs.foundation.errors import ParameterError
+from savs.foundation.whole_numbers import whole_number
 from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.launchers import Rank
 
@@ -55,21 +56,23 @@ def parse_devices(text: str, count_gpus: Callable[[], int]) -> list[str]:
         if not chosen:
             raise ParameterError("`gpus` all: no GPU is visible; see `nvidia-smi`, or leave it out")
         return chosen
-    if len(parts) == 1 and text.isdecimal():
-        chosen = [f"cuda:{gpu}" for gpu in range(int(text))]
+    if (asked := whole_number(text)) is not None:
+        chosen = [f"cuda:{gpu}" for gpu in range(min(asked, count_gpus() + 1))]
     else:
         chosen = [f"cuda:{part}" if part.isdecimal() else part for part in parts]
     named = [device for device in chosen if device.startswith("cuda:")]
     if not chosen or not all(chosen) or len(set(named)) < len(named):
         raise ParameterError(
-            f"`gpus` is {text!r}, expected all, a number of GPUs, their numbers such as 0,2, or"
+            f"`gpus` is {text!r:.50}, expected all, a number of GPUs, their numbers such as 0,2, or"
             " devices such as cuda:0,cuda:2"
         )
     if named:
         count = count_gpus()
         there = {f"cuda:{gpu}" for gpu in range(count)}
         if absent := [device for device in named if device not in there]:
-            raise ParameterError(f"`gpus` {text}: {absent[0]} is not there; {count} are visible")
+            raise ParameterError(
+                f"`gpus` {text:.50}: {absent[0]:.50} is not there; {count} are visible"
+            )
     return chosen
 
 

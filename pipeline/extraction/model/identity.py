@@ -7,7 +7,7 @@ from typing import Any
 
 from savs.datasets.example import NATIVE, SPLIT
 from savs.pipeline.extraction.model.answers import Answers
-from savs.pipeline.extraction.model.image_places import image_places
+from savs.pipeline.extraction.model.image_places import AUDIO, SOUND_PROBES, image_places
 from savs.pipeline.extraction.model.model_options import ModelOptions, plain_name
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.stores import Identity
@@ -62,8 +62,8 @@ def portable(value: Any) -> Any:
 def processor_facts(encoder: PromptEncoder, media: Mapping[str, Any]) -> dict[str, Any]:
     """Return class, digests of image settings and files, given pixel limits, and `media`.
 
-    `media` says how media are decoded. Where videos go in as videos, there is a digest of the
-    video settings, too.
+    `media` says how media are decoded. Where videos go in as videos, or there are sounds, there is
+    a digest of these settings, too.
     """
     processor, pixels = encoder.processor, encoder.pixels or {}
     facts = {
@@ -76,6 +76,9 @@ def processor_facts(encoder: PromptEncoder, media: Mapping[str, Any]) -> dict[st
     }
     if media.get("video") == NATIVE:
         facts["video_settings"] = _settings_digest(getattr(processor, "video_processor", None))
+    if "audio" in media:
+        facts["audio_rate"] = encoder.sound_rate
+        facts["audio_settings"] = _settings_digest(getattr(processor, "feature_extractor", None))
     return facts
 
 
@@ -86,12 +89,14 @@ def _settings_digest(part: Any) -> str:
 def prompt_digest(processor: Any) -> str:
     """Return the digest of all that words a prompt apart from the examples: the chat template.
 
-    Where the template moves images, it is also the template that keeps them at their marks.
+    Where the template moves images or sounds, it is also the one that keeps them at their marks.
     """
     form = {"chat_template": getattr(processor, "chat_template", None), "turns": "one user turn"}
     places = image_places(processor)
     if places is not None and places.moves():
         form["images_at_marks"] = places.joining()
+    if places is not None and places.audio_mark is not None and places.moves(SOUND_PROBES):
+        form["sounds_at_marks"] = places.joining(AUDIO)
     return digest(form)
 
 

@@ -16,6 +16,7 @@ from PIL import Image
 from torch import nn
 from transformers import AutoModel
 
+from savs.datasets.media.sounds import sounds_of
 from savs.datasets.media.videos import videos_of
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.answers import NOTHING, Asked
@@ -138,7 +139,7 @@ def dual_inputs(
     """
     pieces = [piece for prompt in prompts for piece in prompt]
     mixed = len({type(piece) for piece in pieces}) != 1 or any(len(p) != 1 for p in prompts)
-    if mixed or videos_of(pieces):
+    if mixed or videos_of(pieces) or sounds_of(pieces):
         raise ValueError("a dual encoder reads one image or one text, and no prompt of both")
     if isinstance(pieces[0], Image.Image):
         return image_inputs(processor.image_processor, prompts, image_options)

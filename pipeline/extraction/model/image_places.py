@@ -1,4 +1,4 @@
-"""What a chat template does with the images of a prompt, and how they come to stand at their marks.
+"""What a chat template does with the media of a prompt, and how they come to stand at their marks.
 
 Some templates put all images of a turn before its text (LLaVA, LLaVA-OneVision, Emu3), or sort two
 pieces by their type (Ministral). Rendering shows it: a template is given images, and words that it
@@ -18,19 +18,22 @@ from typing import Any
 
 from jinja2 import TemplateError
 
+from savs.datasets.media.sounds import Sound
 from savs.datasets.media.videos import Video
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.prompt_form import ONE_IMAGE
 
-IMAGE, VIDEO, TEXT = "I", "V", "T"
+IMAGE, VIDEO, AUDIO, TEXT = "I", "V", "A", "T"
 """Kinds of pieces; a prompt is a string of them, such as `ITI`."""
-_TYPES = {IMAGE: "image", VIDEO: "video"}
+_TYPES = {IMAGE: "image", VIDEO: "video", AUDIO: "audio"}
 """Kind of a piece -> its type in a conversation."""
 JOINED = "images_in_text"
 """Key of a turn whose pieces the prefix joins."""
 PROBES = ("TI", "TIT", "ITI", "TITI")
 """Prompts that show whether a template moves images."""
+SOUND_PROBES = ("TA", "TAT")
+"""Prompts that show whether it moves sounds; some templates take one alone."""
 _WORD = re.compile(r"word\d+word")
 
 
@@ -44,9 +47,12 @@ def kinds_of(pieces: Pieces) -> str:
     'TIT'
     """
     return "".join(
-        TEXT if isinstance(piece, str) else VIDEO if isinstance(piece, Video) else IMAGE
+        next((kind for of, kind in _KINDS.items() if isinstance(piece, of)), IMAGE)
         for piece in pieces
     )
+
+
+_KINDS: dict[type, str] = {str: TEXT, Video: VIDEO, Sound: AUDIO}
 
 
 @contextmanager
@@ -82,8 +88,16 @@ class ImagePlaces:
     @cached_property
     def video_mark(self) -> str | None:
         """What the template writes for one video; None if that is nothing."""
+        return self._find_other_mark(VIDEO)
+
+    @cached_property
+    def audio_mark(self) -> str | None:
+        """What the template writes for one sound; None if that is nothing."""
+        return self._find_other_mark(AUDIO)
+
+    def _find_other_mark(self, kind: str) -> str | None:
         try:
-            return self._find_mark(VIDEO)
+            return self._find_mark(kind)
         except ModelError:  # some raise for what they do not know
             return None
 
@@ -97,7 +111,11 @@ class ImagePlaces:
 
     def _marks(self, kinds: str) -> dict[str, str | None]:
         """Return the mark of each kind but text that is among some kinds."""
-        known = {IMAGE: lambda: self.mark, VIDEO: lambda: self.video_mark}
+        known = {
+            IMAGE: lambda: self.mark,
+            VIDEO: lambda: self.video_mark,
+            AUDIO: lambda: self.audio_mark,
+        }
         return {kind: find() for kind, find in known.items() if kind in kinds}
 
     def joining(self, kinds: str = IMAGE) -> str:
@@ -145,9 +163,9 @@ class ImagePlaces:
             self._spaces[kind] = between[1] if between else ""
         return self._spaces[kind]
 
-    def moves(self) -> bool:
+    def moves(self, probes: Sequence[str] = PROBES) -> bool:
         """Return whether some prompt must be joined, and can be."""
-        return True in map(self._found, PROBES)
+        return True in map(self._found, probes)
 
     def describe(self) -> str:
         """Return one line for a person."""
@@ -237,11 +255,12 @@ class ImagePlaces:
 
 
 def image_places(processor: Any) -> ImagePlaces | None:
-    """Return what is known of a processor's chat template; None if it has none, or no images."""
+    """Return what is known of a processor's chat template; None if it has none, or no media."""
     template = getattr(processor, "chat_template", None)
     if isinstance(template, Mapping):
         template = template.get("default")
-    if template is None or getattr(processor, "image_processor", None) is None:
+    parts = (getattr(processor, name, None) for name in ("image_processor", "feature_extractor"))
+    if template is None or not any(parts):
         return None
     return _image_places(processor, str(template))
 

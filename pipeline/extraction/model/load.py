@@ -25,6 +25,7 @@ from transformers import (
     AutoTokenizer,
 )
 from transformers.models.auto.image_processing_auto import AutoImageProcessor
+from transformers.models.auto.modeling_auto import AutoModelForSeq2SeqLM
 from transformers.utils import logging
 from transformers.utils.hub import cached_file
 
@@ -237,7 +238,8 @@ def _commit(path: str | None) -> str | None:
 def _kind(config: Any) -> Any:
     """Return the class that loads a checkpoint; code that comes with it may know more of them."""
     remote = getattr(config, "auto_map", None) or {}
-    for kind in KINDS:
+    is_plain = not getattr(config, "is_encoder_decoder", False)
+    for kind in (*KINDS, *([AutoModelForSeq2SeqLM] if is_plain else [])):  # Audio Flamingo's name
         if type(config) in kind._model_mapping or kind.__name__ in remote:
             return kind
     if is_dual(config) or is_image_encoder(config):

@@ -1,4 +1,4 @@
-"""A prompt as the pieces that stand in it: text, images and videos, in reading order."""
+"""A prompt as the pieces that stand in it: text, images, videos and sounds, in reading order."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from PIL import Image
 
-from savs.datasets.media.videos import Video, Visual, images_of
+from savs.datasets.media.sounds import Sound
+from savs.datasets.media.videos import Decoded, Video, images_of
 
-Pieces = tuple[str | Visual, ...]
-"""A prompt as text, images and videos in reading order."""
+Pieces = tuple[str | Decoded, ...]
+"""A prompt as text, images, videos and sounds in reading order."""
 
 
 def images_in(pieces: Pieces) -> int:
@@ -19,13 +20,13 @@ def images_in(pieces: Pieces) -> int:
 
 
 def shape_of(pieces: Pieces) -> tuple[int, ...]:
-    """Return 0 for each image, and for each video the number of its frames.
+    """Return 0 for each image, -1 for each sound, and for each video the number of its frames.
 
     Prompts of one shape may be a batch: some models are wrong, and some processors fail, where the
-    numbers of images or of frames differ within one.
+    numbers of images, of sounds or of frames differ within one.
     """
     return tuple(
-        len(piece.frames) if isinstance(piece, Video) else 0
+        len(piece.frames) if isinstance(piece, Video) else -isinstance(piece, Sound)
         for piece in pieces
         if not isinstance(piece, str)
     )
@@ -34,10 +35,10 @@ def shape_of(pieces: Pieces) -> tuple[int, ...]:
 def map_images(pieces: Pieces, change: Callable[[Image.Image], Image.Image]) -> Pieces:
     """Return a prompt whose images, and frames of videos, are changed, in reading order."""
 
-    def changed(piece: str | Visual) -> str | Visual:
+    def changed(piece: str | Decoded) -> str | Decoded:
         if isinstance(piece, Video):
             return replace(piece, frames=tuple(map(change, piece.frames)))
-        return piece if isinstance(piece, str) else change(piece)
+        return piece if isinstance(piece, str | Sound) else change(piece)
 
     return tuple(map(changed, pieces))
 

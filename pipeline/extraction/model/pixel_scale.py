@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from savs.datasets.media.sounds import sounds_of
 from savs.datasets.media.videos import videos_of
 from savs.pipeline.extraction.model.pieces import PIXELS, Pieces
 from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES, PromptEncoder
@@ -47,11 +48,11 @@ def find_scale(encoder: PromptEncoder, prompts: Sequence[Pieces]) -> PixelScale 
         With the processor.
     prompts
         Some prompts, made with and without normalisation, each by itself and all in a batch; both
-        must agree in everything. Those with videos are left out: a video processor does it itself.
+        must agree in everything. Those with videos or sounds are left out, see `Prepared.is_plain`.
     """
     if encoder.code.to_inputs is not None or encoder.images is None:
         return None
-    prompts = [pieces for pieces in prompts if not videos_of(pieces)]
+    prompts = [pieces for pieces in prompts if not videos_of(pieces) and not sounds_of(pieces)]
     try:
         batches = [[p] for p in prompts] + [list(prompts)]  # what pads a batch may be normalised
         pairs = [(encoder.encode(b), encoder.encode(b, RAW_IMAGES)) for b in batches]

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from savs.foundation.files import regular_size
+from savs.foundation.whole_numbers import whole_number
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.checkpoint_files import is_index, main_file, read_index
 from savs.pipeline.extraction.model.first_layers import share_of_first_layers
@@ -163,17 +164,18 @@ def _require_gpu(
     kind, _, number = options.device.partition(":")
     if kind != "cuda" or not number.isdecimal():
         return
-    if int(number) >= len(free):
+    gpu = whole_number(number)
+    if gpu is None or gpu >= len(free):
         there = f"{_names(range(len(free)))} are visible" if free else "no GPU is visible"
         raise ModelError(
-            f"`device` {options.device} is not there: {there}; see `nvidia-smi` and"
+            f"`device` {options.device:.50} is not there: {there}; see `nvidia-smi` and"
             " CUDA_VISIBLE_DEVICES"
         )
     weights = None if options.model_kwargs else weight_bytes(options, encoder, last_layer)
-    if weights is not None and weights > free[int(number)]:
+    if weights is not None and weights > free[gpu]:
         raise ModelError(
             f"{format_bytes(weights)} of weights do not fit {options.device}, of which"
-            f" {format_bytes(free[int(number)])} are free; leave out `device` or `gpus` to use"
+            f" {format_bytes(free[gpu])} are free; leave out `device` or `gpus` to use"
             " several GPUs for one process"
         )
 

@@ -20,13 +20,20 @@ from pathlib import Path
 from typing import Any
 
 from savs.datasets.example import SPLIT
+from savs.datasets.media.sounds import DEFAULT_RATE, sounds_of
 from savs.datasets.media.videos import videos_of
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.attention_hooks import HookPoint
 from savs.pipeline.extraction.model.embedding_recipe import EmbeddingRecipe
 from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.prompt_form import PromptForm
-from savs.pipeline.extraction.model.prompts import NOT_FOR_CODE, chat_inputs, conversation_inputs
+from savs.pipeline.extraction.model.prompts import (
+    NO_SOUND_FOR_CODE,
+    NOT_FOR_CODE,
+    chat_inputs,
+    conversation_inputs,
+    sound_rate,
+)
 from savs.pipeline.inputs.plugins import load_file
 
 ToInputs = Callable[[Any, Sequence[Pieces]], Any]
@@ -104,6 +111,16 @@ class PromptEncoder:
         return self.processor if is_alone else getattr(self.processor, "image_processor", None)
 
     @property
+    def sound_rate(self) -> int | None:
+        """Samples a second of the sounds that the model reads; None if it reads none."""
+        return sound_rate(self.processor) if self.code.to_inputs is None else None
+
+    @property
+    def sound_rate_or_default(self) -> int:
+        """The same, where a sound is decoded to be refused later."""
+        return self.sound_rate or DEFAULT_RATE
+
+    @property
     def is_dual(self) -> bool:
         """Whether the model has a tower for texts, too."""
         return not self.reads_prompts and self.text_tokens is not None
@@ -146,8 +163,9 @@ class PromptEncoder:
         ValueError
             A prompt or an image cannot be run on this model. A processor may raise anything else.
         """
-        if self.code.to_inputs is not None and any(map(videos_of, prompts)):
-            raise ValueError(NOT_FOR_CODE)
+        for media, message in ((videos_of, NOT_FOR_CODE), (sounds_of, NO_SOUND_FOR_CODE)):
+            if self.code.to_inputs is not None and any(map(media, prompts)):
+                raise ValueError(message)
         with _TOKENIZING:
             if image_options is not None:
                 to_inputs: Any = self.to_inputs if self.code.to_inputs is None else chat_inputs

@@ -2,14 +2,17 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import torch
 
 from savs.datasets.example import IMAGE_MARK, KEEP
-from savs.datasets.media.videos import Video, Visual, videos_of
+from savs.datasets.media.sounds import Sound, sounds_of
+from savs.datasets.media.videos import Decoded, Video, videos_of
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.image_places import (
+    AUDIO,
     IMAGE,
     JOINED,
     VIDEO,
@@ -19,6 +22,7 @@ from savs.pipeline.extraction.model.image_places import (
     template_errors,
 )
 from savs.pipeline.extraction.model.pieces import OMNI_SECONDS, PIXELS, Pieces, images_in, shape_of
+from savs.pipeline.extraction.model.sound_limit import SoundLimit
 
 TOKEN_KINDS = "mm_token_type_ids"
 """Which tokens stand for images: an input of the models whose processors name it."""
@@ -29,19 +33,17 @@ def chat_inputs(
 ) -> Any:
     """Return a batch of prompts as a multimodal processor makes it, generation prompt included.
 
-    Images and videos stand where they are among the pieces, also if the chat template would move
-    them. The model's own control tokens in a prompt's text are run on it as plain text.
+    Images, videos and sounds stand where they are among the pieces, also if the chat template would
+    move them. The model's own control tokens in a prompt's text are run on it as plain text.
     `image_options` go to the image processor, and are for prompts without videos.
 
     Raises
     ------
     ValueError
-        The processor refuses a prompt or an image, images cannot be put at their marks, or the
-        model takes no videos.
+        The processor refuses a prompt or a medium, media cannot be put at their marks, or the
+        model takes no such media.
     """
-    if getattr(processor, "image_processor", None) is None:  # some would leave images out
-        _refuse_images(prompts)
-    _require_videos(processor, prompts)
+    _require_media(processor, prompts)
     turns = [[_turn(processor, pieces)] for pieces in prompts]
     return _apply_chat(processor, turns, prompts, image_options)
 
@@ -70,9 +72,7 @@ def conversation_inputs(
     """
     asked = [pieces for pieces, _ in demonstrations] + ([] if question is None else [question])
     is_plain = not hasattr(processor, "tokenizer")
-    if is_plain or getattr(processor, "image_processor", None) is None:
-        _refuse_images(asked)
-    _require_videos(processor, asked)
+    _require_media(processor, asked)
     turn = _plain_turn if is_plain else lambda pieces: _turn(processor, pieces)
     turns: list[dict[str, Any]] = []
     for pieces, label in demonstrations:
@@ -95,7 +95,11 @@ def _apply_chat(
     answer: bool = True,
 ) -> Any:
     """Return conversations as a processor makes them; with `answer` an answer is to follow."""
-    options = {"padding": True, "padding_side": "left", **(image_options or {})}
+    sounds = [sound for pieces in prompts for sound in sounds_of(pieces)]
+    padding = {"padding": True, "padding_side": "left"}
+    # A feature extractor would take the padding for its own, and some then fail.
+    options: dict[str, Any] = {"text_kwargs": padding} if sounds else padding
+    options |= {**sound_options(processor, sounds), **(image_options or {})}
     if TOKEN_KINDS in getattr(processor, "model_input_names", ()):
         options[f"return_{TOKEN_KINDS}"] = True  # not every processor does that by itself
     videos = [video for pieces in prompts for video in videos_of(pieces)]
@@ -148,9 +152,9 @@ def text_inputs(tokenizer: Any, prompts: Sequence[Pieces]) -> Any:
     Raises
     ------
     ValueError
-        A prompt has an image.
+        A prompt has an image or a sound.
     """
-    _refuse_images(prompts)
+    _require_media(tokenizer, prompts)
     return _apply_text(tokenizer, [[_plain_turn(pieces)] for pieces in prompts], prompts)
 
 
@@ -193,12 +197,17 @@ def require_plain_mark(name: str, processor: Any, placeholders: str) -> None:
         )
 
 
-def _refuse_images(prompts: Sequence[Pieces]) -> None:
-    if any(map(images_in, prompts)):
+def _require_media(processor: Any, prompts: Sequence[Pieces]) -> None:
+    """Raise ValueError where a model does not read the media of prompts, or not to their end."""
+    has_images = getattr(processor, "image_processor", None) is not None  # some leave them out
+    if not has_images and any(map(images_in, prompts)):
         raise ValueError("this model reads no images, and the prompt has one")
-
-
-def _require_videos(processor: Any, prompts: Sequence[Pieces]) -> None:
+    sounds = [sound for pieces in prompts for sound in sounds_of(pieces)]
+    rate = sound_rate(processor) if sounds else None
+    if sounds and rate is None:
+        raise ValueError("this model reads no sounds, and the prompt has one")
+    for sound in sounds:
+        _sound_limit(processor, rate).require(sound)
     if not any(map(videos_of, prompts)):
         return
     if not takes_videos(processor):
@@ -225,17 +234,19 @@ def _without_repeated_space(places: ImagePlaces, pieces: Pieces) -> Pieces:
     kinds = kinds_of(pieces)
     return tuple(
         piece.removeprefix(places.space_after(before))
-        if isinstance(piece, str) and before in (IMAGE, VIDEO)
+        if isinstance(piece, str) and before in (IMAGE, VIDEO, AUDIO)
         else piece
         for before, piece in zip(" " + kinds, pieces, strict=False)
     )
 
 
-def _content(piece: str | Visual) -> dict[str, Any]:
+def _content(piece: str | Decoded) -> dict[str, Any]:
     if isinstance(piece, str):
         return {"type": "text", "text": piece}
     if isinstance(piece, Video):
         return {"type": "video", "video": [*piece.frames]}
+    if isinstance(piece, Sound):
+        return {"type": "audio", "audio": piece.samples}
     return {"type": "image", "image": piece}
 
 
@@ -257,6 +268,7 @@ TICKS = 1_000_000
 rate, also one that changes."""
 FRAMES_INSTEAD = "`video` frames gives its frames to the model as images"
 NOT_FOR_CODE = f"your to_inputs takes text and images, and no video; {FRAMES_INSTEAD}"
+NO_SOUND_FOR_CODE = "your to_inputs takes text and images, and no sound"
 
 
 def video_options(videos: Sequence[Video]) -> dict[str, Any]:
@@ -289,6 +301,38 @@ def set_seconds(inputs: Any, processor: Any, videos: Sequence[Video]) -> None:
         inputs[OMNI_SECONDS] = torch.tensor(
             [merged * video.duration_s / len(video.frames) for video in videos]
         )
+
+
+UNPADDED = ("Qwen2_5OmniProcessor",)
+"""Processors that pad each sound to 300 s, which their models mask: a little more than the sound
+gives the same bits at a sixtieth of the work."""
+MARGIN_SAMPLES = 400
+"""A window of the spectrogram."""
+
+
+def sound_options(processor: Any, sounds: Sequence[Sound]) -> dict[str, Any]:
+    """Return what a processor is given for the sounds of a batch."""
+    if not sounds or type(processor).__name__ not in UNPADDED:
+        return {}
+    longest = max(len(sound.samples) for sound in sounds)
+    return {"audio_kwargs": {"max_length": longest + MARGIN_SAMPLES}}
+
+
+@lru_cache(maxsize=4)
+def _sound_limit(processor: Any, rate: int) -> SoundLimit:
+    def inputs_of(sound: Sound) -> Any:
+        pieces = (sound, "What is heard?")
+        return _apply_chat(processor, [[_turn(processor, pieces)]], [pieces])
+
+    return SoundLimit(inputs_of, rate)
+
+
+def sound_rate(processor: Any) -> int | None:
+    """Return how many samples a second a processor takes of sounds; None if it takes none."""
+    places = image_places(processor)
+    if places is None or places.audio_mark is None:
+        return None
+    return getattr(getattr(processor, "feature_extractor", None), "sampling_rate", None)
 
 
 def takes_videos(processor: Any) -> bool:

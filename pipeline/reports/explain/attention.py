@@ -8,6 +8,7 @@ import numpy as np
 
 from savs.datasets import Example
 from savs.datasets.media.media import MediaFolder
+from savs.datasets.media.sounds import sounds_of
 from savs.datasets.media.videos import videos_of
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import ReportError
@@ -103,7 +104,9 @@ def view_example(
     if not media:
         raise ReportError(f"example {evidence.id!r} has no image to look at")
     example = Example(evidence.id, "test", 0, None, prompt, tuple(media))
-    pieces = pieces_of(example, folder, model.encoder.placeholders)
+    pieces = pieces_of(example, folder, model.encoder)
+    if sounds_of(pieces):
+        raise ReportError(f"example {evidence.id!r} is about a sound, and maps show images")
     if videos_of(pieces):
         raise ReportError(
             f"example {evidence.id!r} is about a video, and maps show images; features of its"

@@ -9,12 +9,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import polars as pl
-from PIL import Image
 
 from savs.datasets import MediaError
 from savs.datasets.media.images import thumbnail
-from savs.datasets.media.media import MediaFolder, MediaRules, decode_medium, sha256
-from savs.datasets.media.videos import images_of
+from savs.datasets.media.media import (
+    MediaFolder,
+    MediaRules,
+    decode_file,
+    pictures_in,
+    sha256,
+)
+from savs.datasets.media.sounds import playable, sounds_of
+from savs.datasets.media.videos import Decoded
 from savs.foundation.errors import SavsError
 from savs.stores import FeatureStore
 from savs.stores.format.layout import THUMBNAIL_COLUMN
@@ -39,6 +45,17 @@ class Picture:
     """`frame 2 of 8` where it comes from a video."""
     place: int = 0
     """Number of the image among all of its example, from 0: not all of them are on the page."""
+    seconds: float | None = None
+    """Of the waveform of a sound, how long the sound is."""
+    opus: bytes = b""
+    """The sound, for a player; empty for images."""
+
+    @property
+    def size(self) -> str:
+        """The size of the medium for a caption."""
+        if self.seconds is not None:
+            return f"{self.seconds:.1f} s"
+        return f"{self.width} \u00d7 {self.height} px"
 
     @property
     def shown_width(self) -> int:
@@ -61,8 +78,9 @@ def no_picture(name: str, side: int) -> Picture:
     return Picture(name, 0, 0, b"", side)
 
 
-def pictures_of(name: str, images: Sequence[Image.Image], side: int) -> list[Picture]:
-    """Return the pictures of a medium: of its image, or of each frame of a video."""
+def pictures_of(name: str, decoded: Sequence[Decoded], side: int) -> list[Picture]:
+    """Return the pictures of a medium: its image, each frame of a video, a sound's waveform."""
+    images, sounds = pictures_in(decoded), sounds_of(decoded)
     return [
         Picture(
             name,
@@ -72,6 +90,8 @@ def pictures_of(name: str, images: Sequence[Image.Image], side: int) -> list[Pic
             side,
             f"frame {place + 1} of {len(images)}" if len(images) > 1 else "",
             place,
+            sounds[0].seconds if sounds else None,
+            playable(sounds[0]) if sounds else b"",
         )
         for place, image in enumerate(images)
     ]
@@ -88,7 +108,7 @@ MOST_BYTES = 1_900_000
 
 def pictures_of_file(data: bytes, name: str, rules: MediaRules, side: int) -> list[Picture]:
     """Return all pictures of a file; MediaError where it cannot be decoded."""
-    return pictures_of(name, images_of(decode_medium(data, name, rules)), side)
+    return pictures_of(name, decode_file(data, name, rules), side)
 
 
 def thinned(pictures: Sequence[Picture]) -> tuple[Picture, ...]:
@@ -155,10 +175,11 @@ class Images:
             return []
 
     def _within_limit(self, picture: Picture) -> Picture:
-        if len(picture.jpeg) > self.left:
+        size = len(picture.jpeg) + len(picture.opus)
+        if size > self.left:
             self.dropped += 1
             return no_picture(picture.name, self.side)
-        self.left -= len(picture.jpeg)
+        self.left -= size
         return picture
 
     def notes(self) -> list[str]:

@@ -66,9 +66,9 @@ def policy(script: str) -> str:
     Examples
     --------
     >>> policy("")
-    "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
     """
-    allowed = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    allowed = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
     if not script:
         return allowed
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")

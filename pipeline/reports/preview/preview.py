@@ -1,7 +1,7 @@
 """`preview`: the first examples of both splits, put into prompts, on one page."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Unpack
 
 from savs.datasets import Benchmark, Example, MediaError, MediaFolder
 from savs.datasets.example import KEEP, SPLIT, split_prompt
-from savs.datasets.media.videos import Visual, images_of
+from savs.datasets.media.sounds import DEFAULT_RATE
+from savs.datasets.media.videos import Decoded
 from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.model.model_options import (
     ModelOptions,
@@ -25,8 +26,7 @@ from savs.pipeline.reports.pages.rendering import require_page, write_page
 from savs.pipeline.running.options import sort_keywords
 
 if TYPE_CHECKING:
-    from savs.pipeline.extraction.model.pieces import Pieces
-    from savs.pipeline.reports.preview.rendered_prompt import Worded
+    from savs.pipeline.reports.preview.rendered_prompt import Worded, Wording
 
 
 SIDE_PX = 320
@@ -210,12 +210,8 @@ def write_preview(
     return content
 
 
-Worder = Callable[["Pieces"], "Worded"]
-"""A prompt with its images -> what the model reads; ValueError if the processor rejects it."""
-
-
 def _gather(
-    source: Source, count: int, *, model: str | None, placeholders: str, word: Worder | None
+    source: Source, count: int, *, model: str | None, placeholders: str, word: "Wording | None"
 ) -> PreviewContent:
     """Return the first examples of both splits, their images decoded, and counts of all."""
     examples = source.examples()
@@ -270,20 +266,19 @@ def _absent(examples: Sequence[Example], media: MediaFolder) -> dict[str, str]:
     return {identifier: name for identifier, name in first.items() if name is not None}
 
 
-def _show(example: Example, media: MediaFolder, placeholders: str, word: Worder | None) -> Shown:
+def _show(example: Example, media: MediaFolder, placeholders: str, word: "Wording | None") -> Shown:
     """Return an example with its images in their places; with the reason where it is skipped."""
-    visuals, reason = _visuals(example, media)
+    decoded, reason = _decoded(example, media, word)
     pieces: list[Piece] = []
-    seen: list[str | Visual] = []
+    seen: list[str | Decoded] = []
     for piece in split_prompt(example.prompt, len(example.media), placeholders):
         if isinstance(piece, str):
             pieces.append(piece)
             seen.append(piece)
             continue
         name = example.media[piece]
-        images = images_of(visuals[name])
-        pieces += pictures_of(name, images, SIDE_PX) or [no_picture(name, SIDE_PX)]
-        seen += visuals[name]
+        pieces += pictures_of(name, decoded[piece], SIDE_PX) or [no_picture(name, SIDE_PX)]
+        seen += decoded[piece]
     if reason is not None or word is None:
         return Shown(example, tuple(pieces), skipped=reason)
     try:
@@ -292,14 +287,17 @@ def _show(example: Example, media: MediaFolder, placeholders: str, word: Worder 
         return Shown(example, tuple(pieces), skipped=f"the processor rejects it: {error}")
 
 
-def _visuals(example: Example, media: MediaFolder) -> tuple[dict[str, list[Visual]], str | None]:
+def _decoded(
+    example: Example, media: MediaFolder, word: "Wording | None"
+) -> tuple[list[list[Decoded]], str | None]:
     """Return what each medium shows, nothing of an unusable one, and why it is."""
-    visuals: dict[str, list[Visual]] = {}
+    rate = DEFAULT_RATE if word is None else word.encoder.sound_rate_or_default
+    decoded: list[list[Decoded]] = []
     reason = None
-    for name in dict.fromkeys(example.media):
+    for name, is_sound in zip(example.media, example.sounds, strict=True):
         try:
-            visuals[name] = media.visuals(name)
+            decoded.append(media.decode(name, rate if is_sound else None))
         except MediaError as error:
-            visuals[name] = []
+            decoded.append([])
             reason = reason or str(error)
-    return visuals, reason
+    return decoded, reason

@@ -1,6 +1,5 @@
 """A prompt as the model reads it: the text after the chat template, and its image tokens."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -12,8 +11,10 @@ from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 
-IMAGE_IDS = ("image_token_id", "image_token_index", "video_token_id", "video_token_index")
-"""Names of the tokens of image and video patches in configurations and processors."""
+IMAGE_IDS = tuple(
+    f"{kind}_token_{name}" for kind in ("image", "video", "audio") for name in ("id", "index")
+)
+"""Names of the tokens of images, videos and sounds in configurations and processors."""
 
 
 TEXT, TOKEN, IMAGE = "text", "token", "image"
@@ -51,27 +52,33 @@ class Worded:
         return sum(run.count for run in self.runs if run.kind == IMAGE)
 
 
-def load_wording(options: ModelOptions) -> Callable[[Pieces], Worded]:
-    """Return a function that renders a prompt as a model reads it; no weights are loaded.
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """Renders prompts as a model reads them."""
+
+    encoder: PromptEncoder
+
+    def __call__(self, pieces: Pieces) -> Worded:
+        """Return a prompt's final text; ValueError where the model does not take it."""
+        encoder = self.encoder
+        if not encoder.reads_prompts:
+            encoder.encode([encoder.pieces_read(pieces)])  # which refuses what it cannot read
+            return Worded((Run(IMAGE, "image", image_tokens(encoder.config)),))
+        ids = encoder.encode([pieces])["input_ids"][0].tolist()
+        places = image_places(encoder.processor)
+        is_joined = places is not None and places.are_moved(kinds_of(pieces))
+        return Worded(_runs(encoder.tokenizer, ids, _image_ids(encoder)), is_joined)
+
+
+def load_wording(options: ModelOptions) -> Wording:
+    """Return what renders a prompt as a model reads it; no weights are loaded.
 
     Raises
     ------
     ModelError
         Not found, without a chat template, or without the limits that are asked for.
     """
-    encoder = load_encoder(options)
-    images = _image_ids(encoder)
-    places = image_places(encoder.processor)
-
-    def word(pieces: Pieces) -> Worded:
-        if not encoder.reads_prompts:
-            encoder.encode([encoder.pieces_read(pieces)])  # which refuses what it cannot read
-            return Worded((Run(IMAGE, "image", image_tokens(encoder.config)),))
-        ids = encoder.encode([pieces])["input_ids"][0].tolist()
-        is_joined = places is not None and places.are_moved(kinds_of(pieces))
-        return Worded(_runs(encoder.tokenizer, ids, images), is_joined)
-
-    return word
+    return Wording(load_encoder(options))
 
 
 def _image_ids(encoder: PromptEncoder) -> set[int]:

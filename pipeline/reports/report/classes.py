@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+from savs.foundation.whole_numbers import whole_number
 from savs.pipeline.reports.report.drawing import LEVELS, grid_path, shade, shade_paths
 
 MOST_NUMBERED = 20
@@ -88,7 +89,8 @@ def classes_part(metrics: Mapping[str, Any]) -> ClassesPart:
 def _by_name(row: Mapping[str, Any]) -> list[tuple[int, str]]:
     """Return a key that puts `class 9` before `class 10`."""
     parts = re.split(r"(\d+)", row["label"])
-    return [(int(part) if part.isdecimal() else -1, part) for part in parts]
+    numbers = map(whole_number, parts)
+    return [(-1 if n is None else n, part) for n, part in zip(numbers, parts, strict=True)]
 
 
 def _matrix(

@@ -1,11 +1,17 @@
-"""`calm`: heads are weighted by their confidence in each class on held-out examples."""
+"""`calm`: heads are weighted by their confidence in each class on held-out examples.
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+Source: CALM, arXiv 2602.07077. `calm_readout` has the settings of its repository.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from savs.foundation.arrays import Array
+from savs.foundation.errors import ParameterError
 from savs.pipeline.selection.heads.centroids import class_centroids, leads, normalise
 from savs.pipeline.selection.heads.head_scores import held_out_cosines
 from savs.pipeline.selection.readouts.posterior import TAU
@@ -17,6 +23,51 @@ from savs.pipeline.selection.readouts.readout import (
     softmax,
 )
 
+HEAD, ALL = "head", "all"
+"""What rare classes are shrunk to: each head's own mean over classes, or the mean of all."""
+
+
+@dataclass(frozen=True, slots=True)
+class CalmOptions:
+    """How the weights of heads are found.
+
+    Raises
+    ------
+    ParameterError
+        A temperature is not above 0, `top_k` below 1, or another value unknown.
+    """
+
+    tau: float = TAU
+    """Temperature of the cosines."""
+    tau_w: float = 1.0
+    """Temperature of the weights: they are a head's confidence to the power of 1 / tau_w."""
+    top_k: int | None = None
+    """Heads of each class that have a weight, the surest first; None for all that are given."""
+    leave_out: bool = True
+    """Leave each example out of its own class's centroid; else confidence is measured on the
+    examples that the centroids are made of."""
+    shrinkage: float = 0.0
+    """How many examples' worth of trust the prior r' has: r n / (n + s) + r' s / (n + s) with n
+    examples of the class."""
+    prior: str = HEAD
+    """That prior: `head` or `all`."""
+
+    def __post_init__(self) -> None:
+        wrong = {
+            "tau": self.tau <= 0,
+            "tau_w": self.tau_w <= 0,
+            "top_k": self.top_k is not None and self.top_k < 1,
+            "shrinkage": self.shrinkage < 0,
+            "prior": self.prior not in (HEAD, ALL),
+        }
+        for name in (name for name, is_wrong in wrong.items() if is_wrong):
+            expected = f"{HEAD} or {ALL}" if name == "prior" else "more than 0"
+            raise ParameterError(f"`{name}` is {getattr(self, name)!r}, expected {expected}")
+
+
+PUBLISHED = CalmOptions(tau=0.03, tau_w=0.5, leave_out=False, prior=ALL)
+"""The settings in CALM's scripts, which choose `top_k` on test examples: give your own."""
+
 
 @dataclass(frozen=True, slots=True)
 class FittedCalm:
@@ -26,11 +77,12 @@ class FittedCalm:
     """`(heads, classes, d)` float32."""
     weights: Array
     """`(heads, classes)` float32; over the heads they sum to 1."""
+    tau: float = TAU
     directions: Array = field(init=False, repr=False, compare=False)
     """The centroids, normalised and divided by the temperature."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "directions", normalise(self.centroids) / np.float32(TAU))
+        object.__setattr__(self, "directions", normalise(self.centroids) / np.float32(self.tau))
 
     def scores(self, features: Array) -> ClassScores:
         """Return weighted means of probabilities; `likeliest` chooses."""
@@ -38,26 +90,40 @@ class FittedCalm:
         for head, weights in enumerate(self.weights):  # one at a time: see `FittedVote`
             logits = normalise(features[head]) @ self.directions[head].T
             total += weights * softmax(logits)
-        return ClassScores(total, likeliest(total, TAU), total)
+        return ClassScores(total, likeliest(total, self.tau), total)
 
 
-def reliability(features: Array, labels: Array, classes: int) -> Array:
+def reliability(
+    features: Array, labels: Array, classes: int, options: CalmOptions = CalmOptions()
+) -> Array:
     """Return how sure each head is of each class: the mean of max(0, p_true - p_best_other).
 
-    Each example is left out of its own class's centroid. Tied cosines count 0. `(heads, classes)`
-    float64; 0 for a class with one example, which nothing is left of.
+    Tied cosines count 0. `(heads, classes)` float64; 0 for a class with one example that is left
+    out, of which nothing is left.
     """
     total = np.zeros((len(features), classes))
-    for heads, rows, table in held_out_cosines(features, labels, classes):
+    tables = held_out_cosines if options.leave_out else _cosines
+    for heads, rows, table in tables(features, labels, classes):
         own, at = labels[rows], np.arange(table.shape[1])
         ahead = leads(table, own) > 0
-        p = softmax(table / np.float32(TAU))
+        p = softmax(table / table.dtype.type(options.tau))
         true = p[:, at, own]
         p[:, at, own] = -np.inf
         sure = np.where(ahead, true - p.max(axis=2), 0)  # (heads, rows)
         np.add.at(total[heads].T, own, sure.T)
     counts = np.bincount(labels, minlength=classes)
-    return np.where(counts > 1, total / counts, 0.0)
+    return np.where(counts > int(options.leave_out), total / counts, 0.0)
+
+
+def _cosines(features: Array, labels: Array, classes: int) -> Iterator[tuple[slice, slice, Array]]:
+    """Yield what `held_out_cosines` does, with no example left out, head by head.
+
+    They are float64, so that probabilities near 1, which `top_k` ranks, are not all 1.
+    """
+    directions = normalise(class_centroids(features, labels, classes))
+    for head, direction in enumerate(directions):
+        table = normalise(features[head]) @ direction.T
+        yield slice(head, head + 1), slice(0, len(labels)), table[None].astype(np.float64)
 
 
 def fit(
@@ -65,21 +131,27 @@ def fit(
     labels: Array,
     classes: Sequence[str],
     widths: Widths,
-    shrinkage: float = 0.0,
+    options: CalmOptions = CalmOptions(),
 ) -> FittedCalm:
-    """Take centroids, and weights from the training examples, each left out in turn.
+    """Take centroids, and weights from the training examples.
 
-    `shrinkage` is how many examples' worth of trust a head's mean over classes has:
-    r n / (n + s) + mean(r) s / (n + s) with n examples of the class.
+    Of heads that are equally sure of a class, the first are among the `top_k`. A class of which no
+    head is sure has equal weights.
     """
     centroids = class_centroids(features, labels, len(classes))
-    sure = reliability(features, labels, len(classes))
+    sure = reliability(features, labels, len(classes), options)
     counts = np.bincount(labels, minlength=len(classes))
-    trust = counts / (counts + shrinkage)
-    sure = sure * trust + sure.mean(axis=1, keepdims=True) * (1 - trust)
-    sums = sure.sum(axis=0)
-    weights = np.where(sums > 0, sure / np.where(sums > 0, sums, 1), 1 / len(features))
-    return FittedCalm(centroids, weights.astype(np.float32))
+    trust = counts / (counts + options.shrinkage)
+    prior = sure.mean() if options.prior == ALL else sure.mean(axis=1, keepdims=True)
+    sure = sure * trust + prior * (1 - trust)
+    if options.top_k is not None:
+        ranks = np.argsort(np.argsort(-sure, axis=0, kind="stable"), axis=0)
+        sure = np.where(ranks < options.top_k, sure, 0)
+    best = sure.max(axis=0)
+    sharp = (sure / np.where(best > 0, best, 1)) ** (1 / options.tau_w)  # large powers vanish
+    sums = sharp.sum(axis=0)
+    weights = np.where(sums > 0, sharp / np.where(sums > 0, sums, 1), 1 / len(features))
+    return FittedCalm(centroids, weights.astype(np.float32), options.tau)
 
 
 CALM = Readout(
@@ -89,3 +161,31 @@ CALM = Readout(
     load=FittedCalm,
     arrays={"centroids": ("heads", "classes", "width"), "weights": ("heads", "classes")},
 )
+
+
+def calm_readout(name: str, **options: Any) -> Readout:
+    """Return CALM as its authors published it, under a name of your own.
+
+    Use it with all heads of a store: `top_k` are those of each class.
+
+    Parameters
+    ----------
+    name
+        Names the results.
+    **options
+        The fields of `CalmOptions` that differ from `PUBLISHED`, `top_k` above all.
+
+    Examples
+    --------
+    >>> import savs
+    >>> rule = calm_readout("calm-20", top_k=20)
+    >>> savs.select("heard", heads="all", readout=rule)  # doctest: +SKIP
+    """
+    chosen = replace(PUBLISHED, **options)
+    return Readout(
+        name=name,
+        summary=f"CALM as published (arXiv 2602.07077): {chosen}",
+        fit=partial(fit, options=chosen),
+        load=partial(FittedCalm, tau=chosen.tau),
+        arrays=CALM.arrays,
+    )

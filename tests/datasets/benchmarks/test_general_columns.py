@@ -122,7 +122,7 @@ def test_what_was_chosen_is_part_of_the_identity() -> None:
     assert general({"label": "label"}).options == {}
     chosen = general({"label": "class", "id": "nr", "image": "image"}, "Which?")
     assert chosen.options == {"columns": {"id": "nr", "label": "class"}, "question": "Which?"}
-    assert set(general(COLUMNS).columns) == {*COLUMNS.values(), "images"}
+    assert set(general(COLUMNS).columns) == {*COLUMNS.values(), "images", "audio", "audios"}
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,12 @@ def test_what_was_chosen_is_part_of_the_identity() -> None:
             None,
             "`columns` is an option of general only; the benchmark",
         ),
-        ("blink", None, "Which?", "`question` is an option of general and image-folder only; the"),
+        (
+            "blink",
+            None,
+            "Which?",
+            "`question` is an option of general, image-folder, audio-folder only; the",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused(name, columns, question, message) -> None:

@@ -55,7 +55,7 @@ WRONG = {
     "no bytes": (b"", "is empty"),
     "no file": ("none.jpg", "none.jpg is not in"),
     "address": ("https://host/a.jpg", "is the URL https://host/a.jpg; download it"),
-    "other": (3, "one is a int, expected a path, bytes, a PIL image or a uint8 array"),
+    "other": (3, "one is a int, expected a path, bytes, a PIL image, a uint8 array"),
     "32 bits": (Image.fromarray(COLOUR[..., 0].astype(np.float32)), "32-bit pixels"),
 }
 

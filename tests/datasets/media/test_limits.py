@@ -45,6 +45,10 @@ BOMBS = {
         lambda: jpeg_of_scans(8000, 400),
         "x draws its 64,000,000 pixels 406 times, more than 33: save it again",
     ),
+    "a PPM of 50 MB of comment": (
+        lambda: b"P6\n#" + b"x" * 50_000_000 + b"\n1 1\n255\n" + bytes(3),
+        "x cannot be decoded: its header has no size within the first 65,536 bytes",
+    ),
     "a JPEG 2000 of one colour": (
         lambda: saved(Image.new("RGB", (8191, 8191)), "JPEG2000"),
         "x has 8191 x 8191 pixels, more than 16,777,216: scale it down, or raise"
@@ -61,12 +65,12 @@ BOMBS = {
 @pytest.mark.thorough
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has other units elsewhere")
 @pytest.mark.parametrize("name", BOMBS)
-def test_a_small_file_takes_little_memory(name: str, tmp_path: Path) -> None:
+def test_a_small_file_takes_little_memory(name: str, tmp_path: Path, record_property) -> None:
     make, reason = BOMBS[name]
     file = tmp_path / "bomb"
     file.write_bytes(make())
-    assert file.stat().st_size < 300_000
-    assert refusal("decode_medium(path.read_bytes(), 'x')", file) == reason
+    assert file.stat().st_size < 300_000 or file.read_bytes()[:3] == b"P6\n"
+    assert refusal("decode_medium(path.read_bytes(), 'x')", file, record_property) == reason
 
 
 COMMENTS = {"one": b"#" + b"x" * 10**5 + b"\n", "many": b"#\n" * 10**5, "blanks": b" " * 10**5}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError, SkipTestWarning
+from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -105,3 +106,40 @@ def test_what_cannot_be_is_named() -> None:
         HeadsClassifier().fit(features, ["a"] * 12)
     with pytest.raises(NotFittedError):
         HeadsClassifier().predict(features)
+
+
+def labelled(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return features of six heads, and three labels that two heads tell, several an example."""
+    there = (RNG.random((n, 3)) < 0.4).astype(int)
+    features = RNG.normal(size=(n, 6, 4)).astype(np.float32)
+    features[:, [1, 4], :3] += 4 * there[:, None]
+    return features.reshape(n, 24), there
+
+
+def test_a_matrix_of_labels_is_learned_and_predicted_as_a_matrix() -> None:
+    (train, there), (test, truth) = labelled(80), labelled(60)
+    model = HeadsClassifier(heads=2, head_dim=4).fit(train, there)
+    assert set(model.heads_.tolist()) == {1, 4}
+    assert model.classes_.tolist() == [0, 1, 2]
+    said, shares = model.predict(test), model.predict_proba(test)
+    assert said.shape == shares.shape == (60, 3)
+    assert set(np.unique(said)) <= {0, 1}
+    assert (said == truth).mean() > 0.85
+    assert roc_auc_score(truth, shares) > 0.95
+    assert model.score(test, truth) == (said == truth).all(axis=1).mean()
+    # calibrated: a sigmoid of its own for each label, so shares are as often right as they say
+    assert np.abs(shares.mean(axis=0) - truth.mean(axis=0)).max() < 0.15
+
+
+def test_a_label_that_cannot_be_learned_is_named() -> None:
+    train, there = labelled(20)
+    there[:, 1] = 0
+    with pytest.raises(SelectionError, match="label '1' is absent in all 20 training examples"):
+        HeadsClassifier(head_dim=4).fit(train, there)
+
+
+def test_few_examples_are_predicted_by_the_margin_alone() -> None:
+    train, there = labelled(4)
+    there[:] = [[1, 0, 0], [0, 1, 0], [0, 0, 1], [0, 0, 0]]
+    model = HeadsClassifier(heads=1, head_dim=4).fit(train, there)
+    assert ((model.predict_proba(train) >= 0.5) == model.predict(train)).all()

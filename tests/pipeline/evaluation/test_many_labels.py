@@ -6,6 +6,7 @@ The oracle follows the definitions head by head and label by label; it shares no
 import json
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 import polars as pl
 import pytest
@@ -13,11 +14,13 @@ from sklearn.metrics import average_precision_score
 from typer.testing import CliRunner
 
 import savs
+from savs.datasets.many_labels import with_label
 from savs.foundation.errors import ParameterError
 from savs.pipeline.cli.app import app
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.evaluation_file import load_metrics
 from savs.pipeline.evaluation.many_labels import LabelLogits
+from savs.pipeline.evaluation.suspects import suspects
 from savs.pipeline.selection.label_rules import PLAIN
 from savs.stores import LayerGrid, ResultError
 from stores import identity, make_store, write_store
@@ -197,6 +200,39 @@ def test_a_result_is_written_read_and_printed(many, tmp_path):
     assert units.group_by("metric").len()["len"].unique().to_list() == [70]
     run("evaluate", store.path, "--readout", "posterior", "--out", tmp_path / "other")
     assert "mAP, micro" in run("compare", folder, tmp_path / "other")
+
+
+def test_suspects_are_labels_that_were_changed(many, tmp_path):
+    """Twenty rows get one wrong label each: suspects name most of them, and what is right."""
+    store, states, _ = make_many(tmp_path / "right", unknown=0.0, labels=4)
+    rng = np.random.default_rng(5)
+    texts = store.examples("train")["label"].to_list()
+    wrong = {}
+    for row in range(0, 90, 6):
+        label = LABELS[int(rng.integers(4))]
+        is_there = bool(states[row, LABELS.index(label)] == 1)
+        wrong[f"train:{row}"] = (
+            label,
+            texts[row],
+            with_label(texts[row], label, is_there=not is_there),
+        )
+    noisy = savs.label(
+        store, {name: msgspec.json.decode(new) for name, (_, _, new) in wrong.items()}
+    )
+    selection = savs.calibrate(noisy.store, savs.select(noisy.store, heads=4)).selection
+    table = suspects(noisy.store, selection)
+    found = {row["id"]: row for row in table.iter_rows(named=True)}
+    named = [name for name in wrong if name in found and found[name]["subtask"] == wrong[name][0]]
+    assert len(named) >= len(wrong) // 2
+    for name in named:
+        assert found[name]["label"] == wrong[name][2]
+        assert found[name]["prediction"] == wrong[name][1]
+    assert table["strength"].is_sorted(descending=True)
+    out = run("select", noisy.store.path, "--suspects", "--out", tmp_path / "out")
+    assert "strength (%)" in out
+    # the file corrects the store: predictions become labels
+    corrected = table.unique("id", maintain_order=True).select("id", label="prediction")
+    assert savs.label(noisy.store, corrected).changes.height == corrected.height
 
 
 def test_folds_choose_everything_anew_and_share_examples(many):

@@ -69,6 +69,19 @@ def test_labels_that_come_later_have_the_form_of_the_store(files):
     assert {task.subtask: task.examples for task in tasks}["cat"] == 39
 
 
+def test_a_store_of_columns_takes_labels_in_columns_and_as_lists(files):
+    folder, there = files
+    cells = [["train", *row.astype(int)] for row in there]
+    labels = write(folder / "l.csv", ["split", *LABELS], cells)
+    store = savs.import_features(folder / "f.npy", labels, out=folder / "s", label_columns=LABELS)
+    as_columns = write(folder / "a.csv", ["id", *LABELS], [["l:1", 1, 1, ""], ["l:2", 0, 0, 0]])
+    changes = savs.label(store.store, as_columns).changes
+    assert changes["label"].to_list() == ['{"bird":null,"cat":true,"dog":true}', "[]"]
+    as_lists = write(folder / "b.csv", ["id", "label"], [["l:3", '["cat","dog","bird"]']])
+    changes = savs.label(store.store, as_lists).changes
+    assert changes["label"].to_list() == ['["bird","cat","dog"]']
+
+
 @pytest.mark.thorough
 def test_train_chooses_a_readout_and_measures_the_choice(files):
     folder, there = files

@@ -154,8 +154,9 @@ def test_an_interruption_behind_what_it_wrote_leaves_nothing(
     assert not out.exists()
 
 
+@pytest.mark.parametrize("is_begun", [True, False])
 def test_one_that_was_killed_after_the_seal_is_whole_and_has_no_claims(
-    tmp_path, full, monkeypatch
+    tmp_path, full, monkeypatch, is_begun
 ) -> None:
     out = tmp_path / "slim"
     with monkeypatch.context() as patch:
@@ -165,6 +166,9 @@ def test_one_that_was_killed_after_the_seal_is_whole_and_has_no_claims(
         with pytest.raises(KeyboardInterrupt):
             slim(full, [(0, 0)], out, before_seal=lambda: keep(out))
     monkeypatch.setattr(signs, "process_has_ended", lambda *_: True)
+    if not is_begun:  # killed after it had removed this claim, and before the others
+        for claim in (out / CLAIMS).glob(f"{BEGUN}.*"):
+            claim.unlink()
     (out / "results/mine").write_text("of the user")  # who had found it whole
     with pytest.raises(StoreMismatchError, match="slim is whole: an earlier run of this command w"):
         slim(full, [(0, 0)], out, before_seal=lambda: keep(out))

@@ -23,6 +23,7 @@ FORM, MARK = MODEL.get("prompt_template"), MODEL.get("image_mark", "")  # of mod
 BLOCK = re.compile(r"(?:.*\.)?(\d+)\.(?:self_attn|self_attention|attn)\.(?:o_proj|out_proj|dense)")
 Image.init()
 FORMATS = [name for name in Image.OPEN if name != "EPS"]  # PostScript is a program
+Image.MAX_IMAGE_PIXELS = 2**25  # of more than twice as many, small files need gigabytes
 
 
 def images_in(path):  # of a folder, those that have the name of one

@@ -2,6 +2,7 @@
 
 import pytest
 import typer
+from saved_selections import two_task_store
 
 from savs.pipeline.cli.app import import_command
 from savs.pipeline.cli.commands import COMMANDS
@@ -36,3 +37,42 @@ def test_a_variable_has_the_name_of_its_option(name, option, monkeypatch, capsys
 def test_an_argument_has_no_variable(monkeypatch, capsys) -> None:
     with pytest.raises(typer.BadParameter, match="SAVS_SELECT_STORE sets no option"):
         told("select", monkeypatch, capsys, "SAVS_SELECT_STORE")
+
+
+MANY = "1" * 5000
+EXTRACT = ("extract", "image-folder", "--train", "photos", "--model", "demo", "--out", "new")
+
+
+@pytest.mark.parametrize("value", [MANY, "0x" + "f" * 5000, "[0x" + "f" * 5000 + "]"])
+def test_an_integer_of_thousands_of_digits_in_a_file_is_a_usage_error(
+    savs, tmp_path, value
+) -> None:
+    (tmp_path / "c.toml").write_text(f"[select]\nheads = {value}\n")
+    ran = savs("select", "s", "--config", "c.toml")
+    assert ran.returncode == 2
+    assert "--config" in ran.stderr
+    assert "sys." not in ran.stderr
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        ("select", "s", "--heads", MANY),
+        ("sweep", "s", "--heads", MANY),
+        ("sweep", "s", "--shots", MANY),
+        ("classify", "s", "photos", "--workers", MANY),
+        (*EXTRACT, "--gpus", MANY),
+        (*EXTRACT, "--gpus", "9" * 18),
+    ],
+    ids=lambda option: f"{option[0]} {option[-2]} of {len(option[-1])}",
+)
+def test_a_number_of_thousands_of_digits_is_refused_as_any_other_text(
+    savs, tmp_path, option
+) -> None:
+    two_task_store(tmp_path / "s")
+    (tmp_path / "photos").mkdir()
+    ran = savs(*option)
+    assert ran.returncode in (1, 2), ran.stderr
+    assert option[-1][:15] in ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert len(ran.stderr) < 1500

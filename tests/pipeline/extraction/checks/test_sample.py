@@ -2,12 +2,15 @@
 
 import pytest
 from clips import PALETTE, encode, plain
+from sounds import tone, wav
 
 from savs.datasets import Example, MediaFolder
 from savs.datasets.media.media import MediaRules
 from savs.pipeline.extraction.checks.preflight import preflight, sample
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.answers import Answers, label_tokens
+from savs.pipeline.extraction.model.load import load_encoder
+from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pieces import shape_of
 from savs.pipeline.extraction.run_options import RunOptions
 
@@ -61,3 +64,16 @@ def test_batches_of_videos_alone_that_fail_are_seen(model, tried, spoil_inputs):
 
 def test_one_prompt_of_each_kind_compares_nothing(model, tried):
     assert preflight(model, tried[1:3], None, RunOptions(), shared=False).equal is None
+
+
+def test_the_shortest_and_the_longest_sound_are_tried(tiny_model, tmp_path):
+    """Batches of some families differ for short sounds alone, and all prompts are as long."""
+    encoder = load_encoder(ModelOptions(model=str(tiny_model("qwen2_audio"))))
+    lengths = [1.0] * 6 + [0.2, 1.0, 1.9] + [1.0] * 6
+    rows = []
+    for place, seconds in enumerate(lengths):
+        (tmp_path / f"{place}.wav").write_bytes(wav(tone(seconds)))
+        rows.append(Example(str(place), "test", place, None, "<audio>What?", (f"{place}.wav",)))
+    media = MediaFolder(tmp_path)
+    tried = sample(encoder, rows, lambda _: media).prompts
+    assert [sound.seconds for sound, _ in tried] == [0.2, 1.0, 1.0, 1.9]

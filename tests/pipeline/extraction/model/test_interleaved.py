@@ -44,7 +44,7 @@ def example(inputs):
 
 
 def ids_of(model, example, media):
-    pieces = pieces_of(example, media, model.encoder.placeholders)
+    pieces = pieces_of(example, media, model.encoder)
     return model.inputs([pieces])["input_ids"][0].tolist()
 
 

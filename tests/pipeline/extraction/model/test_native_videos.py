@@ -96,7 +96,7 @@ def test_a_job_of_videos_of_many_lengths_says_what_single_prompts_say(model):
     rules = MediaRules(video_frames=4)
     settings = PrepareSettings(rules, torch.float32, raw_pixels=True, thumbnails=False)
     parts = prepare(model.encoder, job, settings).parts
-    assert all(isinstance(part, Prepared) and part.has_videos for part in parts)
+    assert all(isinstance(part, Prepared) and not part.is_plain for part in parts)
     assert sorted(n for part in parts for n in part.requests) == list(range(len(ASKED)))
     assert max(len(part.requests) for part in parts) == 3
     for part in parts:
@@ -175,8 +175,10 @@ def test_pixels_of_videos_are_normalised_by_the_processor(model):
 
 def test_batches_with_videos_are_prepared_again_rather_than_cut(model):
     inputs = model.inputs([(noise(2), "What?"), (noise(2), "Why?")])
-    batch = Prepared((0, 1), dict(inputs), 2, has_videos=True)
-    with pytest.raises(ValueError, match="how each processor lays out videos is not known"):
+    batch = Prepared((0, 1), dict(inputs), 2, is_plain=False)
+    with pytest.raises(
+        ValueError, match="how each processor lays out videos and sounds is not known"
+    ):
         cut(batch, slice(0, 1))
 
 

@@ -72,7 +72,7 @@ def test_every_text_of_the_files_is_escaped_and_nothing_runs(files):
     assert page.text.count(ATTACK) >= 4  # its label, its count, a category, a prompt
     assert "g<1>" in page.text
     policy = next(m["content"] for m in page.all("meta") if "http-equiv" in m)
-    assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+    assert policy == "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
     allowed = {"src", "href"}
     targets = [v for _, a in page.tags for n, v in a.items() if n in allowed]
     assert all(target.startswith(("data:image/jpeg", "#")) for target in targets)

@@ -188,7 +188,9 @@ def test_hostile_names_are_text(tmp_path):
     assert page.text.count(ATTACK) > 4 * 60
     assert {card.label for card in content.gallery.cards} <= {f"{ATTACK}{i}" for i in range(4)}
     (policy,) = [m["content"] for m in page.all("meta") if "http-equiv" in m]
-    assert policy.startswith("default-src 'none'; img-src data:; style-src 'unsafe-inline'; ")
+    assert policy.startswith(
+        "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'; "
+    )
     assert "script-src 'sha256-" in policy
     assert "unsafe-inline" not in policy.split("script-src")[1]
 
@@ -201,6 +203,13 @@ def test_large_results_make_small_pages(tmp_path, examples, classes):
     assert (tmp_path / "page.html").stat().st_size <= 400_000  # without images
     assert len(content.gallery.cards) == 120
     Page(tmp_path / "page.html")
+
+
+@pytest.mark.thorough
+def test_a_class_whose_name_has_thousands_of_digits_has_its_row(tmp_path):
+    folder = save_random_result(tmp_path / "vote", 40, 3, name="1" * 5000 + "{}")
+    report(folder, out=tmp_path / "page.html")
+    assert "1" * 5000 + "2" in Page(tmp_path / "page.html").text
 
 
 def test_one_result_alone_has_no_comparison(tmp_path, vote):

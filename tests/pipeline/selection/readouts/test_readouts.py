@@ -6,8 +6,9 @@ import pytest
 from oracle import unit
 from readout_cases import CASES, Case, assert_choices, draw
 
+from savs.foundation.errors import ParameterError
 from savs.pipeline.selection.readouts import READOUTS
-from savs.pipeline.selection.readouts.calm import CALM, FittedCalm
+from savs.pipeline.selection.readouts.calm import CALM, CalmOptions, FittedCalm, calm_readout
 from savs.pipeline.selection.readouts.calm import fit as fit_calm
 from savs.pipeline.selection.readouts.knn import FittedKnn
 from savs.pipeline.selection.readouts.lda import LDA
@@ -202,7 +203,8 @@ def test_logits_of_heads_side_by_side_tie_by_their_weights():
 def test_shrinkage_trusts_rare_classes_less(shrinkage):
     case = draw(3, 3, (6, 2, 3), 5)
     slow = slowly.calm_weights(case.train, case.labels.tolist(), 3, shrinkage)
-    weights = fit_calm(case.train, case.labels, case.classes, case.widths, shrinkage).weights
+    options = CalmOptions(shrinkage=shrinkage)
+    weights = fit_calm(case.train, case.labels, case.classes, case.widths, options).weights
     np.testing.assert_allclose(weights, slow, atol=1e-4)
     bare = fit_calm(case.train, case.labels, case.classes, case.widths).weights
     assert np.abs(weights - bare).max() > 0.01
@@ -300,3 +302,44 @@ def test_the_fit_is_the_optimum_of_the_penalised_likelihood(counts):
     assert np.abs(gradient[1:]).max() < 1e-2
     assert np.abs(short.sum(axis=0)).max() < 1e-2
     assert np.abs(weights[1:]).max() > 0.1
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"top_k": 2},
+        {"tau": 0.2, "tau_w": 2.0, "top_k": 3},
+        {"tau_w": 0.05},
+        {"leave_out": True, "top_k": 2},
+        {"shrinkage": 2.0, "top_k": 4},
+        {"shrinkage": 2.0, "prior": "head"},
+    ],
+    ids=str,
+)
+def test_calm_as_published_equals_its_formula(options, seed):
+    case = draw(seed + 20, 5, (4, 2, 6), 7)
+    settings = {"tau": 0.03, "tau_w": 0.5, "prior": "all", "leave_out": False, **options}
+    slow_weights, slow = slowly.published_calm(*arguments(case), **settings)
+    readout = calm_readout("mine", **options)
+    fitted = readout.fit(case.train, case.labels, case.classes, case.widths)
+    np.testing.assert_allclose(fitted.weights, slow_weights, atol=2e-4)
+    scores = fitted.scores(case.test)
+    np.testing.assert_allclose(scores.scores, slow, atol=3e-4)
+    again = readout.load(centroids=fitted.centroids, weights=fitted.weights)
+    np.testing.assert_array_equal(again.scores(case.test).scores, scores.scores)
+
+
+@pytest.mark.parametrize(
+    ("options", "wrong"),
+    [
+        ({"tau": 0}, "`tau` is 0, expected more than 0"),
+        ({"tau_w": -1}, "`tau_w` is -1, expected more than 0"),
+        ({"top_k": 0}, "`top_k` is 0, expected more than 0"),
+        ({"prior": "none"}, "`prior` is 'none', expected head or all"),
+    ],
+)
+def test_settings_of_calm_that_mean_nothing_are_refused(options, wrong):
+    with pytest.raises(ParameterError, match=wrong):
+        calm_readout("mine", **options)

@@ -1,0 +1,324 @@
+"""`image-folder` and `audio-folder`: one folder of media per class, and one question for all."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path, PurePath
+
+from savs.datasets.benchmark import About, Benchmark, Fields
+from savs.datasets.benchmarks.general import measure
+from savs.datasets.errors import OptionError, SourceError
+from savs.datasets.example import with_sounds
+from savs.datasets.metrics.metrics import SCORED
+from savs.datasets.row import Row
+from savs.datasets.rows.media_names import IMAGES, is_sound_name, is_video_name
+from savs.foundation.files import is_utf8
+
+SPLITS = frozenset(("train", "training", "test", "testing", "val", "valid", "validation", "dev"))
+"""Names of folders that hold a split each, not a class, if they hold folders alone."""
+UNLABELLED = ("unlabelled", "unlabeled")
+"""Names of the folder with images that have no class yet, next to the class folders."""
+SKIPPED = frozenset(("desktop.ini", "thumbs.db"))
+"""Files of operating systems, skipped like hidden ones; in lower case."""
+NAMED = 3
+"""Number of names that a message lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class FolderKind:
+    """What the files of such a folder are."""
+
+    column: str
+    """Field of the rows: `image` or `audio`."""
+    noun: str
+    others: str
+    """What other files are not, in the plural."""
+    question: str
+    """The prompt where the user gives none."""
+    has: Callable[[str], bool]
+    """Whether a file is one of them, by its name."""
+
+
+OF_IMAGES = FolderKind(
+    column="image",
+    noun="image",
+    others="images nor videos",
+    question="What is in the image?",
+    has=lambda name: PurePath(name).suffix.lower() in IMAGES or is_video_name(name),
+)
+OF_SOUNDS = FolderKind(
+    column="audio",
+    noun="sound",
+    others="sounds nor videos",
+    question="What do you hear?",
+    has=lambda name: is_sound_name(name) or is_video_name(name),
+)
+QUESTION = OF_IMAGES.question
+
+
+@dataclass
+class _Contents:
+    """What a folder holds."""
+
+    media: list[str] = field(default_factory=list)
+    """Paths below the folder."""
+    others: list[str] = field(default_factory=list)
+    """Files that are no media by name, below the folder."""
+    not_utf8: list[str] = field(default_factory=list)
+    """Media whose names no table can hold, below the folder."""
+    problems: list[str] = field(default_factory=list)
+    """What is misplaced, and what to do about it."""
+
+
+def read_folder(source: Path, kind: FolderKind = OF_IMAGES) -> list[Row]:
+    """Read the classes of a folder, one subfolder each, in the order of their names.
+
+    Media in folders within a class folder are of that class, as in torchvision. Hidden files and
+    folders (names that begin with a dot) are skipped, and so are files of another kind by name, or
+    whose names are not UTF-8; `folder_notes` names these. Rows have the fields `image` or `audio`
+    (its path below the folder) and `label`, and are sorted by class and path.
+
+    Raises
+    ------
+    SourceError
+        The folder does not exist, a class has no medium, or a medium or a folder is misplaced; all
+        of these are named.
+    """
+    if not source.is_dir():
+        what = "is a file" if source.exists() else "does not exist"
+        raise SourceError(f"{source} {what}; expected a folder with one subfolder per class")
+    contents = _look(source, kind)
+    if contents.problems:
+        raise SourceError(f"{source} " + "; ".join(contents.problems))
+    return [
+        Row(
+            str(source / name),
+            index,
+            {kind.column: name, "label": name.partition("/")[0]},
+            source.name,
+        )
+        for index, name in enumerate(contents.media)
+    ]
+
+
+def class_folders(source: Path) -> list[str]:
+    """Return the names of the class folders in a folder; SourceError where it cannot be read."""
+    folders = _list_folder(source)[0] if source.is_dir() else []
+    return [folder.name for folder in folders if folder.name not in UNLABELLED]
+
+
+def has_media(folder: Path, kind: FolderKind = OF_IMAGES) -> bool:
+    """Return whether a folder has a medium of a kind directly in it."""
+    return any(kind.has(path.name) for path in _list_folder(folder)[1])
+
+
+def holds_sounds(source: Path) -> bool:
+    """Return whether a folder has sounds somewhere, and no image or video."""
+    names = [name for folder in _list_folder(source)[0] for name in _files_below(folder, "")]
+    names += [path.name for path in _list_folder(source)[1]]
+    return any(map(is_sound_name, names)) and not any(map(OF_IMAGES.has, names))
+
+
+def has_unlabelled(source: Path) -> bool:
+    """Return whether a folder of class folders has one of images without a class.
+
+    Examples
+    --------
+    >>> has_unlabelled(Path("no such folder"))
+    False
+    """
+    return any((source / name).is_dir() for name in UNLABELLED)
+
+
+def read_unlabelled(source: Path, kind: FolderKind = OF_IMAGES) -> list[Row]:
+    """Read the media of a folder that have no class: those in its folder `unlabelled`, or all.
+
+    Subfolders mean nothing there. Rows have the field `image` or `audio`, its path below `source`.
+
+    Raises
+    ------
+    SourceError
+        The folder does not exist, or holds none.
+    """
+    if not source.is_dir():
+        what = "is a file" if source.exists() else "does not exist"
+        raise SourceError(f"{source} {what}; expected a folder of {kind.noun}s")
+    names = sorted(_unlabelled_names(source))
+    media = [name for name in names if kind.has(name) and is_utf8(name)]
+    if not media:
+        raise SourceError(f"{source} has no {kind.noun} without a class; add some, or leave it out")
+    return [
+        Row(str(source / name), index, {kind.column: name}, source.name)
+        for index, name in enumerate(media)
+    ]
+
+
+def _unlabelled_names(source: Path) -> Iterator[str]:
+    """Yield the files of a source without a class, by their paths below it."""
+    folders, files = _list_folder(source)
+    inner = [folder for folder in folders if folder.name in UNLABELLED]
+    if not inner:
+        yield from (path.name for path in files)
+    for folder in inner or folders:
+        yield from _files_below(folder, folder.name)
+
+
+def folder_notes(source: Path, kind: FolderKind = OF_IMAGES) -> list[str]:
+    """Return lines that name the files of a folder that have another kind, or no UTF-8 name."""
+    contents = _look(source, kind)
+    others = contents.others
+    what = f"files are neither {kind.others} by name and were"
+    if len(others) == 1:
+        article = "an" if kind is OF_IMAGES else "a"
+        what = f"file is neither {article} {kind.noun} nor a video by name and was"
+    notes = [f"{source}: {len(others):,} {what} left out: {_first(others)}"] if others else []
+    if odd := contents.not_utf8:
+        what = "file has a name that is" if len(odd) == 1 else "files have names that are"
+        notes.append(f"{source}: {len(odd):,} {what} not UTF-8 and left out: {_first(odd)}")
+    return notes
+
+
+def _look(source: Path, kind: FolderKind) -> _Contents:
+    contents = _Contents()
+    folders, files = _list_folder(source)
+    classes = [folder for folder in folders if folder.name not in UNLABELLED]
+    loose = [path.name for path in files if kind.has(path.name)]
+    contents.others += [path.name for path in files if not kind.has(path.name)]
+    if loose:
+        contents.problems.append(
+            f"holds {_first(loose)} next to the class folders (move them into one, or away)"
+        )
+    if not classes:
+        contents.problems.append(
+            f"has no subfolders (expected one folder of {kind.noun}s per class)"
+        )
+    empty, splits = [], []
+    if odd := [ascii(folder.name) for folder in classes if not is_utf8(folder.name)]:
+        contents.problems.append(
+            f"has folders whose names are not UTF-8: {_first(odd)} (rename them: a name is a class)"
+        )
+    for folder in classes:
+        if not is_utf8(folder.name):
+            continue
+        names = sorted(_files_below(folder, folder.name))
+        named = [name for name in names if kind.has(name)]
+        media = [name for name in named if is_utf8(name)]
+        contents.media += media
+        contents.not_utf8 += [name for name in named if not is_utf8(name)]
+        contents.others += [name for name in names if not kind.has(name)]
+        if not media:
+            empty.append(folder.name)
+        elif folder.name.lower() in SPLITS and all(name.count("/") > 1 for name in media):
+            splits.append(folder.name)
+    if splits:
+        contents.problems.append(
+            f"has folders within {_first(splits)} (if {' or '.join(splits)} is a split, pass"
+            f" `train` or `test` {source / splits[0]})"
+        )
+    if empty:
+        contents.problems.append(
+            f"has no {kind.noun} in {_first(empty)} (add some, or remove the folder)"
+        )
+    return contents
+
+
+def _files_below(folder: Path, name: str, above: tuple[Path, ...] = ()) -> Iterator[str]:
+    """Yield the paths of all files below a folder, which `name` begins; a link back is left out."""
+    place = folder.resolve()
+    if place in above:
+        return
+    folders, files = _list_folder(folder)
+    yield from (f"{name}/{path.name}" for path in files)
+    for inner in folders:
+        yield from _files_below(inner, f"{name}/{inner.name}", (*above, place))
+
+
+def _list_folder(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return the folders and the files in a folder, sorted by name."""
+    try:
+        paths = sorted(
+            (p for p in folder.iterdir() if not _is_hidden(p.name)), key=lambda path: path.name
+        )
+    except OSError as error:
+        raise SourceError(
+            f"{folder} cannot be read: {error.strerror}; check its permissions"
+        ) from error
+    folders = {path: path.is_dir() for path in paths}
+    return [path for path in paths if folders[path]], [path for path in paths if not folders[path]]
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith(".") or name.lower() in SKIPPED
+
+
+def _first(names: list[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+def parse_row(row: Row, question: str, kind: FolderKind = OF_IMAGES) -> Iterator[Fields]:
+    """Read one medium; its folder is the class, and its name below the source is the id."""
+    name = row.text(kind.column)
+    images, sounds = ([name], []) if kind is OF_IMAGES else ([], [name])
+    try:
+        prompt, media = with_sounds(question, images, sounds)
+    except ValueError as error:
+        raise row.error(str(error), "use one placeholder per medium, or none") from error
+    yield Fields(id=name, label=row.optional("label"), prompt=prompt, media=media)
+
+
+def ask(benchmark: Benchmark, question: str) -> Benchmark:
+    """Return one of the two benchmarks with the user's question, part of a store's identity.
+
+    Raises
+    ------
+    OptionError
+        The question is empty.
+
+    Examples
+    --------
+    >>> ask(IMAGE_FOLDER, "Which animal is this?").options
+    {'question': 'Which animal is this?'}
+    """
+    kind = OF_SOUNDS if benchmark is AUDIO_FOLDER else OF_IMAGES
+    if not question.strip():
+        raise OptionError(f"`question` is empty; pass the prompt of all {kind.noun}s")
+    return replace(
+        benchmark,
+        parse_row=partial(parse_row, question=question, kind=kind),
+        options={"question": question},
+    )
+
+
+def _benchmark(name: str, kind: FolderKind, suffix: str) -> Benchmark:
+    noun = kind.noun
+    return Benchmark(
+        name=name,
+        summary=f"one folder of {noun}s per class; --question gives the prompt",
+        columns={
+            kind.column: f"DIR/CLASS/NAME{suffix}: --test (and --train, or --shots) is the folder"
+            " DIR",
+            "label": "CLASS, the name of the folder",
+        },
+        parse_row=partial(parse_row, question=kind.question, kind=kind),
+        measure=measure,
+        reads=SCORED,
+        read_folder=partial(read_folder, kind=kind),
+        read_unlabelled=partial(read_unlabelled, kind=kind),
+        folder_notes=partial(folder_notes, kind=kind),
+        options={"question": kind.question},
+        about=About(
+            task=f"classification of your own {noun}s, sorted into folders",
+            metrics=("accuracy", "balanced accuracy"),
+            sizes="yours",
+            source="yours",
+            licence="yours",
+            files=f"DIR/CLASS/*{suffix}; --train DIR/train --test DIR/test, or --test DIR"
+            " --shots 20",
+            sample={kind.column: f"cat/001{suffix}", "label": "cat"},
+        ),
+    )
+
+
+IMAGE_FOLDER = _benchmark("image-folder", OF_IMAGES, ".jpg")
+AUDIO_FOLDER = _benchmark("audio-folder", OF_SOUNDS, ".wav")

@@ -1,0 +1,114 @@
+"""docs/many_labels.md as it is written: drawn scenes, trained on, measured and classified."""
+
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+from doc_pages import ROOT, blocks, commands
+from PIL import Image
+from sklearn.preprocessing import MultiLabelBinarizer
+
+import savs as package
+from savs.foundation.errors import ParameterError
+from savs.pipeline.errors import SelectionError
+
+PAGE = ROOT / "docs" / "many_labels.md"
+QUESTION = "Which shapes and colours are there?"
+
+pytestmark = pytest.mark.thorough
+
+
+@pytest.fixture
+def scenes(tmp_path, monkeypatch):
+    """Draw the scenes as the page does, but fewer."""
+    monkeypatch.chdir(tmp_path)
+    (code,) = blocks(PAGE, "python")
+    exec(compile(code.replace("200", "50"), str(PAGE), "exec"), {})
+    return tmp_path / "scenes"
+
+
+def test_the_page_runs_and_finds_what_is_there(savs, scenes):
+    calls = [words for code in blocks(PAGE, "bash") for words in commands(code)]
+    train, *others = [words for words in calls if words[0] != "import"]
+    done = savs(*train)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1].startswith("mAP ")
+    metrics = json.loads(savs("evaluate", "drawn", "--json").stdout)
+    found = {metric["name"]: metric for metric in metrics["metrics"]}
+    assert found["mAP"]["value"] > 0.9 > 0.5 > found["mAP"]["chance"]
+    assert {row["label"] for row in metrics["per_label"]} == {
+        *("red", "green", "blue", "yellow", "purple", "cyan"),
+        *("circle", "square", "triangle", "star"),
+    }
+    for words in others:
+        done = savs(*words)
+        assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0].split() == ["id", "labels", "probabilities", "(%)"]
+
+
+def test_new_images_get_the_labels_that_evaluate_gives_them(savs, scenes):
+    store = package.extract(
+        "general", model="demo", out="drawn", train=scenes / "train.jsonl",
+        test=scenes / "test.jsonl", many_labels=True, question=QUESTION,
+    ).store  # fmt: skip
+    selection = package.calibrate(store, package.select(store)).selection
+    folder = package.save_selection(selection, "classifier")
+    expected = package.evaluate(store, selection).predictions
+    images = [str(scenes / f"test{number}.png") for number in range(50)]
+    found = package.classify(folder, images).predictions
+    assert [sorted(one) for one in found["labels"].to_list()] == [
+        sorted(one) for one in expected["predicted"].to_list()
+    ]
+    shares = np.array([[p["probability"] for p in row] for row in found["probabilities"].to_list()])
+    assert shares == pytest.approx(np.array(expected["probabilities"].to_list()), abs=1e-3)
+
+    done = savs("classify", "classifier", *images[:3], "--out", "new.csv")
+    assert done.returncode == 0, done.stderr
+    table = pl.read_csv("new.csv")
+    assert json.loads(table["labels"][0]) == found["labels"][0].to_list()
+    assert set(json.loads(table["probabilities"][0])) == {t.subtask for t in selection.tasks}
+    again = savs("classify", "classifier", *images[:4], "--out", "new.csv")
+    assert "4 rows, 1 of them now" in again.stderr
+    for given in (["--risk", "0.1"], ["--sort-into", "sorted"], ["--out", "page.html"]):
+        refused = savs("classify", "classifier", images[0], *given)
+        assert refused.returncode == 1
+        assert "is for one label an image" in refused.stderr
+    savs("evaluate", "drawn", "--no-progress")
+    for words in (
+        ["report", "drawn", "--out", "x.html"],
+        ["explain", "drawn/results/vote", "--out", "x.html"],
+        ["app", "drawn"],
+        ["app", "classifier"],
+        ["sweep", "drawn"],
+        ["suggest", "drawn", "--out", "x.html"],
+        ["export", "drawn", "--to", "classifier", "--out", "x"],
+    ):
+        refused = savs(*words)
+        assert refused.returncode == 1, words
+        assert len(refused.stderr.splitlines()) == 1, refused.stderr
+        assert "many labels" in refused.stderr
+    with pytest.raises(SelectionError, match="many labels"):
+        package.write_bundle(store, folder, "bundle")
+    with pytest.raises(SelectionError, match="many labels"):
+        package.suggest(store, selection, count=3)
+    with pytest.raises(ParameterError, match="compares an image with classes"):
+        package.extract(
+            "general", model="demo", out="other", train=scenes / "train.jsonl", many_labels=True,
+            question=QUESTION, answers="labels",
+        )  # fmt: skip
+
+    # the estimator: the same heads from images and a matrix of 0 and 1
+    rows = [json.loads(line) for line in (scenes / "train.jsonl").read_text().splitlines()]
+    binarizer = MultiLabelBinarizer()
+    there = binarizer.fit_transform([row["label"] for row in rows])
+    files = [scenes / row["image"] for row in rows]
+    model = package.SavsClassifier("demo", question=QUESTION, cache=False).fit(files, there)
+    assert {*model.selection_.heads} == {*selection.heads}
+    assert model.predict(files[:5]).shape == model.predict_proba(files[:5]).shape == (5, 10)
+    loaded = package.SavsClassifier.load(folder)
+    pictures = [Image.open(path) for path in images[:5]]
+    places = [loaded.classes_.tolist().index(name) for name in binarizer.classes_]
+    said = binarizer.inverse_transform(loaded.predict(pictures)[:, places])
+    assert [list(one) for one in said] == [sorted(one) for one in found["labels"][:5].to_list()]
+    assert loaded.predict_proba(pictures) == pytest.approx(shares[:5], abs=1e-3)
