@@ -10,7 +10,7 @@ import pytest
 import tiny_models
 import torch
 from oracle import likelihood
-from tiny_models import BUILDERS, DUAL, HEAD_DIM, LIMITED, marked, taken
+from tiny_models import AUDIO, BUILDERS, DUAL, HEAD_DIM, LIMITED, VISION, marked, taken
 from tiny_parts import picture
 
 from savs.pipeline.errors import ModelError
@@ -252,7 +252,8 @@ def test_a_model_without_logits_is_refused(tiny_model):
 
 @pytest.mark.thorough
 def test_every_tiny_checkpoint_is_listed():
-    listed = {(m, name.replace("-", "_")) for name, m in (BUILDERS | LIMITED | DUAL).items()}
+    builders = BUILDERS | LIMITED | AUDIO | DUAL | VISION
+    listed = {(module, name.replace("-", "_")) for name, module in builders.items()}
     modules = {path.stem for path in Path(tiny_models.__file__).parent.glob("tiny_*.py")}
     found = {
         (module, name.removeprefix("build_"))
