@@ -21,7 +21,8 @@ _LATEX = {
 }
 TEXT_COLUMNS = ("benchmark", "result", "method", "model", "metric", "readout", "site")
 """Headings of columns that are set to the left."""
-Cells = Callable[[pl.DataFrame], tuple[Sequence[str], Sequence[Sequence[str]]]]
+Cells = tuple[list[str], list[list[str]]]
+"""Header and rows."""
 _MINUS = re.compile(r"(?<![\w-])-(?=\d)")
 _RANGE = re.compile(r"(?<=\d) \.\. (?=[-+\d])")
 
@@ -58,12 +59,12 @@ TEXTS: Mapping[str, Callable[[Sequence[str], Sequence[Sequence[str]]], str]] = {
 FORMATS = (*TEXTS, "csv")
 
 
-def as_text(table: pl.DataFrame, form: str, shown: Cells) -> str:
-    """Return a table in one of `FORMATS`: CSV has all columns and exact numbers, others `shown`."""
-    return table.write_csv() if form == "csv" else TEXTS[form](*shown(table))
+def as_text(table: pl.DataFrame, form: str, cells_of: Callable[[pl.DataFrame], Cells]) -> str:
+    """Return a table in one of `FORMATS`: its cells, or in CSV all columns and exact numbers."""
+    return table.write_csv() if form == "csv" else TEXTS[form](*cells_of(table))
 
 
-def method_cells(table: pl.DataFrame) -> tuple[list[str], list[list[str]]]:
+def method_cells(table: pl.DataFrame) -> Cells:
     """Return header and rows of a table of methods, see `method_table`.
 
     Shares are in per cent, differences in percentage points. Columns that say nothing here are left

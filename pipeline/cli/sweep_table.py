@@ -12,9 +12,9 @@ from savs.pipeline.running.formatting import counted, percent, points, probabili
 if TYPE_CHECKING:
     import polars as pl
 
+    from savs.pipeline.cli.method_formats import Cells
+
 Row = dict[str, Any]
-Cells = tuple[list[str], list[list[str]]]
-"""Header and rows."""
 Column = tuple[str, Callable[[Row], str]]
 """Heading, and the cell of a row."""
 
@@ -110,7 +110,7 @@ _DIFFERENCE: Sequence[Column] = (
 )  # fmt: skip
 
 
-def sweep_cells(table: "pl.DataFrame", metric: str) -> Cells:
+def sweep_cells(table: "pl.DataFrame", metric: str) -> "Cells":
     """Return header and rows of one metric of a sweep's summary."""
     columns = [*_point_columns(table), (f"{metric} (%)", lambda row: percent(row["mean"]))]
     if _has(table, "sd") or not (_has(table, "max_layer") or _has(table, "prompt")):
@@ -122,7 +122,7 @@ def sweep_cells(table: "pl.DataFrame", metric: str) -> Cells:
     return _cells(table, columns)
 
 
-def store_cells(table: "pl.DataFrame") -> Cells:
+def store_cells(table: "pl.DataFrame") -> "Cells":
     """Return header and rows of means over stores."""
     columns = [
         *_point_columns(table),
@@ -134,7 +134,7 @@ def store_cells(table: "pl.DataFrame") -> Cells:
     return _cells(table, columns)
 
 
-def _cells(table: "pl.DataFrame", columns: Sequence[Column]) -> Cells:
+def _cells(table: "pl.DataFrame", columns: Sequence[Column]) -> "Cells":
     rows = [[cell(row) for _, cell in columns] for row in table.iter_rows(named=True)]
     return [heading for heading, _ in columns], rows
 

@@ -18,6 +18,7 @@ from method_comparison.tasks import Draw
 from savs import extract, select, sweep
 from savs.datasets import Units
 from savs.datasets.splits.clusters import clusters_of
+from savs.pipeline.cli.method_formats import Cells
 from savs.pipeline.evaluation.sweep.draws import make_draws
 from savs.pipeline.evaluation.sweep.table import (
     Point,
@@ -161,11 +162,7 @@ def _units(one: PointScores, draw: int) -> Units:
     return replace(one.units, scores=one.units.scores.with_columns(score=scores))
 
 
-Table = tuple[list[str], list[list[str]]]
-"""Header and rows."""
-
-
-def tables(found: Mapping[str, Measured]) -> list[Table]:
+def tables(found: Mapping[str, Measured]) -> list[Cells]:
     """Return readouts and shots as means over tasks, each task, and the control.
 
     FLOP are those of the last task.
@@ -222,7 +219,7 @@ def _most_shots(summary: pl.DataFrame) -> pl.DataFrame:
 
 def _site_table(
     stores: Stores, columns: Mapping[str, pl.DataFrame], *, has_intervals: bool = True
-) -> Table:
+) -> Cells:
     """Return a row a store: the mean of the first, and the differences of others from it."""
     rows = []
     for name in stores:

@@ -48,17 +48,17 @@ class Show(NamedTuple):
     """`TABLE`, `JSON`, or one of `FORMATS`."""
     figure: Path | None
 
-    def print(self, table: "pl.DataFrame", shown: "Cells") -> None:
+    def print(self, table: "pl.DataFrame", cells_of: "Callable[[pl.DataFrame], Cells]") -> None:
         """Print a table in one of `FORMATS`."""
         from savs.pipeline.cli.method_formats import as_text
 
-        print_line(as_text(table, self.form, shown).removesuffix("\n"), keep="\n")
+        print_line(as_text(table, self.form, cells_of).removesuffix("\n"), keep="\n")
 
     def draw(self, rows: "pl.DataFrame", metric: str) -> None:
         """Draw the figure, if one was asked for."""
-        from savs.pipeline.reports.report.figure import write_figure
-
         if self.figure is not None:
+            from savs.pipeline.reports.report.figure import write_figure
+
             write_figure(self.figure, rows, metric)
             say(f"drew {self.figure}")
 
@@ -137,7 +137,6 @@ def sweep_command(
 ) -> None:
     """Draws few-shot sets from the training examples; all readouts get the same draws."""
     from savs.pipeline.cli.method_formats import FORMATS
-    from savs.pipeline.reports.report.figure import require_figure
 
     require_choice("form", form, (TABLE, *FORMATS))
     if form != TABLE and json:
@@ -145,8 +144,10 @@ def sweep_command(
     if figure is not None:
         if prompts or max_layer is not None:
             raise typer.BadParameter("`figure` shows shots and heads, not prompts or depths")
+        from savs.pipeline.reports.report.figure import require_figure
+
         require_figure(figure)
-    show = Show("json" if json else form, figure)
+    show = Show(JSON if json else form, figure)
     if prompts:
         _require_none_of(context, *OF_TEST)
     if len(stores) > 1 and (prompts or max_layer is not None):

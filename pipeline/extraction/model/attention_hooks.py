@@ -131,7 +131,7 @@ def _grid(number: int, heads: int, projection: Any) -> LayerGrid:
     return LayerGrid(number, tuple(range(heads)), int(width) // heads)
 
 
-class _LastHookReached(Exception):  # noqa: N818 - it ends a forward pass, it reports no error
+class LastHookReached(Exception):  # noqa: N818 - it ends a forward pass, it reports no error
     """All was read; what the model would still compute is not needed."""
 
 
@@ -194,7 +194,7 @@ def collect_features(
             )
         read[place] = (mean if point.site.pooling == IMAGE_MEAN else last)(values)
         if len(read) == len(points) and not to_the_end:
-            raise _LastHookReached
+            raise LastHookReached
 
     def hook(place: int, point: HookPoint) -> Any:
         if point.site.name == HEADS:
@@ -204,7 +204,7 @@ def collect_features(
     handles = [hook(place, point) for place, point in enumerate(points)]
     try:
         yield read
-    except _LastHookReached as reached:
+    except LastHookReached as reached:
         reached.__traceback__ = None  # its frames hold the activations of whole sequences
     finally:
         for handle in handles:

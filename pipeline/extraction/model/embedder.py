@@ -10,7 +10,7 @@ from torch import nn
 from savs.datasets.media.videos import videos_of
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.answers import NOTHING, Asked
-from savs.pipeline.extraction.model.attention_hooks import HookPoint
+from savs.pipeline.extraction.model.attention_hooks import HookPoint, LastHookReached
 from savs.pipeline.extraction.model.embedding_recipe import LAST, SEQUENTIAL, EmbeddingRecipe
 from savs.pipeline.extraction.model.loaded_model import Launched, LoadedModel
 from savs.pipeline.extraction.model.pieces import Pieces, map_images
@@ -68,22 +68,18 @@ def places_read(
     return (first.cumsum(1) > 0) & (left(last) > 0)
 
 
-class _Reached(Exception):  # noqa: N818 - it ends a forward pass, it reports no error
-    """The final states were read; logits are not needed."""
-
-
 def final_states(model: Any, arguments: Mapping[str, Any]) -> torch.Tensor:
     """Return `(batch, tokens, width)`: what the final norm gives, as it enters the output layer."""
     found: list[torch.Tensor] = []
 
     def keep(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
         found.append(inputs[0])
-        raise _Reached
+        raise LastHookReached
 
     handle = model.get_output_embeddings().register_forward_pre_hook(keep)
     try:
         model(**{"use_cache": False, **arguments})
-    except _Reached as reached:
+    except LastHookReached as reached:
         reached.__traceback__ = None  # its frames hold the activations
     finally:
         handle.remove()
