@@ -102,9 +102,8 @@ WORST_PROMPT = "worst-prompt"
 def worst_of(parts: Sequence[HeadScores]) -> HeadScores:
     """Return the lowest score of each head, and its lowest margin; of one part, the part.
 
-    So a head is chosen that tells the classes apart whatever the wording of the prompt. HeadHunt is
-    said to choose heads whose accuracy is stable over prompts; no text of it could be found, and
-    that stability is the lowest accuracy, of left-out examples, is our reading.
+    So a head is chosen that tells the classes apart whatever the wording of the prompt. The formula
+    is ours.
     """
     if len(parts) == 1:
         return parts[0]
