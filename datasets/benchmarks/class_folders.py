@@ -31,8 +31,6 @@ class FolderKind:
     column: str
     """Field of the rows: `image` or `audio`."""
     noun: str
-    others: str
-    """What other files are not, in the plural."""
     question: str
     """The prompt where the user gives none."""
     has: Callable[[str], bool]
@@ -42,14 +40,12 @@ class FolderKind:
 OF_IMAGES = FolderKind(
     column="image",
     noun="image",
-    others="images nor videos",
     question="What is in the image?",
     has=lambda name: PurePath(name).suffix.lower() in IMAGES or is_video_name(name),
 )
 OF_SOUNDS = FolderKind(
     column="audio",
     noun="sound",
-    others="sounds nor videos",
     question="What do you hear?",
     has=lambda name: is_sound_name(name) or is_video_name(name),
 )
@@ -167,7 +163,7 @@ def folder_notes(source: Path, kind: FolderKind = OF_IMAGES) -> list[str]:
     """Return lines that name the files of a folder that have another kind, or no UTF-8 name."""
     contents = _look(source, kind)
     others = contents.others
-    what = f"files are neither {kind.others} by name and were"
+    what = f"files are neither {kind.noun}s nor videos by name and were"
     if len(others) == 1:
         article = "an" if kind is OF_IMAGES else "a"
         what = f"file is neither {article} {kind.noun} nor a video by name and was"

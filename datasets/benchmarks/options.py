@@ -142,7 +142,7 @@ def under_each_prompt(examples: Sequence[Example], prompts: Sequence[str]) -> li
             except ValueError as error:
                 raise RowError(
                     f"{example.split} example {example.id!r} under the question {asked!r}:"
-                    f" {error}; use one placeholder per image, or none"
+                    f" {error}; use one placeholder per medium, or none"
                 ) from error
             prompted.append(
                 replace(

@@ -1,8 +1,7 @@
 """Metrics of examples with many labels.
 
-Average precision and F1 are no means over examples; their units are influence values, as in
-`ranking.py`: with weights w on the examples, all 1, unit i scores T + n dT/dw_i. The mean of these
-is the metric T, and their clustered standard error that of T to first order.
+Average precision and macro and micro F1 do not average over examples, so that their units are
+influence values, see `ranking.py`.
 
 Average precision is higher on small tests, since a positive example counts itself: with 40 positive
 examples a label by about a point. Over many labels that does not average out, so that the interval
@@ -218,7 +217,7 @@ def _micro_precision(predictions: LabelPredictions, known: Array) -> tuple[Array
 def _f1_units(
     predictions: LabelPredictions, counts: pl.DataFrame
 ) -> Iterator[tuple[str, Array, float]]:
-    """Yield macro and micro F1, as `_average_precisions`.
+    """Yield the names, units and chances of macro and micro F1.
 
     With hits h and errors as sums over examples, F1 = 2 h / s for s = predicted + positive, so that
     dF1/dw_i = (2 h_i - F1 s_i) / s.
@@ -257,7 +256,7 @@ def _f1_units(
 
 
 def _by_example(predictions: LabelPredictions, known: Array) -> Iterator[tuple[str, Array, float]]:
-    """Yield F1 by example and exact match, as `_average_precisions`."""
+    """Yield the same of F1 by example and exact match."""
     there, names = predictions.states == PRESENT, predictions.predicted
     f1, exact = _match(there, names & known, predictions.others)
     f1[predictions.skipped] = exact[predictions.skipped] = 0

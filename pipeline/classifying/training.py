@@ -31,7 +31,6 @@ from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.cross_validation import assess_left_out
 from savs.pipeline.evaluation.evaluation import evaluate
 from savs.pipeline.evaluation.evaluation_file import replace_evaluation
-from savs.pipeline.evaluation.many_labels import assess_left_out_labels
 from savs.pipeline.evaluation.suspects import save_suspects, suspects
 from savs.pipeline.extraction.entry_points import extract
 from savs.pipeline.inputs.in_memory import Rows
@@ -44,7 +43,6 @@ from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.readout_choice import FAST, choose_readout_by_folds
 from savs.pipeline.selection.readouts import Readout
 from savs.pipeline.selection.selection import Heads, Selection
-from savs.pipeline.selection.selection_config import MANY
 from savs.pipeline.selection.selection_file import save_selection
 from savs.stores import FeatureStore
 from savs.stores.files.addresses import find_place, is_remote
@@ -163,13 +161,14 @@ def train(
     readouts = FAST if readout is None else (readout,)
     choice = choose_readout_by_folds(store, heads=heads, readouts=readouts)
     selection, doubtful = choice.selection, None
-    assess = assess_left_out_labels if selection.labels == MANY else assess_left_out
     with suppress(SelectionError):  # too few examples: `choice.note` says so
         calibration = calibrate(store, selection)
         selection = calibration.selection
-        doubtful = suspects(store, selection, assess(store, selection, calibration.left_out))
+        doubtful = suspects(
+            store, selection, assess_left_out(store, selection, calibration.left_out)
+        )
     tested = _measured_on_test(store, selection)
-    left_out = assess(store, selection, choice.left_out) if choice.left_out else None
+    left_out = assess_left_out(store, selection, choice.left_out) if choice.left_out else None
     folder = results_folder(store.path, TRAINED)
     with whole_result(folder):
         save_selection(selection, folder)

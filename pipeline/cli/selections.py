@@ -89,10 +89,7 @@ def calibrated(
     """
     from savs.pipeline.errors import SelectionError
     from savs.pipeline.evaluation.cross_validation import assess_left_out
-    from savs.pipeline.evaluation.many_labels import assess_left_out_labels
-    from savs.pipeline.selection.selection_config import MANY
 
-    assess = assess_left_out_labels if selection.labels == MANY else assess_left_out
     try:
         calibration = savs.calibrate(store, selection)
     except SelectionError as error:
@@ -102,7 +99,7 @@ def calibrated(
         say("note: so the probabilities are not calibrated either")
         return selection, None
     left_out = calibration.left_out
-    return calibration.selection, assess(store, calibration.selection, left_out)
+    return calibration.selection, assess_left_out(store, calibration.selection, left_out)
 
 
 def estimates_of(selection: "Selection", crossed: "Evaluation") -> "Mapping[str | None, Metric]":

@@ -19,6 +19,7 @@ from savs.pipeline.evaluation.predictions import in_schema, packed, packed_predi
 from savs.pipeline.evaluation.statistics.intervals import summarise
 from savs.pipeline.selection.left_out import LeftOut
 from savs.pipeline.selection.selection import Selection
+from savs.pipeline.selection.selection_config import MANY
 from savs.stores import FeatureStore
 
 INFLATION = 1.5
@@ -81,8 +82,13 @@ def assess_left_out(
     """Measure the left-out predictions of a selection's training examples.
 
     Metrics are accuracies: a benchmark's own may need its whole test split. Examples that share an
-    image or a group stay in one fold, so there are no leaks.
+    image or a group stay in one fold, so there are no leaks. Of many labels see
+    `assess_left_out_labels`.
     """
+    if selection.labels == MANY:
+        from savs.pipeline.evaluation.many_labels import assess_left_out_labels  # imports us
+
+        return assess_left_out_labels(store, selection, parts)
     folds = Folds(store, selection, parts)
     table = packed_predictions(store, folds)
     clusters = pl.DataFrame(clusters_of(store.examples("train")).alias("cluster"))

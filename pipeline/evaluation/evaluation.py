@@ -20,11 +20,6 @@ from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_note
 from savs.pipeline.evaluation.captions import MatchedCaptions
 from savs.pipeline.evaluation.cost import selection_cost
 from savs.pipeline.evaluation.cross_validation import assess_left_out
-from savs.pipeline.evaluation.many_labels import (
-    assess_left_out_labels,
-    evaluate_labels,
-    require_same_labels,
-)
 from savs.pipeline.evaluation.own_answer import OwnAnswers
 from savs.pipeline.evaluation.predictions import (
     Predictor,
@@ -42,6 +37,7 @@ from savs.pipeline.selection.selection import Selection, TaskSelection, default_
 from savs.pipeline.selection.selection_config import (
     is_of_store,
     older_note,
+    require_same_labels,
     require_same_model,
     require_same_prompt,
 )
@@ -128,15 +124,16 @@ def evaluate(
     if on == "folds" and not isinstance(method, str):
         selection = _default_selection(store) if method is None else method
         require_same_labels(store, selection)
-        assess_folds = assess_left_out_labels if many else assess_left_out
-        return assess_folds(store, selection, leave_out(store, selection, folds))
+        return assess_left_out(store, selection, leave_out(store, selection, folds))
     store.require_split("test")
     store.require_complete()
-    if many:
-        selection = method if isinstance(method, Selection) else None
+    if many and not isinstance(method, str):
+        # one label needs none of this at start-up
+        from savs.pipeline.evaluation.many_labels import evaluate_labels
+
         return evaluate_labels(
             store,
-            selection or calibrate(store, _default_selection(store)).selection,
+            calibrate(store, _default_selection(store)).selection if method is None else method,
             drop_leaks=drop_leaks,
             allow_other_prompt=allow_other_prompt,
         )

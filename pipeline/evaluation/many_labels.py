@@ -17,18 +17,16 @@ from savs.datasets.many_labels import (
     PRESENT,
     UNKNOWN,
     count_labels,
-    has_many_labels,
     label_table,
 )
 from savs.datasets.metrics.many_labels import LabelPredictions, cooccurrence, label_metrics
 from savs.datasets.splits.clusters import clusters_of
 from savs.foundation.arrays import Array
 from savs.foundation.progress import track
-from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.assessment import Evaluation, mark_leaks, partial_notes
 from savs.pipeline.evaluation.cost import selection_cost
 from savs.pipeline.evaluation.cross_validation import INFLATION, folds_note
-from savs.pipeline.evaluation.predictions import in_schema, names_of, packed
+from savs.pipeline.evaluation.predictions import EXAMPLE_SCHEMA, in_schema, names_of, packed
 from savs.pipeline.evaluation.statistics.intervals import Estimate, one_stratum, summarise
 from savs.pipeline.running.formatting import counted, counted_as
 from savs.pipeline.selection.heads.centroids import few_threads, normalise
@@ -37,9 +35,9 @@ from savs.pipeline.selection.left_out import LeftOut, left_out_margins
 from savs.pipeline.selection.readouts.readout import margins
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_config import (
-    MANY,
     is_of_store,
     older_note,
+    require_same_labels,
     require_same_model,
     require_same_prompt,
 )
@@ -62,21 +60,13 @@ LABEL_SCHEMA = {
     "predicted": pl.List(pl.String),
     "probabilities": pl.List(pl.Float32),
     "correct": pl.Boolean,
-    "group": pl.String,
-    "subtask": pl.String,
-    "category": pl.String,
-    "cluster": pl.String,
-    "leak": pl.String,
-    "content": pl.String,
-    "media": pl.List(pl.String),
-    "prompt": pl.String,
-    "extra": pl.String,
+    **EXAMPLE_SCHEMA,
 }
 """Columns of the predictions of examples with many labels. `label` and `prediction` are canonical
-texts, as the store has them; `labels` are those that are there, null
-where the example has none given; `probabilities` are in the order of the table of labels. A skipped
-example has no prediction and is not correct, nor is one with a label too many or too few. Labels
-that are unknown of it do not count."""
+texts, as the store has them; `labels` are those that are there, null of an example that is not
+labelled; `probabilities` are in the order of the table of labels. A skipped example has no
+prediction and is not correct, nor is one with a label too many or too few. Labels that are unknown
+of it do not count."""
 TABLE_SCHEMA = pl.Schema(
     {
         "label": pl.String,
@@ -98,17 +88,6 @@ PAIR_SCHEMA = pl.Schema(
     {"label": pl.String, "other": pl.String, "n": pl.Int64, "predicted": pl.Int64}
 )
 """Columns of the table of pairs: in how many examples both labels are there, and predicted."""
-
-
-def require_same_labels(store: FeatureStore, selection: Selection) -> None:
-    """Raise SelectionError where a selection has many labels and a store has not, or vice versa."""
-    many = has_many_labels(store.manifest.identity.benchmark)
-    if many != (selection.labels == MANY):
-        of_store, of_selection = ("many labels", "one label") if many else ("one label", "many")
-        raise SelectionError(
-            f"an example of {store.path} has {of_store}, and one of the selection has"
-            f" {of_selection}; make the selection again with savs select {store.path}"
-        )
 
 
 class LabelLogits:

@@ -32,6 +32,20 @@ LEVEL = 1
 SLICE = 2**14
 """Predictions that are packed at a time when they are put into order."""
 VOTES = pl.List(pl.Struct({"class": pl.String, "score": pl.Float32, "soft": pl.Float32}))
+EXAMPLE_SCHEMA = {
+    "group": pl.String,
+    "subtask": pl.String,
+    "category": pl.String,
+    "cluster": pl.String,
+    "leak": pl.String,
+    "content": pl.String,
+    "media": pl.List(pl.String),
+    "prompt": pl.String,
+    "extra": pl.String,
+}
+"""Columns of all predictions, of one label or of many: what is known of an example. `content` is a
+digest of its media, null where it has none or was skipped; `media` are the names of its images and
+videos; `extra` is a JSON object of the input's columns that the benchmark does not know."""
 PREDICTION_SCHEMA = {
     "id": pl.String,
     "split": pl.String,
@@ -45,22 +59,12 @@ PREDICTION_SCHEMA = {
     "unsure": pl.Boolean,
     "typicality": pl.Float32,
     "atypical": pl.Boolean,
-    "group": pl.String,
-    "subtask": pl.String,
-    "category": pl.String,
-    "cluster": pl.String,
-    "leak": pl.String,
-    "content": pl.String,
-    "media": pl.List(pl.String),
-    "prompt": pl.String,
-    "extra": pl.String,
+    **EXAMPLE_SCHEMA,
 }
 """Columns of the predictions. A skipped example has no prediction and is not correct. `votes` has
 the best classes with the readout's score and its soft score, which has no ties in practice.
-`content` is a digest of the example's media, null where it has none or was skipped.
 `prediction_set` and `unsure` are null unless a risk was given, `typicality` and `atypical` without
-a calibration. `media` are the names of its images
-and videos. `extra` is a JSON object of the input's columns that the benchmark does not know."""
+a calibration."""
 
 
 class Predictor(Protocol):

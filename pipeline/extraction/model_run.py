@@ -309,7 +309,7 @@ class ModelRun:
             self.reporting.say(f"note: {note}")
         grids = model.grids
         todo = sink.begin(
-            {label: replace(found, grid=grids[label]) for label, found in identities.items()},
+            {label: replace(one, grid=grids[label]) for label, one in identities.items()},
             answers,
         )
         if not todo:
@@ -373,7 +373,7 @@ class ModelRun:
             return
         image_tokens(self.encoder.name, self.encoder.config)
         for example in chain.from_iterable(examples.new.values()):
-            if not example.media:
+            if all(example.sounds):
                 raise ModelError(
                     f"the {example.split} example {example.id!r} has no image, so it has no mean"
                     " over one; leave it out, or keep `pooling` last"
@@ -397,8 +397,8 @@ class ModelRun:
 
         def identities(weights: str | None) -> dict[str, Identity]:
             return {
-                label: before(found, site=label, weights=weights)
-                for label, found in sink.recorded.items()
+                label: before(identity, site=label, weights=weights)
+                for label, identity in sink.recorded.items()
             }
 
         def compare(weights: str | None) -> int:
@@ -567,13 +567,13 @@ class ModelRun:
             host_inputs=batching.tower.host_inputs,
         )
         has_gpu = model.device.type == "cuda"
+        request = work.request
         record = {
             **batching.to_json(),
             **run_record(model, self.rank, work.sink.process),
             "batch_size": batching.limits.rows,
             "workers": work.workers,
         }
-        asked = {label: request_of_site(work.request, label) for label in model.grids}
         return Engine(
             model=model,
             planner=Planner(
@@ -590,8 +590,8 @@ class ModelRun:
             sharing=sharing,
             files=work.sink,
             records={
-                label: {**record, **({REQUEST: own} if work.request else {})}
-                for label, own in asked.items()
+                label: record | ({REQUEST: request_of_site(request, label)} if request else {})
+                for label in model.grids
             },
             on_rows=lambda rows: show(work.sink.tell(rows)),
         )

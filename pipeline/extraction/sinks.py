@@ -319,8 +319,8 @@ class StoreSink:
 
     def _reopened(self, writers: Mapping[str, FeatureWriter]) -> dict[str, list[ShardSpec]]:
         """Return the finished shards that are made again, if there are any."""
-        found = {label: w.reopen_skipped(self._can_redo) for label, w in writers.items()}
-        return {label: specs for label, specs in found.items() if specs}
+        reopened = {label: w.reopen_skipped(self._can_redo) for label, w in writers.items()}
+        return {label: specs for label, specs in reopened.items() if specs}
 
     def settle(self, find: Callable[[], Batching], attention: str, *, shared: bool) -> Batching:
         """Return how batches are made as the store records it: the first process decides."""

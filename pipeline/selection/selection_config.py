@@ -14,6 +14,7 @@ import polars as pl
 from msgspec import Meta
 
 from savs.datasets.example import of_subtask
+from savs.datasets.many_labels import has_many_labels
 from savs.foundation.errors import ParameterError, SavsError
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.names import SCORING_NAMES
@@ -229,6 +230,17 @@ def require_same_model(store: FeatureStore, selection: SelectionConfig) -> None:
     ParameterError where the selection is something else, such as a path.
     """
     require_same_source(store.manifest.identity.source(), str(store.path), selection)
+
+
+def require_same_labels(store: FeatureStore, selection: SelectionConfig) -> None:
+    """Raise SelectionError where a selection has many labels and a store has not, or vice versa."""
+    many = has_many_labels(store.manifest.identity.benchmark)
+    if many != (selection.labels == MANY):
+        of_store, of_selection = ("many labels", "one label") if many else ("one label", "many")
+        raise SelectionError(
+            f"an example of {store.path} has {of_store}, and one of the selection has"
+            f" {of_selection}; make the selection again with savs select {store.path}"
+        )
 
 
 def require_same_source(ours: FeatureSource, name: str, selection: SelectionConfig) -> None:

@@ -41,6 +41,8 @@ FORMAT = 1
 
 MANIFEST = "store.json"
 RESULTS = "results"
+CARD = "README.md"
+"""What a store that was made to be shared says of itself."""
 CLAIMS = "claims"
 LAYERS = "layers"
 EXAMPLES = "examples"

@@ -57,7 +57,8 @@ def slim(
     out
         Folder of the new store.
     before_seal
-        Called when all shards are there and the store is not finished; it may write results.
+        Called when all shards are there and the store is not finished; it may write results and
+        `CARD`.
 
     Raises
     ------

@@ -27,7 +27,7 @@ from savs.stores.errors import (
 )
 from savs.stores.files.addresses import WRITABLE, is_remote, is_writable
 from savs.stores.files.object_store import object_names
-from savs.stores.format.layout import CLAIMS, MANIFEST, RESULTS
+from savs.stores.format.layout import CARD, CLAIMS, MANIFEST, RESULTS
 from savs.stores.format.manifest import (
     Identity,
     LateLabels,
@@ -369,10 +369,10 @@ def remove_begun(path: Path, manifest: Manifest, claims: Claims) -> None:
         raise StoreMismatchError(f"another process has just made a store in {path}; {EMPTY}")
     shards = [path / spec.name for spec in manifest.plan.shards()]
     results = [file for file in (path / RESULTS).rglob("*") if file.is_file()]
-    for file in filter(Path.exists, [path / MANIFEST, *shards, *results]):
+    for file in filter(Path.exists, [path / MANIFEST, path / CARD, *shards, *results]):
         note(file, file)
-    for shard in shards:
-        shard.unlink(missing_ok=True)
+    for file in (path / CARD, *shards):
+        file.unlink(missing_ok=True)
     if (path / RESULTS).is_dir():
         shutil.rmtree(path / RESULTS)
     claims.sweep()

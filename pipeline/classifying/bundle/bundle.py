@@ -32,10 +32,9 @@ from savs.pipeline.selection.selection_config import (
 )
 from savs.pipeline.selection.selection_file import copy_selection, load_selection, save_selection
 from savs.stores import ResultError
-from savs.stores.format.layout import HEADS_SITE, IMAGE_OUTPUTS, LOGIT_SCALE
+from savs.stores.format.layout import CARD, HEADS_SITE, IMAGE_OUTPUTS, LOGIT_SCALE
 from savs.stores.read.store import AnyStore, as_store
 
-CARD = "README.md"
 PREDICT = "predict.py"
 BUNDLE = (CLASSIFIER, CONFIG, CARD, PREDICT)
 """The files of a bundle; predict.py may be missing."""

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from savs.foundation.network import HUB, HUB_DATASETS, HUB_SPACES, hub_problem
-from savs.pipeline.classifying.bundle.bundle import BUNDLE, CARD, bundle_files, space_files
+from savs.pipeline.classifying.bundle.bundle import BUNDLE, bundle_files, space_files
 from savs.pipeline.errors import HubError, MissingExtraError
 from savs.pipeline.running.result_files import CLASSIFIER, CONFIG, LARGEST_JSON, result_of
 from savs.stores import open_store
-from savs.stores.format.layout import MANIFEST, RESULTS
+from savs.stores.format.layout import CARD, MANIFEST, RESULTS
 
 LARGEST_CLASSIFIER = 2**32
 """Bytes of a classifier's arrays that are fetched: 100 times what 20 heads need for knn."""

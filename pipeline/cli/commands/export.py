@@ -198,12 +198,11 @@ def _export_store(
 
     A selection is kept where the store has all its heads: `savs evaluate` gives the same by it.
     """
-    from savs.pipeline.classifying.bundle.bundle import CARD
     from savs.pipeline.classifying.bundle.card import store_card
     from savs.pipeline.running.result_files import CONFIG, results_folder, write_file
     from savs.pipeline.selection.selection_config import load_config
     from savs.pipeline.selection.selection_file import copy_selection
-    from savs.stores.format.layout import RESULTS
+    from savs.stores.format.layout import CARD, RESULTS
     from savs.stores.maintain.copy import slim
 
     saved = [selection] if selection is not None else []
@@ -214,13 +213,14 @@ def _export_store(
         for folder in kept:  # read before the store is written: it may not be whole
             copy_selection(folder, Path(scratch) / folder.name)
 
-        def keep_selections() -> None:
-            for folder in kept:
-                copy_selection(Path(scratch) / folder.name, results_folder(out, folder.name))
+        names = [folder.name for folder in kept]
 
-        small = slim(store, heads, out, before_seal=keep_selections)
-    names = [folder.name for folder in kept]
-    write_file(out / CARD, store_card(small, names).encode("utf-8"))
+        def add_selections_and_card() -> None:
+            for name in names:
+                copy_selection(Path(scratch) / name, results_folder(out, name))
+            write_file(out / CARD, store_card(savs.open_store(out), names).encode("utf-8"))
+
+        small = slim(store, heads, out, before_seal=add_selections_and_card)
     return small.facts["bytes"], names
 
 

@@ -101,11 +101,11 @@ class Assembly:
             sources += [column] * len(waiting)
             if request in thumbnails:
                 self._small.update(dict.fromkeys(waiting, thumbnails[request]))
-        is_whole = sources == list(range(read.heads[0].shape[1]))  # then no copy is needed
+        rows, columns_read = _as_slice(places), _as_slice(sources)
         for layer, heads in zip(self._layers, read.heads, strict=True):
-            layer[:, places] = heads if is_whole else heads[:, sources]
+            layer[:, rows] = heads[:, columns_read]
         for name, values in read.outputs.items():
-            self._outputs[name][places] = values[sources]
+            self._outputs[name][rows] = values[columns_read]
         return len(places)
 
     def _pop(self, request: int) -> list[int]:
@@ -171,6 +171,13 @@ class Assembly:
     def _columns(self, places: Sequence[int]) -> dict[str, list[Any]]:
         rows = [self.examples[place] for place in places]
         return example_columns(rows, [self._digests.get(place, ()) for place in places])
+
+
+def _as_slice(places: list[int]) -> list[int] | slice:
+    """Return an index of places: a slice, of which numpy makes no copy, where they are in a row."""
+    if places and places == list(range(places[0], places[0] + len(places))):
+        return slice(places[0], places[0] + len(places))
+    return places
 
 
 def find_faults(read: Read, points: Sequence[HookPoint], dtype: str) -> dict[int, str]:

@@ -61,10 +61,12 @@ class Launched:
             event.synchronize()
         heads: dict[int, np.ndarray[Any, Any]] = {}
         for grids, values in self.parts:
-            bits = values.view(torch.uint16) if values.dtype == torch.bfloat16 else values
-            sizes = [len(grid.heads) * grid.head_dim for grid in grids.values()]
-            for (place, grid), own in zip(grids.items(), bits.split(sizes, dim=1), strict=True):
-                each = own.numpy().reshape(len(own), len(grid.heads), grid.head_dim)
+            is_bfloat16 = values.dtype == torch.bfloat16
+            bits = (values.view(torch.uint16) if is_bfloat16 else values).numpy()
+            stop = 0
+            for place, grid in grids.items():
+                start, stop = stop, stop + len(grid.heads) * grid.head_dim
+                each = bits[:, start:stop].reshape(len(bits), len(grid.heads), grid.head_dim)
                 heads[place] = each.transpose(1, 0, 2)
         outputs = {name: values.numpy() for name, values in self.outputs.items()}
         return Read([heads[place] for place in sorted(heads)], outputs)
@@ -108,11 +110,11 @@ class LoadedModel:
     @property
     def grids(self) -> dict[str, tuple[LayerGrid, ...]]:
         """Label of a site -> its heads, layer by layer."""
-        found: dict[str, tuple[LayerGrid, ...]] = {}
+        grids: dict[str, tuple[LayerGrid, ...]] = {}
         for point in self.hook_points:
             label = point.site.label
-            found[label] = (*found.get(label, ()), point.grid)
-        return found
+            grids[label] = (*grids.get(label, ()), point.grid)
+        return grids
 
     @property
     def grid(self) -> tuple[LayerGrid, ...]:

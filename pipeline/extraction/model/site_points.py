@@ -5,6 +5,7 @@ output is added, what that norm gives is read: it is what the stream gets.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -56,18 +57,17 @@ def find_site_points(
     ModelError
         The model lacks a site, or its hidden width is no multiple of that of a head.
     """
-    found: list[HookPoint] = []
+    widths = {point.grid.layer: point.grid.head_dim for point in heads}
+    points: list[HookPoint] = []
     for site in sites:
         if site.name == HEADS:
-            own = [HookPoint(p.grid, p.module, p.kept, site) for p in heads]
+            points += [replace(point, site=site) for point in heads]
         else:
-            widths = {point.grid.layer: point.grid.head_dim for point in heads}
-            own = [
+            points += [
                 HookPoint(_grid(site, number, model, widths), module, site=site)
                 for number, module in _modules(model, site)
             ]
-        found += own
-    return tuple(found)
+    return tuple(points)
 
 
 def missing_sites(model: Any, heads: tuple[HookPoint, ...]) -> dict[str, str]:
@@ -173,15 +173,14 @@ def image_tokens(name: str, config: Any) -> tuple[int, ...]:
     ModelError
         The configuration of the model, which is called `name`, does not say.
     """
-    found = [getattr(config, key, None) for key in (*IMAGE_TOKENS, *VIDEO_TOKENS)]
-    tokens = tuple(token for token in found if isinstance(token, int))
-    if found[: len(IMAGE_TOKENS)] == [None] * len(IMAGE_TOKENS):
+    tokens = [getattr(config, key, None) for key in (*IMAGE_TOKENS, *VIDEO_TOKENS)]
+    if tokens[: len(IMAGE_TOKENS)] == [None] * len(IMAGE_TOKENS):
         raise ModelError(
             f"the configuration of {name} does not say which token stands for a part of an image"
             f" ({', '.join(IMAGE_TOKENS)}); add it to config.json, and keep `pooling` last until"
             " then"
         )
-    return tokens
+    return tuple(token for token in tokens if isinstance(token, int))
 
 
 def image_weights(ids: torch.Tensor, tokens: Sequence[int]) -> torch.Tensor:

@@ -25,7 +25,7 @@ from savs.stores.format.layout import THUMBNAIL_COLUMN, Facts
 MOST_BYTES = 12_000_000
 """Bytes of all pictures of a page; in base64 a third more."""
 MOST_SKIPPED = 200
-"""Most skipped images that are listed."""
+"""Most skipped examples that are listed."""
 MOST_CLASSES = 60
 """Most classes of the table of counts."""
 
@@ -73,7 +73,7 @@ class PredictionContent:
     atypical: int
     cards: tuple[Card, ...]
     skipped: tuple[tuple[str, str], ...]
-    """Id and reason of the first skipped images."""
+    """Id and reason of the first skipped examples."""
     all_skipped: int
     is_calibrated: bool
     notes: tuple[str, ...]

@@ -3,8 +3,12 @@
 import numpy as np
 import pytest
 
+from savs.pipeline.classifying.bundle.card import store_card
+from savs.pipeline.cli.commands.export import _export_store
 from savs.stores import StoreIncompleteError, open_store
+from savs.stores.format.layout import CARD
 from savs.stores.maintain.copy import merge, slim
+from savs.stores.write.writer import FeatureWriter
 from stores import make_store
 
 pytestmark = pytest.mark.thorough
@@ -40,3 +44,14 @@ def test_what_is_not_whole_is_neither_merged_nor_slimmed(tmp_path) -> None:
         slim(partial, store.heads[:1], tmp_path / "slim")
     with pytest.raises(StoreIncompleteError, match="1 of 6 shards are missing"):
         merge([partial, other], tmp_path / "merged")
+
+
+def test_a_slim_store_has_its_card_before_it_is_whole(tmp_path, monkeypatch) -> None:
+    ones = np.ones((3, 8, 4), np.float32)
+    store, out = make_store(tmp_path / "s", *(ones, list("ab") * 4) * 2), tmp_path / "slim"
+    seal, cards = FeatureWriter.seal, []
+    monkeypatch.setattr(
+        FeatureWriter, "seal", lambda writer: (cards.append((out / CARD).read_text()), seal(writer))
+    )
+    _export_store(store, store.heads[:1], out, None)
+    assert cards == [(out / CARD).read_text()] == [store_card(open_store(out), [])]

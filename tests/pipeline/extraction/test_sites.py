@@ -337,6 +337,9 @@ def test_what_cannot_be_read_is_refused_before_weights_are(run, inputs, tiny_mod
     message = "the test example 'w' has no image, so it has no mean over one; leave it out"
     with pytest.raises(ModelError, match=message):
         run(test=words, pooling="image-mean")
+    sound = {"id": "w", "audio": "a.wav", "question": "Why?", "label": "a"}
+    with pytest.raises(ModelError, match=message):
+        run(test=inputs.rows("sound.jsonl", [sound]), pooling="image-mean")
     with pytest.raises(ModelError, match=r"does not say which token .* of an image"):
         run(model=str(kosmos), pooling="image-mean")
     for options in ({"site": "norm"}, {"site": "heads,norm"}, {"pooling": "image-mean"}):

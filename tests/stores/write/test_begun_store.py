@@ -9,7 +9,7 @@ from claimants import elsewhere, leave_claim, show_sign
 
 from savs.pipeline.running.result_files import whole_result, write_file
 from savs.stores import FeatureStore, StoreLockedError, StoreMismatchError, open_store
-from savs.stores.format.layout import CLAIMS, MANIFEST
+from savs.stores.format.layout import CARD, CLAIMS, MANIFEST
 from savs.stores.format.manifest import write_manifest
 from savs.stores.maintain.copy import slim
 from savs.stores.maintain.verify import verify
@@ -49,6 +49,7 @@ def interrupted(*_: object) -> None:
 def keep(out: Path) -> None:
     (out / "results").mkdir(exist_ok=True)
     (out / "results/x").write_text("kept")
+    (out / CARD).write_text("kept")
 
 
 def test_the_same_command_begins_it_again(full, killed) -> None:
@@ -59,9 +60,10 @@ def test_the_same_command_begins_it_again(full, killed) -> None:
     assert not (killed / CLAIMS).exists()
 
 
-def test_results_of_the_killed_run_go(full, killed) -> None:
+def test_results_and_card_of_the_killed_run_go(full, killed) -> None:
     assert slim(full, [(0, 0)], killed).manifest.sealed
     assert not (killed / "results").exists()
+    assert not (killed / CARD).exists()
 
 
 def test_an_interruption_of_the_second_run_leaves_nothing(full, killed, monkeypatch) -> None:
@@ -127,7 +129,7 @@ def test_another_command_leaves_it(full, killed, listing) -> None:
 
 
 def test_claims_alone_are_as_good_as_nothing(full, killed) -> None:
-    for path in [*killed.glob("*.h5"), killed / MANIFEST, killed / "results/x"]:
+    for path in [*killed.glob("*.h5"), killed / MANIFEST, killed / "results/x", killed / CARD]:
         path.unlink()
     (killed / "results").rmdir()
     assert slim(full, [(2, 1)], killed).manifest.sealed

@@ -92,7 +92,7 @@ def test_a_page_is_bounded_however_many_predictions_there_are(predicted, tmp_pat
     for line in (
         "The 10 least sure of 2,000 predictions are shown.",
         "and 1,940 less frequent ones",
-        "and 1,800 more images",
+        "and 1,800 more examples",
         "savs evaluate new.html.store",
     ):
         assert line in text
