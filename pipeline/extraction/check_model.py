@@ -49,7 +49,7 @@ class Checkup:
 
     @property
     def verdict(self) -> str:
-        """One sentence for a person."""
+        """One sentence for the user."""
         failed = [check.name for check in self.checks if check.passed is False]
         if self.batch_size is None:
             differs = "beyond rounding: do not use them together"

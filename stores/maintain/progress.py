@@ -81,7 +81,7 @@ def store_progress(folder: Any, manifest: Manifest) -> StoreProgress:
 
 
 def _writer(process: Process, sign: Mapping[str, Any], age_s: float) -> Writer:
-    """Return what a sign says; anything may stand in it."""
+    """Return what a sign says; its content may be anything."""
     rows, seconds = _number(sign.get("rows")), _number(sign.get("seconds"))
     gone = has_ended(process) or age_s > signs.STALE_S
     rank, device = sign.get("rank"), sign.get("device")

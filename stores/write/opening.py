@@ -80,7 +80,7 @@ def open_writer(
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A folder that this process may write to, whatever it will be a store of; see `reserve`."""
+    """A folder that this process may write any store to; see `reserve`."""
 
     path: Path
     claims: Claims
@@ -106,7 +106,7 @@ class Reservation:
     ) -> FeatureWriter:
         """Make the store, or extend the one that is there, see `open_writer`.
 
-        A new one gets the shards of `like`, the plan of another store, as far as that goes.
+        A new one gets the shards of `like`, the plan of another store, as far as those reach.
         """
         with write_errors(self.path / MANIFEST):
             agreed = _agree(self.path, self.claims, identity, rows, shard_rows, like)

@@ -122,7 +122,7 @@ class OpenShards:
         """Shards that this process works on."""
         self._claimed: set[str] = set()
         """Shards that were seen claimed; they may be free again."""
-        self._own: set[str] = set()
+        self._ever_claimed: set[str] = set()
         """Shards that it ever claimed."""
         self.others_rows = 0
         """Rows of shards that other processes have done meanwhile."""
@@ -131,7 +131,7 @@ class OpenShards:
         """Claim and yield shards until each is done, or claimed by a process that may live."""
         while (spec := self._next()) is not None:
             self._taken.add(spec.name)
-            self._own.add(spec.name)
+            self._ever_claimed.add(spec.name)
             yield spec
 
     def wait(self, on_look: Callable[[], None] = lambda: None) -> bool:
@@ -222,7 +222,7 @@ class OpenShards:
 
     def _take_out(self, name: str) -> None:
         spec = self._left.pop(name)
-        self.others_rows += 0 if name in self._own else spec.rows
+        self.others_rows += 0 if name in self._ever_claimed else spec.rows
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,9 @@ class Embedder(LoadedModel):
         recipe: Any = self.encoder.embedding
         arguments = self.placed(inputs, scale)
         if not bool(arguments[MASK][:, -1].all()):
-            raise ModelError(f"the processor of {self.name} does not pad on the left as told")
+            raise ModelError(
+                f"the processor of {self.name} does not pad on the left, although savs set it"
+            )
         if recipe.positions == SEQUENTIAL:
             arguments["position_ids"] = (arguments[MASK].cumsum(1) - 1).clamp(min=0)
         with torch.inference_mode():

@@ -1,7 +1,7 @@
 """The model's own answers: log-likelihoods of whole labels, and what it generates.
 
 log p(label, end of turn | prompt) is the sum over the label's tokens. The first token is read off
-the prompt's own pass; the others run after its cache, all labels of a batch side by side. Suffixes
+the prompt's own pass; the others run after its cache, as rows of one batch. Suffixes
 are padded on the right, where no token before the padding sees it.
 """
 
@@ -58,7 +58,7 @@ class Begun:
 
 
 def begin(model: Any, arguments: Mapping[str, Any], *, whole: bool) -> Begun:
-    """Run prompts, padded on the left, and keep what answers go on from.
+    """Run prompts, padded on the left, and keep what answers continue from.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def likelihoods(model: Any, begun: Begun, query: AnswerQuery) -> torch.Tensor:
 def in_pieces(
     pairs: Sequence[Pair], most: int, run: Callable[[Sequence[Pair]], torch.Tensor]
 ) -> list[tuple[Sequence[Pair], torch.Tensor]]:
-    """Run pairs, so many at once at most; fewer where the memory does not hold them."""
+    """Run pairs, at most `most` at once; fewer where the memory does not hold them."""
     pieces = []
     place = 0
     while place < len(pairs):
@@ -250,7 +250,7 @@ def extended(model: Any, arguments: Mapping[str, Any], ids: torch.Tensor) -> dic
 def _generated(model: Any, begun: Begun, ends: Sequence[int]) -> list[list[int]]:
     """Return the tokens that the model finds likeliest one after the other, the end left out.
 
-    The cache grows: nothing else may go on after it.
+    The cache grows: nothing else may use it afterwards.
     Equal logits go to the token with the lower number.
     """
     rows = list(range(len(begun.logits)))

@@ -33,7 +33,7 @@ MASKED = ("pixtral",)
 
 
 CALLS_OF_GATHERING = 2
-"""Sorting patches by the length of their chunk takes as long as so many calls: one operation for
+"""Sorting patches by the length of their chunk takes as long as this many calls: one operation for
 queries, keys, values and what comes out; a call has two."""
 
 
