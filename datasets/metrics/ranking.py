@@ -1,4 +1,4 @@
-"""Ranking metrics of a class's scores: average precision, ROC-AUC and equal error rate.
+"""Ranking metrics of scores: average precision, ROC-AUC, FPR at 95 % TPR and equal error rate.
 
 None is a mean over examples, so each becomes one by its influence values (infinitesimal
 jackknife: Jaeckel 1972; Efron, The Jackknife, the Bootstrap and Other Resampling Plans, 1982): with
@@ -7,6 +7,7 @@ does not change when all weights are scaled, and their clustered standard error 
 first order. For ROC-AUC these are DeLong's placements (Biometrics 44, 1988).
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +16,14 @@ import polars as pl
 from savs.datasets.metrics.metrics import Classes, Units, balanced_accuracy, class_margin
 from savs.foundation.arrays import Array
 
-RANKED = ("average precision", "ROC-AUC", "balanced accuracy")
+RANKED = ("average precision", "ROC-AUC", "FPR at 95 % TPR", "balanced accuracy")
 """What `ranking_metrics` returns, in this order."""
+TPR = 0.95
+"""Share of positive examples that the threshold of the false positive rate finds."""
+FEWEST = 40
+"""With fewer positive examples than this, its interval is too narrow, and a note says so."""
+ROUNDING = 1e-9
+"""A number of examples above a whole one by less is that."""
 
 
 def roc_auc_units(scores: Array, positive: Array) -> Array:
@@ -120,6 +127,44 @@ def _density(scores: Array, at: float) -> float:
     return float(np.exp(-(((finite - at) / width) ** 2) / 2).mean() / width) if width else 0.0
 
 
+def false_positive_units(scores: Array, positive: Array) -> Array:
+    """Return values whose mean is the FPR at 95 % TPR; arguments as of `roc_auc_units`.
+
+    That is the share of negative examples that score at least as high as the greatest threshold
+    that 95 % of the positive ones reach. Lower is better.
+
+    A positive example moves the threshold, and so the rate by the slope of the ROC curve there,
+    the ratio of the densities of both sides. It is taken between the thresholds that are two
+    standard errors of the TPR apart from this one.
+
+    Examples
+    --------
+    All positive examples are needed, and one of two negative ones scores higher than the last:
+
+    >>> positive = np.array([True, True, False, False])
+    >>> float(false_positive_units(np.array([3.0, 1.0, 2.0, 0.0]), positive).mean())
+    0.5
+    """
+    above, below = np.sort(scores[positive])[::-1], np.sort(scores[~positive])
+    count = len(above)
+    needed = math.ceil(TPR * count - ROUNDING)
+
+    def rate(place: int) -> float:
+        return 1 - float(np.searchsorted(below, above[place])) / len(below)
+
+    reach = math.ceil(2 * math.sqrt(TPR * (1 - TPR) * count))
+    first, last = max(0, needed - 1 - reach), min(count - 1, needed - 1 + reach)
+    slope = (rate(last) - rate(first)) * count / max(1, last - first)
+    threshold, value = above[needed - 1], rate(needed - 1)
+    found = scores >= threshold
+    apart = np.where(
+        positive,
+        slope * (float((above >= threshold).mean()) - found) / count,
+        (found - value) / len(below),
+    )
+    return value + len(scores) * apart
+
+
 @dataclass(slots=True)
 class PrecisionSteps:
     """The steps of average precision: the scores of positive examples.
@@ -169,13 +214,13 @@ class PrecisionSteps:
 def ranking_metrics(
     predictions: pl.DataFrame, classes: Classes, positive: str, of: str = ""
 ) -> list[Units]:
-    """Return average precision, ROC-AUC and balanced accuracy of a two-class task.
+    """Return the metrics `RANKED` of a two-class task.
 
     Examples are ranked by the margin of the positive class. A skipped example, or one without a
     finite score, gets the worst rank for its label.
 
     Empty if all labels are positive, or none is. Chance is the share of positive examples for
-    average precision, 0.5 for the others.
+    average precision, 0.95 for the FPR, 0.5 for the others.
 
     Parameters
     ----------
@@ -192,11 +237,18 @@ def ranking_metrics(
     if ranked is None:
         return []
     scores, is_positive = ranked
-    precision, area, balanced = (name + (f", {of}" if of else "") for name in RANKED)
+    precision, area, rate, balanced = (name + (f", {of}" if of else "") for name in RANKED)
+    few = int(is_positive.sum())
+    note = (
+        f"{rate} rests on {few} positive examples: with fewer than {FEWEST} its interval is too"
+        " narrow"
+    )
     share = float(is_positive.mean())
+    notes = [note] if few < FEWEST else []
     return [
         _units(predictions, precision, average_precision_units(scores, is_positive), share),
         _units(predictions, area, roc_auc_units(scores, is_positive), 0.5),
+        _units(predictions, rate, false_positive_units(scores, is_positive), TPR, *notes),
         balanced_accuracy(predictions, classes, balanced),
     ]
 
@@ -216,13 +268,12 @@ def _ranked(predictions: pl.DataFrame, positive: str) -> tuple[Array, Array] | N
     if is_positive.all() or not is_positive.any():
         return None
     scores = predictions.select(class_margin(positive).cast(pl.Float64)).to_series().to_numpy()
-    return np.where(
-        np.isfinite(scores), scores, np.where(is_positive, -np.inf, np.inf)
-    ), is_positive
+    worst = np.where(is_positive, -np.inf, np.inf)
+    return np.where(np.isfinite(scores), scores, worst), is_positive
 
 
-def _units(predictions: pl.DataFrame, name: str, values: Array, chance: float) -> Units:
-    cluster = predictions["cluster"]
-    return Units(
-        name, pl.DataFrame({"score": values, "cluster": cluster, "stratum": "all"}), chance
-    )
+def _units(
+    predictions: pl.DataFrame, name: str, values: Array, chance: float, *notes: str
+) -> Units:
+    scores = pl.DataFrame({"score": values, "cluster": predictions["cluster"], "stratum": "all"})
+    return Units(name, scores, chance, notes=notes)

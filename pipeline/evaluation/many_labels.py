@@ -24,9 +24,10 @@ from savs.datasets.splits.clusters import clusters_of
 from savs.foundation.arrays import Array
 from savs.foundation.progress import track
 from savs.pipeline.evaluation.assessment import Evaluation, mark_leaks, partial_notes
+from savs.pipeline.evaluation.confidence import Confidence, label_confidence
 from savs.pipeline.evaluation.cost import selection_cost
 from savs.pipeline.evaluation.cross_validation import INFLATION, folds_note
-from savs.pipeline.evaluation.predictions import EXAMPLE_SCHEMA, in_schema, names_of, packed
+from savs.pipeline.evaluation.predictions import LABEL_SCHEMA, in_schema, names_of, packed
 from savs.pipeline.evaluation.statistics.intervals import Estimate, one_stratum, summarise
 from savs.pipeline.running.formatting import counted, counted_as
 from savs.pipeline.selection.heads.centroids import few_threads, normalise
@@ -50,23 +51,6 @@ PAIRS_KEPT = 100
 """Pairs of labels that an evaluation lists."""
 NAMED = 5
 """Labels that a note names."""
-LABEL_SCHEMA = {
-    "id": pl.String,
-    "split": pl.String,
-    "label": pl.String,
-    "prediction": pl.String,
-    "labels": pl.List(pl.String),
-    "unknown": pl.List(pl.String),
-    "predicted": pl.List(pl.String),
-    "probabilities": pl.List(pl.Float32),
-    "correct": pl.Boolean,
-    **EXAMPLE_SCHEMA,
-}
-"""Columns of the predictions of examples with many labels. `label` and `prediction` are canonical
-texts, as the store has them; `labels` are those that are there, null of an example that is not
-labelled; `probabilities` are in the order of the table of labels. A skipped example has no
-prediction and is not correct, nor is one with a label too many or too few. Labels that are unknown
-of it do not count."""
 TABLE_SCHEMA = pl.Schema(
     {
         "label": pl.String,
@@ -325,6 +309,7 @@ def _assessed(
         scored.logits, scored.predicted, states, table.others, scored.skipped
     )
     units, of_labels = [], pl.DataFrame(schema=TABLE_SCHEMA)
+    confidence: tuple[Confidence, ...] = ()
     if (states != UNKNOWN).any():
         weights = one_stratum(marks["cluster"])
 
@@ -340,6 +325,11 @@ def _assessed(
         )
         of_labels = of_labels.select(TABLE_SCHEMA.names()).cast(TABLE_SCHEMA)
         units = measured.metrics
+        confidence = label_confidence(
+            scored.logits,
+            np.where(scored.skipped, UNKNOWN, states),
+            is_calibrated=any(task.label_rule for task in selection.tasks),
+        )
     notes = [*notes, *_unseen(scored.examples["label"], names)]
     notes += dict.fromkeys(note for metric in units for note in metric.notes)
     identity = store.manifest.identity
@@ -352,6 +342,7 @@ def _assessed(
         planned=len(store.ids(scored.examples["split"][0])),
         skipped=int(scored.skipped.sum()),
         notes=tuple(notes),
+        confidence=confidence,
         benchmark=str(identity.benchmark["name"]),
         cost=cost or {},
         inflation=inflation,

@@ -76,7 +76,6 @@ def test_new_images_get_the_labels_that_evaluate_gives_them(savs, scenes):
         assert "is for one label an image" in refused.stderr
     savs("evaluate", "drawn", "--no-progress")
     for words in (
-        ["report", "drawn", "--out", "x.html"],
         ["explain", "drawn/results/vote", "--out", "x.html"],
         ["app", "drawn"],
         ["app", "classifier"],
