@@ -178,7 +178,7 @@ def test_files_of_published_benchmarks_are_run_and_searched_for_leaks(clips, tin
     ).store
     assert store.examples("train")["label"].to_list() == ['["Dog"]', '["Rain"]'] * 2
     select(store, heads=2)
-    assert [metric.name for metric in evaluate(store).metrics][0] == "mAP"
+    assert evaluate(store).metrics[0].name == "mAP"
 
 
 def test_what_cannot_be_read_is_skipped_and_long_sounds_are_cut(clips, tiny_model, tmp_path):
