@@ -79,7 +79,10 @@ class Cluster:
 
     def _work(self, rank: int) -> None:
         signs.process_space = lambda: f"host {rank}"
-        with Claims(ClaimFiles(self.folder)) as claims, (self._told / str(rank)).open("w") as told:
+        with (
+            Claims(ClaimFiles(self.folder)) as claims,
+            (self._told / str(rank)).open("w") as report,
+        ):
             shards = OpenShards(
                 self.specs, claims, self._is_done, self._all_done, self.folder, rank / self.ranks
             )
@@ -88,7 +91,7 @@ class Cluster:
                 for spec in shards.claimed():
                     self._compute(rank)
                     is_ours = self._publish(claims, spec)
-                    print(spec.name, claims.process.id if is_ours else "", file=told, flush=True)
+                    print(spec.name, claims.process.id if is_ours else "", file=report, flush=True)
             (self._told / f"{rank}.end").write_text(str(time.monotonic()))
 
     def _compute(self, rank: int) -> None:

@@ -76,7 +76,7 @@ class Filling:
         """
         say = self.reporting.say
         run = self.run
-        if place.found is None and run.shard_rows is None:
+        if place.manifest is None and run.shard_rows is None:
             # Batches end with their shard: smaller shards would make small batches of few images.
             run = replace(run, shard_rows=max(FEWEST, default_shard_rows(len(wanted.examples))))
         sink = NewMediaSink(
@@ -152,7 +152,7 @@ class NewMediaSink(StoreSink):
         try:
             rows = super().begin(identities, answers)
         except StoreMismatchError as error:
-            before, now = self._place.found, read_manifest(self._place.path)
+            before, now = self._place.manifest, read_manifest(self._place.path)
             is_same_plan = before is not None and now.plan == before.plan
             (identity,) = identities.values()
             if is_same_plan or now.identity.differences(identity):

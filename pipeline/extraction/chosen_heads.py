@@ -113,12 +113,12 @@ def has_the_heads(stored: Identity, encoder: PromptEncoder, chosen: ChosenHeads 
 
 def keep_heads(points: tuple[HookPoint, ...], heads: Collection[Head]) -> tuple[HookPoint, ...]:
     """Return the hook points of some heads, in the order of the layers."""
-    wanted, kept = set(heads), []
+    wanted, chosen = set(heads), []
     for point in points:
         grid = point.grid
         places = [n for n, head in enumerate(grid.heads) if (grid.layer, head) in wanted]
         if places:
             numbers = tuple(grid.heads[place] for place in places)
             smaller = LayerGrid(grid.layer, numbers, grid.head_dim)
-            kept.append(replace(point, grid=smaller, kept=tuple(places)))
-    return tuple(kept)
+            chosen.append(replace(point, grid=smaller, places=tuple(places)))
+    return tuple(chosen)

@@ -90,7 +90,7 @@ def run_extraction(
         places = [stack.enter_context(reserve(path)) for path in folders]
         place = places[0]
         place.claims.signs.note("starting", rank=rank.rank)
-        store = None if place.found is None else store_of(place.path, place.found)
+        store = None if place.manifest is None else store_of(place.path, place.manifest)
         if wanted is None:
             wanted = add_examples(_to_extend(store, place.path), source)
         for line in wanted.notes:

@@ -228,7 +228,11 @@ class StoreSink:
     @property
     def recorded(self) -> Identities:
         """What the stores are of that are there."""
-        return {label: place.found.identity for label, place in self._places.items() if place.found}
+        return {
+            label: place.manifest.identity
+            for label, place in self._places.items()
+            if place.manifest
+        }
 
     @property
     def process(self) -> str:
@@ -303,7 +307,7 @@ class StoreSink:
         """Open all stores for writing; new ones get the shards of those that are there."""
         writers: dict[str, FeatureWriter] = {}
         plan = None
-        for label in sorted(self._places, key=lambda label: self._places[label].found is None):
+        for label in sorted(self._places, key=lambda label: self._places[label].manifest is None):
             writers[label] = self._places[label].begin(
                 identities[label], self._planned, self._run.shard_rows, plan
             )

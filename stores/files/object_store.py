@@ -116,10 +116,10 @@ def object_names(place: Any) -> list[str]:
 
     def look() -> list[str]:
         try:
-            found = place.fs.ls(place.path, detail=False, refresh=True)
+            listed = place.fs.ls(place.path, detail=False, refresh=True)
         except FileNotFoundError:
             return []
-        below = [path.rstrip("/").rpartition("/") for path in found]
+        below = [path.rstrip("/").rpartition("/") for path in listed]
         here = place.path.rstrip("/").rpartition("://")[2]
         return [name for folder, _, name in below if folder == here and name not in (".", "..")]
 

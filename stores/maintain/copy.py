@@ -74,9 +74,9 @@ def slim(
     store.require_heads(heads)
     wanted = set(heads)
     grid = tuple(
-        LayerGrid(g.layer, kept, g.head_dim)
+        LayerGrid(g.layer, layer_heads, g.head_dim)
         for g in store.grid
-        if (kept := tuple(head for head in g.heads if (g.layer, head) in wanted))
+        if (layer_heads := tuple(head for head in g.heads if (g.layer, head) in wanted))
     )
     identity = replace(store.manifest.identity, grid=grid)
     parts = [(store, spec) for spec in store.present()]
@@ -229,18 +229,18 @@ def _content(
     planned = manifest.plan.planned_ids(spec)
     examples, skipped = shard.examples(), shard.skipped()
     rows = examples["id"].is_in(planned)
-    kept = slice(None) if rows.all() else rows.to_numpy()  # a mask copies
+    mask = slice(None) if rows.all() else rows.to_numpy()  # a mask copies
     return ShardContent(
         layers={
             g.layer: np.stack(
-                [x[kept] for x in shard.heads([(layers[g.layer], head) for head in g.heads])]
+                [x[mask] for x in shard.heads([(layers[g.layer], head) for head in g.heads])]
             )
             for g in identity.grid
         },
         examples=examples.filter(rows).to_dict(as_series=False),
         skipped=skipped.filter(pl.col("id").is_in(planned)).to_dict(as_series=False),
         run=shard.run,
-        outputs={name: shard.output(name)[kept] for name in identity.outputs},
+        outputs={name: shard.output(name)[mask] for name in identity.outputs},
     )
 
 

@@ -117,21 +117,21 @@ def read_index(file: RawFile) -> Index:
     the network fails.
     """
     end = _tail(file, _LIKELY_BYTES)
-    found = _TRAILER.fullmatch(end[-_TRAILER_BYTES:])
-    if found is None or not 0 < int(found[1]) <= _MAX_BYTES:
+    trailer = _TRAILER.fullmatch(end[-_TRAILER_BYTES:])
+    if trailer is None or not 0 < int(trailer[1]) <= _MAX_BYTES:
         raise StoreCorruptError(
             f"{file.where} does not end with the index of a shard: it is truncated, too long, or"
             f" not a shard of format 1; {REPAIR}"
         )
-    length = int(found[1])
+    length = int(trailer[1])
     if length + _TRAILER_BYTES > len(end):
         end = _tail(file, length + _TRAILER_BYTES)
     text = end[-length - _TRAILER_BYTES : -_TRAILER_BYTES]
-    if crc32(np.frombuffer(text, np.uint8)) != int(found[2], 16):
+    if crc32(np.frombuffer(text, np.uint8)) != int(trailer[2], 16):
         raise StoreCorruptError(f"{file.where}:/index fails its crc32; {REPAIR}")
     with damage(f"{file.where}:/index"):
         table = msgspec.json.decode(text, type=Table)
-    return Index(file.where, file.size_bytes, table, int(found[2], 16))
+    return Index(file.where, file.size_bytes, table, int(trailer[2], 16))
 
 
 def _tail(file: RawFile, count: int) -> bytes:

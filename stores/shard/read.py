@@ -91,10 +91,10 @@ class Shard:
             )
         columns = [*needed, *({THUMBNAIL_COLUMN} & held)]
         wanted = [n for n in columns if names is None or n in names or n == "index"]
-        found = {name: self._column(group, name, rows) for name in wanted}
+        values = {name: self._column(group, name, rows) for name in wanted}
         with damage(f"{self._file.where}:/{group}"):
-            check_columns(found, self._spec.split, self._planned)
-        return pl.DataFrame(found)
+            check_columns(values, self._spec.split, self._planned)
+        return pl.DataFrame(values)
 
     def _column(self, group: str, name: str, rows: int) -> pl.Series:
         stored = self._array(
@@ -109,8 +109,8 @@ class Shard:
         StoreCorruptError where it is missing, of another type or length, or fails its crc32.
         """
         path = f"{OUTPUTS}/{name}"
-        found = self._index.table.arrays.get(path)
-        beyond = found.shape[1:] if found else ()
+        entry = self._index.table.arrays.get(path)
+        beyond = entry.shape[1:] if entry else ()
         return self._array(self._index.entry(path, OUTPUT_TYPES, (self.rows, *beyond)), path)
 
     def _array(self, entry: Entry, name: str) -> Array:
@@ -163,7 +163,7 @@ class Shard:
         """
         dtype = self._dtype
         entries: dict[int, Entry] = {}
-        found = []
+        places = []
         for grid, head in wanted:
             if grid.layer not in entries:
                 shape = (len(grid.heads), self.rows, grid.head_dim)
@@ -171,8 +171,8 @@ class Shard:
             entry, number = entries[grid.layer], grid.heads.index(head)
             with damage(f"{self._file.where}:/{_layer(grid)}"):
                 start = entry.offset + number * self.rows * grid.head_dim * dtype.itemsize
-                found.append((start, entry.checksum(number)))
-        return found
+                places.append((start, entry.checksum(number)))
+        return places
 
     def check_hdf5(self) -> None:
         """Check that the file's HDF5 structure declares what this store and the index do.
@@ -184,13 +184,13 @@ class Shard:
         where = self._file.where
         with damage(f"{where}: its HDF5 structure"):
             declared, heads = hdf5_table(self._file.file, where)
-        kept = {n: [e.offset, e.dtype, [*e.shape]] for n, e in self._index.table.arrays.items()}
-        told = dict(self._index.table.attributes)
+        indexed = {n: [e.offset, e.dtype, [*e.shape]] for n, e in self._index.table.arrays.items()}
+        attributes = dict(self._index.table.attributes)
         arrays = declared["arrays"]
         end = arrays.pop(INDEX, [0, "", [0]])
         ours = {_layer(grid): list(grid.heads) for grid in self._identity.grid}
         ends = end[0] + end[2][0] == self._index.size_bytes
-        if not ends or (arrays, declared["attributes"], heads) != (kept, told, ours):
+        if not ends or (arrays, declared["attributes"], heads) != (indexed, attributes, ours):
             raise StoreCorruptError(
                 f"{where} declares other arrays, attributes or heads in HDF5 than in its index;"
                 f" {REPAIR}"

@@ -85,8 +85,8 @@ def _arrays(content: ShardContent, where: str) -> dict[str, Array]:
     }
     texts = {
         f"{group}/{name}": _encoded(name, values, f"{where}: {group} column {name}")
-        for group, own in columns.items()
-        for name, values in own.items()
+        for group, group_columns in columns.items()
+        for name, values in group_columns.items()
     }
     return texts | {f"{OUTPUTS}/{name}": values for name, values in content.outputs.items()}
 

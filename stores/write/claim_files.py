@@ -154,12 +154,12 @@ class ClaimObjects:
         """Raise StoreWriteError unless the storage makes an object only if there is none."""
         probe = self._folder / name
         try:
-            kept = create_object(probe, b"1") and not create_object(probe, b"2")
+            is_conditional = create_object(probe, b"1") and not create_object(probe, b"2")
         except (TypeError, NotImplementedError):
-            kept = False
+            is_conditional = False
         finally:
             self.remove(name)
-        if not kept:
+        if not is_conditional:
             raise StoreWriteError(
                 f"{self._folder.parent}: this storage does not write on condition, so processes"
                 " cannot share a store in it; extract into a folder and copy that"
@@ -188,19 +188,19 @@ class ClaimObjects:
                 return None
 
         try:
-            found = attempted(place, look)
+            modified = attempted(place, look)
         except StoreWriteError:
             return None
-        return found.timestamp() if found else None
+        return modified.timestamp() if modified else None
 
     def now_s(self) -> float:
         """Return the time of an object that is made now, and removed again."""
-        name, found = f"{uuid4().hex}.clock", None
+        name, written_s = f"{uuid4().hex}.clock", None
         with suppress(OSError):  # StoreWriteError, too
             self.put(name, b"")
-            found = self.written_s(name)
+            written_s = self.written_s(name)
             self.remove(name)
-        return time.time() if found is None else found
+        return time.time() if written_s is None else written_s
 
     def remove(self, name: str) -> None:
         """Remove an object, if it is there."""

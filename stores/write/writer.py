@@ -162,12 +162,12 @@ class OpenShards:
     def _find(self) -> ShardSpec | None:
         """Claim the next shard: one whose holder is gone, or that nobody claims."""
         if left := self._claims.left_by_others(self._left):
-            found = self._first(iter([self._left[name] for name in sorted(left)]))
-            if found is not None:
-                return found
+            shard = self._first(iter([self._left[name] for name in sorted(left)]))
+            if shard is not None:
+                return shard
         for _ in range(2):  # by what was claimed at an earlier look, then by what is claimed now
-            if (found := self._first(self._free())) is not None:
-                return found
+            if (shard := self._first(self._free())) is not None:
+                return shard
             self._look()
         # An idle process asks of some of the claims at a time whether their holders still live.
         some = list(islice(self._left.values(), AT_A_TIME))
@@ -254,7 +254,7 @@ class FeatureWriter:
         process that still works on this store is not among them: it has just tried. Nor is one of
         which `can_redo`, given the shard and the ids of its rows, says no.
         """
-        found = []
+        reopened = []
         lives = cache(self.claims.signs.lives)  # it may wait for a sign
         for spec in self.manifest.plan.shards():
             if not (self.path / spec.name).exists():
@@ -263,9 +263,9 @@ class FeatureWriter:
                 continue
             with open_shard(self.path / spec.name, spec, self.manifest) as shard:
                 if shard.rows < spec.rows and not lives(shard.run.get("writer")):
-                    found.append(spec)
+                    reopened.append(spec)
                     self._reopened[spec.name] = shard.fingerprint
-        return found
+        return reopened
 
     def open_shards(
         self,
@@ -300,9 +300,9 @@ class FeatureWriter:
 
     def _all_done(self, specs: Mapping[str, ShardSpec]) -> set[str]:
         """Return the names of those shards that are done, see `is_done`."""
-        found = file_names(self.path) & specs.keys()
-        again = found & self._reopened.keys()
-        return found - {name for name in again if not self.is_done(specs[name])}
+        written = file_names(self.path) & specs.keys()
+        again = written & self._reopened.keys()
+        return written - {name for name in again if not self.is_done(specs[name])}
 
     def write(self, spec: ShardSpec, content: ShardContent) -> bool:
         """Write one planned shard; nothing is left under its name unless it is whole.
@@ -364,9 +364,9 @@ class FeatureWriter:
     def _unlist(self, spec: ShardSpec) -> None:
         """Take a shard out of the seal before its file changes: its digest will be another."""
         now = read_manifest(self.path)
-        kept = tuple(shard for shard in now.shards if shard.name != spec.name)
-        if kept != now.shards:
-            replace_manifest(self.path, self.claims, replace(now, shards=kept))
+        shards = tuple(shard for shard in now.shards if shard.name != spec.name)
+        if shards != now.shards:
+            replace_manifest(self.path, self.claims, replace(now, shards=shards))
 
     def settle_batching(self, wanted: Facts) -> Facts:
         """Record how batches are made, unless another process just did; return what is recorded."""

@@ -81,10 +81,10 @@ def needs_files() -> bool:
 
 def send_job(job: Job, spill: Path, *, files: bool) -> SentJob:
     """Return a job as it is put into a worker's queue; `spill` is the folder of files."""
-    found = job.media.values()
-    data = bytearray().join(medium.data for medium in found) or bytearray(1)
+    contents = job.media.values()
+    data = bytearray().join(medium.data for medium in contents) or bytearray(1)
     bare = {digest: Medium(medium.name, b"") for digest, medium in job.media.items()}
-    sizes = tuple(len(medium.data) for medium in found)
+    sizes = tuple(len(medium.data) for medium in contents)
     media = _sent(torch.frombuffer(data, dtype=torch.uint8), spill, files=files)
     return SentJob(replace(job, media=bare), media, sizes)
 
@@ -164,13 +164,13 @@ class WorkerSettings:
 def start_server() -> None:
     """Start the process that workers are forked from; it imports what they need meanwhile."""
     CONTEXT.set_forkserver_preload([__name__])
-    own = {name: os.environ.get(name) for name in MALLOC}
-    os.environ.update({name: value for name, value in MALLOC.items() if own[name] is None})
+    before = {name: os.environ.get(name) for name in MALLOC}
+    os.environ.update({name: value for name, value in MALLOC.items() if before[name] is None})
     try:
         with hidden_main():
             forkserver.ensure_running()
     finally:
-        for name in [name for name, value in own.items() if value is None]:
+        for name in [name for name, value in before.items() if value is None]:
             del os.environ[name]
 
 

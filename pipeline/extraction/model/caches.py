@@ -21,7 +21,7 @@ def new_cache(model: Any) -> DynamicCache:
     return DynamicCache(config=model.config.get_text_config())
 
 
-def behind(cache: Any) -> dict[str, Any]:
+def following(cache: Any) -> dict[str, Any]:
     """Return the arguments of a forward pass that goes on after what a cache holds, and fills it.
 
     Transformers has called the cache otherwise before; this is the one place that names it.
@@ -34,8 +34,8 @@ def widened(cache: Any, order: Sequence[int], device: torch.device) -> Any:
     wide = copy.copy(cache)
     wide.layers = [copy.copy(layer) for layer in cache.layers]
     for layer in wide.layers:  # layers of linear attention keep their states in dictionaries
-        own = {name: value.copy() for name, value in vars(layer).items() if type(value) is dict}
-        vars(layer).update(own)
+        states = {name: value.copy() for name, value in vars(layer).items() if type(value) is dict}
+        vars(layer).update(states)
     rows = torch.tensor(order).to(device, non_blocking=True)
     wide.reorder_cache(rows)  # makes new tensors
     return wide
@@ -58,11 +58,11 @@ def image_positions(model: Any, inputs: Any) -> torch.Tensor | None:
     inner = getattr(model, "model", model)
     known = inspect.signature(inner.get_rope_index).parameters
     videos = {name: inputs[name] for name in OF_VIDEOS if name in known and name in inputs}
-    found, _ = inner.get_rope_index(
+    positions, _ = inner.get_rope_index(
         inputs["input_ids"],
         inputs[KINDS],
         image_grid_thw=inputs.get(GRID),
         attention_mask=inputs["attention_mask"],
         **videos,
     )
-    return found
+    return positions

@@ -169,10 +169,10 @@ class ImagePlaces:
 
     def describe(self) -> str:
         """Return one line for a person."""
-        found = {self._found(kinds) for kinds in PROBES}
-        if None in found:
+        needs_mark = {self._found(kinds) for kinds in PROBES}
+        if None in needs_mark:
             return "refused where text is before an image: the chat template moves or hides it"
-        if True in found:
+        if True in needs_mark:
             return f"the chat template moves images: {self.mark} in the text keeps their places"
         return "as the chat template has them"
 
@@ -202,14 +202,14 @@ class ImagePlaces:
                 " before it"
             )
         known = [str(mark) for mark in marks.values()]
-        asked = [_word(n) if kind == TEXT else str(marks[kind]) for n, kind in enumerate(kinds)]
+        wanted = [_word(n) if kind == TEXT else str(marks[kind]) for n, kind in enumerate(kinds)]
         plain = self._render(kinds)
-        if _order(plain, known) == asked:
+        if _order(plain, known) == wanted:
             return False
         joined = self._render(kinds, join=True)
-        if _order(joined, known) != asked or _frame(joined, known) != _frame(plain, known):
+        if _order(joined, known) != wanted or _frame(joined, known) != _frame(plain, known):
             raise ValueError(
-                f"the model's chat template moves images: {_shown(asked)} becomes"
+                f"the model's chat template moves images: {_shown(wanted)} becomes"
                 f" {_shown(_order(plain, known))}, and {' or '.join(known)} in the text does not"
                 " prevent it; take the marks out of the prompt: all images then stand before it"
             )
@@ -235,8 +235,8 @@ class ImagePlaces:
         tokens = self._control_tokens
         count = Counter(tokens.findall(more))
         count.subtract(tokens.findall(fewer))
-        found = [match for match in tokens.finditer(more) if count[match[0]] > 0]
-        one = found[: sum(n for n in count.values() if n > 0)]
+        matches = [match for match in tokens.finditer(more) if count[match[0]] > 0]
+        one = matches[: sum(n for n in count.values() if n > 0)]
         if not one or Counter(match[0] for match in one) != +count:
             return None
         return more[one[0].start() : one[-1].end()]

@@ -190,8 +190,8 @@ class ModelOptions:
     @property
     def pixels(self) -> dict[str, int]:
         """The pixel limits that were given, by name."""
-        given = {"min_pixels": self.min_pixels, "max_pixels": self.max_pixels}
-        return {name: value for name, value in given.items() if value is not None}
+        limits = {"min_pixels": self.min_pixels, "max_pixels": self.max_pixels}
+        return {name: value for name, value in limits.items() if value is not None}
 
 
 def plain_name(name: str) -> str:

@@ -83,26 +83,28 @@ class ImageFeatures:
     _kept: OrderedDict[ImageKey, Any] = field(default_factory=OrderedDict)
     _bytes: int = 0
 
-    def of(self, shown: Iterable[ImageKey], vision: Mapping[ImageKey, Mapping[str, Any]]) -> Any:
+    def of(
+        self, image_keys: Iterable[ImageKey], vision: Mapping[ImageKey, Mapping[str, Any]]
+    ) -> Any:
         """Return the features of images, side by side, in the form that the model's forward takes.
 
         Parameters
         ----------
-        shown
+        image_keys
             The images in reading order, prompt after prompt.
         vision
             What the tower takes for each.
         """
-        wanted = list(shown)
-        found = {key: self._kept[key] for key in wanted if key in self._kept}
-        new = [key for key in dict.fromkeys(wanted) if key not in found]
+        wanted = list(image_keys)
+        features = {key: self._kept[key] for key in wanted if key in self._kept}
+        new = [key for key in dict.fromkeys(wanted) if key not in features]
         for keys in _alike(new, vision):
             images = [vision[key] for key in keys]
             parts = self._run(images) or [self._run([image])[0] for image in images]
-            found |= dict(zip(keys, parts, strict=True))
+            features |= dict(zip(keys, parts, strict=True))
         for key in dict.fromkeys(wanted):
-            self._keep(key, found[key])
-        return joined([found[key] for key in wanted])
+            self._keep(key, features[key])
+        return joined([features[key] for key in wanted])
 
     def forget(self) -> None:
         """Drop everything: the device needs the room."""
@@ -120,13 +122,13 @@ class ImageFeatures:
         names = [name for name in images[0] if name in known]
         whole = {name: torch.cat([image[name] for image in images]) for name in names}
         with torch.inference_mode():
-            found = tower(**self.model.placed(whole, self.scale), return_dict=True)
-        kept = {name: value for name, value in found.items() if name not in UNUSED}
-        if len(kept[POOLED]) % len(images):
+            output = tower(**self.model.placed(whole, self.scale), return_dict=True)
+        values = {name: value for name, value in output.items() if name not in UNUSED}
+        if len(values[POOLED]) % len(images):
             return []
         return [
-            type(found)(
-                **NOTHING, **{n: _part(n, value, place, len(images)) for n, value in kept.items()}
+            type(output)(
+                **NOTHING, **{n: _part(n, value, place, len(images)) for n, value in values.items()}
             )
             for place in range(len(images))
         ]
@@ -147,12 +149,12 @@ def _alike(
     """Group images by their shapes and by what is said of their sizes."""
     groups: dict[Any, list[ImageKey]] = {}
     for key in keys:
-        said = tuple(
+        shapes = tuple(
             (name, tuple(value.shape), None if name == PIXELS else value.numpy().tobytes())
             for name, value in vision[key].items()
             if torch.is_tensor(value)
         )
-        groups.setdefault(said, []).append(key)
+        groups.setdefault(shapes, []).append(key)
     return list(groups.values())
 
 

@@ -166,8 +166,8 @@ def attention_names(config: Any) -> Names:
     """Return the attention of a configuration and of all its parts, as `set_attention` takes it."""
     names: Names = {"": config._attn_implementation}
     for part in config.sub_configs:
-        if (own := getattr(config, part, None)) is not None:
-            names[part] = attention_names(own)
+        if (nested := getattr(config, part, None)) is not None:
+            names[part] = attention_names(nested)
     return names
 
 
