@@ -20,6 +20,7 @@ from savs.datasets.many_labels import (
     label_table,
 )
 from savs.datasets.metrics.many_labels import LabelPredictions, cooccurrence, label_metrics
+from savs.datasets.metrics.metrics import Units
 from savs.datasets.splits.clusters import clusters_of
 from savs.foundation.arrays import Array
 from savs.foundation.progress import track
@@ -162,6 +163,21 @@ class Scored:
     skipped: Array
     """`(examples,)` bool."""
 
+    @property
+    def is_labelled(self) -> Array:
+        """`(examples,)` bool."""
+        return self.examples["label"].is_not_null().to_numpy()
+
+    def part(self, kept: Array | slice) -> "Scored":
+        """Return some of the examples."""
+        examples = self.examples
+        return Scored(
+            examples[kept] if isinstance(kept, slice) else examples.filter(kept),
+            self.logits[:, kept],
+            self.predicted[:, kept],
+            self.skipped[kept],
+        )
+
 
 def score_test(store: FeatureStore, selection: Selection) -> Scored:
     """Return the test examples of a store with the logits of a selection of many labels."""
@@ -205,15 +221,15 @@ def evaluate_labels(
     notes += require_same_prompt(selection, store.examples("test"), is_allowed=is_allowed)
     notes += rule_notes(selection)
     scored = score_test(store, selection)
-    is_labelled = scored.examples["label"].is_not_null().to_numpy()
+    is_labelled = scored.is_labelled
     if 0 < is_labelled.sum() < len(is_labelled):  # labels came later, and only to some of them
         notes.append(
             f"{is_labelled.sum():,} of {len(is_labelled):,} test examples have a label; the others"
             " are left out"
         )
-        scored = _part(scored, is_labelled)
+        scored = scored.part(is_labelled)
     is_kept, marks, leak_notes = mark_leaks(store, scored.examples, drop_leaks=drop_leaks)
-    scored = scored if is_kept is None else _part(scored, is_kept.to_numpy())
+    scored = scored if is_kept is None else scored.part(is_kept.to_numpy())
     notes += leak_notes
     if not is_labelled.any():
         notes.append("the test examples have no labels, so there are predictions but no metrics")
@@ -280,14 +296,18 @@ def _named(labels: Sequence[Any]) -> str:
     return f"{counted(len(labels), 'label')} ({first_few(map(repr, labels), NAMED)})"
 
 
-def _part(scored: Scored, kept: Array | slice) -> Scored:
-    examples = scored.examples
-    return Scored(
-        examples[kept] if isinstance(kept, slice) else examples.filter(kept),
-        scored.logits[:, kept],
-        scored.predicted[:, kept],
-        scored.skipped[kept],
+def draw_metrics(store: FeatureStore, selection: Selection, cluster: pl.Series) -> list[Units]:
+    """Return the metrics of a selection of many labels on the test examples that have labels.
+
+    `cluster` is that of each test example, in the order of the input file.
+    """
+    scored = score_test(store, selection)
+    part, cluster = scored.part(scored.is_labelled), cluster.filter(scored.is_labelled)
+    table = label_table(part.examples["label"], [str(task.subtask) for task in selection.tasks])
+    predictions = LabelPredictions(
+        part.logits, part.predicted, table.states, table.others, part.skipped
     )
+    return label_metrics(predictions, cluster, lambda _rows, _values: (None, None)).metrics
 
 
 def _assessed(
@@ -370,7 +390,7 @@ def _packed(
     parts = []
     for start in range(0, scored.examples.height, step):
         some = slice(start, start + step)
-        there, part = states[:, some], _part(scored, some)
+        there, part = states[:, some], scored.part(some)
         wrong = (part.predicted != (there == PRESENT)) & (there != UNKNOWN)
         is_labelled = part.examples["label"].is_not_null()
         rows = part.examples.with_columns(

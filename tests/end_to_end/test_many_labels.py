@@ -79,7 +79,6 @@ def test_new_images_get_the_labels_that_evaluate_gives_them(savs, scenes):
         ["explain", "drawn/results/vote", "--out", "x.html"],
         ["app", "drawn"],
         ["app", "classifier"],
-        ["sweep", "drawn"],
         ["suggest", "drawn", "--out", "x.html"],
         ["export", "drawn", "--to", "classifier", "--out", "x"],
     ):
