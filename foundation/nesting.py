@@ -1,4 +1,4 @@
-"""How deep the values of JSON may lie in each other, whoever wrote it."""
+"""How deep the values of JSON from any source may be nested."""
 
 from typing import Any
 

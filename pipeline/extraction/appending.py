@@ -155,7 +155,7 @@ def _require_same(
     held: Mapping[str, Example],
     rows: Sequence[Example],
 ) -> None:
-    """Raise StoreMismatchError where an example has the id of another one that the store has.
+    """Raise StoreMismatchError if an example has the id of another one that the store has.
 
     Media of skipped examples are not compared: they may have been repaired. Nor are any if a
     shard is missing: this run continues an earlier one.

@@ -285,7 +285,7 @@ def _require_room(
 
 
 def _context(model: LoadedModel) -> int | None:
-    """Return the tokens that the model's positions allow, None where that is not known."""
+    """Return the tokens that the model's positions allow, None if that is not known."""
     config = model.model.config.get_text_config()
     known = getattr(config, "max_position_embeddings", None)
     listed = model.encoder.tokenizer.model_max_length

@@ -359,7 +359,7 @@ class StoreSink:
     def write(self, spec: ShardSpec, contents: Contents) -> bool:
         """Write a shard into each store that lacks it, the one that leads last.
 
-        Returns False where another process has finished it meanwhile.
+        Returns False if another process has finished it meanwhile.
         """
         is_ours = False
         for label in [*self._files][::-1]:
@@ -427,7 +427,7 @@ class StoredShards:
         """Shards that another process has published: its rows may be others."""
 
     def write(self, spec: ShardSpec, content: ShardContent) -> bool:
-        """Write a shard; returns what `FeatureWriter.write` does, False where it is there."""
+        """Write a shard; returns what `FeatureWriter.write` does, False if it is there."""
         path = self.writer.path / spec.name
         if self.writer.is_done(spec):
             self.writer.claims.release(spec.name)

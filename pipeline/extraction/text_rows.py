@@ -57,7 +57,7 @@ class ClassWords:
 
 
 def read_words(run: RunOptions) -> ClassWords:
-    """Read the files that a run's options name; ParameterError where one cannot be read."""
+    """Read the files that a run's options name; ParameterError if one cannot be read."""
     return ClassWords(
         read_class_names(str(run.classes)) if run.names_classes else {},
         read_templates(run.templates) if run.templates is not None else (),
@@ -71,7 +71,7 @@ def text_rows(
     words: ClassWords,
     run: RunOptions,
 ) -> Splits:
-    """Return the rows of text of a run, by split: nothing where it keeps none.
+    """Return the rows of text of a run, by split: nothing if it keeps none.
 
     Raises
     ------

@@ -55,7 +55,7 @@ class SplitPlan:
     """In the order of the input file."""
     segments: tuple[Segment, ...]
     order: tuple[int, ...] | None = None
-    """Row numbers in the order in which they fill the shards, segment by segment; None where that
+    """Row numbers in the order in which they fill the shards, segment by segment; None if that
     is the order of the input file."""
 
     def __post_init__(self) -> None:

@@ -51,7 +51,7 @@ class StoreProgress:
 
     @property
     def seconds_left(self) -> float | None:
-        """Estimated time to the end; None where nobody has done anything."""
+        """Estimated time to the end; None if nobody has done anything."""
         return (self.planned - self.rows) / self.per_second if self.per_second else None
 
     def to_json(self) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def change_manifest(
 
 
 def replace_manifest(folder: Path, claims: Claims, manifest: Manifest) -> None:
-    """Write store.json, whose claim is held; ClaimLostError where that was taken over."""
+    """Write store.json, whose claim is held; ClaimLostError if that was taken over."""
     with claims.publishing(MANIFEST) as require_claim:
         write_manifest(folder, manifest, replace_old=True, before_naming=require_claim)
 
@@ -155,7 +155,7 @@ class OpenShards:
             pause = min(pause * SLOWER, SELDOM)
 
     def _next(self) -> ShardSpec | None:
-        """Claim the next shard; StoreWriteError where the disk refuses."""
+        """Claim the next shard; StoreWriteError if the disk refuses."""
         with write_errors(self._path):
             return self._find()
 
@@ -307,7 +307,7 @@ class FeatureWriter:
     def write(self, spec: ShardSpec, content: ShardContent) -> bool:
         """Write one planned shard; nothing is left under its name unless it is whole.
 
-        Returns False where another process has published it, which took this one for dead.
+        Returns False if another process has published it, which took this one for dead.
 
         Raises
         ------

@@ -68,7 +68,7 @@ class Assembly:
         self._is_planned = is_last
 
     def wait_for(self, request: int, place: int) -> bool:
-        """Let a row wait for a request; False where that is done, and the row with it."""
+        """Let a row wait for a request; False if that is done, and the row with it."""
         if request not in self._done:
             self._waiting.setdefault(request, []).append(place)
             return True

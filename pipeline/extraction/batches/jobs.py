@@ -96,7 +96,7 @@ class Prepared:
     is_plain: bool = True
     """Whether prompts have neither videos nor sounds; with these, pixels are normalised already."""
     host_inputs: dict[str, Any] = field(default_factory=dict)
-    """What the model would compute from the inputs, see `host_inputs`; nothing where it does."""
+    """What the model would compute from the inputs, see `host_inputs`; nothing if it does."""
 
     def converted(self, change: Callable[[Any], Any]) -> "Prepared":
         """Return the same with every input changed by a function."""

@@ -43,7 +43,7 @@ class Check:
 
     name: str
     passed: bool | None
-    """None where the claim does not apply to this model."""
+    """None if the claim does not apply to this model."""
     what: str
     """What was seen."""
 

@@ -222,7 +222,7 @@ def _end_of_text(encoder: PromptEncoder) -> int:
 
 
 def _conversation(encoder: PromptEncoder, label: str) -> str | None:
-    """Return a turn with its answer in the chat template; None where that takes no answer."""
+    """Return a turn with its answer in the chat template; None if that takes no answer."""
     turns = [_turn(encoder, "user", "?"), _turn(encoder, "assistant", label)]
     try:
         return encoder.processor.apply_chat_template(turns, tokenize=False)

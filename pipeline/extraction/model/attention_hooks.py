@@ -34,7 +34,7 @@ class HookPoint:
     """The output projection, whose input concatenates all heads; for other sites the module
     whose output is read."""
     places: tuple[int, ...] | None = None
-    """Places of the heads of `grid` among all that are read; None where those are all."""
+    """Places of the heads of `grid` among all that are read; None if those are all."""
     site: Site = AT_HEADS
 
 

@@ -127,7 +127,7 @@ def embedding_point(name: str, model: Any) -> HookPoint:
 
 
 def require_tokens(name: str, recipe: EmbeddingRecipe, tokenizer: Any) -> None:
-    """Raise ModelError where a token at which the embedding is read is none of the model's."""
+    """Raise ModelError if the embedding is read at a token that the model lacks."""
     wanted = () if recipe.read == LAST else recipe.read
     for token in (wanted,) if isinstance(wanted, str) else wanted:
         if token not in tokenizer.get_vocab():

@@ -114,7 +114,7 @@ class ImageFeatures:
     def _run(self, images: Sequence[Mapping[str, Any]]) -> list[Any]:
         """Run the tower on images that are alike; return what it gives for each.
 
-        That is nothing where the tower puts several images into one item.
+        That is nothing if the tower puts several images into one item.
         """
         whole = self.model.model  # the method of its inner model says what it takes
         tower = getattr(whole.base_model, "get_image_features", None) or whole.get_image_features
