@@ -1,4 +1,4 @@
-"""Ranking metrics of a class's scores: average precision, ROC-AUC and FPR at 95 % TPR.
+"""Ranking metrics of scores: average precision, ROC-AUC, FPR at 95 % TPR and equal error rate.
 
 None is a mean over examples, so each becomes one by its influence values (infinitesimal
 jackknife: Jaeckel 1972; Efron, The Jackknife, the Bootstrap and Other Resampling Plans, 1982): with
@@ -85,6 +85,46 @@ def average_precision_units(scores: Array, positive: Array) -> Array:
     steps.count(place, positive)
     average, if_negative, if_positive = steps.slopes()
     return average + len(scores) * np.where(positive, if_positive[place], if_negative[place])
+
+
+def equal_error_units(scores: Array, positive: Array) -> Array:
+    """Return values whose mean is the equal error rate; arguments as of `roc_auc_units`.
+
+    That is the mean of two shares, of positive examples below a threshold and of negative ones that
+    reach it, at the score where they differ least; the lowest one of several, as the ASVspoof
+    challenges compute it. The threshold moves with the examples: by the densities of both classes
+    there, which a Gaussian kernel with Silverman's width estimates.
+
+    Examples
+    --------
+    At the threshold 2 one of three positive examples is below, and one of three negative ones not:
+
+    >>> positive = np.array([True, True, True, False, False, False])
+    >>> units = equal_error_units(np.array([4.0, 3.0, 1.0, 2.0, 0.5, 0.0]), positive)
+    >>> round(float(units.mean()), 6)
+    0.333333
+    """
+    levels = np.append(np.unique(scores), np.inf)
+    above, below = (np.sort(scores[of]) for of in (positive, ~positive))
+    missed = np.searchsorted(above, levels) / len(above)
+    passed = 1 - np.searchsorted(below, levels) / len(below)
+    best = int(np.abs(missed - passed).argmin())
+    threshold = levels[best]
+    dense, other = _density(above, threshold), _density(below, threshold)
+    weight = other / (dense + other) if dense + other else 0.5  # of the positive class's share
+    slopes = np.where(
+        positive,
+        weight / len(above) * ((scores < threshold) - missed[best]),
+        (1 - weight) / len(below) * ((scores >= threshold) - passed[best]),
+    )
+    return (missed[best] + passed[best]) / 2 + len(scores) * slopes
+
+
+def _density(scores: Array, at: float) -> float:
+    """Return the density of finite scores, up to a constant; 0 where they are all equal."""
+    finite = scores[np.isfinite(scores)]
+    width = 1.06 * float(finite.std()) * len(finite) ** -0.2 if len(finite) else 0.0
+    return float(np.exp(-(((finite - at) / width) ** 2) / 2).mean() / width) if width else 0.0
 
 
 def false_positive_units(scores: Array, positive: Array) -> Array:
@@ -193,33 +233,47 @@ def ranking_metrics(
     of
         What the metrics' names end with; nothing for all examples.
     """
-    is_positive = (predictions["label"] == positive).to_numpy()
-    if is_positive.all() or not is_positive.any():
+    ranked = _ranked(predictions, positive)
+    if ranked is None:
         return []
-    scores = predictions.select(class_margin(positive).cast(pl.Float64)).to_series().to_numpy()
-    worst = np.where(is_positive, -np.inf, np.inf)
-    ranked = np.where(np.isfinite(scores), scores, worst)
+    scores, is_positive = ranked
     precision, area, rate, balanced = (name + (f", {of}" if of else "") for name in RANKED)
-
     few = int(is_positive.sum())
     note = (
         f"{rate} rests on {few} positive examples: with fewer than {FEWEST} its interval is too"
         " narrow"
     )
-
-    def units(name: str, values: Array, chance: float, *notes: str) -> Units:
-        cluster = predictions["cluster"]
-        scores = pl.DataFrame({"score": values, "cluster": cluster, "stratum": "all"})
-        return Units(name, scores, chance, notes=notes)
-
+    share = float(is_positive.mean())
+    notes = [note] if few < FEWEST else []
     return [
-        units(precision, average_precision_units(ranked, is_positive), float(is_positive.mean())),
-        units(area, roc_auc_units(ranked, is_positive), 0.5),
-        units(
-            rate,
-            false_positive_units(ranked, is_positive),
-            TPR,
-            *([note] if few < FEWEST else []),
-        ),
+        _units(predictions, precision, average_precision_units(scores, is_positive), share),
+        _units(predictions, area, roc_auc_units(scores, is_positive), 0.5),
+        _units(predictions, rate, false_positive_units(scores, is_positive), TPR, *notes),
         balanced_accuracy(predictions, classes, balanced),
     ]
+
+
+def equal_error_rate(predictions: pl.DataFrame, positive: str, name: str) -> list[Units]:
+    """Return the equal error rate of a two-class task, of which lower is better.
+
+    Arguments, ranks of skipped examples, and an empty list as in `ranking_metrics`.
+    """
+    ranked = _ranked(predictions, positive)
+    return [] if ranked is None else [_units(predictions, name, equal_error_units(*ranked), 0.5)]
+
+
+def _ranked(predictions: pl.DataFrame, positive: str) -> tuple[Array, Array] | None:
+    """Return scores by which examples are ranked, and which are positive; None if all or none."""
+    is_positive = (predictions["label"] == positive).to_numpy()
+    if is_positive.all() or not is_positive.any():
+        return None
+    scores = predictions.select(class_margin(positive).cast(pl.Float64)).to_series().to_numpy()
+    worst = np.where(is_positive, -np.inf, np.inf)
+    return np.where(np.isfinite(scores), scores, worst), is_positive
+
+
+def _units(
+    predictions: pl.DataFrame, name: str, values: Array, chance: float, *notes: str
+) -> Units:
+    scores = pl.DataFrame({"score": values, "cluster": predictions["cluster"], "stratum": "all"})
+    return Units(name, scores, chance, notes=notes)

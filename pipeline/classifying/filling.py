@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from savs.datasets import Example
-from savs.datasets.splits.shared_media import media_names
+from savs.datasets.splits.shared_media import picture_names
 from savs.pipeline.classifying.classified_store import StoreExamples
 from savs.pipeline.classifying.model_match import decoding_of, require_match
 from savs.pipeline.errors import OutputError
@@ -177,7 +177,7 @@ def _video_notes(examples: Sequence[Example], wanted: StoreExamples) -> list[str
     folders = {id(media): media for media in wanted.folders.values()}
     for key, media in folders.items():
         own = [example for example in examples if id(wanted.media_of(example)) == key]
-        found = find_video(media_names(own), media)
+        found = find_video(picture_names(own), media)
         if found is not None:
             return [f"the training examples had no videos, and {found} is one"]
     return []

@@ -353,7 +353,7 @@ class _Crew:
     def _loader(self, jobs: Iterator[Job | None]) -> DataLoader[Done | None]:
         return DataLoader(
             WorkerJobs(self.settings, self.notes, self.spill),
-            sampler=self._given(jobs),  # type: ignore[arg-type]
+            sampler=self._sent_jobs(jobs),  # type: ignore[arg-type]
             batch_size=None,
             num_workers=self.settings.workers,
             multiprocessing_context=CONTEXT,
@@ -361,7 +361,7 @@ class _Crew:
             pin_memory=self.settings.pin,
         )
 
-    def _given(self, jobs: Iterator[Job | None]) -> Iterator[SentJob | None]:
+    def _sent_jobs(self, jobs: Iterator[Job | None]) -> Iterator[SentJob | None]:
         """Yield what workers shall do; where jobs fail to come, those before are finished first.
 
         None goes to a worker too, and comes back at once: the loader keeps its workers ahead.

@@ -353,3 +353,26 @@ def test_a_perfect_predictor_is_right_everywhere_and_the_order_of_rows_changes_n
     mixed = rows[data.draw(st.permutations(range(rows.height)))]
     expected = values(measured(name, rows))
     assert values(measured(name, mixed)) == pytest.approx(expected)
+
+
+def test_asvspoof_has_error_rates_of_all_and_of_each_attack() -> None:
+    labels = [("bonafide", None)] * 3 + [("spoof", "A07")] * 3 + [("spoof", "A08")] * 2
+    rows = [
+        example(n, label, category=attack, group=f"s{n % 4}")
+        for n, (label, attack) in enumerate(labels)
+    ]
+    # of bonafide: .9 .8 .4; A07: .5 .3 .2; A08: .1 .1
+    scores = [0.9, 0.8, 0.4, 0.5, 0.3, 0.2, 0.1, 0.1]
+    predictions = predictions_of(rows, scores, ("bonafide", "spoof"))
+    found = measured("asvspoof-la", predictions, ("bonafide", "spoof"))
+    # Shares missed and passed: at .4 0 and 1/5, at .5 1/3 and 1/5, which differ least: 4/15. Of A07
+    # alone: 1/3 and 1/3 at .5. A08 is told apart.
+    assert {name: value(one) for name, one in found.items()} == pytest.approx(
+        {
+            "balanced accuracy": (2 / 3 + 1) / 2,
+            "equal error rate": 4 / 15,
+            "accuracy": 7 / 8,
+            "equal error rate, A07": 1 / 3,
+            "equal error rate, A08": 0,
+        }
+    )

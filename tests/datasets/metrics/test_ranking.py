@@ -11,6 +11,7 @@ from savs.datasets.metrics.metrics import mean_metric
 from savs.datasets.metrics.ranking import (
     RANKED,
     average_precision_units,
+    equal_error_units,
     false_positive_units,
     ranking_metrics,
     roc_auc_units,
@@ -42,6 +43,30 @@ def yes_no(labels):
 def test_the_mean_is_scikit_learns_value(units, theirs, seed):
     scores, positive = drawn(seed, levels=3 + 4 * seed)
     assert units(scores, positive).mean() == pytest.approx(theirs(positive, scores), abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_equal_error_rate_is_that_of_the_roc_curve(seed):
+    scores, positive = drawn(seed, levels=400)
+    passed, hit, _ = roc_curve(positive, scores, drop_intermediate=False)
+    best = np.abs(1 - hit - passed)[::-1].argmin()  # the lowest threshold of several
+    expected = ((1 - hit + passed) / 2)[::-1][best]
+    assert equal_error_units(scores, positive).mean() == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("spread", [0.3, 1.0, 3.0])
+def test_the_standard_error_of_the_equal_error_rate_is_that_of_new_samples(spread):
+    # With unequal spreads the densities at the threshold differ; a threshold that is taken as given
+    # would be off by up to a factor of 1.4 here.
+    rng = np.random.default_rng(0)
+    positive = np.arange(2_000) < 300
+    rates, errors = [], []
+    for _ in range(300):
+        scores = np.where(positive, rng.normal(2, spread, 2_000), rng.normal(0, 1, 2_000))
+        units = equal_error_units(scores, positive)
+        rates.append(units.mean())
+        errors.append(units.std() / np.sqrt(len(units)))
+    assert np.mean(errors) == pytest.approx(np.std(rates), rel=0.12)
 
 
 @pytest.mark.parametrize(("units", "theirs"), PAIRS, ids=IDS)
