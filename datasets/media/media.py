@@ -22,7 +22,15 @@ from savs.datasets.media.videos import (
     images_of,
     video_size,
 )
-from savs.datasets.rows.media_names import is_address, is_packed, is_video_name, packed_parts
+from savs.datasets.rows.media_names import (
+    IMAGES,
+    SOUNDS,
+    VIDEOS,
+    is_address,
+    is_packed,
+    is_video_name,
+    packed_parts,
+)
 from savs.datasets.rows.packed_media import read_packed
 from savs.foundation.files import regular_size
 
@@ -53,6 +61,8 @@ class MediaRules:
 
 
 DEFAULT_RULES = MediaRules()
+SUFFIXES = (*SOUNDS, *VIDEOS, *sorted(IMAGES))
+"""Suffixes that a name without one may stand for, in this order, as lists of ids have them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,13 +278,17 @@ def locate(root: Path, name: str, *, outside: bool = False) -> Path | None:
 
     An absolute path that is not below the root stands for the longest end of it that exists
     directly below the root; it may come from another machine, Windows too. A relative name need
-    not exist; unless a file is called so, its backslashes separate folders. With `outside` names
-    may lead out of the root, and an absolute path that exists is taken as it is.
+    not exist; unless a file is called so, its backslashes separate folders, and without a suffix it
+    stands for the first of `SUFFIXES` with which there is a file. With `outside` names may lead out
+    of the root, and an absolute path that exists is taken as it is.
     """
     if not is_foreign(root, name):
         path = absolute(root / name)
         if "\\" in name and not _exists(str(path)):
             path = absolute(root / name.replace("\\", "/"))
+        if not path.suffix and not _exists(str(path)):
+            named = (path.with_name(path.name + suffix) for suffix in SUFFIXES if path.name)
+            path = next((file for file in named if _exists(str(file))), path)
         return path if outside or _below(path, absolute(root)) else None
     if outside and _exists(name):
         return absolute(Path(name))

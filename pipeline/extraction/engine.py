@@ -245,8 +245,8 @@ class Engine:
                 self._done[request] = owners[0]
             for assembly in owners:
                 waiting.setdefault(assembly, {})[request] = column
-        for assembly, own in waiting.items():
-            self.on_rows(assembly.fill(own, read, thumbnails))
+        for assembly, columns_here in waiting.items():
+            self.on_rows(assembly.fill(columns_here, read, thumbnails))
         for assembly in waiting:
             self._finish(assembly)
 

@@ -41,6 +41,7 @@ from savs.datasets.splits.shared_media import (
     content_table,
     content_ties,
     media_names,
+    picture_names,
     recurring_digests,
 )
 from savs.pipeline.inputs.input_options import FileOfRows, InputOptions
@@ -111,7 +112,9 @@ class Source:
         )
 
     def _read(self) -> Splits:
-        options, draw, splits = self.options, self.options.draw, {}
+        options, splits, draw = self.options, {}, self.options.draw
+        if draw is not None:
+            draw = replace(draw, many=self.has_many_labels)
         if options.hold_out is not None:
             splits["train"], splits["test"] = self._held_out(options.hold_out)
         elif options.train is not None:
@@ -253,7 +256,7 @@ class Source:
     def has_videos(self, examples: Splits) -> bool:
         """Return whether some media are videos, see `find_video`."""
         return any(
-            find_video(media_names(rows), self.media(split)) is not None
+            find_video(picture_names(rows), self.media(split)) is not None
             for split, rows in examples.items()
             if rows
         )

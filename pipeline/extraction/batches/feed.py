@@ -101,8 +101,8 @@ class Planner:
     counter: TokenCounter
     limits: BatchLimits
     shared_images: int = 0
-    """Prompts with so many images may share them; 0 for none."""
-    asked: Mapping[str, int] = field(default_factory=dict)
+    """Prompts with this many images may share them; 0 for none."""
+    prompt_counts: Mapping[str, int] = field(default_factory=dict)
     """Name of a medium -> how many different prompts of the data show it, see `prompts_of`."""
     answers: Answers = NO_ANSWERS
     known: dict[PromptKey, int] = field(default_factory=dict)
@@ -121,9 +121,9 @@ class Planner:
         self, digests: tuple[str, ...], prompt: str, split: str, subtask: str | None
     ) -> PromptKey:
         """Return what a row's request is known by."""
-        kept = self.answers
-        asked = kept.labels_for(split, subtask), kept.generates_for(split)
-        return digests, prompt, *asked, kept.context_of(split, subtask)
+        answers = self.answers
+        wanted = answers.labels_for(split, subtask), answers.generates_for(split)
+        return digests, prompt, *wanted, answers.context_of(split, subtask)
 
     def _window(self, assembly: Assembly, window: Window, *, is_first: bool) -> PlannedWindow:
         skipped: dict[int, str] = {}
@@ -153,7 +153,7 @@ class Planner:
     ) -> list[Job]:
         """Return the jobs of new requests."""
         texts = self.counter.text([example.prompt for _, example, _ in new]) if new else []
-        shown = Counter(chain.from_iterable({m.sha256 for m in seen} for _, _, seen in new))
+        uses = Counter(chain.from_iterable({m.sha256 for m in seen} for _, _, seen in new))
         alone: list[Request] = []
         sharing: list[Request] = []
         for (number, example, seen), text in zip(new, texts, strict=True):
@@ -169,8 +169,8 @@ class Planner:
                 generates=self.answers.generates_for(example.split),
                 context=self.answers.context_of(example.split, example.subtask),
             )
-            several = any(self.asked.get(name, 0) > 1 for name in example.media)
-            several |= any(shown[m.sha256] > 1 for m in seen)
+            several = any(self.prompt_counts.get(name, 0) > 1 for name in example.media)
+            several |= any(uses[m.sha256] > 1 for m in seen)
             shares = several and request.images == self.shared_images
             shares &= not any(m.is_video or m.seconds is not None for m in seen)
             (sharing if shares else alone).append(request)
@@ -227,7 +227,7 @@ def windows(examples: Sequence[Example], media: MediaOf) -> Iterator[Window]:
                     total += folder.size(name) or 0
                 rows[place].append(reading[key])
             if total >= WINDOW_BYTES or place == len(examples) - 1:
-                yield Window({row: [f.result() for f in own] for row, own in rows.items()})
+                yield Window({row: [f.result() for f in reads] for row, reads in rows.items()})
                 rows, reading, total = {}, {}, 0
 
 
@@ -245,11 +245,11 @@ def _read(name: str, media: MediaFolder, *, is_sound: bool) -> ReadMedium | str:
     return ReadMedium(sha256(data), medium, image_sizes(data, frames), is_video)
 
 
-def ahead(made: Iterator[T]) -> Generator[T, None, None]:
+def ahead(items: Iterator[T]) -> Generator[T, None, None]:
     """Yield what an iterator gives, made in a thread, one item ahead of the consumer."""
     end: Any = object()
     with ThreadPoolExecutor(1, thread_name_prefix="savs-planner") as pool:
-        upcoming = pool.submit(next, made, end)
+        upcoming = pool.submit(next, items, end)
         while (item := upcoming.result()) is not end:
-            upcoming = pool.submit(next, made, end)
+            upcoming = pool.submit(next, items, end)
             yield item

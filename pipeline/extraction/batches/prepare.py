@@ -34,7 +34,7 @@ class PrepareSettings:
     thumbnails: bool
     """Make a small JPEG of each request's first medium."""
     shared_images: int = 0
-    """Prompts with so many images may share them; 0 for none."""
+    """Prompts with this many images may share them; 0 for none."""
     sizes_alone: bool = False
     """Make the texts of prompts that share images from the images' sizes, see `knows_sizes`."""
     host_inputs: bool = False
@@ -53,9 +53,9 @@ def prepare(encoder: PromptEncoder, job: Job, settings: PrepareSettings) -> Done
     thumbnails: dict[tuple[str, bool], bytes] = {}
     decoded: dict[tuple[str, bool], list[Decoded]] = {}
     for request in job.requests:
-        own = list(zip(request.media, request.sounds, strict=True))
+        media = list(zip(request.media, request.sounds, strict=True))
         try:
-            for digest, is_sound in own:
+            for digest, is_sound in media:
                 if (digest, is_sound) not in decoded:
                     medium = job.media[digest]
                     decoded[digest, is_sound] = decode_medium(
@@ -64,20 +64,20 @@ def prepare(encoder: PromptEncoder, job: Job, settings: PrepareSettings) -> Done
                         settings.rules,
                         encoder.sound_rate_or_default if is_sound else None,
                     )
-            seen = [decoded[key] for key in own]
+            seen = [decoded[key] for key in media]
         except MediaError as error:
             refused.append(Refused(request.number, str(error)))
             continue
         usable.append((request.number, arrange(request.prompt, seen, encoder.placeholders)))
         if settings.thumbnails and seen:
-            first = own[0]
+            first = media[0]
             if first not in thumbnails:
                 thumbnails[first] = thumbnail(pictures_in(seen[0])[0], THUMBNAIL_PX)
             small[request.number] = thumbnails[first]
     alike: dict[tuple[int, ...], list[tuple[int, Pieces]]] = {}
     for number, pieces in usable:
         alike.setdefault(shape_of(pieces), []).append((number, pieces))
-    keys = {id(seen): (d, n) for (d, _), found in decoded.items() for n, seen in enumerate(found)}
+    keys = {id(seen): (d, n) for (d, _), items in decoded.items() for n, seen in enumerate(items)}
     parts: list[Prepared | Refused] = []
     unshared = ""
     for shape, part in alike.items():
@@ -103,11 +103,11 @@ def pieces_of(example: Example, media: MediaFolder, encoder: PromptEncoder | Non
         A medium is missing or cannot be decoded.
     """
     rate = DEFAULT_RATE if encoder is None else encoder.sound_rate_or_default
-    found = [
+    decoded = [
         media.decode(name, rate if is_sound else None)
         for name, is_sound in zip(example.media, example.sounds, strict=True)
     ]
-    return arrange(example.prompt, found, SPLIT if encoder is None else encoder.placeholders)
+    return arrange(example.prompt, decoded, SPLIT if encoder is None else encoder.placeholders)
 
 
 def arrange(prompt: str, media: Sequence[Sequence[Decoded]], placeholders: str = SPLIT) -> Pieces:
@@ -194,13 +194,13 @@ def share_images(
     dtype, raw, sizes_alone
         As in `PrepareSettings`.
     """
-    shown = list(map(images_of, prompts))
-    images = {keys[id(image)]: image for image in chain.from_iterable(shown)}
+    per_prompt = list(map(images_of, prompts))
+    images = {keys[id(image)]: image for image in chain.from_iterable(per_prompt)}
     return Prepared(
         requests=tuple(numbers),
         inputs=_in_type(encode_texts(encoder, prompts, sizes_alone=sizes_alone), dtype),
-        images=len(shown[0]),
-        shown=tuple(tuple(keys[id(image)] for image in own) for own in shown),
+        images=len(per_prompt[0]),
+        image_keys=tuple(tuple(keys[id(image)] for image in of_prompt) for of_prompt in per_prompt),
         vision={
             key: _in_type(encode_image(encoder, image, raw=raw), dtype)
             for key, image in images.items()

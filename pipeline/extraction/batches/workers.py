@@ -82,10 +82,10 @@ def needs_files() -> bool:
 
 def send_job(job: Job, spill: Path, *, files: bool) -> SentJob:
     """Return a job as it is put into a worker's queue; `spill` is the folder of files."""
-    found = job.media.values()
-    data = bytearray().join(medium.data for medium in found) or bytearray(1)
+    contents = job.media.values()
+    data = bytearray().join(medium.data for medium in contents) or bytearray(1)
     bare = {digest: Medium(medium.name, b"") for digest, medium in job.media.items()}
-    sizes = tuple(len(medium.data) for medium in found)
+    sizes = tuple(len(medium.data) for medium in contents)
     media = _sent(torch.frombuffer(data, dtype=torch.uint8), spill, files=files)
     return SentJob(replace(job, media=bare), media, sizes)
 
@@ -362,7 +362,7 @@ class _Crew:
     def _loader(self, jobs: Iterator[Job | None]) -> DataLoader[Done | None]:
         return DataLoader(
             WorkerJobs(self.settings, self.notes, self.spill),
-            sampler=self._given(jobs),  # type: ignore[arg-type]
+            sampler=self._sent_jobs(jobs),  # type: ignore[arg-type]
             batch_size=None,
             num_workers=self.settings.workers,
             multiprocessing_context=CONTEXT,
@@ -370,7 +370,7 @@ class _Crew:
             pin_memory=self.settings.pin,
         )
 
-    def _given(self, jobs: Iterator[Job | None]) -> Iterator[SentJob | None]:
+    def _sent_jobs(self, jobs: Iterator[Job | None]) -> Iterator[SentJob | None]:
         """Yield what workers shall do; where jobs fail to come, those before are finished first.
 
         None goes to a worker too, and comes back at once: the loader keeps its workers ahead.

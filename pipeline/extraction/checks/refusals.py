@@ -57,7 +57,7 @@ def bytes_needed(
 
 
 def require_space(folder: Any, needed: int) -> int | None:
-    """Return the free bytes of a disk; raise StoreWriteError where it has less than is needed.
+    """Return the free bytes of a disk; raise StoreWriteError if it has less than is needed.
 
     None for object storage, which has no end.
     """
@@ -115,22 +115,22 @@ def require_encoder_run(encoder: PromptEncoder, examples: Splits, run: RunOption
     ModelError
         An option has no meaning, or an example of a dual encoder has not exactly one image.
     """
-    given = {
+    values = {
         "`answers`": (run.answers, "answers no question"),
         "`heads`": (run.heads, "gives out what is kept, and has no heads to choose from"),
     }
     if not encoder.reads_prompts and not encoder.is_dual:
-        given["`templates`"] = (run.templates, "reads no text")
-        given["`classes`"] = (run.classes, "reads no text")
-    for option, (value, why) in given.items():
+        values["`templates`"] = (run.templates, "reads no text")
+        values["`classes`"] = (run.classes, "reads no text")
+    for option, (value, why) in values.items():
         if value:
             raise ModelError(f"{encoder.name} is {encoder.kind_name}: it {why}; drop {option}")
     for example in chain.from_iterable(examples.values()) if encoder.is_dual else ():
-        if (found := _problem(example)) is not None:
+        if (problem := _problem(example)) is not None:
             raise ModelError(
                 f"{encoder.name} is a dual encoder: it reads one image, without the text around it."
-                f" The {example.split} example {example.id!r} has {found}; leave such examples out,"
-                " or run a model with a language decoder"
+                f" The {example.split} example {example.id!r} has {problem}; leave such examples"
+                " out, or run a model with a language decoder"
             )
 
 

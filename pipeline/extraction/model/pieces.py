@@ -1,4 +1,4 @@
-"""A prompt as the pieces that stand in it: text, images, videos and sounds, in reading order."""
+"""A prompt as its pieces: text, images, videos and sounds, in reading order."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -70,6 +70,6 @@ def in_type(name: str, value: Any, dtype: torch.dtype) -> Any:
     Seconds stay in float32. Models multiply them by frame numbers to positions, which would be
     wrong in bfloat16, with its three digits. So do weights of positions.
     """
-    kept = (*SECONDS, INTERPOLATION)
-    is_cast = torch.is_tensor(value) and value.is_floating_point() and name not in kept
+    exact = (*SECONDS, INTERPOLATION)
+    is_cast = torch.is_tensor(value) and value.is_floating_point() and name not in exact
     return value.to(dtype) if is_cast else value

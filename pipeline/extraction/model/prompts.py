@@ -70,9 +70,9 @@ def conversation_inputs(
 
     The parameters are those of `chat_inputs`; a tokenizer in place of a processor reads text alone.
     """
-    asked = [pieces for pieces, _ in demonstrations] + ([] if question is None else [question])
+    prompts = [pieces for pieces, _ in demonstrations] + ([] if question is None else [question])
     is_plain = not hasattr(processor, "tokenizer")
-    _require_media(processor, asked)
+    _require_media(processor, prompts)
     turn = _plain_turn if is_plain else lambda pieces: _turn(processor, pieces)
     turns: list[dict[str, Any]] = []
     for pieces, label in demonstrations:
@@ -83,7 +83,7 @@ def conversation_inputs(
     if any(JOINED in one for one in turns):
         turns = [one | {JOINED: True} for one in turns]
     apply = _apply_text if is_plain else _apply_chat
-    return apply(processor, [turns], asked, answer=question is not None)
+    return apply(processor, [turns], prompts, answer=question is not None)
 
 
 def _apply_chat(
@@ -109,7 +109,7 @@ def _apply_chat(
 
     def applied(template: str | None) -> Any:
         with template_errors():
-            made = processor.apply_chat_template(
+            inputs = processor.apply_chat_template(
                 turns,
                 chat_template=template,
                 add_generation_prompt=answer,
@@ -119,12 +119,12 @@ def _apply_chat(
                 sanitize_control_tokens=mentioned,
                 processor_kwargs=options,
             )
-        set_seconds(made, processor, videos)
-        made.pop("labels", None)  # PaliGemma's processor makes them, and a loss would be computed
-        return pad_left(made)
+        set_seconds(inputs, processor, videos)
+        inputs.pop("labels", None)  # PaliGemma's processor makes them, and a loss would be computed
+        return pad_left(inputs)
 
     places = image_places(processor)
-    is_joined = places is not None and any(JOINED in own[0] for own in turns)
+    is_joined = places is not None and any(JOINED in conversation[0] for conversation in turns)
     template = places.joining("".join(map(kinds_of, prompts))) if places and is_joined else None
     try:
         return applied(template)
@@ -198,7 +198,7 @@ def require_plain_mark(name: str, processor: Any, placeholders: str) -> None:
 
 
 def _require_media(processor: Any, prompts: Sequence[Pieces]) -> None:
-    """Raise ValueError where a model does not read the media of prompts, or not to their end."""
+    """Raise ValueError if a model does not read the media of prompts, or not to their end."""
     has_images = getattr(processor, "image_processor", None) is not None  # some leave them out
     if not has_images and any(map(images_in, prompts)):
         raise ValueError("this model reads no images, and the prompt has one")

@@ -142,6 +142,45 @@ def test_several_kinds_stand_at_their_marks(clips, tiny_model, tmp_path):
     assert len(np.unique(done.store.features("train")[-1], axis=0)) == 4
 
 
+def test_files_of_published_benchmarks_are_run_and_searched_for_leaks(clips, tiny_model, tmp_path):
+    """Names without suffix, the sound of a video for a model without videos, many labels."""
+    films = [encode("mp4", [plain(PALETTE[n])] * 12, sound=True) for n in range(2)]
+    for number, data in enumerate([*(wav(samples) for samples in TONES), *films]):
+        suffix = "wav" if number < len(TONES) else "mp4"
+        (clips.root / f"id{number}_000003.{suffix}").write_bytes(data)
+        (clips.root / f"y{number}.{suffix}").write_bytes(data)
+    lines = [f"id{n},3,{'ab'[n % 2]},{'test' if n > 3 else 'train'}\n" for n in range(6)]
+    (clips.root / "vggsound.csv").write_text("".join([*lines, "id0,3,a,test\n"]))
+    said: list[str] = []
+    done = run(
+        tiny_model,
+        None,
+        tmp_path / "vggsound",
+        benchmark="vggsound",
+        test=clips.root / "vggsound.csv",
+        hold_out=["split=test"],
+        reporting=Reporting(said.append),
+    )
+    assert done.skipped == []
+    assert any("1 of 4 training examples is also in the test split" in line for line in said)
+    (clips.root / "class_labels_indices.csv").write_text(
+        "index,mid,display_name\n0,/m/0,Dog\n1,/m/1,Rain\n"
+    )
+    for split, numbers in (("train", range(4)), ("test", (4, 5))):
+        text = "".join(f'y{n}, 0.000, 10.000, "/m/{n % 2}"\n' for n in numbers)
+        (clips.root / f"{split}_segments.csv").write_text(f"# YTID, start_seconds\n{text}")
+    store = run(
+        tiny_model,
+        clips.root / "train_segments.csv",
+        tmp_path / "audioset",
+        benchmark="audioset",
+        test=clips.root / "test_segments.csv",
+    ).store
+    assert store.examples("train")["label"].to_list() == ['["Dog"]', '["Rain"]'] * 2
+    select(store, heads=2)
+    assert evaluate(store).metrics[0].name == "mAP"
+
+
 def test_what_cannot_be_read_is_skipped_and_long_sounds_are_cut(clips, tiny_model, tmp_path):
     (clips.root / "half.wav").write_bytes(wav(tone(1))[:9_000])
     (clips.root / "long.wav").write_bytes(wav(tone(3)))
