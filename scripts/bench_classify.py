@@ -1,4 +1,4 @@
-"""Measure `savs classify` beside `savs extract` and predict.py. Prints a Markdown table.
+"""Compare `savs classify` with `savs extract` and predict.py. Prints a Markdown table.
 
     python scripts/bench_classify.py --work build/bench-classify
 

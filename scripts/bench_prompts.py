@@ -1,4 +1,4 @@
-"""Measure what three prompts cost beside one. Prints a line.
+"""Measure what three prompts cost compared with one. Prints a line.
 
     python scripts/bench_prompts.py --work build/bench-prompts
 

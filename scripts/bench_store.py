@@ -1,4 +1,4 @@
-"""Measure the store against other ways to keep features, side by side in one run.
+"""Compare the store with other ways to keep features, in one run.
 
     python scripts/bench_store.py --work build/bench-store
 

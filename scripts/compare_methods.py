@@ -3,7 +3,7 @@
     python scripts/compare_methods.py --work build/compare
 
 Each draw is another training set of 20 examples a class; the 100 test questions of a task are the
-same. Results that are there are kept, so that a run that was stopped goes on. Written beside them:
+same. Results that are there are kept, so that a run that was stopped goes on. Written next to them:
 table.csv, with all numbers, and commands.sh, the commands that make each result again.
 Needs `pip install peft scikit-image`; without the second, leave out the task surface.
 

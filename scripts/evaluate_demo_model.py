@@ -3,7 +3,7 @@
     python scripts/evaluate_demo_model.py --model build/demo-model --work build/demo-evaluation
 
 A draw is a fresh benchmark: 20 training examples a class and test scenes that no training saw. The
-heads' vote, the model's own answer (zero-shot) and chance stand side by side, from the same pass.
+heads' vote, the model's own answer (zero-shot) and chance come from the same pass.
 """
 
 import argparse

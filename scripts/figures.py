@@ -1,4 +1,4 @@
-"""Run the commands behind the figures of the pages, and say where a page differs from a fresh run.
+"""Run the commands of the figures of the pages, and say where a page differs from a fresh run.
 
     python scripts/figures.py                    all pages; commands of five minutes at most
     python scripts/figures.py docs/results.md    one page
@@ -65,7 +65,7 @@ def _run(command: str) -> str | None:
     print(f"running {command}", file=sys.stderr, flush=True)
     scripts = os.fspath(Path(sys.executable).parent)
     variables = os.environ | {"PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
-    variables.pop("PYTHONSAFEPATH", None)  # scripts import what lies beside them
+    variables.pop("PYTHONSAFEPATH", None)  # scripts import modules of their folder
     with tempfile.TemporaryDirectory(prefix="savs-figures-") as work:
         words = shlex.split(command.replace("{work}", f"{work}/work"))
         done = subprocess.run(

@@ -408,18 +408,19 @@ def predicted_labels(scored: Scored, names: Sequence[str]) -> pl.DataFrame:
     """Return `predicted`, its text `prediction`, and `probabilities`; null of skipped examples."""
     is_there = pl.Series(~scored.skipped)
     said = names_of(names, scored.predicted.T)
+    texts = label_texts(names, scored.predicted.T)
     shares = (1 / (1 + np.exp(-scored.logits.T.astype(np.float64)))).astype(np.float32)
     lists = pl.Series(shares, dtype=pl.Array(pl.Float32, len(names))).arr.to_list()
-    columns = {"predicted": said, "prediction": _texts(said), "probabilities": lists}
+    columns = {"predicted": said, "prediction": texts, "probabilities": lists}
     return pl.DataFrame(columns).select(
         pl.when(is_there).then(name).alias(name) for name in columns
     )
 
 
-def _texts(lists: pl.Series) -> pl.Series:
-    """Return lists of labels as canonical texts."""
-    texts = [msgspec.json.encode(sorted(one)).decode() for one in lists.to_list()]
-    return pl.Series(texts, dtype=pl.String)
+def label_texts(names: Sequence[str], there: Array) -> pl.Series:
+    """Return the canonical text of the labels that are there, of `(n, labels)` flags."""
+    lists = names_of(names, there).to_list()
+    return pl.Series([msgspec.json.encode(sorted(one)).decode() for one in lists], dtype=pl.String)
 
 
 def _pairs(states: Array, predicted: Array, names: Sequence[str]) -> pl.DataFrame:

@@ -155,10 +155,10 @@ def _require_same(
     held: Mapping[str, Example],
     rows: Sequence[Example],
 ) -> None:
-    """Raise StoreMismatchError where an example has the id of another one that the store has.
+    """Raise StoreMismatchError if an example has the id of another one that the store has.
 
-    Media of skipped examples are not compared: they may be mended. Nor are any where a shard is
-    missing: this run goes on with an earlier one.
+    Media of skipped examples are not compared: they may have been repaired. Nor are any if a
+    shard is missing: this run continues an earlier one.
     """
     again = [example for example in rows if example.id in held]
     for example in again:

@@ -140,7 +140,7 @@ class Demonstrations:
 def read_demonstrations(
     model: LoadedModel, drawn: Drawn, media: MediaOf, todo: Splits, answers: Answers
 ) -> tuple[list[Demonstrations], list[str]]:
-    """Return the demonstrations of each subtask as the model has read them, and lines for a person.
+    """Return the demonstrations of each subtask as the model has read them, and lines for the user.
 
     Each is compared: a question after it must give what the whole conversation gives. `todo` are
     the examples of this run.
@@ -179,7 +179,7 @@ def read_demonstrations(
 
 
 def alike(lengths: Sequence[int], contexts: Sequence[int], most: int) -> list[slice]:
-    """Return the rows of a batch that are answered together: side by side and of one length.
+    """Return the rows of a batch that are answered together: adjacent and of one length.
 
     Rows without demonstrations are left out.
 
@@ -285,7 +285,7 @@ def _require_room(
 
 
 def _context(model: LoadedModel) -> int | None:
-    """Return the tokens that the model's positions allow, None where that is not known."""
+    """Return the tokens that the model's positions allow, None if that is not known."""
     config = model.model.config.get_text_config()
     known = getattr(config, "max_position_embeddings", None)
     listed = model.encoder.tokenizer.model_max_length

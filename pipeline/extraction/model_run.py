@@ -150,7 +150,7 @@ def _is_drawn(pieces: Pieces) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What was found out on the first prompts; later reads of the same model go on with it."""
+    """Results of the checks on the first prompts; later reads of the same model use them again."""
 
     batching: Batching
     scale: PixelScale | None
@@ -464,7 +464,7 @@ class ModelRun:
     def _load_first_layers(self, prompts: Sequence[Pieces]) -> LoadedModel | None:
         """Load no layer after the deepest chosen head, and try that on a prompt.
 
-        None where all layers are loaded: nothing was chosen, they are needed, or the model does not
+        None if all layers are loaded: nothing was chosen, they are needed, or the model does not
         run with few.
         """
         if self.heads is None or not self.heads.of_classifier:

@@ -186,7 +186,7 @@ def skipped_examples(store: FeatureStore) -> list[tuple[str, str, str]]:
 def earlier_skips(out: Any) -> frozenset[tuple[str, str]]:
     """Return the split and id of what earlier runs into a store skipped; nothing without a store.
 
-    A split that is not complete does not count: the next run goes on with the one that began it.
+    A split that is not complete does not count: the next run continues the one that began it.
     """
     try:
         store = open_store(out, partial=True)

@@ -81,7 +81,7 @@ class SharedForward:
         self._last = None
 
     def forget_prefix(self) -> None:
-        """Drop the last prefix: no prompt goes on with it."""
+        """Drop the last prefix: no prompt continues from it."""
         self._last = None
 
     def pieces(self, batch: Prepared) -> list[Prepared]:

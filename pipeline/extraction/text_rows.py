@@ -48,7 +48,7 @@ PROMPTS = 8
 
 @dataclass(frozen=True, slots=True)
 class ClassWords:
-    """How classes are put into words, as the user says."""
+    """How classes are worded, from the user's options."""
 
     names: Mapping[str, str] = field(default_factory=dict)
     """Label -> name; other labels are their own names."""
@@ -57,7 +57,7 @@ class ClassWords:
 
 
 def read_words(run: RunOptions) -> ClassWords:
-    """Read the files that a run's options name; ParameterError where one cannot be read."""
+    """Read the files that a run's options name; ParameterError if one cannot be read."""
     return ClassWords(
         read_class_names(str(run.classes)) if run.names_classes else {},
         read_templates(run.templates) if run.templates is not None else (),
@@ -71,7 +71,7 @@ def text_rows(
     words: ClassWords,
     run: RunOptions,
 ) -> Splits:
-    """Return the rows of text of a run, by split: nothing where it keeps none.
+    """Return the rows of text of a run, by split: nothing if it keeps none.
 
     Raises
     ------
@@ -91,7 +91,7 @@ def text_rows(
             f"{encoder.name} is no dual encoder, so its texts are no templates but the benchmark's"
             " questions; drop `templates`"
         )
-    return _told_rows(rows, words) if run.classes is not None else {}
+    return _rows_before_questions(rows, words) if run.classes is not None else {}
 
 
 def with_texts(wanted: WantedExamples, texts: Splits, store: FeatureStore | None) -> WantedExamples:
@@ -188,7 +188,7 @@ def _dual_rows(benchmark: Benchmark, examples: Splits, words: ClassWords) -> Spl
     return {split: rows for split, rows in rows_of.items() if rows}
 
 
-def _told_rows(examples: Splits, words: ClassWords) -> Splits:
+def _rows_before_questions(examples: Splits, words: ClassWords) -> Splits:
     """Return the texts that tell a model each class of a benchmark before its questions."""
     texts = []
     for subtask, labels in _classes(examples, words).items():

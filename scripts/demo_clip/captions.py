@@ -27,7 +27,7 @@ from savs.datasets.benchmarks.shapes.tasks import (
 FORMS = ("{}", "a {}", "a photo of a {}", "a photo of a {}.", "a picture of a {}", "one {}")
 """How a thing, a colour or a shape is put into words."""
 OWN = 2
-"""Captions of each scene that are drawn for it, beside those of all kinds, colours and shapes."""
+"""Captions drawn for each scene, in addition to those of all kinds, colours and shapes."""
 Truth = Callable[[Scene], bool | None]
 """Whether a scene shows what a caption says; None where that is unclear."""
 

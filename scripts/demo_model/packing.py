@@ -1,7 +1,7 @@
 """Several questions about the same images in one sequence, each blind to the others.
 
 The images and what stands before them are the shared prefix. Behind it come blocks of questions
-with their answers; a question sees the prefix and itself, its positions go on from the prefix's.
+with their answers; a question sees the prefix and itself, its positions continue the prefix's.
 """
 
 from collections.abc import Sequence

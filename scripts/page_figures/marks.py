@@ -1,4 +1,4 @@
-"""Marked figures of a page: a table or a block of text behind a comment that names its command.
+"""Marked figures of a page: a table or a block of text after a comment that names its command.
 
     <!-- figures: python scripts/estimate_cost.py; part 1; within 0; takes 1 s -->
 

@@ -140,7 +140,7 @@ def merge(stores: Sequence[AnyStore], out: str | Path) -> FeatureStore:
 
 
 def _all_labels(stores: Sequence[FeatureStore]) -> LateLabels:
-    """Return the labels of all stores; StoreMismatchError where two give an example another one."""
+    """Return the labels of all stores; StoreMismatchError if two give an example another one."""
     labels: dict[str, dict[str, LateLabel]] = {}
     for store in stores:
         for split, rows in store.manifest.labels.items():
@@ -248,7 +248,7 @@ def merged_plan(stores: Sequence[FeatureStore], split: str) -> tuple[SplitPlan, 
     """Return the plan of a split of complete stores, and the part that each of its shards is of.
 
     Examples of one store come after those of another, and each text of a class and each caption is
-    taken once: from such a shard only what no shard before it has. StoreMismatchError where stores
+    taken once: from such a shard only what no shard before it has. StoreMismatchError if stores
     share some examples, but not all, or have another text under one id.
     """
     if split in (CLASSES, CAPTIONS):

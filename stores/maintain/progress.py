@@ -51,7 +51,7 @@ class StoreProgress:
 
     @property
     def seconds_left(self) -> float | None:
-        """Estimated time to the end; None where nobody has done anything."""
+        """Estimated time to the end; None if nobody has done anything."""
         return (self.planned - self.rows) / self.per_second if self.per_second else None
 
     def to_json(self) -> dict[str, Any]:
@@ -81,7 +81,7 @@ def store_progress(folder: Any, manifest: Manifest) -> StoreProgress:
 
 
 def _writer(process: Process, sign: Mapping[str, Any], age_s: float) -> Writer:
-    """Return what a sign says; anything may stand in it."""
+    """Return what a sign says; its content may be anything."""
     rows, seconds = _number(sign.get("rows")), _number(sign.get("seconds"))
     gone = has_ended(process) or age_s > signs.STALE_S
     rank, device = sign.get("rank"), sign.get("device")

@@ -75,7 +75,7 @@ def read_blocks(
 
 
 def _groups(planned_rows: Mapping[ShardSpec, int], rows: int) -> Iterator[list[ShardSpec]]:
-    """Yield shards that follow each other: with at most so many rows, or one."""
+    """Yield consecutive shards: with at most `rows` rows together, or one."""
     group: list[ShardSpec] = []
     held = 0
     for spec, count in planned_rows.items():

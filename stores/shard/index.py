@@ -39,7 +39,7 @@ _MAX_BYTES = 2**22
 
 
 class Entry(NamedTuple):
-    """Where an array lies, as the index declares it."""
+    """Offset, type and shape of an array, as the index declares them."""
 
     offset: Count
     """In bytes from the beginning of the file."""
@@ -80,9 +80,9 @@ class Index:
         return {name[len(start) :] for name in self.table.arrays if name.startswith(start)}
 
     def entry(self, name: str, dtypes: Collection[str], shape: Sequence[int | None]) -> Entry:
-        """Return where an array lies, if it is as expected; `shape` has None for any length.
+        """Return the entry of an array, if it is as expected; `shape` has None for any length.
 
-        StoreCorruptError where it is missing, of another type or shape, or not within the file.
+        StoreCorruptError if it is missing, of another type or shape, or not within the file.
         """
         where = f"{self.where}:/{name}"
         entry = self.table.arrays.get(name)
@@ -113,7 +113,7 @@ def write_index(attributes: Mapping[str, int | str], arrays: Mapping[str, Entry]
 def read_index(file: RawFile) -> Index:
     """Return the index at the end of a file.
 
-    StoreCorruptError where the file has none, or it was changed; StoreReadError where the disk or
+    StoreCorruptError if the file has none, or it was changed; StoreReadError if the disk or
     the network fails.
     """
     end = _tail(file, _LIKELY_BYTES)

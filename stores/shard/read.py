@@ -106,7 +106,7 @@ class Shard:
     def output(self, name: str) -> Array:
         """Return an output that the identity lists, `(examples, ...)`.
 
-        StoreCorruptError where it is missing, of another type or length, or fails its crc32.
+        StoreCorruptError if it is missing, of another type or length, or fails its crc32.
         """
         path = f"{OUTPUTS}/{name}"
         entry = self._index.table.arrays.get(path)
@@ -126,7 +126,7 @@ class Shard:
     ) -> list[Array]:
         """Return `(rows, head_dim)` in the stored type for each head, a layer and a number in it.
 
-        Values go into the arrays `out`, one a head, where they are given. StoreCorruptError where a
+        Values go into the arrays `out`, one a head, where they are given. StoreCorruptError if a
         layer is not as the store declares it, a head fails its crc32, or is not finite.
         """
         slabs = self.slabs(wanted)
@@ -147,7 +147,7 @@ class Shard:
         return list(out)
 
     def _require_finite(self, values: Array, grid: LayerGrid, head: int) -> None:
-        """Raise StoreCorruptError where a head holds NaN or infinity; savs writes none."""
+        """Raise StoreCorruptError if a head holds NaN or infinity; savs writes none."""
         row = endless_row(values, self._identity.dtype)
         if row is not None:
             raise StoreCorruptError(
@@ -159,7 +159,7 @@ class Shard:
     def slabs(self, wanted: Sequence[tuple[LayerGrid, int]]) -> list[tuple[int, int]]:
         """Return where each head begins in the file, in bytes, and its crc32; none is read.
 
-        StoreCorruptError where a layer is not as the store declares it.
+        StoreCorruptError if a layer is not as the store declares it.
         """
         dtype = self._dtype
         entries: dict[int, Entry] = {}
@@ -177,7 +177,7 @@ class Shard:
     def check_hdf5(self) -> None:
         """Check that the file's HDF5 structure declares what this store and the index do.
 
-        StoreCorruptError where it does not, so that other programs would read other values.
+        StoreCorruptError if it does not, so that other programs would read other values.
         """
         from savs.stores.shard.hdf5_check import hdf5_table  # h5py: no reader needs it
 
@@ -205,8 +205,8 @@ def _layer(grid: LayerGrid) -> str:
 def open_shard(path: Any, spec: ShardSpec, manifest: Manifest) -> Iterator[Shard]:
     """Open a finished shard without a lock and check that it is the planned one.
 
-    StoreCorruptError where it is no readable shard of this store with this number in its plan,
-    StoreReadError where it may not or cannot be read.
+    StoreCorruptError if it is no readable shard of this store with this number in its plan,
+    StoreReadError if it may not or cannot be read.
     """
     expected = {
         "format": FORMAT,

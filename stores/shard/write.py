@@ -38,7 +38,7 @@ def write_shard(
     """Write a shard under a temporary name, make it durable, then give it its final name.
 
     HDF5 makes the file in memory, because it does not survive a full disk. `before_naming` is
-    called and errors are raised as by `write_whole`; FeatureValueError where a column has a value
+    called and errors are raised as by `write_whole`; FeatureValueError if a column has a value
     of a wrong type.
     """
     buffer = _in_memory(spec, identity, content)

@@ -46,7 +46,7 @@ class ClaimFiles:
             )
 
     def create(self, name: str, data: bytes) -> bool:
-        """Make a file that is not there; False where it is."""
+        """Make a file that is not there; False if it is."""
         try:
             self._write(name, data, os.O_EXCL)
         except FileExistsError:
@@ -70,7 +70,7 @@ class ClaimFiles:
             file.write(data)
 
     def read(self, name: str) -> bytes | None:
-        """Return what is in a file; None where it is not there, nothing of a link or a pipe."""
+        """Return what is in a file; None if it is not there, nothing of a link or a pipe."""
         return _opened_anew(lambda: self._read(name))
 
     def _read(self, name: str) -> bytes | None:
@@ -90,7 +90,7 @@ class ClaimFiles:
             return file.read(MOST_BYTES)
 
     def written_s(self, name: str) -> float | None:
-        """Return when a file was written, by the disk's clock; None where it is not there."""
+        """Return when a file was written, by the disk's clock; None if it is not there."""
         try:
             return (self._folder / name).lstat().st_mtime
         except FileNotFoundError:
@@ -166,7 +166,7 @@ class ClaimObjects:
             )
 
     def create(self, name: str, data: bytes) -> bool:
-        """Make an object that is not there; False where it is."""
+        """Make an object that is not there; False if it is."""
         return create_object(self._folder / name, data)
 
     def put(self, name: str, data: bytes) -> None:
@@ -174,11 +174,11 @@ class ClaimObjects:
         put_object(self._folder / name, data)
 
     def read(self, name: str) -> bytes | None:
-        """Return what is in an object; None where it is not there."""
+        """Return what is in an object; None if it is not there."""
         return read_object(self._folder / name)
 
     def written_s(self, name: str) -> float | None:
-        """Return when an object was written, by the server's clock; None where it is not there."""
+        """Return when an object was written, by the server's clock; None if it is not there."""
         place = self._folder / name
 
         def look() -> datetime | None:
@@ -228,5 +228,5 @@ ClaimStorage = ClaimFiles | ClaimObjects
 
 
 def claim_storage(place: Any) -> ClaimStorage:
-    """Return where the claims of a store lie, a folder or a URL."""
+    """Return the storage of a store's claims, a folder or a URL."""
     return ClaimObjects(place) if is_remote(place) else ClaimFiles(place)

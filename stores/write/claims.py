@@ -115,7 +115,7 @@ class Claims:
         return False
 
     def _claim(self, name: str, before: _Claim | None) -> bool:
-        """Make the claim that follows another one; False where others were first, or are newer."""
+        """Make the claim that follows another one; False if others were first, or are newer."""
         # Whoever makes the next generation's file may still be wrong: the claim that it was judged
         # by may have been given back and made again since, by a process that lives. So it is read
         # once more. Nobody can do that later on: those who look now see the newer claim and stop.
@@ -154,7 +154,7 @@ class Claims:
 
     @contextmanager
     def publishing(self, *names: str) -> Iterator[Callable[[], None]]:
-        """Publish in the block what names are claimed for; ClaimLostError where one was lost.
+        """Publish in the block what names are claimed for; ClaimLostError if one was lost.
 
         Yields a function that is to be called when the unfinished file is there, before it gets
         its name.
@@ -189,7 +189,7 @@ class Claims:
             self._storage.remove(f"{name}.{generation}")
 
     def holder(self, name: str) -> Process | None:
-        """Return who claims a name; None where nobody does, or its file does not say."""
+        """Return who claims a name; None if nobody does, or its file does not say."""
         claim = self._newest(name)
         return parse_process(claim.data) if claim else None
 

@@ -80,7 +80,7 @@ def open_writer(
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A folder that this process may write to, whatever it will be a store of; see `reserve`."""
+    """A folder that this process may write any store to; see `reserve`."""
 
     path: Path
     claims: Claims
@@ -92,7 +92,7 @@ class Reservation:
     ) -> list[ShardSpec]:
         """Return what is still to be written, without changing anything.
 
-        StoreMismatchError where the store there belongs to other features or other examples.
+        StoreMismatchError if the store there belongs to other features or other examples.
         """
         agreed = _agreed(self.path, self.manifest, identity, rows, shard_rows)
         return FeatureWriter(self.path, agreed, self.claims).missing()
@@ -106,7 +106,7 @@ class Reservation:
     ) -> FeatureWriter:
         """Make the store, or extend the one that is there, see `open_writer`.
 
-        A new one gets the shards of `like`, the plan of another store, as far as that goes.
+        A new one gets the shards of `like`, the plan of another store, as far as those reach.
         """
         with write_errors(self.path / MANIFEST):
             agreed = _agree(self.path, self.claims, identity, rows, shard_rows, like)
@@ -207,7 +207,7 @@ def _write_first(path: Path, manifest: Manifest, claims: Claims) -> None:
 
 
 def _stored_manifest(path: Any) -> Manifest | None:
-    """Return the manifest of a folder, None where it is empty."""
+    """Return the manifest of a folder, None if it is empty."""
     try:
         return read_manifest(path)
     except StoreNotFoundError:
@@ -247,7 +247,7 @@ def _agree(
 
 
 def _is_first(path: Path, claims: Claims, manifest: Manifest) -> bool:
-    """Write the first store.json of a store; False where another process was first."""
+    """Write the first store.json of a store; False if another process was first."""
     with claims.hold(MANIFEST):
         if _stored_manifest(path) is not None:
             return False
@@ -311,7 +311,7 @@ EMPTY = "pass a new or empty folder"
 def is_begun(path: Path, manifest: Manifest) -> bool:
     """Return whether a folder has the unfinished store of a killed writer; False in an empty one.
 
-    StoreMismatchError where the folder has something else, StoreLockedError where that writer, or
+    StoreMismatchError if the folder has something else, StoreLockedError if that writer, or
     another one, lives.
     """
     if not os.path.lexists(path):
@@ -350,7 +350,7 @@ def _is_same(path: Path, manifest: Manifest, *, sealed: bool = False) -> bool:
 
 
 def claim_begun(path: Path, claims: Claims) -> None:
-    """Claim `BEGUN`, maybe of a killed writer; StoreLockedError where another process was first."""
+    """Claim `BEGUN`, maybe of a killed writer; StoreLockedError if another process was first."""
     while not claims.take(BEGUN):
         holder = claims.holder(BEGUN)
         if holder is not None and claims.signs.lives(holder.id):
@@ -363,7 +363,7 @@ def claim_begun(path: Path, claims: Claims) -> None:
 def remove_begun(path: Path, manifest: Manifest, claims: Claims) -> None:
     """Remove all but store.json of a killed writer, whose files are noted as those of this one.
 
-    StoreMismatchError where another process has finished the store.
+    StoreMismatchError if another process has finished the store.
     """
     if not _is_same(path, manifest):
         raise StoreMismatchError(f"another process has just made a store in {path}; {EMPTY}")

@@ -62,7 +62,7 @@ def this_process() -> Process:
 
 
 def parse_process(data: bytes | None) -> Process | None:
-    """Return the process that a file names; None where it names none, or is not written yet."""
+    """Return the process that a file names; None if it names none, or is not written yet."""
     try:
         process = msgspec.convert(decode_json(data or b""), Process)
     except ValueError:
@@ -110,7 +110,7 @@ class Signs:
         self._thread = Thread(target=self._beat_until_closed, name="savs-signs", daemon=True)
 
     def start(self) -> None:
-        """Show the first sign; OSError where it cannot be written."""
+        """Show the first sign; OSError if it cannot be written."""
         self._beat()
         self._thread.start()
 

@@ -75,7 +75,7 @@ def change_manifest(
 
 
 def replace_manifest(folder: Path, claims: Claims, manifest: Manifest) -> None:
-    """Write store.json, whose claim is held; ClaimLostError where that was taken over."""
+    """Write store.json, whose claim is held; ClaimLostError if that was taken over."""
     with claims.publishing(MANIFEST) as require_claim:
         write_manifest(folder, manifest, replace_old=True, before_naming=require_claim)
 
@@ -122,7 +122,7 @@ class OpenShards:
         """Shards that this process works on."""
         self._claimed: set[str] = set()
         """Shards that were seen claimed; they may be free again."""
-        self._own: set[str] = set()
+        self._ever_claimed: set[str] = set()
         """Shards that it ever claimed."""
         self.others_rows = 0
         """Rows of shards that other processes have done meanwhile."""
@@ -131,7 +131,7 @@ class OpenShards:
         """Claim and yield shards until each is done, or claimed by a process that may live."""
         while (spec := self._next()) is not None:
             self._taken.add(spec.name)
-            self._own.add(spec.name)
+            self._ever_claimed.add(spec.name)
             yield spec
 
     def wait(self, on_look: Callable[[], None] = lambda: None) -> bool:
@@ -155,7 +155,7 @@ class OpenShards:
             pause = min(pause * SLOWER, SELDOM)
 
     def _next(self) -> ShardSpec | None:
-        """Claim the next shard; StoreWriteError where the disk refuses."""
+        """Claim the next shard; StoreWriteError if the disk refuses."""
         with write_errors(self._path):
             return self._find()
 
@@ -222,7 +222,7 @@ class OpenShards:
 
     def _take_out(self, name: str) -> None:
         spec = self._left.pop(name)
-        self.others_rows += 0 if name in self._own else spec.rows
+        self.others_rows += 0 if name in self._ever_claimed else spec.rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,7 +307,7 @@ class FeatureWriter:
     def write(self, spec: ShardSpec, content: ShardContent) -> bool:
         """Write one planned shard; nothing is left under its name unless it is whole.
 
-        Returns False where another process has published it, which took this one for dead.
+        Returns False if another process has published it, which took this one for dead.
 
         Raises
         ------

@@ -38,7 +38,7 @@ class Assembly:
     """Place of a row that is skipped -> why."""
     _is_planned: bool = False
     """Whether all requests of the shard are known."""
-    _is_given: bool = False
+    _is_handed_over: bool = False
     """Whether `content` was asked for."""
     _waiting: dict[int, list[int]] = field(default_factory=dict)
     """Number of a request -> places of the rows that wait for it."""
@@ -54,7 +54,7 @@ class Assembly:
     @property
     def is_ready(self) -> bool:
         """Whether every row has its features or a reason, and `content` was not asked for yet."""
-        return self._is_planned and not self._waiting and not self._is_given
+        return self._is_planned and not self._waiting and not self._is_handed_over
 
     def take(
         self, skipped: Mapping[int, str], digests: Mapping[int, tuple[str, ...]], *, is_last: bool
@@ -68,7 +68,7 @@ class Assembly:
         self._is_planned = is_last
 
     def wait_for(self, request: int, place: int) -> bool:
-        """Let a row wait for a request; False where that is done, and the row with it."""
+        """Let a row wait for a request; False if that is done, and the row with it."""
         if request not in self._done:
             self._waiting.setdefault(request, []).append(place)
             return True
@@ -116,7 +116,7 @@ class Assembly:
     def _make_room(self) -> None:
         rows, stored = len(self.examples), STORED_DTYPES[self.dtype]
         grids = [point.grid for point in self.points]
-        self._layers = [np.zeros((len(g.heads), rows, g.head_dim), stored) for g in grids]
+        self._layers = [np.empty((len(g.heads), rows, g.head_dim), stored) for g in grids]
 
     def of(self, request: int) -> tuple[Read, dict[int, bytes]]:
         """Return what this shard has of a request that is done, and its thumbnail, if any."""
@@ -143,7 +143,7 @@ class Assembly:
 
     def contents(self, runs: Mapping[str, Mapping[str, Any]]) -> dict[str, ShardContent]:
         """Return what the file of each site holds; `runs` has the record of each."""
-        self._is_given = True
+        self._is_handed_over = True
         places = [place for place in range(len(self.examples)) if place not in self._reasons]
         skipped = sorted(self._reasons)
         columns = self._columns(places)

@@ -101,7 +101,7 @@ class Planner:
     counter: TokenCounter
     limits: BatchLimits
     shared_images: int = 0
-    """Prompts with so many images may share them; 0 for none."""
+    """Prompts with this many images may share them; 0 for none."""
     prompt_counts: Mapping[str, int] = field(default_factory=dict)
     """Name of a medium -> how many different prompts of the data show it, see `prompts_of`."""
     answers: Answers = NO_ANSWERS

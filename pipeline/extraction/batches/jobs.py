@@ -90,13 +90,13 @@ class Prepared:
     """Images of each prompt, frames of its videos included."""
     image_keys: tuple[tuple[ImageKey, ...], ...] = ()
     """The images of each prompt in reading order, where they were prepared once for all prompts:
-    `inputs` then hold what is said of text alone."""
+    `inputs` then describe the text alone."""
     vision: Mapping[ImageKey, Mapping[str, Any]] = field(default_factory=dict)
     """What the vision tower takes for each image that is shown."""
     is_plain: bool = True
     """Whether prompts have neither videos nor sounds; with these, pixels are normalised already."""
     host_inputs: dict[str, Any] = field(default_factory=dict)
-    """What the model would compute from the inputs, see `host_inputs`; nothing where it does."""
+    """What the model would compute from the inputs, see `host_inputs`; nothing if it does."""
 
     def converted(self, change: Callable[[Any], Any]) -> "Prepared":
         """Return the same with every input changed by a function."""
@@ -187,15 +187,15 @@ def make_batches(requests: Sequence[Request], limits: BatchLimits) -> list[list[
 
 
 def make_shared_batches(requests: Sequence[Request], limits: BatchLimits) -> list[list[Request]]:
-    """Return the requests that run together where they share images: all about one side by side.
+    """Return the requests that run together where they share images, grouped by image.
 
     As in `make_batches`, those with as many images and of like length are near each other; requests
     with the same images stay together.
 
     Examples
     --------
-    >>> asked = [Request(n, "", "", (name,), 1, 9) for n, name in enumerate("aba")]
-    >>> batches = make_shared_batches(asked, BatchLimits(rows=2, tokens=99))
+    >>> requests = [Request(n, "", "", (name,), 1, 9) for n, name in enumerate("aba")]
+    >>> batches = make_shared_batches(requests, BatchLimits(rows=2, tokens=99))
     >>> [[(r.media[0], r.number) for r in batch] for batch in batches]
     [[('a', 0), ('a', 2)], [('b', 1)]]
     """

@@ -34,7 +34,7 @@ class PrepareSettings:
     thumbnails: bool
     """Make a small JPEG of each request's first medium."""
     shared_images: int = 0
-    """Prompts with so many images may share them; 0 for none."""
+    """Prompts with this many images may share them; 0 for none."""
     sizes_alone: bool = False
     """Make the texts of prompts that share images from the images' sizes, see `knows_sizes`."""
     host_inputs: bool = False

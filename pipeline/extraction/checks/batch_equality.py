@@ -43,7 +43,7 @@ class Check:
 
     name: str
     passed: bool | None
-    """None where the claim does not apply to this model."""
+    """None if the claim does not apply to this model."""
     what: str
     """What was seen."""
 
@@ -57,7 +57,7 @@ class Single:
     """One example run by itself."""
 
     heads: np.ndarray[Any, Any]
-    """All heads side by side, `(heads, head_dim)` float32, see `stacked`."""
+    """All heads stacked, `(heads, head_dim)` float32, see `stacked`."""
     doubled: np.ndarray[Any, Any]
     """The same of a batch with its own copy: what differs is rounding."""
     tokens: int
@@ -329,7 +329,7 @@ def find_answer_way(
     model
         The loaded model.
     prompts
-        Some of the user's prompts; those of one shape, see `shape_of`, side by side.
+        Some of the user's prompts, sorted so that those of one shape, see `shape_of`, are adjacent.
     singles
         Runs each of them by itself, or returns what that gave before.
     answers
@@ -352,7 +352,7 @@ def find_answer_way(
         return False, "no prompt was tried"
     try:
         wholes = [model.read(model.inputs([p]), plain.tried(1)) for p in prompts]
-        beside = [model.read(model.inputs([p, p]), plain.tried(2)) for p in prompts]
+        in_pairs = [model.read(model.inputs([p, p]), plain.tried(2)) for p in prompts]
     except Exception as error:
         raise ModelError(
             f"{model.name} gives heads, and no logits for its own answers"
@@ -373,7 +373,7 @@ def find_answer_way(
         return True, f"heads together with answers differ: {what}"
     whole = np.concatenate([answers_of(read) for read in wholes])
     other = np.concatenate([answers_of(read) for read in reads])
-    rounding = np.abs(whole - np.stack([answers_of(read)[0] for read in beside])).max()
+    rounding = np.abs(whole - np.stack([answers_of(read)[0] for read in in_pairs])).max()
     apart = float(np.nan_to_num(np.abs(whole - other), nan=np.inf).max())
     tokens = max(map(len, tried.tokens.values()))
     limit = max(NATS[model.dtype] * tokens, CHAOS * float(rounding))

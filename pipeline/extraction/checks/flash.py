@@ -140,7 +140,7 @@ def installed() -> list[str]:
 
 
 def refusal(model: LoadedModel) -> str:
-    """Return why no FlashAttention can be tried with a model; nothing where one can."""
+    """Return why no FlashAttention can be tried with a model; nothing if one can."""
     if model.device.type != GPU:
         return f"FlashAttention needs a CUDA GPU, and the model is on {model.device.type}"
     if model.dtype not in TYPES:

@@ -69,17 +69,17 @@ class Batching:
     batch_check: str
     """What was asked for: `strict`, `warn` or `off`."""
     equal: bool | None
-    """Whether batches give what single examples give; None where that was not tried."""
+    """Whether batches give what single examples give; None if that was not tried."""
     seen: str
     """What the comparison saw."""
     reuse: str
     """What was asked for: `auto` or `off`."""
     sharing: Sharing | None
-    """What prompts about the same images share; None where each image has one prompt."""
+    """What prompts about the same images share; None if each image has one prompt."""
     whole_answers: bool = False
     """Whether each of the model's own answers runs with its whole prompt."""
     answers_seen: str = ""
-    """What the comparison of answers saw; nothing where none are kept."""
+    """What the comparison of answers saw; nothing if none are kept."""
     tower_attention: str = AUTO
     """What was asked for: `auto`, `runs` or `loop`."""
     tower: Tower = field(default_factory=Tower)

@@ -60,7 +60,7 @@ def bytes_needed(
 
 
 def require_space(folder: Any, needed: int) -> int | None:
-    """Return the free bytes of a disk; raise StoreWriteError where it has less than is needed.
+    """Return the free bytes of a disk; raise StoreWriteError if it has less than is needed.
 
     None for object storage, which has no end.
     """

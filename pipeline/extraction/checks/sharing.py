@@ -157,7 +157,7 @@ def _try(
     other = np.empty_like(alone)
     what = ""
     try:
-        last = len(questions) - 1  # it goes on with what was kept
+        last = len(questions) - 1  # it continues from the prefix that was kept
         for part in (range(last + 1), [last]):
             batch = share_images(
                 model.encoder,

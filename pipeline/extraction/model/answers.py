@@ -40,7 +40,7 @@ TRIED = 8
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What a run keeps of the model's own answers; false where that is nothing."""
+    """What a run keeps of the model's own answers; false if it keeps nothing."""
 
     tokens: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Label -> its tokens as they follow a prompt, the end of turn last, see `label_tokens`."""
@@ -84,11 +84,11 @@ class Answers:
         return list(self.labels_of).index(subtask)
 
     def labels_for(self, split: str, subtask: str | None) -> tuple[int, ...]:
-        """Return the labels that a row is asked about: none of the texts that classes are."""
+        """Return the labels that a row is asked about; none if the row is a text of a class."""
         return self.labels_of.get(subtask, ()) if split in SPLITS else ()
 
     def generates_for(self, split: str) -> bool:
-        """Return whether a row's answer is generated: none after the texts that classes are."""
+        """Return whether a row's answer is generated; not if the row is a text of a class."""
         return bool(self.ends) and split in SPLITS
 
     def query(self, labels: Sequence[tuple[int, ...]], *, generates: bool = True) -> "AnswerQuery":
@@ -200,7 +200,7 @@ def end_tokens(encoder: PromptEncoder, generation: Any, example: Pieces = ("?",)
 def _answer(encoder: PromptEncoder, prompt: str, label: str) -> tuple[str, int]:
     """Return a label as it is written after a prompt, and the token that ends the turn."""
     tokenizer = encoder.tokenizer
-    conversation = _shown(encoder, label) if encoder.code.to_inputs is None else None
+    conversation = _conversation(encoder, label) if encoder.code.to_inputs is None else None
     if conversation is not None and label and conversation.startswith(prompt):
         space, written, rest = conversation[len(prompt) :].partition(label)
         if written and not space.strip():
@@ -221,8 +221,8 @@ def _end_of_text(encoder: PromptEncoder) -> int:
     return int(end)
 
 
-def _shown(encoder: PromptEncoder, label: str) -> str | None:
-    """Return a turn with its answer in the chat template; None where that takes no answer."""
+def _conversation(encoder: PromptEncoder, label: str) -> str | None:
+    """Return a turn with its answer in the chat template; None if that takes no answer."""
     turns = [_turn(encoder, "user", "?"), _turn(encoder, "assistant", label)]
     try:
         return encoder.processor.apply_chat_template(turns, tokenize=False)
@@ -276,7 +276,7 @@ def make_answers(
 
 
 def answer_note(answers: Answers, examples: Sequence[Example]) -> str:
-    """Return what answers cost in addition to the prompts, for a person."""
+    """Return a line on what answers cost in addition to the prompts."""
     parts = []
     if answers.tokens:
         total = sum(answers.suffix_tokens(example.subtask) for example in examples)

@@ -31,10 +31,10 @@ class HookPoint:
     grid: LayerGrid
     """The layer and its heads."""
     module: nn.Module
-    """The output projection, whose input holds all heads side by side; of other sites the module
+    """The output projection, whose input concatenates all heads; for other sites the module
     whose output is read."""
     places: tuple[int, ...] | None = None
-    """Places of the heads of `grid` among all that are read; None where those are all."""
+    """Places of the heads of `grid` among all that are read; None if those are all."""
     site: Site = AT_HEADS
 
 

@@ -1,4 +1,4 @@
-"""Prompts that a model has read and goes on after: the cache, and where the next token stands."""
+"""Prompts that a model has read and continues: the cache, and the position of the next token."""
 
 import copy
 import inspect
@@ -22,9 +22,9 @@ def new_cache(model: Any) -> DynamicCache:
 
 
 def following(cache: Any) -> dict[str, Any]:
-    """Return the arguments of a forward pass that goes on after what a cache holds, and fills it.
+    """Return the arguments of a forward pass that continues from a cache, and extends it.
 
-    Transformers has called the cache otherwise before; this is the one place that names it.
+    Older versions of transformers name the cache differently; only this function names it.
     """
     return {"cache": cache, "use_cache": True}
 
@@ -47,7 +47,7 @@ def has_axes(model: Any) -> bool:
 
 
 def knows_positions(model: Any, inputs: Any) -> bool:
-    """Return whether the positions after a prompt are known, so that a pass can go on there."""
+    """Return whether the positions after a prompt are known, so that a pass can continue there."""
     return not has_axes(model) or KINDS in inputs
 
 

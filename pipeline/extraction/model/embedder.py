@@ -97,7 +97,9 @@ class Embedder(LoadedModel):
         recipe: Any = self.encoder.embedding
         arguments = self.placed(inputs, scale)
         if not bool(arguments[MASK][:, -1].all()):
-            raise ModelError(f"the processor of {self.name} does not pad on the left as told")
+            raise ModelError(
+                f"the processor of {self.name} does not pad on the left, although savs set it"
+            )
         if recipe.positions == SEQUENTIAL:
             arguments["position_ids"] = (arguments[MASK].cumsum(1) - 1).clamp(min=0)
         with torch.inference_mode():
@@ -125,7 +127,7 @@ def embedding_point(name: str, model: Any) -> HookPoint:
 
 
 def require_tokens(name: str, recipe: EmbeddingRecipe, tokenizer: Any) -> None:
-    """Raise ModelError where a token at which the embedding is read is none of the model's."""
+    """Raise ModelError if the embedding is read at a token that the model lacks."""
     wanted = () if recipe.read == LAST else recipe.read
     for token in (wanted,) if isinstance(wanted, str) else wanted:
         if token not in tokenizer.get_vocab():

@@ -148,7 +148,7 @@ def with_recipe(options: ModelOptions) -> ModelOptions:
 def recorded_recipe(facts: Mapping[str, Any]) -> str | None:
     """Return the recipe that a classifier records; it names no file and no adapter.
 
-    ModelError where it is no recipe, since anyone may have written it.
+    ModelError if it is no recipe, since anyone may have written it.
     """
     recipe = facts.get("embedding")
     if recipe is None:

@@ -67,7 +67,7 @@ def host_inputs(encoder: PromptEncoder, inputs: Mapping[str, Any]) -> dict[str, 
 
 
 def _without_weights(encoder: PromptEncoder) -> Any:
-    """Return the inner model with its configuration alone; None where images have no axes."""
+    """Return the inner model with its configuration alone; None if images have no axes."""
     if encoder.code.to_inputs is not None or type(encoder.config) not in AutoModel._model_mapping:
         return None
     kind: Any = AutoModel._model_mapping[type(encoder.config)]

@@ -131,7 +131,7 @@ def identity_before_loading(
     site: str,
     weights: str | None = None,
 ) -> Identity:
-    """Return what a run's features would be of, as far as that is known before loading.
+    """Return the identity of a run's features, as far as it is known before loading.
 
     So most mistakes are found before the weights are loaded. What is not known yet is taken from
     the store: configuration, class and code of the model, its heads, `--dtype auto`, and its

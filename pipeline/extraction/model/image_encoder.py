@@ -298,7 +298,7 @@ def prefix_tokens(model: Any) -> int:
 
 
 def _patches(config: Any, pixels: torch.Tensor) -> int | None:
-    """Return how many patches an image of a batch has; None where that is not said."""
+    """Return how many patches an image of a batch has; None if the model does not say."""
     if pixels.ndim == 3:  # an image is its patches already
         return pixels.shape[1]
     size = getattr(config, "patch_size", None)
@@ -307,7 +307,7 @@ def _patches(config: Any, pixels: torch.Tensor) -> int | None:
 
 
 def _scale_facts(model: Any) -> dict[str, float | None]:
-    """Return what a dual encoder multiplies cosines by, None where it does not say."""
+    """Return what a dual encoder multiplies cosines by, None if it does not say."""
     scale = getattr(model, LOGIT_SCALE, None)
     temperature = getattr(model, "temperature", None)
     if isinstance(scale, torch.Tensor):

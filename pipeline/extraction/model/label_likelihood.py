@@ -1,8 +1,8 @@
 """The model's own answers: log-likelihoods of whole labels, and what it generates.
 
 log p(label, end of turn | prompt) is the sum over the label's tokens. The first token is read off
-the prompt's own pass; the others run after its cache, all labels of a batch side by side. Suffixes
-are padded on the right, where no token before the padding sees it.
+the prompt's own pass; the others run after its cache, as rows of one batch. Suffixes are padded on
+the right, where no token before the padding sees it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -45,9 +45,9 @@ class Begun:
     arguments: Mapping[str, Any]
     """What the pass was given."""
     cache: Any
-    """Keys and values of the prompts; None where each answer runs its prompt again."""
+    """Keys and values of the prompts; None if each answer runs its prompt again."""
     next_positions: torch.Tensor | None
-    """`(axes, batch)` where the next token stands; None where the model counts by itself."""
+    """`(axes, batch)` where the next token stands; None if the model counts by itself."""
     logits: torch.Tensor
     """`(batch, vocabulary)` after the prompts."""
 
@@ -58,7 +58,7 @@ class Begun:
 
 
 def begin(model: Any, arguments: Mapping[str, Any], *, whole: bool) -> Begun:
-    """Run prompts, padded on the left, and keep what answers go on from.
+    """Run prompts, padded on the left, and keep what answers continue from.
 
     Parameters
     ----------
@@ -127,7 +127,7 @@ def likelihoods(model: Any, begun: Begun, query: AnswerQuery) -> torch.Tensor:
 def in_pieces(
     pairs: Sequence[Pair], most: int, run: Callable[[Sequence[Pair]], torch.Tensor]
 ) -> list[tuple[Sequence[Pair], torch.Tensor]]:
-    """Run pairs, so many at once at most; fewer where the memory does not hold them."""
+    """Run pairs, at most `most` at once; fewer where the memory does not hold them."""
     pieces = []
     place = 0
     while place < len(pairs):
@@ -219,7 +219,7 @@ def positions_and_next(
 ) -> tuple[torch.Tensor, torch.Tensor] | None:
     """Return `(axes, batch, tokens)` positions of prompts, and `(axes, batch)` of what follows.
 
-    None where the model counts by itself. What follows stands after the text, not after the
+    None if the model counts by itself. What follows stands after the text, not after the
     greatest position: a long video may end later than the text that follows it.
     """
     if not has_axes(model):
@@ -250,7 +250,7 @@ def extended(model: Any, arguments: Mapping[str, Any], ids: torch.Tensor) -> dic
 def _generated(model: Any, begun: Begun, ends: Sequence[int]) -> list[list[int]]:
     """Return the tokens that the model finds likeliest one after the other, the end left out.
 
-    The cache grows: nothing else may go on after it.
+    The cache grows: nothing else may use it afterwards.
     Equal logits go to the token with the lower number.
     """
     rows = list(range(len(begun.logits)))

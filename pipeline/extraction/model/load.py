@@ -188,7 +188,7 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
 
 
 def _require_recipe_fits(name: str, recipe: EmbeddingRecipe, config: Any, processor: Any) -> None:
-    """Raise ModelError where a recipe is of other models."""
+    """Raise ModelError if a recipe is of other models."""
     if recipe.model_types and config.model_type not in recipe.model_types:
         raise ModelError(
             f"`embedding` is a recipe of {' and '.join(recipe.model_types)}, and {name} is"
@@ -202,7 +202,7 @@ def _require_recipe_fits(name: str, recipe: EmbeddingRecipe, config: Any, proces
 def _image_mark(config: Any, processor: Any) -> str | None:
     """Return an image as the checkpoint's own chat template writes it, or its image token.
 
-    None where the processor puts the image in front, empty for a tokenizer of text.
+    None if the processor puts the image in front, empty for a tokenizer of text.
     """
     if config.model_type in IN_FRONT:
         return None
@@ -219,7 +219,7 @@ def _reader(config: Any, *, text_only: bool) -> ToInputs:
 
 
 def _require_hub(options: ModelOptions) -> None:
-    """Raise OSError where a checkpoint is neither here nor can be fetched."""
+    """Raise OSError if a checkpoint is neither here nor can be fetched."""
     if Path(options.path).is_dir():
         return
     try:

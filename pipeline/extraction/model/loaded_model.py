@@ -187,7 +187,9 @@ class LoadedModel:
             A sequence ends in padding, or the model computes in another type than it says.
         """
         if not bool(inputs["attention_mask"][:, -1].all()):
-            raise ModelError(f"the processor of {self.name} does not pad on the left as told")
+            raise ModelError(
+                f"the processor of {self.name} does not pad on the left, although savs set it"
+            )
         return self.run(self.placed(inputs, scale), query)
 
     def run(
@@ -273,7 +275,7 @@ class LoadedModel:
         return placed
 
     def _collected(self, read: Features, outputs: Mapping[str, torch.Tensor]) -> Launched:
-        """Put what was read on each device side by side and start one copy from each to the host.
+        """Concatenate what was read on each device and start one copy from each to the host.
 
         Raises
         ------

@@ -195,7 +195,7 @@ class ModelOptions:
 
 
 def plain_name(name: str) -> str:
-    """Return a folder's own name, wherever it lies, or the hub's id."""
+    """Return the name of a folder without its parents, or the hub's id."""
     return Path(name).resolve().name if Path(name).is_dir() else name
 
 

@@ -1,4 +1,4 @@
-"""A prompt as the pieces that stand in it: text, images, videos and sounds, in reading order."""
+"""A prompt as its pieces: text, images, videos and sounds, in reading order."""
 
 from collections.abc import Callable
 from dataclasses import replace

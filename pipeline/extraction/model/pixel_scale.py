@@ -40,7 +40,7 @@ class PixelScale:
 
 
 def find_scale(encoder: PromptEncoder, prompts: Sequence[Pieces]) -> PixelScale | None:
-    """Return how a processor normalises pixels, or None where that cannot be done after it.
+    """Return how a processor normalises pixels, or None if that cannot be done after it.
 
     Parameters
     ----------

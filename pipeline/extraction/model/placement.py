@@ -120,7 +120,7 @@ def weight_bytes(
 ) -> int | None:
     """Return the size of a checkpoint's weights in the type that they are loaded in.
 
-    None where its files do not say. With `last_layer`, weights of layers after it do not count.
+    None if its files do not say. With `last_layer`, weights of layers after it do not count.
     """
     stored = _stored_bytes(options, encoder)
     if stored is not None and last_layer is not None:

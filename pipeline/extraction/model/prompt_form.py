@@ -56,7 +56,7 @@ class PromptForm:
         Parameters
         ----------
         image
-            What the model reads for an image; None where its processor puts it in front.
+            What the model reads for an image; None if its processor puts it in front.
         start
             What begins a conversation, in Jinja.
 

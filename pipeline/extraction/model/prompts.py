@@ -269,7 +269,7 @@ def require_plain_mark(name: str, processor: Any, placeholders: str) -> None:
 
 
 def _require_media(processor: Any, prompts: Sequence[Pieces]) -> None:
-    """Raise ValueError where a model does not read the media of prompts, or not to their end."""
+    """Raise ValueError if a model does not read the media of prompts, or not to their end."""
     has_images = getattr(processor, "image_processor", None) is not None  # some leave them out
     if not has_images and any(map(images_in, prompts)):
         raise ValueError("this model reads no images, and the prompt has one")

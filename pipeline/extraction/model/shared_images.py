@@ -80,13 +80,13 @@ class ImageFeatures:
     model: LoadedModel
     scale: PixelScale | None
     most_bytes: int = MOST_BYTES
-    _kept: OrderedDict[ImageKey, Any] = field(default_factory=OrderedDict)
+    _cached: OrderedDict[ImageKey, Any] = field(default_factory=OrderedDict)
     _bytes: int = 0
 
     def of(
         self, image_keys: Iterable[ImageKey], vision: Mapping[ImageKey, Mapping[str, Any]]
     ) -> Any:
-        """Return the features of images, side by side, in the form that the model's forward takes.
+        """Return the features of images, concatenated, in the form that the model's forward takes.
 
         Parameters
         ----------
@@ -96,7 +96,7 @@ class ImageFeatures:
             What the tower takes for each.
         """
         wanted = list(image_keys)
-        features = {key: self._kept[key] for key in wanted if key in self._kept}
+        features = {key: self._cached[key] for key in wanted if key in self._cached}
         new = [key for key in dict.fromkeys(wanted) if key not in features]
         for keys in _alike(new, vision):
             images = [vision[key] for key in keys]
@@ -108,13 +108,13 @@ class ImageFeatures:
 
     def forget(self) -> None:
         """Drop everything: the device needs the room."""
-        self._kept.clear()
+        self._cached.clear()
         self._bytes = 0
 
     def _run(self, images: Sequence[Mapping[str, Any]]) -> list[Any]:
         """Run the tower on images that are alike; return what it gives for each.
 
-        That is nothing where the tower puts several images into one item.
+        That is nothing if the tower puts several images into one item.
         """
         whole = self.model.model  # the method of its inner model says what it takes
         tower = getattr(whole.base_model, "get_image_features", None) or whole.get_image_features
@@ -134,19 +134,19 @@ class ImageFeatures:
         ]
 
     def _keep(self, key: ImageKey, features: Any) -> None:
-        if key not in self._kept:
+        if key not in self._cached:
             self._bytes += _bytes(features.to_tuple())
-        self._kept[key] = features
-        self._kept.move_to_end(key)
+        self._cached[key] = features
+        self._cached.move_to_end(key)
         while self._bytes > self.most_bytes:
-            _, dropped = self._kept.popitem(last=False)
+            _, dropped = self._cached.popitem(last=False)
             self._bytes -= _bytes(dropped.to_tuple())
 
 
 def _alike(
     keys: Sequence[ImageKey], vision: Mapping[ImageKey, Mapping[str, Any]]
 ) -> list[list[ImageKey]]:
-    """Group images by their shapes and by what is said of their sizes."""
+    """Group images by their shapes and by the inputs that describe their sizes."""
     groups: dict[Any, list[ImageKey]] = {}
     for key in keys:
         shapes = tuple(

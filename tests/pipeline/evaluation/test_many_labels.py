@@ -3,6 +3,7 @@
 The oracle follows the definitions head by head and label by label; it shares no code with savs.
 """
 
+import json
 from dataclasses import replace
 
 import msgspec
@@ -21,7 +22,9 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.evaluation_file import load_metrics
 from savs.pipeline.evaluation.many_labels import LabelLogits
 from savs.pipeline.evaluation.suspects import suspects
+from savs.pipeline.reports.suggestions.suggestions import write_suggestions
 from savs.pipeline.selection.label_rules import PLAIN
+from savs.pipeline.selection.training_data import training_tasks
 from savs.stores import LayerGrid
 from stores import identity, make_store, write_store
 
@@ -282,7 +285,7 @@ def test_what_is_for_one_label_is_refused(many, tmp_path):
     with pytest.raises(ParameterError, match="'zero-shot' is for examples with one label"):
         savs.evaluate(store, "zero-shot")
     with pytest.raises(SelectionError, match="have many labels, for which this does not work"):
-        savs.sweep(store)
+        training_tasks(store)
     with pytest.raises(SelectionError, match="compares images with names of classes"):
         savs.select(store, readout="clip")
     one = make_store(
@@ -304,3 +307,62 @@ def test_what_is_for_one_label_is_refused(many, tmp_path):
         savs.evaluate(store, mixed)
     with pytest.raises(ParameterError, match="expected what select"):
         savs.evaluate(store, store.path)
+
+
+@pytest.fixture(scope="module")
+def suggested(many):
+    """The store with a selection and what it predicts of the test examples."""
+    store, *_ = many
+    selection = savs.calibrate(store, savs.select(store, heads=4)).selection
+    return store, selection, savs.evaluate(store, selection)
+
+
+def test_the_examples_are_suggested_whose_least_sure_label_is_least_sure(suggested):
+    store, selection, evaluation = suggested
+    distances = {}
+    for row in evaluation.predictions.iter_rows(named=True):
+        apart = [
+            abs(np.log(p / (1 - p)) - np.log(t / (1 - t)))
+            for p, t in zip(row["probabilities"], evaluation.per_label["threshold"], strict=True)
+        ]
+        distances[row["id"]] = min(apart)
+    found = savs.suggest(store, selection, count=3)
+    order = sorted(distances, key=lambda name: distances[name])
+    assert found.table["id"][0] == order[0]
+    assert {*found.table["id"]} <= {*order[:15]}  # the candidates are spread out
+    margins = [distances[name] for name in found.table["id"]]
+    assert found.table["margin"].to_list() == pytest.approx(margins, abs=1e-3)
+    predicted = dict(evaluation.predictions.select("id", "prediction").iter_rows())
+    assert found.table["prediction"].to_list() == [predicted[name] for name in found.table["id"]]
+    assert found.classes == tuple(evaluation.per_label["label"])
+    with pytest.raises(ParameterError, match="`subtask` is for examples with one label"):
+        savs.suggest(store, selection, count=3, subtask="l00")
+
+
+@pytest.mark.browser
+def test_labels_are_marked_on_the_page_and_saved_as_lists(suggested, chrome, tmp_path):
+    store, selection, _ = suggested
+    found = savs.suggest(store, selection, count=3)
+    write_suggestions(store, found, out=tmp_path / "next.html")
+    tab = chrome.tab()
+    tab.open(tmp_path / "next.html", width=390)
+    assert tab.run("document.documentElement.scrollWidth") <= 390
+    card = "document.querySelectorAll('article')[{}]"
+    tab.run(f"{card.format(0)}.querySelectorAll('.marks input')[1].click()")
+    tab.run(f"{card.format(1)}.querySelectorAll('.agree')[1].click()")
+    tab.run(f"{card.format(2)}.querySelectorAll('.agree')[0].click()")
+    values = tab.run("[...document.querySelectorAll('.label-of')].map(one => one.value)")
+    assert [json.loads(one) for one in values] == [
+        [found.classes[1]],
+        json.loads(found.table["prediction"][1]),
+        [],
+    ]
+    tab.open(tmp_path / "next.html")  # the page keeps them
+    assert tab.run("document.getElementById('count').textContent") == "3 of 3 labelled"
+    marked = tab.run(f"{card.format(1)}.querySelectorAll('.marks input:checked').length")
+    assert marked == len(json.loads(values[1]))
+    assert not tab.complaints
+    named = dict(zip(found.table["id"], values, strict=True))
+    labelled = savs.label(store, {name: json.loads(text) for name, text in named.items()})
+    assert {*savs.open_store(store.path).examples("train")["id"]} >= {*named}
+    savs.label(labelled.store, dict.fromkeys(named))
