@@ -1,6 +1,6 @@
 """A benchmark: how to read a row into prompts and labels, and which metrics to compute."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -74,6 +74,9 @@ class Benchmark:
     """Predictions -> the JSON object for the benchmark's official evaluation."""
     check_rows: Callable[[Sequence[Row], str], None] | None = None
     """Checks all rows of a split (`train`, `test`, `unlabelled`) before they are parsed; raises."""
+    read_table: Callable[[Path, str], Iterator[tuple[str, dict[str, Any]]]] | None = None
+    """Reads the text of a `.csv` or `.txt` file, for files without a line of column names; see
+    `read_headless`."""
     read_folder: Callable[[Path], Sequence[Row]] | None = None
     """Reads rows from a folder of media, for benchmarks without input files."""
     read_unlabelled: Callable[[Path], Sequence[Row]] | None = None

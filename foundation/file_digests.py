@@ -139,7 +139,7 @@ def _cache_file(path: Path) -> Path:
 
 @contextmanager
 def _turn(path: Path) -> Iterator[None]:
-    """Wait until no other process reads a file; go on at once where that cannot be known."""
+    """Wait until no other process reads a file; continue at once if that cannot be known."""
     file = None
     with suppress(OSError):  # no cache, or a file system without locks: each reads for itself
         lock = _cache_file(path).with_suffix(".lock")

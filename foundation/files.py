@@ -306,7 +306,7 @@ def process_space() -> str:
 
 
 def process_start(pid: int) -> str | None:
-    """Return when a process started, in ticks since the boot; None where that is not shown.
+    """Return when a process started, in ticks since the boot; None if that is not shown.
 
     Of one that has ended and was not waited for yet it is empty.
     """

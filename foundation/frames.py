@@ -25,7 +25,7 @@ _ROW, _ITEM = 512, 64
 def lazy_frames(
     frames: Callable[[], Iterable[pl.DataFrame]], schema: Mapping[str, pl.DataType], name: str
 ) -> pl.LazyFrame:
-    """Return a lazy table of frames that are made one after the other, as far as a query needs.
+    """Return a lazy table of frames, made one after the other, only as many as a query needs.
 
     `frames` is called at each query, and its frames have the columns of `schema`; `name` is what
     `explain` shows.
@@ -136,7 +136,7 @@ def _require_total(total: int, most: int) -> None:
 
 
 def _size(value: pl.Expr, dtype: Any, *, media: bool) -> pl.Expr | None:
-    """Return the bytes of text in a value of some type; None where its size is fixed.
+    """Return the bytes of text in a value of some type; None if its size is fixed.
 
     The bytes of media do not count: a name stands for them.
     """

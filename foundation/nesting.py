@@ -1,13 +1,13 @@
-"""How deep the values of JSON may lie in each other, whoever wrote it."""
+"""How deep the values of JSON from any source may be nested."""
 
 from typing import Any
 
 MAX_LEVELS = 64
-"""Most objects and lists that lie in each other."""
+"""Most levels of nested objects and lists."""
 
 
 def is_too_deep(value: Any, levels: int = MAX_LEVELS) -> bool:
-    """Return whether objects and lists lie in each other more than so many levels deep.
+    """Return whether objects and lists are nested more than `levels` deep.
 
     Examples
     --------

@@ -85,30 +85,30 @@ def drawn(report: ElementTree.Element) -> Iterator[tuple[int, int]]:
 
     Hypothesis tells it in properties of the whole report.
     """
-    for found in report.iter("property"):
-        if (found.get("name") or "").startswith("hypothesis-statistics-"):
-            text = base64.b64decode(found.get("value") or "").decode()
+    for fact in report.iter("property"):
+        if (fact.get("name") or "").startswith("hypothesis-statistics-"):
+            text = base64.b64decode(fact.get("value") or "").decode()
             for passed, failed in re.findall(r"(\d+) passing examples, (\d+) failing", text):
                 yield int(passed), int(failed)
 
 
 def count(report: ElementTree.Element) -> tuple[Count, list[tuple[str, str]]]:
     """Return the attacks of a report, and name and cost of each costly file."""
-    found, costs = Count(), []
+    attacks, costs = Count(), []
     for case in report.iter("testcase"):
         if case.find("skipped") is not None:
-            found.skipped += 1
+            attacks.skipped += 1
             continue
         facts = [(p.get("name"), p.get("value") or "") for p in case.iter("property")]
         numbers = {name: int(value) for name, value in facts if name in ("tried", "failed")}
         has_failed = case.find("failure") is not None or case.find("error") is not None
-        found.tried += numbers.get("tried", 1)
-        found.failed += max(numbers.get("failed", 0), has_failed)
-        found.seconds += float(case.get("time", 0))
+        attacks.tried += numbers.get("tried", 1)
+        attacks.failed += max(numbers.get("failed", 0), has_failed)
+        attacks.seconds += float(case.get("time", 0))
         costs += [(case.get("name") or "", value) for name, value in facts if name == "cost"]
     for passed, failed in drawn(report):
-        found.tried += passed + failed - 1  # its test was counted as one
-    return found, costs
+        attacks.tried += passed + failed - 1  # its test was counted as one
+    return attacks, costs
 
 
 def main() -> None:
@@ -122,14 +122,14 @@ def main() -> None:
     print("| class of attack | tried | held | failed | skipped | seconds |", flush=True)
     print("| --- | --- | --- | --- | --- | --- |")
     costs, has_failed = [], False
-    asked = options.classes or [name for name in CLASSES if options.deep or name not in SLOW]
-    for name in asked:
+    classes = options.classes or [name for name in CLASSES if options.deep or name not in SLOW]
+    for name in classes:
         report, printed = run_class(CLASSES[name], options.deep)
-        found, own_costs = count(report)
+        attacks, own_costs = count(report)
         costs += own_costs
-        counts = f"{found.tried:,} | {found.tried - found.failed:,} | {found.failed:,}"
-        print(f"| {name} | {counts} | {found.skipped} | {found.seconds:.0f} |", flush=True)
-        if found.failed or not found.tried:
+        counts = f"{attacks.tried:,} | {attacks.tried - attacks.failed:,} | {attacks.failed:,}"
+        print(f"| {name} | {counts} | {attacks.skipped} | {attacks.seconds:.0f} |", flush=True)
+        if attacks.failed or not attacks.tried:
             has_failed = True
             print(printed, file=sys.stderr)
     if costs:

@@ -66,13 +66,15 @@ def measure(store: FeatureStore, readout: str) -> list[float]:
     """Return the shares of a row; NaN for what is wrong among none."""
     plain = select(store, heads=20, readout=readout)
     scored = evaluate(store, plain)
-    found = evaluate(store, calibrate(store, plain).selection, risk=RISK)
-    (before,), (after,) = scored.confidence, found.confidence
+    calibrated = evaluate(store, calibrate(store, plain).selection, risk=RISK)
+    (before,), (after,) = scored.confidence, calibrated.confidence
     assert after.risk is not None
     wrong = after.risk.wrong
-    shares = [result.predictions["probability"].to_numpy().mean() for result in (scored, found)]
+    shares = [
+        result.predictions["probability"].to_numpy().mean() for result in (scored, calibrated)
+    ]
     return [
-        *(found.predictions["correct"].to_numpy().mean(), *shares),
+        *(calibrated.predictions["correct"].to_numpy().mean(), *shares),
         *(before.calibration_error, after.calibration_error),
         *(after.risk.outside.value, after.risk.answered.value),
         float("nan") if wrong is None else wrong.value,
@@ -85,9 +87,9 @@ def flip(train: Path, seed: int) -> set[str]:
     rows = [json.loads(line) for line in train.read_text("utf-8").splitlines()]
     flipped = set()
     for task, count in FLIPPED.items():
-        own = [row for row in rows if row["subtask"] == task]
-        classes = sorted({row["label"] for row in own})
-        for row in rng.sample(own, count):
+        of_task = [row for row in rows if row["subtask"] == task]
+        classes = sorted({row["label"] for row in of_task})
+        for row in rng.sample(of_task, count):
             row["label"] = rng.choice([name for name in classes if name != row["label"]])
             flipped.add(row["id"])
     train.write_text("".join(json.dumps(row) + "\n" for row in rows), "utf-8")
@@ -97,11 +99,11 @@ def flip(train: Path, seed: int) -> set[str]:
 def listed_of(store: FeatureStore, flipped: set[str]) -> dict[str, tuple[int, int]]:
     """Return task -> how many of its flipped labels are listed, and how many others."""
     listed = suspects(store, select(store, heads=20))
-    found = {}
+    counts = {}
     for task in FLIPPED:
-        own = set(listed.filter(pl.col("subtask") == task)["id"])
-        found[task] = (len(flipped & own), len(own - flipped))
-    return found
+        of_task = set(listed.filter(pl.col("subtask") == task)["id"])
+        counts[task] = (len(flipped & of_task), len(of_task - flipped))
+    return counts
 
 
 def row_of(task: str, readout: str, values: Array) -> list[str]:
@@ -122,26 +124,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", required=True, type=Path, help="folder for files and stores")
     parser.add_argument("--draws", type=int, default=5, help="training sets of each task")
-    given = parser.parse_args()
-    found: dict[tuple[str, str], list[list[float]]] = {}
+    arguments = parser.parse_args()
+    shares: dict[tuple[str, str], list[list[float]]] = {}
     suspected: dict[str, list[tuple[int, int]]] = {}
     for task in TASKS:
-        folder = given.work / task
-        for number, draw in enumerate(files_of(task, folder, given.draws)):
+        folder = arguments.work / task
+        for number, draw in enumerate(files_of(task, folder, arguments.draws)):
             store = store_of(draw, folder / f"store-{number}")
             for readout in READOUTS:
-                found.setdefault((task, readout), []).append(measure(store, readout))
-    for number in range(given.draws):
-        folder = given.work / f"flipped-{number}"
+                shares.setdefault((task, readout), []).append(measure(store, readout))
+    for number in range(arguments.draws):
+        folder = arguments.work / f"flipped-{number}"
         draw = scenes_of([*FLIPPED], folder, number, 4)
         flipped = flip(draw.train, number)
         store = store_of(draw, folder / "store")
         for task, counts in listed_of(store, flipped).items():
             suspected.setdefault(task, []).append(counts)
-    print_table([row_of(*key, np.array(values)) for key, values in found.items()])
+    print_table([row_of(*key, np.array(values)) for key, values in shares.items()])
     for task, counts in suspected.items():
         hits, others = (sum(column) for column in zip(*counts, strict=True))
-        total = FLIPPED[task] * given.draws
+        total = FLIPPED[task] * arguments.draws
         print(f"{task}: {hits} of {total} flipped labels listed, and {others} others")
 
 

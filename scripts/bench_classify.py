@@ -1,4 +1,4 @@
-"""Measure `savs classify` beside `savs extract` and predict.py. Prints a Markdown table.
+"""Compare `savs classify` with `savs extract` and predict.py. Prints a Markdown table.
 
     python scripts/bench_classify.py --work build/bench-classify
 
@@ -49,9 +49,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="new folder for what is made")
     parser.add_argument("--only-depth", action="store_true", help="the second table alone")
-    given = parser.parse_args()
-    work: Path = given.work
-    if not given.only_depth:
+    arguments = parser.parse_args()
+    work: Path = arguments.work
+    if not arguments.only_depth:
         compare_commands(work)
     print_depths(*measure_depths(work / "twelve-layers"))
 
@@ -71,25 +71,34 @@ def compare_commands(work: Path) -> None:
     )  # fmt: skip
     classifier = save_selection(select(done.store), work / "classifier")
     program = write_bundle(done.store, classifier, work / "bundle").path / "predict.py"
-    found: dict[tuple[str, int], list[Cost]] = {}
+    costs: dict[tuple[str, int], list[Cost]] = {}
     for repeat in range(REPEATS):
         for count, files in scenes.items():
             out = work / f"{count}-{repeat}"
-            given = ("--train", files.train, "--test", files.test, "--model", "demo")
+            files_and_model = ("--train", files.train, "--test", files.test, "--model", "demo")
             images = sorted((files.root / "images" / "test").iterdir())
             commands = {
-                "extract": (*SAVS, "extract", "shapes", *given, "--dtype", "float32", "--out", out),
+                "extract": (
+                    *SAVS,
+                    "extract",
+                    "shapes",
+                    *files_and_model,
+                    "--dtype",
+                    "float32",
+                    "--out",
+                    out,
+                ),
                 "classify": (*SAVS, "classify", classifier, files.test, "--out", f"{out}.csv"),
                 "predict.py": (sys.executable, "-P", program, *images, "--model", DEMO_MODEL),
             }
             for name, command in commands.items():
-                found.setdefault((name, count), []).append(measure(command))
+                costs.setdefault((name, count), []).append(measure(command))
     print(f"| command | ms per image | start, s | MB, {FEW} images | MB, {MANY} images |")
     print("| --- | --- | --- | --- | --- |")
-    for name in dict.fromkeys(name for name, _ in found):
-        small, large = (min(c.cpu_s for c in found[name, count]) for count in (FEW, MANY))
+    for name in dict.fromkeys(name for name, _ in costs):
+        small, large = (min(c.cpu_s for c in costs[name, count]) for count in (FEW, MANY))
         each = (large - small) / (MANY - FEW)
-        peaks = [min(c.peak_mb for c in found[name, count]) for count in (FEW, MANY)]
+        peaks = [min(c.peak_mb for c in costs[name, count]) for count in (FEW, MANY)]
         start = small - FEW * each
         print(f"| `{name}` | {1000 * each:.1f} | {start:.1f} | {peaks[0]:.0f} | {peaks[1]:.0f} |")
 

@@ -103,8 +103,8 @@ def _commands(work: Path, commands: list[tuple[str, tuple[str, ...]]]) -> None:
         measured = [sys.executable, "-c", MEASURE, *call]
         done = subprocess.run(measured, check=True, capture_output=True, text=True)
         seconds, peak_kib = map(float, done.stdout.split())
-        shown = " ".join(word for word in (command, *more) if word not in GRID)
-        _row(name, f"`{shown}`", f"{seconds:.1f}", f"{peak_kib / 1e6:.2f} GB")
+        words = " ".join(word for word in (command, *more) if word not in GRID)
+        _row(name, f"`{words}`", f"{seconds:.1f}", f"{peak_kib / 1e6:.2f} GB")
 
 
 def _ways() -> None:
@@ -171,8 +171,8 @@ def _growth(work: Path) -> None:
 
 
 def _sweep(store: object, draws: int) -> float:
-    given = {"shots": [5, 10], "heads": [5, 20], "readouts": ["vote", "lda"], "draws": draws}
-    return _least(partial(sweep, store, **given))
+    options = {"shots": [5, 10], "heads": [5, 20], "readouts": ["vote", "lda"], "draws": draws}
+    return _least(partial(sweep, store, **options))
 
 
 def _least(work: Callable[[], object]) -> float:

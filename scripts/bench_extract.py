@@ -31,8 +31,6 @@ from extraction_bench.questions import (
     write_questions,
 )
 
-from savs.pipeline.extraction.batches.workers import MALLOC
-
 PAIRS = 2
 """Runs of each kind whose best is compared."""
 
@@ -70,27 +68,27 @@ def main() -> None:
 
 def _report(case: Case, work: Path, cores: int) -> None:
     write_photos(case, work)
-    found = _run({"case": asdict(case)}, work)
+    measured = _run({"case": asdict(case)}, work)
     alone = _run({"prepare": asdict(case)}, work)
     able = min(cores / alone["seconds"], 1 / SLEEP_S)
-    rate = found["rows"] / found["seconds"]
+    rate = measured["rows"] / measured["seconds"]
     print(
         f"| {case.name} | {rate * SLEEP_S:.0%} | {able * SLEEP_S:.0%} | {rate / able:.0%} |"
-        f" {rate:.1f} | {found['rows'] / found['whole']:.1f}/s, {found['peak']:.0f} MB |",
+        f" {rate:.1f} | {measured['rows'] / measured['whole']:.1f}/s, {measured['peak']:.0f} MB |",
         flush=True,
     )
 
 
 def _sites(work: Path) -> None:
     """Print what all sites cost more than heads alone, in pairs of runs."""
-    found: dict[str, list[float]] = {}
+    times_of: dict[str, list[float]] = {}
     for case in SITES:
         write_photos(case, work)
     for case in SITES * PAIRS:
         done = _run({"case": asdict(case)}, work)
-        found.setdefault(case.name, []).append(1000 * done["seconds"] / done["rows"])
-        found.setdefault(f"{case.name}, thread", []).append(1000 * done["thread"] / done["rows"])
-    for name, times in found.items():
+        times_of.setdefault(case.name, []).append(1000 * done["seconds"] / done["rows"])
+        times_of.setdefault(f"{case.name}, thread", []).append(1000 * done["thread"] / done["rows"])
+    for name, times in times_of.items():
         print(f"{name}: {min(times):.2f} ms per example", flush=True)
 
 
@@ -104,12 +102,12 @@ def _memory(work: Path) -> None:
 
 
 def _real(work: Path, cores: int) -> None:
-    found = _run({"real": True}, work)
-    shared = (found["forward_cpu"] + found["prepare_cpu"]) / cores
+    real = _run({"real": True}, work)
+    shared = (real["forward_cpu"] + real["prepare_cpu"]) / cores
     print(
-        f"\ndemo model, {found['rows']} rows: {found['engine'] / shared:.2f} x (forward +"
-        f" preparation) / cores; {found['engine'] / found['forward']:.2f} x the bare forward of the"
-        f" same batches; {found['reference'] / found['engine']:.1f} x as fast as the public loop"
+        f"\ndemo model, {real['rows']} rows: {real['engine'] / shared:.2f} x (forward +"
+        f" preparation) / cores; {real['engine'] / real['forward']:.2f} x the bare forward of the"
+        f" same batches; {real['reference'] / real['engine']:.1f} x as fast as the public loop"
     )
 
 
@@ -118,20 +116,21 @@ def _questions(work: Path) -> None:
     build_model(work / "model")
     print("\n| questions per image | each prompt | shared | times as fast |")
     print("| --- | --- | --- | --- |")
-    for asked in ASKED:
-        write_questions(asked, work)
-        found: dict[str, list[float]] = {"off": [], "auto": []}
+    for questions in ASKED:
+        write_questions(questions, work)
+        times_of: dict[str, list[float]] = {"off": [], "auto": []}
         for reuse in ("off", "auto") * PAIRS:
-            done = _run({"questions": asdict(asked), "reuse": reuse}, work)
-            found[reuse].append(1000 * done["seconds"] / done["rows"])
-        plain, shared = (min(times) for times in found.values())
-        print(f"| {asked.each} | {plain:.0f} | {shared:.0f} | {plain / shared:.2f} |", flush=True)
+            done = _run({"questions": asdict(questions), "reuse": reuse}, work)
+            times_of[reuse].append(1000 * done["seconds"] / done["rows"])
+        plain, shared = (min(times) for times in times_of.values())
+        print(
+            f"| {questions.each} | {plain:.0f} | {shared:.0f} | {plain / shared:.2f} |", flush=True
+        )
 
 
 def _run(order: dict[str, Any], work: Path) -> dict[str, Any]:
     command = [sys.executable, __file__, "--work", str(work), "--child", json.dumps(order)]
-    environment = os.environ | (MALLOC if "prepare" in order else {})  # as workers have it
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         sys.exit(done.stderr)
     return json.loads(done.stdout)

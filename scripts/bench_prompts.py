@@ -1,4 +1,4 @@
-"""Measure what three prompts cost beside one. Prints a line.
+"""Measure what three prompts cost compared with one. Prints a line.
 
     python scripts/bench_prompts.py --work build/bench-prompts
 
@@ -37,9 +37,9 @@ def main() -> None:
     files = {split: _write(work, split, count) for split, count in IMAGES.items()}
     spent: dict[int, list[float]] = {1: [], len(PROMPTS): []}
     for count in tuple(spent) * PAIRS:
-        found = time_shards(work, question=PROMPTS[:count], **files)
-        assert found["rows"] == count * sum(IMAGES.values()), found
-        spent[count].append(found["seconds"])
+        measured = time_shards(work, question=PROMPTS[:count], **files)
+        assert measured["rows"] == count * sum(IMAGES.values()), measured
+        spent[count].append(measured["seconds"])
     one, several = (min(times) for times in spent.values())
     print(
         f"{sum(IMAGES.values())} images: 1 prompt {one:.2f} CPU s, {len(PROMPTS)} prompts"

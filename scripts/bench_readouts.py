@@ -89,14 +89,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", required=True, type=Path, help="folder for scenes and stores")
     parser.add_argument("--draws", type=int, default=20, help="of training examples, of each task")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     sweeps: dict[str, Sweep] = {}
     print_row(["task", *READOUTS])
     print_row(["---"] * (len(READOUTS) + 1))
     for task in TASKS:
-        store = store_of(task, given.work / task)
+        store = store_of(task, arguments.work / task)
         sweeps[task] = sweep(
-            store, readouts=READOUTS, heads=[HEADS], shots=[SHOTS], draws=given.draws
+            store, readouts=READOUTS, heads=[HEADS], shots=[SHOTS], draws=arguments.draws
         )
         print_row(row_of(task, sweeps[task]))
     for row in rows_over_tasks(sweeps):

@@ -1,4 +1,4 @@
-"""Measure the store against other ways to keep features, side by side in one run.
+"""Compare the store with other ways to keep features, in one run.
 
     python scripts/bench_store.py --work build/bench-store
 
@@ -249,12 +249,12 @@ def _peak(command: list[str]) -> int:
 
 
 def _best(work: Callable[[], object], times: int = 7) -> float:
-    found = []
+    seconds = []
     for _ in range(times):
         started = time.perf_counter()
         work()
-        found.append(time.perf_counter() - started)
-    return min(found)
+        seconds.append(time.perf_counter() - started)
+    return min(seconds)
 
 
 def _read_bytes() -> int:

@@ -269,14 +269,14 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder for images and stores")
     parser.add_argument("--draws", type=int, default=20)
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=TASKS, metavar="TASK")
-    given = parser.parse_args()
-    images = {task: images_of(task, given.work / task) for task in given.tasks}
+    arguments = parser.parse_args()
+    images = {task: images_of(task, arguments.work / task) for task in arguments.tasks}
     for wrong in (0, WRONG):
         header = header_of(list(WAYS) if wrong else list(WAYS)[:2])
         for row in (header, ["---"] * len(header)):
             print("| " + " | ".join(row) + " |")
         for task, of_task in images.items():
-            curves = curves_of(of_task, wrong, given.draws, given.work)
+            curves = curves_of(of_task, wrong, arguments.draws, arguments.work)
             for readout, of_readout in curves.items():
                 row = row_of(task.replace("-", ", "), f"`{readout}`", of_readout)
                 print("| " + " | ".join(row) + " |", flush=True)

@@ -41,17 +41,17 @@ def main(arguments: list[str] | None = None) -> dict[str, list[str]]:
     train, test = (_read(path, options.media_root) for path in (options.train, options.test))
     classes = list(dict.fromkeys(row["label"] for row in train))
     model = LanguageModel(options.model)
-    found = {
+    predicted = {
         "vote": _vote(model.heads(train), [r["label"] for r in train], classes, model.heads(test)),
         "zero-shot": [max(classes, key=lambda c, r=row: model.likelihood(r, c)) for row in test],
         "clip": _nearest(options.clip, test, classes),
     }
-    for name, predictions in found.items():
+    for name, predictions in predicted.items():
         right = np.mean([p == row["label"] for p, row in zip(predictions, test, strict=True)])
         print(f"{name}: {100 * right:.1f} %")
     if options.json:
-        print(json.dumps(found))
-    return found
+        print(json.dumps(predicted))
+    return predicted
 
 
 def _read(path: Path, root: Path) -> list[Row]:
@@ -107,18 +107,18 @@ class LanguageModel:
         content = [{"type": "image"}, {"type": "text", "text": row["question"]}]
         turn = [{"role": "user", "content": content}]
         text = self.processor.apply_chat_template(turn, add_generation_prompt=True) + answer
-        given = self.processor(images=[row["picture"]], text=[text], return_tensors="pt")
+        inputs = self.processor(images=[row["picture"]], text=[text], return_tensors="pt")
         with torch.inference_mode():
-            return given["input_ids"][0], self.model(**given).logits[0]
+            return inputs["input_ids"][0], self.model(**inputs).logits[0]
 
 
 def _vote(train: np.ndarray, labels: list[str], classes: list[str], test: np.ndarray) -> list[str]:
     numbers = np.array([classes.index(label) for label in labels])
     means = np.stack([train[:, numbers == c].mean(axis=1) for c in range(len(classes))], axis=1)
-    ranks = [_rank(own, centres, numbers) for own, centres in zip(train, means, strict=True)]
+    ranks = [_rank(values, centres, numbers) for values, centres in zip(train, means, strict=True)]
     best = sorted(range(len(ranks)), key=lambda head: (*ranks[head], head))[:HEADS]
     votes = np.stack([_cosines(test[head], means[head]).argmax(axis=1) for head in best])
-    return [classes[_majority(own.tolist())] for own in votes.T]
+    return [classes[_majority(values.tolist())] for values in votes.T]
 
 
 def _rank(features: np.ndarray, means: np.ndarray, numbers: np.ndarray) -> tuple[float, float]:
@@ -128,8 +128,8 @@ def _rank(features: np.ndarray, means: np.ndarray, numbers: np.ndarray) -> tuple
     margins = []
     for row, number in enumerate(numbers):
         others = (numbers == number) & (np.arange(len(numbers)) != row)
-        own = _cosines(features[[row]], features[others].mean(axis=0)[None])[0, 0]
-        margins.append(own - np.delete(table[row], number).max())
+        left_out = _cosines(features[[row]], features[others].mean(axis=0)[None])[0, 0]
+        margins.append(left_out - np.delete(table[row], number).max())
     return -right, -float(np.mean(margins))
 
 
@@ -148,12 +148,12 @@ def _nearest(folder: Path, rows: list[Row], classes: list[str]) -> list[str]:
     """Return the class whose text CLIP finds nearest to each image."""
     model, processor = CLIPModel.from_pretrained(folder), AutoProcessor.from_pretrained(folder)
     texts = [TEMPLATE.format(label) for label in classes]
-    given = processor(
+    inputs = processor(
         text=texts, images=[row["picture"] for row in rows], return_tensors="pt", padding=True
     )
     with torch.inference_mode():
-        found = model.float().eval()(**given).logits_per_image
-    return [classes[place] for place in found.argmax(dim=1).tolist()]
+        logits = model.float().eval()(**inputs).logits_per_image
+    return [classes[place] for place in logits.argmax(dim=1).tolist()]
 
 
 if __name__ == "__main__":

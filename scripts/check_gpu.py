@@ -160,20 +160,20 @@ def run_cells(cells: Sequence[Cell], options: argparse.Namespace) -> None:
             keep(options.work, ("machine", ""), {**record, "cores": os.cpu_count()})
         shape = shapes[name]
         try:
-            found = measure(method, shape, options.work / shape.folder, path, model)
+            result = measure(method, shape, options.work / shape.folder, path, model)
         except NotRunError as error:
-            found = {"reason": str(error)}
+            result = {"reason": str(error)}
         except Exception as error:  # a cell that fails is a row
             memory = "out of memory" if is_out_of_memory(error) else type(error).__name__
-            found = {"reason": f"{memory}: {str(error).partition(chr(10))[0][:200]}"}
-        keep(options.work, (name, method), found)
-        print(name, method, found, flush=True)
+            result = {"reason": f"{memory}: {str(error).partition(chr(10))[0][:200]}"}
+        keep(options.work, (name, method), result)
+        print(name, method, result, flush=True)
 
 
-def keep(work: Path, cell: Cell, found: Mapping[str, Any]) -> None:
+def keep(work: Path, cell: Cell, result: Mapping[str, Any]) -> None:
     """Add a line to the file of finished cells."""
     with (work / "cells.jsonl").open("a") as lines:
-        lines.write("\n" + json.dumps({"cell": cell, "found": found}))  # a line before may be cut
+        lines.write("\n" + json.dumps({"cell": cell, "found": result}))  # a line before may be cut
 
 
 def read_cells(work: Path) -> dict[Cell, dict[str, Any]]:
@@ -230,28 +230,28 @@ def make_page(
             "| method | ms an example | images/s | tokens/s | busy | memory | of peak | $ |",
             "| --- | --- | --- | --- | --- | --- | --- | --- |",
         ]
-        works = [found for (name, _), found in cells.items() if name == shape.name]
-        work = next((found for found in works if "tflop" in found), {})
+        works = [result for (name, _), result in cells.items() if name == shape.name]
+        work = next((result for result in works if "tflop" in result), {})
         for method in METHODS:
-            if found := cells.get((shape.name, method)):
-                row = table_row(found, work, shape, peak, options.dollars_per_hour)
+            if result := cells.get((shape.name, method)):
+                row = table_row(result, work, shape, peak, options.dollars_per_hour)
                 lines.append(f"| {method} | {row} |")
     return "\n".join([*lines, ""])
 
 
 def table_row(
-    found: Mapping[str, Any],
+    result: Mapping[str, Any],
     work: Mapping[str, Any],
     shape: Shape,
     peak: float | None,
     dollars_per_hour: float,
 ) -> str:
     """Return the figures of a method, or why there are none; `work` is that of one example."""
-    if "reason" in found:
-        return f"not run: {found['reason']} |" + " |" * 5
-    rate = found["examples_s"]
+    if "reason" in result:
+        return f"not run: {result['reason']} |" + " |" * 5
+    rate = result["examples_s"]
     images = rate * shape.images / shape.questions
-    used, busy = found.get("memory_mib"), found.get("busy")
+    used, busy = result.get("memory_mib"), result.get("busy")
     cells = [
         f"{1000 / rate:.1f}",
         f"{images:.1f}",

@@ -321,8 +321,8 @@ def _header(*cells: str) -> list[str]:
 
 
 def _row(name: str, *cells: float | str | Shares) -> str:
-    shown = [f"{100 * cell:.1f} %" if isinstance(cell, float) else str(cell) for cell in cells]
-    return f"| {name} | " + " | ".join(shown) + " |"
+    texts = [f"{100 * cell:.1f} %" if isinstance(cell, float) else str(cell) for cell in cells]
+    return f"| {name} | " + " | ".join(texts) + " |"
 
 
 if __name__ == "__main__":

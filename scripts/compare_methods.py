@@ -3,7 +3,7 @@
     python scripts/compare_methods.py --work build/compare
 
 Each draw is another training set of 20 examples a class; the 100 test questions of a task are the
-same. Results that are there are kept, so that a run that was stopped goes on. Written beside them:
+same. Results that are there are kept, so that a run that was stopped goes on. Written next to them:
 table.csv, with all numbers, and commands.sh, the commands that make each result again.
 Needs `pip install peft scikit-image`; without the second, leave out the task surface.
 
@@ -71,21 +71,21 @@ def main() -> None:
                     method.run(draws[number], folder, number)
             print(f"draw {number}, {task}: done", file=sys.stderr, flush=True)
     (work / "commands.sh").write_text(_commands(drawn, work))
-    found = cells(work / "runs", {t: _rows(draws[0]) for t, draws in drawn.items()}, options.draws)
-    as_frame(found).write_csv(work / "table.csv")
-    print(as_markdown(found))
+    rows = cells(work / "runs", {t: _rows(draws[0]) for t, draws in drawn.items()}, options.draws)
+    as_frame(rows).write_csv(work / "table.csv")
+    print(as_markdown(rows))
 
 
 def _compare_sites(tasks: Sequence[str], work: Path, draws: int, seed: int) -> None:
     """Print the tables of sites, and write them for LaTeX, with all numbers and the figure."""
-    found = {}
+    measured = {}
     for task in tasks:
         (files,) = write_task(task, work / "data" / task, 1, seed, shots=sites.POOL)
-        found[task] = sites.measure(files, work / "stores" / task, draws, seed)
+        measured[task] = sites.measure(files, work / "stores" / task, draws, seed)
         print(f"{task}: done", file=sys.stderr, flush=True)
-    tables, means = sites.tables(found), sites.over_tasks(found)
+    tables, means = sites.tables(measured), sites.over_tasks(measured)
     (work / "sites.tex").write_text("\n".join(to_latex(*table) for table in tables))
-    sites.all_rows(found).write_csv(work / "sites.csv")
+    sites.all_rows(measured).write_csv(work / "sites.csv")
     by_shots = means[sites.READOUTS[0]].with_columns(
         pl.col("readout").str.split(":").list.first(), low=None, high=None
     )

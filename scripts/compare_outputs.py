@@ -348,7 +348,7 @@ def write_scenes(folder: Path, rng: np.random.Generator) -> None:
             radius = int(rng.integers(10, 30))
             name = f"scenes/{split}-{number}.jpg"
             save(draw(shape, color, radius, rng), folder / name)
-            asked = (
+            questions = (
                 ("color", f"What color is the {shape}?", color),
                 ("shape", f"What shape is the {color} object?", shape),
                 ("creature", "Is this a mouse or a whale?", "mouse" if radius < 20 else "whale"),
@@ -365,7 +365,7 @@ def write_scenes(folder: Path, rng: np.random.Generator) -> None:
                     "radius": radius,
                     "note": {"é": [number, None]},
                 }
-                for subtask, question, label in asked
+                for subtask, question, label in questions
             ]
         write_lines(folder / f"scenes-{split}.jsonl", rows)
 
@@ -504,14 +504,16 @@ def run(savs: Path, line: str, folder: Path, printed: Path) -> bool:
     """Run a command, keep what it prints, and return whether it ended as `CASES` says."""
     prefix, _, rest = line.partition(": ") if line.startswith("exit ") else ("exit 0", "", line)
     expected = int(prefix.removeprefix("exit "))
-    given = {name: value for name, value in os.environ.items() if not name.startswith("SAVS_")}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("SAVS_")
+    }
     fixed = {"COLUMNS": "120", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "LC_ALL": "C.UTF-8"}
     fixed["PYTHONHASHSEED"] = "0"  # the order of sets of text
     began = time.monotonic()
     done = subprocess.run(
         [savs, *shlex.split(rest)],
         cwd=folder,
-        env=given | fixed,
+        env=environment | fixed,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,
@@ -550,12 +552,12 @@ def read(path: Path, root: Path) -> Content:
             content = read_text(path)
     except (OSError, ValueError, pl.exceptions.PolarsError) as error:
         content["unreadable"] = str(error)
-    kept = {}
+    fields = {}
     for place, value in content.items():
         field = f"{path.relative_to(root)}:{place}"
         if not any(re.search(pattern, field) for pattern, _ in DROPPED_FIELDS):
-            kept[place] = plain(value, root) if isinstance(value, str) else value
-    return kept
+            fields[place] = plain(value, root) if isinstance(value, str) else value
+    return fields
 
 
 def plain(text: str, root: Path) -> str:
@@ -641,8 +643,8 @@ def read_safetensors(path: Path) -> Content:
 
 def read_arrays(path: Path) -> Content:
     """Return the arrays of a file of numpy."""
-    found = np.load(path)
-    return dict(found) if path.suffix == ".npz" else {"array": found}
+    arrays = np.load(path)
+    return dict(arrays) if path.suffix == ".npz" else {"array": arrays}
 
 
 def difference(one: Content, two: Content) -> str | None:
@@ -678,18 +680,18 @@ def compare(one: Path, two: Path, only: list[str]) -> bool:
         results, messages = [], []
         for name in sorted(first | second):
             if name not in first or name not in second:
-                found = f"only in {two if name in second else one}"
+                what = f"only in {two if name in second else one}"
             elif first[name].read_bytes() == second[name].read_bytes():
                 continue
             else:
-                found = difference(read(first[name], one), read(second[name], two))
-            if found:
+                what = difference(read(first[name], one), read(second[name], two))
+            if what:
                 line = command_of(one / case / name)
-                told = f"  {name}{f' ({line:.60})' if line else ''}: {found}"
+                report = f"  {name}{f' ({line:.60})' if line else ''}: {what}"
                 if not name.endswith(".err"):
-                    results.append(told)
+                    results.append(report)
                 elif RACING not in line:
-                    messages.append(told)
+                    messages.append(report)
         verdict = "differs" if results else "messages differ" if messages else "equal"
         print(f"{case}: {verdict} ({len(first)} files)" if first else f"{case}: nothing was kept")
         print("\n".join(results), end="\n" if results else "")
@@ -718,10 +720,10 @@ def main() -> None:
     comparing.add_argument("second", type=Path)
     for one, cases in ((keeping, [*CASES]), (comparing, ["inputs", *CASES])):
         one.add_argument("--only", action="append", default=[], choices=cases, metavar="CASE")
-    given = parser.parse_args()
-    if given.command == "keep":
-        keep(given.savs.absolute(), given.out.absolute(), given.only)
-    elif not compare(given.first.absolute(), given.second.absolute(), given.only):
+    arguments = parser.parse_args()
+    if arguments.command == "keep":
+        keep(arguments.savs.absolute(), arguments.out.absolute(), arguments.only)
+    elif not compare(arguments.first.absolute(), arguments.second.absolute(), arguments.only):
         sys.exit(1)
 
 

@@ -2,7 +2,7 @@
 
     python scripts/estimate_cost.py
 
-An image is 256 visual tokens, a prompt has some 45 tokens of its own behind it and 15 before. The
+An image is 256 visual tokens, a prompt has some 45 tokens of its own after it and 15 before. The
 public loop runs each training example three times and computes logits at every position; `savs`
 runs each prompt once, and what prompts about one image begin with once.
 """
@@ -44,7 +44,7 @@ class Benchmark:
         return self.rows, self.rows * (VISUAL * TOWER + tokens * DECODER)
 
     def shared(self) -> tuple[float, float]:
-        """Return passes and TFLOP where prompts about an image run behind it."""
+        """Return passes and TFLOP where prompts about an image run after it."""
         images = self.rows / self.rows_an_image
         once = VISUAL * TOWER + (VISUAL + BEFORE) * DECODER
         return images + self.rows, images * once + self.rows * BEHIND * DECODER

@@ -3,7 +3,7 @@
     python scripts/evaluate_demo_model.py --model build/demo-model --work build/demo-evaluation
 
 A draw is a fresh benchmark: 20 training examples a class and test scenes that no training saw. The
-heads' vote, the model's own answer (zero-shot) and chance stand side by side, from the same pass.
+heads' vote, the model's own answer (zero-shot) and chance come from the same pass.
 """
 
 import argparse
@@ -76,13 +76,15 @@ def _table(scores: Scores, draws: int) -> str:
         f"| task ({draws} draws) | {' | '.join(columns)} | SD |",
         "| --- |" + " --- |" * (len(columns) + 1),
     ]
-    for name, found in scores.items():
+    for name, accuracies in scores.items():
         task = name.removeprefix("accuracy, ")
         if task == "macro" or name == "accuracy":
             continue  # the table is of tasks
         weak = " (weak)" if task in TASKS and TASKS[task].weak else ""
-        cells = [f"{100 * statistics.mean(found[c]):.1f}" if found[c] else "-" for c in columns]
-        last = found[columns[-1]]
+        cells = [
+            f"{100 * statistics.mean(accuracies[c]):.1f}" if accuracies[c] else "-" for c in columns
+        ]
+        last = accuracies[columns[-1]]
         spread = f"{100 * statistics.stdev(last):.1f}" if len(last) > 1 else "-"
         lines.append(f"| {task}{weak} | {' | '.join(cells)} | {spread} |")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Run the commands behind the figures of the pages, and say where a page differs from a fresh run.
+"""Run the commands of the figures of the pages, and say where a page differs from a fresh run.
 
     python scripts/figures.py                    all pages; commands of five minutes at most
     python scripts/figures.py docs/results.md    one page
@@ -35,23 +35,23 @@ def main() -> int:
     parser.add_argument("--longest", type=float, default=5, metavar="MINUTES")
     parser.add_argument("--list", action="store_true")
     parser.add_argument("--write", action="store_true")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     try:
-        pages = [path.resolve() for path in given.pages] or [ROOT / path for path in PAGES]
+        pages = [path.resolve() for path in arguments.pages] or [ROOT / path for path in PAGES]
         marks = [mark for page in pages for mark in find_marks(page, page.read_text("utf-8"))]
     except (MarkError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    if given.list:
+    if arguments.list:
         for mark in marks:
             print(_line(mark))
         return 0
-    kept = [mark for mark in marks if mark.seconds <= 60 * given.longest]
+    short = [mark for mark in marks if mark.seconds <= 60 * arguments.longest]
     for mark in marks:
-        if mark not in kept:
+        if mark not in short:
             print(f"left out, takes {mark.seconds / 60:g} min: {_line(mark)}")
-    outputs = {command: _run(command) for command in dict.fromkeys(m.command for m in kept)}
-    return int(not _all_agree(kept, outputs, write=given.write))
+    outputs = {command: _run(command) for command in dict.fromkeys(m.command for m in short)}
+    return int(not _all_agree(short, outputs, write=arguments.write))
 
 
 def _line(mark: Mark) -> str:
@@ -65,7 +65,7 @@ def _run(command: str) -> str | None:
     print(f"running {command}", file=sys.stderr, flush=True)
     scripts = os.fspath(Path(sys.executable).parent)
     variables = os.environ | {"PATH": f"{scripts}{os.pathsep}{os.environ['PATH']}"}
-    variables.pop("PYTHONSAFEPATH", None)  # scripts import what lies beside them
+    variables.pop("PYTHONSAFEPATH", None)  # scripts import modules of their folder
     with tempfile.TemporaryDirectory(prefix="savs-figures-") as work:
         words = shlex.split(command.replace("{work}", f"{work}/work"))
         done = subprocess.run(
@@ -80,13 +80,13 @@ def _all_agree(marks: Iterable[Mark], outputs: Mapping[str, str | None], *, writ
     fresh: list[tuple[Mark, tuple[str, ...]]] = []
     for mark in marks:
         output = outputs[mark.command]
-        found = None if output is None else fresh_lines(mark, output)
-        if found is None:
+        lines = None if output is None else fresh_lines(mark, output)
+        if lines is None:
             print(f"{_line(mark)}\n  the command failed, or printed no such part")
             agree = False
             continue
-        fresh.append((mark, found))
-        wrong = list(differences(mark, found))
+        fresh.append((mark, lines))
+        wrong = list(differences(mark, lines))
         agree = agree and not wrong
         print(f"{_line(mark)}: {'differs' if wrong else 'agrees'}")
         for text in wrong:

@@ -13,21 +13,21 @@ from pathlib import Path
 def main() -> int:
     """Return the exit code."""
     packages = json.loads(Path(sys.argv[1]).read_text("utf-8"))["dependencies"]
-    found = [package for package in packages if "skip_reason" not in package]
+    looked_up = [package for package in packages if "skip_reason" not in package]
     names = [package["name"] for package in packages if "skip_reason" in package]
-    if not found:
+    if not looked_up:
         print(
             f"error: none of {len(names)} packages could be looked up, so nothing is known; is the"
             " list of vulnerabilities of the package index reached?",
             file=sys.stderr,
         )
         return 1
-    for package in found:
+    for package in looked_up:
         for problem in package["vulns"]:
             fixed = ", ".join(problem["fix_versions"]) or "no version"
             print(f"{package['name']} {package['version']}: {problem['id']}, mended in {fixed}")
-    bad = sum(bool(package["vulns"]) for package in found)
-    print(f"{len(found)} packages were looked up, {bad} have known vulnerabilities")
+    bad = sum(bool(package["vulns"]) for package in looked_up)
+    print(f"{len(looked_up)} packages were looked up, {bad} have known vulnerabilities")
     if names:
         print(f"not looked up: {', '.join(names)}")
     return int(bad > 0)

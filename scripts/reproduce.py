@@ -70,10 +70,10 @@ class Recipe:
         shared = of.shared()[1] if self.rows_per_image > 1 else of.plain()[1]
         return of.rows, min(of.plain()[1], shared) / TFLOPS / 60
 
-    def words(self, model: str, data: str, runs: str, given: Mapping[str, str]) -> list[list[str]]:
+    def words(self, model: str, data: str, runs: str, files: Mapping[str, str]) -> list[list[str]]:
         """Return the words of each command."""
         paths = {name: path.replace("{data}", data) for name, (path, _) in self.files.items()}
-        filled = {**paths, **given, "model": model, "runs": runs}
+        filled = {**paths, **files, "model": model, "runs": runs}
         return [[word.format(**filled) for word in shlex.split(line)] for line in self.commands]
 
 
@@ -174,23 +174,23 @@ def main() -> int:
     parser.add_argument(
         "--dry-run", action="store_true", help="read the files and estimate; write nothing"
     )
-    given = parser.parse_args()
-    if given.list or given.recipe is None:
+    arguments = parser.parse_args()
+    if arguments.list or arguments.recipe is None:
         print_list(list(recipes.values()))
         return 0
-    recipe = recipes[given.recipe]
-    files = dict(pair.split("=", 1) if "=" in pair else (pair, "") for pair in given.file)
+    recipe = recipes[arguments.recipe]
+    files = dict(pair.split("=", 1) if "=" in pair else (pair, "") for pair in arguments.file)
     if odd := [name for name, path in files.items() if name not in recipe.files or not path]:
         parser.error(f"--file {odd[0]}: expected NAME=PATH, NAME one of {', '.join(recipe.files)}")
-    commands = recipe.words(given.model, given.data, given.runs, files)
+    commands = recipe.words(arguments.model, arguments.data, arguments.runs, files)
     print_plan(recipe, commands)
-    if given.dry_run:
+    if arguments.dry_run:
         commands = [[*words, "--dry-run"] for words in commands if words[0] == "extract"]
     for words in commands:
         if code := run_savs(words):
             print(f"stopped: savs {shlex.join(words)}", file=sys.stderr)
             return code
-    if not given.dry_run:
+    if not arguments.dry_run:
         print_results(recipe, store_of(commands))
     return 0
 

@@ -54,7 +54,7 @@ class Cluster:
 
         The first one to find that all is done seals the store.
         """
-        for folder in (self.folder, self._told):
+        for folder in (self.folder, self._reports):
             folder.mkdir(parents=True)
         self._started_s = FORK.Value("d")
         self._all_ready = FORK.Barrier(self.ranks, self._start, READY_S)
@@ -64,11 +64,11 @@ class Cluster:
             process.start()
         for process in started:
             process.join()
-        ends = [float((self._told / f"{rank}.end").read_text()) for rank in self._survivors()]
+        ends = [float((self._reports / f"{rank}.end").read_text()) for rank in self._survivors()]
         return min(ends) - self._started_s.value, max(ends) - self._started_s.value
 
     @property
-    def _told(self) -> Path:
+    def _reports(self) -> Path:
         return self.folder.with_name(f"{self.folder.name}-ranks")
 
     def _survivors(self) -> list[int]:
@@ -79,7 +79,10 @@ class Cluster:
 
     def _work(self, rank: int) -> None:
         signs.process_space = lambda: f"host {rank}"
-        with Claims(ClaimFiles(self.folder)) as claims, (self._told / str(rank)).open("w") as told:
+        with (
+            Claims(ClaimFiles(self.folder)) as claims,
+            (self._reports / str(rank)).open("w") as report,
+        ):
             shards = OpenShards(
                 self.specs, claims, self._is_done, self._all_done, self.folder, rank / self.ranks
             )
@@ -88,8 +91,8 @@ class Cluster:
                 for spec in shards.claimed():
                     self._compute(rank)
                     is_ours = self._publish(claims, spec)
-                    print(spec.name, claims.process.id if is_ours else "", file=told, flush=True)
-            (self._told / f"{rank}.end").write_text(str(time.monotonic()))
+                    print(spec.name, claims.process.id if is_ours else "", file=report, flush=True)
+            (self._reports / f"{rank}.end").write_text(str(time.monotonic()))
 
     def _compute(self, rank: int) -> None:
         """Pause as long as a shard takes, unless the rank is killed meanwhile."""
@@ -125,7 +128,7 @@ class Cluster:
         computed, published = 0, Counter[str]()
         wrong = set[str]()
         for rank in range(self.ranks):
-            for line in (self._told / str(rank)).read_text().splitlines():
+            for line in (self._reports / str(rank)).read_text().splitlines():
                 name, _, owner = line.partition(" ")
                 computed += 1
                 published[name] += bool(owner)

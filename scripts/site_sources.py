@@ -86,11 +86,11 @@ def generated_pages() -> dict[str, str]:
     """Return name below docs/ -> text of the pages that differ from docs/ or are not in it."""
     pages = {f"api/{package}.md": package_page(package) for package in PACKAGES}
     for name, more in (("cli.md", command_line()), ("api.md", index_of_names())):
-        page, found = MARK.subn(
+        page, count = MARK.subn(
             lambda _, more=more: more, (ROOT / "docs" / name).read_text("utf-8")
         )
-        if found != 1:
-            raise SystemExit(f"docs/{name}: expected one line {MARK.pattern!r}, got {found}")
+        if count != 1:
+            raise SystemExit(f"docs/{name}: expected one line {MARK.pattern!r}, got {count}")
         pages[name] = page
     pages["changelog.md"] = (ROOT / "CHANGELOG.md").read_text("utf-8")
     return pages
@@ -150,8 +150,8 @@ def settings_table(parameters: list[Any], context: typer.Context) -> str:
         parameter.hidden = False  # of the help alone
         flag, text = parameter.get_help_record(context)
         value = flag.partition(" ")[2]
-        shown = f"`{value}`" if value else "true or false"
-        lines.append(f"| `{option_name(parameter)}` | {shown} | {plain(text)} |")
+        values = f"`{value}`" if value else "true or false"
+        lines.append(f"| `{option_name(parameter)}` | {values} | {plain(text)} |")
     return "\n".join([*lines, ""])
 
 
@@ -159,8 +159,8 @@ def common_options() -> str:
     """Return the options that stand before or after every command."""
     group: Any = typer.main.get_command(app)
     context = typer.Context(group, info_name="savs")
-    shown = [parameter for parameter in group.params if parameter.name in OF_ALL_COMMANDS]
-    return f"## Options of all commands\n\n{option_list(shown, context)}"
+    parameters = [parameter for parameter in group.params if parameter.name in OF_ALL_COMMANDS]
+    return f"## Options of all commands\n\n{option_list(parameters, context)}"
 
 
 def plain(text: str | None) -> str:
@@ -188,12 +188,12 @@ def rooms(package: str) -> Iterator[tuple[str, list[str]]]:
     Those of `savs` are the rooms of `pipeline`, and `stores` and `foundation`.
     """
 
-    def room(found: tuple[str, str]) -> str:
-        _, *parts = found[1].split(".")
+    def room(name: tuple[str, str]) -> str:
+        _, *parts = name[1].split(".")
         return parts[1] if parts[0] in (package, "pipeline") else parts[0]
 
     for name, group in groupby(sorted(public_names(package), key=room), room):
-        yield name, [found for found, _ in group]
+        yield name, [public_name for public_name, _ in group]
 
 
 def package_page(package: str) -> str:

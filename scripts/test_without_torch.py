@@ -31,9 +31,11 @@ def main() -> int:
     subprocess.run([python, "-m", "savs.pipeline.cli.app", "doctor"], check=True, cwd=folder)
     tests = [str(Path("tests") / name) for name in TESTS]
     words = ["-q", "-m", "not slow and not thorough", "-p", "no:cacheprovider", *tests]
-    given = [*words, *sys.argv[1:]]
+    arguments = [*words, *sys.argv[1:]]
     environment = os.environ | {"PYTHONSAFEPATH": "1", "OMP_NUM_THREADS": "1"}
-    return subprocess.run([python, "-m", "pytest", *given], cwd=ROOT, env=environment).returncode
+    return subprocess.run(
+        [python, "-m", "pytest", *arguments], cwd=ROOT, env=environment
+    ).returncode
 
 
 if __name__ == "__main__":

@@ -47,13 +47,13 @@ def main() -> None:
             f"{options.out} is of transformers {before['transformers']}, and this is"
             f" {transformers.__version__}; try all families, without --only"
         )
-    found = {family["family"]: family for family in before["families"]}
+    outcomes = {family["family"]: family for family in before["families"]}
     for family in options.only or known:
-        found[family] = _try(family, str(known[family])).to_json()
-        print(f"{family}: {found[family]['status']}", file=sys.stderr, flush=True)
+        outcomes[family] = _try(family, str(known[family])).to_json()
+        print(f"{family}: {outcomes[family]['status']}", file=sys.stderr, flush=True)
     value = {
         "transformers": transformers.__version__,
-        "families": [found[family] for family in known],
+        "families": [outcomes[family] for family in known],
     }
     options.out.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
 

@@ -30,15 +30,15 @@ INSTEAD = {
 
 def main() -> None:
     """Print what was found."""
-    found = [
+    lines = [
         f"{path.relative_to(ROOT)}:{number}: {word[0]!r}, write: {instead}"
         for path in _files()
         for number, text in _texts(path)
         for pattern, instead in INSTEAD.items()
         for word in re.finditer(pattern, text)
     ]
-    print("\n".join(found))
-    sys.exit(bool(found))
+    print("\n".join(lines))
+    sys.exit(bool(lines))
 
 
 def _files() -> Iterator[Path]:

@@ -24,8 +24,8 @@ HEAD = """\
 
 def main() -> None:
     """Write the file."""
-    found = dict(_needed("savs", EXTRAS))
-    lines = [f"{name}=={version}\n" for name, version in sorted(found.items()) if name != "savs"]
+    versions = dict(_needed("savs", EXTRAS))
+    lines = [f"{name}=={version}\n" for name, version in sorted(versions.items()) if name != "savs"]
     FILE.write_text(HEAD + "".join(lines), "utf-8")
 
 

@@ -11,9 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from savs.datasets.benchmark import Benchmark
+from savs.datasets.benchmarks.asvspoof_la import ASVSPOOF_LA
+from savs.datasets.benchmarks.audioset import AUDIOSET
 from savs.datasets.benchmarks.blink import BLINK
 from savs.datasets.benchmarks.camerabench import CAMERABENCH
 from savs.datasets.benchmarks.class_folders import AUDIO_FOLDER, IMAGE_FOLDER
+from savs.datasets.benchmarks.esc50 import ESC50
 from savs.datasets.benchmarks.eurosat import EUROSAT
 from savs.datasets.benchmarks.general import GENERAL
 from savs.datasets.benchmarks.mhalubench import MHALUBENCH
@@ -24,6 +27,7 @@ from savs.datasets.benchmarks.naturalbench_retrieval import NATURALBENCH_RETRIEV
 from savs.datasets.benchmarks.pets import PETS
 from savs.datasets.benchmarks.shapes import SHAPES
 from savs.datasets.benchmarks.sugarcrepe import SUGARCREPE
+from savs.datasets.benchmarks.vggsound import VGGSOUND, VGGSOUND_VIDEO
 from savs.datasets.benchmarks.vizwiz import VIZWIZ
 from savs.datasets.benchmarks.vlguard import VLGUARD
 from savs.datasets.benchmarks.winoground import WINOGROUND
@@ -60,6 +64,11 @@ BENCHMARKS: dict[str, Benchmark] = {
         PETS,
         CAMERABENCH,
         MULTIMODAL_REWARDBENCH,
+        ESC50,
+        VGGSOUND,
+        VGGSOUND_VIDEO,
+        AUDIOSET,
+        ASVSPOOF_LA,
         IMAGE_FOLDER,
         AUDIO_FOLDER,
     )

@@ -4,13 +4,13 @@ import hashlib
 import ntpath
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
 from savs.datasets.errors import MediaError
-from savs.datasets.example import AUDIO_MARK, FRAMES, NATIVE
+from savs.datasets.example import AUDIO_MARK, FRAMES, NATIVE, WITH_SOUND
 from savs.datasets.media.containers import container_of, sound_of
 from savs.datasets.media.download import Fetching
 from savs.datasets.media.images import MAX_IMAGE_PIXELS, decode_image, open_image
@@ -22,7 +22,15 @@ from savs.datasets.media.videos import (
     images_of,
     video_size,
 )
-from savs.datasets.rows.media_names import is_address, is_packed, is_video_name, packed_parts
+from savs.datasets.rows.media_names import (
+    IMAGES,
+    SOUNDS,
+    VIDEOS,
+    is_address,
+    is_packed,
+    is_video_name,
+    packed_parts,
+)
 from savs.datasets.rows.packed_media import read_packed
 from savs.foundation.files import regular_size
 
@@ -53,6 +61,8 @@ class MediaRules:
 
 
 DEFAULT_RULES = MediaRules()
+SUFFIXES = (*SOUNDS, *VIDEOS, *sorted(IMAGES))
+"""Suffixes that a name without one may stand for, in this order, as lists of ids have them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,6 +252,9 @@ def decode_file(data: bytes, name: str, rules: MediaRules) -> list[Decoded]:
 def _decode_clip(data: bytes, name: str, rules: MediaRules) -> list[Decoded]:
     frames = rules.video_frames or DEFAULT_FRAMES
     video = decode_video(data, name, frames, rules.max_pixels)
+    if rules.video == WITH_SOUND:
+        sound = decode_sound(data, name, DEFAULT_RATE, rules.audio_max_seconds)
+        return [replace(video, sound=sound)]
     return [*video.frames] if rules.video == FRAMES else [video]
 
 
@@ -268,13 +281,17 @@ def locate(root: Path, name: str, *, outside: bool = False) -> Path | None:
 
     An absolute path that is not below the root stands for the longest end of it that exists
     directly below the root; it may come from another machine, Windows too. A relative name need
-    not exist; unless a file is called so, its backslashes separate folders. With `outside` names
-    may lead out of the root, and an absolute path that exists is taken as it is.
+    not exist; unless a file is called so, its backslashes separate folders, and without a suffix it
+    stands for the first of `SUFFIXES` with which there is a file. With `outside` names may lead out
+    of the root, and an absolute path that exists is taken as it is.
     """
     if not is_foreign(root, name):
         path = absolute(root / name)
         if "\\" in name and not _exists(str(path)):
             path = absolute(root / name.replace("\\", "/"))
+        if not path.suffix and not _exists(str(path)):
+            named = (path.with_name(path.name + suffix) for suffix in SUFFIXES if path.name)
+            path = next((file for file in named if _exists(str(file))), path)
         return path if outside or _below(path, absolute(root)) else None
     if outside and _exists(name):
         return absolute(Path(name))

@@ -1,12 +1,13 @@
-"""Ranking metrics of a class's scores: average precision and ROC-AUC.
+"""Ranking metrics of scores: average precision, ROC-AUC, FPR at 95 % TPR and equal error rate.
 
-Neither is a mean over examples, so each becomes one by its influence values (infinitesimal
+None is a mean over examples, so each becomes one by its influence values (infinitesimal
 jackknife: Jaeckel 1972; Efron, The Jackknife, the Bootstrap and Other Resampling Plans, 1982): with
 weights w on the examples, all 1, unit i scores T + n dT/dw_i. Their mean is the metric T, since it
 does not change when all weights are scaled, and their clustered standard error is that of T to
 first order. For ROC-AUC these are DeLong's placements (Biometrics 44, 1988).
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +16,14 @@ import polars as pl
 from savs.datasets.metrics.metrics import Classes, Units, balanced_accuracy, class_margin
 from savs.foundation.arrays import Array
 
-RANKED = ("average precision", "ROC-AUC", "balanced accuracy")
+RANKED = ("average precision", "ROC-AUC", "FPR at 95 % TPR", "balanced accuracy")
 """What `ranking_metrics` returns, in this order."""
+TPR = 0.95
+"""Share of positive examples that the threshold of the false positive rate finds."""
+FEWEST = 40
+"""With fewer positive examples than this, its interval is too narrow, and a note says so."""
+ROUNDING = 1e-9
+"""A number of examples above a whole one by less is that."""
 
 
 def roc_auc_units(scores: Array, positive: Array) -> Array:
@@ -80,6 +87,84 @@ def average_precision_units(scores: Array, positive: Array) -> Array:
     return average + len(scores) * np.where(positive, if_positive[place], if_negative[place])
 
 
+def equal_error_units(scores: Array, positive: Array) -> Array:
+    """Return values whose mean is the equal error rate; arguments as of `roc_auc_units`.
+
+    That is the mean of two shares, of positive examples below a threshold and of negative ones that
+    reach it, at the score where they differ least; the lowest one of several, as the ASVspoof
+    challenges compute it. The threshold moves with the examples: by the densities of both classes
+    there, which a Gaussian kernel with Silverman's width estimates.
+
+    Examples
+    --------
+    At the threshold 2 one of three positive examples is below, and one of three negative ones not:
+
+    >>> positive = np.array([True, True, True, False, False, False])
+    >>> units = equal_error_units(np.array([4.0, 3.0, 1.0, 2.0, 0.5, 0.0]), positive)
+    >>> round(float(units.mean()), 6)
+    0.333333
+    """
+    levels = np.append(np.unique(scores), np.inf)
+    above, below = (np.sort(scores[of]) for of in (positive, ~positive))
+    missed = np.searchsorted(above, levels) / len(above)
+    passed = 1 - np.searchsorted(below, levels) / len(below)
+    best = int(np.abs(missed - passed).argmin())
+    threshold = levels[best]
+    dense, other = _density(above, threshold), _density(below, threshold)
+    weight = other / (dense + other) if dense + other else 0.5  # of the positive class's share
+    slopes = np.where(
+        positive,
+        weight / len(above) * ((scores < threshold) - missed[best]),
+        (1 - weight) / len(below) * ((scores >= threshold) - passed[best]),
+    )
+    return (missed[best] + passed[best]) / 2 + len(scores) * slopes
+
+
+def _density(scores: Array, at: float) -> float:
+    """Return the density of finite scores, up to a constant; 0 where they are all equal."""
+    finite = scores[np.isfinite(scores)]
+    width = 1.06 * float(finite.std()) * len(finite) ** -0.2 if len(finite) else 0.0
+    return float(np.exp(-(((finite - at) / width) ** 2) / 2).mean() / width) if width else 0.0
+
+
+def false_positive_units(scores: Array, positive: Array) -> Array:
+    """Return values whose mean is the FPR at 95 % TPR; arguments as of `roc_auc_units`.
+
+    That is the share of negative examples that score at least as high as the greatest threshold
+    that 95 % of the positive ones reach. Lower is better.
+
+    A positive example moves the threshold, and so the rate by the slope of the ROC curve there,
+    the ratio of the densities of both sides. It is taken between the thresholds that are two
+    standard errors of the TPR apart from this one.
+
+    Examples
+    --------
+    All positive examples are needed, and one of two negative ones scores higher than the last:
+
+    >>> positive = np.array([True, True, False, False])
+    >>> float(false_positive_units(np.array([3.0, 1.0, 2.0, 0.0]), positive).mean())
+    0.5
+    """
+    above, below = np.sort(scores[positive])[::-1], np.sort(scores[~positive])
+    count = len(above)
+    needed = math.ceil(TPR * count - ROUNDING)
+
+    def rate(place: int) -> float:
+        return 1 - float(np.searchsorted(below, above[place])) / len(below)
+
+    reach = math.ceil(2 * math.sqrt(TPR * (1 - TPR) * count))
+    first, last = max(0, needed - 1 - reach), min(count - 1, needed - 1 + reach)
+    slope = (rate(last) - rate(first)) * count / max(1, last - first)
+    threshold, value = above[needed - 1], rate(needed - 1)
+    found = scores >= threshold
+    apart = np.where(
+        positive,
+        slope * (float((above >= threshold).mean()) - found) / count,
+        (found - value) / len(below),
+    )
+    return value + len(scores) * apart
+
+
 @dataclass(slots=True)
 class PrecisionSteps:
     """The steps of average precision: the scores of positive examples.
@@ -129,13 +214,13 @@ class PrecisionSteps:
 def ranking_metrics(
     predictions: pl.DataFrame, classes: Classes, positive: str, of: str = ""
 ) -> list[Units]:
-    """Return average precision, ROC-AUC and balanced accuracy of a two-class task.
+    """Return the metrics `RANKED` of a two-class task.
 
     Examples are ranked by the margin of the positive class. A skipped example, or one without a
     finite score, gets the worst rank for its label.
 
     Empty if all labels are positive, or none is. Chance is the share of positive examples for
-    average precision, 0.5 for the others.
+    average precision, 0.95 for the FPR, 0.5 for the others.
 
     Parameters
     ----------
@@ -148,21 +233,47 @@ def ranking_metrics(
     of
         What the metrics' names end with; nothing for all examples.
     """
-    is_positive = (predictions["label"] == positive).to_numpy()
-    if is_positive.all() or not is_positive.any():
+    ranked = _ranked(predictions, positive)
+    if ranked is None:
         return []
-    scores = predictions.select(class_margin(positive).cast(pl.Float64)).to_series().to_numpy()
-    worst = np.where(is_positive, -np.inf, np.inf)
-    ranked = np.where(np.isfinite(scores), scores, worst)
-    precision, area, balanced = (name + (f", {of}" if of else "") for name in RANKED)
-
-    def units(name: str, values: Array, chance: float) -> Units:
-        cluster = predictions["cluster"]
-        scores = pl.DataFrame({"score": values, "cluster": cluster, "stratum": "all"})
-        return Units(name, scores, chance)
-
+    scores, is_positive = ranked
+    precision, area, rate, balanced = (name + (f", {of}" if of else "") for name in RANKED)
+    few = int(is_positive.sum())
+    note = (
+        f"{rate} rests on {few} positive examples: with fewer than {FEWEST} its interval is too"
+        " narrow"
+    )
+    share = float(is_positive.mean())
+    notes = [note] if few < FEWEST else []
     return [
-        units(precision, average_precision_units(ranked, is_positive), float(is_positive.mean())),
-        units(area, roc_auc_units(ranked, is_positive), 0.5),
+        _units(predictions, precision, average_precision_units(scores, is_positive), share),
+        _units(predictions, area, roc_auc_units(scores, is_positive), 0.5),
+        _units(predictions, rate, false_positive_units(scores, is_positive), TPR, *notes),
         balanced_accuracy(predictions, classes, balanced),
     ]
+
+
+def equal_error_rate(predictions: pl.DataFrame, positive: str, name: str) -> list[Units]:
+    """Return the equal error rate of a two-class task, of which lower is better.
+
+    Arguments, ranks of skipped examples, and an empty list as in `ranking_metrics`.
+    """
+    ranked = _ranked(predictions, positive)
+    return [] if ranked is None else [_units(predictions, name, equal_error_units(*ranked), 0.5)]
+
+
+def _ranked(predictions: pl.DataFrame, positive: str) -> tuple[Array, Array] | None:
+    """Return scores by which examples are ranked, and which are positive; None if all or none."""
+    is_positive = (predictions["label"] == positive).to_numpy()
+    if is_positive.all() or not is_positive.any():
+        return None
+    scores = predictions.select(class_margin(positive).cast(pl.Float64)).to_series().to_numpy()
+    worst = np.where(is_positive, -np.inf, np.inf)
+    return np.where(np.isfinite(scores), scores, worst), is_positive
+
+
+def _units(
+    predictions: pl.DataFrame, name: str, values: Array, chance: float, *notes: str
+) -> Units:
+    scores = pl.DataFrame({"score": values, "cluster": predictions["cluster"], "stratum": "all"})
+    return Units(name, scores, chance, notes=notes)

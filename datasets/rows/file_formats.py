@@ -20,6 +20,8 @@ from savs.foundation.files import regular_size
 
 JSON_LINES = (".jsonl", ".ndjson")
 PARQUET = ".parquet"
+TABLES = (".csv", ".txt")
+"""Suffixes of files that a benchmark may read in its own way, see `Benchmark.read_table`."""
 MAX_WHOLE_BYTES = 2**32
 """Largest JSON or CSV file, which is read at once."""
 
@@ -31,12 +33,15 @@ HEAD_CHARACTERS = 2**20
 Values = dict[str, Any]
 Located = tuple[str, Values]
 """File and line (or row) for error messages, and the row's fields."""
+Reader = Callable[[Path, str], Iterator[Located]]
+"""Reads the text of a file."""
 
 
-def read_rows(source: str | Path | Files) -> list[Row]:
+def read_rows(source: str | Path | Files, read_table: Reader | None = None) -> list[Row]:
     """Read all rows of the `.jsonl`, `.json`, `.csv`, `.parquet` or `.tar` files of a source.
 
-    Blank lines are skipped. CSV values are text, and an empty one is null.
+    Blank lines are skipped. CSV values are text, and an empty one is null. `read_table` reads
+    `.csv` and `.txt` files instead.
 
     Raises
     ------
@@ -50,7 +55,7 @@ def read_rows(source: str | Path | Files) -> list[Row]:
     for path in files:
         file_rows = [
             Row(where, index, values, files.stem(path))
-            for index, (where, values) in enumerate(_read(path, files.root))
+            for index, (where, values) in enumerate(_read(path, files.root, read_table))
         ]
         if not file_rows:
             raise SourceError(f"{path} holds no rows; give a file with at least one example")
@@ -63,7 +68,7 @@ def read_values(path: Path) -> list[Values]:
     return [values for _, values in _read_text(path)]
 
 
-def _read(path: Path, root: Path) -> Iterator[Located]:
+def _read(path: Path, root: Path, read_table: Reader | None) -> Iterator[Located]:
     name = path.relative_to(root).as_posix()
     if path.suffix.lower() == PARQUET:
         if not path.is_file():
@@ -75,15 +80,16 @@ def _read(path: Path, root: Path) -> Iterator[Located]:
     if path.suffix.lower() == TAR:
         yield from shard_values(path, name)
         return
-    for index, (where, values) in enumerate(_read_text(path)):
+    for index, (where, values) in enumerate(_read_text(path, read_table)):
         yield where, name_embedded(values, f"{name}#{index}")
 
 
-def _read_text(path: Path) -> Iterator[Located]:
+def _read_text(path: Path, read_table: Reader | None = None) -> Iterator[Located]:
     suffix = path.suffix.lower()
-    reader = _READERS.get(suffix)
+    readers = _READERS | ({} if read_table is None else dict.fromkeys(TABLES, read_table))
+    reader = readers.get(suffix)
     if reader is None and suffix not in JSON_LINES:
-        known = ", ".join([*JSON_LINES, *_READERS, PARQUET, TAR])
+        known = ", ".join([*JSON_LINES, *readers, PARQUET, TAR])
         raise SourceError(f"{path}: expected a name that ends in {known}, got {path.suffix!r}")
     try:
         size = regular_size(path)
@@ -149,17 +155,57 @@ def _json_list(path: Path, text: str) -> Iterator[Located]:
 
 
 def _csv(path: Path, text: str) -> Iterator[Located]:
-    limit = csv.field_size_limit(MAX_ROW_BYTES)  # of the whole process: a cell may hold an image
     delimiter = _delimiter(path, text[:HEAD_CHARACTERS])
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    yield from _divided(path, csv.reader(_lines(text), delimiter=delimiter, strict=True), delimiter)
+
+
+def read_headless(
+    path: Path, text: str, names: tuple[str, ...], delimiter: str = ","
+) -> Iterator[Located]:
+    r"""Yield place and fields of each row of a table without a line of column names.
+
+    Lines that begin with `#` are skipped, and so are spaces after a delimiter. A first line with
+    these names, in any order, is such a line.
+
+    Raises
+    ------
+    SourceError
+        The text is no CSV.
+    RowError
+        A line has another number of values.
+
+    Examples
+    --------
+    >>> text = "# id, start\nabc, 3\n"
+    >>> list(read_headless(Path("x.csv"), text, ("id", "start")))
+    [('x.csv line 2', {'id': 'abc', 'start': '3'})]
+    """
+    lines = csv.reader(_lines(text), delimiter=delimiter, skipinitialspace=True, strict=True)
+    yield from _divided(path, lines, delimiter, names)
+
+
+def _lines(text: str) -> io.StringIO:
+    return io.StringIO(text, newline="")
+
+
+def _divided(
+    path: Path, lines: Any, delimiter: str, columns: tuple[str, ...] | None = None
+) -> Iterator[Located]:
+    """Yield the rows of a table; its first line names the columns unless they are given."""
+    limit = csv.field_size_limit(MAX_ROW_BYTES)  # of the whole process: a cell may hold an image
     try:
-        names = next(lines, [])
+        names = next(lines, []) if columns is None else columns
         if len(set(names)) < len(names):
             raise SourceError(
                 f"{path} line 1 names a column twice: {', '.join(names)}; rename one of the two"
             )
         for values in filter(None, lines):
             where = f"{path} line {lines.line_num}"
+            if columns is not None and values[0].startswith("#"):
+                continue
+            if columns is not None and lines.line_num == 1 and set(values) == set(columns):
+                names = values
+                continue
             if len(values) != len(names):
                 raise RowError(
                     f"{where} has {len(values)} values for {len(names)} columns, divided by"
@@ -199,7 +245,7 @@ def _widths(head: str, delimiter: str) -> list[int]:
     return widths
 
 
-_READERS: dict[str, Callable[[Path, str], Iterator[Located]]] = {
+_READERS: dict[str, Reader] = {
     ".json": _json_list,
     ".csv": _csv,
 }

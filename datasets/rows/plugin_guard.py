@@ -5,7 +5,7 @@ DatasetError that the function raises by intent, such as `Row.error`, passes as 
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from traceback import extract_tb
@@ -49,7 +49,9 @@ def read_split_rows(benchmark: Benchmark, source: str | Path | Files, split: str
     unlabelled = split == "unlabelled" and benchmark.read_unlabelled is not None
     read_folder = benchmark.read_unlabelled if unlabelled else benchmark.read_folder
     if read_folder is None:
-        rows: Sequence[Row] = read_rows(source)
+        table = benchmark.read_table
+        with nullcontext() if table is None else _guard(benchmark, table):
+            rows: Sequence[Row] = read_rows(source, table)
     else:
         folder = source.root if isinstance(source, Files) else Path(source)
         with _guard(benchmark, read_folder, str(folder)):

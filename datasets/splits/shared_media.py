@@ -18,6 +18,14 @@ def media_names(examples: Iterable[Example]) -> list[str]:
     return list(dict.fromkeys(name for example in examples for name in example.media))
 
 
+def picture_names(examples: Iterable[Example]) -> list[str]:
+    """Return the names of all media that are not read as sounds, as `media_names` does."""
+    media = (
+        (name, is_sound) for e in examples for name, is_sound in zip(e.media, e.sounds, strict=True)
+    )
+    return list(dict.fromkeys(name for name, is_sound in media if not is_sound))
+
+
 def has_sounds(splits: Mapping[str, Sequence[Example]]) -> bool:
     """Return whether some media of some split are sounds."""
     return any(any(example.sounds) for rows in splits.values() for example in rows)

@@ -76,7 +76,7 @@ def results_page(workspace: Workspace) -> str:
     results = Results(
         first=first,
         headline=headline_of([first]),
-        classes=classes_part(first.metrics),
+        classes=classes_part(first),
         wrong=tuple(
             Wrong(
                 row["id"],

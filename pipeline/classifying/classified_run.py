@@ -113,7 +113,7 @@ class ClassifiedRun:
                 if len(readouts) == 1 and not (folder / CONFIG).exists():
                     save_selection(self.selection, folder)
 
-            store = None if place.found is None else store_of(path, place.found)
+            store = None if place.manifest is None else store_of(path, place.manifest)
             wanted = store_examples(out, store, self.groups, self.selection)
             filled = self.filling.fill(place, wanted, is_known=begun is not None, on_begun=on_begun)
             return self._write(place, out), filled

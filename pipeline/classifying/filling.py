@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from savs.datasets import Example
-from savs.datasets.splits.shared_media import media_names
+from savs.datasets.splits.shared_media import picture_names
 from savs.pipeline.classifying.classified_store import StoreExamples
 from savs.pipeline.classifying.model_match import decoding_of, require_match
 from savs.pipeline.errors import OutputError
@@ -76,7 +76,7 @@ class Filling:
         """
         say = self.reporting.say
         run = self.run
-        if place.found is None and run.shard_rows is None:
+        if place.manifest is None and run.shard_rows is None:
             # Batches end with their shard: smaller shards would make small batches of few images.
             run = replace(run, shard_rows=max(FEWEST, default_shard_rows(len(wanted.examples))))
         sink = NewMediaSink(
@@ -152,7 +152,7 @@ class NewMediaSink(StoreSink):
         try:
             rows = super().begin(identities, answers)
         except StoreMismatchError as error:
-            before, now = self._place.found, read_manifest(self._place.path)
+            before, now = self._place.manifest, read_manifest(self._place.path)
             is_same_plan = before is not None and now.plan == before.plan
             (identity,) = identities.values()
             if is_same_plan or now.identity.differences(identity):
@@ -177,7 +177,7 @@ def _video_notes(examples: Sequence[Example], wanted: StoreExamples) -> list[str
     folders = {id(media): media for media in wanted.folders.values()}
     for key, media in folders.items():
         own = [example for example in examples if id(wanted.media_of(example)) == key]
-        found = find_video(media_names(own), media)
+        found = find_video(picture_names(own), media)
         if found is not None:
             return [f"the training examples had no videos, and {found} is one"]
     return []

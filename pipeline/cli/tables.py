@@ -169,16 +169,21 @@ def print_confidence(confidence: "Confidence") -> None:
     ]
     print_table(header, rows)
     made = (
-        "calibrated by left-out training examples" if confidence.temperatures else "not calibrated"
+        "not calibrated"
+        if confidence.temperatures is None
+        else "calibrated by left-out training examples"
     )
     error = percent(confidence.calibration_error)
     say(f"expected calibration error {error} points; probabilities are {made}")
-    print_line()
-    print_table(
-        ["answered (%)", *(f"{100 * part.coverage:.0f}" for part in confidence.coverage)],
-        [["right (%)", *(percent(part.accuracy) for part in confidence.coverage)]],
-    )
-    detail("answered: only the share of examples with the greatest probability")
+    if confidence.coverage:
+        print_line()
+        print_table(
+            ["answered (%)", *(f"{100 * part.coverage:.0f}" for part in confidence.coverage)],
+            [["right (%)", *(percent(part.accuracy) for part in confidence.coverage)]],
+        )
+        detail("answered: only the share of examples with the greatest probability")
+    else:
+        detail("of all pairs of an example and a label: right where the label is there")
     if confidence.risk is not None:
         _print_risk(confidence.risk)
     if confidence.atypical is not None:

@@ -4,13 +4,14 @@ Whether probabilities are right as often as they say (`reliability`), and what i
 answer the likeliest examples only (`accuracy_by_coverage`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from savs.datasets.many_labels import PRESENT, UNKNOWN
 from savs.foundation.arrays import Array
 from savs.pipeline.evaluation.statistics.intervals import estimate_share
 from savs.pipeline.selection.selection import Selection, TaskSelection
@@ -94,12 +95,14 @@ class Confidence:
     """Prompt of the examples, where a store puts each to several; None: it is of all examples."""
     examples: int
     temperatures: dict[str, float | None] | None
-    """Subtask, or `all` -> its temperature; None where probabilities are not calibrated."""
+    """Subtask, or `all` -> its temperature, none of many labels; None where probabilities are not
+    calibrated."""
     calibration_error: float
     """Expected calibration error, 0 to 1."""
     reliability: tuple[Bin, ...]
     coverage: tuple[Answered, ...]
-    """Accuracy if only the likeliest share is answered."""
+    """Accuracy if only the likeliest share is answered; empty of many labels, whose examples are
+    pairs of an example and a label, right where it is there."""
     risk: RiskReport | None
     atypical: Atypical | None
     """None where typicality is not known."""
@@ -155,6 +158,34 @@ def _measured(
     )
 
 
+def label_confidence(
+    logits: Array, states: Array, *, is_calibrated: bool
+) -> tuple[Confidence, ...]:
+    """Return how far the probabilities of many labels can be trusted, of all pairs that are known.
+
+    `logits` and `states` are `(labels, examples)`; `UNKNOWN` pairs are left out.
+    """
+    bins = reliability_of(
+        (1 / (1 + np.exp(-row[known].astype(np.float64))), of_label[known] == PRESENT)
+        for row, of_label in zip(logits, states, strict=True)
+        for known in [of_label != UNKNOWN]
+    )
+    if not bins:
+        return ()
+    return (
+        Confidence(
+            prompt=None,
+            examples=sum(part.examples for part in bins),
+            temperatures={} if is_calibrated else None,
+            calibration_error=calibration_error(bins),
+            reliability=bins,
+            coverage=(),
+            risk=None,
+            atypical=None,
+        ),
+    )
+
+
 def _report(known: pl.DataFrame, risk: float) -> RiskReport:
     inside = known.select(pl.col("prediction_set").list.contains(pl.col("label"))).to_series()
     sure = known.filter(~pl.col("unsure"))
@@ -193,19 +224,28 @@ def reliability(probabilities: Array, correct: Array, bins: int = BINS) -> tuple
     ...                                                       np.array([True, False, True]))]
     [(0.2, 1, 1.0), (0.9, 2, 0.5)]
     """
+    return reliability_of([(probabilities, correct)], bins)
+
+
+def reliability_of(parts: Iterable[tuple[Array, Array]], bins: int = BINS) -> tuple[Bin, ...]:
+    """Return the same of parts, of which memory holds one."""
     ends = np.arange(bins + 1) / bins
-    rounded = np.round(probabilities.astype(np.float64), DIGITS)
-    place = np.clip(np.searchsorted(ends, rounded, side="left") - 1, 0, bins - 1)
+    counts, sums, right = np.zeros((3, bins))
+    for probabilities, correct in parts:
+        rounded = np.round(bins * probabilities.astype(np.float64), DIGITS - 1)
+        place = np.clip(np.ceil(rounded).astype(np.int64) - 1, 0, bins - 1)
+        counts += np.bincount(place, minlength=bins)
+        sums += np.bincount(place, probabilities, bins)
+        right += np.bincount(place, correct, bins)
     return tuple(
         Bin(
             float(ends[number]),
             float(ends[number + 1]),
-            int(inside.sum()),
-            float(probabilities[inside].mean()),
-            float(correct[inside].mean()),
+            int(counts[number]),
+            float(sums[number] / counts[number]),
+            float(right[number] / counts[number]),
         )
-        for number in range(bins)
-        if (inside := place == number).any()
+        for number in np.flatnonzero(counts)
     )
 
 

@@ -14,7 +14,7 @@ from savs.datasets.splits.leaks import REPEATED, SHARED
 from savs.foundation.errors import ParameterError
 from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.confidence import Confidence
-from savs.pipeline.evaluation.predictions import PREDICTION_SCHEMA
+from savs.pipeline.evaluation.predictions import LABEL_SCHEMA, PREDICTION_SCHEMA
 from savs.pipeline.evaluation.statistics.intervals import Metric
 from savs.pipeline.running.result_files import (
     CLASSIFIER,
@@ -266,7 +266,9 @@ def _is_selected_again(folder: Path, sums: Mapping[str, str]) -> bool:
 
 
 def load_predictions(folder: Path) -> pl.DataFrame:
-    """Return predictions.parquet, columns `PREDICTION_SCHEMA`; `load_metrics` checks its digest.
+    """Return predictions.parquet; `load_metrics` checks its digest.
+
+    Columns `PREDICTION_SCHEMA`, or `LABEL_SCHEMA` of many labels.
 
     Raises
     ------
@@ -274,12 +276,8 @@ def load_predictions(folder: Path) -> pl.DataFrame:
         The file is not there, or not as `save_evaluation` wrote it.
     """
     config = folder / CONFIG
-    if config.is_file() and read_config(config)[1].labels == MANY:
-        raise ResultError(
-            f"{folder} has the result of many labels, for which this does not work; read"
-            f" {PREDICTIONS} itself, or use savs compare"
-        )
-    schema = pl.Schema(PREDICTION_SCHEMA)
+    has_many = config.is_file() and read_config(config)[1].labels == MANY
+    schema = pl.Schema(LABEL_SCHEMA if has_many else PREDICTION_SCHEMA)
     return read_table(folder / PREDICTIONS, schema, filled=["id", "split", "correct", "cluster"])
 
 

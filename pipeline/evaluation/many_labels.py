@@ -20,13 +20,15 @@ from savs.datasets.many_labels import (
     label_table,
 )
 from savs.datasets.metrics.many_labels import LabelPredictions, cooccurrence, label_metrics
+from savs.datasets.metrics.metrics import Units
 from savs.datasets.splits.clusters import clusters_of
 from savs.foundation.arrays import Array
 from savs.foundation.progress import track
 from savs.pipeline.evaluation.assessment import Evaluation, mark_leaks, partial_notes
+from savs.pipeline.evaluation.confidence import Confidence, label_confidence
 from savs.pipeline.evaluation.cost import selection_cost
 from savs.pipeline.evaluation.cross_validation import INFLATION, folds_note
-from savs.pipeline.evaluation.predictions import EXAMPLE_SCHEMA, in_schema, names_of, packed
+from savs.pipeline.evaluation.predictions import LABEL_SCHEMA, in_schema, names_of, packed
 from savs.pipeline.evaluation.statistics.intervals import Estimate, one_stratum, summarise
 from savs.pipeline.running.formatting import counted, counted_as
 from savs.pipeline.selection.heads.centroids import few_threads, normalise
@@ -50,23 +52,6 @@ PAIRS_KEPT = 100
 """Pairs of labels that an evaluation lists."""
 NAMED = 5
 """Labels that a note names."""
-LABEL_SCHEMA = {
-    "id": pl.String,
-    "split": pl.String,
-    "label": pl.String,
-    "prediction": pl.String,
-    "labels": pl.List(pl.String),
-    "unknown": pl.List(pl.String),
-    "predicted": pl.List(pl.String),
-    "probabilities": pl.List(pl.Float32),
-    "correct": pl.Boolean,
-    **EXAMPLE_SCHEMA,
-}
-"""Columns of the predictions of examples with many labels. `label` and `prediction` are canonical
-texts, as the store has them; `labels` are those that are there, null of an example that is not
-labelled; `probabilities` are in the order of the table of labels. A skipped example has no
-prediction and is not correct, nor is one with a label too many or too few. Labels that are unknown
-of it do not count."""
 TABLE_SCHEMA = pl.Schema(
     {
         "label": pl.String,
@@ -178,6 +163,21 @@ class Scored:
     skipped: Array
     """`(examples,)` bool."""
 
+    @property
+    def is_labelled(self) -> Array:
+        """`(examples,)` bool."""
+        return self.examples["label"].is_not_null().to_numpy()
+
+    def part(self, kept: Array | slice) -> "Scored":
+        """Return some of the examples."""
+        examples = self.examples
+        return Scored(
+            examples[kept] if isinstance(kept, slice) else examples.filter(kept),
+            self.logits[:, kept],
+            self.predicted[:, kept],
+            self.skipped[kept],
+        )
+
 
 def score_test(store: FeatureStore, selection: Selection) -> Scored:
     """Return the test examples of a store with the logits of a selection of many labels."""
@@ -221,15 +221,15 @@ def evaluate_labels(
     notes += require_same_prompt(selection, store.examples("test"), is_allowed=is_allowed)
     notes += rule_notes(selection)
     scored = score_test(store, selection)
-    is_labelled = scored.examples["label"].is_not_null().to_numpy()
+    is_labelled = scored.is_labelled
     if 0 < is_labelled.sum() < len(is_labelled):  # labels came later, and only to some of them
         notes.append(
             f"{is_labelled.sum():,} of {len(is_labelled):,} test examples have a label; the others"
             " are left out"
         )
-        scored = _part(scored, is_labelled)
+        scored = scored.part(is_labelled)
     is_kept, marks, leak_notes = mark_leaks(store, scored.examples, drop_leaks=drop_leaks)
-    scored = scored if is_kept is None else _part(scored, is_kept.to_numpy())
+    scored = scored if is_kept is None else scored.part(is_kept.to_numpy())
     notes += leak_notes
     if not is_labelled.any():
         notes.append("the test examples have no labels, so there are predictions but no metrics")
@@ -296,14 +296,18 @@ def _named(labels: Sequence[Any]) -> str:
     return f"{counted(len(labels), 'label')} ({first_few(map(repr, labels), NAMED)})"
 
 
-def _part(scored: Scored, kept: Array | slice) -> Scored:
-    examples = scored.examples
-    return Scored(
-        examples[kept] if isinstance(kept, slice) else examples.filter(kept),
-        scored.logits[:, kept],
-        scored.predicted[:, kept],
-        scored.skipped[kept],
+def draw_metrics(store: FeatureStore, selection: Selection, cluster: pl.Series) -> list[Units]:
+    """Return the metrics of a selection of many labels on the test examples that have labels.
+
+    `cluster` is that of each test example, in the order of the input file.
+    """
+    scored = score_test(store, selection)
+    part, cluster = scored.part(scored.is_labelled), cluster.filter(scored.is_labelled)
+    table = label_table(part.examples["label"], [str(task.subtask) for task in selection.tasks])
+    predictions = LabelPredictions(
+        part.logits, part.predicted, table.states, table.others, part.skipped
     )
+    return label_metrics(predictions, cluster, lambda _rows, _values: (None, None)).metrics
 
 
 def _assessed(
@@ -325,6 +329,7 @@ def _assessed(
         scored.logits, scored.predicted, states, table.others, scored.skipped
     )
     units, of_labels = [], pl.DataFrame(schema=TABLE_SCHEMA)
+    confidence: tuple[Confidence, ...] = ()
     if (states != UNKNOWN).any():
         weights = one_stratum(marks["cluster"])
 
@@ -340,6 +345,11 @@ def _assessed(
         )
         of_labels = of_labels.select(TABLE_SCHEMA.names()).cast(TABLE_SCHEMA)
         units = measured.metrics
+        confidence = label_confidence(
+            scored.logits,
+            np.where(scored.skipped, UNKNOWN, states),
+            is_calibrated=any(task.label_rule for task in selection.tasks),
+        )
     notes = [*notes, *_unseen(scored.examples["label"], names)]
     notes += dict.fromkeys(note for metric in units for note in metric.notes)
     identity = store.manifest.identity
@@ -352,6 +362,7 @@ def _assessed(
         planned=len(store.ids(scored.examples["split"][0])),
         skipped=int(scored.skipped.sum()),
         notes=tuple(notes),
+        confidence=confidence,
         benchmark=str(identity.benchmark["name"]),
         cost=cost or {},
         inflation=inflation,
@@ -379,7 +390,7 @@ def _packed(
     parts = []
     for start in range(0, scored.examples.height, step):
         some = slice(start, start + step)
-        there, part = states[:, some], _part(scored, some)
+        there, part = states[:, some], scored.part(some)
         wrong = (part.predicted != (there == PRESENT)) & (there != UNKNOWN)
         is_labelled = part.examples["label"].is_not_null()
         rows = part.examples.with_columns(
@@ -397,18 +408,19 @@ def predicted_labels(scored: Scored, names: Sequence[str]) -> pl.DataFrame:
     """Return `predicted`, its text `prediction`, and `probabilities`; null of skipped examples."""
     is_there = pl.Series(~scored.skipped)
     said = names_of(names, scored.predicted.T)
+    texts = label_texts(names, scored.predicted.T)
     shares = (1 / (1 + np.exp(-scored.logits.T.astype(np.float64)))).astype(np.float32)
     lists = pl.Series(shares, dtype=pl.Array(pl.Float32, len(names))).arr.to_list()
-    columns = {"predicted": said, "prediction": _texts(said), "probabilities": lists}
+    columns = {"predicted": said, "prediction": texts, "probabilities": lists}
     return pl.DataFrame(columns).select(
         pl.when(is_there).then(name).alias(name) for name in columns
     )
 
 
-def _texts(lists: pl.Series) -> pl.Series:
-    """Return lists of labels as canonical texts."""
-    texts = [msgspec.json.encode(sorted(one)).decode() for one in lists.to_list()]
-    return pl.Series(texts, dtype=pl.String)
+def label_texts(names: Sequence[str], there: Array) -> pl.Series:
+    """Return the canonical text of the labels that are there, of `(n, labels)` flags."""
+    lists = names_of(names, there).to_list()
+    return pl.Series([msgspec.json.encode(sorted(one)).decode() for one in lists], dtype=pl.String)
 
 
 def _pairs(states: Array, predicted: Array, names: Sequence[str]) -> pl.DataFrame:

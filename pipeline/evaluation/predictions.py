@@ -65,6 +65,23 @@ PREDICTION_SCHEMA = {
 the best classes with the readout's score and its soft score, which has no ties in practice.
 `prediction_set` and `unsure` are null unless a risk was given, `typicality` and `atypical` without
 a calibration."""
+LABEL_SCHEMA = {
+    "id": pl.String,
+    "split": pl.String,
+    "label": pl.String,
+    "prediction": pl.String,
+    "labels": pl.List(pl.String),
+    "unknown": pl.List(pl.String),
+    "predicted": pl.List(pl.String),
+    "probabilities": pl.List(pl.Float32),
+    "correct": pl.Boolean,
+    **EXAMPLE_SCHEMA,
+}
+"""Columns of the predictions of examples with many labels. `label` and `prediction` are canonical
+texts, as the store has them; `labels` are those that are there, null of an example that is not
+labelled; `probabilities` are in the order of the table of labels. A skipped example has no
+prediction and is not correct, nor is one with a label too many or too few. Labels that are unknown
+of it do not count."""
 
 
 class Predictor(Protocol):

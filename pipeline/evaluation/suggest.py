@@ -1,7 +1,8 @@
 """`savs suggest`: which images of a store, or of a file of predictions, to label next."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,14 +21,17 @@ from savs.pipeline.evaluation.predictions import lead
 from savs.pipeline.running.formatting import counted, counted_as, listed
 from savs.pipeline.running.output_files import media_of_cell
 from savs.pipeline.running.result_files import reading
+from savs.pipeline.selection.label_rules import threshold_distances
 from savs.pipeline.selection.readouts import ClassScores
 from savs.pipeline.selection.selection import Selection, TaskSelection, only_subtask
 from savs.pipeline.selection.selection_config import (
+    MANY,
     older_note,
+    require_same_labels,
     require_same_model,
     require_same_prompt,
 )
-from savs.pipeline.selection.training_data import require_one_label
+from savs.pipeline.selection.training_data import head_widths
 from savs.stores import FeatureStore
 from savs.stores.format.layout import THUMBNAIL_COLUMN, UNLABELLED
 from savs.stores.read.store import AnyStore, as_store
@@ -64,13 +68,14 @@ class Suggestions:
     """One row an example, first the one to label first, subtask by subtask: `id`; `image`, its one
     medium, or `images`, a list; `question` and `subtask` where rows have their own; `label`, to be
     filled in; `prediction`; `margin`. The first ones are named as the benchmark of the store reads
-    them, so that the filled table is a training file."""
+    them, so that the filled table is a training file. Of many labels `prediction` is their list, as
+    JSON, and `margin` how far the logit of the least sure one is from that of its threshold."""
     notes: tuple[str, ...]
     """What a reader of the table must know, a sentence each."""
     split: str | None = None
     """The split of the store that they are in; None if they come from a file."""
     classes: tuple[str, ...] = ()
-    """The classes that the training examples have."""
+    """The classes that the training examples have, or the labels."""
 
     def __repr__(self) -> str:
         """Return a few lines: which examples are to be labelled, and what comes next."""
@@ -89,6 +94,10 @@ def suggest(
     They are those of the split `unlabelled`, or of the test split if there are none. Those that the
     training examples have already, by media and prompt, are left out; those that have a label, too,
     unless all have one.
+
+    Of many labels the examples are those with the smallest distance of any label to its threshold
+    (Brinker, From Data and Information Analysis to Knowledge Engineering, 2006, On active learning
+    in multi-label classification).
 
     Parameters
     ----------
@@ -113,12 +122,12 @@ def suggest(
     """
     _require_count(count)
     store = as_store(store)
-    require_one_label(store)
     split = UNLABELLED if store.ids(UNLABELLED) else "test"
     tested = store.examples(split)
     notes: list[str] = []
     if selection is not None:
         require_same_model(store, selection)
+        require_same_labels(store, selection)
         notes += older_note(selection, store.manifest)
         notes += require_same_prompt(selection, tested, is_allowed=True)
     train = store.examples("train") if store.ids("train") else tested.clear()
@@ -142,6 +151,12 @@ def suggest(
         different = _most_different(store, split, is_open, count, subtask)
         chosen = pl.concat([pl.DataFrame(schema=SCHEMA), *different])
         return Suggestions(_form(chosen, store), tuple(notes), split)
+    if selection.labels == MANY:
+        if subtask is not None:
+            raise ParameterError("`subtask` is for examples with one label, and these have many")
+        parts = [_of_labels(store, selection, split, is_open, count)]
+        classes = tuple(str(task.subtask) for task in selection.tasks)
+        return Suggestions(_form(pl.concat(parts), store), tuple(notes), split, classes)
     tasks = only_subtask(selection, subtask).tasks
     parts = [_of_task(store, selection, task, split, is_open, count) for task in tasks]
     classes = tuple(dict.fromkeys(name for task in tasks for name in task.classes))
@@ -225,11 +240,52 @@ def _of_task(
     is_open: Mapping[str, bool],
     count: int,
 ) -> pl.DataFrame:
-    """Return the suggestions of a task; features are read shard by shard, of candidates kept."""
-    scored = [
-        _scored(rows, task, task.fitted.scores(features))
-        for rows, features in _blocks(store, selection, task, split, is_open)
-    ]
+    """Return the suggestions of a task."""
+    blocks = partial(_blocks, store, selection, task, split)
+
+    def scored(rows: pl.DataFrame, features: Array) -> pl.DataFrame:
+        return _scored(rows, task, task.fitted.scores(features))
+
+    return _spread(store, split, blocks, scored, is_open, count)
+
+
+def _of_labels(
+    store: FeatureStore, selection: Selection, split: str, is_open: Mapping[str, bool], count: int
+) -> pl.DataFrame:
+    """Return the suggestions of many labels."""
+    from savs.pipeline.evaluation.many_labels import LabelLogits, label_texts
+
+    labels = LabelLogits(selection, head_widths(store, selection.heads))
+    thresholds = np.array([rule.threshold for rule in labels.rules])
+    names = [str(task.subtask) for task in selection.tasks]
+
+    def scored(rows: pl.DataFrame, features: Array) -> pl.DataFrame:
+        said, shares = labels.predict(features)
+        distances = threshold_distances(shares, thresholds).min(axis=1)
+        return rows.with_columns(
+            pl.lit("").alias("label"),
+            prediction=label_texts(names, said == 1),
+            margin=pl.Series(distances, dtype=pl.Float32),
+            soft=pl.lit(0, pl.Float32),
+        ).select(*SCHEMA, "soft")
+
+    blocks = partial(_blocks, store, selection, None, split)
+    return _spread(store, split, blocks, scored, is_open, count)
+
+
+def _spread(
+    store: FeatureStore,
+    split: str,
+    blocks: Callable[[Mapping[str, bool]], Iterator[tuple[pl.DataFrame, Array]]],
+    score: Callable[[pl.DataFrame, Array], pl.DataFrame],
+    is_open: Mapping[str, bool],
+    count: int,
+) -> pl.DataFrame:
+    """Return examples that are least sure, spread out.
+
+    Features are read shard by shard, of candidates kept.
+    """
+    scored = [score(rows, features) for rows, features in blocks(is_open)]
     if not scored:
         return pl.DataFrame(schema=SCHEMA)
     table = store.in_order(split, pl.concat(scored))
@@ -238,7 +294,7 @@ def _of_task(
     is_candidate = dict.fromkeys(candidates["id"], True)
     units = {
         name: unit
-        for rows, features in _blocks(store, selection, task, split, is_candidate)
+        for rows, features in blocks(is_candidate)
         for name, unit in zip(rows["id"], unit_features(features), strict=True)
     }
     features = np.stack([units[name] for name in candidates["id"]])
@@ -248,19 +304,28 @@ def _of_task(
 def _blocks(
     store: FeatureStore,
     selection: Selection,
-    task: TaskSelection,
+    task: TaskSelection | None,
     split: str,
     is_wanted: Mapping[str, bool],
 ) -> Iterator[tuple[pl.DataFrame, Array]]:
-    """Yield the wanted examples of a task with their `(heads, n, d)` features."""
+    """Yield the wanted examples of a task, or of all labels, with their `(heads, n, d)` features.
+
+    Heads are those of the task, or all chosen ones.
+    """
     heads = selection.heads
     for block in store.blocks(split, heads):
         rows = block.examples.drop(THUMBNAIL_COLUMN, strict=False).with_row_index("row")
-        rows = rows.filter(pl.col("subtask").eq_missing(pl.lit(task.subtask)))
+        if task is not None:
+            rows = rows.filter(pl.col("subtask").eq_missing(pl.lit(task.subtask)))
         rows = rows.filter([is_wanted.get(name, False) for name in rows["id"]])
         if rows.height:
             places = rows["row"].to_numpy()
-            yield rows, task_features(store, block.features, heads, task, places)
+            yield (
+                rows,
+                block.features[:, places]
+                if task is None
+                else task_features(store, block.features, heads, task, places),
+            )
 
 
 def _scored(rows: pl.DataFrame, task: TaskSelection, class_scores: ClassScores) -> pl.DataFrame:

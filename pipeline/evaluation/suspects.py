@@ -14,7 +14,7 @@ from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.evaluation import evaluate
 from savs.pipeline.running.output_files import with_media_cells
 from savs.pipeline.running.result_files import CONFIG, LARGEST_JSON, SELECT, reading, write_csv
-from savs.pipeline.selection.label_rules import NEVER
+from savs.pipeline.selection.label_rules import NEVER, rules_of, threshold_distances
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_config import MANY, selection_run
 from savs.stores.read.store import AnyStore
@@ -40,8 +40,6 @@ FOUND = {
     if name != "run"
 }
 """Columns of what `suspects` returns."""
-LEAST = 2.0**-24
-"""Probabilities are at least this, and at most 1 less it: float32 has no others next to 1."""
 
 
 def suspects(
@@ -102,14 +100,13 @@ def _of_labels(selection: Selection, predictions: pl.DataFrame) -> Iterator[pl.D
     states = label_table(predictions["label"], names).states
     said = label_table(predictions["prediction"], names).states
     shares = np.array(predictions["probabilities"].to_list(), np.float64)
-    shares = np.clip(shares, LEAST, 1 - LEAST)
-    for number, task in enumerate(selection.tasks):
-        rule = task.label_rule
+    rules = [task.label_rule for task in selection.tasks]
+    distances = threshold_distances(shares, np.array([rule.threshold for rule in rules_of(rules)]))
+    for number, rule in enumerate(rules):
         if rule is None or rule.threshold == NEVER:
             yield pl.DataFrame(schema=FOUND)  # nothing was left out, or nothing is predicted
             continue
-        share = shares[:, number]
-        margins = np.abs(np.log(share / (1 - share)) - rule.least_logit)
+        margins = distances[:, number]
         is_right = states[number] == said[number]
         wrong = np.flatnonzero(~is_right & (states[number] != UNKNOWN))
         rows = predictions[wrong]

@@ -35,7 +35,7 @@ class WantedExamples:
     """All that the store will hold, in the order of its plan."""
     todo: Splits
     """Those whose media the run can read, and that have no features before it."""
-    given: frozenset[tuple[str, str]]
+    readable: frozenset[tuple[str, str]]
     """Split and id of each example that was given: their media can be read."""
     notes: Sequence[str]
     """What a user should know before the run."""
@@ -44,14 +44,14 @@ class WantedExamples:
 
     def can_redo(self, spec: ShardSpec, ids: Sequence[str]) -> bool:
         """Return whether a shard of these examples can be made again."""
-        return all((spec.split, identifier) in self.given for identifier in ids)
+        return all((spec.split, identifier) in self.readable for identifier in ids)
 
 
 def wanted_examples(source: Source) -> WantedExamples:
     """Return the examples of a run that is given all of them."""
-    found = source.examples()
-    notes = source.notes(found)  # media at URLs are fetched by then
-    return WantedExamples(found, found, _ids(found), notes, source.has_videos(found))
+    examples = source.examples()
+    notes = source.notes(examples)  # media at URLs are fetched by then
+    return WantedExamples(examples, examples, _ids(examples), notes, source.has_videos(examples))
 
 
 def add_examples(store: FeatureStore, source: Source) -> WantedExamples:
@@ -68,26 +68,26 @@ def add_examples(store: FeatureStore, source: Source) -> WantedExamples:
     DatasetError
         The input has a fault, or the splits as they would be do not fit each other.
     """
-    store, given = store.as_extracted(), source.given()
+    store, input_rows = store.as_extracted(), source.given()
     examples: Splits = {}
     todo: Splits = {}
     notes: list[str] = []
     stored = {split: stored_rows(store, split) for split in store.manifest.plan.splits}
-    for split in dict.fromkeys([*stored, *given]):
+    for split in dict.fromkeys([*stored, *input_rows]):
         known = stored.get(split)
         held = {} if known is None else as_examples(known, split)
-        new = given.get(split, [])
+        new = input_rows.get(split, [])
         if known is not None:
             _require_same(store, source, split, held, new)
         examples[split] = _joined(store, split, held, new)
         todo[split] = [example for example in new if example.id not in held]
-        if split in given:
+        if split in input_rows:
             notes.append(_counted(split, len(todo[split]), len(new) - len(todo[split])))
     train, test = examples.get("train", []), examples.get("test", [])
     if train or UNLABELLED not in examples:  # else labels make the training examples
         check_splits(train, test)
     many = source.has_many_labels
-    notes += [*unknown_labels(train, test, many=many), *source.survey(given)]
+    notes += [*unknown_labels(train, test, many=many), *source.survey(input_rows)]
     whole = {
         split: _united(stored.get(split), todo[split], source.media(split))
         for split in SPLITS
@@ -102,8 +102,8 @@ def add_examples(store: FeatureStore, source: Source) -> WantedExamples:
         notes += find_leaks(whole["train"], whole["test"]).summary()
     # both are recorded if there are videos; one alone was only asked for
     had_videos = {"video", "video_frames"} <= store.manifest.identity.processor.keys()
-    has_videos = had_videos or source.has_videos(given)
-    return WantedExamples(examples, todo, _ids(given), notes, has_videos)
+    has_videos = had_videos or source.has_videos(input_rows)
+    return WantedExamples(examples, todo, _ids(input_rows), notes, has_videos)
 
 
 def stored_rows(store: FeatureStore, split: str) -> pl.DataFrame | None:
@@ -128,12 +128,12 @@ def _example(names: Sequence[str], row: Mapping[str, Any], split: str) -> Exampl
 
 
 def _joined(
-    store: FeatureStore, split: str, held: Mapping[str, Example], given: Sequence[Example]
+    store: FeatureStore, split: str, held: Mapping[str, Example], rows: Sequence[Example]
 ) -> list[Example]:
     """Return the planned examples of a split, then the new ones."""
     plan = store.manifest.plan.splits.get(split)
     planned = () if plan is None else plan.ids
-    new = {example.id: example for example in given}
+    new = {example.id: example for example in rows}
     absent = next((name for name in planned if name not in held and name not in new), None)
     if absent is not None:
         raise StoreIncompleteError(
@@ -144,7 +144,7 @@ def _joined(
     known = set(planned)
     return [
         *(held.get(name) or new[name] for name in planned),
-        *(example for example in given if example.id not in known),
+        *(example for example in rows if example.id not in known),
     ]
 
 
@@ -153,14 +153,14 @@ def _require_same(
     source: Source,
     split: str,
     held: Mapping[str, Example],
-    given: Sequence[Example],
+    rows: Sequence[Example],
 ) -> None:
-    """Raise StoreMismatchError where an example has the id of another one that the store has.
+    """Raise StoreMismatchError if an example has the id of another one that the store has.
 
-    Media of skipped examples are not compared: they may be mended. Nor are any where a shard is
-    missing: this run goes on with an earlier one.
+    Media of skipped examples are not compared: they may have been repaired. Nor are any if a
+    shard is missing: this run continues an earlier one.
     """
-    again = [example for example in given if example.id in held]
+    again = [example for example in rows if example.id in held]
     for example in again:
         for name in COMPARED:
             before, now = getattr(held[example.id], name), getattr(example, name)

@@ -87,9 +87,9 @@ def look(model: LoadedModel, prompt: Pieces, heads: Sequence[Head]) -> Look:
     points = [p for p in model.hook_points if p.grid.layer in {layer for layer, _ in heads}]
     with keep_last_rows(model.model, points) as rows:
         inputs = model.inputs([prompt])
-        features = [own[0] for own in heads_at_last_token(model, inputs, heads)]
+        features = [values[0] for values in heads_at_last_token(model, inputs, heads)]
     places = {(p.grid.layer, head): i for p in points for i, head in enumerate(p.grid.heads)}
-    kept = []
+    maps = []
     for head, feature in zip(heads, features, strict=True):
         if head[0] not in rows:
             raise ModelError(f"{model.name}: the attention of layer {head[0]} cannot be read")
@@ -101,8 +101,8 @@ def look(model: LoadedModel, prompt: Pieces, heads: Sequence[Head]) -> Look:
                 f"{model.name}: {head_name(head)} is not its attention times its values (relative"
                 f" distance {apart:.2g}), so a map would not show what the head reads"
             )
-        kept.append(row.weights[places[head]].cpu().numpy())
-    weights = np.stack(kept)
+        maps.append(row.weights[places[head]].cpu().numpy())
+    weights = np.stack(maps)
     ids = inputs["input_ids"][0].tolist()
     grids, at = _patches(model, inputs, ids, images_in(prompt))
     others = [place for place in range(len(ids)) if place not in set(np.concatenate(at).tolist())]
@@ -110,7 +110,8 @@ def look(model: LoadedModel, prompt: Pieces, heads: Sequence[Head]) -> Look:
         heads=tuple(heads),
         features=tuple(features),
         on_images=tuple(
-            weights[:, own].reshape(-1, *grid) for own, grid in zip(at, grids, strict=True)
+            weights[:, places_here].reshape(-1, *grid)
+            for places_here, grid in zip(at, grids, strict=True)
         ),
         tokens=token_texts(model.encoder.tokenizer, [ids[place] for place in others]),
         on_tokens=weights[:, others],
@@ -364,8 +365,8 @@ def head_words(model: LoadedModel, head: Head, feature: Array) -> tuple[str, ...
         slice_ = weight[:, start : start + len(feature)].float()
         written = slice_ @ torch.as_tensor(feature, device=slice_.device)
         logits = embeddings.weight.float() @ (written * scale).to(embeddings.weight.device)
-        found = logits.topk(WORDS).indices.tolist()
-    return tuple(token_texts(model.encoder.tokenizer, [token])[0] for token in found)
+        tokens = logits.topk(WORDS).indices.tolist()
+    return tuple(token_texts(model.encoder.tokenizer, [token])[0] for token in tokens)
 
 
 def _final_scale(model: LoadedModel) -> torch.Tensor | None:

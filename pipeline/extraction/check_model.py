@@ -39,7 +39,7 @@ class Checkup:
     facts: dict[str, str]
     checks: tuple[Check, ...]
     batch_size: int | None
-    """The largest batch that gives what single examples give, 1 where none does; None where the
+    """The largest batch that gives what single examples give, 1 where none does; None if the
     model was compared with a store."""
 
     @property
@@ -49,7 +49,7 @@ class Checkup:
 
     @property
     def verdict(self) -> str:
-        """One sentence for a person."""
+        """One sentence for the user."""
         failed = [check.name for check in self.checks if check.passed is False]
         if self.batch_size is None:
             differs = "beyond rounding: do not use them together"
@@ -164,7 +164,7 @@ def takes_text(model: LoadedModel) -> bool:
 
 
 def model_description(model: LoadedModel) -> dict[str, str]:
-    """Return what a person should know of a model, name -> value."""
+    """Return the facts about a model that a user should know, name -> value."""
     grids = [point.grid for point in model.hook_points]
     widths = sorted({grid.head_dim for grid in grids})
     wide = f"{' and '.join(map(str, widths))} wide"

@@ -39,7 +39,7 @@ class ChosenHeads:
 
     @property
     def site(self) -> Site:
-        """Where they are in the model; ParameterError where the selection names no such place."""
+        """Where they are in the model; ParameterError if the selection names no such place."""
         return parse_site(self.selection.source.site)
 
     @property
@@ -94,7 +94,7 @@ def has_the_heads(stored: Identity, encoder: PromptEncoder, chosen: ChosenHeads 
     """Return whether a store surely has the heads that a run wants, before the model is loaded.
 
     Without a selection these are all heads of the model, as many as its configuration says. False
-    where that cannot be told, such as of layers without attention.
+    if that cannot be told, such as of layers without attention.
     """
     held = grid_widths(stored.grid)
     if chosen is not None:
@@ -113,12 +113,12 @@ def has_the_heads(stored: Identity, encoder: PromptEncoder, chosen: ChosenHeads 
 
 def keep_heads(points: tuple[HookPoint, ...], heads: Collection[Head]) -> tuple[HookPoint, ...]:
     """Return the hook points of some heads, in the order of the layers."""
-    wanted, kept = set(heads), []
+    wanted, chosen = set(heads), []
     for point in points:
         grid = point.grid
         places = [n for n, head in enumerate(grid.heads) if (grid.layer, head) in wanted]
         if places:
             numbers = tuple(grid.heads[place] for place in places)
             smaller = LayerGrid(grid.layer, numbers, grid.head_dim)
-            kept.append(replace(point, grid=smaller, kept=tuple(places)))
-    return tuple(kept)
+            chosen.append(replace(point, grid=smaller, places=tuple(places)))
+    return tuple(chosen)

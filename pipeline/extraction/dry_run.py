@@ -47,7 +47,7 @@ class ExtractionCost:
     bytes: dict[str, int]
     """Site -> size of its features and tables."""
     examples_per_second: float | None
-    """Rate of the probe, preparation and model at once; None where no example could be run."""
+    """Rate of the probe, preparation and model at once; None if no example could be run."""
 
     @property
     def seconds(self) -> float | None:
@@ -140,7 +140,7 @@ class _Probe(MemorySink):
 
     @property
     def rate(self) -> float | None:
-        """Examples a second; None where none was done."""
+        """Examples a second; None if none was done."""
         if self.first is not None and self.last - self.first > LEAST_S:
             return self._rows_after_first / (self.last - self.first)
         return self.rows / (self.last - self._begun) if self.rows else None

@@ -68,9 +68,9 @@ def extract(
 
     reporting = bars() if verbose else reporting
 
-    with files_of({**options, "model": model}) as given:
+    with files_of({**options, "model": model}) as arguments:
         inputs, loading, run = sort_keywords(
-            "extract", given, InputOptions, ModelOptions, RunOptions
+            "extract", arguments, InputOptions, ModelOptions, RunOptions
         )
         chosen = choose_benchmark(
             benchmark, columns=inputs.columns, question=inputs.question, labels=inputs.labels

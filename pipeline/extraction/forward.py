@@ -9,7 +9,7 @@ import torch
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.jobs import Done, Job, Prepared, Refused
 from savs.pipeline.extraction.in_context import NO_CONTEXT, Demonstrations, alike
-from savs.pipeline.extraction.model.answers import ICL, Answers, Asked
+from savs.pipeline.extraction.model.answers import ICL, AnswerQuery, Answers
 from savs.pipeline.extraction.model.devices import is_out_of_memory
 from savs.pipeline.extraction.model.loaded_model import Launched, LoadedModel
 from savs.pipeline.extraction.model.pieces import GRID, PIXELS
@@ -60,7 +60,7 @@ class Forward:
         ModelError
             Nothing fits, from the first prompt on.
         """
-        if not batch.shown:
+        if not batch.image_keys:
             self.shared.forget_prefix()
             yield from self._run(batch, job)
         elif self.unshared:
@@ -76,10 +76,10 @@ class Forward:
         error = None
         for _ in range(2 if is_single else self.model.count_tokens(batch.inputs) <= self._most):
             try:
-                asked = self._asked(batch, job)
-                launched = self._in_context(batch, job, asked, self._launch(batch, asked))
+                query = self._query(batch, job)
+                launched = self._in_context(batch, job, query, self._launch(batch, query))
             except Exception as raised:
-                if not batch.shown and not is_out_of_memory(raised):
+                if not batch.image_keys and not is_out_of_memory(raised):
                     raise
                 error = raised.with_traceback(None)  # its frames hold the activations
                 if not is_out_of_memory(raised):
@@ -106,45 +106,47 @@ class Forward:
             for part in parts:
                 yield from self._run(part, job)
 
-    def _asked(self, batch: Prepared, job: Job) -> Asked:
+    def _query(self, batch: Prepared, job: Job) -> AnswerQuery:
         """Return what is asked of a batch; the requests of a job belong to one split."""
         labels = {request.number: request.labels for request in job.requests}
-        return self.answers.asked(
+        return self.answers.query(
             [labels.get(number, ()) for number in batch.requests],
             generates=any(request.generates for request in job.requests),
         )
 
-    def _launch(self, batch: Prepared, asked: Asked) -> Launched:
-        if batch.shown:
-            return self.shared.launch(batch, asked)
-        # Answers go on from positions that the model, or what reads them, computes itself.
-        inputs = batch.inputs if asked else {**batch.inputs, **batch.host_inputs}
-        return self.model.launch(inputs, asked, self._scale_of(batch))
+    def _launch(self, batch: Prepared, query: AnswerQuery) -> Launched:
+        if batch.image_keys:
+            return self.shared.launch(batch, query)
+        # Answers continue from positions that the model, or what reads them, computes itself.
+        inputs = batch.inputs if query else {**batch.inputs, **batch.host_inputs}
+        return self.model.launch(inputs, query, self._scale_of(batch))
 
     def _scale_of(self, batch: Prepared) -> PixelScale | None:
         """Return what its pixels are normalised by; None unless `Prepared.is_plain`."""
         return self.scale if batch.is_plain else None
 
-    def _in_context(self, batch: Prepared, job: Job, asked: Asked, launched: Launched) -> Launched:
+    def _in_context(
+        self, batch: Prepared, job: Job, query: AnswerQuery, launched: Launched
+    ) -> Launched:
         """Add the answers after demonstrations, where prompts are asked after any."""
         known = {request.number: request.context for request in job.requests}
         contexts = [known.get(number, NO_CONTEXT) for number in batch.requests]
         if {*contexts} == {NO_CONTEXT}:
             return launched
         lengths = batch.inputs["attention_mask"].sum(dim=1).tolist()
-        found = torch.full((len(lengths), len(self.answers.tokens)), torch.nan)
-        longest = max(shown.tokens for shown in self.contexts) + max(lengths)
+        likelihoods = torch.full((len(lengths), len(self.answers.tokens)), torch.nan)
+        longest = max(demonstrations.tokens for demonstrations in self.contexts) + max(lengths)
         for rows in alike(lengths, contexts, max(1, self.answers.cells // longest)):
             piece = self._piece(batch, job, rows)
-            if piece.shown:
-                given = self.shared.whole_arguments(piece)
+            if piece.image_keys:
+                inputs = self.shared.whole_arguments(piece)
             else:
-                given = self.model.placed(piece.inputs, self._scale_of(piece))
-            shown = self.contexts[contexts[rows.start]]
-            found[rows] = shown.answer(
-                self.model, given, self.answers.asked(asked.labels[rows])
+                inputs = self.model.placed(piece.inputs, self._scale_of(piece))
+            demonstrations = self.contexts[contexts[rows.start]]
+            likelihoods[rows] = demonstrations.answer(
+                self.model, inputs, self.answers.query(query.labels[rows])
             ).cpu()
-        return replace(launched, outputs={**launched.outputs, ICL: found})
+        return replace(launched, outputs={**launched.outputs, ICL: likelihoods})
 
     def _piece(self, batch: Prepared, job: Job, rows: slice) -> Prepared:
         """Return some prompts of a batch, prepared once more if it cannot be cut."""
@@ -209,20 +211,20 @@ def cut(batch: Prepared, rows: slice) -> Prepared:
     if not batch.is_plain:
         raise ValueError("how each processor lays out videos and sounds is not known")
     count, images = len(batch.requests), batch.images
-    if batch.shown:
+    if batch.image_keys:
         return take(batch, range(count)[rows])
     start, stop, _ = rows.indices(count)
-    found: dict[str, Any] = {}
+    inputs: dict[str, Any] = {}
     for name, value in batch.inputs.items():
         if not torch.is_tensor(value):
-            found[name] = value
+            inputs[name] = value
         elif name == PIXELS and GRID in batch.inputs:
             ends = [0, *batch.inputs[GRID].prod(dim=1).cumsum(0).tolist()]
-            found[name] = value[ends[start * images] : ends[stop * images]]
+            inputs[name] = value[ends[start * images] : ends[stop * images]]
         elif len(value) == count:
-            found[name] = value[rows]
+            inputs[name] = value[rows]
         elif len(value) == count * images:
-            found[name] = value[start * images : stop * images]
+            inputs[name] = value[start * images : stop * images]
         else:
             raise ValueError(f"{name} has {len(value)} items for {count} prompts")
-    return replace(batch, requests=batch.requests[rows], inputs=found, host_inputs={})
+    return replace(batch, requests=batch.requests[rows], inputs=inputs, host_inputs={})

@@ -19,8 +19,8 @@ from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.feed import MediaOf
 from savs.pipeline.extraction.batches.prepare import pieces_of
 from savs.pipeline.extraction.checks.batch_equality import NATS
-from savs.pipeline.extraction.model.answers import Answers, Asked
-from savs.pipeline.extraction.model.caches import behind, widened
+from savs.pipeline.extraction.model.answers import AnswerQuery, Answers
+from savs.pipeline.extraction.model.caches import following, widened
 from savs.pipeline.extraction.model.devices import is_out_of_memory
 from savs.pipeline.extraction.model.label_likelihood import (
     IDS,
@@ -49,7 +49,7 @@ class Drawn:
 
     def facts(self) -> dict[str, Any]:
         """Return what a store says of them."""
-        ids = [[str(key), [e.id for e in own]] for key, own in self.examples.items()]
+        ids = [[str(key), [e.id for e in examples]] for key, examples in self.examples.items()]
         return {"shots": self.shots, "demonstrations": ids}
 
 
@@ -74,8 +74,8 @@ def draw_demonstrations(run: RunOptions, examples: Splits, seed: int) -> Drawn |
     return Drawn(
         run.icl_shots,
         {
-            subtask: [own[name] for name in shots.shuffle(own, f"in context of {subtask}")]
-            for subtask, own in subtasks.items()
+            subtask: [rows[name] for name in shots.shuffle(rows, f"in context of {subtask}")]
+            for subtask, rows in subtasks.items()
         },
     )
 
@@ -95,7 +95,7 @@ class Demonstrations:
         return self.begun.mask.shape[1]
 
     def answer(
-        self, model: LoadedModel, arguments: Mapping[str, Any], asked: Asked
+        self, model: LoadedModel, arguments: Mapping[str, Any], query: AnswerQuery
     ) -> torch.Tensor:
         """Return `(batch, labels)` log-likelihoods of labels after questions of one length.
 
@@ -105,11 +105,11 @@ class Demonstrations:
             Has read the demonstrations.
         arguments
             What its forward takes for the questions alone, on its device, padded on the left.
-        asked
+        query
             Their labels.
         """
         with torch.inference_mode():
-            return likelihoods(model.model, self._begin(model, arguments), asked)
+            return likelihoods(model.model, self._begin(model, arguments), query)
 
     def _begin(self, model: LoadedModel, arguments: Mapping[str, Any]) -> Begun:
         """Run questions after the demonstrations."""
@@ -118,29 +118,29 @@ class Demonstrations:
         # left stands as many positions later as the demonstrations are longer than that head.
         shape = arguments[IDS].shape
         start = int(shape[1] - arguments[MASK][0].sum()) + self.head
-        given = {
+        inputs = {
             name: value[:, start:] if torch.is_tensor(value) and value.shape[:2] == shape else value
             for name, value in arguments.items()
         }
-        device = given[IDS].device
+        device = inputs[IDS].device
         seen = self.begun.mask.expand(shape[0], -1).to(device)
-        given[MASK] = torch.cat([seen, torch.ones_like(given[IDS])], dim=1)
+        inputs[MASK] = torch.cat([seen, torch.ones_like(inputs[IDS])], dim=1)
         after = None
         if self.begun.next_positions is not None:
             alone = positions_and_next(model.model, arguments)
             assert alone is not None  # as of the demonstrations
             moved = self.begun.next_positions[:, :1].to(device) - self.head
-            given["position_ids"] = alone[0][:, :, start:] + moved[:, :, None]
+            inputs["position_ids"] = alone[0][:, :, start:] + moved[:, :, None]
             after = alone[1] + moved
         cache = widened(self.begun.cache, [0] * shape[0], device)
-        logits = model.model(**given, **behind(cache), logits_to_keep=1).logits
-        return Begun(given, cache, after, logits[:, -1])
+        logits = model.model(**inputs, **following(cache), logits_to_keep=1).logits
+        return Begun(inputs, cache, after, logits[:, -1])
 
 
 def read_demonstrations(
     model: LoadedModel, drawn: Drawn, media: MediaOf, todo: Splits, answers: Answers
 ) -> tuple[list[Demonstrations], list[str]]:
-    """Return the demonstrations of each subtask as the model has read them, and lines for a person.
+    """Return the demonstrations of each subtask as the model has read them, and lines for the user.
 
     Each is compared: a question after it must give what the whole conversation gives. `todo` are
     the examples of this run.
@@ -154,30 +154,32 @@ def read_demonstrations(
     """
     if model.encoder.code.to_inputs is not None:
         raise ModelError("`icl_shots` needs the chat template; it cannot be used with to_inputs")
-    found, lines = [], []
+    contexts, lines = [], []
     for subtask in answers.labels_of:  # numbered in this order, see `Answers.context_of`
-        own = drawn.examples[subtask]
+        examples = drawn.examples[subtask]
         questions = [e for e in todo.get("test", []) if e.subtask == subtask]
-        longest = max(questions, key=lambda e: (len(e.prompt), e.id), default=own[0])
-        turns = [(_pieces(model, media, e), str(e.label)) for e in own]
+        longest = max(questions, key=lambda e: (len(e.prompt), e.id), default=examples[0])
+        turns = [(_pieces(model, media, e), str(e.label)) for e in examples]
         question = _pieces(model, media, longest)
         where = of_subtask(subtask)
         try:
-            made, line = _read(model, turns, question, _asked_of(answers, subtask), where)
+            demonstrations, line = _read(
+                model, turns, question, _answers_of(answers, subtask), where
+            )
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
             raise ModelError(
-                f"the {len(own)} demonstrations{where} do not fit the memory of {model.device}"
+                f"the {len(examples)} demonstrations{where} do not fit the memory of {model.device}"
                 f" ({error}); lower `icl_shots` or `max_pixels`"
             ) from error
-        found.append(made)
+        contexts.append(demonstrations)
         lines.append(line)
-    return found, lines
+    return contexts, lines
 
 
 def alike(lengths: Sequence[int], contexts: Sequence[int], most: int) -> list[slice]:
-    """Return the rows of a batch that are answered together: side by side and of one length.
+    """Return the rows of a batch that are answered together: adjacent and of one length.
 
     Rows without demonstrations are left out.
 
@@ -186,27 +188,27 @@ def alike(lengths: Sequence[int], contexts: Sequence[int], most: int) -> list[sl
     >>> alike([5, 5, 5, 6, 6, 6], [0, 0, 0, 0, 1, -1], most=2)
     [slice(0, 2, None), slice(2, 3, None), slice(3, 4, None), slice(4, 5, None)]
     """
-    found = []
+    slices = []
     for (_, context), run in groupby(
         range(len(lengths)), key=lambda row: (lengths[row], contexts[row])
     ):
         rows = list(run)
         if context != NO_CONTEXT:
-            found += [
+            slices += [
                 slice(rows[place], rows[min(place + most, len(rows)) - 1] + 1)
                 for place in range(0, len(rows), most)
             ]
-    return found
+    return slices
 
 
 def _pieces(model: LoadedModel, media: MediaOf, example: Example) -> Pieces:
     return pieces_of(example, media(example), model.encoder)
 
 
-def _asked_of(answers: Answers, subtask: str | None) -> Answers:
+def _answers_of(answers: Answers, subtask: str | None) -> Answers:
     labels = list(answers.tokens)
-    own = [labels[place] for place in answers.labels_of.get(subtask, ())]
-    return replace(answers, tokens={label: answers.tokens[label] for label in own}, ends=())
+    names = [labels[place] for place in answers.labels_of.get(subtask, ())]
+    return replace(answers, tokens={label: answers.tokens[label] for label in names}, ends=())
 
 
 def _read(
@@ -245,11 +247,11 @@ def _read(
                 f"{model.name} does not tell positions after a cache, so demonstrations cannot be"
                 " shared; leave out `icl_shots`"
             )
-        shown = Demonstrations(begun, len(ids[2]) - len(rest))
-        asked = answers.tried(1)
-        ours = shown.answer(model, model.placed(alone), asked)
+        demonstrations = Demonstrations(begun, len(ids[2]) - len(rest))
+        query = answers.tried(1)
+        ours = demonstrations.answer(model, model.placed(alone), query)
         theirs = likelihoods(
-            model.model, begin(model.model, model.placed(whole), whole=True), asked
+            model.model, begin(model.model, model.placed(whole), whole=True), query
         )
     apart = float((ours - theirs).nan_to_num(0).abs().max())
     if apart > NATS[model.dtype] * max(map(len, answers.tokens.values())):
@@ -259,7 +261,7 @@ def _read(
             f" conversations by {apart:.1e} in {model.dtype}, more than rounding; {other}leave out"
             " `icl_shots`"
         )
-    return shown, f"{line}; log-likelihoods differ from whole conversations by {apart:.1e}"
+    return demonstrations, f"{line}; log-likelihoods differ from whole conversations by {apart:.1e}"
 
 
 def _require_room(
@@ -268,22 +270,22 @@ def _require_room(
     """Return how long the demonstrations are and how many would fit; ModelError for too many."""
     context = _context(model)
     needed = question + max(map(len, answers.tokens.values()))
-    said = f"in-context learning{where}: {count} demonstrations have {tokens:,} tokens"
+    length = f"in-context learning{where}: {count} demonstrations have {tokens:,} tokens"
     if context is None:
-        return f"{said}, which run once"
+        return f"{length}, which run once"
     most = max(0, (context - needed) * count // tokens)
     if tokens + needed > context:
         each = len(answers.tokens)
         raise ModelError(
-            f"{said}, and a question up to {needed:,} more; the context of {model.name} holds"
+            f"{length}, and a question up to {needed:,} more; the context of {model.name} holds"
             f" {context:,}, about {most} demonstrations: give `icl_shots` {most // each} at most"
             f" for {each} classes, or lower `max_pixels`"
         )
-    return f"{said}, which run once; about {most} would fit the context of {context:,}"
+    return f"{length}, which run once; about {most} would fit the context of {context:,}"
 
 
 def _context(model: LoadedModel) -> int | None:
-    """Return the tokens that the model's positions allow, None where that is not known."""
+    """Return the tokens that the model's positions allow, None if that is not known."""
     config = model.model.config.get_text_config()
     known = getattr(config, "max_position_embeddings", None)
     listed = model.encoder.tokenizer.model_max_length

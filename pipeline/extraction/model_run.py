@@ -24,6 +24,7 @@ import torch
 
 from savs.datasets import Example
 from savs.datasets.benchmarks.shapes.scenes import CANVASES
+from savs.datasets.example import WITH_SOUND
 from savs.datasets.media.media import MediaRules
 from savs.datasets.media.sounds import sounds_of
 from savs.datasets.media.videos import images_of, videos_of
@@ -149,7 +150,7 @@ def _is_drawn(pieces: Pieces) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Settled:
-    """What was found out on the first prompts; later reads of the same model go on with it."""
+    """Results of the checks on the first prompts; later reads of the same model use them again."""
 
     batching: Batching
     scale: PixelScale | None
@@ -268,7 +269,7 @@ class ModelRun:
         self.sites = wanted_sites(self.run, heads)
         self._require_sites(examples)
         if examples.needs_video_input and self.encoder.reads_prompts:  # others say so, one by one
-            require_videos(self.encoder)
+            require_videos(self.encoder, with_sound=examples.rules.video == WITH_SOUND)
         if has_sounds(examples.examples):
             require_sounds(self.encoder)
         tried = sample(self.encoder, examples.tried, examples.media)
@@ -463,7 +464,7 @@ class ModelRun:
     def _load_first_layers(self, prompts: Sequence[Pieces]) -> LoadedModel | None:
         """Load no layer after the deepest chosen head, and try that on a prompt.
 
-        None where all layers are loaded: nothing was chosen, they are needed, or the model does not
+        None if all layers are loaded: nothing was chosen, they are needed, or the model does not
         run with few.
         """
         if self.heads is None or not self.heads.of_classifier:

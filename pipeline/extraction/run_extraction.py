@@ -90,7 +90,7 @@ def run_extraction(
         places = [stack.enter_context(reserve(path)) for path in folders]
         place = places[0]
         place.claims.signs.note("starting", rank=rank.rank)
-        store = None if place.found is None else store_of(place.path, place.found)
+        store = None if place.manifest is None else store_of(place.path, place.manifest)
         if wanted is None:
             wanted = add_examples(_to_extend(store, place.path), source)
         for line in wanted.notes:
@@ -186,7 +186,7 @@ def skipped_examples(store: FeatureStore) -> list[tuple[str, str, str]]:
 def earlier_skips(out: Any) -> frozenset[tuple[str, str]]:
     """Return the split and id of what earlier runs into a store skipped; nothing without a store.
 
-    A split that is not complete does not count: the next run goes on with the one that began it.
+    A split that is not complete does not count: the next run continues the one that began it.
     """
     try:
         store = open_store(out, partial=True)

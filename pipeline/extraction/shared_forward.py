@@ -15,8 +15,8 @@ from typing import Any
 import torch
 
 from savs.pipeline.extraction.batches.jobs import ImageKey, Prepared
-from savs.pipeline.extraction.model.answers import ANSWERS, NOTHING, Asked
-from savs.pipeline.extraction.model.caches import behind, image_positions, new_cache, widened
+from savs.pipeline.extraction.model.answers import ANSWERS, NOTHING, AnswerQuery
+from savs.pipeline.extraction.model.caches import following, image_positions, new_cache, widened
 from savs.pipeline.extraction.model.label_likelihood import in_pieces, padded, summed
 from savs.pipeline.extraction.model.loaded_model import (
     NO_OUTPUTS,
@@ -81,7 +81,7 @@ class SharedForward:
         self._last = None
 
     def forget_prefix(self) -> None:
-        """Drop the last prefix: no prompt goes on with it."""
+        """Drop the last prefix: no prompt continues from it."""
         self._last = None
 
     def pieces(self, batch: Prepared) -> list[Prepared]:
@@ -97,7 +97,7 @@ class SharedForward:
         for row, (key, size) in enumerate(zip(layout.keys, layout.sizes, strict=True)):
             kinds.setdefault((self._holds(key), size), []).append(row)
         alone: list[int] = []
-        found: list[list[int]] = []
+        sharing: list[list[int]] = []
         for rows in kinds.values():
             shared = Counter(layout.keys[row] for row in rows)
             once = [
@@ -106,26 +106,26 @@ class SharedForward:
             several = [row for row in rows if row not in once]
             # a prefix that only one prompt has saves nothing, and would cost a pass of its own
             if several and self._saves(layout, several):
-                found.append(several)
+                sharing.append(several)
                 alone += once
             else:
                 alone += rows
-        parts = [*found, sorted(alone)] if alone else found
+        parts = [*sharing, sorted(alone)] if alone else sharing
         parts.sort(key=lambda rows: rows[-1])
         return [batch] if len(parts) == 1 else [take(batch, rows) for rows in parts]
 
-    def launch(self, batch: Prepared, asked: Asked = NOTHING) -> Launched:
+    def launch(self, batch: Prepared, query: AnswerQuery = NOTHING) -> Launched:
         """Start a batch, see `LoadedModel.launch`; what it needs is computed first or was kept."""
         if self.prefixes:
             layout = self._layout(batch)
             if len(set(layout.sizes)) == 1 and self._saves(layout, range(len(layout.keys))):
-                return self._behind_prefixes(batch, layout, asked)
+                return self._after_prefixes(batch, layout, query)
         self._last = None
-        return self.model.run(self.whole_arguments(batch), asked)
+        return self.model.run(self.whole_arguments(batch), query)
 
     def whole_arguments(self, batch: Prepared) -> dict[str, Any]:
         """Return what the model's forward takes for whole prompts, images computed once."""
-        images = self._images(batch, range(len(batch.shown)))
+        images = self._images(batch, range(len(batch.image_keys)))
         return self.model.placed(batch.inputs) | images
 
     def _saves(self, layout: Layout, rows: Sequence[int]) -> bool:
@@ -139,8 +139,8 @@ class SharedForward:
         return self._last is not None and key in self._last.keys
 
     def _images(self, batch: Prepared, rows: Sequence[int]) -> dict[str, Any]:
-        shown = chain.from_iterable(batch.shown[row] for row in rows)
-        return {"mm_encoder_outputs": {"image": self.features.of(shown, batch.vision)}}
+        keys = chain.from_iterable(batch.image_keys[row] for row in rows)
+        return {"mm_encoder_outputs": {"image": self.features.of(keys, batch.vision)}}
 
     def _layout(self, batch: Prepared) -> Layout:
         ids, mask = batch.inputs["input_ids"], batch.inputs["attention_mask"]
@@ -150,12 +150,12 @@ class SharedForward:
         token, *_ = image_tokens(self.model.name, self.model.model.config)
         ends = torch.where(ids == token, columns + 1, 0).amax(dim=1)
         keys = tuple(
-            (shown, row[start:end].numpy().tobytes())
-            for shown, row, start, end in zip(batch.shown, ids, starts, ends, strict=True)
+            (images, row[start:end].numpy().tobytes())
+            for images, row, start, end in zip(batch.image_keys, ids, starts, ends, strict=True)
         )
         return Layout(starts, lengths, tuple((ends - starts).tolist()), keys)
 
-    def _behind_prefixes(self, batch: Prepared, layout: Layout, asked: Asked) -> Launched:
+    def _after_prefixes(self, batch: Prepared, layout: Layout, query: AnswerQuery) -> Launched:
         """Run prefixes of one length, unless they were kept, and all prompts after them."""
         # All prefixes of a pass have one length, so the cache has no padding. Prompts, which come
         # padded on the left, are moved to begin in column 0; what follows their prefix is then
@@ -174,15 +174,15 @@ class SharedForward:
         prefix, self._last = self._last, None
         if prefix is None or not set(layout.keys) <= set(prefix.keys):
             prefix = None  # room for the new one
-            prefix = self._run_prefixes(batch, layout, texts, to_the_end=bool(asked))
+            prefix = self._run_prefixes(batch, layout, texts, to_the_end=bool(query))
         suffix = {name: value[..., size:] for name, value in texts.items()}
         order = [prefix.keys.index(key) for key in layout.keys]
         outputs = NO_OUTPUTS
-        if asked:
-            outputs = {ANSWERS: self._answers(prefix, order, suffix, layout, asked)}
+        if query:
+            outputs = {ANSWERS: self._answers(prefix, order, suffix, layout, query)}
         suffix["attention_mask"] = torch.ones_like(index)
         arguments = self.model.placed(suffix)
-        arguments |= behind(self._widened(prefix, order))
+        arguments |= following(self._widened(prefix, order))
         # The pass writes its suffixes into the cache that it gets, so it gets a copy, and another
         # one, of the last prompt's prefix alone, stays for the next batch.
         launched = self.model.run(
@@ -203,7 +203,7 @@ class SharedForward:
         order: Sequence[int],
         suffix: dict[str, torch.Tensor],
         layout: Layout,
-        asked: Asked,
+        query: AnswerQuery,
     ) -> torch.Tensor:
         """Return `(batch, labels)` log-likelihoods: each label runs with what its prompt adds.
 
@@ -211,24 +211,24 @@ class SharedForward:
         """
         size = layout.sizes[0]
         lengths = (layout.lengths - size).tolist()
-        texts, pairs = asked.texts, asked.pairs()
+        texts, pairs = query.texts, query.pairs()
         sums = torch.full((len(order), len(texts)), torch.nan, device=self.model.device)
         longest = max(lengths) + max((len(texts[label]) for _, label in pairs), default=0)
-        most = max(1, asked.answers.cells // (size + longest))
+        most = max(1, query.answers.cells // (size + longest))
 
         def run(part: Sequence[Pair]) -> torch.Tensor:
-            given = self.model.placed(_with_labels(suffix, lengths, part, texts))
-            width = given["input_ids"].shape[1]
-            given["attention_mask"] = torch.ones(
+            inputs = self.model.placed(_with_labels(suffix, lengths, part, texts))
+            width = inputs["input_ids"].shape[1]
+            inputs["attention_mask"] = torch.ones(
                 (len(part), size + width), dtype=torch.long, device=self.model.device
             )
-            given |= behind(self._widened(prefix, [order[row] for row, _ in part]))
+            inputs |= following(self._widened(prefix, [order[row] for row, _ in part]))
             starts = torch.tensor([lengths[row] - 1 for row, _ in part])
             counts = torch.tensor([len(texts[label]) for _, label in part])
             targets = padded([texts[label] for _, label in part])
             ends = (starts[:, None] + torch.arange(targets.shape[1])).clamp(max=width - 1)
             places, which = ends.unique(return_inverse=True)
-            logits = self.model.model(**given, logits_to_keep=places).logits
+            logits = self.model.model(**inputs, logits_to_keep=places).logits
             rows = torch.arange(len(part))[:, None]
             device = logits.device
             return summed(logits[rows, which], targets.to(device), counts.to(device))
@@ -248,7 +248,7 @@ class SharedForward:
         begin["attention_mask"] = torch.ones_like(begin["input_ids"])
         cache = new_cache(self.model.model)
         arguments = self.model.placed(begin) | self._images(batch, firsts)
-        arguments |= behind(cache)
+        arguments |= following(cache)
         with (
             torch.inference_mode(),
             self.model.collecting(arguments, to_the_end=to_the_end) as read,
@@ -277,7 +277,7 @@ def _with_labels(
 ) -> dict[str, torch.Tensor]:
     """Return what each prompt adds to its prefix and, but for its end, a label; padded right."""
     width = max(lengths[row] + len(texts[label]) - 1 for row, label in part)
-    found = {}
+    inputs = {}
     for name, value in suffix.items():
         wide = value.new_zeros((*value.shape[:-2], len(part), width))
         for place, (row, label) in enumerate(part):
@@ -289,8 +289,8 @@ def _with_labels(
             elif name == "position_ids":
                 after = value[..., row, :length].amax() + 1
                 wide[..., place, length:] = after + torch.arange(width - length)
-        found[name] = wide
-    return found
+        inputs[name] = wide
+    return inputs
 
 
 def take(batch: Prepared, rows: Sequence[int]) -> Prepared:
@@ -299,12 +299,12 @@ def take(batch: Prepared, rows: Sequence[int]) -> Prepared:
     for name, value in batch.inputs.items():
         each = value.unflatten(0, (len(batch.requests), -1))  # a grid has an item an image
         inputs[name] = each[list(rows)].flatten(0, 1)
-    shown = tuple(batch.shown[row] for row in rows)
-    seen = set(chain.from_iterable(shown))
+    image_keys = tuple(batch.image_keys[row] for row in rows)
+    seen = set(chain.from_iterable(image_keys))
     return Prepared(
         requests=tuple(batch.requests[row] for row in rows),
         inputs=inputs,
         images=batch.images,
-        shown=shown,
+        image_keys=image_keys,
         vision={key: value for key, value in batch.vision.items() if key in seen},
     )

@@ -157,7 +157,7 @@ class Sink(ShardFiles, Protocol):
 
     @property
     def left_behind(self) -> str:
-        """What an interruption leaves, for the user; nothing where that is nothing."""
+        """What an interruption leaves, for the user; empty if it leaves nothing."""
         ...
 
     @property
@@ -218,7 +218,7 @@ class StoreSink:
         self._wanted: list[ShardSpec] = []
         self.rows = 0
         """Rows that this process has written."""
-        self._done = self._told = 0
+        self._done = self._reported_rows = 0
         """Rows that it has computed, and rows of others that were told."""
         self._started_s = time.monotonic()
         self._writer: FeatureWriter
@@ -228,7 +228,11 @@ class StoreSink:
     @property
     def recorded(self) -> Identities:
         """What the stores are of that are there."""
-        return {label: place.found.identity for label, place in self._places.items() if place.found}
+        return {
+            label: place.manifest.identity
+            for label, place in self._places.items()
+            if place.manifest
+        }
 
     @property
     def process(self) -> str:
@@ -303,7 +307,7 @@ class StoreSink:
         """Open all stores for writing; new ones get the shards of those that are there."""
         writers: dict[str, FeatureWriter] = {}
         plan = None
-        for label in sorted(self._places, key=lambda label: self._places[label].found is None):
+        for label in sorted(self._places, key=lambda label: self._places[label].manifest is None):
             writers[label] = self._places[label].begin(
                 identities[label], self._planned, self._run.shard_rows, plan
             )
@@ -355,7 +359,7 @@ class StoreSink:
     def write(self, spec: ShardSpec, contents: Contents) -> bool:
         """Write a shard into each store that lacks it, the one that leads last.
 
-        Returns False where another process has finished it meanwhile.
+        Returns False if another process has finished it meanwhile.
         """
         is_ours = False
         for label in [*self._files][::-1]:
@@ -388,7 +392,8 @@ class StoreSink:
             written=self.rows,
             seconds=round(time.monotonic() - self._started_s, 1),
         )
-        others, self._told = self._shards.others_rows - self._told, self._shards.others_rows
+        total = self._shards.others_rows
+        others, self._reported_rows = total - self._reported_rows, total
         return rows + others
 
     @property
@@ -401,7 +406,7 @@ class StoreSink:
         )
 
     def end(self) -> None:
-        """Seal the stores if nothing is missing, side by side: all shards are read for it."""
+        """Seal the stores in parallel if nothing is missing: all shards are read for it."""
         with ThreadPoolExecutor(len(self._files), "savs-seal") as pool:
             list(pool.map(lambda files: files.writer.seal(), self._files.values()))
 
@@ -422,7 +427,7 @@ class StoredShards:
         """Shards that another process has published: its rows may be others."""
 
     def write(self, spec: ShardSpec, content: ShardContent) -> bool:
-        """Write a shard; returns what `FeatureWriter.write` does, False where it is there."""
+        """Write a shard; returns what `FeatureWriter.write` does, False if it is there."""
         path = self.writer.path / spec.name
         if self.writer.is_done(spec):
             self.writer.claims.release(spec.name)

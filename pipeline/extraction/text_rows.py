@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, zip_longest
 
 from savs.datasets import Benchmark, Example, RowError
-from savs.datasets.example import AUDIO_MARK, IMAGE_MARK
+from savs.datasets.example import without_marks
 from savs.datasets.rows.plugin_guard import read_captions
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.appending import WantedExamples, as_examples, stored_rows
@@ -48,7 +48,7 @@ PROMPTS = 8
 
 @dataclass(frozen=True, slots=True)
 class ClassWords:
-    """How classes are put into words, as the user says."""
+    """How classes are worded, from the user's options."""
 
     names: Mapping[str, str] = field(default_factory=dict)
     """Label -> name; other labels are their own names."""
@@ -57,7 +57,7 @@ class ClassWords:
 
 
 def read_words(run: RunOptions) -> ClassWords:
-    """Read the files that a run's options name; ParameterError where one cannot be read."""
+    """Read the files that a run's options name; ParameterError if one cannot be read."""
     return ClassWords(
         read_class_names(str(run.classes)) if run.names_classes else {},
         read_templates(run.templates) if run.templates is not None else (),
@@ -71,7 +71,7 @@ def text_rows(
     words: ClassWords,
     run: RunOptions,
 ) -> Splits:
-    """Return the rows of text of a run, by split: nothing where it keeps none.
+    """Return the rows of text of a run, by split: nothing if it keeps none.
 
     Raises
     ------
@@ -81,17 +81,17 @@ def text_rows(
     RowError
         Only some prompts of a subtask have a caption.
     """
-    given = {split: examples.get(split, []) for split in SPLITS}
+    rows = {split: examples.get(split, []) for split in SPLITS}
     if not encoder.has_heads:
-        require_encoder_run(encoder, given, run)
+        require_encoder_run(encoder, rows, run)
     if not encoder.reads_prompts:
-        return _dual_rows(benchmark, given, words) if encoder.is_dual else {}
+        return _dual_rows(benchmark, rows, words) if encoder.is_dual else {}
     if run.templates is not None:
         raise ModelError(
             f"{encoder.name} is no dual encoder, so its texts are no templates but the benchmark's"
             " questions; drop `templates`"
         )
-    return _told_rows(given, words) if run.classes is not None else {}
+    return _rows_before_questions(rows, words) if run.classes is not None else {}
 
 
 def with_texts(wanted: WantedExamples, texts: Splits, store: FeatureStore | None) -> WantedExamples:
@@ -99,27 +99,27 @@ def with_texts(wanted: WantedExamples, texts: Splits, store: FeatureStore | None
 
     So a store keeps its texts, whatever is given later: more templates, or examples with others.
     """
-    found = dict(texts)
+    rows_of = dict(texts)
     for split in (CLASSES, CAPTIONS):
         if store is not None and split in store.manifest.plan.splits:
-            found[split] = _behind_stored(store, split, texts.get(split, []))
-    ids = {(split, example.id) for split, rows in found.items() for example in rows}
-    return replace(wanted, examples={**wanted.examples, **found}, given=wanted.given | ids)
+            rows_of[split] = _after_stored(store, split, texts.get(split, []))
+    ids = {(split, example.id) for split, rows in rows_of.items() for example in rows}
+    return replace(wanted, examples={**wanted.examples, **rows_of}, readable=wanted.readable | ids)
 
 
-def _behind_stored(store: FeatureStore, split: str, wanted: Sequence[Example]) -> list[Example]:
+def _after_stored(store: FeatureStore, split: str, wanted: Sequence[Example]) -> list[Example]:
     """Return the rows of a store, and after them those that it lacks.
 
     A row whose shard is missing is the wanted one of its id: an equal run planned it.
     """
     table = stored_rows(store, split)
     stored = {} if table is None else as_examples(table, split)
-    given = {row.id: row for row in wanted}
-    names = dict.fromkeys([*store.manifest.plan.splits[split].ids, *given])
+    by_id = {row.id: row for row in wanted}
+    names = dict.fromkeys([*store.manifest.plan.splits[split].ids, *by_id])
     return [
-        stored.get(name) or replace(given[name], index=place)
+        stored.get(name) or replace(by_id[name], index=place)
         for place, name in enumerate(names)
-        if name in stored or name in given
+        if name in stored or name in by_id
     ]
 
 
@@ -129,9 +129,11 @@ def unread_notes(encoder: PromptEncoder, examples: Splits) -> list[str]:
         return []
     if encoder.text_tokens is None:
         rows = chain.from_iterable(examples.values())
-        asked = {row.prompt.replace(IMAGE_MARK, "").strip() for row in rows} - {""}
+        questions = {without_marks(row.prompt).strip() for row in rows} - {""}
         what = f"note: {encoder.name} is an image encoder and cannot read questions: features do"
-        return [f"{what} not depend on the {counted(len(asked), 'prompt')}"] if asked else []
+        return (
+            [f"{what} not depend on the {counted(len(questions), 'prompt')}"] if questions else []
+        )
     texts = [row.prompt for split in (CLASSES, CAPTIONS) for row in examples.get(split, ())]
     if not texts:
         return []
@@ -155,12 +157,12 @@ def _dual_rows(benchmark: Benchmark, examples: Splits, words: ClassWords) -> Spl
     captions: dict[str, None] = {}
     captioned: dict[str | None, bool] = {}
     for example in mixed:
-        found = read_captions(benchmark, example.prompt)
-        captions.update(dict.fromkeys(found.values()))
-        if captioned.setdefault(example.subtask, bool(found)) != bool(found):
+        read = read_captions(benchmark, example.prompt)
+        captions.update(dict.fromkeys(read.values()))
+        if captioned.setdefault(example.subtask, bool(read)) != bool(read):
             raise RowError(
                 f"{example.split} example {example.id!r}: its prompt has"
-                f" {'a caption' if found else 'no caption'}, unlike others of subtask"
+                f" {'a caption' if read else 'no caption'}, unlike others of subtask"
                 f" {example.subtask!r}; word all prompts of a subtask alike"
             )
     classes = {s: names for s, names in _classes(examples, words).items() if not captioned[s]}
@@ -171,8 +173,8 @@ def _dual_rows(benchmark: Benchmark, examples: Splits, words: ClassWords) -> Spl
     }
     texts = [
         (subtask, label, kind, fill(template, name_of(label, words.names)))
-        for kind, own in templates.items()
-        for template in own
+        for kind, wordings in templates.items()
+        for template in wordings
         for subtask, labels in classes.items()
         for label in labels
     ]
@@ -181,19 +183,19 @@ def _dual_rows(benchmark: Benchmark, examples: Splits, words: ClassWords) -> Spl
             "the prompts are captions, and the threshold of their answers needs training examples;"
             " pass `train`, and drop `classes`"
         )
-    made = {CLASSES: _rows(CLASSES, texts)}
-    made[CAPTIONS] = _rows(CAPTIONS, [(None, None, None, caption) for caption in captions])
-    return {split: rows for split, rows in made.items() if rows}
+    rows_of = {CLASSES: _rows(CLASSES, texts)}
+    rows_of[CAPTIONS] = _rows(CAPTIONS, [(None, None, None, caption) for caption in captions])
+    return {split: rows for split, rows in rows_of.items() if rows}
 
 
-def _told_rows(examples: Splits, words: ClassWords) -> Splits:
+def _rows_before_questions(examples: Splits, words: ClassWords) -> Splits:
     """Return the texts that tell a model each class of a benchmark before its questions."""
     texts = []
     for subtask, labels in _classes(examples, words).items():
         of = examples["train"] or examples["test"]
         prompts = dict.fromkeys(e.prompt for e in of if e.subtask == subtask)
         for prompt in list(prompts)[:PROMPTS]:
-            plain = prompt.replace(IMAGE_MARK, "").replace(AUDIO_MARK, "")
+            plain = without_marks(prompt)
             texts += [
                 (subtask, label, TEXTS_OF_PROMPTS, fill(TOLD, name_of(label, words.names)) + plain)
                 for label in labels
@@ -203,12 +205,12 @@ def _told_rows(examples: Splits, words: ClassWords) -> Splits:
 
 def _classes(examples: Splits, words: ClassWords) -> dict[str | None, list[str]]:
     """Return the classes of each subtask: of the training examples, else those that have names."""
-    found: dict[str | None, dict[str, None]] = {}
+    classes: dict[str | None, dict[str, None]] = {}
     for example in examples["train"]:
-        found.setdefault(example.subtask, {})[str(example.label)] = None
-    if not found:
-        found = {example.subtask: dict.fromkeys(words.names) for example in examples["test"]}
-    return {subtask: list(labels) for subtask, labels in found.items()}
+        classes.setdefault(example.subtask, {})[str(example.label)] = None
+    if not classes:
+        classes = {example.subtask: dict.fromkeys(words.names) for example in examples["test"]}
+    return {subtask: list(labels) for subtask, labels in classes.items()}
 
 
 def _rows(split: str, texts: Sequence[Text]) -> list[Example]:

@@ -24,6 +24,8 @@ STEPS = 200
 """Steps of Newton's method at most; some ten are usual."""
 CLOSE = 1e-9
 """It ends when no slope and no intercept changes by more."""
+LEAST = 2.0**-24
+"""Probabilities are at least this, and at most 1 less it: float32 has no others next to 1."""
 NEVER = 1.0
 """Threshold that no probability reaches."""
 
@@ -40,8 +42,21 @@ class LabelRule:
     @property
     def least_logit(self) -> float:
         """The logit of the threshold; infinite for `NEVER`."""
-        with np.errstate(divide="ignore"):
-            return float(np.log(self.threshold) - np.log1p(-self.threshold))
+        return float(logits_of(np.array(self.threshold)))
+
+
+def logits_of(shares: Array) -> Array:
+    """Return the logits of probabilities; infinite for 0 and 1."""
+    with np.errstate(divide="ignore"):
+        return np.log(shares) - np.log1p(-shares)
+
+
+def threshold_distances(shares: Array, thresholds: Array) -> Array:
+    """Return how far the logits of `(n, labels)` probabilities are from those of thresholds.
+
+    Infinite for `NEVER`.
+    """
+    return np.abs(logits_of(np.clip(shares, LEAST, 1 - LEAST)) - logits_of(thresholds))
 
 
 PLAIN = LabelRule(slope=1.0, intercept=0.0, threshold=0.5)

@@ -271,7 +271,7 @@ def refuse_many_labels(selection: SelectionConfig, name: Any) -> None:
     if selection.labels == MANY:
         raise SelectionError(
             f"{name} is a classifier of many labels, for which this does not work; use savs"
-            " evaluate, savs compare or savs classify"
+            " report, savs evaluate or savs classify"
         )
 
 

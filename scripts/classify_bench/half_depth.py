@@ -94,8 +94,8 @@ def _save_model(folder: Path) -> None:
 
 
 def _up_to(model: LoadedModel, last: int) -> LoadedModel:
-    kept = tuple(point for point in model.hook_points if point.grid.layer <= last)
-    return replace(model, hook_points=kept)
+    points = tuple(point for point in model.hook_points if point.grid.layer <= last)
+    return replace(model, hook_points=points)
 
 
 def _see(model: LoadedModel, inputs: dict[str, torch.Tensor]) -> None:

@@ -27,7 +27,7 @@ from savs.datasets.benchmarks.shapes.tasks import (
 FORMS = ("{}", "a {}", "a photo of a {}", "a photo of a {}.", "a picture of a {}", "one {}")
 """How a thing, a colour or a shape is put into words."""
 OWN = 2
-"""Captions of each scene that are drawn for it, beside those of all kinds, colours and shapes."""
+"""Captions drawn for each scene, in addition to those of all kinds, colours and shapes."""
 Truth = Callable[[Scene], bool | None]
 """Whether a scene shows what a caption says; None where that is unclear."""
 
@@ -42,14 +42,16 @@ class Caption:
 
 def names(rng: random.Random) -> list[Caption]:
     """Return a caption of each familiar kind, each colour, each shape, and some with sizes."""
-    found = [_thing(rng, spell(kind), *kind) for kind in FAMILIAR_KINDS]
-    found += [_thing(rng, rng.choice((color, f"{color} object")), color, None) for color in COLORS]
-    found += [_thing(rng, shape, None, shape) for shape in SHAPE_NAMES]
+    captions = [_thing(rng, spell(kind), *kind) for kind in FAMILIAR_KINDS]
+    captions += [
+        _thing(rng, rng.choice((color, f"{color} object")), color, None) for color in COLORS
+    ]
+    captions += [_thing(rng, shape, None, shape) for shape in SHAPE_NAMES]
     for size in SIZES:
         color, shape = rng.choice(FAMILIAR_KINDS)
-        found.append(_thing(rng, f"{size} {color} {shape}", color, shape, size))
-        found.append(_thing(rng, f"{size} object", None, None, size))
-    return found
+        captions.append(_thing(rng, f"{size} {color} {shape}", color, shape, size))
+        captions.append(_thing(rng, f"{size} object", None, None, size))
+    return captions
 
 
 def _thing(
@@ -106,5 +108,5 @@ def _two(rng: random.Random, scene: Scene) -> tuple[Kind, Kind]:
 
 def truths(captions: Sequence[Caption], scenes: Sequence[Scene]) -> list[list[float]]:
     """Return `(scenes, captions)` of 1 for true, 0 for false, and NaN where it is unclear."""
-    found = [[caption.truth(scene) for caption in captions] for scene in scenes]
-    return [[float("nan") if v is None else float(v) for v in row] for row in found]
+    values = [[caption.truth(scene) for caption in captions] for scene in scenes]
+    return [[float("nan") if v is None else float(v) for v in row] for row in values]

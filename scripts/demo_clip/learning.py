@@ -75,20 +75,20 @@ def train(
     torch.manual_seed(seed)
     training = Training(Learner(model), RATES, steps)
     rng = random.Random(f"savs training clip {seed}")
-    found: list[list[float]] = []
+    scores: list[list[float]] = []
     for step, batch in enumerate(one_ahead(_batch(rng, processor) for _ in range(steps)), start=1):
         training.refresh()
         logits, on_patch = training.worker(batch)
         patch_loss, right = label_loss(on_patch, batch.patches)
         loss = training.learn(_agreement(logits, batch.truth) + PATCH_WEIGHT * patch_loss)
-        found.append([loss, right[2], *_right(logits, batch.truth)])
+        scores.append([loss, right[2], *_right(logits, batch.truth)])
         if step % 50 == 0 or step == steps:
-            means = [round(mean(f[i] for f in found), 3) for i in range(4)]
+            means = [round(mean(f[i] for f in scores), 3) for i in range(4)]
             log(
                 {"step": step}
                 | dict(zip(("loss", "patch_shape", "true", "false"), means, strict=True))
             )
-            found.clear()
+            scores.clear()
 
 
 def _agreement(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
@@ -99,8 +99,8 @@ def _agreement(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 
 def _right(logits: torch.Tensor, truth: torch.Tensor) -> list[float]:
     """Return the shares of true and of false pairs that are told right."""
-    said = logits > 0
-    return [(said == bool(value))[truth == value].float().mean().item() for value in (1, 0)]
+    is_true = logits > 0
+    return [(is_true == bool(value))[truth == value].float().mean().item() for value in (1, 0)]
 
 
 def _batch(rng: random.Random, processor: Any) -> Batch:
@@ -125,16 +125,16 @@ def _on_patches(scenes: Sequence[Scene]) -> np.ndarray:
     """Return `(images, patches, 3)` numbers of colour, shape and size; -1 where nothing is."""
     centres = np.arange(IMAGE_PX // PATCH_PX) * PATCH_PX + PATCH_PX / 2
     y, x = (axis.ravel() for axis in np.meshgrid(centres, centres, indexing="ij"))
-    found = np.full((len(scenes), x.size, 3), -1)
-    for own, scene in zip(found, scenes, strict=True):
+    numbers = np.full((len(scenes), x.size, 3), -1)
+    for of_scene, scene in zip(numbers, scenes, strict=True):
         across, down = (IMAGE_PX / side for side in scene.canvas)
         for thing in scene.things:
             near = (abs(x - thing.x * across) < thing.radius * across + EDGE_PX) & (
                 abs(y - thing.y * down) < thing.radius * down + EDGE_PX
             )
-            own[near] = (
+            of_scene[near] = (
                 tuple(COLORS).index(thing.color),
                 SHAPE_NAMES.index(thing.shape),
                 tuple(SIZES).index(thing.size),
             )
-    return found
+    return numbers

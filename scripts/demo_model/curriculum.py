@@ -161,8 +161,8 @@ def ask_about(rng: random.Random, scenes: Scenes, images: int, name: str) -> tup
     """Ask about scenes that are drawn already; nothing where they do not suit the question."""
     if name in ONE_THING and any(len(scene.things) > 1 for scene in scenes):
         return ()
-    given: Iterator[Scene] = iter(scenes)
-    return FAMILIES[images].asks[name](rng, lambda _kinds: next(given))
+    upcoming: Iterator[Scene] = iter(scenes)
+    return FAMILIES[images].asks[name](rng, lambda _kinds: next(upcoming))
 
 
 @dataclass(frozen=True, slots=True)

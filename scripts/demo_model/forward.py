@@ -38,11 +38,11 @@ def batched_attention(
     stacked = (query * scaling).reshape(batch * shared, heads // shared * n, width)
     scores = torch.bmm(stacked, key.reshape(batch * shared, n, width).transpose(1, 2))
     weights = (scores.view(batch, heads, n, n) + attention_mask).softmax(-1)
-    found = torch.bmm(
+    heads_out = torch.bmm(
         weights.view(batch * shared, heads // shared * n, n),
         value.reshape(batch * shared, n, width),
     )
-    return found.view(batch, heads, n, width).transpose(1, 2).contiguous(), None
+    return heads_out.view(batch, heads, n, width).transpose(1, 2).contiguous(), None
 
 
 AttentionInterface.register(ATTENTION, batched_attention)
@@ -97,11 +97,11 @@ def see(model: Any, pixels: torch.Tensor, grid: Grid) -> tuple[torch.Tensor, tor
             block.attn.qkv(block.norm1(x)).view(batch, n, 3, heads, -1).permute(2, 0, 3, 1, 4)
         )
         width = query.shape[-1]
-        found, _ = batched_attention(
+        attended, _ = batched_attention(
             None, _turn(query, cos, sin), _turn(key, cos, sin), value,
             torch.zeros((), dtype=x.dtype), width**-0.5,
         )  # fmt: skip
-        x = x + block.attn.proj(found.flatten(2))
+        x = x + block.attn.proj(attended.flatten(2))
         x = x + block.mlp(block.norm2(x))
     merger = tower.merger
     return x, merger.mlp(merger.ln_q(x).view(batch, n // 4, -1))

@@ -72,7 +72,7 @@ def train_language(
                     "stage": "language",
                     "step": step,
                     "loss": round(loss.item(), 3),
-                    **{name: round(mean(found), 3) for name, found in sorted(right.items())},
+                    **{name: round(mean(shares), 3) for name, shares in sorted(right.items())},
                 }
             )
             right.clear()
@@ -94,7 +94,7 @@ def answer(
     early: list[torch.Tensor] = []
     hook = decoder.layers[0].register_forward_hook(lambda _m, _i, out: early.append(out))
     try:
-        found = decoder(
+        output = decoder(
             inputs_embeds=embedded,
             attention_mask={"full_attention": packed.mask.to(embedded.dtype)},
             position_ids=packed.positions,
@@ -103,7 +103,7 @@ def answer(
     finally:
         hook.remove()
     first = early[0][0] if isinstance(early[0], tuple) else early[0]
-    return found.last_hidden_state, first
+    return output.last_hidden_state, first
 
 
 def _batch(
@@ -116,8 +116,8 @@ def _batch(
         weights = GREY if grey else phase.weights[images]
         questions = []
         for name in rng.choices(tuple(weights), tuple(weights.values()), k=phase.blocks * 3):
-            asked = ask_about(rng, scenes, images, name)[:1]
-            questions += [Question(name, item.question, item.label) for item in asked]
+            items = ask_about(rng, scenes, images, name)[:1]
+            questions += [Question(name, item.question, item.label) for item in items]
         rows.append(_fill(questions, phase.blocks, packer))
         pictures = [draw(scene, grey=grey).convert("RGB") for scene in scenes]
         drawn += [np.asarray(picture) for picture in pictures]
@@ -127,27 +127,27 @@ def _batch(
 def _fill(questions: list[Question], blocks: int, packer: Packer) -> list[list[Question]]:
     """Put questions into blocks, each where it leaves least room, as long as there is any."""
     room, filled = [BLOCK_TOKENS] * blocks, [[] for _ in range(blocks)]
-    asked: set[str] = set()
+    texts: set[str] = set()
     for question in questions:
         length = packer.length(question)
         if length > BLOCK_TOKENS:
             raise ValueError(f"{question.name} takes {length} tokens, a block has {BLOCK_TOKENS}")
         open_blocks = [i for i in range(blocks) if room[i] >= length]
-        if open_blocks and question.text not in asked:
+        if open_blocks and question.text not in texts:
             best = min(open_blocks, key=lambda i: room[i])
             room[best] -= length
             filled[best].append(question)
-            asked.add(question.text)
+            texts.add(question.text)
     return filled
 
 
 def _place_loss(head: Any, early: torch.Tensor, packed: Packed, grid: Grid) -> torch.Tensor:
     """Return the loss of naming each image token's row and column."""
     down, across = grid[0] // 2, grid[1] // 2
-    found = head(early[:, packed.image_places]).float().flatten(0, 1)
-    repeats = len(found) // (down * across)
+    logits = head(early[:, packed.image_places]).float().flatten(0, 1)
+    repeats = len(logits) // (down * across)
     rows = torch.arange(down).repeat_interleave(across).repeat(repeats)
     columns = torch.arange(across).repeat(down).repeat(repeats)
-    return F.cross_entropy(found[:, :MAX_SIDE], rows) + F.cross_entropy(
-        found[:, MAX_SIDE:], columns
+    return F.cross_entropy(logits[:, :MAX_SIDE], rows) + F.cross_entropy(
+        logits[:, MAX_SIDE:], columns
     )

@@ -83,5 +83,5 @@ def _schedule(step: int, steps: int) -> float:
 
 def mean(values: Iterable[float]) -> float:
     """Return the mean, not a number for no values."""
-    found = list(values)
-    return sum(found) / len(found) if found else math.nan
+    numbers = list(values)
+    return sum(numbers) / len(numbers) if numbers else math.nan

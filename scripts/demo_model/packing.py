@@ -1,7 +1,7 @@
 """Several questions about the same images in one sequence, each blind to the others.
 
 The images and what stands before them are the shared prefix. Behind it come blocks of questions
-with their answers; a question sees the prefix and itself, its positions go on from the prefix's.
+with their answers; a question sees the prefix and itself, its positions continue the prefix's.
 """
 
 from collections.abc import Sequence
@@ -99,7 +99,7 @@ class Packer:
         owner = np.full((len(rows), n), -1)
         owner[:, :shared] = 0
         ids[:, :shared], positions[:, :, :shared] = self._prefix, self._positions[:, None]
-        found: list[tuple[int, int, int, float]] = []
+        targets: list[tuple[int, int, int, float]] = []
         first = []
         for row, filled in enumerate(rows):
             number = 0
@@ -107,19 +107,19 @@ class Packer:
                 at = shared + block * BLOCK_TOKENS
                 for question in questions:
                     number += 1
-                    asked = self._encode(question.text + CLOSING)
+                    question_ids = self._encode(question.text + CLOSING)
                     answer = self._encode(question.answer)
-                    both = [*asked, *answer]
+                    both = [*question_ids, *answer]
                     ids[row, at : at + len(both)] = both
                     positions[:, row, at : at + len(both)] = self._next + np.arange(len(both))
                     owner[row, at : at + len(both)] = number
-                    before = at + len(asked) - 1
-                    first.append((len(found), question.name))
+                    before = at + len(question_ids) - 1
+                    first.append((len(targets), question.name))
                     weight = LONG_ANSWER_WEIGHT if len(answer) > 2 else 1.0
-                    found += [(row, before + i, t, weight) for i, t in enumerate(answer)]
-                    found.append((row, before + len(answer), self._end, END_WEIGHT))
+                    targets += [(row, before + i, t, weight) for i, t in enumerate(answer)]
+                    targets.append((row, before + len(answer), self._end, END_WEIGHT))
                     at += len(both)
-        row_of, place, target, weight = zip(*found, strict=True)
+        row_of, place, target, weight = zip(*targets, strict=True)
         return Packed(
             torch.from_numpy(ids),
             torch.from_numpy(positions),

@@ -65,8 +65,8 @@ def train_vision(model: Any, steps: int, seed: int, log: Callable[[dict[str, Any
         scores.append(right)
         if step % 100 == 0 or step == steps:
             names = ("there", "color", "shape", "size")
-            found = {n: round(mean(s[i] for s in scores), 3) for i, n in enumerate(names)}
-            log({"stage": "vision", "step": step, **found})
+            means = {n: round(mean(s[i] for s in scores), 3) for i, n in enumerate(names)}
+            log({"stage": "vision", "step": step, **means})
             scores.clear()
 
 
@@ -122,16 +122,16 @@ def _patch_centres(width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
     return ordered(x), ordered(y)
 
 
-def label_loss(found: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, list[float]]:
+def label_loss(outputs: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, list[float]]:
     """Return the loss and the shares of right answers: there, colour, shape, size."""
     there = labels[:, SHAPE] >= 0
-    loss = F.binary_cross_entropy_with_logits(found[:, 0], there.float())
-    right = [((found[:, 0] > 0) == there).float().mean().item()]
+    loss = F.binary_cross_entropy_with_logits(outputs[:, 0], there.float())
+    right = [((outputs[:, 0] > 0) == there).float().mean().item()]
     start = 1
     for column, (classes, weight) in enumerate(
         ((len(COLORS), 0.5), (len(SHAPE_NAMES), 1.0), (len(SIZES), 0.5))
     ):
-        logits, truth = found[there, start : start + classes], labels[there, column]
+        logits, truth = outputs[there, start : start + classes], labels[there, column]
         loss = loss + weight * F.cross_entropy(logits, truth, ignore_index=-1)
         known = truth >= 0
         right.append((logits.argmax(1) == truth)[known].float().mean().item())

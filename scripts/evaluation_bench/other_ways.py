@@ -22,8 +22,8 @@ def numpy_evaluate(features: Array, centroids: Array) -> Array:
     """Return the class that most heads vote for."""
     votes = np.stack(
         [
-            _cosines(head[None], own[None])[0].argmax(axis=1)
-            for head, own in zip(features, centroids, strict=True)
+            _cosines(head[None], of_head[None])[0].argmax(axis=1)
+            for head, of_head in zip(features, centroids, strict=True)
         ]
     )
     n, classes = votes.shape[1], centroids.shape[1]
@@ -34,9 +34,9 @@ def numpy_evaluate(features: Array, centroids: Array) -> Array:
 def numpy_lda_evaluate(features: Array, weights: Array, bias: Array) -> Array:
     """Return the class of the greatest mean probability."""
     total = np.zeros((features.shape[1], weights.shape[1]), np.float32)
-    for head, own, offset in zip(features, weights, bias, strict=True):
+    for head, of_head, offset in zip(features, weights, bias, strict=True):
         unit = head / np.linalg.norm(head, axis=1, keepdims=True)
-        logits = (unit @ own.T + offset) / 10
+        logits = (unit @ of_head.T + offset) / 10
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
         total += powers / powers.sum(axis=1, keepdims=True)
     return total.argmax(axis=1)
@@ -44,15 +44,15 @@ def numpy_lda_evaluate(features: Array, weights: Array, bias: Array) -> Array:
 
 def loop_evaluate(features: Array, centroids: Array) -> list[int]:
     """Classify one example and one head at a time, as the public reference does."""
-    found = []
+    classes = []
     for i in range(features.shape[1]):
         votes = []
         for head in range(len(features)):
             x, c = features[head, i], centroids[head]
             cosines = (c @ x) / (np.linalg.norm(c, axis=1) * np.linalg.norm(x))
             votes.append(int(cosines.argmax()))
-        found.append(Counter(votes).most_common(1)[0][0])
-    return found
+        classes.append(Counter(votes).most_common(1)[0][0])
+    return classes
 
 
 def loop_select(features: Array, labels: Array, classes: int, heads: int) -> Array:

@@ -79,7 +79,7 @@ def _columns(
 ) -> dict[str, list[object]]:
     count, subtasks = len(rows), size.subtasks
     media = [[f"{split}/image {row:08}.jpg"] if size.has_images else [] for row in rows]
-    digests = [[sha256(name.encode()).hexdigest() for name in own] for own in media]
+    digests = [[sha256(name.encode()).hexdigest() for name in names] for names in media]
     columns: dict[str, list[object]] = dict.fromkeys(EXAMPLE_COLUMNS, [None] * count)
     return columns | {
         "index": rows.tolist(),

@@ -20,7 +20,9 @@ def prepare_alone(case: Case, work: Path) -> dict[str, Any]:
 
     torch.set_num_threads(1)
     from savs.pipeline.extraction.batches.prepare import prepare
+    from savs.pipeline.extraction.batches.workers import keep_freed_memory
 
+    keep_freed_memory()  # as workers do
     encoder, settings, jobs = _jobs(case, work, rows=min(case.rows, 96))
     prepare(encoder, jobs[0], settings)
     begun = time.process_time()
@@ -100,10 +102,10 @@ def compare_real(work: Path) -> dict[str, Any]:
 def _public_loop(model: Any, case: Case, work: Path, torch: Any) -> Iterator[float]:
     """Yield the seconds of each pass as the public code runs it: 3 N + M of one example each."""
     folder = case.folder(work)
-    kept: dict[int, Any] = {}
+    states: dict[int, Any] = {}
     handles = [
         point.module.register_forward_pre_hook(
-            lambda module, given, layer=point.grid.layer: kept.update({layer: given[0]})
+            lambda module, inputs, layer=point.grid.layer: states.update({layer: inputs[0]})
         )
         for point in model.hook_points
     ]
@@ -116,7 +118,7 @@ def _public_loop(model: Any, case: Case, work: Path, torch: Any) -> Iterator[flo
             inputs = model.placed(model.inputs([(image, row["question"])]))
             with torch.inference_mode():
                 model.model(**inputs, use_cache=True)
-            heads = torch.stack([kept[layer][:, -1].float().cpu() for layer in sorted(kept)])
+            heads = torch.stack([states[layer][:, -1].float().cpu() for layer in sorted(states)])
             assert torch.isfinite(heads).all()
             yield time.perf_counter() - begun
     for handle in handles:

@@ -31,16 +31,16 @@ class Questions:
 ASKED = (Questions(16, 1), Questions(10, 2), Questions(6, 4), Questions(4, 10))
 
 
-def write_questions(asked: Questions, work: Path) -> None:
+def write_questions(questions: Questions, work: Path) -> None:
     """Write the photos, and the rows that ask about them."""
-    folder = work / asked.folder
+    folder = work / questions.folder
     folder.mkdir(exist_ok=True)
-    for split, images in (("train", 2), ("test", asked.images)):
+    for split, images in (("train", 2), ("test", questions.images)):
         with (folder / f"{split}.jsonl").open("w") as lines:
             for image in range(images):
                 name = f"{split}-{image}.jpg"
                 (folder / name).write_bytes(photo((448, 448), image))
-                for number in range(asked.each):
+                for number in range(questions.each):
                     question = QUESTION.format(image, number)
                     row = {"image": name, "question": question, "label": "ab"[image % 2]}
                     lines.write(json.dumps(row) + "\n")
@@ -78,9 +78,9 @@ def build_model(folder: Path) -> None:
     encoder.processor.save_pretrained(folder)
 
 
-def time_questions(asked: Questions, work: Path, reuse: str) -> dict[str, Any]:
+def time_questions(questions: Questions, work: Path, reuse: str) -> dict[str, Any]:
     """Return rows and CPU seconds of an extraction of these questions, see `time_shards`."""
-    folder = work / asked.folder
+    folder = work / questions.folder
     files = {"train": folder / "train.jsonl", "test": folder / "test.jsonl"}
     return time_shards(work, reuse=reuse, **files)
 

@@ -70,11 +70,11 @@ def _shrink(config: Any) -> None:
             setattr(config, name, _like(value, SMALL[name]))
         elif name.endswith("token_id") and isinstance(value, int) and value >= SMALL["vocab_size"]:
             setattr(config, name, 500 + len(name) % 12)
-    own = vars(config)  # what differs between layers is not there, and fails as an attribute
-    if own.get("kv_lora_rank") and own.get("num_attention_heads"):  # latent attention
-        rope = own.get("rope_parameters") or {}
-        config.num_key_value_heads = own["num_attention_heads"]
-        config.head_dim = int(own["qk_rope_head_dim"] / rope.get("partial_rotary_factor", 1))
+    values = vars(config)  # what differs between layers is not there, and fails as an attribute
+    if values.get("kv_lora_rank") and values.get("num_attention_heads"):  # latent attention
+        rope = values.get("rope_parameters") or {}
+        config.num_key_value_heads = values["num_attention_heads"]
+        config.head_dim = int(values["qk_rope_head_dim"] / rope.get("partial_rotary_factor", 1))
     layers = getattr(config, "num_hidden_layers", None)
     for name in PER_LAYER:
         kinds = getattr(config, name, None)

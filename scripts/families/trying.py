@@ -71,8 +71,8 @@ def try_structure(family: str, model_class: str) -> Outcome:
     """Try a small random model on text: without a processor its images cannot be."""
 
     def outcome(status: str, what: str, reads: Mapping[str, str] = NOTHING) -> Outcome:
-        own = {"sounds": UNTESTED} if family in SOUNDS else reads
-        return Outcome(family, model_class, status, REASONS.get(family, what), reads=own)
+        readable = {"sounds": UNTESTED} if family in SOUNDS else reads
+        return Outcome(family, model_class, status, REASONS.get(family, what), reads=readable)
 
     torch.manual_seed(0)
     try:
@@ -139,10 +139,10 @@ def try_whole(family: str, folder: Path, limit: str = "") -> Outcome:
     processor = type(loaded.encoder.processor).__name__
     sharing = find_sharing(loaded, pictures_of(prompts)).level if images else ""
     places = image_places(loaded.encoder.processor)
-    own = loaded.encoder.form is None
-    moved = "; its template moves images" if own and places and places.moves() else ""
+    has_template = loaded.encoder.form is None
+    moved = "; its template moves images" if has_template and places and places.moves() else ""
     limited = f"; {limit}" if limit else ""
-    formed = "" if own else "; its prompt form is built in"
+    formed = "" if has_template else "; its prompt form is built in"
     what = f"{what}, with {processor}, in batches{moved}{formed}{limited}"
     return Outcome(family, model_class, VERIFIED, what, sharing, reads)
 
@@ -153,8 +153,8 @@ def video_prompts() -> list[Pieces]:
     canvas = CANVASES[0]
 
     def video(frames: int) -> Video:
-        shown = tuple(draw(random_scene(rng, canvas=canvas)) for _ in range(frames))
-        return Video(shown, tuple(place / 2 for place in range(frames)), frames / 2)
+        images = tuple(draw(random_scene(rng, canvas=canvas)) for _ in range(frames))
+        return Video(images, tuple(place / 2 for place in range(frames)), frames / 2)
 
     texts = ("What happens?", "What do you see in it, from its beginning to its end?") * 2
     return [(video(2 + number // 2 * 2), text) for number, text in enumerate(texts)]

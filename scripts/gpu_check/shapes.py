@@ -73,10 +73,10 @@ def write_shape(shape: Shape, work: Path) -> Path:
     for split, rows in (("train", 8), ("test", shape.rows)):
         with (folder / f"{split}.jsonl").open("w") as lines:
             for row in range(rows):
-                shown = row // shape.questions
-                names = [f"{split}-{shown}-{n}.jpg" for n in range(shape.images)]
+                group = row // shape.questions
+                names = [f"{split}-{group}-{n}.jpg" for n in range(shape.images)]
                 for n, name in enumerate(names):
-                    body = bodies[(shown + n) % BODIES]
+                    body = bodies[(group + n) % BODIES]
                     (folder / name).write_bytes(body + name.encode())  # decoders stop before it
                 question = f"Question {row}: {' '.join(words)}"
                 fields = {"images": names, "question": question, "label": "ab"[row % 2]}

@@ -160,10 +160,10 @@ def _timed(
 
 def _plain(model: LoadedModel, prompts: Sequence[Prompt], size: int) -> Timed:
     """Time what a user of transformers writes: photos, processor, forward, hooks on projections."""
-    kept: dict[int, torch.Tensor] = {}
+    states: dict[int, torch.Tensor] = {}
 
-    def keep(layer: int, _module: Any, given: tuple[torch.Tensor, ...]) -> None:
-        kept[layer] = given[0][:, -1]
+    def keep(layer: int, _module: Any, inputs: tuple[torch.Tensor, ...]) -> None:
+        states[layer] = inputs[0][:, -1]
 
     handles = [
         point.module.register_forward_pre_hook(partial(keep, point.grid.layer))
@@ -173,7 +173,7 @@ def _plain(model: LoadedModel, prompts: Sequence[Prompt], size: int) -> Timed:
     def run(batch: Sequence[Pieces]) -> object:
         with torch.inference_mode():
             model.model(**model.placed(model.inputs(batch)), use_cache=False, logits_to_keep=1)
-        return torch.stack([kept[layer] for layer in sorted(kept)]).float().cpu()
+        return torch.stack([states[layer] for layer in sorted(states)]).float().cpu()
 
     try:
         return _timed(run, prompts, size)
@@ -186,8 +186,8 @@ def _engine(method: str, shape: Shape, folder: Path, model_path: str, model: Loa
     """Time the engine as `savs extract --dry-run` does: all but writing shards."""
     probes: list[Any] = []
 
-    def probe(*given: Any, **named: Any) -> Any:
-        probes.append(probe_class(*given, **named))
+    def probe(*arguments: Any, **named: Any) -> Any:
+        probes.append(probe_class(*arguments, **named))
         return probes[-1]
 
     probe_class = dry_run._Probe

@@ -13,7 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from savs.datasets.metrics.ranking import average_precision_units, roc_auc_units
+from savs.datasets.metrics.ranking import (
+    TPR,
+    average_precision_units,
+    false_positive_units,
+    roc_auc_units,
+)
 from savs.foundation.arrays import Array
 from savs.pipeline.evaluation.statistics.intervals import (
     Estimate,
@@ -33,7 +38,11 @@ FEWEST = 20
 RATES = (0.5, 0.8, 0.9, 0.95, 0.99)
 CLASS_SHARES = {"a": 0.6, "b": 0.3, "c": 0.1}
 """Shares of the examples, which a cluster does not change."""
-RANKED = {"average precision": average_precision_units, "ROC-AUC": roc_auc_units}
+RANKED = {
+    "average precision": average_precision_units,
+    "ROC-AUC": roc_auc_units,
+    "FPR at 95 % TPR": false_positive_units,
+}
 Interval = tuple[float | None, float | None]
 
 
@@ -235,4 +244,5 @@ def rank_truths(share: float, shift: float) -> dict[str, float]:
     return {
         "average precision": float(np.trapezoid(norm.pdf(grid, shift) * precision, grid)),
         "ROC-AUC": float(norm.cdf(shift / np.sqrt(2))),
+        "FPR at 95 % TPR": float(norm.sf(norm.isf(TPR) + shift)),
     }

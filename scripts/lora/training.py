@@ -103,7 +103,7 @@ def _rows(model: LoadedModel, source: Source, examples: Sequence[Example]) -> li
     pieces = [pieces_of(example, media, encoder) for example in examples]
     labels = list(dict.fromkeys(str(example.label) for example in examples))
     tokens = label_tokens(encoder, labels, pieces[0])
-    return [(own, tokens[str(e.label)]) for own, e in zip(pieces, examples, strict=True)]
+    return [(prompt, tokens[str(e.label)]) for prompt, e in zip(pieces, examples, strict=True)]
 
 
 def _config(model: LoadedModel, options: LoraOptions) -> peft.LoraConfig:
@@ -143,7 +143,11 @@ def _batches(rows: Sequence[Row], options: LoraOptions) -> list[list[Row]]:
     for row in random.Random(f"savs lora {options.seed}").sample(rows, len(rows)):
         kinds.setdefault(shape_of(row[0]), []).append(row)
     size = options.batch_size
-    return [own[at : at + size] for own in kinds.values() for at in range(0, len(own), size)]
+    return [
+        of_shape[at : at + size]
+        for of_shape in kinds.values()
+        for at in range(0, len(of_shape), size)
+    ]
 
 
 def _step(
@@ -158,8 +162,8 @@ def _step(
     inputs = model.placed(model.encoder.encode([pieces for pieces, _ in rows]))
     texts = [tokens for _, tokens in rows]
     ids = padded([tokens[:-1] for tokens in texts]).to(model.device)
-    given = extended(model.model, inputs, ids)
-    logits = adapted(**given, use_cache=False, logits_to_keep=ids.shape[1] + 1).logits
+    arguments = extended(model.model, inputs, ids)
+    logits = adapted(**arguments, use_cache=False, logits_to_keep=ids.shape[1] + 1).logits
     targets = padded(texts).to(logits.device)
     counts = torch.tensor([len(tokens) for tokens in texts], device=logits.device)
     loss = -(summed(logits, targets, counts) / counts).mean()

@@ -53,11 +53,11 @@ class Method:
                     code = train_lora(self._training(files, folder, number), standalone_mode=False)
                 if code:
                     raise RuntimeError(f"scripts/train_lora.py ended with {code}")
-            made = extract(files.benchmark, **self._extraction(files, folder), out=store).store
+            features = extract(files.benchmark, **self._extraction(files, folder), out=store).store
             spent = {"cpu_s": time.process_time() - started}
             for readout in self.readouts:
-                if (found := result_of(made, readout)) is not None:
-                    save_evaluation(found, results_folder(store, readout))
+                if (evaluation := result_of(features, readout)) is not None:
+                    save_evaluation(evaluation, results_folder(store, readout))
             (folder / CPU).write_text(json.dumps(spent) + "\n")
 
     def commands(self, files: Draw, folder: Path, number: int, ran: Path) -> list[str]:
@@ -80,13 +80,13 @@ class Method:
 
     def _extraction(self, files: Draw, folder: Path) -> dict[str, Any]:
         adapter = {"adapter": folder / "adapter"} if self.lora else {}
-        given = {"model": self.model, "dtype": "float32"}
-        return files.keywords() | given | dict(self.options) | adapter
+        model_keywords = {"model": self.model, "dtype": "float32"}
+        return files.keywords() | model_keywords | dict(self.options) | adapter
 
     def _training(self, files: Draw, folder: Path, number: int) -> list[str]:
-        given = files.keywords() | {"model": self.model, "dtype": "float32"} | dict(self.lora)
-        given |= {"lora_seed": number, "out": folder / "adapter"}
-        return [files.benchmark, *_options(given)]
+        keywords = files.keywords() | {"model": self.model, "dtype": "float32"} | dict(self.lora)
+        keywords |= {"lora_seed": number, "out": folder / "adapter"}
+        return [files.benchmark, *_options(keywords)]
 
 
 METHODS = (
@@ -128,7 +128,7 @@ def has_result(folder: Path, readout: str) -> bool:
 
 
 def _options(keywords: Mapping[str, Any]) -> Sequence[str]:
-    found = []
+    words = []
     for name, value in keywords.items():
-        found += [f"--{name.replace('_', '-')}", str(value)]
-    return found
+        words += [f"--{name.replace('_', '-')}", str(value)]
+    return words

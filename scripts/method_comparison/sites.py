@@ -162,13 +162,13 @@ def _units(one: PointScores, draw: int) -> Units:
     return replace(one.units, scores=one.units.scores.with_columns(score=scores))
 
 
-def tables(found: Mapping[str, Measured]) -> list[Cells]:
+def tables(measured: Mapping[str, Measured]) -> list[Cells]:
     """Return readouts and shots as means over tasks, each task, and the control.
 
     FLOP are those of the last task.
     """
-    first, *_, last = found.values()
-    means = over_tasks(found)
+    first, *_, last = measured.values()
+    means = over_tasks(measured)
     columns = {
         f"{readout}, {counted(shots, 'shot')}": mean.filter(shots=shots)
         for readout, mean in means.items()
@@ -178,11 +178,13 @@ def tables(found: Mapping[str, Measured]) -> list[Cells]:
     cost = [_cost(store, last.flop[name]) for name, store in first.stores.items()]
     whole = (
         [whole[0][0], "candidates", "bytes", "MFLOP", *whole[0][1:]],
-        [[row[0], *own, *row[1:]] for row, own in zip(whole[1], cost, strict=True)],
+        [[row[0], *costs, *row[1:]] for row, costs in zip(whole[1], cost, strict=True)],
     )
-    of_task = {name: _most_shots(one.readouts[READOUTS[0]].summary) for name, one in found.items()}
+    of_task = {
+        name: _most_shots(one.readouts[READOUTS[0]].summary) for name, one in measured.items()
+    }
     control = {
-        text: join_sweeps({name: one.control[text] for name, one in found.items()}).over_stores()
+        text: join_sweeps({name: one.control[text] for name, one in measured.items()}).over_stores()
         for text in first.control
     }
     return [
@@ -192,21 +194,21 @@ def tables(found: Mapping[str, Measured]) -> list[Cells]:
     ]
 
 
-def all_rows(found: Mapping[str, Measured]) -> pl.DataFrame:
+def all_rows(measured: Mapping[str, Measured]) -> pl.DataFrame:
     """Return all means with their paired intervals over draws and test examples, task by task."""
     return pl.concat(
         sweep.summary.with_columns(data_set=pl.lit(task), choice=pl.lit(choice))
-        for task, one in found.items()
+        for task, one in measured.items()
         for choice, sweeps in (("", one.readouts), *((n, {n: s}) for n, s in one.control.items()))
         for sweep in sweeps.values()
     )
 
 
-def over_tasks(found: Mapping[str, Measured]) -> dict[str, pl.DataFrame]:
+def over_tasks(measured: Mapping[str, Measured]) -> dict[str, pl.DataFrame]:
     """Return for each readout the means over tasks, see `Sweep.over_stores`."""
     return {
         readout: join_sweeps(
-            {name: one.readouts[readout] for name, one in found.items()}
+            {name: one.readouts[readout] for name, one in measured.items()}
         ).over_stores()
         for readout in READOUTS
     }

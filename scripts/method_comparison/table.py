@@ -67,11 +67,11 @@ class Cell:
 
 def cells(runs: Path, tasks: Mapping[str, int], draws: int) -> list[Cell]:
     """Return all rows; `tasks` has the training examples of each task's draws."""
-    found = [cell for task in tasks for cell in _cells(runs / task, task, tasks[task], draws)]
-    tested = [cell for cell in found if cell.p is not None]
+    rows = [cell for task in tasks for cell in _cells(runs / task, task, tasks[task], draws)]
+    tested = [cell for cell in rows if cell.p is not None]
     corrected = holm([cell.p for cell in tested if cell.p is not None])
     known = dict(zip(map(id, tested), corrected, strict=True))
-    return [replace(cell, p_holm=known.get(id(cell))) for cell in found]
+    return [replace(cell, p_holm=known.get(id(cell))) for cell in rows]
 
 
 def _cells(runs: Path, task: str, train: int, draws: int) -> Iterator[Cell]:
@@ -113,26 +113,26 @@ def _cpu(folder: Path) -> float:
     return json.loads((folder / CPU).read_text())["cpu_s"]
 
 
-def as_frame(found: Sequence[Cell]) -> pl.DataFrame:
+def as_frame(rows: Sequence[Cell]) -> pl.DataFrame:
     """Return all rows with all numbers."""
-    return pl.DataFrame([cell.to_json() for cell in found], infer_schema_length=None)
+    return pl.DataFrame([cell.to_json() for cell in rows], infer_schema_length=None)
 
 
-def as_markdown(found: Sequence[Cell]) -> str:
+def as_markdown(rows: Sequence[Cell]) -> str:
     """Return accuracies, a row a method and a column a task, and what each method costs."""
-    tasks = list(dict.fromkeys(cell.task for cell in found))
-    by = {(cell.method, cell.readout, cell.task): cell for cell in found}
+    tasks = list(dict.fromkeys(cell.task for cell in rows))
+    by = {(cell.method, cell.readout, cell.task): cell for cell in rows}
     lines = [
         f"| method | {' | '.join(tasks)} | forwards | CPU s |",
         "| --- " * (len(tasks) + 3) + "|",
-        "| chance | " + " | ".join(f"{100 * _chance(found, t):.0f}" for t in tasks) + " | | |",
+        "| chance | " + " | ".join(f"{100 * _chance(rows, t):.0f}" for t in tasks) + " | | |",
     ]
     for method in METHODS:
         for readout in method.readouts:
-            own = [by.get((method.name, readout, task)) for task in tasks]
-            known = [cell for cell in own if cell is not None]
+            of_method = [by.get((method.name, readout, task)) for task in tasks]
+            known = [cell for cell in of_method if cell is not None]
             if known:
-                texts = [_text(cell) for cell in own]
+                texts = [_text(cell) for cell in of_method]
                 cost = [_forwards(known), f"{np.mean([cell.cpu_s for cell in known]):.1f}"]
                 lines.append(f"| {' | '.join([_name(method, readout), *texts, *cost])} |")
     return "\n".join(lines)
@@ -146,8 +146,8 @@ def _name(method: Method, readout: str) -> str:
     return name if method.model == "demo" else f"CLIP, {name}"
 
 
-def _chance(found: Sequence[Cell], task: str) -> float:
-    return next(cell.chance for cell in found if cell.task == task)
+def _chance(rows: Sequence[Cell], task: str) -> float:
+    return next(cell.chance for cell in rows if cell.task == task)
 
 
 def _text(cell: Cell | None) -> str:
@@ -155,8 +155,8 @@ def _text(cell: Cell | None) -> str:
         return "-"
     low, high = cell.bounds
     certain = cell.p_holm is not None and cell.p_holm < CERTAIN
-    shown = "" if low is None or high is None else f" ({100 * low:.0f} .. {100 * high:.0f})"
-    return f"{100 * cell.mean:.1f}{'*' * certain}{shown}"
+    interval = "" if low is None or high is None else f" ({100 * low:.0f} .. {100 * high:.0f})"
+    return f"{100 * cell.mean:.1f}{'*' * certain}{interval}"
 
 
 def _forwards(known: Sequence[Cell]) -> str:

@@ -78,15 +78,15 @@ def _scenes(
 ) -> tuple[list[list[Row]], list[Row]]:
     train, test = [], []
     for draw in range(draws):
-        made = write_shapes(
+        files = write_shapes(
             folder / str(draw),
             seed=seed + draw,
             tasks=[name],
             train_per_class=shots,
             test_units=1 if draw else TESTS,
         )
-        train.append(_read(made.train, draw))
-        test = test or _read(made.test, draw)
+        train.append(_read(files.train, draw))
+        test = test or _read(files.test, draw)
     return train, test
 
 
@@ -100,11 +100,11 @@ def _pooled(
     name: str, folder: Path, draws: int, seed: int, shots: int
 ) -> tuple[list[list[Row]], list[Row]]:
     question, pool = POOLS[name]
-    found = pool(folder)
+    images_of = pool(folder)
     left, test = {}, []
-    for label, images in found.items():
+    for label, images in images_of.items():
         mixed = random.Random(f"savs compare {seed} {name} {label}").sample(images, len(images))
-        count = TESTS // len(found)
+        count = TESTS // len(images_of)
         left[label] = mixed[count:]
         test += _rows("test", label, mixed[:count], question)
     drawn = [_drawn(left, question, f"{seed} {name} {draw}", shots) for draw in range(draws)]
@@ -114,8 +114,8 @@ def _pooled(
 def _drawn(left: Mapping[str, Sequence[str]], question: str, seed: str, shots: int) -> list[Row]:
     rows = []
     for label, images in left.items():
-        own = random.Random(f"savs compare {seed} {label}").sample(list(images), shots)
-        rows += _rows("train", label, own, question)
+        chosen = random.Random(f"savs compare {seed} {label}").sample(list(images), shots)
+        rows += _rows("train", label, chosen, question)
     return rows
 
 
@@ -161,13 +161,13 @@ def _shipped(name: str, task: str) -> Array:
 
 def _surfaces(folder: Path) -> dict[str, list[str]]:
     """Cut photographs of surfaces into patches that do not overlap."""
-    found = {}
+    images_of = {}
     for label in PHOTOGRAPHS:
         whole = _shipped(label, "surface")
         starts = range(0, len(whole), PATCH)
         patches = [whole[y : y + PATCH, x : x + PATCH] for y in starts for x in starts]
-        found[label] = _save(folder, label, patches)
-    return found
+        images_of[label] = _save(folder, label, patches)
+    return images_of
 
 
 def _faces(folder: Path) -> dict[str, list[str]]:

@@ -14,11 +14,11 @@ def differences(mark: Mark, fresh: Sequence[str]) -> Iterator[str]:
 
     Words must be equal; the widths of columns and the number of spaces do not matter.
     """
-    shown, again = ([_cells(line, mark.is_table) for line in part] for part in (mark.lines, fresh))
-    if len(shown) != len(again):
-        yield f"{len(shown)} lines in the page, {len(again)} fresh"
+    lines, again = ([_cells(line, mark.is_table) for line in part] for part in (mark.lines, fresh))
+    if len(lines) != len(again):
+        yield f"{len(lines)} lines in the page, {len(again)} fresh"
         return
-    for old, new in zip(shown, again, strict=True):
+    for old, new in zip(lines, again, strict=True):
         if len(old) != len(new):
             yield f"{' '.join(old)!r} in the page, fresh {' '.join(new)!r}"
             continue
@@ -45,4 +45,4 @@ def _is_close(mark: Mark, before: str, after: str) -> bool:
 
 
 def _numbers(cell: str) -> list[float]:
-    return [float(found.replace(",", "")) for found in NUMBER.findall(cell)]
+    return [float(number.replace(",", "")) for number in NUMBER.findall(cell)]

@@ -1,4 +1,4 @@
-"""Marked figures of a page: a table or a block of text behind a comment that names its command.
+"""Marked figures of a page: a table or a block of text after a comment that names its command.
 
     <!-- figures: python scripts/estimate_cost.py; part 1; within 0; takes 1 s -->
 
@@ -67,8 +67,8 @@ def find_marks(page: Path, text: str) -> list[Mark]:
 
 
 def _mark(page: Path, lines: list[str], at: int) -> Mark:
-    found = MARK.fullmatch(lines[at])
-    if found is None:
+    parsed = MARK.fullmatch(lines[at])
+    if parsed is None:
         raise MarkError(f"{page}:{at + 1}: expected a comment like {EXAMPLE}")
     first = at + 1
     fence = first < len(lines) and lines[first].startswith("```")
@@ -81,11 +81,11 @@ def _mark(page: Path, lines: list[str], at: int) -> Mark:
     return Mark(
         page=page,
         line=at + 1,
-        command=found["command"],
-        part=int(found["part"]),
-        within=float(found["within"]) / (100 if found["share"] else 1),
-        is_share=found["share"] is not None,
-        seconds=int(found["time"]) * SECONDS[found["unit"]],
+        command=parsed["command"],
+        part=int(parsed["part"]),
+        within=float(parsed["within"]) / (100 if parsed["share"] else 1),
+        is_share=parsed["share"] is not None,
+        seconds=int(parsed["time"]) * SECONDS[parsed["unit"]],
         lines=tuple(lines[first:last]),
         first=first,
     )
@@ -94,5 +94,5 @@ def _mark(page: Path, lines: list[str], at: int) -> Mark:
 def fresh_lines(mark: Mark, output: str) -> tuple[str, ...] | None:
     """Return the table or paragraph of an output that a mark asks for; None if it has fewer."""
     parts = [tuple(part.splitlines()) for part in re.split(r"\n\s*\n", output.strip("\n")) if part]
-    kept = [part for part in parts if part[0].startswith("|") == mark.is_table]
-    return kept[mark.part - 1] if mark.part <= len(kept) else None
+    candidates = [part for part in parts if part[0].startswith("|") == mark.is_table]
+    return candidates[mark.part - 1] if mark.part <= len(candidates) else None

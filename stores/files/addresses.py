@@ -17,7 +17,7 @@ WRITABLE = ("s3", "s3a", "gs", "gcs", "az", "abfs")
 def find_place(store: str | Path) -> Any:
     """Return a store's folder as a path, or a URL (`https://`, `s3://`, `hf://`) as a `UPath`.
 
-    StoreReadError where it is a URL, and the packages that read it are not installed.
+    StoreReadError if it is a URL, and the packages that read it are not installed.
     """
     text = str(store)
     if "://" not in text:

@@ -27,8 +27,8 @@ def write_whole(
 ) -> None:
     """Write a file, or an object, whole or not at all; `before_naming` is called just before that.
 
-    An object may take some attempts: it is called before each. FileExistsError where it is there,
-    and `replace` is not set; OSError where it cannot be written.
+    An object may take some attempts: it is called before each. FileExistsError if it is there,
+    and `replace` is not set; OSError if it cannot be written.
     """
     if isinstance(place, Path):
         with whole_file(place, replace=replace, before_naming=before_naming) as partial:
@@ -43,7 +43,7 @@ def write_whole(
 def create_object(
     place: Any, data: bytes, before_naming: Callable[[], None] = lambda: None
 ) -> bool:
-    """Make an object that is not there; False where it is, if that is not this very one.
+    """Make an object that is not there; False if it is, if that is not this very one.
 
     A connection may be cut after the request: then the object is there, and it is ours.
     """
@@ -92,7 +92,7 @@ def put_object(place: Any, data: bytes, before_naming: Callable[[], None] = lamb
 
 
 def read_object(place: Any) -> bytes | None:
-    """Return what is in an object; None where it is not there."""
+    """Return what is in an object; None if it is not there."""
 
     def read() -> bytes | None:
         try:
@@ -116,10 +116,10 @@ def object_names(place: Any) -> list[str]:
 
     def look() -> list[str]:
         try:
-            found = place.fs.ls(place.path, detail=False, refresh=True)
+            listed = place.fs.ls(place.path, detail=False, refresh=True)
         except FileNotFoundError:
             return []
-        below = [path.rstrip("/").rpartition("/") for path in found]
+        below = [path.rstrip("/").rpartition("/") for path in listed]
         here = place.path.rstrip("/").rpartition("://")[2]
         return [name for folder, _, name in below if folder == here and name not in (".", "..")]
 
@@ -129,7 +129,7 @@ def object_names(place: Any) -> list[str]:
 def attempted(place: Any, act: Callable[[], T], before: Callable[[], None] = lambda: None) -> T:
     """Return what a request gives; one that fails is made again, some times.
 
-    `before` is called before each attempt; what it raises ends them. StoreWriteError where the
+    `before` is called before each attempt; what it raises ends them. StoreWriteError if the
     request fails each time, or the answer is one that no server may give.
     """
     pause_s = PAUSE_S

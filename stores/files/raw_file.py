@@ -18,7 +18,7 @@ FORBIDDEN = 403
 class RawFile:
     """A file that is open for reading.
 
-    StoreReadError where it cannot be read, StoreCorruptError where it is a folder, a pipe or a
+    StoreReadError if it cannot be read, StoreCorruptError if it is a folder, a pipe or a
     device.
     """
 
@@ -49,7 +49,7 @@ class RawFile:
     def fill(self, values: Array, offset: int) -> None:
         """Fill a C-contiguous array with the bytes from `offset` on.
 
-        StoreReadError where the disk or the network refuses, StoreCorruptError at an early end.
+        StoreReadError if the disk or the network refuses, StoreCorruptError at an early end.
         """
         if not values.nbytes:
             return
@@ -104,7 +104,7 @@ class RawFile:
 
 
 def size_bytes(path: Any) -> int | None:
-    """Return how large a file is, None where it is not there; a server that fails is an error."""
+    """Return how large a file is, None if it is not there; a server that fails is an error."""
     if not is_remote(path):
         return path.stat().st_size if path.exists() else None
     try:

@@ -41,10 +41,10 @@ class _BoundedResponse(aiohttp.ClientResponse):
     """An answer of which no more is read than was asked for."""
 
     async def read(self) -> bytes:
-        asked = _RANGE.fullmatch(self.request_info.headers.get("Range", ""))
-        if asked is None:
+        byte_range = _RANGE.fullmatch(self.request_info.headers.get("Range", ""))
+        if byte_range is None:
             return await super().read()
-        most, data = int(asked[2]) - int(asked[1]) + 1, bytearray()
+        most, data = int(byte_range[2]) - int(byte_range[1]) + 1, bytearray()
         while piece := await self.content.readany():
             data += piece
             if len(data) > most:
@@ -64,6 +64,6 @@ async def _check_redirect(session: Any, context: Any, params: Any) -> None:
     if host == params.url.host:
         return
     loop = asyncio.get_running_loop()
-    found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    if not all(is_public(str(entry[4][0])) for entry in found):
+    addresses = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    if not all(is_public(str(entry[4][0])) for entry in addresses):
         raise AnswerError(f"the server leads to {host}, in a private network")

@@ -206,7 +206,7 @@ def digest(value: Any) -> str:
 def decode_json(content: bytes) -> Any:
     """Decode JSON that anyone may have written.
 
-    ValueError where it is not JSON in UTF-8, or nested more than `MAX_LEVELS` levels deep.
+    ValueError if it is not JSON in UTF-8, or nested more than `MAX_LEVELS` levels deep.
     """
     with suppress(RecursionError):
         value = msgspec.json.decode(content)

@@ -184,7 +184,7 @@ class Manifest:
                 raise ValueError(f"{name}: expected an object, got {value!r}")
 
     def _check_labels(self) -> None:
-        """Raise ValueError where a label has no planned row, or a split would have an id twice."""
+        """Raise ValueError if a label has no planned row, or a split would have an id twice."""
         for split, late in self.labels.items():
             plan = self.plan.splits.get(split)
             if strange := late.keys() - set(plan.ids if plan else ()):
@@ -241,9 +241,9 @@ class Manifest:
 def read_manifest(folder: Path) -> Manifest:
     """Read and check store.json.
 
-    StoreNotFoundError where the folder does not exist or has none, StoreFormatError where this
-    release does not read its format version, StoreCorruptError where it is not as format 1
-    describes, StoreReadError where the disk or the network refuses.
+    StoreNotFoundError if the folder does not exist or has none, StoreFormatError if this
+    release does not read its format version, StoreCorruptError if it is not as format 1
+    describes, StoreReadError if the disk or the network refuses.
     """
     return parse_manifest(folder / MANIFEST, manifest_bytes(folder))
 
@@ -294,7 +294,7 @@ def write_manifest(
 ) -> None:
     """Write store.json, whole or not at all; `before_naming` is called as by `write_whole`.
 
-    FileExistsError where it exists, and `replace_old` is not set.
+    FileExistsError if it exists, and `replace_old` is not set.
     """
     text = manifest.to_text().encode("utf-8")
     write_whole(folder / MANIFEST, text, replace=replace_old, before_naming=before_naming)

@@ -55,7 +55,7 @@ class SplitPlan:
     """In the order of the input file."""
     segments: tuple[Segment, ...]
     order: tuple[int, ...] | None = None
-    """Row numbers in the order in which they fill the shards, segment by segment; None where that
+    """Row numbers in the order in which they fill the shards, segment by segment; None if that
     is the order of the input file."""
 
     def __post_init__(self) -> None:
@@ -124,7 +124,7 @@ class PlannedRow:
     digest: str
     """Changes when the example's row does."""
     group: str = ""
-    """Rows of a segment that name the same group fill the shards side by side."""
+    """Rows of a segment with the same group are next to each other in the shards."""
 
 
 def row_digest(values: Mapping[str, Any]) -> str:
@@ -212,7 +212,7 @@ def _plan_split(split: str, rows: Sequence[PlannedRow], earlier: SplitPlan) -> S
 
 
 def _grouped(rows: Sequence[PlannedRow], start: int) -> list[int]:
-    """Return the numbers of the rows from `start` on, those of one group side by side."""
+    """Return the numbers of the rows from `start` on, sorted so that a group is in one run."""
     groups: dict[str, list[int]] = {}
     for number in range(start, len(rows)):
         groups.setdefault(rows[number].group or f"\0{number}", []).append(number)

@@ -74,9 +74,9 @@ def slim(
     store.require_heads(heads)
     wanted = set(heads)
     grid = tuple(
-        LayerGrid(g.layer, kept, g.head_dim)
+        LayerGrid(g.layer, layer_heads, g.head_dim)
         for g in store.grid
-        if (kept := tuple(head for head in g.heads if (g.layer, head) in wanted))
+        if (layer_heads := tuple(head for head in g.heads if (g.layer, head) in wanted))
     )
     identity = replace(store.manifest.identity, grid=grid)
     parts = [(store, spec) for spec in store.present()]
@@ -140,7 +140,7 @@ def merge(stores: Sequence[AnyStore], out: str | Path) -> FeatureStore:
 
 
 def _all_labels(stores: Sequence[FeatureStore]) -> LateLabels:
-    """Return the labels of all stores; StoreMismatchError where two give an example another one."""
+    """Return the labels of all stores; StoreMismatchError if two give an example another one."""
     labels: dict[str, dict[str, LateLabel]] = {}
     for store in stores:
         for split, rows in store.manifest.labels.items():
@@ -229,18 +229,18 @@ def _content(
     planned = manifest.plan.planned_ids(spec)
     examples, skipped = shard.examples(), shard.skipped()
     rows = examples["id"].is_in(planned)
-    kept = slice(None) if rows.all() else rows.to_numpy()  # a mask copies
+    mask = slice(None) if rows.all() else rows.to_numpy()  # a mask copies
     return ShardContent(
         layers={
             g.layer: np.stack(
-                [x[kept] for x in shard.heads([(layers[g.layer], head) for head in g.heads])]
+                [x[mask] for x in shard.heads([(layers[g.layer], head) for head in g.heads])]
             )
             for g in identity.grid
         },
         examples=examples.filter(rows).to_dict(as_series=False),
         skipped=skipped.filter(pl.col("id").is_in(planned)).to_dict(as_series=False),
         run=shard.run,
-        outputs={name: shard.output(name)[kept] for name in identity.outputs},
+        outputs={name: shard.output(name)[mask] for name in identity.outputs},
     )
 
 
@@ -248,7 +248,7 @@ def merged_plan(stores: Sequence[FeatureStore], split: str) -> tuple[SplitPlan, 
     """Return the plan of a split of complete stores, and the part that each of its shards is of.
 
     Examples of one store come after those of another, and each text of a class and each caption is
-    taken once: from such a shard only what no shard before it has. StoreMismatchError where stores
+    taken once: from such a shard only what no shard before it has. StoreMismatchError if stores
     share some examples, but not all, or have another text under one id.
     """
     if split in (CLASSES, CAPTIONS):

@@ -55,7 +55,7 @@ def give_labels(store: FeatureStore, changes: Callable[[LateLabels], Changes]) -
             ) from error
 
     with reserve(store.path) as place:
-        if place.found is None:
+        if place.manifest is None:
             raise StoreNotFoundError(f"{store.path} holds no store any more; restore it")
         manifest = change_manifest(store.path, place.claims, changed)
     return store_of(store.path, manifest, partial=store.partial)

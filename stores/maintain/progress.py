@@ -51,7 +51,7 @@ class StoreProgress:
 
     @property
     def seconds_left(self) -> float | None:
-        """Estimated time to the end; None where nobody has done anything."""
+        """Estimated time to the end; None if nobody has done anything."""
         return (self.planned - self.rows) / self.per_second if self.per_second else None
 
     def to_json(self) -> dict[str, Any]:
@@ -63,13 +63,15 @@ class StoreProgress:
 def store_progress(folder: Any, manifest: Manifest) -> StoreProgress:
     """Return how far a store is, by its shards and by what its writers say."""
     storage = claim_storage(folder)
-    found = [
-        (p, sign, shown)
+    timed_signs = [
+        (p, sign, written_s)
         for p, sign in signs.read_signs(storage)
-        if (shown := storage.written_s(p.id + signs.SIGN)) is not None
+        if (written_s := storage.written_s(p.id + signs.SIGN)) is not None
     ]
-    now = storage.now_s() if found else 0.0  # by the clock that wrote the signs, not by ours
-    writers = tuple(_writer(p, sign, max(now - shown, 0.0)) for p, sign, shown in found)
+    now = storage.now_s() if timed_signs else 0.0  # by the clock that wrote the signs, not by ours
+    writers = tuple(
+        _writer(p, sign, max(now - written_s, 0.0)) for p, sign, written_s in timed_signs
+    )
     written = shard_sizes(folder, manifest).keys()
     shards = manifest.plan.shards()
     in_work = sum(writer.unwritten for writer in writers if writer.state != GONE)
@@ -79,7 +81,7 @@ def store_progress(folder: Any, manifest: Manifest) -> StoreProgress:
 
 
 def _writer(process: Process, sign: Mapping[str, Any], age_s: float) -> Writer:
-    """Return what a sign says; anything may stand in it."""
+    """Return what a sign says; its content may be anything."""
     rows, seconds = _number(sign.get("rows")), _number(sign.get("seconds"))
     gone = has_ended(process) or age_s > signs.STALE_S
     rank, device = sign.get("rank"), sign.get("device")

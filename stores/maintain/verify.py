@@ -230,7 +230,7 @@ def _strays(
 
 
 def _sha256(path: Path) -> str | None:
-    """Return a file's digest, None where it may not be read."""
+    """Return a file's digest, None if it may not be read."""
     try:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()

@@ -75,7 +75,7 @@ def read_blocks(
 
 
 def _groups(planned_rows: Mapping[ShardSpec, int], rows: int) -> Iterator[list[ShardSpec]]:
-    """Yield shards that follow each other: with at most so many rows, or one."""
+    """Yield consecutive shards: with at most `rows` rows together, or one."""
     group: list[ShardSpec] = []
     held = 0
     for spec, count in planned_rows.items():
@@ -138,8 +138,8 @@ def _fill(
         some = list(of_layer)
         stored = np.empty((len(some), shard.rows, grid.head_dim), STORED_DTYPES[dtype])
         shard.heads(some, list(stored))
-        own = values[start : start + len(some), :, : grid.head_dim]
-        own[...] = stored if raw else as_numbers(stored, dtype)
+        target = values[start : start + len(some), :, : grid.head_dim]
+        target[...] = stored if raw else as_numbers(stored, dtype)
         start += len(some)
 
 
@@ -216,10 +216,10 @@ class _Query:
         return frame if self._predicate is None else frame.filter(self._predicate)
 
     def _features(self, shard: OpenShard, rows: np.ndarray) -> list[pl.Series]:
-        found = []
+        columns = []
         for name, (grid, head) in self._heads.items():
             (values,) = shard.heads([(grid, head)])
             wanted = values if len(rows) == len(values) else values[rows]
             array = np.ascontiguousarray(to_float32(wanted, self._dtype))
-            found.append(pl.Series(name, array, dtype=pl.Array(pl.Float32, grid.head_dim)))
-        return found
+            columns.append(pl.Series(name, array, dtype=pl.Array(pl.Float32, grid.head_dim)))
+        return columns

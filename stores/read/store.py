@@ -127,7 +127,7 @@ class FeatureStore:
         return self._tables.places(split, rows)
 
     def require_labels(self, split: str, rows: pl.DataFrame) -> None:
-        """Raise StoreCorruptError where only some of the rows that must be labelled are."""
+        """Raise StoreCorruptError if only some of the rows that must be labelled are."""
         self._tables.require_labels(split, rows)
 
     def scan(self) -> pl.LazyFrame:
@@ -253,7 +253,7 @@ class FeatureStore:
     def seconds(self, split: str) -> float | None:
         """Return the time that extraction took for the shards of a split, in all processes.
 
-        None where a shard does not record it.
+        None if a shard does not record it.
         """
         self._readable(split)
         return self._tables.seconds(split)
@@ -270,7 +270,7 @@ class FeatureStore:
         return present
 
     def require_split(self, split: str) -> None:
-        """Raise StoreIncompleteError where the store holds no example of a split.
+        """Raise StoreIncompleteError if the store holds no example of a split.
 
         A train split may be planned without examples: classes have texts, or `classify` made the
         store by a classifier of another one.
@@ -286,7 +286,7 @@ class FeatureStore:
         raise StoreIncompleteError(what)
 
     def require_heads(self, heads: Sequence[Head]) -> None:
-        """Raise HeadNotFoundError where the store does not hold one of the heads."""
+        """Raise HeadNotFoundError if the store does not hold one of the heads."""
         held = set(self.heads)
         absent = [head for head in heads if head not in held]
         if absent or not heads:

@@ -67,7 +67,7 @@ class Shards:
     def open(self, spec: ShardSpec, split: str | None = None) -> Iterator[OpenShard]:
         """Open a shard, checked against the plan, for its rows of a split, or for all of them.
 
-        Errors as in `open_shard`. StoreMismatchError where it was written again since it was first
+        Errors as in `open_shard`. StoreMismatchError if it was written again since it was first
         opened, so that rows read then may not be its rows now.
         """
         with open_shard(self.folder / spec.name, spec, self.manifest) as shard:
@@ -104,7 +104,7 @@ class Tables:
     def order(self, split: str) -> Array | None:
         """Return the order that puts the rows of a split's shards as the input file has them.
 
-        None where they are so.
+        None if they are so.
         """
         if self._is_in_order(split):
             return None
@@ -119,7 +119,7 @@ class Tables:
         return self._skipped[split]
 
     def seconds(self, split: str) -> float | None:
-        """Return the time that extraction took; None where a shard does not record it."""
+        """Return the time that extraction took; None if a shard does not record it."""
         if split not in self._seconds:
             self._read(split)
         return self._seconds[split]
@@ -184,7 +184,7 @@ class Tables:
         return rows.select("id").join(planned, on="id", how="left", maintain_order="left")["place"]
 
     def require_labels(self, split: str, rows: pl.DataFrame) -> None:
-        """Raise StoreCorruptError where only some of the rows that must be labelled are.
+        """Raise StoreCorruptError if only some of the rows that must be labelled are.
 
         Where labels came after the features, only some test examples may have one.
         """

@@ -67,7 +67,7 @@ def check_content(
 ) -> None:
     """Check that a content fits a planned shard, whose rows have the ids `planned`.
 
-    FeatureValueError where rows, columns, outputs, shapes or types are not as planned, or values
+    FeatureValueError if rows, columns, outputs, shapes or types are not as planned, or values
     are not finite.
     """
     _check_columns(spec, planned, content)
@@ -88,7 +88,7 @@ def check_content(
 def _check_finite(
     spec: ShardSpec, identity: Identity, layer: int, ids: Sequence[str], values: Array
 ) -> None:
-    """Raise FeatureValueError where a layer holds NaN or infinity."""
+    """Raise FeatureValueError if a layer holds NaN or infinity."""
     row = endless_row(values, identity.dtype)
     if row is not None:
         raise FeatureValueError(
@@ -168,7 +168,7 @@ def _json_type(name: str) -> Any:
 def encode_column(name: str, values: Sequence[Any]) -> Array:
     """Return a column as it is stored, `(bytes,)` uint8.
 
-    ValueError where a value has another type than the column's, missing, or half a character.
+    ValueError if a value has another type than the column's, missing, or half a character.
     """
     checked = msgspec.convert(list(values), _json_type(name), builtin_types=(bytes,))
     return np.frombuffer(msgspec.json.encode(checked), np.uint8)
@@ -192,7 +192,7 @@ def decode_column(name: str, stored: Array, rows: int) -> pl.Series:
 def check_columns(columns: Mapping[str, pl.Series], split: str, planned: Collection[str]) -> None:
     """Check some columns of the examples of one shard, whose planned ids are `planned`.
 
-    ValueError where an id is not planned or occurs twice, or an example belongs to another split or
+    ValueError if an id is not planned or occurs twice, or an example belongs to another split or
     lacks its label.
     """
     empty = pl.Series(dtype=pl.String)

@@ -19,7 +19,7 @@ def hdf5_table(source: Any, where: str) -> tuple[dict[str, Any], dict[str, list[
     """Return what a shard, an open file of bytes, declares in HDF5.
 
     That is `attributes` and `arrays` (name -> offset, type, shape) as an index has them, and for
-    each layer the numbers of its heads. StoreCorruptError where the file has what no shard has.
+    each layer the numbers of its heads. StoreCorruptError if the file has what no shard has.
     """
     with h5py.File(source, "r") as file:
         return _table(file, where)

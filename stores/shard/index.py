@@ -39,7 +39,7 @@ _MAX_BYTES = 2**22
 
 
 class Entry(NamedTuple):
-    """Where an array lies, as the index declares it."""
+    """Offset, type and shape of an array, as the index declares them."""
 
     offset: Count
     """In bytes from the beginning of the file."""
@@ -80,9 +80,9 @@ class Index:
         return {name[len(start) :] for name in self.table.arrays if name.startswith(start)}
 
     def entry(self, name: str, dtypes: Collection[str], shape: Sequence[int | None]) -> Entry:
-        """Return where an array lies, if it is as expected; `shape` has None for any length.
+        """Return the entry of an array, if it is as expected; `shape` has None for any length.
 
-        StoreCorruptError where it is missing, of another type or shape, or not within the file.
+        StoreCorruptError if it is missing, of another type or shape, or not within the file.
         """
         where = f"{self.where}:/{name}"
         entry = self.table.arrays.get(name)
@@ -113,25 +113,25 @@ def write_index(attributes: Mapping[str, int | str], arrays: Mapping[str, Entry]
 def read_index(file: RawFile) -> Index:
     """Return the index at the end of a file.
 
-    StoreCorruptError where the file has none, or it was changed; StoreReadError where the disk or
+    StoreCorruptError if the file has none, or it was changed; StoreReadError if the disk or
     the network fails.
     """
     end = _tail(file, _LIKELY_BYTES)
-    found = _TRAILER.fullmatch(end[-_TRAILER_BYTES:])
-    if found is None or not 0 < int(found[1]) <= _MAX_BYTES:
+    trailer = _TRAILER.fullmatch(end[-_TRAILER_BYTES:])
+    if trailer is None or not 0 < int(trailer[1]) <= _MAX_BYTES:
         raise StoreCorruptError(
             f"{file.where} does not end with the index of a shard: it is truncated, too long, or"
             f" not a shard of format 1; {REPAIR}"
         )
-    length = int(found[1])
+    length = int(trailer[1])
     if length + _TRAILER_BYTES > len(end):
         end = _tail(file, length + _TRAILER_BYTES)
     text = end[-length - _TRAILER_BYTES : -_TRAILER_BYTES]
-    if crc32(np.frombuffer(text, np.uint8)) != int(found[2], 16):
+    if crc32(np.frombuffer(text, np.uint8)) != int(trailer[2], 16):
         raise StoreCorruptError(f"{file.where}:/index fails its crc32; {REPAIR}")
     with damage(f"{file.where}:/index"):
         table = msgspec.json.decode(text, type=Table)
-    return Index(file.where, file.size_bytes, table, int(found[2], 16))
+    return Index(file.where, file.size_bytes, table, int(trailer[2], 16))
 
 
 def _tail(file: RawFile, count: int) -> bytes:

@@ -91,10 +91,10 @@ class Shard:
             )
         columns = [*needed, *({THUMBNAIL_COLUMN} & held)]
         wanted = [n for n in columns if names is None or n in names or n == "index"]
-        found = {name: self._column(group, name, rows) for name in wanted}
+        values = {name: self._column(group, name, rows) for name in wanted}
         with damage(f"{self._file.where}:/{group}"):
-            check_columns(found, self._spec.split, self._planned)
-        return pl.DataFrame(found)
+            check_columns(values, self._spec.split, self._planned)
+        return pl.DataFrame(values)
 
     def _column(self, group: str, name: str, rows: int) -> pl.Series:
         stored = self._array(
@@ -106,11 +106,11 @@ class Shard:
     def output(self, name: str) -> Array:
         """Return an output that the identity lists, `(examples, ...)`.
 
-        StoreCorruptError where it is missing, of another type or length, or fails its crc32.
+        StoreCorruptError if it is missing, of another type or length, or fails its crc32.
         """
         path = f"{OUTPUTS}/{name}"
-        found = self._index.table.arrays.get(path)
-        beyond = found.shape[1:] if found else ()
+        entry = self._index.table.arrays.get(path)
+        beyond = entry.shape[1:] if entry else ()
         return self._array(self._index.entry(path, OUTPUT_TYPES, (self.rows, *beyond)), path)
 
     def _array(self, entry: Entry, name: str) -> Array:
@@ -126,7 +126,7 @@ class Shard:
     ) -> list[Array]:
         """Return `(rows, head_dim)` in the stored type for each head, a layer and a number in it.
 
-        Values go into the arrays `out`, one a head, where they are given. StoreCorruptError where a
+        Values go into the arrays `out`, one a head, where they are given. StoreCorruptError if a
         layer is not as the store declares it, a head fails its crc32, or is not finite.
         """
         slabs = self.slabs(wanted)
@@ -147,7 +147,7 @@ class Shard:
         return list(out)
 
     def _require_finite(self, values: Array, grid: LayerGrid, head: int) -> None:
-        """Raise StoreCorruptError where a head holds NaN or infinity; savs writes none."""
+        """Raise StoreCorruptError if a head holds NaN or infinity; savs writes none."""
         row = endless_row(values, self._identity.dtype)
         if row is not None:
             raise StoreCorruptError(
@@ -159,11 +159,11 @@ class Shard:
     def slabs(self, wanted: Sequence[tuple[LayerGrid, int]]) -> list[tuple[int, int]]:
         """Return where each head begins in the file, in bytes, and its crc32; none is read.
 
-        StoreCorruptError where a layer is not as the store declares it.
+        StoreCorruptError if a layer is not as the store declares it.
         """
         dtype = self._dtype
         entries: dict[int, Entry] = {}
-        found = []
+        places = []
         for grid, head in wanted:
             if grid.layer not in entries:
                 shape = (len(grid.heads), self.rows, grid.head_dim)
@@ -171,26 +171,26 @@ class Shard:
             entry, number = entries[grid.layer], grid.heads.index(head)
             with damage(f"{self._file.where}:/{_layer(grid)}"):
                 start = entry.offset + number * self.rows * grid.head_dim * dtype.itemsize
-                found.append((start, entry.checksum(number)))
-        return found
+                places.append((start, entry.checksum(number)))
+        return places
 
     def check_hdf5(self) -> None:
         """Check that the file's HDF5 structure declares what this store and the index do.
 
-        StoreCorruptError where it does not, so that other programs would read other values.
+        StoreCorruptError if it does not, so that other programs would read other values.
         """
         from savs.stores.shard.hdf5_check import hdf5_table  # h5py: no reader needs it
 
         where = self._file.where
         with damage(f"{where}: its HDF5 structure"):
             declared, heads = hdf5_table(self._file.file, where)
-        kept = {n: [e.offset, e.dtype, [*e.shape]] for n, e in self._index.table.arrays.items()}
-        told = dict(self._index.table.attributes)
+        indexed = {n: [e.offset, e.dtype, [*e.shape]] for n, e in self._index.table.arrays.items()}
+        attributes = dict(self._index.table.attributes)
         arrays = declared["arrays"]
         end = arrays.pop(INDEX, [0, "", [0]])
         ours = {_layer(grid): list(grid.heads) for grid in self._identity.grid}
         ends = end[0] + end[2][0] == self._index.size_bytes
-        if not ends or (arrays, declared["attributes"], heads) != (kept, told, ours):
+        if not ends or (arrays, declared["attributes"], heads) != (indexed, attributes, ours):
             raise StoreCorruptError(
                 f"{where} declares other arrays, attributes or heads in HDF5 than in its index;"
                 f" {REPAIR}"
@@ -205,8 +205,8 @@ def _layer(grid: LayerGrid) -> str:
 def open_shard(path: Any, spec: ShardSpec, manifest: Manifest) -> Iterator[Shard]:
     """Open a finished shard without a lock and check that it is the planned one.
 
-    StoreCorruptError where it is no readable shard of this store with this number in its plan,
-    StoreReadError where it may not or cannot be read.
+    StoreCorruptError if it is no readable shard of this store with this number in its plan,
+    StoreReadError if it may not or cannot be read.
     """
     expected = {
         "format": FORMAT,

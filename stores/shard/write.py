@@ -38,7 +38,7 @@ def write_shard(
     """Write a shard under a temporary name, make it durable, then give it its final name.
 
     HDF5 makes the file in memory, because it does not survive a full disk. `before_naming` is
-    called and errors are raised as by `write_whole`; FeatureValueError where a column has a value
+    called and errors are raised as by `write_whole`; FeatureValueError if a column has a value
     of a wrong type.
     """
     buffer = _in_memory(spec, identity, content)
@@ -85,8 +85,8 @@ def _arrays(content: ShardContent, where: str) -> dict[str, Array]:
     }
     texts = {
         f"{group}/{name}": _encoded(name, values, f"{where}: {group} column {name}")
-        for group, own in columns.items()
-        for name, values in own.items()
+        for group, group_columns in columns.items()
+        for name, values in group_columns.items()
     }
     return texts | {f"{OUTPUTS}/{name}": values for name, values in content.outputs.items()}
 

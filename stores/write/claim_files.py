@@ -46,7 +46,7 @@ class ClaimFiles:
             )
 
     def create(self, name: str, data: bytes) -> bool:
-        """Make a file that is not there; False where it is."""
+        """Make a file that is not there; False if it is."""
         try:
             self._write(name, data, os.O_EXCL)
         except FileExistsError:
@@ -70,7 +70,7 @@ class ClaimFiles:
             file.write(data)
 
     def read(self, name: str) -> bytes | None:
-        """Return what is in a file; None where it is not there, nothing of a link or a pipe."""
+        """Return what is in a file; None if it is not there, nothing of a link or a pipe."""
         return _opened_anew(lambda: self._read(name))
 
     def _read(self, name: str) -> bytes | None:
@@ -90,7 +90,7 @@ class ClaimFiles:
             return file.read(MOST_BYTES)
 
     def written_s(self, name: str) -> float | None:
-        """Return when a file was written, by the disk's clock; None where it is not there."""
+        """Return when a file was written, by the disk's clock; None if it is not there."""
         try:
             return (self._folder / name).lstat().st_mtime
         except FileNotFoundError:
@@ -154,19 +154,19 @@ class ClaimObjects:
         """Raise StoreWriteError unless the storage makes an object only if there is none."""
         probe = self._folder / name
         try:
-            kept = create_object(probe, b"1") and not create_object(probe, b"2")
+            is_conditional = create_object(probe, b"1") and not create_object(probe, b"2")
         except (TypeError, NotImplementedError):
-            kept = False
+            is_conditional = False
         finally:
             self.remove(name)
-        if not kept:
+        if not is_conditional:
             raise StoreWriteError(
                 f"{self._folder.parent}: this storage does not write on condition, so processes"
                 " cannot share a store in it; extract into a folder and copy that"
             )
 
     def create(self, name: str, data: bytes) -> bool:
-        """Make an object that is not there; False where it is."""
+        """Make an object that is not there; False if it is."""
         return create_object(self._folder / name, data)
 
     def put(self, name: str, data: bytes) -> None:
@@ -174,11 +174,11 @@ class ClaimObjects:
         put_object(self._folder / name, data)
 
     def read(self, name: str) -> bytes | None:
-        """Return what is in an object; None where it is not there."""
+        """Return what is in an object; None if it is not there."""
         return read_object(self._folder / name)
 
     def written_s(self, name: str) -> float | None:
-        """Return when an object was written, by the server's clock; None where it is not there."""
+        """Return when an object was written, by the server's clock; None if it is not there."""
         place = self._folder / name
 
         def look() -> datetime | None:
@@ -188,19 +188,19 @@ class ClaimObjects:
                 return None
 
         try:
-            found = attempted(place, look)
+            modified = attempted(place, look)
         except StoreWriteError:
             return None
-        return found.timestamp() if found else None
+        return modified.timestamp() if modified else None
 
     def now_s(self) -> float:
         """Return the time of an object that is made now, and removed again."""
-        name, found = f"{uuid4().hex}.clock", None
+        name, written_s = f"{uuid4().hex}.clock", None
         with suppress(OSError):  # StoreWriteError, too
             self.put(name, b"")
-            found = self.written_s(name)
+            written_s = self.written_s(name)
             self.remove(name)
-        return time.time() if found is None else found
+        return time.time() if written_s is None else written_s
 
     def remove(self, name: str) -> None:
         """Remove an object, if it is there."""
@@ -228,5 +228,5 @@ ClaimStorage = ClaimFiles | ClaimObjects
 
 
 def claim_storage(place: Any) -> ClaimStorage:
-    """Return where the claims of a store lie, a folder or a URL."""
+    """Return the storage of a store's claims, a folder or a URL."""
     return ClaimObjects(place) if is_remote(place) else ClaimFiles(place)

@@ -81,10 +81,10 @@ class Claims:
         if not gone:
             return set()
         claimed = [name for name in self.names() if name in names]
-        found = {name for name in claimed if (p := self.holder(name)) and p.id in gone}
-        if not found:
+        orphaned = {name for name in claimed if (p := self.holder(name)) and p.id in gone}
+        if not orphaned:
             self.signs.gone -= gone
-        return found
+        return orphaned
 
     def names(self) -> set[str]:
         """Return what is claimed now, by any process."""
@@ -99,23 +99,23 @@ class Claims:
             self.holds(name) or self._claim(name, None) or self._take_over(name, self._newest(name))
         )
 
-    def _take_over(self, name: str, found: _Claim | None) -> bool:
+    def _take_over(self, name: str, claim: _Claim | None) -> bool:
         """Claim a name whose claim was found, if nobody stands after that, nor after newer ones.
 
         Between the claim that was found and a newer one some may be missing: a process that was
         killed while it gave its claim back has removed only the older ones.
         """
-        while found is not None and self._is_stale(name, found):
-            if self._claim(name, found):
+        while claim is not None and self._is_stale(name, claim):
+            if self._claim(name, claim):
                 return True
             listed = self._listed(name)
-            if listed is None or listed.generation == found.generation:
+            if listed is None or listed.generation == claim.generation:
                 return False
-            found = listed
+            claim = listed
         return False
 
     def _claim(self, name: str, before: _Claim | None) -> bool:
-        """Make the claim that follows another one; False where others were first, or are newer."""
+        """Make the claim that follows another one; False if others were first, or are newer."""
         # Whoever makes the next generation's file may still be wrong: the claim that it was judged
         # by may have been given back and made again since, by a process that lives. So it is read
         # once more. Nobody can do that later on: those who look now see the newer claim and stop.
@@ -154,7 +154,7 @@ class Claims:
 
     @contextmanager
     def publishing(self, *names: str) -> Iterator[Callable[[], None]]:
-        """Publish in the block what names are claimed for; ClaimLostError where one was lost.
+        """Publish in the block what names are claimed for; ClaimLostError if one was lost.
 
         Yields a function that is to be called when the unfinished file is there, before it gets
         its name.
@@ -189,9 +189,9 @@ class Claims:
             self._storage.remove(f"{name}.{generation}")
 
     def holder(self, name: str) -> Process | None:
-        """Return who claims a name; None where nobody does, or its file does not say."""
-        found = self._newest(name)
-        return parse_process(found.data) if found else None
+        """Return who claims a name; None if nobody does, or its file does not say."""
+        claim = self._newest(name)
+        return parse_process(claim.data) if claim else None
 
     @contextmanager
     def hold(self, name: str) -> Iterator[None]:
@@ -237,10 +237,10 @@ class Claims:
 
     def _newest(self, name: str) -> _Claim | None:
         """Return the newest claim; an older one may have been removed before it, which is rare."""
-        found, generation = None, 0
+        claim, generation = None, 0
         while (data := self._storage.read(f"{name}.{generation}")) is not None:
-            found, generation = _Claim(generation, data), generation + 1
-        return found or self._listed(name)
+            claim, generation = _Claim(generation, data), generation + 1
+        return claim or self._listed(name)
 
     def _listed(self, name: str) -> _Claim | None:
         """Return the newest of all claims on a name, by a list of all files."""
@@ -261,12 +261,12 @@ class Claims:
 
 def newest(names: list[str]) -> dict[str, int]:
     """Return each claimed name with the newest generation of its claims."""
-    found: dict[str, int] = {}
+    generations: dict[str, int] = {}
     for file in names:
         name, generation = parse_claim(file)
         if generation is not None:
-            found[name] = max(generation, found.get(name, generation))
-    return found
+            generations[name] = max(generation, generations.get(name, generation))
+    return generations
 
 
 def parse_claim(file: str) -> tuple[str, int | None]:

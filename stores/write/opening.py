@@ -80,11 +80,11 @@ def open_writer(
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """A folder that this process may write to, whatever it will be a store of; see `reserve`."""
+    """A folder that this process may write any store to; see `reserve`."""
 
     path: Path
     claims: Claims
-    found: Manifest | None
+    manifest: Manifest | None
     """Of the store that is there; None in a new folder."""
 
     def missing(
@@ -92,9 +92,9 @@ class Reservation:
     ) -> list[ShardSpec]:
         """Return what is still to be written, without changing anything.
 
-        StoreMismatchError where the store there belongs to other features or other examples.
+        StoreMismatchError if the store there belongs to other features or other examples.
         """
-        agreed = _agreed(self.path, self.found, identity, rows, shard_rows)
+        agreed = _agreed(self.path, self.manifest, identity, rows, shard_rows)
         return FeatureWriter(self.path, agreed, self.claims).missing()
 
     def begin(
@@ -106,7 +106,7 @@ class Reservation:
     ) -> FeatureWriter:
         """Make the store, or extend the one that is there, see `open_writer`.
 
-        A new one gets the shards of `like`, the plan of another store, as far as that goes.
+        A new one gets the shards of `like`, the plan of another store, as far as those reach.
         """
         with write_errors(self.path / MANIFEST):
             agreed = _agree(self.path, self.claims, identity, rows, shard_rows, like)
@@ -137,7 +137,7 @@ def reserve(path: Any) -> Iterator[Reservation]:
         with write_errors(path):
             if not is_remote(path):
                 _make_folder(path, stack)
-            found = _found(path)
+            manifest = _stored_manifest(path)
         storage = claim_storage(path)
         with write_errors(path / CLAIMS):
             claims = Claims(storage)
@@ -147,7 +147,7 @@ def reserve(path: Any) -> Iterator[Reservation]:
             for left in [] if is_remote(path) else left_overs(path):
                 if left.name.endswith(PARTIAL):  # claims are taken over, not removed
                     left.unlink(missing_ok=True)
-        yield Reservation(path, claims, found)
+        yield Reservation(path, claims, manifest)
 
 
 def _make_folder(path: Path, stack: ExitStack) -> None:
@@ -206,8 +206,8 @@ def _write_first(path: Path, manifest: Manifest, claims: Claims) -> None:
         ) from error
 
 
-def _found(path: Any) -> Manifest | None:
-    """Return the manifest of a folder, None where it is empty."""
+def _stored_manifest(path: Any) -> Manifest | None:
+    """Return the manifest of a folder, None if it is empty."""
     try:
         return read_manifest(path)
     except StoreNotFoundError:
@@ -234,7 +234,7 @@ def _agree(
 ) -> Manifest:
     """Write the manifest that both the folder and this run hold to, and return it."""
     while True:
-        before = _found(path)
+        before = _stored_manifest(path)
         agreed = _agreed(path, before, identity, rows, shard_rows, like)
         if agreed == before:
             return agreed
@@ -247,9 +247,9 @@ def _agree(
 
 
 def _is_first(path: Path, claims: Claims, manifest: Manifest) -> bool:
-    """Write the first store.json of a store; False where another process was first."""
+    """Write the first store.json of a store; False if another process was first."""
     with claims.hold(MANIFEST):
-        if _found(path) is not None:
+        if _stored_manifest(path) is not None:
             return False
         with (
             suppress(FileExistsError, ClaimLostError),
@@ -262,16 +262,16 @@ def _is_first(path: Path, claims: Claims, manifest: Manifest) -> bool:
 
 def _agreed(
     path: Path,
-    found: Manifest | None,
+    stored: Manifest | None,
     identity: Identity,
     rows: PlannedRows,
     shard_rows: int | None,
     like: StorePlan | None = None,
 ) -> Manifest:
     """Return the manifest that both a folder and this run hold to."""
-    if found is None:
+    if stored is None:
         return Manifest(identity, make_plan(rows, shard_rows, like))
-    differences = found.identity.differences(identity)
+    differences = stored.identity.differences(identity)
     if differences:
         raise StoreMismatchError(
             f"{path} was extracted with other settings:\n  "
@@ -279,11 +279,11 @@ def _agreed(
             + "\nuse those settings, or pass another `out`"
         )
     try:
-        plan = make_plan(rows, shard_rows, found.plan)
+        plan = make_plan(rows, shard_rows, stored.plan)
     except StoreMismatchError as error:
         raise StoreMismatchError(f"{path}: {error}") from error
-    listed = tuple(shard for shard in found.shards if (path / shard.name).exists())
-    return replace(found, plan=plan, shards=listed, labels=_still_late(found.labels, plan))
+    listed = tuple(shard for shard in stored.shards if (path / shard.name).exists())
+    return replace(stored, plan=plan, shards=listed, labels=_still_late(stored.labels, plan))
 
 
 def _still_late(labels: LateLabels, plan: StorePlan) -> LateLabels:
@@ -292,7 +292,7 @@ def _still_late(labels: LateLabels, plan: StorePlan) -> LateLabels:
     Else a split would have the id twice: of the row that a label brought there, and of the new one.
     """
     planned = {split: set(rows.ids) for split, rows in plan.splits.items()}
-    kept = {
+    remaining = {
         split: {
             name: label
             for name, label in rows.items()
@@ -300,7 +300,7 @@ def _still_late(labels: LateLabels, plan: StorePlan) -> LateLabels:
         }
         for split, rows in labels.items()
     }
-    return {split: rows for split, rows in kept.items() if rows}
+    return {split: rows for split, rows in remaining.items() if rows}
 
 
 BEGUN = "new-store"
@@ -311,7 +311,7 @@ EMPTY = "pass a new or empty folder"
 def is_begun(path: Path, manifest: Manifest) -> bool:
     """Return whether a folder has the unfinished store of a killed writer; False in an empty one.
 
-    StoreMismatchError where the folder has something else, StoreLockedError where that writer, or
+    StoreMismatchError if the folder has something else, StoreLockedError if that writer, or
     another one, lives.
     """
     if not os.path.lexists(path):
@@ -342,15 +342,15 @@ def _is_same(path: Path, manifest: Manifest, *, sealed: bool = False) -> bool:
     With `sealed` a finished one is meant.
     """
     try:
-        found = read_manifest(path)
+        stored = read_manifest(path)
     except StoreNotFoundError:
         return False
-    same = (found.identity, found.plan) == (manifest.identity, manifest.plan)
-    return same and found.sealed == sealed
+    same = (stored.identity, stored.plan) == (manifest.identity, manifest.plan)
+    return same and stored.sealed == sealed
 
 
 def claim_begun(path: Path, claims: Claims) -> None:
-    """Claim `BEGUN`, maybe of a killed writer; StoreLockedError where another process was first."""
+    """Claim `BEGUN`, maybe of a killed writer; StoreLockedError if another process was first."""
     while not claims.take(BEGUN):
         holder = claims.holder(BEGUN)
         if holder is not None and claims.signs.lives(holder.id):
@@ -363,7 +363,7 @@ def claim_begun(path: Path, claims: Claims) -> None:
 def remove_begun(path: Path, manifest: Manifest, claims: Claims) -> None:
     """Remove all but store.json of a killed writer, whose files are noted as those of this one.
 
-    StoreMismatchError where another process has finished the store.
+    StoreMismatchError if another process has finished the store.
     """
     if not _is_same(path, manifest):
         raise StoreMismatchError(f"another process has just made a store in {path}; {EMPTY}")
@@ -437,7 +437,7 @@ def left_overs(folder: Path, *, nobody_writes: bool = False) -> list[Path]:
     }
     gone = {name for name, holder in holders.items() if is_gone(holder)}
     signs_gone = {p.id + signs.SIGN for p, _ in signs.read_signs(storage) if is_gone(p)}
-    found = [
+    leftovers = [
         path
         for name in names
         if (name.removesuffix(NEW) in signs_gone or parse_claim(name)[0] in gone)
@@ -446,8 +446,8 @@ def left_overs(folder: Path, *, nobody_writes: bool = False) -> list[Path]:
     for path in unfinished:
         target = _UNFINISHED.fullmatch(path.name)
         if target and target[1] not in holders.keys() - gone and path.exists():
-            found.append(path)
-    return found
+            leftovers.append(path)
+    return leftovers
 
 
 def require_no_writer(folder: Path) -> None:
@@ -472,5 +472,5 @@ def require_no_writer(folder: Path) -> None:
 
 def _alive(storage: ClaimFiles) -> dict[Process, Any]:
     """Return the processes of which it is not known that they have ended, and their signs."""
-    found = signs.read_signs(storage)
-    return {process: sign for process, sign in found if not has_ended(process)}
+    process_signs = signs.read_signs(storage)
+    return {process: sign for process, sign in process_signs if not has_ended(process)}

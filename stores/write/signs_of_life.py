@@ -62,7 +62,7 @@ def this_process() -> Process:
 
 
 def parse_process(data: bytes | None) -> Process | None:
-    """Return the process that a file names; None where it names none, or is not written yet."""
+    """Return the process that a file names; None if it names none, or is not written yet."""
     try:
         process = msgspec.convert(decode_json(data or b""), Process)
     except ValueError:
@@ -110,7 +110,7 @@ class Signs:
         self._thread = Thread(target=self._beat_until_closed, name="savs-signs", daemon=True)
 
     def start(self) -> None:
-        """Show the first sign; OSError where it cannot be written."""
+        """Show the first sign; OSError if it cannot be written."""
         self._beat()
         self._thread.start()
 
@@ -192,8 +192,8 @@ class Signs:
         Of one on another host that is known once it has shown a sign, or none for `STALE_S`: this
         waits for the one or the other.
         """
-        found = {process.id: process for process, _ in read_signs(self._storage)}
-        process = found.get(process_id or "")
+        processes = {process.id: process for process, _ in read_signs(self._storage)}
+        process = processes.get(process_id or "")
         if process is None or process.id == self.process.id:
             return False
         if is_here(process):
@@ -211,11 +211,11 @@ def read_signs(storage: ClaimStorage) -> list[tuple[Process, Mapping[str, Any]]]
 
     One that was killed before its first sign got its name has left it next to that name.
     """
-    found: dict[str, tuple[Process, Mapping[str, Any]]] = {}
+    signs: dict[str, tuple[Process, Mapping[str, Any]]] = {}
     for name in sorted(storage.names()):  # so that NAME is before NAME.new
         data = storage.read(name) if name.removesuffix(NEW).endswith(SIGN) else None
         process = parse_process(data)
         is_own = process is not None and name.removesuffix(NEW) == process.id + SIGN
         if data is not None and process is not None and is_own:
-            found.setdefault(process.id, (process, decode_json(data)))
-    return list(found.values())
+            signs.setdefault(process.id, (process, decode_json(data)))
+    return list(signs.values())

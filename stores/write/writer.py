@@ -75,7 +75,7 @@ def change_manifest(
 
 
 def replace_manifest(folder: Path, claims: Claims, manifest: Manifest) -> None:
-    """Write store.json, whose claim is held; ClaimLostError where that was taken over."""
+    """Write store.json, whose claim is held; ClaimLostError if that was taken over."""
     with claims.publishing(MANIFEST) as require_claim:
         write_manifest(folder, manifest, replace_old=True, before_naming=require_claim)
 
@@ -122,7 +122,7 @@ class OpenShards:
         """Shards that this process works on."""
         self._claimed: set[str] = set()
         """Shards that were seen claimed; they may be free again."""
-        self._own: set[str] = set()
+        self._ever_claimed: set[str] = set()
         """Shards that it ever claimed."""
         self.others_rows = 0
         """Rows of shards that other processes have done meanwhile."""
@@ -131,7 +131,7 @@ class OpenShards:
         """Claim and yield shards until each is done, or claimed by a process that may live."""
         while (spec := self._next()) is not None:
             self._taken.add(spec.name)
-            self._own.add(spec.name)
+            self._ever_claimed.add(spec.name)
             yield spec
 
     def wait(self, on_look: Callable[[], None] = lambda: None) -> bool:
@@ -155,19 +155,19 @@ class OpenShards:
             pause = min(pause * SLOWER, SELDOM)
 
     def _next(self) -> ShardSpec | None:
-        """Claim the next shard; StoreWriteError where the disk refuses."""
+        """Claim the next shard; StoreWriteError if the disk refuses."""
         with write_errors(self._path):
             return self._find()
 
     def _find(self) -> ShardSpec | None:
         """Claim the next shard: one whose holder is gone, or that nobody claims."""
         if left := self._claims.left_by_others(self._left):
-            found = self._first(iter([self._left[name] for name in sorted(left)]))
-            if found is not None:
-                return found
+            shard = self._first(iter([self._left[name] for name in sorted(left)]))
+            if shard is not None:
+                return shard
         for _ in range(2):  # by what was claimed at an earlier look, then by what is claimed now
-            if (found := self._first(self._free())) is not None:
-                return found
+            if (shard := self._first(self._free())) is not None:
+                return shard
             self._look()
         # An idle process asks of some of the claims at a time whether their holders still live.
         some = list(islice(self._left.values(), AT_A_TIME))
@@ -222,7 +222,7 @@ class OpenShards:
 
     def _take_out(self, name: str) -> None:
         spec = self._left.pop(name)
-        self.others_rows += 0 if name in self._own else spec.rows
+        self.others_rows += 0 if name in self._ever_claimed else spec.rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +254,7 @@ class FeatureWriter:
         process that still works on this store is not among them: it has just tried. Nor is one of
         which `can_redo`, given the shard and the ids of its rows, says no.
         """
-        found = []
+        reopened = []
         lives = cache(self.claims.signs.lives)  # it may wait for a sign
         for spec in self.manifest.plan.shards():
             if not (self.path / spec.name).exists():
@@ -263,9 +263,9 @@ class FeatureWriter:
                 continue
             with open_shard(self.path / spec.name, spec, self.manifest) as shard:
                 if shard.rows < spec.rows and not lives(shard.run.get("writer")):
-                    found.append(spec)
+                    reopened.append(spec)
                     self._reopened[spec.name] = shard.fingerprint
-        return found
+        return reopened
 
     def open_shards(
         self,
@@ -300,14 +300,14 @@ class FeatureWriter:
 
     def _all_done(self, specs: Mapping[str, ShardSpec]) -> set[str]:
         """Return the names of those shards that are done, see `is_done`."""
-        found = file_names(self.path) & specs.keys()
-        again = found & self._reopened.keys()
-        return found - {name for name in again if not self.is_done(specs[name])}
+        written = file_names(self.path) & specs.keys()
+        again = written & self._reopened.keys()
+        return written - {name for name in again if not self.is_done(specs[name])}
 
     def write(self, spec: ShardSpec, content: ShardContent) -> bool:
         """Write one planned shard; nothing is left under its name unless it is whole.
 
-        Returns False where another process has published it, which took this one for dead.
+        Returns False if another process has published it, which took this one for dead.
 
         Raises
         ------
@@ -364,9 +364,9 @@ class FeatureWriter:
     def _unlist(self, spec: ShardSpec) -> None:
         """Take a shard out of the seal before its file changes: its digest will be another."""
         now = read_manifest(self.path)
-        kept = tuple(shard for shard in now.shards if shard.name != spec.name)
-        if kept != now.shards:
-            replace_manifest(self.path, self.claims, replace(now, shards=kept))
+        shards = tuple(shard for shard in now.shards if shard.name != spec.name)
+        if shards != now.shards:
+            replace_manifest(self.path, self.claims, replace(now, shards=shards))
 
     def settle_batching(self, wanted: Facts) -> Facts:
         """Record how batches are made, unless another process just did; return what is recorded."""

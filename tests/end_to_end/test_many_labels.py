@@ -76,12 +76,9 @@ def test_new_images_get_the_labels_that_evaluate_gives_them(savs, scenes):
         assert "is for one label an image" in refused.stderr
     savs("evaluate", "drawn", "--no-progress")
     for words in (
-        ["report", "drawn", "--out", "x.html"],
         ["explain", "drawn/results/vote", "--out", "x.html"],
         ["app", "drawn"],
         ["app", "classifier"],
-        ["sweep", "drawn"],
-        ["suggest", "drawn", "--out", "x.html"],
         ["export", "drawn", "--to", "classifier", "--out", "x"],
     ):
         refused = savs(*words)
@@ -90,8 +87,6 @@ def test_new_images_get_the_labels_that_evaluate_gives_them(savs, scenes):
         assert "many labels" in refused.stderr
     with pytest.raises(SelectionError, match="many labels"):
         package.write_bundle(store, folder, "bundle")
-    with pytest.raises(SelectionError, match="many labels"):
-        package.suggest(store, selection, count=3)
     with pytest.raises(ParameterError, match="compares an image with classes"):
         package.extract(
             "general", model="demo", out="other", train=scenes / "train.jsonl", many_labels=True,

@@ -37,7 +37,13 @@ METRICS = {
     "camerabench": [
         f"{name}, {of}"
         for of in ("macro", "Is there a circle in the image?", "Is there a star in the image?")
-        for name in ("average precision", "ROC-AUC", "balanced accuracy", "accuracy")
+        for name in (
+            "average precision",
+            "ROC-AUC",
+            "FPR at 95 % TPR",
+            "balanced accuracy",
+            "accuracy",
+        )
     ],
     "mrb": ["accuracy", "accuracy, safety: bias", "accuracy, safety: other"],
     "mrb_individual": ["accuracy", "preferred higher"],

@@ -129,9 +129,17 @@ def _suggestions(
 
 def _has_classes(store: "FeatureStore") -> bool:
     """Return whether a classifier can be made; without training examples, `classify` saved one."""
+    from savs.datasets.many_labels import has_many_labels
+    from savs.pipeline.errors import SelectionError
+    from savs.pipeline.selection.training_data import label_tasks
     from savs.stores.format.layout import UNLABELLED
 
     if not store.ids("train"):
         return UNLABELLED not in store.splits
+    if has_many_labels(store.manifest.identity.benchmark):
+        try:
+            return bool(label_tasks(store))
+        except SelectionError:
+            return False  # of some label all examples say the same
     classes = store.examples("train").group_by("subtask").agg(count=("label"))
     return bool((classes["count"].list.n_unique() > 1).all())

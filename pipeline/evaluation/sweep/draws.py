@@ -1,11 +1,13 @@
 """Few-shot draws: some training examples of each class, from a pool, by seed."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 import numpy as np
 
+from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.training_data import TrainingTask
 
@@ -38,12 +40,18 @@ class Draw:
 
 
 def make_draws(
-    tasks: Sequence[TrainingTask], shots: Sequence[ShotCount], draws: int, seed: int
+    tasks: Sequence[TrainingTask],
+    shots: Sequence[ShotCount],
+    draws: int,
+    seed: int,
+    *,
+    many: bool = False,
 ) -> list[Draw]:
     """Return the draws of all tasks: task by task, then by shots, then by number.
 
     Where the pool has exactly that many examples of each class, and for `all`, every draw would be
-    the same: there is one.
+    the same: there is one. The tasks of `many` labels share rows, and get those of one draw: it
+    has at least that many where each label is there, and where it is absent.
 
     Raises
     ------
@@ -58,11 +66,22 @@ def make_draws(
     if few or not shots:
         problem = f"shots has {few[0]}" if few else "no number of shots was given"
         raise SelectionError(f"{problem}, expected positive integers or all")
-    return [
-        Draw(_part(task, count, [seed, number, index]), index, DrawKey(count, number))
-        for index, task in enumerate(tasks)
+    keys = [
+        DrawKey(count, number)
         for count in _counts(tasks, shots)
         for number in range(1 if _is_whole(tasks, count) else draws)
+    ]
+    if many:
+        drawn = {key: _rows(tasks, key.shots, [seed, key.number]) for key in keys}
+        return [
+            Draw(task.part(np.isin(task.rows, drawn[key])), index, key)
+            for index, task in enumerate(tasks)
+            for key in keys
+        ]
+    return [
+        Draw(_part(task, key.shots, [seed, key.number, index]), index, key)
+        for index, task in enumerate(tasks)
+        for key in keys
     ]
 
 
@@ -89,7 +108,7 @@ def _counts(tasks: Sequence[TrainingTask], shots: Sequence[ShotCount]) -> list[i
     return sorted(numbers) + rest
 
 
-def pool_variance(tasks: Sequence[TrainingTask], count: int | None) -> float:
+def pool_variance(tasks: Sequence[TrainingTask], count: float | None) -> float:
     """Return what a pool adds to the variance of a mean over its draws, in variances between draws.
 
     All draws come from one pool, whose own deviation more of them do not average out. For a mean of
@@ -125,6 +144,40 @@ def _part(task: TrainingTask, count: int | None, seed: Sequence[int]) -> Trainin
     rng = np.random.default_rng(seed)
     orders = [rng.permutation(np.flatnonzero(task.labels == c)) for c in range(len(task.classes))]
     return task.part(np.sort(np.concatenate([order[:count] for order in orders])))
+
+
+def _rows(tasks: Sequence[TrainingTask], count: int | None, seed: Sequence[int]) -> Array:
+    """Return the rows of a draw of many labels."""
+    everything = np.unique(np.concatenate([task.rows for task in tasks]))
+    if count is None:
+        return everything
+    order = np.random.default_rng(seed).permutation(everything)
+    place = np.zeros(everything[-1] + 1, np.int64)
+    place[order] = np.arange(len(order))
+    sides = [task.rows[task.labels == side] for task in tasks for side in range(len(task.classes))]
+    queues = [iter(rows[np.argsort(place[rows])].tolist()) for rows in sides]
+    members: dict[int, list[int]] = {}
+    for number, rows in enumerate(sides):
+        for row in rows.tolist():
+            members.setdefault(row, []).append(number)
+    have, chosen = Counter[int](), dict[int, None]()
+    for wanted in range(1, count + 1):  # so that rows of fewer shots are among those of more
+        for number in sorted(range(len(sides)), key=lambda one: len(sides[one])):
+            while have[number] < wanted:
+                row = next(queues[number])
+                if row not in chosen:
+                    chosen[row] = None
+                    have.update(members[row])
+    return np.array(sorted(chosen))
+
+
+def drawn_rows(draws: Sequence[Draw], shots: int | None) -> float:
+    """Return how many rows the draws of many labels with that many shots have in the mean."""
+    rows: dict[DrawKey, set[int]] = {}
+    for draw in draws:
+        if draw.key.shots == shots:
+            rows.setdefault(draw.key, set()).update(draw.task.rows.tolist())
+    return float(np.mean([len(some) for some in rows.values()]))
 
 
 def default_shots(tasks: Sequence[TrainingTask]) -> list[ShotCount]:

@@ -5,13 +5,17 @@ which learn nothing from a draw, are level lines.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
-from savs.datasets import Benchmark
+from savs.datasets import Benchmark, Units
+from savs.datasets.many_labels import UNKNOWN, has_many_labels
+from savs.datasets.splits.clusters import clusters_of
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.captions import Captions, compares_captions
 from savs.pipeline.evaluation.own_answer import ANSWERS, own_answers
@@ -22,9 +26,12 @@ from savs.pipeline.evaluation.sweep.shared_examples import Stores
 from savs.pipeline.evaluation.sweep.table import Point
 from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import GENERATED, ICL, OWN_ANSWERS
+from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.readouts import Readout, choose_readout
+from savs.pipeline.selection.selection import select
 from savs.pipeline.selection.training_data import (
     StoredTraining,
+    TrainingArrays,
     TrainingTask,
     head_widths,
     text_arguments,
@@ -114,12 +121,21 @@ def _store_of(
     return list(stores), readout
 
 
+def _has_many(store: FeatureStore) -> bool:
+    return has_many_labels(store.manifest.identity.benchmark)
+
+
 def _is_fitted(store: FeatureStore, rule: Rule) -> bool:
     return isinstance(rule, Readout) and not compares_captions(store, rule)
 
 
 def _lack(store: FeatureStore, task: TrainingTask, rule: Rule) -> str:
     """Return what a store lacks for a readout; empty where it has all."""
+    if _has_many(store) and (isinstance(rule, str) or rule.texts):
+        return (
+            f"it chooses one class of an example, and those of {store.path} have many labels;"
+            " compare readouts that learn from examples, such as vote and lda"
+        )
     if isinstance(rule, str):
         output = rule if rule in (ICL, GENERATED) else ANSWERS
         has = output in store.manifest.identity.outputs
@@ -168,6 +184,45 @@ class StoreDraws:
         plan = SweepPlan.of(self.store, self.tasks, self.draws, self.counts)
         for readout, count, key, predictions in sweep_readouts(plan, rules, self.scoring):
             yield [self._point(readout, count, key)], predictions
+
+    def label_metrics(
+        self, methods: Sequence[Method], clusters: pl.Series
+    ) -> Iterator[tuple[Point, int, list[Units]]]:
+        """Yield the metrics of many labels at each point; `clusters` are those of test examples.
+
+        Each draw is selected, calibrated and measured like a store of its rows.
+        """
+        from savs.pipeline.evaluation.many_labels import draw_metrics  # one label needs none of it
+
+        values, examples = self.store.features("train"), self.store.examples("train")
+        groups = np.array(clusters_of(examples).to_list())
+        names = tuple(str(task.subtask) for task in self.tasks)
+        states = np.full((examples.height, len(names)), UNKNOWN, np.int8)
+        for column, task in zip(states.T, self.tasks, strict=True):
+            column[task.rows] = task.labels
+        for key in self._keys():
+            parts = [draw.task.rows for draw in self.draws if draw.key == key]
+            rows = np.unique(np.concatenate(parts))
+            training = TrainingArrays(
+                source=self.store.manifest.identity.source(),
+                values=values[:, rows],
+                labels=states[rows],
+                classes=names,
+                ids=groups[rows].tolist(),
+            )
+            for method in methods:
+                for count in self.counts:
+                    selection = select(
+                        training,
+                        heads=count,
+                        readout=method.rule,
+                        scoring=self.scoring,
+                        max_layer=key.max_layer,
+                    )
+                    with suppress(SelectionError):  # too few examples to leave some out
+                        selection = calibrate(training, selection).selection
+                    point, draw = self._point(method.readout, count, key)
+                    yield point, draw, draw_metrics(self.store, selection, clusters)
 
     def _captioned(self, readouts: Sequence[str]) -> Predicted:
         if not readouts:

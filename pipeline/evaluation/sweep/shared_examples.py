@@ -16,7 +16,7 @@ from savs.pipeline.evaluation.compare.result_folders import (
 )
 from savs.pipeline.evaluation.predictions import with_skipped
 from savs.pipeline.evaluation.sweep.passes import swept_examples
-from savs.pipeline.selection.training_data import TrainingTask, training_tasks
+from savs.pipeline.selection.training_data import StoredTraining, TrainingTask
 from savs.stores import FeatureStore
 
 Stores = Mapping[str, FeatureStore]
@@ -106,7 +106,7 @@ def shared_tasks(stores: Stores) -> tuple[dict[str, list[TrainingTask]], int]:
     ids = tables[first]["id"].to_list()
     rows_of = {n: dict(table.select("id", "row").iter_rows()) for n, table in tables.items()}
     tasks: dict[str, list[TrainingTask]] = {name: [] for name in stores}
-    for task in training_tasks(stores[first]):
+    for task in StoredTraining(stores[first]).tasks():
         part = task.part(np.array([ids[row] in shared for row in task.rows], dtype=bool))
         _require_classes(part, stores)
         for name in stores:

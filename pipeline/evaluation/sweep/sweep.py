@@ -1,23 +1,27 @@
 """`sweep`: readouts over heads, shots, depths, prompts and stores, as one table of results."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import polars as pl
 
 from savs.datasets import Benchmark, Units
 from savs.datasets.benchmarks.options import stored_prompts, without_prompt
+from savs.datasets.many_labels import count_labels, has_many_labels
 from savs.datasets.rows.plugin_guard import compute_metrics
 from savs.foundation.files import real_path
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.cross_validation import INFLATION
 from savs.pipeline.evaluation.evaluation import evaluate
 from savs.pipeline.evaluation.sweep.draws import (
+    Draw,
     ShotCount,
     at_depths,
     default_shots,
+    drawn_rows,
     make_draws,
 )
 from savs.pipeline.evaluation.sweep.methods import (
@@ -45,7 +49,7 @@ from savs.pipeline.selection.selection import (
     require_scoring,
     select,
 )
-from savs.pipeline.selection.training_data import TrainingTask, training_tasks
+from savs.pipeline.selection.training_data import StoredTraining, TrainingTask
 from savs.stores import FeatureStore
 from savs.stores.read.store import AnyStore, as_store
 
@@ -71,6 +75,10 @@ def sweep(
     The training examples are the pool that shots are drawn from; heads are scored, chosen and
     fitted on each draw alone, and all test examples are classified. Memory holds the training
     features of one store, one shard of its test split, and what the readouts fitted.
+
+    Of many labels a draw has at least that many training examples where each label is there, and
+    where it is absent. Each point is then selected, calibrated and measured as `select`,
+    `calibrate` and `evaluate` do, and takes as long.
 
     Readouts of several stores of the same examples are compared as methods, on the same draws:
     training examples are matched by id, and those that a store lacks are in no draw.
@@ -133,6 +141,9 @@ def sweep(
     tasks, notes = _training(named)
     methods, left_out = find_methods(named, tasks, readouts)
     first_name, first = next(iter(named.items()))
+    many = has_many_labels(first.manifest.identity.benchmark)
+    if many:
+        _require_labels(first, tasks[first_name])
     grid = (
         _grid(named, methods, heads, shots, tasks[first_name])
         if max_layers is None
@@ -142,10 +153,10 @@ def sweep(
     scores = SweepScores(first_name, along, pool=tasks[first_name], layers=first.grid[-1].layer + 1)
     measuring = stored_benchmark(first, benchmark)
     # answers and other stores come in another order, or with other clusters; readouts of one do not
-    is_plain = len(named) == 1 and all(method.is_fitted for method in methods)
+    is_plain = len(named) == 1 and all(method.is_fitted for method in methods) and not many
     test = None if is_plain else SharedTest.of(named)
     for name, store in named.items():
-        drawn = make_draws(tasks[name], grid.shots, draws, seed)
+        drawn = make_draws(tasks[name], grid.shots, draws, seed, many=many)
         measured = StoreDraws(
             name=name,
             store=store,
@@ -155,8 +166,14 @@ def sweep(
             scoring=scoring,
             benchmark=benchmark if _benchmark(store) == _benchmark(first) else None,
         )
+        of_store = [method for method in methods if method.store == name]
+        if many and test is not None:
+            scores.pool, scores.drawn = _shared_pool(tasks[name], drawn)
+            for point, draw, metrics in measured.label_metrics(of_store, test.clusters):
+                scores.add(point, draw, metrics)
+            continue
         classes = {task.subtask: task.classes for task in tasks[name]}
-        for points, predictions in measured.predictions([m for m in methods if m.store == name]):
+        for points, predictions in measured.predictions(of_store):
             rows = predictions if test is None else test.in_order(predictions)
             metrics = compute_metrics(measuring, rows, classes)
             for point, draw in points:
@@ -173,7 +190,7 @@ def _listed(values: Any) -> Any:
 def _training(stores: Stores) -> tuple[dict[str, list[TrainingTask]], list[str]]:
     """Return the training examples of each store: those that all stores have; and a note."""
     if len(stores) == 1:
-        return {name: training_tasks(store) for name, store in stores.items()}, []
+        return {name: StoredTraining(store).tasks() for name, store in stores.items()}, []
     is_same, apart = hold_same_test(list(stores.values()))
     if not is_same:
         raise SelectionError(f"the stores hold other test examples: {apart}")
@@ -181,6 +198,25 @@ def _training(stores: Stores) -> tuple[dict[str, list[TrainingTask]], list[str]]
     missing = counted_as(absent, "training example", "is", "are")
     note = f"{missing} not in all stores: no draw has them"
     return tasks, [note] if absent else []
+
+
+def _require_labels(store: FeatureStore, tasks: Sequence[TrainingTask]) -> None:
+    """Raise SelectionError where no test example has a label of the tasks."""
+    if count_labels(store.examples("test")["label"]).keys().isdisjoint(t.subtask for t in tasks):
+        raise SelectionError(
+            f"no test example of {store.path} has a label that training examples have, so that"
+            " nothing can be measured; label some"
+        )
+
+
+def _shared_pool(
+    tasks: Sequence[TrainingTask], draws: Sequence[Draw]
+) -> tuple[list[TrainingTask], dict[int | None, float]]:
+    """Return the examples of labels as one class, and how many of them draws have, by shots."""
+    rows = np.unique(np.concatenate([task.rows for task in tasks]))
+    whole = replace(tasks[0], rows=rows, labels=np.zeros(len(rows), np.int64))
+    shots = {draw.key.shots for draw in draws} - {None}
+    return [whole], {count: drawn_rows(draws, count) for count in shots}
 
 
 @dataclass(frozen=True, slots=True)

@@ -297,6 +297,9 @@ class SweepScores:
     along: Axis
     pool: Sequence[TrainingTask] = ()
     """What draws are taken from, the same examples in all stores; empty if none are drawn."""
+    drawn: Mapping[int | None, float] = field(default_factory=dict)
+    """Shots -> examples that a draw has in the mean, of many labels: a class of `pool` is then all
+    examples."""
     layers: int | None = None
     """Number of decoder layers, for `share`."""
     inflation: float = 1.0
@@ -378,7 +381,7 @@ class SweepScores:
         (point, number), here = key, scores[key]
         chance = next(iter(self._chances[point].values()))[number]
         within = self.along != "readout"  # one draw is compared with itself
-        pool = pool_variance(self.pool, point.shots)
+        pool = pool_variance(self.pool, self.drawn.get(point.shots, point.shots))
         row = self._names(point) | {
             "metric": here.units.name,
             **self._estimate(here, over_examples=within, pool_variance=pool),

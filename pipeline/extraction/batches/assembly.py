@@ -38,7 +38,7 @@ class Assembly:
     """Place of a row that is skipped -> why."""
     _is_planned: bool = False
     """Whether all requests of the shard are known."""
-    _is_given: bool = False
+    _is_handed_over: bool = False
     """Whether `content` was asked for."""
     _waiting: dict[int, list[int]] = field(default_factory=dict)
     """Number of a request -> places of the rows that wait for it."""
@@ -54,7 +54,7 @@ class Assembly:
     @property
     def is_ready(self) -> bool:
         """Whether every row has its features or a reason, and `content` was not asked for yet."""
-        return self._is_planned and not self._waiting and not self._is_given
+        return self._is_planned and not self._waiting and not self._is_handed_over
 
     def take(
         self, skipped: Mapping[int, str], digests: Mapping[int, tuple[str, ...]], *, is_last: bool
@@ -68,7 +68,7 @@ class Assembly:
         self._is_planned = is_last
 
     def wait_for(self, request: int, place: int) -> bool:
-        """Let a row wait for a request; False where that is done, and the row with it."""
+        """Let a row wait for a request; False if that is done, and the row with it."""
         if request not in self._done:
             self._waiting.setdefault(request, []).append(place)
             return True
@@ -116,7 +116,7 @@ class Assembly:
     def _make_room(self) -> None:
         rows, stored = len(self.examples), STORED_DTYPES[self.dtype]
         grids = [point.grid for point in self.points]
-        self._layers = [np.zeros((len(g.heads), rows, g.head_dim), stored) for g in grids]
+        self._layers = [np.empty((len(g.heads), rows, g.head_dim), stored) for g in grids]
 
     def of(self, request: int) -> tuple[Read, dict[int, bytes]]:
         """Return what this shard has of a request that is done, and its thumbnail, if any."""
@@ -143,20 +143,20 @@ class Assembly:
 
     def contents(self, runs: Mapping[str, Mapping[str, Any]]) -> dict[str, ShardContent]:
         """Return what the file of each site holds; `runs` has the record of each."""
-        self._is_given = True
-        kept = [place for place in range(len(self.examples)) if place not in self._reasons]
+        self._is_handed_over = True
+        places = [place for place in range(len(self.examples)) if place not in self._reasons]
         skipped = sorted(self._reasons)
-        columns = self._columns(kept)
+        columns = self._columns(places)
         if not self._layers:
             self._make_room()
         if self.thumbnails:
-            columns["thumbnail"] = [self._small.get(place) for place in kept]
+            columns["thumbnail"] = [self._small.get(place) for place in places]
         reasons = {"reason": [self._reasons[place] for place in skipped]}
-        outputs = {name: values[kept] for name, values in self._outputs.items()}
+        outputs = {name: values[places] for name, values in self._outputs.items()}
         layers: dict[str, dict[int, Array]] = {label: {} for label in runs}
         for point, values in zip(self.points, self._layers, strict=True):
-            own = values.take(kept, axis=1) if skipped else values
-            layers[point.site.label][point.grid.layer] = own
+            features = values.take(places, axis=1) if skipped else values
+            layers[point.site.label][point.grid.layer] = features
         return {
             label: ShardContent(
                 layers=layers[label],
@@ -182,7 +182,7 @@ def _as_slice(places: list[int]) -> list[int] | slice:
 
 def find_faults(read: Read, points: Sequence[HookPoint], dtype: str) -> dict[int, str]:
     """Return column of a batch -> why it cannot be kept: the first head, or an answer, with NaN."""
-    found: dict[int, str] = {}
+    faults: dict[int, str] = {}
     for point, values in zip(points, read.heads, strict=True):
         if endless_row(values, dtype) is None:
             continue
@@ -190,7 +190,7 @@ def find_faults(read: Read, points: Sequence[HookPoint], dtype: str) -> dict[int
         finite = np.all(is_finite(values, dtype), axis=2)
         for column in np.flatnonzero(~finite.all(axis=0)):
             head = point.grid.heads[int(np.argmin(finite[:, column]))]
-            found.setdefault(
+            faults.setdefault(
                 int(column),
                 f"{site}{head_name((point.grid.layer, head))} is NaN or infinite in {dtype}; run"
                 " the model in the type that it was trained in, or with `dtype` float32",
@@ -198,9 +198,9 @@ def find_faults(read: Read, points: Sequence[HookPoint], dtype: str) -> dict[int
     likelihoods = [read.outputs[name] for name in (ANSWERS, ICL) if name in read.outputs]
     endless = [np.flatnonzero(np.isinf(values).any(axis=1)) for values in likelihoods]
     for column in chain.from_iterable(endless):  # NaN stands for a label that was not asked
-        found.setdefault(
+        faults.setdefault(
             int(column),
             f"the log-likelihood of a label is NaN or infinite in {dtype}; run the model in the"
             " type that it was trained in, or with `dtype` float32",
         )
-    return found
+    return faults

@@ -11,7 +11,7 @@ from itertools import chain, count
 from typing import Any, TypeVar
 
 from savs.datasets import Example, MediaError, MediaFolder
-from savs.datasets.example import NATIVE
+from savs.datasets.example import FRAMES, WITH_SOUND
 from savs.datasets.media.containers import container_of
 from savs.datasets.media.media import image_sizes, sha256
 from savs.datasets.media.sounds import seconds_of
@@ -56,7 +56,7 @@ class ReadMedium:
     is_video: bool = False
     """Whether they are frames of a video that the model gets as one."""
     seconds: float | None = None
-    """Of a sound, how long it is, see `seconds_of`; None of others."""
+    """Of a sound, or a video with its sound, how long it is, see `seconds_of`; None of others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +101,8 @@ class Planner:
     counter: TokenCounter
     limits: BatchLimits
     shared_images: int = 0
-    """Prompts with so many images may share them; 0 for none."""
-    asked: Mapping[str, int] = field(default_factory=dict)
+    """Prompts with this many images may share them; 0 for none."""
+    prompt_counts: Mapping[str, int] = field(default_factory=dict)
     """Name of a medium -> how many different prompts of the data show it, see `prompts_of`."""
     answers: Answers = NO_ANSWERS
     known: dict[PromptKey, int] = field(default_factory=dict)
@@ -121,9 +121,9 @@ class Planner:
         self, digests: tuple[str, ...], prompt: str, split: str, subtask: str | None
     ) -> PromptKey:
         """Return what a row's request is known by."""
-        kept = self.answers
-        asked = kept.labels_for(split, subtask), kept.generates_for(split)
-        return digests, prompt, *asked, kept.context_of(split, subtask)
+        answers = self.answers
+        wanted = answers.labels_for(split, subtask), answers.generates_for(split)
+        return digests, prompt, *wanted, answers.context_of(split, subtask)
 
     def _window(self, assembly: Assembly, window: Window, *, is_first: bool) -> PlannedWindow:
         skipped: dict[int, str] = {}
@@ -153,7 +153,7 @@ class Planner:
     ) -> list[Job]:
         """Return the jobs of new requests."""
         texts = self.counter.text([example.prompt for _, example, _ in new]) if new else []
-        shown = Counter(chain.from_iterable({m.sha256 for m in seen} for _, _, seen in new))
+        uses = Counter(chain.from_iterable({m.sha256 for m in seen} for _, _, seen in new))
         alone: list[Request] = []
         sharing: list[Request] = []
         for (number, example, seen), text in zip(new, texts, strict=True):
@@ -169,8 +169,8 @@ class Planner:
                 generates=self.answers.generates_for(example.split),
                 context=self.answers.context_of(example.split, example.subtask),
             )
-            several = any(self.asked.get(name, 0) > 1 for name in example.media)
-            several |= any(shown[m.sha256] > 1 for m in seen)
+            several = any(self.prompt_counts.get(name, 0) > 1 for name in example.media)
+            several |= any(uses[m.sha256] > 1 for m in seen)
             shares = several and request.images == self.shared_images
             shares &= not any(m.is_video or m.seconds is not None for m in seen)
             (sharing if shares else alone).append(request)
@@ -190,11 +190,10 @@ class Planner:
 
     def _tokens(self, medium: ReadMedium) -> int:
         """Return the tokens of a medium."""
-        if medium.seconds is not None:
-            return self.counter.sound(medium.seconds)
+        heard = 0 if medium.seconds is None else self.counter.sound(medium.seconds)
         if medium.is_video:
-            return self.counter.video(len(medium.sizes), *medium.sizes[0])
-        return sum(self.counter.image(*size) for size in medium.sizes)
+            return heard + self.counter.video(len(medium.sizes), *medium.sizes[0])
+        return heard + sum(self.counter.image(*size) for size in medium.sizes)
 
 
 def prompts_of(examples: Iterable[Example], encoder: PromptEncoder) -> Counter[str]:
@@ -227,7 +226,7 @@ def windows(examples: Sequence[Example], media: MediaOf) -> Iterator[Window]:
                     total += folder.size(name) or 0
                 rows[place].append(reading[key])
             if total >= WINDOW_BYTES or place == len(examples) - 1:
-                yield Window({row: [f.result() for f in own] for row, own in rows.items()})
+                yield Window({row: [f.result() for f in reads] for row, reads in rows.items()})
                 rows, reading, total = {}, {}, 0
 
 
@@ -241,15 +240,17 @@ def _read(name: str, media: MediaFolder, *, is_sound: bool) -> ReadMedium | str:
         seconds = seconds_of(data, media.rules.audio_max_seconds)
         return ReadMedium(sha256(data), medium, [], seconds=seconds)
     frames = media.rules.video_frames or DEFAULT_FRAMES
-    is_video = media.rules.video == NATIVE and container_of(data) is not None
-    return ReadMedium(sha256(data), medium, image_sizes(data, frames), is_video)
+    is_video = media.rules.video != FRAMES and container_of(data) is not None
+    is_heard = is_video and media.rules.video == WITH_SOUND
+    seconds = seconds_of(data, media.rules.audio_max_seconds) if is_heard else None
+    return ReadMedium(sha256(data), medium, image_sizes(data, frames), is_video, seconds)
 
 
-def ahead(made: Iterator[T]) -> Generator[T, None, None]:
+def ahead(items: Iterator[T]) -> Generator[T, None, None]:
     """Yield what an iterator gives, made in a thread, one item ahead of the consumer."""
     end: Any = object()
     with ThreadPoolExecutor(1, thread_name_prefix="savs-planner") as pool:
-        upcoming = pool.submit(next, made, end)
+        upcoming = pool.submit(next, items, end)
         while (item := upcoming.result()) is not end:
-            upcoming = pool.submit(next, made, end)
+            upcoming = pool.submit(next, items, end)
             yield item

@@ -88,15 +88,15 @@ class Prepared:
     """What the model takes."""
     images: int
     """Images of each prompt, frames of its videos included."""
-    shown: tuple[tuple[ImageKey, ...], ...] = ()
+    image_keys: tuple[tuple[ImageKey, ...], ...] = ()
     """The images of each prompt in reading order, where they were prepared once for all prompts:
-    `inputs` then hold what is said of text alone."""
+    `inputs` then describe the text alone."""
     vision: Mapping[ImageKey, Mapping[str, Any]] = field(default_factory=dict)
     """What the vision tower takes for each image that is shown."""
     is_plain: bool = True
     """Whether prompts have neither videos nor sounds; with these, pixels are normalised already."""
     host_inputs: dict[str, Any] = field(default_factory=dict)
-    """What the model would compute from the inputs, see `host_inputs`; nothing where it does."""
+    """What the model would compute from the inputs, see `host_inputs`; nothing if it does."""
 
     def converted(self, change: Callable[[Any], Any]) -> "Prepared":
         """Return the same with every input changed by a function."""
@@ -187,15 +187,15 @@ def make_batches(requests: Sequence[Request], limits: BatchLimits) -> list[list[
 
 
 def make_shared_batches(requests: Sequence[Request], limits: BatchLimits) -> list[list[Request]]:
-    """Return the requests that run together where they share images: all about one side by side.
+    """Return the requests that run together where they share images, grouped by image.
 
     As in `make_batches`, those with as many images and of like length are near each other; requests
     with the same images stay together.
 
     Examples
     --------
-    >>> asked = [Request(n, "", "", (name,), 1, 9) for n, name in enumerate("aba")]
-    >>> batches = make_shared_batches(asked, BatchLimits(rows=2, tokens=99))
+    >>> requests = [Request(n, "", "", (name,), 1, 9) for n, name in enumerate("aba")]
+    >>> batches = make_shared_batches(requests, BatchLimits(rows=2, tokens=99))
     >>> [[(r.media[0], r.number) for r in batch] for batch in batches]
     [[('a', 0), ('a', 2)], [('b', 1)]]
     """
@@ -261,8 +261,10 @@ class TokenCounter:
         if not self.encoder.reads_prompts:
             return image_tokens(self.encoder.config)
         try:
-            found = self.encoder.processor._get_num_multimodal_tokens(image_sizes=[(height, width)])
-            return int(found["num_image_tokens"][0])
+            counts = self.encoder.processor._get_num_multimodal_tokens(
+                image_sizes=[(height, width)]
+            )
+            return int(counts["num_image_tokens"][0])
         except Exception:  # half of the processors have it, each for itself
             return min(max(width * height // PIXELS_A_TOKEN, LEAST_IMAGE_TOKENS), MOST_IMAGE_TOKENS)
 
@@ -270,8 +272,8 @@ class TokenCounter:
         """Return the tokens of a sound."""
         samples = round(seconds * (self.encoder.sound_rate or DEFAULT_RATE))
         try:
-            found = self.encoder.processor._get_num_multimodal_tokens(audio_lengths=[samples])
-            return int(found["num_audio_tokens"][0])
+            counts = self.encoder.processor._get_num_multimodal_tokens(audio_lengths=[samples])
+            return int(counts["num_audio_tokens"][0])
         except Exception:  # as above
             return round(seconds * SOUND_TOKENS)
 
@@ -280,7 +282,7 @@ class TokenCounter:
         """Return the tokens of a video whose frames have a size in pixels."""
         try:
             sizes = [(frames, height, width)]
-            found = self.encoder.processor._get_num_multimodal_tokens(video_sizes=sizes)
-            return int(found["num_video_tokens"][0])
+            counts = self.encoder.processor._get_num_multimodal_tokens(video_sizes=sizes)
+            return int(counts["num_video_tokens"][0])
         except Exception:  # as above
             return frames * self.image(width, height)

@@ -11,8 +11,8 @@ from savs.datasets import Example, MediaError, MediaFolder
 from savs.datasets.example import SPLIT, split_prompt
 from savs.datasets.media.images import thumbnail
 from savs.datasets.media.media import MediaRules, decode_medium, pictures_in
-from savs.datasets.media.sounds import DEFAULT_RATE, Sound, sounds_of
-from savs.datasets.media.videos import Decoded, images_of, videos_of
+from savs.datasets.media.sounds import DEFAULT_RATE, sounds_of
+from savs.datasets.media.videos import Decoded, heard_in, images_of, videos_of
 from savs.pipeline.extraction.batches.jobs import Done, Job, Prepared, Refused
 from savs.pipeline.extraction.model.host_inputs import host_inputs
 from savs.pipeline.extraction.model.pieces import Pieces, images_in, in_type, shape_of
@@ -34,7 +34,7 @@ class PrepareSettings:
     thumbnails: bool
     """Make a small JPEG of each request's first medium."""
     shared_images: int = 0
-    """Prompts with so many images may share them; 0 for none."""
+    """Prompts with this many images may share them; 0 for none."""
     sizes_alone: bool = False
     """Make the texts of prompts that share images from the images' sizes, see `knows_sizes`."""
     host_inputs: bool = False
@@ -53,9 +53,9 @@ def prepare(encoder: PromptEncoder, job: Job, settings: PrepareSettings) -> Done
     thumbnails: dict[tuple[str, bool], bytes] = {}
     decoded: dict[tuple[str, bool], list[Decoded]] = {}
     for request in job.requests:
-        own = list(zip(request.media, request.sounds, strict=True))
+        media = list(zip(request.media, request.sounds, strict=True))
         try:
-            for digest, is_sound in own:
+            for digest, is_sound in media:
                 if (digest, is_sound) not in decoded:
                     medium = job.media[digest]
                     decoded[digest, is_sound] = decode_medium(
@@ -64,20 +64,20 @@ def prepare(encoder: PromptEncoder, job: Job, settings: PrepareSettings) -> Done
                         settings.rules,
                         encoder.sound_rate_or_default if is_sound else None,
                     )
-            seen = [decoded[key] for key in own]
+            seen = [decoded[key] for key in media]
         except MediaError as error:
             refused.append(Refused(request.number, str(error)))
             continue
         usable.append((request.number, arrange(request.prompt, seen, encoder.placeholders)))
         if settings.thumbnails and seen:
-            first = own[0]
+            first = media[0]
             if first not in thumbnails:
                 thumbnails[first] = thumbnail(pictures_in(seen[0])[0], THUMBNAIL_PX)
             small[request.number] = thumbnails[first]
     alike: dict[tuple[int, ...], list[tuple[int, Pieces]]] = {}
     for number, pieces in usable:
         alike.setdefault(shape_of(pieces), []).append((number, pieces))
-    keys = {id(seen): (d, n) for (d, _), found in decoded.items() for n, seen in enumerate(found)}
+    keys = {id(seen): (d, n) for (d, _), items in decoded.items() for n, seen in enumerate(items)}
     parts: list[Prepared | Refused] = []
     unshared = ""
     for shape, part in alike.items():
@@ -88,9 +88,7 @@ def prepare(encoder: PromptEncoder, job: Job, settings: PrepareSettings) -> Done
             except Exception as error:  # the plain way tells what is wrong with which prompt
                 unshared = str(error)
         parts += _encode(encoder, part, settings)
-    cut = {
-        d for (d, _), [first, *_] in decoded.items() if isinstance(first, Sound) and first.is_cut
-    }
+    cut = {d for (d, _), shown in decoded.items() if any(s.is_cut for s in heard_in(shown))}
     return Done(job.number, [*refused, *parts], small, unshared, frozenset(cut))
 
 
@@ -103,11 +101,11 @@ def pieces_of(example: Example, media: MediaFolder, encoder: PromptEncoder | Non
         A medium is missing or cannot be decoded.
     """
     rate = DEFAULT_RATE if encoder is None else encoder.sound_rate_or_default
-    found = [
+    decoded = [
         media.decode(name, rate if is_sound else None)
         for name, is_sound in zip(example.media, example.sounds, strict=True)
     ]
-    return arrange(example.prompt, found, SPLIT if encoder is None else encoder.placeholders)
+    return arrange(example.prompt, decoded, SPLIT if encoder is None else encoder.placeholders)
 
 
 def arrange(prompt: str, media: Sequence[Sequence[Decoded]], placeholders: str = SPLIT) -> Pieces:
@@ -194,13 +192,13 @@ def share_images(
     dtype, raw, sizes_alone
         As in `PrepareSettings`.
     """
-    shown = list(map(images_of, prompts))
-    images = {keys[id(image)]: image for image in chain.from_iterable(shown)}
+    per_prompt = list(map(images_of, prompts))
+    images = {keys[id(image)]: image for image in chain.from_iterable(per_prompt)}
     return Prepared(
         requests=tuple(numbers),
         inputs=_in_type(encode_texts(encoder, prompts, sizes_alone=sizes_alone), dtype),
-        images=len(shown[0]),
-        shown=tuple(tuple(keys[id(image)] for image in own) for own in shown),
+        images=len(per_prompt[0]),
+        image_keys=tuple(tuple(keys[id(image)] for image in of_prompt) for of_prompt in per_prompt),
         vision={
             key: _in_type(encode_image(encoder, image, raw=raw), dtype)
             for key, image in images.items()

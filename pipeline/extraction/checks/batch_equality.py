@@ -43,7 +43,7 @@ class Check:
 
     name: str
     passed: bool | None
-    """None where the claim does not apply to this model."""
+    """None if the claim does not apply to this model."""
     what: str
     """What was seen."""
 
@@ -57,7 +57,7 @@ class Single:
     """One example run by itself."""
 
     heads: np.ndarray[Any, Any]
-    """All heads side by side, `(heads, head_dim)` float32, see `stacked`."""
+    """All heads stacked, `(heads, head_dim)` float32, see `stacked`."""
     doubled: np.ndarray[Any, Any]
     """The same of a batch with its own copy: what differs is rounding."""
     tokens: int
@@ -289,10 +289,10 @@ def prove(model: LoadedModel, prompts: Sequence[Pieces], sizes: Sequence[int]) -
     checks += check_values(singles)
     for noun, media_in in (("image", images_in), ("sound", sounds_of)):
         # the shortest with one: attention windows may end before the start of a long one
-        shown = next((i for i in by_length if media_in(prompts[i])), None)
-        changed = None if shown is None else run_single(model, inverted(prompts[shown]))
+        number = next((i for i in by_length if media_in(prompts[i])), None)
+        changed = None if number is None else run_single(model, inverted(prompts[number]))
         if noun == "image" or any(map(sounds_of, prompts)):
-            checks.append(check_media(noun, singles[shown or 0], changed))
+            checks.append(check_media(noun, singles[number or 0], changed))
     for size in sizes:
         try:
             checks.append(check_batches(model, prompts, singles, size))
@@ -303,10 +303,10 @@ def prove(model: LoadedModel, prompts: Sequence[Pieces], sizes: Sequence[int]) -
 
 def inverted(pieces: Pieces) -> Pieces:
     """Return a prompt with its images' colours inverted, and its sounds played backwards."""
-    shown = map_images(pieces, lambda image: image.point([255 - v for v in range(256)] * 3))
+    recoloured = map_images(pieces, lambda image: image.point([255 - v for v in range(256)] * 3))
     return tuple(
         replace(piece, samples=piece.samples[::-1].copy()) if isinstance(piece, Sound) else piece
-        for piece in shown
+        for piece in recoloured
     )
 
 
@@ -329,7 +329,7 @@ def find_answer_way(
     model
         The loaded model.
     prompts
-        Some of the user's prompts; those of one shape, see `shape_of`, side by side.
+        Some of the user's prompts, sorted so that those of one shape, see `shape_of`, are adjacent.
     singles
         Runs each of them by itself, or returns what that gave before.
     answers
@@ -352,17 +352,17 @@ def find_answer_way(
         return False, "no prompt was tried"
     try:
         wholes = [model.read(model.inputs([p]), plain.tried(1)) for p in prompts]
-        beside = [model.read(model.inputs([p, p]), plain.tried(2)) for p in prompts]
+        in_pairs = [model.read(model.inputs([p, p]), plain.tried(2)) for p in prompts]
     except Exception as error:
         raise ModelError(
             f"{model.name} gives heads, and no logits for its own answers"
             f" ({type(error).__name__}: {error}); leave out `answers`"
         ) from error
-    asked = replace(tried, ends=())
-    alike = [list(own) for _, own in groupby(prompts, shape_of)]
+    labels_only = replace(tried, ends=())
+    alike = [list(group) for _, group in groupby(prompts, shape_of)]
     parts = alike if batches else [[pieces] for pieces in prompts]
     try:
-        reads = [model.read(model.inputs(part), asked.tried(len(part))) for part in parts]
+        reads = [model.read(model.inputs(part), labels_only.tried(len(part))) for part in parts]
     except Exception as error:  # whatever it is, whole passes have not failed by it
         return True, f"{type(error).__name__}: {error}"
     alone = np.stack([single.heads for single in tried_alone])
@@ -373,7 +373,7 @@ def find_answer_way(
         return True, f"heads together with answers differ: {what}"
     whole = np.concatenate([answers_of(read) for read in wholes])
     other = np.concatenate([answers_of(read) for read in reads])
-    rounding = np.abs(whole - np.stack([answers_of(read)[0] for read in beside])).max()
+    rounding = np.abs(whole - np.stack([answers_of(read)[0] for read in in_pairs])).max()
     apart = float(np.nan_to_num(np.abs(whole - other), nan=np.inf).max())
     tokens = max(map(len, tried.tokens.values()))
     limit = max(NATS[model.dtype] * tokens, CHAOS * float(rounding))

@@ -59,13 +59,13 @@ def find_attention(
     if why := refusal(model):
         return Attention(model.attention, seen=why)
     set_flash(model.model, None)
-    own = model.attention
+    default = model.attention
     if not prompts:
-        return Attention(own, seen="no prompt was tried")
+        return Attention(default, seen="no prompt was tried")
     try:
         alone = singles()
     except Exception as error:  # of the examples themselves: the run skips them, and says so
-        return Attention(own, seen=f"no prompt could be tried: {type(error).__name__}: {error}")
+        return Attention(default, seen=f"no prompt could be tried: {type(error).__name__}: {error}")
     heads = np.stack([single.heads for single in alone])
     doubled = np.stack([single.doubled for single in alone])
     seen = ""
@@ -80,7 +80,7 @@ def find_attention(
         if is_equal:
             return Attention(name, tower, seen)
         set_flash(model.model, None)
-    return Attention(own, seen=f"FlashAttention is not used: {seen}")
+    return Attention(default, seen=f"FlashAttention is not used: {seen}")
 
 
 def use_attention(model: LoadedModel, attention: Attention) -> str:
@@ -117,8 +117,11 @@ def set_flash(model: Any, name: str | None, *, with_tower: bool = False) -> None
     """
     config, names = model.config, attention_names(model.config)
     if name is None:
-        runs = {part: own[""] if isinstance(own, dict) else own for part, own in names.items()}
-        flash = [part for part, own in runs.items() if own in FLASH]
+        runs = {
+            part: nested[""] if isinstance(nested, dict) else nested
+            for part, nested in names.items()
+        }
+        flash = [part for part, attention in runs.items() if attention in FLASH]
         if flash:
             set_attention(model, dict.fromkeys(flash, SDPA))
         return
@@ -137,7 +140,7 @@ def installed() -> list[str]:
 
 
 def refusal(model: LoadedModel) -> str:
-    """Return why no FlashAttention can be tried with a model; nothing where one can."""
+    """Return why no FlashAttention can be tried with a model; nothing if one can."""
     if model.device.type != GPU:
         return f"FlashAttention needs a CUDA GPU, and the model is on {model.device.type}"
     if model.dtype not in TYPES:

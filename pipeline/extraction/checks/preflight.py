@@ -69,17 +69,17 @@ class Batching:
     batch_check: str
     """What was asked for: `strict`, `warn` or `off`."""
     equal: bool | None
-    """Whether batches give what single examples give; None where that was not tried."""
+    """Whether batches give what single examples give; None if that was not tried."""
     seen: str
     """What the comparison saw."""
     reuse: str
     """What was asked for: `auto` or `off`."""
     sharing: Sharing | None
-    """What prompts about the same images share; None where each image has one prompt."""
+    """What prompts about the same images share; None if each image has one prompt."""
     whole_answers: bool = False
     """Whether each of the model's own answers runs with its whole prompt."""
     answers_seen: str = ""
-    """What the comparison of answers saw; nothing where none are kept."""
+    """What the comparison of answers saw; nothing if none are kept."""
     tower_attention: str = AUTO
     """What was asked for: `auto`, `runs` or `loop`."""
     tower: Tower = field(default_factory=Tower)
@@ -99,55 +99,55 @@ class Batching:
 
     def notes(self) -> list[str]:
         """Return what a user should know."""
-        found = {True: [f"batches do not change this model's features: {self.seen}"], None: []}
+        lines = {True: [f"batches do not change this model's features: {self.seen}"], None: []}
         if self.is_single:
-            found[False] = [
+            lines[False] = [
                 f"batches change this model's features ({self.seen}): running single examples"
                 " instead; savs models CHECKPOINT says more"
             ]
         else:
-            found[False] = [f"batches change this model's features ({self.seen}); going on anyhow"]
+            lines[False] = [f"batches change this model's features ({self.seen}); going on anyhow"]
         if self.attention.name in FLASH:
-            found[self.equal].append(f"attention by {self.attention.name}: {self.attention.seen}")
+            lines[self.equal].append(f"attention by {self.attention.name}: {self.attention.seen}")
         if self.tower.runs:
             words = TOWER_WORDS[self.tower.runs]
-            found[self.equal].append(f"in the vision tower {words}: {self.tower.runs_seen}")
+            lines[self.equal].append(f"in the vision tower {words}: {self.tower.runs_seen}")
         if self.sharing is not None:
             why = f": {self.sharing.seen}" if self.sharing.level != PREFIXES else ""
-            found[self.equal] += [WORDS[self.sharing.level] + why]
+            lines[self.equal] += [WORDS[self.sharing.level] + why]
         if self.answers_seen:
-            found[self.equal].append(f"{ANSWER_WAYS[self.whole_answers]}: {self.answers_seen}")
-        return found[self.equal]
+            lines[self.equal].append(f"{ANSWER_WAYS[self.whole_answers]}: {self.answers_seen}")
+        return lines[self.equal]
 
     def to_json(self) -> dict[str, Any]:
         """Return the form that store.json holds."""
         return asdict(self)
 
     @classmethod
-    def from_json(cls, found: Mapping[str, Any]) -> "Batching":
+    def from_json(cls, record: Mapping[str, Any]) -> "Batching":
         """Return what `to_json` was made from."""
-        sharing = found["sharing"]
+        sharing = record["sharing"]
         parts = {
             "sharing": None if sharing is None else Sharing(**sharing),
-            "tower": Tower(**found["tower"]),
-            "attention": Attention(**found["attention"]),
+            "tower": Tower(**record["tower"]),
+            "attention": Attention(**record["attention"]),
         }
-        return cls(**{**found, **parts})
+        return cls(**{**record, **parts})
 
 
 def recorded(
-    found: Mapping[str, Any], run: RunOptions, attention: str, *, shared: bool
+    record: Mapping[str, Any], run: RunOptions, attention: str, *, shared: bool
 ) -> Batching | None:
     """Return what a store records, or None if it records nothing, or if other options are given.
 
     `attention` is the option; `shared` says that some images are shown by several prompts, so that
     sharing must be decided.
     """
-    if set(found) != {part.name for part in fields(Batching)}:
+    if set(record) != {part.name for part in fields(Batching)}:
         return None
-    batching = Batching.from_json(found)
-    asked = ("batch_size", "batch_tokens", "batch_check", "reuse", "tower_attention")
-    is_same = all(getattr(run, name) in (None, getattr(batching, name)) for name in asked)
+    batching = Batching.from_json(record)
+    decided = ("batch_size", "batch_tokens", "batch_check", "reuse", "tower_attention")
+    is_same = all(getattr(run, name) in (None, getattr(batching, name)) for name in decided)
     is_same &= attention in (AUTO, batching.attention.name)
     is_same &= batching.sharing is not None or not shared
     return batching if is_same else None
@@ -202,8 +202,8 @@ def preflight(
         tower_is_free = tower_attention == AUTO
         used = find_attention(model, prompts, singles, rows, with_tower=tower_is_free)
     tower = find_tower(model, prompts, singles, tower_attention, rows)
-    found = _try_batches(model, prompts, singles) if check != "off" and rows > 1 else None
-    batches = rows > 1 and (check != "strict" or found is None or bool(found.passed))
+    verdict = _try_batches(model, prompts, singles) if check != "off" and rows > 1 else None
+    batches = rows > 1 and (check != "strict" or verdict is None or bool(verdict.passed))
     whole, answers_seen = False, ""
     if answers:
         whole, answers_seen = find_answer_way(model, prompts, singles, answers, batches=batches)
@@ -213,7 +213,7 @@ def preflight(
         sharing = None
     elif reuse == OFF:
         sharing = Sharing(OFF, "nothing was compared")
-    elif check == "strict" and found is not None and not found.passed:
+    elif check == "strict" and verdict is not None and not verdict.passed:
         sharing = Sharing(OFF, "batches change this model's features")
     else:
         one_by_one = rows == 1 or whole or bool(answers.ends)  # after prefixes, nothing is kept
@@ -225,8 +225,8 @@ def preflight(
         batch_tokens=run.batch_tokens or auto_tokens(model, prompts, cached=is_cached),
         raw_pixels=scale is not None,
         batch_check=check,
-        equal=found and found.passed,
-        seen="nothing was compared" if found is None else found.what,
+        equal=verdict and verdict.passed,
+        seen="nothing was compared" if verdict is None else verdict.what,
         reuse=reuse,
         sharing=sharing,
         whole_answers=whole,
@@ -266,7 +266,9 @@ def sample(encoder: PromptEncoder, examples: Sequence[Example], media: MediaOf) 
         seconds.append(time.perf_counter() - started)
         kinds.setdefault(bool(videos_of(pieces)), []).append(pieces)
     prompts = [
-        pieces for own in kinds.values() for pieces in _spread(_alike(own), COMPARED // len(kinds))
+        pieces
+        for prompts_alike in kinds.values()
+        for pieces in _spread(_alike(prompts_alike), COMPARED // len(kinds))
     ]
     return Sample(prompts, statistics.median(seconds) if seconds else 0.0)
 
@@ -279,10 +281,10 @@ def _by_size(examples: Sequence[Example], media: MediaOf) -> Sequence[Example]:
     return sorted(some, key=lambda e: sum(media(e).size(name) or 0 for name in e.media))
 
 
-def _spread(given: Sequence[T], count: int) -> list[T]:
+def _spread(items: Sequence[T], count: int) -> list[T]:
     """Return some of a list at equal distances, both ends among them; all of a shorter one."""
-    places = (round(step * (len(given) - 1) / (count - 1)) for step in range(count))
-    return [given[place] for place in dict.fromkeys(places)]
+    places = (round(step * (len(items) - 1) / (count - 1)) for step in range(count))
+    return [items[place] for place in dict.fromkeys(places)]
 
 
 def _alike(prompts: Sequence[Pieces]) -> list[Pieces]:

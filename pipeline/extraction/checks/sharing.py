@@ -59,13 +59,13 @@ class Sharing:
 UNTRIED = Sharing(OFF, "each image has one prompt")
 
 
-def images_recur(asked: Mapping[str, int]) -> bool:
+def images_recur(prompt_counts: Mapping[str, int]) -> bool:
     """Return whether several prompts may show one image.
 
-    `asked` has the name of each medium -> how many prompts show it. In tables each row has its
-    images inside, so that names do not tell.
+    `prompt_counts` is the name of each medium -> how many prompts show it. In tables each row has
+    its images inside, so that names do not tell.
     """
-    return any(count > 1 or is_packed(name) for name, count in asked.items())
+    return any(count > 1 or is_packed(name) for name, count in prompt_counts.items())
 
 
 def find_sharing(
@@ -94,22 +94,22 @@ def find_sharing(
         return Sharing(OFF, "your code makes the model's inputs")
     if model.encoder.embedding is not None:
         return Sharing(OFF, "an embedding is read of whole prompts")
-    asked = _questions(prompts)
-    if not asked and any(videos_of(p) or sounds_of(p) for p in prompts):
+    questions = _questions(prompts)
+    if not questions and any(videos_of(p) or sounds_of(p) for p in prompts):
         return Sharing(OFF, "a video or a sound is computed for every prompt about it")
-    if not asked:
+    if not questions:
         return Sharing(OFF, "no prompt with an image was tried")
-    sizes_alone = knows_sizes(model.encoder, asked)
+    sizes_alone = knows_sizes(model.encoder, questions)
     refused: list[str] = []
     try:
-        singles = [run_single(model, pieces, answers) for pieces in asked]
+        singles = [run_single(model, pieces, answers) for pieces in questions]
         for level in levels:
             equal, what = _try(
-                model, asked, singles, scale, answers, level, sizes_alone=sizes_alone
+                model, questions, singles, scale, answers, level, sizes_alone=sizes_alone
             )
             if equal:
                 seen = "; ".join([what, *refused])
-                return Sharing(level, seen, images_in(asked[0]), sizes_alone)
+                return Sharing(level, seen, images_in(questions[0]), sizes_alone)
             refused.append(f"{level} are not shared: {what}")
     except Exception as error:  # of the examples themselves: the run skips them, and says so
         refused.append(_line(error))
@@ -122,11 +122,11 @@ def _questions(prompts: Sequence[Pieces]) -> list[Pieces]:
     They are three about the images of one prompt, two of the same text about other images of the
     same size, and one about those of another prompt, which may have another size.
     """
-    given = [p for p in prompts if images_in(p) and not videos_of(p) and not sounds_of(p)]
-    if not given:
+    usable = [p for p in prompts if images_in(p) and not videos_of(p) and not sounds_of(p)]
+    if not usable:
         return []
-    first = given[0]
-    last = [pieces for pieces in given if images_in(pieces) == images_in(first)][-1]
+    first = usable[0]
+    last = [pieces for pieces in usable if images_in(pieces) == images_in(first)][-1]
     turned = images_of(inverted(first))
     texts = [first, (*first, LONGER), last]
     about = [_with_images(pieces, images_of(first)) for pieces in texts]
@@ -135,13 +135,13 @@ def _questions(prompts: Sequence[Pieces]) -> list[Pieces]:
 
 
 def _with_images(pieces: Pieces, images: Sequence[Image.Image]) -> Pieces:
-    shown = iter(images)
-    return map_images(pieces, lambda _: next(shown))
+    replacements = iter(images)
+    return map_images(pieces, lambda _: next(replacements))
 
 
 def _try(
     model: LoadedModel,
-    asked: Sequence[Pieces],
+    questions: Sequence[Pieces],
     singles: Sequence[Single],
     scale: PixelScale | None,
     answers: Answers,
@@ -157,11 +157,12 @@ def _try(
     other = np.empty_like(alone)
     what = ""
     try:
-        for part in (range(len(asked)), [len(asked) - 1]):  # the last goes on with what was kept
+        last = len(questions) - 1  # it continues from the prefix that was kept
+        for part in (range(last + 1), [last]):
             batch = share_images(
                 model.encoder,
-                [asked[i] for i in part],
-                _keys(asked),
+                [questions[i] for i in part],
+                _keys(questions),
                 numbers=part,
                 dtype=model.model.dtype,
                 raw=scale is not None,
@@ -189,7 +190,7 @@ def _line(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _keys(asked: Sequence[Pieces]) -> dict[int, ImageKey]:
+def _keys(questions: Sequence[Pieces]) -> dict[int, ImageKey]:
     """Return what each image is known by, by its identity; equal images may be one object."""
-    images = [image for pieces in asked for image in images_of(pieces)]
+    images = [image for pieces in questions for image in images_of(pieces)]
     return {id(image): (f"image {number}", 0) for number, image in enumerate(images)}

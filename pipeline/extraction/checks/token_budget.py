@@ -52,7 +52,7 @@ def _cache_bytes(model: LoadedModel) -> int:
 
 
 def _bytes_a_token(model: LoadedModel, pieces: Pieces) -> float | None:
-    """Return what a prompt takes by itself, None where it does not fit: the run will refuse it."""
+    """Return what a prompt takes by itself, None if it does not fit: the run will refuse it."""
     device, inputs = model.device, model.inputs([pieces])
     torch.cuda.reset_peak_memory_stats(device)
     before = torch.cuda.memory_allocated(device)

@@ -56,8 +56,8 @@ def parse_devices(text: str, count_gpus: Callable[[], int]) -> list[str]:
         if not chosen:
             raise ParameterError("`gpus` all: no GPU is visible; see `nvidia-smi`, or leave it out")
         return chosen
-    if (asked := whole_number(text)) is not None:
-        chosen = [f"cuda:{gpu}" for gpu in range(min(asked, count_gpus() + 1))]
+    if (gpus := whole_number(text)) is not None:
+        chosen = [f"cuda:{gpu}" for gpu in range(min(gpus, count_gpus() + 1))]
     else:
         chosen = [f"cuda:{part}" if part.isdecimal() else part for part in parts]
     named = [device for device in chosen if device.startswith("cuda:")]

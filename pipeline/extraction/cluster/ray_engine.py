@@ -128,8 +128,8 @@ def _connect(ray: Any, address: str | None) -> None:
 def _environment(number: int, count: int) -> dict[str, str]:
     """Return what tells an actor which one it is: Ray shows it its own GPUs alone."""
     rank = {"RANK": number, "WORLD_SIZE": count, "LOCAL_RANK": 0, "LOCAL_WORLD_SIZE": 1}
-    kept = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
-    return kept | {name: str(value) for name, value in rank.items()} | {"PWD": str(Path.cwd())}
+    passed_on = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
+    return passed_on | {name: str(value) for name, value in rank.items()} | {"PWD": str(Path.cwd())}
 
 
 def _finish(ray: Any, running: list[Any], tick: Callable[[], None]) -> list[int]:

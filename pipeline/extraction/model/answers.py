@@ -1,8 +1,8 @@
 """The model's own answers that a run keeps with the heads, and labels as tokens of an answer.
 
-`Answers` is for a run, `Asked` for one batch. A label's tokens are those that the model would write
-after the prompt, closed by the end of turn. The end of turn counts: without it a label would never
-lose to one that it begins, such as `grass` to `grassland`.
+`Answers` is for a run, `AnswerQuery` for one batch. A label's tokens are those that the model would
+write after the prompt, closed by the end of turn. The end of turn counts: without it a label would
+never lose to one that it begins, such as `grass` to `grassland`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -40,7 +40,7 @@ TRIED = 8
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What a run keeps of the model's own answers; false where that is nothing."""
+    """What a run keeps of the model's own answers; false if it keeps nothing."""
 
     tokens: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Label -> its tokens as they follow a prompt, the end of turn last, see `label_tokens`."""
@@ -63,19 +63,19 @@ class Answers:
         """Return what a store says of its outputs."""
         labels = {label: list(tokens) for label, tokens in self.tokens.items()}
         generated = {"tokens": MOST_GENERATED, "ends": list(self.ends)}
-        found = {ANSWERS: labels, ICL: dict(self.demonstrated), GENERATED: generated}
-        return {name: facts for name, facts in found.items() if name in self.room(0)}
+        by_output = {ANSWERS: labels, ICL: dict(self.demonstrated), GENERATED: generated}
+        return {name: facts for name, facts in by_output.items() if name in self.room(0)}
 
     def room(self, rows: int) -> dict[str, Array]:
         """Return the outputs of rows that are not run yet: NaN, and no text."""
-        found: dict[str, Array] = {}
+        outputs: dict[str, Array] = {}
         if self.tokens:
-            found[ANSWERS] = np.full((rows, len(self.tokens)), np.nan, np.float32)
+            outputs[ANSWERS] = np.full((rows, len(self.tokens)), np.nan, np.float32)
         if self.demonstrated:
-            found[ICL] = found[ANSWERS].copy()
+            outputs[ICL] = outputs[ANSWERS].copy()
         if self.ends:
-            found[GENERATED] = np.zeros((rows, GENERATED_CHARACTERS), np.int32)
-        return found
+            outputs[GENERATED] = np.zeros((rows, GENERATED_CHARACTERS), np.int32)
+        return outputs
 
     def context_of(self, split: str, subtask: str | None) -> int:
         """Return the number of the demonstrations of a row, -1 for none: those of training rows."""
@@ -84,23 +84,23 @@ class Answers:
         return list(self.labels_of).index(subtask)
 
     def labels_for(self, split: str, subtask: str | None) -> tuple[int, ...]:
-        """Return the labels that a row is asked about: none of the texts that classes are."""
+        """Return the labels that a row is asked about; none if the row is a text of a class."""
         return self.labels_of.get(subtask, ()) if split in SPLITS else ()
 
     def generates_for(self, split: str) -> bool:
-        """Return whether a row's answer is generated: none after the texts that classes are."""
+        """Return whether a row's answer is generated; not if the row is a text of a class."""
         return bool(self.ends) and split in SPLITS
 
-    def asked(self, labels: Sequence[tuple[int, ...]], *, generates: bool = True) -> "Asked":
+    def query(self, labels: Sequence[tuple[int, ...]], *, generates: bool = True) -> "AnswerQuery":
         """Return what is asked of a batch whose prompts have these labels.
 
         Without `generates` nothing is generated, whatever the run keeps.
         """
-        return Asked(self if generates else replace(self, ends=()), tuple(labels))
+        return AnswerQuery(self if generates else replace(self, ends=()), tuple(labels))
 
-    def tried(self, count: int) -> "Asked":
+    def tried(self, count: int) -> "AnswerQuery":
         """Return what is asked of a few prompts that are tried: the first labels alone."""
-        return self.asked([tuple(range(min(TRIED, len(self.tokens))))] * count)
+        return self.query([tuple(range(min(TRIED, len(self.tokens))))] * count)
 
     def suffix_tokens(self, subtask: str | None) -> int:
         """Return the tokens that run after a prompt of a subtask for its labels."""
@@ -109,7 +109,7 @@ class Answers:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class AnswerQuery:
     """What is asked of the prompts of one batch in addition to their heads; false for nothing."""
 
     answers: Answers
@@ -126,14 +126,14 @@ class Asked:
         return list(self.answers.tokens.values())
 
     def pairs(self) -> list[tuple[int, int]]:
-        """Return each prompt with each of its labels, labels of one length side by side."""
+        """Return each prompt with each of its labels, labels of one length next to each other."""
         texts = self.texts
-        found = [(row, label) for row, own in enumerate(self.labels) for label in own]
-        return sorted(found, key=lambda pair: (len(texts[pair[1]]), pair))
+        pairs = [(row, label) for row, labels in enumerate(self.labels) for label in labels]
+        return sorted(pairs, key=lambda pair: (len(texts[pair[1]]), pair))
 
 
 NO_ANSWERS = Answers()
-NOTHING = Asked(NO_ANSWERS, ())
+NOTHING = AnswerQuery(NO_ANSWERS, ())
 
 
 def as_code_points(texts: Sequence[str]) -> Array:
@@ -167,7 +167,7 @@ def label_tokens(
     prompt = _prompt(encoder, example)
     before = encode(prompt, add_special_tokens=False)
     control = set(encoder.tokenizer.all_special_ids)
-    found = {}
+    label_ids = {}
     for label in labels:
         written, end = _answer(encoder, prompt, label)
         tokens = encode(prompt + written, add_special_tokens=False)
@@ -176,14 +176,14 @@ def label_tokens(
                 f"the tokenizer joins label {label!r} with the end of the prompt, so its tokens are"
                 " unknown; leave out `answers`"
             )
-        own = tokens[len(before) :]
-        if not own or control.intersection(own):
+        answer = tokens[len(before) :]
+        if not answer or control.intersection(answer):
             raise ModelError(
                 f"label {label!r} has no tokens, or holds a control token of {encoder.name};"
                 " rename it, or leave out `answers`"
             )
-        found[label] = (*own, end)
-    return found
+        label_ids[label] = (*answer, end)
+    return label_ids
 
 
 def end_tokens(encoder: PromptEncoder, generation: Any, example: Pieces = ("?",)) -> list[int]:
@@ -200,10 +200,10 @@ def end_tokens(encoder: PromptEncoder, generation: Any, example: Pieces = ("?",)
 def _answer(encoder: PromptEncoder, prompt: str, label: str) -> tuple[str, int]:
     """Return a label as it is written after a prompt, and the token that ends the turn."""
     tokenizer = encoder.tokenizer
-    shown = _shown(encoder, label) if encoder.code.to_inputs is None else None
-    if shown is not None and label and shown.startswith(prompt):
-        space, found, rest = shown[len(prompt) :].partition(label)
-        if found and not space.strip():
+    conversation = _conversation(encoder, label) if encoder.code.to_inputs is None else None
+    if conversation is not None and label and conversation.startswith(prompt):
+        space, written, rest = conversation[len(prompt) :].partition(label)
+        if written and not space.strip():
             ids = tokenizer.encode(rest.lstrip(), add_special_tokens=False)[:1]
             ends = {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
             if ids and ids[0] in ends:
@@ -221,8 +221,8 @@ def _end_of_text(encoder: PromptEncoder) -> int:
     return int(end)
 
 
-def _shown(encoder: PromptEncoder, label: str) -> str | None:
-    """Return a turn with its answer in the chat template; None where that takes no answer."""
+def _conversation(encoder: PromptEncoder, label: str) -> str | None:
+    """Return a turn with its answer in the chat template; None if that takes no answer."""
     turns = [_turn(encoder, "user", "?"), _turn(encoder, "assistant", label)]
     try:
         return encoder.processor.apply_chat_template(turns, tokenize=False)
@@ -264,26 +264,26 @@ def make_answers(
         The tokens of a label are not known.
     """
     example = prompts[0] if prompts else ("?",)
-    found = Answers()
+    answers = Answers()
     if "labels" in run.answer_kinds:
         labels = list(dict.fromkeys(str(e.label) for e in examples["train"]))
         tokens = label_tokens(encoder, labels, example)
-        found = Answers(tokens, _labels_of(labels, examples["train"]))
+        answers = Answers(tokens, _labels_of(labels, examples["train"]))
     if "generate" in run.answer_kinds:
         ends = end_tokens(encoder, _generation(loading), example)
-        found = Answers(found.tokens, found.labels_of, tuple(ends))
-    return replace(found, demonstrated=demonstrated)
+        answers = Answers(answers.tokens, answers.labels_of, tuple(ends))
+    return replace(answers, demonstrated=demonstrated)
 
 
 def answer_note(answers: Answers, examples: Sequence[Example]) -> str:
-    """Return what answers cost in addition to the prompts, for a person."""
+    """Return a line on what answers cost in addition to the prompts."""
     parts = []
     if answers.tokens:
         total = sum(answers.suffix_tokens(example.subtask) for example in examples)
-        asked = sum(len(answers.labels_of.get(example.subtask, ())) for example in examples)
+        pairs = sum(len(answers.labels_of.get(example.subtask, ())) for example in examples)
         count = max(len(examples), 1)
         parts.append(
-            f"{asked / count:.1f} labels an example, {total / count:.1f} tokens after its prompt"
+            f"{pairs / count:.1f} labels an example, {total / count:.1f} tokens after its prompt"
         )
     if answers.ends:
         parts.append(f"up to {MOST_GENERATED} tokens are generated, one pass each")
@@ -294,10 +294,10 @@ def _labels_of(
     labels: Sequence[str], train: Sequence[Example]
 ) -> dict[str | None, tuple[int, ...]]:
     places = {label: place for place, label in enumerate(labels)}
-    found: dict[str | None, dict[int, None]] = {}
+    subtasks: dict[str | None, dict[int, None]] = {}
     for example in train:
-        found.setdefault(example.subtask, {})[places[str(example.label)]] = None
-    return {subtask: tuple(sorted(own)) for subtask, own in found.items()}
+        subtasks.setdefault(example.subtask, {})[places[str(example.label)]] = None
+    return {subtask: tuple(sorted(numbers)) for subtask, numbers in subtasks.items()}
 
 
 def _generation(loading: ModelOptions) -> GenerationConfig | None:

@@ -31,10 +31,10 @@ class HookPoint:
     grid: LayerGrid
     """The layer and its heads."""
     module: nn.Module
-    """The output projection, whose input holds all heads side by side; of other sites the module
+    """The output projection, whose input concatenates all heads; for other sites the module
     whose output is read."""
-    kept: tuple[int, ...] | None = None
-    """Places of the heads of `grid` among all that are read; None where those are all."""
+    places: tuple[int, ...] | None = None
+    """Places of the heads of `grid` among all that are read; None if those are all."""
     site: Site = AT_HEADS
 
 
@@ -115,10 +115,10 @@ def _hook_point(number: int, layer: nn.Module) -> HookPoint | None:
 
 def _head_count(attention: Any) -> int | None:
     """Return the number of heads of an attention block: its own, which may differ by layer."""
-    found = getattr(attention, "num_heads", None)
-    if found is None:
-        found = getattr(getattr(attention, "config", None), "num_attention_heads", None)
-    return found if isinstance(found, int) else None
+    heads = getattr(attention, "num_heads", None)
+    if heads is None:
+        heads = getattr(getattr(attention, "config", None), "num_attention_heads", None)
+    return heads if isinstance(heads, int) else None
 
 
 def _grid(number: int, heads: int, projection: Any) -> LayerGrid:
@@ -212,6 +212,6 @@ def collect_features(
     if len(read) != len(points):
         raise ModelError(f"the forward pass reached {len(read)} of {len(points)} places to read")
     for place, point in enumerate(points):
-        if point.kept is not None:
+        if point.places is not None:
             parts = read[place].split(point.grid.head_dim, dim=1)
-            read[place] = torch.cat([parts[number] for number in point.kept], dim=1)
+            read[place] = torch.cat([parts[number] for number in point.places], dim=1)

@@ -1,4 +1,4 @@
-"""Prompts that a model has read and goes on after: the cache, and where the next token stands."""
+"""Prompts that a model has read and continues: the cache, and the position of the next token."""
 
 import copy
 import inspect
@@ -21,10 +21,10 @@ def new_cache(model: Any) -> DynamicCache:
     return DynamicCache(config=model.config.get_text_config())
 
 
-def behind(cache: Any) -> dict[str, Any]:
-    """Return the arguments of a forward pass that goes on after what a cache holds, and fills it.
+def following(cache: Any) -> dict[str, Any]:
+    """Return the arguments of a forward pass that continues from a cache, and extends it.
 
-    Transformers has called the cache otherwise before; this is the one place that names it.
+    Older versions of transformers name the cache differently; only this function names it.
     """
     return {"cache": cache, "use_cache": True}
 
@@ -34,8 +34,8 @@ def widened(cache: Any, order: Sequence[int], device: torch.device) -> Any:
     wide = copy.copy(cache)
     wide.layers = [copy.copy(layer) for layer in cache.layers]
     for layer in wide.layers:  # layers of linear attention keep their states in dictionaries
-        own = {name: value.copy() for name, value in vars(layer).items() if type(value) is dict}
-        vars(layer).update(own)
+        states = {name: value.copy() for name, value in vars(layer).items() if type(value) is dict}
+        vars(layer).update(states)
     rows = torch.tensor(order).to(device, non_blocking=True)
     wide.reorder_cache(rows)  # makes new tensors
     return wide
@@ -47,7 +47,7 @@ def has_axes(model: Any) -> bool:
 
 
 def knows_positions(model: Any, inputs: Any) -> bool:
-    """Return whether the positions after a prompt are known, so that a pass can go on there."""
+    """Return whether the positions after a prompt are known, so that a pass can continue there."""
     return not has_axes(model) or KINDS in inputs
 
 
@@ -58,11 +58,11 @@ def image_positions(model: Any, inputs: Any) -> torch.Tensor | None:
     inner = getattr(model, "model", model)
     known = inspect.signature(inner.get_rope_index).parameters
     videos = {name: inputs[name] for name in OF_VIDEOS if name in known and name in inputs}
-    found, _ = inner.get_rope_index(
+    positions, _ = inner.get_rope_index(
         inputs["input_ids"],
         inputs[KINDS],
         image_grid_thw=inputs.get(GRID),
         attention_mask=inputs["attention_mask"],
         **videos,
     )
-    return found
+    return positions

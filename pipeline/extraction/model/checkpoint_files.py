@@ -129,7 +129,7 @@ def is_index(path: Path) -> bool:
 
 
 def read_index(path: Path) -> WeightIndex:
-    """Return the index of a checkpoint of several files; ValueError if it is none."""
+    """Return the index of a checkpoint of several files; ValueError if it is not an index."""
     return msgspec.convert(decode_json(path.read_bytes()), WeightIndex)
 
 

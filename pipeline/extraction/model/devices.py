@@ -8,7 +8,7 @@ import torch
 def describe_devices() -> dict[str, Any]:
     """Return torch's threads, and name and bytes of memory of each device other than the CPU."""
     gpus = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
-    found: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "threads": torch.get_num_threads(),
         "gpus": [
             {"name": gpu.name, "bytes": gpu.total_memory, "capability": f"{gpu.major}.{gpu.minor}"}
@@ -17,10 +17,10 @@ def describe_devices() -> dict[str, Any]:
         "mps": torch.backends.mps.is_available(),
     }
     if gpus:
-        found |= {"cuda": torch.version.cuda, "bfloat16": torch.cuda.is_bf16_supported()}
+        facts |= {"cuda": torch.version.cuda, "bfloat16": torch.cuda.is_bf16_supported()}
     elif torch.version.cuda:
-        found["cuda"] = f"built for {torch.version.cuda}, and no GPU is visible"
-    return found
+        facts["cuda"] = f"built for {torch.version.cuda}, and no GPU is visible"
+    return facts
 
 
 SIGNS = (

@@ -9,7 +9,7 @@ from torch import nn
 
 from savs.datasets.media.videos import videos_of
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.answers import NOTHING, Asked
+from savs.pipeline.extraction.model.answers import NOTHING, AnswerQuery
 from savs.pipeline.extraction.model.attention_hooks import HookPoint, LastHookReached
 from savs.pipeline.extraction.model.embedding_recipe import LAST, SEQUENTIAL, EmbeddingRecipe
 from savs.pipeline.extraction.model.loaded_model import Launched, LoadedModel
@@ -58,22 +58,22 @@ def places_read(
     def is_at(token: str) -> torch.Tensor:
         return is_given & (ids == tokenizer.convert_tokens_to_ids(token))
 
-    def left(found: torch.Tensor) -> torch.Tensor:
-        return found.flip(1).cumsum(1).flip(1)  # how many from each place on
+    def left(flags: torch.Tensor) -> torch.Tensor:
+        return flags.flip(1).cumsum(1).flip(1)  # how many from each place on
 
     if isinstance(recipe.read, str):
-        found = is_at(recipe.read)
-        return found & (left(found) == 1)
+        is_token = is_at(recipe.read)
+        return is_token & (left(is_token) == 1)
     first, last = map(is_at, recipe.read)
     return (first.cumsum(1) > 0) & (left(last) > 0)
 
 
 def final_states(model: Any, arguments: Mapping[str, Any]) -> torch.Tensor:
     """Return `(batch, tokens, width)`: what the final norm gives, as it enters the output layer."""
-    found: list[torch.Tensor] = []
+    states: list[torch.Tensor] = []
 
     def keep(_: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-        found.append(inputs[0])
+        states.append(inputs[0])
         raise LastHookReached
 
     handle = model.get_output_embeddings().register_forward_pre_hook(keep)
@@ -83,7 +83,7 @@ def final_states(model: Any, arguments: Mapping[str, Any]) -> torch.Tensor:
         reached.__traceback__ = None  # its frames hold the activations
     finally:
         handle.remove()
-    return found[0]
+    return states[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +91,15 @@ class Embedder(LoadedModel):
     """A frozen embedding model. Its only hook point is the output layer, which states enter."""
 
     def launch(
-        self, inputs: Any, asked: Asked = NOTHING, scale: PixelScale | None = None
+        self, inputs: Any, query: AnswerQuery = NOTHING, scale: PixelScale | None = None
     ) -> Launched:
         """Start a pass for the embeddings of a batch."""
         recipe: Any = self.encoder.embedding
         arguments = self.placed(inputs, scale)
         if not bool(arguments[MASK][:, -1].all()):
-            raise ModelError(f"the processor of {self.name} does not pad on the left as told")
+            raise ModelError(
+                f"the processor of {self.name} does not pad on the left, although savs set it"
+            )
         if recipe.positions == SEQUENTIAL:
             arguments["position_ids"] = (arguments[MASK].cumsum(1) - 1).clamp(min=0)
         with torch.inference_mode():
@@ -125,7 +127,7 @@ def embedding_point(name: str, model: Any) -> HookPoint:
 
 
 def require_tokens(name: str, recipe: EmbeddingRecipe, tokenizer: Any) -> None:
-    """Raise ModelError where a token at which the embedding is read is none of the model's."""
+    """Raise ModelError if the embedding is read at a token that the model lacks."""
     wanted = () if recipe.read == LAST else recipe.read
     for token in (wanted,) if isinstance(wanted, str) else wanted:
         if token not in tokenizer.get_vocab():

@@ -90,8 +90,8 @@ class EmbeddingRecipe(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
     def facts(self) -> dict[str, Any]:
         """Return all that changes an embedding, as a store's identity has it."""
-        found = msgspec.to_builtins(self)
-        return {name: found[name] for name in found if name not in NOT_OF_FEATURES}
+        fields = msgspec.to_builtins(self)
+        return {name: fields[name] for name in fields if name not in NOT_OF_FEATURES}
 
 
 def recipe_names() -> list[str]:
@@ -99,7 +99,7 @@ def recipe_names() -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in FOLDER.iterdir())
 
 
-def read_recipe(given: str | Path | None) -> EmbeddingRecipe | None:
+def read_recipe(source: str | Path | None) -> EmbeddingRecipe | None:
     """Return the recipe of a name, of a TOML file, or of the JSON that an identity has.
 
     Raises
@@ -107,7 +107,7 @@ def read_recipe(given: str | Path | None) -> EmbeddingRecipe | None:
     ModelError
         There is none, or it is not as a recipe is.
     """
-    text = str(given or "")
+    text = str(source or "")
     if not text:
         return None
     try:
@@ -148,7 +148,7 @@ def with_recipe(options: ModelOptions) -> ModelOptions:
 def recorded_recipe(facts: Mapping[str, Any]) -> str | None:
     """Return the recipe that a classifier records; it names no file and no adapter.
 
-    ModelError where it is no recipe, since anyone may have written it.
+    ModelError if it is no recipe, since anyone may have written it.
     """
     recipe = facts.get("embedding")
     if recipe is None:

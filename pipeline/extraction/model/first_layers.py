@@ -32,8 +32,8 @@ def first_layers(whole: type, last: int) -> type:
     checkpoint has are ignored.
     """
 
-    def __init__(self: Any, config: Any, *given: Any, **more: Any) -> None:  # noqa: N807
-        whole.__init__(self, config, *given, **more)
+    def __init__(self: Any, config: Any, *arguments: Any, **more: Any) -> None:  # noqa: N807
+        whole.__init__(self, config, *arguments, **more)
         _drop_layers(self, last)
 
     return type(whole.__name__, (whole,), {"__init__": __init__, "__module__": whole.__module__})

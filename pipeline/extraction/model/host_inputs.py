@@ -45,29 +45,29 @@ def host_inputs(encoder: PromptEncoder, inputs: Mapping[str, Any]) -> dict[str, 
     if not {GRID, KINDS} <= inputs.keys() or has_videos or merge is None or model is None:
         return {}
     grids = [tuple(grid) for grid in inputs[GRID].tolist()]
-    found = {
+    arguments = {
         "position_ids": image_positions(model, inputs),
         "image_position_ids": torch.cat([_places(grid, merge) for grid in grids]),
     }
     frames = [rows * columns for count, rows, columns in grids for _ in range(count)]
-    found |= _ends("cu_seqlens", "max_seqlen", frames)
+    arguments |= _ends("cu_seqlens", "max_seqlen", frames)
     if (size := getattr(tower, "window_size", None)) is not None:
         windows = [_windows(grid, merge, size, tower.patch_size) for grid in grids]
         starts = accumulate((len(index) for index, _ in windows), initial=0)
-        found["image_window_index"] = torch.cat(
+        arguments["image_window_index"] = torch.cat(
             [index + start for start, (index, _) in zip(starts, windows, strict=False)]
         )
-        lengths = [length for _, own in windows for length in own]
-        found |= _ends("cu_window_seqlens", "max_window_seqlen", lengths)
+        lengths = [length for _, sizes in windows for length in sizes]
+        arguments |= _ends("cu_window_seqlens", "max_window_seqlen", lengths)
     if (count := getattr(tower, "num_position_embeddings", None)) is not None:
         parts = [_interpolated(grid, merge, int(count**0.5)) for grid in grids]
-        found["image_interp_indices"] = torch.cat([indices for indices, _ in parts])
-        found[INTERPOLATION] = torch.cat([weights for _, weights in parts])
-    return found
+        arguments["image_interp_indices"] = torch.cat([indices for indices, _ in parts])
+        arguments[INTERPOLATION] = torch.cat([weights for _, weights in parts])
+    return arguments
 
 
 def _without_weights(encoder: PromptEncoder) -> Any:
-    """Return the inner model with its configuration alone; None where images have no axes."""
+    """Return the inner model with its configuration alone; None if images have no axes."""
     if encoder.code.to_inputs is not None or type(encoder.config) not in AutoModel._model_mapping:
         return None
     kind: Any = AutoModel._model_mapping[type(encoder.config)]

@@ -19,7 +19,7 @@ from transformers import AutoModel
 from savs.datasets.media.sounds import sounds_of
 from savs.datasets.media.videos import videos_of
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.answers import NOTHING, Asked
+from savs.pipeline.extraction.model.answers import NOTHING, AnswerQuery
 from savs.pipeline.extraction.model.attention_hooks import HookPoint
 from savs.pipeline.extraction.model.loaded_model import Launched, LoadedModel
 from savs.pipeline.extraction.model.pieces import PIXELS, Pieces, images_in
@@ -178,7 +178,7 @@ class ImageEncoder(LoadedModel):
         return inputs["input_ids"].numel()
 
     def launch(
-        self, inputs: Any, asked: Asked = NOTHING, scale: PixelScale | None = None
+        self, inputs: Any, query: AnswerQuery = NOTHING, scale: PixelScale | None = None
     ) -> Launched:
         """Start a pass through the tower of a batch of images or of texts.
 
@@ -243,12 +243,12 @@ class ImageEncoder(LoadedModel):
         with torch.inference_mode():
             if self.encoder.is_dual:
                 tower = getattr(self.model, TOWERS[PIXELS not in arguments])
-                found = tower(**arguments)
+                output = tower(**arguments)
                 # a tensor before transformers 5, and in some classes since
-                return {POOLED: found if torch.is_tensor(found) else found.pooler_output}
-            found = self.model(**arguments)
-            pooled = next((found[n] for n in POOLED_NAMES if found.get(n) is not None), None)
-            patches = found.get("last_hidden_state")
+                return {POOLED: output if torch.is_tensor(output) else output.pooler_output}
+            output = self.model(**arguments)
+            pooled = next((output[n] for n in POOLED_NAMES if output.get(n) is not None), None)
+            patches = output.get("last_hidden_state")
             outputs = {} if pooled is None else {POOLED: pooled.flatten(1)}
             if patches is not None:
                 outputs[PATCHES] = patch_means(self.model, arguments, patches)
@@ -298,7 +298,7 @@ def prefix_tokens(model: Any) -> int:
 
 
 def _patches(config: Any, pixels: torch.Tensor) -> int | None:
-    """Return how many patches an image of a batch has; None where that is not said."""
+    """Return how many patches an image of a batch has; None if the model does not say."""
     if pixels.ndim == 3:  # an image is its patches already
         return pixels.shape[1]
     size = getattr(config, "patch_size", None)
@@ -307,7 +307,7 @@ def _patches(config: Any, pixels: torch.Tensor) -> int | None:
 
 
 def _scale_facts(model: Any) -> dict[str, float | None]:
-    """Return what a dual encoder multiplies cosines by, None where it does not say."""
+    """Return what a dual encoder multiplies cosines by, None if it does not say."""
     scale = getattr(model, LOGIT_SCALE, None)
     temperature = getattr(model, "temperature", None)
     if isinstance(scale, torch.Tensor):

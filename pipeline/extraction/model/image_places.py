@@ -87,12 +87,12 @@ class ImagePlaces:
 
     @cached_property
     def video_mark(self) -> str | None:
-        """What the template writes for one video; None if that is nothing."""
+        """What the template writes for one video; None if it writes nothing."""
         return self._find_other_mark(VIDEO)
 
     @cached_property
     def audio_mark(self) -> str | None:
-        """What the template writes for one sound; None if that is nothing."""
+        """What the template writes for one sound; None if it writes nothing."""
         return self._find_other_mark(AUDIO)
 
     def _find_other_mark(self, kind: str) -> str | None:
@@ -165,18 +165,18 @@ class ImagePlaces:
 
     def moves(self, probes: Sequence[str] = PROBES) -> bool:
         """Return whether some prompt must be joined, and can be."""
-        return True in map(self._found, probes)
+        return True in map(self._needs_mark, probes)
 
     def describe(self) -> str:
-        """Return one line for a person."""
-        found = {self._found(kinds) for kinds in PROBES}
-        if None in found:
+        """Return one line for the user."""
+        needs_mark = {self._needs_mark(kinds) for kinds in PROBES}
+        if None in needs_mark:
             return "refused where text is before an image: the chat template moves or hides it"
-        if True in found:
+        if True in needs_mark:
             return f"the chat template moves images: {self.mark} in the text keeps their places"
         return "as the chat template has them"
 
-    def _found(self, kinds: str) -> bool | None:
+    def _needs_mark(self, kinds: str) -> bool | None:
         """Return `are_moved`; None if images cannot stand at their marks.
 
         False, too, where the template takes no such prompt, for example one of two images.
@@ -202,15 +202,15 @@ class ImagePlaces:
                 " before it"
             )
         known = [str(mark) for mark in marks.values()]
-        asked = [_word(n) if kind == TEXT else str(marks[kind]) for n, kind in enumerate(kinds)]
+        wanted = [_word(n) if kind == TEXT else str(marks[kind]) for n, kind in enumerate(kinds)]
         plain = self._render(kinds)
-        if _order(plain, known) == asked:
+        if _order(plain, known) == wanted:
             return False
         joined = self._render(kinds, join=True)
-        if _order(joined, known) != asked or _frame(joined, known) != _frame(plain, known):
+        if _order(joined, known) != wanted or _frame(joined, known) != _frame(plain, known):
             raise ValueError(
-                f"the model's chat template moves images: {_shown(asked)} becomes"
-                f" {_shown(_order(plain, known))}, and {' or '.join(known)} in the text does not"
+                f"the model's chat template moves images: {_as_text(wanted)} becomes"
+                f" {_as_text(_order(plain, known))}, and {' or '.join(known)} in the text does not"
                 " prevent it; take the marks out of the prompt: all images then stand before it"
             )
         return True
@@ -235,8 +235,8 @@ class ImagePlaces:
         tokens = self._control_tokens
         count = Counter(tokens.findall(more))
         count.subtract(tokens.findall(fewer))
-        found = [match for match in tokens.finditer(more) if count[match[0]] > 0]
-        one = found[: sum(n for n in count.values() if n > 0)]
+        matches = [match for match in tokens.finditer(more) if count[match[0]] > 0]
+        one = matches[: sum(n for n in count.values() if n > 0)]
         if not one or Counter(match[0] for match in one) != +count:
             return None
         return more[one[0].start() : one[-1].end()]
@@ -285,8 +285,8 @@ def _word(number: int) -> str:
     return f"word{number}word"
 
 
-def _shown(order: Sequence[str]) -> str:
-    """Return an order of marks and words for a person: `2 images, text`."""
+def _as_text(order: Sequence[str]) -> str:
+    """Return an order of marks and words as text: `2 images, text`."""
     runs = [
         (is_text, len(list(run)))
         for is_text, run in groupby(order, key=lambda part: _WORD.fullmatch(part) is not None)

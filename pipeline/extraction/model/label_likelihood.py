@@ -1,8 +1,8 @@
 """The model's own answers: log-likelihoods of whole labels, and what it generates.
 
 log p(label, end of turn | prompt) is the sum over the label's tokens. The first token is read off
-the prompt's own pass; the others run after its cache, all labels of a batch side by side. Suffixes
-are padded on the right, where no token before the padding sees it.
+the prompt's own pass; the others run after its cache, as rows of one batch. Suffixes are padded on
+the right, where no token before the padding sees it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -15,11 +15,11 @@ from savs.pipeline.extraction.model.answers import (
     ANSWERS,
     GENERATED,
     MOST_GENERATED,
-    Asked,
+    AnswerQuery,
     as_code_points,
 )
 from savs.pipeline.extraction.model.caches import (
-    behind,
+    following,
     has_axes,
     image_positions,
     knows_positions,
@@ -45,9 +45,9 @@ class Begun:
     arguments: Mapping[str, Any]
     """What the pass was given."""
     cache: Any
-    """Keys and values of the prompts; None where each answer runs its prompt again."""
+    """Keys and values of the prompts; None if each answer runs its prompt again."""
     next_positions: torch.Tensor | None
-    """`(axes, batch)` where the next token stands; None where the model counts by itself."""
+    """`(axes, batch)` where the next token stands; None if the model counts by itself."""
     logits: torch.Tensor
     """`(batch, vocabulary)` after the prompts."""
 
@@ -58,7 +58,7 @@ class Begun:
 
 
 def begin(model: Any, arguments: Mapping[str, Any], *, whole: bool) -> Begun:
-    """Run prompts, padded on the left, and keep what answers go on from.
+    """Run prompts, padded on the left, and keep what answers continue from.
 
     Parameters
     ----------
@@ -69,32 +69,32 @@ def begin(model: Any, arguments: Mapping[str, Any], *, whole: bool) -> Begun:
     whole
         Keep no cache: each answer runs with its prompt.
     """
-    given = dict(arguments)
-    if whole or not knows_positions(model, given):
-        found = model(**given, use_cache=False, logits_to_keep=1)
-        return Begun(given, None, None, found.logits[:, -1])
+    inputs = dict(arguments)
+    if whole or not knows_positions(model, inputs):
+        outputs = model(**inputs, use_cache=False, logits_to_keep=1)
+        return Begun(inputs, None, None, outputs.logits[:, -1])
     cache = new_cache(model)
     after = None
-    if (positions := positions_and_next(model, given)) is not None:
-        given["position_ids"], after = positions
-    found = model(**given, **behind(cache), logits_to_keep=1)
-    return Begun(given, cache, after, found.logits[:, -1])
+    if (positions := positions_and_next(model, inputs)) is not None:
+        inputs["position_ids"], after = positions
+    outputs = model(**inputs, **following(cache), logits_to_keep=1)
+    return Begun(inputs, cache, after, outputs.logits[:, -1])
 
 
 def read_answers(
-    model: Any, begun: Begun, asked: Asked, decode: Callable[[Sequence[int]], str]
+    model: Any, begun: Begun, query: AnswerQuery, decode: Callable[[Sequence[int]], str]
 ) -> dict[str, torch.Tensor]:
     """Return the outputs of a batch, see `Answers.room`; a log-likelihood that is NaN is -inf."""
-    found: dict[str, torch.Tensor] = {}
-    if asked.answers.tokens:
-        found[ANSWERS] = likelihoods(model, begun, asked)
-    if asked.answers.ends:
-        texts = [decode(tokens) for tokens in _generated(model, begun, asked.answers.ends)]
-        found[GENERATED] = torch.from_numpy(as_code_points(texts).copy())
-    return found
+    outputs: dict[str, torch.Tensor] = {}
+    if query.answers.tokens:
+        outputs[ANSWERS] = likelihoods(model, begun, query)
+    if query.answers.ends:
+        texts = [decode(tokens) for tokens in _generated(model, begun, query.answers.ends)]
+        outputs[GENERATED] = torch.from_numpy(as_code_points(texts).copy())
+    return outputs
 
 
-def likelihoods(model: Any, begun: Begun, asked: Asked) -> torch.Tensor:
+def likelihoods(model: Any, begun: Begun, query: AnswerQuery) -> torch.Tensor:
     """Return `(batch, labels)` float32 log-likelihoods; NaN for labels that are not asked.
 
     One that is NaN itself is -inf.
@@ -103,18 +103,18 @@ def likelihoods(model: Any, begun: Begun, asked: Asked) -> torch.Tensor:
     # The prompt's own pass has the first term for every label at once; only t1 ... tn-1 need run.
     first = begun.logits.float()
     first = first - first.logsumexp(dim=1, keepdim=True)
-    sums = torch.full((len(first), len(asked.texts)), torch.nan, device=first.device)
-    pairs = asked.pairs()
-    texts = asked.texts
+    sums = torch.full((len(first), len(query.texts)), torch.nan, device=first.device)
+    pairs = query.pairs()
+    texts = query.texts
     width = begun.mask.shape[1] + max((len(texts[label]) for _, label in pairs), default=0)
 
     def rest(part: Sequence[Pair]) -> torch.Tensor:
-        return _behind_cache(model, begun, part, texts)
+        return _after_cache(model, begun, part, texts)
 
     if begun.cache is None:  # a pass a label, of the whole batch
         pieces = [(pairs, _with_prompt(model, begun, pairs, texts))] if pairs else []
     else:
-        pieces = in_pieces(pairs, max(1, asked.answers.cells // width), rest)
+        pieces = in_pieces(pairs, max(1, query.answers.cells // width), rest)
     for part, values in pieces:
         rows, labels = (
             torch.tensor(numbers).to(sums.device) for numbers in zip(*part, strict=True)
@@ -127,7 +127,7 @@ def likelihoods(model: Any, begun: Begun, asked: Asked) -> torch.Tensor:
 def in_pieces(
     pairs: Sequence[Pair], most: int, run: Callable[[Sequence[Pair]], torch.Tensor]
 ) -> list[tuple[Sequence[Pair], torch.Tensor]]:
-    """Run pairs, so many at once at most; fewer where the memory does not hold them."""
+    """Run pairs, at most `most` at once; fewer where the memory does not hold them."""
     pieces = []
     place = 0
     while place < len(pairs):
@@ -143,7 +143,7 @@ def in_pieces(
     return pieces
 
 
-def _behind_cache(
+def _after_cache(
     model: Any, begun: Begun, part: Sequence[Pair], texts: Sequence[tuple[int, ...]]
 ) -> torch.Tensor:
     """Return `(pairs,)` log-likelihoods of all tokens but the first, after the prompts' cache."""
@@ -151,7 +151,7 @@ def _behind_cache(
     # Logits at token i are of token i + 1. Labels are padded on the right, where causal attention
     # lets no token before the padding see it, and `summed` leaves the padding's logits out.
     ids, targets = padded([text[:-1] for text in labels]), padded([text[1:] for text in labels])
-    logits = _go_on(model, begun, [row for row, _ in part], ids)
+    logits = _continue_prompts(model, begun, [row for row, _ in part], ids)
     counts = torch.tensor([len(text) - 1 for text in labels])
     return summed(logits, targets.to(logits.device), counts.to(logits.device))
 
@@ -164,19 +164,19 @@ def _with_prompt(
     for label in dict.fromkeys(label for _, label in part):
         text = texts[label]
         ids = torch.tensor([text[:-1]]).expand(len(begun.logits), -1)
-        found = model(
+        logits = model(
             **extended(model, begun.arguments, ids.to(begun.logits.device)),
             use_cache=False,
             logits_to_keep=len(text) - 1,
         ).logits[:, 1 - len(text) :]  # some models return those of all positions
-        targets = torch.tensor([text[1:]]).expand(len(found), -1).to(found.device)
-        counts = torch.full((len(found),), len(text) - 1, device=found.device)
-        for row, value in enumerate(summed(found, targets, counts)):
+        targets = torch.tensor([text[1:]]).expand(len(logits), -1).to(logits.device)
+        counts = torch.full((len(logits),), len(text) - 1, device=logits.device)
+        for row, value in enumerate(summed(logits, targets, counts)):
             values[row, label] = value
     return torch.stack([values[pair] for pair in part])
 
 
-def _go_on(
+def _continue_prompts(
     model: Any,
     begun: Begun,
     rows: Sequence[int],
@@ -193,19 +193,19 @@ def _go_on(
     places = torch.tensor(rows).to(device)
     ids = ids.to(device)
     kind = answer_type(model)
-    given: dict[str, Any] = {
+    more_inputs: dict[str, Any] = {
         name: torch.full_like(ids, kind) for name in TYPES if name in begun.arguments
     }
-    kept = cache if cache is not None else widened(begun.cache, rows, device)
+    grown = cache if cache is not None else widened(begun.cache, rows, device)
     more = torch.ones((len(rows), seen + ids.shape[1]), dtype=begun.mask.dtype, device=device)
     if begun.next_positions is not None:
         start = begun.next_positions.to(device)[:, places, None] + seen
-        given["position_ids"] = start + torch.arange(ids.shape[1], device=device)
+        more_inputs["position_ids"] = start + torch.arange(ids.shape[1], device=device)
     return model(
         input_ids=ids,
         attention_mask=torch.cat([begun.mask[places], more], dim=1),
-        **behind(kept),
-        **given,
+        **following(grown),
+        **more_inputs,
     ).logits
 
 
@@ -219,19 +219,19 @@ def positions_and_next(
 ) -> tuple[torch.Tensor, torch.Tensor] | None:
     """Return `(axes, batch, tokens)` positions of prompts, and `(axes, batch)` of what follows.
 
-    None where the model counts by itself. What follows stands after the text, not after the
+    None if the model counts by itself. What follows stands after the text, not after the
     greatest position: a long video may end later than the text that follows it.
     """
     if not has_axes(model):
         return None
-    found = image_positions(model, extended(model, arguments, arguments[IDS][:, -1:]))
-    return None if found is None else (found[:, :, :-1], found[:, :, -1])
+    positions = image_positions(model, extended(model, arguments, arguments[IDS][:, -1:]))
+    return None if positions is None else (positions[:, :, :-1], positions[:, :, -1])
 
 
 def extended(model: Any, arguments: Mapping[str, Any], ids: torch.Tensor) -> dict[str, Any]:
     """Return what a pass takes with `(batch, n)` more tokens of text after each prompt."""
     shape = arguments[IDS].shape
-    found = dict(arguments)
+    inputs = dict(arguments)
     for name, value in arguments.items():
         if not torch.is_tensor(value) or value.shape[:2] != shape:
             continue
@@ -243,14 +243,14 @@ def extended(model: Any, arguments: Mapping[str, Any], ids: torch.Tensor) -> dic
             more = torch.full_like(ids, answer_type(model))
         else:  # such as what images a token may see: as the last token of the prompt
             more = value[:, -1:].expand(-1, ids.shape[1], *value.shape[2:])
-        found[name] = torch.cat([value, more.to(value.dtype)], dim=1)
-    return found
+        inputs[name] = torch.cat([value, more.to(value.dtype)], dim=1)
+    return inputs
 
 
 def _generated(model: Any, begun: Begun, ends: Sequence[int]) -> list[list[int]]:
     """Return the tokens that the model finds likeliest one after the other, the end left out.
 
-    The cache grows: nothing else may go on after it.
+    The cache grows: nothing else may use it afterwards.
     Equal logits go to the token with the lower number.
     """
     rows = list(range(len(begun.logits)))
@@ -263,10 +263,10 @@ def _generated(model: Any, begun: Begun, ends: Sequence[int]) -> list[list[int]]
         if step == MOST_GENERATED - 1 or torch.isin(tokens, stop).any(dim=1).all():
             break
         if cache is None:
-            given = extended(model, begun.arguments, tokens)
-            logits = model(**given, use_cache=False, logits_to_keep=1).logits[:, -1]
+            inputs = extended(model, begun.arguments, tokens)
+            logits = model(**inputs, use_cache=False, logits_to_keep=1).logits[:, -1]
         else:
-            logits = _go_on(model, begun, rows, tokens[:, -1:], cache, step)[:, -1]
+            logits = _continue_prompts(model, begun, rows, tokens[:, -1:], cache, step)[:, -1]
     return [_until(row, ends) for row in tokens.tolist()]
 
 
@@ -288,5 +288,5 @@ def summed(logits: torch.Tensor, targets: torch.Tensor, counts: torch.Tensor) ->
     """
     values = logits.float()
     each = values.gather(2, targets[:, :, None])[:, :, 0] - values.logsumexp(dim=2)
-    own = torch.arange(targets.shape[1], device=logits.device) < counts[:, None]
-    return each.where(own, 0).sum(dim=1)
+    is_counted = torch.arange(targets.shape[1], device=logits.device) < counts[:, None]
+    return each.where(is_counted, 0).sum(dim=1)

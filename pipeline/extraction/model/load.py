@@ -188,7 +188,7 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
 
 
 def _require_recipe_fits(name: str, recipe: EmbeddingRecipe, config: Any, processor: Any) -> None:
-    """Raise ModelError where a recipe is of other models."""
+    """Raise ModelError if a recipe is of other models."""
     if recipe.model_types and config.model_type not in recipe.model_types:
         raise ModelError(
             f"`embedding` is a recipe of {' and '.join(recipe.model_types)}, and {name} is"
@@ -202,7 +202,7 @@ def _require_recipe_fits(name: str, recipe: EmbeddingRecipe, config: Any, proces
 def _image_mark(config: Any, processor: Any) -> str | None:
     """Return an image as the checkpoint's own chat template writes it, or its image token.
 
-    None where the processor puts the image in front, empty for a tokenizer of text.
+    None if the processor puts the image in front, empty for a tokenizer of text.
     """
     if config.model_type in IN_FRONT:
         return None
@@ -219,20 +219,20 @@ def _reader(config: Any, *, text_only: bool) -> ToInputs:
 
 
 def _require_hub(options: ModelOptions) -> None:
-    """Raise OSError where a checkpoint is neither here nor can be fetched."""
+    """Raise OSError if a checkpoint is neither here nor can be fetched."""
     if Path(options.path).is_dir():
         return
     try:
-        found = try_to_load_from_cache(options.path, "config.json", revision=options.revision)
+        cached = try_to_load_from_cache(options.path, "config.json", revision=options.revision)
     except HFValidationError:  # no id of the hub has this form, which is said later
         return
-    if not isinstance(found, str) and (problem := hub_problem()):
+    if not isinstance(cached, str) and (problem := hub_problem()):
         raise OSError(f"it was not fetched before, and {problem}")
 
 
 def _commit(path: str | None) -> str | None:
-    found = re.search(r"/snapshots/([0-9a-f]{40})/", Path(path or "").as_posix())
-    return found[1] if found else None
+    snapshot = re.search(r"/snapshots/([0-9a-f]{40})/", Path(path or "").as_posix())
+    return snapshot[1] if snapshot else None
 
 
 def _kind(config: Any) -> Any:
@@ -252,13 +252,13 @@ def _kind(config: Any) -> Any:
 
 def _require_plain(encoder: PromptEncoder, options: ModelOptions) -> None:
     """Refuse options that mean nothing for an encoder."""
-    given = {
+    values = {
         "`placeholders`": options.placeholders != SPLIT,
         "`prompt_template`": options.prompt_template,
         "`model_code`": options.model_code,
         "`embedding`": options.embedding,
     }
-    for option in (option for option, value in given.items() if value):
+    for option in (option for option, value in values.items() if value):
         raise ModelError(
             f"{encoder.name} is {encoder.kind_name}: it reads an image without a prompt, and has no"
             f" attention heads to find; drop {option}"
@@ -312,8 +312,8 @@ def _reason(error: Exception) -> str:
         return "there is no such folder, and no id of the hub has this form"
     if not lines:
         return repr(error)
-    told = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
-    return told.rstrip(".:")
+    text = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    return text.rstrip(".:")
 
 
 def _remedy(kind: str, error: Exception) -> str:
@@ -400,7 +400,7 @@ def can_end_early(options: ModelOptions, encoder: PromptEncoder, last_layer: int
     user places the layers, for outputs of an encoder or embedder, and in a quantised model: which
     modules stay as they are depends on the last ones.
     """
-    given = options.model_kwargs or {}
+    arguments = options.model_kwargs or {}
     layers = getattr(encoder.config.get_text_config(), "num_hidden_layers", None)
     return (
         encoder.has_heads
@@ -410,7 +410,7 @@ def can_end_early(options: ModelOptions, encoder: PromptEncoder, last_layer: int
         and not getattr(encoder.config, "auto_map", None)
         and options.adapter is None
         and encoder.code.find_heads is None
-        and not {"device_map", "quantization_config"} & given.keys()
+        and not {"device_map", "quantization_config"} & arguments.keys()
         and getattr(encoder.config, "quantization_config", None) is None
     )
 
@@ -426,14 +426,14 @@ def _require_type_of_flash(options: ModelOptions, model: Any) -> None:
 
 
 def _require_weights(name: str, absent: Iterable[Any]) -> None:
-    if found := sorted(map(str, absent)):
-        more = " ..." if len(found) > MOST_NAMES else ""
+    if missing := sorted(map(str, absent)):
+        more = " ..." if len(missing) > MOST_NAMES else ""
         leave_out = ""
-        if all(POOLER in weight.split(".") for weight in found):
+        if all(POOLER in weight.split(".") for weight in missing):
             leave_out = ', or leave the pooler out: `model_kwargs` {"add_pooling_layer": false}'
         raise ModelError(
-            f"{len(found)} weights of {name} are not in its files, or not of their shape, and"
-            f" would be random: {', '.join(found[:MOST_NAMES])}{more}; get the whole checkpoint"
+            f"{len(missing)} weights of {name} are not in its files, or not of their shape, and"
+            f" would be random: {', '.join(missing[:MOST_NAMES])}{more}; get the whole checkpoint"
             f"{leave_out}"
         )
 

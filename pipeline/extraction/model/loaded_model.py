@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.answers import NO_ANSWERS, NOTHING, Answers, Asked
+from savs.pipeline.extraction.model.answers import NO_ANSWERS, NOTHING, AnswerQuery, Answers
 from savs.pipeline.extraction.model.attention_hooks import HookPoint, collect_features
 from savs.pipeline.extraction.model.checkpoint_files import WeightFiles
 from savs.pipeline.extraction.model.identity import (
@@ -161,12 +161,12 @@ class LoadedModel:
         """Return the model's inputs for a batch of prompts, see `PromptEncoder.encode`."""
         return self.encoder.encode(prompts)
 
-    def read(self, inputs: Any, asked: Asked = NOTHING) -> Read:
+    def read(self, inputs: Any, query: AnswerQuery = NOTHING) -> Read:
         """Run one forward pass and return what it says at the last token, see `launch`."""
-        return self.launch(inputs, asked).result()
+        return self.launch(inputs, query).result()
 
     def launch(
-        self, inputs: Any, asked: Asked = NOTHING, scale: PixelScale | None = None
+        self, inputs: Any, query: AnswerQuery = NOTHING, scale: PixelScale | None = None
     ) -> Launched:
         """Start a forward pass; on a GPU it runs while the caller goes on.
 
@@ -176,7 +176,7 @@ class LoadedModel:
         ----------
         inputs
             What the encoder made, on the host.
-        asked
+        query
             What is kept of the model's own answers.
         scale
             Normalises pixels that the encoder left as bytes.
@@ -187,13 +187,15 @@ class LoadedModel:
             A sequence ends in padding, or the model computes in another type than it says.
         """
         if not bool(inputs["attention_mask"][:, -1].all()):
-            raise ModelError(f"the processor of {self.name} does not pad on the left as told")
-        return self.run(self.placed(inputs, scale), asked)
+            raise ModelError(
+                f"the processor of {self.name} does not pad on the left, although savs set it"
+            )
+        return self.run(self.placed(inputs, scale), query)
 
     def run(
         self,
         arguments: Mapping[str, Any],
-        asked: Asked = NOTHING,
+        query: AnswerQuery = NOTHING,
         ends: torch.Tensor | None = None,
         outputs: Mapping[str, torch.Tensor] = NO_OUTPUTS,
         means: Features = NO_FEATURES,
@@ -204,7 +206,7 @@ class LoadedModel:
         ----------
         arguments
             What the model's forward takes.
-        asked
+        query
             As in `launch`; the answers follow each sequence's last position.
         ends
             `(batch,)` on the host, where each sequence ends; by default at the last position.
@@ -215,16 +217,16 @@ class LoadedModel:
         """
         begun, read = None, means
         with torch.inference_mode():
-            if asked or len(means) < len(self.hook_points):
+            if query or len(means) < len(self.hook_points):
                 with self.collecting(
-                    arguments, to_the_end=bool(asked), ends=ends, without=means
+                    arguments, to_the_end=bool(query), ends=ends, without=means
                 ) as read:
-                    if asked:
-                        begun = begin(self.model, arguments, whole=asked.answers.whole)
+                    if query:
+                        begun = begin(self.model, arguments, whole=query.answers.whole)
                     else:
                         self.model(**{"use_cache": False, **arguments})
             if begun is not None:
-                outputs = read_answers(self.model, begun, asked, self._decode)
+                outputs = read_answers(self.model, begun, query, self._decode)
         return self._collected({**means, **read}, outputs)
 
     @contextmanager
@@ -273,7 +275,7 @@ class LoadedModel:
         return placed
 
     def _collected(self, read: Features, outputs: Mapping[str, torch.Tensor]) -> Launched:
-        """Put what was read on each device side by side and start one copy from each to the host.
+        """Concatenate what was read on each device and start one copy from each to the host.
 
         Raises
         ------

@@ -190,12 +190,12 @@ class ModelOptions:
     @property
     def pixels(self) -> dict[str, int]:
         """The pixel limits that were given, by name."""
-        given = {"min_pixels": self.min_pixels, "max_pixels": self.max_pixels}
-        return {name: value for name, value in given.items() if value is not None}
+        limits = {"min_pixels": self.min_pixels, "max_pixels": self.max_pixels}
+        return {name: value for name, value in limits.items() if value is not None}
 
 
 def plain_name(name: str) -> str:
-    """Return a folder's own name, wherever it lies, or the hub's id."""
+    """Return the name of a folder without its parents, or the hub's id."""
     return Path(name).resolve().name if Path(name).is_dir() else name
 
 

@@ -40,7 +40,7 @@ class PixelScale:
 
 
 def find_scale(encoder: PromptEncoder, prompts: Sequence[Pieces]) -> PixelScale | None:
-    """Return how a processor normalises pixels, or None where that cannot be done after it.
+    """Return how a processor normalises pixels, or None if that cannot be done after it.
 
     Parameters
     ----------
@@ -61,12 +61,12 @@ def find_scale(encoder: PromptEncoder, prompts: Sequence[Pieces]) -> PixelScale 
     pairs = [(plain, raw) for plain, raw in pairs if PIXELS in plain]
     if not pairs or any(_without_pixels(plain) != _without_pixels(raw) for plain, raw in pairs):
         return None
-    found = [
+    scales = [
         scale
         for scale in _candidates(encoder.images, pairs[0][1][PIXELS].shape)
         if all(_agree(scale, plain[PIXELS], raw[PIXELS]) for plain, raw in pairs)
     ]
-    return found[0] if found else None
+    return scales[0] if scales else None
 
 
 def _without_pixels(inputs: Any) -> dict[str, Any]:

@@ -72,8 +72,8 @@ def find_placement(
         return Placement(options.device, options.device)
     if not free:
         return Placement("cpu", "the CPU")
-    given = (options.model_kwargs or {}).keys() & {"device_map", "max_memory"}
-    is_free = not given and options.device != BALANCED
+    placing = (options.model_kwargs or {}).keys() & {"device_map", "max_memory"}
+    is_free = not placing and options.device != BALANCED
     weights = weight_bytes(options, encoder, last_layer) if is_free else None
     if weights is None:
         return Placement("auto", f"all of {_names(range(len(free)))}")
@@ -120,7 +120,7 @@ def weight_bytes(
 ) -> int | None:
     """Return the size of a checkpoint's weights in the type that they are loaded in.
 
-    None where its files do not say. With `last_layer`, weights of layers after it do not count.
+    None if its files do not say. With `last_layer`, weights of layers after it do not count.
     """
     stored = _stored_bytes(options, encoder)
     if stored is not None and last_layer is not None:

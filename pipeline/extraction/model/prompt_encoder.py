@@ -45,7 +45,7 @@ GROUP = "savs.models"
 
 @dataclass(frozen=True, slots=True)
 class OwnCode:
-    """What replaces the structural path; None where that is good enough."""
+    """What replaces the structural path; None if that is good enough."""
 
     find_heads: Callable[[Any], Sequence[HookPoint]] | None = None
     to_inputs: Callable[[Any, Sequence[Any]], Any] | None = None
@@ -87,7 +87,7 @@ class PromptEncoder:
     form: PromptForm | None = None
     """The prompt form in place of a chat template, the user's or a built-in one."""
     image_mark: str | None = None
-    """What a prompt form has for an image; None where the processor puts that in front."""
+    """What a prompt form has for an image; None if the processor puts that in front."""
     reads_prompts: bool = True
     """False for encoders, which read an image by itself, or a text, see `ImageEncoder`."""
     text_tokens: int | None = None
@@ -106,7 +106,7 @@ class PromptEncoder:
 
     @property
     def images(self) -> Any:
-        """The image processor, None where the model reads no images."""
+        """The image processor, None if the model reads no images."""
         is_alone = not self.reads_prompts and not self.is_dual
         return self.processor if is_alone else getattr(self.processor, "image_processor", None)
 

@@ -41,9 +41,9 @@ class PromptForm:
     """What is between a prompt and its answer; by default a space, unless the text ends in one."""
 
     def __post_init__(self) -> None:
-        found = _NAMED.findall(self.text)
-        unknown = [name for name in found if name not in (PROMPT, IMAGE)]
-        if unknown or found.count(PROMPT) != 1 or found.count(IMAGE) > 1:
+        names = _NAMED.findall(self.text)
+        unknown = [name for name in names if name not in (PROMPT, IMAGE)]
+        if unknown or names.count(PROMPT) != 1 or names.count(IMAGE) > 1:
             what = f", found {unknown[0]}" if unknown else ""
             raise ModelError(
                 f"`prompt_template` is {self.text!r}, expected {PROMPT} once, and {IMAGE} at most"
@@ -56,7 +56,7 @@ class PromptForm:
         Parameters
         ----------
         image
-            What the model reads for an image; None where its processor puts it in front.
+            What the model reads for an image; None if its processor puts it in front.
         start
             What begins a conversation, in Jinja.
 
@@ -122,7 +122,7 @@ IN_FRONT = ("blip-2", "fuyu", "instructblip", "kosmos-2")
 """Types of models whose processors put the one image in front of the text themselves."""
 
 
-def find_form(given: str | Path | None, model_type: str, processor: Any) -> PromptForm | None:
+def find_form(template: str | Path | None, model_type: str, processor: Any) -> PromptForm | None:
     """Return the form that is given, or the built-in one of a checkpoint without a chat template.
 
     Raises
@@ -131,25 +131,25 @@ def find_form(given: str | Path | None, model_type: str, processor: Any) -> Prom
         What is given is neither a form nor a file that holds one.
     """
     built_in = BUILT_IN.get(model_type)
-    if given is not None:
-        form = parse_form(given)
+    if template is not None:
+        form = parse_form(template)
         return built_in if built_in and built_in.text == form.text else form
     return built_in if getattr(processor, "chat_template", None) is None else None
 
 
-def parse_form(given: str | Path) -> PromptForm:
+def parse_form(template: str | Path) -> PromptForm:
     """Return a form from its text, or from a file that holds it; see `find_form`."""
-    text = str(given)
+    text = str(template)
     if PROMPT in text:
         return PromptForm(text)
     try:
-        found = read_regular_text(Path(text))
+        content = read_regular_text(Path(text))
     except (OSError, ValueError) as error:
         raise ModelError(
             f"`prompt_template` is {text!r}, which has no {PROMPT}, and is no text file"
             f" ({error}); write it like {EXAMPLE}, or give a file with such a text"
         ) from error
-    return PromptForm(found.removesuffix("\n"))
+    return PromptForm(content.removesuffix("\n"))
 
 
 def begin_text(tokenizer: Any) -> str:

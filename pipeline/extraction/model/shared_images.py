@@ -80,39 +80,41 @@ class ImageFeatures:
     model: LoadedModel
     scale: PixelScale | None
     most_bytes: int = MOST_BYTES
-    _kept: OrderedDict[ImageKey, Any] = field(default_factory=OrderedDict)
+    _cached: OrderedDict[ImageKey, Any] = field(default_factory=OrderedDict)
     _bytes: int = 0
 
-    def of(self, shown: Iterable[ImageKey], vision: Mapping[ImageKey, Mapping[str, Any]]) -> Any:
-        """Return the features of images, side by side, in the form that the model's forward takes.
+    def of(
+        self, image_keys: Iterable[ImageKey], vision: Mapping[ImageKey, Mapping[str, Any]]
+    ) -> Any:
+        """Return the features of images, concatenated, in the form that the model's forward takes.
 
         Parameters
         ----------
-        shown
+        image_keys
             The images in reading order, prompt after prompt.
         vision
             What the tower takes for each.
         """
-        wanted = list(shown)
-        found = {key: self._kept[key] for key in wanted if key in self._kept}
-        new = [key for key in dict.fromkeys(wanted) if key not in found]
+        wanted = list(image_keys)
+        features = {key: self._cached[key] for key in wanted if key in self._cached}
+        new = [key for key in dict.fromkeys(wanted) if key not in features]
         for keys in _alike(new, vision):
             images = [vision[key] for key in keys]
             parts = self._run(images) or [self._run([image])[0] for image in images]
-            found |= dict(zip(keys, parts, strict=True))
+            features |= dict(zip(keys, parts, strict=True))
         for key in dict.fromkeys(wanted):
-            self._keep(key, found[key])
-        return joined([found[key] for key in wanted])
+            self._keep(key, features[key])
+        return joined([features[key] for key in wanted])
 
     def forget(self) -> None:
         """Drop everything: the device needs the room."""
-        self._kept.clear()
+        self._cached.clear()
         self._bytes = 0
 
     def _run(self, images: Sequence[Mapping[str, Any]]) -> list[Any]:
         """Run the tower on images that are alike; return what it gives for each.
 
-        That is nothing where the tower puts several images into one item.
+        That is nothing if the tower puts several images into one item.
         """
         whole = self.model.model  # the method of its inner model says what it takes
         tower = getattr(whole.base_model, "get_image_features", None) or whole.get_image_features
@@ -120,39 +122,39 @@ class ImageFeatures:
         names = [name for name in images[0] if name in known]
         whole = {name: torch.cat([image[name] for image in images]) for name in names}
         with torch.inference_mode():
-            found = tower(**self.model.placed(whole, self.scale), return_dict=True)
-        kept = {name: value for name, value in found.items() if name not in UNUSED}
-        if len(kept[POOLED]) % len(images):
+            output = tower(**self.model.placed(whole, self.scale), return_dict=True)
+        values = {name: value for name, value in output.items() if name not in UNUSED}
+        if len(values[POOLED]) % len(images):
             return []
         return [
-            type(found)(
-                **NOTHING, **{n: _part(n, value, place, len(images)) for n, value in kept.items()}
+            type(output)(
+                **NOTHING, **{n: _part(n, value, place, len(images)) for n, value in values.items()}
             )
             for place in range(len(images))
         ]
 
     def _keep(self, key: ImageKey, features: Any) -> None:
-        if key not in self._kept:
+        if key not in self._cached:
             self._bytes += _bytes(features.to_tuple())
-        self._kept[key] = features
-        self._kept.move_to_end(key)
+        self._cached[key] = features
+        self._cached.move_to_end(key)
         while self._bytes > self.most_bytes:
-            _, dropped = self._kept.popitem(last=False)
+            _, dropped = self._cached.popitem(last=False)
             self._bytes -= _bytes(dropped.to_tuple())
 
 
 def _alike(
     keys: Sequence[ImageKey], vision: Mapping[ImageKey, Mapping[str, Any]]
 ) -> list[list[ImageKey]]:
-    """Group images by their shapes and by what is said of their sizes."""
+    """Group images by their shapes and by the inputs that describe their sizes."""
     groups: dict[Any, list[ImageKey]] = {}
     for key in keys:
-        said = tuple(
+        shapes = tuple(
             (name, tuple(value.shape), None if name == PIXELS else value.numpy().tobytes())
             for name, value in vision[key].items()
             if torch.is_tensor(value)
         )
-        groups.setdefault(said, []).append(key)
+        groups.setdefault(shapes, []).append(key)
     return list(groups.values())
 
 

@@ -25,7 +25,7 @@ class SoundLimit:
         self._read_s, self._cut_s = 0.0, math.inf
 
     def require(self, sound: Sound) -> None:
-        """Raise ValueError where the processor would leave out the end of a sound."""
+        """Raise ValueError if the processor would leave out the end of a sound."""
         seconds = sound.seconds
         if seconds <= self._read_s:
             return

@@ -33,7 +33,7 @@ MASKED = ("pixtral",)
 
 
 CALLS_OF_GATHERING = 2
-"""Sorting patches by the length of their chunk takes as long as so many calls: one operation for
+"""Sorting patches by the length of their chunk takes as long as this many calls: one operation for
 queries, keys, values and what comes out; a call has two."""
 
 
@@ -44,7 +44,7 @@ class Runs:
     groups: list[tuple[int, int]]
     """Chunks that run as a batch, and the length of each."""
     order: torch.Tensor | None
-    """`(patches,)` where each patch of the groups stands among all; None where groups are runs."""
+    """`(patches,)` where each patch of the groups stands among all; None if groups are runs."""
     back: torch.Tensor | None
     """`(patches,)` where each patch stands among those of the groups."""
 
@@ -166,8 +166,8 @@ def attention_names(config: Any) -> Names:
     """Return the attention of a configuration and of all its parts, as `set_attention` takes it."""
     names: Names = {"": config._attn_implementation}
     for part in config.sub_configs:
-        if (own := getattr(config, part, None)) is not None:
-            names[part] = attention_names(own)
+        if (nested := getattr(config, part, None)) is not None:
+            names[part] = attention_names(nested)
     return names
 
 

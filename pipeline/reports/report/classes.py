@@ -1,4 +1,7 @@
-"""The part of a report about classes: a confusion matrix and a table for each subtask."""
+"""The part of a report about classes: a confusion matrix and a table for each subtask.
+
+Of many labels: a table, and which are together.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -6,13 +9,20 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
+import numpy as np
+
+from savs.datasets.many_labels import label_table
+from savs.datasets.metrics.many_labels import cooccurrence
 from savs.foundation.whole_numbers import whole_number
 from savs.pipeline.reports.report.drawing import LEVELS, grid_path, shade, shade_paths
+from savs.pipeline.reports.report.evaluated import Evaluated
 
 MOST_NUMBERED = 20
 """Most classes of a matrix that has its numbers; a larger one is drawn with shades alone."""
 MOST_CONFUSIONS = 20
-"""Most rows of the table of confusions."""
+"""Most rows of the table of confusions, or of pairs of labels."""
+MOST_TOGETHER = 200
+"""Most labels of a matrix of those that are together: the most frequent ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +76,19 @@ class ClassesPart:
     more: int
     """Confusions that the table lacks."""
     has_subtasks: bool
+    labels: tuple[dict[str, Any], ...] = ()
+    """Rows of metrics.json's `per_label`, by their names, with their `errors`; empty of one label.
+    The matrix then has the labels that are together."""
+    pairs: tuple[dict[str, Any], ...] = ()
+    """The most frequent ones, rows of metrics.json's `pairs`."""
     levels: int = LEVELS
 
 
-def classes_part(metrics: Mapping[str, Any]) -> ClassesPart:
+def classes_part(result: Evaluated) -> ClassesPart:
     """Return the matrices and tables of the classes in metrics.json, classes by their names."""
+    metrics = result.metrics
+    if result.labels:
+        return _labels_part(result)
     wrong = metrics["confusions"]
     matrices = [
         _matrix(
@@ -83,6 +101,34 @@ def classes_part(metrics: Mapping[str, Any]) -> ClassesPart:
         confusions=tuple(wrong[:MOST_CONFUSIONS]),
         more=max(0, len(wrong) - MOST_CONFUSIONS),
         has_subtasks=len(matrices) > 1,
+    )
+
+
+def _labels_part(result: Evaluated) -> ClassesPart:
+    """Return the table of many labels, and which are together."""
+    rows = [
+        dict(row) | {"errors": row["positive"] + row["predicted"] - 2 * row["correct"]}
+        for row in sorted(result.labels, key=_by_name)
+    ]
+    often = sorted(rows, key=lambda row: -row["positive"])[:MOST_TOGETHER]
+    names = [row["label"] for row in rows if row in often and row["positive"]]
+    counts = cooccurrence(label_table(result.predictions["label"], names).states)
+    of_labels = [
+        {"label": name, "n": int(counts[n, n]), "correct": int(counts[n, n])}
+        for n, name in enumerate(names)
+    ]
+    together = [
+        {"label": names[a], "prediction": names[b], "n": int(counts[a, b])}
+        for a, b in np.argwhere(counts)
+        if a != b
+    ]
+    return ClassesPart(
+        matrices=(_matrix(None, of_labels, together),) if len(names) > 1 else (),
+        confusions=(),
+        more=0,
+        has_subtasks=False,
+        labels=tuple(rows),
+        pairs=tuple(result.metrics["pairs"][:MOST_CONFUSIONS]),
     )
 
 

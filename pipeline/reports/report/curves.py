@@ -235,8 +235,8 @@ class ConfidencePart:
     """One of `confidence` of metrics.json."""
     temperatures: tuple[tuple[str, str], ...]
     """Subtask, or `all`, and its temperature; empty where probabilities are not calibrated."""
-    chart: Chart
-    """Accuracy if only the likeliest share is answered."""
+    chart: Chart | None
+    """Accuracy if only the likeliest share is answered; None of many labels."""
 
 
 def confidence_parts(metrics: Mapping[str, Any]) -> tuple[ConfidencePart, ...]:
@@ -252,7 +252,7 @@ def _confidence(confidence: Mapping[str, Any]) -> ConfidencePart:
     return ConfidencePart(
         confidence=confidence,
         temperatures=tuple((name, "none" if t is None else f"{t:.3g}") for name, t in known),
-        chart=_coverage_chart(confidence["coverage"]),
+        chart=_coverage_chart(confidence["coverage"]) if confidence["coverage"] else None,
     )
 
 

@@ -30,7 +30,7 @@ class Evaluated:
     """Shortest end of its path that no other has."""
     folder: Path
     predictions: pl.DataFrame
-    """Columns `PREDICTION_SCHEMA`."""
+    """Columns `PREDICTION_SCHEMA`, or `LABEL_SCHEMA` of many labels."""
     result: Result
     """Its metrics, and the scores of their units for comparisons."""
     config: SelectionConfig | None
@@ -42,6 +42,11 @@ class Evaluated:
     def metrics(self) -> Mapping[str, Any]:
         """The content of metrics.json."""
         return self.result.facts
+
+    @property
+    def labels(self) -> tuple[Mapping[str, Any], ...]:
+        """The rows of `per_label`, in the order of probabilities; empty of one label."""
+        return tuple(self.metrics.get("per_label", ()))
 
     @property
     def headline(self) -> Mapping[str, Any]:

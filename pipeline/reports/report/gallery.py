@@ -1,16 +1,19 @@
 """The part of a report that shows examples: wrong ones, the least sure, the least typical."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
+from savs.datasets.many_labels import UNKNOWN, label_table
 from savs.pipeline.reports.pages.pictures import Images, Picture, open_images
 from savs.pipeline.reports.report.evaluated import Evaluated
 from savs.pipeline.reports.report.headline import is_paired
+from savs.pipeline.selection.label_rules import threshold_distances
 
 WRONG, UNSURE, ATYPICAL = "wrong", "least sure", "least typical"
 SHARE_WRONG = 2 / 3
@@ -40,7 +43,7 @@ class Other:
     """What another result says about the same example."""
 
     result: str
-    prediction: str | None
+    predictions: tuple[str, ...] | None
     is_right: bool
 
 
@@ -49,8 +52,14 @@ class Card:
     """One example."""
 
     id: str
-    label: str
-    prediction: str
+    labels: tuple[str, ...]
+    """Its label, or its many labels."""
+    predictions: tuple[str, ...]
+    """What was predicted, in the same form."""
+    missed: tuple[str, ...]
+    """Of many labels those that are there and were not predicted."""
+    false: tuple[str, ...]
+    """Of many labels those that were predicted and are not there."""
     is_right: bool
     kinds: tuple[str, ...]
     margin: float
@@ -76,15 +85,15 @@ class Gallery:
     open: int = OPEN
     """Cards that are shown before the others are unfolded."""
 
+    def numbers(self, names: Sequence[str]) -> str:
+        """Return the numbers of classes as the filter has them."""
+        return ",".join(str(self.classes.index(name)) for name in names)
+
     @property
     def subtasks(self) -> tuple[str, ...]:
         """The subtasks of the cards, in order of first appearance."""
         names = [card.facts.get("subtask") for card in self.cards]
         return tuple(name for name in dict.fromkeys(names) if name is not None)
-
-    def number(self, name: str) -> int:
-        """Return the number of a class."""
-        return self.classes.index(name)
 
     def subtask_number(self, card: Card) -> str:
         """Return the number of a card's subtask; empty without one."""
@@ -94,15 +103,22 @@ class Gallery:
     def has(self, subtask: str | None, label: str, prediction: str | None) -> bool:
         """Return whether a card shows this confusion."""
         return any(
-            (card.facts.get("subtask"), card.label, card.prediction) == (subtask, label, prediction)
+            (card.facts.get("subtask"), card.labels, card.predictions)
+            == (subtask, (label,), (prediction,))
             for card in self.cards
         )
 
     def pick(self, subtask: str | None, label: str, prediction: str) -> str:
         """Return the filter's settings that show a confusion, as JSON."""
         values = {} if subtask is None else {"subtask": str(self.subtasks.index(subtask))}
-        classes = {"label": self.number(label), "prediction": self.number(prediction)}
-        return json.dumps(values | {name: str(number) for name, number in classes.items()})
+        classes = {"label": self.numbers([label]), "prediction": self.numbers([prediction])}
+        return json.dumps(values | classes)
+
+    def errors(self, label: str) -> str | None:
+        """Return the settings that show examples where a label is wrong; None without any."""
+        if not any(label in card.missed + card.false for card in self.cards):
+            return None
+        return json.dumps({"wrong": self.numbers([label])})
 
     def count(self, kind: str) -> int:
         """Return how many cards are shown as one of a kind; each card counts once.
@@ -119,18 +135,27 @@ def gallery_part(
 ) -> Gallery | None:
     """Return examples of the first result: the surest mistakes, the least sure, the least typical.
 
-    Every class has its turn, so that no frequent confusion fills the gallery.
+    Every class has its turn, so that no frequent confusion fills the gallery. Of many labels the
+    margin is how far a logit is from that of its threshold: the farthest of the labels that are
+    wrong, or the nearest of all.
 
     The other results say what they predict for the same examples.
     """
     first, *others = results
-    rows = pick_examples(first.predictions, count, share_atypical=SHARE_ATYPICAL)
+    predictions = _of_labels(first) if first.labels else first.predictions
+    rows = pick_examples(
+        predictions,
+        count,
+        share_atypical=SHARE_ATYPICAL,
+        turns=("decisive",) if first.labels else ("subtask", "label"),
+    )
     if not rows.height:
         return None
     images = open_images(first.store, first.split, rows["id"].to_list(), media_root)
     said = {other.name: _said(other) for other in others if is_paired(first, other)}
-    cards = tuple(_card(row, images, said) for row in rows.iter_rows(named=True))
-    names = [name for card in cards for name in (card.label, card.prediction)]
+    order = [row["label"] for row in first.labels]
+    cards = tuple(_card(row, images, said, order) for row in rows.iter_rows(named=True))
+    names = [name for card in cards for name in (*card.labels, *card.predictions)]
     known = first.predictions.filter(pl.col("prediction").is_not_null())
     return Gallery(
         cards=cards,
@@ -140,25 +165,49 @@ def gallery_part(
     )
 
 
+def _of_labels(result: Evaluated) -> pl.DataFrame:
+    """Return predictions of many labels with `margin`, and the label that is `decisive` for it."""
+    known = result.predictions.filter(pl.col("prediction").is_not_null())
+    names = [row["label"] for row in result.labels]
+    states = label_table(known["label"], names).states.T
+    said = label_table(known["prediction"], names).states.T
+    thresholds = np.array([row["threshold"] for row in result.labels])
+    shares = np.array(known["probabilities"].to_list(), np.float64).reshape(states.shape)
+    distances = threshold_distances(shares, thresholds)
+    is_known = states != UNKNOWN
+    is_wrong = is_known & (states != said)
+    # a label that is never predicted has no distance: it decides nothing
+    farthest = np.where(is_wrong & np.isfinite(distances), distances, 0)
+    nearest = np.where(is_known, distances, np.inf)
+    decisive = np.where(is_wrong.any(axis=1), farthest.argmax(axis=1), nearest.argmin(axis=1))
+    margins = np.where(is_wrong.any(axis=1), farthest.max(axis=1), nearest.min(axis=1))
+    return known.with_columns(
+        margin=pl.Series(margins, dtype=pl.Float32),
+        decisive=pl.Series([names[number] for number in decisive], dtype=pl.String),
+        typicality=pl.lit(None, pl.Float32),
+    )
+
+
 def pick_examples(
     predictions: pl.DataFrame,
     count: int,
     *,
     share_wrong: float = SHARE_WRONG,
     share_atypical: float = 0.0,
+    turns: Sequence[str] = ("subtask", "label"),
 ) -> pl.DataFrame:
     """Return examples to show with their `kinds`: wrong ones, surest first, then least sure ones.
 
-    Each class of each subtask has its turn with a mistake. The least typical ones come last.
-    Skipped examples are left out.
+    Each class of each subtask has its turn with a mistake, or each value of the columns `turns`.
+    The least typical ones come last. Skipped examples are left out.
 
     `share_wrong` of the examples are kept for wrong ones, `share_atypical` for the least typical
     ones, if there are enough.
     """
     known = predictions.filter(pl.col("prediction").is_not_null())
     wrong = known.filter(~pl.col("correct"))
-    turns = pl.col("margin").rank("ordinal", descending=True).over("subtask", "label")
-    wrong = wrong.sort(turns, -pl.col("margin"), maintain_order=True)
+    turn = pl.col("margin").rank("ordinal", descending=True).over(*turns)
+    wrong = wrong.sort(turn, -pl.col("margin"), maintain_order=True)
     wrong = wrong.head(round(share_wrong * count))
     wrong = wrong.sort("margin", descending=True, maintain_order=True)
     odd = _without(known, wrong).filter(pl.col("typicality").is_not_null())
@@ -182,25 +231,41 @@ def _without(examples: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
     return examples.join(others, on="id", how="anti", maintain_order="left")
 
 
-def _said(other: Evaluated) -> dict[str, tuple[str | None, bool]]:
-    rows = other.predictions.select("id", "prediction", "correct").rows()
-    return {name: (prediction, right) for name, prediction, right in rows}
+def _said(other: Evaluated) -> dict[str, tuple[tuple[str, ...] | None, bool]]:
+    column = "predicted" if other.labels else "prediction"
+    rows = other.predictions.select("id", column, "correct").rows()
+    return {name: (_names(prediction), right) for name, prediction, right in rows}
 
 
-def _card(row: dict[str, Any], images: Images, said: dict[str, dict[str, Any]]) -> Card:
+def _names(value: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    """Return a label, or many, as names."""
+    return None if value is None else (value,) if isinstance(value, str) else tuple(value)
+
+
+def _card(
+    row: dict[str, Any], images: Images, said: dict[str, dict[str, Any]], order: Sequence[str]
+) -> Card:
+    """Return the card of an example; `order` is that of the probabilities of many labels."""
+    labels = _names(row["labels" if order else "label"]) or ()
+    predictions = _names(row["predicted" if order else "prediction"]) or ()
+    unknown = row["unknown"] if order else []
     facts = {name: row[name] for name in ("subtask", "group", "category") if row[name] is not None}
+    if unknown:
+        facts["not known"] = ", ".join(unknown)
     if row["typicality"] is not None:
         flag = " (atypical)" if row["atypical"] else ""
         facts["typicality"] = f"{row['typicality']:.3f}{flag}"
     leak = {"leak": f"{row['leak']} in training"} if row["leak"] is not None else {}
     return Card(
         id=row["id"],
-        label=row["label"],
-        prediction=row["prediction"],
+        labels=labels,
+        predictions=predictions,
+        missed=tuple(name for name in labels if order and name not in predictions),
+        false=tuple(name for name in predictions if order and name not in {*labels, *unknown}),
         is_right=row["correct"],
         kinds=tuple(row["kinds"]),
         margin=row["margin"],
-        votes=best_votes(row["votes"] or []),
+        votes=_label_votes(row, order) if order else best_votes(row["votes"] or []),
         others=tuple(
             Other(name, *answers[row["id"]])
             for name, answers in said.items()
@@ -209,6 +274,16 @@ def _card(row: dict[str, Any], images: Images, said: dict[str, dict[str, Any]]) 
         prompt=row["prompt"] or "",
         pictures=images.find(row["id"], row["media"] or []),
         facts=facts | leak,
+    )
+
+
+def _label_votes(row: Mapping[str, Any], order: Sequence[str]) -> tuple[Vote, ...]:
+    """Return the labels that are there or predicted, the most probable first."""
+    shares = dict(zip(order, row["probabilities"], strict=True))
+    names = {*row["labels"], *row["predicted"]}
+    return tuple(
+        Vote(name, shares[name], f"{100 * shares[name]:.0f} %")
+        for name in sorted(names, key=lambda name: (-shares[name], name))
     )
 
 

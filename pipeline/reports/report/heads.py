@@ -107,7 +107,8 @@ def heads_part(result: Evaluated) -> HeadsPart | None:
     rows = rows.with_columns(place=pl.col("subtask").rle_id()).sort("place", "rank")
     subtasks = heads["subtask"].unique(maintain_order=True).to_list()
     several = len(subtasks) > 1
-    maps = [_draw(heads, "all subtasks" if several else "", several=several)]
+    kind = "label" if result.labels else "subtask"
+    maps = [_draw(heads, f"all {kind}s" if several else "", chosen_by=kind if several else None)]
     if several and len(subtasks) <= MOST_MAPS and scored is not None:
         maps += [_draw(heads.filter(subtask=name), str(name)) for name in subtasks]
     return HeadsPart(
@@ -141,8 +142,8 @@ def _chosen(config: SelectionConfig) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=HEAD_MAP_SCHEMA, orient="row")
 
 
-def _draw(scored: pl.DataFrame, title: str, *, several: bool = False) -> HeadMap:
-    """Return the map of some subtasks' heads."""
+def _draw(scored: pl.DataFrame, title: str, *, chosen_by: str | None = None) -> HeadMap:
+    """Return the map of a subtask's heads, or of several, or labels; `chosen_by` says which."""
     heads = mean_map(scored).sort("layer", "head")
     numbers = heads["layer"].unique(maintain_order=True).to_list()
     rows = {layer: y for y, layer in enumerate(numbers)}
@@ -161,15 +162,16 @@ def _draw(scored: pl.DataFrame, title: str, *, several: bool = False) -> HeadMap
         highest=highest,
         paths=shade_paths(cells),
         lines=grid_path(columns, len(numbers)),
-        marks=tuple(_marks(heads.filter(pl.col("chosen") > 0), rows, several=several)),
+        marks=tuple(_marks(heads.filter(pl.col("chosen") > 0), rows, chosen_by)),
     )
 
 
-def _marks(chosen: pl.DataFrame, rows: dict[int, int], *, several: bool) -> Sequence[Mark]:
+def _marks(chosen: pl.DataFrame, rows: dict[int, int], chosen_by: str | None) -> Sequence[Mark]:
     marks = []
     for row in chosen.iter_rows(named=True):
-        text = str(row["chosen"] if several else row["rank"])
-        choice = f"chosen by {row['chosen']} subtasks" if several else f"rank {row['rank']}"
+        text = str(row["chosen"] if chosen_by else row["rank"])
+        by = f"chosen by {row['chosen']} {chosen_by}s"
+        choice = by if chosen_by else f"rank {row['rank']}"
         title = f"{row['name']}: {100 * row['share']:.1f} %, {choice}"
         marks.append(Mark(row["head"], rows[row["layer"]], text, title))
     return marks

@@ -13,6 +13,7 @@ from savs.foundation.errors import SavsError
 from savs.pipeline.evaluation.suspects import SUSPECTS
 from savs.pipeline.extraction.request import REQUEST, command_words
 from savs.pipeline.reports.report.evaluated import Evaluated
+from savs.pipeline.selection.selection_config import MANY, SelectionConfig
 from savs.pipeline.selection.training_data import train_digest
 from savs.stores import FeatureStore
 from savs.stores.format.layout import HEADS_SITE, digest
@@ -45,7 +46,7 @@ def _facts(result: Evaluated) -> list[tuple[str, str]]:
         "readout": result.metrics["readout"],
         "scoring of heads": result.metrics["scoring"],
         "heads": str(result.metrics["heads"]) if config else None,
-        "training examples": f"{sum(task.examples for task in config.tasks):,}" if config else None,
+        "training examples": f"{_training_examples(config):,}" if config else None,
         "digest of the training examples": config.train if config else None,
         "digest of the results": digest(result.metrics),
         "savs": version("savs"),
@@ -60,6 +61,12 @@ def _facts(result: Evaluated) -> list[tuple[str, str]]:
             **_run_facts(store.manifest.runs),
         }
     return [(name, str(value)) for name, value in facts.items() if value is not None]
+
+
+def _training_examples(config: SelectionConfig) -> int:
+    """Return how many examples the tasks have; of many labels, those that a label has at most."""
+    counts = [task.examples for task in config.tasks]
+    return max(counts) if config.labels == MANY else sum(counts)
 
 
 def _run_facts(runs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
@@ -82,8 +89,12 @@ def _commands(result: Evaluated, out: Path, media_root: str | Path | None) -> li
         select += ["--readout", readout, "--scoring", str(result.metrics["scoring"])]
         if result.config.max_layer is not None:
             select += ["--max-layer", str(result.config.max_layer)]
-        if not any(task.calibration for task in result.config.tasks):
+        if not any(task.calibration or task.label_rule for task in result.config.tasks):
             select.append("--no-estimate")
+        if result.config.joint_heads:
+            select.append("--joint-heads")
+        if result.config.precision is not None:
+            select += ["--precision", str(result.config.precision)]
         if (result.folder / SUSPECTS).exists():
             select.append("--suspects")
         lines.append(select)

@@ -139,7 +139,7 @@ def report(
         headline=headline_of(results),
         metrics=tuple(first.metrics["metrics"]),
         heads=heads_part(first),
-        classes=classes_part(first.metrics),
+        classes=classes_part(first),
         parts=tuple(first.metrics["parts"]),
         groups=groups_part(first.predictions),
         gallery=gallery,

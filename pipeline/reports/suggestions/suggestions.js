@@ -14,12 +14,31 @@ const tell = () => {
     localStorage.setItem(place, JSON.stringify(given));
   } catch { /* a browser without storage: the page still works */ }
 };
+// Of many labels the field is hidden: the marks next to it are a list, which is its value.
+const marksOf = input => [...input.closest("article").querySelectorAll(".marks input")];
+const show = input => {
+  const names = input.value.startsWith("[") ? JSON.parse(input.value) : [];
+  for (const mark of marksOf(input)) mark.checked = names.includes(mark.value);
+  for (const button of input.closest("article").querySelectorAll(".agree"))
+    button.setAttribute("aria-pressed", button.value === input.value);
+};
 const next = input => inputs[inputs.indexOf(input) + 1]?.focus();
 try {
   const kept = JSON.parse(localStorage.getItem(place) || "{}");
   for (const input of inputs) input.value = kept[input.dataset.id] ?? "";
 } catch { /* the same */ }
 for (const input of inputs) {
+  if (input.type === "hidden") {
+    show(input);
+    for (const mark of marksOf(input)) {
+      mark.addEventListener("change", () => {
+        const names = marksOf(input).filter(one => one.checked).map(one => one.value);
+        input.value = names.length ? JSON.stringify(names) : "";
+        show(input);
+        tell();
+      });
+    }
+  }
   input.addEventListener("input", tell);
   input.addEventListener("keydown", event => {
     const isOpen = !input.value || classes.includes(input.value);
@@ -38,7 +57,8 @@ for (const input of inputs) {
 for (const button of document.querySelectorAll(".agree")) {
   button.addEventListener("click", () => {
     const input = button.closest("article").querySelector(".label-of");
-    input.value = button.textContent;
+    input.value = button.value;
+    if (input.type === "hidden") show(input);
     tell();
     next(input);
   });

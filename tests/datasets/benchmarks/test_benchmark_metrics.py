@@ -183,8 +183,9 @@ def test_camerabench_has_ranks_of_each_primitive_and_their_means() -> None:
     found = measured("camerabench", rows)
     # zoom: + - + -, answers + + - -: AP (1 + 2/3) / 2, 3 of 4 pairs, both classes half right
     # pan: - + - - -: AP 1/2, 3 of 4 pairs; Yes never found, 3 of 4 No right
-    names = ("average precision", "ROC-AUC", "balanced accuracy", "accuracy")
-    zoom, pan = (5 / 6, 3 / 4, 1 / 2, 2 / 4), (1 / 2, 3 / 4, 3 / 8, 3 / 5)
+    # one of two No, and one of four, score at least as high as the last Yes
+    names = ("average precision", "ROC-AUC", "FPR at 95 % TPR", "balanced accuracy", "accuracy")
+    zoom, pan = (5 / 6, 3 / 4, 1 / 2, 1 / 2, 2 / 4), (1 / 2, 3 / 4, 1 / 4, 3 / 8, 3 / 5)
     macro = [(one + other) / 2 for one, other in zip(zoom, pan, strict=True)]
     assert values(found) == pytest.approx(
         {
@@ -200,7 +201,7 @@ def test_camerabench_has_ranks_of_each_primitive_and_their_means() -> None:
 def test_a_single_primitive_has_plain_names_and_one_with_one_answer_an_accuracy_alone() -> None:
     found = measured("camerabench", predictions_of(videos({"zoom?": "YN"}), [0.9, 0.1]))
     names = ["average precision", "ROC-AUC", "balanced accuracy", "accuracy"]
-    assert values(found) == dict.fromkeys(names, 1)
+    assert values(found) == dict.fromkeys(names, 1) | {"FPR at 95 % TPR": 0}
     rows = predictions_of(videos({"zoom?": "NN", "pan?": "YN"}), [0.9, 0.1, 0.9, 0.1])
     found = measured("camerabench", rows)
     assert values(found)["average precision, macro"] == 1
@@ -344,10 +345,34 @@ def test_a_perfect_predictor_is_right_everywhere_and_the_order_of_rows_changes_n
 ) -> None:
     examples = everything(name, count)
     perfect = [0.9 if one.label == "Yes" else 0.1 for one in examples]
-    assert set(values(measured(name, predictions_of(examples, perfect))).values()) == {1}
+    found = values(measured(name, predictions_of(examples, perfect)))
+    assert found == {metric: 0 if metric.startswith("FPR") else 1 for metric in found}
     levels = st.one_of(st.none(), st.sampled_from([0.1, 0.4, 0.6, 0.9]))  # ties are frequent
     scores = data.draw(st.lists(levels, min_size=len(examples), max_size=len(examples)))
     rows = predictions_of(examples, scores)
     mixed = rows[data.draw(st.permutations(range(rows.height)))]
     expected = values(measured(name, rows))
     assert values(measured(name, mixed)) == pytest.approx(expected)
+
+
+def test_asvspoof_has_error_rates_of_all_and_of_each_attack() -> None:
+    labels = [("bonafide", None)] * 3 + [("spoof", "A07")] * 3 + [("spoof", "A08")] * 2
+    rows = [
+        example(n, label, category=attack, group=f"s{n % 4}")
+        for n, (label, attack) in enumerate(labels)
+    ]
+    # of bonafide: .9 .8 .4; A07: .5 .3 .2; A08: .1 .1
+    scores = [0.9, 0.8, 0.4, 0.5, 0.3, 0.2, 0.1, 0.1]
+    predictions = predictions_of(rows, scores, ("bonafide", "spoof"))
+    found = measured("asvspoof-la", predictions, ("bonafide", "spoof"))
+    # Shares missed and passed: at .4 0 and 1/5, at .5 1/3 and 1/5, which differ least: 4/15. Of A07
+    # alone: 1/3 and 1/3 at .5. A08 is told apart.
+    assert {name: value(one) for name, one in found.items()} == pytest.approx(
+        {
+            "balanced accuracy": (2 / 3 + 1) / 2,
+            "equal error rate": 4 / 15,
+            "accuracy": 7 / 8,
+            "equal error rate, A07": 1 / 3,
+            "equal error rate, A08": 0,
+        }
+    )

@@ -4,11 +4,18 @@ import numpy as np
 import polars as pl
 import pytest
 from oracle import predictions_of, value
-from sklearn.metrics import average_precision_score, roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score, roc_curve
 
 from savs.datasets import Example, Units
 from savs.datasets.metrics.metrics import mean_metric
-from savs.datasets.metrics.ranking import average_precision_units, ranking_metrics, roc_auc_units
+from savs.datasets.metrics.ranking import (
+    RANKED,
+    average_precision_units,
+    equal_error_units,
+    false_positive_units,
+    ranking_metrics,
+    roc_auc_units,
+)
 from savs.pipeline.evaluation.statistics.intervals import estimate, summarise
 
 CLASSES = {None: ["Yes", "No"]}
@@ -36,6 +43,30 @@ def yes_no(labels):
 def test_the_mean_is_scikit_learns_value(units, theirs, seed):
     scores, positive = drawn(seed, levels=3 + 4 * seed)
     assert units(scores, positive).mean() == pytest.approx(theirs(positive, scores), abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_equal_error_rate_is_that_of_the_roc_curve(seed):
+    scores, positive = drawn(seed, levels=400)
+    passed, hit, _ = roc_curve(positive, scores, drop_intermediate=False)
+    best = np.abs(1 - hit - passed)[::-1].argmin()  # the lowest threshold of several
+    expected = ((1 - hit + passed) / 2)[::-1][best]
+    assert equal_error_units(scores, positive).mean() == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("spread", [0.3, 1.0, 3.0])
+def test_the_standard_error_of_the_equal_error_rate_is_that_of_new_samples(spread):
+    # With unequal spreads the densities at the threshold differ; a threshold that is taken as given
+    # would be off by up to a factor of 1.4 here.
+    rng = np.random.default_rng(0)
+    positive = np.arange(2_000) < 300
+    rates, errors = [], []
+    for _ in range(300):
+        scores = np.where(positive, rng.normal(2, spread, 2_000), rng.normal(0, 1, 2_000))
+        units = equal_error_units(scores, positive)
+        rates.append(units.mean())
+        errors.append(units.std() / np.sqrt(len(units)))
+    assert np.mean(errors) == pytest.approx(np.std(rates), rel=0.12)
 
 
 @pytest.mark.parametrize(("units", "theirs"), PAIRS, ids=IDS)
@@ -67,6 +98,16 @@ def test_values_worked_out_by_hand():
     )
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_the_false_positive_rate_is_that_of_scikit_learns_curve(seed):
+    scores, positive = drawn(seed, n=30 + 10 * seed, levels=3 + 30 * seed)
+    false, true, _ = roc_curve(positive, scores, drop_intermediate=False)
+    values = false_positive_units(scores, positive)
+    assert values.mean() == pytest.approx(false[true >= 0.95 - 1e-9][0], abs=1e-12)
+    # both sides vary about the rate by themselves, so that neither's share of examples moves it
+    assert values[positive].mean() == pytest.approx(values[~positive].mean(), abs=1e-12)
+
+
 def test_the_standard_error_of_the_area_is_delongs():
     scores, positive = drawn(3)
     above, below = scores[positive], scores[~positive]
@@ -87,11 +128,13 @@ def test_the_standard_error_of_the_area_is_delongs():
 def test_metrics_of_predictions():
     # Yes-scores .9 .6 .4 .2 with labels Yes No Yes No: the ranking of the test above.
     rows = predictions_of(yes_no(["Yes", "No", "Yes", "No"]), [0.9, 0.6, 0.4, 0.2])
-    precision, area, balanced = ranking_metrics(rows, CLASSES, "Yes", "zoom")
-    names = [f"{name}, zoom" for name in ("average precision", "ROC-AUC", "balanced accuracy")]
-    assert [u.name for u in (precision, area, balanced)] == names
-    assert [value(u) for u in (precision, area, balanced)] == pytest.approx([5 / 6, 0.75, 0.5])
-    assert [u.chance for u in (precision, area, balanced)] == [0.5, 0.5, 0.5]
+    found = ranking_metrics(rows, CLASSES, "Yes", "zoom")
+    assert [u.name for u in found] == [f"{name}, zoom" for name in RANKED]
+    # the last Yes is needed for 95 %, and one of two No scores higher
+    assert [value(u) for u in found] == pytest.approx([5 / 6, 0.75, 0.5, 0.5])
+    assert [u.chance for u in found] == [0.5, 0.5, 0.95, 0.5]
+    assert ["rests on 2 positive examples" in "".join(u.notes) for u in found] == [0, 0, 1, 0]
+    precision = found[0]
     assert precision.scores["cluster"].to_list() == ["0", "1", "2", "3"]
 
 
@@ -99,6 +142,11 @@ def test_a_perfect_order_has_an_interval():
     rows = predictions_of(yes_no(["Yes", "Yes", "No", "No"]), [0.9, 0.8, 0.3, 0.2])
     for units in ranking_metrics(rows, CLASSES, "Yes"):
         metric = summarise(units)
+        if units.name == "FPR at 95 % TPR":
+            assert (metric.value, metric.low) == (0, 0)
+            assert metric.high is not None
+            assert metric.high > 0.4
+            continue
         assert (metric.value, metric.high) == (1, 1)
         assert metric.low is not None
         assert metric.low < 0.6
@@ -124,7 +172,7 @@ def test_labels_that_are_all_the_same_have_no_order(label):
     rows = predictions_of(yes_no([label] * 3), [0.9, 0.2, 0.3])
     assert ranking_metrics(rows, CLASSES, "Yes") == []
     rows = predictions_of(yes_no(["Yes", *["No"] * 4]), [0.5, 0.1, 0.2, 0.8, 0.9])
-    assert [u.chance for u in ranking_metrics(rows, CLASSES, "Yes")] == [0.2, 0.5, 0.5]
+    assert [u.chance for u in ranking_metrics(rows, CLASSES, "Yes")] == [0.2, 0.5, 0.95, 0.5]
 
 
 def test_a_mean_of_metrics_gives_each_the_same_weight():

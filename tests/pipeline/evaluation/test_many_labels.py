@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import polars as pl
 import pytest
+from label_stores import LABELS, MANY, make_many, text_of
 from sklearn.metrics import average_precision_score
 from typer.testing import CliRunner
 
@@ -21,46 +22,11 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.evaluation_file import load_metrics
 from savs.pipeline.evaluation.many_labels import LabelLogits
 from savs.pipeline.evaluation.suspects import suspects
+from savs.pipeline.reports.suggestions.suggestions import write_suggestions
 from savs.pipeline.selection.label_rules import PLAIN
+from savs.pipeline.selection.training_data import training_tasks
 from savs.stores import LayerGrid
 from stores import identity, make_store, write_store
-
-LABELS = [f"l{number:02}" for number in range(20)]
-MANY = {"labels": {"form": "list"}}
-
-
-def text_of(states):
-    told = {name: None if s < 0 else True for name, s in zip(LABELS, states, strict=True) if s}
-    return json.dumps(told if None in told.values() else list(told), separators=(",", ":"))
-
-
-def make_many(folder, seed=0, train=90, test=70, labels=20, heads=4, unknown=0.1, **extra):
-    """A store of two layers of heads of different widths; a tenth of what rows say is unknown."""
-    rng = np.random.default_rng(seed)
-    grid = (LayerGrid(0, tuple(range(heads)), 6), LayerGrid(3, (0, 2), 4))
-    states = (rng.random((train + test, 20)) < 0.25).astype(np.int8)
-    states[:, labels:] = 0
-    states[rng.random(states.shape) < unknown] = -1
-    features = {}
-    for layer in grid:
-        ways = rng.normal(size=(len(layer.heads), 20, layer.head_dim))
-        shape = (len(layer.heads), train + test, layer.head_dim)
-        features[layer.layer] = np.float32(
-            (states == 1) @ ways + 0.8 * rng.normal(size=shape) + rng.normal(size=(1, 1, 1))
-        )
-    rows = [{"label": text_of(row), "group": f"g{i // 2}"} for i, row in enumerate(states)]
-    store = write_store(
-        folder,
-        identity(grid=grid, options=MANY),
-        {
-            "train": {n: values[:, :train] for n, values in features.items()},
-            "test": {n: values[:, train:] for n, values in features.items()},
-        },
-        {"train": rows[:train], "test": rows[train:]},
-        shard_rows=32,
-        **extra,
-    )
-    return store, states, features
 
 
 @pytest.fixture(scope="module")
@@ -319,7 +285,7 @@ def test_what_is_for_one_label_is_refused(many, tmp_path):
     with pytest.raises(ParameterError, match="'zero-shot' is for examples with one label"):
         savs.evaluate(store, "zero-shot")
     with pytest.raises(SelectionError, match="have many labels, for which this does not work"):
-        savs.sweep(store)
+        training_tasks(store)
     with pytest.raises(SelectionError, match="compares images with names of classes"):
         savs.select(store, readout="clip")
     one = make_store(
@@ -341,3 +307,62 @@ def test_what_is_for_one_label_is_refused(many, tmp_path):
         savs.evaluate(store, mixed)
     with pytest.raises(ParameterError, match="expected what select"):
         savs.evaluate(store, store.path)
+
+
+@pytest.fixture(scope="module")
+def suggested(many):
+    """The store with a selection and what it predicts of the test examples."""
+    store, *_ = many
+    selection = savs.calibrate(store, savs.select(store, heads=4)).selection
+    return store, selection, savs.evaluate(store, selection)
+
+
+def test_the_examples_are_suggested_whose_least_sure_label_is_least_sure(suggested):
+    store, selection, evaluation = suggested
+    distances = {}
+    for row in evaluation.predictions.iter_rows(named=True):
+        apart = [
+            abs(np.log(p / (1 - p)) - np.log(t / (1 - t)))
+            for p, t in zip(row["probabilities"], evaluation.per_label["threshold"], strict=True)
+        ]
+        distances[row["id"]] = min(apart)
+    found = savs.suggest(store, selection, count=3)
+    order = sorted(distances, key=lambda name: distances[name])
+    assert found.table["id"][0] == order[0]
+    assert {*found.table["id"]} <= {*order[:15]}  # the candidates are spread out
+    margins = [distances[name] for name in found.table["id"]]
+    assert found.table["margin"].to_list() == pytest.approx(margins, abs=1e-3)
+    predicted = dict(evaluation.predictions.select("id", "prediction").iter_rows())
+    assert found.table["prediction"].to_list() == [predicted[name] for name in found.table["id"]]
+    assert found.classes == tuple(evaluation.per_label["label"])
+    with pytest.raises(ParameterError, match="`subtask` is for examples with one label"):
+        savs.suggest(store, selection, count=3, subtask="l00")
+
+
+@pytest.mark.browser
+def test_labels_are_marked_on_the_page_and_saved_as_lists(suggested, chrome, tmp_path):
+    store, selection, _ = suggested
+    found = savs.suggest(store, selection, count=3)
+    write_suggestions(store, found, out=tmp_path / "next.html")
+    tab = chrome.tab()
+    tab.open(tmp_path / "next.html", width=390)
+    assert tab.run("document.documentElement.scrollWidth") <= 390
+    card = "document.querySelectorAll('article')[{}]"
+    tab.run(f"{card.format(0)}.querySelectorAll('.marks input')[1].click()")
+    tab.run(f"{card.format(1)}.querySelectorAll('.agree')[1].click()")
+    tab.run(f"{card.format(2)}.querySelectorAll('.agree')[0].click()")
+    values = tab.run("[...document.querySelectorAll('.label-of')].map(one => one.value)")
+    assert [json.loads(one) for one in values] == [
+        [found.classes[1]],
+        json.loads(found.table["prediction"][1]),
+        [],
+    ]
+    tab.open(tmp_path / "next.html")  # the page keeps them
+    assert tab.run("document.getElementById('count').textContent") == "3 of 3 labelled"
+    marked = tab.run(f"{card.format(1)}.querySelectorAll('.marks input:checked').length")
+    assert marked == len(json.loads(values[1]))
+    assert not tab.complaints
+    named = dict(zip(found.table["id"], values, strict=True))
+    labelled = savs.label(store, {name: json.loads(text) for name, text in named.items()})
+    assert {*savs.open_store(store.path).examples("train")["id"]} >= {*named}
+    savs.label(labelled.store, dict.fromkeys(named))

@@ -62,8 +62,8 @@ def test_each_subtask_is_asked_its_own_labels(run, inputs, tiny_model, reuse):
 @pytest.mark.thorough
 def test_where_a_cache_changes_answers_whole_passes_are_run(run, monkeypatch):
     right = run("right", answers="labels", dtype="float32").store
-    go_on = label_likelihood._go_on
-    monkeypatch.setattr(label_likelihood, "_go_on", lambda *given: 2 * go_on(*given))
+    go_on = label_likelihood._continue_prompts
+    monkeypatch.setattr(label_likelihood, "_continue_prompts", lambda *given: 2 * go_on(*given))
     said = []
     store = run(
         "whole", answers="labels", dtype="float32", reporting=Reporting(detail=said.append)
@@ -80,7 +80,7 @@ def test_whole_answers_take_a_pass_of_the_batch_for_each_label(tiny_model):
     answers = Answers(label_tokens(model.encoder, ["a", "b c"]), whole=True, cells=1)
     passes = []
     handle = model.model.register_forward_pre_hook(lambda *_: passes.append(1))
-    model.read(model.inputs([("What?",)] * 3), answers.asked([(0, 1)] * 3))
+    model.read(model.inputs([("What?",)] * 3), answers.query([(0, 1)] * 3))
     handle.remove()
     assert len(passes) == 1 + 2  # the prompts, then each label
 
@@ -103,8 +103,8 @@ def test_labels_that_the_memory_does_not_hold_run_in_pieces():
 
 @pytest.mark.thorough
 def test_an_answer_that_is_not_finite_skips_the_row(run, monkeypatch):
-    rest = label_likelihood._behind_cache
-    monkeypatch.setattr(label_likelihood, "_behind_cache", lambda *given: rest(*given) * torch.nan)
+    rest = label_likelihood._after_cache
+    monkeypatch.setattr(label_likelihood, "_after_cache", lambda *given: rest(*given) * torch.nan)
     monkeypatch.setattr(preflight, "find_answer_way", lambda *_, **__: (False, "not tried"))
     done = run(answers="labels", dtype="float32")
     assert len(done.skipped) == 11

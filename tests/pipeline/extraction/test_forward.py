@@ -177,9 +177,9 @@ def test_what_cannot_be_cut_is_prepared_again_in_halves(model):
 
 def test_a_batch_without_demonstrations_is_asked_once_and_keeps_nothing_of_them(model, monkeypatch):
     counted = []
-    asked = Answers.asked
+    asked = Answers.query
     monkeypatch.setattr(
-        *(Answers, "asked"),
+        *(Answers, "query"),
         lambda self, labels, **named: counted.append(labels) or asked(self, labels, **named),
     )
     forward = forward_of(model, contexts=[None])  # of another subtask

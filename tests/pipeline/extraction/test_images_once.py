@@ -195,7 +195,7 @@ def test_what_is_kept_of_images_is_bounded(tiny_model):
     features = ImageFeatures(model, None, most_bytes=2 * first.nbytes)
     for key in (("0", 0), ("1", 0), ("0", 0), ("2", 0)):
         features.of([key], vision)
-    assert list(features._kept) == [("0", 0), ("2", 0)]
+    assert list(features._cached) == [("0", 0), ("2", 0)]
     assert features._bytes == 2 * first.nbytes
     features.forget()
-    assert (features._bytes, len(features._kept)) == (0, 0)
+    assert (features._bytes, len(features._cached)) == (0, 0)

@@ -8,7 +8,7 @@ from savs.pipeline.extraction import shared_forward
 from savs.pipeline.extraction.checks import sharing
 from savs.pipeline.extraction.checks.sharing import find_sharing, images_recur
 from savs.pipeline.extraction.entry_points import load_model
-from savs.pipeline.extraction.model.answers import Answers, Asked
+from savs.pipeline.extraction.model.answers import AnswerQuery, Answers
 from savs.pipeline.extraction.model.pixel_scale import find_scale
 from savs.pipeline.extraction.model.shared_images import ImageFeatures, knows_sizes
 from savs.pipeline.extraction.shared_forward import SharedForward
@@ -112,7 +112,7 @@ def test_answers_count_too(model, monkeypatch):
 
     def another(self, batch, asked):
         others = {label: (7, *tokens) for label, tokens in asked.answers.tokens.items()}
-        return launch(self, batch, Asked(Answers(others), asked.labels))
+        return launch(self, batch, AnswerQuery(Answers(others), asked.labels))
 
     monkeypatch.setattr(SharedForward, "launch", another)
     found = find_sharing(model, questions(), None, ANSWERS)

@@ -198,7 +198,7 @@ def test_answers_behind_a_cache_are_those_of_whole_passes(model):
     whole, seen = find_answer_way(model, prompts, alone(model, prompts), answers, batches=True)
     assert whole == (model.name in WHOLE), seen
     answers = replace(answers, whole=whole)
-    read = model.read(model.inputs(prompts), answers.asked([(0, 1, 2), (0, 2)]))
+    read = model.read(model.inputs(prompts), answers.query([(0, 1, 2), (0, 2)]))
     kept = read.outputs["answers"]
     assert np.isnan(kept).tolist() == [[False] * 3, [False, True, False]]
     for row, prompt in enumerate(prompts):

@@ -28,7 +28,7 @@ def test_the_surest_mistakes_of_every_class_come_before_further_ones(tmp_path):
     assert len(gallery.cards) <= 30
     for label in wrong["label"].unique():
         own = wrong.filter(label=label)["margin"].sort(descending=True)
-        margins = [card.margin for card in shown if card.label == label][:4]
+        margins = [card.margin for card in shown if card.labels == (label,)][:4]
         assert margins == own.head(4).to_list()  # 20 places for mistakes, of 5 classes
     unsure = [card.margin for card in gallery.cards if "least sure" in card.kinds]
     assert sorted(unsure) == result.predictions["margin"].sort().head(len(unsure)).to_list()

@@ -1,0 +1,91 @@
+"""`vggsound`: sounds of ten seconds whose source is seen in the video, 309 kinds.
+
+Source: Chen et al., VGGSound, arXiv 2004.14368. The prompt is that of `esc50`.
+"""
+
+from collections.abc import Iterator
+from functools import partial
+
+from savs.datasets.benchmark import About, Benchmark, Fields
+from savs.datasets.benchmarks.esc50 import OF_CALM, QUESTION, heard
+from savs.datasets.benchmarks.general import measure
+from savs.datasets.example import AUDIO_MARK, IMAGE_MARK
+from savs.datasets.metrics.metrics import SCORED
+from savs.datasets.row import Row
+from savs.datasets.rows.file_formats import read_headless
+
+NAMES = ("youtube_id", "start", "label", "split")
+SECONDS = 10**6
+"""Start of a clip at most: file names have six digits of it."""
+
+
+def parse_row(row: Row, *, seen: bool = False) -> Iterator[Fields]:
+    """Read a clip of `vggsound.csv`, or of a JSON file of CALM's code; all of a video are a group.
+
+    `seen` gives the video in place of the sound.
+    """
+    of_calm = ("video" if seen else "wav") if "question" in row.values else None
+    if of_calm:
+        name = row.required_medium(of_calm)
+        video = name.replace("\\", "/").rpartition("/")[2].rpartition("_")[0]
+    else:
+        video, start = row.text("youtube_id"), row.text("start")
+        if not start.isascii() or not start.isdigit() or int(start) >= SECONDS:
+            raise row.error(f"the start is {start!r}", "expected whole seconds")
+        name = f"{video}_{int(start):06d}" + (".mp4" if seen else "")
+    prompt = heard(row.text("question") if of_calm else QUESTION)
+    yield Fields(
+        label=row.text("mapped_label" if of_calm else "label"),
+        prompt=prompt.replace(AUDIO_MARK, IMAGE_MARK) if seen else prompt,
+        media=(name,),
+        group=video or None,
+    )
+
+
+def _benchmark(name: str, summary: str, task: str, files: str, *, seen: bool) -> Benchmark:
+    return Benchmark(
+        name=name,
+        summary=summary,
+        columns={
+            "youtube_id": "vggsound.csv: first part of the file's name; the group",
+            "start": "vggsound.csv: seconds at which the clip starts, the second part",
+            "label": "vggsound.csv: the class",
+            **OF_CALM,
+            **({"video": "files of CALM's code: name of the video"} if seen else {}),
+        },
+        parse_row=partial(parse_row, seen=seen),
+        measure=measure,
+        read_table=partial(read_headless, names=NAMES),
+        reads=SCORED,
+        about=About(
+            task=task,
+            metrics=("accuracy", "balanced accuracy"),
+            sizes="199,000 clips when published, 15,446 of them to test",
+            source="Chen et al., arXiv 2004.14368; github.com/hche11/VGGSound",
+            licence="CC BY 4.0",
+            files=files,
+            sample={
+                "youtube_id": "---g-f_I2yQ",
+                "start": 1,
+                "label": "people marching",
+                "split": "test",
+            },
+        ),
+    )
+
+
+VGGSOUND = _benchmark(
+    "vggsound",
+    "which of 309 sounds is this?",
+    "classification of sounds of 10 s, 309 classes",
+    "--test vggsound.csv --hold-out split=test --shots 20 --media-root SOUNDS: files"
+    " ID_SECONDS.wav, .flac or .mp4 with six digits; or vggsound_mcq_*.json of CALM's code",
+    seen=False,
+)
+VGGSOUND_VIDEO = _benchmark(
+    "vggsound-video",
+    "which of 309 sounds is in this video?",
+    "classification of videos of 10 s by their sound, 309 classes",
+    "as vggsound, with files ID_SECONDS.mp4; or vgg_video_*.json of CALM's code",
+    seen=True,
+)
