@@ -5,6 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import savs.stores
+from savs.datasets.label_kinds import MANY, NUMBERS
 from savs.pipeline.cli.output import detail, print_line, print_table, say
 from savs.pipeline.running.formatting import counted, measured, percent
 
@@ -37,7 +38,7 @@ def print_selection(
     average precisions, and the first `LABELS_SHOWN` labels are printed.
     """
     rows, known = [], estimates or {}
-    many, of_numbers = selection.labels == "many", selection.tasks[0].number is not None
+    many, of_numbers = selection.labels == MANY, selection.labels in NUMBERS
     for task in selection.tasks[: LABELS_SHOWN if many else None]:
         names = [savs.stores.head_name(head) for head in task.heads[:HEADS_SHOWN]]
         more = len(task.heads) - len(names)
