@@ -13,6 +13,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.prompts import MASK
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))
-from tiny_models import BUILDERS, build
+from tiny_models import BUILDERS, build  # type: ignore[import-not-found]
 
 PROMPTS: tuple[Pieces, ...] = (
     (Image.effect_mandelbrot((60, 40), (-2, -1, 1, 1), 50).convert("RGB"), "What is it?"),
@@ -54,9 +55,9 @@ def packing_error(model: LoadedModel, prompts: Sequence[Pieces] = PROMPTS) -> fl
     }
     lengths = [inputs[MASK].shape[1] for inputs in alone]
     positions = torch.cat([torch.arange(length) for length in lengths])[None]
-    axes = [image_positions(model.model, inputs) for inputs in alone]
-    if axes[0] is not None:  # the row of the text comes first
-        positions = torch.cat([positions[None], torch.cat(axes, dim=-1)])
+    maybe = (image_positions(model.model, inputs) for inputs in alone)
+    if axes := [values for values in maybe if values is not None]:
+        positions = torch.cat([positions[None], torch.cat(axes, dim=-1)])  # of the text first
     packed = _heads(model, {**arguments, "position_ids": positions}, np.cumsum(lengths) - 1)
     single = [_heads(model, inputs, [-1]) for inputs in alone]
     return max(
@@ -68,10 +69,12 @@ def packing_error(model: LoadedModel, prompts: Sequence[Pieces] = PROMPTS) -> fl
 def _heads(model: LoadedModel, arguments: Any, ends: Any) -> list[torch.Tensor]:
     """Return `(prompts, heads, head_dim)` of each layer: what enters its output projection."""
     read: dict[int, torch.Tensor] = {}
+
+    def keep(layer: int, _module: Any, inputs: tuple[torch.Tensor, ...]) -> None:
+        read[layer] = inputs[0][0, ends]
+
     handles = [
-        point.module.register_forward_pre_hook(
-            lambda _, inputs, layer=point.grid.layer: read.update({layer: inputs[0][0, ends]})
-        )
+        point.module.register_forward_pre_hook(partial(keep, point.grid.layer))
         for point in model.hook_points
     ]
     with torch.inference_mode():
@@ -98,14 +101,14 @@ def padding_share(images: np.ndarray[Any, Any], seed: int = 0) -> float:
 
 def main() -> None:
     """Print both tables."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("families", nargs="*", help="all that tests build, by default")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     count = 100 * SHARD
-    many = np.exp(np.random.default_rng(1).uniform(*np.log([64, 1280]), count)).astype(int)
+    many = np.exp(np.random.default_rng(1).uniform(np.log(64), np.log(1280), count)).astype(int)
     print("| images | padding |\n| --- | --- |")
     print(f"| of 256 tokens | {padding_share(np.full(count, 256)):.1%} |")
     print(f"| of 64 to 1,280 tokens | {padding_share(many):.1%} |")
