@@ -64,8 +64,8 @@ def parse_row(
     if labels is not None and row.optional(columns["subtask"]) is not None:
         what = "a number" if labels["form"] in NUMBERS else "many labels, each of which is a task"
         raise row.error(f"it has a subtask and {what}", "drop the column of the subtask")
-    asked = _text(row, "question", columns) if question is None else question
-    prompt, media = marked_media(row, asked, columns)
+    row_question = _text(row, "question", columns) if question is None else question
+    prompt, media = marked_media(row, row_question, columns)
     yield Fields(
         id=row.optional(columns["id"]),
         label=_label(row, columns) if labels is None else read,

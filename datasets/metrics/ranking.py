@@ -156,11 +156,11 @@ def false_positive_units(scores: Array, positive: Array) -> Array:
     first, last = max(0, needed - 1 - reach), min(count - 1, needed - 1 + reach)
     slope = (rate(last) - rate(first)) * count / max(1, last - first)
     threshold, value = above[needed - 1], rate(needed - 1)
-    found = scores >= threshold
+    reached = scores >= threshold
     apart = np.where(
         positive,
-        slope * (float((above >= threshold).mean()) - found) / count,
-        (found - value) / len(below),
+        slope * (float((above >= threshold).mean()) - reached) / count,
+        (reached - value) / len(below),
     )
     return value + len(scores) * apart
 

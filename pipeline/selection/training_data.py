@@ -81,10 +81,10 @@ class TrainingTask:
     clusters: Array | None = None
     """`(n,)` numbers of clusters, of a task of numbers."""
 
-    def part(self, kept: Array) -> "TrainingTask":
+    def part(self, chosen: Array) -> "TrainingTask":
         """Return the task with some of its examples: `(n,)` flags, or indices."""
-        clusters = None if self.clusters is None else self.clusters[kept]
-        return replace(self, rows=self.rows[kept], labels=self.labels[kept], clusters=clusters)
+        clusters = None if self.clusters is None else self.clusters[chosen]
+        return replace(self, rows=self.rows[chosen], labels=self.labels[chosen], clusters=clusters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +224,8 @@ class StoredTraining:
         everywhere = np.array([None not in column for column in zip(*rows, strict=True)], bool)
         common = task.part(everywhere)
         return [
-            replace(common, rows=np.array(found)[everywhere].astype(np.int64)) for found in rows
+            replace(common, rows=np.array(prompt_rows)[everywhere].astype(np.int64))
+            for prompt_rows in rows
         ]
 
 
@@ -363,10 +364,10 @@ def segment_digests(manifest: Manifest) -> list[str]:
 def labels_digest(manifest: Manifest) -> list[str]:
     """Return a digest of what labels change about the training examples; none if nothing."""
     changes = [
-        [planned_in, name, given.label, given.split]
+        [planned_in, name, entry.label, entry.split]
         for planned_in, rows in manifest.labels.items()
-        for name, given in rows.items()
-        if "train" in (planned_in, given.split)
+        for name, entry in rows.items()
+        if "train" in (planned_in, entry.split)
     ]
     return [LABELS + digest(sorted(changes))] if changes else []
 
@@ -397,18 +398,18 @@ def training_tasks(store: FeatureStore) -> list[TrainingTask]:
     for (subtask,), part in planned.group_by("subtask", maintain_order=True):
         name = None if subtask is None else str(subtask)
         classes = tuple(part["label"].unique(maintain_order=True))
-        kept = part.filter(pl.col("row").is_not_null())
-        _check_classes(name, classes, set(kept["label"]))
+        readable = part.filter(pl.col("row").is_not_null())
+        _check_classes(name, classes, set(readable["label"]))
         numbers = {label: number for number, label in enumerate(classes)}
-        labels = np.array([numbers[label] for label in kept["label"]])
+        labels = np.array([numbers[label] for label in readable["label"]])
         tasks.append(
             TrainingTask(
                 subtask=name,
                 classes=classes,
-                rows=kept["row"].to_numpy(),
+                rows=readable["row"].to_numpy(),
                 labels=labels,
-                question=_only(kept["prompt"]),
-                media=_only(kept["media"].list.len()),
+                question=_only(readable["prompt"]),
+                media=_only(readable["media"].list.len()),
             )
         )
     return tasks
