@@ -22,7 +22,7 @@ PRESENT, ABSENT, UNKNOWN = 1, 0, -1
 SIDES = ("absent", "present")
 """The classes of the task that a label is."""
 States = Mapping[str, bool | None]
-"""Label -> whether it is there; None where that is unknown. A label without a name is absent."""
+"""Label -> whether it is there; None if that is unknown. A label without a name is absent."""
 
 
 def has_many_labels(facts: Mapping[str, Any]) -> bool:

@@ -88,7 +88,7 @@ def marked_media(row: Row, prompt: str, columns: Mapping[str, str]) -> tuple[str
 
 
 def _label(row: Row, columns: Mapping[str, str]) -> str | None:
-    """Return the label; None where its column is there, but null or empty."""
+    """Return the label; None if its column is there, but null or empty."""
     column = columns["label"]
     empty = column in row.values and row.values[column] in (None, "")
     if isinstance(value := row.values.get(column), list | dict):
@@ -149,7 +149,7 @@ def check_rows(
 
 
 def _require_text_alone(rows: Sequence[Row], split: str, read: Container[str]) -> None:
-    """Raise OptionError where a column names media, and no field is `read` from it."""
+    """Raise OptionError if a column names media, and no field is `read` from it."""
     for row in rows[:3]:
         for column, value in row.values.items():
             if column in read or column in FIELDS:

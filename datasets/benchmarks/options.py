@@ -98,7 +98,7 @@ def _put_to(benchmark: Benchmark, prompts: Sequence[str]) -> Benchmark:
 
 
 def as_stored(benchmark: Benchmark, facts: Mapping[str, Any]) -> Benchmark:
-    """Return a benchmark with the prompts of a store, or unchanged where it has none.
+    """Return a benchmark with the prompts of a store, or unchanged if it has none.
 
     `facts` are the `name` and `options` in the store's identity. So is that with a positive class.
     """
@@ -182,7 +182,7 @@ def under_one_prompt(examples: pl.DataFrame, prompts: Sequence[str]) -> pl.DataF
 
 
 def prompt_accuracies(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
-    """Accuracy under each prompt, then balanced accuracy; no number is of several prompts.
+    """Accuracy under each prompt, then balanced accuracy; no number mixes several prompts.
 
     The headline is the accuracy under the first prompt.
     """

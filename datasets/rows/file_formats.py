@@ -221,7 +221,7 @@ def _divided(
 
 
 def _delimiter(path: Path, head: str) -> str:
-    """Return what divides the columns; SourceError where that is not clear."""
+    """Return what divides the columns; SourceError if that is not clear."""
     widths = {delimiter: _widths(head, delimiter) for delimiter in DELIMITERS}
     several = [delimiter for delimiter, line_widths in widths.items() if line_widths[:1] > [1]]
     even = [delimiter for delimiter in several if len(set(widths[delimiter])) == 1]

@@ -64,7 +64,7 @@ PLAIN = LabelRule(slope=1.0, intercept=0.0, threshold=0.5)
 
 
 def fit_rules(margins: Array, states: Array, precision: float | None) -> list[LabelRule | None]:
-    """Return the rule of each label, from its left-out examples; None where it has none.
+    """Return the rule of each label, from its left-out examples; None if it has none.
 
     Parameters
     ----------

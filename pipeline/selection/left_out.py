@@ -232,7 +232,7 @@ def leave_out_of(
     *,
     for_calibration: bool = False,
 ) -> list[LeftOut]:
-    """Do so for tasks of a selection, of which only some examples may be there; one pass for all.
+    """Leave examples out of several tasks, each maybe with a part of its examples, in one pass.
 
     Errors as in `leave_out`.
     """
@@ -374,7 +374,7 @@ def _held_out(
 ) -> list[Array]:
     """Return the flags of each part of a task, which are left out in turn.
 
-    SelectionError where a class has too few examples that share no cluster, or too few would be
+    SelectionError if a class has too few examples that share no cluster, or too few would be
     left to score by.
     """
     # Examples of one cluster are nearly the same: one that is left out while its twin is fitted to
@@ -436,7 +436,7 @@ def _held_out_labels(
     All labels share the folds, so that no head is chosen by an example that it classifies later. A
     label has none where its positive or its negative examples are too few to leave some out.
 
-    SelectionError where that is so for all labels.
+    SelectionError if that is so for all labels.
     """
     states = np.full((len(tasks), len(clusters)), UNKNOWN, np.int8)
     for of_label, task in zip(states, tasks, strict=True):

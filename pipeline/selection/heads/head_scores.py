@@ -36,7 +36,7 @@ class HeadScores:
     """`(heads,)` float64: number of training examples that the head puts in the right class."""
     margin: Array
     """`(heads,)` float64: mean over training examples of the cosine with the own class's centroid
-    minus the best other one, 0 where the two tie; decides between equal scores."""
+    minus the best other one, 0 if the two tie; decides between equal scores."""
     named: Array | None = None
     """`(heads, n)` class that each head names of each example, for `pursuit` alone."""
 
@@ -57,7 +57,7 @@ def leave_one_out(features: Array, labels: Array, classes: Sequence[str]) -> Hea
     """Count right examples where each example is left out of its own class's centroid.
 
     In closed form: with n examples in the class, the centroid without x is (n mu - x) / (n - 1).
-    SelectionError where a class has one example only: nothing is left to make its centroid of.
+    SelectionError if a class has one example only: nothing is left to make its centroid of.
     """
     require_pairs(labels, classes, "leave-one-out")
     return _count(features, labels, len(classes), lambda part: part.right(part.without))
@@ -66,7 +66,7 @@ def leave_one_out(features: Array, labels: Array, classes: Sequence[str]) -> Hea
 def k_fold(features: Array, labels: Array, classes: Sequence[str]) -> HeadScores:
     """Count right examples where a fifth of each class is left out of all centroids at a time.
 
-    SelectionError where a class has one example only.
+    SelectionError if a class has one example only.
     """
     require_pairs(labels, classes, "k-fold")
     folds = stratified_folds(labels, fold_count(labels))
@@ -124,7 +124,7 @@ def joined(parts: Sequence[HeadScores]) -> HeadScores:
 
 
 def require_pairs(labels: Array, classes: Sequence[str], what: str) -> None:
-    """Raise SelectionError where a class has one example, which `what` would leave out."""
+    """Raise SelectionError if a class has one example, which `what` would leave out."""
     counts = np.bincount(labels, minlength=len(classes))
     if (counts < 2).any():
         raise SelectionError(
@@ -175,7 +175,7 @@ class _Contest:
         return is_right
 
     def margins(self) -> Array:
-        """Return how far the own class leads, the example left out; 0 where it ties."""
+        """Return how far the own class leads, the example left out; 0 if it ties."""
         lead = self.without - self.best
         return np.where(np.abs(lead) <= TIE, 0, lead)
 
