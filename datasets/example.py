@@ -7,9 +7,9 @@ from typing import Any
 
 from savs.foundation.errors import ParameterError
 
-IMAGE_MARK, AUDIO_MARK = "<image>", "<audio>"
-"""Where an image or a video stands in a prompt, and where a sound does."""
-_ANY_MARK = re.compile(f"({IMAGE_MARK}|{AUDIO_MARK})")
+IMAGE_MARK, VIDEO_MARK, AUDIO_MARK = "<image>", "<video>", "<audio>"
+"""Where an image or a video stands in a prompt, by either of two marks, and where a sound does."""
+_ANY_MARK = re.compile(f"({IMAGE_MARK}|{VIDEO_MARK}|{AUDIO_MARK})")
 SPLIT = "split"
 """Put each image at its mark and remove the mark: the default."""
 KEEP = "keep"
@@ -17,10 +17,10 @@ KEEP = "keep"
 Sounds stand at their marks."""
 PLACEHOLDERS = (SPLIT, KEEP)
 """How marks can be treated."""
-NATIVE, FRAMES = "native", "frames"
-VIDEO_INPUTS = (NATIVE, FRAMES)
-"""How a model gets a video: as a video, or its frames as images. The first is the default, as in
-the public reference of arXiv 2412.00142."""
+NATIVE, WITH_SOUND, FRAMES = "native", "with-sound", "frames"
+VIDEO_INPUTS = (NATIVE, WITH_SOUND, FRAMES)
+"""How a model gets a video: as a video, with its sound, or its frames as images. The first is the
+default, as in the public reference of arXiv 2412.00142."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +97,26 @@ def sounds_among(prompt: str, media: int) -> tuple[bool, ...]:
     (False, True)
     """
     marks = _ANY_MARK.findall(prompt)
-    sounds, shown = marks.count(AUDIO_MARK), marks.count(IMAGE_MARK)
+    sounds = marks.count(AUDIO_MARK)
+    shown = len(marks) - sounds
     images = media - sounds
     if images < 0:
         raise ValueError(f"{sounds} {AUDIO_MARK} placeholders for {media} media")
     if shown not in (0, images):
-        raise ValueError(f"{shown} {IMAGE_MARK} placeholders for {images} images")
+        mark = VIDEO_MARK if VIDEO_MARK in marks and IMAGE_MARK not in marks else IMAGE_MARK
+        raise ValueError(f"{shown} {mark} placeholders for {images} images")
     if not shown:
         return (False,) * images + (True,) * sounds
     return tuple(mark == AUDIO_MARK for mark in marks)
+
+
+def without_marks(prompt: str) -> str:
+    """Return the text of a prompt without the marks of media.
+
+    >>> without_marks("<image>Is it red?")
+    'Is it red?'
+    """
+    return _ANY_MARK.sub("", prompt)
 
 
 def with_sounds(
@@ -140,9 +151,9 @@ def with_sounds(
 def split_prompt(prompt: str, media: int, placeholders: str = SPLIT) -> tuple[str | int, ...]:
     """Split a prompt into pieces of text and numbers of media, in reading order.
 
-    Each `<image>` marks one of the images among the `media`; those of a prompt without such marks
-    come first. Each `<audio>` marks a sound. No piece of text is empty. `placeholders` says how the
-    marks of images are treated.
+    Each `<image>` or `<video>` marks one of the images and videos among the `media`; those of a
+    prompt without such marks come first. Each `<audio>` marks a sound. No piece of text is empty.
+    `placeholders` says how the marks of images are treated.
 
     Raises
     ------
@@ -155,6 +166,8 @@ def split_prompt(prompt: str, media: int, placeholders: str = SPLIT) -> tuple[st
     --------
     >>> split_prompt("Is <image> like <image>?", 2)
     ('Is ', 0, ' like ', 1, '?')
+    >>> split_prompt("Does <video> show <image> and <audio>?", 3)
+    ('Does ', 0, ' show ', 1, ' and ', 2, '?')
     >>> split_prompt("What is this?", 1)
     (0, 'What is this?')
     >>> split_prompt("Is <image> like <image>?", 2, "keep")
@@ -168,10 +181,10 @@ def split_prompt(prompt: str, media: int, placeholders: str = SPLIT) -> tuple[st
         )
     sounds = sounds_among(prompt, media)
     images = [number for number, is_sound in enumerate(sounds) if not is_sound]
-    in_front = placeholders == KEEP or IMAGE_MARK not in prompt
+    in_front = placeholders == KEEP or not (IMAGE_MARK in prompt or VIDEO_MARK in prompt)
     pieces: list[str | int] = [*images] if in_front else []
     left = iter(number for number, is_sound in enumerate(sounds) if is_sound or not in_front)
     for part in re.split(f"({AUDIO_MARK})", prompt) if in_front else _ANY_MARK.split(prompt):
-        is_mark = part == AUDIO_MARK or (part == IMAGE_MARK and not in_front)
+        is_mark = part == AUDIO_MARK if in_front else _ANY_MARK.fullmatch(part)
         pieces.append(next(left) if is_mark else part)
     return tuple(piece for piece in pieces if piece != "")

@@ -31,8 +31,6 @@ from extraction_bench.questions import (
     write_questions,
 )
 
-from savs.pipeline.extraction.batches.workers import MALLOC
-
 PAIRS = 2
 """Runs of each kind whose best is compared."""
 
@@ -132,8 +130,7 @@ def _questions(work: Path) -> None:
 
 def _run(order: dict[str, Any], work: Path) -> dict[str, Any]:
     command = [sys.executable, __file__, "--work", str(work), "--child", json.dumps(order)]
-    environment = os.environ | (MALLOC if "prepare" in order else {})  # as workers have it
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         sys.exit(done.stderr)
     return json.loads(done.stdout)

@@ -4,13 +4,13 @@ import hashlib
 import ntpath
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from PIL import Image
 
 from savs.datasets.errors import MediaError
-from savs.datasets.example import AUDIO_MARK, FRAMES, NATIVE
+from savs.datasets.example import AUDIO_MARK, FRAMES, NATIVE, WITH_SOUND
 from savs.datasets.media.containers import container_of, sound_of
 from savs.datasets.media.download import Fetching
 from savs.datasets.media.images import MAX_IMAGE_PIXELS, decode_image, open_image
@@ -252,6 +252,9 @@ def decode_file(data: bytes, name: str, rules: MediaRules) -> list[Decoded]:
 def _decode_clip(data: bytes, name: str, rules: MediaRules) -> list[Decoded]:
     frames = rules.video_frames or DEFAULT_FRAMES
     video = decode_video(data, name, frames, rules.max_pixels)
+    if rules.video == WITH_SOUND:
+        sound = decode_sound(data, name, DEFAULT_RATE, rules.audio_max_seconds)
+        return [replace(video, sound=sound)]
     return [*video.frames] if rules.video == FRAMES else [video]
 
 

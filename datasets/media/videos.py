@@ -16,7 +16,7 @@ from PIL import Image
 from savs.datasets.errors import MediaError
 from savs.datasets.media.containers import AVI, WHOLE, container_of, require_whole
 from savs.datasets.media.images import MAX_IMAGE_PIXELS, require_size
-from savs.datasets.media.sounds import Sound
+from savs.datasets.media.sounds import Sound, sounds_of
 
 DEFAULT_FRAMES = 8
 """Frames per video by default; also those of a store that does not record the number."""
@@ -36,6 +36,8 @@ class Video:
     """When each is shown, in seconds from the first frame of the file."""
     duration_s: float
     """From the first frame of the file to the end of the last one, in seconds."""
+    sound: Sound | None = None
+    """Its sound, where the model gets that, too."""
 
 
 Decoded = Image.Image | Video | Sound
@@ -56,6 +58,11 @@ def images_of(pieces: Iterable[str | Decoded]) -> list[Image.Image]:
 def videos_of(pieces: Iterable[str | Decoded]) -> list[Video]:
     """Return the videos of a prompt's pieces in reading order."""
     return [piece for piece in pieces if isinstance(piece, Video)]
+
+
+def heard_in(pieces: Iterable[str | Decoded]) -> list[Sound]:
+    """Return all sounds of a prompt's pieces in reading order, those of its videos included."""
+    return sounds_of(piece.sound if isinstance(piece, Video) else piece for piece in pieces)
 
 
 def decode_video(

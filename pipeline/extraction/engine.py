@@ -11,7 +11,11 @@ from savs.pipeline.extraction.batches.assembly import Assembly, find_faults
 from savs.pipeline.extraction.batches.feed import PlannedWindow, Planner, ahead
 from savs.pipeline.extraction.batches.jobs import Done, Job, Refused
 from savs.pipeline.extraction.batches.prepare import prepare
-from savs.pipeline.extraction.batches.workers import WorkerSettings, prepared_jobs
+from savs.pipeline.extraction.batches.workers import (
+    WorkerSettings,
+    keep_freed_memory,
+    prepared_jobs,
+)
 from savs.pipeline.extraction.checks.sharing import PREFIXES, Sharing
 from savs.pipeline.extraction.forward import Forward, Started
 from savs.pipeline.extraction.in_context import Demonstrations
@@ -121,6 +125,7 @@ class Engine:
         StoreError
             A shard cannot be written.
         """
+        keep_freed_memory()
         self._since = time.monotonic()
         planned = ahead(self._plan(shards))
         jobs = self._taken(planned)

@@ -24,6 +24,7 @@ import torch
 
 from savs.datasets import Example
 from savs.datasets.benchmarks.shapes.scenes import CANVASES
+from savs.datasets.example import WITH_SOUND
 from savs.datasets.media.media import MediaRules
 from savs.datasets.media.sounds import sounds_of
 from savs.datasets.media.videos import images_of, videos_of
@@ -268,7 +269,7 @@ class ModelRun:
         self.sites = wanted_sites(self.run, heads)
         self._require_sites(examples)
         if examples.needs_video_input and self.encoder.reads_prompts:  # others say so, one by one
-            require_videos(self.encoder)
+            require_videos(self.encoder, with_sound=examples.rules.video == WITH_SOUND)
         if has_sounds(examples.examples):
             require_sounds(self.encoder)
         tried = sample(self.encoder, examples.tried, examples.media)

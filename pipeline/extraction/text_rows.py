@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain, zip_longest
 
 from savs.datasets import Benchmark, Example, RowError
-from savs.datasets.example import AUDIO_MARK, IMAGE_MARK
+from savs.datasets.example import without_marks
 from savs.datasets.rows.plugin_guard import read_captions
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.appending import WantedExamples, as_examples, stored_rows
@@ -129,7 +129,7 @@ def unread_notes(encoder: PromptEncoder, examples: Splits) -> list[str]:
         return []
     if encoder.text_tokens is None:
         rows = chain.from_iterable(examples.values())
-        questions = {row.prompt.replace(IMAGE_MARK, "").strip() for row in rows} - {""}
+        questions = {without_marks(row.prompt).strip() for row in rows} - {""}
         what = f"note: {encoder.name} is an image encoder and cannot read questions: features do"
         return (
             [f"{what} not depend on the {counted(len(questions), 'prompt')}"] if questions else []
@@ -195,7 +195,7 @@ def _rows_before_questions(examples: Splits, words: ClassWords) -> Splits:
         of = examples["train"] or examples["test"]
         prompts = dict.fromkeys(e.prompt for e in of if e.subtask == subtask)
         for prompt in list(prompts)[:PROMPTS]:
-            plain = prompt.replace(IMAGE_MARK, "").replace(AUDIO_MARK, "")
+            plain = without_marks(prompt)
             texts += [
                 (subtask, label, TEXTS_OF_PROMPTS, fill(TOLD, name_of(label, words.names)) + plain)
                 for label in labels

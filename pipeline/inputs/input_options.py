@@ -94,7 +94,7 @@ class InputOptions:
     Raises
     ------
     ParameterError
-        A number is below 1, or `video` is neither `native` nor `frames`.
+        A number is below 1, or `video` is none of `VIDEO_INPUTS`.
     """
 
     test: Annotated[
@@ -194,9 +194,10 @@ class InputOptions:
     video: Annotated[
         str | None,
         Option(
-            "native: a video goes in as a video (default); frames: its frames go in as images.",
+            "native: a video goes in as a video (default); with-sound: with its sound; frames: its"
+            " frames go in as images.",
             "advanced",
-            metavar="native|frames",
+            metavar="|".join(VIDEO_INPUTS),
         ),
     ] = None
     """A video has the times of its frames; every model that reads images takes `frames`. Part of

@@ -22,7 +22,7 @@ from savs.datasets import (
 )
 from savs.datasets.benchmarks.class_folders import has_unlabelled
 from savs.datasets.benchmarks.options import under_each_prompt, under_one_prompt
-from savs.datasets.example import NATIVE
+from savs.datasets.example import FRAMES, NATIVE, WITH_SOUND
 from savs.datasets.many_labels import has_many_labels
 from savs.datasets.media.containers import container_of
 from savs.datasets.media.download import MAX_TOTAL_BYTES, Fetching
@@ -265,6 +265,7 @@ class Source:
         """Return how media are decoded, where that was given or there are videos or sounds."""
         options = self.options
         facts: dict[str, int | str] = {}
+        has_sounds |= options.video == WITH_SOUND
         if has_sounds:
             facts["audio"] = RESAMPLER
         if has_sounds and options.audio_max_seconds is not None:
@@ -279,7 +280,7 @@ class Source:
 
     def needs_video_input(self, *, has_videos: bool) -> bool:
         """Return whether a model must take videos as videos: that was given, or there are some."""
-        return self.rules.video == NATIVE and (self.options.video is not None or has_videos)
+        return self.rules.video != FRAMES and (self.options.video is not None or has_videos)
 
     def leaks(self, examples: Splits) -> Leaks:
         """Compare the splits by the content of their media; unreadable media match nothing.

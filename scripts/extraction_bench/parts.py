@@ -20,7 +20,9 @@ def prepare_alone(case: Case, work: Path) -> dict[str, Any]:
 
     torch.set_num_threads(1)
     from savs.pipeline.extraction.batches.prepare import prepare
+    from savs.pipeline.extraction.batches.workers import keep_freed_memory
 
+    keep_freed_memory()  # as workers do
     encoder, settings, jobs = _jobs(case, work, rows=min(case.rows, 96))
     prepare(encoder, jobs[0], settings)
     begun = time.process_time()

@@ -84,7 +84,7 @@ def test_two_ways_are_two_stores_and_classifiers_keep_theirs(
 @pytest.mark.parametrize(
     ("given", "code", "said"),
     [
-        (("--video", "both"), 2, "video is 'both', expected native or frames"),
+        (("--video", "both"), 2, "video is 'both', expected native or with-sound or frames"),
         ((), 1, "(llava) takes no video as a video: its LlavaProcessor does not; --video frames"),
         (("--video", "native"), 1, "takes no video as a video: its LlavaProcessor does not"),
         (("--video", "frames"), 0, "examples to do"),

@@ -34,25 +34,29 @@ def encode(
     suffix: str,
     frames: Sequence[Image.Image],
     times: Sequence[int] | None = None,
-    sound: bool = False,
+    sound: Any = None,
     **options: str,
 ) -> bytes:
-    """Return a clip of ten frames a second, or with frames at the given tenths of a second."""
+    """Return a clip of ten frames a second, or with frames at the given tenths of a second.
+
+    `sound` is its track: `(samples,)` float32 at 16 kHz, or True for silence.
+    """
     container_name, codec = CODECS[suffix]
     data = io.BytesIO()
     with av.open(data, "w", format=container_name) as container:
         stream: Any = container.add_stream(codec, rate=10, options=options)
         stream.width, stream.height = frames[0].size
         stream.pix_fmt = "yuv420p"
-        silent = container.add_stream("aac", rate=16000, layout="mono") if sound else None
+        has_sound = sound is not None
+        track = container.add_stream("aac", rate=16000, layout="mono") if has_sound else None
         for number, image in enumerate(frames):
             frame = av.VideoFrame.from_image(image)
             frame.pts = number if times is None else times[number]
             frame.time_base = Fraction(1, 10)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
-        if silent is not None:
-            _mux_silence(container, silent)
+        if track is not None:
+            _mux_sound(container, track, SILENCE if sound is True else sound)
     return data.getvalue()
 
 
@@ -60,16 +64,18 @@ def sound_only() -> bytes:
     """Return an MP4 without pictures."""
     data = io.BytesIO()
     with av.open(data, "w", format="mp4") as container:
-        _mux_silence(container, container.add_stream("aac", rate=16000, layout="mono"))
+        _mux_sound(container, container.add_stream("aac", rate=16000, layout="mono"), SILENCE)
     return data.getvalue()
 
 
-def _mux_silence(container: Any, stream: Any) -> None:
-    for part in range(3):
-        frame = av.AudioFrame.from_ndarray(
-            np.zeros((1, 1024), np.float32), format="fltp", layout="mono"
-        )
-        frame.rate, frame.pts = 16000, 1024 * part
+SILENCE = np.zeros(3 * 1024, np.float32)
+
+
+def _mux_sound(container: Any, stream: Any, samples: Any) -> None:
+    for start in range(0, len(samples) - 1023, 1024):
+        part = np.ascontiguousarray(samples[None, start : start + 1024])
+        frame = av.AudioFrame.from_ndarray(part, format="fltp", layout="mono")
+        frame.rate, frame.pts = 16000, start
         container.mux(stream.encode(frame))
     container.mux(stream.encode())
 

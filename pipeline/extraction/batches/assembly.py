@@ -116,7 +116,7 @@ class Assembly:
     def _make_room(self) -> None:
         rows, stored = len(self.examples), STORED_DTYPES[self.dtype]
         grids = [point.grid for point in self.points]
-        self._layers = [np.zeros((len(g.heads), rows, g.head_dim), stored) for g in grids]
+        self._layers = [np.empty((len(g.heads), rows, g.head_dim), stored) for g in grids]
 
     def of(self, request: int) -> tuple[Read, dict[int, bytes]]:
         """Return what this shard has of a request that is done, and its thumbnail, if any."""

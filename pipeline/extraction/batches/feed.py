@@ -11,7 +11,7 @@ from itertools import chain, count
 from typing import Any, TypeVar
 
 from savs.datasets import Example, MediaError, MediaFolder
-from savs.datasets.example import NATIVE
+from savs.datasets.example import FRAMES, WITH_SOUND
 from savs.datasets.media.containers import container_of
 from savs.datasets.media.media import image_sizes, sha256
 from savs.datasets.media.sounds import seconds_of
@@ -56,7 +56,7 @@ class ReadMedium:
     is_video: bool = False
     """Whether they are frames of a video that the model gets as one."""
     seconds: float | None = None
-    """Of a sound, how long it is, see `seconds_of`; None of others."""
+    """Of a sound, or a video with its sound, how long it is, see `seconds_of`; None of others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,11 +190,10 @@ class Planner:
 
     def _tokens(self, medium: ReadMedium) -> int:
         """Return the tokens of a medium."""
-        if medium.seconds is not None:
-            return self.counter.sound(medium.seconds)
+        heard = 0 if medium.seconds is None else self.counter.sound(medium.seconds)
         if medium.is_video:
-            return self.counter.video(len(medium.sizes), *medium.sizes[0])
-        return sum(self.counter.image(*size) for size in medium.sizes)
+            return heard + self.counter.video(len(medium.sizes), *medium.sizes[0])
+        return heard + sum(self.counter.image(*size) for size in medium.sizes)
 
 
 def prompts_of(examples: Iterable[Example], encoder: PromptEncoder) -> Counter[str]:
@@ -241,8 +240,10 @@ def _read(name: str, media: MediaFolder, *, is_sound: bool) -> ReadMedium | str:
         seconds = seconds_of(data, media.rules.audio_max_seconds)
         return ReadMedium(sha256(data), medium, [], seconds=seconds)
     frames = media.rules.video_frames or DEFAULT_FRAMES
-    is_video = media.rules.video == NATIVE and container_of(data) is not None
-    return ReadMedium(sha256(data), medium, image_sizes(data, frames), is_video)
+    is_video = media.rules.video != FRAMES and container_of(data) is not None
+    is_heard = is_video and media.rules.video == WITH_SOUND
+    seconds = seconds_of(data, media.rules.audio_max_seconds) if is_heard else None
+    return ReadMedium(sha256(data), medium, image_sizes(data, frames), is_video, seconds)
 
 
 def ahead(items: Iterator[T]) -> Generator[T, None, None]:

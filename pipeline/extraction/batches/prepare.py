@@ -11,8 +11,8 @@ from savs.datasets import Example, MediaError, MediaFolder
 from savs.datasets.example import SPLIT, split_prompt
 from savs.datasets.media.images import thumbnail
 from savs.datasets.media.media import MediaRules, decode_medium, pictures_in
-from savs.datasets.media.sounds import DEFAULT_RATE, Sound, sounds_of
-from savs.datasets.media.videos import Decoded, images_of, videos_of
+from savs.datasets.media.sounds import DEFAULT_RATE, sounds_of
+from savs.datasets.media.videos import Decoded, heard_in, images_of, videos_of
 from savs.pipeline.extraction.batches.jobs import Done, Job, Prepared, Refused
 from savs.pipeline.extraction.model.host_inputs import host_inputs
 from savs.pipeline.extraction.model.pieces import Pieces, images_in, in_type, shape_of
@@ -88,9 +88,7 @@ def prepare(encoder: PromptEncoder, job: Job, settings: PrepareSettings) -> Done
             except Exception as error:  # the plain way tells what is wrong with which prompt
                 unshared = str(error)
         parts += _encode(encoder, part, settings)
-    cut = {
-        d for (d, _), [first, *_] in decoded.items() if isinstance(first, Sound) and first.is_cut
-    }
+    cut = {d for (d, _), shown in decoded.items() if any(s.is_cut for s in heard_in(shown))}
     return Done(job.number, [*refused, *parts], small, unshared, frozenset(cut))
 
 

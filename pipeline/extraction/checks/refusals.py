@@ -6,6 +6,8 @@ from itertools import chain
 from typing import Any
 
 from savs.datasets import Example
+from savs.datasets.example import NATIVE
+from savs.datasets.media.sounds import DEFAULT_RATE
 from savs.datasets.rows.media_names import is_video_name
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
@@ -14,6 +16,7 @@ from savs.pipeline.extraction.model.prompts import (
     FRAMES_INSTEAD,
     NO_SOUND_FOR_CODE,
     NOT_FOR_CODE,
+    reads_video_sound,
     takes_videos,
 )
 from savs.pipeline.extraction.run_options import RunOptions
@@ -72,14 +75,20 @@ def require_space(folder: Any, needed: int) -> int | None:
     return free
 
 
-def require_videos(encoder: PromptEncoder) -> None:
-    """Raise ModelError for a model that takes no video as a video."""
+def require_videos(encoder: PromptEncoder, *, with_sound: bool = False) -> None:
+    """Raise ModelError for a model that takes no video as a video, or not with its sound."""
     if encoder.code.to_inputs is not None:
         raise ModelError(f"{encoder.name}: {NOT_FOR_CODE}")
-    if takes_videos(encoder.processor):
+    reads_sound = reads_video_sound(encoder.processor) and encoder.sound_rate == DEFAULT_RATE
+    if takes_videos(encoder.processor) and (reads_sound or not with_sound):
         return
     family = getattr(encoder.config, "model_type", "model")
     kind = type(encoder.processor).__name__
+    if takes_videos(encoder.processor):
+        raise ModelError(
+            f"{encoder.name} ({family}) takes no video with its sound: its {kind} does not; `video`"
+            f" {NATIVE} leaves the sound out"
+        )
     has_processor = getattr(encoder.processor, "video_processor", None) is not None
     what = "its chat template has no place for a video" if has_processor else f"its {kind} does not"
     raise ModelError(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from savs.datasets.example import NATIVE, SPLIT
+from savs.datasets.example import FRAMES, SPLIT
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.image_places import AUDIO, SOUND_PROBES, image_places
 from savs.pipeline.extraction.model.model_options import ModelOptions, plain_name
@@ -74,7 +74,7 @@ def processor_facts(encoder: PromptEncoder, media: Mapping[str, Any]) -> dict[st
         "max_pixels": pixels.get("max_pixels"),
         **media,
     }
-    if media.get("video") == NATIVE:
+    if media.get("video", FRAMES) != FRAMES:
         facts["video_settings"] = _settings_digest(getattr(processor, "video_processor", None))
     if "audio" in media:
         facts["audio_rate"] = encoder.sound_rate

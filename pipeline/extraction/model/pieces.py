@@ -23,13 +23,17 @@ def shape_of(pieces: Pieces) -> tuple[int, ...]:
     """Return 0 for each image, -1 for each sound, and for each video the number of its frames.
 
     Prompts of one shape may be a batch: some models are wrong, and some processors fail, where the
-    numbers of images, of sounds or of frames differ within one.
+    numbers of images, of sounds or of frames differ within one. A video with its sound has its
+    microseconds, too, since processors take one rate of frames for a whole batch.
     """
-    return tuple(
-        len(piece.frames) if isinstance(piece, Video) else -isinstance(piece, Sound)
-        for piece in pieces
-        if not isinstance(piece, str)
-    )
+    shape: list[int] = []
+    for piece in pieces:
+        if isinstance(piece, Video):
+            shape.append(len(piece.frames))
+            shape += [] if piece.sound is None else [round(piece.duration_s * 1e6)]
+        elif not isinstance(piece, str):
+            shape.append(-isinstance(piece, Sound))
+    return tuple(shape)
 
 
 def map_images(pieces: Pieces, change: Callable[[Image.Image], Image.Image]) -> Pieces:

@@ -4,12 +4,13 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
+from warnings import catch_warnings, simplefilter
 
 import torch
 
 from savs.datasets.example import IMAGE_MARK, KEEP
-from savs.datasets.media.sounds import Sound, sounds_of
-from savs.datasets.media.videos import Decoded, Video, videos_of
+from savs.datasets.media.sounds import Sound
+from savs.datasets.media.videos import Decoded, Video, heard_in, videos_of
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.image_places import (
     AUDIO,
@@ -95,7 +96,7 @@ def _apply_chat(
     answer: bool = True,
 ) -> Any:
     """Return conversations as a processor makes them; with `answer` an answer is to follow."""
-    sounds = [sound for pieces in prompts for sound in sounds_of(pieces)]
+    sounds = [sound for pieces in prompts for sound in heard_in(pieces)]
     padding = {"padding": True, "padding_side": "left"}
     # A feature extractor would take the padding for its own, and some then fail.
     options: dict[str, Any] = {"text_kwargs": padding} if sounds else padding
@@ -105,10 +106,15 @@ def _apply_chat(
     videos = [video for pieces in prompts for video in videos_of(pieces)]
     if videos:
         options |= video_options(videos)
+    is_heard = any(video.sound is not None for video in videos)
     mentioned = _mention_control_tokens(processor.tokenizer, prompts)
 
     def applied(template: str | None) -> Any:
         with template_errors():
+            if is_heard:
+                return _with_video_sound(
+                    processor, turns, prompts, template, options, answer=answer
+                )
             inputs = processor.apply_chat_template(
                 turns,
                 chat_template=template,
@@ -137,6 +143,71 @@ def _apply_chat(
         return applied(template)
     except NotImplementedError as error:
         raise _holds_control_tokens(error) from error
+
+
+def _with_video_sound(
+    processor: Any,
+    turns: Sequence[Sequence[Mapping[str, Any]]],
+    prompts: Sequence[Pieces],
+    template: str | None,
+    options: Mapping[str, Any],
+    *,
+    answer: bool,
+) -> Any:
+    """Return conversations whose videos have their sounds, as a processor makes them.
+
+    Its `apply_chat_template` would read the sound from a file by itself, so its two steps are taken
+    here. It spreads the sound over the frames by their rate, and takes one rate for all of them.
+    """
+    videos = [video for pieces in prompts for video in videos_of(pieces)]
+    rates = {len(video.frames) / video.duration_s for video in videos}
+    if len(rates) > 1:
+        raise ValueError(
+            "its videos have other rates of frames, and the processor spreads their sounds by one"
+        )
+    if _mention_control_tokens(processor.tokenizer, prompts):
+        raise ValueError("the prompt's text holds one of the model's control tokens")
+    text = processor.apply_chat_template(
+        turns, chat_template=template, add_generation_prompt=answer, tokenize=False
+    )
+
+    def given(kind: str) -> list[list[Any]] | None:
+        found = [
+            [
+                piece[kind]
+                for turn in conversation
+                for piece in turn["content"]
+                if piece["type"] == kind
+            ]
+            for conversation in turns
+        ]
+        return found if any(found) else None
+
+    heard = [piece for p in prompts for piece in p if isinstance(piece, Video | Sound)]
+    numbers = iter(range(len(videos)))
+    with catch_warnings():
+        simplefilter("ignore", DeprecationWarning)  # its arithmetic with tensors, in numpy 2
+        inputs = processor(
+            text=text,
+            images=given("image"),
+            videos=given("video"),
+            audio=[sound.samples for pieces in prompts for sound in heard_in(pieces)],
+            audio_from_video_indices=[
+                next(numbers) if isinstance(p, Video) else None for p in heard
+            ],
+            load_audio_from_video=True,
+            return_tensors="pt",
+            fps=rates.pop(),
+            **options,
+        )
+    set_seconds(inputs, processor, videos)
+    inputs["use_audio_in_video"] = True
+    return pad_left(inputs)
+
+
+def reads_video_sound(processor: Any) -> bool:
+    """Return whether a processor can put the sound of a video between its frames."""
+    return hasattr(processor, "replace_video_with_audio_token")
 
 
 def _holds_control_tokens(error: Exception) -> ValueError:
@@ -202,7 +273,7 @@ def _require_media(processor: Any, prompts: Sequence[Pieces]) -> None:
     has_images = getattr(processor, "image_processor", None) is not None  # some leave them out
     if not has_images and any(map(images_in, prompts)):
         raise ValueError("this model reads no images, and the prompt has one")
-    sounds = [sound for pieces in prompts for sound in sounds_of(pieces)]
+    sounds = [sound for pieces in prompts for sound in heard_in(pieces)]
     rate = sound_rate(processor) if sounds else None
     if sounds and rate is None:
         raise ValueError("this model reads no sounds, and the prompt has one")

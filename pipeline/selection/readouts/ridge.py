@@ -18,8 +18,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from savs.foundation.arrays import Array
-from savs.pipeline.selection.heads.centroids import few_threads, row_blocks
-from savs.pipeline.selection.readouts.lda import BLOCK, inverse_times
+from savs.pipeline.selection.heads.centroids import LARGE, few_threads, row_blocks
+from savs.pipeline.selection.readouts.lda import BLOCK
 from savs.pipeline.selection.readouts.linear import LINEAR, FittedLinear, by_head, side_by_side
 from savs.pipeline.selection.readouts.readout import Readout, Widths
 
@@ -28,6 +28,8 @@ STRENGTHS = 10.0 ** np.arange(-3, 4)
 features less their mean."""
 TAU = 0.1
 """Temperature that makes probabilities of outputs, which lie between 0 and 1."""
+TIE = 1e-9
+"""Errors that differ by less, as a share, are equal: with one example of each class all are."""
 
 
 def fit(features: Array, labels: Array, classes: Sequence[str], widths: Widths) -> FittedLinear:
@@ -37,49 +39,69 @@ def fit(features: Array, labels: Array, classes: Sequence[str], widths: Widths) 
     shares = 1 / (count * np.bincount(labels, minlength=count)[labels])  # they sum to 1
     middle = shares @ rows
     weighted = np.sqrt(shares)[:, None] * (rows - middle)
-    unit = np.square(weighted).sum() or 1.0  # features that are all the same
+    unit = np.square(weighted).sum()
+    if unit <= len(features) * (len(rows) * np.finfo(float).eps) ** 2:
+        weighted, unit = np.zeros_like(weighted), 1.0  # features that are all the same
     with few_threads(weighted.size * min(weighted.shape)):
-        best, short = best_strength(weighted, shares, labels, unit * STRENGTHS)
-        sums = np.zeros((count, rows.shape[1]))
-        np.add.at(sums, labels, np.sqrt(shares)[:, None] * weighted)
-        slopes = inverse_times(weighted[None], unit * STRENGTHS[best], sums[None])[0]
+        slopes, short = best_slopes(weighted, shares, labels, unit * STRENGTHS)
     level = 1 / count - slopes @ middle
     if (shares != shares[0]).any():
         level += short
     return by_head(slopes / TAU, level / TAU, len(features))
 
 
-def best_strength(
+def best_slopes(
     weighted: Array, shares: Array, labels: Array, strengths: Array
-) -> tuple[int, Array]:
-    """Return the index of the strength with the least left-out error, of equals the last.
+) -> tuple[Array, Array]:
+    """Return `(classes, features)` slopes of the strength with the least left-out error.
 
     And by how much its outputs of left-out examples fall short of the targets, the mean for each
-    class. `weighted` are `(n, features)` rows less their mean, each times the root of its share.
+    class. Of strengths whose errors tie the last counts. `weighted` are `(n, features)` rows less
+    their mean, each times the root of its share. One decomposition serves all strengths.
     """
     # (n, rank) orthonormal directions with their squared lengths, by the smaller Gram matrix
     n, d = weighted.shape
-    if n <= d:
-        squares, directions = np.linalg.eigh(weighted @ weighted.T)
-    else:
-        squares, axes = np.linalg.eigh(weighted.T @ weighted)
-        directions = weighted @ axes / np.sqrt(np.where(squares > 0, squares, 1))
+    is_wide = n <= d
+    squares, axes = np.linalg.eigh(weighted @ weighted.T if is_wide else weighted.T @ weighted)
     kept = squares > squares[-1] * n * np.finfo(float).eps  # the others are rounding
-    squares, directions = squares[kept], directions[:, kept]
+    squares, axes = squares[kept], axes[:, kept]
+    if is_wide:
+        directions, axes = axes, weighted.T @ axes / np.sqrt(squares)
+    else:
+        directions = weighted @ axes / np.sqrt(squares)
     shrink = squares / (squares + strengths[:, None])  # (strengths, rank)
     left = 1 - shares - shrink @ np.square(directions).T  # 1 - H_ii; the mean is fitted, too
-    classes = int(labels.max()) + 1
-    errors, short = np.zeros(len(strengths)), np.zeros((len(strengths), classes))
-    for some in row_blocks(classes, n, BLOCK // 4):
-        numbers = np.arange(classes)[some]
-        targets = np.sqrt(shares)[:, None] * ((labels[:, None] == numbers) - 1 / classes)
-        along = directions.T @ targets
-        for index, factors in enumerate(shrink):
-            wrong = (targets - directions @ (factors[:, None] * along)) / left[index][:, None]
-            errors[index] += np.square(wrong).sum()
-            short[index, some] = np.sqrt(shares) @ wrong
-    best = len(errors) - 1 - int(errors[::-1].argmin())
-    return best, short[best]
+    roots, classes = np.sqrt(shares), int(labels.max()) + 1
+    along = np.zeros((len(squares), classes))  # directions.T @ targets: rows sum to 0
+    np.add.at(along.T, labels, roots[:, None] * directions)
+    errors = _left_out_errors(directions, along, shrink, left, roots, labels)
+    best = int(np.flatnonzero(errors <= errors.min() * (1 + TIE))[-1])
+    far = roots / left[best]
+    short = np.bincount(labels, far * roots, classes) - far @ roots / classes
+    short -= (far @ directions * shrink[best]) @ along
+    return (axes @ (along * (shrink[best] / np.sqrt(squares))[:, None])).T, short
+
+
+def _left_out_errors(
+    directions: Array, along: Array, shrink: Array, left: Array, roots: Array, labels: Array
+) -> Array:
+    """Return the sum of squared left-out errors of each strength.
+
+    An example's outputs p sum to 0, so its error is s (1 - 1 / classes) - 2 sqrt(s) p_y + |p|^2
+    with share s and class y. The outputs are nearly all of the work; of many examples and classes
+    they are in float32, whose rounding is lost in the sum.
+    """
+    errors, count = np.zeros(len(shrink)), along.shape[1]
+    kind = np.float32 if directions.size * count >= LARGE else np.float64
+    directions = directions.astype(kind)
+    for index, factors in enumerate(shrink):
+        shrunk = (factors[:, None] * along).astype(kind)
+        for some in row_blocks(len(labels), count, BLOCK // 4):
+            outputs, root = directions[some] @ shrunk, roots[some]
+            right = outputs[np.arange(len(root)), labels[some]]
+            squares = root**2 * (1 - 1 / count) - 2 * root * right + np.vecdot(outputs, outputs)
+            errors[index] += (squares / left[index, some] ** 2).sum()
+    return errors
 
 
 RIDGE = Readout(

@@ -41,9 +41,9 @@ MAY_BE_MISSING = {
 }
 """Fields that some rows of these benchmarks lack: prompts of text alone, hidden answers."""
 some = settings(
-    max_examples=settings.default.max_examples // 4, suppress_health_check=list(HealthCheck)
+    max_examples=settings.default.max_examples // 8, suppress_health_check=list(HealthCheck)
 )
-"""For each benchmark in each form: 25 in a whole run, 250 by `just fuzz`."""
+"""For each benchmark in each form: 12 in a whole run, 125 by `just fuzz`."""
 each_benchmark = pytest.mark.parametrize("benchmark", READERS, ids=IDS)
 each_form = pytest.mark.parametrize("form", FORMS)
 

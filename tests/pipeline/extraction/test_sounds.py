@@ -24,11 +24,14 @@ from savs import (
     train,
 )
 from savs.datasets import MediaError, OptionError, RowError
+from savs.datasets.media.media import MediaRules, decode_medium
 from savs.datasets.media.sounds import decode_sound
 from savs.pipeline.app.answers import answer
 from savs.pipeline.app.workspace import Workspace
 from savs.pipeline.classifying.bundle.bundle import why_not_standalone
 from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.model.load import load_encoder
+from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.reports.preview.preview import preview
 from savs.pipeline.running.progress import Reporting
 from savs.stores import StoreMismatchError, open_store
@@ -140,6 +143,83 @@ def test_several_kinds_stand_at_their_marks(clips, tiny_model, tmp_path):
     assert found["prompt"].to_list()[2] == "<audio>What is it?"
     assert found["media"].to_list()[0] == ["0.wav", "0.png"]
     assert len(np.unique(done.store.features("train")[-1], axis=0)) == 4
+
+
+@pytest.mark.parametrize("family", ["qwen2_5_omni_thinker", "qwen3_omni_moe_thinker"])
+def test_a_video_goes_in_with_its_sound(clips, tiny_model, tmp_path, family):
+    """Two lengths, two tones each; sounds under a second would differ in batches of Qwen3-Omni."""
+    for number in range(4):
+        frames = [plain(PALETTE[i]) for i in range(12 + 4 * (number // 2))]
+        sound = tone(1.2 + 0.4 * (number // 2), 300 if number % 2 else 1_500)
+        (clips.root / f"{number}.mp4").write_bytes(encode("mp4", frames, sound=sound))
+    (clips.root / "4.mp4").write_bytes(encode("mp4", [plain(PALETTE[0])] * 12))
+    rows = [{"image": f"{n}.mp4", "question": QUESTION, "label": "ab"[n % 2]} for n in range(5)]
+    asked = "Is <audio> in <video>?"
+    rows += [{"image": "0.mp4", "audio": "2.wav", "question": asked, "label": "a"}]
+    rows += [{"images": ["0.mp4", "2.mp4"], "question": QUESTION, "label": "b"}]
+    file = clips.rows("x.jsonl", rows)
+    model = str(tiny_model(family))
+    given = {"model": model, "video_frames": 4}
+    heard = run(tiny_model, file, tmp_path / "heard", video="with-sound", **given)
+    alone = run(tiny_model, file, tmp_path / "1", video="with-sound", batch_size=1, **given)
+    seen = run(tiny_model, file, tmp_path / "seen", **given)
+    reasons = {name: reason for _, name, reason in heard.skipped}
+    assert sorted(reasons) == ["x:4", "x:6"], reasons
+    assert "4.mp4 has no sound" in reasons["x:4"]
+    assert "other rates of frames" in reasons["x:6"]
+    features = heard.store.features("train")
+    np.testing.assert_allclose(features, alone.store.features("train"), atol=1e-5)
+    assert len(np.unique(features[-1], axis=0)) == 5
+    assert len(np.unique(seen.store.features("train")[-1][:4], axis=0)) == 2
+    facts = heard.store.manifest.identity.processor
+    assert (facts["video"], facts["audio_rate"]) == ("with-sound", 16_000)
+    with pytest.raises(StoreMismatchError, match="video"):
+        run(tiny_model, file, tmp_path / "heard", append=True, **given)
+
+
+@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")
+def test_a_sound_stands_between_the_frames_as_the_processor_puts_it(tiny_model):
+    encoder = load_encoder(ModelOptions(model=str(tiny_model("qwen2_5_omni_thinker"))))
+    frames = [plain(PALETTE[n]) for n in range(12)]
+    data = encode("mp4", frames, sound=tone(1.2, 300))
+    rules = MediaRules(video_frames=4, video="with-sound")
+    (video,) = decode_medium(data, "x.mp4", rules)
+    found = encoder.encode([(video, "What is it?")])
+    processor = encoder.processor
+    text = processor.apply_chat_template(
+        [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "What is it?"}]}],
+        add_generation_prompt=True,
+        tokenize=False,
+    )
+    theirs = processor(
+        text=[text],
+        videos=[[*video.frames]],
+        audio=[video.sound.samples],
+        audio_from_video_indices=[0],
+        load_audio_from_video=True,
+        videos_kwargs={"do_sample_frames": False, "fps": 4 / 1.2},
+        audio_kwargs={"max_length": len(video.sound.samples) + 400},
+        return_tensors="pt",
+    )
+    assert found.pop("use_audio_in_video") is True
+    assert found.keys() == theirs.keys()
+    for name, value in theirs.items():
+        np.testing.assert_allclose(np.array(found[name]), np.array(value), err_msg=name)
+
+
+def test_a_model_without_sounds_of_videos_is_refused_before_it_is_loaded(
+    clips, tiny_model, tmp_path
+):
+    (clips.root / "0.mp4").write_bytes(encode("mp4", [plain(PALETTE[0])] * 4, sound=True))
+    rows = [{"image": "0.mp4", "question": QUESTION, "label": label} for label in "ab"]
+    with pytest.raises(ModelError, match="takes no video with its sound: its Qwen2VLProcessor"):
+        run(
+            tiny_model,
+            clips.rows("x.jsonl", rows),
+            tmp_path / "out",
+            model=str(tiny_model("qwen2_vl")),
+            video="with-sound",
+        )
 
 
 def test_files_of_published_benchmarks_are_run_and_searched_for_leaks(clips, tiny_model, tmp_path):

@@ -7,7 +7,7 @@ from oracle import unit
 from readout_cases import CASES, Case, assert_choices, draw
 
 from savs.foundation.errors import ParameterError
-from savs.pipeline.selection.readouts import READOUTS
+from savs.pipeline.selection.readouts import READOUTS, ridge
 from savs.pipeline.selection.readouts.calm import CALM, CalmOptions, FittedCalm, calm_readout
 from savs.pipeline.selection.readouts.calm import fit as fit_calm
 from savs.pipeline.selection.readouts.knn import FittedKnn
@@ -186,6 +186,28 @@ def test_shrinkage_and_strength_are_those_of_scikit_learn(name):
     ours = fitted.weights.transpose(1, 0, 2).reshape(len(sizes), -1) * TAU
     np.testing.assert_allclose(ours, theirs.coef_, atol=1e-5)
     np.testing.assert_allclose(fitted.bias * TAU, theirs.intercept_, atol=1e-5)
+
+
+def test_large_problems_have_the_strength_and_slopes_of_small_ones(monkeypatch):
+    case = CASES["20 heads, 12 classes, n < d"]()
+    arguments = (case.train, case.labels, case.classes, case.widths)
+    precise = RIDGE.fit(*arguments)
+    monkeypatch.setattr(ridge, "LARGE", 0)  # outputs of left-out examples in float32
+    np.testing.assert_array_equal(RIDGE.fit(*arguments).weights, precise.weights)
+
+
+def test_ridge_learns_nothing_from_equal_features_or_single_examples():
+    same = np.full((2, 6, 3), 0.3, np.float32)
+    fitted = RIDGE.fit(same, np.arange(6) % 2, ["a", "b"], (3, 3))
+    np.testing.assert_array_equal(fitted.weights, 0)
+    # one example a class: without it the other's target is predicted, whatever the strength
+    pair = np.float32([[[1, 0], [0, 1]]])
+    fitted = RIDGE.fit(pair, np.arange(2), ["a", "b"], (2,))
+    # X^T X has the one direction (1, -1) / sqrt(2) of length 1/2: 1/2 / (1/2 + 1000 / 2), and the
+    # targets' slopes along it are (1, -1) / sqrt(2)
+    np.testing.assert_allclose(
+        fitted.weights[0] * TAU, np.float32([[0.5, -0.5], [-0.5, 0.5]]) / 1001, 1e-5
+    )
 
 
 def test_logits_of_heads_side_by_side_tie_by_their_weights():
