@@ -61,10 +61,8 @@ def encode(processor, image):
 
 
 def score(heads, task=0):  # of each class; the number of the chosen one; scores without ties
-    names = ("centroids", "weights", "bias")
-    centroids, weights, biases = (FITTED.get(f"{task}.{name}") for name in names)
-    is_lda = READOUT in ("lda", "hec-v")
-    lines = weights if centroids is None else normalize(centroids, dim=2)
+    is_lda, centroids = READOUT in ("lda", "hec-v"), FITTED.get(f"{task}.centroids")
+    lines = FITTED[f"{task}.weights"] if centroids is None else normalize(centroids, dim=2)
     pairs = zip(lines, [heads[HEADS[(*h,)]] for h in TASKS[task]["heads"]], strict=True)
     table = torch.stack([line[:, : len(x)] @ normalize(x, dim=0) for line, x in pairs])
     if READOUT == "vote":
@@ -73,12 +71,12 @@ def score(heads, task=0):  # of each class; the number of the chosen one; scores
         best = next(vote for vote in votes if counts[vote] == counts.max())
         return counts, best, table.mean(0)
     if centroids is None and not is_lda:  # all heads are one vector
-        logits = table.sum(0) + biases
+        logits = table.sum(0) + FITTED[f"{task}.bias"]
         apart = 2**-19 * len(lines) ** 0.5 * lines.square().sum((0, 2)).max().sqrt()
         return logits.softmax(0), (logits >= logits.max() - apart).int().argmax(), logits
-    bias, tau = (biases, 10) if is_lda else (0, 0.07)
+    bias, tau = (FITTED[f"{task}.bias"], 10) if is_lda else (0, 0.07)
     shares = ((table + bias) / tau).double().softmax(1)
-    scores = (shares * weights).sum(0) if READOUT == "calm" else shares.mean(0)
+    scores = (shares * FITTED[f"{task}.weights"]).sum(0) if READOUT == "calm" else shares.mean(0)
     apart = scores.max() * (1 - np.exp(-(2**-19) / tau))  # what may be rounding
     if is_lda:
         lengths = lines.norm(dim=2).amax(1, keepdim=True)
