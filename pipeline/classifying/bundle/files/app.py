@@ -108,7 +108,7 @@ def classify(path):
     heads = run(image)
     if HAS_MANY:
         found, likely = find_labels(heads)
-        order = sorted(likely, key=likely.get, reverse=True)[:MOST_CLASSES]
+        order = sorted(likely, key=lambda name: -likely[name])[:MOST_CLASSES]
         answers = [{"label": name, "confidence": likely[name]} for name in order]
         text = "The percentages are those of each label by itself."
         return {"label": ", ".join(found) or "no label", "confidences": answers}, text
