@@ -14,10 +14,9 @@ import msgspec
 import numpy as np
 import polars as pl
 
+from savs.datasets.label_kinds import MANY, label_kind
 from savs.foundation.arrays import Array
 
-OPTION = "labels"
-"""Name in the options of a store's benchmark: it is there where rows have many labels."""
 PRESENT, ABSENT, UNKNOWN = 1, 0, -1
 """What a row says of a label."""
 SIDES = ("absent", "present")
@@ -28,7 +27,7 @@ States = Mapping[str, bool | None]
 
 def has_many_labels(facts: Mapping[str, Any]) -> bool:
     """Return whether rows of a store have many labels; `facts` are its identity's `benchmark`."""
-    return OPTION in facts.get("options", {})
+    return label_kind(facts) == MANY
 
 
 def states_of(text: str) -> States:

@@ -13,7 +13,7 @@ from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.benchmarks.esc50 import heard
 from savs.datasets.benchmarks.general import measure
 from savs.datasets.errors import SourceError
-from savs.datasets.many_labels import OPTION
+from savs.datasets.label_kinds import OPTION
 from savs.datasets.metrics.metrics import SCORED
 from savs.datasets.row import Row
 from savs.datasets.rows.file_formats import read_headless, read_values

@@ -12,7 +12,7 @@ import polars as pl
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.errors import OptionError
 from savs.datasets.example import with_sounds
-from savs.datasets.many_labels import OPTION
+from savs.datasets.label_kinds import NUMBERS, OPTION
 from savs.datasets.metrics.metrics import (
     SCORED,
     Classes,
@@ -21,6 +21,7 @@ from savs.datasets.metrics.metrics import (
     balanced_accuracy,
     subtask_accuracies,
 )
+from savs.datasets.metrics.ranking import ranking_metrics
 from savs.datasets.row import PackedMedium, Row
 from savs.datasets.rows.label_forms import read_labels
 from savs.datasets.rows.media_names import IMAGES, is_sound_name, is_video_name
@@ -56,20 +57,18 @@ def parse_row(
 ) -> Iterator[Fields]:
     """Read the media, question, label and optional fields of a row from the `columns` of fields.
 
-    `question` is the prompt of every row, for files without one; `labels` how many labels of a row
-    are spelt, see `labels_form`.
+    `question` is the prompt of every row, for files without one; `labels` how many labels of a row,
+    or a number, are spelt, see `labels_form`; None for a class.
     """
-    many = None if labels is None else read_labels(row, columns["label"], labels)
+    read = None if labels is None else read_labels(row, columns["label"], labels)
     if labels is not None and row.optional(columns["subtask"]) is not None:
-        raise row.error(
-            "it has a subtask and many labels, each of which is a task",
-            "drop the column of the subtask",
-        )
+        what = "a number" if labels["form"] in NUMBERS else "many labels, each of which is a task"
+        raise row.error(f"it has a subtask and {what}", "drop the column of the subtask")
     asked = _text(row, "question", columns) if question is None else question
     prompt, media = marked_media(row, asked, columns)
     yield Fields(
         id=row.optional(columns["id"]),
-        label=_label(row, columns) if labels is None else many,
+        label=_label(row, columns) if labels is None else read,
         prompt=prompt,
         media=media,
         group=row.optional(columns["group"]),
@@ -95,7 +94,7 @@ def _label(row: Row, columns: Mapping[str, str]) -> str | None:
     if isinstance(value := row.values.get(column), list | dict):
         raise row.error(
             f"field {column!r} holds a {type(value).__name__}, expected text or a number",
-            "pass `many_labels` if rows have many",
+            "pass `task` many-labels if rows have many",
         )
     return None if empty else _text(row, "label", columns)
 
@@ -176,6 +175,19 @@ def measure(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
     return [*overall, *subtask_accuracies(predictions, classes)]
 
 
+def measure_positive(predictions: pl.DataFrame, classes: Classes, *, positive: str) -> list[Units]:
+    """Return the metrics `RANKED` of a class, then those of `measure`; with subtasks over all."""
+    ranked = ranking_metrics(predictions, classes, positive)[:-1]
+    return [*ranked, *measure(predictions, classes)]
+
+
+def with_positive(benchmark: Benchmark, positive: str) -> Benchmark:
+    """Return a benchmark with the metrics that rank examples by their positive class."""
+    return replace(
+        benchmark, measure=partial(measure_positive, positive=positive), reads=(*SCORED, "votes")
+    )
+
+
 def general(
     columns: Mapping[str, str] | None = None,
     question: str | None = None,
@@ -184,7 +196,7 @@ def general(
     """Return the benchmark with the user's columns or question, part of a store's identity.
 
     `columns` maps a field to the column that holds it, `question` is the prompt of every row where
-    the files have none, and `labels` is how rows spell many labels, see `labels_form`.
+    the files have none, and `labels` is what labels are, see `labels_form`.
 
     Raises
     ------
@@ -212,21 +224,24 @@ def general(
                 f"`columns` {one}=... and `columns` {many}=... both name {names[one]!r}; keep {one}"
                 f" if the column holds names, {many} if it holds lists of names"
             )
+    positive = None if labels is None else labels.get("positive")
+    spelt = labels if positive is None else None
     of_labels = [] if labels is None else labels.get("columns", [])
     if of_labels and "label" in mapped:
         raise OptionError("`columns` label=... and `label_columns` both give the labels; keep one")
     named = {field: names[field] for field in FIELDS if names[field] != field}
     described = {names[field]: what for field, what in FIELDS.items()}
     described |= dict.fromkeys(of_labels, "1 where the label is there, 0 where not")
-    return replace(
+    benchmark = replace(
         GENERAL,
         columns=described,
-        parse_row=partial(parse_row, columns=names, question=question, labels=labels),
+        parse_row=partial(parse_row, columns=names, question=question, labels=spelt),
         check_rows=partial(check_rows, columns=named, question=question),
         options=({"columns": named} if named else {})
         | ({} if question is None else {"question": question})
         | ({} if labels is None else {OPTION: dict(labels)}),
     )
+    return benchmark if positive is None else with_positive(benchmark, positive)
 
 
 GENERAL = Benchmark(

@@ -11,9 +11,10 @@ import polars as pl
 
 from savs.datasets.benchmark import Benchmark
 from savs.datasets.benchmarks.class_folders import AUDIO_FOLDER, IMAGE_FOLDER, ask
-from savs.datasets.benchmarks.general import GENERAL, general
+from savs.datasets.benchmarks.general import GENERAL, general, with_positive
 from savs.datasets.errors import OptionError, RowError
 from savs.datasets.example import AUDIO_MARK, Example, split_prompt
+from savs.datasets.label_kinds import OPTION as LABELS
 from savs.datasets.metrics.metrics import (
     SCORED,
     Classes,
@@ -39,8 +40,8 @@ def adapt(
 ) -> Benchmark:
     """Return the benchmark with the given options, or unchanged without any.
 
-    `columns` maps a field to the column that holds it, and `labels` is how rows spell many labels
-    (see `labels_form`), for `general` only. `question` is the prompt of every row, or several that
+    `columns` maps a field to the column that holds it, and `labels` is what labels are (see
+    `labels_form`), for `general` only. `question` is the prompt of every row, or several that
     each row is combined with, for `TAKERS` only.
 
     Raises
@@ -60,7 +61,8 @@ def adapt(
         if not prompts:
             raise OptionError("there are no questions; pass one at least, or omit the option")
         if labels is not None and len(prompts) > 1:
-            raise OptionError("rows with many labels take one question, not several; keep one")
+            what = "a positive class" if "positive" in labels else "many labels or numbers"
+            raise OptionError(f"rows with {what} take one question, not several; keep one")
         adapted = adapt(benchmark, columns, prompts[0], labels)
         return _put_to(adapted, prompts) if len(prompts) > 1 else adapted
     if not columns and question is None and labels is None:
@@ -70,7 +72,7 @@ def adapt(
     is_of_rows = bool(columns) or labels is not None
     if benchmark in (IMAGE_FOLDER, AUDIO_FOLDER) and question is not None and not is_of_rows:
         return ask(benchmark, question)
-    option = "`columns`" if columns else "`question`" if labels is None else "many labels in a row"
+    option = "`columns`" if columns else "`question`" if labels is None else "`task` or `positive`"
     takers = "general" if is_of_rows else ", ".join(TAKERS)
     raise OptionError(
         f"{option} is an option of {takers} only; the benchmark {benchmark.name!r} has fixed"
@@ -98,9 +100,11 @@ def _put_to(benchmark: Benchmark, prompts: Sequence[str]) -> Benchmark:
 def as_stored(benchmark: Benchmark, facts: Mapping[str, Any]) -> Benchmark:
     """Return a benchmark with the prompts of a store, or unchanged where it has none.
 
-    `facts` are the `name` and `options` in the store's identity.
+    `facts` are the `name` and `options` in the store's identity. So is that with a positive class.
     """
     prompts = stored_prompts(facts)
+    if benchmark is GENERAL and (found := facts.get("options", {}).get(LABELS, {}).get("positive")):
+        benchmark = with_positive(benchmark, found)
     return _put_to(benchmark, prompts) if prompts and not benchmark.prompts else benchmark
 
 

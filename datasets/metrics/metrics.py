@@ -6,9 +6,11 @@ subtask, `name` is a metric's name.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import polars as pl
 
+Scale = Literal["share", "error", "fit", "correlation"]
 Classes = Mapping[str | None, Sequence[str]]
 """Subtask (None without subtasks) -> the classes that can be predicted."""
 SCORED = ("label", "correct", "subtask", "cluster")
@@ -31,6 +33,9 @@ class Units:
     """Value of always predicting the most frequent class of the test set."""
     notes: tuple[str, ...] = ()
     """Remarks that are printed with the number."""
+    scale: Scale = "share"
+    """What the metric is, which its interval keeps to: a `share` of 0 to 1, an `error` of 0 or
+    more, what a `fit` explains, 1 at most, or a `correlation` of -1 to 1."""
 
 
 def accuracy(predictions: pl.DataFrame, classes: Classes, name: str = "accuracy") -> Units:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from savs.datasets.label_kinds import NUMBERS, number_text, parse_number
 from savs.datasets.many_labels import States, text_of
 from savs.datasets.row import Row, strict_json
 
@@ -22,6 +23,8 @@ def read_labels(row: Row, column: str, form: Mapping[str, Any]) -> str | None:
         The labels are spelt in another way, one is empty or named twice, or a cell of a label's own
         column is neither 0 nor 1.
     """
+    if form["form"] in NUMBERS:
+        return read_number(row, column)
     if form["form"] == "columns":
         return _of_columns(row, column, form["columns"])
     value = row.values.get(column)
@@ -48,6 +51,19 @@ def read_labels(row: Row, column: str, form: Mapping[str, Any]) -> str | None:
         f"field {column!r} is {value!r:.100}",
         'expected a list of labels such as ["cat", "dog"], or an object with true, false or null',
     )
+
+
+def read_number(row: Row, column: str) -> str | None:
+    """Return the text of the number of a row; None where it is null or empty."""
+    value = row.values.get(column)
+    if column not in row.values:
+        raise row.error(f"field {column!r} is missing", f"the row has the fields {row.fields}")
+    if value is None or value == "":
+        return None
+    try:
+        return number_text(parse_number(value))
+    except ValueError as error:
+        raise row.error(f"field {column!r} is {value!r:.100}", str(error)) from error
 
 
 def _of_list(row: Row, column: str, names: Sequence[Any]) -> str:

@@ -4,12 +4,14 @@ import difflib
 import math
 import unicodedata
 from collections import Counter
-from collections.abc import Hashable, Iterable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import polars as pl
 
 from savs.datasets.errors import RowError
 from savs.datasets.example import Example, first_few, of_subtask
+from savs.datasets.label_kinds import MANY, NUMBERS, ONE, OPTION, label_kind
 from savs.datasets.many_labels import named_labels, states_of
 
 UNEVEN = 10
@@ -18,8 +20,10 @@ NAMED = 3
 """Examples that a line names."""
 
 
-def check_splits(train: Sequence[Example], test: Sequence[Example]) -> None:
-    """Check that the training examples have at least two classes in each subtask.
+def check_splits(
+    train: Sequence[Example], test: Sequence[Example], form: Mapping[str, Any] | None = None
+) -> None:
+    """Check that the training examples have at least two classes in each subtask, or two numbers.
 
     Parameters
     ----------
@@ -27,12 +31,14 @@ def check_splits(train: Sequence[Example], test: Sequence[Example]) -> None:
         Labelled examples.
     test
         Examples that all have a label, or none has.
+    form
+        What labels are, see `labels_form`; None for a class each.
 
     Raises
     ------
     RowError
-        There are no training examples, a subtask has only one class or has test examples but no
-        training examples, or only some examples have a subtask.
+        There are no training examples, none has the positive class, a subtask has only one class or
+        has test examples but no training examples, or only some examples have a subtask.
     """
     if not train:
         raise RowError("there are no training examples; pass at least one of each class")
@@ -51,12 +57,24 @@ def check_splits(train: Sequence[Example], test: Sequence[Example]) -> None:
             )
     classes = _classes(train)
     for subtask, labels in classes.items():
+        if len(labels) < 2 and label_kind({"options": {OPTION: form or {}}}) in NUMBERS:
+            raise RowError(
+                f"all {len(train):,} training examples have the number {labels.pop()}, from"
+                f" {train[0].id!r} to {train[-1].id!r}; add some with other numbers"
+            )
         if len(labels) < 2:
             where = of_subtask(subtask)
             raise RowError(
                 f"the training examples{where} have one class only, {labels.pop()!r}; a classifier"
                 " needs at least two: add examples of another class"
             )
+    positive = (form or {}).get("positive")
+    if positive is not None and not any(positive in labels for labels in classes.values()):
+        known = sorted(set().union(*classes.values()))
+        raise RowError(
+            f"no training example has the positive class {positive!r}, from {train[0].id!r} to"
+            f" {train[-1].id!r}; they have {first_few(map(repr, known), NAMED)}: correct `positive`"
+        )
     for example in test:
         if example.subtask not in classes:
             raise RowError(
@@ -73,12 +91,10 @@ def _classes(train: Sequence[Example]) -> dict[str | None, set[str]]:
     return classes
 
 
-def unknown_labels(
-    train: Sequence[Example], test: Sequence[Example], *, many: bool = False
-) -> list[str]:
-    """Return one line for each test label that no training example has.
+def unknown_labels(train: Sequence[Example], test: Sequence[Example], kind: str = ONE) -> list[str]:
+    """Return one line for each test label that no training example has, of numbers for none.
 
-    `many` is whether an example has many labels.
+    `kind` is what labels are, see `label_kind`.
 
     Examples
     --------
@@ -87,7 +103,9 @@ def unknown_labels(
     >>> unknown_labels([example("train", "cat")], [example("test", "Cat ")])
     ["test label 'Cat ' (1 example) is in no training example (did you mean 'cat'?)"]
     """
-    names = named_labels if many else list
+    if kind in NUMBERS:
+        return []
+    names = named_labels if kind == MANY else list
     classes = {subtask: set(names(labels)) for subtask, labels in _classes(train).items()}
     unknown = Counter(
         (example.subtask, label)
@@ -106,7 +124,7 @@ def unknown_labels(
     return lines
 
 
-def label_doubts(examples: pl.DataFrame, split: str = "train", *, many: bool = False) -> list[str]:
+def label_doubts(examples: pl.DataFrame, split: str = "train", kind: str = ONE) -> list[str]:
     """Return one line for each thing that is doubtful about labelled examples.
 
     Named are labels that differ by case, spaces or the form of a number alone (`Cat` and `cat `,
@@ -114,8 +132,9 @@ def label_doubts(examples: pl.DataFrame, split: str = "train", *, many: bool = F
     classes of which the most frequent has `UNEVEN` times as many examples as the rarest. Subtasks
     are looked at one by one. Media are equal by content where digests are known, else by name.
     Examples without media are compared where their prompt has one label. Of the split `test`
-    only labels are doubtful: examples that are there again and uneven classes are not. Where an
-    example has `many` labels, rare ones are not doubtful either. Reads the
+    only labels are doubtful: examples that are there again and uneven classes are not. Of many
+    labels (see `label_kind`) rare ones are not doubtful either, of numbers repeated media alone
+    are. Reads the
     columns `id`, `subtask`, `label`, `prompt`, `media` and `media_sha256` (empty lists: digests are
     not known).
 
@@ -132,11 +151,11 @@ def label_doubts(examples: pl.DataFrame, split: str = "train", *, many: bool = F
         where = "" if subtask is None else f"subtask {subtask!r}: "
         mixed, again = _repeats(part)
         labels: Iterable[str] = part["label"]
-        if many:
+        if kind == MANY:
             labels = [name for text in labels for name in states_of(text)]
-        doubts = [*_alike(labels), *mixed]
+        doubts = [*(() if kind in NUMBERS else _alike(labels)), *mixed]
         if split == "train":
-            doubts += [*again, *(() if many else _uneven(labels))]
+            doubts += [*again, *(_uneven(labels) if kind == ONE else ())]
         else:
             where = f"{split}: {where}"
         lines += [where + line for line in doubts]

@@ -14,7 +14,7 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.reports.explain.evidence import Trained, trained_alone, trained_on
 from savs.pipeline.running.result_files import CLASSIFIER, CONFIG, FOLDS, SELECT
 from savs.pipeline.selection.selection import Selection, TaskSelection
-from savs.pipeline.selection.selection_config import refuse_many_labels
+from savs.pipeline.selection.selection_config import require_classes
 from savs.pipeline.selection.selection_file import load_selection
 from savs.pipeline.selection.training_data import train_digest
 from savs.stores import FeatureStore, open_store
@@ -109,7 +109,7 @@ class Workspace:
             stamps = tuple(_stamp(self.folder / name) for name in (CONFIG, CLASSIFIER))
             if self._loaded is None or self._loaded.stamps != stamps:
                 selection = load_selection(self.folder)
-                refuse_many_labels(selection, self.folder)
+                require_classes(selection, self.folder)
                 self._loaded = Loaded(stamps, selection)
             return self._loaded.selection
 

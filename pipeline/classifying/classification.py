@@ -39,9 +39,9 @@ class Classification:
     """Predictions of new images."""
 
     predictions: "pl.DataFrame"
-    """Columns `CLASSIFIED_SCHEMA`, or of many labels `LABELS_SCHEMA`, in the order of the input.
-    With `out` these are in the file, and here are only `id`, `subtask`, `prediction`, `labels`,
-    `unsure`, `atypical` and `reason` of all its rows."""
+    """Columns `CLASSIFIED_SCHEMA`, of many labels `LABELS_SCHEMA`, of numbers `NUMBERS_SCHEMA`, in
+    the order of the input. With `out` these are in the file, and here are only `id`, `subtask`,
+    `prediction`, `labels`, `value`, `unsure`, `atypical` and `reason` of all its rows."""
     out: Path | None
     """The file that has them."""
     rows: int
@@ -171,7 +171,7 @@ def classify(
     from savs.pipeline.classifying.prediction_table import TableForm
     from savs.pipeline.classifying.sorted_files import require_apart
     from savs.pipeline.evaluation.predictions import risk_notes
-    from savs.pipeline.selection.selection_config import MANY, require_same_prompt
+    from savs.pipeline.selection.selection_config import KINDS, ONE, require_same_prompt
 
     asked, reading, placing, batches = sort_keywords(
         *("classify", options),
@@ -193,10 +193,10 @@ def classify(
     reporting = bars() if verbose else reporting
     selection, older = load_classifiers(classifier, readout, reporting.say)
     for name, value in {"risk": risk, "sort_into": sort_into, "form": form}.items():
-        if value is not None and selection.labels == MANY:
+        if value is not None and selection.labels != ONE:
             raise ParameterError(
-                f"`{name}` is for one label an image, and the classifier has many; omit it, or"
-                " write a table"
+                f"`{name}` is for one class an image, and the classifier has"
+                f" {KINDS[selection.labels]}; omit it, or write a table"
             )
     loading = model_options(selection, model=model, revision=revision, dtype=dtype, placing=placing)
     reads = InputOptions(**reading)

@@ -36,7 +36,7 @@ from savs.stores.format.layout import Facts, digest
 from savs.stores.format.manifest import read_manifest
 from savs.stores.write.opening import Reservation
 
-LISTED = ("id", "subtask", "prediction", "labels", "unsure", "atypical", "reason")
+LISTED = ("id", "subtask", "prediction", "labels", "value", "unsure", "atypical", "reason")
 """Columns that are kept in memory of predictions that are in a file."""
 TABLE = "table"
 """What a process claims while it writes the table of a store."""

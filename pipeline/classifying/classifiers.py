@@ -14,7 +14,7 @@ from savs.pipeline.selection.selection import Selection, TaskSelection
 from savs.pipeline.selection.selection_config import (
     grid_widths,
     older_note_beside,
-    refuse_many_labels,
+    require_classes,
     selection_folder,
 )
 from savs.pipeline.selection.selection_file import load_selection
@@ -45,7 +45,7 @@ def load_classifiers(
     folders = {name: find_classifier(place, say) for name, place in classifier.items()}
     parts = {name: load_selection(folder, readout=readout) for name, folder in folders.items()}
     for name, part in parts.items():
-        refuse_many_labels(part, name)
+        require_classes(part, name)
     older = [
         f"{name}: {note}"
         for name, folder in folders.items()

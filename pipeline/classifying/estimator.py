@@ -32,7 +32,12 @@ from savs.pipeline.running.progress import SILENT, Reporting, bars
 from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.readouts import ClassScores, Readout
 from savs.pipeline.selection.selection import Selection, select
-from savs.pipeline.selection.selection_config import MANY, SelectionConfig, grid_widths
+from savs.pipeline.selection.selection_config import (
+    MANY,
+    SelectionConfig,
+    grid_widths,
+    require_classes,
+)
 from savs.pipeline.selection.selection_file import load_selection, save_selection
 from savs.pipeline.selection.training_data import TrainingArrays
 from savs.stores.format.layout import HEADS_SITE
@@ -270,6 +275,7 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
             The question is not that of its training examples.
         """
         selection = load_selection(find_classifier(classifier), readout=readout)
+        require_classes(selection, classifier, or_many=True)
         (task, *others) = selection.asked
         if others:
             selection.only_task()  # says which subtasks there are

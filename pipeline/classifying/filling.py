@@ -95,7 +95,10 @@ class Filling:
             return Outcome()
         reader = ModelRun(self.loading, self.run, self.reporting, rank=self.rank)
         many = self.selection.labels == MANY
-        if any((t.label_rule if many else t.calibration) is None for t in self.selection.tasks):
+        if (number := self.selection.tasks[0].number) is not None:
+            if number.reach is None:
+                say("the classifier is not calibrated: numbers have no intervals")
+        elif any((t.label_rule if many else t.calibration) is None for t in self.selection.tasks):
             say("the classifier is not calibrated: probability is only the share of the scores")
         decoding = decoding_of(self.selection)
         tried = wanted.todo or [e for e in wanted.examples if e.id in wanted.folders]

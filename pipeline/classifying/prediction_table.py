@@ -13,14 +13,15 @@ import msgspec
 import polars as pl
 
 from savs.datasets import MediaFolder
+from savs.datasets.label_kinds import MANY, NUMBERS
 from savs.pipeline.classifying.classified_store import image_id
 from savs.pipeline.errors import OutputError
 from savs.pipeline.evaluation.evaluation import SelectedHeads
 from savs.pipeline.evaluation.many_labels import predicted_labels, score_test
+from savs.pipeline.evaluation.numbers import NUMBER_COLUMNS
 from savs.pipeline.evaluation.predictions import VOTES, in_schema, packed_predictions
 from savs.pipeline.running.output_files import media_cell, new_file
 from savs.pipeline.selection.selection import Selection
-from savs.pipeline.selection.selection_config import MANY
 from savs.stores import FeatureStore
 from savs.stores.format.layout import Facts
 
@@ -62,16 +63,29 @@ LABELS_SCHEMA = {
 their canonical text."""
 
 
+NUMBERS_SCHEMA = {
+    "id": pl.String,
+    "media": pl.List(pl.String),
+    "prompt": pl.String,
+    "prediction": pl.String,
+    **NUMBER_COLUMNS,
+    "reason": pl.String,
+}
+"""Columns of the predictions of numbers, see `NUMBER_SCHEMA`."""
+
+
 def predictions_of(store: FeatureStore, selection: Selection, risk: float | None) -> pl.LazyFrame:
     """Return the predictions of all examples of a store of new images, in the order of its plan.
 
-    Columns `CLASSIFIED_SCHEMA`, or of many labels `LABELS_SCHEMA`. Ids are those that the images
-    had before each was used in several tasks.
+    Columns `CLASSIFIED_SCHEMA`, of many labels `LABELS_SCHEMA`, of numbers `NUMBERS_SCHEMA`. Ids
+    are those that the images had before each was used in several tasks.
     """
     if selection.labels == MANY:
         return _of_labels(store, selection)
     predictor = SelectedHeads(store, selection, risk=risk, is_compared=True)
     table = packed_predictions(store, predictor)
+    if selection.labels in NUMBERS:
+        return in_schema(table, NUMBERS_SCHEMA)
     if len(selection.tasks) > 1:
         table = table.with_columns(image_id(pl.col("id")))
     columns = in_schema(table, CLASSIFIED_SCHEMA)
@@ -174,9 +188,11 @@ def write_predictions(
 
 def in_cells(table: pl.LazyFrame) -> pl.LazyFrame:
     """Return predictions as CSV has them: one medium is its name, other lists are JSON."""
-    if "labels" in table.collect_schema():
+    cells: tuple[pl.Expr, ...] = ()
+    columns = table.collect_schema()
+    if "labels" in columns:
         cells = _cells("labels", _json), _cells("probabilities", _probabilities_cell)
-    else:
+    elif "votes" in columns:
         cells = _cells("votes", _votes_cell), _cells("prediction_set", _json)
     return table.with_columns(_cells("media", media_cell), *cells)
 

@@ -21,7 +21,7 @@ from savs.datasets.benchmarks.class_folders import (
 from savs.datasets.benchmarks.general import GENERAL
 from savs.datasets.benchmarks.options import stored_prompts, under_one_prompt
 from savs.datasets.errors import SourceError
-from savs.datasets.many_labels import has_many_labels
+from savs.datasets.label_kinds import NUMBERS, label_kind
 from savs.datasets.rows.files import ALL_PARQUET, ALL_SHARDS
 from savs.datasets.splits.labels import label_doubts
 from savs.foundation.errors import ParameterError
@@ -42,7 +42,7 @@ from savs.pipeline.running.result_files import FOLDS, TRAINED, results_folder, w
 from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.readout_choice import FAST, choose_readout_by_folds
 from savs.pipeline.selection.readouts import Readout
-from savs.pipeline.selection.selection import Heads, Selection
+from savs.pipeline.selection.selection import Heads, Selection, default_readout
 from savs.pipeline.selection.selection_file import save_selection
 from savs.stores import FeatureStore
 from savs.stores.files.addresses import find_place, is_remote
@@ -125,7 +125,7 @@ def train(
         The prompt of all images, or several.
     readout
         A readout, see `select`. By default the one of `vote`, `posterior` and `lda` that is best by
-        cross-validation.
+        cross-validation, or of numbers `ridge`.
     heads
         See `select`.
     verbose
@@ -158,15 +158,18 @@ def train(
             said = _doubts(store.as_extracted())
             notes += [line for line in _doubts(store) if line not in said]
     store.require_complete()
-    readouts = FAST if readout is None else (readout,)
+    kind = label_kind(store.manifest.identity.benchmark)
+    readouts = FAST if kind not in NUMBERS else (default_readout(kind),)
+    readouts = readouts if readout is None else (readout,)
     choice = choose_readout_by_folds(store, heads=heads, readouts=readouts)
     selection, doubtful = choice.selection, None
     with suppress(SelectionError):  # too few examples: `choice.note` says so
         calibration = calibrate(store, selection)
         selection = calibration.selection
-        doubtful = suspects(
-            store, selection, assess_left_out(store, selection, calibration.left_out)
-        )
+        if kind not in NUMBERS:
+            doubtful = suspects(
+                store, selection, assess_left_out(store, selection, calibration.left_out)
+            )
     tested = _measured_on_test(store, selection)
     left_out = assess_left_out(store, selection, choice.left_out) if choice.left_out else None
     folder = results_folder(store.path, TRAINED)
@@ -193,7 +196,7 @@ def _doubts(store: FeatureStore) -> list[str]:
     """Return what is doubtful about the labels of the training examples."""
     facts = store.manifest.identity.benchmark
     once = under_one_prompt(store.examples("train"), stored_prompts(facts))
-    return label_doubts(once, many=has_many_labels(facts))
+    return label_doubts(once, kind=label_kind(facts))
 
 
 def _require_no_images(store: Any, arguments: Mapping[str, Any]) -> None:

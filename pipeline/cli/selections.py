@@ -103,7 +103,10 @@ def calibrated(
 
 
 def estimates_of(selection: "Selection", crossed: "Evaluation") -> "Mapping[str | None, Metric]":
-    """Return the cross-validated accuracy of each subtask, or average precision of each label."""
+    """Return the cross-validated accuracy of each subtask, or average precision of each label.
+
+    Of numbers it is the mean absolute error.
+    """
     from savs.pipeline.evaluation.statistics.intervals import Metric
 
     if crossed.per_label is not None:
@@ -124,7 +127,7 @@ def estimates_of(selection: "Selection", crossed: "Evaluation") -> "Mapping[str 
     names = {metric.name: metric for metric in crossed.metrics}
     subtasks = [task.subtask for task in selection.tasks]
     if len(subtasks) == 1:
-        return {subtasks[0]: names["accuracy"]}
+        return {subtasks[0]: crossed.metrics[0] if selection.tasks[0].number else names["accuracy"]}
     return {subtask: names[f"accuracy, {subtask}"] for subtask in subtasks}
 
 

@@ -1,11 +1,13 @@
 """Selections, evaluations and head maps as text."""
 
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 import savs.stores
+from savs.datasets.label_kinds import MANY, NUMBERS
 from savs.pipeline.cli.output import detail, print_line, print_table, say
-from savs.pipeline.running.formatting import counted, percent
+from savs.pipeline.running.formatting import counted, measured, percent
 
 if TYPE_CHECKING:
     import polars as pl
@@ -36,14 +38,14 @@ def print_selection(
     average precisions, and the first `LABELS_SHOWN` labels are printed.
     """
     rows, known = [], estimates or {}
-    many = selection.labels == "many"
+    many, of_numbers = selection.labels == MANY, selection.labels in NUMBERS
     for task in selection.tasks[: LABELS_SHOWN if many else None]:
         names = [savs.stores.head_name(head) for head in task.heads[:HEADS_SHOWN]]
         more = len(task.heads) - len(names)
         rows.append(
             [
                 task.subtask or "all",
-                str(len(task.classes)),
+                selection.labels if of_numbers else str(len(task.classes)),
                 str(task.examples),
                 f"{_score(task.scores[0])}..{_score(task.scores[-1])} of {task.examples}",
                 _accuracy(known[task.subtask]) if task.subtask in known else "-",
@@ -53,7 +55,10 @@ def print_selection(
     of, measure = (
         ("label", "cross-validated AP (%)") if many else ("subtask", "cross-validated (%)")
     )
-    header = [of, "classes", "examples", "train-side score", measure, "heads, best first"]
+    if of_numbers:
+        measure = "cross-validated MAE"
+    labels = "labels" if of_numbers else "classes"
+    header = [of, labels, "examples", "train-side score", measure, "heads, best first"]
     print_table(header, rows)
     if (more := len(selection.tasks) - len(rows)) > 0:
         say(f"and {counted(more, 'other label')}; --json lists all")
@@ -66,7 +71,8 @@ def _score(value: float) -> str:
 
 
 def _accuracy(metric: "Metric") -> str:
-    return f"{percent(metric.value)} ({percent(metric.low)} .. {percent(metric.high)})"
+    show = percent if metric.scale == "share" else partial(measured, scale=metric.scale)
+    return f"{show(metric.value)} ({show(metric.low)} .. {show(metric.high)})"
 
 
 def print_evaluation(evaluation: "Evaluation", *, per_class: bool = False) -> None:
@@ -74,23 +80,21 @@ def print_evaluation(evaluation: "Evaluation", *, per_class: bool = False) -> No
 
     With `per_class`, print a row a class, and the most frequent confusions, too.
     """
-    rows = [
-        [
-            metric.name,
-            percent(metric.value),
-            f"{percent(metric.low)} .. {percent(metric.high)}",
-            percent(metric.chance),
-            percent(metric.majority),
-            f"{metric.units:,}",
-        ]
-        for metric in evaluation.metrics
-    ]
+    of_shares = all(metric.scale == "share" for metric in evaluation.metrics)
+    rows = []
+    for metric in evaluation.metrics:
+        show = percent if of_shares else partial(measured, scale=metric.scale)
+        value, low, high, chance = map(show, (metric.value, metric.low, metric.high, metric.chance))
+        majority = [percent(metric.majority)] if of_shares else []
+        ends, count = f"{low} .. {high}", f"{metric.units:,}"
+        rows.append([metric.name, value, ends, chance, *majority, count])
     if rows:
-        header = ["metric (%)", "value", "95 % interval", "chance", "majority", "examples"]
+        name, majority = ("metric (%)", ["majority"]) if of_shares else ("metric", [])
+        header = [name, "value", "95 % interval", "chance", *majority, "examples"]
         print_table(header, rows)
     if per_class and evaluation.per_label is not None:
         _print_labels(evaluation)
-    elif per_class:
+    elif per_class and of_shares:
         _print_classes(evaluation)
     split, examples = evaluation.table.select("split").head(1).collect().item(), evaluation.examples
     left_out = evaluation.planned - examples
@@ -216,7 +220,7 @@ def _share(share: "Share | None") -> str:
     return f"{percent(share.value)} ({percent(share.low)} .. {percent(share.high)})"
 
 
-def draw_map(table: "pl.DataFrame") -> list[str]:
+def draw_map(table: "pl.DataFrame", of: str = "the training examples") -> list[str]:
     """Return the lines of a head map, and what they mean.
 
     Of one subtask, the chosen heads bear their rank; of several, the number of subtasks that chose
@@ -226,6 +230,8 @@ def draw_map(table: "pl.DataFrame") -> list[str]:
     ----------
     table
         What `head_map` returns, or the rows of some subtasks.
+    of
+        What scores are shares of.
     """
     from savs.pipeline.selection.head_map import mean_map
 
@@ -247,8 +253,8 @@ def draw_map(table: "pl.DataFrame") -> list[str]:
     )
     return [
         *lines,
-        f"darker: a better train-side score, from {percent(lowest)} to {percent(highest)} % of the"
-        f" training examples; numbers: {marks}",
+        f"darker: a better train-side score, from {percent(lowest)} to {percent(highest)} % of"
+        f" {of}; numbers: {marks}",
     ]
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from textwrap import shorten
 from typing import Any
 
@@ -10,13 +11,16 @@ import polars as pl
 
 from savs.datasets import Benchmark, Units, find_leaks
 from savs.datasets.benchmarks.options import stored_prompts
+from savs.datasets.label_kinds import NUMBERS
 from savs.datasets.rows.plugin_guard import compute_metrics, make_submission
 from savs.datasets.splits.clusters import clusters_of
 from savs.datasets.splits.leaks import REPEATED, SHARED
 from savs.pipeline.errors import LeakError
 from savs.pipeline.evaluation.confidence import Confidence, measure_confidence
+from savs.pipeline.evaluation.numbers import NUMBER_SCHEMA, measure_numbers, number_notes
 from savs.pipeline.evaluation.per_class import class_table, confusion_table, part_table
 from savs.pipeline.evaluation.predictions import (
+    PREDICTION_SCHEMA,
     Predictor,
     in_schema,
     packed,
@@ -24,7 +28,7 @@ from savs.pipeline.evaluation.predictions import (
 )
 from savs.pipeline.evaluation.statistics.intervals import Metric, summarise
 from savs.pipeline.names import ZERO_SHOT
-from savs.pipeline.running.formatting import counted, counted_as, listed, percent
+from savs.pipeline.running.formatting import counted, counted_as, listed, measured
 from savs.pipeline.selection.selection import Selection
 from savs.stores import FeatureStore
 from savs.stores.format.layout import digest
@@ -79,9 +83,10 @@ class Evaluation:
         lines = [f"Evaluation({by}: {examples}, {self.skipped:,} skipped)"]
         if self.metrics:
             first = self.metrics[0]
+            shown = partial(measured, scale=first.scale)
             lines.append(
-                f"  {first.name} {percent(first.value)} %, 95 % interval {percent(first.low)} .."
-                f" {percent(first.high)}, chance {percent(first.chance)}"
+                f"  {first.name} {shown(first.value)}, 95 % interval {shown(first.low)} .."
+                f" {shown(first.high)}, chance {shown(first.chance)}"
             )
         if others := [metric.name for metric in self.metrics[1:]]:
             lines.append(f"  also: {listed(others)}")
@@ -139,6 +144,8 @@ class Evaluation:
                 "per_label": self.per_label.to_dicts(),
                 "pairs": self.pairs.to_dicts(),
             }
+        if self.selection is not None and self.selection.labels in NUMBERS:
+            return of_classes
         return {
             "per_class": class_table(self.table, inflation=self.inflation).to_dicts(),
             "confusions": confusion_table(self.table).to_dicts(),
@@ -181,10 +188,18 @@ def assess(
     examples = whole.select("id", "group", "prompt", "media_sha256", media=names).collect()
     is_kept, marks, leak_notes = mark_leaks(store, examples, drop_leaks=drop_leaks)
     whole = whole if is_kept is None else whole.filter(pl.lit(is_kept))
-    table = in_schema(pl.concat([whole, packed(marks)], how="horizontal"))
+    selection = predictor.selection
+    number = None if selection is None else selection.tasks[0].number
+    table = pl.concat([whole, packed(marks)], how="horizontal")
+    table = in_schema(table, PREDICTION_SCHEMA if number is None else NUMBER_SCHEMA)
     counts = Counts.of(table)
-    notes = [*notes, *leak_notes, *unseen_notes(table, classes), *counts.notes()]
-    units = compute_metrics(benchmark, table, classes) if counts.labels else []
+    if number is None:
+        notes = [*notes, *leak_notes, *unseen_notes(table, classes), *counts.notes()]
+        units = compute_metrics(benchmark, table, classes) if counts.labels else []
+    else:
+        by_mean = "with the mean of the training numbers as its prediction"
+        notes = [*notes, *leak_notes, *number_notes(table, number), *counts.notes(by_mean)]
+        units = measure_numbers(table, number) if counts.labels else []
     notes += dict.fromkeys(note for metric in units for note in metric.notes)
     prompts = stored_prompts(store.manifest.identity.benchmark)
     return Evaluation(
@@ -197,8 +212,10 @@ def assess(
         skipped=counts.skipped,
         notes=tuple(notes),
         rule=predictor.rule,
-        confidence=measure_confidence(table, predictor.selection, risk, prompts),
-        submission=make_submission(benchmark, table),
+        confidence=()
+        if number is not None
+        else measure_confidence(table, predictor.selection, risk, prompts),
+        submission=None if number is not None else make_submission(benchmark, table),
         benchmark=str(store.manifest.identity.benchmark["name"]),
         cost=predictor.cost(),
     )
@@ -293,8 +310,11 @@ class Counts:
         )
         return cls(**counts.collect().row(0, named=True))
 
-    def notes(self) -> list[str]:
-        """Return a note where labels are missing, examples were skipped, or clusters are few."""
+    def notes(self, how: str = "as wrong") -> list[str]:
+        """Return a note where labels are missing, examples were skipped, or clusters are few.
+
+        `how` skipped examples count.
+        """
         notes = []
         if not self.labels:
             notes.append(
@@ -305,8 +325,8 @@ class Counts:
                 counted_as(
                     self.skipped,
                     "test example",
-                    one="was skipped at extraction; it counts as wrong",
-                    several="were skipped at extraction; they count as wrong",
+                    one=f"was skipped at extraction; it counts {how}",
+                    several=f"were skipped at extraction; they count {how}",
                 )
             )
         if self.clusters < FEW_CLUSTERS < self.examples:

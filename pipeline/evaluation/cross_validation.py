@@ -6,6 +6,7 @@ from typing import Any
 import polars as pl
 
 from savs.datasets.benchmarks.options import prompt_accuracies, stored_prompts
+from savs.datasets.label_kinds import MANY
 from savs.datasets.metrics.metrics import (
     Classes,
     Units,
@@ -15,11 +16,16 @@ from savs.datasets.metrics.metrics import (
 )
 from savs.datasets.splits.clusters import clusters_of
 from savs.pipeline.evaluation.assessment import Evaluation
+from savs.pipeline.evaluation.numbers import (
+    NUMBER_SCHEMA,
+    left_out_numbers,
+    measure_numbers,
+    number_notes,
+)
 from savs.pipeline.evaluation.predictions import in_schema, packed, packed_predictions, predicted
 from savs.pipeline.evaluation.statistics.intervals import summarise
 from savs.pipeline.selection.left_out import LeftOut
 from savs.pipeline.selection.selection import Selection
-from savs.pipeline.selection.selection_config import MANY
 from savs.stores import FeatureStore
 
 INFLATION = 1.5
@@ -51,7 +57,10 @@ class Folds:
         """Yield all training examples, in their order, as one block."""
         examples = self._store.examples("train").with_row_index("row")
         tables = [
-            predicted(examples[part.rows], part.task.classes, part.scores) for part in self._parts
+            predicted(examples[part.rows], part.task.classes, part.scores)
+            if part.task.number is None
+            else left_out_numbers(examples, part)
+            for part in self._parts
         ]
         yield pl.concat(tables).sort("row")
 
@@ -92,8 +101,16 @@ def assess_left_out(
     folds = Folds(store, selection, parts)
     table = packed_predictions(store, folds)
     clusters = pl.DataFrame(clusters_of(store.examples("train")).alias("cluster"))
-    table = in_schema(pl.concat([table, packed(clusters)], how="horizontal"))
-    units = _measure(store, table.collect(), folds.classes)
+    table = pl.concat([table, packed(clusters)], how="horizontal")
+    rule, notes = selection.tasks[0].number, folds.notes(table)
+    if rule is None:
+        table = in_schema(table)
+        units = _measure(store, table.collect(), folds.classes)
+    else:
+        table = in_schema(table, NUMBER_SCHEMA)
+        units = measure_numbers(table, rule)
+        notes += [note for metric in units for note in metric.notes]
+        notes += number_notes(table, rule)
     return Evaluation(
         metrics=tuple(summarise(metric, inflation=INFLATION) for metric in units),
         units=tuple(units),
@@ -102,7 +119,7 @@ def assess_left_out(
         model=dict(store.manifest.identity.model),
         planned=len(store.ids("train")),
         skipped=0,
-        notes=tuple(folds.notes(table)),
+        notes=tuple(notes),
         inflation=INFLATION,
     )
 

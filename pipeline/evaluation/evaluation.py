@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from savs.datasets import Benchmark
-from savs.datasets.many_labels import has_many_labels
+from savs.datasets.label_kinds import MANY, NUMBERS, ONE, label_kind
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
@@ -20,6 +20,7 @@ from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_note
 from savs.pipeline.evaluation.captions import MatchedCaptions
 from savs.pipeline.evaluation.cost import selection_cost
 from savs.pipeline.evaluation.cross_validation import assess_left_out
+from savs.pipeline.evaluation.numbers import with_numbers
 from savs.pipeline.evaluation.own_answer import OwnAnswers
 from savs.pipeline.evaluation.predictions import (
     Predictor,
@@ -35,6 +36,7 @@ from savs.pipeline.selection.heads.folds import FOLDS
 from savs.pipeline.selection.left_out import calibrate, leave_out
 from savs.pipeline.selection.selection import Selection, TaskSelection, default_heads, select
 from savs.pipeline.selection.selection_config import (
+    KINDS,
     is_of_store,
     older_note,
     require_same_labels,
@@ -117,17 +119,19 @@ def evaluate(
     """
     store = as_store(store)
     _require_possible(method, on, risk)
-    many = has_many_labels(store.manifest.identity.benchmark)
-    if many and (isinstance(method, str) or risk is not None):
+    kind = label_kind(store.manifest.identity.benchmark)
+    if kind != ONE and (isinstance(method, str) or risk is not None):
         what = f"`method` {method!r}" if isinstance(method, str) else "`risk`"
-        raise ParameterError(f"{what} is for examples with one label, and these have many; omit it")
+        raise ParameterError(
+            f"{what} is for examples with one class, and these have {KINDS[kind]}; omit it"
+        )
     if on == "folds" and not isinstance(method, str):
         selection = _default_selection(store) if method is None else method
         require_same_labels(store, selection)
         return assess_left_out(store, selection, leave_out(store, selection, folds))
     store.require_split("test")
     store.require_complete()
-    if many and not isinstance(method, str):
+    if kind == MANY and not isinstance(method, str):
         # one label needs none of this at start-up
         from savs.pipeline.evaluation.many_labels import evaluate_labels
 
@@ -188,7 +192,7 @@ class SelectedHeads:
         self._notes: list[str] = []
         if selection is None:
             selection = _default_selection(store)
-            if risk is not None:
+            if risk is not None or selection.labels in NUMBERS:
                 selection = calibrate(store, selection).selection
             self._notes.append(
                 "no selection was given: the default one was made"
@@ -247,6 +251,9 @@ class SelectedHeads:
             heads = self.selection.heads
             features = task_features(self._store, block.features, heads, task, places)
             scores = task.fitted.scores(features)
+            if task.number is not None:
+                yield with_numbers(part, task.number, scores, task.number.reach)
+                continue
             examples = predicted(part, task.classes, scores)
             examples = with_probability(examples, task, scores, self._risk)
             yield with_typicality(examples, task, scores, features)

@@ -10,6 +10,7 @@ import msgspec
 import polars as pl
 
 from savs.datasets import Units
+from savs.datasets.label_kinds import MANY, NUMBERS, ONE
 from savs.datasets.splits.leaks import REPEATED, SHARED
 from savs.foundation.errors import ParameterError
 from savs.pipeline.evaluation.assessment import Evaluation
@@ -31,7 +32,7 @@ from savs.pipeline.running.result_files import (
     write_json,
     write_table,
 )
-from savs.pipeline.selection.selection_config import MANY, read_config
+from savs.pipeline.selection.selection_config import read_config
 from savs.pipeline.selection.selection_file import write_selection
 from savs.stores.errors import ResultError
 from savs.stores.format.layout import Count, Facts, digest
@@ -155,7 +156,8 @@ class _Content:
             raise ValueError(f"leaks: expected {REPEATED!r} and {SHARED!r}")
         if not isinstance(name := self.model.get("name"), str | None):
             raise ValueError(f"model.name: expected text, got {name!r}")
-        shares = [number for metric in self.metrics for number in (metric.value, metric.chance)]
+        of_shares = [metric for metric in self.metrics if metric.scale == "share"]
+        shares = [number for metric in of_shares for number in (metric.value, metric.chance)]
         for part in self.confidence:
             for bin_ in part.reliability:
                 shares += [bin_.low, bin_.high, bin_.probability, bin_.accuracy]
@@ -276,8 +278,13 @@ def load_predictions(folder: Path) -> pl.DataFrame:
         The file is not there, or not as `save_evaluation` wrote it.
     """
     config = folder / CONFIG
-    has_many = config.is_file() and read_config(config)[1].labels == MANY
-    schema = pl.Schema(LABEL_SCHEMA if has_many else PREDICTION_SCHEMA)
+    kind = read_config(config)[1].labels if config.is_file() else ONE
+    if kind in NUMBERS:
+        raise ResultError(
+            f"{folder} has the result of numbers, for which this does not work; read {PREDICTIONS}"
+            " itself"
+        )
+    schema = pl.Schema(LABEL_SCHEMA if kind == MANY else PREDICTION_SCHEMA)
     return read_table(folder / PREDICTIONS, schema, filled=["id", "split", "correct", "cluster"])
 
 

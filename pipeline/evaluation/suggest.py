@@ -31,7 +31,7 @@ from savs.pipeline.selection.selection_config import (
     require_same_model,
     require_same_prompt,
 )
-from savs.pipeline.selection.training_data import head_widths
+from savs.pipeline.selection.training_data import head_widths, require_one_label
 from savs.stores import FeatureStore
 from savs.stores.format.layout import THUMBNAIL_COLUMN, UNLABELLED
 from savs.stores.read.store import AnyStore, as_store
@@ -122,6 +122,7 @@ def suggest(
     """
     _require_count(count)
     store = as_store(store)
+    require_one_label(store, or_many=True)
     split = UNLABELLED if store.ids(UNLABELLED) else "test"
     tested = store.examples(split)
     notes: list[str] = []

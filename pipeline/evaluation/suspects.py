@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from savs.datasets.label_kinds import MANY, NUMBERS
 from savs.datasets.many_labels import UNKNOWN, label_table, with_label
 from savs.foundation.arrays import Array
+from savs.foundation.errors import ParameterError
 from savs.foundation.files import regular_size
 from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.evaluation import evaluate
@@ -16,7 +18,7 @@ from savs.pipeline.running.output_files import with_media_cells
 from savs.pipeline.running.result_files import CONFIG, LARGEST_JSON, SELECT, reading, write_csv
 from savs.pipeline.selection.label_rules import NEVER, rules_of, threshold_distances
 from savs.pipeline.selection.selection import Selection
-from savs.pipeline.selection.selection_config import MANY, selection_run
+from savs.pipeline.selection.selection_config import selection_run
 from savs.stores.read.store import AnyStore
 
 STRONG = 0.2
@@ -71,6 +73,8 @@ def suspects(
     SelectionError
         As `evaluate` on folds.
     """
+    if selection.labels in NUMBERS:
+        raise ParameterError("suspects are labels of another class, and these labels are numbers")
     evaluation = evaluate(store, selection, on="folds") if evaluation is None else evaluation
     if selection.labels == MANY:
         tables = [*_of_labels(selection, evaluation.predictions)]

@@ -13,6 +13,7 @@ import polars as pl
 
 from savs.datasets import Example
 from savs.datasets.benchmarks.options import under_one_prompt
+from savs.datasets.label_kinds import OPTION
 from savs.datasets.media.media import MediaFolder
 from savs.datasets.splits.labels import check_splits, label_doubts, unknown_labels
 from savs.datasets.splits.leaks import find_leaks
@@ -85,9 +86,8 @@ def add_examples(store: FeatureStore, source: Source) -> WantedExamples:
             notes.append(_counted(split, len(todo[split]), len(new) - len(todo[split])))
     train, test = examples.get("train", []), examples.get("test", [])
     if train or UNLABELLED not in examples:  # else labels make the training examples
-        check_splits(train, test)
-    many = source.has_many_labels
-    notes += [*unknown_labels(train, test, many=many), *source.survey(input_rows)]
+        check_splits(train, test, source.benchmark.options.get(OPTION))
+    notes += [*unknown_labels(train, test, source.kind), *source.survey(input_rows)]
     whole = {
         split: _united(stored.get(split), todo[split], source.media(split))
         for split in SPLITS
@@ -97,7 +97,7 @@ def add_examples(store: FeatureStore, source: Source) -> WantedExamples:
         notes += source.doubts(whole["train"])
     if todo.get("test"):
         once = under_one_prompt(whole["test"], source.benchmark.prompts)
-        notes += label_doubts(once, "test", many=many)
+        notes += label_doubts(once, "test", source.kind)
     if len(whole) == len(SPLITS):
         notes += find_leaks(whole["train"], whole["test"]).summary()
     # both are recorded if there are videos; one alone was only asked for

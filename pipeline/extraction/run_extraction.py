@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from savs.datasets import Benchmark
+from savs.datasets.label_kinds import ONE
 from savs.datasets.splits.shared_media import has_sounds
 from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.appending import WantedExamples, add_examples, wanted_examples
@@ -79,10 +80,10 @@ def run_extraction(
     """
     fetched = None if is_remote(out) else Path(f"{out}.fetched")
     source = Source(benchmark, inputs, make_fetching(inputs, fetched), trains=not run.names_classes)
-    if source.has_many_labels and (run.classes or "labels" in run.answer_kinds):
+    if source.kind != ONE and (run.classes or "labels" in run.answer_kinds):
         raise ParameterError(
             f"`{'classes' if run.classes else 'answers'}` compares an image with classes of which"
-            " one is right, and rows have many labels; omit it"
+            " one is right, and rows have many labels or numbers; omit it"
         )
     wanted, words = None if run.append else wanted_examples(source), read_words(run)
     rank, folders = find_rank(), store_places(out, run)

@@ -23,7 +23,7 @@ from savs.datasets import (
 )
 from savs.datasets.benchmark import Benchmark, Fields
 from savs.datasets.benchmarks.general import FIELDS, general, parse_row
-from savs.datasets.many_labels import OPTION
+from savs.datasets.label_kinds import OPTION, label_kind
 from savs.datasets.media.media import MediaRules
 from savs.datasets.row import Row
 from savs.datasets.rows.file_formats import read_rows
@@ -89,7 +89,8 @@ def import_features(
     split: str | None = None,
     logit_scale: float | None = None,
     columns: Mapping[str, str] | None = None,
-    many_labels: bool = False,
+    task: str | None = None,
+    positive: str | None = None,
     label_separator: str | None = None,
     label_columns: Sequence[str] | None = None,
     media_root: str | Path | None = None,
@@ -121,8 +122,8 @@ def import_features(
         What a dual encoder multiplies cosines by, for readouts such as `clip`: 100 of most.
     columns
         Field -> the column that holds it: `{"label": "class"}`.
-    many_labels, label_separator, label_columns
-        How rows spell many labels, see `InputOptions`; one of the three.
+    task, positive, label_separator, label_columns
+        What labels are, see `InputOptions`; one of them.
     media_root, allow_outside
         Where media that the labels name are looked up, to find examples that share one; the folder
         of the labels by default. Those that are not there are compared by name.
@@ -149,12 +150,15 @@ def import_features(
         raise ImportFileError(f"`logit_scale` is {logit_scale}, expected a number above 0")
     file = open_features(Path(features))
     form = labels_form(
-        many_labels=many_labels, label_separator=label_separator, label_columns=label_columns
+        task=task,
+        positive=positive,
+        label_separator=label_separator,
+        label_columns=label_columns,
     )
     labelled = read_labels(file, None if labels is None else Path(labels), columns, split, form)
     examples = {name: [example for _, example in rows] for name, rows in labelled.splits.items()}
     if "train" in examples:
-        check_splits(examples["train"], examples.get("test", []))
+        check_splits(examples["train"], examples.get("test", []), form)
     root = Path(labels or features).parent if media_root is None else Path(media_root)
     media = MediaFolder(root, Path(labels or features).parent, MediaRules(None, allow_outside))
     digests = {
@@ -164,7 +168,8 @@ def import_features(
     }
     identity = _identity(file, model or file.path.stem, logit_scale, form)
     store = _write(file, labelled, digests, Path(out), identity)
-    notes = _notes(file, labelled, examples, digests, root, many=form is not None)
+    kind = label_kind(identity.benchmark)
+    notes = _notes(file, labelled, examples, digests, root, kind)
     return Imported(store, tuple(notes))
 
 
@@ -174,8 +179,7 @@ def _notes(
     examples: Mapping[str, Sequence[Example]],
     digests: Digests,
     root: Path,
-    *,
-    many: bool,
+    kind: str,
 ) -> Iterator[str]:
     yield f"rows of features and labels were matched by {'id' if labelled.by_id else 'their order'}"
     if "float64" in file.found:
@@ -189,9 +193,9 @@ def _notes(
         )
     train, test = examples.get("train", []), examples.get("test", [])
     if train:
-        yield from label_doubts(content_table(train, digests["train"]), many=many)
+        yield from label_doubts(content_table(train, digests["train"]), kind=kind)
     if train and test:
-        yield from unknown_labels(train, test, many=many)
+        yield from unknown_labels(train, test, kind=kind)
         leaks = find_leaks(
             content_table(train, digests["train"]), content_table(test, digests["test"])
         )
@@ -207,7 +211,7 @@ def read_labels(
 ) -> Labelled:
     """Read the examples that features are of; arguments and errors as in `import_features`.
 
-    `form` is how rows spell many labels.
+    `form` is what labels are.
 
     Rows are matched by `id` where both files have it, else by their order. Rows of the split
     `classes` are texts of their label, which stands for a question that is not given.
@@ -289,11 +293,11 @@ def _benchmark(
     rows: Sequence[Row], columns: Mapping[str, str] | None, form: Mapping[str, Any] | None
 ) -> Benchmark:
     """Return `general` with the user's columns, which asks for no question."""
-    benchmark = general(columns, labels=form)
+    benchmark, spelt = general(columns, labels=form), None if "positive" in (form or {}) else form
     if benchmark.check_rows is not None:
         benchmark.check_rows(rows, "test")
     names = {field: (columns or {}).get(field, field) for field in FIELDS}
-    parse = partial(parse_row, columns=names, question="", labels=form)
+    parse = partial(parse_row, columns=names, question="", labels=spelt)
     return replace(benchmark, parse_row=parse)
 
 

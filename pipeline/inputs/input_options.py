@@ -7,10 +7,14 @@ from typing import Annotated, Any, TypedDict
 
 from savs.datasets.errors import OptionError
 from savs.datasets.example import VIDEO_INPUTS
+from savs.datasets.label_kinds import CLASSES, MANY, OPTION, ORDINAL, REGRESSION, label_kind
 from savs.datasets.splits.shots import Shots
 from savs.foundation.errors import ParameterError
 from savs.pipeline.running.options import Option
 
+MANY_LABELS = "many-labels"
+TASKS = (MANY_LABELS, ORDINAL, REGRESSION)
+"""What labels are, where they are no classes."""
 COUNTS = (
     *("shots", "train_groups", "limit"),
     *("video_frames", "jpeg_draft", "max_image_pixels", "audio_max_seconds", "fetch_gb"),
@@ -45,15 +49,16 @@ class NewImageKeywords(ReadingKeywords, total=False):
     max_image_pixels: int | None
 
 
-class ManyLabelKeywords(TypedDict, total=False):
-    """The fields of `InputOptions` that say how rows spell many labels."""
+class LabelKeywords(TypedDict, total=False):
+    """The fields of `InputOptions` that say what labels are."""
 
-    many_labels: bool
+    task: str | None
+    positive: str | None
     label_separator: str | None
     label_columns: Sequence[str] | None
 
 
-class TrainKeywords(ManyLabelKeywords, total=False):
+class TrainKeywords(LabelKeywords, total=False):
     """The fields of `InputOptions` that the command `train` takes."""
 
     question: str | Sequence[str] | None
@@ -67,7 +72,7 @@ class TrainKeywords(ManyLabelKeywords, total=False):
     strict: bool
 
 
-class InputKeywords(ReadingKeywords, ManyLabelKeywords, total=False):
+class InputKeywords(ReadingKeywords, LabelKeywords, total=False):
     """The fields of `InputOptions` as keyword arguments."""
 
     question: str | Sequence[str] | None
@@ -125,10 +130,27 @@ class InputOptions:
         ),
     ] = None
     """In Python a dictionary: `{"question": "prompt"}`."""
-    many_labels: Annotated[
-        bool, Option("Rows of general have many labels: a list, or an object of true and null.")
-    ] = False
-    """Labels that an object does not name are absent, `null` ones unknown."""
+    task: Annotated[
+        str | None,
+        Option(
+            "Labels of general: a list each, or numbers on a scale or of any kind (default: a"
+            " class each).",
+            metavar="|".join(TASKS),
+        ),
+    ] = None
+    """Of many labels a list, or an object of true and null: labels that it does not name are
+    absent, `null` ones unknown. Of numbers, `ordinal` ones are levels, such as a quality of 1 to
+    5: only levels of training examples are predicted; `regression` predicts any number."""
+    positive: Annotated[
+        str | None,
+        Option(
+            "Class of general that examples are ranked by: adds average precision, ROC-AUC and FPR"
+            " at 95 % TPR.",
+            "file",
+            metavar="CLASS",
+        ),
+    ] = None
+    """Such as `unsafe`. Part of what a store is of."""
     label_separator: Annotated[
         str | None, Option("Rows of general have many labels, such as cat|dog.", metavar="TEXT")
     ] = None
@@ -260,7 +282,11 @@ class InputOptions:
                 raise ParameterError(f"`{name}` is {value}, expected at least 1")
         if self.shots is not None and self.train_groups is not None:
             raise ParameterError("`shots` and `train_groups` are two ways to draw; give one")
-        _ = self.labels  # options that say two things are an error
+        if (self.labels or {}).get("form") == REGRESSION and self.shots is not None:
+            raise ParameterError(
+                "`shots` are drawn per class, and `task` regression has none; give `train` and"
+                " `test`, or `hold_out` or `train_groups`"
+            )
         if self.hold_out is not None and (self.train is None) == (self.test is None):
             raise ParameterError(
                 "`hold_out` splits one file; give it as `train` or as `test`, and not both"
@@ -270,9 +296,10 @@ class InputOptions:
 
     @property
     def labels(self) -> dict[str, Any] | None:
-        """How rows spell many labels; None where they have one."""
+        """What labels are; None where they are a class each."""
         return labels_form(
-            many_labels=self.many_labels,
+            task=self.task,
+            positive=self.positive,
             label_separator=self.label_separator,
             label_columns=self.label_columns,
         )
@@ -282,19 +309,31 @@ class InputOptions:
         """How training examples are drawn; None where all are taken."""
         if self.shots is None and self.train_groups is None:
             return None
-        return Shots(self.shots, self.train_groups, self.seed, self.labels is not None)
+        many = label_kind({"options": {OPTION: self.labels or {}}}) == MANY
+        return Shots(self.shots, self.train_groups, self.seed, many)
 
 
 def labels_form(
-    *, many_labels: bool, label_separator: str | None, label_columns: Sequence[str] | None
+    *,
+    task: str | None,
+    positive: str | None,
+    label_separator: str | None,
+    label_columns: Sequence[str] | None,
 ) -> dict[str, Any] | None:
-    """Return how rows spell many labels, as a store's identity says it; None for one label a row.
+    """Return what labels are, as a store's identity says it; None for a class each.
 
-    OptionError where two ways are chosen, a separator is empty or a column is named twice.
+    OptionError where two ways are chosen, the task is unknown, a separator or the positive class is
+    empty, or a column is named twice.
     """
     chosen: list[dict[str, Any]] = []
-    if many_labels:
-        chosen.append({"form": "list"})
+    if task is not None:
+        if task not in TASKS:
+            raise OptionError(f"`task` is {task!r}, expected {', '.join(TASKS)}")
+        chosen.append({"form": "list" if task == MANY_LABELS else task})
+    if positive is not None:
+        if not positive.strip():
+            raise OptionError("`positive` is empty; pass a class")
+        chosen.append({"form": CLASSES, "positive": positive})
     if label_separator is not None:
         if not label_separator.strip():
             raise OptionError("`label_separator` is empty; pass a character such as |")
@@ -307,7 +346,7 @@ def labels_form(
         chosen.append({"form": "columns", "columns": list(label_columns)})
     if len(chosen) > 1:
         raise OptionError(
-            "`many_labels`, `label_separator` and `label_columns` are three ways to spell many"
-            " labels; give one"
+            "`task`, `positive`, `label_separator` and `label_columns` say what labels are; give"
+            " one of them"
         )
     return chosen[0] if chosen else None

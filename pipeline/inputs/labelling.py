@@ -10,7 +10,8 @@ import polars as pl
 
 from savs.datasets.benchmarks.options import stored_prompts, without_prompt
 from savs.datasets.example import first_few, of_subtask
-from savs.datasets.many_labels import OPTION, states_of
+from savs.datasets.label_kinds import MANY, NUMBERS, OPTION, label_kind
+from savs.datasets.many_labels import states_of
 from savs.datasets.row import Row
 from savs.datasets.rows.file_formats import read_rows
 from savs.datasets.rows.label_forms import read_labels
@@ -127,7 +128,13 @@ class Labeller:
                 self._of_media.setdefault(media[0], []).append(name)
         facts = self.store.manifest.identity.benchmark
         self._prompts = stored_prompts(facts)
-        self._form = facts.get("options", {}).get(OPTION)
+        kind = label_kind(facts)
+        if kind in NUMBERS:
+            raise ParameterError(
+                f"the labels of {self.store.path} are numbers, which are not given later; correct"
+                " them in the rows, and extract or import again"
+            )
+        self._form = facts["options"][OPTION] if kind == MANY else None
         """How rows spell many labels; None where they have one."""
         self.classes = self._known_classes()
         """Subtask -> its classes."""

@@ -23,7 +23,7 @@ from savs.datasets import (
 from savs.datasets.benchmarks.class_folders import has_unlabelled
 from savs.datasets.benchmarks.options import under_each_prompt, under_one_prompt
 from savs.datasets.example import FRAMES, NATIVE, WITH_SOUND
-from savs.datasets.many_labels import has_many_labels
+from savs.datasets.label_kinds import MANY, OPTION, label_kind
 from savs.datasets.media.containers import container_of
 from savs.datasets.media.download import MAX_TOTAL_BYTES, Fetching
 from savs.datasets.media.images import MAX_IMAGE_PIXELS
@@ -72,9 +72,9 @@ class Source:
     """Source -> its files: each is looked up once, since that may ask a hub over the network."""
 
     @property
-    def has_many_labels(self) -> bool:
-        """Whether a row has many labels."""
-        return has_many_labels({"options": self.benchmark.options})
+    def kind(self) -> str:
+        """What the labels of rows are, see `label_kind`."""
+        return label_kind({"options": self.benchmark.options})
 
     def examples(self) -> Splits:
         """Read and check the splits: both, or the training examples alone.
@@ -97,7 +97,8 @@ class Source:
             )
         splits: Splits = {"train": [], **self.given()}
         if splits["train"] or (self.trains and not labels_come):
-            check_splits(splits["train"], splits.get("test", []))
+            form = self.benchmark.options.get(OPTION)
+            check_splits(splits["train"], splits.get("test", []), form)
         return splits
 
     def given(self) -> Splits:
@@ -114,7 +115,7 @@ class Source:
     def _read(self) -> Splits:
         options, splits, draw = self.options, {}, self.options.draw
         if draw is not None:
-            draw = replace(draw, many=self.has_many_labels)
+            draw = replace(draw, many=self.kind == MANY)
         if options.hold_out is not None:
             splits["train"], splits["test"] = self._held_out(options.hold_out)
         elif options.train is not None:
@@ -204,7 +205,7 @@ class Source:
         lines += self.doubts(content_table(train, recurring_digests(train, media)))
         if "test" not in examples:
             return lines
-        lines += unknown_labels(train, examples["test"], many=self.has_many_labels)
+        lines += unknown_labels(train, examples["test"], kind=self.kind)
         return lines + self.leaks(examples).summary()
 
     def doubts(self, train: pl.DataFrame) -> list[str]:
@@ -213,7 +214,7 @@ class Source:
         RowError if there is something, and the options are strict.
         """
         once = under_one_prompt(train, self.benchmark.prompts)
-        doubts = label_doubts(once, many=self.has_many_labels)
+        doubts = label_doubts(once, kind=self.kind)
         return refuse_doubts(doubts, strict=self.options.strict)
 
     def test_doubts(self, test: Sequence[Example]) -> list[str]:
@@ -221,7 +222,7 @@ class Source:
         names, media = media_names(test), self.media("test")
         digests = recurring_digests(test, media) if len(names) <= MOST_COMPARED else {}
         once = under_one_prompt(content_table(test, digests), self.benchmark.prompts)
-        return label_doubts(once, "test", many=self.has_many_labels)
+        return label_doubts(once, "test", kind=self.kind)
 
     def _find(self, source: str | Path) -> Files:
         """Return the files of a source, or its folder alone if the benchmark reads folders."""

@@ -80,6 +80,19 @@ def percent(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:.1f}"
 
 
+def measured(value: float | None, scale: str) -> str:
+    """Return a metric: a `share` as a percentage, another one with four digits; a dash for None.
+
+    Examples
+    --------
+    >>> measured(0.25, "share"), measured(0.25, "error"), measured(12345.6, "error")
+    ('25.0 %', '0.2500', '12,346')
+    """
+    if value is None or scale == "share":
+        return percent(value) + (" %" if value is not None else "")
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e12 else f"{value:#.4g}".removesuffix(".")
+
+
 def points(value: float | None) -> str:
     """Return a difference of two shares in percentage points, and a dash for None."""
     return "-" if value is None else f"{100 * value:+.1f}"

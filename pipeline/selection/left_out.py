@@ -12,6 +12,7 @@ from typing import Literal
 import numpy as np
 
 from savs.datasets.example import of_subtask
+from savs.datasets.label_kinds import MANY, NUMBERS
 from savs.datasets.many_labels import UNKNOWN
 from savs.foundation.arrays import Array
 from savs.foundation.progress import track
@@ -27,10 +28,12 @@ from savs.pipeline.selection.heads.folds import (
     FOLDS,
     fold_count,
     label_folds,
+    number_folds,
     stratified_folds,
 )
 from savs.pipeline.selection.heads.head_scores import HeadScores
 from savs.pipeline.selection.label_rules import fit_rules, rule_of_whole
+from savs.pipeline.selection.number_rules import NumberRule, fit_reach
 from savs.pipeline.selection.readouts import ClassScores, Fitted, Readout
 from savs.pipeline.selection.readouts.readout import margins
 from savs.pipeline.selection.selection import (
@@ -44,7 +47,7 @@ from savs.pipeline.selection.selection import (
     joint_scores,
     score_tasks,
 )
-from savs.pipeline.selection.selection_config import MANY, require_same_source
+from savs.pipeline.selection.selection_config import require_same_source
 from savs.pipeline.selection.training_data import (
     MEMORY,
     RowsCopier,
@@ -78,7 +81,8 @@ def calibrate(training: Training, selection: Selection) -> Calibrated:
     that prediction sets of a chosen risk are made from, and the typicality below which an example
     is like none of the training ones. The folds are those of `evaluate` on folds. A task whose
     readout has negative scores, or does not calibrate, stays without. Of many labels each gets a
-    rule, see `LabelRule`, unless too few examples are independent.
+    rule, see `LabelRule`, unless too few examples are independent. Of numbers it is the reach of
+    intervals, see `fit_reach`.
 
     Parameters
     ----------
@@ -97,6 +101,9 @@ def calibrate(training: Training, selection: Selection) -> Calibrated:
     left_out = leave_out(training, selection, for_calibration=True)
     if selection.labels == MANY:
         return Calibrated(_with_rules(data, selection, left_out), left_out)
+    if selection.labels in NUMBERS:
+        tasks = [_with_reach(*pair) for pair in zip(selection.tasks, left_out, strict=True)]
+        return Calibrated(replace(selection, tasks=tuple(tasks)), left_out)
     if not selection.rule.calibrates:
         return Calibrated(selection, left_out)
     wanted = [
@@ -124,6 +131,18 @@ def _with_rules(
             rule = rule_of_whole(rule, margins(part.seen), seen)
         tasks.append(replace(task, label_rule=rule))
     return replace(selection, tasks=tuple(tasks))
+
+
+def _with_reach(task: TaskSelection, part: "LeftOut") -> TaskSelection:
+    """Return a task of numbers with the reach of its intervals, from left-out examples."""
+    assert task.number is not None
+    reach = fit_reach(left_out_errors(part, task.number), part.clusters)
+    return replace(task, number=replace(task.number, reach=reach))
+
+
+def left_out_errors(part: "LeftOut", rule: NumberRule) -> Array:
+    """Return how far predictions of left-out numbers are from these, `(n,)`."""
+    return np.abs(rule.mean + rule.spread * part.labels - rule.numbers(part.scores.soft))
 
 
 def left_out_margins(parts: "Sequence[LeftOut]", rows: int) -> tuple[Array, Array]:
@@ -173,6 +192,12 @@ class LeftOut:
     def labels(self) -> Array:
         """`(n,)` class numbers."""
         return self.task.labels[self.order]
+
+    @property
+    def clusters(self) -> Array:
+        """`(n,)` numbers of clusters, of a task of numbers."""
+        assert self.task.clusters is not None
+        return self.task.clusters[self.order]
 
     @property
     def rows(self) -> Array:
@@ -266,7 +291,7 @@ def _judge(
     `kept` are the `(heads, m, d)` features that it was fitted to, `out` those of the fold.
     """
     scores = fitted.scores(out)
-    if not for_calibration:
+    if not for_calibration or fold.task.number is not None:
         return _Judged(fold, scores, np.zeros(0, np.float32), _joined_scores([], scores))
     centroids = (
         getattr(fitted, CENTROIDS)
@@ -334,6 +359,8 @@ def held_out(
 
     Errors as in `evaluate` on folds.
     """
+    if selection.labels in NUMBERS:
+        return [_held_out_numbers(task, folds) for task in tasks]
     if selection.labels == MANY:
         return _held_out_labels(tasks, clusters, folds, selection.scoring)
     return [
@@ -387,6 +414,15 @@ def _held_out(
                 " together; add more independent examples"
             )
     return parts
+
+
+def _held_out_numbers(task: TrainingTask, folds: int | Literal["loo"]) -> dict[int, Array]:
+    """Return the same of numbers: each fold has small and large ones."""
+    assert task.clusters is not None
+    numbers = task.clusters
+    if folds != "loo":
+        numbers = number_folds(task.labels, folds, numbers)
+    return {turn: numbers == turn for turn in np.unique(numbers).tolist()}
 
 
 def _held_out_labels(

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from savs.datasets.label_kinds import NUMBERS
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.foundation.progress import track
@@ -26,10 +27,10 @@ from savs.pipeline.selection.heads.head_scores import (
 from savs.pipeline.selection.heads.pursuit import PURSUIT, name_left_out, pursue
 from savs.pipeline.selection.readouts import Fitted, Readout, choose_readout
 from savs.pipeline.selection.readouts.readout import require_examples
+from savs.pipeline.selection.readouts.ridge import score_numbers
 from savs.pipeline.selection.selection_config import (
     GIVEN,
     MANY,
-    ONE,
     SelectionConfig,
     TaskConfig,
     load_config,
@@ -79,7 +80,8 @@ class Selection(SelectionConfig):
         examples = counted(sum(task.examples for task in self.tasks), "training example")
         if len(self.tasks) == 1:
             (task,) = self.tasks
-            lines.append(f"  {len(task.classes):,} classes: {listed(task.classes)}; {examples}")
+            of = f"{len(task.classes):,} classes: {listed(task.classes)}"
+            lines.append(f"  {self.labels if task.number else of}; {examples}")
             lines.append(f"  heads, best first: {listed([head_name(head) for head in task.heads])}")
         else:
             names = [str(task.subtask) for task in self.tasks]
@@ -113,8 +115,8 @@ def select(
     training: Training,
     *,
     heads: Heads | None = None,
-    readout: str | Path | Readout = "vote",
-    scoring: str = "resubstitution",
+    readout: str | Path | Readout | None = None,
+    scoring: str | None = None,
     max_layer: int | None = None,
     joint_heads: bool = False,
     precision: float | None = None,
@@ -134,11 +136,13 @@ def select(
         themselves, best first, which are only fitted: `(layer, head)` each, a text such as
         `L12.H7,L13.H0`, or a selection or its folder, which may be of another task.
     readout
-        The rule that is fitted on the chosen heads: its name, a Python file, or an object.
+        The rule that is fitted on the chosen heads: its name, a Python file, or an object. By
+        default `vote`, of numbers `ridge`.
     scoring
-        How heads are scored: `resubstitution` as in the paper, `loo` or `kfold`, which leave
-        examples out; `pursuit`, one after the other by what the labels still lack; or
-        `worst-prompt`, by the lowest `kfold` score under the prompts of a store.
+        How heads are scored: `resubstitution` as in the paper, the default; `loo` or `kfold`, which
+        leave examples out; `pursuit`, one after the other by what the labels still lack; or
+        `worst-prompt`, by the lowest `kfold` score under the prompts of a store. Of numbers it is
+        `kfold`: by the squared error of a ridge regression on the head alone, on left-out examples.
     max_layer
         Choose among the heads of layers up to this one, counted from 0: `classify` loads and runs
         no layer after the deepest chosen head.
@@ -160,8 +164,19 @@ def select(
         A shard of the train split is missing.
     """
     data = training_of(training)
-    rule = choose_readout(readout)
+    kind = data.kind
+    of_numbers = kind in NUMBERS
+    rule = choose_readout(readout or default_readout(kind))
+    scoring = scoring or ("kfold" if of_numbers else "resubstitution")
     require_scoring(scoring)
+    if of_numbers and (rule.fit_numbers is None or scoring != "kfold"):
+        name, value, other = "readout", rule.name, "ridge"
+        if rule.fit_numbers is not None:
+            name, value, other = "scoring", scoring, "kfold"
+        raise SelectionError(
+            f"`{name}` {value} is for classes, and the labels of {data.name} are numbers; use"
+            f" {other}"
+        )
     wanted = parse_heads(heads)
     is_given = isinstance(wanted, tuple | SelectionConfig)
     if is_given and max_layer is not None:
@@ -170,7 +185,7 @@ def select(
     require_layer(source.grid, max_layer)
     held = [*grid_widths(source.grid)]
     among = heads_up_to(held, max_layer)
-    many = data.has_many_labels
+    many = kind == MANY
     if not many and (joint_heads or precision is not None):
         name = "joint_heads" if joint_heads else "precision"
         raise ParameterError(f"`{name}` is for examples with many labels, and these have one each")
@@ -214,10 +229,15 @@ def select(
         tasks=tuple(fit_tasks(data, rule, chosen)),
         heads_from=_origin(wanted),
         max_layer=max_layer,
-        labels=MANY if many else ONE,
+        labels=kind,  # type: ignore[arg-type]
         joint_heads=joint_heads,
         precision=precision,
     )
+
+
+def default_readout(kind: str) -> str:
+    """Return the readout for a kind of labels where none is named."""
+    return "ridge" if kind in NUMBERS else "vote"
 
 
 def _origin(wanted: Any) -> str | None:
@@ -345,6 +365,8 @@ def _score(
     features: Array,
 ) -> HeadScores:
     """Return the scores of heads each alone, from their `(heads, n, d)` features of a task."""
+    if task.number is not None:
+        return score_numbers(features, task.labels, task.clusters)  # type: ignore[arg-type]
     if scoring == PURSUIT:
         return name_left_out(features, task.labels, task.classes)
     texts = text_arguments(training, rule.texts, task, heads)
@@ -441,7 +463,11 @@ def fit_task(
 ) -> TaskSelection:
     """Return a task with the readout fitted on its heads' `(heads, rows, d)` features."""
     task, widths = chosen.task, training.widths(chosen.heads)
-    texts = text_arguments(training, rule.texts, task, chosen.heads)
+    if task.number is not None and rule.fit_numbers is not None:
+        fitted = rule.fit_numbers(features, task.labels, task.clusters)
+    else:
+        texts = text_arguments(training, rule.texts, task, chosen.heads)
+        fitted = rule.fit(features, task.labels, task.classes, widths, **texts)
     return TaskSelection(
         subtask=task.subtask,
         classes=task.classes,
@@ -451,7 +477,8 @@ def fit_task(
         examples=len(task.rows),
         question=task.question,
         media=task.media,
-        fitted=rule.fit(features, task.labels, task.classes, widths, **texts),
+        number=task.number,
+        fitted=fitted,
     )
 
 

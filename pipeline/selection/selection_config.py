@@ -14,7 +14,7 @@ import polars as pl
 from msgspec import Meta
 
 from savs.datasets.example import of_subtask
-from savs.datasets.many_labels import has_many_labels
+from savs.datasets.label_kinds import MANY, NUMBERS, ONE, ORDINAL, REGRESSION, label_kind
 from savs.foundation.errors import ParameterError, SavsError
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.names import SCORING_NAMES
@@ -22,6 +22,7 @@ from savs.pipeline.running.formatting import counted_as
 from savs.pipeline.running.result_files import CONFIG, SELECT, read_json
 from savs.pipeline.selection.calibration import CalibrationConfig
 from savs.pipeline.selection.label_rules import LabelRule
+from savs.pipeline.selection.number_rules import NUMBER, NumberRule
 from savs.pipeline.selection.readouts.readout import NAME, ReadoutFile
 from savs.pipeline.selection.training_data import (
     grid_widths,
@@ -37,8 +38,13 @@ from savs.stores.format.manifest import FeatureSource, Manifest, read_manifest
 FORMAT = 1
 """Version of config.json and classifier.safetensors. No other is read."""
 GIVEN = "given by name"
-ONE, MANY = "one", "many"
-"""How many labels an example has."""
+KINDS = {
+    ONE: "one label",
+    MANY: "many labels",
+    ORDINAL: "a number on a scale",
+    REGRESSION: "a number",
+}
+"""What an example has, in words."""
 LARGEST = 2**40
 """Scores and margins are smaller."""
 Number = Annotated[float, Meta(gt=-LARGEST, lt=LARGEST)]
@@ -50,8 +56,8 @@ class TaskConfig:
 
     subtask: Text | None
     """None where the benchmark has no subtasks; of many labels the label."""
-    classes: Annotated[tuple[Text, ...], Meta(min_length=2)]
-    """In order of first appearance in the train file."""
+    classes: Annotated[tuple[Text, ...], Meta(min_length=1)]
+    """In order of first appearance in the train file; of numbers `NUMBER` alone."""
     heads: Annotated[tuple[Head, ...], Meta(min_length=1)]
     """Best first."""
     scores: tuple[Number, ...]
@@ -68,12 +74,18 @@ class TaskConfig:
     """What left-out training examples say; None where they were not looked at."""
     label_rule: LabelRule | None = None
     """The same of one of many labels."""
+    number: NumberRule | None = None
+    """The same of numbers."""
 
     def __post_init__(self) -> None:
         _require_unique("classes", self.classes)
         _require_unique("heads", self.heads)
         if not len(self.heads) == len(self.scores) == len(self.margins):
             raise ValueError(f"expected {len(self.heads)} scores and margins, one for each head")
+        if (self.number is not None) != (self.classes == (NUMBER,)) or (
+            self.number is None and len(self.classes) < 2
+        ):
+            raise ValueError(f"classes: expected at least 2, or {NUMBER!r} alone of numbers")
         if 0 < self.examples < len(self.classes):
             raise ValueError(f"{len(self.classes)} classes have only {self.examples} examples")
 
@@ -98,8 +110,8 @@ class SelectionConfig:
     where the user named the heads."""
     max_layer: Annotated[int, Meta(ge=0)] | None = None
     """Last layer that heads were chosen from; None for all."""
-    labels: Literal["one", "many"] = ONE
-    """How many an example has. Of many, each is a task of the classes `SIDES`."""
+    labels: Literal["one", "many", "ordinal", "regression"] = ONE
+    """What they are, see `label_kind`. Of many, each is a task of the classes `SIDES`."""
     joint_heads: bool = False
     """Whether all labels have the same heads."""
     precision: float | None = None
@@ -107,6 +119,8 @@ class SelectionConfig:
 
     def __post_init__(self) -> None:
         _require_unique("subtasks", [task.subtask for task in self.tasks])
+        if any((task.number is not None) != (self.labels in NUMBERS) for task in self.tasks):
+            raise ValueError(f"labels: expected {' or '.join(NUMBERS)} if tasks have numbers alone")
         unknown = {*self.heads} - {*grid_widths(self.source.grid)}
         if unknown:
             raise ValueError(f"source.grid has no head {min(unknown)}")
@@ -239,13 +253,12 @@ def require_same_model(store: FeatureStore, selection: SelectionConfig) -> None:
 
 
 def require_same_labels(store: FeatureStore, selection: SelectionConfig) -> None:
-    """Raise SelectionError where a selection has many labels and a store has not, or vice versa."""
-    many = has_many_labels(store.manifest.identity.benchmark)
-    if many != (selection.labels == MANY):
-        of_store, of_selection = ("many labels", "one label") if many else ("one label", "many")
+    """Raise SelectionError where a selection has another kind of labels than a store."""
+    kind = label_kind(store.manifest.identity.benchmark)
+    if kind != selection.labels:
         raise SelectionError(
-            f"an example of {store.path} has {of_store}, and one of the selection has"
-            f" {of_selection}; make the selection again with savs select {store.path}"
+            f"an example of {store.path} has {KINDS[kind]}, and one of the selection has"
+            f" {KINDS[selection.labels]}; make the selection again with savs select {store.path}"
         )
 
 
@@ -272,12 +285,14 @@ def require_same_site(ours: FeatureSource, name: str, selection: SelectionConfig
         )
 
 
-def refuse_many_labels(selection: SelectionConfig, name: Any) -> None:
-    """Raise SelectionError where a selection is of many labels; `name` is what messages call it."""
-    if selection.labels == MANY:
+def require_classes(selection: SelectionConfig, name: Any, *, or_many: bool = False) -> None:
+    """Raise SelectionError where a selection is of numbers, or of many labels; `name` it has."""
+    if selection.labels != ONE and not (or_many and selection.labels == MANY):
+        is_many = selection.labels == MANY
+        what, more = ("many labels", " report, savs") if is_many else ("numbers", "")
         raise SelectionError(
-            f"{name} is a classifier of many labels, for which this does not work; use savs"
-            " report, savs evaluate or savs classify"
+            f"{name} is a classifier of {what}, for which this does not work; use savs{more}"
+            " evaluate or savs classify"
         )
 
 

@@ -13,12 +13,11 @@ import polars as pl
 
 from savs.datasets.benchmarks.options import stored_prompts, without_prompt
 from savs.datasets.example import of_subtask
+from savs.datasets.label_kinds import MANY, NUMBERS, ONE, OPTION, ORDINAL, label_kind
 from savs.datasets.many_labels import (
-    OPTION,
     PRESENT,
     SIDES,
     UNKNOWN,
-    has_many_labels,
     label_table,
     named_labels,
 )
@@ -28,6 +27,7 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.names import IMPORTED
 from savs.pipeline.running.formatting import counted
 from savs.pipeline.selection.heads.centroids import normalise
+from savs.pipeline.selection.number_rules import LEAST, NUMBER, NumberRule
 from savs.stores import FeatureStore, Head, HeadNotFoundError, LayerGrid
 from savs.stores.format.layout import (
     CAPTIONS,
@@ -76,10 +76,15 @@ class TrainingTask:
     """The prompt of all of them; None where they have several."""
     media: int | None
     """Media of each of their prompts; None where that differs."""
+    number: NumberRule | None = None
+    """Of a task of numbers; its labels are then numbers in standard deviations from the mean."""
+    clusters: Array | None = None
+    """`(n,)` numbers of clusters, of a task of numbers."""
 
     def part(self, kept: Array) -> "TrainingTask":
         """Return the task with some of its examples: `(n,)` flags, or indices."""
-        return replace(self, rows=self.rows[kept], labels=self.labels[kept])
+        clusters = None if self.clusters is None else self.clusters[kept]
+        return replace(self, rows=self.rows[kept], labels=self.labels[kept], clusters=clusters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +121,8 @@ class TrainingData(Protocol):
         ...
 
     @property
-    def has_many_labels(self) -> bool:
-        """Whether each task is one of many labels."""
+    def kind(self) -> str:
+        """What labels are, see `label_kind`: of many labels each is a task."""
         ...
 
     def tasks(self, *, named: bool = False) -> list[TrainingTask]:
@@ -179,13 +184,15 @@ class StoredTraining:
         return len(self.store.ids("train"))
 
     @property
-    def has_many_labels(self) -> bool:
+    def kind(self) -> str:
         """What the store says."""
-        return has_many_labels(self.store.manifest.identity.benchmark)
+        return label_kind(self.store.manifest.identity.benchmark)
 
     def tasks(self, *, named: bool = False) -> list[TrainingTask]:
-        """See `label_tasks`, `training_tasks` and `named_tasks`."""
-        if self.has_many_labels:
+        """See `number_task`, `label_tasks`, `training_tasks` and `named_tasks`."""
+        if self.kind in NUMBERS:
+            return [number_task(self.store, self.kind)]
+        if self.kind == MANY:
             return label_tasks(self.store)
         return named_tasks(self.store) if named else training_tasks(self.store)
 
@@ -248,23 +255,23 @@ class TrainingArrays:
         return len(self.labels)
 
     @property
-    def has_many_labels(self) -> bool:
+    def kind(self) -> str:
         """Whether an example may have several classes."""
-        return self.labels.ndim > 1
+        return MANY if self.labels.ndim > 1 else ONE
 
     @property
     def train(self) -> str:
         """Digest of contents and labels."""
         named = (
             [[self.classes[n] for n in np.flatnonzero(row)] for row in self.labels]
-            if self.has_many_labels
+            if self.kind == MANY
             else [self.classes[n] for n in self.labels]
         )
         return digest([list(pair) for pair in zip(self.ids, named, strict=True)])
 
     def tasks(self, *, named: bool = False) -> list[TrainingTask]:
         """Return the one task, or that of each label; SelectionError for one class."""
-        if self.has_many_labels:
+        if self.kind == MANY:
             states = self.labels.T.astype(np.int8)
             return many_tasks(self.classes, states, self.ids, self.question, self.media)
         _check_classes(None, self.classes, set(self.classes))
@@ -407,13 +414,49 @@ def training_tasks(store: FeatureStore) -> list[TrainingTask]:
     return tasks
 
 
-def require_one_label(store: FeatureStore) -> None:
-    """Raise SelectionError where the examples of a store have many labels."""
-    if has_many_labels(store.manifest.identity.benchmark):
+def require_one_label(store: FeatureStore, *, or_many: bool = False) -> None:
+    """Raise SelectionError where the examples of a store have numbers, or many labels."""
+    kind = label_kind(store.manifest.identity.benchmark)
+    if kind != ONE and not (or_many and kind == MANY):
+        what, more = ("many labels", " savs label") if kind == MANY else ("numbers as labels", "")
         raise SelectionError(
-            f"the examples of {store.path} have many labels, for which this does not work; use"
-            f" savs select {store.path}, savs evaluate, savs train, savs label or savs classify"
+            f"the examples of {store.path} have {what}, for which this does not work; use"
+            f" savs select {store.path}, savs evaluate, savs train,{more} or savs classify"
         )
+
+
+def number_task(store: FeatureStore, kind: str) -> TrainingTask:
+    """Return the one task of a store whose labels are numbers.
+
+    SelectionError if there are no training examples, too few independent ones, or all have the
+    same number.
+    """
+    _require_training(store)
+    examples = store.examples("train")
+    numbers = np.array([float(text) for text in examples["label"]])
+    clusters = np.unique(clusters_of(examples).to_numpy(), return_inverse=True)[1]
+    ids = f"from {examples['id'][0]!r} to {examples['id'][-1]!r}" if len(examples) else "none"
+    if (independent := len(set(clusters.tolist()))) < LEAST:
+        raise SelectionError(
+            f"{store.path} has {counted(independent, 'independent training example')}, {ids}, and"
+            f" numbers need {LEAST}: examples that share an image or a group count once; add others"
+        )
+    if (numbers == numbers[0]).all():
+        raise SelectionError(
+            f"all {len(numbers):,} training examples of {store.path}, {ids}, have the number"
+            f" {examples['label'][0]}, so that nothing can be learned; add some with other numbers"
+        )
+    rule = NumberRule.of(numbers, is_ordinal=kind == ORDINAL)
+    return TrainingTask(
+        subtask=None,
+        classes=(NUMBER,),
+        rows=np.arange(len(numbers)),
+        labels=(numbers - rule.mean) / rule.spread,
+        question=_only(examples["prompt"]),
+        media=_only(examples["media"].list.len()),
+        number=rule,
+        clusters=clusters,
+    )
 
 
 def label_tasks(store: FeatureStore) -> list[TrainingTask]:

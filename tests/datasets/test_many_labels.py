@@ -16,12 +16,13 @@ GENERAL = find_benchmark("general")
 
 
 def form(**options):
-    wanted = {"many_labels": False, "label_separator": None, "label_columns": None}
+    names = ("task", "positive", "label_separator", "label_columns")
+    wanted: dict = dict.fromkeys(names)
     return labels_form(**wanted | options)
 
 
 FORMS = {
-    "list": form(many_labels=True),
+    "list": form(task="many-labels"),
     "separator": form(label_separator="|"),
     "columns": form(label_columns=("cat", "dog", "bird")),
 }
@@ -88,7 +89,7 @@ def test_one_label_a_row_is_the_rule_and_a_list_says_how_to_change_that(tmp_path
     path = tmp_path / "rows.jsonl"
     path.write_text('{"question": "?", "label": ["cat"]}')
     with pytest.raises(
-        RowError, match="holds a list, expected text or a number; pass `many_labels`"
+        RowError, match="holds a list, expected text or a number; pass `task` many-labels"
     ):
         read_examples(GENERAL, path, "train")
 
@@ -103,7 +104,10 @@ def test_rows_may_wait_for_their_labels(tmp_path, spelt):
 @pytest.mark.parametrize(
     "options",
     [
-        {"many_labels": True, "label_separator": "|"},
+        {"task": "many-labels", "label_separator": "|"},
+        {"task": "ordinal", "positive": "a"},
+        {"task": "number"},
+        {"positive": " "},
         {"label_separator": " "},
         {"label_columns": ("a", "a")},
         {"label_columns": ()},
@@ -115,7 +119,7 @@ def test_options_that_say_two_things_or_nothing_are_refused(options):
 
 
 def test_other_benchmarks_and_several_questions_have_one_label():
-    with pytest.raises(OptionError, match="many labels in a row is an option of general only"):
+    with pytest.raises(OptionError, match="`task` or `positive` is an option of general only"):
         adapt(find_benchmark("vizwiz"), labels=FORMS["list"])
     with pytest.raises(OptionError, match="one question, not several"):
         adapt(GENERAL, question=["a?", "b?"], labels=FORMS["list"])
@@ -129,17 +133,17 @@ def test_shots_are_drawn_for_each_label_and_for_rows_without_any():
         Example(id=str(i), split="test", index=i, label=text, prompt="?")
         for i, text in enumerate(texts)
     ]
-    shots = InputOptions(test="a.csv", shots=3, many_labels=True).draw
+    shots = InputOptions(test="a.csv", shots=3, task="many-labels").draw
     for train in (shots.draw(pool), shots.split(pool, [e.id for e in pool])[0]):
         counts = count_labels(example.label for example in train)
         assert set(counts) == {"cat", "dog", "bird"}
         assert min(counts.values()) >= 3
         assert sum(example.label == "[]" for example in train) >= 3
         assert len(train) < 18
-    more = InputOptions(test="a.csv", shots=5, many_labels=True).draw.draw(pool)
+    more = InputOptions(test="a.csv", shots=5, task="many-labels").draw.draw(pool)
     assert {e.id for e in shots.draw(pool)} <= {e.id for e in more}
     with pytest.raises(RowError, match="label 'dog' has 8 examples, `shots` asks for 9"):
-        InputOptions(test="a.csv", shots=9, many_labels=True).draw.draw(pool)
+        InputOptions(test="a.csv", shots=9, task="many-labels").draw.draw(pool)
 
 
 def test_texts_say_of_each_label_what_they_know():
@@ -157,12 +161,12 @@ def test_doubts_are_of_labels_not_of_their_sets():
 
     train = [example("train", i, '["cat","dog"]') for i in range(20)]
     test = [example("test", 0, '["cat"]'), example("test", 1, '["Dog "]')]
-    (line,) = unknown_labels(train, test, many=True)
+    (line,) = unknown_labels(train, test, kind="many")
     assert line.startswith("test label 'Dog ' (1 example) is in no training example (did you mean")
     names = ["id", "subtask", "label", "prompt", "media", "media_sha256"]
     rows = [(str(i), None, '["cat","dog"]', f"{i}", [], []) for i in range(30)]
     rows.append(("x", None, '["Cat"]', "x", [], []))
-    (line,) = label_doubts(pl.DataFrame(rows, schema=names, orient="row"), many=True)
+    (line,) = label_doubts(pl.DataFrame(rows, schema=names, orient="row"), kind="many")
     assert line == "labels 'cat' (30 examples) and 'Cat' (1 example) differ by case or spaces" + (
         " alone: one class?"
     )

@@ -53,7 +53,7 @@ def test_the_page_runs_and_finds_what_is_there(savs, scenes):
 def extract(scenes):
     return package.extract(
         "general", model="demo", out="drawn", train=scenes / "train.jsonl",
-        test=scenes / "test.jsonl", many_labels=True, question=QUESTION,
+        test=scenes / "test.jsonl", task="many-labels", question=QUESTION,
     ).store  # fmt: skip
 
 
@@ -80,7 +80,7 @@ def test_new_images_get_the_labels_that_evaluate_gives_them(savs, scenes):
     for given in (["--risk", "0.1"], ["--sort-into", "sorted"], ["--out", "page.html"]):
         refused = savs("classify", "classifier", images[0], *given)
         assert refused.returncode == 1
-        assert "is for one label an image" in refused.stderr
+        assert "is for one class an image" in refused.stderr
     savs("evaluate", "drawn", "--no-progress")
     for words in (
         ["explain", "drawn/results/vote", "--out", "x.html"],
@@ -95,7 +95,7 @@ def test_new_images_get_the_labels_that_evaluate_gives_them(savs, scenes):
         package.write_bundle(store, folder, "bundle", subtask="red")
     with pytest.raises(ParameterError, match="compares an image with classes"):
         package.extract(
-            "general", model="demo", out="other", train=scenes / "train.jsonl", many_labels=True,
+            "general", model="demo", out="other", train=scenes / "train.jsonl", task="many-labels",
             question=QUESTION, answers="labels",
         )  # fmt: skip
 

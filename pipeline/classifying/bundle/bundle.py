@@ -28,7 +28,7 @@ from savs.pipeline.selection.selection import only_subtask
 from savs.pipeline.selection.selection_config import (
     SelectionConfig,
     load_config,
-    refuse_many_labels,
+    require_classes,
 )
 from savs.pipeline.selection.selection_file import copy_selection, load_selection, save_selection
 from savs.stores import ResultError
@@ -185,8 +185,7 @@ def _shared(
     opened, path = as_store(store), as_folder(classifier)
     source = path.parent if path.name == CONFIG else path
     whole = load_selection(source, readout=readout)
-    if subtask is not None:
-        refuse_many_labels(whole, source)
+    require_classes(whole, source, or_many=subtask is None)
     return Shared(opened, source, whole, only_subtask(whole, subtask))
 
 

@@ -76,7 +76,7 @@ def _find(place: str, selection: str | None) -> tuple[Path, Path | None]:
     from savs.pipeline.classifying.bundle.hub import find_classifier
     from savs.pipeline.cli.selections import VOTE, named_selection
     from savs.pipeline.running.result_files import CONFIG, results_folder
-    from savs.pipeline.selection.selection_config import load_config, refuse_many_labels
+    from savs.pipeline.selection.selection_config import load_config, require_classes
     from savs.pipeline.selection.training_data import require_one_label
     from savs.stores import open_store
     from savs.stores.format.layout import MANIFEST, RESULTS
@@ -95,6 +95,6 @@ def _find(place: str, selection: str | None) -> tuple[Path, Path | None]:
     if "://" in place and not place.startswith(HUB):
         raise typer.BadParameter(f"the app reads folders of this machine; copy {place} here first")
     folder = find_classifier(place, say)
-    refuse_many_labels(load_config(folder), folder)  # that it is a classifier is said now
+    require_classes(load_config(folder), folder)  # that it is a classifier is said now
     home = real_path(folder).parent.parent
     return folder, home if (home / MANIFEST).exists() else None

@@ -26,7 +26,7 @@ from savs.pipeline.extraction.model.model_options import AUTO, PlacingKeywords
 from savs.pipeline.extraction.run_options import BatchKeywords
 from savs.pipeline.inputs.input_options import NewImageKeywords
 from savs.pipeline.names import DEFAULT_PREDICTIONS
-from savs.pipeline.running.formatting import counted, counted_as, percent
+from savs.pipeline.running.formatting import counted, counted_as, measured, percent
 from savs.pipeline.running.launchers import find_rank
 from savs.pipeline.running.progress import Reporting
 
@@ -228,6 +228,12 @@ def _summary(done: "Classification") -> dict[str, Any]:
 
 
 def _print_counts(done: "Classification") -> None:
+    if "value" in done.predictions.columns:
+        made = done.predictions["value"].drop_nulls().sort()
+        ends = [("lowest", made.min()), ("median", made.median()), ("highest", made.max())]
+        row = [measured(value, "error") for _, value in ends]  # type: ignore[arg-type]
+        print_table(["images", *(name for name, _ in ends)], [[f"{len(made):,}", *row]])
+        return
     many = "labels" in done.predictions.columns
     rows = [[name, f"{count:,}"] for name, count in done.counts]
     print_table(["label" if many else "prediction", "examples"], rows)
@@ -245,6 +251,14 @@ def _print_counts(done: "Classification") -> None:
 def _print_predictions(done: "Classification") -> None:
     if "labels" in done.predictions.columns:
         _print_labels(done)
+        return
+    if "value" in done.predictions.columns:
+        of_row = ("prediction", "value", "low", "high")
+        rows = [
+            [row["id"], row["prediction"], *(measured(row[name], "error") for name in of_row[1:])]
+            for row in done.predictions.drop_nulls("value").iter_rows(named=True)
+        ]
+        print_table(["id", *of_row], rows)
         return
     has_subtasks = "subtask" in done.predictions.columns
     rows: list[list[str]] = []

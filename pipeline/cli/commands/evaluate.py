@@ -74,6 +74,7 @@ def evaluate_command(
     json: JsonOption = False,
 ) -> None:
     """Uses the selection that `savs select` saved in the store, or makes a default one."""
+    from savs.datasets.label_kinds import label_kind
     from savs.pipeline.cli.selections import find_selection, keep_other_results, named_selection
     from savs.pipeline.evaluation.captions import compares_captions
     from savs.pipeline.inputs.plugins import stored_benchmark
@@ -85,6 +86,7 @@ def evaluate_command(
     )
     from savs.pipeline.selection.heads.folds import FOLDS
     from savs.pipeline.selection.readouts import choose_readout
+    from savs.pipeline.selection.selection import default_readout
     from savs.pipeline.selection.selection_config import load_config, selection_folder
     from savs.stores.files.addresses import is_remote
     from savs.stores.format.layout import CAPTIONS
@@ -93,7 +95,7 @@ def evaluate_command(
     saved = None if selection is None else named_selection(opened, selection)
     if saved is None and readout is None and not is_remote(opened.path):
         saved = trained_folder(opened.path)
-    readout = readout or "vote"
+    readout = readout or default_readout(label_kind(opened.manifest.identity.benchmark))
     rule = None if readout in OWN_ANSWERS else choose_readout(readout, also=OWN_ANSWERS)
     cv = folds is not None
     if rule is None and cv:

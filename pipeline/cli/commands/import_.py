@@ -11,7 +11,7 @@ from savs.pipeline.cli.options.fields import expand_options
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import option, setting
 from savs.pipeline.cli.output import print_json, print_line, say
-from savs.pipeline.inputs.input_options import ManyLabelKeywords
+from savs.pipeline.inputs.input_options import LabelKeywords
 from savs.pipeline.running.formatting import counted
 
 EXAMPLES = (
@@ -20,7 +20,7 @@ EXAMPLES = (
 )
 
 
-class LabelKeywords(ManyLabelKeywords, total=False):
+class RowKeywords(LabelKeywords, total=False):
     """The fields of `InputOptions` that are options of `savs import`."""
 
     columns: Mapping[str, str] | None
@@ -38,7 +38,7 @@ def import_command(
         ),
     ],
     out: Annotated[Path, option("--out", metavar="DIR", help="Folder of the new store.")],
-    reading: LabelKeywords,
+    reading: RowKeywords,
     labels: Annotated[
         Path | None,
         option(

@@ -38,7 +38,7 @@ EXAMPLES = (
 def select_command(
     store: StoreArgument,
     heads: HeadsOption = None,
-    readout: ReadoutOption = "vote",
+    readout: ReadoutOption = None,
     out: Annotated[
         Path | None,
         option(metavar="DIR", help="Output folder (default: STORE/results/READOUT)."),
@@ -61,7 +61,7 @@ def select_command(
             help="Of many labels: choose thresholds with this precision (default: the best F1).",
         ),
     ] = None,
-    scoring: ScoringOption = "resubstitution",
+    scoring: ScoringOption = None,
     estimate: Annotated[
         bool,
         advanced(
@@ -75,7 +75,7 @@ def select_command(
 ) -> None:
     """Uses the training examples only. Run `savs evaluate` next."""
     from savs.datasets.benchmarks.options import stored_prompts, under_one_prompt
-    from savs.datasets.many_labels import has_many_labels
+    from savs.datasets.label_kinds import MANY, NUMBERS, label_kind
     from savs.datasets.splits.labels import label_doubts, refuse_doubts
     from savs.pipeline.cli.selections import calibrated, estimates_of
     from savs.pipeline.evaluation.suspects import save_suspects, suspects
@@ -84,8 +84,8 @@ def select_command(
     opened = savs.open_store(store)
     prompts = stored_prompts(opened.manifest.identity.benchmark)
     once = under_one_prompt(opened.examples("train"), prompts)
-    many = has_many_labels(opened.manifest.identity.benchmark)
-    for line in refuse_doubts(label_doubts(once, many=many), strict=strict):
+    kind = label_kind(opened.manifest.identity.benchmark)
+    for line in refuse_doubts(label_doubts(once, kind=kind), strict=strict):
         say(f"note: {line}")
     selection = savs.select(
         opened,
@@ -118,7 +118,13 @@ def select_command(
                 if estimates and task.subtask in estimates
                 else None,
                 "temperature": task.calibration and task.calibration.temperature,
-                **({"threshold": task.label_rule and task.label_rule.threshold} if many else {}),
+                **(
+                    {"threshold": task.label_rule and task.label_rule.threshold}
+                    if kind == MANY
+                    else {"reach": task.number and task.number.reach}
+                    if kind in NUMBERS
+                    else {}
+                ),
                 "heads": [
                     {"head": savs.stores.head_name(head), "score": score, "margin": margin}
                     for head, score, margin in zip(
@@ -128,7 +134,7 @@ def select_command(
             }
             for task in selection.tasks
         ]
-        facts = {"selection": str(path), "readout": selection.readout, "scoring": scoring}
+        facts = {"selection": str(path), "readout": selection.readout, "scoring": selection.scoring}
         listed = {} if doubtful is None else {"suspects": doubtful.to_dicts()}
         print_json(facts | {"tasks": tasks} | listed)
     else:
@@ -137,8 +143,9 @@ def select_command(
             _print_suspects(doubtful)
     if depth := _depth(opened, selection):
         say(depth)
-    is_default = readout == "vote" and trained_folder(opened.path) is None
-    more = f" --selection {path}" if out else "" if is_default else f" --readout {readout}"
+    is_default = readout in (None, "vote") and trained_folder(opened.path) is None
+    of_name = "" if is_default else f" --readout {selection.readout}"
+    more = f" --selection {path}" if out else of_name
     folds = "" if opened.ids("test") else " --folds 5"
     say(f"wrote {path}; next: savs evaluate {store}{more}{folds}")
 

@@ -127,7 +127,8 @@ def _print_head_map(
     if as_json:
         print_json({"path": str(store.path), "heads": found.to_dicts()})
     else:
-        print_line("\n".join(draw_map(found)), keep="\n")
+        of = "the training examples" if chosen.tasks[0].number is None else "the variance"
+        print_line("\n".join(draw_map(found, of)), keep="\n")
 
 
 def _print_progress(done: "StoreProgress") -> None:
@@ -162,10 +163,13 @@ def _finished(store: "FeatureStore") -> list[str]:
 
 
 def _counts(store: "FeatureStore") -> list[dict[str, Any]]:
-    """Return how many examples each class of each subtask has, or each of many labels."""
+    """Return how many examples each class of each subtask has, or each of many labels.
+
+    Of a regression, how many numbers each split has, and between which ends all of them lie.
+    """
     import polars as pl
 
-    from savs.datasets.many_labels import has_many_labels
+    from savs.datasets.label_kinds import MANY, NUMBERS, REGRESSION, label_kind, number_text
 
     frames = [
         table.select("split", "subtask", "label", skipped=pl.lit(skipped))
@@ -175,7 +179,16 @@ def _counts(store: "FeatureStore") -> list[dict[str, Any]]:
     if not frames:
         return []
     table = pl.concat(frames)
-    if has_many_labels(store.manifest.identity.benchmark):
+    kind = label_kind(store.manifest.identity.benchmark)
+    if kind in NUMBERS:
+        number = pl.col("label").cast(pl.Float64)
+        table = table.with_columns(number=number).sort("number", maintain_order=True)
+    if kind == REGRESSION and table["number"].count():
+        numbers = table["number"].drop_nulls().to_list()
+        ends = [number_text(end) for end in (numbers[0], numbers[-1])]
+        known = pl.col("label").is_not_null()
+        table = table.with_columns(label=pl.when(known).then(pl.lit(" to ".join(ends))))
+    if kind == MANY:
         table = table.with_columns(_labels(table["label"])).explode("label")
     return (
         table.group_by("split", "subtask", "label", maintain_order=True)

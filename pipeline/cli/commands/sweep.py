@@ -131,7 +131,7 @@ def sweep_command(
         option(metavar="FILE.svg", help="Also draw the curves over shots and heads."),
     ] = None,
     seed: Annotated[int, advanced(help="Seed of the random draw of training examples.")] = 0,
-    scoring: ScoringOption = "resubstitution",
+    scoring: ScoringOption = None,
     benchmark: BenchmarkOption = None,
     json: JsonOption = False,
 ) -> None:
@@ -161,7 +161,7 @@ def sweep_command(
         shots=_counts("shots", shots),
         draws=draws,
         readouts=readout.split(","),
-        scoring=scoring,
+        scoring=scoring or "resubstitution",
         seed=seed,
         benchmark=benchmark,
         max_layers=None if max_layer is None else _depths(max_layer),

@@ -52,19 +52,21 @@ HeadsOption = Annotated[
 ]
 
 ReadoutOption = Annotated[
-    str,
+    str | None,
     option(
         "--readout",
         metavar="NAME",
         help=f"{', '.join(READOUT_NAMES)}; by the classes' names {', '.join(TEXT_READOUT_NAMES)};"
-        " or a Python file.",
+        " or a Python file (default: vote, or ridge of numbers).",
     ),
 ]
 
 ScoringOption = Annotated[
-    str,
+    str | None,
     advanced(
-        "--scoring", metavar="NAME", help=f"How heads are scored: {', '.join(SCORING_NAMES)}."
+        "--scoring",
+        metavar="NAME",
+        help=f"How heads are scored: {', '.join(SCORING_NAMES)} (default: resubstitution).",
     ),
 ]
 

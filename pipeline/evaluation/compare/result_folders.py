@@ -58,6 +58,11 @@ def read_result(folder: Path, name: str | None = None) -> Result:
         )
     facts = load_metrics(folder)
     table = read_table(folder / UNITS, UNIT_SCHEMA, filled=list(UNIT_SCHEMA))
+    if any("scale" in metric for metric in facts["metrics"]):
+        raise ComparisonError(
+            f"{folder} has predictions of numbers, for which this does not work; use savs evaluate"
+            f" or savs query, or read {METRICS}"
+        )
     units = {
         str(metric): part.select("score", "cluster", "stratum")
         for (metric,), part in table.group_by("metric", maintain_order=True)

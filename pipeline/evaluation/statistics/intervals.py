@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 
 from savs.datasets import Units
+from savs.datasets.metrics.metrics import Scale
 from savs.foundation.arrays import Array
 
 LEVEL = 0.95
@@ -23,6 +24,8 @@ Z = 1.959963984540054
 """97.5 % quantile of the normal distribution."""
 TRIALS_FACTOR = 1.5
 """Degrees of freedom for each effective cluster, of right and wrong units; see `spread`."""
+CLOSE = 1e-12
+"""A metric that is this close to its bound lies on it but for rounding."""
 ROUNDING = 1e-20
 """A variance between clusters below this share of that between units is zero but for rounding."""
 
@@ -269,6 +272,24 @@ class Estimate:
             return min(ends, least, key=lambda pair: pair[1] - pair[0])
         return max(0.0, self.value - reach), min(1.0, self.value + reach)
 
+    def ends_of(self, scale: Scale) -> tuple[float | None, float | None]:
+        """Return the ends of the 95 % interval of a metric of another scale than `share`.
+
+        It is Student's t on a scale where the metric has no bounds, and back: the logarithm of an
+        error, and of 1 - the fit, Fisher's z of a correlation. None without a standard error, and
+        where the metric lies on its bound, where every sample like this one has it.
+        """
+        reach, value = self.reach(), self.value
+        bound = {"error": value, "fit": 1 - value, "correlation": 1 - abs(value)}[scale]
+        if not reach or bound <= (0 if scale == "error" else CLOSE):
+            return None, None
+        if scale == "correlation":
+            apart = reach / (1 - value**2)
+            return math.tanh(math.atanh(value) - apart), math.tanh(math.atanh(value) + apart)
+        left = 1 - value if scale == "fit" else value
+        low, high = left * math.exp(-reach / left), left * math.exp(reach / left)
+        return (1 - high, 1 - low) if scale == "fit" else (low, high)
+
     def reach(self) -> float | None:
         """Return half the width of the 95 % interval by Student's t; None without an error."""
         return None if self.error is None else student_quantile(self.freedom) * self.error
@@ -310,10 +331,15 @@ class Metric:
     """What always naming the most frequent test class reaches, where that makes sense."""
     units: int
     clusters: int
+    scale: Scale = "share"
+    """See `Units`; `value` and `chance` of another one than `share` are not confined to 0 to 1."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the form that metrics.json holds."""
-        return asdict(self)
+        facts = asdict(self)
+        if self.scale == "share":
+            del facts["scale"]
+        return facts
 
 
 def summarise(units: Units, *, inflation: float = 1.0) -> Metric:
@@ -329,7 +355,8 @@ def summarise(units: Units, *, inflation: float = 1.0) -> Metric:
     (1.0, 0.676, 1.0)
     """
     estimated = estimate(units.scores, inflation=inflation)
-    low, high = estimated.interval()
+    ends = estimated.interval() if units.scale == "share" else estimated.ends_of(units.scale)
+    low, high = ends
     return Metric(
         name=units.name,
         value=estimated.value,
@@ -339,6 +366,7 @@ def summarise(units: Units, *, inflation: float = 1.0) -> Metric:
         majority=units.majority,
         units=units.scores.height,
         clusters=estimated.clusters,
+        scale=units.scale,
     )
 
 

@@ -49,7 +49,11 @@ from savs.pipeline.selection.selection import (
     require_scoring,
     select,
 )
-from savs.pipeline.selection.training_data import StoredTraining, TrainingTask
+from savs.pipeline.selection.training_data import (
+    StoredTraining,
+    TrainingTask,
+    require_one_label,
+)
 from savs.stores import FeatureStore
 from savs.stores.read.store import AnyStore, as_store
 
@@ -137,6 +141,7 @@ def sweep(
     if prompts:
         return _compare_prompts(named, heads, readouts, scoring)
     for store in named.values():
+        require_one_label(store, or_many=True)
         store.require_complete()
     tasks, notes = _training(named)
     methods, left_out = find_methods(named, tasks, readouts)

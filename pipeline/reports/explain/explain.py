@@ -29,7 +29,7 @@ from savs.pipeline.reports.report.evaluated import Evaluated, read_results
 from savs.pipeline.reports.report.gallery import SHARE_WRONG, pick_examples
 from savs.pipeline.running.progress import SILENT, Reporting
 from savs.pipeline.selection.selection import Selection
-from savs.pipeline.selection.selection_config import refuse_many_labels
+from savs.pipeline.selection.selection_config import require_classes
 from savs.pipeline.selection.selection_file import load_selection
 from savs.pipeline.selection.training_data import train_digest
 from savs.stores import FeatureStore
@@ -185,7 +185,7 @@ def _explained_store(result: Evaluated) -> FeatureStore:
             f"{result.folder} has no heads: the model answered by itself; pass the result of a"
             " readout, such as STORE/results/vote"
         )
-    refuse_many_labels(result.config, result.folder)
+    require_classes(result.config, result.folder)
     if result.store is None:
         raise ReportError(
             f"{result.folder} is not in a store, whose features are needed; pass STORE/results/NAME"

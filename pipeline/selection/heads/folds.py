@@ -1,5 +1,6 @@
 """Folds of training examples, with every class in every fold, and settings chosen by them."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -44,6 +45,20 @@ def stratified_folds(labels: Array, folds: int, clusters: Sequence[str] | None =
         parts[rows] = part
         np.add.at(counts[part], classes, 1)
     return parts
+
+
+def number_folds(numbers: Array, folds: int, clusters: Sequence[str] | Array) -> Array:
+    """Return the part of each example with a number: small and large ones in each, clusters whole.
+
+    What is spread evenly are ten ranges of numbers, or fewer, with equally many examples each.
+
+    >>> number_folds(np.array([1.0, 9, 2, 8]), 2, ["a", "b", "c", "d"]).tolist()
+    [0, 0, 1, 1]
+    """
+    count, n = min(folds, len(set(clusters))), len(numbers)
+    ranks = np.argsort(np.argsort(numbers, kind="stable"))
+    in_range = count * math.ceil(n / (10 * count))  # so many in each fold, of every range
+    return stratified_folds(ranks // in_range, count, list(clusters))
 
 
 def label_folds(states: Array, folds: int, clusters: Sequence[str]) -> Array:

@@ -106,6 +106,10 @@ class Readout:
     are int64 class numbers, each class at least once; the others finite float32."""
     score_heads: Callable[..., HeadScores] = score_heads
     """Scores all heads from what `fit` gets, and the name of a scoring."""
+    fit_numbers: Callable[..., Fitted] | None = None
+    """Fits `(n,)` float64 numbers in place of classes; gets the `(heads, n, d)` features, these,
+    and `(n,)` numbers of clusters, which are left out whole. Scores have one class, whose `soft`
+    score is the number. None where a readout cannot."""
     texts: tuple[str, ...] = ()
     """Kinds of class texts, of which it takes the first that a store has: `fit` and `score_heads`
     then get them as the keyword `texts`, see `ClassTexts`. Empty for a rule of images alone."""

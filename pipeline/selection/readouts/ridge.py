@@ -11,6 +11,9 @@ n_c), so that classes count alike, and, where they are not equal in number, a cl
 such that its outputs of left-out examples have the mean 1 / classes, of classes that count alike:
 an output of few examples shrinks more on new images than one of many. With equal classes nothing
 changes.
+
+Of numbers it is plain ridge regression, whose strength comes from folds that keep clusters whole:
+`fit_numbers`. Heads are scored by the same on each alone.
 """
 
 from collections.abc import Sequence
@@ -18,7 +21,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from savs.foundation.arrays import Array
-from savs.pipeline.selection.heads.centroids import LARGE, few_threads, row_blocks
+from savs.pipeline.selection.heads.centroids import LARGE, few_threads, normalise, row_blocks
+from savs.pipeline.selection.heads.folds import FOLDS, number_folds
+from savs.pipeline.selection.heads.head_scores import HeadScores
 from savs.pipeline.selection.readouts.lda import BLOCK
 from savs.pipeline.selection.readouts.linear import LINEAR, FittedLinear, by_head, side_by_side
 from savs.pipeline.selection.readouts.readout import Readout, Widths
@@ -26,6 +31,8 @@ from savs.pipeline.selection.readouts.readout import Readout, Widths
 STRENGTHS = 10.0 ** np.arange(-3, 4)
 """Penalties that left-out examples choose from, in units of the mean squared length of an example's
 features less their mean."""
+NUMBER_STRENGTHS = 10.0 ** np.arange(-6, 2.5, 0.5)
+"""Penalties of a regression, in units of the summed squared lengths of rows less their mean."""
 TAU = 0.1
 """Temperature that makes probabilities of outputs, which lie between 0 and 1."""
 TIE = 1e-9
@@ -104,10 +111,63 @@ def _left_out_errors(
     return errors
 
 
+def fit_numbers(features: Array, labels: Array, clusters: Array) -> FittedLinear:
+    """Fit `(n,)` numbers with the strength that is best when folds are left out, the greatest."""
+    rows = side_by_side(features).astype(np.float64)
+    with few_threads(rows.size * min(rows.shape)):
+        errors = np.square(labels - _left_out(rows, labels, clusters)[1:]).sum(axis=1)
+        best = int(np.flatnonzero(errors <= errors.min() * (1 + TIE))[-1])
+        slopes, middle = _number_slopes(rows, labels)
+    slope = slopes[None, best]
+    return by_head(slope, labels.mean() - slope @ middle, len(features))
+
+
+def score_numbers(features: Array, labels: Array, clusters: Array) -> HeadScores:
+    """Score heads by the share of the variance of left-out numbers that each alone explains.
+
+    That share is counted in examples, as scores of classes are: n times 1 - the squared error by
+    that of the mean. It is negative where a head is worse than the mean.
+    """
+    scores = np.zeros(len(features))
+    with few_threads(features[0].size * min(features[0].shape)):
+        for place, head in enumerate(features):
+            rows = normalise(head).astype(np.float64)
+            mean, *errors = np.square(labels - _left_out(rows, labels, clusters)).sum(axis=1)
+            scores[place] = len(labels) * (1 - min(errors) / mean) if mean else 0
+    return HeadScores(scores, np.zeros(len(features)))
+
+
+def _left_out(rows: Array, labels: Array, clusters: Array) -> Array:
+    """Return predictions of left-out examples, by the mean alone and with each strength."""
+    folds = number_folds(labels, FOLDS, clusters)
+    made = np.empty((1 + len(NUMBER_STRENGTHS), len(labels)))
+    for fold in np.unique(folds):
+        out = folds == fold
+        slopes, middle = _number_slopes(rows[~out], labels[~out])
+        made[0, out] = labels[~out].mean()
+        made[1:, out] = made[0, out] + slopes @ (rows[out] - middle).T
+    return made
+
+
+def _number_slopes(rows: Array, labels: Array) -> tuple[Array, Array]:
+    """Return `(strengths, d)` slopes of ridge regressions with a free mean, and the mean row."""
+    middle = rows.mean(axis=0)
+    centred, apart = rows - middle, labels - labels.mean()
+    strengths = NUMBER_STRENGTHS[:, None] * (np.square(centred).sum() or 1.0)
+    if len(rows) <= rows.shape[1]:  # the smaller Gram matrix has the same directions
+        squares, axes = np.linalg.eigh(centred @ centred.T)
+        shrunk = (axes.T @ apart) / (np.maximum(squares, 0) + strengths)
+        return shrunk @ axes.T @ centred, middle
+    squares, axes = np.linalg.eigh(centred.T @ centred)
+    shrunk = (axes.T @ (centred.T @ apart)) / (np.maximum(squares, 0) + strengths)
+    return shrunk @ axes.T, middle
+
+
 RIDGE = Readout(
     name="ridge",
-    summary="ridge regression to one-hot labels on the chosen heads side by side",
+    summary="ridge regression to one-hot labels, or to numbers, on the chosen heads side by side",
     fit=fit,
+    fit_numbers=fit_numbers,
     load=FittedLinear,
     arrays=LINEAR,
 )

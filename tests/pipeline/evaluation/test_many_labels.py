@@ -280,9 +280,9 @@ def test_a_label_without_both_sides_is_named(tmp_path, texts, message):
 def test_what_is_for_one_label_is_refused(many, tmp_path):
     store, _, _ = many
     selection = savs.select(store, heads=2)
-    with pytest.raises(ParameterError, match="`risk` is for examples with one label"):
+    with pytest.raises(ParameterError, match="`risk` is for examples with one class"):
         savs.evaluate(store, selection, risk=0.1)
-    with pytest.raises(ParameterError, match="'zero-shot' is for examples with one label"):
+    with pytest.raises(ParameterError, match="'zero-shot' is for examples with one class"):
         savs.evaluate(store, "zero-shot")
     with pytest.raises(SelectionError, match="have many labels, for which this does not work"):
         training_tasks(store)

@@ -42,7 +42,7 @@ def test_two_forms_make_the_same_store(files):
         assert columns[0].to_list() == columns[1].to_list()
     assert savs.select(first.store).tasks[0].heads == savs.select(second.store).tasks[0].heads
     with pytest.raises(RowError, match=r"field 'label' is 'cat.*expected a list"):
-        savs.import_features(folder / "f.npy", one, out=folder / "3", many_labels=True)
+        savs.import_features(folder / "f.npy", one, out=folder / "3", task="many-labels")
 
 
 def test_labels_that_come_later_have_the_form_of_the_store(files):

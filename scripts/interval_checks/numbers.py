@@ -1,0 +1,131 @@
+"""Predicted numbers: the intervals of their metrics, and of the numbers themselves.
+
+Numbers and predictions are normal, with half of the variance of each between clusters. Ordinal ones
+are cut at quintiles into five levels, as predictions are into the levels next to them.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from interval_checks.clusters import Design, Shares, holds, plain_interval
+from savs.datasets.metrics.numbers import NumberPredictions, number_metrics
+from savs.foundation.arrays import Array
+from savs.pipeline.evaluation.cross_validation import INFLATION
+from savs.pipeline.evaluation.statistics.intervals import Estimate, one_stratum, summarise
+from savs.pipeline.selection.heads.folds import FOLDS, number_folds
+from savs.pipeline.selection.number_rules import COVERAGE, fit_reach
+from savs.pipeline.selection.readouts.ridge import fit_numbers
+
+CORRELATIONS = (0.0, 0.5, 0.9)
+MANY = 400_000
+"""Examples that stand for endlessly many."""
+LEVELS = np.arange(1.0, 6)
+
+
+def draw(
+    rng: np.random.Generator, cluster: Array, correlation: float, *, is_ordinal: bool
+) -> NumberPredictions:
+    """Return numbers of examples in clusters with predictions of a correlation to them."""
+    clusters = int(cluster.max()) + 1
+    pairs = rng.normal(size=(2, clusters))[:, cluster] + rng.normal(size=(2, len(cluster)))
+    truth, other = math.sqrt(0.5) * pairs
+    value = correlation * (correlation * truth + math.sqrt(1 - correlation**2) * other)
+    if not correlation:
+        value = other * 0.5
+    if not is_ordinal:
+        return NumberPredictions(truth, value, None, None)
+    cuts = np.array([-0.8416, -0.2533, 0.2533, 0.8416])
+    truth, value = LEVELS[np.searchsorted(cuts, truth)], 3 + 1.4 * value
+    return NumberPredictions(truth, value, np.clip(np.rint(value), 1, 5), None)
+
+
+def metric_coverage(
+    rng: np.random.Generator, design: Design, correlation: float, samples: int
+) -> dict[str, Shares]:
+    """Return how often the interval of each metric contains what an endless test set would have."""
+    hits: dict[str, list[tuple[bool, bool]]] = {}
+    names = pl.Series(design.cluster).cast(pl.String)
+    whole = pl.Series(np.arange(MANY)).cast(pl.String)
+    for is_ordinal in (False, True):
+        endless = draw(rng, np.arange(MANY), correlation, is_ordinal=is_ordinal)
+        truths = {
+            one.name: float(one.scores["score"].mean())  # type: ignore[arg-type]
+            for one in number_metrics(endless, whole, 0.0, 0.0, COVERAGE)
+        }
+        for _ in range(samples):
+            made = draw(rng, design.cluster, correlation, is_ordinal=is_ordinal)
+            for units in number_metrics(made, names, 0.0, 0.0, COVERAGE):
+                if is_ordinal and units.name in ("MAE", "RMSE", "R2", "Spearman's rho"):
+                    continue
+                metric, values = summarise(units), units.scores["score"].to_numpy()
+                plain = plain_interval(values, design.cluster)
+                truth = truths[units.name]
+                pair = holds((metric.low, metric.high), truth), holds(plain, truth)
+                hits.setdefault(units.name, []).append(pair)
+    return {name: Shares(*np.mean(of, axis=0)) for name, of in hits.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Pool:
+    """Training examples whose numbers are learned from features of one head."""
+
+    clusters: int
+    size: int
+    """Of each cluster."""
+    width: int
+
+    @property
+    def name(self) -> str:
+        """The heading of a row."""
+        return f"{self.clusters} clusters of {self.size}, {self.width} features"
+
+
+POOLS = (
+    *(Pool(19, 1, 5), Pool(30, 1, 20), Pool(100, 1, 20), Pool(50, 4, 20), Pool(20, 16, 20)),
+    *(Pool(200, 1, 300), Pool(100, 4, 300)),
+)
+NEW = 20
+"""Clusters that training does not see."""
+
+
+def pool_coverage(rng: np.random.Generator, pool: Pool, samples: int) -> tuple[float, float]:
+    """Return how often intervals of numbers hold those of new clusters, and that of the CV error.
+
+    The second is how often the interval of the cross-validated mean absolute error holds its mean
+    over training sets. Features explain half of the variance; half of theirs, and of the noise's,
+    is between clusters.
+    """
+    slopes = rng.normal(size=pool.width) / math.sqrt(pool.width)
+    cluster = np.repeat(np.arange(pool.clusters + NEW), pool.size)
+    seen, inside, ends, means = cluster < pool.clusters, 0.0, [], []
+    for _ in range(samples):
+        rows, noise = (
+            rng.normal(size=(pool.clusters + NEW, *shape))[cluster]
+            + rng.normal(size=(len(cluster), *shape))
+            for shape in ((pool.width,), ())
+        )
+        numbers = rows @ slopes + noise
+        value = _fitted(rows, numbers, cluster, seen, ~seen)
+        errors = np.empty(len(numbers))
+        parts = number_folds(numbers[seen], FOLDS, cluster[seen])
+        for fold in np.unique(parts):
+            out = np.flatnonzero(seen)[parts == fold]
+            kept = np.flatnonzero(seen)[parts != fold]
+            errors[out] = np.abs(numbers[out] - _fitted(rows, numbers, cluster, kept, out))
+        reach = fit_reach(errors[seen], cluster[seen])
+        inside += float((np.abs(numbers[~seen] - value) <= (reach or math.inf)).mean())
+        mae = Estimate.of(errors[seen], one_stratum(pl.Series(cluster[seen])), inflation=INFLATION)
+        ends.append(mae.ends_of("error"))
+        means.append(mae.value)
+    return inside / samples, float(np.mean([holds(pair, float(np.mean(means))) for pair in ends]))
+
+
+def _fitted(rows: Array, numbers: Array, cluster: Array, kept: Array, new: Array) -> Array:
+    """Return the numbers of new examples by a fit to those that are kept."""
+    mean = numbers[kept].mean()
+    features = rows[None].astype(np.float32)
+    fitted = fit_numbers(features[:, kept], numbers[kept] - mean, cluster[kept])
+    return mean + fitted.scores(features[:, new]).soft[:, 0].astype(np.float64)

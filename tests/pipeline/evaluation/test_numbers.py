@@ -1,0 +1,310 @@
+"""Stores of numbers: select and evaluate against scikit-learn's Ridge in float64, and refusals."""
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+from sklearn.linear_model import Ridge
+from typer.testing import CliRunner
+
+import savs
+from savs.foundation.errors import ParameterError
+from savs.pipeline.cli.app import app
+from savs.pipeline.errors import ComparisonError, SelectionError
+from savs.pipeline.evaluation.evaluation_file import load_metrics, load_predictions
+from savs.pipeline.evaluation.suspects import suspects
+from savs.pipeline.selection.heads.folds import number_folds
+from savs.pipeline.selection.number_rules import NumberRule, fit_reach
+from savs.pipeline.selection.readouts.ridge import NUMBER_STRENGTHS
+from savs.pipeline.selection.selection import default_readout
+from savs.stores import LayerGrid, ResultError
+from stores import identity, make_store, write_store
+
+GRID = (LayerGrid(0, (0, 1, 2), 6), LayerGrid(3, (0, 2), 4))
+TRAIN, TEST = 80, 60
+
+
+def options(kind):
+    return {"labels": {"form": kind}}
+
+
+def make_numbers(folder, kind="regression", seed=0, skipped=()):
+    """A store whose numbers some heads know of: pairs of rows share a group and much else."""
+    rng = np.random.default_rng(seed)
+    count = TRAIN + TEST
+    pairs = np.repeat(rng.normal(size=(count // 2, 2)), 2, axis=0)
+    numbers = 2000 + 10 * (pairs[:, 0] + 0.3 * rng.normal(size=count))
+    if kind == "ordinal":
+        numbers = np.clip(np.rint((numbers - 2000) / 8) + 3, 1, 5)
+    features = {}
+    for layer in GRID:
+        values = rng.normal(size=(len(layer.heads), count, layer.head_dim))
+        values[0] += pairs @ rng.normal(size=(2, layer.head_dim)) * 3
+        features[layer.layer] = np.float32(values)
+    rows = [
+        {"label": f"{float(number):g}" if kind == "ordinal" else repr(float(number))}
+        | {"group": f"g{i // 2}"}
+        for i, number in enumerate(numbers)
+    ]
+    store = write_store(
+        folder,
+        identity(grid=GRID, options=options(kind)),
+        {
+            "train": {n: values[:, :TRAIN] for n, values in features.items()},
+            "test": {n: values[:, TRAIN:] for n, values in features.items()},
+        },
+        {"train": rows[:TRAIN], "test": rows[TRAIN:]},
+        shard_rows=32,
+        skipped={"test": skipped},
+    )
+    return store, numbers, features
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    root = tmp_path_factory.mktemp("numbers")
+    return {kind: make_numbers(root / kind, kind) for kind in ("regression", "ordinal")}
+
+
+def unit(rows):
+    rows = np.asarray(rows, np.float64)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def side_by_side(features, heads):
+    places = {(grid.layer, h): i for grid in GRID for i, h in enumerate(grid.heads)}
+    return np.hstack([unit(features[layer][places[layer, h]]) for layer, h in heads])
+
+
+def oracle(rows, numbers, clusters, new):
+    """Prediction of new rows by the best strength, and the least left-out squared error."""
+
+    def fitted(kept, strength):
+        spread = np.square(rows[kept] - rows[kept].mean(axis=0)).sum()
+        return Ridge(strength * spread, solver="svd").fit(rows[kept], numbers[kept])
+
+    folds = number_folds(numbers, 5, clusters)
+    errors = np.zeros(len(NUMBER_STRENGTHS))
+    for fold in range(5):
+        out = folds == fold
+        for place, strength in enumerate(NUMBER_STRENGTHS):
+            errors[place] += np.square(
+                fitted(~out, strength).predict(rows[out]) - numbers[out]
+            ).sum()
+    best = len(errors) - 1 - errors[::-1].argmin()
+    everything = np.ones(len(rows), bool)
+    return fitted(everything, NUMBER_STRENGTHS[best]).predict(new), errors[best]
+
+
+@pytest.mark.parametrize("kind", ["regression", "ordinal"])
+def test_predictions_intervals_and_scores_are_those_of_scikit_learn(stores, kind):
+    store, numbers, features = stores[kind]
+    clusters = np.arange(TRAIN) // 2
+    calibrated = savs.calibrate(store, savs.select(store, heads=3))
+    selection = calibrated.selection
+    (task,) = selection.tasks
+    assert (selection.readout, selection.scoring, selection.labels) == ("ridge", "kfold", kind)
+    train, truth = numbers[:TRAIN], numbers[TRAIN:]
+    explained = {
+        head: TRAIN * (1 - head_error(features, head, train, clusters)) for head in store.heads
+    }
+    best = sorted(explained, key=lambda head: -explained[head])[:3]
+    assert [*task.heads] == best
+    assert task.scores == pytest.approx([explained[head] for head in best], abs=1e-3)
+    rows = side_by_side(features, best)
+    expected, _ = oracle(rows[:TRAIN], train, clusters, rows[TRAIN:])
+    table = savs.evaluate(store, selection).predictions
+    assert table["value"].to_numpy() == pytest.approx(expected, abs=1e-3)
+    (left_out,) = calibrated.left_out
+    errors = np.abs(task.number.numbers(left_out.scores.soft) - train[left_out.rows])
+    # 40 clusters of two, of which each and a new one weigh 1 / 41: 39 of 41 are the first 95 %
+    ordered = np.sort(errors)
+    assert task.number.reach == pytest.approx(ordered[int(np.ceil(0.95 * 41 * 2 - 1e-9)) - 1])
+    low, high = expected - task.number.reach, expected + task.number.reach
+    if kind == "ordinal":
+        levels = np.unique(train)
+        said = levels[np.abs(expected[:, None] - levels).argmin(axis=1)]
+        assert table["prediction"].cast(pl.Float64).to_numpy().tolist() == said.tolist()
+        inside = (levels >= low[:, None]) & (levels <= high[:, None]) | (levels == said[:, None])
+        low, high = np.where(inside, levels, 9).min(axis=1), np.where(inside, levels, 0).max(axis=1)
+        assert (table["correct"].to_numpy() == (said == truth)).all()
+    assert table["low"].to_numpy() == pytest.approx(low, abs=1e-3)
+    assert table["high"].to_numpy() == pytest.approx(high, abs=1e-3)
+
+
+def head_error(features, head, numbers, clusters):
+    """Least left-out squared error of a head alone, in that of the mean of the others."""
+    rows, folds = side_by_side(features, [head])[:TRAIN], number_folds(numbers, 5, clusters)
+    _, error = oracle(rows, numbers, clusters, rows[:1])
+    means = np.array([numbers[folds != fold].mean() for fold in folds])
+    return error / np.square(numbers - means).sum()
+
+
+def test_folds_keep_clusters_whole_and_spread_the_numbers():
+    rng = np.random.default_rng(0)
+    numbers, clusters = rng.normal(size=120), np.arange(120)
+    parts = number_folds(numbers, 5, clusters)
+    assert np.bincount(parts).tolist() == [24] * 5
+    assert max(np.bincount(parts[numbers > np.quantile(numbers, 0.9)], minlength=5)) <= 4
+    together = number_folds(numbers, 5, clusters // 3)
+    assert all(len(set(together[start : start + 3])) == 1 for start in range(0, 120, 3))
+
+
+@pytest.mark.parametrize("kind", ["regression", "ordinal"])
+def test_what_is_saved_is_read_again_and_metrics_are_of_the_table(stores, kind, tmp_path):
+    store, numbers, _ = stores[kind]
+    selection = savs.calibrate(store, savs.select(store, heads=3)).selection
+    folder = savs.save_selection(selection, tmp_path / "saved")
+    result = savs.evaluate(store, savs.load_selection(folder))
+    again = savs.evaluate(store, selection)
+    assert result.predictions.equals(again.predictions)
+    metrics = {metric.name: metric for metric in result.metrics}
+    errors = result.predictions["value"].to_numpy() - numbers[TRAIN:]
+    assert metrics["MAE"].value == pytest.approx(np.abs(errors).mean())
+    assert metrics["MAE"].clusters == TEST // 2
+    assert ("quadratic kappa" in metrics) == (kind == "ordinal")
+    assert metrics["interval coverage"].value > 0.8
+    savs.save_evaluation(result, tmp_path / "result")
+    assert load_metrics(tmp_path / "result")["metrics"][0]["scale"] == "error"
+    with pytest.raises(ResultError, match="result of numbers, for which this does not work"):
+        load_predictions(tmp_path / "result")
+    with pytest.raises(ComparisonError, match="predictions of numbers"):
+        savs.compare([tmp_path / "result", tmp_path])
+
+
+def test_left_out_intervals_come_from_the_other_folds(stores):
+    store, numbers, _ = stores["regression"]
+    result = savs.evaluate(store, savs.select(store, heads=3), on="folds")
+    table = result.predictions
+    assert table.height == TRAIN
+    assert (table["high"] - table["low"]).n_unique() > 1
+    metrics = {metric.name: metric for metric in result.metrics}
+    assert metrics["RMSE"].value == pytest.approx(
+        np.sqrt(np.square(table["value"].to_numpy() - numbers[:TRAIN]).mean())
+    )
+    one_out = savs.evaluate(store, savs.select(store, heads=3), on="folds", folds="loo")
+    assert "40 folds" in one_out.notes[0]
+
+
+def test_a_skipped_example_counts_as_the_mean(tmp_path):
+    store, numbers, _ = make_numbers(tmp_path / "skips", skipped=(4,))
+    result = savs.evaluate(store, savs.select(store, heads=2))
+    row = result.predictions.row(4, named=True)
+    assert (row["prediction"], row["value"], row["correct"]) == (None, None, False)
+    errors = result.units[0].scores["score"]
+    assert errors[4] == pytest.approx(abs(numbers[TRAIN + 4] - numbers[:TRAIN].mean()))
+    assert any("with the mean of the training numbers" in note for note in result.notes)
+    assert any("there are no intervals" in note for note in result.notes)
+
+
+def test_levels_that_training_lacks_are_named(tmp_path):
+    numbers = [str(1 + i % 3) for i in range(12)]
+    values = np.random.default_rng(0).normal(size=(1, 14, 4)).astype(np.float32)
+    store = write_store(
+        tmp_path / "levels",
+        identity(grid=(LayerGrid(0, (0,), 4),), options=options("ordinal")),
+        {"train": {0: values[:, :12]}, "test": {0: values[:, 12:]}},
+        {"train": [{"label": n} for n in numbers], "test": [{"label": "3"}, {"label": "7"}]},
+    )
+    result = savs.evaluate(store, savs.select(store))
+    assert any(note.startswith("level 7 of 1 example is in no training") for note in result.notes)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (["1", "2", "3", "4"], r"has 4 independent training examples, from 'train:0' to 'train:3'"),
+        (
+            ["5"] * 6,
+            r"all 6 training examples of .*, from 'train:0' to 'train:5', have the number 5",
+        ),
+    ],
+)
+def test_too_few_rows_and_one_number_are_named(tmp_path, labels, message):
+    store = write_store(
+        tmp_path / "odd",
+        identity(grid=(LayerGrid(0, (0,), 2),), options=options("regression")),
+        {"train": {0: np.ones((1, len(labels), 2), np.float32)}},
+        {"train": [{"label": label} for label in labels]},
+    )
+    with pytest.raises(SelectionError, match=message):
+        savs.select(store)
+
+
+def test_features_without_any_spread_predict_the_mean(tmp_path):
+    store = write_store(
+        tmp_path / "flat",
+        identity(grid=(LayerGrid(0, (0,), 2),), options=options("regression")),
+        {split: {0: np.ones((1, 8, 2), np.float32)} for split in ("train", "test")},
+        {split: [{"label": str(i)} for i in range(8)] for split in ("train", "test")},
+    )
+    result = savs.evaluate(store, savs.select(store))
+    assert result.predictions["value"].to_list() == [3.5] * 8
+    assert [metric.name for metric in result.metrics] == ["MAE", "RMSE", "R2"]
+
+
+def test_what_is_for_classes_is_refused(stores, tmp_path):
+    store, _, _ = stores["regression"]
+    selection = savs.select(store, heads=2)
+    assert default_readout("one") == "vote"
+    cases = [
+        (
+            SelectionError,
+            "`readout` vote is for classes",
+            lambda: savs.select(store, readout="vote"),
+        ),
+        (SelectionError, "`scoring` loo is for classes", lambda: savs.select(store, scoring="loo")),
+        (
+            ParameterError,
+            "`risk` is for examples",
+            lambda: savs.evaluate(store, selection, risk=0.1),
+        ),
+        (ParameterError, "'zero-shot' is for", lambda: savs.evaluate(store, "zero-shot")),
+        (ParameterError, "suspects are labels", lambda: suspects(store, selection)),
+        (ParameterError, "are numbers, which are not given later", lambda: savs.label(store, {})),
+        (ParameterError, "`joint_heads` is for", lambda: savs.select(store, joint_heads=True)),
+        (SelectionError, "have numbers as labels, for which", lambda: savs.sweep(store)),
+        (SelectionError, "have numbers as labels", lambda: savs.suggest(store, selection, 3)),
+    ]
+    for kind, message, call in cases:
+        with pytest.raises(kind, match=message):
+            call()
+    ones = np.ones((1, 2, 2), np.float32)
+    one = make_store(tmp_path / "one", ones, ["a", "b"], ones, ["a", "b"])
+    mixed = replace(savs.select(one, heads=1), source=selection.source)
+    with pytest.raises(
+        SelectionError, match="has a number, and one of the selection has one label"
+    ):
+        savs.evaluate(store, mixed)
+
+
+def test_the_commands_print_numbers_in_their_own_unit(stores):
+    store, _, _ = stores["ordinal"]
+    runner = CliRunner()
+    done = runner.invoke(app, ["select", str(store.path)])
+    assert done.exit_code == 0, done.output
+    assert "cross-validated MAE" in done.output
+    done = runner.invoke(app, ["evaluate", str(store.path), "--per-class"])
+    assert done.exit_code == 0, done.output
+    assert "quadratic kappa" in done.output
+    assert "metric (%)" not in done.output
+    assert runner.invoke(app, ["evaluate", str(store.path), "--folds", "5"]).exit_code == 0
+    trained = savs.train(store)
+    assert trained.selection.readout == "ridge"
+    assert trained.tested is not None
+    assert trained.left_out is not None
+    assert trained.tested.metrics[0].name == "MAE"
+
+
+def test_reach_is_that_of_split_conformal_without_clusters():
+    errors = np.random.default_rng(0).normal(size=99)
+    assert fit_reach(errors, np.arange(99)) == np.sort(np.abs(errors))[94]
+    assert fit_reach(np.ones(18), np.arange(18)) is None
+
+
+def test_an_interval_of_levels_has_one_at_least():
+    rule = NumberRule.of(np.array([1.0, 2, 5]), is_ordinal=True)
+    low, high = rule.intervals(np.array([1.4, 3.0, 3.6, 9.0]), 0.2)
+    assert low.tolist() == [1, 2, 5, 5]
+    assert high.tolist() == [1, 2, 5, 5]
