@@ -23,7 +23,7 @@ from browser import Tab, started_browser  # pyright: ignore[reportMissingImports
 from served_app import served_app  # pyright: ignore[reportMissingImports]
 
 DROP = "#savs-drop input[type=file]"
-LABEL = "iframe[title='the image to label']"
+LABEL = "iframe[title='the example to label']"
 STATUS = "iframe[title='accuracy to expect']"
 EXAMPLE = "document.querySelector('#example').innerText"
 LABELS = 31

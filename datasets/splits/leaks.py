@@ -69,7 +69,7 @@ class Leaks:
             sharing = self.examples.filter("shares")
             lines.append(
                 f"leak: {_test_examples(sharing.height)}"
-                f" {'shares' if sharing.height == 1 else 'share'} an image with a training example"
+                f" {'shares' if sharing.height == 1 else 'share'} a medium with a training example"
                 f" ({first_few(sharing['id'], NAMED)})"
             )
         if self.untold:

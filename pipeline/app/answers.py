@@ -260,7 +260,7 @@ def attention_page(answers: Answers, number: int, head: str) -> str:
 
     heads = [head_name(one) for one in answers.task.heads]
     if not 0 <= number < len(answers.answers) or head not in heads:
-        raise ParameterError("choose an image and a head")
+        raise ParameterError("choose a file and a head")
     one = answers.answers[number]
     if one.evidence is None:
         raise ParameterError(

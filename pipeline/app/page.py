@@ -126,7 +126,7 @@ def _classify_tab(page: gr.Blocks, workspace: Workspace) -> None:
         with gr.Column(scale=2, min_width=300):
             answered = frame()
             with gr.Row(visible=False) as look:
-                image = gr.Dropdown([], label="Image", filterable=False, min_width=140)
+                image = gr.Dropdown([], label="File", filterable=False, min_width=140)
                 head = gr.Dropdown([], label="Head", filterable=False, min_width=140)
                 where = gr.Button("Show where it looks", min_width=140)
             map_ = frame()
@@ -176,7 +176,7 @@ def _classify_tab(page: gr.Blocks, workspace: Workspace) -> None:
     @showing(workspace, "where a head looks")
     def looked(answers: Answers | None, image: int | None, head: str | None) -> str:
         if answers is None or image is None or head is None:
-            raise ParameterError("drop an image first")
+            raise ParameterError("drop a file first")
         return attention_page(answers, image, head)
 
     def question_box(subtask: str | None) -> Any:
@@ -229,7 +229,7 @@ def _label_tab(page: gr.Blocks, tab: gr.Tab, workspace: Workspace) -> None:
     drawn = gr.State(-1)
     with gr.Row():
         part = gr.Dropdown([], label="Subtask", visible=False, filterable=False)
-        kinds = [("Least sure images", UNSURE), ("Doubtful labels", DOUBTFUL)]
+        kinds = [("Least sure examples", UNSURE), ("Doubtful labels", DOUBTFUL)]
         kind = gr.Radio(kinds, value=UNSURE, label="Next")
     example = frame()
     with gr.Row():
@@ -241,7 +241,7 @@ def _label_tab(page: gr.Blocks, tab: gr.Tab, workspace: Workspace) -> None:
     def acted(act: Callable[[Session], str], browser: Session, kind: str, part: str | None) -> str:
         """Return the frame of the next image after an act, with the message of the act."""
 
-        @showing(workspace, "the image to label")
+        @showing(workspace, "the example to label")
         def next_page() -> str:
             try:
                 message = act(browser)

@@ -102,7 +102,7 @@ def _tell(
     say(f"savs app is at {address} (Ctrl-C ends it)")
     if host not in LOCAL:
         say(
-            f"note: it listens on {host}: whoever reaches this machine can see the images of the"
+            f"note: it listens on {host}: whoever reaches this machine can see the media of the"
             " store, classify, and label; omit `host` to serve this machine alone"
         )
     if share:

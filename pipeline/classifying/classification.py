@@ -57,7 +57,7 @@ class Classification:
         """Return a few lines: how many images of each class, how many were skipped, and where."""
         counts = [f"{count:,} {name}" for name, count in self.counts]
         lines = [
-            f"Classification({counted(self.predictions.height, 'image')}: {listed(counts)})",
+            f"Classification({counted(self.predictions.height, 'example')}: {listed(counts)})",
             f"  {self.predictions['prediction'].null_count():,} skipped,"
             f" {counted(len(self.notes), 'note')}",
             f"  in {self.out}" if self.out else "  next: classification.predictions",

@@ -156,13 +156,13 @@ class Source:
         return next((folder for folder in folders if has_unlabelled(Path(folder))), None)
 
     def _require_media(self, examples: Splits) -> None:
-        """Raise MediaError where none of the named images exists."""
+        """Raise MediaError where none of the named media exists."""
         folders = {split: self.media(split) for split in examples}
         named = [(s, name) for s, rows in examples.items() for row in rows for name in row.media]
         if named and not any(folders[split].has(name) for split, name in named):
             split, name = named[0]
             raise MediaError(
-                f"none of the {len(named):,} images exists: {folders[split].absence(name)}"
+                f"none of the {len(named):,} media exists: {folders[split].absence(name)}"
             )
 
     def media(self, split: str) -> MediaFolder:

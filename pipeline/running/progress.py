@@ -29,7 +29,7 @@ def bars() -> Reporting:
 
     @contextmanager
     def progress(total: int) -> Iterator[Callable[[int], None]]:
-        with tqdm(total=total, unit="image") as bar:
+        with tqdm(total=total, unit="example") as bar:
 
             def on_rows(rows: int) -> None:
                 bar.update(rows)

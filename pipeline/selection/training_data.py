@@ -510,9 +510,9 @@ def _require_training(store: FeatureStore) -> None:
     if "train" in store.splits and not store.ids("train"):
         if waiting := len(store.ids(UNLABELLED)):
             raise SelectionError(
-                f"{store.path} has {counted(waiting, 'image')} without a label, and none with one;"
-                f" label some (savs suggest {store.path} --out next.html, then savs label), and run"
-                f" savs train {store.path}"
+                f"{store.path} has {counted(waiting, 'example')} without a label, and none with"
+                f" one; label some (savs suggest {store.path} --out next.html, then savs label),"
+                f" and run savs train {store.path}"
             )
         raise SelectionError(
             f"{store.path} has no training examples: `savs classify` made it, by the heads of a"

@@ -215,7 +215,7 @@ def test_an_image_outside_the_media_root(extract, inputs):
 @pytest.mark.parametrize("more", [(), ("--dry-run",)], ids=["extract", "dry run"])
 def test_a_wrong_media_root_stops_before_the_model_is_loaded(extract, tmp_path, more):
     done = extract("--media-root", tmp_path / "nowhere", *more, model="no/such-model")
-    failed(done, 1, "none of the 11 images exists", "nowhere; set --media-root")
+    failed(done, 1, "none of the 11 media exists", "nowhere; set --media-root")
     assert not (tmp_path / "store").exists()
 
 

@@ -45,7 +45,7 @@ def test_shots_of_each_class_are_drawn_and_equal_images_stay_together(savs, pool
         (("--shots", "5"), 1, "class 'a' has 5 examples, --shots asks for 5, which leaves"),
         (("--train-groups", "1"), 1, "'all:0' has no group"),
         (("--shots", "2", "--test", "absent.jsonl"), 1, "absent.jsonl does not exist"),
-        (("--shots", "2", "--media-root", "."), 1, "none of the 10 images exists"),
+        (("--shots", "2", "--media-root", "."), 1, "none of the 10 media exists"),
     ],
 )
 def test_what_cannot_be_drawn_is_refused(savs, pool, tmp_path, more, code, text):

@@ -79,8 +79,8 @@ def test_the_loop_from_photos_to_a_better_classifier_and_no_model_after_the_firs
 ) -> None:
     first = savs("train", "photos", *ASK, "--out", "pets")
     assert first.returncode == 0, first.stderr
-    assert "next: savs classify pets NEW_IMAGES" in first.stderr
-    assert f"savs suggest pets --out next.html  ({len(photos)} images to label)" in first.stderr
+    assert "next: savs classify pets NEW" in first.stderr
+    assert f"savs suggest pets --out next.html  ({len(photos)} examples to label)" in first.stderr
     assert "readout: " in first.stderr
     assert first.stdout.splitlines()[0].startswith("metric (%)")
 
@@ -122,7 +122,7 @@ def test_each_command_says_the_next_one_and_they_run_as_they_are_said(savs, phot
         assert done.returncode == 0, done.stderr
         said = re.findall(r"savs (\S+)((?: \S+)*?)(?:  \(|$)", done.stderr, re.MULTILINE)
         words = next(rest.split() for command, rest in said if command == name)
-        return savs(name, *("new" if word == "NEW_IMAGES" else word for word in words))
+        return savs(name, *("new" if word == "NEW" else word for word in words))
 
     trained = savs("train", "photos", *ASK, "--out", "pets")
     assert follow(trained, "classify").returncode == 0
@@ -252,7 +252,7 @@ def test_a_table_and_a_frame_train_the_same(savs, photos, monkeypatch) -> None:
 def test_images_without_any_label_wait_for_them(savs, photos) -> None:
     done = savs("train", "photos/unlabelled", *ASK, "--out", "pets")
     assert done.returncode == 1
-    assert f"pets has {len(photos)} images without a label, and none with one" in done.stderr
+    assert f"pets has {len(photos)} examples without a label, and none with one" in done.stderr
     asked = savs("suggest", "pets", "--n", 12, "--out", "next.csv")
     assert "there is no classifier yet, so these are images that differ most" in asked.stderr
     assert fill(Path("next.csv"), {Path(n).name: kind for n, kind in photos.items()}) == 12

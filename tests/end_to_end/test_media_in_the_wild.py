@@ -120,7 +120,7 @@ def test_images_in_rows_and_at_an_address_are_those_in_files(
         web = files("web", lambda name: f"{address}/{name}")
         refused = extract(*web, out="web")
         assert refused.returncode == 1
-        assert "none of the 4 images exists" in refused.stderr
+        assert "none of the 4 media exists" in refused.stderr
         assert "is a URL; to download it, pass --fetch-urls" in refused.stderr
         assert not (tmp_path / "web.fetched").exists()
         (inputs.root / "train/1.png").rename(inputs.root / "moved.png")

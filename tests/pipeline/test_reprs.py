@@ -52,7 +52,7 @@ def objects(store: FeatureStore):
     said = pl.DataFrame({"prediction": ["cat", "dog", "cat", None]})
     yield (
         Classification(said, Path("new.csv"), 4, 1.0, ()),
-        ("4 images: 2 cat, 1 dog", "1 skipped", "new.csv"),
+        ("4 examples: 2 cat, 1 dog", "1 skipped", "new.csv"),
     )
     fitted = SavsClassifier("demo", question="Which animal is this?")
     yield fitted, ("Which animal is this?", "next: fit(")

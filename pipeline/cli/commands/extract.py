@@ -211,7 +211,7 @@ def _print_estimate(
         )
         return
     rows = [[f"{split} examples", f"{count:,}"] for split, count in cost.examples.items()]
-    rows.append(["images not found", f"{len(cost.missing_media):,}"])
+    rows.append(["media not found", f"{len(cost.missing_media):,}"])
     rows.append(["features and tables", format_bytes(sum(cost.bytes.values()))])
     if len(cost.bytes) > 1:
         rows += [[f"of that {site}", format_bytes(size)] for site, size in cost.bytes.items()]

@@ -94,7 +94,7 @@ def suggest_command(
     if out is not None:
         labels = "labels.csv" if form == PAGE else out
         place = "on the page" if form == PAGE else "in the column `label`"
-        say(f"wrote {out} ({counted(table.height, 'image')})")
+        say(f"wrote {out} ({counted(table.height, 'example')})")
         if store is not None and table.height:
             say(f"next: label {place}, then savs label {store.path} {labels}")
 

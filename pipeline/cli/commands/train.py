@@ -120,9 +120,9 @@ def _print_next(done: "Trained") -> None:
 
     store, waiting = done.store.path, len(done.store.ids(UNLABELLED))
     say(f"wrote {done.folder}")
-    say(f"next: savs classify {store} NEW_IMAGES")
+    say(f"next: savs classify {store} NEW")
     if waiting:
-        say(f"      savs suggest {store} --out next.html  ({counted(waiting, 'image')} to label)")
+        say(f"      savs suggest {store} --out next.html  ({counted(waiting, 'example')} to label)")
     if done.suspects.height:
         say(
             f"      savs label {store} {done.folder / SUSPECTS}  (after you correct the"

@@ -123,21 +123,21 @@ def test_the_summary_counts_both_sides() -> None:
     assert leaks.summary() == [
         "leak: 2 of 3 training examples are also in the test split, as 4 test"
         " examples in 3 groups, 1 of them completely (0, 1, 2 ...)",
-        "leak: 5 test examples share an image with a training example (0, 1, 2 ...)",
+        "leak: 5 test examples share a medium with a training example (0, 1, 2 ...)",
     ]
 
 
 def test_the_summary_names_what_there_is_alone() -> None:
     mixed = find_leaks(split(("q", ""), ("q", "m")), split(("q", ""), ("z", "m")))
     assert mixed.kinds.to_list() == [REPEATED, SHARED]
-    assert mixed.summary()[1].startswith("leak: 1 test example shares an image")
+    assert mixed.summary()[1].startswith("leak: 1 test example shares a medium")
     train = split(("p", "a"), ("q", "b"))
     assert find_leaks(train, split(("r", "c"))).summary() == []
     assert find_leaks(train, split(("r", "c"), ("p", "a"))).summary() == [
         "leak: 1 of 2 training examples is also in the test split, as 1 test example (1)"
     ]
     assert find_leaks(train, split(("r", "a"), ("r", "b"), ("s", "ab"))).summary() == [
-        "leak: 3 test examples share an image with a training example (0, 1, 2)"
+        "leak: 3 test examples share a medium with a training example (0, 1, 2)"
     ]
 
 

@@ -104,7 +104,7 @@ def test_attention_is_shown_for_one_head_and_tested(workspace, found) -> None:
     assert page.count("of its attention on images") == 1
     assert f"<b>{vote.name}</b>" in page
     assert "of 10 random masks take less" in page
-    with pytest.raises(SavsError, match="choose an image and a head"):
+    with pytest.raises(SavsError, match="choose a file and a head"):
         attention_page(found, 0, "L9.H99")
 
 
@@ -116,7 +116,7 @@ def test_a_classifier_alone_votes_without_neighbours(workspace, made, tmp_path) 
         one.prediction for one in answer(workspace, made.images[:2], "animal").answers
     ]
     assert all(vote.nearest == () for one in got.answers for vote in one.votes)
-    assert "Nearest training images need the store" in answers_page(got, RISK)
+    assert "Nearest training examples need the store" in answers_page(got, RISK)
 
 
 @pytest.mark.parametrize("count", [0, MOST_FILES + 1])

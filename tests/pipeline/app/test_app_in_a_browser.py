@@ -27,7 +27,7 @@ pytestmark = [
 
 PHONE = 390
 DROP = "#savs-drop input[type=file]"
-LABEL = "iframe[title='the image to label']"
+LABEL = "iframe[title='the example to label']"
 STATUS = "iframe[title='accuracy to expect']"
 EXAMPLE = "document.querySelector('#example').innerText"
 NOTICES = "[...document.querySelectorAll('.savs-notice')].map(e => e.innerText).join(' ')"

@@ -72,7 +72,7 @@ def test_leaks_are_counted_and_named_and_still_scored(savs, store):
     assert [note for note in written["notes"] if "leak" in note] == [
         "leak: 2 of 4 training examples are also in the test split, as 3 test"
         " examples in 2 groups, 1 of them completely (test:0, test:6, test:8)",
-        "leak: 4 test examples share an image with a training example (test:0, test:5, test:6 ...)",
+        "leak: 4 test examples share a medium with a training example (test:0, test:5, test:6 ...)",
     ]
     assert (written["planned"], written["scored"], written["left_out"]) == (9, 9, 0)
     predictions = pl.read_parquet(written["predictions_file"])
@@ -199,7 +199,7 @@ def test_extract_tells_what_evaluate_will_find(savs, inputs, tmp_path):
     lines = [line for line in done.stderr.splitlines() if line.startswith("leak: ")]
     assert lines == [
         "leak: 1 of 6 training examples is also in the test split, as 1 test example (test:5)",
-        "leak: 2 test examples share an image with a training example (test:5, test:6)",
+        "leak: 2 test examples share a medium with a training example (test:5, test:6)",
     ]
     found = savs("evaluate", tmp_path / "store", "--json")
     written = json.loads(found.stdout)

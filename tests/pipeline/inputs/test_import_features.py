@@ -189,7 +189,7 @@ def test_media_are_known_by_content_or_by_name(tmp_path, files, inputs):
     rows = [row | {"image": name} for row, name in zip(ROWS, names, strict=True)]
     labels = inputs.rows("shown.jsonl", rows)
     done = import_features(files[0], labels, out=tmp_path / "s")
-    assert any("2 test examples share an image" in line or "2 of 8 training" in line
+    assert any("2 test examples share a medium" in line or "2 of 8 training" in line
                for line in done.notes)  # fmt: skip
     assert all(done.store.examples("test")["media_sha256"].list.len() == 1)
     away = import_features(files[0], labels, out=tmp_path / "t", media_root=tmp_path / "nowhere")

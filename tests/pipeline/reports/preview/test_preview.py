@@ -154,7 +154,7 @@ def test_what_cannot_be_shown_is_refused(files, inputs):
         preview("general", **files | {"out": inputs.root / "page.txt"})
     with pytest.raises(SourceError, match=r"absent.jsonl does not exist"):
         preview("general", **files | {"train": inputs.root / "absent.jsonl"})
-    with pytest.raises(MediaError, match="none of the 5 images exists"):
+    with pytest.raises(MediaError, match="none of the 5 media exists"):
         preview("general", media_root=inputs.root / "nowhere", **files)
     assert not files["out"].exists()
     (inputs.root / "file").write_text("")
