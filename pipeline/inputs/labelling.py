@@ -233,7 +233,7 @@ class Labeller:
                 yield row.where, self._of_row(row), text
 
     def _column(self, row: Row, what: str) -> str:
-        """Return the column of a field: its name in the store's input files, or the field itself."""
+        """Return the column of a field: its name in the input files, or the field itself."""
         columns = self.store.manifest.identity.benchmark.get("options", {}).get("columns", {})
         name = columns.get(what, what)
         return name if name in row.values else what
