@@ -136,6 +136,12 @@ class SelectionConfig:
         return (replace(self.tasks[0], subtask=None),) if self.labels == MANY else self.tasks
 
     @property
+    def examples(self) -> int:
+        """The training examples of all subtasks; of many labels, those that a label has at most."""
+        counts = [task.examples for task in self.tasks]
+        return max(counts) if self.labels == MANY else sum(counts)
+
+    @property
     def heads(self) -> list[Head]:
         """The chosen heads of all subtasks, each once."""
         return list(dict.fromkeys(head for task in self.tasks for head in task.heads))

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from inspect import signature
 from pathlib import Path
@@ -30,12 +30,15 @@ from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.attention_hooks import find_hook_points
 from savs.pipeline.extraction.model.image_places import image_places
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.pieces import Pieces
+from savs.pipeline.extraction.model.pieces import Pieces, images_in
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.prompts import takes_videos
+from savs.pipeline.extraction.model.site_points import find_site_points
+from savs.pipeline.extraction.model.sites import NAMES, Site
 
 VERIFIED, TEXT, UNTESTED, UNSUPPORTED = "verified", "verified (text)", "untested", "unsupported"
 ONE_BY_ONE = "one by one"
+READ = "read"
 PROMPTS = (("Short.",), ("One that is rather longer.",), ("In between.",))
 NOTHING: Mapping[str, str] = MappingProxyType({})
 FIRST_WORD = 10
@@ -54,6 +57,8 @@ class Outcome:
     """What prompts about one image share, see `Sharing`; empty where that was not tried."""
     reads: Mapping[str, str] = field(default_factory=dict)
     """Kind of media -> `verified`, `one by one` where batches differ, or `untested`."""
+    sites: Mapping[str, str] = field(default_factory=dict)
+    """Site -> `READ`, or why it cannot be read; nothing where no model ran."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the form that families.json holds."""
@@ -64,6 +69,7 @@ class Outcome:
             "what": self.what,
             "sharing": self.sharing,
             "reads": dict(self.reads),
+            "sites": dict(self.sites),
         }
 
 
@@ -98,12 +104,13 @@ def try_structure(family: str, model_class: str) -> Outcome:
     if failed:
         return outcome(UNSUPPORTED, "; ".join(failed))
     heads = sum(len(point.grid.heads) for point in points)
-    return outcome(
+    made = outcome(
         TEXT,
         f"{heads} heads in {len(points)} layers of a small random model read text; images need a"
         " small checkpoint with its processor",
         {"images": UNTESTED},
     )
+    return replace(made, sites=read_sites(loaded, PROMPTS))
 
 
 def try_whole(family: str, folder: Path, limit: str = "") -> Outcome:
@@ -144,7 +151,27 @@ def try_whole(family: str, folder: Path, limit: str = "") -> Outcome:
     limited = f"; {limit}" if limit else ""
     formed = "" if has_template else "; its prompt form is built in"
     what = f"{what}, with {processor}, in batches{moved}{formed}{limited}"
-    return Outcome(family, model_class, VERIFIED, what, sharing, reads)
+    pictured = [pieces for pieces in prompts if images_in(pieces)] or prompts
+    sites = read_sites(loaded, pictured[:1])
+    return Outcome(family, model_class, VERIFIED, what, sharing, reads, sites)
+
+
+def read_sites(model: LoadedModel, prompts: Sequence[Pieces]) -> dict[str, str]:
+    """Read each site of a model; return `READ`, or why it cannot be read.
+
+    Small models of mixtures may have too few experts for a pass to the end.
+    """
+    results = {}
+    for name in NAMES:
+        try:
+            points = find_site_points(model.model, model.hook_points, [Site(name)])
+            replace(model, hook_points=points).read(model.inputs(prompts))
+            results[name] = READ
+        except ModelError as error:
+            results[name] = str(error)
+        except RuntimeError as error:
+            results[name] = f"{UNTESTED}: the small model does not run to the end: {_line(error)}"
+    return results
 
 
 def video_prompts() -> list[Pieces]:

@@ -1,6 +1,7 @@
 """docs/many_labels.md as it is written: drawn scenes, trained on, measured and classified."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -8,9 +9,11 @@ import pytest
 from doc_pages import ROOT, blocks, commands
 from PIL import Image
 from sklearn.preprocessing import MultiLabelBinarizer
+from standalone import ask_space, run_standalone, running_space
 
 import savs as package
 from savs.foundation.errors import ParameterError
+from savs.pipeline.demo import DEMO_MODEL
 from savs.pipeline.errors import SelectionError
 
 PAGE = ROOT / "docs" / "many_labels.md"
@@ -47,11 +50,15 @@ def test_the_page_runs_and_finds_what_is_there(savs, scenes):
     assert done.stdout.splitlines()[0].split() == ["id", "labels", "probabilities", "(%)"]
 
 
-def test_new_images_get_the_labels_that_evaluate_gives_them(savs, scenes):
-    store = package.extract(
+def extract(scenes):
+    return package.extract(
         "general", model="demo", out="drawn", train=scenes / "train.jsonl",
         test=scenes / "test.jsonl", task="many-labels", question=QUESTION,
     ).store  # fmt: skip
+
+
+def test_new_images_get_the_labels_that_evaluate_gives_them(savs, scenes):
+    store = extract(scenes)
     selection = package.calibrate(store, package.select(store)).selection
     folder = package.save_selection(selection, "classifier")
     expected = package.evaluate(store, selection).predictions
@@ -79,14 +86,13 @@ def test_new_images_get_the_labels_that_evaluate_gives_them(savs, scenes):
         ["explain", "drawn/results/vote", "--out", "x.html"],
         ["app", "drawn"],
         ["app", "classifier"],
-        ["export", "drawn", "--to", "classifier", "--out", "x"],
     ):
         refused = savs(*words)
         assert refused.returncode == 1, words
         assert len(refused.stderr.splitlines()) == 1, refused.stderr
         assert "many labels" in refused.stderr
     with pytest.raises(SelectionError, match="many labels"):
-        package.write_bundle(store, folder, "bundle")
+        package.write_bundle(store, folder, "bundle", subtask="red")
     with pytest.raises(ParameterError, match="compares an image with classes"):
         package.extract(
             "general", model="demo", out="other", train=scenes / "train.jsonl", task="many-labels",
@@ -107,3 +113,41 @@ def test_new_images_get_the_labels_that_evaluate_gives_them(savs, scenes):
     said = binarizer.inverse_transform(loaded.predict(pictures)[:, places])
     assert [list(one) for one in said] == [sorted(one) for one in found["labels"][:5].to_list()]
     assert loaded.predict_proba(pictures) == pytest.approx(shares[:5], abs=1e-3)
+
+
+@pytest.mark.slow
+def test_programs_of_bundles_say_what_evaluate_says(scenes):
+    store = extract(scenes)
+    images = [str(scenes / f"test{number}.png") for number in range(6)]
+    expected, bundles = [], []
+    for readout in ("vote", "posterior", "calm", "lda", "logistic"):
+        chosen = package.calibrate(store, package.select(store, heads=6, readout=readout)).selection
+        expected.append(package.evaluate(store, chosen))
+        saved = package.save_selection(chosen, f"selected-{readout}")
+        bundle = package.write_bundle(store, saved, f"bundle-{readout}")
+        assert bundle.note is None
+        assert "| `red` |" in (bundle.path / "README.md").read_text()
+        bundles.append(bundle.path.absolute())
+    found = run_standalone(bundles, images, DEMO_MODEL)
+    for result, rows in zip(expected, found, strict=True):
+        names, thresholds = result.per_label["label"], result.per_label["threshold"].to_numpy()
+        assert len(rows) == len(images)
+        for row, known in zip(rows, result.predictions.iter_rows(named=True), strict=False):
+            shares = np.array(known["probabilities"])
+            assert list(row["probabilities"]) == names.to_list()
+            assert list(row["probabilities"].values()) == pytest.approx(shares, abs=1e-3)
+            unclear = {*names.filter(np.abs(shares - thresholds) < 2e-3)}
+            assert {*row["labels"]} - unclear == {*known["predicted"]} - unclear
+    assert_space_agrees(store, saved, images[0], found[-1][0])
+
+
+def assert_space_agrees(store, saved, image, expected):
+    """Check that the page of a Space says what predict.py says."""
+    space = package.write_space(store, saved, "space").path.absolute()
+    with running_space(space) as address:
+        answer, text = ask_space(address, Path(image))
+    assert answer["label"] == ", ".join(expected["labels"])
+    shown = {one["label"]: one["confidence"] for one in answer["confidences"]}
+    assert shown == pytest.approx(expected["probabilities"], abs=1e-6)
+    assert list(shown.values()) == sorted(shown.values(), reverse=True)
+    assert "each label" in text

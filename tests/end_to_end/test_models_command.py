@@ -11,6 +11,8 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
 )
 
+from savs.pipeline.extraction.model.sites import NAMES
+
 STATUSES = {"verified", "verified (text)", "untested", "unsupported"}
 CLASSES = {
     **MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES,
@@ -45,15 +47,20 @@ def test_table_and_json_have_the_families_of_a_status(savs, status):
     assert families == [f for f in everything if status in (None, f["status"])]
     assert families
     for family in families:
-        assert set(family) == {"family", "class", "status", "what", "sharing", "reads"}
-        assert all(family[key] for key in family.keys() - {"sharing", "reads"}), family
+        assert set(family) == {"family", "class", "status", "what", "sharing", "reads", "sites"}
+        assert all(family[key] for key in family.keys() - {"sharing", "reads", "sites"}), family
+        ran = family["status"].startswith("verified")
+        assert set(family["sites"]) == ({*NAMES} if ran else set())
+        assert all(family["sites"].values())
         has_images = family["reads"].get("images") == "verified"
         assert bool(family["sharing"]) == has_images
         assert has_images <= (family["status"] == "verified")
         assert family["status"] in STATUSES
     done = savs("models", *chosen)
     header, *lines = done.stdout.splitlines()
-    assert header.split() == ["family", "status", "reads", "computed", "once", "details"]
+    assert header.split() == [
+        *("family", "status", "reads", "computed", "once", "sites", "details")
+    ]
     assert [line.split()[0] for line in lines] == [f["family"] for f in families]
     start = header.index("status")
     for line, family in zip(lines, families, strict=True):

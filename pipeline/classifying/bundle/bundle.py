@@ -100,7 +100,7 @@ def write_bundle(
     ResultError
         The classifier, or an evaluation next to it, cannot be read.
     SelectionError
-        The classifier has no such subtask.
+        The classifier has no such subtask, or many labels.
     ExportError
         `out` has files.
     StoreWriteError
@@ -147,7 +147,7 @@ def write_space(
         As for `write_bundle`.
     """
     shared, folder = _shared(store, classifier, None, subtask), Path(out)
-    tasks = shared.selection.tasks
+    tasks = shared.selection.asked
     if len(tasks) > 1:
         raise ExportError(
             f"a Space asks one question, and {shared.source} has {len(tasks)} subtasks; pass"
@@ -185,7 +185,7 @@ def _shared(
     opened, path = as_store(store), as_folder(classifier)
     source = path.parent if path.name == CONFIG else path
     whole = load_selection(source, readout=readout)
-    require_classes(whole, source)
+    require_classes(whole, source, or_many=subtask is None)
     return Shared(opened, source, whole, only_subtask(whole, subtask))
 
 
@@ -257,7 +257,7 @@ def why_not_standalone(config: SelectionConfig) -> str | None:
     """Return why predict.py cannot run a classifier; None if it can."""
     if config.readout not in STANDALONE or config.readout_file is not None:
         return f"it computes {', '.join(STANDALONE)}, not {config.readout}"
-    task, *others = config.tasks
+    task, *others = config.asked
     if others:
         return f"it answers one question, and the classifier has {len(config.tasks)} subtasks"
     if task.question is None:

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from savs.datasets import BENCHMARKS
+from savs.datasets.many_labels import SIDES
 from savs.pipeline.demo import DEMO_NAME
 from savs.pipeline.evaluation.evaluation_file import load_metrics
 from savs.pipeline.running.formatting import format_bytes, percent
 from savs.pipeline.running.result_files import METRICS
+from savs.pipeline.selection.label_rules import rules_of
 from savs.pipeline.selection.selection import Selection, TaskSelection
-from savs.pipeline.selection.training_data import train_digest, training_tasks
+from savs.pipeline.selection.selection_config import MANY
+from savs.pipeline.selection.training_data import StoredTraining, train_digest
 from savs.stores import FeatureStore, head_name
 
 TAGS = ("savs", "few-shot", "sparse-attention-vectors")
@@ -40,7 +43,7 @@ The page needs no savs. It deletes uploads after an hour. It reads two variables
 `savs classify . IMAGES --out predictions.csv` classifies many images.
 """
 LIMITS = """\
-* It knows its classes and no other: an image of something else gets one of them, too.
+* {known}
 {probabilities}\
 * It was made for the prompt above. Other prompts, pixel limits or weights need another selection.
 * Few training examples decide. Measure it on images like those that it will classify.
@@ -96,14 +99,18 @@ def space_card(shared: Shared, title: str) -> str:
 def _about(shared: Shared, use: str) -> list[str]:
     """Return the parts of a card after the front matter."""
     selection, whole, folder = shared.selection, shared.whole, shared.source
-    sureness = "".join(map(_sureness, selection.tasks)) + _error(selection, whole, folder)
+    sureness = (
+        _label_sureness(selection)
+        if selection.labels == MANY
+        else "".join(map(_sureness, selection.tasks))
+    ) + _error(selection, whole, folder)
     return [
         "# Few-shot image classifier\n",
         _summary(selection),
-        *(_task(task, counts) for task, counts in _counted(selection, shared.store)),
+        *_tasks(selection, shared.store),
         _metrics(selection, whole, folder),
         use,
-        "## Limits\n\n" + LIMITS.format(probabilities=sureness),
+        "## Limits\n\n" + LIMITS.format(known=_known(selection), probabilities=sureness),
     ]
 
 
@@ -161,7 +168,7 @@ def _summary(selection: Selection) -> str:
         ("model", f"{_text(facts.get('name'))} ({_text(facts.get('class'))}){commit}"),
         ("dtype", source.dtype),
         ("readout", f"{selection.readout} of {heads} attention heads"),
-        ("training examples", f"{sum(task.examples for task in selection.tasks):,}"),
+        ("training examples", f"{selection.examples:,}"),
         ("decoder layers needed", f"{max(layer for layer, _ in selection.heads) + 1}"),
         *(
             (name.replace("_", " "), f"{source.processor[name]:,}")
@@ -184,9 +191,53 @@ def _counted(
         return [(task, None) for task in selection.tasks]
     counts = {
         task.subtask: {name: int((task.labels == n).sum()) for n, name in enumerate(task.classes)}
-        for task in training_tasks(store)
+        for task in StoredTraining(store).tasks()
     }
     return [(task, counts.get(task.subtask)) for task in selection.tasks]
+
+
+def _tasks(selection: Selection, store: FeatureStore) -> list[str]:
+    """Return a part for each task, or one for many labels."""
+    counted = _counted(selection, store)
+    if selection.labels != MANY:
+        return [_task(task, counts) for task, counts in counted]
+    rows = [
+        (
+            _text(task.subtask),
+            f"{counts[SIDES[1]]:,}" if counts else "-",
+            percent(rule.threshold),
+        )
+        for (task, counts), rule in zip(
+            counted[:CLASSES_SHOWN],
+            rules_of([task.label_rule for task in selection.tasks[:CLASSES_SHOWN]]),
+            strict=True,
+        )
+    ]
+    question = selection.asked[0].question
+    asked = "each training example had its own" if question is None else _text(question)
+    more = len(counted) - len(rows)
+    header = ("label", "training examples that have it", "predicted from this probability on (%)")
+    return [
+        f"## Labels\n\nPrompt: {asked}\n\n"
+        + _table(header, rows)
+        + (f"\nand {more:,} more.\n" if more else "")
+    ]
+
+
+def _known(selection: Selection) -> str:
+    if selection.labels == MANY:
+        return "It knows its labels and no other: what else an image shows is not predicted."
+    return "It knows its classes and no other: an image of something else gets one of them, too."
+
+
+def _label_sureness(selection: Selection) -> str:
+    """Return what the probabilities of many labels are."""
+    plain = sum(task.label_rule is None for task in selection.tasks)
+    return (
+        "* The probability of each label is calibrated by left-out training examples"
+        + (f", but for {plain:,} labels with too few of them" if plain else "")
+        + ".\n"
+    )
 
 
 def _task(task: TaskSelection, counts: dict[str, int] | None) -> str:
@@ -218,7 +269,7 @@ def _metrics(selection: Selection, whole: Selection, folder: Path) -> str:
 def _is_of(selection: Selection, found: Mapping[str, Any]) -> bool:
     """Return whether a cross-validation was made as a selection was, of as many examples."""
     heads = max(len(task.heads) for task in selection.tasks)
-    examples = sum(task.examples for task in selection.tasks)
+    examples = selection.examples
     made = [found[name] for name in ("model", "readout", "scoring", "heads", "scored")]
     return made == [selection.model, selection.readout, selection.scoring, heads, examples]
 
@@ -266,7 +317,8 @@ def _error(selection: Selection, whole: Selection, folder: Path) -> str:
         return ""
     found = load_metrics(folder)["confidence"] if (folder / METRICS).is_file() else []
     return "".join(
-        f"* The expected calibration error on {part['examples']:,} test examples"
+        f"* The expected calibration error on {part['examples']:,}"
+        f" {'test examples' if part['coverage'] else 'pairs of a test example and a label'}"
         f"{'' if part['prompt'] is None else ' under the prompt ' + _text(part['prompt'])} is"
         f" {percent(part['calibration_error'])} %.\n"
         for part in found

@@ -133,9 +133,14 @@ def _print_families(status: str | None, *, as_json: bool) -> None:
         print_json(report | {"families": families})
         return
     rows = [
-        [f["family"], f["status"], _reads(f["reads"]), f["sharing"], f["what"]] for f in families
+        [
+            *(f["family"], f["status"], _reads(f["reads"]), f["sharing"]),
+            *(_sites(f["sites"]), f["what"]),
+        ]
+        for f in families
     ]
-    print_table(["family", "status", "reads", "computed once", "details"], rows, right=False)
+    columns = ["family", "status", "reads", "computed once", "sites", "details"]
+    print_table(columns, rows, right=False)
     say(
         f"{len(families)} architectures, tested with transformers {report['transformers']}; test a"
         " checkpoint: savs models CHECKPOINT"
@@ -145,3 +150,9 @@ def _print_families(status: str | None, *, as_json: bool) -> None:
 def _reads(kinds: dict[str, str]) -> str:
     """Return what an architecture reads next to text; in brackets how, where that is not tested."""
     return ", ".join(k if how == "verified" else f"{k} ({how})" for k, how in kinds.items())
+
+
+def _sites(sites: dict[str, str]) -> str:
+    """Return which sites were read; --json says why others were not."""
+    missing = [name for name, how in sites.items() if how != "read"]
+    return f"all but {', '.join(missing)}" if missing else "all" if sites else ""

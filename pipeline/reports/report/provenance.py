@@ -13,7 +13,6 @@ from savs.foundation.errors import SavsError
 from savs.pipeline.evaluation.suspects import SUSPECTS
 from savs.pipeline.extraction.request import REQUEST, command_words
 from savs.pipeline.reports.report.evaluated import Evaluated
-from savs.pipeline.selection.selection_config import MANY, SelectionConfig
 from savs.pipeline.selection.training_data import train_digest
 from savs.stores import FeatureStore
 from savs.stores.format.layout import HEADS_SITE, digest
@@ -46,7 +45,7 @@ def _facts(result: Evaluated) -> list[tuple[str, str]]:
         "readout": result.metrics["readout"],
         "scoring of heads": result.metrics["scoring"],
         "heads": str(result.metrics["heads"]) if config else None,
-        "training examples": f"{_training_examples(config):,}" if config else None,
+        "training examples": f"{config.examples:,}" if config else None,
         "digest of the training examples": config.train if config else None,
         "digest of the results": digest(result.metrics),
         "savs": version("savs"),
@@ -61,12 +60,6 @@ def _facts(result: Evaluated) -> list[tuple[str, str]]:
             **_run_facts(store.manifest.runs),
         }
     return [(name, str(value)) for name, value in facts.items() if value is not None]
-
-
-def _training_examples(config: SelectionConfig) -> int:
-    """Return how many examples the tasks have; of many labels, those that a label has at most."""
-    counts = [task.examples for task in config.tasks]
-    return max(counts) if config.labels == MANY else sum(counts)
 
 
 def _run_facts(runs: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -14,7 +14,20 @@ spaces = import_module("spaces") if find_spec("spaces") else None  # ZeroGPU: be
 
 import gradio as gr
 from PIL import UnidentifiedImageError
-from predict import CONFIG, FITTED, MODEL, QUESTION, TASK, Image, chances, load, open_image, score
+from predict import (
+    CONFIG,
+    FITTED,
+    HAS_MANY,
+    MODEL,
+    QUESTION,
+    TASK,
+    Image,
+    chances,
+    find_labels,
+    load,
+    open_image,
+    score,
+)
 from torch import stack
 from torch.nn.functional import normalize
 
@@ -93,7 +106,13 @@ def classify(path):
     except Exception as error:  # a decoder may raise anything on damaged bytes
         return {}, f"{UNREAD}: {error}."
     heads = run(image)
-    scores, choice = score(heads)
+    if HAS_MANY:
+        found, likely = find_labels(heads)
+        order = sorted(likely, key=lambda name: -likely[name])[:MOST_CLASSES]
+        answers = [{"label": name, "confidence": likely[name]} for name in order]
+        text = "The percentages are those of each label by itself."
+        return {"label": ", ".join(found) or "no label", "confidences": answers}, text
+    scores, choice, _ = score(heads)
     likely = chances(scores)
     order = sorted(range(len(likely)), key=lambda n: (n != choice, -likely[n]))
     answers = [

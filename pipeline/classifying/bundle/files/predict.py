@@ -16,7 +16,9 @@ from transformers import AutoModelForMultimodalLM, AutoProcessor
 
 CONFIG = json.loads(Path(__file__).with_name("config.json").read_text("utf-8"))
 FITTED = load_file(Path(__file__).with_name("classifier.safetensors"))
-READOUT, (TASK,), MODEL = CONFIG["readout"], CONFIG["tasks"], CONFIG["source"]["model"]
+READOUT, TASKS, MODEL = CONFIG["readout"], CONFIG["tasks"], CONFIG["source"]["model"]
+TASK, HAS_MANY = TASKS[0], CONFIG["labels"] == "many"  # each of many labels is a task
+HEADS = {head: n for n, head in enumerate(dict.fromkeys((*h,) for t in TASKS for h in t["heads"]))}
 QUESTION = TASK["question"].removeprefix("<image>")
 SURE = TASK["calibration"] or {"smoothing": 0, "temperature": 1}  # without: shares of the scores
 FORM, MARK = MODEL.get("prompt_template"), MODEL.get("image_mark", "")  # of models without a chat
@@ -58,32 +60,44 @@ def encode(processor, image):
         return processor.apply_chat_template(turns, **form)
 
 
-def score(heads):  # the score of each class, and the number of the one that is chosen
-    is_lda, centroids = READOUT in ("lda", "hec-v"), FITTED.get("0.centroids")
-    lines = FITTED["0.weights"] if centroids is None else normalize(centroids, dim=2)
-    pairs = zip(lines, heads, strict=True)
+def score(heads, task=0):  # of each class; the number of the chosen one; scores without ties
+    is_lda, centroids = READOUT in ("lda", "hec-v"), FITTED.get(f"{task}.centroids")
+    lines = FITTED[f"{task}.weights"] if centroids is None else normalize(centroids, dim=2)
+    pairs = zip(lines, [heads[HEADS[(*h,)]] for h in TASKS[task]["heads"]], strict=True)
     table = torch.stack([line[:, : len(x)] @ normalize(x, dim=0) for line, x in pairs])
     if READOUT == "vote":
         votes = (table >= table.max(1, keepdim=True)[0] - 2**-19).int().argmax(1)
         counts = votes.bincount(minlength=len(TASK["classes"])).float()
-        return counts, next(vote for vote in votes if counts[vote] == counts.max())
+        best = next(vote for vote in votes if counts[vote] == counts.max())
+        return counts, best, table.mean(0)
     if centroids is None and not is_lda:  # all heads are one vector
-        logits = table.sum(0) + FITTED["0.bias"]
-        apart = 2**-19 * len(heads) ** 0.5 * lines.square().sum((0, 2)).max().sqrt()
-        return logits.softmax(0), (logits >= logits.max() - apart).int().argmax()
-    bias, tau = (FITTED["0.bias"], 10) if is_lda else (0, 0.07)
+        logits = table.sum(0) + FITTED[f"{task}.bias"]
+        apart = 2**-19 * len(lines) ** 0.5 * lines.square().sum((0, 2)).max().sqrt()
+        return logits.softmax(0), (logits >= logits.max() - apart).int().argmax(), logits
+    bias, tau = (FITTED[f"{task}.bias"], 10) if is_lda else (0, 0.07)
     shares = ((table + bias) / tau).double().softmax(1)
-    scores = (shares * FITTED["0.weights"]).sum(0) if READOUT == "calm" else shares.mean(0)
+    scores = (shares * FITTED[f"{task}.weights"]).sum(0) if READOUT == "calm" else shares.mean(0)
     apart = scores.max() * (1 - np.exp(-(2**-19) / tau))  # what may be rounding
     if is_lda:
         lengths = lines.norm(dim=2).amax(1, keepdim=True)
         unsure = 2 * (2**-19 / tau) * lengths * shares * (1 - shares)
         apart = unsure.mean(0)[scores.argmax()]
-    return scores, (scores >= scores.max() - apart).int().argmax()
+    return scores, (scores >= scores.max() - apart).int().argmax(), scores
 
 
 def chances(scores):  # how likely each class is
     return ((scores + SURE["smoothing"]).log() / SURE["temperature"]).softmax(0)
+
+
+def find_labels(heads):  # of many: those that are predicted, and how likely each is
+    likely, found = {}, []
+    for number, task in enumerate(TASKS):
+        rule = task["label_rule"] or {"slope": 1, "intercept": 0, "threshold": 0.5}
+        absent, there = score(heads, number)[2].double()
+        p = torch.sigmoid(rule["slope"] * (there - absent) + rule["intercept"]).item()
+        likely[task["subtask"]] = p
+        found += [task["subtask"]] if p >= rule["threshold"] < 1 else []  # 1: never predicted
+    return found, likely
 
 
 def load(name, commit=None):  # the function from an image to what its chosen heads put out
@@ -111,7 +125,7 @@ def load(name, commit=None):  # the function from an image to what its chosen he
     def run(image):
         inputs = encode(processor, image).to(device, dtype=model.dtype)
         model(**inputs, use_cache=False)
-        return [read[n].split(widths[n])[head] for n, head in TASK["heads"]]
+        return [read[n].split(widths[n])[head] for n, head in HEADS]
 
     return run
 
@@ -134,7 +148,12 @@ if __name__ == "__main__":
             print(f"{path} cannot be read: {error}", file=sys.stderr)
             failed = True
             continue
-        scores, choice = score(run(image))
+        heads = run(image)
+        if HAS_MANY:
+            found = dict(zip(("labels", "probabilities"), find_labels(heads), strict=True))
+            print(json.dumps({"id": str(path)} | found, ensure_ascii=escapes))
+            continue
+        scores, choice, _ = score(heads)
         votes = dict(zip(TASK["classes"], scores.tolist(), strict=True))
         found = {"id": str(path), "prediction": TASK["classes"][choice]}
         found |= {"probability": chances(scores)[choice].item(), "votes": votes}
