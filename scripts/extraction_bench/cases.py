@@ -4,6 +4,7 @@ import io
 import json
 import sys
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -98,12 +99,11 @@ def sound(seconds: float, seed: int) -> bytes:
 def build_sound_model(folder: Path) -> None:
     """Save a tiny Qwen2.5-Omni with the spectrogram of the real one."""
     sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "support"))
-    from tiny_models import build
-    from transformers import AutoProcessor, WhisperFeatureExtractor
+    import transformers as hf
 
-    build("qwen2_5_omni_thinker", folder)
-    processor = AutoProcessor.from_pretrained(folder)
-    processor.feature_extractor = WhisperFeatureExtractor(feature_size=128, chunk_length=300)
+    import_module("tiny_models").build("qwen2_5_omni_thinker", folder)
+    processor = hf.AutoProcessor.from_pretrained(folder)
+    processor.feature_extractor = hf.WhisperFeatureExtractor(feature_size=128, chunk_length=300)
     processor.save_pretrained(folder)
 
 
