@@ -43,13 +43,13 @@ MOST_CLASSES = 6
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is known of one file; `reason` alone, where it was skipped."""
+    """The answer for one file; only `reason` if it was skipped."""
 
     name: str
     pictures: tuple[Picture, ...] = ()
     prediction: str = ""
     probabilities: Array | None = None
-    """`(classes,)`, NaN where the scores are none."""
+    """`(classes,)`, NaN if the scores are none."""
     atypical: bool | None = None
     """None without a calibration."""
     votes: tuple[HeadVote, ...] = ()
@@ -249,7 +249,7 @@ def _verdict(one: Answer, task: TaskSelection, risk: float) -> Verdict:
 
 
 def attention_page(answers: Answers, number: int, head: str) -> str:
-    """Return the page of where one head looks in one of the images that were classified.
+    """Return a page that shows where one head looks in a classified image.
 
     Raises
     ------
@@ -258,7 +258,7 @@ def attention_page(answers: Answers, number: int, head: str) -> str:
     MediaError, ReportError, ModelError
         It cannot be looked at, see `view_example`.
     """
-    from savs.pipeline.classifying.image_heads import GivenMedia, resident_model
+    from savs.pipeline.classifying.image_heads import MediaInMemory, resident_model
 
     heads = [head_name(one) for one in answers.task.heads]
     if not 0 <= number < len(answers.answers) or head not in heads:
@@ -272,7 +272,7 @@ def attention_page(answers: Answers, number: int, head: str) -> str:
     if not path.exists():
         raise MediaError(f"{one.name} was removed meanwhile; drop it again")
     rules = decoding_rules(decoding_of(answers.selection))
-    media = GivenMedia(Path(), None, rules, {one.name: path.read_bytes()})
+    media = MediaInMemory(Path(), None, rules, {one.name: path.read_bytes()})
     evidence = _of_head(one.evidence, heads.index(head))
     with resident_model() as model:
         views = view_example(model, answers.question, [one.name], media, evidence)

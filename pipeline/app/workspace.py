@@ -22,7 +22,7 @@ from savs.stores import FeatureStore, open_store
 from savs.stores.errors import ResultError
 
 Stamps = tuple[tuple[int, int] | None, ...]
-"""Time and size of each file, None where it does not exist."""
+"""Time and size of each file, None if it does not exist."""
 
 
 class Loaded(NamedTuple):
@@ -62,7 +62,7 @@ class Workspace:
 
     @property
     def name(self) -> str:
-        """What the page is called."""
+        """The title of the page."""
         return (self.path or self.folder).absolute().name
 
     @property

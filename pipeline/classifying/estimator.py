@@ -131,11 +131,11 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:  # noqa: N803 - as in scikit-learn
         """Return the parameters that were given and, once fitted, the classes and the next step."""
-        given = super().__repr__(N_CHAR_MAX)
+        parameters = super().__repr__(N_CHAR_MAX)
         if not hasattr(self, "classes_"):
-            return f"{given}\n  next: fit(images, labels)"
+            return f"{parameters}\n  next: fit(images, labels)"
         names = [str(name) for name in self.classes_]
-        return f"{given}\n  {len(names):,} classes: {listed(names)}\n  next: predict(images)"
+        return f"{parameters}\n  {len(names):,} classes: {listed(names)}\n  next: predict(images)"
 
     def fit(self, images: Sequence[Pictured], labels: Sequence[Any]) -> Self:
         """Choose heads and fit the readout on labelled images; about 20 of each class are enough.
@@ -157,13 +157,15 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         if labels is None:
             raise ParameterError("fit needs labels, one for each image")
         many = np.ndim(labels) > 1 and type_of_target(labels) == "multilabel-indicator"
-        given: Array = np.asarray(labels) if many else column_or_1d(labels)
-        check_classification_targets(given)
-        if len(given) != len(contents):
-            raise ParameterError(f"there are {len(contents)} images and {len(given)} labels")
+        targets: Array = np.asarray(labels) if many else column_or_1d(labels)
+        check_classification_targets(targets)
+        if len(targets) != len(contents):
+            raise ParameterError(f"there are {len(contents)} images and {len(targets)} labels")
         question = self._question()
         classes, numbers = (
-            (np.arange(given.shape[1]), given) if many else np.unique(given, return_inverse=True)
+            (np.arange(targets.shape[1]), targets)
+            if many
+            else np.unique(targets, return_inverse=True)
         )
         heads = self._read(contents, question).whole()
         training = TrainingArrays(

@@ -56,7 +56,7 @@ class ImageHeads:
     """Name -> reason of the images that have no values."""
 
     def whole(self) -> "ImageHeads":
-        """Return these heads; MediaError where an image was skipped."""
+        """Return these heads; MediaError if an image was skipped."""
         for name, reason in self.skipped.items():
             raise MediaError(reason if name in reason else f"{name}: {reason}")
         return self
@@ -147,7 +147,7 @@ class FeatureCache:
     folder: Path
 
     def get(self, digests: Sequence[str], compute: Compute) -> ImageHeads:
-        """Return the heads of images by their SHA-256; what is not there is computed and kept.
+        """Return the heads of images by their SHA-256; compute and store the missing ones.
 
         Raises
         ------

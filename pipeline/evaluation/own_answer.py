@@ -59,7 +59,7 @@ class OwnAnswers:
         yield with_skipped(self._store, self._answers.parts, skipped)
 
     def notes(self, table: pl.LazyFrame) -> list[str]:
-        """Return what is missing, and what is known of other answers."""
+        """Return the missing answers, and what is known about others."""
         return [*partial_notes(self._store), *self._answers.notes]
 
     def cost(self) -> dict[str, Any]:

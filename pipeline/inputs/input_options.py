@@ -296,7 +296,7 @@ class InputOptions:
 
     @property
     def labels(self) -> dict[str, Any] | None:
-        """What labels are; None where they are a class each."""
+        """The form of labels; None for a class each."""
         return labels_form(
             task=self.task,
             positive=self.positive,
@@ -306,7 +306,7 @@ class InputOptions:
 
     @property
     def draw(self) -> Shots | None:
-        """How training examples are drawn; None where all are taken."""
+        """How training examples are drawn; None if all are taken."""
         if self.shots is None and self.train_groups is None:
             return None
         many = label_kind({"options": {OPTION: self.labels or {}}}) == MANY
@@ -322,7 +322,7 @@ def labels_form(
 ) -> dict[str, Any] | None:
     """Return what labels are, as a store's identity says it; None for a class each.
 
-    OptionError where two ways are chosen, the task is unknown, a separator or the positive class is
+    OptionError if two ways are chosen, the task is unknown, a separator or the positive class is
     empty, or a column is named twice.
     """
     chosen: list[dict[str, Any]] = []

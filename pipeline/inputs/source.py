@@ -65,7 +65,7 @@ class Source:
     fetching: Fetching | None = None
     """How media at a URL are fetched; None fetches none."""
     trains: bool = True
-    """Whether training examples are needed; without, the split is empty where none are given."""
+    """Whether training examples are needed; without, the split is empty if none are given."""
     _files: dict[str | Path, Files] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -156,7 +156,7 @@ class Source:
         return next((folder for folder in folders if has_unlabelled(Path(folder))), None)
 
     def _require_media(self, examples: Splits) -> None:
-        """Raise MediaError where none of the named media exists."""
+        """Raise MediaError if none of the named media exists."""
         folders = {split: self.media(split) for split in examples}
         named = [(s, name) for s, rows in examples.items() for row in rows for name in row.media]
         if named and not any(folders[split].has(name) for split, name in named):
@@ -234,7 +234,7 @@ class Source:
     def survey(self, examples: Splits) -> list[str]:
         """Return remarks about where media were found; fetch media at URLs.
 
-        MediaError where two paths of another machine would be one file.
+        MediaError if two paths of another machine would be one file.
         """
         names = {split: media_names(rows) for split, rows in examples.items()}
         folders = dict.fromkeys(self.media(split).packed for split in examples)

@@ -70,10 +70,10 @@ def _show(benchmark: "Benchmark", *, as_json: bool) -> None:
     for number, example in enumerate(examples, start=1):
         print_line()
         print_line(f"example {number} of {len(examples)}" if len(examples) > 1 else "its example")
-        shown = example | {"prompt": example["reads"], "media": ", ".join(example["media"])}
+        texts = example | {"prompt": example["reads"], "media": ", ".join(example["media"])}
         for key in ("prompt", "label", "media", "group", "subtask", "category"):
-            if shown[key]:
-                print_line(f"    {key.ljust(8)}  {shown[key]}")
+            if texts[key]:
+                print_line(f"    {key.ljust(8)}  {texts[key]}")
 
 
 def _to_json(benchmark: "Benchmark") -> dict[str, Any]:

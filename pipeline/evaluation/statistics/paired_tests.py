@@ -250,7 +250,7 @@ def difference_over_data_sets(
 ) -> DataSetDifference:
     """Return the mean of one paired difference a data set, its test, and wins, ties and losses.
 
-    `intervals` are the ends of each one's own 95 % interval; None where it has none.
+    `intervals` are the ends of each one's own 95 % interval; None if it has none.
     """
     signs = [
         0 if low is None or high is None else (low > 0) - (high < 0) for low, high in intervals

@@ -38,7 +38,7 @@ class Picture:
     """Size of the original image in pixels."""
     height: int
     jpeg: bytes
-    """Empty where it cannot be read."""
+    """Empty if it cannot be read."""
     side: int
     """Largest width and height on the page, in pixels."""
     frame: str = ""
@@ -107,7 +107,7 @@ MOST_BYTES = 1_900_000
 
 
 def pictures_of_file(data: bytes, name: str, rules: MediaRules, side: int) -> list[Picture]:
-    """Return all pictures of a file; MediaError where it cannot be decoded."""
+    """Return all pictures of a file; MediaError if it cannot be decoded."""
     return pictures_of(name, decode_file(data, name, rules), side)
 
 
@@ -216,7 +216,7 @@ def open_images(
 def _known(
     store: FeatureStore | None, split: str, ids: Sequence[str]
 ) -> dict[str, tuple[Sequence[str], bytes | None]]:
-    """Return what the store has of the images; nothing where it cannot be read."""
+    """Return what the store has of the images; nothing if it cannot be read."""
     if store is None:
         return {}
     try:

@@ -44,7 +44,7 @@ class Matrix:
     classes: tuple[dict[str, Any], ...]
     """Rows of metrics.json's `per_class`."""
     columns: tuple[str | None, ...]
-    """Predictions; None where some were skipped."""
+    """Predictions; None if some were skipped."""
     cells: tuple[tuple[Cell, ...], ...]
     """Of each label with test examples; empty for a large matrix."""
     right: Mapping[int, str]

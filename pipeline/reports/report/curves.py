@@ -234,7 +234,7 @@ class ConfidencePart:
     confidence: Mapping[str, Any]
     """One of `confidence` of metrics.json."""
     temperatures: tuple[tuple[str, str], ...]
-    """Subtask, or `all`, and its temperature; empty where probabilities are not calibrated."""
+    """Subtask, or `all`, and its temperature; empty if probabilities are not calibrated."""
     chart: Chart | None
     """Accuracy if only the likeliest share is answered; None of many labels."""
 
