@@ -109,7 +109,7 @@ def _by_store_id(
     groups: Sequence[Group], selection: SelectionConfig
 ) -> Iterator[tuple[str, tuple[Example, MediaFolder]]]:
     """Yield the id that each example has in the store, the example with it, and its folder."""
-    numbers = {task.subtask: number for number, task in enumerate(selection.asked, start=1)}
+    numbers = {task.subtask: number for number, task in enumerate(selection.run_tasks, start=1)}
     for group in groups:
         for example in group.examples:
             number = f"#{numbers[example.subtask]}" if len(numbers) > 1 else ""

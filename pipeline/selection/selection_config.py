@@ -131,7 +131,7 @@ class SelectionConfig:
         return self.source.model
 
     @property
-    def asked(self) -> tuple[TaskConfig, ...]:
+    def run_tasks(self) -> tuple[TaskConfig, ...]:
         """The tasks that an example is run on: its own subtask, or one for all labels."""
         return (replace(self.tasks[0], subtask=None),) if self.labels == MANY else self.tasks
 
@@ -330,7 +330,7 @@ def require_same_prompt(
     prompts = examples.lazy().select("id", "subtask", "prompt", media).collect()
     remarks = [
         _other_prompts(task, prompts.filter(pl.col("subtask").eq_missing(pl.lit(task.subtask))))
-        for task in selection.asked
+        for task in selection.run_tasks
     ]
     notes = [note for note in remarks if note]
     if notes and not is_allowed:

@@ -152,7 +152,7 @@ def gallery_part(
     if not rows.height:
         return None
     images = open_images(first.store, first.split, rows["id"].to_list(), media_root)
-    answers_of = {other.name: _said(other) for other in others if is_paired(first, other)}
+    answers_of = {other.name: _answers(other) for other in others if is_paired(first, other)}
     order = [row["label"] for row in first.labels]
     cards = tuple(_card(row, images, answers_of, order) for row in rows.iter_rows(named=True))
     names = [name for card in cards for name in (*card.labels, *card.predictions)]
@@ -231,7 +231,7 @@ def _without(examples: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
     return examples.join(others, on="id", how="anti", maintain_order="left")
 
 
-def _said(other: Evaluated) -> dict[str, tuple[tuple[str, ...] | None, bool]]:
+def _answers(other: Evaluated) -> dict[str, tuple[tuple[str, ...] | None, bool]]:
     column = "predicted" if other.labels else "prediction"
     rows = other.predictions.select("id", column, "correct").rows()
     return {name: (_names(prediction), right) for name, prediction, right in rows}
