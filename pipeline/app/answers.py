@@ -48,7 +48,7 @@ class Answer:
     pictures: tuple[Picture, ...] = ()
     prediction: str = ""
     probabilities: Array | None = None
-    """`(classes,)`, NaN if the scores are none."""
+    """`(classes,)`, NaN if the scores are not probabilities."""
     atypical: bool | None = None
     """None without a calibration."""
     votes: tuple[HeadVote, ...] = ()
@@ -211,7 +211,7 @@ class Verdict:
 
     @property
     def probability(self) -> float | None:
-        """That of the prediction."""
+        """The probability of the prediction."""
         return dict(self.classes).get(self.answer.prediction)
 
 

@@ -28,9 +28,9 @@ from savs.stores.format.layout import CLAIMS, MANIFEST, RESULTS, Facts, decode_j
 from savs.stores.write.opening import require_no_writer
 
 STORE = ".store"
-"""What the name of the store ends in, after that of the output."""
+"""Suffix of the store's name, after the name of the output."""
 RECORD = f"{RESULTS}/classify.json"
-"""The file of the store that says of what the table is."""
+"""File of the store that records the origin of the table."""
 AT_ONCE = 8
 """Media that are read at the same time."""
 CHUNK = 64

@@ -295,7 +295,7 @@ class NewImages:
         yield from map(str, media)
 
     def _note_names(self, where: str, odd: Sequence[str]) -> None:
-        """Note files whose names no table can hold: one of them is no reason to stop."""
+        """Note files whose names no table can hold, and go on without them."""
         if odd:
             more = " ..." if len(odd) > NAMED else ""
             self.notes.append(

@@ -61,7 +61,7 @@ class TaskConfig:
     heads: Annotated[tuple[Head, ...], Meta(min_length=1)]
     """Best first."""
     scores: tuple[Number, ...]
-    """Train-side score of each chosen head. It chose the head and is no estimate of performance."""
+    """Train-side score of each chosen head. It chose the head and does not estimate performance."""
     margins: tuple[Number, ...]
     """Train-side margin of each chosen head."""
     examples: Count
@@ -95,7 +95,7 @@ class SelectionConfig:
     """What was selected, from what and how: all of a selection but what was fitted."""
 
     source: FeatureSource
-    """What the features are of."""
+    """Model, processor and prompt form of the features."""
     train: Text
     """Digest of the training examples."""
     readout: Annotated[str, Meta(pattern=NAME)]
@@ -180,7 +180,7 @@ class ConfigHeader:
     run: Sha256
     """Digest of the content."""
     sha256: Sha256
-    """That of classifier.safetensors."""
+    """Digest of classifier.safetensors."""
 
 
 def parse_config(value: Mapping[str, Any]) -> tuple[ConfigHeader, SelectionConfig]:

@@ -57,9 +57,9 @@ class Card:
     predictions: tuple[str, ...]
     """What was predicted, in the same form."""
     missed: tuple[str, ...]
-    """Of many labels those that are there and were not predicted."""
+    """Of many labels, those that the example has and were not predicted."""
     false: tuple[str, ...]
-    """Of many labels those that were predicted and are not there."""
+    """Of many labels, those that were predicted and the example lacks."""
     is_right: bool
     kinds: tuple[str, ...]
     margin: float
