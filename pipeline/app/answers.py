@@ -30,6 +30,7 @@ from savs.pipeline.reports.pages.pictures import Picture, open_images, pictures_
 from savs.pipeline.running.progress import Reporting
 from savs.pipeline.selection.calibration import class_probabilities, least_examples, require_risk
 from savs.pipeline.selection.selection import Selection, TaskSelection
+from savs.pipeline.selection.selection_config import require_classes
 from savs.stores import Head, head_name
 
 MOST_FILES = 100
@@ -105,6 +106,7 @@ def answer(
         )
     started, loads = time.monotonic(), []
     selection, task = workspace.selection(), workspace.task(subtask)
+    require_classes(selection, workspace.folder)
     if task.media not in (None, 1):
         raise SelectionError(
             f"this classifier reads {task.media} images at once, and the page drops one; run savs"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from savs.datasets.many_labels import has_many_labels
 from savs.foundation.errors import SavsError
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.reports.explain.evidence import Trained, trained_alone, trained_on
@@ -86,6 +87,10 @@ class Workspace:
             )
         return open_store(self.path)
 
+    def has_many_labels(self) -> bool:
+        """Return whether the examples of the store have many labels."""
+        return self.path is not None and has_many_labels(self.store().manifest.identity.benchmark)
+
     def has_selection(self) -> bool:
         """Return whether a classifier was saved."""
         return (self.folder / CONFIG).exists()
@@ -109,7 +114,7 @@ class Workspace:
             stamps = tuple(_stamp(self.folder / name) for name in (CONFIG, CLASSIFIER))
             if self._loaded is None or self._loaded.stamps != stamps:
                 selection = load_selection(self.folder)
-                require_classes(selection, self.folder)
+                require_classes(selection, self.folder, or_many=True)
                 self._loaded = Loaded(stamps, selection)
             return self._loaded.selection
 

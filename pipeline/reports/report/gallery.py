@@ -131,9 +131,15 @@ class Gallery:
 
 
 def gallery_part(
-    results: Sequence[Evaluated], count: int, media_root: str | Path | None
+    results: Sequence[Evaluated],
+    count: int,
+    media_root: str | Path | None,
+    *,
+    only_wrong: bool = False,
 ) -> Gallery | None:
     """Return examples of the first result: the surest mistakes, the least sure, the least typical.
+
+    Or mistakes alone. None without any.
 
     Every class has its turn, so that no frequent confusion fills the gallery. Of many labels the
     margin is how far a logit is from that of its threshold: the farthest of the labels that are
@@ -146,9 +152,12 @@ def gallery_part(
     rows = pick_examples(
         predictions,
         count,
+        share_wrong=1.0 if only_wrong else SHARE_WRONG,
         share_atypical=SHARE_ATYPICAL,
         turns=("decisive",) if first.labels else ("subtask", "label"),
     )
+    if only_wrong:
+        rows = rows.filter(~pl.col("correct"))
     if not rows.height:
         return None
     images = open_images(first.store, first.split, rows["id"].to_list(), media_root)
