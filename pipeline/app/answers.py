@@ -52,7 +52,7 @@ class Answer:
     labels: tuple[str, ...] | None = None
     """Of many labels those over their thresholds, the most probable first."""
     probabilities: Array | None = None
-    """`(classes,)`, or of each label; NaN if the scores are none."""
+    """`(classes,)`, or of each label; NaN if the scores are not probabilities."""
     atypical: bool | None = None
     """None without a calibration."""
     votes: tuple[HeadVote, ...] = ()
@@ -246,7 +246,7 @@ class Verdict:
 
     @property
     def probability(self) -> float | None:
-        """That of the prediction."""
+        """The probability of the prediction."""
         return dict(self.classes).get(self.answer.prediction)
 
 

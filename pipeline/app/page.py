@@ -105,7 +105,7 @@ def _questions(workspace: Workspace) -> list[tuple[str, str | None]]:
             or "a question that you type",
             task.subtask,
         )
-        for task in workspace.selection().asked
+        for task in workspace.selection().run_tasks
     ]
 
 

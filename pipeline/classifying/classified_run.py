@@ -61,7 +61,7 @@ class ClassifiedRun:
     groups: Sequence[Group]
     filling: Filling
     risk: float | None
-    """Of prediction sets; None for none."""
+    """Risk of prediction sets; None for no sets."""
     form: OutputForm
     """What the output file is."""
     sort_into: Path | None

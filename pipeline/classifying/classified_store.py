@@ -28,9 +28,9 @@ from savs.stores.format.layout import CLAIMS, MANIFEST, RESULTS, Facts, decode_j
 from savs.stores.write.opening import require_no_writer
 
 STORE = ".store"
-"""What the name of the store ends in, after that of the output."""
+"""Suffix of the store's name, after the name of the output."""
 RECORD = f"{RESULTS}/classify.json"
-"""The file of the store that says of what the table is."""
+"""File of the store that records the origin of the table."""
 AT_ONCE = 8
 """Media that are read at the same time."""
 CHUNK = 64
@@ -109,7 +109,7 @@ def _by_store_id(
     groups: Sequence[Group], selection: SelectionConfig
 ) -> Iterator[tuple[str, tuple[Example, MediaFolder]]]:
     """Yield the id that each example has in the store, the example with it, and its folder."""
-    numbers = {task.subtask: number for number, task in enumerate(selection.asked, start=1)}
+    numbers = {task.subtask: number for number, task in enumerate(selection.run_tasks, start=1)}
     for group in groups:
         for example in group.examples:
             number = f"#{numbers[example.subtask]}" if len(numbers) > 1 else ""

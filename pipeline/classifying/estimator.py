@@ -216,7 +216,7 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         Without a cache, images that cannot be decoded are in `skipped`, as `image N`.
         """
         selection = self.selection_
-        question = selection.asked[0].question or self._question()
+        question = selection.run_tasks[0].question or self._question()
         heads = self._read(contents, question, selection)
         require_match(selection, heads.source, allow_other_prompt=False)
         return heads
@@ -277,7 +277,7 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         """
         selection = load_selection(find_classifier(classifier), readout=readout)
         require_classes(selection, classifier, or_many=True)
-        (task, *others) = selection.asked
+        (task, *others) = selection.run_tasks
         if others:
             selection.only_task()  # says which subtasks there are
         if None not in (question, task.question) and question != task.question:

@@ -34,7 +34,7 @@ from savs.stores.write.claim_files import ClaimFiles
 from savs.stores.write.claims import Claims
 
 SOURCE = "source.json"
-"""What the features of a folder are of."""
+"""File that records the source of the features in a folder."""
 HEADS = ".heads"
 TURN = "turn"
 """What the process claims that may run the model; file systems of clusters may lack locks."""

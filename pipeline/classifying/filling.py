@@ -36,7 +36,7 @@ class Filling:
     run: RunOptions
     reporting: Reporting
     question: str | None
-    """The prompt of all images, where the user gave one: a part of what the store is of."""
+    """The prompt of all images, if the user gave one: a part of the store's identity."""
     allow_other_prompt: bool
     rank: Rank
     """Which of several processes this is."""

@@ -129,7 +129,7 @@ class Questions:
 
     def has(self, identifier: str) -> bool:
         """Return whether a row had this id."""
-        return any((identifier, task.subtask) in self._seen for task in self.config.asked)
+        return any((identifier, task.subtask) in self._seen for task in self.config.run_tasks)
 
     def examples(self, row: Row, columns: Mapping[str, str]) -> Iterator[Example]:
         """Yield the examples of a row, one for each of its subtasks.
@@ -189,10 +189,10 @@ class Questions:
     def _tasks(self, row: Row, columns: Mapping[str, str]) -> list[TaskConfig]:
         """Return the subtasks that a row is combined with."""
         name = row.optional(columns["subtask"]) or self.subtask
-        names = [task.subtask for task in self.config.asked]
+        names = [task.subtask for task in self.config.run_tasks]
         if name is None:
-            return list(self.config.asked)
-        tasks = [task for task in self.config.asked if task.subtask == name]
+            return list(self.config.run_tasks)
+        tasks = [task for task in self.config.run_tasks if task.subtask == name]
         if not tasks:
             raise row.error(
                 f"the classifier has no subtask {name!r}",
@@ -295,7 +295,7 @@ class NewImages:
         yield from map(str, media)
 
     def _note_names(self, where: str, odd: Sequence[str]) -> None:
-        """Note files whose names no table can hold: one of them is no reason to stop."""
+        """Note files whose names no table can hold, and go on without them."""
         if odd:
             more = " ..." if len(odd) > NAMED else ""
             self.notes.append(

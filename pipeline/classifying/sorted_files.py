@@ -46,7 +46,7 @@ LONGEST_FOLDER = 80
 LONGEST_FILE = 140
 """Bytes of the name of a copy: an unfinished one has some hundred more."""
 DIGITS = 8
-"""Of a digest that tells names apart."""
+"""Characters of a digest that tells names apart."""
 ADVICE = "another `sort_into`"
 _UNSAFE = re.compile(r'[<>:"/\\|?*]')
 _DIGESTED = re.compile(rf".*-[0-9a-f]{{{DIGITS}}}", re.IGNORECASE)
@@ -90,7 +90,7 @@ class SortedFolder:
     selection: SelectionConfig
     groups: Sequence[Group]
     facts: Facts
-    """Which classifier, question and risk the predictions are of."""
+    """Classifier, question and risk of the predictions."""
 
     def begin(self) -> None:
         """Make the folder, or check that the same predictions sorted it.
@@ -237,7 +237,7 @@ def folder_names(names: Iterable[str], taken: Sequence[str] = ()) -> dict[str, s
 
 
 def _safe(name: str) -> str:
-    """Return what of a name may be a folder's, on any system; empty if that is nothing."""
+    """Return the part of a name that may name a folder on any system; empty if none may."""
     safe = "".join(c if c.isprintable() else "_" for c in _UNSAFE.sub("_", name))
     safe = re.sub("^-", "_", safe.strip(" ."))
     while len(safe.encode()) > LONGEST_FOLDER:  # surrogates are not printable

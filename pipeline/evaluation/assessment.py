@@ -56,7 +56,7 @@ class Evaluation:
     notes: tuple[str, ...]
     """What limits the numbers: leaks, missing examples, few clusters."""
     rule: str = ZERO_SHOT
-    """Name of what made the predictions if there is no selection."""
+    """Name of the source of the predictions if there is no selection."""
     confidence: tuple[Confidence, ...] = ()
     """How far probabilities can be trusted, of all examples or of each prompt; nothing without
     labels or probabilities."""
@@ -70,9 +70,9 @@ class Evaluation:
     """Variance of means, in variances of independent clusters: greater than 1 where predictions
     depend on each other, see `cross_validation.py`."""
     per_label: pl.DataFrame | None = None
-    """Of many labels a row each, columns `many_labels.TABLE_SCHEMA`; None of one label."""
+    """One row per label, columns `many_labels.TABLE_SCHEMA`; None for one label an example."""
     pairs: pl.DataFrame | None = None
-    """Of many labels those that are there together most often, columns `PAIR_SCHEMA`."""
+    """The most frequent pairs of labels, columns `PAIR_SCHEMA`."""
 
     def __repr__(self) -> str:
         """Return a few lines: the headline metric, other metrics, notes, and what comes next."""

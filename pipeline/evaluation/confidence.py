@@ -59,7 +59,7 @@ class Atypical:
     """Examples that are like none of the training ones, see `typicality`."""
 
     share: Share
-    """Of all examples."""
+    """Share of all examples."""
     right: Share | None
     """Accuracy among them; None if there are none."""
 

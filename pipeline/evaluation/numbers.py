@@ -16,7 +16,7 @@ from savs.pipeline.selection.number_rules import COVERAGE, NumberRule, fit_reach
 from savs.pipeline.selection.readouts import ClassScores
 
 DIGITS = 7
-"""Of a prediction as text: those of float32."""
+"""Significant digits of a prediction as text: those of float32."""
 NUMBER_COLUMNS = {"value": pl.Float64, "low": pl.Float64, "high": pl.Float64}
 NUMBER_SCHEMA = {
     "id": pl.String,

@@ -210,7 +210,7 @@ def generated_texts(store: AnyStore, split: str) -> pl.Series:
 
 
 def _is_text(values: Array) -> Array:
-    """Return which numbers are code points of Unicode; halves of characters are none."""
+    """Return which numbers are code points of Unicode; halves of characters are not."""
     return (values >= 0) & (values < 0x110000) & ((values < 0xD800) | (values > 0xDFFF))
 
 

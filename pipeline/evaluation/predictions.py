@@ -28,7 +28,7 @@ from savs.stores import FeatureStore
 VOTES_KEPT = 20
 """Classes named in a prediction's `votes`."""
 LEVEL = 1
-"""Of zstd, the fastest: tables are read again soon."""
+"""Level of zstd, the fastest: tables are read again soon."""
 SLICE = 2**14
 """Predictions that are packed at a time when they are put into order."""
 VOTES = pl.List(pl.Struct({"class": pl.String, "score": pl.Float32, "soft": pl.Float32}))

@@ -56,9 +56,9 @@ class FeatureFile:
     read: Callable[[int, int], Layers]
     """First row and one past the last -> their features."""
     ids: tuple[str, ...] | None = None
-    """Of the rows, where the file has them."""
+    """Ids of the rows, if the file has them."""
     others: tuple[str, ...] = ()
-    """Columns that are no features, of a Parquet file."""
+    """Columns of a Parquet file that are not features."""
 
 
 def open_features(path: Path) -> FeatureFile:

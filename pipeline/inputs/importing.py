@@ -53,7 +53,7 @@ SPLIT = "split"
 """Field of a row that says where it belongs."""
 IMPORTED_SPLITS = (*SPLITS, CLASSES)
 Placed = tuple[int, Example]
-"""Row of the features, and the example that it is of."""
+"""Row of the features, and its example."""
 Digests = Mapping[str, Mapping[str, str]]
 """Split -> name of a medium -> its SHA-256; media of two splits may have one name."""
 

@@ -149,7 +149,7 @@ def _of_data_set(rows: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _whole(value: Any) -> Any:
-    """Return what a data set holds of an image as its bytes, those of a file included."""
+    """Return the bytes of an image in a data set, or of its file."""
     if isinstance(value, list):
         return [_whole(item) for item in value]
     is_file = isinstance(value, dict) and value.keys() == {"bytes", "path"} and value["path"]

@@ -14,7 +14,7 @@ from savs.pipeline.running.options import Option
 
 MANY_LABELS = "many-labels"
 TASKS = (MANY_LABELS, ORDINAL, REGRESSION)
-"""What labels are, where they are no classes."""
+"""The form of labels that are not classes."""
 COUNTS = (
     *("shots", "train_groups", "limit"),
     *("video_frames", "jpeg_draft", "max_image_pixels", "audio_max_seconds", "fetch_gb"),
@@ -150,7 +150,7 @@ class InputOptions:
             metavar="CLASS",
         ),
     ] = None
-    """Such as `unsafe`. Part of what a store is of."""
+    """Such as `unsafe`. Part of the store's identity."""
     label_separator: Annotated[
         str | None, Option("Rows of general have many labels, such as cat|dog.", metavar="TEXT")
     ] = None
@@ -223,7 +223,7 @@ class InputOptions:
         ),
     ] = None
     """A video has the times of its frames; every model that reads images takes `frames`. Part of
-    what a store is of, where it is given or there are videos."""
+    the store's identity, if it is given or there are videos."""
     video_frames: Annotated[
         int | None, Option("Frames per video (default: 8).", "advanced", min=1)
     ] = None
@@ -239,7 +239,7 @@ class InputOptions:
         ),
     ] = None
     """Several times as fast for photos far above the model's limit, with slightly other values.
-    Part of what a store is of."""
+    Part of the store's identity."""
     max_image_pixels: Annotated[
         int | None,
         Option(

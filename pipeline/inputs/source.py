@@ -95,14 +95,14 @@ class Source:
                 f"there are no {what}: give `train`, or have them drawn from the"
                 " test file with `shots` (examples per class) or `train_groups`"
             )
-        splits: Splits = {"train": [], **self.given()}
+        splits: Splits = {"train": [], **self.given_splits()}
         if splits["train"] or (self.trains and not labels_come):
             form = self.benchmark.options.get(OPTION)
             check_splits(splits["train"], splits.get("test", []), form)
         return splits
 
-    def given(self) -> Splits:
-        """Read what is given of the splits, whatever is missing; errors as in `examples`."""
+    def given_splits(self) -> Splits:
+        """Read the splits that were given, even if some are missing; errors as in `examples`."""
         splits = {split: rows[: self.options.limit] for split, rows in self._read().items()}
         self._require_media(splits)
         prompts = self.benchmark.prompts  # after the draw: an example is in one split with all

@@ -147,7 +147,7 @@ def write_space(
         As for `write_bundle`.
     """
     shared, folder = _shared(store, classifier, None, subtask), Path(out)
-    tasks = shared.selection.asked
+    tasks = shared.selection.run_tasks
     if len(tasks) > 1:
         raise ExportError(
             f"a Space asks one question, and {shared.source} has {len(tasks)} subtasks; pass"
@@ -257,7 +257,7 @@ def why_not_standalone(config: SelectionConfig) -> str | None:
     """Return why predict.py cannot run a classifier; None if it can."""
     if config.readout not in STANDALONE or config.readout_file is not None:
         return f"it computes {', '.join(STANDALONE)}, not {config.readout}"
-    task, *others = config.asked
+    task, *others = config.run_tasks
     if others:
         return f"it answers one question, and the classifier has {len(config.tasks)} subtasks"
     if task.question is None:

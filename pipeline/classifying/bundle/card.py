@@ -213,7 +213,7 @@ def _tasks(selection: Selection, store: FeatureStore) -> list[str]:
             strict=True,
         )
     ]
-    question = selection.asked[0].question
+    question = selection.run_tasks[0].question
     prompt = "each training example had its own" if question is None else _text(question)
     more = len(counted) - len(rows)
     header = ("label", "training examples that have it", "predicted from this probability on (%)")

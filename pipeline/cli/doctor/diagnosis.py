@@ -31,7 +31,7 @@ SHOWN = (
 )
 """Variables whose values are shown: none of them can hold a secret."""
 IS_SET = ("HF_TOKEN", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
-"""Variables of which is only said that they are set."""
+"""Variables of which the report only shows that they are set."""
 LEFT_OUT = ("all", "dev", "docs")
 """Extras that are not listed: one has the packages of others, two are for developers."""
 MEMORY = Path("/proc/meminfo")

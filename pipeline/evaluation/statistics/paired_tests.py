@@ -14,7 +14,7 @@ EXACT_BELOW = 25
 FLIPS = 9_999
 """Random sign flips of the permutation test; it counts all flips if there are no more."""
 SEED = 0
-"""Of the random sign flips: a comparison gives the same p each time."""
+"""Seed of the random sign flips: a comparison gives the same p each time."""
 _TIE = 1e-9
 """Sums of flipped differences closer than this, relative to the largest, are equal."""
 
@@ -214,7 +214,7 @@ class DataSetDifference:
 
     mean: DataSetMean
     p: float | None
-    """Of the sign-flip test over data sets; None for one data set."""
+    """P value of the sign-flip test over data sets; None for one data set."""
     wins: int
     """Data sets whose own interval lies above 0."""
     ties: int

@@ -303,7 +303,7 @@ class SweepScores:
     layers: int | None = None
     """Number of decoder layers, for `share`."""
     inflation: float = 1.0
-    """Of the variance of a mean of one draw, see `Evaluation.inflation`."""
+    """Factor on the variance of the mean of one draw, see `Evaluation.inflation`."""
     _metrics: list[tuple[Units, UnitWeights]] = field(default_factory=list)
     _scores: dict[Point, dict[int, list[Array]]] = field(default_factory=dict)
     _chances: dict[Point, dict[int, list[float]]] = field(default_factory=dict)

@@ -46,7 +46,7 @@ class Picture:
     place: int = 0
     """Number of the image among all of its example, from 0: not all of them are on the page."""
     seconds: float | None = None
-    """Of the waveform of a sound, how long the sound is."""
+    """Duration of the sound, for a waveform."""
     opus: bytes = b""
     """The sound, for a player; empty for images."""
 
@@ -135,7 +135,7 @@ class Images:
     dropped: int = 0
     """Pictures that the page has no room for."""
     hint: str = "Pass `media_root` to show the images."
-    """How to show images of which no file is known."""
+    """How to show images without a known file."""
     _read: dict[tuple[int, str], list[Picture]] = field(default_factory=dict)
 
     def find(self, identifier: str, names: Sequence[str]) -> tuple[Picture, ...]:

@@ -57,9 +57,9 @@ class Card:
     predictions: tuple[str, ...]
     """What was predicted, in the same form."""
     missed: tuple[str, ...]
-    """Of many labels those that are there and were not predicted."""
+    """Of many labels, those that the example has and were not predicted."""
     false: tuple[str, ...]
-    """Of many labels those that were predicted and are not there."""
+    """Of many labels, those that were predicted and the example lacks."""
     is_right: bool
     kinds: tuple[str, ...]
     margin: float
@@ -161,7 +161,7 @@ def gallery_part(
     if not rows.height:
         return None
     images = open_images(first.store, first.split, rows["id"].to_list(), media_root)
-    answers_of = {other.name: _said(other) for other in others if is_paired(first, other)}
+    answers_of = {other.name: _answers(other) for other in others if is_paired(first, other)}
     order = [row["label"] for row in first.labels]
     cards = tuple(_card(row, images, answers_of, order) for row in rows.iter_rows(named=True))
     names = [name for card in cards for name in (*card.labels, *card.predictions)]
@@ -240,7 +240,7 @@ def _without(examples: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
     return examples.join(others, on="id", how="anti", maintain_order="left")
 
 
-def _said(other: Evaluated) -> dict[str, tuple[tuple[str, ...] | None, bool]]:
+def _answers(other: Evaluated) -> dict[str, tuple[tuple[str, ...] | None, bool]]:
     column = "predicted" if other.labels else "prediction"
     rows = other.predictions.select("id", column, "correct").rows()
     return {name: (_names(prediction), right) for name, prediction, right in rows}

@@ -122,7 +122,7 @@ class GroupCount:
     right: int
     groups: int
     share: float
-    """Of the groups of this size."""
+    """Share of the groups of this size."""
 
 
 def groups_part(predictions: pl.DataFrame) -> tuple[GroupCount, ...]:
