@@ -3,14 +3,23 @@ const tell = message => parent.postMessage({ savs: message }, "*");
 let busy = false;
 const choose = item => {
   if (busy || !item) return;
+  const chosen = JSON.parse(item.dataset.choose);
+  if ("marks" in item.dataset) { // Save: the marks are the labels; without any it does nothing
+    chosen.label = [...document.querySelectorAll(".marks :checked")].map(mark => mark.value);
+    if (!chosen.label.length) return;
+  }
   busy = document.body.querySelector("[data-once]") !== null; // the next page of this frame ends it
   if (busy) item.setAttribute("aria-busy", "true");
-  tell({ choose: JSON.parse(item.dataset.choose) });
+  tell({ choose: chosen });
 };
-const press = key => choose([...document.querySelectorAll("[data-key]")].find(e => e.dataset.key === key));
+const press = key => {
+  const item = [...document.querySelectorAll("[data-key]")].find(e => e.dataset.key === key);
+  item && item.control ? item.control.click() : choose(item); // the key of a mark changes it
+};
 document.addEventListener("click", event => choose(event.target.closest("[data-choose]")));
 document.addEventListener("keydown", event => {
-  if (!event.ctrlKey && !event.metaKey && !event.altKey) press(event.key);
+  const isClick = event.key === "Enter" && event.target.closest("button");
+  if (!isClick && !event.ctrlKey && !event.metaKey && !event.altKey) press(event.key);
 });
 addEventListener("message", event => {
   if (event.source === parent && event.data && event.data.savs) press(event.data.savs.key);

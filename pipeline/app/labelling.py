@@ -14,6 +14,7 @@ from itertools import zip_longest
 import polars as pl
 
 from savs.datasets.benchmarks.options import stored_prompts, without_prompt
+from savs.datasets.many_labels import states_of, text_of
 from savs.foundation.errors import ParameterError, SavsError
 from savs.pipeline.app.frames import render_frame
 from savs.pipeline.app.workspace import Workspace
@@ -224,16 +225,22 @@ class Labelling:
 
     # What a click does.
 
-    def give(self, session: Session, identifier: str, label: str, was: str | None = None) -> str:
+    def give(
+        self, session: Session, identifier: str, label: str | Sequence[str], was: str | None = None
+    ) -> str:
         """Write a label into the store; return a message for the browser, if any.
 
         A label that is there already stays, unless it is the one that the browser displayed, `was`.
+        Of many labels `label` are those that are there; others that were unknown stay unknown.
         """
+        names = [label] if isinstance(label, str) else list(label)
+        if not isinstance(label, str):
+            label = text_of({**unknown_labels(was), **dict.fromkeys(names, True)})
         with self._turn:
             session.undone = None
             outcome = self._open().give(
                 {identifier: label},
-                new_classes=label in self._typed,
+                new_classes=not self._typed.isdisjoint(names),
                 replace=was is not None and self._label_of(identifier) == was,
             )
             self._labelled.add(identifier)
@@ -349,11 +356,10 @@ def choose_again(workspace: Workspace) -> Chosen:
         evaluation = assess_left_out(store, selection, calibrated.left_out)
         doubtful = suspects(store, selection, evaluation)
     except SelectionError as error:
-        problem = f"No accuracy is known yet: {error}"
+        problem = f"No {workspace.metric()} is known yet: {error}"
     metric = None if evaluation is None else evaluation.metrics[0]
     if metric is not None and metric.low is not None and metric.high is not None:
-        labels = sum(task.examples for task in selection.tasks)
-        expected = Expected(labels, metric.value, metric.low, metric.high)
+        expected = Expected(selection.examples, metric.value, metric.low, metric.high)
     with whole_result(workspace.folder):
         if is_new:
             save_selection(selection, workspace.folder)
@@ -374,6 +380,8 @@ def _like(store: FeatureStore, before: Selection | None) -> Selection:
         readout=before.rule,
         scoring=before.scoring,
         max_layer=before.max_layer,
+        joint_heads=before.joint_heads,
+        precision=before.precision,
     )
 
 
@@ -427,8 +435,8 @@ def _one_per_image(store: FeatureStore, rows: pl.DataFrame) -> pl.DataFrame:
     return rows.unique("id", keep="first", maintain_order=True)
 
 
-def curve_of(expected: Sequence[Expected]) -> Chart:
-    """Return the chart of accuracy by number of labels; equal numbers lie at one x."""
+def curve_of(expected: Sequence[Expected], metric: str) -> Chart:
+    """Return the chart of a metric by number of labels; equal numbers lie at one x."""
     expected = sorted(expected, key=lambda one: one.labels)  # labels can be taken back
     first, last = expected[0].labels, expected[-1].labels
     height = height_of(share for one in expected for share in (one.low, one.value, one.high))
@@ -438,7 +446,7 @@ def curve_of(expected: Sequence[Expected]) -> Chart:
         Point(
             place,
             height.at(one.value),
-            f"{one.labels:,} labels: {100 * one.value:.1f} %"
+            f"{one.labels:,} examples: {100 * one.value:.1f} %"
             f" ({100 * one.low:.1f} .. {100 * one.high:.1f})",
         )
         for place, one in zip(places, expected, strict=True)
@@ -447,8 +455,8 @@ def curve_of(expected: Sequence[Expected]) -> Chart:
     band = band_of([(place, height.at(one.high), height.at(one.low)) for place, one in ends])
     ticks = {places[0]: f"{first:,}", places[-1]: f"{last:,}"}
     return Chart(
-        title="Accuracy to expect, %",
-        x_name="training labels",
+        title=f"Expected {metric}, %",
+        x_name="training examples",
         x_ticks=tuple(ticks.items()),
         y_ticks=height.ticks(),
         series=(Series("", points, band),),
@@ -464,6 +472,7 @@ def label_page(
 ) -> str:
     """Return the page of the next example, below a message."""
     waiting = labelling.next(session, kind, subtask)
+    is_many = labelling.workspace.has_many_labels()
     classes = labelling.classes(subtask)
     pictures: Sequence[Picture] = ()
     if waiting is not None:
@@ -479,16 +488,34 @@ def label_page(
         labelled=len(session.labelled),
         turn=session.turn,
         kind=kind,
+        is_many=is_many,
+        label=_named(waiting and waiting.label, is_many=is_many),
+        prediction=_named(waiting and waiting.prediction, is_many=is_many),
+        unknown=unknown_labels(waiting.label if is_many and waiting else None),
     )
+
+
+def _named(text: str | None, *, is_many: bool) -> list[str] | None:
+    """Return the labels that the label of an example names: one, or many; None without one."""
+    if text is None or not is_many:
+        return None if text is None else [text]
+    return [name for name, is_there in states_of(text).items() if is_there]
+
+
+def unknown_labels(text: str | None) -> dict[str, None]:
+    """Return the labels that are unknown in a canonical text."""
+    states = {} if text is None else states_of(text)
+    return {name: None for name, is_there in states.items() if is_there is None}
 
 
 def fits_page(labelling: Labelling) -> str:
     """Return the page of the curve, and of what goes on."""
-    fits = labelling.fits
+    fits, metric = labelling.fits, labelling.workspace.metric()
     return render_frame(
         "fits.html",
         fits=fits,
         problem=labelling.workspace.spelled(fits.problem),
-        chart=curve_of(fits.curve) if len(fits.curve) > 1 else None,
+        chart=curve_of(fits.curve, metric) if len(fits.curve) > 1 else None,
         every=EVERY,
+        metric=metric,
     )

@@ -15,5 +15,8 @@ document.addEventListener("keydown", event => {
   const typed = event.target.closest && event.target.closest("input, textarea, select");
   const inner = frame();
   if (!inner || typed || event.ctrlKey || event.metaKey || event.altKey) return;
+  const button = event.target.closest && event.target.closest("button");
+  if (button && event.key === "Enter") return; // it is clicked
+  if (button && /^\d$/.test(event.key)) button.blur(); // the next Enter is for the frame
   if (element.offsetParent !== null) inner.contentWindow.postMessage({ savs: { key: event.key } }, "*");
 });

@@ -226,10 +226,6 @@ def _results_tab(tab: gr.Tab, workspace: Workspace) -> None:
 
 
 def _label_tab(page: gr.Blocks, tab: gr.Tab, workspace: Workspace) -> None:
-    if workspace.has_many_labels():
-        command = f"savs suggest {workspace.path} --out next.html"
-        gr.HTML(note(f"{command} writes a page that labels examples with many labels."))
-        return
     labelling = Labelling(workspace)
     session = gr.State(None)
     drawn = gr.State(-1)
@@ -276,7 +272,7 @@ def _label_tab(page: gr.Blocks, tab: gr.Tab, workspace: Workspace) -> None:
         data = event._data
         acts: dict[str, Callable[[Session], str]] = {
             "label": lambda browser: labelling.give(
-                browser, str(data["id"]), str(data["label"]), data.get("was")
+                browser, str(data["id"]), data["label"], data.get("was")
             ),
             "skip": lambda browser: labelling.skip(browser, str(data["id"])),
             "undo": labelling.undo,
@@ -291,7 +287,7 @@ def _label_tab(page: gr.Blocks, tab: gr.Tab, workspace: Workspace) -> None:
         if version == labelling.fits.version:
             return gr.skip(), gr.skip()
         version = labelling.fits.version
-        return framed("accuracy to expect", fits_page(labelling)), version
+        return framed(f"{workspace.metric()} to expect", fits_page(labelling)), version
 
     def chosen_now(version: int) -> tuple[Any, Any]:
         labelling.fit()

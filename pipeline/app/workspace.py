@@ -91,6 +91,10 @@ class Workspace:
         """Return whether the examples of the store have many labels."""
         return self.path is not None and has_many_labels(self.store().manifest.identity.benchmark)
 
+    def metric(self) -> str:
+        """Return what the classifier is measured by."""
+        return "mAP" if self.has_many_labels() else "accuracy"
+
     def has_selection(self) -> bool:
         """Return whether a classifier was saved."""
         return (self.folder / CONFIG).exists()

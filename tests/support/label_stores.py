@@ -17,11 +17,12 @@ def text_of(states):
 
 
 def make_many(
-    folder, seed=0, train=90, test=70, labels=20, heads=4, unknown=0.1, kept=None, **extra
+    folder, seed=0, train=90, test=70, labels=20, heads=4, unknown=0.1, kept=None, waits=0, **extra
 ):
     """A store of two layers of heads of different widths; a tenth of what rows say is unknown.
 
-    `kept` are the training examples that the store has, all by default.
+    `kept` are the training examples that the store has, all by default. The last `waits` test
+    examples wait for a label.
     """
     rng = np.random.default_rng(seed)
     grid = (LayerGrid(0, tuple(range(heads)), 6), LayerGrid(3, (0, 2), 4))
@@ -37,14 +38,17 @@ def make_many(
         )
     some = range(train) if kept is None else kept
     rows = [{"label": text_of(row), "group": f"g{i // 2}"} for i, row in enumerate(states)]
+    parts = {"train": some, "test": range(train, train + test - waits)}
+    if waits:
+        parts["unlabelled"] = range(train + test - waits, train + test)
+        for row in parts["unlabelled"]:
+            media = {"media": f'["{row}.jpg"]', "media_sha256": f'["{row:064x}"]'}
+            rows[row] = media | {"label": None}
     store = write_store(
         folder,
         identity(grid=grid, options=MANY),
-        {
-            "train": {n: values[:, :train][:, some] for n, values in features.items()},
-            "test": {n: values[:, train:] for n, values in features.items()},
-        },
-        {"train": [rows[row] for row in some], "test": rows[train:]},
+        {s: {n: v[:, part] for n, v in features.items()} for s, part in parts.items()},
+        {s: [rows[row] for row in part] for s, part in parts.items()},
         shard_rows=32,
         **extra,
     )

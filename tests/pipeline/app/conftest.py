@@ -20,8 +20,8 @@ def workspace(tmp_path) -> Workspace:
 
 @pytest.fixture
 def of_many(tmp_path) -> Workspace:
-    """Return a store of twenty labels with results, some of them wrong."""
-    store, *_ = make_many(tmp_path / "scenes")
+    """Return a store of twenty labels with results, some of them wrong, and 20 that wait."""
+    store, *_ = make_many(tmp_path / "scenes", test=100, waits=20)
     folder = store.path / "results" / "vote"
     selection = calibrate(store, select(store, heads=3)).selection
     save_evaluation(evaluate(store, selection), folder)

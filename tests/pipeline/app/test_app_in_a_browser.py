@@ -290,10 +290,10 @@ def label_by_key(tab: Tab) -> str:
     return name
 
 
-def labels_of(store: Path) -> dict[str, str]:
+def labels_of(store: Path, mark: str = "/") -> dict[str, str]:
     rows = savs.open_store(store).examples("train")
     return {name: label for name, label in rows.select("id", "label").iter_rows()
-            if name.startswith("unlabelled/")}  # fmt: skip
+            if name.startswith(f"unlabelled{mark}")}  # fmt: skip
 
 
 def test_ten_labels_by_keys_survive_a_kill(chrome, unlabelled, photos, tmp_path) -> None:
@@ -356,6 +356,28 @@ def test_two_browsers_share_the_work_and_a_class_is_typed(
         assert labels_of(unlabelled) == {second: "axolotl1", first: truth(first)}
     for tab in (one_, two):
         tab("Page.close")
+
+
+def test_keys_mark_many_labels_and_enter_saves_them(chrome, of_many, tmp_path) -> None:
+    tab = chrome.tab()
+    with served_app(tmp_path, of_many.path) as app:
+        opened(tab, app, tab_name="Label")
+        name = tab.wait_in_frame(LABEL, EXAMPLE)
+        tab.press("Enter", "\r")  # nothing is marked: nothing happens
+        for key in ("1", "2", "4", "2"):
+            tab.press(key, key)
+        assert tab.in_frame(LABEL, "document.querySelectorAll(':checked').length") == 2
+        tab.press("Enter", "\r")
+        tab.wait_in_frame(LABEL, f"{EXAMPLE} != {json.dumps(name)}")
+        second = tab.in_frame(LABEL, EXAMPLE)
+        tab.press("n", "n")
+        tab.wait_in_frame(LABEL, f"{EXAMPLE} != {json.dumps(second)}")
+        assert labels_of(of_many.path, ":") == {name: '["l00","l03"]', second: "[]"}
+        tab.press("u", "u")
+        tab.wait_in_frame(LABEL, f"{EXAMPLE} == {json.dumps(second)}")
+        assert labels_of(of_many.path, ":") == {name: '["l00","l03"]'}
+        assert "Traceback" not in app.log.read_text()
+    tab("Page.close")
 
 
 def test_without_torch_labels_and_results_work(chrome, unlabelled, tmp_path) -> None:

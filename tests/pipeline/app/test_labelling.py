@@ -349,3 +349,52 @@ def test_names_of_classes_are_text(labelling) -> None:
     assert "<img src=x" not in page
     offered = [json.loads(unescape(o)) for o in re.findall(r"data-choose='(.*?)'", page)]
     assert ATTACK in [one.get("label") for one in offered]
+
+
+def test_many_labels_are_saved_together_and_undone(of_many) -> None:
+    """As `savs suggest` orders them and `savs label` writes them; the classifier keeps its form."""
+    store = of_many.store()
+    before = savs.select(store, heads=3, readout="lda", joint_heads=True, precision=0.6)
+    savs.save_selection(savs.calibrate(store, before).selection, of_many.folder)
+    labelling, browser = Labelling(of_many), Session("one")
+    waiting = labelling.next(browser, UNSURE, None)
+    assert waiting.id == savs.suggest(store, of_many.selection(), 20).table["id"][0]
+    page = label_page(labelling, browser, UNSURE, None)
+    assert page.count('type="checkbox"') == 20
+    assert labelling.give(browser, waiting.id, ["l03", "l01"]) == ""
+    assert label_of(of_many, waiting.id) == '["l01","l03"]'
+    empty = labelling.next(browser, UNSURE, None)
+    assert labelling.give(browser, empty.id, []) == ""
+    assert label_of(of_many, empty.id) == "[]"
+    assert labelling.undo(browser) == ""
+    assert labelling.next(browser, UNSURE, None).id == empty.id
+    with pytest.raises(SavsError, match="'axolotl' is no class"):
+        labelling.give(browser, empty.id, ["axolotl"])
+    labelling.add_class("axolotl", None)
+    assert labelling.give(browser, empty.id, ["axolotl", "l00"]) == ""
+    labelling.fit()
+    finished(labelling)
+    after = of_many.selection()
+    assert (after.joint_heads, after.precision, after.readout) == (True, 0.6, "lda")
+    assert {str(task.subtask) for task in after.tasks} > {"axolotl"}
+    assert labelling.fits.curve[-1].labels == 92
+    measured = load_metrics(of_many.folder.with_name("vote-cv"))["metrics"][0]
+    assert measured["name"] == "mAP"
+    assert labelling.fits.curve[-1].value == pytest.approx(measured["value"])
+    assert "Expected mAP with 92 training examples" in fits_page(labelling)
+
+
+def test_a_doubtful_label_of_many_is_corrected_and_what_is_unknown_stays_so(of_many) -> None:
+    choose_again(of_many)
+    labelling, browser = Labelling(of_many), Session("one")
+    while '"l00":null' not in (labelling.next(browser, DOUBTFUL, None).label or ""):
+        labelling.skip(browser, labelling.next(browser, DOUBTFUL, None).id)
+    waiting = labelling.next(browser, DOUBTFUL, None)
+    states = json.loads(waiting.label)
+    there = {name for name, state in states.items() if state}
+    page = label_page(labelling, browser, DOUBTFUL, None)
+    assert {*re.findall(r'value="(l\d\d)" checked', page)} == there
+    assert page.count("(unknown, stays so if not checked)") == len(states) - len(there)
+    assert labelling.give(browser, waiting.id, ["l02"], waiting.label) == ""
+    unknown = {name: None for name, state in states.items() if state is None and name != "l02"}
+    assert json.loads(label_of(of_many, waiting.id)) == {**unknown, "l02": True}
