@@ -12,7 +12,7 @@ addEventListener("message", event => {
   if (choose) trigger("select", choose);
 });
 document.addEventListener("keydown", event => {
-  const typed = event.target.closest && event.target.closest("input, textarea, select");
+  const typed = event.target.closest && event.target.closest("input:not([type=radio]), textarea, select");
   const inner = frame();
   if (!inner || typed || event.ctrlKey || event.metaKey || event.altKey) return;
   const button = event.target.closest && event.target.closest("button");
