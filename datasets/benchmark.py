@@ -91,7 +91,7 @@ class Benchmark:
     about: About | None = None
     """Facts and a sample row; optional for user benchmarks."""
     prompts: tuple[str, ...] = ()
-    """Prompts that each example gets in turn, see `under_each_prompt`; empty where an example
+    """Prompts that each example gets in turn, see `under_each_prompt`; empty if an example
     has the one of its row."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """The user's choices, such as a question; part of a store's identity."""

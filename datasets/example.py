@@ -98,14 +98,14 @@ def sounds_among(prompt: str, media: int) -> tuple[bool, ...]:
     """
     marks = _ANY_MARK.findall(prompt)
     sounds = marks.count(AUDIO_MARK)
-    shown = len(marks) - sounds
+    image_marks = len(marks) - sounds
     images = media - sounds
     if images < 0:
         raise ValueError(f"{sounds} {AUDIO_MARK} placeholders for {media} media")
-    if shown not in (0, images):
+    if image_marks not in (0, images):
         mark = VIDEO_MARK if VIDEO_MARK in marks and IMAGE_MARK not in marks else IMAGE_MARK
-        raise ValueError(f"{shown} {mark} placeholders for {images} images")
-    if not shown:
+        raise ValueError(f"{image_marks} {mark} placeholders for {images} images")
+    if not image_marks:
         return (False,) * images + (True,) * sounds
     return tuple(mark == AUDIO_MARK for mark in marks)
 
@@ -144,8 +144,10 @@ def with_sounds(
     if not marks:
         prompt = AUDIO_MARK * len(sounds) + prompt
     media = len(images) + len(sounds)
-    shown, heard = iter(images), iter(sounds)
-    return prompt, tuple(next(heard if s else shown) for s in sounds_among(prompt, media))
+    images_left, sounds_left = iter(images), iter(sounds)
+    return prompt, tuple(
+        next(sounds_left if s else images_left) for s in sounds_among(prompt, media)
+    )
 
 
 def split_prompt(prompt: str, media: int, placeholders: str = SPLIT) -> tuple[str | int, ...]:

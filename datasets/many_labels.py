@@ -22,7 +22,7 @@ PRESENT, ABSENT, UNKNOWN = 1, 0, -1
 SIDES = ("absent", "present")
 """The classes of the task that a label is."""
 States = Mapping[str, bool | None]
-"""Label -> whether it is there; None where that is unknown. A label without a name is absent."""
+"""Label -> whether it is there; None if that is unknown. A label without a name is absent."""
 
 
 def has_many_labels(facts: Mapping[str, Any]) -> bool:
@@ -51,8 +51,10 @@ def with_label(text: str, label: str, *, is_there: bool) -> str:
 
 def text_of(states: States) -> str:
     """Return the canonical text of labels."""
-    told = {name: states[name] for name in sorted(states) if states[name] is not False}
-    return msgspec.json.encode(told if None in told.values() else list(told)).decode()
+    not_absent = {name: states[name] for name in sorted(states) if states[name] is not False}
+    return msgspec.json.encode(
+        not_absent if None in not_absent.values() else list(not_absent)
+    ).decode()
 
 
 def named_labels(texts: Iterable[str]) -> list[str]:

@@ -71,7 +71,7 @@ class Row:
         return value
 
     def label_in(self, *names: str) -> str:
-        """Return the label, byte for byte, of several fields that agree where they have one."""
+        """Return the label, byte for byte, of several fields that agree if they have one."""
         labels_by_field = {
             name: self.text(name) for name in names if self.values.get(name) is not None
         }

@@ -20,7 +20,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from extraction_bench.cases import CASES, SITES, SLEEP_S, Case, write_photos
+from extraction_bench.cases import CASES, SITES, SLEEP_S, SOUNDS, Case, write_photos
 from extraction_bench.emulated import emulate
 from extraction_bench.parts import compare_real, prepare_alone
 from extraction_bench.questions import (
@@ -50,7 +50,8 @@ def main() -> None:
     options.work.mkdir(parents=True)
     cores = len(os.sched_getaffinity(0))
     print(f"{cores} cores\n")
-    cases = [case for case in CASES if case.name.startswith(options.only or "")]
+    named = (*CASES, *SOUNDS) if options.only else CASES
+    cases = [case for case in named if case.name.startswith(options.only or "")]
     if cases:
         print("| photos | busy | cores allow | of that | examples/s | whole process |")
         print("| --- | --- | --- | --- | --- | --- |")

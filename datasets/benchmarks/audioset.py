@@ -28,7 +28,7 @@ FORM = {"form": "list"}
 def read_segments(path: Path, text: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the rows of a file of segments, each with the names of its labels as a list.
 
-    SourceError where the file with the names of classes is not next to it, or lacks one.
+    SourceError if the file with the names of classes is not next to it, or lacks one.
     """
     file = path.parent / CLASSES
     try:

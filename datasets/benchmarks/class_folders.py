@@ -98,7 +98,7 @@ def read_folder(source: Path, kind: FolderKind = OF_IMAGES) -> list[Row]:
 
 
 def class_folders(source: Path) -> list[str]:
-    """Return the names of the class folders in a folder; SourceError where it cannot be read."""
+    """Return the names of the class folders in a folder; SourceError if it cannot be read."""
     folders = _list_folder(source)[0] if source.is_dir() else []
     return [folder.name for folder in folders if folder.name not in UNLABELLED]
 

@@ -64,8 +64,8 @@ def parse_row(
     if labels is not None and row.optional(columns["subtask"]) is not None:
         what = "a number" if labels["form"] in NUMBERS else "many labels, each of which is a task"
         raise row.error(f"it has a subtask and {what}", "drop the column of the subtask")
-    asked = _text(row, "question", columns) if question is None else question
-    prompt, media = marked_media(row, asked, columns)
+    row_question = _text(row, "question", columns) if question is None else question
+    prompt, media = marked_media(row, row_question, columns)
     yield Fields(
         id=row.optional(columns["id"]),
         label=_label(row, columns) if labels is None else read,
@@ -88,7 +88,7 @@ def marked_media(row: Row, prompt: str, columns: Mapping[str, str]) -> tuple[str
 
 
 def _label(row: Row, columns: Mapping[str, str]) -> str | None:
-    """Return the label; None where its column is there, but null or empty."""
+    """Return the label; None if its column is there, but null or empty."""
     column = columns["label"]
     empty = column in row.values and row.values[column] in (None, "")
     if isinstance(value := row.values.get(column), list | dict):
@@ -149,7 +149,7 @@ def check_rows(
 
 
 def _require_text_alone(rows: Sequence[Row], split: str, read: Container[str]) -> None:
-    """Raise OptionError where a column names media, and no field is `read` from it."""
+    """Raise OptionError if a column names media, and no field is `read` from it."""
     for row in rows[:3]:
         for column, value in row.values.items():
             if column in read or column in FIELDS:

@@ -98,13 +98,15 @@ def _put_to(benchmark: Benchmark, prompts: Sequence[str]) -> Benchmark:
 
 
 def as_stored(benchmark: Benchmark, facts: Mapping[str, Any]) -> Benchmark:
-    """Return a benchmark with the prompts of a store, or unchanged where it has none.
+    """Return a benchmark with the prompts of a store, or unchanged if it has none.
 
     `facts` are the `name` and `options` in the store's identity. So is that with a positive class.
     """
     prompts = stored_prompts(facts)
-    if benchmark is GENERAL and (found := facts.get("options", {}).get(LABELS, {}).get("positive")):
-        benchmark = with_positive(benchmark, found)
+    if benchmark is GENERAL and (
+        positive := facts.get("options", {}).get(LABELS, {}).get("positive")
+    ):
+        benchmark = with_positive(benchmark, positive)
     return _put_to(benchmark, prompts) if prompts and not benchmark.prompts else benchmark
 
 
@@ -139,13 +141,13 @@ def under_each_prompt(examples: Sequence[Example], prompts: Sequence[str]) -> li
                 " the column"
             )
         sounds = example.prompt.count(AUDIO_MARK)
-        for number, asked in enumerate(prompts):
-            prompt = asked if AUDIO_MARK in asked else AUDIO_MARK * sounds + asked
+        for number, question in enumerate(prompts):
+            prompt = question if AUDIO_MARK in question else AUDIO_MARK * sounds + question
             try:
                 split_prompt(prompt, len(example.media))
             except ValueError as error:
                 raise RowError(
-                    f"{example.split} example {example.id!r} under the question {asked!r}:"
+                    f"{example.split} example {example.id!r} under the question {question!r}:"
                     f" {error}; use one placeholder per medium, or none"
                 ) from error
             prompted.append(
@@ -154,7 +156,7 @@ def under_each_prompt(examples: Sequence[Example], prompts: Sequence[str]) -> li
                     id=f"{example.id}{_MARK}{number + 1}",
                     index=example.index * len(prompts) + number,
                     prompt=prompt,
-                    subtask=asked,
+                    subtask=question,
                 )
             )
     return prompted
@@ -180,7 +182,7 @@ def under_one_prompt(examples: pl.DataFrame, prompts: Sequence[str]) -> pl.DataF
 
 
 def prompt_accuracies(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
-    """Accuracy under each prompt, then balanced accuracy; no number is of several prompts.
+    """Accuracy under each prompt, then balanced accuracy; no number mixes several prompts.
 
     The headline is the accuracy under the first prompt.
     """

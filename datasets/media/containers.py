@@ -81,7 +81,7 @@ def is_heic(data: bytes) -> bool:
 def require_whole(data: bytes, name: str, slack_bytes: int = 0) -> None:
     """Check a file before FFmpeg opens it.
 
-    MediaError where more than `slack_bytes` are missing at its end, or an MP4 declares more than
+    MediaError if more than `slack_bytes` are missing at its end, or an MP4 declares more than
     `MAX_SAMPLES`.
     """
     if (missing := missing_bytes(data)) > slack_bytes:

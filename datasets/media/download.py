@@ -51,7 +51,7 @@ class Fetching:
     def fetch(self, address: str) -> bytes:
         """Return the bytes at a URL, from the folder if they are kept there.
 
-        MediaError where the server refuses, is silent or slow, sends more than `max_bytes`, or is
+        MediaError if the server refuses, is silent or slow, sends more than `max_bytes`, or is
         in a private network, and where the run has fetched what it may.
         """
         path = self.kept(address)
@@ -108,7 +108,7 @@ class Fetching:
         )
 
     def _count(self, received: int) -> None:
-        """Count bytes of this run; ValueError where they are more than it may fetch."""
+        """Count bytes of this run; ValueError if they are more than it may fetch."""
         with _COUNTING:
             self.spent[0] += received
         if self.spent[0] > self.max_total_bytes:

@@ -105,7 +105,7 @@ def _pillow_opens_heic() -> bool:
 
 
 def _let_pillow_open(max_pixels: int) -> None:
-    """Raise Pillow's own limit where that is below the one that the user chose."""
+    """Raise Pillow's own limit if it is below the user's."""
     if Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:
         Image.MAX_IMAGE_PIXELS = max_pixels
 
@@ -164,7 +164,7 @@ def thumbnail(image: Image.Image, side_px: int) -> bytes:
 
 
 def require_size(width: int, height: int, name: str, limit: int, images: int = 1) -> None:
-    """Raise MediaError where one or several images of a size have more pixels than `limit`."""
+    """Raise MediaError if one or several images of a size have more pixels than `limit`."""
     if max(width, height) > MAX_SIDE_PX:
         raise MediaError(
             f"{name} has {width} x {height} pixels, more than {MAX_SIDE_PX:,} on one side: cut it"

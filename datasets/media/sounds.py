@@ -131,7 +131,7 @@ def decode_sound(
 
 
 def seconds_of(data: bytes, cut_seconds: int | None = None) -> float:
-    """Return about how long a sound lasts, by its header; 0 where that is not known."""
+    """Return about how long a sound lasts, by its header; 0 if that is not known."""
     try:
         import av
 
@@ -253,7 +253,7 @@ def _mean(frame: Any) -> Array:
 
 
 def _declared_s(stream: Any, data: bytes) -> float:
-    """Return the duration that a file declares, in seconds; 0 where it declares none."""
+    """Return the duration that a file declares, in seconds; 0 if it declares none."""
     kind = sound_of(data)
     says = kind == FLAC or (kind == MP3 and declares_frames(data))
     return float(stream.duration * stream.time_base) if says and stream.duration else 0.0

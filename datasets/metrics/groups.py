@@ -4,7 +4,7 @@
 `classes` are those of each subtask, `name` is a metric's name and `of` its suffix.
 
 Groups are found by id, never by line position. A note counts and names the groups of incomplete
-sets, which are left out; RowError where no set is complete.
+sets, which are left out; RowError if no set is complete.
 """
 
 from collections.abc import Iterable, Sequence

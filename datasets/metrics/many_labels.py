@@ -123,24 +123,24 @@ def label_metrics(
 def _counts(predictions: LabelPredictions) -> pl.DataFrame:
     """Return the counts of each label, and what they make."""
     positive = predictions.states == PRESENT
-    said = predictions.predicted & (predictions.states != UNKNOWN) & ~predictions.skipped
+    predicted = predictions.predicted & (predictions.states != UNKNOWN) & ~predictions.skipped
     counts = pl.DataFrame(
         {
             "n": (predictions.states != UNKNOWN).sum(axis=1),
             "positive": positive.sum(axis=1),
-            "predicted": said.sum(axis=1),
-            "correct": (positive & said).sum(axis=1),
+            "predicted": predicted.sum(axis=1),
+            "correct": (positive & predicted).sum(axis=1),
         }
     )
 
     def share(of: pl.Expr, among: pl.Expr) -> pl.Expr:
         return pl.when(among > 0).then(of / among)
 
-    right, said_of, there = map(pl.col, ("correct", "predicted", "positive"))
+    right, predicted_count, positive_count = map(pl.col, ("correct", "predicted", "positive"))
     return counts.with_columns(
-        precision=share(right, said_of),
-        recall=share(right, there),
-        f1=share(2 * right, said_of + there),
+        precision=share(right, predicted_count),
+        recall=share(right, positive_count),
+        f1=share(2 * right, predicted_count + positive_count),
     )
 
 
@@ -168,12 +168,12 @@ def _macro_precision(
 
     with ThreadPoolExecutor(THREADS, thread_name_prefix="savs-labels") as pool:
         parts = list(pool.map(of_some, range(THREADS)))
-    found = [row for _, of_part in parts for row in of_part]
+    label_rows = [row for _, of_part in parts for row in of_part]
     kinds = {"number": pl.UInt32} | dict.fromkeys(
         ("average_precision", "low", "high", "chance"), pl.Float64
     )
-    table = pl.DataFrame(found, schema=kinds, orient="row").sort("number")
-    return np.sum([total for total, _ in parts], axis=0) / max(len(found), 1), table
+    table = pl.DataFrame(label_rows, schema=kinds, orient="row").sort("number")
+    return np.sum([total for total, _ in parts], axis=0) / max(len(label_rows), 1), table
 
 
 def _micro_precision(predictions: LabelPredictions, known: Array) -> tuple[Array, float]:
@@ -223,11 +223,11 @@ def _f1_units(
     dF1/dw_i = (2 h_i - F1 s_i) / s.
     """
     n = predictions.states.shape[1]
-    known, positive, said, right = (
+    known, positive, predicted, right = (
         counts[name].to_numpy().astype(np.float64)
         for name in ("n", "positive", "predicted", "correct")
     )
-    total, lost = said + positive, float(predictions.others.sum())
+    total, lost = predicted + positive, float(predictions.others.sum())
     used = total > 0
     if not used.any() and not lost:
         return
@@ -247,7 +247,7 @@ def _f1_units(
         macro_slopes += (2 * per[part]) @ hit - (f1 * per)[part] @ either
         hits += hit.sum(axis=0)
         sums += either.sum(axis=0)
-    expected = 2 * said * positive / np.maximum(known, 1)  # right ones twice, dealt at random
+    expected = 2 * predicted * positive / np.maximum(known, 1)  # right ones twice, dealt at random
     if used.any():
         chance = float((expected * per)[used].mean())
         yield METRICS[2], f1[used].mean() + n * macro_slopes / used.sum(), chance

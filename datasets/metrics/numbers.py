@@ -32,7 +32,7 @@ class NumberPredictions:
 
 
 def number_metrics(
-    made: NumberPredictions, cluster: pl.Series, mean: float, median: float, coverage: float
+    predictions: NumberPredictions, cluster: pl.Series, mean: float, median: float, coverage: float
 ) -> list[Units]:
     """Return MAE, RMSE, R2 and Spearman's rho; with levels Kendall's tau-b and quadratic kappa.
 
@@ -42,7 +42,7 @@ def number_metrics(
 
     Parameters
     ----------
-    made
+    predictions
         At least one example.
     cluster
         The cluster of each example.
@@ -51,9 +51,9 @@ def number_metrics(
     coverage
         That intervals are made for.
     """
-    found = list(_metrics(made, mean, median, coverage))
-    wanted = {"R2", "Spearman's rho", *(() if made.level is None else ("quadratic kappa",))}
-    absent = wanted - {name for name, *_ in found}
+    metrics = list(_metrics(predictions, mean, median, coverage))
+    wanted = {"R2", "Spearman's rho", *(() if predictions.level is None else ("quadratic kappa",))}
+    absent = wanted - {name for name, *_ in metrics}
     note = "all numbers, or all predictions, are equal: some metrics have no value"
     return [
         Units(
@@ -63,14 +63,14 @@ def number_metrics(
             notes=(note,) if absent and name == "MAE" else (),
             scale=scale,
         )
-        for name, values, chance, scale in found
+        for name, values, chance, scale in metrics
     ]
 
 
 def _metrics(
-    made: NumberPredictions, mean: float, median: float, coverage: float
+    predictions: NumberPredictions, mean: float, median: float, coverage: float
 ) -> Iterator[tuple[str, Array, float, Scale]]:
-    truth, value = made.truth, made.value
+    truth, value = predictions.truth, predictions.value
     squares, by_mean = np.square(truth - value), np.square(truth - mean)
     yield "MAE", np.abs(truth - value), float(np.abs(truth - median).mean()), "error"
     yield "RMSE", root_units(squares), float(np.sqrt(by_mean.mean())), "error"
@@ -80,12 +80,16 @@ def _metrics(
         yield "R2", explained_units(truth, value), chance, "fit"
     if varies and (value != value[0]).any():
         yield "Spearman's rho", spearman_units(truth, value), 0.0, "correlation"
-        if made.level is not None:
+        if predictions.level is not None:
             yield "Kendall's tau-b", kendall_units(truth, value), 0.0, "correlation"
-    if varies and made.level is not None and (made.level != made.level[0]).any():
-        yield "quadratic kappa", kappa_units(truth, made.level), 0.0, "correlation"
-    if made.inside is not None:
-        yield "interval coverage", made.inside.astype(np.float64), coverage, "share"
+    if (
+        varies
+        and predictions.level is not None
+        and (predictions.level != predictions.level[0]).any()
+    ):
+        yield "quadratic kappa", kappa_units(truth, predictions.level), 0.0, "correlation"
+    if predictions.inside is not None:
+        yield "interval coverage", predictions.inside.astype(np.float64), coverage, "share"
 
 
 def root_units(squares: Array) -> Array:
@@ -114,9 +118,9 @@ def spearman_units(truth: Array, value: Array) -> Array:
     (a, _), (b, _) = ranks
     rho = float((a * b).mean())
     units = rho + a * b - rho * (a**2 + b**2) / 2
-    for numbers, (own, spread), other in ((truth, ranks[0], b), (value, ranks[1], a)):
+    for numbers, (own_ranks, spread), other in ((truth, ranks[0], b), (value, ranks[1], a)):
         # one more example lifts all larger numbers by one rank, and equal ones by half of one
-        units += _sums_above(numbers, other - rho * own) / spread
+        units += _sums_above(numbers, other - rho * own_ranks) / spread
     return units
 
 

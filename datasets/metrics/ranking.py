@@ -121,7 +121,7 @@ def equal_error_units(scores: Array, positive: Array) -> Array:
 
 
 def _density(scores: Array, at: float) -> float:
-    """Return the density of finite scores, up to a constant; 0 where they are all equal."""
+    """Return the density of finite scores, up to a constant; 0 if they are all equal."""
     finite = scores[np.isfinite(scores)]
     width = 1.06 * float(finite.std()) * len(finite) ** -0.2 if len(finite) else 0.0
     return float(np.exp(-(((finite - at) / width) ** 2) / 2).mean() / width) if width else 0.0
@@ -156,11 +156,11 @@ def false_positive_units(scores: Array, positive: Array) -> Array:
     first, last = max(0, needed - 1 - reach), min(count - 1, needed - 1 + reach)
     slope = (rate(last) - rate(first)) * count / max(1, last - first)
     threshold, value = above[needed - 1], rate(needed - 1)
-    found = scores >= threshold
+    reached = scores >= threshold
     apart = np.where(
         positive,
-        slope * (float((above >= threshold).mean()) - found) / count,
-        (found - value) / len(below),
+        slope * (float((above >= threshold).mean()) - reached) / count,
+        (reached - value) / len(below),
     )
     return value + len(scores) * apart
 
@@ -254,7 +254,7 @@ def ranking_metrics(
 
 
 def equal_error_rate(predictions: pl.DataFrame, positive: str, name: str) -> list[Units]:
-    """Return the equal error rate of a two-class task, of which lower is better.
+    """Return the equal error rate of a two-class task; lower is better.
 
     Arguments, ranks of skipped examples, and an empty list as in `ranking_metrics`.
     """

@@ -221,9 +221,9 @@ def _divided(
 
 
 def _delimiter(path: Path, head: str) -> str:
-    """Return what divides the columns; SourceError where that is not clear."""
+    """Return what divides the columns; SourceError if that is not clear."""
     widths = {delimiter: _widths(head, delimiter) for delimiter in DELIMITERS}
-    several = [delimiter for delimiter, found in widths.items() if found[:1] > [1]]
+    several = [delimiter for delimiter, line_widths in widths.items() if line_widths[:1] > [1]]
     even = [delimiter for delimiter in several if len(set(widths[delimiter])) == 1]
     if len(several) > 1 and not even:
         names = " or ".join(map(repr, several))

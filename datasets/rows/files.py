@@ -89,7 +89,7 @@ def _on_disk(path: Path, text: str) -> Files:
 
 
 def require_present(source: str | Path) -> None:
-    """Raise SourceError where a source on disk does not exist."""
+    """Raise SourceError if a source on disk does not exist."""
     text = str(source)
     if text.startswith("hf:/") or "*" in text:
         return

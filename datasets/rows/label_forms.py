@@ -54,7 +54,7 @@ def read_labels(row: Row, column: str, form: Mapping[str, Any]) -> str | None:
 
 
 def read_number(row: Row, column: str) -> str | None:
-    """Return the text of the number of a row; None where it is null or empty."""
+    """Return the text of the number of a row; None if it is null or empty."""
     value = row.values.get(column)
     if column not in row.values:
         raise row.error(f"field {column!r} is missing", f"the row has the fields {row.fields}")
@@ -93,7 +93,7 @@ def _of_columns(row: Row, column: str, names: Sequence[str]) -> str | None:
 
 
 def canonical(row: Row, column: str, states: States) -> str:
-    """Return the text that a store keeps; RowError where the name of a label is empty."""
+    """Return the text that a store keeps; RowError if the name of a label is empty."""
     if any(not name.strip() for name in states):
         raise row.error(f"field {column!r} has an empty label", "give each label a name")
     for name in states:

@@ -31,7 +31,7 @@ def is_address(name: str) -> bool:
 
 
 def is_video_name(name: str) -> bool:
-    """Return whether a medium's name is that of a video.
+    """Return whether a medium is a video, by its name.
 
     Examples
     --------
@@ -44,7 +44,7 @@ def is_video_name(name: str) -> bool:
 
 
 def is_sound_name(name: str) -> bool:
-    """Return whether a medium's name is that of a sound.
+    """Return whether a medium is a sound, by its name.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def suffix_of(name: str) -> str:
 
 
 def is_packed(name: str) -> bool:
-    """Return whether a name is that of a medium stored in the row of a file.
+    """Return whether a name belongs to a medium stored in the row of a file.
 
     Examples
     --------

@@ -166,7 +166,7 @@ class IndexCache:
     """The indexes of files that were used last; an older one is made again."""
 
     def __init__(self, make: Callable[[Path], Index], limit: int) -> None:
-        """Keep what `make` returns of files: so many bytes of it, but at least one index."""
+        """Cache what `make` returns for files, up to a number of bytes, but at least one index."""
         self._make, self._limit = make, limit
         self._indexes: OrderedDict[tuple[Path, int], Index] = OrderedDict()
         self._bytes = 0

@@ -1,6 +1,6 @@
 """Calls of a benchmark's own functions; their failures become one-line errors.
 
-Each raises BenchmarkFaultError where the function fails or returns values of another kind. A
+Each raises BenchmarkFaultError if the function fails or returns values of another kind. A
 DatasetError that the function raises by intent, such as `Row.error`, passes as it is.
 """
 
@@ -147,7 +147,7 @@ def _metric_problem(metric: Any) -> str | None:
 
 
 def read_captions(benchmark: Benchmark, prompt: str) -> Mapping[str, str]:
-    """Return what `Benchmark.captions` says of a prompt; nothing where the benchmark has none."""
+    """Return what `Benchmark.captions` says of a prompt; nothing if the benchmark has none."""
     if benchmark.captions is None:
         return {}
     with _guard(benchmark, benchmark.captions):

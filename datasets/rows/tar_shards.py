@@ -175,7 +175,7 @@ def _members(file: BinaryIO, size: int) -> Iterator[tarfile.TarInfo]:
 
 
 class _Headers:
-    """A file of which only headers are read."""
+    """A file whose headers alone are read."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -189,7 +189,7 @@ class _Headers:
 
 
 def _class_names(path: Path) -> dict[str, str] | None:
-    """Return number -> class of a shard, None where no file names them."""
+    """Return number -> class of a shard, None if no file names them."""
     near = [folder / CLASS_NAMES for folder in (path.parent, path.parent.parent)]
     names_file = next((file for file in near if file.is_file()), None)
     if names_file is None:

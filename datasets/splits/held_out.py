@@ -49,7 +49,7 @@ def hold_out(
         values = [_value(example, fields.get(column, column)) for example in pool]
         if value not in values:
             raise _absent(pool, column, value, values)
-        tested.update(number for number, found in enumerate(values) if found == value)
+        tested.update(number for number, row_value in enumerate(values) if row_value == value)
     if len(tested) == len(pool):
         raise OptionError(
             f"`hold_out` {', '.join(wanted)} holds out all {len(pool):,} rows; leave some to train"
@@ -71,7 +71,7 @@ def _absent(
     pool: Sequence[Example], column: str, value: str, values: Sequence[str | None]
 ) -> OptionError:
     """Return the error for a value that no row has."""
-    known = Counter(found for found in values if found is not None)
+    known = Counter(row_value for row_value in values if row_value is not None)
     if known:
         named = first_few(map(repr, dict(known.most_common())), NAMED)
         return OptionError(f"`hold_out`: no row has {value!r} in {column!r}; it has {named}")

@@ -37,7 +37,7 @@ class Leaks:
 
     @property
     def kinds(self) -> pl.Series:
-        """The kind of each test example's leak; null where it has none."""
+        """The kind of each test example's leak; null if it has none."""
         return self.examples["kind"]
 
     def __bool__(self) -> bool:
@@ -98,7 +98,7 @@ def find_leaks(train: pl.DataFrame, test: pl.DataFrame) -> Leaks:
     ----------
     train, test
         One row an example with `id`, `prompt`, `media` (list of names), `media_sha256` (list of
-        digests, empty where they are unknown); for the training examples `label`, for the test
+        digests, empty if they are unknown); for the training examples `label`, for the test
         examples `group`.
     """
     trained, tested = (split.with_columns(media=_known_media()) for split in (train, test))

@@ -76,7 +76,7 @@ class Folds:
 def folds_note(parts: Sequence[LeftOut]) -> str:
     """Return how examples were left out, and what that estimates."""
     counts = sorted({part.folds for part in parts})
-    ends = min(part.kept[0] for part in parts), max(part.kept[1] for part in parts)
+    ends = min(part.train_shares[0] for part in parts), max(part.train_shares[1] for part in parts)
     shares = dict.fromkeys(f"{100 * share:.0f} %" for share in ends)  # once if equal
     return (
         f"cross-validated on the training examples, in {' or '.join(map(str, counts))} folds: each"

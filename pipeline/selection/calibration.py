@@ -67,7 +67,7 @@ class Calibration(CalibrationConfig):
     nonconformity: Array
     """`(examples,)` float32, ascending: 1 - p(the right class) of each left-out example."""
     centroids: Array | None
-    """`(heads, classes, d)` float32 class means; None where the readout has them."""
+    """`(heads, classes, d)` float32 class means; None if the readout has them."""
 
     def probabilities(self, scores: ClassScores) -> Array:
         """Return `(n, classes)` float32 probabilities in the order of the scores."""
@@ -91,7 +91,7 @@ class Calibration(CalibrationConfig):
 def class_probabilities(scores: ClassScores, calibration: Calibration | None) -> Array:
     """Return `(n, classes)` float32 probabilities; without a calibration, shares of the scores.
 
-    The shares of an example are NaN where a score is negative or all are 0, as a user's readout may
+    The shares of an example are NaN if a score is negative or all are 0, as a user's readout may
     have it.
 
     Examples
@@ -120,7 +120,7 @@ def calibrate_task(
     centroids: Array | None = None,
     seen: tuple[Array, Array] | None = None,
 ) -> Calibration | None:
-    """Return the calibration that left-out training examples give; None where a score is negative.
+    """Return the calibration that left-out training examples give; None if a score is negative.
 
     Negative scores are neither votes nor probabilities. `scores`, `(n, classes)`, and `typical`,
     `(n,)`, are by readouts, heads and centroids that were made without the example; `seen` are

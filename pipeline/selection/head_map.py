@@ -101,7 +101,7 @@ STABILITY_SCHEMA = pl.Schema(
     }
 )
 """Columns of `Stability.heads`; `share` of the draws have the head among the best, `rank` is its
-place in the selection, null where that did not choose it."""
+place in the selection, null if that did not choose it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,7 +64,7 @@ PLAIN = LabelRule(slope=1.0, intercept=0.0, threshold=0.5)
 
 
 def fit_rules(margins: Array, states: Array, precision: float | None) -> list[LabelRule | None]:
-    """Return the rule of each label, from its left-out examples; None where it has none.
+    """Return the rule of each label, from its left-out examples; None if it has none.
 
     Parameters
     ----------
@@ -143,12 +143,12 @@ def fit_threshold(logits: Array, positive: Array, precision: float | None = None
     """
     levels, level = np.unique(logits, return_inverse=True)
     hits = np.bincount(level, positive)[::-1].cumsum()[::-1]
-    said = np.bincount(level)[::-1].cumsum()[::-1]
+    predicted = np.bincount(level)[::-1].cumsum()[::-1]
     if precision is None:
-        f1 = 2 * hits / (said + positive.sum())
+        f1 = 2 * hits / (predicted + positive.sum())
         best = int(np.flatnonzero(f1 >= f1.max() * (1 - CLOSE))[-1])
     else:
-        enough = np.flatnonzero(hits >= precision * said * (1 - CLOSE))
+        enough = np.flatnonzero(hits >= precision * predicted * (1 - CLOSE))
         if not len(enough):
             return float("inf")
         best = int(enough[0])

@@ -183,7 +183,7 @@ class LeftOut:
     """Of `(m,)` examples that each fold's readout was fitted on; of none likewise."""
     folds: int
     """Their number; 0 of a label with too few independent examples, of which none is left out."""
-    kept: tuple[float, float]
+    train_shares: tuple[float, float]
     """Least and greatest share of the examples that a fold's selection was made of."""
     fold: Array
     """`(n,)` number of the fold of each example."""
@@ -232,7 +232,7 @@ def leave_out_of(
     *,
     for_calibration: bool = False,
 ) -> list[LeftOut]:
-    """Do so for tasks of a selection, of which only some examples may be there; one pass for all.
+    """Leave examples out of several tasks, each maybe with a part of its examples, in one pass.
 
     Errors as in `leave_out`.
     """
@@ -247,9 +247,9 @@ def leave_out_of(
     judged: list[list[_Judged]] = [[] for _ in tasks]
     features = fold_features(data, parts, [scored.heads for scored in chosen])
     folds_read = zip(parts, chosen, features, strict=True)
-    for part, scored, (kept, out) in track(folds_read, "folds", len(parts)):
-        fitted = fit_task(data, rule, scored, kept).fitted
-        judged[part.number].append(_judge(rule, fitted, kept, part, out, for_calibration))
+    for part, scored, (train, out) in track(folds_read, "folds", len(parts)):
+        fitted = fit_task(data, rule, scored, train).fitted
+        judged[part.number].append(_judge(rule, fitted, train, part, out, for_calibration))
     return [_joined(task, of_task) for (task, _), of_task in zip(tasks, judged, strict=True)]
 
 
@@ -284,11 +284,11 @@ class _Judged:
 
 
 def _judge(
-    rule: Readout, fitted: Fitted, kept: Array, fold: Fold, out: Array, for_calibration: bool
+    rule: Readout, fitted: Fitted, train: Array, fold: Fold, out: Array, for_calibration: bool
 ) -> _Judged:
     """Classify a fold by a fit of the others.
 
-    `kept` are the `(heads, m, d)` features that it was fitted to, `out` those of the fold.
+    `train` are the `(heads, m, d)` features that it was fitted to, `out` those of the fold.
     """
     scores = fitted.scores(out)
     if not for_calibration or fold.task.number is not None:
@@ -296,10 +296,10 @@ def _judge(
     centroids = (
         getattr(fitted, CENTROIDS)
         if has_centroids(rule)
-        else class_centroids(kept, fold.others.labels, len(fold.task.classes))
+        else class_centroids(train, fold.others.labels, len(fold.task.classes))
     )
     typicality = typicality_of(out, centroids, fitted, scores)
-    return _Judged(fold, scores, typicality, _scores_of_seen(fitted, kept))
+    return _Judged(fold, scores, typicality, _scores_of_seen(fitted, train))
 
 
 def _scores_of_seen(fitted: Fitted, features: Array) -> ClassScores:
@@ -335,7 +335,7 @@ def _joined(task: TrainingTask, parts: Sequence[_Judged]) -> LeftOut:
         typicality=np.concatenate([np.zeros(0, np.float32), *(p.typicality for p in parts)]),
         seen=_joined_scores([part.seen for part in parts], none),
         folds=len(parts),
-        kept=(min(shares), max(shares)),
+        train_shares=(min(shares), max(shares)),
         fold=np.concatenate([np.zeros(0, np.int64), *turns]),
     )
 
@@ -374,7 +374,7 @@ def _held_out(
 ) -> list[Array]:
     """Return the flags of each part of a task, which are left out in turn.
 
-    SelectionError where a class has too few examples that share no cluster, or too few would be
+    SelectionError if a class has too few examples that share no cluster, or too few would be
     left to score by.
     """
     # Examples of one cluster are nearly the same: one that is left out while its twin is fitted to
@@ -436,7 +436,7 @@ def _held_out_labels(
     All labels share the folds, so that no head is chosen by an example that it classifies later. A
     label has none where its positive or its negative examples are too few to leave some out.
 
-    SelectionError where that is so for all labels.
+    SelectionError if that is so for all labels.
     """
     states = np.full((len(tasks), len(clusters)), UNKNOWN, np.int8)
     for of_label, task in zip(states, tasks, strict=True):

@@ -35,7 +35,7 @@ class NumberRule:
     levels: tuple[Finite, ...] = ()
     """Of an ordinal task the numbers that there are, ascending; empty of a regression."""
     reach: Annotated[float, Meta(ge=0, lt=MOST)] | None = None
-    """Half the width of an interval; None where too few examples were left out for one."""
+    """Half the width of an interval; None if too few examples were left out for one."""
 
     @classmethod
     def of(cls, numbers: Array, *, is_ordinal: bool) -> "NumberRule":

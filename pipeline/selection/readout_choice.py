@@ -130,14 +130,16 @@ def _nested(
     tasks, clusters = data.tasks(), data.clusters()
     outs = held_out(selections[0], tasks, clusters, folds)
     # a task with fewer folds is whole in the last turns
-    kept = [
+    train_flags = [
         [
             ~parts[turn] if turn in parts else np.ones(len(task.rows), bool)
             for task, parts in zip(tasks, outs, strict=True)
         ]
         for turn in sorted({turn for parts in outs for turn in parts})
     ]
-    right = np.array([_shares(data, selection, tasks, kept, folds) for selection in selections])
+    right = np.array(
+        [_shares(data, selection, tasks, train_flags, folds) for selection in selections]
+    )
     chosen = right.argmax(axis=0)
     return [
         _mixed(task, [*parts.values()], chosen, [of_readout[place] for of_readout in outer])
@@ -149,16 +151,16 @@ def _shares(
     data: TrainingData,
     selection: Selection,
     tasks: Sequence[TrainingTask],
-    kept: Sequence[Sequence[Array]],
+    train_flags: Sequence[Sequence[Array]],
     folds: int,
 ) -> list[float]:
-    """Return for each turn the share of the kept examples that a readout classifies rightly.
+    """Return for each turn the share of the training examples that a readout classifies rightly.
 
     All turns are one pass over the features, which a store would else read once for each.
     """
     inner = [
         (task.part(flags), selected)
-        for turn in kept
+        for turn in train_flags
         for task, flags, selected in zip(tasks, turn, selection.tasks, strict=True)
     ]
     parts = leave_out_of(data, selection, inner, folds)

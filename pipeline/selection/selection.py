@@ -236,7 +236,7 @@ def select(
 
 
 def default_readout(kind: str) -> str:
-    """Return the readout for a kind of labels where none is named."""
+    """Return the default readout for a kind of labels."""
     return "ridge" if kind in NUMBERS else "vote"
 
 
@@ -485,7 +485,7 @@ def fit_task(
 def only_subtask(selection: Selection, subtask: str | None) -> Selection:
     """Return a selection of one of its subtasks; of all, unchanged, for None.
 
-    SelectionError where it has no subtask of this name.
+    SelectionError if it has no subtask of this name.
     """
     tasks = tuple(task for task in selection.tasks if subtask in (None, task.subtask))
     if not tasks:
@@ -495,13 +495,13 @@ def only_subtask(selection: Selection, subtask: str | None) -> Selection:
 
 
 def require_scoring(name: str) -> None:
-    """Raise SelectionError where no scoring has this name."""
+    """Raise SelectionError if no scoring has this name."""
     if name not in SCORING_NAMES:
         raise SelectionError(f"no scoring is called {name!r}; expected: {', '.join(SCORING_NAMES)}")
 
 
 def _require_examples(tasks: Sequence[TrainingTask], rule: Readout, *, is_choice: bool) -> None:
-    """Raise SelectionError where a readout, or the choice of heads, needs examples and has none."""
+    """Raise SelectionError if a readout, or the choice of heads, needs examples and has none."""
     if any(len(task.rows) for task in tasks):
         return
     if not rule.texts:
@@ -514,7 +514,7 @@ def _require_examples(tasks: Sequence[TrainingTask], rule: Readout, *, is_choice
 
 
 def require_layer(grid: Sequence[LayerGrid], max_layer: int | None) -> None:
-    """Raise SelectionError where no head can be chosen from layers up to `max_layer`."""
+    """Raise SelectionError if no head can be chosen from layers up to `max_layer`."""
     if max_layer is None:
         return
     first, last = grid[0].layer, grid[-1].layer

@@ -1,4 +1,4 @@
-"""All of a selection but what was fitted: its JSON form, config.json, and where it can be used.
+"""A selection without its fitted arrays: its JSON form, config.json, and where it can be used.
 
 A selection belongs to a model, a prompt and training examples: whether features, examples or a
 store are still those is asked here.
@@ -55,7 +55,7 @@ class TaskConfig:
     """The chosen heads of one subtask, or of one of many labels."""
 
     subtask: Text | None
-    """None where the benchmark has no subtasks; of many labels the label."""
+    """None if the benchmark has no subtasks; of many labels the label."""
     classes: Annotated[tuple[Text, ...], Meta(min_length=1)]
     """In order of first appearance in the train file; of numbers `NUMBER` alone."""
     heads: Annotated[tuple[Head, ...], Meta(min_length=1)]
@@ -67,11 +67,11 @@ class TaskConfig:
     examples: Count
     """Number of training examples."""
     question: str | None
-    """The prompt of all training examples; None where they have several."""
+    """The prompt of all training examples; None if they have several."""
     media: Count | None
-    """Images and videos of each of their prompts; None where that differs."""
+    """Images and videos of each of their prompts; None if that differs."""
     calibration: CalibrationConfig | None = None
-    """What left-out training examples say; None where they were not looked at."""
+    """What left-out training examples say; None if they were not looked at."""
     label_rule: LabelRule | None = None
     """The same of one of many labels."""
     number: NumberRule | None = None
@@ -157,9 +157,9 @@ class SelectionConfig:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Return the content of config.json, of which `run` is the digest.
+        """Return the content of config.json; `run` is its digest.
 
-        ValueError where a field is not what it must be: a score is NaN.
+        ValueError if a field is not what it must be: a score is NaN.
         """
         config = msgspec.convert(self, SelectionConfig, from_attributes=True)
         return msgspec.json.decode(msgspec.json.encode(config))
@@ -186,7 +186,7 @@ class ConfigHeader:
 def parse_config(value: Mapping[str, Any]) -> tuple[ConfigHeader, SelectionConfig]:
     """Return the header and the selection in a decoded config.json.
 
-    ValueError where a field is missing, unknown or not what it must be, or the content is not that
+    ValueError if a field is missing, unknown or not what it must be, or the content is not that
     of `run`.
     """
     if value.get("format") != FORMAT:
@@ -246,14 +246,14 @@ def read_config(file: Path) -> tuple[ConfigHeader, SelectionConfig]:
 def require_same_model(store: FeatureStore, selection: SelectionConfig) -> None:
     """Check that a selection's heads can be used on a store.
 
-    SelectionError where the selection has another model, or the store lacks one of its heads;
-    ParameterError where the selection is something else, such as a path.
+    SelectionError if the selection has another model, or the store lacks one of its heads;
+    ParameterError if the selection is something else, such as a path.
     """
     require_same_source(store.manifest.identity.source(), str(store.path), selection)
 
 
 def require_same_labels(store: FeatureStore, selection: SelectionConfig) -> None:
-    """Raise SelectionError where a selection has another kind of labels than a store."""
+    """Raise SelectionError if a selection has another kind of labels than a store."""
     kind = label_kind(store.manifest.identity.benchmark)
     if kind != selection.labels:
         raise SelectionError(
@@ -276,7 +276,7 @@ def require_same_source(ours: FeatureSource, name: str, selection: SelectionConf
 
 
 def require_same_site(ours: FeatureSource, name: str, selection: SelectionConfig) -> None:
-    """Raise SelectionError where a selection chose from another site than features are of."""
+    """Raise SelectionError if a selection chose from another site than the features are from."""
     theirs = selection.source.site
     if theirs != ours.site:
         raise SelectionError(
@@ -286,7 +286,7 @@ def require_same_site(ours: FeatureSource, name: str, selection: SelectionConfig
 
 
 def require_classes(selection: SelectionConfig, name: Any, *, or_many: bool = False) -> None:
-    """Raise SelectionError where a selection is of numbers, or of many labels; `name` it has."""
+    """Raise SelectionError if a selection predicts numbers or many labels; `name` is its name."""
     if selection.labels != ONE and not (or_many and selection.labels == MANY):
         is_many = selection.labels == MANY
         what, more = ("many labels", " report, savs") if is_many else ("numbers", "")
@@ -306,7 +306,7 @@ def require_selection(selection: Any) -> None:
 
 
 def usable_source(selection: SelectionConfig, ours: FeatureSource) -> FeatureSource:
-    """Return what a selection is of; with our heads, where all that it chose are among them."""
+    """Return what a selection was made from; with our heads if all that it chose are among them."""
     held, meant = grid_widths(ours.grid), grid_widths(selection.source.grid)
     if all(head in held and held[head] == meant[head] for head in selection.heads):
         return replace(selection.source, grid=ours.grid)  # one of the two may be of a slim store
@@ -342,7 +342,7 @@ def require_same_prompt(
 
 
 def _other_prompts(task: TaskConfig, examples: pl.DataFrame) -> str | None:
-    """Return what differs from a task's training examples, None where nothing does."""
+    """Return what differs from a task's training examples, None if nothing does."""
     has_other = pl.lit(value=False) if task.question is None else pl.col("prompt") != task.question
     has_more = pl.lit(value=False) if task.media is None else pl.col("media") != task.media
     other = examples.filter(has_other | has_more)
@@ -359,7 +359,7 @@ def _other_prompts(task: TaskConfig, examples: pl.DataFrame) -> str | None:
 def appended_since(selection: SelectionConfig, manifest: Manifest) -> int:
     """Return how many training examples a store has more than when a selection was made from it.
 
-    0 where the selection is of all of them, or of other examples.
+    0 if the selection is of all of them, or of other examples.
     """
     plan = manifest.plan.splits.get("train")
     segments = () if plan is None else plan.segments
@@ -388,7 +388,7 @@ def is_older(selection: SelectionConfig, manifest: Manifest) -> bool:
 
 
 def older_note(selection: SelectionConfig, manifest: Manifest) -> list[str]:
-    """Return a note where a selection is older than the training examples of its store."""
+    """Return a note if a selection is older than the training examples of its store."""
     if not is_older(selection, manifest):
         return []
     added = appended_since(selection, manifest)

@@ -120,7 +120,7 @@ def _load_task(
 
 
 def copy_selection(path: str | Path, folder: Path) -> None:
-    """Copy the two files of a selection; ResultError where one is not there."""
+    """Copy the two files of a selection; ResultError if one is not there."""
     file = config_path(path)
     copy_result(file.with_name(CLASSIFIER), folder / CLASSIFIER, SELECT)
     copy_result(file, folder / CONFIG, SELECT)
@@ -161,7 +161,7 @@ NONCONFORMITY = "nonconformity"
 
 
 def fitted_arrays(selection: Selection) -> dict[str, Array]:
-    """Return the fitted arrays; ValueError where they are not what the readout declares."""
+    """Return the fitted arrays; ValueError if they are not what the readout declares."""
     tensors = dict(_arrays(selection))
     fitted = {name: TensorForm(a.shape, a.dtype.name) for name, a in tensors.items()}
     declared = array_forms(selection, selection.rule)
@@ -197,7 +197,7 @@ def array_forms(config: SelectionConfig, rule: Readout) -> dict[str, TensorForm]
 
 
 def check_values(config: SelectionConfig, tensors: Mapping[str, Array]) -> None:
-    """Raise ValueError where numbers are not what they can be.
+    """Raise ValueError if numbers are not what they can be.
 
     That is finite, for class numbers those there are, for nonconformity 0 to 1 and ascending.
     """

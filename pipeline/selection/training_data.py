@@ -73,18 +73,18 @@ class TrainingTask:
     labels: Array
     """`(n,)` class numbers."""
     question: str | None
-    """The prompt of all of them; None where they have several."""
+    """The prompt of all of them; None if they have several."""
     media: int | None
-    """Media of each of their prompts; None where that differs."""
+    """Media of each of their prompts; None if that differs."""
     number: NumberRule | None = None
     """Of a task of numbers; its labels are then numbers in standard deviations from the mean."""
     clusters: Array | None = None
     """`(n,)` numbers of clusters, of a task of numbers."""
 
-    def part(self, kept: Array) -> "TrainingTask":
+    def part(self, chosen: Array) -> "TrainingTask":
         """Return the task with some of its examples: `(n,)` flags, or indices."""
-        clusters = None if self.clusters is None else self.clusters[kept]
-        return replace(self, rows=self.rows[kept], labels=self.labels[kept], clusters=clusters)
+        clusters = None if self.clusters is None else self.clusters[chosen]
+        return replace(self, rows=self.rows[chosen], labels=self.labels[chosen], clusters=clusters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class TrainingData(Protocol):
 
     @property
     def source(self) -> FeatureSource:
-        """What the features are of, with the grid of all heads."""
+        """Model, benchmark and site of the features, with the grid of all heads."""
         ...
 
     @property
@@ -137,7 +137,7 @@ class TrainingData(Protocol):
         ...
 
     def widths(self, heads: Sequence[Head]) -> list[int]:
-        """Return the width of each head; HeadNotFoundError where it does not hold one."""
+        """Return the width of each head; HeadNotFoundError if it does not hold one."""
         ...
 
     def features(self, heads: Sequence[Head]) -> Array:
@@ -170,7 +170,7 @@ class StoredTraining:
 
     @property
     def source(self) -> FeatureSource:
-        """What the store is of."""
+        """The identity of the store."""
         return self.store.manifest.identity.source()
 
     @property
@@ -224,7 +224,8 @@ class StoredTraining:
         everywhere = np.array([None not in column for column in zip(*rows, strict=True)], bool)
         common = task.part(everywhere)
         return [
-            replace(common, rows=np.array(found)[everywhere].astype(np.int64)) for found in rows
+            replace(common, rows=np.array(prompt_rows)[everywhere].astype(np.int64))
+            for prompt_rows in rows
         ]
 
 
@@ -327,7 +328,7 @@ Training = AnyStore | StoredTraining | TrainingArrays
 def training_of(training: Training) -> TrainingData:
     """Return the training data of an argument: a store's train split, or what is one already.
 
-    ParameterError where it is neither, but the path of a store, for example.
+    ParameterError if it is neither, but the path of a store, for example.
     """
     if isinstance(training, StoredTraining | TrainingArrays):
         return training
@@ -363,10 +364,10 @@ def segment_digests(manifest: Manifest) -> list[str]:
 def labels_digest(manifest: Manifest) -> list[str]:
     """Return a digest of what labels change about the training examples; none if nothing."""
     changes = [
-        [planned_in, name, given.label, given.split]
+        [planned_in, name, entry.label, entry.split]
         for planned_in, rows in manifest.labels.items()
-        for name, given in rows.items()
-        if "train" in (planned_in, given.split)
+        for name, entry in rows.items()
+        if "train" in (planned_in, entry.split)
     ]
     return [LABELS + digest(sorted(changes))] if changes else []
 
@@ -397,25 +398,25 @@ def training_tasks(store: FeatureStore) -> list[TrainingTask]:
     for (subtask,), part in planned.group_by("subtask", maintain_order=True):
         name = None if subtask is None else str(subtask)
         classes = tuple(part["label"].unique(maintain_order=True))
-        kept = part.filter(pl.col("row").is_not_null())
-        _check_classes(name, classes, set(kept["label"]))
+        readable = part.filter(pl.col("row").is_not_null())
+        _check_classes(name, classes, set(readable["label"]))
         numbers = {label: number for number, label in enumerate(classes)}
-        labels = np.array([numbers[label] for label in kept["label"]])
+        labels = np.array([numbers[label] for label in readable["label"]])
         tasks.append(
             TrainingTask(
                 subtask=name,
                 classes=classes,
-                rows=kept["row"].to_numpy(),
+                rows=readable["row"].to_numpy(),
                 labels=labels,
-                question=_only(kept["prompt"]),
-                media=_only(kept["media"].list.len()),
+                question=_only(readable["prompt"]),
+                media=_only(readable["media"].list.len()),
             )
         )
     return tasks
 
 
 def require_one_label(store: FeatureStore, *, or_many: bool = False) -> None:
-    """Raise SelectionError where the examples of a store have numbers, or many labels."""
+    """Raise SelectionError if the examples of a store have numbers, or many labels."""
     kind = label_kind(store.manifest.identity.benchmark)
     if kind != ONE and not (or_many and kind == MANY):
         what, more = ("many labels", " savs label") if kind == MANY else ("numbers as labels", "")
@@ -506,7 +507,7 @@ def many_tasks(
 
 
 def _require_training(store: FeatureStore) -> None:
-    """Raise SelectionError where a store has no training examples."""
+    """Raise SelectionError if a store has no training examples."""
     if "train" in store.splits and not store.ids("train"):
         if waiting := len(store.ids(UNLABELLED)):
             raise SelectionError(
@@ -545,7 +546,7 @@ def _has_names_alone(store: FeatureStore) -> bool:
 
 
 def _only(values: pl.Series) -> Any:
-    """Return the value that all are; None where they differ."""
+    """Return the value that all are; None if they differ."""
     return values[0] if values.n_unique() == 1 else None
 
 
@@ -567,7 +568,7 @@ def _check_classes(subtask: str | None, classes: tuple[str, ...], usable: set[st
 def text_arguments(
     training: TrainingData, kinds: Sequence[str], task: TrainingTask, heads: Sequence[Head]
 ) -> dict[str, ClassTexts]:
-    """Return `texts`, the class texts of one of some kinds; nothing where no kind is wanted."""
+    """Return `texts`, the class texts of one of some kinds; nothing if no kind is wanted."""
     return {"texts": training.texts(kinds, task, heads)} if kinds else {}
 
 
@@ -576,7 +577,7 @@ def class_texts(
 ) -> ClassTexts:
     """Read the texts of a task's classes.
 
-    SelectionError where the store has no texts, none of these kinds, or not of each class.
+    SelectionError if the store has no texts, none of these kinds, or not of each class.
     """
     rows = _rows(store, kinds, task.subtask)
     units = normalise(store.features(CLASSES, heads)).astype(np.float64)

@@ -1,12 +1,16 @@
-"""The cases of the benchmark, and the photos of each."""
+"""The cases of the benchmark, and the photos or sounds of each."""
 
 import io
 import json
+import sys
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from savs.datasets.media.in_memory import sound_file
 
 SLEEP_S = 0.010
 PIXELS = 448 * 448
@@ -27,6 +31,17 @@ class Case:
     """Time that reading a file takes longer."""
     draft: int | None = None
     site: str | None = None
+    sound_s: float = 0.0
+    """Length of sounds in place of photos."""
+
+    @property
+    def suffix(self) -> str:
+        """The suffix of its files."""
+        return "wav" if self.sound_s else "jpg"
+
+    def model(self, work: Path) -> Path | str:
+        """Return the model whose processor it takes."""
+        return work / "omni" if self.sound_s else "demo"
 
     def folder(self, work: Path) -> Path:
         """Return where its photos lie."""
@@ -42,6 +57,8 @@ CASES = (
     Case("12 MP", ("12MP",), 360),
     Case("12 MP, jpeg_draft", ("12MP",), 600, draft=2 * PIXELS),
 )
+SOUNDS = (Case("sounds of 5 s", (), 1500, sound_s=5.0),)
+"""Run by their name alone."""
 
 
 SITES = (
@@ -52,18 +69,43 @@ SITES = (
 
 
 def write_photos(case: Case, work: Path) -> None:
-    """Write photos, each a file of its own content, and the rows that name them."""
+    """Write photos or sounds, each a file of its own content, and the rows that name them."""
     folder = case.folder(work)
     folder.mkdir(exist_ok=True)
-    bodies = {size: [photo(SIZES[size], seed) for seed in range(6)] for size in case.sizes}
+    if case.sound_s and not (work / "omni").exists():
+        build_sound_model(work / "omni")
+    bodies = (
+        [sound(case.sound_s, seed) for seed in range(6)]
+        if case.sound_s
+        else [photo(SIZES[size], seed) for seed in range(6) for size in case.sizes]
+    )
     for split, count in (("train", 40), ("test", case.rows)):
         with (folder / f"{split}.jsonl").open("w") as lines:
             for row in range(count):
-                body = bodies[case.sizes[row % len(case.sizes)]][row % 6]
-                name = f"{split}-{row}.jpg"
+                name = f"{split}-{row}.{case.suffix}"
+                body = bodies[row % len(bodies)]
                 (folder / name).write_bytes(body + name.encode())  # decoders stop before it
-                what = {"image": name, "question": f"What is in photo {name}?"}
+                field = "audio" if case.sound_s else "image"
+                what = {field: name, "question": f"What is in {name}?"}
                 lines.write(json.dumps(what | {"label": "ab"[row % 2]}) + "\n")
+
+
+def sound(seconds: float, seed: int) -> bytes:
+    """Return a WAV of noise, 44.1 kHz as in ESC-50."""
+    samples = np.random.default_rng(seed).normal(0, 0.1, round(seconds * 44_100))
+    return sound_file(samples.astype(np.float32), 44_100, "the benchmark")
+
+
+def build_sound_model(folder: Path) -> None:
+    """Save a tiny Qwen2.5-Omni with the spectrogram of the real one."""
+    sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "support"))
+    from transformers import AutoProcessor
+
+    import_module("tiny_models").build("qwen2_5_omni_thinker", folder)
+    processor = AutoProcessor.from_pretrained(folder)
+    spectrogram = type(processor.feature_extractor)
+    processor.feature_extractor = spectrogram(feature_size=128, chunk_length=300)
+    processor.save_pretrained(folder)
 
 
 def photo(size: tuple[int, int], seed: int) -> bytes:

@@ -60,7 +60,7 @@ def run_extract(
         "general",
         train=folder / "train.jsonl",
         test=folder / "test.jsonl",
-        model="demo",
+        model=str(case.model(work)),
         out=work / "store",
         max_pixels=PIXELS,
         limit=case.rows,

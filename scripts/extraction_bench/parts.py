@@ -33,11 +33,11 @@ def prepare_alone(case: Case, work: Path) -> dict[str, Any]:
 
 
 @cache
-def _encoder() -> Any:
+def _encoder(model: str) -> Any:
     from savs.pipeline.extraction.model.load import load_encoder
     from savs.pipeline.extraction.model.model_options import ModelOptions
 
-    return load_encoder(ModelOptions(model="demo", max_pixels=PIXELS))
+    return load_encoder(ModelOptions(model=model, max_pixels=PIXELS))
 
 
 def _jobs(case: Case, work: Path, rows: int) -> tuple[Any, Any, list[Any]]:
@@ -54,7 +54,7 @@ def _jobs(case: Case, work: Path, rows: int) -> tuple[Any, Any, list[Any]]:
     from savs.stores import ShardSpec
 
     folder = case.folder(work)
-    encoder = _encoder()
+    encoder = _encoder(str(case.model(work)))
     examples = read_examples(find_benchmark("general"), folder / "test.jsonl", "test", rows)
     spec = ShardSpec("test", 0, 0, rows, "")
     assembly = Assembly(spec, examples, (), "bfloat16", answers=NO_ANSWERS, thumbnails=False)

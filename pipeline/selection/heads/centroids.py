@@ -86,7 +86,7 @@ def first_of_best(table: Array) -> Array:
     """Return the class of greatest cosine; of classes within `TIE` of it the first.
 
     `(..., classes)` cosines, classes in order of first appearance in the train file, give `(...)`
-    class numbers; ParameterError where one is NaN, because a feature is not finite.
+    class numbers; ParameterError if one is NaN, because a feature is not finite.
 
     >>> first_of_best(np.float32([[0.1, 0.7, 0.7000001], [0.1, 0.2, 0.3]]))
     array([1, 2])
@@ -98,7 +98,7 @@ def first_of_best(table: Array) -> Array:
 
 
 def leads(table: Array, classes: Array) -> Array:
-    """Return the cosine of one class of each row less the best other cosine; 0 where they tie.
+    """Return the cosine of one class of each row less the best other cosine; 0 if they tie.
 
     `classes` are `(...)` numbers for `(..., classes)` cosines; the first axes may be left out, to
     be repeated.
@@ -135,7 +135,7 @@ def search(queries: Array, base: Array, k: int) -> tuple[Array, Array]:
     """Return the `k` greatest inner products of each query, descending, and the rows of `base`.
 
     `(n, d)` queries and `(m, d)` vectors, at least `k`, give `(n, k)` each. FAISS orders equal ones
-    by chance. ParameterError where a feature is not finite.
+    by chance. ParameterError if a feature is not finite.
     """
     import faiss  # a fifteenth of a start; a saved vote does not search
 

@@ -64,7 +64,7 @@ def number_folds(numbers: Array, folds: int, clusters: Sequence[str] | Array) ->
 def label_folds(states: Array, folds: int, clusters: Sequence[str]) -> Array:
     """Return the part of each row of many labels, 0 to `folds` - 1: clusters stay whole.
 
-    `(labels, rows)` states are 1 where a label is there, 0 where it is absent. Both sides of each
+    `(labels, rows)` states are 1 if a label is there, 0 if it is absent. Both sides of each
     label are spread over the parts, the rarest first: its largest clusters go where it is rarest so
     far, of these to the smallest part, then to the first (iterative stratification: Sechidis et
     al., 2011, doi 10.1007/978-3-642-23808-6_10).
@@ -100,7 +100,7 @@ def best_setting(labels: Array, settings: int, choices: Callable[[Array, Array],
     """Return the number of the setting that is right most often; of equals the first.
 
     `choices` gets the `(n,)` flags of the examples to fit, and of those to classify, and returns
-    `(settings, classified)` class numbers. 0 where a class has one example, so that none can be
+    `(settings, classified)` class numbers. 0 if a class has one example, so that none can be
     left out.
     """
     folds = fold_count(labels)

@@ -36,7 +36,7 @@ class HeadScores:
     """`(heads,)` float64: number of training examples that the head puts in the right class."""
     margin: Array
     """`(heads,)` float64: mean over training examples of the cosine with the own class's centroid
-    minus the best other one, 0 where the two tie; decides between equal scores."""
+    minus the best other one, 0 if the two tie; decides between equal scores."""
     named: Array | None = None
     """`(heads, n)` class that each head names of each example, for `pursuit` alone."""
 
@@ -50,14 +50,14 @@ def resubstitution(features: Array, labels: Array, classes: Sequence[str]) -> He
 
     Source: SAVs, arXiv 2412.00142, section 3.
     """
-    return _count(features, labels, len(classes), lambda part: part.right(part.own))
+    return _count(features, labels, len(classes), lambda part: part.right(part.own_cosines))
 
 
 def leave_one_out(features: Array, labels: Array, classes: Sequence[str]) -> HeadScores:
     """Count right examples where each example is left out of its own class's centroid.
 
     In closed form: with n examples in the class, the centroid without x is (n mu - x) / (n - 1).
-    SelectionError where a class has one example only: nothing is left to make its centroid of.
+    SelectionError if a class has one example only: nothing is left to make its centroid of.
     """
     require_pairs(labels, classes, "leave-one-out")
     return _count(features, labels, len(classes), lambda part: part.right(part.without))
@@ -66,7 +66,7 @@ def leave_one_out(features: Array, labels: Array, classes: Sequence[str]) -> Hea
 def k_fold(features: Array, labels: Array, classes: Sequence[str]) -> HeadScores:
     """Count right examples where a fifth of each class is left out of all centroids at a time.
 
-    SelectionError where a class has one example only.
+    SelectionError if a class has one example only.
     """
     require_pairs(labels, classes, "k-fold")
     folds = stratified_folds(labels, fold_count(labels))
@@ -124,7 +124,7 @@ def joined(parts: Sequence[HeadScores]) -> HeadScores:
 
 
 def require_pairs(labels: Array, classes: Sequence[str], what: str) -> None:
-    """Raise SelectionError where a class has one example, which `what` would leave out."""
+    """Raise SelectionError if a class has one example, which `what` would leave out."""
     counts = np.bincount(labels, minlength=len(classes))
     if (counts < 2).any():
         raise SelectionError(
@@ -154,7 +154,7 @@ class _Contest:
     rows: slice
     labels: Array
     """`(rows,)` class numbers."""
-    own: Array
+    own_cosines: Array
     """`(heads, rows)`: with the centroid of the own class."""
     without: Array
     """`(heads, rows)`: with that centroid without the example, if the class has another one."""
@@ -163,19 +163,19 @@ class _Contest:
     best: Array
     """`(heads, rows)`: the greatest of the others."""
 
-    def right(self, own: Array) -> Array:
-        """Return whether `own` cosines make the own class the first of the best."""
-        is_right = own > self.best + TIE
+    def right(self, own_cosines: Array) -> Array:
+        """Return whether the `own_cosines` make the own class the first of the best."""
+        is_right = own_cosines > self.best + TIE
         # `first_of_best` for the few rows where the own class is neither clearly ahead nor after:
         # it wins if no other class within TIE of the greater one comes before it.
-        tied = np.nonzero((own >= self.best - TIE) & ~is_right)
-        floor = np.maximum(own[tied], self.best[tied])[:, None] - TIE
+        tied = np.nonzero((own_cosines >= self.best - TIE) & ~is_right)
+        floor = np.maximum(own_cosines[tied], self.best[tied])[:, None] - TIE
         earliest = (self.others[tied] >= floor).argmax(axis=1)
         is_right[tied] = (self.labels[tied[1]] < earliest) | (self.best[tied] < floor[:, 0])
         return is_right
 
     def margins(self) -> Array:
-        """Return how far the own class leads, the example left out; 0 where it ties."""
+        """Return how far the own class leads, the example left out; 0 if it ties."""
         lead = self.without - self.best
         return np.where(np.abs(lead) <= TIE, 0, lead)
 
@@ -201,12 +201,12 @@ def _contests(features: Array, labels: Array, classes: int) -> Iterator[_Contest
             left[:, alone] = centroids[heads][some][:, own_class[few][alone]]
             without[some, few] = np.vecdot(units[some, few], normalise(left))
         places = (slice(None), np.arange(len(own_class)), own_class)
-        own = table[places]
+        own_cosines = table[places]
         table[places] = -np.inf
         best = table.max(axis=2)
-        if np.isnan(own).any() or np.isnan(best).any():
+        if np.isnan(own_cosines).any() or np.isnan(best).any():
             raise not_finite()
-        yield _Contest(heads, rows, own_class, own, without, table, best)
+        yield _Contest(heads, rows, own_class, own_cosines, without, table, best)
 
 
 def _blocks(heads: int, rows: int, size: int, most: int) -> Iterator[tuple[slice, slice]]:

@@ -27,7 +27,7 @@ HEAD_VOTE_SCHEMA: Mapping[str, pl.DataType] = {
     "similarity": pl.List(pl.Struct({"class": pl.String, "cosine": pl.Float32})),
 }
 """Columns of `heads_frame`. `margin` is the cosine of the vote's centroid less the next best one,
-0 where the two tie."""
+0 if the two tie."""
 
 
 def heads_frame(

@@ -28,7 +28,7 @@ MOST = 200
 def name_left_out(features: Array, labels: Array, classes: Sequence[str]) -> HeadScores:
     """Return what `pursue` needs of some heads: the class that each names of each example.
 
-    SelectionError where a class has one example only.
+    SelectionError if a class has one example only.
     """
     require_pairs(labels, classes, PURSUIT)
     named = np.empty(features.shape[:2], np.int32)

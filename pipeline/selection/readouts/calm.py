@@ -104,13 +104,13 @@ def reliability(
     total = np.zeros((len(features), classes))
     tables = held_out_cosines if options.leave_out else _cosines
     for heads, rows, table in tables(features, labels, classes):
-        own, at = labels[rows], np.arange(table.shape[1])
-        ahead = leads(table, own) > 0
+        own_class, at = labels[rows], np.arange(table.shape[1])
+        ahead = leads(table, own_class) > 0
         p = softmax(table / table.dtype.type(options.tau))
-        true = p[:, at, own]
-        p[:, at, own] = -np.inf
+        true = p[:, at, own_class]
+        p[:, at, own_class] = -np.inf
         sure = np.where(ahead, true - p.max(axis=2), 0)  # (heads, rows)
-        np.add.at(total[heads].T, own, sure.T)
+        np.add.at(total[heads].T, own_class, sure.T)
     counts = np.bincount(labels, minlength=classes)
     return np.where(counts > int(options.leave_out), total / counts, 0.0)
 

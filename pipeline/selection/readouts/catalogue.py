@@ -36,7 +36,7 @@ BUILT_IN = READOUTS | TEXT_READOUTS
 
 
 def find_readout(name: str, also: Sequence[str] = ()) -> Readout:
-    """Return a built-in readout by its name; SelectionError where none has it. No file is run.
+    """Return a built-in readout by its name; SelectionError if none has it. No file is run.
 
     `also` are further names that the caller accepts, for the message.
     """

@@ -75,8 +75,8 @@ def fit_tuned(
     """Fit, with the weight that classifies left-out training examples best."""
     alphas = [np.array([alpha], np.float32) for alpha in ALPHAS]
 
-    def choices(kept: Array, out: Array) -> Array:
-        part = fit(features[:, kept], labels[kept], classes, widths, texts)
+    def choices(train: Array, out: Array) -> Array:
+        part = fit(features[:, train], labels[train], classes, widths, texts)
         return np.stack([replace(part, alpha=a).scores(features[:, out]).choice for a in alphas])
 
     fitted = fit(features, labels, classes, widths, texts)

@@ -256,9 +256,9 @@ def _score_heads(
     score, margin = np.zeros(len(features)), np.zeros(len(features))
     for fold in np.unique(folds):
         out = folds == fold
-        kept = ~out if scoring != "resubstitution" else out
-        rows = features[:, kept]
-        fitted = _fit(rows, labels[kept], classes, widths, as_published=as_published)
+        train = ~out if scoring != "resubstitution" else out
+        rows = features[:, train]
+        fitted = _fit(rows, labels[train], classes, widths, as_published=as_published)
         for true, best in _probabilities(fitted, features[:, out], labels[out]):
             score += true.sum(axis=1, dtype=np.float64)
             margin += (true - best).sum(axis=1, dtype=np.float64)
@@ -272,11 +272,11 @@ def _probabilities(
     heads, classes, d = fitted.weights.shape
     across = fitted.directions.swapaxes(1, 2)
     for rows in row_blocks(len(labels), heads * max(classes, d), BLOCK):
-        own = labels[rows]
-        with few_threads(len(own) * classes * d):
+        own_class = labels[rows]
+        with few_threads(len(own_class) * classes * d):
             logits = normalise(features[:, rows]) @ across
         logits += fitted.offsets[:, None]
-        places = (slice(None), np.arange(len(own)), own)
+        places = (slice(None), np.arange(len(own_class)), own_class)
         p = softmax(logits)
         true = p[places]
         p[places] = -np.inf

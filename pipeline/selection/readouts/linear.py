@@ -11,7 +11,7 @@ from savs.pipeline.selection.readouts.readout import ClassScores, MarginTerms, s
 
 @dataclass(frozen=True, slots=True)
 class FittedLinear:
-    """Weights over all chosen heads, of which each is normalised."""
+    """Weights over all chosen heads, each normalised."""
 
     weights: Array
     """`(heads, classes, d)` float32."""
@@ -34,7 +34,7 @@ class FittedLinear:
         return ClassScores(softmax(logits.copy()), choice, logits)
 
     def terms(self) -> MarginTerms:
-        """Return what the margin of two classes is the mean of: its sum, and as many biases."""
+        """Return the terms whose mean is the margin of two classes: its summands, and biases."""
         apart = (self.weights[:, 1] - self.weights[:, 0]) * np.float32(len(self.weights))
         bias = np.repeat(self.bias[1] - self.bias[0], len(apart))
         return MarginTerms(apart, bias, is_bent=False)

@@ -109,7 +109,7 @@ class Readout:
     fit_numbers: Callable[..., Fitted] | None = None
     """Fits `(n,)` float64 numbers in place of classes; gets the `(heads, n, d)` features, these,
     and `(n,)` numbers of clusters, which are left out whole. Scores have one class, whose `soft`
-    score is the number. None where a readout cannot."""
+    score is the number. None if a readout cannot."""
     texts: tuple[str, ...] = ()
     """Kinds of class texts, of which it takes the first that a store has: `fit` and `score_heads`
     then get them as the keyword `texts`, see `ClassTexts`. Empty for a rule of images alone."""
@@ -216,7 +216,7 @@ class MeanOfProbabilities:
         return ClassScores(mean, likeliest(mean, self.tau), mean)
 
     def terms(self) -> MarginTerms:
-        """Return what the margin of two classes is the mean of."""
+        """Return the terms whose mean is the margin of two classes."""
         offsets = np.zeros(self.directions.shape[:2]) if self.offsets is None else self.offsets
         directions, apart = (values[:, 1] - values[:, 0] for values in (self.directions, offsets))
         return MarginTerms(directions, apart.astype(np.float32), is_bent=True)

@@ -70,8 +70,8 @@ def best_slopes(
     n, d = weighted.shape
     is_wide = n <= d
     squares, axes = np.linalg.eigh(weighted @ weighted.T if is_wide else weighted.T @ weighted)
-    kept = squares > squares[-1] * n * np.finfo(float).eps  # the others are rounding
-    squares, axes = squares[kept], axes[:, kept]
+    nonzero = squares > squares[-1] * n * np.finfo(float).eps  # the others are rounding
+    squares, axes = squares[nonzero], axes[:, nonzero]
     if is_wide:
         directions, axes = axes, weighted.T @ axes / np.sqrt(squares)
     else:
@@ -140,13 +140,13 @@ def score_numbers(features: Array, labels: Array, clusters: Array) -> HeadScores
 def _left_out(rows: Array, labels: Array, clusters: Array) -> Array:
     """Return predictions of left-out examples, by the mean alone and with each strength."""
     folds = number_folds(labels, FOLDS, clusters)
-    made = np.empty((1 + len(NUMBER_STRENGTHS), len(labels)))
+    predictions = np.empty((1 + len(NUMBER_STRENGTHS), len(labels)))
     for fold in np.unique(folds):
         out = folds == fold
         slopes, middle = _number_slopes(rows[~out], labels[~out])
-        made[0, out] = labels[~out].mean()
-        made[1:, out] = made[0, out] + slopes @ (rows[out] - middle).T
-    return made
+        predictions[0, out] = labels[~out].mean()
+        predictions[1:, out] = predictions[0, out] + slopes @ (rows[out] - middle).T
+    return predictions
 
 
 def _number_slopes(rows: Array, labels: Array) -> tuple[Array, Array]:

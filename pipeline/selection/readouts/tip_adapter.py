@@ -86,8 +86,8 @@ def fit_tuned(
     fitted = fit(features, labels, classes, widths, texts)
     grid = [np.array([fitted.settings[0], *pair], np.float32) for pair in GRID]
 
-    def choices(kept: Array, out: Array) -> Array:
-        part = replace(fitted, cache=fitted.cache[:, kept], labels=fitted.labels[kept])
+    def choices(train: Array, out: Array) -> Array:
+        part = replace(fitted, cache=fitted.cache[:, train], labels=fitted.labels[train])
         return np.stack([replace(part, settings=s).scores(features[:, out]).choice for s in grid])
 
     return replace(fitted, settings=grid[best_setting(labels, len(GRID), choices)])

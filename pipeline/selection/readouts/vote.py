@@ -32,7 +32,7 @@ class FittedVote:
         return next(self.nested(features, [len(self.centroids)]))
 
     def terms(self) -> MarginTerms:
-        """Return what the margin of two classes is the mean of."""
+        """Return the terms whose mean is the margin of two classes."""
         apart = self.directions[:, 1] - self.directions[:, 0]
         return MarginTerms(apart, np.zeros(len(apart), np.float32), is_bent=False)
 
