@@ -14,7 +14,7 @@ ONE, MANY, ORDINAL, REGRESSION = "one", "many", "ordinal", "regression"
 """One class, or many labels; numbers of which a few are levels, or any numbers."""
 NUMBERS = (ORDINAL, REGRESSION)
 CLASSES = "classes"
-"""Form of labels that are one class each, of which one is the positive one."""
+"""Form of labels that are one class each, with one positive class."""
 MOST = 1e100
 """Numbers are smaller than this, so that their squares are finite."""
 

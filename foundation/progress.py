@@ -11,7 +11,7 @@ _is_counting = False
 
 
 def listen(listener: Listener | None) -> None:
-    """Let a function be told of all work that follows; None for no more."""
+    """Report all work that follows to a function; None stops that."""
     global _listener, _is_counting
     _listener, _is_counting = listener, False
 

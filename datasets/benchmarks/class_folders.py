@@ -59,7 +59,7 @@ class _Contents:
     media: list[str] = field(default_factory=list)
     """Paths below the folder."""
     others: list[str] = field(default_factory=list)
-    """Files that are no media by name, below the folder."""
+    """Files below the folder whose names are not those of media."""
     not_utf8: list[str] = field(default_factory=list)
     """Media whose names no table can hold, below the folder."""
     problems: list[str] = field(default_factory=list)

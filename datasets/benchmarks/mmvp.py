@@ -48,12 +48,12 @@ def _number(row: Row) -> int:
     return number
 
 
-def _options_said(prompt: str) -> Mapping[str, str]:
+def _options_in(prompt: str) -> Mapping[str, str]:
     """Return the question with each of its options after it; nothing of another prompt.
 
     Examples
     --------
-    >>> _options_said("Which way? (a) Left (b) Right")
+    >>> _options_in("Which way? (a) Left (b) Right")
     {'(a)': 'Which way? Left', '(b)': 'Which way? Right'}
     """
     match = OPTIONS.fullmatch(prompt)
@@ -82,7 +82,7 @@ MMVP = Benchmark(
     },
     parse_row=parse_row,
     measure=measure,
-    captions=_options_said,
+    captions=_options_in,
     grouped_train=False,
     about=About(
         task="visual patterns that CLIP misses, two options",

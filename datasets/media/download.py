@@ -43,18 +43,18 @@ class Fetching:
     failed: dict[str, str] = field(default_factory=dict, compare=False)
     """URL -> why it could not be fetched; it is not tried again."""
 
-    def kept(self, address: str) -> Path | None:
+    def cached_file(self, address: str) -> Path | None:
         """Return the file of a medium that was fetched before, or None."""
         path = self._path_of(address)
         return path if path is not None and path.is_file() else None
 
     def fetch(self, address: str) -> bytes:
-        """Return the bytes at a URL, from the folder if they are kept there.
+        """Return the bytes at a URL, from the folder if they are there.
 
         MediaError if the server refuses, is silent or slow, sends more than `max_bytes`, or is
         in a private network, and where the run has fetched what it may.
         """
-        path = self.kept(address)
+        path = self.cached_file(address)
         if path is not None:
             try:
                 return path.read_bytes()
@@ -90,7 +90,7 @@ class Fetching:
 
     def _try(self, address: str) -> bool:
         try:
-            return bool(self.kept(address) or self.fetch(address))
+            return bool(self.cached_file(address) or self.fetch(address))
         except MediaError:
             return False  # reported when the medium is read
 

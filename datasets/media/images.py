@@ -19,7 +19,7 @@ BAND_PIXELS = 2**20
 MAX_IMAGE_PIXELS = 2**26
 """Most pixels of an image by default: 67 megapixels, 268 MB once decoded."""
 MAX_SIDE_PX = 2**16 - 1
-"""Longest side: that of a JPEG. Rows take memory, however short they are."""
+"""Longest side, the limit of JPEG. Rows take memory, however short they are."""
 COSTLY = {"WEBP": 2, "JPEG2000": 4}
 """Format -> by how much its limit is lower: decoding takes several times as much per pixel."""
 MAX_SCANS = 32

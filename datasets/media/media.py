@@ -125,7 +125,7 @@ class MediaFolder:
     def _file(self, name: str) -> Path | None:
         """Return the file that a medium is, or is stored in, if that is known; nothing is read."""
         if is_address(name):
-            return None if self.rules.fetching is None else self.rules.fetching.kept(name)
+            return None if self.rules.fetching is None else self.rules.fetching.cached_file(name)
         if is_packed(name):
             return locate(self.packed or self.root, packed_parts(name)[0])
         return locate(self.root, name, outside=self.rules.allow_outside)

@@ -26,7 +26,7 @@ from savs.datasets.media.containers import (
 from savs.foundation.arrays import Array
 
 RESAMPLER = "libswresample, mean of the channels"
-"""How a sound becomes one channel at another rate; part of what a store is of."""
+"""How a sound becomes one channel at another rate; part of the store's identity."""
 DEFAULT_RATE = 16_000
 """Samples a second where no model says: nearly all are trained at it."""
 MAX_SECONDS = 600
@@ -36,7 +36,7 @@ LEAST_SECONDS = 0.1
 RATES = (4_000, 384_000)
 """Lowest and highest rate of a file."""
 MAX_CHANNELS = 6
-"""Most channels: those of a film."""
+"""Most channels, as of a film."""
 LOUDEST = 10.0
 """Samples are from -1 to 1, a little more after filters; beyond this they are not scaled."""
 SLACK_BYTES = 64
@@ -212,7 +212,7 @@ def _stream(container: Any, name: str) -> Any:
 
 @dataclass(slots=True)
 class _Lost:
-    """How much of a file cannot be decoded: MP3s often end in a packet that is no sound."""
+    """How much of a file cannot be decoded: MP3s often end in a packet without sound."""
 
     packets: int = 0
     failed: int = 0

@@ -73,7 +73,7 @@ def decode_video(
 ) -> Video:
     """Decode the frames of a video that are shown at the centres of equal parts of its duration.
 
-    There are so many parts as `frames`. A frame that is shown at several centres is returned once;
+    There are as many parts as `frames`. A frame that is shown at several centres is returned once;
     a video with no more frames than parts returns all.
 
     Raises

@@ -57,7 +57,7 @@ class LabelPredictions:
 
 
 Ends = tuple[float | None, float | None]
-"""Of an interval."""
+"""Ends of an interval."""
 
 
 @dataclass(frozen=True, slots=True)

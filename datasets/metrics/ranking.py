@@ -178,7 +178,7 @@ class PrecisionSteps:
     examples: Array
     """`(1 + levels,)` number of those whose place is one less; the first is below all levels."""
     hits: Array
-    """`(1 + levels,)` number of positive ones, likewise."""
+    """`(1 + levels,)` number of positive ones, in the same order."""
 
     @classmethod
     def of(cls, positive_scores: Array) -> "PrecisionSteps":

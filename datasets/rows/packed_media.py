@@ -99,7 +99,7 @@ _VALUES = {PARQUET: _parquet_value, TAR: _member}
 
 
 def _value(values: pl.Series, index: int) -> Any:
-    """Return a value of a column or of a list, unless it is so large that it is no medium."""
+    """Return a value of a column or of a list, unless it is too large for a medium."""
     if values.dtype == pl.Binary and (values.bin.size()[index] or 0) > MAX_PACKED_BYTES:
         raise ValueError(f"it has more than {MAX_PACKED_BYTES:,} bytes")
     return values[index]

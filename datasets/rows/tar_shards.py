@@ -19,11 +19,11 @@ from savs.foundation.whole_numbers import whole_number
 
 TAR = ".tar"
 CLASS_NAMES = "classnames.txt"
-"""Beside the shards, or in the folder above: the class of each number, one a line."""
+"""File next to the shards, or in the folder above: the class of each number, one per line."""
 SHARD_COUNT = "nshards.txt"
-"""Beside the shards: how many there are."""
+"""File next to the shards: how many there are."""
 MAX_NAMES_BYTES = 2**24
-"""Largest of these two files."""
+"""Largest size of these two files, in bytes."""
 MAX_MEMBERS = 2**20
 """Most members of a shard: each takes memory, however small it is."""
 MAX_HEADER_BYTES = 2**20

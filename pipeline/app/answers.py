@@ -30,6 +30,7 @@ from savs.pipeline.reports.pages.pictures import Picture, open_images, pictures_
 from savs.pipeline.running.progress import Reporting
 from savs.pipeline.selection.calibration import class_probabilities, least_examples, require_risk
 from savs.pipeline.selection.selection import Selection, TaskSelection
+from savs.pipeline.selection.selection_config import require_classes
 from savs.stores import Head, head_name
 
 MOST_FILES = 100
@@ -42,13 +43,13 @@ MOST_CLASSES = 6
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What is known of one file; `reason` alone, where it was skipped."""
+    """The answer for one file; only `reason` if it was skipped."""
 
     name: str
     pictures: tuple[Picture, ...] = ()
     prediction: str = ""
     probabilities: Array | None = None
-    """`(classes,)`, NaN where the scores are none."""
+    """`(classes,)`, NaN if the scores are not probabilities."""
     atypical: bool | None = None
     """None without a calibration."""
     votes: tuple[HeadVote, ...] = ()
@@ -105,6 +106,7 @@ def answer(
         )
     started, loads = time.monotonic(), []
     selection, task = workspace.selection(), workspace.task(subtask)
+    require_classes(selection, workspace.folder)
     if task.media not in (None, 1):
         raise SelectionError(
             f"this classifier reads {task.media} images at once, and the page drops one; run savs"
@@ -211,7 +213,7 @@ class Verdict:
 
     @property
     def probability(self) -> float | None:
-        """That of the prediction."""
+        """The probability of the prediction."""
         return dict(self.classes).get(self.answer.prediction)
 
 
@@ -247,7 +249,7 @@ def _verdict(one: Answer, task: TaskSelection, risk: float) -> Verdict:
 
 
 def attention_page(answers: Answers, number: int, head: str) -> str:
-    """Return the page of where one head looks in one of the images that were classified.
+    """Return a page that shows where one head looks in a classified image.
 
     Raises
     ------
@@ -256,7 +258,7 @@ def attention_page(answers: Answers, number: int, head: str) -> str:
     MediaError, ReportError, ModelError
         It cannot be looked at, see `view_example`.
     """
-    from savs.pipeline.classifying.image_heads import GivenMedia, resident_model
+    from savs.pipeline.classifying.image_heads import MediaInMemory, resident_model
 
     heads = [head_name(one) for one in answers.task.heads]
     if not 0 <= number < len(answers.answers) or head not in heads:
@@ -270,7 +272,7 @@ def attention_page(answers: Answers, number: int, head: str) -> str:
     if not path.exists():
         raise MediaError(f"{one.name} was removed meanwhile; drop it again")
     rules = decoding_rules(decoding_of(answers.selection))
-    media = GivenMedia(Path(), None, rules, {one.name: path.read_bytes()})
+    media = MediaInMemory(Path(), None, rules, {one.name: path.read_bytes()})
     evidence = _of_head(one.evidence, heads.index(head))
     with resident_model() as model:
         views = view_example(model, answers.question, [one.name], media, evidence)

@@ -172,7 +172,7 @@ class Labelling:
         return self._labeller
 
     def add_class(self, text: str, subtask: str | None) -> str:
-        """Add a class that has no example yet; return what the browser should be told, if anything.
+        """Add a class that has no example yet; return a message for the browser, if any.
 
         Raises
         ------
@@ -225,7 +225,7 @@ class Labelling:
     # What a click does.
 
     def give(self, session: Session, identifier: str, label: str, was: str | None = None) -> str:
-        """Write a label into the store; return what the browser should be told, if anything.
+        """Write a label into the store; return a message for the browser, if any.
 
         A label that is there already stays, unless it is the one that the browser displayed, `was`.
         """

@@ -52,7 +52,7 @@ def build_page(workspace: Workspace) -> gr.Blocks:
 
 
 def frame(*names: str) -> gr.HTML:
-    """Return where a whole page is shown; a click on what that offers is the event `select`."""
+    """Return the frame that shows a whole page; a click on its links is the event `select`."""
     script = (HERE / "page.js").read_text("utf-8")
     return gr.HTML(js_on_load=script, elem_classes=["savs-frame", *names])
 
@@ -104,7 +104,7 @@ def _questions(workspace: Workspace) -> list[tuple[str, str | None]]:
             or "a question that you type",
             task.subtask,
         )
-        for task in workspace.selection().tasks
+        for task in workspace.selection().run_tasks
     ]
 
 
@@ -224,6 +224,10 @@ def _results_tab(tab: gr.Tab, workspace: Workspace) -> None:
 
 
 def _label_tab(page: gr.Blocks, tab: gr.Tab, workspace: Workspace) -> None:
+    if workspace.has_many_labels():
+        command = f"savs suggest {workspace.path} --out next.html"
+        gr.HTML(note(f"{command} writes a page that labels examples with many labels."))
+        return
     labelling = Labelling(workspace)
     session = gr.State(None)
     drawn = gr.State(-1)

@@ -3,18 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import polars as pl
-
 from savs.pipeline.app.frames import frame_script, render_frame
 from savs.pipeline.app.workspace import Workspace
 from savs.pipeline.errors import ReportError
 from savs.pipeline.evaluation.evaluation import evaluate
 from savs.pipeline.evaluation.evaluation_file import save_evaluation
 from savs.pipeline.reports.explain.explain import explain, explanation_page
-from savs.pipeline.reports.pages.pictures import Picture, open_images
 from savs.pipeline.reports.report.classes import ClassesPart, classes_part
 from savs.pipeline.reports.report.evaluated import Evaluated, read_results
-from savs.pipeline.reports.report.gallery import pick_examples
+from savs.pipeline.reports.report.gallery import Card, gallery_part
 from savs.pipeline.reports.report.headline import Headline, headline_of
 from savs.pipeline.running.result_files import EVALUATE, METRICS
 from savs.pipeline.selection.selection_config import selection_run
@@ -24,28 +21,18 @@ MOST_WRONG = 60
 
 
 @dataclass(frozen=True, slots=True)
-class Wrong:
-    """One wrong test example."""
-
-    id: str
-    label: str
-    prediction: str
-    subtask: str | None
-    picture: Picture | None
-
-
-@dataclass(frozen=True, slots=True)
 class Results:
     """What the page shows; the names are those that the templates of a report use."""
 
     first: Evaluated
     headline: Headline
     classes: ClassesPart
-    wrong: tuple[Wrong, ...]
+    wrong: tuple[Card, ...]
     more: int
     """Wrong examples that are not shown."""
     notes: tuple[str, ...]
-    metrics: tuple[object, ...] = ()
+    metrics: tuple[object, ...]
+    """Of many labels all of them, for the headline has one."""
     gallery: None = None
     """The wrong examples stand for it."""
 
@@ -69,26 +56,16 @@ def results_page(workspace: Workspace) -> str:
     if is_of_folds and selection_run(folder) != selection_run(workspace.folder):
         raise ReportError(f"{folder} has the results of an earlier classifier; press Evaluate")
     (first,) = read_results([folder])
-    known = first.predictions.filter(pl.col("prediction").is_not_null())
-    wrong = pick_examples(known, known.height, share_wrong=1.0).filter(~pl.col("correct"))
-    listed = wrong.head(MOST_WRONG)
-    images = open_images(first.store, first.split, listed["id"].to_list(), workspace.media_root)
+    wrong = gallery_part([first], MOST_WRONG, workspace.media_root, only_wrong=True)
+    cards = () if wrong is None else wrong.cards
     results = Results(
         first=first,
         headline=headline_of([first]),
         classes=classes_part(first),
-        wrong=tuple(
-            Wrong(
-                row["id"],
-                row["label"],
-                row["prediction"],
-                row["subtask"],
-                next(iter(images.find(row["id"], row["media"] or [])), None),
-            )
-            for row in listed.iter_rows(named=True)
-        ),
-        more=wrong.height - listed.height,
-        notes=tuple(workspace.spelled(note) for note in images.notes()),
+        wrong=cards,
+        more=0 if wrong is None else wrong.wrong - len(cards),
+        notes=() if wrong is None else tuple(map(workspace.spelled, wrong.notes)),
+        metrics=tuple(first.metrics["metrics"]) if first.labels else (),
     )
     return render_frame("results.html", content=results)
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from savs.datasets.many_labels import has_many_labels
 from savs.foundation.errors import SavsError
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.reports.explain.evidence import Trained, trained_alone, trained_on
@@ -21,7 +22,7 @@ from savs.stores import FeatureStore, open_store
 from savs.stores.errors import ResultError
 
 Stamps = tuple[tuple[int, int] | None, ...]
-"""Time and size of each file, None where it does not exist."""
+"""Time and size of each file, None if it does not exist."""
 
 
 class Loaded(NamedTuple):
@@ -61,7 +62,7 @@ class Workspace:
 
     @property
     def name(self) -> str:
-        """What the page is called."""
+        """The title of the page."""
         return (self.path or self.folder).absolute().name
 
     @property
@@ -86,6 +87,10 @@ class Workspace:
             )
         return open_store(self.path)
 
+    def has_many_labels(self) -> bool:
+        """Return whether the examples of the store have many labels."""
+        return self.path is not None and has_many_labels(self.store().manifest.identity.benchmark)
+
     def has_selection(self) -> bool:
         """Return whether a classifier was saved."""
         return (self.folder / CONFIG).exists()
@@ -109,7 +114,7 @@ class Workspace:
             stamps = tuple(_stamp(self.folder / name) for name in (CONFIG, CLASSIFIER))
             if self._loaded is None or self._loaded.stamps != stamps:
                 selection = load_selection(self.folder)
-                require_classes(selection, self.folder)
+                require_classes(selection, self.folder, or_many=True)
                 self._loaded = Loaded(stamps, selection)
             return self._loaded.selection
 

@@ -89,14 +89,14 @@ class ClassifyBatches:
             raise ParameterError(f"a batch has a column {taken[0]!r} already; rename it")
         images = batch[self.column]
         contents, reasons = _contents(images)
-        found, reasons = self._classified(contents, reasons)
+        predictions, reasons = self._classified(contents, reasons)
         whole = pl.DataFrame({"row": range(len(images))}).join(
-            found, on="row", how="left", maintain_order="left"
+            predictions, on="row", how="left", maintain_order="left"
         )
-        made = {name: whole[name].to_numpy() for name in ("probability", "margin")}
+        columns = {name: whole[name].to_numpy() for name in ("probability", "margin")}
         texts = {"prediction": whole["prediction"], "reason": [*map(reasons.get, whole["row"])]}
-        made |= {name: np.array([*values], dtype=object) for name, values in texts.items()}
-        return dict(batch) | {name: made[name] for name in MADE}
+        columns |= {name: np.array([*values], dtype=object) for name, values in texts.items()}
+        return dict(batch) | {name: columns[name] for name in MADE}
 
     def _classified(
         self, contents: Mapping[int, bytes], reasons: Mapping[int, str]
@@ -109,15 +109,15 @@ class ClassifyBatches:
         heads = self.classifier.read_images([*contents.values()])
         places = {image_name(place): row for place, row in enumerate(contents)}
         undecodable = {places[name]: reason for name, reason in heads.skipped.items()}
-        kept = pl.DataFrame(
+        decoded = pl.DataFrame(
             {"row": [row for row in contents if row not in undecodable], "label": None},
             schema={"row": pl.Int64, "label": pl.String},
         )
-        if not kept.height:
+        if not decoded.height:
             return pl.DataFrame(schema=schema), {**reasons, **undecodable}
         scores = self.classifier.score_heads(heads)
         task = self.classifier.selection_.only_task()
-        rows = with_probability(predicted(kept, task.classes, scores), task, scores, None)
+        rows = with_probability(predicted(decoded, task.classes, scores), task, scores, None)
         return rows.select(list(schema)), {**reasons, **undecodable}
 
 

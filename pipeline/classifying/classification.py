@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class QuestionKeywords(TypedDict, total=False):
-    """The one prompt of all images, where it is not that of the classifier."""
+    """The prompt of all images, if it differs from the classifier's."""
 
     question: str | None
 
@@ -68,8 +68,8 @@ class Classification:
     def counts(self) -> list[tuple[str, int]]:
         """Each class, or each of many labels, with how often it was predicted; most often first."""
         table = self.predictions
-        said = table["labels"].explode() if "labels" in table.columns else table["prediction"]
-        return list(said.drop_nulls().value_counts(sort=True).iter_rows())
+        predicted = table["labels"].explode() if "labels" in table.columns else table["prediction"]
+        return list(predicted.drop_nulls().value_counts(sort=True).iter_rows())
 
     @property
     def skipped(self) -> list[tuple[str, str]]:
@@ -173,11 +173,11 @@ def classify(
     from savs.pipeline.evaluation.predictions import risk_notes
     from savs.pipeline.selection.selection_config import KINDS, ONE, require_same_prompt
 
-    asked, reading, placing, batches = sort_keywords(
+    asking, reading, placing, batches = sort_keywords(
         *("classify", options),
         *(QuestionKeywords, NewImageKeywords, PlacingKeywords, BatchKeywords),
     )
-    question = asked.get("question")
+    question = asking.get("question")
     names = [str(name) for name in ([inputs] if isinstance(inputs, str | Path) else inputs)]
     out = None if out is None else Path(out)
     if out is None and (retry_skipped or force):
@@ -201,12 +201,12 @@ def classify(
     loading = model_options(selection, model=model, revision=revision, dtype=dtype, placing=placing)
     reads = InputOptions(**reading)
     with fetching_for(out, reads) as fetching:
-        found = find_new_images(selection, names, reads, fetching, question, subtask)
+        new_images = find_new_images(selection, names, reads, fetching, question, subtask)
         prompts = require_same_prompt(
-            selection, prompt_table(found.groups), is_allowed=allow_other_prompt
+            selection, prompt_table(new_images.groups), is_allowed=allow_other_prompt
         )
         prompts += risk_notes(selection, risk)
-        for note in [*found.notes, *(f"note: {line}" for line in (*older, *prompts))]:
+        for note in [*new_images.notes, *(f"note: {line}" for line in (*older, *prompts))]:
             reporting.say(note)
         filling = Filling(
             selection=selection,
@@ -220,16 +220,18 @@ def classify(
         )
         run = ClassifiedRun(
             selection=selection,
-            groups=found.groups,
+            groups=new_images.groups,
             filling=filling,
             risk=risk,
             form=form or TableForm(),
             sort_into=None if sort_into is None else Path(sort_into),
         )
-        made = run.run(out, force=force)
-    done = made.outcome
+        finished = run.run(out, force=force)
+    done = finished.outcome
     notes = (*older, *prompts, *done.notes)
-    return Classification(made.predictions, out, done.rows, done.seconds, notes, made.sorted_files)
+    return Classification(
+        finished.predictions, out, done.rows, done.seconds, notes, finished.sorted_files
+    )
 
 
 def require_shareable(inputs: Sequence[str], out: Path | None, *, force: bool) -> Path:

@@ -61,17 +61,17 @@ class ClassifiedRun:
     groups: Sequence[Group]
     filling: Filling
     risk: float | None
-    """Of prediction sets; None for none."""
+    """Risk of prediction sets; None for no sets."""
     form: OutputForm
     """What the output file is."""
     sort_into: Path | None
     """The folder of the classes' folders; None for no copies."""
 
     def run(self, out: Path | None, *, force: bool) -> Filled:
-        """Return predictions, of which a file has all columns if `out` is one; sort the files."""
+        """Return predictions; with `out`, its table has all columns; sort the files."""
         folder = None
         if self.sort_into is not None:
-            folder = SortedFolder(self.sort_into, self.selection, self.groups, self._made)
+            folder = SortedFolder(self.sort_into, self.selection, self.groups, self._facts)
             folder.begin()
         predictions, outcome = self.in_memory() if out is None else self.to_file(out, force=force)
         return Filled(predictions, outcome, folder and folder.fill(predictions))
@@ -95,8 +95,8 @@ class ClassifiedRun:
         if force:
             remove_store(path)
         begun = None if force else read_record(out)
-        record = begun or TableRecord(self._made, tables=_digests_of(out))
-        record.require_same(out, self._made)
+        record = begun or TableRecord(self._facts, tables=_digests_of(out))
+        record.require_same(out, self._facts)
         record.require_unchanged(out)
 
         with _named_by(out), reserve(path) as place:
@@ -104,7 +104,7 @@ class ClassifiedRun:
             def on_begun() -> None:
                 with place.claims.hold(TABLE):  # a late process may find a record, even a table
                     if (path / RECORD).exists():
-                        (read_record(out) or record).require_same(out, self._made)
+                        (read_record(out) or record).require_same(out, self._facts)
                     else:
                         record.write(path)
                 folder = results_folder(path, self.selection.readout)
@@ -119,8 +119,8 @@ class ClassifiedRun:
             return self._write(place, out), filled
 
     @property
-    def _made(self) -> Facts:
-        """Of what predictions are, so that a table has those of one classifier alone."""
+    def _facts(self) -> Facts:
+        """The origin of predictions, so that a table has those of one classifier alone."""
         return {
             "classifier": digest(self.selection.to_json()),
             "model": str(self.filling.loading.model),
@@ -145,8 +145,8 @@ class ClassifiedRun:
             store = store_of(place.path, manifest, partial=True)
             table = predictions_of(store, self.selection, self.risk)
             predicted = Predicted(table, self.selection, store, self._folders)
-            record = read_record(out) or TableRecord(self._made)
-            record.require_same(out, self._made)
+            record = read_record(out) or TableRecord(self._facts)
+            record.require_same(out, self._facts)
             record.require_unchanged(out)
             shards = [[shard.name, shard.sha256] for shard in manifest.shards]
             source = {"shards": shards, "form": self.form.settings}
@@ -168,7 +168,7 @@ def _digests_of(out: Path) -> tuple[str, ...]:
 
 @contextmanager
 def _named_by(out: Path) -> Iterator[None]:
-    """Say which output a store is of that has other features."""
+    """Report which output a store with other features belongs to."""
     try:
         yield
     except StoreMismatchError as error:

@@ -28,9 +28,9 @@ from savs.stores.format.layout import CLAIMS, MANIFEST, RESULTS, Facts, decode_j
 from savs.stores.write.opening import require_no_writer
 
 STORE = ".store"
-"""What the name of the store ends in, after that of the output."""
+"""Suffix of the store's name, after the name of the output."""
 RECORD = f"{RESULTS}/classify.json"
-"""The file of the store that says of what the table is."""
+"""File of the store that records the origin of the table."""
 AT_ONCE = 8
 """Media that are read at the same time."""
 CHUNK = 64
@@ -81,26 +81,26 @@ def store_examples(
         The store has features of an example of the same id with another prompt, other names of
         media or other content. Or a run that was stopped planned an example that is not given now.
     """
-    given = dict(_by_store_id(groups, selection))
-    folders = {identifier: folder for identifier, (_, folder) in given.items()}
+    by_id = dict(_by_store_id(groups, selection))
+    folders = {identifier: folder for identifier, (_, folder) in by_id.items()}
     if store is None:
-        new = [replace(example, index=n) for n, (example, _) in enumerate(given.values())]
+        new = [replace(example, index=n) for n, (example, _) in enumerate(by_id.values())]
         return StoreExamples(new, new, folders)
     store = store.as_extracted()
     planned = store.ids("test")
     rows = stored_rows(store, "test")
     held = {} if rows is None else as_examples(rows, "test")
-    if absent := [name for name in planned if name not in held and name not in given]:
+    if absent := [name for name in planned if name not in held and name not in by_id]:
         raise OutputError(
             f"{out}: an earlier run was stopped before it came to {len(absent):,} images that are"
             f" not given now, {absent[0]!r} first; give them, too, pass another `out`, or `force`"
             " to begin again"
         )
-    _require_same(out, held, given)
+    _require_same(out, held, by_id)
     if rows is not None:
-        _require_same_content(out, store, given)
-    names = list(dict.fromkeys([*planned, *given]))
-    new = {n: replace(given[n][0], index=p) for p, n in enumerate(names) if n not in held}
+        _require_same_content(out, store, by_id)
+    names = list(dict.fromkeys([*planned, *by_id]))
+    new = {n: replace(by_id[n][0], index=p) for p, n in enumerate(names) if n not in held}
     examples = [held.get(name) or new[name] for name in names]
     return StoreExamples(examples, list(new.values()), folders)
 
@@ -109,7 +109,7 @@ def _by_store_id(
     groups: Sequence[Group], selection: SelectionConfig
 ) -> Iterator[tuple[str, tuple[Example, MediaFolder]]]:
     """Yield the id that each example has in the store, the example with it, and its folder."""
-    numbers = {task.subtask: number for number, task in enumerate(selection.asked, start=1)}
+    numbers = {task.subtask: number for number, task in enumerate(selection.run_tasks, start=1)}
     for group in groups:
         for example in group.examples:
             number = f"#{numbers[example.subtask]}" if len(numbers) > 1 else ""
@@ -118,10 +118,10 @@ def _by_store_id(
 
 
 def _require_same(
-    out: Path, held: Mapping[str, Example], given: Mapping[str, tuple[Example, MediaFolder]]
+    out: Path, held: Mapping[str, Example], by_id: Mapping[str, tuple[Example, MediaFolder]]
 ) -> None:
-    """Raise OutputError where an id is that of other media, or of another question, than before."""
-    for name, (example, _) in given.items():
+    """Raise OutputError if an id now has other media, or another question, than before."""
+    for name, (example, _) in by_id.items():
         before = held.get(name)
         if before is not None and (before.media, before.prompt) != (example.media, example.prompt):
             was, now = (f"{', '.join(e.media)}, {e.prompt!r}" for e in (before, example))
@@ -132,20 +132,20 @@ def _require_same(
 
 
 def _require_same_content(
-    out: Path, store: FeatureStore, given: Mapping[str, tuple[Example, MediaFolder]]
+    out: Path, store: FeatureStore, by_id: Mapping[str, tuple[Example, MediaFolder]]
 ) -> None:
-    """Raise OutputError where a medium has other bytes than when its features were made.
+    """Raise OutputError if a medium has other bytes than when its features were made.
 
     Media that cannot be read any more keep their predictions, and skipped ones may be mended.
     """
     recorded = {
         name: digests
         for name, digests in store.examples("test").select("id", "media_sha256").iter_rows()
-        if name in given
+        if name in by_id
     }
     folders: dict[int, tuple[MediaFolder, dict[str, tuple[str, str]]]] = {}
     for name, digests in recorded.items():
-        example, folder = given[name]
+        example, folder = by_id[name]
         expected = folders.setdefault(id(folder), (folder, {}))[1]
         expected |= {m: (d, name) for m, d in zip(example.media, digests, strict=True)}
     for folder, expected in folders.values():
@@ -170,12 +170,12 @@ def _digests(names: Sequence[str], folder: MediaFolder) -> Iterator[tuple[str, s
 
 @dataclass(frozen=True, slots=True)
 class TableRecord:
-    """Of what a table is, as its store records it."""
+    """The origin of a table, as its store records it."""
 
     made: Facts
     """The classifier, the model and the question of its predictions: others are refused."""
     content: str = ""
-    """Digest of the shards that the newest table was written from; nothing where that is not known
+    """Digest of the shards that the newest table was written from; nothing if that is not known
     because a run was killed, or because some were missing."""
     tables: tuple[str, ...] = ()
     """SHA-256 that the table may have: that of the newest one, last, and where a run was killed
@@ -185,17 +185,17 @@ class TableRecord:
         """Write it into a store."""
         write_json(store / RECORD, msgspec.to_builtins(self))
 
-    def require_same(self, out: Path, made: Facts) -> None:
-        """Raise OutputError where predictions would be made in another way than those before."""
-        if self.made != made:
-            keys = [key for key in made if self.made.get(key) != made[key]]
+    def require_same(self, out: Path, facts: Facts) -> None:
+        """Raise OutputError if predictions would be made in another way than those before."""
+        if self.made != facts:
+            keys = [key for key in facts if self.made.get(key) != facts[key]]
             raise OutputError(
                 f"{out} has predictions that were made otherwise ({', '.join(keys)} differ); pass"
                 " another `out`, or `force` to replace it"
             )
 
     def require_unchanged(self, out: Path) -> None:
-        """Raise OutputError where a table is not as it was written: what was added would go."""
+        """Raise OutputError if a table is not as it was written: what was added would go."""
         if out.exists() and file_sha256(out) not in self.tables:
             raise OutputError(
                 f"{out} was changed since `savs classify` wrote it; move it away, and the same"
@@ -204,7 +204,7 @@ class TableRecord:
 
 
 def read_record(out: Path) -> TableRecord | None:
-    """Return what the store of an output records of its table; None where it does not yet.
+    """Return what the store of an output records of its table; None if it does not yet.
 
     Raises
     ------

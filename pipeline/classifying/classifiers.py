@@ -98,11 +98,11 @@ def _require_same_source(first: str, ours: FeatureSource, name: str, theirs: Fea
 
 def _united(ours: Sequence[LayerGrid], theirs: Sequence[LayerGrid]) -> tuple[LayerGrid, ...]:
     """Return a grid that has the heads of two."""
-    found = {grid.layer: grid for grid in ours}
+    grid_of = {grid.layer: grid for grid in ours}
     for grid in theirs:
-        heads = {*grid.heads, *found.get(grid.layer, grid).heads}
-        found[grid.layer] = replace(grid, heads=tuple(sorted(heads)))
-    return tuple(found[layer] for layer in sorted(found))
+        heads = {*grid.heads, *grid_of.get(grid.layer, grid).heads}
+        grid_of[grid.layer] = replace(grid, heads=tuple(sorted(heads)))
+    return tuple(grid_of[layer] for layer in sorted(grid_of))
 
 
 def _named(name: str, task: TaskSelection) -> TaskSelection:

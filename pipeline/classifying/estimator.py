@@ -131,11 +131,11 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:  # noqa: N803 - as in scikit-learn
         """Return the parameters that were given and, once fitted, the classes and the next step."""
-        given = super().__repr__(N_CHAR_MAX)
+        parameters = super().__repr__(N_CHAR_MAX)
         if not hasattr(self, "classes_"):
-            return f"{given}\n  next: fit(images, labels)"
+            return f"{parameters}\n  next: fit(images, labels)"
         names = [str(name) for name in self.classes_]
-        return f"{given}\n  {len(names):,} classes: {listed(names)}\n  next: predict(images)"
+        return f"{parameters}\n  {len(names):,} classes: {listed(names)}\n  next: predict(images)"
 
     def fit(self, images: Sequence[Pictured], labels: Sequence[Any]) -> Self:
         """Choose heads and fit the readout on labelled images; about 20 of each class are enough.
@@ -157,13 +157,15 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         if labels is None:
             raise ParameterError("fit needs labels, one for each image")
         many = np.ndim(labels) > 1 and type_of_target(labels) == "multilabel-indicator"
-        given: Array = np.asarray(labels) if many else column_or_1d(labels)
-        check_classification_targets(given)
-        if len(given) != len(contents):
-            raise ParameterError(f"there are {len(contents)} images and {len(given)} labels")
+        targets: Array = np.asarray(labels) if many else column_or_1d(labels)
+        check_classification_targets(targets)
+        if len(targets) != len(contents):
+            raise ParameterError(f"there are {len(contents)} images and {len(targets)} labels")
         question = self._question()
         classes, numbers = (
-            (np.arange(given.shape[1]), given) if many else np.unique(given, return_inverse=True)
+            (np.arange(targets.shape[1]), targets)
+            if many
+            else np.unique(targets, return_inverse=True)
         )
         heads = self._read(contents, question).whole()
         training = TrainingArrays(
@@ -215,7 +217,7 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         Without a cache, images that cannot be decoded are in `skipped`, as `image N`.
         """
         selection = self.selection_
-        question = selection.asked[0].question or self._question()
+        question = selection.run_tasks[0].question or self._question()
         heads = self._read(contents, question, selection)
         require_match(selection, heads.source, allow_other_prompt=False)
         return heads
@@ -276,7 +278,7 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         """
         selection = load_selection(find_classifier(classifier), readout=readout)
         require_classes(selection, classifier, or_many=True)
-        (task, *others) = selection.asked
+        (task, *others) = selection.run_tasks
         if others:
             selection.only_task()  # says which subtasks there are
         if None not in (question, task.question) and question != task.question:

@@ -34,7 +34,7 @@ from savs.stores.write.claim_files import ClaimFiles
 from savs.stores.write.claims import Claims
 
 SOURCE = "source.json"
-"""What the features of a folder are of."""
+"""File that records the source of the features in a folder."""
 HEADS = ".heads"
 TURN = "turn"
 """What the process claims that may run the model; file systems of clusters may lack locks."""
@@ -56,7 +56,7 @@ class ImageHeads:
     """Name -> reason of the images that have no values."""
 
     def whole(self) -> "ImageHeads":
-        """Return these heads; MediaError where an image was skipped."""
+        """Return these heads; MediaError if an image was skipped."""
         for name, reason in self.skipped.items():
             raise MediaError(reason if name in reason else f"{name}: {reason}")
         return self
@@ -147,7 +147,7 @@ class FeatureCache:
     folder: Path
 
     def get(self, digests: Sequence[str], compute: Compute) -> ImageHeads:
-        """Return the heads of images by their SHA-256; what is not there is computed and kept.
+        """Return the heads of images by their SHA-256; compute and store the missing ones.
 
         Raises
         ------

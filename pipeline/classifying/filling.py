@@ -36,12 +36,12 @@ class Filling:
     run: RunOptions
     reporting: Reporting
     question: str | None
-    """The prompt of all images, where the user gave one: a part of what the store is of."""
+    """The prompt of all images, if the user gave one: a part of the store's identity."""
     allow_other_prompt: bool
     rank: Rank
     """Which of several processes this is."""
     resumes: str = ""
-    """What the same command goes on with after an interruption; nothing where nothing is kept."""
+    """What the same command goes on with after an interruption; nothing if nothing is kept."""
 
     def fill(
         self,
@@ -169,18 +169,18 @@ class NewMediaSink(StoreSink):
 
     @property
     def left_behind(self) -> str:
-        """How to go on; nothing where nothing is kept."""
+        """How to go on; nothing if nothing is kept."""
         if not self.resumes:
             return ""
         return f"what was read is kept; run the same command again to go on with {self.resumes}"
 
 
 def _video_notes(examples: Sequence[Example], wanted: StoreExamples) -> list[str]:
-    """Return a note where a classifier of images is given a video."""
+    """Return a note if a classifier of images gets a video."""
     folders = {id(media): media for media in wanted.folders.values()}
     for key, media in folders.items():
-        own = [example for example in examples if id(wanted.media_of(example)) == key]
-        found = find_video(picture_names(own), media)
-        if found is not None:
-            return [f"the training examples had no videos, and {found} is one"]
+        of_folder = [example for example in examples if id(wanted.media_of(example)) == key]
+        video = find_video(picture_names(of_folder), media)
+        if video is not None:
+            return [f"the training examples had no videos, and {video} is one"]
     return []

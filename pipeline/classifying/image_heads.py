@@ -62,18 +62,18 @@ _RESIDENCE = _Residence()
 
 
 @dataclass(frozen=True, slots=True)
-class GivenMedia(MediaFolder):
+class MediaInMemory(MediaFolder):
     """Images by their names, in memory."""
 
-    given: Mapping[str, bytes] = field(default_factory=dict)
+    contents: Mapping[str, bytes] = field(default_factory=dict)
 
     def read(self, name: str) -> bytes:
         """Return the bytes of an image."""
-        return self.given[name]
+        return self.contents[name]
 
     def size(self, name: str) -> int | None:
         """Return their number."""
-        return len(self.given[name])
+        return len(self.contents[name])
 
 
 def read_heads(
@@ -85,7 +85,7 @@ def read_heads(
     selection: SelectionConfig | None = None,
     reporting: Reporting = SILENT,
 ) -> ImageHeads:
-    """Return the heads of images, each put before one question; what cannot be read is skipped.
+    """Return the heads of images, each before one question; unreadable images are skipped.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def read_heads(
     if selection is not None:  # the caller compares the models: it knows more about them
         chosen = ChosenHeads(selection, check=lambda identity: (), of_classifier=True)
     last = None if chosen is None else chosen.last_layer
-    media = GivenMedia(Path(), None, decoding_rules(decoding), images)
+    media = MediaInMemory(Path(), None, decoding_rules(decoding), images)
     examples = [
         Example(name, "test", number, None, question, (name,)) for number, name in enumerate(images)
     ]

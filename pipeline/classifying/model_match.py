@@ -88,17 +88,17 @@ def decoding_of(config: SelectionConfig) -> dict[str, Any]:
         A value cannot be.
     """
     recorded = config.source.processor
-    found = {name: _recorded(recorded, name, kind) for name, kind in DECODING.items()}
-    if found["video"] not in (None, *VIDEO_INPUTS):
+    decoding = {name: _recorded(recorded, name, kind) for name, kind in DECODING.items()}
+    if decoding["video"] not in (None, *VIDEO_INPUTS):
         raise SelectionError(
-            f"the classifier records video as {found['video']!r}, expected"
+            f"the classifier records video as {decoding['video']!r}, expected"
             f" {' or '.join(VIDEO_INPUTS)}; run `savs select` again"
         )
-    return {name: value for name, value in found.items() if value is not None}
+    return {name: value for name, value in decoding.items() if value is not None}
 
 
 def decoding_rules(decoding: Mapping[str, Any]) -> MediaRules:
-    """Return how media are decoded as `decoding_of` says; what it lacks is as by default."""
+    """Return how media are decoded, from `decoding_of`, and defaults for what it lacks."""
     return MediaRules(
         video=decoding.get("video", NATIVE),
         video_frames=decoding.get("video_frames"),

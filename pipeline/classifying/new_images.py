@@ -124,12 +124,12 @@ class Questions:
 
     @property
     def kind(self) -> FolderKind:
-        """What a medium is that is given by its name alone: a sound where training had some."""
+        """The kind of a medium given by its name alone: a sound if training had sounds."""
         return OF_SOUNDS if "audio" in self.config.source.processor else OF_IMAGES
 
     def has(self, identifier: str) -> bool:
         """Return whether a row had this id."""
-        return any((identifier, task.subtask) in self._seen for task in self.config.asked)
+        return any((identifier, task.subtask) in self._seen for task in self.config.run_tasks)
 
     def examples(self, row: Row, columns: Mapping[str, str]) -> Iterator[Example]:
         """Yield the examples of a row, one for each of its subtasks.
@@ -156,10 +156,10 @@ class Questions:
                 f"field {columns[self.kind.column]!r} names no {self.kind.noun}",
                 f"the row has the fields {', '.join(map(str, row.values)) or 'none'}",
             )
-        own = row.optional(columns["question"]) or self.question
+        own_question = row.optional(columns["question"]) or self.question
         for task in self._tasks(row, columns):
-            asked = own or task.question
-            if asked is None:
+            question = own_question or task.question
+            if question is None:
                 raise self._no_prompt(row, task)
             identifier = row.optional(columns["id"]) or row.id
             key = (identifier, task.subtask)
@@ -169,7 +169,7 @@ class Questions:
                     " unique over all inputs: rename one, or classify the files one by one"
                 )
             try:
-                prompt, media = with_sounds(asked, images, sounds)
+                prompt, media = with_sounds(question, images, sounds)
             except ValueError as error:
                 raise row.error(
                     str(error), "give one medium for each mark in the prompt"
@@ -189,16 +189,16 @@ class Questions:
     def _tasks(self, row: Row, columns: Mapping[str, str]) -> list[TaskConfig]:
         """Return the subtasks that a row is combined with."""
         name = row.optional(columns["subtask"]) or self.subtask
-        names = [task.subtask for task in self.config.asked]
+        names = [task.subtask for task in self.config.run_tasks]
         if name is None:
-            return list(self.config.asked)
-        found = [task for task in self.config.asked if task.subtask == name]
-        if not found:
+            return list(self.config.run_tasks)
+        tasks = [task for task in self.config.run_tasks if task.subtask == name]
+        if not tasks:
             raise row.error(
                 f"the classifier has no subtask {name!r}",
                 f"its subtasks are {', '.join(filter(None, names)) or 'none'}",
             )
-        return found
+        return tasks
 
     def _no_prompt(self, row: Row, task: TaskConfig) -> SelectionError:
         where = of_subtask(task.subtask)
@@ -251,24 +251,24 @@ class NewImages:
             )
         return groups
 
-    def _names(self, given: str) -> Iterator[str]:
+    def _names(self, name: str) -> Iterator[str]:
         """Yield the files and addresses that an input names."""
-        if given == STDIN or is_address(given) or given.startswith(HUB):
-            yield given
+        if name == STDIN or is_address(name) or name.startswith(HUB):
+            yield name
             return
-        path = Path(given)
+        path = Path(name)
         if path.is_dir():
             yield from self._images_in(path)
         elif path.exists():
-            yield given
-        elif "*" in given:
-            found = (path for path in find_files(given) if not path.name.startswith("."))
-            yield from map(str, found)
+            yield name
+        elif "*" in name:
+            paths = (path for path in find_files(name) if not path.name.startswith("."))
+            yield from map(str, paths)
         else:
-            raise SourceError(f"{given} does not exist; pass a file, a folder or a pattern")
+            raise SourceError(f"{name} does not exist; pass a file, a folder or a pattern")
 
     def _images_in(self, folder: Path) -> Iterator[str]:
-        """Yield the media of the wanted kind below a folder by path; note what else is there."""
+        """Yield the media of the wanted kind below a folder by path; note other files."""
         kind = self.questions.kind
         try:
             paths = sorted(path for path in folder.rglob("*") if not _is_hidden(path, folder))
@@ -295,7 +295,7 @@ class NewImages:
         yield from map(str, media)
 
     def _note_names(self, where: str, odd: Sequence[str]) -> None:
-        """Note files whose names no table can hold: one of them is no reason to stop."""
+        """Note files whose names no table can hold, and go on without them."""
         if odd:
             more = " ..." if len(odd) > NAMED else ""
             self.notes.append(
@@ -311,9 +311,9 @@ class NewImages:
         """Return the images that standard input names."""
         lines = sys.stdin.buffer.read().decode("utf-8", "surrogateescape").splitlines()
         root = Path(self.reading.media_root or Path.cwd())
-        found = [line for line in lines if line.strip()]
-        names = [line for line in found if is_utf8(line)]
-        self._note_names("standard input", [line for line in found if not is_utf8(line)])
+        lines_with_text = [line for line in lines if line.strip()]
+        names = [line for line in lines_with_text if is_utf8(line)]
+        self._note_names("standard input", [line for line in lines_with_text if not is_utf8(line)])
         return self._images(names, MediaFolder(root, rules=self._anywhere()))
 
     def _anywhere(self) -> MediaRules:
@@ -323,13 +323,13 @@ class NewImages:
         fields = {field: field for field in FIELDS}
         column = self.questions.kind.column
         rows = (Row(name, 0, {column: name, "id": name}) for name in dict.fromkeys(names))
-        found = [
+        examples = [
             example
             for row in rows
             if not self.questions.has(row.values["id"])
             for example in self.questions.examples(row, fields)
         ]
-        return Group(found, media)
+        return Group(examples, media)
 
     def _table_group(self, name: str) -> Group:
         """Return the rows of a table."""
@@ -339,9 +339,9 @@ class NewImages:
             self.benchmark.check_rows(rows, "test")
         columns = self.reading.columns or {}
         fields = {field: columns.get(field, field) for field in FIELDS}
-        found = [example for row in rows for example in self.questions.examples(row, fields)]
+        examples = [example for row in rows for example in self.questions.examples(row, fields)]
         root = Path(self.reading.media_root or files.root)
-        return Group(found, MediaFolder(root, files.root, self.rules))
+        return Group(examples, MediaFolder(root, files.root, self.rules))
 
 
 def _is_alone(name: str) -> bool:

@@ -97,15 +97,15 @@ def _of_labels(store: FeatureStore, selection: Selection) -> pl.LazyFrame:
     """Return the predictions of many labels."""
     scored = score_test(store, selection)
     names = [str(task.subtask) for task in selection.tasks]
-    made = predicted_labels(scored, names)
+    predictions = predicted_labels(scored, names)
     reasons = dict(store.skipped("test").select("id", "reason").iter_rows())
-    shares = made["probabilities"].to_list()
+    shares = predictions["probabilities"].to_list()
     pairs = [
         None if of is None else [{"label": n, "probability": p} for n, p in zip(names, of)]  # noqa: B905
         for of in shares
     ]
     probabilities = pl.Series(pairs, dtype=LABELS_SCHEMA["probabilities"])
-    table = pl.concat([scored.examples, made], how="horizontal").with_columns(
+    table = pl.concat([scored.examples, predictions], how="horizontal").with_columns(
         labels="predicted",
         probabilities=probabilities,
         reason=pl.Series([reasons.get(name) for name in scored.examples["id"]], dtype=pl.String),
@@ -127,7 +127,7 @@ class Predicted:
 
 
 class OutputForm(Protocol):
-    """What the output file of `classify` is, if it is no table: a page."""
+    """The form of the output file of `classify`, if it is not a table: a page."""
 
     @property
     def settings(self) -> Facts:
@@ -145,7 +145,7 @@ class OutputForm(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TableForm:
-    """A table; the suffix of its name says of which kind."""
+    """A table; the suffix of its name says which kind."""
 
     @property
     def settings(self) -> Facts:

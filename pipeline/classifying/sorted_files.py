@@ -46,7 +46,7 @@ LONGEST_FOLDER = 80
 LONGEST_FILE = 140
 """Bytes of the name of a copy: an unfinished one has some hundred more."""
 DIGITS = 8
-"""Of a digest that tells names apart."""
+"""Characters of a digest that tells names apart."""
 ADVICE = "another `sort_into`"
 _UNSAFE = re.compile(r'[<>:"/\\|?*]')
 _DIGESTED = re.compile(rf".*-[0-9a-f]{{{DIGITS}}}", re.IGNORECASE)
@@ -73,7 +73,7 @@ class SortedFiles:
 
 
 def require_apart(folder: Path, inputs: Sequence[str]) -> None:
-    """Raise ParameterError where copies would be new images of the same command."""
+    """Raise ParameterError if copies would be new images of the same command."""
     for name in inputs:
         if Path(name).is_dir() and real_path(folder).is_relative_to(real_path(Path(name))):
             raise ParameterError(
@@ -89,8 +89,8 @@ class SortedFolder:
     path: Path
     selection: SelectionConfig
     groups: Sequence[Group]
-    made: Facts
-    """Which classifier, question and risk the predictions are of."""
+    facts: Facts
+    """Classifier, question and risk of the predictions."""
 
     def begin(self) -> None:
         """Make the folder, or check that the same predictions sorted it.
@@ -120,7 +120,7 @@ class SortedFolder:
                         f"{self.path} has files that `sort_into` did not make, such as {other};"
                         " pass a new or empty folder"
                     )
-                write_json(record, dict(self.made))  # several processes write the same
+                write_json(record, dict(self.facts))  # several processes write the same
             self._require_same(record)
 
     def _require_same(self, record: Path) -> None:
@@ -128,7 +128,7 @@ class SortedFolder:
             before = msgspec.convert(decode_json(record.read_bytes()), dict)
         except ValueError as error:
             raise OutputError(f"{record} cannot be read ({error}); pass {ADVICE}") from error
-        if keys := [key for key in self.made if before.get(key) != self.made[key]]:
+        if keys := [key for key in self.facts if before.get(key) != self.facts[key]]:
             raise OutputError(
                 f"{self.path} was sorted by other predictions ({', '.join(keys)} differ); pass"
                 f" {ADVICE}"
@@ -146,7 +146,7 @@ class SortedFolder:
         """
         folders, renamed = self._folders()
         copied = unsure = equal = 0
-        found: set[Path] = set()
+        copies: set[Path] = set()
         missing: list[str] = []
         for target in sorted(set(folders.values())):
             with disk_errors(target, ADVICE):
@@ -159,12 +159,12 @@ class SortedFolder:
             with disk_errors(target, ADVICE):
                 path, is_new = _copy(source, target)
             copied += is_new
-            equal += path in found
-            unsure += target.name == UNSURE and path not in found
-            found.add(path)
+            equal += path in copies
+            unsure += target.name == UNSURE and path not in copies
+            copies.add(path)
         return SortedFiles(
             folder=self.path,
-            files=len(found),
+            files=len(copies),
             copied=copied,
             equal=equal,
             unsure=unsure,
@@ -176,15 +176,15 @@ class SortedFolder:
         self, predictions: pl.DataFrame, folders: Mapping[tuple[str | None, str | None], Path]
     ) -> Iterator[tuple[Path, str, Path]]:
         """Yield file, name and target of each medium of this run that has a prediction."""
-        given = {
+        media_of = {
             example.id: (example.media, group.media)
             for group in self.groups
             for example in group.examples
         }
         has_subtasks = "subtask" in predictions.columns
-        known = predictions.filter(pl.col("prediction").is_not_null(), pl.col("id").is_in(given))
+        known = predictions.filter(pl.col("prediction").is_not_null(), pl.col("id").is_in(media_of))
         for row in known.iter_rows(named=True):
-            names, media = given[row["id"]]
+            names, media = media_of[row["id"]]
             subtask = row["subtask"] if has_subtasks else None
             target = folders[subtask, None if row["unsure"] else row["prediction"]]
             for name in names:
@@ -226,8 +226,8 @@ def folder_names(names: Iterable[str], taken: Sequence[str] = ()) -> dict[str, s
     {'cat': 'cat', 'a/b': 'a_b-c14cddc0', 'a:b': 'a_b-6783a31e', '..': 'class-5ec1f7e7'}
     """
     plain = {name: _safe(name) for name in dict.fromkeys(names)}
-    kept = [safe for name, safe in plain.items() if safe == name]
-    keys = Counter(map(_key, (*kept, *taken)))
+    unchanged = [safe for name, safe in plain.items() if safe == name]
+    keys = Counter(map(_key, (*unchanged, *taken)))
     return {
         name: safe
         if safe and safe == name and keys[_key(safe)] == 1 and not _DIGESTED.fullmatch(safe)
@@ -237,12 +237,12 @@ def folder_names(names: Iterable[str], taken: Sequence[str] = ()) -> dict[str, s
 
 
 def _safe(name: str) -> str:
-    """Return what of a name may be a folder's, on any system; empty if that is nothing."""
-    shown = "".join(c if c.isprintable() else "_" for c in _UNSAFE.sub("_", name))
-    shown = re.sub("^-", "_", shown.strip(" ."))
-    while len(shown.encode()) > LONGEST_FOLDER:  # surrogates are not printable
-        shown = shown[:-1]
-    return f"_{shown}" if _RESERVED.fullmatch(shown) else shown.rstrip(" .")
+    """Return the part of a name that may name a folder on any system; empty if none may."""
+    safe = "".join(c if c.isprintable() else "_" for c in _UNSAFE.sub("_", name))
+    safe = re.sub("^-", "_", safe.strip(" ."))
+    while len(safe.encode()) > LONGEST_FOLDER:  # surrogates are not printable
+        safe = safe[:-1]
+    return f"_{safe}" if _RESERVED.fullmatch(safe) else safe.rstrip(" .")
 
 
 def _key(name: str) -> str:

@@ -219,6 +219,6 @@ def _predictions(
     for task in selection.tasks:
         rows = np.array([n for n, e in enumerate(examples) if e.subtask == task.subtask], int)
         if len(rows):
-            own = task_features(store, by_head, store.heads, task, rows)
-            predictions[rows] = np.array(task.classes, object)[task.fitted.scores(own).choice]
+            task_rows = task_features(store, by_head, store.heads, task, rows)
+            predictions[rows] = np.array(task.classes, object)[task.fitted.scores(task_rows).choice]
     return predictions

@@ -155,8 +155,8 @@ def train(
     else:
         store, skipped, notes = _extract(source, out, model, question, reporting, options)
         if store.manifest.labels:  # what extraction said does not know them
-            said = _doubts(store.as_extracted())
-            notes += [line for line in _doubts(store) if line not in said]
+            extraction_doubts = _doubts(store.as_extracted())
+            notes += [line for line in _doubts(store) if line not in extraction_doubts]
     store.require_complete()
     kind = label_kind(store.manifest.identity.benchmark)
     readouts = FAST if kind not in NUMBERS else (default_readout(kind),)
@@ -200,7 +200,7 @@ def _doubts(store: FeatureStore) -> list[str]:
 
 
 def _require_no_images(store: Any, arguments: Mapping[str, Any]) -> None:
-    """Raise ParameterError where an argument that is about images was passed with a store."""
+    """Raise ParameterError if an argument that is about images was passed with a store."""
     defaults = {one.name: one.default for one in fields(InputOptions)}
     wrong = [name for name, value in arguments.items() if value != defaults.get(name)]
     if wrong:
@@ -238,7 +238,7 @@ def _extract(
     reporting: Reporting,
     options: dict[str, Any],
 ) -> tuple[FeatureStore, tuple[tuple[str, str, str], ...], list[str]]:
-    """Extract the features of labelled images, and of what else is there; return notes, too."""
+    """Extract the features of labelled images and of the other examples; return notes, too."""
     if out is None or model is None:
         name = "model" if model is None else "out"
         raise ParameterError(

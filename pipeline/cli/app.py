@@ -111,7 +111,7 @@ class CommandGroup(PlainFlags, TyperGroup):
 
 
 def _setting_advice(error: Any) -> str | None:
-    """Return where an unknown option can be set, if it is one of configuration files alone."""
+    """Return where an unknown option can be set, if only configuration files take it."""
     context, flag = error.ctx, getattr(error, "option_name", "")
     if context is None:
         return None
@@ -166,8 +166,8 @@ def _set_up(option: Any, command: str) -> None:
 
 
 def _examples(lines: Sequence[str]) -> str:
-    shown = "\n".join(f"  {line}" for line in lines)
-    return f"\b\nExamples:\n{shown}"
+    indented = "\n".join(f"  {line}" for line in lines)
+    return f"\b\nExamples:\n{indented}"
 
 
 def _to_command(function: Callable[..., None], text: str | None = None, epilog: str = "") -> Any:

@@ -25,7 +25,7 @@ def main() -> NoReturn:
 
 
 def _replace_closed_streams() -> None:
-    """Let output go nowhere that was started closed, as by `>&-`.
+    """Discard output of streams that started closed, as by `>&-`.
 
     Else a file that is opened later would get the number of the stream, and what is printed.
     """

@@ -71,14 +71,14 @@ def method_cells(table: pl.DataFrame) -> Cells:
     out.
     """
     metrics = table["metric"].unique(maintain_order=True).to_list()
-    shown = {
+    is_useful = {
         "benchmark": table["benchmark"].n_unique() > 1,
         "result": repeated(table),
         "method": True,
         "model": True,
         "metric": len(metrics) > 1,
     }
-    texts = [name for name, wanted in shown.items() if wanted]
+    texts = [name for name, wanted in is_useful.items() if wanted]
     value = "value" if len(metrics) > 1 else metrics[0]
     header = [
         *texts,
@@ -115,5 +115,5 @@ def _line(cells: Sequence[str]) -> str:
 
 def _latex_line(cells: Sequence[str]) -> str:
     escaped = ["".join(_LATEX.get(sign, sign) for sign in " ".join(cell.split())) for cell in cells]
-    shown = [_MINUS.sub("$-$", _RANGE.sub(" to ", cell)) for cell in escaped]
-    return f"{' & '.join(shown)} \\\\"
+    typeset = [_MINUS.sub("$-$", _RANGE.sub(" to ", cell)) for cell in escaped]
+    return f"{' & '.join(typeset)} \\\\"

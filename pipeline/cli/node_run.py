@@ -45,7 +45,7 @@ def extract_on_node(gpus: str, folders: Sequence[Any]) -> "Extraction":
     StoreIncompleteError
         All processes ended, and shards are missing.
     """
-    return _shown(folders, lambda tick: _run_node(gpus, ALONE, tick))
+    return _with_progress(folders, lambda tick: _run_node(gpus, ALONE, tick))
 
 
 def classify_on_node(gpus: str, inputs: Sequence[str], out: Path | None, *, force: bool) -> None:
@@ -88,7 +88,7 @@ def _run_node(gpus: str, options: Sequence[str], tick: Callable[[], None]) -> li
 def extract_on_ray(options: RayOptions, folders: Sequence[Any]) -> "Extraction":
     """Run this same command in each actor of a Ray cluster; as `extract_on_node`."""
     arguments = with_options(sys.argv[1:], ALONE)
-    return _shown(
+    return _with_progress(
         folders, lambda tick: run_on_ray(run_here, arguments, options, say=say, tick=tick)
     )
 
@@ -104,7 +104,9 @@ def run_here(arguments: Sequence[str]) -> int:
         return end.code if isinstance(end.code, int) else 0
 
 
-def _shown(folders: Sequence[Any], run: Callable[[Callable[[], None]], list[int]]) -> "Extraction":
+def _with_progress(
+    folders: Sequence[Any], run: Callable[[Callable[[], None]], list[int]]
+) -> "Extraction":
     """Run processes, show how far the store is that leads, and return what is in all."""
     from savs.pipeline.extraction.run_extraction import finished
 

@@ -97,7 +97,7 @@ def print_line(text: str = "", keep: str = "") -> None:
 
 
 def drop_stdout() -> None:
-    """Let what is still to be printed on stdout go nowhere, where it cannot be written."""
+    """Discard what is still to be printed on stdout, when it cannot be written."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

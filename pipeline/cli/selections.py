@@ -138,7 +138,7 @@ if TYPE_CHECKING:
 def keep_other_results(folder: Path, selection: Path) -> None:
     """Refuse to evaluate a selection from elsewhere over the results of another one.
 
-    A usage error where the folder, which has the name of the selection's, holds another selection.
+    A usage error if the folder, which has the name of the selection's, holds another selection.
     """
     from savs.pipeline.running.result_files import CONFIG
     from savs.pipeline.selection.selection_config import selection_folder, selection_run

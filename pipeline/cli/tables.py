@@ -172,13 +172,13 @@ def print_confidence(confidence: "Confidence") -> None:
         for part in confidence.reliability
     ]
     print_table(header, rows)
-    made = (
+    calibration = (
         "not calibrated"
         if confidence.temperatures is None
         else "calibrated by left-out training examples"
     )
     error = percent(confidence.calibration_error)
-    say(f"expected calibration error {error} points; probabilities are {made}")
+    say(f"expected calibration error {error} points; probabilities are {calibration}")
     if confidence.coverage:
         print_line()
         print_table(

@@ -46,7 +46,7 @@ class Evaluation:
     """One row an example, in the order of the input file; columns `PREDICTION_SCHEMA`. That of
     `evaluate` is Parquet in memory, of which a query reads the columns that it names."""
     selection: Selection | None
-    """None where the model's own answers were taken, or images were compared with captions."""
+    """None if the model's own answers were taken, or images were compared with captions."""
     model: Mapping[str, Any]
     """Identity of the model."""
     planned: int
@@ -56,7 +56,7 @@ class Evaluation:
     notes: tuple[str, ...]
     """What limits the numbers: leaks, missing examples, few clusters."""
     rule: str = ZERO_SHOT
-    """Name of what made the predictions if there is no selection."""
+    """Name of the source of the predictions if there is no selection."""
     confidence: tuple[Confidence, ...] = ()
     """How far probabilities can be trusted, of all examples or of each prompt; nothing without
     labels or probabilities."""
@@ -65,14 +65,14 @@ class Evaluation:
     benchmark: str = ""
     """Name of the benchmark."""
     cost: Mapping[str, Any] = field(default_factory=dict)
-    """What the model ran for it, see `evaluation.cost`; empty where that is not known."""
+    """What the model ran for it, see `evaluation.cost`; empty if that is not known."""
     inflation: float = 1.0
     """Variance of means, in variances of independent clusters: greater than 1 where predictions
     depend on each other, see `cross_validation.py`."""
     per_label: pl.DataFrame | None = None
-    """Of many labels a row each, columns `many_labels.TABLE_SCHEMA`; None of one label."""
+    """One row per label, columns `many_labels.TABLE_SCHEMA`; None for one label an example."""
     pairs: pl.DataFrame | None = None
-    """Of many labels those that are there together most often, columns `PAIR_SCHEMA`."""
+    """The most frequent pairs of labels, columns `PAIR_SCHEMA`."""
 
     def __repr__(self) -> str:
         """Return a few lines: the headline metric, other metrics, notes, and what comes next."""
@@ -83,10 +83,10 @@ class Evaluation:
         lines = [f"Evaluation({by}: {examples}, {self.skipped:,} skipped)"]
         if self.metrics:
             first = self.metrics[0]
-            shown = partial(measured, scale=first.scale)
+            text_of = partial(measured, scale=first.scale)
             lines.append(
-                f"  {first.name} {shown(first.value)}, 95 % interval {shown(first.low)} .."
-                f" {shown(first.high)}, chance {shown(first.chance)}"
+                f"  {first.name} {text_of(first.value)}, 95 % interval {text_of(first.low)} .."
+                f" {text_of(first.high)}, chance {text_of(first.chance)}"
             )
         if others := [metric.name for metric in self.metrics[1:]]:
             lines.append(f"  also: {listed(others)}")
@@ -226,8 +226,8 @@ def mark_leaks(
 ) -> tuple[pl.Series | None, pl.DataFrame, list[str]]:
     """Return flags of the test examples that are kept, what marks these, and notes on leaks.
 
-    Marks are the columns `leak`, `cluster` and `content`. The flags are None where all are kept.
-    LeakError where none would be.
+    Marks are the columns `leak`, `cluster` and `content`. The flags are None if all are kept.
+    LeakError if none would be.
     """
     is_unseen = None
     leaks = find_leaks(store.examples("train"), examples)
@@ -253,7 +253,7 @@ SLICE = 2**14
 
 
 def content_of(examples: pl.DataFrame) -> pl.Series:
-    """Return a digest of each example's media, null where it has none or they are not known."""
+    """Return a digest of each example's media, null if it has none or they are not known."""
     nothing = pl.Series("content", [], dtype=pl.String)
     digests = [
         pl.Series(
@@ -290,7 +290,7 @@ def partial_notes(store: FeatureStore) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """How many examples a table of predictions has, and of which kinds."""
+    """Numbers of examples in a table of predictions, by kind."""
 
     examples: int
     labels: int

@@ -94,7 +94,7 @@ class Captions:
     """The captions of a store, and its images."""
 
     def __init__(self, store: FeatureStore, benchmark: Benchmark) -> None:
-        """Read them; SelectionError where the store has none."""
+        """Read them; SelectionError if the store has none."""
         if not compares_captions(store, CLIP):
             raise SelectionError(
                 f"{store.path} has no captions; extract a benchmark of captions with a dual encoder"
@@ -154,7 +154,7 @@ class Captions:
 
 
 def _scores(test: Array, train: Array, task: TrainingTask, scale: float) -> ClassScores:
-    """Return the scores of `(n, classes)` cosines, of which whole columns may be NaN."""
+    """Return the scores of `(n, classes)` cosines; whole columns may be NaN."""
     captioned = ~np.isnan(train).any(axis=0)
     if captioned.all():
         choice = first_of_best(test)

@@ -49,7 +49,7 @@ class RiskReport:
     answered: Share
     """Share of the examples whose set has exactly one class."""
     wrong: Share | None
-    """Error among those: another number than the risk. None where none is answered."""
+    """Error among those: another number than the risk. None if none is answered."""
     classes: float
     """Mean number of classes in a set."""
 
@@ -59,7 +59,7 @@ class Atypical:
     """Examples that are like none of the training ones, see `typicality`."""
 
     share: Share
-    """Of all examples."""
+    """Share of all examples."""
     right: Share | None
     """Accuracy among them; None if there are none."""
 
@@ -95,7 +95,7 @@ class Confidence:
     """Prompt of the examples, where a store puts each to several; None: it is of all examples."""
     examples: int
     temperatures: dict[str, float | None] | None
-    """Subtask, or `all` -> its temperature, none of many labels; None where probabilities are not
+    """Subtask, or `all` -> its temperature, none of many labels; None if probabilities are not
     calibrated."""
     calibration_error: float
     """Expected calibration error, 0 to 1."""
@@ -105,7 +105,7 @@ class Confidence:
     pairs of an example and a label, right where it is there."""
     risk: RiskReport | None
     atypical: Atypical | None
-    """None where typicality is not known."""
+    """None if typicality is not known."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the form that metrics.json holds."""
@@ -228,7 +228,7 @@ def reliability(probabilities: Array, correct: Array, bins: int = BINS) -> tuple
 
 
 def reliability_of(parts: Iterable[tuple[Array, Array]], bins: int = BINS) -> tuple[Bin, ...]:
-    """Return the same of parts, of which memory holds one."""
+    """Return the reliability over parts; memory holds one at a time."""
     ends = np.arange(bins + 1) / bins
     counts, sums, right = np.zeros((3, bins))
     for probabilities, correct in parts:

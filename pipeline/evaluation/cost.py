@@ -83,7 +83,7 @@ def captions_cost(store: FeatureStore, train: int, texts: int) -> dict[str, Any]
 
 
 def _of_splits(store: FeatureStore, prompts: Mapping[str, int]) -> dict[str, Any]:
-    """Return the cost of so many prompts of each split."""
+    """Return the cost of a number of prompts of each split."""
     times = [store.seconds(split) for split, count in prompts.items() if count]
     known = [seconds for seconds in times if seconds is not None]
     forwards = sum(prompts.values())

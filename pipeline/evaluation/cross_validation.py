@@ -69,7 +69,7 @@ class Folds:
         return [folds_note(self._parts)]
 
     def cost(self) -> dict[str, Any]:
-        """Return nothing: what a fold would cost by itself is not known."""
+        """Return nothing: the cost of a single fold is not known."""
         return {}
 
 

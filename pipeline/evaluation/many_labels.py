@@ -90,9 +90,14 @@ class LabelLogits:
             if terms is None:
                 self._others.append(number)
                 continue
-            made = terms()
+            margin_terms = terms()
             for place, head in enumerate(task.heads):
-                term = (number, made.directions[place], float(made.offsets[place]), made.is_bent)
+                term = (
+                    number,
+                    margin_terms.directions[place],
+                    float(margin_terms.offsets[place]),
+                    margin_terms.is_bent,
+                )
                 self._by_head.setdefault(head, []).append(term)
         self._shares = np.array([1 / len(task.heads) for task in self._tasks], np.float32)
 
@@ -168,14 +173,14 @@ class Scored:
         """`(examples,)` bool."""
         return self.examples["label"].is_not_null().to_numpy()
 
-    def part(self, kept: Array | slice) -> "Scored":
+    def part(self, chosen: Array | slice) -> "Scored":
         """Return some of the examples."""
         examples = self.examples
         return Scored(
-            examples[kept] if isinstance(kept, slice) else examples.filter(kept),
-            self.logits[:, kept],
-            self.predicted[:, kept],
-            self.skipped[kept],
+            examples[chosen] if isinstance(chosen, slice) else examples.filter(chosen),
+            self.logits[:, chosen],
+            self.predicted[:, chosen],
+            self.skipped[chosen],
         )
 
 
@@ -398,8 +403,8 @@ def _packed(
             unknown=pl.when(is_labelled).then(names_of(names, (there == UNKNOWN).T)),
             correct=pl.Series(~wrong.any(axis=0) & ~part.skipped) & is_labelled,
         )
-        made = [rows, predicted_labels(part, names), marks[some]]
-        table = pl.concat(made, how="horizontal")
+        columns = [rows, predicted_labels(part, names), marks[some]]
+        table = pl.concat(columns, how="horizontal")
         parts.append(packed(in_schema(table.lazy(), LABEL_SCHEMA).collect()))
     return pl.concat(parts)
 
@@ -407,11 +412,11 @@ def _packed(
 def predicted_labels(scored: Scored, names: Sequence[str]) -> pl.DataFrame:
     """Return `predicted`, its text `prediction`, and `probabilities`; null of skipped examples."""
     is_there = pl.Series(~scored.skipped)
-    said = names_of(names, scored.predicted.T)
+    label_lists = names_of(names, scored.predicted.T)
     texts = label_texts(names, scored.predicted.T)
     shares = (1 / (1 + np.exp(-scored.logits.T.astype(np.float64)))).astype(np.float32)
     lists = pl.Series(shares, dtype=pl.Array(pl.Float32, len(names))).arr.to_list()
-    columns = {"predicted": said, "prediction": texts, "probabilities": lists}
+    columns = {"predicted": label_lists, "prediction": texts, "probabilities": lists}
     return pl.DataFrame(columns).select(
         pl.when(is_there).then(name).alias(name) for name in columns
     )
@@ -428,13 +433,13 @@ def _pairs(states: Array, predicted: Array, names: Sequence[str]) -> pl.DataFram
     together = np.triu(cooccurrence(states), 1)
     order = np.argsort(-together, axis=None, kind="stable")[:PAIRS_KEPT]
     first, second = np.unravel_index(order, together.shape)
-    said = cooccurrence(np.where(states != UNKNOWN, predicted, False).astype(np.int8))
+    predicted_together = cooccurrence(np.where(states != UNKNOWN, predicted, False).astype(np.int8))
     table = pl.DataFrame(
         {
             "label": [names[n] for n in first],
             "other": [names[n] for n in second],
             "n": together[first, second],
-            "predicted": said[first, second],
+            "predicted": predicted_together[first, second],
         },
         schema=PAIR_SCHEMA,
     )

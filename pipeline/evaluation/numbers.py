@@ -16,7 +16,7 @@ from savs.pipeline.selection.number_rules import COVERAGE, NumberRule, fit_reach
 from savs.pipeline.selection.readouts import ClassScores
 
 DIGITS = 7
-"""Of a prediction as text: those of float32."""
+"""Significant digits of a prediction as text: those of float32."""
 NUMBER_COLUMNS = {"value": pl.Float64, "low": pl.Float64, "high": pl.Float64}
 NUMBER_SCHEMA = {
     "id": pl.String,
@@ -29,21 +29,23 @@ NUMBER_SCHEMA = {
 }
 """Columns of the predictions of numbers. `value` is the predicted number, `prediction` its text, or
 that of the level next to it; the truth lies from `low` to `high` with a probability of 95 %, null
-where too few examples were left out to know. `correct` is whether the level is the right one, or of
+if too few examples were left out to know. `correct` is whether the level is the right one, or of
 a regression whether the number lies in its interval. A skipped example has no prediction."""
 
 
 def with_numbers(
     examples: pl.DataFrame, rule: NumberRule, scores: ClassScores, reach: Array | float | None
 ) -> pl.DataFrame:
-    """Return examples with their predictions; `reach` is that of all, or of each, maybe NaN."""
+    """Return examples with their predictions; `reach` is one for all or one each, maybe NaN."""
     numbers = rule.numbers(scores.soft)
-    said = rule.nearest(numbers) if rule.levels else [float(f"{n:.{DIGITS}g}") for n in numbers]
+    predicted = (
+        rule.nearest(numbers) if rule.levels else [float(f"{n:.{DIGITS}g}") for n in numbers]
+    )
     reaches = np.full(len(numbers), np.nan if reach is None else reach)
     low, high = rule.intervals(numbers, reaches)
     known = ~np.isnan(reaches)
     table = examples.with_columns(
-        prediction=pl.Series([number_text(float(n)) for n in said], dtype=pl.String),
+        prediction=pl.Series([number_text(float(n)) for n in predicted], dtype=pl.String),
         value=pl.Series(numbers, dtype=pl.Float64),
         low=pl.Series(np.where(known, low, np.nan), dtype=pl.Float64).fill_nan(None),
         high=pl.Series(np.where(known, high, np.nan), dtype=pl.Float64).fill_nan(None),
@@ -78,8 +80,10 @@ def measure_numbers(table: pl.LazyFrame, rule: NumberRule) -> list[Units]:
         ends = (columns[name].fill_null(np.nan).to_numpy() for name in ("low", "high"))
         low, high = ends
         inside = (low <= truth) & (truth <= high)
-    made = NumberPredictions(truth, value, rule.nearest(value) if rule.levels else None, inside)
-    return number_metrics(made, columns["cluster"], rule.mean, rule.median, COVERAGE)
+    predictions = NumberPredictions(
+        truth, value, rule.nearest(value) if rule.levels else None, inside
+    )
+    return number_metrics(predictions, columns["cluster"], rule.mean, rule.median, COVERAGE)
 
 
 def number_notes(table: pl.LazyFrame, rule: NumberRule) -> Iterator[str]:

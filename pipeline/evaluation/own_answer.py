@@ -59,7 +59,7 @@ class OwnAnswers:
         yield with_skipped(self._store, self._answers.parts, skipped)
 
     def notes(self, table: pl.LazyFrame) -> list[str]:
-        """Return what is missing, and what is known of other answers."""
+        """Return the missing answers, and what is known about others."""
         return [*partial_notes(self._store), *self._answers.notes]
 
     def cost(self) -> dict[str, Any]:
@@ -210,7 +210,7 @@ def generated_texts(store: AnyStore, split: str) -> pl.Series:
 
 
 def _is_text(values: Array) -> Array:
-    """Return which numbers are code points of Unicode; halves of characters are none."""
+    """Return which numbers are code points of Unicode; halves of characters are not."""
     return (values >= 0) & (values < 0x110000) & ((values < 0xD800) | (values > 0xDFFF))
 
 

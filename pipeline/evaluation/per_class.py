@@ -45,21 +45,21 @@ def class_table(
 
     A class that is never predicted has no precision, one without test examples no recall; a skipped
     example counts as wrong. F1 is 2 correct / (n + predicted). Columns `CLASS_SCHEMA`, in order of
-    first appearance; empty where examples have no labels. `inflation` multiplies the variance of
+    first appearance; empty if examples have no labels. `inflation` multiplies the variance of
     the recall.
     """
     labelled = _labelled(predictions)
-    said: defaultdict[str | None, dict[str | None, int]] = defaultdict(dict)
+    prediction_counts: defaultdict[str | None, dict[str | None, int]] = defaultdict(dict)
     for subtask, name, count in _counts(labelled, "subtask", "prediction").iter_rows():
         if name is not None:
-            said[subtask][name] = count
+            prediction_counts[subtask][name] = count
     rows: list[dict[str, Any]] = []
     for subtask, part in _parts(_scored(labelled, "subtask", "label"), "subtask"):
         of_label = dict(_parts(part.drop("subtask"), "label"))
-        for label in dict.fromkeys([*of_label, *said[subtask]]):
+        for label in dict.fromkeys([*of_label, *prediction_counts[subtask]]):
             examples = of_label.get(label, part.clear())
             n, correct = examples.height, examples["correct"].sum()
-            predicted = said[subtask].get(label, 0)
+            predicted = prediction_counts[subtask].get(label, 0)
             rows.append(
                 {
                     "subtask": subtask,

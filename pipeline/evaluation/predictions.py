@@ -28,7 +28,7 @@ from savs.stores import FeatureStore
 VOTES_KEPT = 20
 """Classes named in a prediction's `votes`."""
 LEVEL = 1
-"""Of zstd, the fastest: tables are read again soon."""
+"""Level of zstd, the fastest: tables are read again soon."""
 SLICE = 2**14
 """Predictions that are packed at a time when they are put into order."""
 VOTES = pl.List(pl.Struct({"class": pl.String, "score": pl.Float32, "soft": pl.Float32}))
@@ -44,7 +44,7 @@ EXAMPLE_SCHEMA = {
     "extra": pl.String,
 }
 """Columns of all predictions, of one label or of many: what is known of an example. `content` is a
-digest of its media, null where it has none or was skipped; `media` are the names of its images and
+digest of its media, null if it has none or was skipped; `media` are the names of its images and
 videos; `extra` is a JSON object of the input's columns that the benchmark does not know."""
 PREDICTION_SCHEMA = {
     "id": pl.String,
@@ -125,7 +125,7 @@ class Predictor(Protocol):
 
 
 def packed(predictions: pl.DataFrame) -> pl.LazyFrame:
-    """Return predictions as Parquet in memory, of which a query reads the columns that it names."""
+    """Return predictions as Parquet in memory; a query reads only the columns that it names."""
     file = io.BytesIO()
     predictions.write_parquet(file, compression_level=LEVEL, statistics=False)
     return scan_parquet(file.getvalue())
@@ -220,7 +220,7 @@ def best_classes(scores: Array, count: int) -> Array:
 
 
 def in_schema(frame: pl.LazyFrame, schema: Mapping[str, Any] = PREDICTION_SCHEMA) -> pl.LazyFrame:
-    """Return a table with the columns of a schema alone, null where it has none."""
+    """Return a table with the columns of a schema alone, null if it has none."""
     there = frame.collect_schema()
     return frame.select(
         (pl.col(name) if name in there else pl.lit(None)).cast(dtype).alias(name)
@@ -275,7 +275,7 @@ def names_of(classes: Sequence[str], inside: Array) -> pl.Series:
 def choice_probability(
     class_scores: ClassScores, calibration: Calibration | None = None
 ) -> pl.Series:
-    """Return the probability of each choice, see `class_probabilities`; null where that is NaN."""
+    """Return the probability of each choice, see `class_probabilities`; null if that is NaN."""
     table = class_probabilities(class_scores, calibration)
     chosen = table[np.arange(len(table)), class_scores.choice]
     return pl.Series(chosen.astype(np.float32)).fill_nan(None)

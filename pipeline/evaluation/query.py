@@ -144,7 +144,7 @@ def _lazy_rows(store: FeatureStore, there: Mapping[str, Path], sql: str) -> pl.L
 
 
 def _require_reading(sql: str) -> None:
-    """Raise QueryError where a query would change something or read anything but its tables.
+    """Raise QueryError if a query would change something or read anything but its tables.
 
     Polars' own parser names what a query reads, so quotes, comments and nesting hide nothing.
     """

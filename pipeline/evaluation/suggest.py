@@ -261,11 +261,11 @@ def _of_labels(
     names = [str(task.subtask) for task in selection.tasks]
 
     def scored(rows: pl.DataFrame, features: Array) -> pl.DataFrame:
-        said, shares = labels.predict(features)
+        predicted, shares = labels.predict(features)
         distances = threshold_distances(shares, thresholds).min(axis=1)
         return rows.with_columns(
             pl.lit("").alias("label"),
-            prediction=label_texts(names, said == 1),
+            prediction=label_texts(names, predicted == 1),
             margin=pl.Series(distances, dtype=pl.Float32),
             soft=pl.lit(0, pl.Float32),
         ).select(*SCHEMA, "soft")
@@ -372,7 +372,7 @@ def _with_images(table: pl.DataFrame, options: Mapping[str, Any]) -> pl.DataFram
 
 
 def least_sure(margins: Array, count: int) -> Array:
-    """Return the rows of which a classifier is least sure, the least sure one first.
+    """Return the rows that a classifier is least sure about, the least sure first.
 
     Of `(n, keys)` margins the first key decides, then the next; equal rows keep their order.
 

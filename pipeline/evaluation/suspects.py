@@ -99,10 +99,10 @@ def _of_subtask(predictions: pl.DataFrame) -> pl.DataFrame:
 
 
 def _of_labels(selection: Selection, predictions: pl.DataFrame) -> Iterator[pl.DataFrame]:
-    """Yield of each label the examples where it is wrongly predicted, as `_of_subtask`."""
+    """Yield for each label the examples where it is wrongly predicted, as `_of_subtask` does."""
     names = [str(task.subtask) for task in selection.tasks]
     states = label_table(predictions["label"], names).states
-    said = label_table(predictions["prediction"], names).states
+    predicted = label_table(predictions["prediction"], names).states
     shares = np.array(predictions["probabilities"].to_list(), np.float64)
     rules = [task.label_rule for task in selection.tasks]
     distances = threshold_distances(shares, np.array([rule.threshold for rule in rules_of(rules)]))
@@ -111,12 +111,12 @@ def _of_labels(selection: Selection, predictions: pl.DataFrame) -> Iterator[pl.D
             yield pl.DataFrame(schema=FOUND)  # nothing was left out, or nothing is predicted
             continue
         margins = distances[:, number]
-        is_right = states[number] == said[number]
+        is_right = states[number] == predicted[number]
         wrong = np.flatnonzero(~is_right & (states[number] != UNKNOWN))
         rows = predictions[wrong]
         changed = [
             with_label(text, names[number], is_there=bool(there))
-            for text, there in zip(rows["label"], said[number, wrong], strict=True)
+            for text, there in zip(rows["label"], predicted[number, wrong], strict=True)
         ]
         yield (
             rows.with_columns(

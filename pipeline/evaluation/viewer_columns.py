@@ -61,10 +61,10 @@ def with_viewer_columns(rows: pl.LazyFrame, heads: Sequence[str], media_root: Pa
             pl.Series(VECTOR, np.concatenate(vectors, axis=1), dtype=pl.Array(pl.Float32, width)),
         )
 
-    made = {FILEPATH: pl.String, IMAGE: IMAGE_TYPE, VECTOR: pl.Array(pl.Float32, width)}
+    added = {FILEPATH: pl.String, IMAGE: IMAGE_TYPE, VECTOR: pl.Array(pl.Float32, width)}
     return rows.map_batches(
         add,
-        schema=pl.Schema({**schema, **made}),
+        schema=pl.Schema({**schema, **added}),
         streamable=True,
         predicate_pushdown=False,
         projection_pushdown=False,
@@ -91,7 +91,7 @@ class _Picture:
 
 
 def _picture(folder: MediaFolder, names: Sequence[str], digests: Sequence[str]) -> _Picture:
-    """Return the picture of the first medium, if its content is that of the features."""
+    """Return the picture of the first medium, if it is unchanged since extraction."""
     if not names:
         return _Picture()
     name, path = names[0], None

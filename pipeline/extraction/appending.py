@@ -69,7 +69,7 @@ def add_examples(store: FeatureStore, source: Source) -> WantedExamples:
     DatasetError
         The input has a fault, or the splits as they would be do not fit each other.
     """
-    store, input_rows = store.as_extracted(), source.given()
+    store, input_rows = store.as_extracted(), source.given_splits()
     examples: Splits = {}
     todo: Splits = {}
     notes: list[str] = []

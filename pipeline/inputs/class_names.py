@@ -18,7 +18,7 @@ SHORT_MARK = "{c}"
 def read_class_names(path: str | Path) -> dict[str, str]:
     """Return label -> name: from a JSON object, a JSON list of labels, or one label a line.
 
-    ParameterError where the file cannot be read, names a class twice or none, or has an empty name.
+    ParameterError if the file cannot be read, names a class twice or none, or has an empty name.
     """
     text = _text(path, "classes")
     if str(path).endswith(".json"):
@@ -51,7 +51,7 @@ def read_class_names(path: str | Path) -> dict[str, str]:
 def read_templates(path: str | Path) -> tuple[str, ...]:
     """Return the templates of a file, one a line, each once; `{c}` stands for `{class}`.
 
-    ParameterError where the file cannot be read or is empty, or a line does not have `{class}`.
+    ParameterError if the file cannot be read or is empty, or a line does not have `{class}`.
     """
     text = _text(path, "templates").replace(SHORT_MARK, MARK)
     lines = [line.strip() for line in text.splitlines()]

@@ -1,4 +1,4 @@
-"""Features in a `.npy`, `.safetensors` or `.parquet` file, of which some rows are read at a time.
+"""Features in a `.npy`, `.safetensors` or `.parquet` file, read some rows at a time.
 
 Tensors and columns of heads are called `L12.H7`, as `savs export` writes them.
 """
@@ -49,22 +49,22 @@ class FeatureFile:
     path: Path
     rows: int
     grid: tuple[LayerGrid, ...]
-    found: str
+    type_in_file: str
     """Type in the file."""
     dtype: str
     """Type in the store."""
     read: Callable[[int, int], Layers]
     """First row and one past the last -> their features."""
     ids: tuple[str, ...] | None = None
-    """Of the rows, where the file has them."""
+    """Ids of the rows, if the file has them."""
     others: tuple[str, ...] = ()
-    """Columns that are no features, of a Parquet file."""
+    """Columns of a Parquet file that are not features."""
 
 
 def open_features(path: Path) -> FeatureFile:
     """Look at a file of features; nothing of it is read but what is given the whole.
 
-    ImportFileError where it cannot be read, or holds something else than features.
+    ImportFileError if it cannot be read, or holds something else than features.
     """
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
@@ -198,7 +198,7 @@ def _length(name: str, dtype: pl.DataType) -> pl.Expr:
 
 
 def _named_heads(path: Path, names: Sequence[str], what: str) -> dict[str, Head]:
-    """Return name -> head; ImportFileError where a name has another form."""
+    """Return name -> head; ImportFileError if a name has another form."""
     heads = {name: head for name in names if (head := parse_head(name)) is not None}
     if not names or len(set(heads.values())) < len(names):
         raise ImportFileError(
@@ -225,9 +225,9 @@ _READERS: dict[str, Callable[[Path], FeatureFile]] = {
 def of_array(
     path: Path, shape: Sequence[int], type_in_file: str, rows: Callable[[slice], Array]
 ) -> FeatureFile:
-    """Return the features of one array, of which `rows` reads some.
+    """Return the features of one array; `rows` reads a part of it.
 
-    ImportFileError where the shape is none of `ARRAYS`, or the type cannot be stored.
+    ImportFileError if the shape is none of `ARRAYS`, or the type cannot be stored.
     """
     if not 2 <= len(shape) <= 4 or 0 in shape:
         raise ImportFileError(
@@ -254,7 +254,7 @@ def of_heads(
     ids: tuple[str, ...] | None = None,
     others: tuple[str, ...] = (),
 ) -> FeatureFile:
-    """Return the features of a file with one array a head, of which `columns` reads some rows.
+    """Return the features of a file with one array per head; `columns` reads some rows.
 
     ImportFileError without rows, or where the heads of a layer differ in width, or a type cannot
     be stored.
@@ -273,14 +273,14 @@ def of_heads(
         grid.append(LayerGrid(layer, tuple(widths_of_layer), next(iter(widths_of_layer.values()))))
 
     def read(start: int, stop: int) -> Layers:
-        found = columns(start, stop)
+        arrays = columns(start, stop)
         return {
-            g.layer: np.stack([stored(found[g.layer, head], dtype) for head in g.heads])
+            g.layer: np.stack([stored(arrays[g.layer, head], dtype) for head in g.heads])
             for g in grid
         }
 
-    found = " and ".join(sorted(types))
-    return FeatureFile(path, rows, _checked(path, grid), found, dtype, read, ids, others)
+    type_names = " and ".join(sorted(types))
+    return FeatureFile(path, rows, _checked(path, grid), type_names, dtype, read, ids, others)
 
 
 def stored(values: Array, dtype: str) -> Array:
@@ -303,7 +303,7 @@ def _stored_type(path: Path, types: set[str]) -> str:
 
 
 def _checked(path: Path, grid: Sequence[LayerGrid]) -> tuple[LayerGrid, ...]:
-    """Return a grid; ImportFileError where an example takes too much memory, or nothing."""
+    """Return a grid; ImportFileError if an example takes too much memory, or nothing."""
     size = 4 * sum(len(layer.heads) * layer.head_dim for layer in grid)
     if size > MAX_ROW_BYTES or any(not layer.head_dim for layer in grid):
         raise ImportFileError(

@@ -53,7 +53,7 @@ SPLIT = "split"
 """Field of a row that says where it belongs."""
 IMPORTED_SPLITS = (*SPLITS, CLASSES)
 Placed = tuple[int, Example]
-"""Row of the features, and the example that it is of."""
+"""Row of the features, and its example."""
 Digests = Mapping[str, Mapping[str, str]]
 """Split -> name of a medium -> its SHA-256; media of two splits may have one name."""
 
@@ -182,7 +182,7 @@ def _notes(
     kind: str,
 ) -> Iterator[str]:
     yield f"rows of features and labels were matched by {'id' if labelled.by_id else 'their order'}"
-    if "float64" in file.found:
+    if "float64" in file.type_in_file:
         yield "float64 is kept as float32"
     names = media_names(example for rows in examples.values() for example in rows)
     known = {name for of_split in digests.values() for name in of_split}
@@ -209,9 +209,9 @@ def read_labels(
     split: str | None,
     form: Mapping[str, Any] | None = None,
 ) -> Labelled:
-    """Read the examples that features are of; arguments and errors as in `import_features`.
+    """Read the examples that features belong to; arguments and errors as in `import_features`.
 
-    `form` is what labels are.
+    `form` says what labels are.
 
     Rows are matched by `id` where both files have it, else by their order. Rows of the split
     `classes` are texts of their label, which stands for a question that is not given.
@@ -447,7 +447,7 @@ def _digests(example: Example, digests: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _require_finite(file: FeatureFile, examples: Sequence[Example], layers: Layers) -> None:
-    """Raise ImportFileError where an example's features are NaN or infinite."""
+    """Raise ImportFileError if an example's features are NaN or infinite."""
     for grid in file.grid:
         finite = is_finite(layers[grid.layer], file.dtype).all(axis=2)  # (heads, examples)
         if not finite.all():

@@ -77,9 +77,9 @@ def files_of(keywords: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def _by_rows(message: str, paths: Mapping[str, Path]) -> str:
     """Return a message about a line of a file of rows as one about a row, counted from 0."""
     for split, path in paths.items():
-        line = re.compile(re.escape(str(path)) + r"(?: line (\d+))?")
-        message = line.sub(
-            lambda found, split=split: split + (f" row {int(found[1]) - 1}" if found[1] else ""),
+        lines = re.compile(re.escape(str(path)) + r"(?: line (\d+))?")
+        message = lines.sub(
+            lambda line, split=split: split + (f" row {int(line[1]) - 1}" if line[1] else ""),
             message,
         )
     return message
@@ -149,7 +149,7 @@ def _of_data_set(rows: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def _whole(value: Any) -> Any:
-    """Return what a data set holds of an image as its bytes, those of a file included."""
+    """Return the bytes of an image in a data set, or of its file."""
     if isinstance(value, list):
         return [_whole(item) for item in value]
     is_file = isinstance(value, dict) and value.keys() == {"bytes", "path"} and value["path"]

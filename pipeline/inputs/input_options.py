@@ -14,7 +14,7 @@ from savs.pipeline.running.options import Option
 
 MANY_LABELS = "many-labels"
 TASKS = (MANY_LABELS, ORDINAL, REGRESSION)
-"""What labels are, where they are no classes."""
+"""The form of labels that are not classes."""
 COUNTS = (
     *("shots", "train_groups", "limit"),
     *("video_frames", "jpeg_draft", "max_image_pixels", "audio_max_seconds", "fetch_gb"),
@@ -150,7 +150,7 @@ class InputOptions:
             metavar="CLASS",
         ),
     ] = None
-    """Such as `unsafe`. Part of what a store is of."""
+    """Such as `unsafe`. Part of the store's identity."""
     label_separator: Annotated[
         str | None, Option("Rows of general have many labels, such as cat|dog.", metavar="TEXT")
     ] = None
@@ -223,7 +223,7 @@ class InputOptions:
         ),
     ] = None
     """A video has the times of its frames; every model that reads images takes `frames`. Part of
-    what a store is of, where it is given or there are videos."""
+    the store's identity, if it is given or there are videos."""
     video_frames: Annotated[
         int | None, Option("Frames per video (default: 8).", "advanced", min=1)
     ] = None
@@ -239,7 +239,7 @@ class InputOptions:
         ),
     ] = None
     """Several times as fast for photos far above the model's limit, with slightly other values.
-    Part of what a store is of."""
+    Part of the store's identity."""
     max_image_pixels: Annotated[
         int | None,
         Option(
@@ -296,7 +296,7 @@ class InputOptions:
 
     @property
     def labels(self) -> dict[str, Any] | None:
-        """What labels are; None where they are a class each."""
+        """The form of labels; None for a class each."""
         return labels_form(
             task=self.task,
             positive=self.positive,
@@ -306,7 +306,7 @@ class InputOptions:
 
     @property
     def draw(self) -> Shots | None:
-        """How training examples are drawn; None where all are taken."""
+        """How training examples are drawn; None if all are taken."""
         if self.shots is None and self.train_groups is None:
             return None
         many = label_kind({"options": {OPTION: self.labels or {}}}) == MANY
@@ -322,7 +322,7 @@ def labels_form(
 ) -> dict[str, Any] | None:
     """Return what labels are, as a store's identity says it; None for a class each.
 
-    OptionError where two ways are chosen, the task is unknown, a separator or the positive class is
+    OptionError if two ways are chosen, the task is unknown, a separator or the positive class is
     empty, or a column is named twice.
     """
     chosen: list[dict[str, Any]] = []

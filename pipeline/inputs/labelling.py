@@ -135,7 +135,7 @@ class Labeller:
                 " them in the rows, and extract or import again"
             )
         self._form = facts["options"][OPTION] if kind == MANY else None
-        """How rows spell many labels; None where they have one."""
+        """How rows spell many labels; None if they have one."""
         self.classes = self._known_classes()
         """Subtask -> its classes."""
 
@@ -198,7 +198,7 @@ class Labeller:
         return wanted
 
     def _of_names(self, labels: Mapping[str, Any]) -> Iterator[tuple[str, list[int], str | None]]:
-        """Yield where a label stands, the places of its examples, and the label."""
+        """Yield the position of a label in its file, the places of its examples, and the label."""
         where = "the labels"
         for name, text in labels.items():
             if self._form is not None:
@@ -233,7 +233,7 @@ class Labeller:
                 yield row.where, self._of_row(row), text
 
     def _column(self, row: Row, what: str) -> str:
-        """Return the column of a field: as the store's own files call it, or by its own name."""
+        """Return the column of a field: its name in the input files, or the field itself."""
         columns = self.store.manifest.identity.benchmark.get("options", {}).get("columns", {})
         name = columns.get(what, what)
         return name if name in row.values else what
@@ -296,7 +296,7 @@ class Labeller:
         )
 
     def _require_classes(self, wanted: Mapping[int, str | None], *, allow_new: bool) -> None:
-        """Raise LabelError where a label is no class of its subtask, unless new ones are allowed.
+        """Raise LabelError if a label is no class of its subtask, unless new ones are allowed.
 
         The first labels of a subtask make its classes.
         """

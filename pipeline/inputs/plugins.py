@@ -63,9 +63,9 @@ def _benchmark_of(benchmark: str | Path | Benchmark, option: str) -> Benchmark:
 def stored_benchmark(
     store: FeatureStore, benchmark: str | Path | Benchmark | None = None
 ) -> Benchmark:
-    """Return the benchmark that a store is of, which must be given where savs cannot find it.
+    """Return the benchmark of a store, which must be given if savs cannot find it.
 
-    BenchmarkNotFoundError where it is not known here, or another one was given.
+    BenchmarkNotFoundError if it is not known here, or another one was given.
     """
     facts = store.manifest.identity.benchmark
     name = str(facts["name"])
@@ -117,7 +117,7 @@ def read_file(path: Path, option: str) -> bytes:
 def run_file(path: Path, content: bytes) -> ModuleType:
     """Run the content of a Python file and return it as a module.
 
-    OwnCodeError where it is not Python, or fails when it runs; the message names the line.
+    OwnCodeError if it is not Python, or fails when it runs; the message names the line.
     """
     module = ModuleType(f"savs_plugin_{path.stem}")
     module.__file__ = str(path)

@@ -65,7 +65,7 @@ class Source:
     fetching: Fetching | None = None
     """How media at a URL are fetched; None fetches none."""
     trains: bool = True
-    """Whether training examples are needed; without, the split is empty where none are given."""
+    """Whether training examples are needed; without, the split is empty if none are given."""
     _files: dict[str | Path, Files] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -95,14 +95,14 @@ class Source:
                 f"there are no {what}: give `train`, or have them drawn from the"
                 " test file with `shots` (examples per class) or `train_groups`"
             )
-        splits: Splits = {"train": [], **self.given()}
+        splits: Splits = {"train": [], **self.given_splits()}
         if splits["train"] or (self.trains and not labels_come):
             form = self.benchmark.options.get(OPTION)
             check_splits(splits["train"], splits.get("test", []), form)
         return splits
 
-    def given(self) -> Splits:
-        """Read what is given of the splits, whatever is missing; errors as in `examples`."""
+    def given_splits(self) -> Splits:
+        """Read the splits that were given, even if some are missing; errors as in `examples`."""
         splits = {split: rows[: self.options.limit] for split, rows in self._read().items()}
         self._require_media(splits)
         prompts = self.benchmark.prompts  # after the draw: an example is in one split with all
@@ -156,7 +156,7 @@ class Source:
         return next((folder for folder in folders if has_unlabelled(Path(folder))), None)
 
     def _require_media(self, examples: Splits) -> None:
-        """Raise MediaError where none of the named media exists."""
+        """Raise MediaError if none of the named media exists."""
         folders = {split: self.media(split) for split in examples}
         named = [(s, name) for s, rows in examples.items() for row in rows for name in row.media]
         if named and not any(folders[split].has(name) for split, name in named):
@@ -234,7 +234,7 @@ class Source:
     def survey(self, examples: Splits) -> list[str]:
         """Return remarks about where media were found; fetch media at URLs.
 
-        MediaError where two paths of another machine would be one file.
+        MediaError if two paths of another machine would be one file.
         """
         names = {split: media_names(rows) for split, rows in examples.items()}
         folders = dict.fromkeys(self.media(split).packed for split in examples)

@@ -15,7 +15,7 @@ import polars as pl
 from savs.pipeline.running.formatting import counted
 
 MOST_BYTES = 2**32
-"""Of memory, where the machine has twice as much; else half of its memory."""
+"""Limit of memory if the machine has twice as much; else half of its memory."""
 MOST_SECONDS = 600
 NO_MEMORY = 3
 """Exit code of a process whose Python code, not polars, had no memory left."""

@@ -23,7 +23,7 @@ def format_bytes(count: int) -> str:
 
 
 def format_seconds(seconds: float) -> str:
-    """Return a duration as minutes and seconds, with hours where it has any.
+    """Return a duration as minutes and seconds, with hours if it has any.
 
     Examples
     --------

@@ -26,7 +26,7 @@ class Rank:
     local_ranks: int = 1
     """Processes on this machine."""
     launcher: str | None = None
-    """Who started them; None where nobody says so."""
+    """Who started them; None if nobody says so."""
 
 
 ALONE = Rank()
@@ -59,7 +59,7 @@ LAUNCHERS = (
 
 
 def find_rank(environ: Mapping[str, str] = os.environ) -> Rank:
-    """Return which process this is; the only one where no launcher says otherwise.
+    """Return which process this is; the only one if no launcher says otherwise.
 
     Raises
     ------

@@ -33,7 +33,7 @@ class Option:
     metavar: str | None = None
     min: int | None = None
     name: str | None = None
-    """The option's, where it is not that of the field."""
+    """Name of the option, if it differs from the field's."""
     aliases: tuple[str, ...] = ()
     """Other names of the option, as other programs spell it."""
 

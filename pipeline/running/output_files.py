@@ -53,7 +53,7 @@ def disk_errors(
 def new_file(
     path: Path, advice: str = "another `out`", kind: type[OSError] = OutputError
 ) -> Iterator[Path]:
-    """Yield a path to write to, whose file replaces that of `path` when the block ends.
+    """Yield a path to write to; its file replaces `path` when the block ends.
 
     The folder is made. Where the block raises, an old file stays as it was; see `disk_errors`.
     """

@@ -209,7 +209,7 @@ def file_sha256(path: Path) -> str:
 
 @contextmanager
 def reading(path: Path, command: str) -> Iterator[None]:
-    """Turn what goes wrong when a file is read into a ResultError; `command` writes the file."""
+    """Turn errors of reading a file into a ResultError; `command` writes the file."""
     known = (OSError, ValueError, RecursionError, MemoryError, SafetensorError)
     try:
         yield

@@ -13,7 +13,7 @@ _explained = False
 
 
 def listen() -> None:
-    """Let Ctrl-C and SIGTERM interrupt this process; what came before is forgotten."""
+    """Let Ctrl-C and SIGTERM interrupt this process; forget earlier interruptions."""
     global _asked, _explained
     _asked = _explained = False
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -27,7 +27,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 
 def explain(say: Callable[[str], None], text: str) -> None:
-    """Print what an interruption left behind; the command then prints nothing more."""
+    """Print what an interruption left; the command then prints nothing more."""
     global _explained
     _explained = True
     say(f"interrupted: {text}")

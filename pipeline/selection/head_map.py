@@ -25,8 +25,8 @@ HEAD_MAP_SCHEMA = pl.Schema(
         "rank": pl.Int64,
     }
 )
-"""Columns of `head_map`. `score` is of `examples` training examples; `rank` counts the chosen heads
-from 1 and is null for the others."""
+"""Columns of `head_map`. `score` rests on `examples` training examples; `rank` counts the chosen
+heads from 1 and is null for the others."""
 
 
 def head_map(store: FeatureStore, selection: Selection) -> pl.DataFrame:

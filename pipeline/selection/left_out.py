@@ -180,9 +180,9 @@ class LeftOut:
     typicality: Array
     """`(n,)` float32; empty if it is not for a calibration."""
     seen: ClassScores
-    """Of `(m,)` examples that each fold's readout was fitted on; of none likewise."""
+    """Scores of `(m,)` examples that each fold's readout was fitted on; empty like `typicality`."""
     folds: int
-    """Their number; 0 of a label with too few independent examples, of which none is left out."""
+    """Number of folds; 0 for a label with too few independent examples: none is left out."""
     train_shares: tuple[float, float]
     """Least and greatest share of the examples that a fold's selection was made of."""
     fold: Array
@@ -258,7 +258,7 @@ class Fold:
     """A part of a task's examples that is left out."""
 
     number: int
-    """Of its task."""
+    """Number of its task."""
     task: TrainingTask
     selected: TaskSelection
     """The selection on the whole task."""

@@ -33,7 +33,7 @@ class NumberRule:
     spread: Annotated[float, Meta(gt=0, lt=MOST)]
     """Standard deviation."""
     levels: tuple[Finite, ...] = ()
-    """Of an ordinal task the numbers that there are, ascending; empty of a regression."""
+    """The levels of an ordinal task, ascending; empty for a regression."""
     reach: Annotated[float, Meta(ge=0, lt=MOST)] | None = None
     """Half the width of an interval; None if too few examples were left out for one."""
 

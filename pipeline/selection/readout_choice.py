@@ -46,7 +46,7 @@ class ReadoutChoice:
     """Readout -> share of the training examples that it classifies rightly when they are left out,
     or mean average precision of many labels; empty if there was nothing to choose."""
     left_out: list[LeftOut] = field(repr=False)
-    """Of each task its examples, classified by the readout that the other folds choose;
+    """The examples of each task, classified by the readout that the other folds choose;
     `assess_left_out` measures them. Empty if no example can be left out."""
     note: str | None = None
     """Why nothing was chosen."""

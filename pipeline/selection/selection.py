@@ -284,7 +284,7 @@ def parse_heads(
 
 
 def _head_pairs(heads: Sequence[Head]) -> tuple[Head, ...]:
-    """Return the heads, each once; SelectionError for what are no pairs of numbers."""
+    """Return the heads, each once; SelectionError for anything but pairs of numbers."""
     try:
         return tuple(dict.fromkeys((int(layer), int(head)) for layer, head in heads))
     except (TypeError, ValueError) as error:
@@ -300,7 +300,7 @@ def default_heads(heads: Sequence[Head]) -> int:
 
 
 def head_count(among: Sequence[Head], heads: int | Literal["all"], where: str = "") -> int:
-    """Return a number of heads; SelectionError if there are fewer, or it is no number.
+    """Return a number of heads; SelectionError if there are fewer, or it is not a number.
 
     `where` the heads lie is said after their number.
     """

@@ -61,7 +61,7 @@ class TaskConfig:
     heads: Annotated[tuple[Head, ...], Meta(min_length=1)]
     """Best first."""
     scores: tuple[Number, ...]
-    """Train-side score of each chosen head. It chose the head and is no estimate of performance."""
+    """Train-side score of each chosen head. It chose the head and does not estimate performance."""
     margins: tuple[Number, ...]
     """Train-side margin of each chosen head."""
     examples: Count
@@ -95,7 +95,7 @@ class SelectionConfig:
     """What was selected, from what and how: all of a selection but what was fitted."""
 
     source: FeatureSource
-    """What the features are of."""
+    """Model, processor and prompt form of the features."""
     train: Text
     """Digest of the training examples."""
     readout: Annotated[str, Meta(pattern=NAME)]
@@ -131,7 +131,7 @@ class SelectionConfig:
         return self.source.model
 
     @property
-    def asked(self) -> tuple[TaskConfig, ...]:
+    def run_tasks(self) -> tuple[TaskConfig, ...]:
         """The tasks that an example is run on: its own subtask, or one for all labels."""
         return (replace(self.tasks[0], subtask=None),) if self.labels == MANY else self.tasks
 
@@ -180,7 +180,7 @@ class ConfigHeader:
     run: Sha256
     """Digest of the content."""
     sha256: Sha256
-    """That of classifier.safetensors."""
+    """Digest of classifier.safetensors."""
 
 
 def parse_config(value: Mapping[str, Any]) -> tuple[ConfigHeader, SelectionConfig]:
@@ -330,7 +330,7 @@ def require_same_prompt(
     prompts = examples.lazy().select("id", "subtask", "prompt", media).collect()
     remarks = [
         _other_prompts(task, prompts.filter(pl.col("subtask").eq_missing(pl.lit(task.subtask))))
-        for task in selection.asked
+        for task in selection.run_tasks
     ]
     notes = [note for note in remarks if note]
     if notes and not is_allowed:

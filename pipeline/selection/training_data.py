@@ -53,7 +53,7 @@ MEMORY = 2**28
 READ = 2**26
 """Bytes of features that are read at a time."""
 TEXTS = (TEXTS_OF_FILE, TEXTS_OF_BENCHMARK, TEXTS_OF_PROMPTS)
-"""Which texts put classes into words: the first of these kinds that a store has."""
+"""Kinds of class texts, the preferred one first."""
 NAMES = (TEXTS_OF_NAMES,)
 """Names alone."""
 
@@ -77,7 +77,7 @@ class TrainingTask:
     media: int | None
     """Media of each of their prompts; None if that differs."""
     number: NumberRule | None = None
-    """Of a task of numbers; its labels are then numbers in standard deviations from the mean."""
+    """Rule of a task of numbers; its labels are then in standard deviations from the mean."""
     clusters: Array | None = None
     """`(n,)` numbers of clusters, of a task of numbers."""
 
@@ -107,7 +107,7 @@ class TrainingData(Protocol):
 
     @property
     def source(self) -> FeatureSource:
-        """Model, benchmark and site of the features, with the grid of all heads."""
+        """Model, processor and prompt form of the features, with the grid of all heads."""
         ...
 
     @property
@@ -170,7 +170,7 @@ class StoredTraining:
 
     @property
     def source(self) -> FeatureSource:
-        """The identity of the store."""
+        """The source in the identity of the store."""
         return self.store.manifest.identity.source()
 
     @property

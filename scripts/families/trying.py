@@ -104,13 +104,13 @@ def try_structure(family: str, model_class: str) -> Outcome:
     if failed:
         return outcome(UNSUPPORTED, "; ".join(failed))
     heads = sum(len(point.grid.heads) for point in points)
-    made = outcome(
+    text_outcome = outcome(
         TEXT,
         f"{heads} heads in {len(points)} layers of a small random model read text; images need a"
         " small checkpoint with its processor",
         {"images": UNTESTED},
     )
-    return replace(made, sites=read_sites(loaded, PROMPTS))
+    return replace(text_outcome, sites=read_sites(loaded, PROMPTS))
 
 
 def try_whole(family: str, folder: Path, limit: str = "") -> Outcome:

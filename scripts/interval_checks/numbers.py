@@ -56,8 +56,8 @@ def metric_coverage(
             for one in number_metrics(endless, whole, 0.0, 0.0, COVERAGE)
         }
         for _ in range(samples):
-            made = draw(rng, design.cluster, correlation, is_ordinal=is_ordinal)
-            for units in number_metrics(made, names, 0.0, 0.0, COVERAGE):
+            predictions = draw(rng, design.cluster, correlation, is_ordinal=is_ordinal)
+            for units in number_metrics(predictions, names, 0.0, 0.0, COVERAGE):
                 if is_ordinal and units.name in ("MAE", "RMSE", "R2", "Spearman's rho"):
                     continue
                 metric, values = summarise(units), units.scores["score"].to_numpy()
@@ -113,8 +113,8 @@ def pool_coverage(rng: np.random.Generator, pool: Pool, samples: int) -> tuple[f
         parts = number_folds(numbers[seen], FOLDS, cluster[seen])
         for fold in np.unique(parts):
             out = np.flatnonzero(seen)[parts == fold]
-            kept = np.flatnonzero(seen)[parts != fold]
-            errors[out] = np.abs(numbers[out] - _fitted(rows, numbers, cluster, kept, out))
+            train = np.flatnonzero(seen)[parts != fold]
+            errors[out] = np.abs(numbers[out] - _fitted(rows, numbers, cluster, train, out))
         reach = fit_reach(errors[seen], cluster[seen])
         inside += float((np.abs(numbers[~seen] - value) <= (reach or math.inf)).mean())
         mae = Estimate.of(errors[seen], one_stratum(pl.Series(cluster[seen])), inflation=INFLATION)
@@ -123,9 +123,9 @@ def pool_coverage(rng: np.random.Generator, pool: Pool, samples: int) -> tuple[f
     return inside / samples, float(np.mean([holds(pair, float(np.mean(means))) for pair in ends]))
 
 
-def _fitted(rows: Array, numbers: Array, cluster: Array, kept: Array, new: Array) -> Array:
-    """Return the numbers of new examples by a fit to those that are kept."""
-    mean = numbers[kept].mean()
+def _fitted(rows: Array, numbers: Array, cluster: Array, train: Array, new: Array) -> Array:
+    """Return the numbers of new examples by a fit to the `train` ones."""
+    mean = numbers[train].mean()
     features = rows[None].astype(np.float32)
-    fitted = fit_numbers(features[:, kept], numbers[kept] - mean, cluster[kept])
+    fitted = fit_numbers(features[:, train], numbers[train] - mean, cluster[train])
     return mean + fitted.scores(features[:, new]).soft[:, 0].astype(np.float64)

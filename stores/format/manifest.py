@@ -1,4 +1,4 @@
-"""store.json: what a store is of (identity), what it shall hold (plan), how it was made (runs)."""
+"""store.json: what a store holds (identity), its plan, and how it was made (runs)."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -44,7 +44,7 @@ LARGEST_BYTES = 2**30
 
 @dataclass(frozen=True, kw_only=True)
 class FeatureSource:
-    """What features are of: a selection shares it with each store that it is applied to."""
+    """The origin of features: a selection shares it with each store that it is applied to."""
 
     model: Facts
     """Name, resolved revision, class, digests of configuration and weights."""

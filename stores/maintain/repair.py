@@ -14,7 +14,7 @@ from savs.stores.write.claims import Claims
 from savs.stores.write.opening import left_overs, require_no_writer
 
 ASIDE = ".damaged"
-"""Behind the name of a shard that was set aside."""
+"""Suffix of the name of a shard that was set aside."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from savs.stores.write.claims import ClaimLostError, Claims
 AT_A_TIME = 2
 """Claims whose holders an idle process asks for at each look: all together ask for all."""
 FEW = 64
-"""So many shards are looked at one by one, more by a list of all files."""
+"""Up to this number, shards are looked up one by one; more by a list of all files."""
 LOOK_EVERY_S = 1.0
 """How often an idle process looks whether a shard can be claimed; if none could, less and less."""
 LOOKS, LONGEST = 10, 30

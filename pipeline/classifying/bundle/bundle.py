@@ -1,4 +1,4 @@
-"""A bundle: a classifier with a card and, where it can be run without savs, a program.
+"""A bundle: a classifier with a card and, if it can run without savs, a program.
 
 Nothing in it is pickled, and loading it runs nothing of it. The program, predict.py, puts one image
 before one question and computes one readout at a time in float32. Where that would give other
@@ -147,7 +147,7 @@ def write_space(
         As for `write_bundle`.
     """
     shared, folder = _shared(store, classifier, None, subtask), Path(out)
-    tasks = shared.selection.asked
+    tasks = shared.selection.run_tasks
     if len(tasks) > 1:
         raise ExportError(
             f"a Space asks one question, and {shared.source} has {len(tasks)} subtasks; pass"
@@ -257,7 +257,7 @@ def why_not_standalone(config: SelectionConfig) -> str | None:
     """Return why predict.py cannot run a classifier; None if it can."""
     if config.readout not in STANDALONE or config.readout_file is not None:
         return f"it computes {', '.join(STANDALONE)}, not {config.readout}"
-    task, *others = config.asked
+    task, *others = config.run_tasks
     if others:
         return f"it answers one question, and the classifier has {len(config.tasks)} subtasks"
     if task.question is None:
@@ -275,8 +275,8 @@ def why_not_standalone(config: SelectionConfig) -> str | None:
         return "it reads the heads of a language model, and this is an embedding model"
     if facts.get("placeholders") or split_prompt(task.question, 1)[0] != 0:
         return "it puts the image before the question, and the prompt has it elsewhere"
-    if found := [name for name in NOT_RECORDED if facts.get(name)]:
-        return f"it runs the model as it is, and this one was loaded with: {', '.join(found)}"
+    if unrecorded := [name for name in NOT_RECORDED if facts.get(name)]:
+        return f"it runs the model as it is, and this one was loaded with: {', '.join(unrecorded)}"
     if config.source.processor.get("audio"):
         return "it reads images, and training had sounds"
     if config.source.processor.get("video"):

@@ -213,12 +213,12 @@ def _tasks(selection: Selection, store: FeatureStore) -> list[str]:
             strict=True,
         )
     ]
-    question = selection.asked[0].question
-    asked = "each training example had its own" if question is None else _text(question)
+    question = selection.run_tasks[0].question
+    prompt = "each training example had its own" if question is None else _text(question)
     more = len(counted) - len(rows)
     header = ("label", "training examples that have it", "predicted from this probability on (%)")
     return [
-        f"## Labels\n\nPrompt: {asked}\n\n"
+        f"## Labels\n\nPrompt: {prompt}\n\n"
         + _table(header, rows)
         + (f"\nand {more:,} more.\n" if more else "")
     ]
@@ -242,12 +242,12 @@ def _label_sureness(selection: Selection) -> str:
 
 def _task(task: TaskSelection, counts: dict[str, int] | None) -> str:
     where = "" if task.subtask is None else f": {_text(task.subtask)}"
-    asked = "each training example had its own" if task.question is None else _text(task.question)
-    shown = task.classes[:CLASSES_SHOWN]
-    rows = [(_text(name), f"{counts[name]:,}" if counts else "-") for name in shown]
-    more = len(task.classes) - len(shown)
+    prompt = "each training example had its own" if task.question is None else _text(task.question)
+    classes = task.classes[:CLASSES_SHOWN]
+    rows = [(_text(name), f"{counts[name]:,}" if counts else "-") for name in classes]
+    more = len(task.classes) - len(classes)
     return (
-        f"## Classes{where}\n\nPrompt: {asked}\n\n"
+        f"## Classes{where}\n\nPrompt: {prompt}\n\n"
         + _table(("class", "training examples"), rows)
         + (f"\nand {more:,} more.\n" if more else "")
         + f"\nHeads, best first: {', '.join(map(head_name, task.heads))}.\n"
@@ -261,25 +261,25 @@ def _metrics(selection: Selection, whole: Selection, folder: Path) -> str:
     if (folder / METRICS).is_file():
         parts.append(_measured(load_metrics(folder), "test examples", only))
     folds = folder.with_name(f"{folder.name}-cv")
-    if (folds / METRICS).is_file() and _is_of(whole, found := load_metrics(folds)):
-        parts.append(_measured(found, "training examples, with heads of the others", only))
+    if (folds / METRICS).is_file() and _is_of(whole, folds_metrics := load_metrics(folds)):
+        parts.append(_measured(folds_metrics, "training examples, with heads of the others", only))
     return "## Metrics\n\n" + ("\n".join(parts) or "Nothing was measured.\n")
 
 
-def _is_of(selection: Selection, found: Mapping[str, Any]) -> bool:
+def _is_of(selection: Selection, metrics: Mapping[str, Any]) -> bool:
     """Return whether a cross-validation was made as a selection was, of as many examples."""
     heads = max(len(task.heads) for task in selection.tasks)
     examples = selection.examples
-    made = [found[name] for name in ("model", "readout", "scoring", "heads", "scored")]
-    return made == [selection.model, selection.readout, selection.scoring, heads, examples]
+    recorded = [metrics[name] for name in ("model", "readout", "scoring", "heads", "scored")]
+    return recorded == [selection.model, selection.readout, selection.scoring, heads, examples]
 
 
-def _measured(found: Mapping[str, Any], what: str, only: str | None) -> str:
+def _measured(evaluation: Mapping[str, Any], what: str, only: str | None) -> str:
     """Return the metrics of an evaluation; `only` names the one subtask whose metrics are shown."""
-    shown = [m for m in found["metrics"] if only is None or m["name"].endswith(f", {only}")]
-    if only is not None and not shown:
+    metrics = [m for m in evaluation["metrics"] if only is None or m["name"].endswith(f", {only}")]
+    if only is not None and not metrics:
         return f"The evaluation on {what} has no metric of this subtask alone.\n"
-    scored = found["scored"] if only is None else shown[0]["units"]
+    scored = evaluation["scored"] if only is None else metrics[0]["units"]
     rows = [
         (
             _text(metric["name"]),
@@ -288,9 +288,9 @@ def _measured(found: Mapping[str, Any], what: str, only: str | None) -> str:
             percent(metric["chance"]),
             f"{metric['units']:,}",
         )
-        for metric in shown
+        for metric in metrics
     ]
-    notes = "".join(f"* {_text(note)}\n" for note in found["notes"])
+    notes = "".join(f"* {_text(note)}\n" for note in evaluation["notes"])
     header = ("metric", "%", "95 % interval", "chance", "units")
     return f"Measured on {scored:,} {what}.\n\n{_table(header, rows)}\n{notes}"
 
@@ -315,13 +315,13 @@ def _error(selection: Selection, whole: Selection, folder: Path) -> str:
     """
     if len(selection.tasks) < len(whole.tasks):
         return ""
-    found = load_metrics(folder)["confidence"] if (folder / METRICS).is_file() else []
+    parts = load_metrics(folder)["confidence"] if (folder / METRICS).is_file() else []
     return "".join(
         f"* The expected calibration error on {part['examples']:,}"
         f" {'test examples' if part['coverage'] else 'pairs of a test example and a label'}"
         f"{'' if part['prompt'] is None else ' under the prompt ' + _text(part['prompt'])} is"
         f" {percent(part['calibration_error'])} %.\n"
-        for part in found
+        for part in parts
         if part["temperatures"] is not None
     )
 
@@ -330,8 +330,8 @@ def _use(selection: Selection, no_program: str | None) -> str:
     name = selection.model.get("name")
     is_local = selection.model.get("revision") is None and name != DEMO_NAME
     model = " --model FOLDER" if is_local else ""
-    own = " --readout FILE.py" if selection.readout_file else ""
-    lines = [f"savs classify . IMAGES --out predictions.csv{model}{own}"]
+    readout_option = " --readout FILE.py" if selection.readout_file else ""
+    lines = [f"savs classify . IMAGES --out predictions.csv{model}{readout_option}"]
     if no_program is None:
         needs_folder = selection.model.get("revision") is None
         lines.append(f"pip install {PROGRAM_NEEDS}")

@@ -54,12 +54,12 @@ class Fetched:
     commit: str
 
 
-def find_classifier(given: str | Path, say: Callable[[str], None] = lambda line: None) -> Path:
+def find_classifier(classifier: str | Path, say: Callable[[str], None] = lambda line: None) -> Path:
     """Return the folder of a classifier; one on the hub is fetched, and `say` is given its commit.
 
     Parameters
     ----------
-    given
+    classifier
         A folder, a store with one selection, or a name as in `fetch_classifier`.
     say
         Receives a message.
@@ -71,14 +71,14 @@ def find_classifier(given: str | Path, say: Callable[[str], None] = lambda line:
     ResultError
         It is a store without a selection, or with several.
     """
-    text = str(given) if isinstance(given, str | Path) else ""
+    text = str(classifier) if isinstance(classifier, str | Path) else ""
     if text.startswith(HUB):
         fetched = fetch_classifier(text)
         say(f"{text} is at commit {fetched.commit}")
         return fetched.folder
     if text.startswith("hf:/"):
         raise HubError(f"{text}: Path drops a slash; pass the text {HUB}{text[4:]} instead")
-    return result_of(given)
+    return result_of(classifier)
 
 
 def push(
@@ -170,7 +170,7 @@ def _stale(on_hub: Collection[str], files: Collection[str]) -> set[str]:
 
 
 def _require_regular(folder: Path, files: Mapping[str, Path]) -> None:
-    """Raise HubError where a file is a link, or lies below one."""
+    """Raise HubError if a file is a link, or lies below one."""
     for path, file in files.items():
         parts = (file, *(parent for parent in file.parents if parent.is_relative_to(folder)))
         if link := next((part for part in parts if part != folder and part.is_symlink()), None):
@@ -181,7 +181,7 @@ def _require_regular(folder: Path, files: Mapping[str, Path]) -> None:
 
 
 def fetch_classifier(name: str) -> Fetched:
-    """Return the files of a classifier on the hub; what was fetched before is found offline.
+    """Return the files of a classifier on the hub; fetched ones are available offline.
 
     Parameters
     ----------
@@ -214,9 +214,9 @@ def fetch_classifier(name: str) -> Fetched:
     return Fetched(Path(folder), Path(folder).name)
 
 
-def _require_sizes(name: str, found: Any) -> None:
-    """Raise HubError where a repository has no classifier, or one that would fill the disk."""
-    sizes = {sibling.rfilename: sibling.size or 0 for sibling in found.siblings or ()}
+def _require_sizes(name: str, repository: Any) -> None:
+    """Raise HubError if a repository has no classifier, or one that would fill the disk."""
+    sizes = {sibling.rfilename: sibling.size or 0 for sibling in repository.siblings or ()}
     for file, most in ((CONFIG, LARGEST_JSON), (CLASSIFIER, LARGEST_CLASSIFIER)):
         if file not in sizes:
             raise HubError(f"{name} is not a classifier: it has no {file}")

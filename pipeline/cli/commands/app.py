@@ -84,7 +84,7 @@ def _find(place: str, selection: str | None) -> tuple[Path, Path | None]:
     if (store := Path(place) / MANIFEST).exists():
         path = store.parent
         opened = open_store(path)
-        require_one_label(opened)
+        require_one_label(opened, or_many=True)
         if selection is None and not any(path.glob(f"{RESULTS}/*/{CONFIG}")):
             return results_folder(path, VOTE), path
         folder = named_selection(opened, selection)
@@ -95,6 +95,7 @@ def _find(place: str, selection: str | None) -> tuple[Path, Path | None]:
     if "://" in place and not place.startswith(HUB):
         raise typer.BadParameter(f"the app reads folders of this machine; copy {place} here first")
     folder = find_classifier(place, say)
-    require_classes(load_config(folder), folder)  # that it is a classifier is said now
+    # that it is a classifier is said now
+    require_classes(load_config(folder), folder, or_many=True)
     home = real_path(folder).parent.parent
     return folder, home if (home / MANIFEST).exists() else None

@@ -65,15 +65,15 @@ def _show(benchmark: "Benchmark", *, as_json: bool) -> None:
         return
     print_line()
     print_line("sample row")
-    _print_pairs({key: _shown(value) for key, value in benchmark.about.sample.items()})
+    _print_pairs({key: _value_text(value) for key, value in benchmark.about.sample.items()})
     examples = _examples(benchmark)
     for number, example in enumerate(examples, start=1):
         print_line()
         print_line(f"example {number} of {len(examples)}" if len(examples) > 1 else "its example")
-        shown = example | {"prompt": example["reads"], "media": ", ".join(example["media"])}
+        texts = example | {"prompt": example["reads"], "media": ", ".join(example["media"])}
         for key in ("prompt", "label", "media", "group", "subtask", "category"):
-            if shown[key]:
-                print_line(f"    {key.ljust(8)}  {shown[key]}")
+            if texts[key]:
+                print_line(f"    {key.ljust(8)}  {texts[key]}")
 
 
 def _to_json(benchmark: "Benchmark") -> dict[str, Any]:
@@ -129,5 +129,5 @@ def _print_pairs(pairs: Mapping[str, str]) -> None:
             print_line(" " * (width + 6) + line)
 
 
-def _shown(value: Any) -> str:
+def _value_text(value: Any) -> str:
     return "null" if value is None else repr(value) if isinstance(value, str) else str(value)

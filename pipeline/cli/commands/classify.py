@@ -205,7 +205,7 @@ def _earlier_skips(out: Path) -> frozenset[str]:
 
 
 def _summary(done: "Classification") -> dict[str, Any]:
-    found: dict[str, Any] = {
+    facts: dict[str, Any] = {
         "out": None if done.out is None else str(done.out),
         "rows": done.rows,
         "seconds": round(done.seconds, 3),
@@ -213,9 +213,9 @@ def _summary(done: "Classification") -> dict[str, Any]:
         "skipped": [{"id": i, "reason": r} for i, r in done.skipped],
     }
     if done.out is None:
-        found["predictions"] = done.predictions.to_dicts()
+        facts["predictions"] = done.predictions.to_dicts()
     if (files := done.sorted_files) is not None:
-        found["sorted"] = {
+        facts["sorted"] = {
             "folder": str(files.folder),
             "files": files.files,
             "copied": files.copied,
@@ -224,15 +224,15 @@ def _summary(done: "Classification") -> dict[str, Any]:
             "renamed": dict(files.renamed),
             "missing": list(files.missing),
         }
-    return found
+    return facts
 
 
 def _print_counts(done: "Classification") -> None:
     if "value" in done.predictions.columns:
-        made = done.predictions["value"].drop_nulls().sort()
-        ends = [("lowest", made.min()), ("median", made.median()), ("highest", made.max())]
+        numbers = done.predictions["value"].drop_nulls().sort()
+        ends = [("lowest", numbers.min()), ("median", numbers.median()), ("highest", numbers.max())]
         row = [measured(value, "error") for _, value in ends]  # type: ignore[arg-type]
-        print_table(["images", *(name for name, _ in ends)], [[f"{len(made):,}", *row]])
+        print_table(["images", *(name for name, _ in ends)], [[f"{len(numbers):,}", *row]])
         return
     many = "labels" in done.predictions.columns
     rows = [[name, f"{count:,}"] for name, count in done.counts]
@@ -288,16 +288,18 @@ def _print_labels(done: "Classification") -> None:
     rows = []
     for row in done.predictions.filter(pl.col("reason").is_null()).iter_rows(named=True):
         best = sorted(row["probabilities"], key=lambda pair: -pair["probability"])[:VOTES_SHOWN]
-        shown = ", ".join(f"{pair['label']} {percent(pair['probability'])}" for pair in best)
-        rows.append([row["id"], ", ".join(row["labels"]) or "-", shown])
+        most_probable = ", ".join(
+            f"{pair['label']} {percent(pair['probability'])}" for pair in best
+        )
+        rows.append([row["id"], ", ".join(row["labels"]) or "-", most_probable])
     print_table(["id", "labels", "probabilities (%)"], rows, right=False)
 
 
 def _marks(row: dict[str, Any]) -> str:
-    """Return what makes a prediction doubtful: its set, where that is not one class, and more."""
-    found = []
+    """Return what makes a prediction doubtful: its set if that is not one class, and more."""
+    doubts = []
     if row["unsure"]:
-        found.append(f"unsure ({', '.join(row['prediction_set']) or 'no class'})")
+        doubts.append(f"unsure ({', '.join(row['prediction_set']) or 'no class'})")
     if row["atypical"]:
-        found.append(f"atypical ({row['typicality']:.3f})")
-    return ", ".join(found)
+        doubts.append(f"atypical ({row['typicality']:.3f})")
+    return ", ".join(doubts)

@@ -63,29 +63,29 @@ def compare_command(
     if out is not None:
         require_no_own_file(out)
     make = savs.compare if form == TABLE else method_table
-    found = make(results, metric=metric)
+    table = make(results, metric=metric)
     if form != TABLE:
-        print_line(as_text(found, form, method_cells).removesuffix("\n"), keep="\n")
+        print_line(as_text(table, form, method_cells).removesuffix("\n"), keep="\n")
     elif json:
-        print_json(found.to_dicts())
+        print_json(table.to_dicts())
     else:
-        _print(found)
-        _print_data_sets(across_data_sets(found))
+        _print(table)
+        _print_data_sets(across_data_sets(table))
     if out is not None:
-        write_table(out, found)
+        write_table(out, table)
         say(f"wrote {out}")
 
 
-def _print(found: "pl.DataFrame") -> None:
+def _print(table: "pl.DataFrame") -> None:
     """Print one table for each two results, then what the columns mean."""
-    for place, ((a, b), part) in enumerate(found.group_by("a", "b", maintain_order=True)):
+    for place, ((a, b), part) in enumerate(table.group_by("a", "b", maintain_order=True)):
         if place:
             print_line()
         print_table(
             ["metric (%)", str(a), str(b), *HEADER],
             [_cells(row) for row in part.iter_rows(named=True)],
         )
-    count = found["p_holm"].count()
+    count = table["p_holm"].count()
     say("difference: the second minus the first, in percentage points")
     say(
         f"p (Holm): corrected for {count:,} {'test' if count == 1 else 'tests'} of the headline"

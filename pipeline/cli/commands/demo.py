@@ -122,13 +122,13 @@ def _print_story(
         " (zero-shot),\nand of a small CLIP, by texts (clip) and by examples (clip + lda):\n",
         keep="\n",
     )
-    found = [{m.name: m.value for m in result.metrics} for result in others.values()]
+    of_others = [{m.name: m.value for m in result.metrics} for result in others.values()]
     rows = [
         [
             metric.name.removeprefix("accuracy, "),
             percent(metric.value),
             f"{percent(metric.low)} .. {percent(metric.high)}",
-            *(percent(own.get(metric.name)) for own in found),
+            *(percent(metric_values.get(metric.name)) for metric_values in of_others),
             percent(metric.chance),
         ]
         for metric in evaluation.metrics

@@ -110,23 +110,23 @@ def export_command(
     from savs.pipeline.classifying.bundle.card import evaluation_of
     from savs.pipeline.classifying.bundle.hub import push
 
-    opened, kept = savs.open_store(store), list[str]()
+    opened, selection_names = savs.open_store(store), list[str]()
     with TemporaryDirectory() as scratch:
         place = Path(scratch) / "export" if out is None else out
         if is_shared:
             saved = named_selection(opened, selection)
             if form == SPACE_FORM:
                 title = to.rpartition("/")[2] if is_upload else None
-                made = savs.write_space(opened, saved, place, subtask=subtask, title=title)
+                bundle = savs.write_space(opened, saved, place, subtask=subtask, title=title)
             else:
-                made = savs.write_bundle(opened, saved, place, readout=readout, subtask=subtask)
-            facts = {"path": str(made.path), "files": list(made.files), "note": made.note}
-            notes = [", ".join(made.files), *filter(None, [made.note])]
+                bundle = savs.write_bundle(opened, saved, place, readout=readout, subtask=subtask)
+            facts = {"path": str(bundle.path), "files": list(bundle.files), "note": bundle.note}
+            notes = [", ".join(bundle.files), *filter(None, [bundle.note])]
         else:
             wanted = find_heads(opened, heads, selection)
             if form == STORE_FORM:
-                given = None if selection is None else named_selection(opened, selection)
-                size, kept = _export_store(opened, wanted, place, given)
+                selection_folder = None if selection is None else named_selection(opened, selection)
+                size, selection_names = _export_store(opened, wanted, place, selection_folder)
             else:
                 splits = [split] if split else _labelled_splits(opened)
                 savs.export(opened, place, wanted, splits, form, media_root=media_root)
@@ -159,7 +159,7 @@ def export_command(
         if is_upload:
             place_of_use, repository = "STORE", name.removeprefix(HUB_DATASETS)
             first = f"hf download {repository} --repo-type dataset --local-dir STORE; "
-        say(f"use it as: {first}{evaluation_of(place_of_use, kept)}")
+        say(f"use it as: {first}{evaluation_of(place_of_use, selection_names)}")
 
 
 def _labelled_splits(store: "FeatureStore") -> list[str]:
@@ -185,9 +185,9 @@ def _tell_viewers(path: Path) -> None:
     say(f"open it as: embedding-atlas {path} --vector vector --image image")
 
 
-def _require_none(what: str, **given: bool) -> None:
+def _require_none(what: str, **options: bool) -> None:
     """Raise a usage error for the first option that was given and has no meaning here."""
-    if name := next((name for name, is_given in given.items() if is_given), None):
+    if name := next((name for name, is_given in options.items() if is_given), None):
         raise typer.BadParameter(f"`{name}` has no meaning with {what}; omit it")
 
 
@@ -208,12 +208,12 @@ def _export_store(
     saved = [selection] if selection is not None else []
     if not saved and not is_remote(store.path):
         saved = [p.parent for p in sorted((store.path / RESULTS).glob(f"*/{CONFIG}"))]
-    kept = [folder for folder in saved if set(load_config(folder).heads) <= set(heads)]
+    usable = [folder for folder in saved if set(load_config(folder).heads) <= set(heads)]
     with TemporaryDirectory() as scratch:
-        for folder in kept:  # read before the store is written: it may not be whole
+        for folder in usable:  # read before the store is written: it may not be whole
             copy_selection(folder, Path(scratch) / folder.name)
 
-        names = [folder.name for folder in kept]
+        names = [folder.name for folder in usable]
 
         def add_selections_and_card() -> None:
             for name in names:

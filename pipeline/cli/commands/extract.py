@@ -173,7 +173,7 @@ def _write_page(
     content = write_preview(benchmark, inputs, model, out=page, examples=count)
     say(f"wrote {page}")
     for split in content.splits:
-        skipped = sum(shown.skipped is not None for shown in split.shown)
+        skipped = sum(example.skipped is not None for example in split.shown)
         say(
             f"{split.name}: {counted(split.examples, 'example')}, {len(split.shown):,} shown,"
             f" {skipped:,} of them would be skipped; {len(split.absent):,} have missing media"

@@ -148,7 +148,7 @@ def _print_families(status: str | None, *, as_json: bool) -> None:
 
 
 def _reads(kinds: dict[str, str]) -> str:
-    """Return what an architecture reads next to text; in brackets how, where that is not tested."""
+    """Return the inputs of an architecture next to text, with the status of untested ones."""
     return ", ".join(k if how == "verified" else f"{k} ({how})" for k, how in kinds.items())
 
 

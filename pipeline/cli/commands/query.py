@@ -43,11 +43,11 @@ def query_command(
     require_choice("form", form, ("table", "csv"))
     if form == "csv" and json:
         raise typer.BadParameter("--format csv and --json are two ways to print; pass one")
-    found = savs.query(savs.open_store(store), sql, result)
+    table = savs.query(savs.open_store(store), sql, result)
     if json:
-        print_json(found.to_dicts())
+        print_json(table.to_dicts())
     elif form == "csv":
-        sys.stdout.write(_flat(found).write_csv())
+        sys.stdout.write(_flat(table).write_csv())
     else:
         with pl.Config(
             tbl_rows=ROWS_SHOWN,
@@ -56,9 +56,9 @@ def query_command(
             fmt_str_lengths=60,
             tbl_hide_dataframe_shape=True,
         ):
-            print_line(str(found), keep="\n")
-        more = f", the first and last {ROWS_SHOWN // 2} shown" if found.height > ROWS_SHOWN else ""
-        say(f"{counted(found.height, 'row')}{more}")
+            print_line(str(table), keep="\n")
+        more = f", the first and last {ROWS_SHOWN // 2} shown" if table.height > ROWS_SHOWN else ""
+        say(f"{counted(table.height, 'row')}{more}")
 
 
 def _flat(frame: "pl.DataFrame") -> "pl.DataFrame":

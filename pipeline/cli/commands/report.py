@@ -76,8 +76,8 @@ def report_command(
         )
     else:
         print_line(str(out))
-    shown = counted_as(len(gallery.cards) if gallery else 0, "example", "is", "are")
+    gallery_count = counted_as(len(gallery.cards) if gallery else 0, "example", "is", "are")
     names = ", ".join(result.name for result in content.results)
-    say(f"{format_bytes(out.stat().st_size)}: {names}; {shown} shown")
+    say(f"{format_bytes(out.stat().st_size)}: {names}; {gallery_count} shown")
     for note in gallery.notes if gallery else ():
         say(f"note: {note}")

@@ -188,7 +188,7 @@ def _print_suspects(table: "pl.DataFrame") -> None:
 
 
 def _depth(store: "FeatureStore", selection: "Selection") -> str | None:
-    """Return how much of the decoder the chosen heads need, where that is not all of it."""
+    """Return how much of the decoder the chosen heads need, if that is not all of it."""
     if selection.source.model.get("class") == IMPORTED:
         return None
     last, total = max(layer for layer, _ in selection.heads), store.grid[-1].layer + 1

@@ -117,18 +117,18 @@ def _print_head_map(
     if selection is None and is_remote(store.path):
         raise typer.BadParameter(f"{store.path} holds no results; pass --selection DIR")
     chosen = savs.load_selection(named_selection(store, selection))
-    found = head_map(store, chosen)
+    table = head_map(store, chosen)
     if subtask is not None:
-        known = found["subtask"].unique(maintain_order=True).to_list()
+        known = table["subtask"].unique(maintain_order=True).to_list()
         if subtask not in known:
             expected = ", ".join("no --subtask" if name is None else name for name in known)
             raise typer.BadParameter(f"`subtask` is {subtask!r}, expected one of: {expected}")
-        found = found.filter(pl.col("subtask") == subtask)
+        table = table.filter(pl.col("subtask") == subtask)
     if as_json:
-        print_json({"path": str(store.path), "heads": found.to_dicts()})
+        print_json({"path": str(store.path), "heads": table.to_dicts()})
     else:
         of = "the training examples" if chosen.tasks[0].number is None else "the variance"
-        print_line("\n".join(draw_map(found, of)), keep="\n")
+        print_line("\n".join(draw_map(table, of)), keep="\n")
 
 
 def _print_progress(done: "StoreProgress") -> None:
@@ -158,7 +158,7 @@ def _print_progress(done: "StoreProgress") -> None:
 
 
 def _finished(store: "FeatureStore") -> list[str]:
-    """Return the splits of which at least one shard is there."""
+    """Return the splits with at least one shard."""
     return [split for split in store.splits if store.present(split)]
 
 
@@ -222,9 +222,9 @@ def _older(store: "FeatureStore") -> list[str]:
     from savs.stores.files.addresses import is_remote
     from savs.stores.format.layout import RESULTS
 
-    found = []
+    older_names = []
     for path in [] if is_remote(store.path) else sorted(store.path.glob(f"{RESULTS}/*/{CONFIG}")):
         with suppress(SavsError):  # what is wrong with it, the command says that uses it
             if is_older(load_config(path), store.manifest):
-                found.append(path.parent.name)
-    return found
+                older_names.append(path.parent.name)
+    return older_names

@@ -187,7 +187,7 @@ def _open_all(stores: list[str]) -> dict[str, "FeatureStore"]:
 
 
 def _require_none_of(context: typer.Context, *names: str) -> None:
-    """Raise a usage error where an option was given that --prompts has no use for."""
+    """Raise a usage error for an option that --prompts does not use."""
     for name in names:
         if str(getattr(context.get_parameter_source(name), "name", "DEFAULT")) != "DEFAULT":
             raise typer.BadParameter(

@@ -1,4 +1,4 @@
-"""All that `savs doctor` says, and what of it is wrong."""
+"""What `savs doctor` checks, and the problems among it."""
 
 import os
 import platform
@@ -31,7 +31,7 @@ SHOWN = (
 )
 """Variables whose values are shown: none of them can hold a secret."""
 IS_SET = ("HF_TOKEN", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
-"""Variables of which is only said that they are set."""
+"""Variables of which the report only shows that they are set."""
 LEFT_OUT = ("all", "dev", "docs")
 """Extras that are not listed: one has the packages of others, two are for developers."""
 MEMORY = Path("/proc/meminfo")
@@ -44,7 +44,7 @@ class Package:
 
     name: str
     extra: str | None
-    """None where savs cannot do without it."""
+    """None if savs cannot do without it."""
     asked: str
     """Versions, such as `>=2.0`."""
     version: str | None
@@ -54,7 +54,7 @@ class Package:
 
     @property
     def problem(self) -> str | None:
-        """What is wrong with it; None where nothing is, and for an extra that is not installed."""
+        """What is wrong with it; None if nothing is, and for an extra that is not installed."""
         if self.fits or (self.version is None and self.extra):
             return None
         state = "is not installed" if self.version is None else f"is {self.version}"
@@ -76,11 +76,11 @@ class Diagnosis:
     decoders: Mapping[str, bool]
     """Image format -> whether it is decoded; `video` where PyAV is installed."""
     devices: Mapping[str, Any] | None
-    """What torch sees; None where it is not installed."""
+    """What torch sees; None if it is not installed."""
     self_test_s: float
     """Seconds that the self-test took."""
     problems: tuple[str, ...] = field(default=())
-    """What a user should mend; empty where all is well."""
+    """What a user should mend; empty if all is well."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the form that `savs doctor --json` prints."""

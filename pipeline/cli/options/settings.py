@@ -32,7 +32,7 @@ def variable_of(command: str, parameter: Any) -> str:
 
 
 def require_known_variables(command: str, parameters: Sequence[Any]) -> None:
-    """Raise a usage error where a variable sets no option of its command.
+    """Raise a usage error if a variable sets no option of its command.
 
     Variables of other commands are left to these; one that names no command at all is refused.
     """

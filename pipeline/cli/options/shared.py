@@ -110,13 +110,13 @@ def require_choice(name: str, value: str, known: Sequence[str]) -> None:
 
 
 def require_folder(media_root: Path | None) -> None:
-    """Raise a usage error where the folder of the images is none."""
+    """Raise a usage error if the path of the images is not a folder."""
     if media_root is not None and not media_root.is_dir():
         raise typer.BadParameter(f"`media_root` is {str(media_root)!r}, which is not a folder")
 
 
 def require_page(out: Path) -> None:
-    """Raise a usage error unless a name is that of a page."""
+    """Raise a usage error unless a name ends like that of a page."""
     from savs.pipeline.reports.pages.rendering import SUFFIXES
 
     if out.suffix.lower() not in SUFFIXES:

@@ -230,7 +230,7 @@ METHOD_SCHEMA = {
 }
 """Columns of a table of methods. `result` is the short name of a folder, `low` and `high` are the
 95 % interval of `value`. The difference is to the first result of the same examples, paired, and
-null for that one. `forwards`, `seconds` and `bytes` are the cost, null where it is not recorded."""
+null for that one. `forwards`, `seconds` and `bytes` are the cost, null if it is not recorded."""
 
 
 def method_table(paths: Sequence[str | Path], *, metric: str | None = None) -> pl.DataFrame:

@@ -248,7 +248,7 @@ class Estimate:
     def interval(self) -> tuple[float | None, float | None]:
         """Return the ends of the 95 % interval of scores from 0 to 1, not of a difference.
 
-        None where one cluster tells nothing of the spread. It is Wilson's. Independent units of one
+        None if one cluster tells nothing of the spread. It is Wilson's. Independent units of one
         stratum that are right or wrong are its trials; where all scores are equal, Kish's effective
         number of clusters is that of the trials. Otherwise it is Wilson's for as many trials as
         have the clustered standard error, p (1 - p) / SE^2 (Kott and Carr, Journal of Official
@@ -322,7 +322,7 @@ class Metric:
     value: float
     """Mean over strata of the mean score in each, 0 to 1."""
     low: float | None
-    """Lower end of the 95 % interval; None where one cluster alone tells nothing of the spread."""
+    """Lower end of the 95 % interval; None if one cluster alone tells nothing of the spread."""
     high: float | None
     """Upper end."""
     chance: float

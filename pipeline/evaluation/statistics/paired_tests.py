@@ -14,7 +14,7 @@ EXACT_BELOW = 25
 FLIPS = 9_999
 """Random sign flips of the permutation test; it counts all flips if there are no more."""
 SEED = 0
-"""Of the random sign flips: a comparison gives the same p each time."""
+"""Seed of the random sign flips: a comparison gives the same p each time."""
 _TIE = 1e-9
 """Sums of flipped differences closer than this, relative to the largest, are equal."""
 
@@ -214,7 +214,7 @@ class DataSetDifference:
 
     mean: DataSetMean
     p: float | None
-    """Of the sign-flip test over data sets; None for one data set."""
+    """P value of the sign-flip test over data sets; None for one data set."""
     wins: int
     """Data sets whose own interval lies above 0."""
     ties: int
@@ -250,7 +250,7 @@ def difference_over_data_sets(
 ) -> DataSetDifference:
     """Return the mean of one paired difference a data set, its test, and wins, ties and losses.
 
-    `intervals` are the ends of each one's own 95 % interval; None where it has none.
+    `intervals` are the ends of each one's own 95 % interval; None if it has none.
     """
     signs = [
         0 if low is None or high is None else (low > 0) - (high < 0) for low, high in intervals

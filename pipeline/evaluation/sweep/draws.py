@@ -21,7 +21,7 @@ class DrawKey(NamedTuple):
     """Names a draw; the tasks of a store have their draws of one key in common."""
 
     shots: int | None
-    """None for all examples of the pool, of which classes have different numbers."""
+    """None for all examples of the pool, whose classes differ in size."""
     number: int
     """Number of the draw; in each, the examples of fewer shots are among those of more."""
     max_layer: int | None = None

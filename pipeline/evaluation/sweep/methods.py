@@ -130,7 +130,7 @@ def _is_fitted(store: FeatureStore, rule: Rule) -> bool:
 
 
 def _lack(store: FeatureStore, task: TrainingTask, rule: Rule) -> str:
-    """Return what a store lacks for a readout; empty where it has all."""
+    """Return what a store lacks for a readout; empty if it has all."""
     if _has_many(store) and (isinstance(rule, str) or rule.texts):
         return (
             f"it chooses one class of an example, and those of {store.path} have many labels;"

@@ -62,7 +62,7 @@ class SharedTest:
 
     ids: tuple[str, ...]
     clusters: pl.Series
-    """Those of each example: together are examples that are together in any store."""
+    """Cluster of each example: examples share one if they do in any store."""
 
     @classmethod
     def of(cls, stores: Stores) -> "SharedTest":

@@ -206,7 +206,7 @@ def _training(stores: Stores) -> tuple[dict[str, list[TrainingTask]], list[str]]
 
 
 def _require_labels(store: FeatureStore, tasks: Sequence[TrainingTask]) -> None:
-    """Raise SelectionError where no test example has a label of the tasks."""
+    """Raise SelectionError if no test example has a label of the tasks."""
     if count_labels(store.examples("test")["label"]).keys().isdisjoint(t.subtask for t in tasks):
         raise SelectionError(
             f"no test example of {store.path} has a label that training examples have, so that"

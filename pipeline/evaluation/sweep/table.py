@@ -115,7 +115,7 @@ class Point(NamedTuple):
     heads: int
     """0 for what uses no heads: the model's own answers, and captions."""
     shots: int | None = None
-    """None where all training examples were taken."""
+    """None if all training examples were taken."""
     max_layer: int | None = None
     prompt: str | None = None
 
@@ -151,7 +151,7 @@ class PointScores:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """What a sweep measured. `shots` is null where all training examples were taken."""
+    """What a sweep measured. `shots` is null if all training examples were taken."""
 
     values: pl.DataFrame
     """One row a point, draw and metric; columns `VALUES_SCHEMA`."""
@@ -253,7 +253,7 @@ def headline(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def with_methods(table: pl.DataFrame) -> pl.DataFrame:
-    """Return a table whose readouts are `STORE:READOUT` where a data set has several stores."""
+    """Return a table whose readouts are `STORE:READOUT` if a data set has several stores."""
     name = pl.format("{}:{}", "store", "readout")
     several = pl.col("store").n_unique().over("data_set") > 1
     return table.with_columns(readout=pl.when(several).then(name).otherwise("readout"))
@@ -303,7 +303,7 @@ class SweepScores:
     layers: int | None = None
     """Number of decoder layers, for `share`."""
     inflation: float = 1.0
-    """Of the variance of a mean of one draw, see `Evaluation.inflation`."""
+    """Factor on the variance of the mean of one draw, see `Evaluation.inflation`."""
     _metrics: list[tuple[Units, UnitWeights]] = field(default_factory=list)
     _scores: dict[Point, dict[int, list[Array]]] = field(default_factory=dict)
     _chances: dict[Point, dict[int, list[float]]] = field(default_factory=dict)
@@ -420,7 +420,7 @@ class SweepScores:
 
 
 def _place(point: Point, methods: Mapping[tuple[str, str], int]) -> tuple[float, ...]:
-    """Return where a point stands; prompts stay in the order in which they came."""
+    """Return the sort key of a point; prompts keep their order."""
     shots = float("inf") if point.shots is None else point.shots
     depth = -1 if point.max_layer is None else point.max_layer
     return methods[point.store, point.readout], shots, point.heads, depth

@@ -79,16 +79,16 @@ class PromptForm:
         images = "{% for part in turn['content'] if part['type'] == 'image' %}" + mark
         images += "{% endfor %}"
 
-        def shown(text: str) -> str:
+        def with_images(text: str) -> str:
             return images.join(map(_literal, text.split(IMAGE)))
 
         return (
             ("" if image is not None else ONE_IN_FRONT)
             + start
             + "{% for turn in messages %}{% if turn['role'] == 'user' %}"
-            + shown(before)
+            + with_images(before)
             + _pieces("" if has_place else mark)
-            + shown(after)
+            + with_images(after)
             + "{% else %}"
             + _literal(space)
             + _pieces("")

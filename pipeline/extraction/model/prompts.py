@@ -171,8 +171,8 @@ def _with_video_sound(
         turns, chat_template=template, add_generation_prompt=answer, tokenize=False
     )
 
-    def given(kind: str) -> list[list[Any]] | None:
-        found = [
+    def media_of(kind: str) -> list[list[Any]] | None:
+        media = [
             [
                 piece[kind]
                 for turn in conversation
@@ -181,7 +181,7 @@ def _with_video_sound(
             ]
             for conversation in turns
         ]
-        return found if any(found) else None
+        return media if any(media) else None
 
     heard = [piece for p in prompts for piece in p if isinstance(piece, Video | Sound)]
     numbers = iter(range(len(videos)))
@@ -189,8 +189,8 @@ def _with_video_sound(
         simplefilter("ignore", DeprecationWarning)  # its arithmetic with tensors, in numpy 2
         inputs = processor(
             text=text,
-            images=given("image"),
-            videos=given("video"),
+            images=media_of("image"),
+            videos=media_of("video"),
             audio=[sound.samples for pieces in prompts for sound in heard_in(pieces)],
             audio_from_video_indices=[
                 next(numbers) if isinstance(p, Video) else None for p in heard

@@ -40,7 +40,7 @@ SAME = 0.02
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Where one head looks in one example, and whether that is what it needs."""
+    """Where one head looks in one example, and whether it needs that region."""
 
     name: str
     maps: tuple[Array, ...]
@@ -191,7 +191,7 @@ def load_views_model(config: SelectionConfig, options: Mapping[str, Any]) -> "Lo
 
 
 def _require_same(evidence: Evidence, features: Sequence[Array]) -> None:
-    """Raise ReportError where the model that runs is not the one of the store."""
+    """Raise ReportError if the model that runs is not the one of the store."""
     for place, feature in enumerate(features):
         stored = evidence.features[place, : len(feature)]
         apart = np.linalg.norm(feature - stored) / max(float(np.linalg.norm(stored)), 1e-12)

@@ -102,7 +102,7 @@ def trained_on(store: FeatureStore, selected: Sequence[TaskSelection]) -> dict[s
 def trained_alone(selection: TaskSelection) -> Trained | None:
     """Return the same of a classifier without its store: centroids, and no training examples.
 
-    None where the classifier has no centroids either.
+    None if the classifier has no centroids either.
     """
     calibration = selection.calibration
     known = None if calibration is None else calibration.centroids

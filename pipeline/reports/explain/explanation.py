@@ -92,7 +92,7 @@ class Changes:
     """The fewest heads that would have to vote for it instead, the closest first; none where heads
     do not vote."""
     lead: float | None
-    """Greatest cosine that one of them would have to gain; None likewise."""
+    """Greatest cosine that one of them would have to gain; None in the same case."""
     without_head: Mapping[str, str]
     """Head -> the class that wins without it."""
     without_example: Mapping[str, str] | None

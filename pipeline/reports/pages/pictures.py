@@ -38,7 +38,7 @@ class Picture:
     """Size of the original image in pixels."""
     height: int
     jpeg: bytes
-    """Empty where it cannot be read."""
+    """Empty if it cannot be read."""
     side: int
     """Largest width and height on the page, in pixels."""
     frame: str = ""
@@ -46,7 +46,7 @@ class Picture:
     place: int = 0
     """Number of the image among all of its example, from 0: not all of them are on the page."""
     seconds: float | None = None
-    """Of the waveform of a sound, how long the sound is."""
+    """Duration of the sound, for a waveform."""
     opus: bytes = b""
     """The sound, for a player; empty for images."""
 
@@ -107,7 +107,7 @@ MOST_BYTES = 1_900_000
 
 
 def pictures_of_file(data: bytes, name: str, rules: MediaRules, side: int) -> list[Picture]:
-    """Return all pictures of a file; MediaError where it cannot be decoded."""
+    """Return all pictures of a file; MediaError if it cannot be decoded."""
     return pictures_of(name, decode_file(data, name, rules), side)
 
 
@@ -135,7 +135,7 @@ class Images:
     dropped: int = 0
     """Pictures that the page has no room for."""
     hint: str = "Pass `media_root` to show the images."
-    """How to show images of which no file is known."""
+    """How to show images without a known file."""
     _read: dict[tuple[int, str], list[Picture]] = field(default_factory=dict)
 
     def find(self, identifier: str, names: Sequence[str]) -> tuple[Picture, ...]:
@@ -216,7 +216,7 @@ def open_images(
 def _known(
     store: FeatureStore | None, split: str, ids: Sequence[str]
 ) -> dict[str, tuple[Sequence[str], bytes | None]]:
-    """Return what the store has of the images; nothing where it cannot be read."""
+    """Return what the store has of the images; nothing if it cannot be read."""
     if store is None:
         return {}
     try:

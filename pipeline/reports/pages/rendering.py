@@ -22,7 +22,7 @@ NEWLINE = Markup('<span class="nl" aria-hidden="true">↵</span>\n')
 
 
 def require_page(out: Path) -> None:
-    """Raise ReportError where the name of a page is not that of an HTML file."""
+    """Raise ReportError if the name of a page is not that of an HTML file."""
     if out.suffix.lower() not in SUFFIXES or out.is_dir():
         raise ReportError(f"{out} is not an HTML file; pass an out that ends in .html")
 
@@ -98,14 +98,14 @@ def _environment(*folders: Path) -> Environment:
 
 
 def show_lines(text: str, most: int = MOST_CHARACTERS) -> Markup:
-    """Return a text, escaped, with marks at its line ends; what is too long is cut, and says so.
+    """Return a text, escaped, with marks at its line ends; a long text is cut, with a note.
 
     Examples
     --------
     >>> print(show_lines("a < b", 3))
     a &lt;<i class="soft"> ... and 2 more characters</i>
     """
-    shown = escape(text[:most]).replace("\n", NEWLINE)
+    beginning = escape(text[:most]).replace("\n", NEWLINE)
     more = len(text) - most
     note = Markup('<i class="soft"> ... and {:,} more characters</i>').format(more)
-    return shown + note if more > 0 else shown
+    return beginning + note if more > 0 else beginning

@@ -119,8 +119,8 @@ class PreviewContent:
     def reading(self) -> str:
         """How the prompts are shown."""
         prompts = f"prompts as {self.model} reads them" if self.model else "prompts and labels"
-        kept = "; all images first, placeholders kept in the text"
-        return prompts + (kept if self.placeholders == KEEP else "")
+        kept_note = "; all images first, placeholders kept in the text"
+        return prompts + (kept_note if self.placeholders == KEEP else "")
 
 
 MOST = 200
@@ -267,7 +267,7 @@ def _absent(examples: Sequence[Example], media: MediaFolder) -> dict[str, str]:
 
 
 def _show(example: Example, media: MediaFolder, placeholders: str, word: "Wording | None") -> Shown:
-    """Return an example with its images in their places; with the reason where it is skipped."""
+    """Return an example with its images in their places; with the reason if it is skipped."""
     decoded, reason = _decoded(example, media, word)
     pieces: list[Piece] = []
     seen: list[str | Decoded] = []

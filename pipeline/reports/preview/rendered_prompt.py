@@ -59,7 +59,7 @@ class Wording:
     encoder: PromptEncoder
 
     def __call__(self, pieces: Pieces) -> Worded:
-        """Return a prompt's final text; ValueError where the model does not take it."""
+        """Return a prompt's final text; ValueError if the model does not take it."""
         encoder = self.encoder
         if not encoder.reads_prompts:
             encoder.encode([encoder.pieces_read(pieces)])  # which refuses what it cannot read
@@ -99,7 +99,9 @@ def _runs(tokenizer: Any, ids: list[int], images: set[int]) -> tuple[Run, ...]:
     runs = []
     for kind, group in groupby(ids, key=kind_of):
         part = list(group)
-        said = part[:1] if kind == IMAGE else part
-        text = tokenizer.decode(said, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+        decoded = part[:1] if kind == IMAGE else part
+        text = tokenizer.decode(
+            decoded, skip_special_tokens=False, clean_up_tokenization_spaces=False
+        )
         runs.append(Run(kind, text, len(part)))
     return tuple(runs)

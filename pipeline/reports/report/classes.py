@@ -27,11 +27,11 @@ MOST_TOGETHER = 200
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """How many examples of a class were said to be of a class."""
+    """How many examples of a class were predicted as a class."""
 
     count: int
     share: float
-    """Of the examples of its class."""
+    """Share of the examples of its class."""
     is_right: bool
     prediction: str | None
 
@@ -44,11 +44,11 @@ class Matrix:
     classes: tuple[dict[str, Any], ...]
     """Rows of metrics.json's `per_class`."""
     columns: tuple[str | None, ...]
-    """Predictions; None where some were skipped."""
+    """Predictions; None if some were skipped."""
     cells: tuple[tuple[Cell, ...], ...]
-    """Of each label with test examples; empty for a large matrix."""
+    """Cells of each label with test examples; empty for a large matrix."""
     right: Mapping[int, str]
-    """Of a large matrix: shade -> SVG path of the cells on the diagonal."""
+    """Shade -> SVG path of the cells on the diagonal, for a large matrix."""
     wrong: Mapping[int, str]
     lines: str
     accuracy: float

@@ -94,7 +94,7 @@ def charts_of_sweep(rows: pl.DataFrame, metric: str) -> tuple[Chart, ...]:
             continue
         part = _compared(rows, other) if several else rows
         shared = part[other].unique().to_list()
-        at = f" with {_told(other, shared[0])}" if several and len(shared) == 1 else ""
+        at = f" with {_setting_text(other, shared[0])}" if several and len(shared) == 1 else ""
         by = "readout" if several else other
         title = f"{metric} by {_AXES[axis]}{at}"
         lines = _charts_of(part[by].unique(maintain_order=True).to_list())
@@ -118,7 +118,7 @@ def _compared(rows: pl.DataFrame, setting: str) -> pl.DataFrame:
     return rows.filter(pl.col("heads") == nearest)
 
 
-def _told(setting: str, value: int | None) -> str:
+def _setting_text(setting: str, value: int | None) -> str:
     if setting == "heads":
         return "1 head" if value == 1 else f"{value} heads"
     return "all training examples" if value is None else f"{value} examples per class"
@@ -142,7 +142,7 @@ def _chart(rows: pl.DataFrame, names: Sequence[Any], axis: str, by: str, title: 
         y_ticks=height.ticks(),
         series=tuple(
             _series(
-                str(name) if by == "readout" else _told(by, name),
+                str(name) if by == "readout" else _setting_text(by, name),
                 rows.filter(pl.col(by).eq_missing(pl.lit(name))),
                 axis, places, height,
             )
@@ -177,7 +177,7 @@ def _line(name: str, points: Sequence[tuple[float, dict[str, Any], str]], height
 
 
 def _title(name: str, row: dict[str, Any], axis: str) -> str:
-    at = _told(axis, row[axis])
+    at = _setting_text(axis, row[axis])
     if row["low"] is None:
         return f"{name}, {at}: {100 * row['mean']:.1f} %, one draw"
     ends = f"{100 * row['low']:.1f} .. {100 * row['high']:.1f}"
@@ -234,7 +234,7 @@ class ConfidencePart:
     confidence: Mapping[str, Any]
     """One of `confidence` of metrics.json."""
     temperatures: tuple[tuple[str, str], ...]
-    """Subtask, or `all`, and its temperature; empty where probabilities are not calibrated."""
+    """Subtask, or `all`, and its temperature; empty if probabilities are not calibrated."""
     chart: Chart | None
     """Accuracy if only the likeliest share is answered; None of many labels."""
 

@@ -122,7 +122,7 @@ class Height:
         return BOTTOM - (BOTTOM - TOP) * share
 
     def chance(self, share: float) -> float | None:
-        """Return the coordinate of the chance level; None where it lies outside of the chart."""
+        """Return the coordinate of the chance level; None if it lies outside of the chart."""
         return self.at(share) if self.low <= share <= self.high else None
 
     def ticks(self) -> tuple[tuple[float, str], ...]:

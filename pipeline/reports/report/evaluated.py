@@ -36,7 +36,7 @@ class Evaluated:
     config: SelectionConfig | None
     """None for the model's own answers."""
     store: FeatureStore | None
-    """The store that the folder lies in; None where it is elsewhere."""
+    """The store that the folder lies in; None if it is elsewhere."""
 
     @property
     def metrics(self) -> Mapping[str, Any]:
@@ -59,8 +59,8 @@ class Evaluated:
         if self.store is None:
             return real_path(self.folder).name
         prompts = self.predictions["prompt"].unique()
-        asked = self.store.manifest.identity.benchmark.get("options", {}).get("question")
-        question = prompts[0] if asked is None and len(prompts) == 1 else asked
+        option = self.store.manifest.identity.benchmark.get("options", {}).get("question")
+        question = prompts[0] if option is None and len(prompts) == 1 else option
         name = real_path(self.folder).parent.parent.name
         return f"{name}: {question}" if isinstance(question, str) else name
 
@@ -72,7 +72,7 @@ class Evaluated:
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """What a report is about."""
+    """The heading of a report."""
 
     results: list[Path]
     sweeps: list[Path]

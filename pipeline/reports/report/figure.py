@@ -21,7 +21,7 @@ TONES = (
 
 
 def require_figure(out: Path) -> None:
-    """Raise ReportError where the name of a figure is not that of an SVG file."""
+    """Raise ReportError if the name of a figure is not that of an SVG file."""
     if out.suffix.lower() != ".svg" or out.is_dir():
         raise ReportError(f"`figure` is {out}, expected a name that ends in .svg")
 

@@ -57,9 +57,9 @@ class Card:
     predictions: tuple[str, ...]
     """What was predicted, in the same form."""
     missed: tuple[str, ...]
-    """Of many labels those that are there and were not predicted."""
+    """Of many labels, those that the example has and were not predicted."""
     false: tuple[str, ...]
-    """Of many labels those that were predicted and are not there."""
+    """Of many labels, those that were predicted and the example lacks."""
     is_right: bool
     kinds: tuple[str, ...]
     margin: float
@@ -131,9 +131,15 @@ class Gallery:
 
 
 def gallery_part(
-    results: Sequence[Evaluated], count: int, media_root: str | Path | None
+    results: Sequence[Evaluated],
+    count: int,
+    media_root: str | Path | None,
+    *,
+    only_wrong: bool = False,
 ) -> Gallery | None:
     """Return examples of the first result: the surest mistakes, the least sure, the least typical.
+
+    Or mistakes alone. None without any.
 
     Every class has its turn, so that no frequent confusion fills the gallery. Of many labels the
     margin is how far a logit is from that of its threshold: the farthest of the labels that are
@@ -146,15 +152,18 @@ def gallery_part(
     rows = pick_examples(
         predictions,
         count,
+        share_wrong=1.0 if only_wrong else SHARE_WRONG,
         share_atypical=SHARE_ATYPICAL,
         turns=("decisive",) if first.labels else ("subtask", "label"),
     )
+    if only_wrong:
+        rows = rows.filter(~pl.col("correct"))
     if not rows.height:
         return None
     images = open_images(first.store, first.split, rows["id"].to_list(), media_root)
-    said = {other.name: _said(other) for other in others if is_paired(first, other)}
+    answers_of = {other.name: _answers(other) for other in others if is_paired(first, other)}
     order = [row["label"] for row in first.labels]
-    cards = tuple(_card(row, images, said, order) for row in rows.iter_rows(named=True))
+    cards = tuple(_card(row, images, answers_of, order) for row in rows.iter_rows(named=True))
     names = [name for card in cards for name in (*card.labels, *card.predictions)]
     known = first.predictions.filter(pl.col("prediction").is_not_null())
     return Gallery(
@@ -170,12 +179,12 @@ def _of_labels(result: Evaluated) -> pl.DataFrame:
     known = result.predictions.filter(pl.col("prediction").is_not_null())
     names = [row["label"] for row in result.labels]
     states = label_table(known["label"], names).states.T
-    said = label_table(known["prediction"], names).states.T
+    predicted = label_table(known["prediction"], names).states.T
     thresholds = np.array([row["threshold"] for row in result.labels])
     shares = np.array(known["probabilities"].to_list(), np.float64).reshape(states.shape)
     distances = threshold_distances(shares, thresholds)
     is_known = states != UNKNOWN
-    is_wrong = is_known & (states != said)
+    is_wrong = is_known & (states != predicted)
     # a label that is never predicted has no distance: it decides nothing
     farthest = np.where(is_wrong & np.isfinite(distances), distances, 0)
     nearest = np.where(is_known, distances, np.inf)
@@ -214,13 +223,13 @@ def pick_examples(
     odd = odd.sort("typicality", maintain_order=True).head(round(share_atypical * count))
     unsure = _without(_without(known, wrong), odd).sort("margin", maintain_order=True)
     unsure = unsure.head(count - wrong.height - odd.height)
-    shown = pl.concat([wrong, unsure, odd])
+    examples = pl.concat([wrong, unsure, odd])
     kinds = {
         WRONG: ~pl.col("correct"),
         UNSURE: pl.col("margin") <= pl.lit(unsure["margin"].max(), pl.Float32),
         ATYPICAL: pl.col("typicality") <= pl.lit(odd["typicality"].max(), pl.Float32),
     }
-    return shown.with_columns(
+    return examples.with_columns(
         kinds=pl.concat_list(
             pl.when(is_kind).then(pl.lit(kind)) for kind, is_kind in kinds.items()
         ).list.drop_nulls()
@@ -231,7 +240,7 @@ def _without(examples: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
     return examples.join(others, on="id", how="anti", maintain_order="left")
 
 
-def _said(other: Evaluated) -> dict[str, tuple[tuple[str, ...] | None, bool]]:
+def _answers(other: Evaluated) -> dict[str, tuple[tuple[str, ...] | None, bool]]:
     column = "predicted" if other.labels else "prediction"
     rows = other.predictions.select("id", column, "correct").rows()
     return {name: (_names(prediction), right) for name, prediction, right in rows}
@@ -243,9 +252,9 @@ def _names(value: str | Sequence[str] | None) -> tuple[str, ...] | None:
 
 
 def _card(
-    row: dict[str, Any], images: Images, said: dict[str, dict[str, Any]], order: Sequence[str]
+    row: dict[str, Any], images: Images, answers_of: dict[str, dict[str, Any]], order: Sequence[str]
 ) -> Card:
-    """Return the card of an example; `order` is that of the probabilities of many labels."""
+    """Return the card of an example; `order` has the labels in the order of their probabilities."""
     labels = _names(row["labels" if order else "label"]) or ()
     predictions = _names(row["predicted" if order else "prediction"]) or ()
     unknown = row["unknown"] if order else []
@@ -268,7 +277,7 @@ def _card(
         votes=_label_votes(row, order) if order else best_votes(row["votes"] or []),
         others=tuple(
             Other(name, *answers[row["id"]])
-            for name, answers in said.items()
+            for name, answers in answers_of.items()
             if row["id"] in answers
         ),
         prompt=row["prompt"] or "",

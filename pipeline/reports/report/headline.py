@@ -122,11 +122,11 @@ class GroupCount:
     right: int
     groups: int
     share: float
-    """Of the groups of this size."""
+    """Share of the groups of this size."""
 
 
 def groups_part(predictions: pl.DataFrame) -> tuple[GroupCount, ...]:
-    """Return how many groups have how many right examples; none where no group has several."""
+    """Return how many groups have how many right examples; none if no group has several."""
     groups = (
         predictions.drop_nulls("group")
         .group_by("group")

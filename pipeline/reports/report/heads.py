@@ -95,7 +95,7 @@ class HeadsPart:
 
 
 def heads_part(result: Evaluated) -> HeadsPart | None:
-    """Return what a report shows of the heads; None where no training example scored them.
+    """Return what a report shows of the heads; None if no training example scored them.
 
     So it is for the model's own answers, and for classes by their names alone.
     """
@@ -121,7 +121,7 @@ def heads_part(result: Evaluated) -> HeadsPart | None:
 
 
 def _of_store(measure: Callable[[FeatureStore, Selection], T], result: Evaluated) -> T | None:
-    """Return what the store says of a result's heads; None where it cannot."""
+    """Return what the store says of a result's heads; None if it cannot."""
     if result.store is None:
         return None
     try:
@@ -202,7 +202,7 @@ class HeadTask:
     model: str
     """Digest of the model, so that only heads of the same one are compared."""
     scores: Array | None
-    """Train-side scores of all heads of its store; None where that is not there."""
+    """Train-side scores of all heads of its store; None if that is not there."""
     all_heads: tuple[Head, ...]
 
 
@@ -215,7 +215,7 @@ class Pair:
     of: int
     """Heads that the smaller choice has."""
     correlation: float | None
-    """Spearman's, of the scores of all heads; None where they are not there."""
+    """Spearman's, of the scores of all heads; None if they are not there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,12 +63,12 @@ class ReportContent:
     def __repr__(self) -> str:
         """Return a few lines: the results, the headline metric and how many examples are shown."""
         main = self.headline.main
-        shown = len(self.gallery.cards) if self.gallery else 0
+        card_count = len(self.gallery.cards) if self.gallery else 0
         return (
             f"ReportContent({listed([self.title])}: {listed([one.name for one in self.results])})\n"
             f"  {self.headline.metric} {percent(main['value'])} %, 95 % interval"
             f" {percent(main['low'])} .. {percent(main['high'])}\n"
-            f"  {counted(shown, 'example')} shown"
+            f"  {counted(card_count, 'example')} shown"
         )
 
     @property

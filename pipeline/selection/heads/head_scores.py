@@ -30,7 +30,7 @@ again; of larger arrays each page is asked of the system anew, which takes most 
 
 @dataclass(frozen=True, slots=True)
 class HeadScores:
-    """Train-side scores of heads. They choose heads; they are no estimate of performance."""
+    """Train-side scores of heads. They choose heads; they do not estimate performance."""
 
     score: Array
     """`(heads,)` float64: number of training examples that the head puts in the right class."""
@@ -96,7 +96,7 @@ SCORINGS: dict[str, Scoring] = {
 }
 """Name on the command line -> scoring of each head alone."""
 WORST_PROMPT = "worst-prompt"
-"""Scoring by `kfold` under each prompt of a store, of which the lowest counts, see `worst_of`."""
+"""Scoring by `kfold` under each prompt of a store; the lowest score counts, see `worst_of`."""
 
 
 def worst_of(parts: Sequence[HeadScores]) -> HeadScores:

@@ -41,7 +41,7 @@ def fit(
 
 
 def model_scale(texts: ClassTexts, readout: str) -> float:
-    """Return what the model multiplies cosines by; SelectionError if it is no dual encoder."""
+    """Return the model's scale of cosines; SelectionError if it is not a dual encoder."""
     if texts.scale is None or len(texts.directions) != 1:
         raise SelectionError(
             f"readout {readout!r} needs the store of a dual encoder (CLIP, SigLIP), with one head"

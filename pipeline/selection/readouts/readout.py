@@ -111,7 +111,7 @@ class Readout:
     and `(n,)` numbers of clusters, which are left out whole. Scores have one class, whose `soft`
     score is the number. None if a readout cannot."""
     texts: tuple[str, ...] = ()
-    """Kinds of class texts, of which it takes the first that a store has: `fit` and `score_heads`
+    """Kinds of class texts; it takes the first that a store has: `fit` and `score_heads`
     then get them as the keyword `texts`, see `ClassTexts`. Empty for a rule of images alone."""
     learns: bool = True
     """Whether `fit` looks at training examples, and not at class texts alone."""
@@ -192,14 +192,14 @@ LogitsOf = Callable[[Array], Array]
 
 @dataclass(frozen=True, slots=True)
 class MeanOfProbabilities:
-    """A fit whose scores are `mean_probabilities`: those of the first heads come on the way."""
+    """A fit whose scores are `mean_probabilities`: scores of the first heads come on the way."""
 
     tau: ClassVar[float]
     """Temperature of the logits."""
     directions: Array = field(init=False, repr=False, compare=False)
     """`(heads, classes, d)` float32, divided by the temperature."""
     offsets: Array | None = field(init=False, repr=False, compare=False, default=None)
-    """`(heads, classes)` float32, likewise."""
+    """`(heads, classes)` float32."""
 
     def scores(self, features: Array) -> ClassScores:
         """Return mean probabilities; `likeliest` chooses."""

@@ -2,6 +2,7 @@ import json
 import re
 from html import unescape
 
+import polars as pl
 import pytest
 
 from savs import label, save_selection, select
@@ -69,3 +70,23 @@ def test_without_test_examples_the_training_examples_are_left_out_in_turn(worksp
     save_selection(select(trained, heads=2), workspace.folder)
     with pytest.raises(SavsError, match="vote-cv has the results of an earlier classifier"):
         results_page(workspace)
+
+
+def test_many_labels_have_their_metrics_a_table_and_what_is_missed(of_many) -> None:
+    page = results_page(of_many)
+    metrics = json.loads((of_many.folder / "metrics.json").read_text())
+    for row in (*metrics["metrics"], *metrics["per_label"]):
+        assert f">{row.get('name') or row['label']}</th>" in page
+        assert f"{100 * row['low']:.1f} .. {100 * row['high']:.1f}" in page
+    wrong = load_predictions(of_many.folder).filter(~pl.col("correct"))
+    assert wrong.height > 60
+    assert f"{wrong.height - 60} more are not shown" in page
+    assert offered(page) == [], "why is not known of many labels"
+    cards = re.findall(r"<li>(.*?)</ul>", page.partition('class="wrongs')[2], re.DOTALL)
+    assert len(cards) == 60
+    rows = {row["id"]: row for row in wrong.iter_rows(named=True)}
+    for card in cards:
+        row = rows[re.search('<span class="soft">(test:.*?)</span>', card)[1]]
+        said = {*row["predicted"]}
+        off = {*row["labels"]} - said | said - {*row["labels"], *row["unknown"]}
+        assert {*re.findall('<b class="off">(.*?)</b>', card)} == off != set()

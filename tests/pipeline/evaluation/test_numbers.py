@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 import savs
 from savs.foundation.errors import ParameterError
 from savs.pipeline.cli.app import app
+from savs.pipeline.cli.commands.app import _find as served
 from savs.pipeline.errors import ComparisonError, SelectionError
 from savs.pipeline.evaluation.evaluation_file import load_metrics, load_predictions
 from savs.pipeline.evaluation.suspects import suspects
@@ -266,6 +267,7 @@ def test_what_is_for_classes_is_refused(stores, tmp_path):
         (ParameterError, "`joint_heads` is for", lambda: savs.select(store, joint_heads=True)),
         (SelectionError, "have numbers as labels, for which", lambda: savs.sweep(store)),
         (SelectionError, "have numbers as labels", lambda: savs.suggest(store, selection, 3)),
+        (SelectionError, "have numbers as labels", lambda: served(str(store.path), None)),
     ]
     for kind, message, call in cases:
         with pytest.raises(kind, match=message):

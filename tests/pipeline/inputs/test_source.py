@@ -81,7 +81,7 @@ def test_labels_in_an_unlabelled_file_are_not_read(tmp_path: Path) -> None:
         assert {example.label for example in waiting} == {None}
     mapped = choose_benchmark("general", columns={"label": "class", "question": "q"})
     (tmp_path / "mapped.jsonl").write_text('{"q": "a?"}\n')
-    (row,) = Source(mapped, InputOptions(unlabelled=tmp_path / "mapped.jsonl")).given()[
+    (row,) = Source(mapped, InputOptions(unlabelled=tmp_path / "mapped.jsonl")).given_splits()[
         "unlabelled"
     ]
     assert (row.label, row.prompt) == (None, "a?")

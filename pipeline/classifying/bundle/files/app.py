@@ -107,11 +107,11 @@ def classify(path):
         return {}, f"{UNREAD}: {error}."
     heads = run(image)
     if HAS_MANY:
-        found, likely = find_labels(heads)
+        predicted, likely = find_labels(heads)
         order = sorted(likely, key=lambda name: -likely[name])[:MOST_CLASSES]
         answers = [{"label": name, "confidence": likely[name]} for name in order]
         text = "The percentages are those of each label by itself."
-        return {"label": ", ".join(found) or "no label", "confidences": answers}, text
+        return {"label": ", ".join(predicted) or "no label", "confidences": answers}, text
     scores, choice, _ = score(heads)
     likely = chances(scores)
     order = sorted(range(len(likely)), key=lambda n: (n != choice, -likely[n]))

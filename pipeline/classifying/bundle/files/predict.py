@@ -29,9 +29,9 @@ Image.MAX_IMAGE_PIXELS = 2**25  # of more than twice as many, small files need g
 
 
 def images_in(path):  # of a folder, those that have the name of one
-    found = sorted(path.rglob("*")) if path.is_dir() else [path]
+    files = sorted(path.rglob("*")) if path.is_dir() else [path]
     known = Image.registered_extensions()
-    return [p for p in found if p == path or (p.suffix.lower() in known and p.is_file())]
+    return [p for p in files if p == path or (p.suffix.lower() in known and p.is_file())]
 
 
 def open_image(path):
@@ -45,8 +45,8 @@ def open_image(path):
 
 def encode(processor, image):
     words = [{"type": "image"}, {"type": "text", "text": "word0word"}]
-    shown = processor.apply_chat_template([{"role": "user", "content": words}], tokenize=False)
-    space = re.search(r"[>\]](\s*)word0word", shown)  # what follows an image is there once
+    rendered = processor.apply_chat_template([{"role": "user", "content": words}], tokenize=False)
+    space = re.search(r"[>\]](\s*)word0word", rendered)  # what follows an image is there once
     question = QUESTION.removeprefix(space[1] if space else "")
     content = [{"type": "image", "image": image}, {"type": "text", "text": question}]
     is_plain = any(str(t) in QUESTION for t in processor.tokenizer.added_tokens_decoder.values())
@@ -90,14 +90,14 @@ def chances(scores):  # how likely each class is
 
 
 def find_labels(heads):  # of many: those that are predicted, and how likely each is
-    likely, found = {}, []
+    likely, predicted = {}, []
     for number, task in enumerate(TASKS):
         rule = task["label_rule"] or {"slope": 1, "intercept": 0, "threshold": 0.5}
         absent, there = score(heads, number)[2].double()
         p = torch.sigmoid(rule["slope"] * (there - absent) + rule["intercept"]).item()
         likely[task["subtask"]] = p
-        found += [task["subtask"]] if p >= rule["threshold"] < 1 else []  # 1: never predicted
-    return found, likely
+        predicted += [task["subtask"]] if p >= rule["threshold"] < 1 else []  # 1: never predicted
+    return predicted, likely
 
 
 def load(name, commit=None):  # the function from an image to what its chosen heads put out
@@ -117,9 +117,9 @@ def load(name, commit=None):  # the function from an image to what its chosen he
     model = AutoModelForMultimodalLM.from_pretrained(name, revision=commit, dtype=dtype).to(device)
     widths, read = {grid["layer"]: grid["head_dim"] for grid in CONFIG["source"]["grid"]}, {}
     for name, block in model.eval().requires_grad_(False).get_decoder().named_modules():
-        if found := BLOCK.fullmatch(name):  # its input: all heads of a layer, side by side
+        if layer := BLOCK.fullmatch(name):  # its input: all heads of a layer, side by side
             block.register_forward_pre_hook(
-                lambda _, given, n=int(found[1]): read.update({n: given[0][0, -1].float().cpu()})
+                lambda _, args, n=int(layer[1]): read.update({n: args[0][0, -1].float().cpu()})
             )
 
     def run(image):
@@ -150,13 +150,13 @@ if __name__ == "__main__":
             continue
         heads = run(image)
         if HAS_MANY:
-            found = dict(zip(("labels", "probabilities"), find_labels(heads), strict=True))
-            print(json.dumps({"id": str(path)} | found, ensure_ascii=escapes))
+            answer = dict(zip(("labels", "probabilities"), find_labels(heads), strict=True))
+            print(json.dumps({"id": str(path)} | answer, ensure_ascii=escapes))
             continue
         scores, choice, _ = score(heads)
         votes = dict(zip(TASK["classes"], scores.tolist(), strict=True))
-        found = {"id": str(path), "prediction": TASK["classes"][choice]}
-        found |= {"probability": chances(scores)[choice].item(), "votes": votes}
-        print(json.dumps(found, ensure_ascii=escapes))
+        answer = {"id": str(path), "prediction": TASK["classes"][choice]}
+        answer |= {"probability": chances(scores)[choice].item(), "votes": votes}
+        print(json.dumps(answer, ensure_ascii=escapes))
     if failed or not paths:
         sys.exit(1 if paths else "no image was found")
