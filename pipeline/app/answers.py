@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from savs.datasets import MediaError
+from savs.datasets.label_kinds import MANY
 from savs.datasets.media.media import MediaRules
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
@@ -20,6 +21,7 @@ from savs.pipeline.classifying.model_match import (
     require_match,
 )
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.evaluation.many_labels import predict_labels, rule_notes
 from savs.pipeline.extraction.model.model_options import require_extra
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.reports.explain.attention import view_example
@@ -30,7 +32,6 @@ from savs.pipeline.reports.pages.pictures import Picture, open_images, pictures_
 from savs.pipeline.running.progress import Reporting
 from savs.pipeline.selection.calibration import class_probabilities, least_examples, require_risk
 from savs.pipeline.selection.selection import Selection, TaskSelection
-from savs.pipeline.selection.selection_config import require_classes
 from savs.stores import Head, head_name
 
 MOST_FILES = 100
@@ -48,8 +49,10 @@ class Answer:
     name: str
     pictures: tuple[Picture, ...] = ()
     prediction: str = ""
+    labels: tuple[str, ...] | None = None
+    """Of many labels those over their thresholds, the most probable first."""
     probabilities: Array | None = None
-    """`(classes,)`, NaN if the scores are not probabilities."""
+    """`(classes,)`, or of each label; NaN if the scores are not probabilities."""
     atypical: bool | None = None
     """None without a calibration."""
     votes: tuple[HeadVote, ...] = ()
@@ -71,6 +74,24 @@ class Answers:
     seconds: float
     loaded: bool
     """Whether the model had to be loaded."""
+
+    @property
+    def is_many(self) -> bool:
+        """Whether an answer has many labels."""
+        return self.selection.labels == MANY
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """What probabilities are those of."""
+        tasks = self.selection.tasks
+        return tuple(str(one.subtask) for one in tasks) if self.is_many else self.task.classes
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether left-out training examples made the probabilities, of some labels at least."""
+        return self.task.calibration is not None or any(
+            one.label_rule for one in self.selection.tasks
+        )
 
 
 def answer(
@@ -106,7 +127,6 @@ def answer(
         )
     started, loads = time.monotonic(), []
     selection, task = workspace.selection(), workspace.task(subtask)
-    require_classes(selection, workspace.folder)
     if task.media not in (None, 1):
         raise SelectionError(
             f"this classifier reads {task.media} images at once, and the page drops one; run savs"
@@ -150,8 +170,6 @@ def _answers(
     features: Array,
 ) -> tuple[Answer, ...]:
     """Return what the `(heads, n, d)` features of the files that were read say, file by file."""
-    width = selection.lengths(task)["width"]
-    of_task = features[[names.index(head) for head in task.heads], :, :width]
     read = [name for name in contents if name not in skipped]
     answers = {
         name: Answer(contents[name].name, reason=reason.replace(name, contents[name].name))
@@ -159,6 +177,20 @@ def _answers(
     }
     if not read:
         return tuple(answers[name] for name in contents)
+    rules = replace(decoding_rules(decoding_of(selection)), draft_pixels=(2 * SIDE_PX) ** 2)
+    if selection.labels == MANY:
+        labels = [str(one.subtask) for one in selection.tasks]
+        predicted = predict_labels(selection, names, features)
+        for name, said, shares in zip(read, *predicted, strict=True):
+            answers[name] = Answer(
+                contents[name].name,
+                _pictures(contents[name], rules),
+                labels=tuple(labels[c] for c in np.argsort(-shares, kind="stable") if said[c]),
+                probabilities=shares,
+            )
+        return tuple(answers[name] for name in contents)
+    width = selection.lengths(task)["width"]
+    of_task = features[[names.index(head) for head in task.heads], :, :width]
     scores, calibration = task.fitted.scores(of_task), task.calibration
     probabilities = class_probabilities(scores, calibration)
     is_atypical: list[bool | None] = [None] * len(read)
@@ -166,7 +198,6 @@ def _answers(
         typicality = calibration.typicality(of_task, task.fitted, scores)
         is_atypical = (typicality < calibration.typical).tolist()
     trained = workspace.fitted().trained[task.subtask]
-    rules = replace(decoding_rules(decoding_of(selection)), draft_pixels=(2 * SIDE_PX) ** 2)
     for place, name in enumerate(read):
         evidence = None if trained is None else weigh(name, trained, of_task[:, place])
         answers[name] = Answer(
@@ -190,10 +221,9 @@ def _pictures(path: Path, rules: MediaRules) -> tuple[Picture, ...]:
 
 def _nearest(workspace: Workspace, answers: Sequence[Answer]) -> dict[str, Picture]:
     """Return a picture of each training example that a vote names."""
-    store = workspace.fitted().store
     neighbours = [near for one in answers for vote in one.votes for near in vote.nearest]
     names = list(dict.fromkeys(near.name for near in neighbours))
-    if store is None or not names:
+    if not names or (store := workspace.fitted().store) is None:
         return {}
     images = open_images(store, "train", names, workspace.media_root)
     media = dict(store.examples("train").select("id", "media").iter_rows())
@@ -207,9 +237,12 @@ class Verdict:
 
     answer: Answer
     classes: tuple[tuple[str, float], ...]
-    """The likeliest classes with their probabilities; none without probabilities."""
+    """The likeliest classes with their probabilities; none without probabilities. Of many labels
+    those that are predicted are among them."""
     inside: tuple[str, ...] | None
     """The prediction set; None without a calibration."""
+    others: tuple[tuple[str, float], ...] = ()
+    """Of many labels the less probable ones."""
 
     @property
     def probability(self) -> float | None:
@@ -221,31 +254,36 @@ def answers_page(answers: Answers, risk: float) -> str:
     """Return the page of some answers, with prediction sets at a risk."""
     require_risk(risk)
     task, least = answers.task, least_examples(risk)
-    too_few = ""
+    notice = "; ".join(rule_notes(answers.selection)) if answers.is_many else ""
     if task.calibration is not None and len(task.calibration.nonconformity) < least:
-        too_few = (
+        notice = (
             f"{task.examples:,} training examples are too few for this risk: at least {least:,} are"
             " needed, so each set has all classes"
         )
     return render_frame(
         "answers.html",
         answers=answers,
-        verdicts=[_verdict(one, task, risk) for one in answers.answers],
+        verdicts=[_verdict(one, answers, risk) for one in answers.answers],
         risk=risk,
-        too_few=too_few,
+        notice=notice,
     )
 
 
-def _verdict(one: Answer, task: TaskSelection, risk: float) -> Verdict:
+def _verdict(one: Answer, answers: Answers, risk: float) -> Verdict:
     if one.probabilities is None or np.isnan(one.probabilities).any():
         return Verdict(one, (), None)
     order = np.argsort(-one.probabilities, kind="stable")
-    inside = None
+    shares = [(answers.classes[c], float(one.probabilities[c])) for c in order]
+    if one.labels is not None:
+        rest = [name for name, _ in shares if name not in one.labels]
+        likely = {*one.labels, *rest[: max(0, MOST_CLASSES - len(one.labels))]}
+        first = tuple(pair for pair in shares if pair[0] in likely)
+        return Verdict(one, first, None, tuple(pair for pair in shares if pair[0] not in likely))
+    inside, task = None, answers.task
     if task.calibration is not None:
         flags = task.calibration.sets(one.probabilities[None], risk)[0]
         inside = tuple(task.classes[c] for c in order if flags[c])
-    likely = tuple((task.classes[c], float(one.probabilities[c])) for c in order[:MOST_CLASSES])
-    return Verdict(one, likely, inside)
+    return Verdict(one, tuple(shares[:MOST_CLASSES]), inside)
 
 
 def attention_page(answers: Answers, number: int, head: str) -> str:

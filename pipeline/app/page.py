@@ -9,6 +9,7 @@ import gradio as gr
 from gradio.themes import Default
 from markupsafe import escape
 
+from savs.datasets.label_kinds import ONE
 from savs.foundation.errors import ParameterError, SavsError
 from savs.pipeline.app.answers import Answers, answer, answers_page, attention_page
 from savs.pipeline.app.frames import HERE
@@ -139,12 +140,13 @@ def _classify_tab(page: gr.Blocks, workspace: Workspace) -> None:
             choices = _questions(workspace)
             task = workspace.task(choices[0][1])
         except SavsError as error:
-            return notice(workspace, error), *[gr.update(visible=False)] * 2
+            return notice(workspace, error), *[gr.update(visible=False)] * 2, gr.update()
         asks = len(choices) == 1 and task.question is not None
         return (
             note(f"Question: {task.question}" if asks else ""),
             gr.update(choices=choices, value=choices[0][1], visible=len(choices) > 1),
             gr.update(visible=task.question is None),
+            gr.update(visible=workspace.selection().labels == ONE),
         )
 
     def dropped(
@@ -188,7 +190,7 @@ def _classify_tab(page: gr.Blocks, workspace: Workspace) -> None:
         "concurrency_id": "model",
         "api_visibility": "private",
     }
-    page.load(opened, outputs=[status, part, question], api_visibility="private")
+    page.load(opened, outputs=[status, part, question, risk], api_visibility="private")
     drop.upload(dropped, inputs, outputs, **model)
     drop.clear(dropped, inputs, outputs, **model)
     part.input(question_box, part, question, api_visibility="private")

@@ -23,7 +23,7 @@ from savs.pipeline.classifying.feature_cache import FeatureCache, ImageHeads, fe
 from savs.pipeline.classifying.heads_classifier import probabilities
 from savs.pipeline.classifying.model_match import decoding_of, model_options, require_match
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.many_labels import LabelLogits
+from savs.pipeline.evaluation.many_labels import predict_labels
 from savs.pipeline.extraction.model.embedding_recipe import with_recipe
 from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions, require_extra
 from savs.pipeline.extraction.run_options import RunOptions
@@ -35,7 +35,6 @@ from savs.pipeline.selection.selection import Selection, select
 from savs.pipeline.selection.selection_config import (
     MANY,
     SelectionConfig,
-    grid_widths,
     require_classes,
 )
 from savs.pipeline.selection.selection_file import load_selection, save_selection
@@ -329,10 +328,7 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
     def _predict_labels(self, images: Sequence[Pictured]) -> tuple[Array, Array]:
         """Return whether each label is predicted, and its probability."""
         names, features = self.read_images(contents_of(images)).whole().features()
-        widths = grid_widths(self.selection_.source.grid)
-        heads = self.selection_.heads
-        logits = LabelLogits(self.selection_, [widths[head] for head in heads])
-        return logits.predict(features[[names.index(head) for head in heads]])
+        return predict_labels(self.selection_, names, features)
 
     def _scores(self, images: Sequence[Pictured]) -> ClassScores:
         check_is_fitted(self)

@@ -37,6 +37,7 @@ from savs.pipeline.selection.left_out import LeftOut, left_out_margins
 from savs.pipeline.selection.readouts.readout import margins
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_config import (
+    grid_widths,
     is_of_store,
     older_note,
     require_same_labels,
@@ -153,6 +154,15 @@ class LabelLogits:
             logits += values  # the terms are in the order of the labels
         else:
             logits[numbers] += values
+
+
+def predict_labels(
+    selection: Selection, names: Sequence[Head], features: Array
+) -> tuple[Array, Array]:
+    """Return the same as `LabelLogits.predict` of the `(heads, n, d)` features of named heads."""
+    widths, heads = grid_widths(selection.source.grid), selection.heads
+    logits = LabelLogits(selection, [widths[head] for head in heads])
+    return logits.predict(features[[names.index(head) for head in heads]])
 
 
 @dataclass(frozen=True, slots=True)

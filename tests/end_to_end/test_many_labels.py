@@ -1,6 +1,7 @@
 """docs/many_labels.md as it is written: drawn scenes, trained on, measured and classified."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from standalone import ask_space, run_standalone, running_space
 
 import savs as package
 from savs.foundation.errors import ParameterError
+from savs.pipeline.app.answers import answer, answers_page
+from savs.pipeline.app.workspace import Workspace
 from savs.pipeline.demo import DEMO_MODEL
 from savs.pipeline.errors import SelectionError
 
@@ -69,6 +72,23 @@ def test_new_images_get_the_labels_that_evaluate_gives_them(savs, scenes):
     ]
     shares = np.array([[p["probability"] for p in row] for row in found["probabilities"].to_list()])
     assert shares == pytest.approx(np.array(expected["probabilities"].to_list()), abs=1e-3)
+
+    loading = {"model": None, "revision": None, "dtype": None, "placing": {"device": "cpu"}}
+    answers = answer(Workspace(folder, None, loading=loading), images[:20], None)
+    page = answers_page(answers, 0.1)
+    sections = page.split("<section ")[1:]
+    rows = found.head(20).iter_rows(named=True)
+    for one, row, section in zip(answers.answers, rows, sections, strict=True):
+        assert sorted(one.labels) == sorted(row["labels"])
+        likeliest = sorted(row["probabilities"], key=lambda pair: -pair["probability"])
+        pattern = r'<li( class="of-label")?><span>(.*?)</span>.*?>([\d.]+) %<'
+        shown = re.findall(pattern, section)
+        assert [name for said, name, _ in shown if said] == [*one.labels]
+        assert {(name, share) for _, name, share in shown} == {
+            (pair["label"], f"{100 * pair['probability']:.1f}") for pair in likeliest
+        }
+        assert tuple(p["label"] for p in likeliest if p["label"] in one.labels) == one.labels
+    assert "Prediction sets, votes and typicality are for one class a file" in page
 
     done = savs("classify", "classifier", *images[:3], "--out", "new.csv")
     assert done.returncode == 0, done.stderr
