@@ -36,18 +36,19 @@ wheel:
 space:
     .venv/bin/python -m pytest -q -n 0 -m slow tests/end_to_end/test_space_install.py tests/pipeline/classifying/bundle/test_space.py tests/pipeline/app
 
-# Kill extractions at sixty random moments, and before each change of their folder
+# Kill extractions at sixty random moments, and before each change of their folder; share one among processes
 crash:
-    .venv/bin/python -m pytest -q -m slow tests/end_to_end/test_crash.py
+    .venv/bin/python -m pytest -q -m slow tests/end_to_end/test_crash.py tests/pipeline/extraction/cluster/test_node.py
 
 # Extract on a Ray cluster of three nodes on this machine, and lose one (installs the extra `ray`)
 ray:
     .venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[ray]' 'ray[data]'
     .venv/bin/python -m pytest -q -m slow tests/pipeline/extraction/cluster/test_ray.py tests/pipeline/extraction/cluster/test_ray_data.py
 
-# Run the demo as on an older processor, train the demo models twice to the same bits, and LoRA to its gain
+# Run the demo as on an older processor, train the demo models twice to the same bits, LoRA to its gain, and the table of methods again
 same-bits:
-    .venv/bin/python -m pytest -q -m slow tests/end_to_end/test_demo.py tests/scripts/test_training.py tests/scripts/test_clip_training.py tests/scripts/test_lora.py
+    .venv/bin/python -m pytest -q -m slow tests/end_to_end/test_demo.py tests/scripts/test_training.py tests/scripts/test_clip_training.py tests/scripts/test_lora.py \
+        tests/scripts/test_method_comparison.py
 
 # Read ten thousand mutated shards; draw ten times as many malformed rows, mangled files, queries and edits of results as `test`
 fuzz:

@@ -110,7 +110,7 @@ class MediaFolder:
         except MediaError as error:
             return str(error)
         folder = self.root.absolute()
-        return f"{name} is not in {folder}; set `media_root` to the folder of the images"
+        return f"{name} is not in {folder}; set `media_root` to the folder of the media"
 
     def size(self, name: str) -> int | None:
         """Return a medium's size in bytes, or None if it is missing or not fetched yet."""

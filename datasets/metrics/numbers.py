@@ -102,7 +102,7 @@ def explained_units(truth: Array, value: Array) -> Array:
     """Return values whose mean is R2, 1 - squared errors by those of the mean of the truth.
 
     >>> explained_units(np.array([1.0, 2, 3]), np.array([1.0, 2, 2])).tolist()
-    [0.875, 0.5, 0.125]
+    [1.25, 0.5, -0.25]
     """
     errors, spread = np.square(truth - value), np.square(truth - truth.mean())
     left = errors.mean() / spread.mean()

@@ -75,7 +75,11 @@ def _(page):
     shown = [(card, picture) for card in cards for picture in card.pictures[:1] if picture.jpeg]
     mo.hstack(
         [
-            mo.image(picture.jpeg, width=120, caption=f"{card.prediction}, labelled {card.label}")
+            mo.image(
+                picture.jpeg,
+                width=120,
+                caption=f"{', '.join(card.predictions)}, labelled {', '.join(card.labels)}",
+            )
             for card, picture in shown
         ],
         wrap=True,

@@ -57,7 +57,7 @@ def test_flags_environment_and_file_name_columns(savs, files, tmp_path) -> None:
     flags = [part for c in mapped for part in ("--column", c)]
     other = savs("extract", "general", *files, "--config", "run.toml", *flags, env=env)
     assert other.returncode == 1
-    assert "field 'seen' holds a dict, expected text or a number; pass --many" in other.stderr
+    assert "field 'seen' holds a dict, expected text or a number; pass --task many" in other.stderr
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,8 @@ def test_a_benchmark_is_extracted_selected_and_evaluated(savs, scenes, tmp_path,
         files[-1].write_text(json.dumps(FILES[name](found)))
     metrics, predictions, notes = results(savs, name, *files, "--media-root", scenes["test"].root)
     assert list(metrics) == METRICS.get(name, PLAIN)
-    assert notes == []
+    few = "positive examples: with fewer than 40"  # FPR at 95 % TPR, by question
+    assert [note for note in notes if few not in note] == []
     assert open_store("store").manifest.identity.benchmark["name"] == find_benchmark(name).name
     for metric in metrics.values():
         assert metric["low"] <= metric["value"] <= metric["high"]

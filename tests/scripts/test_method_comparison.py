@@ -121,7 +121,7 @@ def test_one_draw_has_the_intervals_of_its_questions(runs):
     assert (lda.difference, lda.p) == (2 / 8, None)
 
 
-@pytest.mark.thorough
+@pytest.mark.slow
 @pytest.mark.usefixtures("small")
 def test_every_figure_reruns_from_its_command_and_equals_transformers_alone(
     savs, tmp_path, monkeypatch, capfd

@@ -25,7 +25,7 @@ from savs.datasets.media.videos import decode_video, images_of
 
 BOMBS = {
     "an MP4 that names few bytes as millions of frames": (
-        lambda: repeated_mp4(4_000_000, 1000),
+        lambda: repeated_mp4(2_100_000, 1000),
         "x has more than 2,097,152 frames: cut it",
     ),
     "an MP4 that declares more than it could hold": (
@@ -50,8 +50,8 @@ BOMBS = {
         "x cannot be decoded: its header has no size within the first 65,536 bytes",
     ),
     "a JPEG 2000 of one colour": (
-        lambda: saved(Image.new("RGB", (8191, 8191)), "JPEG2000"),
-        "x has 8191 x 8191 pixels, more than 16,777,216: scale it down, or raise"
+        lambda: saved(Image.new("RGB", (4100, 4100)), "JPEG2000"),
+        "x has 4100 x 4100 pixels, more than 16,777,216: scale it down, or raise"
         " `max_image_pixels`",
     ),
     "a PNG of a little more than the limit": (

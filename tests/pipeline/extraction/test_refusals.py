@@ -37,7 +37,7 @@ def test_the_folder_is_looked_at_first(run, weightless, tmp_path):
 def test_missing_media_and_unknown_models_leave_no_folder(run, inputs, weightless, tmp_path):
     weightless()
     rows = [{"image": "gone.png", "question": "?", "label": label} for label in "ab"]
-    with pytest.raises(MediaError, match=r"none of the 4 images"):
+    with pytest.raises(MediaError, match=r"none of the 4 media exists"):
         run(train=inputs.rows("x.jsonl", rows), test=inputs.rows("y.jsonl", rows))
     (tmp_path / "empty").mkdir()
     with pytest.raises(ModelError, match="empty"):

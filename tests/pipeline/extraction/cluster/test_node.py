@@ -100,6 +100,7 @@ def test_two_processes_make_the_store_of_one_though_one_of_them_is_killed(
     assert {run["ranks"] for run in open_store(store).manifest.runs} == {2}
 
 
+@pytest.mark.slow
 def test_processes_that_all_live_share_the_store_of_one_bit_by_bit(
     command, savs, inputs, tmp_path
 ) -> None:
