@@ -38,7 +38,7 @@ space:
 
 # Kill extractions at sixty random moments, and before each change of their folder; share one among processes
 crash:
-    .venv/bin/python -m pytest -q -m slow tests/end_to_end/test_crash.py tests/pipeline/extraction/cluster/test_node.py
+    .venv/bin/python -m pytest -q -m slow tests/end_to_end/test_crash.py tests/end_to_end/test_extract_workers.py tests/pipeline/extraction/cluster/test_node.py
 
 # Extract on a Ray cluster of three nodes on this machine, and lose one (installs the extra `ray`)
 ray:

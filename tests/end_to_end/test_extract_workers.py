@@ -107,7 +107,11 @@ def wait_while(condition):
 
 @pytest.mark.parametrize(
     ("workers", "how"),
-    [("2", signal.SIGINT), ("0", signal.SIGINT), ("0", signal.SIGTERM)],
+    [
+        ("2", signal.SIGINT),
+        pytest.param("0", signal.SIGINT, marks=pytest.mark.slow),
+        ("0", signal.SIGTERM),
+    ],
     ids=["Ctrl-C with workers", "Ctrl-C", "SIGTERM"],
 )
 def test_an_interrupted_extraction_leaves_whole_shards_and_goes_on(

@@ -330,6 +330,7 @@ def test_ten_labels_by_keys_survive_a_kill(chrome, unlabelled, photos, tmp_path)
     assert savs.verify(unlabelled).problems == ()
 
 
+@pytest.mark.slow
 def test_two_browsers_share_the_work_and_a_class_is_typed(
     chrome, unlabelled, photos, tmp_path
 ) -> None:
@@ -402,6 +403,7 @@ def test_without_torch_labels_and_results_work(chrome, unlabelled, tmp_path) -> 
     tab("Page.close")
 
 
+@pytest.mark.slow
 def test_a_store_in_the_making_says_so_and_is_shown_when_it_is_done(
     chrome, unlabelled, tmp_path
 ) -> None:

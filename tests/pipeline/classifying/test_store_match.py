@@ -159,7 +159,8 @@ def test_the_page_takes_in_what_three_tools_write(folder, monkeypatch, savs):
         given = ["demo" if word.startswith("Qwen/") else word for word in words]
         done = savs(*given)
         assert done.returncode == 0, done.stderr
-    assert "relative distance      median 0.0e+00" in done.stdout
+    distance = re.search(r"relative distance      median (\S+), largest (\S+)", done.stdout)
+    assert float(distance[2]) < 1e-5  # rounding: batches may differ
     assert "the store's classifier predicts the same    yes" in done.stdout
     splits = {split: package.open_store("own").rows(split) for split in ("train", "test")}
     for name in ("lens", "hook"):

@@ -120,6 +120,7 @@ def test_processes_that_all_live_share_the_store_of_one_bit_by_bit(
     check_equal(store, tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_all(command, savs, inputs, tmp_path) -> None:
     inputs.image("images/test23.png", 123, SIZE)
     hold, store = Hold(tmp_path), tmp_path / "store"
@@ -139,6 +140,7 @@ def test_ctrl_c_ends_all(command, savs, inputs, tmp_path) -> None:
     check_equal(store, tmp_path / "whole")
 
 
+@pytest.mark.slow
 def test_what_all_processes_say_is_said_once_and_ends_the_command(savs, command, tmp_path) -> None:
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "thesis.tex").write_text("mine")
