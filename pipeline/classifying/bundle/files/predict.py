@@ -148,15 +148,14 @@ if __name__ == "__main__":
             print(f"{path} cannot be read: {error}", file=sys.stderr)
             failed = True
             continue
-        heads = run(image)
+        heads, answer = run(image), {"id": str(path)}
         if HAS_MANY:
-            answer = dict(zip(("labels", "probabilities"), find_labels(heads), strict=True))
-            print(json.dumps({"id": str(path)} | answer, ensure_ascii=escapes))
-            continue
-        scores, choice, _ = score(heads)
-        votes = dict(zip(TASK["classes"], scores.tolist(), strict=True))
-        answer = {"id": str(path), "prediction": TASK["classes"][choice]}
-        answer |= {"probability": chances(scores)[choice].item(), "votes": votes}
+            answer["labels"], answer["probabilities"] = find_labels(heads)
+        else:
+            scores, choice, _ = score(heads)
+            answer["prediction"] = TASK["classes"][choice]
+            answer["probability"] = chances(scores)[choice].item()
+            answer["votes"] = dict(zip(TASK["classes"], scores.tolist(), strict=True))
         print(json.dumps(answer, ensure_ascii=escapes))
     if failed or not paths:
         sys.exit(1 if paths else "no image was found")
