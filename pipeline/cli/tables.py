@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from savs.pipeline.evaluation.assessment import Evaluation
     from savs.pipeline.evaluation.confidence import Confidence, RiskReport, Share
     from savs.pipeline.evaluation.statistics.intervals import Metric
-    from savs.pipeline.selection.selection import Selection
+    from savs.pipeline.selection.selection import Selection, TaskSelection
 
 HEADS_SHOWN = 8
 LABELS_SHOWN = 20
@@ -47,7 +47,7 @@ def print_selection(
                 task.subtask or "all",
                 selection.labels if of_numbers else str(len(task.classes)),
                 str(task.examples),
-                f"{_score(task.scores[0])}..{_score(task.scores[-1])} of {task.examples}",
+                _scores(task),
                 _accuracy(known[task.subtask]) if task.subtask in known else "-",
                 " ".join(names) + (f" and {more} more" if more else ""),
             ]
@@ -65,9 +65,17 @@ def print_selection(
     detail("train-side scores select heads; they do not estimate test accuracy")
 
 
-def _score(value: float) -> str:
-    """Return a number of right training examples, or a sum of probabilities, as text."""
-    return f"{value:.0f}" if value == int(value) else f"{value:.1f}"
+def _scores(task: "TaskSelection") -> str:
+    """Return the best and the worst score of the chosen heads, and what they are shares of.
+
+    Scores are numbers of right training examples, or sums of probabilities; of numbers, shares of
+    the variance.
+    """
+    ends = task.scores[0], task.scores[-1]
+    if task.number is not None:
+        return "..".join(percent(end / task.examples) for end in ends) + " % of the variance"
+    texts = (f"{end:.0f}" if end == int(end) else f"{end:.1f}" for end in ends)
+    return f"{'..'.join(texts)} of {task.examples}"
 
 
 def _accuracy(metric: "Metric") -> str:

@@ -106,6 +106,7 @@ def _suggestions(
     from savs.pipeline.evaluation.suggest import SUFFIXES, suggest_from_predictions
     from savs.pipeline.running.result_files import trained_folder
     from savs.pipeline.selection.readouts import choose_readout
+    from savs.pipeline.selection.training_data import require_one_label
     from savs.stores.files.addresses import is_remote
     from savs.stores.format.layout import UNLABELLED
 
@@ -115,6 +116,7 @@ def _suggestions(
                 raise typer.BadParameter(f"`{name}` is for a store; {source} is a file")
         return None, suggest_from_predictions(source, count)
     opened = savs.open_store(source)
+    require_one_label(opened, or_many=True)
     if not opened.ids(UNLABELLED):
         opened.require_split("test")
     opened.require_complete()
