@@ -111,7 +111,7 @@ def _labels_part(result: Evaluated) -> ClassesPart:
         for row in sorted(result.labels, key=_by_name)
     ]
     often = sorted(rows, key=lambda row: -row["positive"])[:MOST_TOGETHER]
-    names = [row["label"] for row in rows if row in often and row["positive"]]
+    names = [row["label"] for row in sorted(often, key=_by_name) if row["positive"]]
     counts = cooccurrence(label_table(result.predictions["label"], names).states)
     of_labels = [
         {"label": name, "n": int(counts[n, n]), "correct": int(counts[n, n])}

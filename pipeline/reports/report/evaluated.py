@@ -72,7 +72,7 @@ class Evaluated:
 
 @dataclass(frozen=True, slots=True)
 class Folders:
-    """The heading of a report."""
+    """Folders of results and of sweeps that a report is about."""
 
     results: list[Path]
     sweeps: list[Path]

@@ -28,10 +28,18 @@ def reported(tmp_path_factory):
 
 
 def test_every_label_is_shown_as_it_is(reported):
-    content, page, metrics, _ = reported
+    content, page, metrics, states = reported
     assert content.headline.metric == "mAP"
     assert len(content.headline.differences) == 1
-    names = ("label", "AP", "F1", "there", "predicted", "threshold")
+    names = ("label", "AP", "F1", "there", "predicted", "threshold", "wrong")
+    predicted = [{*labels} for labels in content.first.predictions["predicted"]]
+    wrong = {
+        name: sum(
+            of_row[number] == 1 - (name in said)
+            for of_row, said in zip(states, predicted, strict=True)
+        )
+        for number, name in enumerate(LABELS)
+    }
     found = page.table("Average precision (AP)")
     assert found.cells(*names) == [
         (
@@ -41,6 +49,7 @@ def test_every_label_is_shown_as_it_is(reported):
             f"{row['positive']}",
             f"{row['predicted']}",
             percent(row["threshold"]),
+            f"{wrong[row['label']]}",
         )
         for row in sorted(metrics["per_label"], key=lambda row: row["label"])
     ]
