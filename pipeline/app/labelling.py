@@ -14,7 +14,7 @@ from itertools import zip_longest
 import polars as pl
 
 from savs.datasets.benchmarks.options import stored_prompts, without_prompt
-from savs.datasets.many_labels import states_of, text_of
+from savs.datasets.many_labels import has_many_labels, states_of, text_of
 from savs.foundation.errors import ParameterError, SavsError
 from savs.pipeline.app.frames import render_frame
 from savs.pipeline.app.workspace import Workspace
@@ -472,11 +472,11 @@ def label_page(
 ) -> str:
     """Return the page of the next example, below a message."""
     waiting = labelling.next(session, kind, subtask)
-    is_many = labelling.workspace.has_many_labels()
-    classes = labelling.classes(subtask)
+    classes, store = labelling.classes(subtask), labelling.store()
+    is_many = has_many_labels(store.manifest.identity.benchmark)
     pictures: Sequence[Picture] = ()
     if waiting is not None:
-        store, root = labelling.store(), labelling.workspace.media_root
+        root = labelling.workspace.media_root
         images = open_images(store, waiting.split, [waiting.row], root, side=SIDE_PX)
         pictures = images.find(waiting.row, waiting.media)
     return render_frame(

@@ -53,7 +53,7 @@ def build_page(workspace: Workspace) -> gr.Blocks:
 
 
 def frame(*names: str) -> gr.HTML:
-    """Return the frame that shows a whole page; a click on its links is the event `select`."""
+    """Return the frame that shows a whole page; a click on its buttons is the event `select`."""
     script = (HERE / "page.js").read_text("utf-8")
     return gr.HTML(js_on_load=script, elem_classes=["savs-frame", *names])
 

@@ -87,13 +87,10 @@ class Workspace:
             )
         return open_store(self.path)
 
-    def has_many_labels(self) -> bool:
-        """Return whether the examples of the store have many labels."""
-        return self.path is not None and has_many_labels(self.store().manifest.identity.benchmark)
-
     def metric(self) -> str:
         """Return what the classifier is measured by."""
-        return "mAP" if self.has_many_labels() else "accuracy"
+        benchmark = {} if self.path is None else self.store().manifest.identity.benchmark
+        return "mAP" if has_many_labels(benchmark) else "accuracy"
 
     def has_selection(self) -> bool:
         """Return whether a classifier was saved."""

@@ -25,6 +25,8 @@ def browser_required() -> bool:
 
 ANSWER_S = 60
 """Longest wait for an answer of the browser."""
+WHOLE = "(document.URL == 'about:srcdoc' && document.readyState == 'complete')"
+"""Whether a frame has its page: it is empty, at another address, until it is loaded."""
 
 
 class Tab:
@@ -98,8 +100,9 @@ class Tab:
     def in_frame(self, selector: str, script: str) -> Any:
         """Return the value of an expression in a frame of the page, whatever its origin is.
 
-        None where there is no such frame, or it is being replaced.
+        None if there is no such frame, or its page is not there as a whole yet.
         """
+        script = f"{WHOLE} ? ({script}) : null"
         node = self("DOM.getDocument")["root"]["nodeId"]
         found = self("DOM.querySelector", nodeId=node, selector=selector)["nodeId"]
         if not found:
@@ -134,7 +137,7 @@ class Tab:
 
     def press(self, key: str, text: str = "") -> None:
         """Press a key, as a person at the keyboard does."""
-        codes = {"Tab": 9, "Enter": 13, "ArrowDown": 40, "ArrowUp": 38, " ": 32}
+        codes = {"Tab": 9, "Enter": 13, "End": 35, "ArrowDown": 40, "ArrowUp": 38, " ": 32}
         told = {"key": key, "windowsVirtualKeyCode": codes.get(key, 0), "text": text}
         self("Input.dispatchKeyEvent", type="keyDown", **told)
         self("Input.dispatchKeyEvent", type="keyUp", **told)

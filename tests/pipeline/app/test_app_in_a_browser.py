@@ -30,6 +30,7 @@ DROP = "#savs-drop input[type=file]"
 LABEL = "iframe[title='the example to label']"
 STATUS = "iframe[title='accuracy to expect']"
 EXAMPLE = "document.querySelector('#example').innerText"
+OPENED = ".savs-note, .savs-notice"
 NOTICES = "[...document.querySelectorAll('.savs-notice')].map(e => e.innerText).join(' ')"
 TEXT = "document.body && document.body.innerText"
 RAN = "document.documentElement.dataset.ran || 'no'"
@@ -72,10 +73,10 @@ def opened(tab: Tab, app: ServedApp, *, width: int = 1280, tab_name: str = "Clas
     """Open the page, and one of its tabs."""
     tab.open(app.address, width=width)
     tab.wait(f"document.querySelector('{DROP}') !== null")
+    tab.wait(f"!!document.querySelector({OPENED!r})")  # the server was asked: the page listens
     button = one("button[role=tab]", tab_name)
-    while not tab.run(f"{button}.ariaSelected == 'true'"):  # it may be shown before it listens
-        tab.click(button)
-        tab.run("new Promise(done => setTimeout(done, 200))")
+    tab.click(button)
+    tab.wait(f"{button}.ariaSelected == 'true'")
 
 
 def chosen(tab: Tab, label: str, value: str) -> None:
@@ -86,6 +87,18 @@ def chosen(tab: Tab, label: str, value: str) -> None:
     option = one("[role=option]", value)
     tab.wait(f"!!{option}")
     tab.click(option)
+
+
+def hears(frame: str) -> str:
+    """Return the expression of whether a frame and the page hear each other: it has its height."""
+    return f"!!document.querySelector({json.dumps(frame)})?.style.height"
+
+
+def press(tab: Tab, key: str, text: str = "") -> None:
+    """Press a key for the example to label."""
+    tab("Page.bringToFront")  # a page in the background is not drawn, and its frames have no height
+    tab.wait(hears(LABEL))
+    tab.press(key, text or key)
 
 
 def dropped(tab: Tab, *files: Path) -> str:
@@ -110,18 +123,14 @@ def test_a_dropped_image_is_answered_with_votes_a_set_and_a_map(tab, app, made) 
     assert "Votes of the heads" in text
     thumbs = f"document.querySelectorAll('.thumb').length == {2 * 8 * 3}"
     tab.wait_in_frame("iframe[title=answers]", thumbs)
-    # at the greatest risk sets are smaller; the slider may be shown before it listens
+    # at the greatest risk sets are smaller; the slider is moved again until it is heard
     risk = "document.querySelector('input[type=range]')"
-    for _ in range(60):
+    at_most = f"{TEXT}.includes('At risk 0.5')"
+    while not tab.in_frame("iframe[title=answers]", at_most):
         tab.run(f"{risk}.focus()")
-        tab("Input.dispatchKeyEvent", type="keyDown", key="End", windowsVirtualKeyCode=35)
-        tab("Input.dispatchKeyEvent", type="keyUp", key="End", windowsVirtualKeyCode=35)
+        tab.press("End")
         tab.run(f"{risk}.dispatchEvent(new PointerEvent('pointerup', {{bubbles: true}}))")
         tab.run("new Promise(done => setTimeout(done, 1000))")
-        if tab.in_frame("iframe[title=answers]", f"{TEXT}.includes('At risk 0.5')"):
-            break
-    else:
-        pytest.fail("the slider changes no set")
     tab.click(one("button", "Show where it looks"))
     seen = tab.wait_in_frame("iframe[title='where a head looks']", TEXT)
     assert "of 10 random masks" in seen
@@ -209,12 +218,12 @@ def test_a_phone_in_the_dark_shows_every_tab(tab, app, made, tab_name) -> None:
         "Results": "iframe[title=results]",
     }[tab_name]
     tab.wait_in_frame(frame, TEXT)
-    assert tab.run("document.documentElement.scrollWidth") == PHONE
+    tab.wait(f"document.documentElement.scrollWidth == {PHONE}")
     inner = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     tab.wait_in_frame(frame, f"{inner} == 0")
     shade = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)[0]"
     tab.wait_in_frame(frame, f"{shade} < 60")
-    assert tab.run(shade) < 60
+    tab.wait(f"{shade} < 60")
     assert look(tab)["faint"] == []
     tab.wait(f"parseInt(document.querySelector({json.dumps(frame)}).style.height) > 100")
 
@@ -223,7 +232,8 @@ def test_a_wrong_example_leads_to_why(tab, app) -> None:
     opened(tab, app, tab_name="Results")
     assert "Wrong test examples" in tab.wait_in_frame("iframe[title=results]", TEXT)
     first = "document.querySelector('[data-choose]')"
-    name = tab.in_frame("iframe[title=results]", f"JSON.parse({first}.dataset.choose).id")
+    name = tab.wait_in_frame("iframe[title=results]", f"JSON.parse({first}.dataset.choose).id")
+    tab.wait(hears("iframe[title=results]"))
     tab.in_frame("iframe[title=results]", f"{first}.click()")
     why = tab.wait_in_frame("iframe[title=why]", TEXT)
     assert name in why
@@ -281,12 +291,12 @@ def label_by_key(tab: Tab) -> str:
     name = tab.wait_in_frame(LABEL, EXAMPLE)
     classes = "[...document.querySelectorAll('[data-key]')]"
     label = json.dumps(truth(name))
-    key = tab.in_frame(LABEL, f"{classes}.find(e => e.innerText.includes({label})).dataset.key")
-    assert key.isdigit()
-    tab.press(key, key)
-    tab.wait_in_frame(
-        LABEL, f"document.body.innerText && !document.body.innerText.includes({json.dumps(name)})"
+    key = tab.wait_in_frame(
+        LABEL, f"{classes}.find(e => e.innerText.includes({label})).dataset.key"
     )
+    assert key.isdigit()
+    press(tab, key)
+    tab.wait_in_frame(LABEL, f"!document.body.innerText.includes({json.dumps(name)})")
     return name
 
 
@@ -311,7 +321,7 @@ def test_ten_labels_by_keys_survive_a_kill(chrome, unlabelled, photos, tmp_path)
         tab.wait_in_frame(STATUS, "document.querySelectorAll('svg circle').length == 2")
         assert (unlabelled / "results" / "vote" / "config.json").read_bytes() != run
         # undo takes the last one back and shows it again
-        tab.press("u", "u")
+        press(tab, "u")
         tab.wait_in_frame(LABEL, f"{EXAMPLE} == {json.dumps(given[-1])}")
         assert set(labels_of(unlabelled)) == set(given[:-1])
         label_by_key(tab)
@@ -338,8 +348,7 @@ def test_two_browsers_share_the_work_and_a_class_is_typed(
     with served_app(tmp_path, unlabelled, "--media-root", photos) as app:
         for tab in (one_, two):
             opened(tab, app, tab_name="Label")
-            tab.wait_in_frame(LABEL, EXAMPLE)
-        first, second = (tab.in_frame(LABEL, EXAMPLE) for tab in (one_, two))
+        first, second = (tab.wait_in_frame(LABEL, EXAMPLE) for tab in (one_, two))
         assert first != second
         two.run("document.querySelector('[placeholder*=\"new class\"]').focus()")
         two("Input.insertText", text="axolotl")
@@ -350,7 +359,7 @@ def test_two_browsers_share_the_work_and_a_class_is_typed(
         two.click(one("button", "Add the class"))
         two.wait_in_frame(LABEL, "document.body.innerText.includes('axolotl1')")
         two.run("document.activeElement.blur()")
-        two.press("5", "5")
+        press(two, "5")
         two.wait_in_frame(LABEL, f"{EXAMPLE} != {json.dumps(second)}")
         assert labels_of(unlabelled) == {second: "axolotl1"}
         label_by_key(one_)
@@ -364,21 +373,19 @@ def test_keys_mark_many_labels_and_enter_saves_them(chrome, of_many, tmp_path) -
     with served_app(tmp_path, of_many.path) as app:
         opened(tab, app, tab_name="Label")
         name = tab.wait_in_frame(LABEL, EXAMPLE)
-        tab.press("Enter", "\r")  # nothing is marked: nothing happens
+        tab.run("document.activeElement.blur()")  # Enter would click the button of the tab
+        press(tab, "Enter", "\r")  # nothing is marked: nothing happens
         marks = "document.querySelectorAll(':checked').length"
-        while tab.in_frame(LABEL, marks) != 1:  # the example may be shown before keys are heard
-            tab.press("1", "1")
-            tab.run("new Promise(done => setTimeout(done, 500))")
-        for key, count in (("2", 2), ("4", 3), ("2", 2)):
-            tab.press(key, key)
+        for key, count in (("1", 1), ("2", 2), ("4", 3), ("2", 2)):
+            press(tab, key)
             tab.wait_in_frame(LABEL, f"{marks} == {count}")
-        tab.press("Enter", "\r")
+        press(tab, "Enter", "\r")
         tab.wait_in_frame(LABEL, f"{EXAMPLE} != {json.dumps(name)}")
-        second = tab.in_frame(LABEL, EXAMPLE)
-        tab.press("n", "n")
+        second = tab.wait_in_frame(LABEL, EXAMPLE)
+        press(tab, "n")
         tab.wait_in_frame(LABEL, f"{EXAMPLE} != {json.dumps(second)}")
         assert labels_of(of_many.path, ":") == {name: '["l00","l03"]', second: "[]"}
-        tab.press("u", "u")
+        press(tab, "u")
         tab.wait_in_frame(LABEL, f"{EXAMPLE} == {json.dumps(second)}")
         assert labels_of(of_many.path, ":") == {name: '["l00","l03"]'}
         assert "Traceback" not in app.log.read_text()
