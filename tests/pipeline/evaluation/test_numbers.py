@@ -188,6 +188,25 @@ def test_left_out_intervals_come_from_the_other_folds(stores):
     assert "40 folds" in one_out.notes[0]
 
 
+def test_coverage_counts_the_left_out_examples_that_have_an_interval(tmp_path):
+    features = np.random.default_rng(0).normal(size=(1, 23, 4)).astype(np.float32)
+    rows = [{"label": repr(float(row[0] + row[1]))} for row in features[0]]
+    store = write_store(
+        tmp_path / "few",
+        identity(grid=(LayerGrid(0, (0,), 4),), options=options("regression")),
+        {"train": {0: features}},
+        {"train": rows},
+    )
+    result = savs.evaluate(store, savs.select(store), on="folds")
+    # three folds of 5 leave 18 others, one too few for an interval; two of 4 leave 19
+    table = result.predictions.drop_nulls("low")
+    assert table.height == 8
+    coverage = result.metrics[-1]
+    assert (coverage.name, coverage.units) == ("interval coverage", 8)
+    assert coverage.value == table["correct"].mean()
+    assert any(note.startswith("there are no intervals for 15") for note in result.notes)
+
+
 def test_a_skipped_example_counts_as_the_mean(tmp_path):
     store, numbers, _ = make_numbers(tmp_path / "skips", skipped=(4,))
     result = savs.evaluate(store, savs.select(store, heads=2))
