@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypedDict
 
 from savs.datasets.errors import OptionError
 from savs.datasets.example import VIDEO_INPUTS
-from savs.datasets.label_kinds import CLASSES, MANY, ORDINAL, REGRESSION, kind_of
+from savs.datasets.label_kinds import CLASSES, ORDINAL, REGRESSION, kind_of
 from savs.datasets.splits.shots import Shots
 from savs.foundation.errors import ParameterError
 from savs.pipeline.running.options import Option
@@ -306,10 +306,10 @@ class InputOptions:
 
     @property
     def draw(self) -> Shots | None:
-        """How training examples are drawn; None if all are taken."""
+        """How training examples of one class each are drawn; None if all are taken."""
         if self.shots is None and self.train_groups is None:
             return None
-        return Shots(self.shots, self.train_groups, self.seed, kind_of(self.labels) == MANY)
+        return Shots(self.shots, self.train_groups, self.seed)
 
 
 def labels_form(
