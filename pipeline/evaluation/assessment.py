@@ -17,7 +17,6 @@ from savs.datasets.splits.clusters import clusters_of
 from savs.datasets.splits.leaks import REPEATED, SHARED
 from savs.pipeline.errors import LeakError
 from savs.pipeline.evaluation.confidence import Confidence, measure_confidence
-from savs.pipeline.evaluation.numbers import NUMBER_SCHEMA, measure_numbers, number_notes
 from savs.pipeline.evaluation.per_class import class_table, confusion_table, part_table
 from savs.pipeline.evaluation.predictions import (
     PREDICTION_SCHEMA,
@@ -191,6 +190,8 @@ def assess(
     selection = predictor.selection
     number = None if selection is None else selection.tasks[0].number
     table = pl.concat([whole, packed(marks)], how="horizontal")
+    if number is not None:  # classes need none of it at start-up
+        from savs.pipeline.evaluation.numbers import NUMBER_SCHEMA, measure_numbers, number_notes
     table = in_schema(table, PREDICTION_SCHEMA if number is None else NUMBER_SCHEMA)
     counts = Counts.of(table)
     if number is None:
