@@ -190,14 +190,16 @@ def assess(
     selection = predictor.selection
     number = None if selection is None else selection.tasks[0].number
     table = pl.concat([whole, packed(marks)], how="horizontal")
-    if number is not None:  # classes need none of it at start-up
-        from savs.pipeline.evaluation.numbers import NUMBER_SCHEMA, measure_numbers, number_notes
-    table = in_schema(table, PREDICTION_SCHEMA if number is None else NUMBER_SCHEMA)
-    counts = Counts.of(table)
     if number is None:
+        table = in_schema(table, PREDICTION_SCHEMA)
+        counts = Counts.of(table)
         notes = [*notes, *leak_notes, *unseen_notes(table, classes), *counts.notes()]
         units = compute_metrics(benchmark, table, classes) if counts.labels else []
-    else:
+    else:  # classes need none of it at start-up
+        from savs.pipeline.evaluation.numbers import NUMBER_SCHEMA, measure_numbers, number_notes
+
+        table = in_schema(table, NUMBER_SCHEMA)
+        counts = Counts.of(table)
         by_mean = "with the mean of the training numbers as its prediction"
         notes = [*notes, *leak_notes, *number_notes(table, number), *counts.notes(by_mean)]
         units = measure_numbers(table, number) if counts.labels else []
