@@ -21,8 +21,13 @@ MOST = 1e100
 
 def label_kind(facts: Mapping[str, Any]) -> str:
     """Return what the labels of a store are; `facts` are its identity's `benchmark`."""
-    form = facts.get("options", {}).get(OPTION, {}).get("form", CLASSES)
-    return ONE if form == CLASSES else form if form in NUMBERS else MANY
+    return kind_of(facts.get("options", {}).get(OPTION))
+
+
+def kind_of(form: Mapping[str, Any] | None) -> str:
+    """Return what labels of a form are, see `labels_form`."""
+    name = (form or {}).get("form", CLASSES)
+    return ONE if name == CLASSES else name if name in NUMBERS else MANY
 
 
 def parse_number(value: Any) -> float:

@@ -12,7 +12,7 @@ import polars as pl
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.errors import OptionError
 from savs.datasets.example import with_sounds
-from savs.datasets.label_kinds import NUMBERS, OPTION
+from savs.datasets.label_kinds import NUMBERS, ONE, OPTION, kind_of
 from savs.datasets.metrics.metrics import (
     SCORED,
     Classes,
@@ -57,18 +57,14 @@ def parse_row(
 ) -> Iterator[Fields]:
     """Read the media, question, label and optional fields of a row from the `columns` of fields.
 
-    `question` is the prompt of every row, for files without one; `labels` how many labels of a row,
-    or a number, are spelt, see `labels_form`; None for a class.
+    `question` is the prompt of every row, for files without one; `labels` is what labels are, see
+    `labels_form`.
     """
-    read = None if labels is None else read_labels(row, columns["label"], labels)
-    if labels is not None and row.optional(columns["subtask"]) is not None:
-        what = "a number" if labels["form"] in NUMBERS else "many labels, each of which is a task"
-        raise row.error(f"it has a subtask and {what}", "drop the column of the subtask")
     row_question = _text(row, "question", columns) if question is None else question
     prompt, media = marked_media(row, row_question, columns)
     yield Fields(
         id=row.optional(columns["id"]),
-        label=_label(row, columns) if labels is None else read,
+        label=_label(row, columns, labels),
         prompt=prompt,
         media=media,
         group=row.optional(columns["group"]),
@@ -87,9 +83,14 @@ def marked_media(row: Row, prompt: str, columns: Mapping[str, str]) -> tuple[str
         raise row.error(str(error), "use one placeholder per medium, or none") from error
 
 
-def _label(row: Row, columns: Mapping[str, str]) -> str | None:
+def _label(row: Row, columns: Mapping[str, str], labels: Mapping[str, Any] | None) -> str | None:
     """Return the label; None if its column is there, but null or empty."""
-    column = columns["label"]
+    column, kind = columns["label"], kind_of(labels)
+    if labels is not None and kind != ONE:
+        if row.optional(columns["subtask"]) is not None:
+            what = "a number" if kind in NUMBERS else "many labels, each of which is a task"
+            raise row.error(f"it has a subtask and {what}", "drop the column of the subtask")
+        return read_labels(row, column, labels)
     empty = column in row.values and row.values[column] in (None, "")
     if isinstance(value := row.values.get(column), list | dict):
         raise row.error(
@@ -225,7 +226,6 @@ def general(
                 f" if the column holds names, {many} if it holds lists of names"
             )
     positive = None if labels is None else labels.get("positive")
-    spelt = labels if positive is None else None
     of_labels = [] if labels is None else labels.get("columns", [])
     if of_labels and "label" in mapped:
         raise OptionError("`columns` label=... and `label_columns` both give the labels; keep one")
@@ -235,7 +235,7 @@ def general(
     benchmark = replace(
         GENERAL,
         columns=described,
-        parse_row=partial(parse_row, columns=names, question=question, labels=spelt),
+        parse_row=partial(parse_row, columns=names, question=question, labels=labels),
         check_rows=partial(check_rows, columns=named, question=question),
         options=({"columns": named} if named else {})
         | ({} if question is None else {"question": question})

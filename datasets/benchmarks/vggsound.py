@@ -4,6 +4,7 @@ Source: Chen et al., VGGSound, arXiv 2004.14368. The prompt is that of `esc50`.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 from savs.datasets.benchmark import About, Benchmark, Fields
@@ -42,50 +43,46 @@ def parse_row(row: Row, *, seen: bool = False) -> Iterator[Fields]:
     )
 
 
-def _benchmark(name: str, summary: str, task: str, files: str, *, seen: bool) -> Benchmark:
-    return Benchmark(
-        name=name,
-        summary=summary,
-        columns={
-            "youtube_id": "vggsound.csv: first part of the file's name; the group",
-            "start": "vggsound.csv: seconds at which the clip starts, the second part",
-            "label": "vggsound.csv: the class",
-            **OF_CALM,
-            **({"video": "files of CALM's code: name of the video"} if seen else {}),
-        },
-        parse_row=partial(parse_row, seen=seen),
-        measure=measure,
-        read_table=partial(read_headless, names=NAMES),
-        reads=SCORED,
-        about=About(
-            task=task,
-            metrics=("accuracy", "balanced accuracy"),
-            sizes="199,000 clips when published, 15,446 of them to test",
-            source="Chen et al., arXiv 2004.14368; github.com/hche11/VGGSound",
-            licence="CC BY 4.0",
-            files=files,
-            sample={
-                "youtube_id": "---g-f_I2yQ",
-                "start": 1,
-                "label": "people marching",
-                "split": "test",
-            },
-        ),
-    )
-
-
-VGGSOUND = _benchmark(
-    "vggsound",
-    "which of 309 sounds is this?",
-    "classification of sounds of 10 s, 309 classes",
-    "--test vggsound.csv --hold-out split=test --shots 20 --media-root SOUNDS: files"
+ABOUT = About(
+    task="classification of sounds of 10 s, 309 classes",
+    metrics=("accuracy", "balanced accuracy"),
+    sizes="199,000 clips when published, 15,446 of them to test",
+    source="Chen et al., arXiv 2004.14368; github.com/hche11/VGGSound",
+    licence="CC BY 4.0",
+    files="--test vggsound.csv --hold-out split=test --shots 20 --media-root SOUNDS: files"
     " ID_SECONDS.wav, .flac or .mp4 with six digits; or vggsound_mcq_*.json of CALM's code",
-    seen=False,
+    sample={
+        "youtube_id": "---g-f_I2yQ",
+        "start": 1,
+        "label": "people marching",
+        "split": "test",
+    },
 )
-VGGSOUND_VIDEO = _benchmark(
-    "vggsound-video",
-    "which of 309 sounds is in this video?",
-    "classification of videos of 10 s by their sound, 309 classes",
-    "as vggsound, with files ID_SECONDS.mp4; or vgg_video_*.json of CALM's code",
-    seen=True,
+
+VGGSOUND = Benchmark(
+    name="vggsound",
+    summary="which of 309 sounds is this?",
+    columns={
+        "youtube_id": "vggsound.csv: first part of the file's name; the group",
+        "start": "vggsound.csv: seconds at which the clip starts, the second part",
+        "label": "vggsound.csv: the class",
+        **OF_CALM,
+    },
+    parse_row=parse_row,
+    measure=measure,
+    read_table=partial(read_headless, names=NAMES),
+    reads=SCORED,
+    about=ABOUT,
+)
+VGGSOUND_VIDEO = replace(
+    VGGSOUND,
+    name="vggsound-video",
+    summary="which of 309 sounds is in this video?",
+    columns={**VGGSOUND.columns, "video": "files of CALM's code: name of the video"},
+    parse_row=partial(parse_row, seen=True),
+    about=replace(
+        ABOUT,
+        task="classification of videos of 10 s by their sound, 309 classes",
+        files="as vggsound, with files ID_SECONDS.mp4; or vgg_video_*.json of CALM's code",
+    ),
 )

@@ -290,8 +290,8 @@ def locate(root: Path, name: str, *, outside: bool = False) -> Path | None:
         if "\\" in name and not _exists(str(path)):
             path = absolute(root / name.replace("\\", "/"))
         if not path.suffix and not _exists(str(path)):
-            named = (path.with_name(path.name + suffix) for suffix in SUFFIXES if path.name)
-            path = next((file for file in named if _exists(str(file))), path)
+            named = (f"{path}{suffix}" for suffix in SUFFIXES)
+            path = next((Path(file) for file in named if _exists(file)), path)
         return path if outside or _below(path, absolute(root)) else None
     if outside and _exists(name):
         return absolute(Path(name))

@@ -28,7 +28,7 @@ class NumberPredictions:
     level: Array | None
     """The levels next to these; None of a regression."""
     inside: Array | None
-    """Whether the truth lies in its interval; None without intervals."""
+    """1 if the truth lies in its interval, 0 if not, NaN if it has none; None without intervals."""
 
 
 def number_metrics(
@@ -55,16 +55,14 @@ def number_metrics(
     wanted = {"R2", "Spearman's rho", *(() if predictions.level is None else ("quadratic kappa",))}
     absent = wanted - {name for name, *_ in metrics}
     note = "all numbers, or all predictions, are equal: some metrics have no value"
-    return [
-        Units(
-            name,
-            pl.DataFrame({"score": values, "cluster": cluster, "stratum": "all"}),
-            chance,
-            notes=(note,) if absent and name == "MAE" else (),
-            scale=scale,
-        )
-        for name, values, chance, scale in metrics
-    ]
+    units = []
+    for name, values, chance, scale in metrics:
+        scores = pl.DataFrame({"score": values, "cluster": cluster, "stratum": "all"})
+        if scale == "share":  # the coverage is that of the examples with an interval
+            scores = scores.filter(pl.col("score").is_not_nan())
+        notes = (note,) if absent and name == "MAE" else ()
+        units.append(Units(name, scores, chance, notes=notes, scale=scale))
+    return units
 
 
 def _metrics(

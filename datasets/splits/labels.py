@@ -11,7 +11,7 @@ import polars as pl
 
 from savs.datasets.errors import RowError
 from savs.datasets.example import Example, first_few, of_subtask
-from savs.datasets.label_kinds import MANY, NUMBERS, ONE, OPTION, label_kind
+from savs.datasets.label_kinds import MANY, NUMBERS, ONE, kind_of
 from savs.datasets.many_labels import named_labels, states_of
 
 UNEVEN = 10
@@ -57,7 +57,7 @@ def check_splits(
             )
     classes = _classes(train)
     for subtask, labels in classes.items():
-        if len(labels) < 2 and label_kind({"options": {OPTION: form or {}}}) in NUMBERS:
+        if len(labels) < 2 and kind_of(form) in NUMBERS:
             raise RowError(
                 f"all {len(train):,} training examples have the number {labels.pop()}, from"
                 f" {train[0].id!r} to {train[-1].id!r}; add some with other numbers"

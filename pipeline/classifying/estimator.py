@@ -10,6 +10,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_is_fitted, column_or_1d
 
 from savs.datasets.example import AUDIO_MARK, NATIVE, split_prompt
+from savs.datasets.label_kinds import MANY
 from savs.datasets.media.containers import container_of
 from savs.datasets.media.in_memory import Pictured, file_bytes, is_pictured
 from savs.datasets.media.media import sha256
@@ -32,11 +33,7 @@ from savs.pipeline.running.progress import SILENT, Reporting, bars
 from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.readouts import ClassScores, Readout
 from savs.pipeline.selection.selection import Selection, select
-from savs.pipeline.selection.selection_config import (
-    MANY,
-    SelectionConfig,
-    require_classes,
-)
+from savs.pipeline.selection.selection_config import SelectionConfig, require_classes
 from savs.pipeline.selection.selection_file import load_selection, save_selection
 from savs.pipeline.selection.training_data import TrainingArrays
 from savs.stores.format.layout import HEADS_SITE

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from savs.datasets import Example
+from savs.datasets.label_kinds import MANY
 from savs.datasets.splits.shared_media import picture_names
 from savs.pipeline.classifying.classified_store import StoreExamples
 from savs.pipeline.classifying.model_match import decoding_of, require_match
@@ -17,7 +18,7 @@ from savs.pipeline.extraction.sinks import Identities, StoreSink
 from savs.pipeline.inputs.source import find_video
 from savs.pipeline.running.launchers import Rank
 from savs.pipeline.running.progress import Reporting
-from savs.pipeline.selection.selection_config import MANY, SelectionConfig
+from savs.pipeline.selection.selection_config import SelectionConfig
 from savs.stores import Identity, StoreMismatchError
 from savs.stores.format.manifest import read_manifest
 from savs.stores.format.plan import default_shard_rows

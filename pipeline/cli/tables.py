@@ -5,7 +5,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import savs.stores
-from savs.datasets.label_kinds import MANY, NUMBERS
 from savs.pipeline.cli.output import detail, print_line, print_table, say
 from savs.pipeline.running.formatting import counted, measured, percent
 
@@ -37,6 +36,8 @@ def print_selection(
     `estimates` are the cross-validated accuracies, if they are known. Of many labels those are
     average precisions, and the first `LABELS_SHOWN` labels are printed.
     """
+    from savs.datasets.label_kinds import MANY, NUMBERS
+
     rows, known = [], estimates or {}
     many, of_numbers = selection.labels == MANY, selection.labels in NUMBERS
     for task in selection.tasks[: LABELS_SHOWN if many else None]:

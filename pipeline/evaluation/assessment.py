@@ -17,7 +17,6 @@ from savs.datasets.splits.clusters import clusters_of
 from savs.datasets.splits.leaks import REPEATED, SHARED
 from savs.pipeline.errors import LeakError
 from savs.pipeline.evaluation.confidence import Confidence, measure_confidence
-from savs.pipeline.evaluation.numbers import NUMBER_SCHEMA, measure_numbers, number_notes
 from savs.pipeline.evaluation.per_class import class_table, confusion_table, part_table
 from savs.pipeline.evaluation.predictions import (
     PREDICTION_SCHEMA,
@@ -191,12 +190,16 @@ def assess(
     selection = predictor.selection
     number = None if selection is None else selection.tasks[0].number
     table = pl.concat([whole, packed(marks)], how="horizontal")
-    table = in_schema(table, PREDICTION_SCHEMA if number is None else NUMBER_SCHEMA)
-    counts = Counts.of(table)
     if number is None:
+        table = in_schema(table, PREDICTION_SCHEMA)
+        counts = Counts.of(table)
         notes = [*notes, *leak_notes, *unseen_notes(table, classes), *counts.notes()]
         units = compute_metrics(benchmark, table, classes) if counts.labels else []
-    else:
+    else:  # classes need none of it at start-up
+        from savs.pipeline.evaluation.numbers import NUMBER_SCHEMA, measure_numbers, number_notes
+
+        table = in_schema(table, NUMBER_SCHEMA)
+        counts = Counts.of(table)
         by_mean = "with the mean of the training numbers as its prediction"
         notes = [*notes, *leak_notes, *number_notes(table, number), *counts.notes(by_mean)]
         units = measure_numbers(table, number) if counts.labels else []

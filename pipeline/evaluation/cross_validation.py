@@ -16,12 +16,6 @@ from savs.datasets.metrics.metrics import (
 )
 from savs.datasets.splits.clusters import clusters_of
 from savs.pipeline.evaluation.assessment import Evaluation
-from savs.pipeline.evaluation.numbers import (
-    NUMBER_SCHEMA,
-    left_out_numbers,
-    measure_numbers,
-    number_notes,
-)
 from savs.pipeline.evaluation.predictions import in_schema, packed, packed_predictions, predicted
 from savs.pipeline.evaluation.statistics.intervals import summarise
 from savs.pipeline.selection.left_out import LeftOut
@@ -56,13 +50,7 @@ class Folds:
     def predictions(self) -> Iterator[pl.DataFrame]:
         """Yield all training examples, in their order, as one block."""
         examples = self._store.examples("train").with_row_index("row")
-        tables = [
-            predicted(examples[part.rows], part.task.classes, part.scores)
-            if part.task.number is None
-            else left_out_numbers(examples, part)
-            for part in self._parts
-        ]
-        yield pl.concat(tables).sort("row")
+        yield pl.concat([_left_out(examples, part) for part in self._parts]).sort("row")
 
     def notes(self, table: pl.LazyFrame) -> list[str]:
         """Return what was done, and what it estimates."""
@@ -71,6 +59,15 @@ class Folds:
     def cost(self) -> dict[str, Any]:
         """Return nothing: the cost of a single fold is not known."""
         return {}
+
+
+def _left_out(examples: pl.DataFrame, part: LeftOut) -> pl.DataFrame:
+    """Return the examples that were left out of a task, with their predictions."""
+    if part.task.number is None:
+        return predicted(examples[part.rows], part.task.classes, part.scores)
+    from savs.pipeline.evaluation.numbers import left_out_numbers  # classes need none of it
+
+    return left_out_numbers(examples, part)
 
 
 def folds_note(parts: Sequence[LeftOut]) -> str:
@@ -107,6 +104,8 @@ def assess_left_out(
         table = in_schema(table)
         units = _measure(store, table.collect(), folds.classes)
     else:
+        from savs.pipeline.evaluation.numbers import NUMBER_SCHEMA, measure_numbers, number_notes
+
         table = in_schema(table, NUMBER_SCHEMA)
         units = measure_numbers(table, rule)
         notes += [note for metric in units for note in metric.notes]

@@ -20,7 +20,6 @@ from savs.pipeline.evaluation.assessment import Evaluation, assess, partial_note
 from savs.pipeline.evaluation.captions import MatchedCaptions
 from savs.pipeline.evaluation.cost import selection_cost
 from savs.pipeline.evaluation.cross_validation import assess_left_out
-from savs.pipeline.evaluation.numbers import with_numbers
 from savs.pipeline.evaluation.own_answer import OwnAnswers
 from savs.pipeline.evaluation.predictions import (
     Predictor,
@@ -252,6 +251,8 @@ class SelectedHeads:
             features = task_features(self._store, block.features, heads, task, places)
             scores = task.fitted.scores(features)
             if task.number is not None:
+                from savs.pipeline.evaluation.numbers import with_numbers
+
                 yield with_numbers(part, task.number, scores, task.number.reach)
                 continue
             examples = predicted(part, task.classes, scores)

@@ -71,15 +71,18 @@ def left_out_numbers(examples: pl.DataFrame, part: LeftOut) -> pl.DataFrame:
 
 
 def measure_numbers(table: pl.LazyFrame, rule: NumberRule) -> list[Units]:
-    """Return the metrics of predictions; of a skipped example the mean counts as predicted."""
+    """Return the metrics of predictions; of a skipped example the mean counts as predicted.
+
+    The coverage of intervals is that of the examples with one, and a skipped example is outside.
+    """
     columns = table.select("label", "cluster", *NUMBER_COLUMNS).collect()
     truth = columns["label"].cast(pl.Float64).to_numpy()
     value = columns["value"].fill_null(rule.mean).to_numpy()
     inside = None
     if columns["low"].count():
-        ends = (columns[name].fill_null(np.nan).to_numpy() for name in ("low", "high"))
-        low, high = ends
-        inside = (low <= truth) & (truth <= high)
+        low, high = (columns[name].fill_null(np.nan).to_numpy() for name in ("low", "high"))
+        has_none = (columns["low"].is_null() & columns["value"].is_not_null()).to_numpy()
+        inside = np.where(has_none, np.nan, (low <= truth) & (truth <= high))
     predictions = NumberPredictions(
         truth, value, rule.nearest(value) if rule.levels else None, inside
     )
@@ -87,7 +90,7 @@ def measure_numbers(table: pl.LazyFrame, rule: NumberRule) -> list[Units]:
 
 
 def number_notes(table: pl.LazyFrame, rule: NumberRule) -> Iterator[str]:
-    """Yield notes on levels that training lacks, and on intervals that there are not."""
+    """Yield notes on levels that training lacks, and on predictions without an interval."""
     if rule.levels:
         texts = table.select("label").drop_nulls().collect()["label"]
         for text, count in texts.value_counts(sort=True).iter_rows():
@@ -96,7 +99,9 @@ def number_notes(table: pl.LazyFrame, rule: NumberRule) -> Iterator[str]:
                     f"level {text} of {counted(count, 'example')} is in no training example; it is"
                     " never predicted"
                 )
-    if not table.select(pl.col("low").count()).collect().item():
+    count = table.select(pl.col("value").count() - pl.col("low").count()).collect().item()
+    if count:
         yield (
-            "there are no intervals: they need 19 independent training examples that were left out"
+            f"there are no intervals for {counted(count, 'example')}: they need 19 independent"
+            " training examples that were left out"
         )

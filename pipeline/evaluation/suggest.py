@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from savs.datasets.benchmarks.options import stored_prompts, without_prompt
+from savs.datasets.label_kinds import MANY
 from savs.datasets.splits.leaks import REPEATED, find_leaks
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
@@ -25,7 +26,6 @@ from savs.pipeline.selection.label_rules import threshold_distances
 from savs.pipeline.selection.readouts import ClassScores
 from savs.pipeline.selection.selection import Selection, TaskSelection, only_subtask
 from savs.pipeline.selection.selection_config import (
-    MANY,
     older_note,
     require_same_labels,
     require_same_model,
@@ -157,10 +157,10 @@ def suggest(
             raise ParameterError("`subtask` is for examples with one label, and these have many")
         parts = [_of_labels(store, selection, split, is_open, count)]
         classes = tuple(str(task.subtask) for task in selection.tasks)
-        return Suggestions(_form(pl.concat(parts), store), tuple(notes), split, classes)
-    tasks = only_subtask(selection, subtask).tasks
-    parts = [_of_task(store, selection, task, split, is_open, count) for task in tasks]
-    classes = tuple(dict.fromkeys(name for task in tasks for name in task.classes))
+    else:
+        tasks = only_subtask(selection, subtask).tasks
+        parts = [_of_task(store, selection, task, split, is_open, count) for task in tasks]
+        classes = tuple(dict.fromkeys(name for task in tasks for name in task.classes))
     return Suggestions(_form(pl.concat(parts), store), tuple(notes), split, classes)
 
 

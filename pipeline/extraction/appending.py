@@ -69,25 +69,25 @@ def add_examples(store: FeatureStore, source: Source) -> WantedExamples:
     DatasetError
         The input has a fault, or the splits as they would be do not fit each other.
     """
-    store, input_rows = store.as_extracted(), source.given_splits()
+    store, input_splits = store.as_extracted(), source.given_splits()
     examples: Splits = {}
     todo: Splits = {}
     notes: list[str] = []
     stored = {split: stored_rows(store, split) for split in store.manifest.plan.splits}
-    for split in dict.fromkeys([*stored, *input_rows]):
+    for split in dict.fromkeys([*stored, *input_splits]):
         known = stored.get(split)
         held = {} if known is None else as_examples(known, split)
-        new = input_rows.get(split, [])
+        new = input_splits.get(split, [])
         if known is not None:
             _require_same(store, source, split, held, new)
         examples[split] = _joined(store, split, held, new)
         todo[split] = [example for example in new if example.id not in held]
-        if split in input_rows:
+        if split in input_splits:
             notes.append(_counted(split, len(todo[split]), len(new) - len(todo[split])))
     train, test = examples.get("train", []), examples.get("test", [])
     if train or UNLABELLED not in examples:  # else labels make the training examples
         check_splits(train, test, source.benchmark.options.get(OPTION))
-    notes += [*unknown_labels(train, test, source.kind), *source.survey(input_rows)]
+    notes += [*unknown_labels(train, test, source.kind), *source.survey(input_splits)]
     whole = {
         split: _united(stored.get(split), todo[split], source.media(split))
         for split in SPLITS
@@ -102,8 +102,8 @@ def add_examples(store: FeatureStore, source: Source) -> WantedExamples:
         notes += find_leaks(whole["train"], whole["test"]).summary()
     # both are recorded if there are videos; one alone was only asked for
     had_videos = {"video", "video_frames"} <= store.manifest.identity.processor.keys()
-    has_videos = had_videos or source.has_videos(input_rows)
-    return WantedExamples(examples, todo, _ids(input_rows), notes, has_videos)
+    has_videos = had_videos or source.has_videos(input_splits)
+    return WantedExamples(examples, todo, _ids(input_splits), notes, has_videos)
 
 
 def stored_rows(store: FeatureStore, split: str) -> pl.DataFrame | None:

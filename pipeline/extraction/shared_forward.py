@@ -64,7 +64,7 @@ class Layout:
 
 
 class SharedForward:
-    """Runs batches whose images were prepared once for all prompts, see `Prepared.shown`."""
+    """Runs batches whose images were prepared once for all prompts; see `Prepared.image_keys`."""
 
     def __init__(self, model: LoadedModel, scale: PixelScale | None, *, prefixes: bool) -> None:
         """Run images once, and with `prefixes` what prompts begin with, too."""

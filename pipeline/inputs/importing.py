@@ -293,11 +293,11 @@ def _benchmark(
     rows: Sequence[Row], columns: Mapping[str, str] | None, form: Mapping[str, Any] | None
 ) -> Benchmark:
     """Return `general` with the user's columns, which asks for no question."""
-    benchmark, spelt = general(columns, labels=form), None if "positive" in (form or {}) else form
+    benchmark = general(columns, labels=form)
     if benchmark.check_rows is not None:
         benchmark.check_rows(rows, "test")
     names = {field: (columns or {}).get(field, field) for field in FIELDS}
-    parse = partial(parse_row, columns=names, question="", labels=spelt)
+    parse = partial(parse_row, columns=names, question="", labels=form)
     return replace(benchmark, parse_row=parse)
 
 

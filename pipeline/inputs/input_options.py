@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypedDict
 
 from savs.datasets.errors import OptionError
 from savs.datasets.example import VIDEO_INPUTS
-from savs.datasets.label_kinds import CLASSES, MANY, OPTION, ORDINAL, REGRESSION, label_kind
+from savs.datasets.label_kinds import CLASSES, ORDINAL, REGRESSION, kind_of
 from savs.datasets.splits.shots import Shots
 from savs.foundation.errors import ParameterError
 from savs.pipeline.running.options import Option
@@ -282,7 +282,7 @@ class InputOptions:
                 raise ParameterError(f"`{name}` is {value}, expected at least 1")
         if self.shots is not None and self.train_groups is not None:
             raise ParameterError("`shots` and `train_groups` are two ways to draw; give one")
-        if (self.labels or {}).get("form") == REGRESSION and self.shots is not None:
+        if kind_of(self.labels) == REGRESSION and self.shots is not None:
             raise ParameterError(
                 "`shots` are drawn per class, and `task` regression has none; give `train` and"
                 " `test`, or `hold_out` or `train_groups`"
@@ -306,11 +306,10 @@ class InputOptions:
 
     @property
     def draw(self) -> Shots | None:
-        """How training examples are drawn; None if all are taken."""
+        """How training examples of one class each are drawn; None if all are taken."""
         if self.shots is None and self.train_groups is None:
             return None
-        many = label_kind({"options": {OPTION: self.labels or {}}}) == MANY
-        return Shots(self.shots, self.train_groups, self.seed, many)
+        return Shots(self.shots, self.train_groups, self.seed)
 
 
 def labels_form(

@@ -23,7 +23,7 @@ from savs.datasets import (
 from savs.datasets.benchmarks.class_folders import has_unlabelled
 from savs.datasets.benchmarks.options import under_each_prompt, under_one_prompt
 from savs.datasets.example import FRAMES, NATIVE, WITH_SOUND
-from savs.datasets.label_kinds import MANY, OPTION, label_kind
+from savs.datasets.label_kinds import MANY, OPTION, kind_of
 from savs.datasets.media.containers import container_of
 from savs.datasets.media.download import MAX_TOTAL_BYTES, Fetching
 from savs.datasets.media.images import MAX_IMAGE_PIXELS
@@ -74,7 +74,7 @@ class Source:
     @property
     def kind(self) -> str:
         """What the labels of rows are, see `label_kind`."""
-        return label_kind({"options": self.benchmark.options})
+        return kind_of(self.benchmark.options.get(OPTION))
 
     def examples(self) -> Splits:
         """Read and check the splits: both, or the training examples alone.

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from savs.datasets.label_kinds import MANY
 from savs.datasets.metrics.ranking import average_precision_units
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
@@ -20,7 +21,6 @@ from savs.pipeline.selection.left_out import LeftOut, held_out, leave_out, leave
 from savs.pipeline.selection.readouts import ClassScores, Readout
 from savs.pipeline.selection.readouts.readout import margins
 from savs.pipeline.selection.selection import Heads, Selection, select
-from savs.pipeline.selection.selection_config import MANY
 from savs.pipeline.selection.training_data import (
     Training,
     TrainingData,

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from savs.datasets.label_kinds import NUMBERS
+from savs.datasets.label_kinds import MANY, NUMBERS
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.foundation.progress import track
@@ -30,7 +30,6 @@ from savs.pipeline.selection.readouts.readout import require_examples
 from savs.pipeline.selection.readouts.ridge import score_numbers
 from savs.pipeline.selection.selection_config import (
     GIVEN,
-    MANY,
     SelectionConfig,
     TaskConfig,
     load_config,

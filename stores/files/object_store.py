@@ -43,7 +43,7 @@ def write_whole(
 def create_object(
     place: Any, data: bytes, before_naming: Callable[[], None] = lambda: None
 ) -> bool:
-    """Make an object that is not there; False if it is, if that is not this very one.
+    """Make an object that is not there; False if another one is.
 
     A connection may be cut after the request: then the object is there, and it is ours.
     """

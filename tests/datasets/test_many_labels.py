@@ -10,7 +10,8 @@ from savs.datasets.benchmarks.options import adapt
 from savs.datasets.errors import OptionError
 from savs.datasets.many_labels import count_labels, label_table, states_of
 from savs.datasets.splits.labels import label_doubts, unknown_labels
-from savs.pipeline.inputs.input_options import InputOptions, labels_form
+from savs.datasets.splits.shots import Shots
+from savs.pipeline.inputs.input_options import labels_form
 
 GENERAL = find_benchmark("general")
 
@@ -133,17 +134,17 @@ def test_shots_are_drawn_for_each_label_and_for_rows_without_any():
         Example(id=str(i), split="test", index=i, label=text, prompt="?")
         for i, text in enumerate(texts)
     ]
-    shots = InputOptions(test="a.csv", shots=3, task="many-labels").draw
+    shots = Shots(3, many=True)
     for train in (shots.draw(pool), shots.split(pool, [e.id for e in pool])[0]):
         counts = count_labels(example.label for example in train)
         assert set(counts) == {"cat", "dog", "bird"}
         assert min(counts.values()) >= 3
         assert sum(example.label == "[]" for example in train) >= 3
         assert len(train) < 18
-    more = InputOptions(test="a.csv", shots=5, task="many-labels").draw.draw(pool)
+    more = Shots(5, many=True).draw(pool)
     assert {e.id for e in shots.draw(pool)} <= {e.id for e in more}
     with pytest.raises(RowError, match="label 'dog' has 8 examples, `shots` asks for 9"):
-        InputOptions(test="a.csv", shots=9, task="many-labels").draw.draw(pool)
+        Shots(9, many=True).draw(pool)
 
 
 def test_texts_say_of_each_label_what_they_know():

@@ -137,7 +137,7 @@ def test_help_imports_the_command_that_was_called_and_no_stage():
     assert not names & HEAVY
     commands = {name for name in names if name.startswith("savs.pipeline.cli.commands.")}
     assert commands == {"savs.pipeline.cli.commands.evaluate"}
-    assert len(ours(names)) <= 23
+    assert len(ours(names)) <= 21
 
 
 def test_the_options_of_every_command_need_no_stage():
@@ -152,6 +152,7 @@ def test_evaluate_imports_what_it_uses(store):
     names = imported(running("evaluate", store))
     assert "polars" in names
     assert not names & {*TORCH, "sklearn", "scipy.stats", "PIL", "av"}
+    assert not {f"savs.pipeline.evaluation.{kind}" for kind in ("numbers", "many_labels")} & names
     assert not any(name.startswith("savs.pipeline.extraction") for name in names)
     saved = imported(running("evaluate", store))  # with the selection that the first one left
     assert "h5py" not in saved

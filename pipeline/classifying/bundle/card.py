@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from savs.datasets import BENCHMARKS
+from savs.datasets.label_kinds import MANY
 from savs.datasets.many_labels import SIDES
 from savs.pipeline.demo import DEMO_NAME
 from savs.pipeline.evaluation.evaluation_file import load_metrics
@@ -14,7 +15,6 @@ from savs.pipeline.running.formatting import format_bytes, percent
 from savs.pipeline.running.result_files import METRICS
 from savs.pipeline.selection.label_rules import rules_of
 from savs.pipeline.selection.selection import Selection, TaskSelection
-from savs.pipeline.selection.selection_config import MANY
 from savs.pipeline.selection.training_data import StoredTraining, train_digest
 from savs.stores import FeatureStore, head_name
 

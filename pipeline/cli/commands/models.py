@@ -133,10 +133,7 @@ def _print_families(status: str | None, *, as_json: bool) -> None:
         print_json(report | {"families": families})
         return
     rows = [
-        [
-            *(f["family"], f["status"], _reads(f["reads"]), f["sharing"]),
-            *(_sites(f["sites"]), f["what"]),
-        ]
+        [f["family"], f["status"], _reads(f["reads"]), f["sharing"], _sites(f["sites"]), f["what"]]
         for f in families
     ]
     columns = ["family", "status", "reads", "computed once", "sites", "details"]

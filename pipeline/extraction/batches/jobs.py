@@ -65,7 +65,7 @@ class Job:
     media: Mapping[str, Medium]
     """SHA-256 -> medium, for all media of the requests."""
     shared: bool = False
-    """Prepare each image once, for all requests that show it; see `Prepared.shown`."""
+    """Prepare each image once, for all requests that show it; see `Prepared.image_keys`."""
     is_first: bool = False
     """Whether it is the first of its shard: what the model kept of others is not continued, so
     that a shard has the same bits whatever ran before it."""

@@ -141,7 +141,7 @@ def _received(value: Any) -> Any:
 CONTEXT = multiprocessing.get_context("forkserver")
 """A fork of a process with threads may hang; this one is forked from a server that has none."""
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3
-"""Names of glibc's `mallopt`."""
+"""Parameters of glibc's `mallopt`, by their numbers in malloc.h."""
 IDLE = -1
 """In place of a job's number: none yet."""
 

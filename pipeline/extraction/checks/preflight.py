@@ -267,8 +267,8 @@ def sample(encoder: PromptEncoder, examples: Sequence[Example], media: MediaOf) 
         kinds.setdefault(bool(videos_of(pieces)), []).append(pieces)
     prompts = [
         pieces
-        for prompts_alike in kinds.values()
-        for pieces in _spread(_alike(prompts_alike), COMPARED // len(kinds))
+        for of_kind in kinds.values()
+        for pieces in _spread(_alike(of_kind), COMPARED // len(kinds))
     ]
     return Sample(prompts, statistics.median(seconds) if seconds else 0.0)
 

@@ -54,16 +54,17 @@ def test_the_equal_error_rate_is_that_of_the_roc_curve(seed):
     assert equal_error_units(scores, positive).mean() == pytest.approx(expected, abs=1e-12)
 
 
+@pytest.mark.parametrize("rate_units", [equal_error_units, false_positive_units])
 @pytest.mark.parametrize("spread", [0.3, 1.0, 3.0])
-def test_the_standard_error_of_the_equal_error_rate_is_that_of_new_samples(spread):
+def test_the_standard_error_of_an_error_rate_is_that_of_new_samples(spread, rate_units):
     # With unequal spreads the densities at the threshold differ; a threshold that is taken as given
-    # would be off by up to a factor of 1.4 here.
+    # would be off by up to a factor of 1.4 here, and of 4 for the false positive rate.
     rng = np.random.default_rng(0)
     positive = np.arange(2_000) < 300
     rates, errors = [], []
     for _ in range(300):
         scores = np.where(positive, rng.normal(2, spread, 2_000), rng.normal(0, 1, 2_000))
-        units = equal_error_units(scores, positive)
+        units = rate_units(scores, positive)
         rates.append(units.mean())
         errors.append(units.std() / np.sqrt(len(units)))
     assert np.mean(errors) == pytest.approx(np.std(rates), rel=0.12)

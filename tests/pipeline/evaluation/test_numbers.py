@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 from sklearn.linear_model import Ridge
+from sklearn.metrics import cohen_kappa_score
 from typer.testing import CliRunner
 
 import savs
@@ -161,11 +162,19 @@ def test_what_is_saved_is_read_again_and_metrics_are_of_the_table(stores, kind, 
     again = savs.evaluate(store, selection)
     assert result.predictions.equals(again.predictions)
     metrics = {metric.name: metric for metric in result.metrics}
-    errors = result.predictions["value"].to_numpy() - numbers[TRAIN:]
+    table, truth, train = result.predictions, numbers[TRAIN:], numbers[:TRAIN]
+    errors = table["value"].to_numpy() - truth
     assert metrics["MAE"].value == pytest.approx(np.abs(errors).mean())
+    assert metrics["MAE"].chance == pytest.approx(np.abs(truth - np.median(train)).mean())
     assert metrics["MAE"].clusters == TEST // 2
     assert ("quadratic kappa" in metrics) == (kind == "ordinal")
-    assert metrics["interval coverage"].value > 0.8
+    if kind == "ordinal":
+        levels = table["prediction"].cast(pl.Float64).to_numpy()
+        expected = cohen_kappa_score(truth, levels, weights="quadratic")
+        assert metrics["quadratic kappa"].value == pytest.approx(expected)
+    inside = (table["low"].to_numpy() <= truth) & (truth <= table["high"].to_numpy())
+    assert metrics["interval coverage"].value == pytest.approx(inside.mean())
+    assert 0.8 < inside.mean() < 1
     savs.save_evaluation(result, tmp_path / "result")
     assert load_metrics(tmp_path / "result")["metrics"][0]["scale"] == "error"
     with pytest.raises(ResultError, match="result of numbers, for which this does not work"):
@@ -179,13 +188,36 @@ def test_left_out_intervals_come_from_the_other_folds(stores):
     result = savs.evaluate(store, savs.select(store, heads=3), on="folds")
     table = result.predictions
     assert table.height == TRAIN
-    assert (table["high"] - table["low"]).n_unique() > 1
+    errors = np.abs(table["value"].to_numpy() - numbers[:TRAIN])
+    clusters = np.arange(TRAIN) // 2
+    folds = number_folds(numbers[:TRAIN], 5, clusters)
+    reaches = [fit_reach(errors[folds != fold], clusters[folds != fold]) for fold in folds]
+    assert (table["high"] - table["low"]).to_numpy() / 2 == pytest.approx(reaches, abs=1e-6)
     metrics = {metric.name: metric for metric in result.metrics}
     assert metrics["RMSE"].value == pytest.approx(
         np.sqrt(np.square(table["value"].to_numpy() - numbers[:TRAIN]).mean())
     )
     one_out = savs.evaluate(store, savs.select(store, heads=3), on="folds", folds="loo")
     assert "40 folds" in one_out.notes[0]
+
+
+def test_coverage_counts_the_left_out_examples_that_have_an_interval(tmp_path):
+    features = np.random.default_rng(0).normal(size=(1, 23, 4)).astype(np.float32)
+    rows = [{"label": repr(float(row[0] + row[1]))} for row in features[0]]
+    store = write_store(
+        tmp_path / "few",
+        identity(grid=(LayerGrid(0, (0,), 4),), options=options("regression")),
+        {"train": {0: features}},
+        {"train": rows},
+    )
+    result = savs.evaluate(store, savs.select(store), on="folds")
+    # three folds of 5 leave 18 others, one too few for an interval; two of 4 leave 19
+    table = result.predictions.drop_nulls("low")
+    assert table.height == 8
+    coverage = result.metrics[-1]
+    assert (coverage.name, coverage.units) == ("interval coverage", 8)
+    assert coverage.value == table["correct"].mean()
+    assert any(note.startswith("there are no intervals for 15") for note in result.notes)
 
 
 def test_a_skipped_example_counts_as_the_mean(tmp_path):
@@ -308,6 +340,8 @@ def test_reach_is_that_of_split_conformal_without_clusters():
     errors = np.random.default_rng(0).normal(size=99)
     assert fit_reach(errors, np.arange(99)) == np.sort(np.abs(errors))[94]
     assert fit_reach(np.ones(18), np.arange(18)) is None
+    # 19 of 20 clusters are 95 %, whatever the sum of their sevenths is in floats
+    assert fit_reach(np.ones(19 * 7), np.repeat(np.arange(19), 7)) == 1
 
 
 def test_an_interval_of_levels_has_one_at_least():
@@ -315,3 +349,5 @@ def test_an_interval_of_levels_has_one_at_least():
     low, high = rule.intervals(np.array([1.4, 3.0, 3.6, 9.0]), 0.2)
     assert low.tolist() == [1, 2, 5, 5]
     assert high.tolist() == [1, 2, 5, 5]
+    assert rule.nearest(np.array([1.5, 3.5])).tolist() == [1, 2]  # the lower of two
+    assert [ends.item() for ends in rule.intervals(np.array([1.5]), 0.5)] == [1, 2]

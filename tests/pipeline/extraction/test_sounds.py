@@ -149,24 +149,26 @@ def test_several_kinds_stand_at_their_marks(clips, tiny_model, tmp_path):
 def test_a_video_goes_in_with_its_sound(clips, tiny_model, tmp_path, family):
     """Two lengths, two tones each; sounds under a second would differ in batches of Qwen3-Omni."""
     for number in range(4):
-        frames = [plain(PALETTE[i]) for i in range(12 + 4 * (number // 2))]
-        sound = tone(1.2 + 0.4 * (number // 2), 300 if number % 2 else 1_500)
+        frames = [plain(PALETTE[i]) for i in range(12 + 4 * (number % 2))]
+        sound = tone(1.2 + 0.4 * (number % 2), 300 if number // 2 else 1_500)
         (clips.root / f"{number}.mp4").write_bytes(encode("mp4", frames, sound=sound))
     (clips.root / "4.mp4").write_bytes(encode("mp4", [plain(PALETTE[0])] * 12))
     rows = [{"image": f"{n}.mp4", "question": QUESTION, "label": "ab"[n % 2]} for n in range(5)]
     asked = "Is <audio> in <video>?"
     rows += [{"image": "0.mp4", "audio": "2.wav", "question": asked, "label": "a"}]
-    rows += [{"images": ["0.mp4", "2.mp4"], "question": QUESTION, "label": "b"}]
+    rows += [{"images": ["0.mp4", "1.mp4"], "question": QUESTION, "label": "b"}]
     file = clips.rows("x.jsonl", rows)
     model = str(tiny_model(family))
     given = {"model": model, "video_frames": 4}
-    heard = run(tiny_model, file, tmp_path / "heard", video="with-sound", **given)
-    alone = run(tiny_model, file, tmp_path / "1", video="with-sound", batch_size=1, **given)
+    with_sound = {"video": "with-sound", **given}
+    heard = run(tiny_model, file, tmp_path / "heard", batch_size=4, **with_sound)
+    alone = run(tiny_model, file, tmp_path / "1", batch_size=1, **with_sound)
     seen = run(tiny_model, file, tmp_path / "seen", **given)
     reasons = {name: reason for _, name, reason in heard.skipped}
     assert sorted(reasons) == ["x:4", "x:6"], reasons
     assert "4.mp4 has no sound" in reasons["x:4"]
     assert "other rates of frames" in reasons["x:6"]
+    assert heard.store.manifest.batching["equal"] is True
     features = heard.store.features("train")
     np.testing.assert_allclose(features, alone.store.features("train"), atol=1e-5)
     assert len(np.unique(features[-1], axis=0)) == 5

@@ -1,5 +1,6 @@
 """The input files of a command: looked up once, with several prompts, searched for videos."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,8 @@ from clips import encode, plain
 from official_files import write_blink
 
 from savs.datasets import MediaFolder, find_benchmark
+from savs.datasets.benchmarks.options import adapt
+from savs.datasets.many_labels import count_labels
 from savs.foundation.errors import ParameterError
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.plugins import choose_benchmark
@@ -42,6 +45,16 @@ def test_a_source_of_the_hub_is_looked_up_once(asked: list[str]) -> None:
     assert asked == ["o/pool"]
     use(Source(BLINK, InputOptions(train="hf://o/train", test="hf://o/test")))
     assert asked == ["o/pool", "o/train", "o/test"]
+
+
+def test_shots_of_a_benchmark_of_many_labels_are_drawn_for_each_label(tmp_path: Path) -> None:
+    rows = [["a"], ["b"], ["c"], ["a", "b"], ["a", "c"], ["b", "c"]]  # as classes, one of each
+    pool = tmp_path / "pool.jsonl"
+    pool.write_text("\n".join(json.dumps({"question": "?", "label": row}) for row in rows))
+    benchmark = adapt(find_benchmark("general"), labels={"form": "list"})
+    train = Source(benchmark, InputOptions(train=pool, shots=2)).examples()["train"]
+    counts = count_labels(example.label for example in train)
+    assert min(counts[name] for name in "abc") >= 2
 
 
 def test_a_folder_of_classes_is_its_own_media_root(tmp_path: Path) -> None:

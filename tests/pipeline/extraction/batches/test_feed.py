@@ -6,8 +6,10 @@ from types import SimpleNamespace
 
 import polars as pl
 import pytest
+from clips import PALETTE, encode, plain
 
 from savs.datasets import Example, MediaFolder, find_benchmark, read_examples
+from savs.datasets.media.media import DEFAULT_RULES, MediaRules
 from savs.pipeline.extraction.batches import feed as window
 from savs.pipeline.extraction.batches.assembly import Assembly
 from savs.pipeline.extraction.batches.feed import Planner, ReadMedium, ahead, windows
@@ -17,7 +19,7 @@ from savs.stores import ShardSpec
 
 
 class Counter:
-    """Counts a token a character, and one for ten pixels of width."""
+    """Counts a token a character, one for ten pixels of width, a frame, or a tenth of a second."""
 
     encoder = SimpleNamespace(text_read=lambda prompt, media: prompt)
 
@@ -27,10 +29,16 @@ class Counter:
     def image(self, width, height):
         return width // 10
 
+    def video(self, frames, width, height):
+        return frames
+
+    def sound(self, seconds):
+        return round(10 * seconds)
+
 
 @pytest.fixture
 def plan(inputs):
-    def windows_of(*rows, batch=8):
+    def windows_of(*rows, batch=8, rules=DEFAULT_RULES):
         examples = [
             Example(f"e{n}", "test", n, "a", prompt, media)
             for n, (prompt, media) in enumerate(rows)
@@ -38,7 +46,7 @@ def plan(inputs):
         spec = ShardSpec("test", 0, 0, len(examples), "")
         assembly = Assembly(spec, examples, (), "float32", answers=NO_ANSWERS, thumbnails=False)
         planner = Planner(Counter(), BatchLimits(batch, 10_000))
-        folder = MediaFolder(inputs.root)
+        folder = MediaFolder(inputs.root, rules=rules)
         return list(planner.plan(assembly, lambda _: folder))
 
     return windows_of
@@ -72,6 +80,15 @@ def test_rows_whose_media_are_gone_are_skipped_with_the_reason(plan, inputs):
     assert list(only.skipped) == [0]
     assert "gone.png is not in the media root" in only.skipped[0]
     assert only.waiting == [(0, 1)]
+
+
+@pytest.mark.parametrize(
+    ("video", "tokens"), [("native", 4), ("with-sound", 4 + 12), ("frames", 4 * (64 // 10))]
+)
+def test_a_video_has_the_tokens_of_what_the_model_gets(plan, inputs, video, tokens):
+    (inputs.root / "x.mp4").write_bytes(encode("mp4", [plain(PALETTE[0])] * 12, sound=True))
+    (only,) = plan(("Q", ("x.mp4",)), rules=MediaRules(video_frames=4, video=video))
+    assert only.jobs[0].requests[0].tokens == len("Q") + tokens
 
 
 def test_a_job_carries_the_media_of_its_requests_alone(plan, inputs):
