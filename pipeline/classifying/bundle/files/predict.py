@@ -148,14 +148,17 @@ if __name__ == "__main__":
             print(f"{path} cannot be read: {error}", file=sys.stderr)
             failed = True
             continue
-        heads, answer = run(image), {"id": str(path)}
+        heads = run(image)
         if HAS_MANY:
-            answer["labels"], answer["probabilities"] = find_labels(heads)
+            labels, probabilities = find_labels(heads)
+            answer = {"labels": labels, "probabilities": probabilities}
         else:
             scores, choice, _ = score(heads)
-            answer["prediction"] = TASK["classes"][choice]
-            answer["probability"] = chances(scores)[choice].item()
-            answer["votes"] = dict(zip(TASK["classes"], scores.tolist(), strict=True))
-        print(json.dumps(answer, ensure_ascii=escapes))
+            answer = {
+                "prediction": TASK["classes"][choice],
+                "probability": chances(scores)[choice].item(),
+                "votes": dict(zip(TASK["classes"], scores.tolist(), strict=True)),
+            }
+        print(json.dumps({"id": str(path), **answer}, ensure_ascii=escapes))
     if failed or not paths:
         sys.exit(1 if paths else "no image was found")
