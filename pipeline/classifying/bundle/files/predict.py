@@ -149,16 +149,14 @@ if __name__ == "__main__":
             failed = True
             continue
         heads = run(image)
+        answer: dict = {"id": str(path)}
         if HAS_MANY:
-            labels, probabilities = find_labels(heads)
-            answer = {"labels": labels, "probabilities": probabilities}
+            answer["labels"], answer["probabilities"] = find_labels(heads)
         else:
             scores, choice, _ = score(heads)
-            answer = {
-                "prediction": TASK["classes"][choice],
-                "probability": chances(scores)[choice].item(),
-                "votes": dict(zip(TASK["classes"], scores.tolist(), strict=True)),
-            }
-        print(json.dumps({"id": str(path), **answer}, ensure_ascii=escapes))
+            answer["prediction"] = TASK["classes"][choice]
+            answer["probability"] = chances(scores)[choice].item()
+            answer["votes"] = dict(zip(TASK["classes"], scores.tolist(), strict=True))
+        print(json.dumps(answer, ensure_ascii=escapes))
     if failed or not paths:
         sys.exit(1 if paths else "no image was found")
