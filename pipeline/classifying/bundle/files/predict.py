@@ -148,12 +148,11 @@ if __name__ == "__main__":
             print(f"{path} cannot be read: {error}", file=sys.stderr)
             failed = True
             continue
-        heads = run(image)
         answer: dict = {"id": str(path)}
         if HAS_MANY:
-            answer["labels"], answer["probabilities"] = find_labels(heads)
+            answer["labels"], answer["probabilities"] = find_labels(run(image))
         else:
-            scores, choice, _ = score(heads)
+            scores, choice, _ = score(run(image))
             answer["prediction"] = TASK["classes"][choice]
             answer["probability"] = chances(scores)[choice].item()
             answer["votes"] = dict(zip(TASK["classes"], scores.tolist(), strict=True))
