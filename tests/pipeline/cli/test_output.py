@@ -30,7 +30,7 @@ def test_progress_says_no_time_left_before_the_first_example_is_done(capsys, mon
 
 def test_soft_scores_have_one_decimal_and_counts_none(capsys):
     task = SimpleNamespace(
-        subtask=None, classes=("a", "b"), examples=60, heads=[(0, 0), (0, 1)], scores=None
+        subtask=None, classes=("a", "b"), examples=60, heads=[(0, 0), (0, 1)], number=None
     )
     for scores, shown in (((38.0, 26.0), "38..26 of 60"), ((40.9871, 17.0), "41.0..17 of 60")):
         task.scores = scores
