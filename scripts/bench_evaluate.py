@@ -3,7 +3,7 @@
     python scripts/bench_evaluate.py --work build/bench-evaluate
 
 All features are random. Times are processor seconds on one thread, which other work on the machine
-hardly changes. Needs 4 GB of disk, and takes seven minutes. `--only` runs some of the tables, and
+hardly changes. Needs 4 GB of disk, and takes 15 minutes. `--only` runs some of the tables, and
 `--knn` adds the nearest neighbours among 20,000 examples, which take a minute and a half.
 """
 
@@ -32,6 +32,7 @@ from savs.pipeline.selection.readouts.vote import FittedVote  # noqa: E402
 IMAGES = Size(100, 2000, 0, layers=1, heads=20, width=16, shard_rows=4096, has_images=True)
 STORES = {
     "1,000 classes": Size(1000, 20_000, 50_000, layers=1, heads=20),
+    "1,000 labels": Size(1000, 4000, 50_000, layers=1, heads=20, has_many_labels=True),
     "784 heads": Size(2, 80, 7600),
     "100 subtasks": Size(2, 4000, 2000, layers=14, subtasks=100),
     "76,000 rows": Size(2, 80, 76_000, layers=1, heads=20, width=16, shard_rows=4096),
@@ -48,6 +49,8 @@ COMMANDS = [
     ("1,000 classes", ("evaluate", "--readout", "lda")),
     ("1,000 classes", ("select", "--no-estimate", "--readout", "knn")),
     ("1,000 classes", ("evaluate", "--readout", "knn")),
+    ("1,000 labels", ("select",)),
+    ("1,000 labels", ("evaluate",)),
     ("784 heads", ("select",)),
     ("784 heads", ("select", "--no-estimate", "--readout", "lda")),
     ("784 heads", ("evaluate",)),

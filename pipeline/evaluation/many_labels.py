@@ -434,8 +434,9 @@ def predicted_labels(scored: Scored, names: Sequence[str]) -> pl.DataFrame:
 
 def label_texts(names: Sequence[str], there: Array) -> pl.Series:
     """Return the canonical text of the labels that are there, of `(n, labels)` flags."""
-    lists = names_of(names, there).to_list()
-    return pl.Series([msgspec.json.encode(sorted(one)).decode() for one in lists], dtype=pl.String)
+    order = sorted(range(len(names)), key=lambda number: names[number])
+    quoted = [msgspec.json.encode(names[number]).decode() for number in order]
+    return "[" + names_of(quoted, there[:, order]).list.join(",") + "]"
 
 
 def _pairs(states: Array, predicted: Array, names: Sequence[str]) -> pl.DataFrame:

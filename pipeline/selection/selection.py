@@ -18,15 +18,18 @@ from savs.pipeline.names import DEFAULT_HEADS, SCORING_NAMES
 from savs.pipeline.running.formatting import counted, listed
 from savs.pipeline.selection.calibration import Calibration
 from savs.pipeline.selection.heads.head_scores import (
+    PAIR_SCORINGS,
     WORST_PROMPT,
     HeadScores,
     joined,
     rank_heads,
+    require_pairs,
+    score_pairs,
     worst_of,
 )
 from savs.pipeline.selection.heads.pursuit import PURSUIT, name_left_out, pursue
 from savs.pipeline.selection.readouts import Fitted, Readout, choose_readout
-from savs.pipeline.selection.readouts.readout import require_examples
+from savs.pipeline.selection.readouts.readout import require_examples, score_heads
 from savs.pipeline.selection.readouts.ridge import score_numbers
 from savs.pipeline.selection.selection_config import (
     GIVEN,
@@ -332,12 +335,18 @@ def score_tasks(
     """
     layers: list[list[HeadScores]] = [[] for _ in tasks]
     versions = [_versions(training, task, scoring) for task in tasks]
+    masks = _pair_masks(training, rule, scoring, tasks)
     copier = RowsCopier()
     for grid in track(training.source.grid, "layers"):
         if max_layer is not None and grid.layer > max_layer:
             continue
         heads = [(grid.layer, head) for head in grid.heads]
         features = training.features(heads)
+        if masks is not None:
+            of_tasks = score_pairs(features, masks, scoring)
+            for scores, of_task in zip(layers, of_tasks, strict=True):
+                scores.append(of_task)
+            continue
         for parts, scores in zip(versions, layers, strict=True):
             of_parts = [
                 _score(training, rule, scoring, part, heads, copier.copy(features, part.rows))
@@ -348,6 +357,22 @@ def score_tasks(
     if scoring == PURSUIT:
         return [pursue(one, task.labels) for one, task in zip(whole, tasks, strict=True)]
     return whole
+
+
+def _pair_masks(
+    training: TrainingData, rule: Readout, scoring: str, tasks: Sequence[TrainingTask]
+) -> Array | None:
+    """Return `(labels, 2, n)` flags for `score_pairs`, of many labels if it knows the scoring."""
+    if training.kind != MANY or rule.score_heads is not score_heads:
+        return None
+    if scoring not in PAIR_SCORINGS:
+        return None
+    masks = np.zeros((len(tasks), 2, training.count), bool)
+    for task, of_task in zip(tasks, masks, strict=True):
+        if scoring == "loo":
+            require_pairs(task.labels, task.classes, "leave-one-out")
+        of_task[task.labels, task.rows] = True
+    return masks
 
 
 def _versions(training: TrainingData, task: TrainingTask, scoring: str) -> list[TrainingTask]:

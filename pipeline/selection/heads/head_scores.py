@@ -27,6 +27,12 @@ LEFT = 2**16
 """Values of centroids without an example that are made at a time: 512 kB. That much memory is used
 again; of larger arrays each page is asked of the system anew, which takes most of the time."""
 
+PAIRS = 2**19
+"""Flags of tasks, classes and examples that `score_pairs` takes at a time."""
+CANCELLED = 1 / 8
+"""Squared length of what is left of a sum of length 1, up to which it is made value by value: the
+float32 of a cosine would be off by more than `TIE` / 3."""
+
 
 @dataclass(frozen=True, slots=True)
 class HeadScores:
@@ -89,6 +95,65 @@ def _count(
     return HeadScores(score, margin / len(labels))
 
 
+def score_pairs(features: Array, masks: Array, scoring: str) -> list[HeadScores]:
+    """Score heads for many tasks of two classes among the same examples, as `SCORINGS` do each.
+
+    `(heads, n, d)` features and `(tasks, 2, n)` flags of the examples in each class, of which none
+    is empty. Features are normalised once, and matrix products make the cosines of many tasks.
+    `scoring` is one of `PAIR_SCORINGS`.
+    """
+    scores = np.zeros((2, len(masks), len(features)))
+    for head, values in enumerate(features):
+        units = normalise(values)
+        for part in row_blocks(len(masks), 2 * len(values), PAIRS):
+            scores[:, part, head] = _pair_scores(values, units, masks[part], scoring)
+    return [HeadScores(*of_task) for of_task in scores.swapaxes(0, 1)]
+
+
+def _pair_scores(values: Array, units: Array, masks: Array, scoring: str) -> tuple[Array, Array]:
+    """Return the scores and the margins of one head, `(tasks,)` each."""
+    second, known, counts = masks[:, 1], masks.any(axis=1), masks.sum(axis=2)
+    exact = values.astype(np.float64)
+    with few_threads(masks.size * units.shape[1]):
+        sums = masks.reshape(-1, len(units)).astype(np.float64) @ exact
+        sums = sums.reshape(*counts.shape, -1)
+        of_first, of_second = (
+            normalise((sums[:, number] / counts[:, number, None]).astype(np.float32)) @ units.T
+            for number in (0, 1)
+        )
+    if np.isnan(of_first).any() or np.isnan(of_second).any():
+        raise not_finite()
+    own, best = _swapped(of_first, of_second, second)
+    # The example left out: with the sum of its class as the unit, it is `share` long.
+    with np.errstate(all="ignore"):
+        shares = np.sqrt(np.vecdot(exact, exact)) / np.sqrt(np.vecdot(sums, sums))[..., None]
+        shares = shares.astype(np.float32)
+        share, _ = _swapped(shares[:, 0], shares[:, 1], second)
+        left = (share - 2 * own) * share + 1  # its squared length; infinite of a sum of 0
+        without = (own - share) / np.sqrt(left)
+    is_one = known & np.where(second, counts[:, 1:] == 1, counts[:, :1] == 1)
+    without[is_one] = own[is_one]
+    tasks, rows = np.nonzero(known & ~is_one & ~((left > CANCELLED) & (left < np.inf)))
+    for some in row_blocks(len(tasks), units.shape[1], LEFT):
+        task, row = tasks[some], rows[some]
+        rest = sums[task, second[task, row].astype(int)] - exact[row]
+        without[task, row] = np.vecdot(units[row], normalise(rest))
+    lead = (own if scoring == "resubstitution" else without) - best
+    is_right = (lead > TIE) | (~second & (lead >= -TIE))
+    margins = without - best
+    margins[np.abs(margins) <= TIE] = 0
+    margins[~known] = 0
+    return (is_right & known).sum(axis=1), margins.sum(axis=1, dtype=np.float64) / known.sum(axis=1)
+
+
+def _swapped(first: Array, second: Array, flags: Array) -> tuple[Array, Array]:
+    """Exchange the values of two tables where `flags` are set."""
+    first[flags], second[flags] = second[flags], first[flags]
+    return first, second
+
+
+PAIR_SCORINGS = ("resubstitution", "loo")
+"""What `score_pairs` knows."""
 SCORINGS: dict[str, Scoring] = {
     "resubstitution": resubstitution,
     "loo": leave_one_out,

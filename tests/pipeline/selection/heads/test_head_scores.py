@@ -12,6 +12,7 @@ from savs.pipeline.selection.heads.head_scores import (
     leave_one_out,
     rank_heads,
     resubstitution,
+    score_pairs,
 )
 from savs.pipeline.selection.readouts.calm import CALM
 from savs.pipeline.selection.readouts.lda import LDA
@@ -176,3 +177,24 @@ def test_a_block_is_no_larger_than_the_table(monkeypatch, counts, width):
             met[heads, rows] += 1
             assert table.shape == (*shapes.pop(0), len(counts))
         assert (met == 1).all()
+
+
+@pytest.mark.parametrize("name", scoring.PAIR_SCORINGS)
+@pytest.mark.parametrize("seed", range(6))
+def test_pairs_of_classes_are_scored_together_as_each_alone(name, seed):
+    rng = np.random.default_rng(seed)
+    features = np.float32(rng.normal(size=(4, 30, 5)) * 10.0 ** (5 * seed - 15))
+    if seed % 2:
+        features = np.round(rng.normal(size=(4, 30, 2))).astype(np.float32)  # ties and zero vectors
+    features[0, ::3] = features[0, 0]
+    labels = rng.integers(0, 2, (7, 30))
+    labels[rng.random(labels.shape) < 0.3] = -1
+    labels[:, :4] = [0, 0, 1, 1]
+    if name == "resubstitution":
+        labels[0] = [1] + 29 * [0]  # of one example nothing is left
+    together = score_pairs(features, np.stack([labels == 0, labels == 1], axis=1), name)
+    for of_task, scores in zip(labels, together, strict=True):
+        rows = np.flatnonzero(of_task >= 0)
+        alone = scoring.SCORINGS[name](features[:, rows], of_task[rows], ["no", "yes"])
+        assert scores.score.tolist() == alone.score.tolist()
+        assert scores.margin == pytest.approx(alone.margin, abs=1e-6)
