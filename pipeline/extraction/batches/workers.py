@@ -373,17 +373,25 @@ class _Crew:
     def _sent_jobs(self, jobs: Iterator[Job | None]) -> Iterator[SentJob | None]:
         """Yield what workers shall do; where jobs fail to come, those before are finished first.
 
-        None goes to a worker too, and comes back at once: the loader keeps its workers ahead.
+        The next one is copied meanwhile, which the model does not wait for. None goes to a worker
+        too, and comes back at once: the loader keeps its workers ahead.
         """
-        try:
-            for job in self._again_first(jobs):
-                if job is None:
-                    yield None
-                    continue
-                self.out[job.number] = job
-                yield send_job(job, self.spill, files=self.settings.files)
-        except Exception as error:
-            self.failure = error
+        ahead: Future[SentJob] | None = None
+        with ThreadPoolExecutor(1, thread_name_prefix="savs-sender") as pool:
+            try:
+                for job in self._again_first(jobs):
+                    before, ahead = ahead, None
+                    if job is not None:
+                        self.out[job.number] = job
+                        ahead = pool.submit(send_job, job, self.spill, files=self.settings.files)
+                    if before is not None:
+                        yield before.result()
+                    if job is None:
+                        yield None
+            except Exception as error:
+                self.failure = error
+            if ahead is not None:
+                yield ahead.result()
 
     def _again_first(self, jobs: Iterator[Job | None]) -> Iterator[Job | None]:
         while self.again:
