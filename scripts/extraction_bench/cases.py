@@ -12,7 +12,7 @@ from PIL import Image
 
 from savs.datasets.media.in_memory import sound_file
 
-SLEEP_S = 0.010
+EXAMPLE_S = 0.010
 PIXELS = 448 * 448
 """Limit of the processor: 256 visual tokens."""
 SIZES = {"448": (448, 448), "HD": (1920, 1080), "12MP": (4032, 3024), "224": (224, 224)}

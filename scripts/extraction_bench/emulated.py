@@ -1,14 +1,19 @@
-"""`savs extract` on an emulated accelerator: all is real but the model, which sleeps."""
+"""`savs extract` on an emulated accelerator: all is real but the model, which takes time alone.
+
+As a GPU does, it goes on with what it was given while the program does other work, and begins a
+pass when the one before has ended.
+"""
 
 import os
 import resource
 import shutil
 import time
+from dataclasses import dataclass, replace
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from extraction_bench.cases import PIXELS, SLEEP_S, Case
+from extraction_bench.cases import PIXELS, EXAMPLE_S, Case
 
 LAYERS, HEADS, WIDTH = 28, 28, 128
 """Of Qwen2-VL-7B."""
@@ -78,11 +83,11 @@ class Steady:
 
     def __init__(self) -> None:
         self.passes: list[tuple[float, float, int]] = []
-        """When each pass ended, processor seconds of its thread until then, and its rows."""
+        """When each pass ends, processor seconds of its thread until it began, and its rows."""
 
-    def note(self, rows: int) -> None:
-        """Take note of a pass that ends now."""
-        self.passes.append((time.perf_counter(), time.thread_time(), rows))
+    def note(self, end: float, rows: int) -> None:
+        """Take note of a pass that was given now, and when it ends."""
+        self.passes.append((end, time.thread_time(), rows))
 
     def seconds(self) -> float:
         """Return the time that all rows would take at the rate after the start."""
@@ -102,12 +107,23 @@ class Steady:
 STEADY = Steady()
 
 
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """When the values of a pass are there, as an event of a GPU says it."""
+
+    at: float
+
+    def synchronize(self) -> None:
+        """Wait for it."""
+        time.sleep(max(0.0, self.at - time.perf_counter()))
+
+
 def _load_emulated(options: Any, encoder: Any, placement: Any) -> Any:
     import torch
     from transformers import PretrainedConfig
 
     from savs.pipeline.extraction.model.attention_hooks import find_hook_points
-    from savs.pipeline.extraction.model.loaded_model import LoadedModel
+    from savs.pipeline.extraction.model.loaded_model import Launched, LoadedModel
 
     class Part(torch.nn.Module):
         """Gives what it gets: an output projection, an MLP or the final norm."""
@@ -133,12 +149,13 @@ def _load_emulated(options: Any, encoder: Any, placement: Any) -> Any:
             return self.mlp(self.self_attn.get_submodule("o_proj")(values))
 
     class Accelerator(torch.nn.Module):
-        """Sleeps as long as a GPU computes, and gives values to every hook."""
+        """Is busy as long as a GPU computes, and gives values to every hook."""
 
         device, dtype = torch.device("cpu"), torch.bfloat16
 
         def __init__(self) -> None:
             super().__init__()
+            self.free_at = 0.0
             self.config = PretrainedConfig()
             self.config._attn_implementation = "none"
             self.config.hidden_size = HEADS * WIDTH
@@ -152,17 +169,20 @@ def _load_emulated(options: Any, encoder: Any, placement: Any) -> Any:
 
         def forward(self, **inputs: Any) -> None:
             rows = len(inputs["input_ids"])
-            time.sleep(SLEEP_S * rows)
-            STEADY.note(rows)
+            self.free_at = max(self.free_at, time.perf_counter()) + EXAMPLE_S * rows
+            STEADY.note(self.free_at, rows)
             for layer in self.layers:
                 layer(self.values[:rows])
             self.norm(self.values[:rows])
 
     class Loaded(LoadedModel):
-        """Moves nothing and normalises nothing: the accelerator would."""
+        """Moves nothing and normalises nothing: the accelerator would. Its values arrive late."""
 
         def placed(self, inputs: Any, scale: Any = None) -> Any:
             return inputs
+
+        def run(self, *args: Any, **kwargs: Any) -> Launched:
+            return replace(super().run(*args, **kwargs), arrived=[Arrival(self.model.free_at)])
 
     model = Accelerator()
     return Loaded(model, encoder, find_hook_points(model))

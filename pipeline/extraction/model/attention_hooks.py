@@ -210,7 +210,12 @@ def collect_features(
         for handle in handles:
             handle.remove()
     if len(read) != len(points):
-        raise ModelError(f"the forward pass reached {len(read)} of {len(points)} places to read")
+        first = next(point for place, point in enumerate(points) if place not in read)
+        raise ModelError(
+            f"the forward pass reached {len(read)} of {len(points)} places to read, and not"
+            f" {first.site.name} of layer {first.grid.layer}: some models skip layers for prompts"
+            " without an image; give each prompt one, or leave this site out"
+        )
     for place, point in enumerate(points):
         if point.places is not None:
             parts = read[place].split(point.grid.head_dim, dim=1)

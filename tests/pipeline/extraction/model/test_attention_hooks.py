@@ -105,3 +105,13 @@ def test_a_decoder_of_linear_attention_alone_is_refused():
     )
     with pytest.raises(ModelError, match="no layer of its decoder, Decoder, has softmax self-"):
         find_hook_points(model)
+
+
+def test_a_layer_that_the_model_skips_is_named():
+    decoder = Decoder()
+    points = find_hook_points(decoder)
+    with (
+        pytest.raises(ModelError, match="reached 1 of 2 places to read, and not heads of layer 1"),
+        collect_features(points, to_the_end=True),
+    ):
+        decoder.layers[0].self_attn(torch.zeros(1, 1, HIDDEN))
