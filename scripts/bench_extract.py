@@ -20,7 +20,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from extraction_bench.cases import CASES, SITES, EXAMPLE_S, SOUNDS, Case, write_photos
+from extraction_bench.cases import CASES, EXAMPLE_S, SITES, SOUNDS, Case, write_photos
 from extraction_bench.emulated import emulate
 from extraction_bench.parts import compare_real, prepare_alone
 from extraction_bench.questions import (

@@ -13,7 +13,7 @@ from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
-from extraction_bench.cases import PIXELS, EXAMPLE_S, Case
+from extraction_bench.cases import EXAMPLE_S, PIXELS, Case
 
 LAYERS, HEADS, WIDTH = 28, 28, 128
 """Of Qwen2-VL-7B."""
