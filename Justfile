@@ -36,6 +36,10 @@ wheel:
 space:
     .venv/bin/python -m pytest -q -n 0 -m slow tests/end_to_end/test_space_install.py tests/pipeline/classifying/bundle/test_space.py tests/pipeline/app
 
+# Run what `test` leaves out for its time: attacks, recipes, simulations, long loops (eight minutes on two cores)
+costly:
+    OMP_NUM_THREADS=1 POLARS_MAX_THREADS=1 .venv/bin/python -m pytest -q -n 2 --dist worksteal -m "costly and not slow"
+
 # Kill extractions at sixty random moments, and before each change of their folder; share one among processes
 crash:
     .venv/bin/python -m pytest -q -m slow tests/end_to_end/test_crash.py tests/end_to_end/test_extract_workers.py tests/pipeline/extraction/cluster/test_node.py

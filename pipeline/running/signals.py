@@ -1,12 +1,19 @@
 """Ctrl-C and SIGTERM as KeyboardInterrupt that cannot get lost.
 
 Python drops a KeyboardInterrupt that is raised inside a destructor or a weak reference's callback,
-and the program would continue. So a flag is set as well, which long loops check.
+and the program would continue. So a flag is set as well, which long loops check. Nor is it raised
+while a task is given to a pool of threads: a lock could stay taken, for which the pool would wait
+for ever.
 """
 
+import _thread
+import os
 import signal
+import sys
+import threading
+import time
 from collections.abc import Callable
-from types import FrameType
+from types import FrameType, TracebackType
 
 _asked = False
 _explained = False
@@ -23,7 +30,26 @@ def listen() -> None:
 def _interrupt(number: int, frame: FrameType | None) -> None:
     global _asked
     _asked = True
+    sys.excepthook = _say_of_main
+    while frame is not None:
+        if frame.f_code.co_qualname == "ThreadPoolExecutor.submit":
+            _thread.start_new_thread(_send_again, (number,))  # as it takes no lock of `threading`
+            return
+        frame = frame.f_back
     raise KeyboardInterrupt
+
+
+def _send_again(number: int) -> None:
+    time.sleep(0.05)
+    os.kill(os.getpid(), number)
+
+
+def _say_of_main(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Leave out what `multiprocessing` says of workers that were interrupted, too."""
+    if threading.current_thread() is threading.main_thread():
+        sys.__excepthook__(kind, error, trace)
 
 
 def explain(say: Callable[[str], None], text: str) -> None:

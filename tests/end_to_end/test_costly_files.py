@@ -25,7 +25,7 @@ from savs.pipeline.demo import DEMO_MODEL
 from savs.pipeline.running.result_files import METRICS, PREDICTIONS, UNITS
 
 pytestmark = [
-    pytest.mark.thorough,
+    pytest.mark.costly,
     pytest.mark.skipif(sys.platform != "linux", reason="/proc says how much memory was used"),
 ]
 

@@ -114,6 +114,7 @@ def test_killed_at_random_moments_it_resumes_to_the_same_bits(
     assert halfway >= folders
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("stride", [13, pytest.param(1, marks=LONG)])
 def test_killed_before_any_change_of_its_folder_it_resumes_to_the_same_bits(
     victims, extraction, tmp_path, stride
@@ -135,6 +136,7 @@ def test_killed_before_any_change_of_its_folder_it_resumes_to_the_same_bits(
     assert struck * stride >= 3 * 3  # at least create, link and remove for each shard
 
 
+@pytest.mark.costly
 def test_ended_by_sigterm_it_leaves_nothing_behind_and_resumes(
     victims, extraction, measured, tmp_path
 ) -> None:

@@ -19,7 +19,7 @@ from safetensors.numpy import load_file, save_file
 from savs.pipeline.selection.selection_config import SelectionConfig, parse_config
 from savs.stores.format.layout import digest
 
-pytestmark = pytest.mark.thorough
+pytestmark = pytest.mark.costly
 
 EDITS = settings.default.max_examples // 6
 """`just fuzz` tries ten times as many."""

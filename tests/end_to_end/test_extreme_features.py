@@ -15,7 +15,7 @@ from savs.pipeline.selection.readouts import READOUTS
 from savs.stores import FeatureStore
 from stores import make_store
 
-pytestmark = pytest.mark.thorough
+pytestmark = pytest.mark.costly
 
 LABELS = list("abcabcabc")
 HEADS, WIDTH = 6, 8

@@ -63,6 +63,7 @@ def extraction(place: Place, model: str = "org/closed", *more: str) -> tuple[str
     )
 
 
+@pytest.mark.costly
 def test_a_run_by_ids_records_the_commit_and_goes_on_offline(place: Place) -> None:
     place.hub.cut["model.safetensors"] = 5_000
     right = {"HF_TOKEN": TOKEN}
@@ -115,6 +116,7 @@ def test_each_failure_of_the_hub_is_one_line(place: Place) -> None:
         assert before in ([], ["loading org/tiny on the CPU"]), said
 
 
+@pytest.mark.costly
 def test_without_a_network_one_connection_is_tried(place: Place) -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]

@@ -167,6 +167,7 @@ def test_new_photos_and_labels_from_folders_join_the_store(savs, photos) -> None
     assert "1 example repeats an earlier one with the same label" in fourth.stderr
 
 
+@pytest.mark.costly
 def test_a_photo_that_moves_to_another_class_takes_its_label_along(savs, photos) -> None:
     names = [name for name, kind in photos.items() if kind == "dog"]
     Path("photos", names[0]).rename("photos/cat/wrong.png")
@@ -185,6 +186,7 @@ def test_a_photo_that_moves_to_another_class_takes_its_label_along(savs, photos)
     assert "moved to" not in third.stderr  # it is done
 
 
+@pytest.mark.costly
 def test_shots_leave_test_images_that_measure(savs, photos) -> None:
     done = savs(
         "train", "photos", *ASK, "--out", "pets", "--shots", 3, "--readout", "lda", "--json"
@@ -265,6 +267,7 @@ def test_images_without_any_label_wait_for_them(savs, photos) -> None:
     assert json.loads(again.stdout)["examples"]["train"] == 12
 
 
+@pytest.mark.costly
 def test_results_of_examples_that_are_gone_are_gone(savs, photos) -> None:
     assert savs("train", "photos", *ASK, "--out", "pets").returncode == 0
     names = [name for name, kind in photos.items() if kind == "cat"][:3]
@@ -314,6 +317,7 @@ def test_what_is_wrong_is_said_in_one_line(savs, photos, words, message) -> None
     assert not Path("x").exists()
 
 
+@pytest.mark.costly
 def test_few_test_images_leave_the_estimate_of_folds_and_folds_leave_it_too(savs, photos) -> None:
     assert savs("train", "photos", *ASK, "--out", "pets").returncode == 0
     name, kind = next(iter(photos.items()))
@@ -329,6 +333,7 @@ def test_few_test_images_leave_the_estimate_of_folds_and_folds_leave_it_too(savs
     assert Path("pets/results/trained-cv/metrics.json").read_bytes() == nested
 
 
+@pytest.mark.costly
 def test_a_store_takes_no_options_of_images_and_another_question_is_another_store(
     savs, photos
 ) -> None:

@@ -60,6 +60,7 @@ def extract(scenes):
     ).store  # fmt: skip
 
 
+@pytest.mark.costly
 def test_new_images_get_the_labels_that_evaluate_gives_them(savs, scenes):
     store = extract(scenes)
     selection = package.calibrate(store, package.select(store)).selection

@@ -39,6 +39,7 @@ def extract(savs, clips, tiny_model, tmp_path):
     return run
 
 
+@pytest.mark.costly
 def test_two_ways_are_two_stores_and_classifiers_keep_theirs(
     savs, extract, clips, tiny_model, tmp_path
 ):

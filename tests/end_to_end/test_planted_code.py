@@ -22,7 +22,7 @@ from savs.stores import open_store, open_writer
 from savs.stores.format.layout import digest
 from stores import identity, planned
 
-pytestmark = pytest.mark.thorough
+pytestmark = pytest.mark.costly
 
 VOTE = ("--selection", "vote")
 COMMANDS = {

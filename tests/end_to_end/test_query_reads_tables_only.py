@@ -10,6 +10,8 @@ from savs.pipeline.errors import QueryError
 from savs.pipeline.evaluation.query import query
 from stores import make_store
 
+pytestmark = pytest.mark.costly
+
 READERS = {
     "read_csv": pl.DataFrame.write_csv,
     "read_parquet": pl.DataFrame.write_parquet,

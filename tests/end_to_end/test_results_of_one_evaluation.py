@@ -111,6 +111,7 @@ def test_every_edit_of_the_metrics_is_refused(tmp_path, record_property) -> None
             compare([good, folder])
 
 
+@pytest.mark.costly
 def test_metrics_of_another_form_are_refused_though_their_digest_is_right(
     store, tmp_path, record_property
 ) -> None:

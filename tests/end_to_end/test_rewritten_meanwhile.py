@@ -22,7 +22,7 @@ from savs.stores import ShardContent, ShardSpec, open_writer
 from savs.stores.maintain.verify import verify
 from stores import columns, identity, planned
 
-pytestmark = pytest.mark.thorough
+pytestmark = pytest.mark.costly
 
 LABELS = "ab"
 TOKENS = {"a": [1, 9], "b": [2, 9]}

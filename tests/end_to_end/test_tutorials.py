@@ -123,6 +123,7 @@ def test_the_page_about_labels(savs):
     assert open_store("pets").ids("unlabelled") == ()
 
 
+@pytest.mark.costly
 @pytest.mark.usefixtures("own_images")
 def test_the_page_about_new_images(savs):
     given = ("--test", "photos", "--shots", "4", "--question", "Which animal is this?")
@@ -188,6 +189,7 @@ def test_a_cluster(savs):
     assert len(list(Path("together").glob("*.h5"))) > 4  # something to share
 
 
+@pytest.mark.costly
 @pytest.mark.usefixtures("photos")
 def test_a_model(savs):
     (code,) = blocks(TUTORIALS / "model.md", "python")

@@ -161,6 +161,7 @@ def test_names_of_the_hub() -> None:
             find_classifier(wrong)
 
 
+@pytest.mark.costly
 def test_a_classifier_of_the_hub_is_fetched_pinned_and_used_offline(
     hub, animals_bundle, tmp_path
 ) -> None:

@@ -17,6 +17,8 @@ from gpu_check.speed import FLASH_ROW, METHODS, VLLM, measure
 
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 
+pytestmark = pytest.mark.costly
+
 
 def test_without_a_gpu_nothing_is_written(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -27,7 +29,6 @@ def test_without_a_gpu_nothing_is_written(tmp_path, capsys, monkeypatch):
     assert not work.exists()
 
 
-@pytest.mark.thorough
 def test_the_narrow_run_fills_the_page_and_goes_on_after_an_interruption(tmp_path, monkeypatch):
     command = ["--work", str(tmp_path), "--narrow"]
     assert main(command) == 0
@@ -67,7 +68,6 @@ def test_a_cell_in_which_the_process_ends_is_a_row_with_its_reason(tmp_path, mon
     assert read_cells(tmp_path) == {cells[0]: {"reason": "the process ended with status 1: "}}
 
 
-@pytest.mark.thorough
 def test_flash_attention_is_measured_where_it_runs(tmp_path, monkeypatch):
     fake = fake_flash.install(monkeypatch)
     shape = narrowed(SHAPES[0])
@@ -78,7 +78,6 @@ def test_flash_attention_is_measured_where_it_runs(tmp_path, monkeypatch):
     assert fake.calls > fake.chunks > 0
 
 
-@pytest.mark.thorough
 def test_the_random_model_has_the_shape_of_qwen2_5_vl_7b(tmp_path):
     model = build_model(write_folder(tmp_path, QWEN2_5_VL_7B), "meta")
     assert sum(weight.numel() for weight in model.model.parameters()) == 8_292_166_656
@@ -141,7 +140,6 @@ def test_pixels_are_compared(photos, monkeypatch):
     assert not check_pixels("cpu", photos).passed
 
 
-@pytest.mark.thorough
 def test_each_dtype_is_checked():
     found = list(check_dtypes("cpu", ["float32", "bfloat16"]))
     assert {check.name.split(":")[0] for check in found} == {"float32", "bfloat16"}
@@ -162,7 +160,6 @@ def few_rows_fit():
         yield
 
 
-@pytest.mark.thorough
 def test_runs_are_compared(photos):
     found = check_runs("cpu", photos, 4, few_rows_fit())
     assert [check.passed for check in found] == [True] * 4

@@ -12,6 +12,8 @@ from method_comparison import sites, tasks
 from savs import evaluate, open_store, select, sweep
 from stores import make_store
 
+pytestmark = pytest.mark.costly
+
 
 @pytest.fixture
 def stores(tmp_path, monkeypatch):
@@ -62,7 +64,6 @@ def test_the_columns_of_the_control_are_sweeps_of_that_many(stores, monkeypatch)
         )
 
 
-@pytest.mark.thorough
 def test_the_script_on_tiny_tasks(tmp_path, monkeypatch, capfd):
     for module, name, value in (
         (tasks, "TESTS", 12),

@@ -11,6 +11,8 @@ import pytest
 import reproduce
 from official_files import FILES, draw_files, in_folders, write_blink, write_naturalbench
 
+pytestmark = pytest.mark.costly
+
 RECIPES = reproduce.all_recipes()
 NAMES = {"savs-mhalubench": "MHalu"}
 """Recipe -> name of its rows in `official_files`, where that is another."""
@@ -132,7 +134,6 @@ def printed(savs, capfd, monkeypatch):
     return printed
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_reads_files_of_the_published_form(name, drawn, tmp_path, printed):
     out = printed(*arguments(name, drawn, tmp_path / "runs"), "--dry-run")
@@ -143,7 +144,6 @@ def test_a_recipe_reads_files_of_the_published_form(name, drawn, tmp_path, print
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("name", ["savs-vlguard", "savs-retrieval", "hec-few-shot", "calm-sound"])
 def test_a_recipe_ends_with_the_published_numbers_and_its_own(name, drawn, tmp_path, printed):
     out = printed(*arguments(name, drawn, tmp_path / "runs"))

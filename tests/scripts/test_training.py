@@ -34,6 +34,7 @@ def parts():
     return tokenizer, build_model(tokenizer, 0).float().eval(), build_processor(tokenizer)
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("canvas", CANVASES, ids=str)
 @pytest.mark.parametrize("images", FAMILIES)
 def test_packed_questions_get_the_logits_of_the_stock_model(parts, images, canvas):

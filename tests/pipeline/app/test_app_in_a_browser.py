@@ -392,6 +392,7 @@ def test_keys_mark_many_labels_and_enter_saves_them(chrome, of_many, tmp_path) -
     tab("Page.close")
 
 
+@pytest.mark.costly
 def test_without_torch_labels_and_results_work(chrome, unlabelled, tmp_path) -> None:
     savs.save_evaluation(
         savs.evaluate(unlabelled, savs.load_selection(unlabelled / "results" / "vote")),

@@ -307,7 +307,7 @@ def nested(rows: str) -> str:
     return f"WITH t0 AS (SELECT id AS x FROM examples), {tables} SELECT x FROM t4"
 
 
-@pytest.mark.thorough
+@pytest.mark.costly
 @pytest.mark.parametrize(
     "sql",
     [
@@ -325,7 +325,7 @@ def test_texts_and_rows_too_many_for_the_memory_are_refused(tables, monkeypatch,
         query(tables[0], sql)
 
 
-@pytest.mark.thorough
+@pytest.mark.costly
 def test_operators_that_quotes_hide_end_a_child_only(tables) -> None:
     chain = " OR ".join(["id = 0"] * 20_000)
     sql = f"SELECT id FROM examples WHERE id = $$'$$ OR {chain} OR id = $$'$$"
@@ -333,7 +333,7 @@ def test_operators_that_quotes_hide_end_a_child_only(tables) -> None:
         query(tables[0], sql)
 
 
-@pytest.mark.thorough
+@pytest.mark.costly
 def test_more_rows_than_polars_counts_are_refused(tables) -> None:
     sql = MANY.format(50_000) + "SELECT count(*) AS n FROM t x, t y"
     with pytest.raises(QueryError, match=r"asks for too much: it has more than 2\^32 rows; join"):

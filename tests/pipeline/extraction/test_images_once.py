@@ -83,7 +83,7 @@ def test_the_file_keeps_its_order_and_shards_are_grouped_by_image(run, rows):
             assert len({media[0] for media in shard.examples(["media"])["media"]}) == 1
 
 
-@pytest.mark.thorough
+@pytest.mark.costly
 @pytest.mark.parametrize(
     ("dtype", "rtol", "atol"), [("float32", 1e-5, 1e-6), ("bfloat16", 2e-2, 2e-2)]
 )

@@ -231,6 +231,7 @@ def stores(photos):
     return extract("general", model="demo", out=photos / "all", site=site, **files).stores
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("label", ["residual", "norm", "mlp-slices", "residual-image-mean"])
 def test_a_classifier_of_a_site_reads_that_site(stores, photos, label, tmp_path):
     store = stores[label]

@@ -134,7 +134,7 @@ def test_headers_of_arrays_that_are_no_shapes_are_refused(tmp_path, shape):
         open_features(tmp_path / "x.npy")
 
 
-@pytest.mark.thorough
+@pytest.mark.costly
 def test_a_small_table_that_declares_too_much_is_refused(tmp_path):
     pl.DataFrame({"x": [[0.0]]}).select(
         pl.col("x").list.eval(pl.element().repeat_by(2**27).explode())

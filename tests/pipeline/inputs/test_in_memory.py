@@ -180,7 +180,7 @@ def test_paths_are_left_as_they_are(tmp_path) -> None:
         assert found["media_root"] == tmp_path
 
 
-@pytest.mark.thorough
+@pytest.mark.costly
 def test_images_may_be_anywhere_and_broken_ones_are_skipped(scenes, tmp_path) -> None:
     good = [
         scenes.root / json.loads(line)["images"][0]

@@ -19,7 +19,7 @@ from savs.pipeline.selection.selection_config import load_config
 from savs.stores import ResultError
 from savs.stores.format.layout import digest
 
-pytestmark = pytest.mark.thorough
+pytestmark = pytest.mark.costly
 
 HEAD = ("format", "savs", "run", "sha256")
 """Fields that are no part of the content that `run` is the digest of."""

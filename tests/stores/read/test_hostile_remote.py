@@ -141,6 +141,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     web.web_options.cache_clear()
 
 
+@pytest.mark.costly
 def test_a_server_that_drips_is_left(serving, impatient) -> None:
     with pytest.raises(StoreReadError, match=r"store\.json cannot be read: it takes too long;"):
         open_store(serving(dripping))

@@ -15,7 +15,7 @@ import stores
 from savs.stores import open_store
 from savs.stores.maintain.verify import verify
 
-pytestmark = pytest.mark.thorough
+pytestmark = pytest.mark.costly
 
 WRITER = """
 import sys

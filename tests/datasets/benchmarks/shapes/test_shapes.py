@@ -60,6 +60,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Written:
     return write(tmp_path_factory.mktemp("shapes"), seed=0)
 
 
+@pytest.mark.costly
 def test_a_seed_gives_the_same_files_byte_for_byte(written: Written, tmp_path: Path) -> None:
     assert write(tmp_path / "0", seed=0).digests == written.digests
     other = write(tmp_path / "1", seed=1)

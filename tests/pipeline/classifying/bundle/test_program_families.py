@@ -13,7 +13,7 @@ import pytest
 from savs import classify, extract, save_selection, select, write_bundle
 
 pytestmark = [
-    pytest.mark.thorough,
+    pytest.mark.costly,
     pytest.mark.filterwarnings(
         "ignore:__array__ implementation:DeprecationWarning"  # PaliGemma's processor
     ),

@@ -184,6 +184,7 @@ for case in cases:
 """
 
 
+@pytest.mark.costly
 def test_wrong_variables_end_the_program_with_a_line(animals, tmp_path) -> None:
     selection = load_selection(animals)
     local = model(selection, name="/models/mine", revision=None)

@@ -20,8 +20,9 @@ from interval_checks.clusters import (
 )
 from interval_checks.training import FOLDS, POOLS, fold_coverage, pool_coverage
 
+pytestmark = pytest.mark.costly
 
-@pytest.mark.thorough
+
 @pytest.mark.parametrize(
     ("kind", "units", "rate"),
     [
@@ -40,7 +41,6 @@ def test_clustered_intervals_hold_the_rate_in_93_to_98_percent(kind, units, rate
     assert 0.93 < found.savs < 0.98
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize(("kind", "rate"), [("16", 0.99), ("1/4/16", 0.99), ("4", 0.99)])
 def test_few_wrong_units_cover_too_much_rather_than_too_little(kind, rate):
     # five wrong units on average: Student's t has .79 to .85
@@ -49,7 +49,6 @@ def test_few_wrong_units_cover_too_much_rather_than_too_little(kind, rate):
     assert found.plain < 0.9
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize(("kind", "units"), [("16", 500), ("1/4/16", 200), ("1/4/16", 500)])
 @pytest.mark.parametrize("rate", [0.5, 0.9])
 def test_equal_systems_differ_in_one_interval_of_twenty_at_most(kind, units, rate):
@@ -57,14 +56,12 @@ def test_equal_systems_differ_in_one_interval_of_twenty_at_most(kind, units, rat
     assert found.savs < 0.06
 
 
-@pytest.mark.thorough
 def test_paired_intervals_hold_a_gain_in_93_to_97_percent():
     design = make_design("1/4/16", 2000)
     found = gain_coverage(np.random.default_rng(14), design, 0.1, 2000)
     assert 0.93 < found.savs < 0.97
 
 
-@pytest.mark.thorough
 def test_intervals_of_classes_hold_their_recalls():
     design = make_design("1/4/16", 2000)
     found = class_coverage(np.random.default_rng(15), design, 0.9, 1000)
@@ -78,14 +75,12 @@ def test_mcnemar_rejects_near_5_percent(n):
     assert 0.045 < mcnemar_error(ours, n, 0.2) < 0.0505
 
 
-@pytest.mark.thorough
 def test_the_sign_flip_rejects_near_5_percent():
     design = make_design("1/4/16", 420)  # 60 clusters
     found = sign_flip_error(np.random.default_rng(13), design, samples := 3000, flips=999)
     assert abs(found - 0.05) < 3.3 * math.sqrt(0.05 * 0.95 / samples)  # 3.7 to 6.3 %
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("kind", "share", "shift"),
     [("1", 0.1, 1.5), ("4", 0.25, 1.0), ("4", 0.1, 3.0), ("16", 0.25, 2.0), ("1/4/16", 0.1, 1.5)],
@@ -97,7 +92,6 @@ def test_intervals_of_rank_metrics_hold_the_value(kind, share, shift):
     assert all(0.925 < coverage.savs < 0.99 for coverage in found.values())
 
 
-@pytest.mark.thorough
 def test_a_sweep_speaks_of_other_pools_too():
     # four shots of eight; without the pool's own variance .78
     accuracy, difference = pool_coverage(np.random.default_rng(16), POOLS[0], 150)
@@ -106,7 +100,6 @@ def test_a_sweep_speaks_of_other_pools_too():
     assert difference.savs > max(0.93, difference.plain)
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("case", FOLDS[:3], ids=lambda case: case.name)
 def test_cross_validated_intervals_hold_the_mean_over_training_sets(case):
     # as independent examples: .86 to .93

@@ -200,6 +200,7 @@ def test_how_many_workers_there_are_by_default(monkeypatch):
     assert count_workers(RunOptions(), "auto", 9000.0) == module.MOST_WORKERS
 
 
+@pytest.mark.costly
 def test_a_script_without_a_main_guard_is_not_run_again_by_workers(inputs, tiny_model, tmp_path):
     train, test = inputs.few_shots(4, 4)
     script = tmp_path / "script.py"

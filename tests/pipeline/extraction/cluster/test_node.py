@@ -178,6 +178,7 @@ def test_processes_are_killed_when_their_end_is_interrupted(monkeypatch) -> None
         assert process.wait() == -signal.SIGKILL
 
 
+@pytest.mark.costly
 def test_two_processes_classify_new_images(savs, inputs, tmp_path) -> None:
     train, test = inputs.few_shots(train=8, test=24)
     store, out = tmp_path / "store", tmp_path / "new.csv"
