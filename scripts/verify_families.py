@@ -55,7 +55,9 @@ def main() -> None:
         "transformers": transformers.__version__,
         "families": [outcomes[family] for family in known],
     }
-    options.out.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    lines = ",\n".join(map(json.dumps, value.pop("families")))
+    text = json.dumps(value)[:-1] + f', "families": [\n{lines}\n]}}\n'  # a line each
+    options.out.write_text(text, encoding="utf-8")
 
 
 def _try(family: str, model_class: str) -> Outcome:
