@@ -90,6 +90,7 @@ def finish(victims: Victims, extraction: dict[str, Any], whole: FeatureStore) ->
     check_nothing_stays_for_ever(folder)
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("kills", [3, pytest.param(60, marks=LONG)])
 def test_killed_at_random_moments_it_resumes_to_the_same_bits(
     victims, extraction, measured, tmp_path, kills

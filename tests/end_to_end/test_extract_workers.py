@@ -137,6 +137,7 @@ def test_an_interrupted_extraction_leaves_whole_shards_and_goes_on(
         check_same_features(open_store(folder), open_store(tmp_path / "whole"))
 
 
+@pytest.mark.costly
 def test_workers_end_with_a_killed_process(start):
     process, _, hold = start("2")
     process.kill()

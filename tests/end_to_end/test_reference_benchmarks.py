@@ -70,6 +70,7 @@ def results(savs, *arguments):
     return metrics, predictions, written["notes"]
 
 
+@pytest.mark.costly
 @pytest.mark.parametrize("name", FILES)
 def test_a_benchmark_is_extracted_selected_and_evaluated(savs, scenes, tmp_path, name):
     files = []

@@ -165,6 +165,7 @@ def accuracy(folder: str) -> float:
     return float(pl.read_parquet(Path(folder) / "predictions.parquet")["correct"].mean())
 
 
+@pytest.mark.costly
 @pytest.mark.usefixtures("photos")
 def test_photos(savs):
     assert len(Path("all.jsonl").read_text().splitlines()) == 120

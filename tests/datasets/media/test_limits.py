@@ -62,7 +62,7 @@ BOMBS = {
 }
 
 
-@pytest.mark.thorough
+@pytest.mark.costly
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has other units elsewhere")
 @pytest.mark.parametrize("name", BOMBS)
 def test_a_small_file_takes_little_memory(name: str, tmp_path: Path, record_property) -> None:

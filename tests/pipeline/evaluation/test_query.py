@@ -89,7 +89,7 @@ def test_predictions_are_those_that_evaluate_left(evaluated) -> None:
         query(evaluated, "SELECT * FROM predictions", "nothing")
 
 
-@pytest.mark.thorough
+@pytest.mark.costly
 def test_long_lists_of_equal_predictions_are_refused_before_they_fill_the_memory(evaluated) -> None:
     folder = results_folder(evaluated.path, "vote")
     one = pl.read_parquet(folder / "predictions.parquet").head(1)
@@ -287,7 +287,7 @@ MANY = (
 EQUAL = MANY + "SELECT x.id, y.id AS other FROM t x JOIN t y ON x.k = y.k"
 
 
-@pytest.mark.thorough
+@pytest.mark.costly
 @pytest.mark.parametrize("sql", [EQUAL, MANY + "SELECT x.id, y.id AS other FROM t x, t y"])
 def test_a_join_too_great_for_the_memory_is_refused_and_the_process_lives_on(
     tables, monkeypatch, sql
@@ -340,7 +340,7 @@ def test_more_rows_than_polars_counts_are_refused(tables) -> None:
         query(tables[0], f"{sql}, examples")
 
 
-@pytest.mark.thorough
+@pytest.mark.costly
 def test_a_join_that_takes_too_long_is_refused(tables, monkeypatch) -> None:
     monkeypatch.setattr(bounded_process, "MOST_SECONDS", 0.01)
     with pytest.raises(QueryError, match=r"more than the limit of 0\.01 seconds; join on columns"):

@@ -89,7 +89,7 @@ def draws(request):
     return [simulate(READOUTS[readout], seed, classes, shots, apart) for seed in range(DRAWS)]
 
 
-@pytest.mark.thorough
+@pytest.mark.costly
 @pytest.mark.parametrize("risk", [0.05, 0.2])
 def test_the_truth_is_in_the_set_as_often_as_asked_for(draws, risk):
     covered, sizes = [], []
