@@ -48,7 +48,7 @@ def _say_of_main(
     kind: type[BaseException], error: BaseException, trace: TracebackType | None
 ) -> None:
     """Leave out what `multiprocessing` says of workers that were interrupted, too."""
-    if threading.current_thread() is threading.main_thread():
+    if not _asked or threading.current_thread() is threading.main_thread():
         sys.__excepthook__(kind, error, trace)
 
 

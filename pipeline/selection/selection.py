@@ -335,15 +335,19 @@ def score_tasks(
     """
     layers: list[list[HeadScores]] = [[] for _ in tasks]
     versions = [_versions(training, task, scoring) for task in tasks]
-    masks = _pair_masks(training, rule, scoring, tasks)
+    as_pairs = training.kind == MANY and scoring in PAIR_SCORINGS
+    as_pairs &= rule.score_heads is score_heads
+    if as_pairs and scoring == "loo":
+        for task in tasks:
+            require_pairs(task.labels, task.classes, "leave-one-out")
     copier = RowsCopier()
     for grid in track(training.source.grid, "layers"):
         if max_layer is not None and grid.layer > max_layer:
             continue
         heads = [(grid.layer, head) for head in grid.heads]
         features = training.features(heads)
-        if masks is not None:
-            of_tasks = score_pairs(features, masks, scoring)
+        if as_pairs:
+            of_tasks = score_pairs(features, [(task.rows, task.labels) for task in tasks], scoring)
             for scores, of_task in zip(layers, of_tasks, strict=True):
                 scores.append(of_task)
             continue
@@ -357,22 +361,6 @@ def score_tasks(
     if scoring == PURSUIT:
         return [pursue(one, task.labels) for one, task in zip(whole, tasks, strict=True)]
     return whole
-
-
-def _pair_masks(
-    training: TrainingData, rule: Readout, scoring: str, tasks: Sequence[TrainingTask]
-) -> Array | None:
-    """Return `(labels, 2, n)` flags for `score_pairs`, of many labels if it knows the scoring."""
-    if training.kind != MANY or rule.score_heads is not score_heads:
-        return None
-    if scoring not in PAIR_SCORINGS:
-        return None
-    masks = np.zeros((len(tasks), 2, training.count), bool)
-    for task, of_task in zip(tasks, masks, strict=True):
-        if scoring == "loo":
-            require_pairs(task.labels, task.classes, "leave-one-out")
-        of_task[task.labels, task.rows] = True
-    return masks
 
 
 def _versions(training: TrainingData, task: TrainingTask, scoring: str) -> list[TrainingTask]:

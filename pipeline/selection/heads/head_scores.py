@@ -95,23 +95,31 @@ def _count(
     return HeadScores(score, margin / len(labels))
 
 
-def score_pairs(features: Array, masks: Array, scoring: str) -> list[HeadScores]:
+def score_pairs(
+    features: Array, tasks: Sequence[tuple[Array, Array]], scoring: str
+) -> list[HeadScores]:
     """Score heads for many tasks of two classes among the same examples, as `SCORINGS` do each.
 
-    `(heads, n, d)` features and `(tasks, 2, n)` flags of the examples in each class, of which none
-    is empty. Features are normalised once, and matrix products make the cosines of many tasks.
-    `scoring` is one of `PAIR_SCORINGS`.
+    `(heads, n, d)` features, and for each task its rows among the n with their class numbers, 0 and
+    1, each at least once. Features are normalised once, and matrix products make the cosines of
+    many tasks. `scoring` is one of `PAIR_SCORINGS`.
     """
-    scores = np.zeros((2, len(masks), len(features)))
-    for head, values in enumerate(features):
-        units = normalise(values)
-        for part in row_blocks(len(masks), 2 * len(values), PAIRS):
-            scores[:, part, head] = _pair_scores(values, units, masks[part], scoring)
+    scores = np.zeros((2, len(tasks), len(features)))
+    units, n = [normalise(values) for values in features], features.shape[1]
+    for part in row_blocks(len(tasks), 2 * n, PAIRS):
+        masks = np.zeros((len(tasks[part]), 2, n), bool)
+        for mask, (rows, labels) in zip(masks, tasks[part], strict=True):
+            mask[labels, rows] = True
+        for head, values in enumerate(features):
+            scores[:, part, head] = _pair_scores(values, units[head], masks, scoring)
     return [HeadScores(*of_task) for of_task in scores.swapaxes(0, 1)]
 
 
 def _pair_scores(values: Array, units: Array, masks: Array, scoring: str) -> tuple[Array, Array]:
-    """Return the scores and the margins of one head, `(tasks,)` each."""
+    """Return the scores and the margins of one head, `(tasks,)` each.
+
+    `masks` are `(tasks, 2, n)` flags of the examples in each class.
+    """
     second, known, counts = masks[:, 1], masks.any(axis=1), masks.sum(axis=2)
     exact = values.astype(np.float64)
     with few_threads(masks.size * units.shape[1]):
