@@ -14,7 +14,7 @@ from savs.stores import FeatureStore, StoreNotFoundError, open_store
 from savs.stores.maintain.repair import repair
 from savs.stores.maintain.verify import verify
 
-pytestmark = pytest.mark.thorough
+pytestmark = pytest.mark.costly
 
 SPLITS = ("train", "test")
 SHARDS = 12
@@ -90,7 +90,6 @@ def finish(victims: Victims, extraction: dict[str, Any], whole: FeatureStore) ->
     check_nothing_stays_for_ever(folder)
 
 
-@pytest.mark.costly
 @pytest.mark.parametrize("kills", [3, pytest.param(60, marks=LONG)])
 def test_killed_at_random_moments_it_resumes_to_the_same_bits(
     victims, extraction, measured, tmp_path, kills
@@ -115,7 +114,6 @@ def test_killed_at_random_moments_it_resumes_to_the_same_bits(
     assert halfway >= folders
 
 
-@pytest.mark.costly
 @pytest.mark.parametrize("stride", [13, pytest.param(1, marks=LONG)])
 def test_killed_before_any_change_of_its_folder_it_resumes_to_the_same_bits(
     victims, extraction, tmp_path, stride
@@ -137,7 +135,6 @@ def test_killed_before_any_change_of_its_folder_it_resumes_to_the_same_bits(
     assert struck * stride >= 3 * 3  # at least create, link and remove for each shard
 
 
-@pytest.mark.costly
 def test_ended_by_sigterm_it_leaves_nothing_behind_and_resumes(
     victims, extraction, measured, tmp_path
 ) -> None:

@@ -131,22 +131,22 @@ def _pair_scores(values: Array, units: Array, masks: Array, scoring: str) -> tup
         )
     if np.isnan(of_first).any() or np.isnan(of_second).any():
         raise not_finite()
-    own, best = _swapped(of_first, of_second, second)
+    own_cosines, best = _swapped(of_first, of_second, second)
     # The example left out: with the sum of its class as the unit, it is `share` long.
     with np.errstate(all="ignore"):
         shares = np.sqrt(np.vecdot(exact, exact)) / np.sqrt(np.vecdot(sums, sums))[..., None]
         shares = shares.astype(np.float32)
         share, _ = _swapped(shares[:, 0], shares[:, 1], second)
-        left = (share - 2 * own) * share + 1  # its squared length; infinite of a sum of 0
-        without = (own - share) / np.sqrt(left)
+        left = (share - 2 * own_cosines) * share + 1  # its squared length; infinite of a sum of 0
+        without = (own_cosines - share) / np.sqrt(left)
     is_one = known & np.where(second, counts[:, 1:] == 1, counts[:, :1] == 1)
-    without[is_one] = own[is_one]
+    without[is_one] = own_cosines[is_one]
     tasks, rows = np.nonzero(known & ~is_one & ~((left > CANCELLED) & (left < np.inf)))
     for some in row_blocks(len(tasks), units.shape[1], LEFT):
         task, row = tasks[some], rows[some]
         rest = sums[task, second[task, row].astype(int)] - exact[row]
         without[task, row] = np.vecdot(units[row], normalise(rest))
-    lead = (own if scoring == "resubstitution" else without) - best
+    lead = (own_cosines if scoring == "resubstitution" else without) - best
     is_right = (lead > TIE) | (~second & (lead >= -TIE))
     margins = without - best
     margins[np.abs(margins) <= TIE] = 0
