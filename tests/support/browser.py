@@ -28,6 +28,19 @@ ANSWER_S = 60
 WHOLE = "(document.URL == 'about:srcdoc' && document.readyState == 'complete')"
 """Whether a frame has its page: it is empty, at another address, until it is loaded."""
 
+PLACE = """
+(async e => {
+  if (!e) return null;
+  e.scrollIntoView({block: 'center'});
+  const before = e.getBoundingClientRect();
+  await new Promise(done => setTimeout(done, 50));
+  const r = e.getBoundingClientRect(), x = r.x + r.width / 2, y = r.y + r.height / 2;
+  const still = r.width && before.x == r.x && before.y == r.y && before.width == r.width;
+  return still && e.contains(document.elementFromPoint(x, y)) ? [x, y] : null;
+})(%s)
+"""
+"""Where to click an element, if it stands still and nothing lies above it."""
+
 
 class Tab:
     """One page of the browser, with all that it said and asked for."""
@@ -125,15 +138,23 @@ class Tab:
         assert found, f"no {selector}"
         self("DOM.setFileInputFiles", nodeId=found, files=[str(file.absolute()) for file in files])
 
-    def click(self, script: str) -> None:
-        """Click into the middle of the element that an expression returns."""
-        x, y = self.run(
-            f"(e => {{ e.scrollIntoView({{block: 'center'}}); const r = e.getBoundingClientRect();"
-            f" return [r.x + r.width / 2, r.y + r.height / 2]; }})({script})"
-        )
-        where = {"x": x, "y": y, "button": "left", "clickCount": 1}
-        self("Input.dispatchMouseEvent", type="mousePressed", **where)
-        self("Input.dispatchMouseEvent", type="mouseReleased", **where)
+    def click(self, script: str, *, until: str = "true") -> None:
+        """Click into the middle of the element that an expression returns.
+
+        It is clicked when it stands still and nothing lies above it, as a person does, and again
+        while `until` stays false: a page that is still being built forgets a click.
+        """
+        stop = time.monotonic() + ANSWER_S
+        while True:
+            x, y = self.wait(PLACE % script)
+            where = {"x": x, "y": y, "button": "left", "clickCount": 1}
+            self("Input.dispatchMouseEvent", type="mousePressed", **where)
+            self("Input.dispatchMouseEvent", type="mouseReleased", **where)
+            with contextlib.suppress(AssertionError):
+                self.wait(until, seconds=5)
+                return
+            assert time.monotonic() < stop, f"not true after clicks on {script}: {until}"
+            self.run("document.activeElement?.blur()")
 
     def press(self, key: str, text: str = "") -> None:
         """Press a key, as a person at the keyboard does."""

@@ -75,18 +75,16 @@ def opened(tab: Tab, app: ServedApp, *, width: int = 1280, tab_name: str = "Clas
     tab.wait(f"document.querySelector('{DROP}') !== null")
     tab.wait(f"!!document.querySelector({OPENED!r})")  # the server was asked: the page listens
     button = one("button[role=tab]", tab_name)
-    tab.click(button)
-    tab.wait(f"{button}.ariaSelected == 'true'")
+    tab.click(button, until=f"{button}.ariaSelected == 'true'")
 
 
 def chosen(tab: Tab, label: str, value: str) -> None:
     """Choose from a dropdown with the mouse."""
     field = f"document.querySelector('input[aria-label=\"{label}\"]')"
-    tab.wait(f"!!{field}")
-    tab.click(field)
     option = one("[role=option]", value)
-    tab.wait(f"!!{option}")
+    tab.click(field, until=f"!!{option}")
     tab.click(option)
+    tab.wait(f"{field}.value.includes({value!r})")
 
 
 def hears(frame: str) -> str:
