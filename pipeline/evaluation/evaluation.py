@@ -38,6 +38,7 @@ from savs.pipeline.selection.selection_config import (
     KINDS,
     is_of_store,
     older_note,
+    pseudo_labels_note,
     require_same_labels,
     require_same_model,
     require_same_prompt,
@@ -200,7 +201,7 @@ class SelectedHeads:
         if not is_compared:
             require_same_model(store, selection)
             require_same_labels(store, selection)
-        self._notes += older_note(selection, store.manifest)
+        self._notes += [*older_note(selection, store.manifest), *pseudo_labels_note(selection)]
         self._is_allowed = is_compared or is_of_store(selection, store) or allow_other_prompt
         if not self._is_allowed:
             require_same_prompt(selection, store.examples("test"), is_allowed=False)

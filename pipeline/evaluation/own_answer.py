@@ -20,6 +20,7 @@ from savs.pipeline.evaluation.predictions import (
     with_skipped,
 )
 from savs.pipeline.names import GENERATED, ICL, OWN_ANSWERS, ZERO_SHOT, ZERO_SHOT_MEAN
+from savs.pipeline.selection.label_answers import ANSWERS, among_labels, label_answers
 from savs.pipeline.selection.readouts import ClassScores
 from savs.pipeline.selection.training_data import training_tasks
 from savs.stores import FeatureStore, ResultError
@@ -89,9 +90,6 @@ def own_answers(store: FeatureStore, readout: str) -> OwnAnswerTables:
     return _text_answers(store) if readout == GENERATED else _label_answers(store, readout)
 
 
-ANSWERS = "answers"
-
-
 def _label_answers(store: FeatureStore, readout: str) -> OwnAnswerTables:
     """Return the likeliest label of each test example, by `zero-shot`, `zero-shot-mean` or `icl`.
 
@@ -100,55 +98,14 @@ def _label_answers(store: FeatureStore, readout: str) -> OwnAnswerTables:
     classes = {task.subtask: task.classes for task in training_tasks(store)}
     parts, by_mean = [], []
     output = ICL if readout == ICL else ANSWERS
-    for subtask, part, values, counts in _likelihoods(store, output, classes):
-        sums, means = _scores(values), _scores(values / counts)
+    for subtask, of in label_answers(store, "test", output, classes):
+        sums, means = _scores(of.sums), _scores(of.sums / of.tokens)
         scores = means if readout == ZERO_SHOT_MEAN else sums
-        rows = predicted(part, classes[subtask], scores)
+        rows = predicted(of.examples, classes[subtask], scores)
         parts.append(rows.with_columns(probability=choice_probability(scores)))
         if readout == ZERO_SHOT:
-            by_mean.append(named(part, classes[subtask], means.choice))
+            by_mean.append(named(of.examples, classes[subtask], means.choice))
     return OwnAnswerTables(parts, classes, _mean_note(by_mean) if by_mean else ())
-
-
-def _likelihoods(
-    store: FeatureStore, output: str, classes: Mapping[str | None, Sequence[str]]
-) -> list[tuple[str | None, pl.DataFrame, Array, Array]]:
-    """Return each subtask with its test examples, `(n, classes)` sums, `(classes,)` tokens."""
-    values = store.output("test", output)
-    tokens = dict(store.manifest.identity.outputs[ANSWERS])
-    if values.shape[1:] != (len(tokens),):
-        raise _odd(
-            store, output, f"is {values.shape} {values.dtype}, expected {len(tokens)} columns"
-        )
-    columns = {label: column for column, label in enumerate(tokens)}
-    examples = store.examples("test").with_row_index("row")
-    of_subtasks = []
-    for subtask, labels in classes.items():
-        if absent := [label for label in labels if label not in columns]:
-            raise _odd(store, output, f"has no log-likelihood of label {absent[0]!r}")
-        part = examples.filter(pl.col("subtask").eq_missing(pl.lit(subtask)))
-        sums = values[part["row"].to_numpy()][:, [columns[label] for label in labels]]
-        if not np.isfinite(sums).all() or (sums > 0).any():
-            row = int(np.argmin((np.isfinite(sums) & (sums <= 0)).all(axis=1)))
-            raise _odd(
-                store,
-                output,
-                f"of example {part['id'][row]!r} is {list(map(float, sums[row]))}, expected a"
-                " finite log-likelihood, not above 0, of each label",
-            )
-        counts = np.array([_count(store, label, tokens[label]) for label in labels], np.float32)
-        of_subtasks.append((subtask, part, sums, counts))
-    return of_subtasks
-
-
-def _count(store: FeatureStore, label: str, tokens: Any) -> int:
-    if not isinstance(tokens, Sequence) or isinstance(tokens, str) or not tokens:
-        raise _odd(store, ANSWERS, f"says {tokens!r} of label {label!r}, expected its tokens")
-    return len(tokens)
-
-
-def _odd(store: FeatureStore, output: str, what: str) -> ResultError:
-    return ResultError(f"{store.path}: output {output} {what}; extract again with `answers` labels")
 
 
 def _mean_note(parts: Sequence[pl.DataFrame]) -> tuple[str, ...]:
@@ -162,10 +119,7 @@ def _mean_note(parts: Sequence[pl.DataFrame]) -> tuple[str, ...]:
 
 
 def _scores(values: Array) -> ClassScores:
-    """Return `(n, classes)` log-likelihoods as probabilities of the classes among themselves."""
-    powers = np.exp(values - values.max(axis=1, keepdims=True))
-    probabilities = (powers / powers.sum(axis=1, keepdims=True)).astype(np.float32)
-    return ClassScores(probabilities, values.argmax(axis=1), values)
+    return ClassScores(among_labels(values), values.argmax(axis=1), values)
 
 
 def _text_answers(store: FeatureStore) -> OwnAnswerTables:

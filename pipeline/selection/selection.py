@@ -28,6 +28,7 @@ from savs.pipeline.selection.heads.head_scores import (
     worst_of,
 )
 from savs.pipeline.selection.heads.pursuit import PURSUIT, name_left_out, pursue
+from savs.pipeline.selection.label_answers import AnsweredTraining
 from savs.pipeline.selection.readouts import Fitted, Readout, choose_readout
 from savs.pipeline.selection.readouts.readout import require_examples, score_heads
 from savs.pipeline.selection.readouts.ridge import score_numbers
@@ -40,6 +41,7 @@ from savs.pipeline.selection.selection_config import (
 )
 from savs.pipeline.selection.training_data import (
     RowsCopier,
+    StoredTraining,
     Training,
     TrainingData,
     TrainingTask,
@@ -122,6 +124,7 @@ def select(
     max_layer: int | None = None,
     joint_heads: bool = False,
     precision: float | None = None,
+    pseudo_labels: float | None = None,
 ) -> Selection:
     """Choose the heads that tell the training classes apart, for each subtask or label by itself.
 
@@ -153,11 +156,18 @@ def select(
     precision
         Of examples with many labels: `calibrate` takes the lowest threshold of each label that has
         this precision on left-out examples; by default the one of the best F1.
+    pseudo_labels
+        Read no label of a store: each training example has its likeliest class, by the model's own
+        answers that `answers` labels stored, if that has at least this probability among the
+        classes (0 for all examples). CALM's self-labelled form, see `AnsweredTraining`.
 
     Raises
     ------
     ParameterError
-        The precision is not between 0 and 1, or it or `joint_heads` is for examples with one label.
+        The precision is not between 0 and 1, or it or `joint_heads` is for examples with one label;
+        or `pseudo_labels` is no probability, or is for features in memory.
+    ResultError
+        The store does not keep the model's own answers to its training examples.
     SelectionError
         Unknown readout or scoring, more heads than there are, a class without a usable
         training example, one class only, or heads of another model. Or heads are given, and
@@ -166,6 +176,10 @@ def select(
         A shard of the train split is missing.
     """
     data = training_of(training)
+    if pseudo_labels is not None:
+        if not isinstance(data, StoredTraining):
+            raise ParameterError(f"{data.name} have no answers of a model; omit `pseudo_labels`")
+        data = AnsweredTraining(data.store, pseudo_labels)
     kind = data.kind
     of_numbers = kind in NUMBERS
     rule = choose_readout(readout or default_readout(kind))

@@ -25,6 +25,8 @@ from savs.pipeline.selection.label_rules import LabelRule
 from savs.pipeline.selection.number_rules import NUMBER, NumberRule
 from savs.pipeline.selection.readouts.readout import NAME, ReadoutFile
 from savs.pipeline.selection.training_data import (
+    answered_share,
+    examples_digest,
     grid_widths,
     labels_digest,
     segment_digests,
@@ -129,6 +131,11 @@ class SelectionConfig:
     def model(self) -> Facts:
         """The model that the heads belong to."""
         return self.source.model
+
+    @property
+    def pseudo_labels(self) -> float | None:
+        """The least probability of the model's own answers, if those were the training labels."""
+        return answered_share(self.train)
 
     @property
     def run_tasks(self) -> tuple[TaskConfig, ...]:
@@ -379,7 +386,9 @@ def labelled_since(selection: SelectionConfig, manifest: Manifest) -> bool:
 def is_of_store(selection: SelectionConfig, store: FeatureStore) -> bool:
     """Return whether a selection was made of a store's training examples, as they are or were."""
     store.examples("train")  # needed later; the same opening says which were skipped
-    return is_older(selection, store.manifest) or selection.train == train_digest(store)
+    return is_older(selection, store.manifest) or examples_digest(selection.train) == train_digest(
+        store
+    )
 
 
 def is_older(selection: SelectionConfig, manifest: Manifest) -> bool:
@@ -397,6 +406,17 @@ def older_note(selection: SelectionConfig, manifest: Manifest) -> list[str]:
     return [
         f"the selection is older than its store: {' and '.join(what)} since; make it again to use"
         " them, with `savs train` or `savs select`"
+    ]
+
+
+def pseudo_labels_note(selection: SelectionConfig) -> list[str]:
+    """Return a note if the labels that heads were chosen by were the model's own answers."""
+    least = selection.pseudo_labels
+    if least is None:
+        return []
+    return [
+        f"the training labels were the model's own answers to {selection.examples:,} examples, of"
+        f" probability {least:g} at least"
     ]
 
 

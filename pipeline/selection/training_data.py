@@ -48,6 +48,8 @@ NO_EXAMPLES = "no training examples"
 LABELS = "labels "
 """Before the digest of labels that came after the features."""
 _WITHOUT = " without "
+PSEUDO_LABELS = " pseudo-labels "
+"""Before the probability that the model's own answers had, which were the labels."""
 MEMORY = 2**28
 """Bytes of chosen features that several tasks have in memory at a time, or those of one task."""
 READ = 2**26
@@ -372,9 +374,20 @@ def labels_digest(manifest: Manifest) -> list[str]:
     return [LABELS + digest(sorted(changes))] if changes else []
 
 
+def examples_digest(train: str) -> str:
+    """Return the digest of examples whose labels were, or were not, the model's own answers."""
+    return train.partition(PSEUDO_LABELS)[0]
+
+
+def answered_share(train: str) -> float | None:
+    """Return the least probability of the model's own answers, if those were the labels."""
+    share = train.partition(PSEUDO_LABELS)[2]
+    return float(share) if share else None
+
+
 def split_digest(train: str) -> tuple[list[str], list[str]]:
     """Return the digests of segments, and that of labels, which a `train_digest` is made of."""
-    parts = train.partition(_WITHOUT)[0].split("+")
+    parts = examples_digest(train).partition(_WITHOUT)[0].split("+")
     labels = [part for part in parts if part.startswith(LABELS)]
     return [part for part in parts if part not in labels], labels
 

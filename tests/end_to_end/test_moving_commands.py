@@ -114,7 +114,6 @@ def test_an_unknown_head_is_named(run, store, tmp_path, form) -> None:
         (("--to", "store", "--split", "test"), 2, "--split has no meaning with --to store"),
         (("--to", "npz", "--subtask", "a"), 2, "--subtask has no meaning with --to npz"),
         (("--to", "npz", "--public"), 2, "--public has no meaning with --to npz"),
-        (("--to", "npz", "--message", "a"), 2, "--message has no meaning with --to npz"),
     ],
 )
 def test_export_names_what_it_cannot_do(run, store, tmp_path, args, code, message) -> None:

@@ -60,7 +60,7 @@ def test_a_classifier_is_uploaded_and_each_refusal_is_one_line(hub, store, tmp_p
         return ("export", str(store), "--to", f"hf://{name}", "--selection", "vote", *more)
 
     cases = {
-        to("org/animals", "--message", "First", "--public"): (RIGHT, 0, "hf://org/animals IMAGES"),
+        to("org/animals", "--public"): (RIGHT, 0, "hf://org/animals IMAGES"),
         to("org/secret"): (RIGHT, 0, "use it as: savs classify hf://org/secret IMAGES"),
         to("org/animals"): ({}, 1, "no token for the hub; set HF_TOKEN, or run `hf auth login`"),
         to("other/animals"): (RIGHT, 1, "the token may not write there"),

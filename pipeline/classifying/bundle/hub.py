@@ -81,9 +81,7 @@ def find_classifier(classifier: str | Path, say: Callable[[str], None] = lambda 
     return result_of(classifier)
 
 
-def push(
-    folder: str | Path, name: str, *, private: bool = True, message: str | None = None
-) -> Pushed:
+def push(folder: str | Path, name: str, *, private: bool = True) -> Pushed:
     """Upload a bundle, a store or a Space in one commit; its repository is made if there is none.
 
     Of a bundle only its own files are uploaded, of a store its shards, store.json, results and
@@ -100,8 +98,6 @@ def push(
         `hf://spaces/owner/name` for a Space.
     private
         Make a new repository private. One that exists stays as it is.
-    message
-        Of the commit.
 
     Raises
     ------
@@ -146,7 +142,7 @@ def push(
                 *(hub.CommitOperationDelete(path) for path in sorted(stale)),
             ],
             repo_type=kind,
-            commit_message=message or f"Upload a {what}",
+            commit_message=f"Upload a {what}",
         )
     pages = prefix.removeprefix(HUB)
     return Pushed(f"{prefix}{owner_and_name}", f"{api.endpoint}/{pages}{owner_and_name}", done.oid)

@@ -80,9 +80,6 @@ def export_command(
     public: Annotated[
         bool, advanced("--public", help="Make a new repository of the Hub public, not private.")
     ] = False,
-    message: Annotated[
-        str | None, advanced(metavar="TEXT", help="Commit message on the Hub.")
-    ] = None,
     json: JsonOption = False,
 ) -> None:
     """A classifier is a folder with a model card and predict.py, which needs no savs.
@@ -105,7 +102,6 @@ def export_command(
         media_root=form != PARQUET and media_root is not None,
         readout=form != BUNDLE_FORM and readout is not None,
         public=not is_upload and public,
-        message=not is_upload and message is not None,
     )
     from savs.pipeline.classifying.bundle.card import evaluation_of
     from savs.pipeline.classifying.bundle.hub import push
@@ -134,7 +130,7 @@ def export_command(
             facts = {"path": str(place), "bytes": size, "heads": len(wanted)}
             notes = [f"{counted(len(wanted), 'head')}, {format_bytes(size)}"]
         if is_upload:
-            pushed = push(place, to, private=not public, message=message)
+            pushed = push(place, to, private=not public)
             facts = {"name": pushed.name, "address": pushed.address, "commit": pushed.commit}
     if json:
         print_json(facts)

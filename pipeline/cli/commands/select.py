@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
+import typer
+
 import savs
 import savs.stores
 from savs.pipeline.cli.options.settings import JsonOption
@@ -62,6 +64,13 @@ def select_command(
         ),
     ] = None,
     scoring: ScoringOption = None,
+    pseudo_labels: Annotated[
+        float | None,
+        advanced(
+            metavar="P",
+            help="Take the model's own answers of at least this probability as training labels.",
+        ),
+    ] = None,
     estimate: Annotated[
         bool,
         advanced(
@@ -81,11 +90,15 @@ def select_command(
     from savs.pipeline.evaluation.suspects import save_suspects, suspects
     from savs.pipeline.running.result_files import trained_folder, whole_result
 
+    if pseudo_labels is not None and (list_suspects or strict):
+        name = "suspects" if list_suspects else "strict"
+        raise typer.BadParameter(f"--{name} is for the labels of examples; omit --pseudo-labels")
     opened = savs.open_store(store)
     prompts = stored_prompts(opened.manifest.identity.benchmark)
     once = under_one_prompt(opened.examples("train"), prompts)
     kind = label_kind(opened.manifest.identity.benchmark)
-    for line in refuse_doubts(label_doubts(once, kind=kind), strict=strict):
+    doubts = label_doubts(once, kind=kind) if pseudo_labels is None else []
+    for line in refuse_doubts(doubts, strict=strict):
         say(f"note: {line}")
     selection = savs.select(
         opened,
@@ -95,9 +108,16 @@ def select_command(
         max_layer=max_layer,
         joint_heads=joint_heads,
         precision=precision,
+        pseudo_labels=pseudo_labels,
     )
     crossed = None
-    if estimate:
+    if pseudo_labels is not None:
+        used = sum(task.examples for task in selection.tasks)
+        say(
+            f"note: the labels are the model's own answers to {used:,} of {once.height:,} training"
+            " examples: no accuracy is estimated, and probabilities are not calibrated"
+        )
+    elif estimate:
         selection, crossed = calibrated(opened, selection, is_needed=list_suspects)
     estimates = None if crossed is None else estimates_of(selection, crossed)
     doubtful = suspects(opened, selection, crossed) if list_suspects else None

@@ -13,7 +13,7 @@ from savs.foundation.errors import SavsError
 from savs.pipeline.evaluation.suspects import SUSPECTS
 from savs.pipeline.extraction.request import REQUEST, command_words
 from savs.pipeline.reports.report.evaluated import Evaluated
-from savs.pipeline.selection.training_data import train_digest
+from savs.pipeline.selection.training_data import examples_digest, train_digest
 from savs.stores import FeatureStore
 from savs.stores.format.layout import HEADS_SITE, digest
 
@@ -88,6 +88,8 @@ def _commands(result: Evaluated, out: Path, media_root: str | Path | None) -> li
             select.append("--joint-heads")
         if result.config.precision is not None:
             select += ["--precision", str(result.config.precision)]
+        if result.config.pseudo_labels is not None:
+            select += ["--pseudo-labels", f"{result.config.pseudo_labels:g}"]
         if (result.folder / SUSPECTS).exists():
             select.append("--suspects")
         lines.append(select)
@@ -144,7 +146,7 @@ def _is_own(result: Evaluated) -> bool:
         return (
             result.store is not None
             and result.config is not None
-            and result.config.train == train_digest(result.store)
+            and examples_digest(result.config.train) == train_digest(result.store)
         )
     except SavsError:
         return False  # its shards are gone
