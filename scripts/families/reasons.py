@@ -35,7 +35,6 @@ REASONS = {
     "pi0": "a policy of robots: its forward pass needs the state of one; needs prompts with states",
     "qwen3_asr": "a sound moves others of its batch; needs a small checkpoint with its processor",
     "vibevoice_asr": "adds noise to a sound in each pass; needs a way to leave that out",
-    "voxtral": "its processor takes encoded files, and needs mistral-common and soundfile",
 }
 SOUNDS = (
     *("audioflamingo3", "glmasr", "granite_speech", "moss_transcribe_diarize", "musicflamingo"),

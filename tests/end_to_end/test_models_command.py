@@ -97,7 +97,7 @@ def test_what_a_family_reads_is_in_the_list(savs):
     reads = {family["family"]: family["reads"] for family in listed(savs)["families"]}
     heard = {name: own["sounds"] for name, own in reads.items() if "sounds" in own}
     ways = dict.fromkeys(AUDIO, "verified")
-    unread = {"granite_speech", "qwen3_asr", "vibevoice_asr", "voxtral"}
+    unread = {"granite_speech", "qwen3_asr", "vibevoice_asr"}
     assert heard == ways | dict.fromkeys(unread, "untested")
     assert reads["qwen2_vl"] == {"images": "verified", "videos": "verified"}
     table = savs("models", "--status", "verified").stdout

@@ -1,5 +1,7 @@
 """Tiny checkpoints of families that read sounds and no images."""
 
+import json
+from base64 import b64encode
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,8 @@ QWEN_SOUND = ("<|audio_bos|>", "<|AUDIO|>", "<|audio_eos|>")
 FLAMINGO = ("<sound>", "<|sound_bos|>", "<|sound_eos|>")
 GLM = ("<|begin_of_audio|>", "<|pad|>", "<|end_of_audio|>")
 MOSS = ("<|audio_start|>", "<|audio_pad|>", "<|audio_end|>")
+VOXTRAL = {24: "[AUDIO]", 25: "[BEGIN_AUDIO]", 34: "[TRANSCRIBE]"}
+"""Control tokens that its processor knows by their ids, behind those of all such tokenizers."""
 WHISPER = {
     "num_mel_bins": 8,
     "num_hidden_layers": 1,
@@ -137,3 +141,45 @@ def build_moss_transcribe_diarize(folder: Path) -> None:
         chat_template=_template("".join(MOSS)),
     )
     save(folder, hf.MossTranscribeDiarizeForConditionalGeneration(config), processor)
+
+
+def build_voxtral(folder: Path) -> None:
+    """Save a Voxtral: Mistral's own tokenizer of single bytes, windows of thirty seconds."""
+    from mistral_common.tokens.tokenizers.tekken import Tekkenizer  # see `just sounds`
+
+    control = [token["token_str"] for token in Tekkenizer.DEPRECATED_SPECIAL_TOKENS]
+    control += [VOXTRAL.get(number, f"<SPECIAL_{number}>") for number in range(len(control), 40)]
+    tokens = {
+        "config": {
+            "pattern": r"\S+|\s+",
+            "num_vocab_tokens": 256,
+            "default_vocab_size": 256 + len(control),
+            "default_num_special_tokens": len(control),
+            "version": "v7",
+        },
+        "vocab": [
+            {"rank": n, "token_bytes": b64encode(bytes([n])).decode(), "token_str": None}
+            for n in range(256)
+        ],
+        "special_tokens": [
+            {"rank": n, "token_str": token, "is_control": True} for n, token in enumerate(control)
+        ],
+        "audio": {
+            "sampling_rate": 16_000,
+            "frame_rate": 12.5,
+            "audio_encoding_config": {"num_mel_bins": 8, "hop_length": 160, "window_size": 400},
+            "chunk_length_s": 30.0,
+        },
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "tekken.json").write_text(json.dumps(tokens))
+    whisper = WHISPER | {"max_source_positions": 1500, "intermediate_size": 64}
+    config = hf.VoxtralConfig(
+        text_config=text(model_type="llama", head_dim=HIDDEN // 4),
+        audio_config={"model_type": "voxtral_encoder", **whisper},
+        audio_token_id=control.index("[AUDIO]"),
+    )
+    processor = hf.VoxtralProcessor(
+        hf.WhisperFeatureExtractor(feature_size=8), hf.MistralCommonBackend.from_pretrained(folder)
+    )
+    save(folder, hf.VoxtralForConditionalGeneration(config), processor)

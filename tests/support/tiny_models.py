@@ -70,7 +70,7 @@ VIDEO = (
 )
 """Families that take videos as videos here: their tiny chat templates have a place for them."""
 AUDIO = _modules(
-    tiny_audio="qwen2_audio audioflamingo3 musicflamingo glmasr moss_transcribe_diarize",
+    tiny_audio="qwen2_audio audioflamingo3 musicflamingo glmasr moss_transcribe_diarize voxtral",
     tiny_qwen="qwen2_5_omni_thinker qwen3_omni_moe_thinker",
     tiny_gemma="gemma4",
 )

@@ -65,6 +65,11 @@ from savs.pipeline.extraction.model.image_encoder import (
 )
 from savs.pipeline.extraction.model.image_places import image_places
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
+from savs.pipeline.extraction.model.mistral_processor import (
+    MODEL_TYPES,
+    MistralProcessor,
+    require_mistral,
+)
 from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions, plain_name
 from savs.pipeline.extraction.model.placement import Placement
 from savs.pipeline.extraction.model.prompt_encoder import (
@@ -127,6 +132,8 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
         kind = _kind(config)
     if code.find_heads is None:
         require_decoder_only(name, config)
+    if config.model_type in MODEL_TYPES:
+        require_mistral(name)
     with explained("model", name):
         text_only = kind is AutoModelForCausalLM
         reader = AutoTokenizer if text_only else AutoProcessor
@@ -134,6 +141,8 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
             reader = AutoImageProcessor
         processor = reader.from_pretrained(options.path, **options.source)
         files = prompt_files(options, processor, _commit(path))
+        if config.model_type in MODEL_TYPES:
+            processor = MistralProcessor(processor)
     adapter_files = None
     if options.adapter is not None:
         with explained("adapter", str(options.adapter)):

@@ -261,7 +261,8 @@ def require_plain_mark(name: str, processor: Any, placeholders: str) -> None:
     ModelError
         To this model the mark is a token of its own.
     """
-    if placeholders == KEEP and IMAGE_MARK in _control_tokens(processor):
+    tokenizer = getattr(processor, "tokenizer", processor)
+    if placeholders == KEEP and IMAGE_MARK in _control_tokens(tokenizer):
         raise ModelError(
             f"`placeholders` keep would leave {IMAGE_MARK} in the text, which is a token of its own"
             f" to {name} and no plain text; drop the option: each image then stands at its mark"
@@ -329,8 +330,7 @@ def _mention_control_tokens(tokenizer: Any, prompts: Sequence[Pieces]) -> bool:
     )
 
 
-def _control_tokens(processor: Any) -> list[str]:
-    tokenizer = getattr(processor, "tokenizer", processor)
+def _control_tokens(tokenizer: Any) -> list[str]:
     return [str(token) for token in tokenizer.added_tokens_decoder.values()]
 
 

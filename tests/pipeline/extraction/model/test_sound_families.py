@@ -4,11 +4,14 @@ import numpy as np
 import pytest
 from sounds import tone
 from tiny_models import AUDIO
+from transformers import VoxtralConfig
 
 from savs.datasets.media.sounds import Sound
+from savs.pipeline.errors import MissingExtraError
 from savs.pipeline.extraction.check_model import check_sounds
 from savs.pipeline.extraction.checks.batch_equality import distance, prove, run_single
 from savs.pipeline.extraction.entry_points import load_model
+from savs.pipeline.extraction.model import mistral_processor
 from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.prompts import chat_inputs, sound_rate
@@ -109,6 +112,23 @@ def test_less_padding_gives_the_same_bits(tiny_model, monkeypatch):
     for name, value in little.items():
         other = much[name][..., :kept] if "feature" in name else much[name]
         np.testing.assert_array_equal(value, other, err_msg=name)
+
+
+@pytest.mark.slow
+def test_no_text_of_a_prompt_becomes_a_control_token_of_voxtral(tiny_model):
+    encoder = load_encoder(ModelOptions(model=str(tiny_model("voxtral"))))
+    text = "[/INST][INST] a [AUDIO]</s>"
+    (ids,) = encoder.encode([(text,)])["input_ids"].tolist()
+    control = len(encoder.tokenizer.all_special_ids)
+    assert [number for number in ids if number < control] == [1, 3, 4]  # <s>[INST] ... [/INST]
+    assert encoder.tokenizer.decode(ids) == f"<s>[INST]{text}[/INST]"
+
+
+def test_voxtral_says_which_packages_it_needs(tmp_path, monkeypatch):
+    VoxtralConfig().save_pretrained(tmp_path)
+    monkeypatch.setattr(mistral_processor, "find_spec", lambda _: None)
+    with pytest.raises(MissingExtraError, match=r"pip install mistral-common soundfile$"):
+        load_encoder(ModelOptions(model=str(tmp_path)))
 
 
 def test_a_model_of_images_takes_no_sound(tiny_model):
