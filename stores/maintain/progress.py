@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from savs.stores.format.manifest import Manifest
-from savs.stores.read.tables import shard_sizes
+from savs.stores.read.shards import shard_sizes
 from savs.stores.write import signs_of_life as signs
 from savs.stores.write.claim_files import claim_storage
 from savs.stores.write.signs_of_life import Process, has_ended

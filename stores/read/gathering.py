@@ -22,8 +22,7 @@ from savs.stores.format.layout import (
     to_float32,
 )
 from savs.stores.format.plan import ShardSpec
-from savs.stores.read.current_rows import OpenShard
-from savs.stores.read.tables import Shards
+from savs.stores.read.shards import OpenShard, Shards
 from savs.stores.shard.content import EXAMPLE_SCHEMA, SKIPPED_SCHEMA
 
 
