@@ -73,10 +73,10 @@ def store_progress(folder: Any, manifest: Manifest) -> StoreProgress:
         _writer(p, sign, max(now - written_s, 0.0)) for p, sign, written_s in timed_signs
     )
     written = shard_sizes(folder, manifest).keys()
-    shards = manifest.plan.shards()
     in_work = sum(writer.unwritten for writer in writers if writer.state != GONE)
-    planned = sum(spec.rows for spec in shards)
-    done = sum(spec.rows for spec in shards if spec.name in written)
+    rows = {spec.name: spec.rows for spec in manifest.plan.shards()}
+    planned = sum(rows.values())
+    done = sum(rows[name] for name in written & rows.keys())
     return StoreProgress(min(done + in_work, planned), planned, writers)
 
 

@@ -5,7 +5,7 @@ objects, or ask for filters. Readers go by the index and never ask HDF5; other p
 `savs verify` compares the two.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 import h5py
@@ -21,31 +21,29 @@ def hdf5_table(source: Any, where: str) -> tuple[dict[str, Any], dict[str, list[
     That is `attributes` and `arrays` (name -> offset, type, shape) as an index has them, and for
     each layer the numbers of its heads. StoreCorruptError if the file has what no shard has.
     """
-    with h5py.File(source, "r") as file:
-        return _table(file, where)
-
-
-def _table(file: h5py.File, where: str) -> tuple[dict[str, Any], dict[str, list[int]]]:
-    if set(file.attrs) != set(SHARD_ATTRIBUTES):
-        raise StoreCorruptError(
-            f"{where} has the attributes {sorted(file.attrs)}, expected"
-            f" {sorted(SHARD_ATTRIBUTES)}; do not trust this file"
-        )
     arrays: dict[str, list[Any]] = {}
     heads: dict[str, list[int]] = {}
-    for name, member in _walk(file, "", where, set()):
-        allowed = {"heads"} if name.startswith(f"{LAYERS}/") else set()
-        if set(member.attrs) != allowed:
-            raise StoreCorruptError(
-                f"{where}:/{name} has the attributes {sorted(member.attrs)}, expected"
-                f" {sorted(allowed)}; do not trust this file"
-            )
-        if allowed:
-            heads[name] = np.asarray(member.attrs["heads"]).tolist()
-        if isinstance(member, h5py.Dataset):
-            arrays[name] = _extent(member, f"{where}:/{name}")
-    attributes = {name: _plain(file.attrs[name]) for name in SHARD_ATTRIBUTES}
+    with h5py.File(source, "r") as file:
+        _require_attributes(file, SHARD_ATTRIBUTES, where)
+        for name, member in _walk(file, "", where, set()):
+            is_layer = name.startswith(f"{LAYERS}/")
+            _require_attributes(member, ["heads"] if is_layer else [], f"{where}:/{name}")
+            if is_layer:
+                heads[name] = np.asarray(member.attrs["heads"]).tolist()
+            if isinstance(member, h5py.Dataset):
+                arrays[name] = _extent(member, f"{where}:/{name}")
+        attributes = {name: _plain(file.attrs[name]) for name in SHARD_ATTRIBUTES}
     return {"attributes": attributes, "arrays": arrays}, heads
+
+
+def _require_attributes(
+    member: h5py.Group | h5py.Dataset, allowed: Collection[str], where: str
+) -> None:
+    if set(member.attrs) != set(allowed):
+        raise StoreCorruptError(
+            f"{where} has the attributes {sorted(member.attrs)}, expected {sorted(allowed)}; do not"
+            " trust this file"
+        )
 
 
 def _plain(value: Any) -> int | str:
