@@ -244,15 +244,16 @@ def confidence_parts(metrics: Mapping[str, Any]) -> tuple[ConfidencePart, ...]:
 
     Nothing if it has no probabilities.
     """
-    return tuple(map(_confidence, metrics["confidence"]))
-
-
-def _confidence(confidence: Mapping[str, Any]) -> ConfidencePart:
-    known = (confidence["temperatures"] or {}).items()
-    return ConfidencePart(
-        confidence=confidence,
-        temperatures=tuple((name, "none" if t is None else f"{t:.3g}") for name, t in known),
-        chart=_coverage_chart(confidence["coverage"]) if confidence["coverage"] else None,
+    return tuple(
+        ConfidencePart(
+            confidence=one,
+            temperatures=tuple(
+                (name, "none" if value is None else f"{value:.3g}")
+                for name, value in (one["temperatures"] or {}).items()
+            ),
+            chart=_coverage_chart(one["coverage"]) if one["coverage"] else None,
+        )
+        for one in metrics["confidence"]
     )
 
 
