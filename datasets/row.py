@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from savs.datasets.errors import RowError
-from savs.foundation.nesting import MAX_LEVELS, is_too_deep
+from savs.foundation.bounds import MAX_LEVELS, is_too_deep
 
 MAX_ROW_BYTES = 2**27
 """Most bytes of a line, of a CSV cell, and of the text in a row of a Parquet file."""

@@ -174,7 +174,7 @@ class Shard:
 
         StoreCorruptError if it does not, so that other programs would read other values.
         """
-        from savs.stores.shard.hdf5_check import hdf5_table  # h5py: no reader needs it
+        from savs.stores.shard.hdf5 import hdf5_table  # h5py: no reader needs it
 
         where = self._file.where
         with damage(f"{where}: its HDF5 structure"):
