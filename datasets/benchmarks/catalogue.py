@@ -107,7 +107,6 @@ def find_benchmark(name: str) -> Benchmark:
 
 
 def _for_folder(name: str) -> str:
-    """Return how a folder that was given as a benchmark is extracted."""
     return f". For a folder of photos: image-folder --test {name}" if Path(name).is_dir() else ""
 
 

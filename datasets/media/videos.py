@@ -145,7 +145,6 @@ class _Clip:
     numbered: bool
     """Frames are identified by number rather than time: AVI has a constant rate and no times."""
     max_pixels: int
-    """Most pixels of a frame."""
 
 
 @contextmanager

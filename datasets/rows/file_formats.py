@@ -112,7 +112,6 @@ def _read_text(path: Path, read_table: Reader | None = None) -> Iterator[Located
 
 
 def _decode(path: Path, data: bytes, line: int = 1) -> str:
-    """Decode a file, or a line of it."""
     if line == 1 and data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise SourceError(f"{path} line 1 is not UTF-8 but UTF-16; save the file as UTF-8")
     try:

@@ -31,7 +31,6 @@ class Writer:
     """Of those, examples of shards that it has not finished."""
     per_second: float
     last_sign_s: float
-    """Seconds since it showed a sign."""
 
 
 @dataclass(frozen=True, slots=True)

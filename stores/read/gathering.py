@@ -120,7 +120,6 @@ def _wanted(shards: Shards, heads: Sequence[Head]) -> list[tuple[LayerGrid, int]
 def _empty(
     shards: Shards, shard: OpenShard, heads: Sequence[Head], rows: int, *, raw: bool
 ) -> Array:
-    """Return zeros for heads of some rows."""
     wanted = _wanted(shards, heads)
     shard.slabs(wanted)
     width = max(grid.head_dim for grid, _ in wanted)

@@ -179,13 +179,10 @@ def new_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
     StoreWriteError
         The folder cannot be made or written.
     """
-    with write_errors(path):
-        begun = is_begun(path, manifest)
-        is_new = not path.exists()
-        make_folder(path)
     with ExitStack() as stack:
-        if is_new:
-            stack.callback(_remove_if_empty, path)
+        with write_errors(path):
+            begun = is_begun(path, manifest)
+            _make_folder(path, stack)
         with write_errors(path / MANIFEST):
             claims = stack.enter_context(Claims(ClaimFiles(path)))
             claim_begun(path, claims)

@@ -87,7 +87,6 @@ class Changes:
     """
 
     rival: str
-    """The runner-up."""
     heads: tuple[str, ...]
     """The fewest heads that would have to vote for it instead, the closest first; none where heads
     do not vote."""

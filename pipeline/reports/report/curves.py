@@ -91,7 +91,6 @@ def sweep_parts(
 
 
 def _curves(name: str, rows: pl.DataFrame) -> Curves:
-    """Return what a report shows of a sweep over shots and heads."""
     metric = str(rows["metric"][0])
     charts = charts_of_sweep(rows, metric)
     return Curves(name, metric, charts, tuple(rows.to_dicts()), float(rows["chance"][0]))
