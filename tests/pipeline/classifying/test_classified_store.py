@@ -27,8 +27,9 @@ SUFFIXES = [".csv", ".jsonl", ".parquet"]
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch) -> None:
     """Let a shard have two rows."""
-    monkeypatch.setattr("savs.pipeline.classifying.filling.FEWEST", 2)
-    monkeypatch.setattr("savs.pipeline.classifying.filling.default_shard_rows", lambda rows: 2)
+    run = "savs.pipeline.classifying.classified_run"
+    monkeypatch.setattr(f"{run}.FEWEST", 2)
+    monkeypatch.setattr(f"{run}.default_shard_rows", lambda rows: 2)
 
 
 @pytest.fixture
