@@ -2,22 +2,22 @@
 
 import io
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, features
 
+from savs.datasets import Example
 from savs.foundation.errors import SavsError
 from savs.pipeline.evaluation.evaluation import evaluate
+from savs.pipeline.inputs.stored_rows import example_columns, planned_rows
 from savs.pipeline.selection.readouts import READOUTS
 from savs.pipeline.selection.selection import select
 from savs.stores import (
     Identity,
     LayerGrid,
-    PlannedRow,
     ShardContent,
-    ShardSpec,
     open_store,
     open_writer,
 )
@@ -27,6 +27,15 @@ FORMATS = {"JPEG": "jpg", "PNG": None, "WEBP": "webp", "AVIF": "avif", "GIF": No
 """Image format -> the part of Pillow that decodes it, where one is needed."""
 ROWS, HEADS, WIDTH = 12, 4, 8
 CLASSES = ("a", "b")
+SPLITS = ("train", "test")
+IDENTITY = Identity(
+    model={"name": "self-test", "revision": None, "class": "None", "config": "", "weights": ""},
+    processor={"class": "None", "settings": ""},
+    dtype="float32",
+    benchmark={"name": "general", "options": {}},
+    prompt="",
+    grid=(LayerGrid(0, tuple(range(HEADS)), WIDTH),),
+)
 
 
 def decoders() -> dict[str, bool]:
@@ -76,47 +85,28 @@ def problems() -> list[str]:
 
 def _write(folder: Path) -> None:
     """Write a store whose classes lie far apart in every head."""
-    rows = {split: [PlannedRow(f"{split}:{n}", digest(n)) for n in range(ROWS)] for split in SPLITS}
+    examples = {
+        split: [
+            Example(f"{split}:{n}", split, n, CLASSES[n % 2], "?", (f"{split}-{n}.png",))
+            for n in range(ROWS)
+        ]
+        for split in SPLITS
+    }
+    rows = {split: planned_rows(of_split) for split, of_split in examples.items()}
     with open_writer(folder, IDENTITY, rows) as writer:
         for spec in writer.missing():
-            writer.write(spec, _content(spec))
+            writer.write(spec, _content(examples[spec.split]))
         writer.seal()
 
 
-SPLITS = ("train", "test")
-IDENTITY = Identity(
-    model={"name": "self-test", "revision": None, "class": "None", "config": "", "weights": ""},
-    processor={"class": "None", "settings": ""},
-    dtype="float32",
-    benchmark={"name": "general", "options": {}},
-    prompt="",
-    grid=(LayerGrid(0, tuple(range(HEADS)), WIDTH),),
-)
-
-
-def _content(spec: ShardSpec) -> ShardContent:
-    rng = np.random.default_rng(SPLITS.index(spec.split))
+def _content(examples: Sequence[Example]) -> ShardContent:
+    rng = np.random.default_rng(SPLITS.index(examples[0].split))
     features_of_heads = rng.normal(0, 0.1, (HEADS, ROWS, WIDTH)).astype(np.float32)
     features_of_heads[:, 0::2, 0] += 5
     features_of_heads[:, 1::2, 1] += 5
     return ShardContent(
         layers={0: features_of_heads},
-        examples={name: list(values) for name, values in _columns(spec.split)},
-        skipped={name: [] for name, _ in [*_columns(spec.split), ("reason", None)]},
+        examples=example_columns(examples, [(digest(example.id),) for example in examples]),
+        skipped=example_columns([], []) | {"reason": []},
         run={},
-        outputs={},
     )
-
-
-def _columns(split: str) -> Iterator[tuple[str, list[object]]]:
-    numbers = range(ROWS)
-    yield "index", [*numbers]
-    yield "id", [f"{split}:{n}" for n in numbers]
-    yield "split", [split] * ROWS
-    yield "label", [CLASSES[n % 2] for n in numbers]
-    yield "prompt", ["?"] * ROWS
-    yield "media", [[f"{split}-{n}.png"] for n in numbers]
-    yield "media_sha256", [[digest([split, n])] for n in numbers]
-    yield "extra", ["{}"] * ROWS
-    for name in ("group", "subtask", "category"):
-        yield name, [None] * ROWS
