@@ -1,5 +1,6 @@
 """`savs export`: a classifier, its page or a small store for others, or features for programs."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
@@ -21,10 +22,9 @@ from savs.pipeline.cli.output import print_json, print_line, say
 from savs.pipeline.cli.selections import CHOSEN, find_heads, named_selection
 from savs.pipeline.names import BUNDLE_FORM, EXPORT_FORMS, PARQUET, SPACE_FORM
 from savs.pipeline.running.formatting import counted, format_bytes
-from savs.stores.files.addresses import is_remote
 
 if TYPE_CHECKING:
-    from savs.stores import FeatureStore
+    from savs.stores import FeatureStore, Head
 
 STORE_FORM = "store"
 EXAMPLES = (
@@ -195,15 +195,13 @@ def _export_store(
     A selection is kept where the store has all its heads: `savs evaluate` gives the same by it.
     """
     from savs.pipeline.classifying.bundle.card import store_card
-    from savs.pipeline.running.result_files import CONFIG, results_folder, write_file
+    from savs.pipeline.running.result_files import results_folder, saved_selections, write_file
     from savs.pipeline.selection.selection_config import load_config
     from savs.pipeline.selection.selection_file import copy_selection
-    from savs.stores.format.layout import CARD, RESULTS
+    from savs.stores.format.layout import CARD
     from savs.stores.maintain.copy import slim
 
-    saved = [selection] if selection is not None else []
-    if not saved and not is_remote(store.path):
-        saved = [p.parent for p in sorted((store.path / RESULTS).glob(f"*/{CONFIG}"))]
+    saved = saved_selections(store.path) if selection is None else [selection]
     usable = [folder for folder in saved if set(load_config(folder).heads) <= set(heads)]
     with TemporaryDirectory() as scratch:
         for folder in usable:  # read before the store is written: it may not be whole
@@ -218,9 +216,3 @@ def _export_store(
 
         small = slim(store, heads, out, before_seal=add_selections_and_card)
     return small.facts["bytes"], names
-
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from savs.stores import Head

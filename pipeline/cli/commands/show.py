@@ -217,14 +217,12 @@ def _skipped(store: "FeatureStore") -> list[dict[str, Any]]:
 def _older(store: "FeatureStore") -> list[str]:
     """Return the results whose classifier was made before training examples or labels came."""
     from savs.foundation.errors import SavsError
-    from savs.pipeline.running.result_files import CONFIG
+    from savs.pipeline.running.result_files import saved_selections
     from savs.pipeline.selection.selection_config import is_older, load_config
-    from savs.stores.files.addresses import is_remote
-    from savs.stores.format.layout import RESULTS
 
     older_names = []
-    for path in [] if is_remote(store.path) else sorted(store.path.glob(f"{RESULTS}/*/{CONFIG}")):
+    for folder in saved_selections(store.path):
         with suppress(SavsError):  # what is wrong with it, the command says that uses it
-            if is_older(load_config(path), store.manifest):
-                older_names.append(path.parent.name)
+            if is_older(load_config(folder), store.manifest):
+                older_names.append(folder.name)
     return older_names
