@@ -59,8 +59,7 @@ def _explain_differences(table: "pl.DataFrame", *, is_depth: bool, is_prompts: b
         f" {sources}"
     )
     if count := table["p_holm"].count():
-        rows = "row" if count == 1 else "rows"
-        detail(f"p (Holm): corrected for the {count:,} {rows} of the headline metric")
+        detail(f"p (Holm): corrected for the {counted(count, 'row')} of the headline metric")
     if is_prompts:
         say(
             "the best of several prompts looks a little better than it is; `savs evaluate` tests it"

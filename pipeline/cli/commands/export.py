@@ -105,6 +105,7 @@ def export_command(
     )
     from savs.pipeline.classifying.bundle.card import evaluation_of
     from savs.pipeline.classifying.bundle.hub import push
+    from savs.stores.format.layout import SPLITS
 
     opened, selection_names = savs.open_store(store), list[str]()
     with TemporaryDirectory() as scratch:
@@ -124,7 +125,8 @@ def export_command(
                 selection_folder = None if selection is None else named_selection(opened, selection)
                 size, selection_names = _export_store(opened, wanted, place, selection_folder)
             else:
-                splits = [split] if split else _labelled_splits(opened)
+                labelled = [name for name in SPLITS if name in opened.splits]
+                splits = [split] if split else labelled
                 savs.export(opened, place, wanted, splits, form, media_root=media_root)
                 size = place.stat().st_size
             facts = {"path": str(place), "bytes": size, "heads": len(wanted)}
@@ -156,13 +158,6 @@ def export_command(
             place_of_use, repository = "STORE", name.removeprefix(HUB_DATASETS)
             first = f"hf download {repository} --repo-type dataset --local-dir STORE; "
         say(f"use it as: {first}{evaluation_of(place_of_use, selection_names)}")
-
-
-def _labelled_splits(store: "FeatureStore") -> list[str]:
-    """Return the splits of labelled examples that a store has."""
-    from savs.stores.format.layout import SPLITS
-
-    return [split for split in SPLITS if split in store.splits]
 
 
 def _tell_viewers(path: Path) -> None:

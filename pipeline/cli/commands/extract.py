@@ -194,7 +194,8 @@ def _print_estimate(
 
     say("dry run: reading the input, loading the model, timing a few examples")
     cost = estimate(benchmark, inputs, model, run, out)
-    folder = None if is_remote(out) else _existing(out)
+    places = () if is_remote(out) else (out, *out.absolute().parents)
+    folder = next((place for place in places if place.exists()), None)
     free = None if folder is None else shutil.disk_usage(folder).free
     if as_json:
         print_json(
@@ -227,7 +228,3 @@ def _print_estimate(
         say(note)
     for name in cost.missing_media[:MISSING_SHOWN]:
         say(f"not found: {name}")
-
-
-def _existing(out: Path) -> Path:
-    return next(p for p in (out, *out.absolute().parents) if p.exists())

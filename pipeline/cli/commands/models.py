@@ -17,7 +17,15 @@ from savs.pipeline.cli.options.shared import (
     require_choice,
     require_folder,
 )
-from savs.pipeline.cli.output import detail, print_json, print_line, print_table, progress, say
+from savs.pipeline.cli.output import (
+    detail,
+    print_json,
+    print_line,
+    print_pairs,
+    print_table,
+    progress,
+    say,
+)
 from savs.pipeline.cli.selections import named_selection
 from savs.pipeline.extraction.model.model_options import ModelKeywords
 from savs.pipeline.extraction.run_options import DEFAULT_BATCH_SIZE
@@ -83,8 +91,7 @@ def models_command(
     if json:
         print_json(checkup.to_json())
     else:
-        for name, value in checkup.facts.items():
-            print_line(f"{name.ljust(max(map(len, checkup.facts)))}  {value}")
+        print_pairs([*checkup.facts.items()])
         print_line()
         marks = {True: "yes", False: "NO", None: "-"}
         rows = [[check.name, marks[check.passed]] for check in checkup.checks]

@@ -13,7 +13,7 @@ from savs.pipeline.cli.options.shared import (
     SubtaskOption,
     option,
 )
-from savs.pipeline.cli.output import print_json, print_line, print_table, say
+from savs.pipeline.cli.output import print_json, print_line, print_pairs, print_table, say
 from savs.pipeline.running.formatting import counted_as, format_bytes, format_seconds
 from savs.stores.files.addresses import is_writable
 
@@ -77,9 +77,7 @@ def show_command(
         older = ", ".join(facts["older_results"])
         rows.append(["older", f"{older}: made before training examples or labels came"])
     rows += [[head, what] for head, what in model.get(IMAGE_OUTPUTS, {}).items()]
-    width = max(len(name) for name, _ in rows)
-    for name, value in rows:
-        print_line(f"{name.ljust(width)}  {value}")
+    print_pairs(rows)
     print_line()
     print_table(
         ["split", "subtask", "class", "examples", "skipped"],
