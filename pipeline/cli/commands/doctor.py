@@ -10,14 +10,14 @@ from savs.pipeline.cli.output import print_json, print_pairs, say
 from savs.pipeline.running.formatting import counted, format_bytes
 
 if TYPE_CHECKING:
-    from savs.pipeline.cli.doctor.diagnosis import Diagnosis
+    from savs.pipeline.cli.diagnosis import Diagnosis
 
 EXAMPLES = ("savs doctor", "savs doctor --json")
 
 
 def doctor_command(json: JsonOption = False) -> None:
     """Leaves out tokens, addresses and your name. Exits with code 1 if something is wrong."""
-    from savs.pipeline.cli.doctor.diagnosis import diagnose
+    from savs.pipeline.cli.diagnosis import diagnose
 
     diagnosis = diagnose()
     if json:
