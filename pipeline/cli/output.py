@@ -14,6 +14,7 @@ import typer
 from savs.pipeline.cli import exit_codes as exits
 from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.formatting import counted, counted_as, format_seconds
+from savs.pipeline.running.progress import Reporting
 
 _shows = {"progress": True, "details": False}
 """What the user asked for, by `--no-progress` and `--verbose`."""
@@ -175,6 +176,10 @@ def progress(total: int) -> Iterator[Callable[[int], None]]:
         seconds = time.monotonic() - started
         rate = done / max(seconds, 1e-9)
         say(f"{counted(done, 'example')} in {format_seconds(seconds)}, {rate:.1f} per second")
+
+
+REPORTING = Reporting(say, progress, detail)
+"""The messages and the progress of a run, for its user."""
 
 
 class WorkLine:

@@ -18,18 +18,16 @@ from savs.pipeline.cli.options.shared import (
     require_folder,
 )
 from savs.pipeline.cli.output import (
-    detail,
+    REPORTING,
     print_json,
     print_line,
     print_pairs,
     print_table,
-    progress,
     say,
 )
 from savs.pipeline.cli.selections import named_selection
 from savs.pipeline.extraction.model.model_options import ModelKeywords
 from savs.pipeline.extraction.run_options import DEFAULT_BATCH_SIZE
-from savs.pipeline.running.progress import Reporting
 from savs.stores.errors import ResultError
 
 if TYPE_CHECKING:
@@ -122,7 +120,7 @@ def _compare(
         store,
         media_root=media_root,
         selection=classifier,
-        reporting=Reporting(say, progress, detail),
+        reporting=REPORTING,
         **loading,
     )
 
