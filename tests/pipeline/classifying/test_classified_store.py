@@ -95,7 +95,9 @@ def classify_until(monkeypatch, shard: int, classifier, images, out: Path) -> No
         classify(classifier, images, out=out)
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize(
+    "suffix", [".csv", *(pytest.param(s, marks=pytest.mark.costly) for s in SUFFIXES[1:])]
+)
 @pytest.mark.parametrize(
     ("owner", "method", "call", "left"),
     [
