@@ -4,7 +4,7 @@ import random
 import resource
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -64,7 +64,7 @@ class Checkup:
         """Return the form that `savs models CHECKPOINT --json` prints."""
         return {
             "facts": self.facts,
-            "checks": [check.to_json() for check in self.checks],
+            "checks": [asdict(check) for check in self.checks],
             "batch_size": self.batch_size,
             "passed": self.passed,
             "verdict": self.verdict,

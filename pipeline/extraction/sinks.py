@@ -16,6 +16,7 @@ from itertools import chain
 from types import MappingProxyType
 from typing import Any, Protocol
 
+import msgspec
 import numpy as np
 
 from savs.datasets import Example
@@ -330,7 +331,7 @@ class StoreSink:
         """Return how batches are made as the store records it: the first process decides."""
         known = recorded(self._writer.manifest.batching, self._run, attention, shared=shared)
         if known is None:
-            known = Batching.from_json(self._writer.settle_batching(find().to_json()))
+            known = msgspec.convert(self._writer.settle_batching(find().to_json()), Batching)
         for files in [*self._files.values()][1:]:
             files.writer.settle_batching(known.to_json())
         return known

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 
 from savs.datasets.media.sounds import Sound, sounds_of
+from savs.foundation.arrays import Array
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.answers import ANSWERS, NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.host_inputs import host_inputs
@@ -47,22 +48,18 @@ class Check:
     what: str
     """What was seen."""
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the form that `savs models CHECKPOINT --json` prints."""
-        return {"name": self.name, "passed": self.passed, "what": self.what}
-
 
 @dataclass(frozen=True, slots=True)
 class Single:
     """One example run by itself."""
 
-    heads: np.ndarray[Any, Any]
+    heads: Array
     """All heads stacked, `(heads, head_dim)` float32, see `stacked`."""
-    doubled: np.ndarray[Any, Any]
+    doubled: Array
     """The same of a batch with its own copy: what differs is rounding."""
     tokens: int
     """Length of the input."""
-    answers: np.ndarray[Any, Any]
+    answers: Array
     """`(labels,)` log-likelihoods of the first labels; none by default."""
 
 
@@ -75,7 +72,7 @@ def run_single(model: LoadedModel, pieces: Pieces, answers: Answers = NO_ANSWERS
     return Single(stacked(model, read)[:, 0], doubled, tokens, answers_of(read)[0])
 
 
-def stacked(model: LoadedModel, read: Read) -> np.ndarray[Any, Any]:
+def stacked(model: LoadedModel, read: Read) -> Array:
     """Return `(heads, batch, head_dim)` float32 of all layers, narrow heads padded with zeros.
 
     Vectors of other sites are cut into pieces, as wide as the widest head of the narrowest site.
@@ -91,13 +88,13 @@ def stacked(model: LoadedModel, read: Read) -> np.ndarray[Any, Any]:
     return np.concatenate(layers)
 
 
-def answers_of(read: Read) -> np.ndarray[Any, Any]:
+def answers_of(read: Read) -> Array:
     """Return `(batch, labels)` log-likelihoods of the labels that were tried, float32."""
     values = read.outputs.get(ANSWERS, np.zeros((len(read.heads[0][0]), 0)))
     return values[:, ~np.isnan(values).all(axis=0)]
 
 
-def distance(single: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
+def distance(single: Array, other: Array) -> float:
     """Return the greatest relative L2 distance between two examples' heads, see `distances`."""
     return float(distances(single, other).max(initial=0.0))
 
@@ -111,21 +108,19 @@ def check_batches(
     the single example is beyond rounding; its vote changes where the batched feature is nearer to
     another example than to its own.
     """
-    alone = np.stack([single.heads for single in singles])
-    doubled = np.stack([single.doubled for single in singles])
     batched = read_in_batches(model, prompts, size)
-    equal, what = compare(alone, doubled, batched, model.dtype)
+    equal, what = compare_with_singles(singles, batched, model.dtype)
     return Check(f"batches of {size} equal single examples", equal, what)
 
 
 def read_in_batches(
     model: LoadedModel, prompts: Sequence[Pieces], size: int, *, with_host_inputs: bool = False
-) -> np.ndarray[Any, Any]:
+) -> Array:
     """Return `(prompts, heads, head_dim)` float32 of prompts that run in batches of one shape.
 
     If `with_host_inputs`, the model is given `host_inputs`, too.
     """
-    read: dict[int, np.ndarray[Any, Any]] = {}
+    read: dict[int, Array] = {}
     for batch in _batches(prompts, size):
         inputs = model.inputs([prompts[i] for i in batch])
         more = host_inputs(model.encoder, inputs) if with_host_inputs else {}
@@ -134,12 +129,14 @@ def read_in_batches(
     return np.stack([read[place] for place in range(len(prompts))])
 
 
-def compare(
-    alone: np.ndarray[Any, Any],
-    doubled: np.ndarray[Any, Any],
-    other: np.ndarray[Any, Any],
-    dtype: str,
-) -> tuple[bool, str]:
+def compare_with_singles(singles: Sequence[Single], other: Array, dtype: str) -> tuple[bool, str]:
+    """Return whether examples run in another way give what they give alone, see `compare`."""
+    alone = np.stack([single.heads for single in singles])
+    doubled = np.stack([single.doubled for single in singles])
+    return compare(alone, doubled, other, dtype)
+
+
+def compare(alone: Array, doubled: Array, other: Array, dtype: str) -> tuple[bool, str]:
     """Return whether examples run in another way give what they give alone, and what was seen.
 
     All are `(examples, heads, head_dim)`; `doubled` says how far rounding alone moves them.
@@ -159,7 +156,7 @@ def compare(
     return moved <= FEW and lost <= FEW, what
 
 
-def distances(single: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def distances(single: Array, other: Array) -> Array:
     """Return the relative L2 distance of each head, 0 for dead ones.
 
     Both are `(..., heads, head_dim)`; values that are not finite are infinitely far.
@@ -169,9 +166,7 @@ def distances(single: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> np.n
     return np.where(length > DEAD, apart / np.maximum(length, DEAD), 0.0)
 
 
-def votes_lost(
-    alone: np.ndarray[Any, Any], other: np.ndarray[Any, Any], same: float = 0.0
-) -> float:
+def votes_lost(alone: Array, other: Array, same: float = 0.0) -> float:
     """Return the share of features that are nearer to another example's than to their own.
 
     Both are `(examples, heads, head_dim)`. Examples count as others whose relative distance is more
@@ -342,12 +337,14 @@ def find_answer_way(
     ModelError
         The model fails where it shall give logits.
     """
-    tried = answers if answers.tokens else _any_label(answers)
+    tried = answers
+    if not answers.tokens:  # what is generated runs after a cache, too: some label shows it
+        tried = replace(answers, tokens={"tried": answers.ends[:1] * 3})
     plain = replace(tried, whole=True, ends=())
     try:
         tried_alone = singles()
     except Exception as error:  # of the examples themselves: the run skips them, and says so
-        return False, f"no prompt could be tried: {type(error).__name__}: {error}"
+        return False, f"no prompt could be tried: {error_line(error)}"
     if not prompts:
         return False, "no prompt was tried"
     try:
@@ -355,8 +352,8 @@ def find_answer_way(
         in_pairs = [model.read(model.inputs([p, p]), plain.tried(2)) for p in prompts]
     except Exception as error:
         raise ModelError(
-            f"{model.name} gives heads, and no logits for its own answers"
-            f" ({type(error).__name__}: {error}); leave out `answers`"
+            f"{model.name} gives heads, and no logits for its own answers ({error_line(error)});"
+            " leave out `answers`"
         ) from error
     labels_only = replace(tried, ends=())
     alike = [list(group) for _, group in groupby(prompts, shape_of)]
@@ -364,11 +361,9 @@ def find_answer_way(
     try:
         reads = [model.read(model.inputs(part), labels_only.tried(len(part))) for part in parts]
     except Exception as error:  # whatever it is, whole passes have not failed by it
-        return True, f"{type(error).__name__}: {error}"
-    alone = np.stack([single.heads for single in tried_alone])
-    doubled = np.stack([single.doubled for single in tried_alone])
+        return True, error_line(error)
     heads = np.concatenate([stacked(model, read).swapaxes(0, 1) for read in reads])
-    equal, what = compare(alone, doubled, heads, model.dtype)
+    equal, what = compare_with_singles(tried_alone, heads, model.dtype)
     if not equal:
         return True, f"heads together with answers differ: {what}"
     whole = np.concatenate([answers_of(read) for read in wholes])
@@ -381,6 +376,6 @@ def find_answer_way(
     return apart > limit, seen
 
 
-def _any_label(answers: Answers) -> Answers:
-    """Return answers with some label: what is generated also runs after a cache."""
-    return replace(answers, tokens={"tried": answers.ends[:1] * 3})
+def error_line(error: Exception) -> str:
+    """Return what was raised, as the result of a comparison."""
+    return f"{type(error).__name__}: {error}"

@@ -9,6 +9,9 @@ from functools import cache
 from itertools import chain
 from typing import Any, TypeVar
 
+import msgspec
+import torch
+
 from savs.datasets import Example
 from savs.datasets.media.videos import videos_of
 from savs.datasets.rows.media_names import is_video_name
@@ -33,7 +36,6 @@ from savs.pipeline.extraction.checks.sharing import (
     Sharing,
     find_sharing,
 )
-from savs.pipeline.extraction.checks.token_budget import auto_tokens
 from savs.pipeline.extraction.checks.towers import AUTO, TOWER_WORDS, Tower, find_tower
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.devices import is_out_of_memory
@@ -54,6 +56,12 @@ COMPARED = 4
 """Examples that are tried."""
 SIZED = 200
 """Examples whose sounds are looked at to find short and long ones among them."""
+CPU_TOKENS = 4096
+"""A CPU is as fast with some rows as with many."""
+MOST_TOKENS = 65_536
+"""Larger batches keep no GPU busier."""
+MEMORY_SHARE = 0.6
+"""Of the free memory that a batch may take: another batch is on its way, and memory has gaps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,19 +128,8 @@ class Batching:
         return lines[self.equal]
 
     def to_json(self) -> dict[str, Any]:
-        """Return the form that store.json holds."""
+        """Return the form that store.json holds, from which `msgspec.convert` makes it again."""
         return asdict(self)
-
-    @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> "Batching":
-        """Return what `to_json` was made from."""
-        sharing = record["sharing"]
-        parts = {
-            "sharing": None if sharing is None else Sharing(**sharing),
-            "tower": Tower(**record["tower"]),
-            "attention": Attention(**record["attention"]),
-        }
-        return cls(**{**record, **parts})
 
 
 def recorded(
@@ -145,7 +142,7 @@ def recorded(
     """
     if set(record) != {part.name for part in fields(Batching)}:
         return None
-    batching = Batching.from_json(record)
+    batching = msgspec.convert(record, Batching)
     decided = ("batch_size", "batch_tokens", "batch_check", "reuse", "tower_attention")
     is_same = all(getattr(run, name) in (None, getattr(batching, name)) for name in decided)
     is_same &= attention in (AUTO, batching.attention.name)
@@ -306,3 +303,53 @@ def _try_batches(
         if is_out_of_memory(error):
             return None
         raise
+
+
+def auto_tokens(model: LoadedModel, prompts: Sequence[Pieces], *, cached: bool = False) -> int:
+    """Return the tokens of a batch that fit the device's memory.
+
+    Parameters
+    ----------
+    model
+        The loaded model.
+    prompts
+        Some of the user's prompts; each is run by itself, and its peak memory is measured.
+    cached
+        Whether keys and values are kept, of prefixes and of the prompts after them.
+    """
+    if model.device.type != "cuda" or not prompts:
+        return CPU_TOKENS
+    measured = [_bytes_a_token(model, pieces) for pieces in [prompts[0], *prompts]][1:]
+    each = max(filter(None, measured), default=None)  # the first pass prepares libraries
+    if each is None:
+        return CPU_TOKENS
+    each += 2 * _cache_bytes(model) if cached else 0
+    free, _ = torch.cuda.mem_get_info(model.device)
+    free += torch.cuda.memory_reserved(model.device) - torch.cuda.memory_allocated(model.device)
+    return int(min(max(MEMORY_SHARE * free / each, 1), MOST_TOKENS))
+
+
+def _cache_bytes(model: LoadedModel) -> int:
+    """Return what the keys and values of a token take in all layers."""
+    values = sum(len(grid.heads) * grid.head_dim for grid in model.grid)
+    config = model.model.config.get_text_config()
+    queries = getattr(config, "num_attention_heads", None)
+    shared = getattr(config, "num_key_value_heads", None)
+    if isinstance(queries, int) and isinstance(shared, int):
+        values = values * shared // queries
+    return 2 * values * model.model.dtype.itemsize
+
+
+def _bytes_a_token(model: LoadedModel, pieces: Pieces) -> float | None:
+    """Return what a prompt takes by itself, None if it does not fit: the run will refuse it."""
+    device, inputs = model.device, model.inputs([pieces])
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    try:
+        model.read(inputs)
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            return None
+        raise
+    used = torch.cuda.max_memory_allocated(device) - before
+    return max(used, 1) / model.count_tokens(inputs)

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 import torch
 
+from savs.foundation.arrays import Array
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, NOTHING, AnswerQuery, Answers
 from savs.pipeline.extraction.model.attention_hooks import HookPoint, collect_features
@@ -37,10 +37,10 @@ NO_FEATURES: Features = MappingProxyType({})
 class Read:
     """What one forward pass says at the last token of each sequence."""
 
-    heads: Sequence[np.ndarray[Any, Any]]
+    heads: Sequence[Array]
     """`(heads, batch, head_dim)` of each hook point, in the stored type (bfloat16 as bits in
     uint16)."""
-    outputs: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
+    outputs: Mapping[str, Array] = field(default_factory=dict)
     """What is kept in addition to the heads, `(batch, ...)`, see `Answers.room`."""
 
 
@@ -59,7 +59,7 @@ class Launched:
         """Wait for the values and return them."""
         for event in self.arrived:
             event.synchronize()
-        heads: dict[int, np.ndarray[Any, Any]] = {}
+        heads: dict[int, Array] = {}
         for grids, values in self.parts:
             is_bfloat16 = values.dtype == torch.bfloat16
             bits = (values.view(torch.uint16) if is_bfloat16 else values).numpy()
