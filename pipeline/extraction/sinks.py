@@ -424,8 +424,8 @@ class StoredShards:
         self.writer = writer
         self._seen: dict[str, int] = {}
         """Name of a shard -> its fingerprint when its rows were counted."""
-        self._lost = ShardsInMemory()
-        """Shards that another process has published: its rows may be others."""
+        self._lost: dict[ShardSpec, ShardContent] = {}
+        """Shards of ours that another process has published: its rows may be others."""
 
     def write(self, spec: ShardSpec, content: ShardContent) -> bool:
         """Write a shard; returns what `FeatureWriter.write` does, False if it is there."""
@@ -434,16 +434,15 @@ class StoredShards:
             self.writer.claims.release(spec.name)
             with open_shard(path, spec, self.writer.manifest) as shard:
                 self._seen[spec.name] = shard.fingerprint
-                if shard.examples(["id"])["id"].to_list() == content.examples["id"]:
-                    return False
-            self._lost.write(spec, content)
+                if shard.examples(["id"])["id"].to_list() != content.examples["id"]:
+                    self._lost[spec] = content
             return False
         if not self.writer.write(spec, content):
-            self._lost.write(spec, content)
+            self._lost[spec] = content
             return False
         with open_shard(path, spec, self.writer.manifest) as shard:
             self._seen[spec.name] = shard.fingerprint
-        self._lost.forget(spec)  # claimed again since
+        self._lost.pop(spec, None)  # claimed again since
         return True
 
     def read(self, spec: ShardSpec, rows: Sequence[int]) -> Recalled:
@@ -456,8 +455,8 @@ class StoredShards:
         StoreError
             It is damaged.
         """
-        if self._lost.has(spec):
-            return self._lost.read(spec, rows)
+        if spec in self._lost:
+            return rows_of(self._lost[spec], rows)
         manifest = self.writer.manifest
         grids = manifest.identity.grid
         path = self.writer.path / spec.name
@@ -498,32 +497,12 @@ class StoredShards:
                     yield StoredPrompt(tuple(digests), prompt, subtask, spec, row)
 
 
-class ShardsInMemory:
-    """Shards that are kept in memory."""
-
-    def __init__(self) -> None:
-        self.contents: dict[ShardSpec, ShardContent] = {}
-
-    def write(self, spec: ShardSpec, content: ShardContent) -> object:
-        """Keep a shard."""
-        self.contents[spec] = content
-        return None
-
-    def has(self, spec: ShardSpec) -> bool:
-        """Return whether a shard is kept."""
-        return spec in self.contents
-
-    def forget(self, spec: ShardSpec) -> None:
-        """Keep a shard no longer, if it was kept."""
-        self.contents.pop(spec, None)
-
-    def read(self, spec: ShardSpec, rows: Sequence[int]) -> Recalled:
-        """Return rows of a shard."""
-        content = self.contents[spec]
-        layers = [values[:, rows] for values in content.layers.values()]
-        outputs = {name: values[rows] for name, values in content.outputs.items()}
-        small: Any = content.examples.get(THUMBNAIL_COLUMN, [None] * (max(rows, default=0) + 1))
-        return Recalled(Read(layers, outputs), [small[row] for row in rows])
+def rows_of(content: ShardContent, rows: Sequence[int]) -> Recalled:
+    """Return rows of a shard that is in memory."""
+    layers = [values[:, rows] for values in content.layers.values()]
+    outputs = {name: values[rows] for name, values in content.outputs.items()}
+    small = content.examples.get(THUMBNAIL_COLUMN)
+    return Recalled(Read(layers, outputs), [small[row] if small else None for row in rows])
 
 
 def side_by_side(parts: Sequence[Recalled]) -> Recalled:
@@ -547,19 +526,18 @@ class MemorySink:
     left_behind = ""
 
     def __init__(self, shards: Sequence[ShardRows]) -> None:
-        self._files: dict[str, ShardsInMemory] = {}
+        self._contents: dict[ShardSpec, Contents] = {}
         self._todo = shards
         self.rows = 0
         """Rows that were read or skipped."""
 
     def write(self, spec: ShardSpec, contents: Contents) -> None:
         """Keep a shard of each site."""
-        for label, content in contents.items():
-            self._files.setdefault(label, ShardsInMemory()).write(spec, content)
+        self._contents[spec] = contents
 
     def read(self, spec: ShardSpec, rows: Sequence[int]) -> Recalled:
         """Return rows of a shard."""
-        return side_by_side([files.read(spec, rows) for files in self._files.values()])
+        return side_by_side([rows_of(content, rows) for content in self._contents[spec].values()])
 
     def rows_left(self, identities: Identities) -> int:
         """Return all rows: nothing is recorded."""
@@ -603,8 +581,8 @@ class MemorySink:
 
     def in_order(self) -> list[ShardContent]:
         """Return the shards of the only site, in the order of their numbers."""
-        (files,) = self._files.values()
-        return [files.contents[spec] for spec in sorted(files.contents, key=lambda s: s.number)]
+        shards = sorted(self._contents.items(), key=lambda shard: shard[0].number)
+        return [content for _, of_sites in shards for content in of_sites.values()]
 
 
 def in_shards(examples: Sequence[Example], media: MediaOf, size: int) -> list[ShardRows]:
