@@ -20,8 +20,8 @@ from transformers.vision_utils import (
     get_vision_window_index,
 )
 
-from savs.pipeline.extraction.model.caches import KINDS, OF_VIDEOS, has_axes, image_positions
-from savs.pipeline.extraction.model.pieces import GRID, INTERPOLATION
+from savs.pipeline.extraction.model.caches import OF_VIDEOS, has_axes, image_positions
+from savs.pipeline.extraction.model.pieces import GRID, INTERPOLATION, KINDS
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.tower_attention import VISION
 

@@ -20,7 +20,7 @@ from savs.pipeline.extraction.model.identity import (
     site_facts,
 )
 from savs.pipeline.extraction.model.label_likelihood import begin, read_answers
-from savs.pipeline.extraction.model.pieces import PIXELS, Pieces, in_type
+from savs.pipeline.extraction.model.pieces import MASK, PIXELS, Pieces, in_type
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.site_points import image_tokens, image_weights
@@ -155,7 +155,7 @@ class LoadedModel:
 
     def count_tokens(self, inputs: Mapping[str, Any]) -> int:
         """Return the tokens of a batch, padding included."""
-        return inputs["attention_mask"].numel()
+        return inputs[MASK].numel()
 
     def inputs(self, prompts: Sequence[Pieces]) -> Any:
         """Return the model's inputs for a batch of prompts, see `PromptEncoder.encode`."""
@@ -186,11 +186,15 @@ class LoadedModel:
         ModelError
             A sequence ends in padding, or the model computes in another type than it says.
         """
-        if not bool(inputs["attention_mask"][:, -1].all()):
+        self.require_left_padding(inputs)
+        return self.run(self.placed(inputs, scale), query)
+
+    def require_left_padding(self, inputs: Mapping[str, torch.Tensor]) -> None:
+        """Raise ModelError if a sequence ends in padding."""
+        if not bool(inputs[MASK][:, -1].all()):
             raise ModelError(
                 f"the processor of {self.name} does not pad on the left, although savs set it"
             )
-        return self.run(self.placed(inputs, scale), query)
 
     def run(
         self,
@@ -292,19 +296,18 @@ class LoadedModel:
                 )
             is_here = values.device.type == "cpu"  # on the host: put together it is only copied
             together.setdefault(place if is_here else values.device, {})[place] = point.grid
-        parts, arrived = [], []
+        parts = []
         with torch.inference_mode():
             for grids in together.values():
                 each = [read[place] for place in grids]
                 values = each[0] if len(each) == 1 else torch.cat(each, dim=1)
                 parts.append((grids, _to_host(values)))
-                if values.device.type == "cuda":
-                    arrived.append(torch.cuda.current_stream(values.device).record_event())
             on_host = {name: _to_host(values) for name, values in outputs.items()}
-            arrived += [
-                torch.cuda.current_stream(values.device).record_event()
-                for values in outputs.values()
-                if values.device.type == "cuda"
+            devices = {values.device for values in (*read.values(), *outputs.values())}
+            arrived = [
+                torch.cuda.current_stream(device).record_event()
+                for device in devices
+                if device.type == "cuda"
             ]
         return Launched(parts, on_host, arrived)
 
