@@ -589,7 +589,7 @@ class ModelRun:
             scale=scale,
             contexts=work.contexts,
             sharing=sharing,
-            files=work.sink,
+            sink=work.sink,
             records={
                 label: record | ({REQUEST: request_of_site(request, label)} if request else {})
                 for label in model.grids

@@ -107,25 +107,26 @@ class Batching:
 
     def notes(self) -> list[str]:
         """Return what a user should know."""
-        lines = {True: [f"batches do not change this model's features: {self.seen}"], None: []}
-        if self.is_single:
-            lines[False] = [
+        lines = []
+        if self.equal:
+            lines.append(f"batches do not change this model's features: {self.seen}")
+        elif self.is_single:
+            lines.append(
                 f"batches change this model's features ({self.seen}): running single examples"
                 " instead; savs models CHECKPOINT says more"
-            ]
-        else:
-            lines[False] = [f"batches change this model's features ({self.seen}); going on anyhow"]
+            )
+        elif self.equal is False:
+            lines.append(f"batches change this model's features ({self.seen}); going on anyhow")
         if self.attention.name in FLASH:
-            lines[self.equal].append(f"attention by {self.attention.name}: {self.attention.seen}")
+            lines.append(f"attention by {self.attention.name}: {self.attention.seen}")
         if self.tower.runs:
-            words = TOWER_WORDS[self.tower.runs]
-            lines[self.equal].append(f"in the vision tower {words}: {self.tower.runs_seen}")
+            lines.append(f"in the vision tower {TOWER_WORDS[True]}: {self.tower.runs_seen}")
         if self.sharing is not None:
             why = f": {self.sharing.seen}" if self.sharing.level != PREFIXES else ""
-            lines[self.equal] += [WORDS[self.sharing.level] + why]
+            lines.append(WORDS[self.sharing.level] + why)
         if self.answers_seen:
-            lines[self.equal].append(f"{ANSWER_WAYS[self.whole_answers]}: {self.answers_seen}")
-        return lines[self.equal]
+            lines.append(f"{ANSWER_WAYS[self.whole_answers]}: {self.answers_seen}")
+        return lines
 
     def to_json(self) -> dict[str, Any]:
         """Return the form that store.json holds, from which `msgspec.convert` makes it again."""
