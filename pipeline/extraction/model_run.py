@@ -248,8 +248,6 @@ class ModelRun:
         """
         placement = find_placement(self.options, self.encoder, self.rank, last_layer=last_layer)
         self.reporting.say(f"loading {self.options.model} on {placement.text}")
-        if last_layer is None:
-            return load(self.options, self.encoder, placement)
         return load(self.options, self.encoder, placement, last_layer=last_layer)
 
     def read(self, examples: RunExamples, sink: Sink, heads: ChosenHeads | None = None) -> Outcome:

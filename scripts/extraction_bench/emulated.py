@@ -118,7 +118,7 @@ class Arrival:
         time.sleep(max(0.0, self.at - time.perf_counter()))
 
 
-def _load_emulated(options: Any, encoder: Any, placement: Any) -> Any:
+def _load_emulated(options: Any, encoder: Any, placement: Any, last_layer: None = None) -> Any:
     import torch
     from transformers import PretrainedConfig
 

@@ -147,20 +147,19 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
     if options.adapter is not None:
         with explained("adapter", str(options.adapter)):
             adapter_files = adapter_digest(str(options.adapter))
+    encoder = PromptEncoder(
+        name=plain_name(name),
+        processor=processor,
+        kind=kind,
+        config=config,
+        revision=_commit(path),
+        files=files,
+        adapter_files=adapter_files,
+    )
     if kind is AutoModel:
         length = text_limit(name, config, processor) if is_dual(config) else None
-        encoder = PromptEncoder(
-            name=plain_name(name),
-            processor=processor,
-            to_inputs=reader_of(config, length),
-            kind=kind,
-            config=config,
-            revision=_commit(path),
-            reads_prompts=False,
-            text_tokens=length,
-            files=files,
-            adapter_files=adapter_files,
-        )
+        to_inputs = reader_of(config, length)
+        encoder = replace(encoder, to_inputs=to_inputs, reads_prompts=False, text_tokens=length)
         _require_plain(encoder, options)
         _limit_pixels(name, processor, options.pixels)
         return encoder
@@ -178,21 +177,15 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
     elif code.to_inputs is None:
         _require_template(name, processor)
     require_plain_mark(name, processor, options.placeholders)
-    return PromptEncoder(
-        name=plain_name(name),
-        processor=processor,
+    return replace(
+        encoder,
         to_inputs=to_inputs,
-        kind=kind,
-        config=config,
-        revision=_commit(path),
         code=code,
         pixels=options.pixels,
         placeholders=options.placeholders,
         form=form,
         image_mark=mark,
         embedding=recipe,
-        files=files,
-        adapter_files=adapter_files,
     )
 
 

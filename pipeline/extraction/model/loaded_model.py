@@ -14,7 +14,7 @@ from savs.pipeline.extraction.model.answers import NO_ANSWERS, NOTHING, AnswerQu
 from savs.pipeline.extraction.model.attention_hooks import HookPoint, collect_features
 from savs.pipeline.extraction.model.checkpoint_files import WeightFiles
 from savs.pipeline.extraction.model.identity import (
-    model_facts,
+    portable,
     processor_facts,
     prompt_digest,
     site_facts,
@@ -26,6 +26,7 @@ from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.site_points import image_tokens, image_weights
 from savs.pipeline.extraction.model.sites import HEADS, IMAGE_MEAN
 from savs.stores import Identity, LayerGrid
+from savs.stores.format.layout import digest
 
 NO_OUTPUTS: Mapping[str, torch.Tensor] = MappingProxyType({})
 Features = Mapping[int, torch.Tensor]
@@ -133,22 +134,20 @@ class LoadedModel:
         `media` says how media are decoded, where that is not the default; `site` is the label of
         one that is read.
         """
-        encoder = self.encoder
         return Identity(
             model={
-                **model_facts(
-                    encoder.name,
-                    encoder.revision,
-                    self.model,
-                    None if self.weights is None else self.weights.digest,
-                ),
+                "name": self.encoder.name,
+                "revision": self.encoder.revision,
+                "class": type(self.model).__name__,
+                "config": digest(portable(self.model.config.to_dict())),  # of all layers
+                "weights": None if self.weights is None else self.weights.digest,
                 **self.settings,
                 **site_facts(site),
             },
-            processor=processor_facts(encoder, media or {}),
+            processor=processor_facts(self.encoder, media or {}),
             dtype=self.dtype,
             benchmark=benchmark,
-            prompt=prompt_digest(encoder.processor),
+            prompt=prompt_digest(self.encoder.processor),
             grid=self.grids[site],
             outputs=answers.facts(),
         )

@@ -123,9 +123,9 @@ def test_a_model_is_loaded_once_a_process(fitted, shots, tmp_path, monkeypatch) 
     loaded: list[str] = []
     load = model_run.load
 
-    def note(options, *given):
+    def note(options, *given, **more):
         loaded.append(str(options.model))
-        return load(options, *given)
+        return load(options, *given, **more)
 
     monkeypatch.setattr(model_run, "load", note)
     monkeypatch.setattr(image_heads, "_RESIDENCE", image_heads._Residence())
