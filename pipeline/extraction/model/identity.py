@@ -80,7 +80,7 @@ def prompt_digest(processor: Any) -> str:
     places = image_places(processor)
     if places is not None and places.moves():
         form["images_at_marks"] = places.joining()
-    if places is not None and places.audio_mark is not None and places.moves(SOUND_PROBES):
+    if places is not None and places.mark_of(AUDIO) is not None and places.moves(SOUND_PROBES):
         form["sounds_at_marks"] = places.joining(AUDIO)
     return digest(form)
 

@@ -63,7 +63,7 @@ from savs.pipeline.extraction.model.image_encoder import (
     reader_of,
     text_limit,
 )
-from savs.pipeline.extraction.model.image_places import image_places
+from savs.pipeline.extraction.model.image_places import IMAGE, image_places
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.mistral_processor import (
     MODEL_TYPES,
@@ -209,7 +209,7 @@ def _image_mark(config: Any, processor: Any) -> str | None:
     if config.model_type in IN_FRONT:
         return None
     places = image_places(processor)
-    mark = places.mark if places else None
+    mark = places.mark_of(IMAGE) if places else None
     return mark or str(getattr(processor, "image_token", None) or "")
 
 

@@ -406,7 +406,7 @@ def _sound_limit(processor: Any, rate: int) -> SoundLimit:
 def sound_rate(processor: Any) -> int | None:
     """Return how many samples a second a processor takes of sounds; None if it takes none."""
     places = image_places(processor)
-    if places is None or places.audio_mark is None:
+    if places is None or places.mark_of(AUDIO) is None:
         return None
     return getattr(getattr(processor, "feature_extractor", None), "sampling_rate", None)
 
@@ -416,7 +416,7 @@ def takes_videos(processor: Any) -> bool:
     if getattr(processor, "video_processor", None) is None:
         return False
     places = image_places(processor)
-    return places is not None and places.video_mark is not None
+    return places is not None and places.mark_of(VIDEO) is not None
 
 
 def mixes_videos(processor: Any) -> bool:
