@@ -4,9 +4,9 @@ What is kept must be what single examples, and whole passes of prompt and label,
 or caches change that, they are not used.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import groupby
 from typing import Any
 
@@ -20,6 +20,7 @@ from savs.pipeline.extraction.model.answers import ANSWERS, NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.host_inputs import host_inputs
 from savs.pipeline.extraction.model.loaded_model import LoadedModel, Read
 from savs.pipeline.extraction.model.pieces import Pieces, images_in, map_images, shape_of
+from savs.pipeline.extraction.model.tower_attention import as_loop
 from savs.stores.format.layout import to_float32
 
 TOLERANCES = {"float32": 1e-4, "bfloat16": 2.5e-1, "float16": 2.5e-2}
@@ -72,6 +73,20 @@ def run_single(model: LoadedModel, pieces: Pieces, answers: Answers = NO_ANSWERS
     return Single(stacked(model, read)[:, 0], doubled, tokens, answers_of(read)[0])
 
 
+@dataclass(eq=False)
+class Trial:
+    """Some of the user's prompts that a model is tried on."""
+
+    model: LoadedModel
+    prompts: Sequence[Pieces]
+
+    @cached_property
+    def singles(self) -> list[Single]:
+        """Each prompt by itself, with the vision tower as transformers runs it."""
+        with as_loop(self.model.model):
+            return [run_single(self.model, pieces) for pieces in self.prompts]
+
+
 def stacked(model: LoadedModel, read: Read) -> Array:
     """Return `(heads, batch, head_dim)` float32 of all layers, narrow heads padded with zeros.
 
@@ -99,17 +114,15 @@ def distance(single: Array, other: Array) -> float:
     return float(distances(single, other).max(initial=0.0))
 
 
-def check_batches(
-    model: LoadedModel, prompts: Sequence[Pieces], singles: Sequence[Single], size: int
-) -> Check:
+def check_batches(trial: Trial, size: int) -> Check:
     """Check that prompts in batches of a size give what they give by themselves.
 
     As in an extraction, a batch has one shape, see `shape_of`. A head moves where its distance from
     the single example is beyond rounding; its vote changes where the batched feature is nearer to
     another example than to its own.
     """
-    batched = read_in_batches(model, prompts, size)
-    equal, what = compare_with_singles(singles, batched, model.dtype)
+    singles, batched = trial.singles, read_in_batches(trial.model, trial.prompts, size)
+    equal, what = compare_with_singles(singles, batched, trial.model.dtype)
     return Check(f"batches of {size} equal single examples", equal, what)
 
 
@@ -277,7 +290,8 @@ def prove(model: LoadedModel, prompts: Sequence[Pieces], sizes: Sequence[int]) -
     ModelError
         A prompt cannot be run by itself.
     """
-    singles = [run_single(model, pieces) for pieces in prompts]
+    trial = Trial(model, prompts)
+    singles = trial.singles
     by_length = sorted(range(len(prompts)), key=lambda i: singles[i].tokens)
     longest = by_length[-1]
     checks = [check_reading(model, prompts[longest], singles[longest])]
@@ -290,7 +304,7 @@ def prove(model: LoadedModel, prompts: Sequence[Pieces], sizes: Sequence[int]) -
             checks.append(check_media(noun, singles[number or 0], changed))
     for size in sizes:
         try:
-            checks.append(check_batches(model, prompts, singles, size))
+            checks.append(check_batches(trial, size))
         except (ModelError, ValueError, RuntimeError) as error:
             checks.append(Check(f"batches of {size} equal single examples", False, str(error)))
     return checks
@@ -309,24 +323,13 @@ NATS = {"float32": 1e-3, "bfloat16": 3e-1, "float16": 3e-2}
 """Difference of a log-likelihood, a token, that rounding alone explains."""
 
 
-def find_answer_way(
-    model: LoadedModel,
-    prompts: Sequence[Pieces],
-    singles: Callable[[], Sequence[Single]],
-    answers: Answers,
-    *,
-    batches: bool,
-) -> tuple[bool, str]:
+def find_answer_way(trial: Trial, answers: Answers, *, batches: bool) -> tuple[bool, str]:
     """Return whether each answer must run with its whole prompt, and what was seen.
 
     Parameters
     ----------
-    model
-        The loaded model.
-    prompts
-        Some of the user's prompts, sorted so that those of one shape, see `shape_of`, are adjacent.
-    singles
-        Runs each of them by itself, or returns what that gave before.
+    trial
+        Its prompts are sorted so that those of one shape, see `shape_of`, are adjacent.
     answers
         What is kept.
     batches
@@ -337,12 +340,12 @@ def find_answer_way(
     ModelError
         The model fails where it shall give logits.
     """
-    tried = answers
+    model, prompts, tried = trial.model, trial.prompts, answers
     if not answers.tokens:  # what is generated runs after a cache, too: some label shows it
         tried = replace(answers, tokens={"tried": answers.ends[:1] * 3})
     plain = replace(tried, whole=True, ends=())
     try:
-        tried_alone = singles()
+        singles = trial.singles
     except Exception as error:  # of the examples themselves: the run skips them, and says so
         return False, f"no prompt could be tried: {error_line(error)}"
     if not prompts:
@@ -363,7 +366,7 @@ def find_answer_way(
     except Exception as error:  # whatever it is, whole passes have not failed by it
         return True, error_line(error)
     heads = np.concatenate([stacked(model, read).swapaxes(0, 1) for read in reads])
-    equal, what = compare_with_singles(tried_alone, heads, model.dtype)
+    equal, what = compare_with_singles(singles, heads, model.dtype)
     if not equal:
         return True, f"heads together with answers differ: {what}"
     whole = np.concatenate([answers_of(read) for read in wholes])

@@ -3,9 +3,8 @@
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import cache
 from itertools import chain
 from typing import Any, TypeVar
 
@@ -21,10 +20,9 @@ from savs.pipeline.extraction.batches.jobs import BatchLimits
 from savs.pipeline.extraction.batches.prepare import pieces_of
 from savs.pipeline.extraction.checks.batch_equality import (
     Check,
-    Single,
+    Trial,
     check_batches,
     find_answer_way,
-    run_single,
 )
 from savs.pipeline.extraction.checks.flash import FLASH, Attention, find_attention
 from savs.pipeline.extraction.checks.sharing import (
@@ -43,7 +41,6 @@ from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.pieces import Pieces, shape_of
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
-from savs.pipeline.extraction.model.tower_attention import as_loop
 from savs.pipeline.extraction.run_options import DEFAULT_BATCH_SIZE, RunOptions
 
 T = TypeVar("T")
@@ -194,17 +191,17 @@ def preflight(
     """
     check, rows = run.batch_check or "strict", run.batch_size or DEFAULT_BATCH_SIZE
     tower_attention = run.tower_attention or AUTO
-    singles = cache(lambda: _run_singles(model, prompts))
+    trial = Trial(model, prompts)
     used = Attention(model.attention)
     if attention == AUTO:
         tower_is_free = tower_attention == AUTO
-        used = find_attention(model, prompts, singles, rows, with_tower=tower_is_free)
-    tower = find_tower(model, prompts, singles, tower_attention, rows)
-    verdict = _try_batches(model, prompts, singles) if check != "off" and rows > 1 else None
+        used = find_attention(trial, rows, with_tower=tower_is_free)
+    tower = find_tower(trial, tower_attention, rows)
+    verdict = _try_batches(trial) if check != "off" and rows > 1 else None
     batches = rows > 1 and (check != "strict" or verdict is None or bool(verdict.passed))
     whole, answers_seen = False, ""
     if answers:
-        whole, answers_seen = find_answer_way(model, prompts, singles, answers, batches=batches)
+        whole, answers_seen = find_answer_way(trial, answers, batches=batches)
         answers = replace(answers, whole=whole)
     reuse = run.reuse or "auto"
     if not shared:
@@ -233,12 +230,6 @@ def preflight(
         tower=tower,
         attention=used,
     )
-
-
-def _run_singles(model: LoadedModel, prompts: Sequence[Pieces]) -> list[Single]:
-    """Run each prompt by itself, with the vision tower as transformers runs it."""
-    with as_loop(model.model):
-        return [run_single(model, pieces) for pieces in prompts]
 
 
 def sample(encoder: PromptEncoder, examples: Sequence[Example], media: MediaOf) -> Sample:
@@ -291,13 +282,11 @@ def _alike(prompts: Sequence[Pieces]) -> list[Pieces]:
     return [pieces for pieces in prompts if shape_of(pieces) == often]
 
 
-def _try_batches(
-    model: LoadedModel, prompts: Sequence[Pieces], singles: Callable[[], Sequence[Single]]
-) -> Check | None:
-    if max(Counter(map(shape_of, prompts)).values(), default=0) < 2:
+def _try_batches(trial: Trial) -> Check | None:
+    if max(Counter(map(shape_of, trial.prompts)).values(), default=0) < 2:
         return None
     try:
-        return check_batches(model, prompts, singles(), len(prompts))
+        return check_batches(trial, len(trial.prompts))
     except (ModelError, ValueError):
         return None  # the run itself skips or fails, and says so
     except RuntimeError as error:
