@@ -303,7 +303,7 @@ class LoadedModel:
                 parts.append((grids, _to_host(values)))
             on_host = {name: _to_host(values) for name, values in outputs.items()}
             devices = {values.device for values in (*read.values(), *outputs.values())}
-            arrived = [
+            arrived: list[Any] = [
                 torch.cuda.current_stream(device).record_event()
                 for device in devices
                 if device.type == "cuda"
