@@ -34,8 +34,7 @@ def named_selection(store: "FeatureStore", name: str | None) -> Path:
     from savs.stores.files.addresses import is_remote
 
     if name is None:
-        trained = None if is_remote(store.path) else trained_folder(store.path)
-        if trained is not None:
+        if (trained := trained_folder(store.path)) is not None:
             return trained
         vote = results_folder(store.path, VOTE)
         return vote if is_remote(store.path) or (vote / CONFIG).exists() else result_of(store.path)

@@ -23,6 +23,7 @@ from savs.foundation.files import (
 from savs.foundation.frames import collect_rows, scan_parquet
 from savs.pipeline.running.output_files import disk_errors, new_file
 from savs.stores.errors import ResultError, StoreWriteError
+from savs.stores.files.addresses import is_remote
 from savs.stores.format.layout import MANIFEST, RESULTS, decode_json
 
 CLASSIFIER = "classifier.safetensors"
@@ -77,9 +78,18 @@ def results_folder(store: Path, name: str) -> Path:
 
 
 def trained_folder(store: Path) -> Path | None:
-    """Return the folder of the classifier that `savs train` wrote into a store, if it did."""
+    """Return the folder of the classifier that `savs train` wrote into a store, if it did.
+
+    None of a store at a URL, where it writes none.
+    """
     folder = results_folder(store, TRAINED)
-    return folder if (folder / CONFIG).is_file() else None
+    return folder if not is_remote(store) and (folder / CONFIG).is_file() else None
+
+
+def saved_selections(store: Path) -> list[Path]:
+    """Return the folders of a store's selections, sorted; none of a store at a URL."""
+    files = [] if is_remote(store) else store.glob(f"{RESULTS}/*/{CONFIG}")
+    return sorted(file.parent for file in files)
 
 
 def as_folder(result: Any) -> Path:
@@ -109,9 +119,8 @@ def result_of(path: str | Path) -> Path:
         if folder.is_dir() and not (folder / CONFIG).exists():
             raise ResultError(f"{folder} holds no classifier: it has no {CONFIG}; {CLASSIFIERS}")
         return folder
-    saved = sorted(file.parent for file in folder.glob(f"{RESULTS}/*/{CONFIG}"))
     # Folds, or an unfinished store, were evaluated with the classifier of the folder they name.
-    saved = [one for one in saved if not one.name.endswith((FOLDS, PARTIAL))]
+    saved = [one for one in saved_selections(folder) if not one.name.endswith((FOLDS, PARTIAL))]
     if not saved:
         raise ResultError(f"{folder} is a store without a selection; run `savs train {folder}`")
     if (trained := trained_folder(folder)) is not None:

@@ -19,7 +19,7 @@ from savs.pipeline.cli.options.shared import (
     option,
     setting,
 )
-from savs.pipeline.cli.output import detail, print_json, print_table, progress, say, tell_skipped
+from savs.pipeline.cli.output import REPORTING, print_json, print_table, say, tell_skipped
 from savs.pipeline.cli.selections import name_classifiers
 from savs.pipeline.extraction.cluster.node import NONE
 from savs.pipeline.extraction.model.model_options import AUTO, PlacingKeywords
@@ -28,7 +28,6 @@ from savs.pipeline.inputs.input_options import NewImageKeywords
 from savs.pipeline.names import DEFAULT_PREDICTIONS
 from savs.pipeline.running.formatting import counted, counted_as, measured, percent
 from savs.pipeline.running.launchers import find_rank
-from savs.pipeline.running.progress import Reporting
 
 if TYPE_CHECKING:
     from savs.pipeline.classifying.classification import Classification
@@ -142,7 +141,7 @@ def classify_command(
         sort_into=sort_into,
         retry_skipped=retry_skipped,
         force=force,
-        reporting=Reporting(say, progress, detail),
+        reporting=REPORTING,
         **{"question": question, **reading, **placing, **batches},
     )
     if json:

@@ -13,7 +13,7 @@ from savs.pipeline.cli.options.shared import (
     SubtaskOption,
     option,
 )
-from savs.pipeline.cli.output import print_json, print_line, print_table, say
+from savs.pipeline.cli.output import print_json, print_line, print_pairs, print_table, say
 from savs.pipeline.running.formatting import counted_as, format_bytes, format_seconds
 from savs.stores.files.addresses import is_writable
 
@@ -77,9 +77,7 @@ def show_command(
         older = ", ".join(facts["older_results"])
         rows.append(["older", f"{older}: made before training examples or labels came"])
     rows += [[head, what] for head, what in model.get(IMAGE_OUTPUTS, {}).items()]
-    width = max(len(name) for name, _ in rows)
-    for name, value in rows:
-        print_line(f"{name.ljust(width)}  {value}")
+    print_pairs(rows)
     print_line()
     print_table(
         ["split", "subtask", "class", "examples", "skipped"],
@@ -217,14 +215,12 @@ def _skipped(store: "FeatureStore") -> list[dict[str, Any]]:
 def _older(store: "FeatureStore") -> list[str]:
     """Return the results whose classifier was made before training examples or labels came."""
     from savs.foundation.errors import SavsError
-    from savs.pipeline.running.result_files import CONFIG
+    from savs.pipeline.running.result_files import saved_selections
     from savs.pipeline.selection.selection_config import is_older, load_config
-    from savs.stores.files.addresses import is_remote
-    from savs.stores.format.layout import RESULTS
 
     older_names = []
-    for path in [] if is_remote(store.path) else sorted(store.path.glob(f"{RESULTS}/*/{CONFIG}")):
+    for folder in saved_selections(store.path):
         with suppress(SavsError):  # what is wrong with it, the command says that uses it
-            if is_older(load_config(path), store.manifest):
-                older_names.append(path.parent.name)
+            if is_older(load_config(folder), store.manifest):
+                older_names.append(folder.name)
     return older_names

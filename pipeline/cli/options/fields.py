@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints, is_t
 import typer
 
 from savs.foundation.errors import SavsError
-from savs.foundation.files import read_regular_text
 from savs.foundation.whole_numbers import whole_number
-from savs.pipeline.cli.options.shared import ADVANCED, FILE_ONLY, option
+from savs.pipeline.cli.options.shared import ADVANCED, FILE_ONLY, option, read_text
 from savs.pipeline.cli.output import FIELD
 from savs.pipeline.extraction.cluster.node import NONE
 from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions
@@ -161,11 +160,7 @@ def read_questions(
 
 def _lines(path: Path) -> tuple[str, ...]:
     """Return the lines of a file that are not blank."""
-    try:
-        text = read_regular_text(path)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise typer.BadParameter(f"`questions` {path} cannot be read: {reason}") from error
+    text = read_text(path, "questions")
     lines = tuple(line.strip() for line in text.splitlines() if line.strip())
     if not lines:
         raise typer.BadParameter(f"`questions` {path} is empty, expected one prompt per line")
