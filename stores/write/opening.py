@@ -26,7 +26,7 @@ from savs.stores.errors import (
     StoreWriteError,
 )
 from savs.stores.files.addresses import WRITABLE, is_remote, is_writable
-from savs.stores.files.object_store import object_names
+from savs.stores.files.object_store import file_names
 from savs.stores.format.layout import CARD, CLAIMS, MANIFEST, RESULTS
 from savs.stores.format.manifest import (
     Identity,
@@ -198,8 +198,8 @@ def _stored_manifest(path: Any) -> Manifest | None:
     try:
         return read_manifest(path)
     except StoreNotFoundError:
-        names = object_names(path) if is_remote(path) else [p.name for p in path.iterdir()]
-        strangers = [n for n in sorted(names) if n != CLAIMS and not n.endswith(PARTIAL)]
+        names = sorted(file_names(path))
+        strangers = [n for n in names if n != CLAIMS and not n.endswith(PARTIAL)]
     if not strangers:
         return None
     try:
@@ -303,7 +303,7 @@ def is_begun(path: Path, manifest: Manifest) -> bool:
     """
     if not os.path.lexists(path):
         return False
-    names = {entry.name for entry in path.iterdir()} if path.is_dir() else {path.name}
+    names = file_names(path) if path.is_dir() else {path.name}
     has_claims = path.is_dir() and CLAIMS in names
     begun = has_claims and BEGUN in newest(ClaimFiles(path).names())
     if has_claims and all(name == CLAIMS or name.endswith(PARTIAL) for name in names):
@@ -399,7 +399,7 @@ def _remove(out: Path, written: Noted, *, keep_folder: bool) -> None:
     ours = [file for file in written if file[0].is_relative_to(out)]
     remove_noted([file for file in ours if file[0] != out / MANIFEST])
     remove_empty(out / RESULTS)
-    if {path.name for path in out.iterdir()} == {MANIFEST}:
+    if file_names(out) == {MANIFEST}:
         remove_noted(ours)
         if not keep_folder:
             out.rmdir()

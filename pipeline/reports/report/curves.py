@@ -86,14 +86,10 @@ def sweep_parts(
             if rows["max_layer"].count():
                 depths.append(_depth_curves(name, rows))
             elif not rows["prompt"].count():
-                curves.append(_curves(name, rows))
+                metric, chance = str(rows["metric"][0]), float(rows["chance"][0])
+                charts = charts_of_sweep(rows, metric)
+                curves.append(Curves(name, metric, charts, tuple(rows.to_dicts()), chance))
     return tuple(curves), tuple(depths)
-
-
-def _curves(name: str, rows: pl.DataFrame) -> Curves:
-    metric = str(rows["metric"][0])
-    charts = charts_of_sweep(rows, metric)
-    return Curves(name, metric, charts, tuple(rows.to_dicts()), float(rows["chance"][0]))
 
 
 def charts_of_sweep(rows: pl.DataFrame, metric: str) -> tuple[Chart, ...]:
