@@ -109,8 +109,17 @@ class Reservation:
         A new one gets the shards of `like`, the plan of another store, as far as those reach.
         """
         with write_errors(self.path / MANIFEST):
-            agreed = _agree(self.path, self.claims, identity, rows, shard_rows, like)
-        return FeatureWriter(self.path, agreed, self.claims)
+            while True:
+                before = _stored_manifest(self.path)
+                agreed = _agreed(self.path, before, identity, rows, shard_rows, like)
+                if before is not None and agreed != before:
+                    agreed = change_manifest(
+                        self.path,
+                        self.claims,
+                        lambda now: _agreed(self.path, now, identity, rows, shard_rows),
+                    )
+                if before is not None or _is_first(self.path, self.claims, agreed):
+                    return FeatureWriter(self.path, agreed, self.claims)
 
 
 @contextmanager
@@ -209,28 +218,6 @@ def _stored_manifest(path: Any) -> Manifest | None:
             f"{path} holds {strangers[0]} but no {MANIFEST}, so it is not a feature store;"
             " pass a new or empty folder as `out`"
         ) from None
-
-
-def _agree(
-    path: Path,
-    claims: Claims,
-    identity: Identity,
-    rows: PlannedRows,
-    shard_rows: int | None,
-    like: StorePlan | None,
-) -> Manifest:
-    """Write the manifest that both the folder and this run hold to, and return it."""
-    while True:
-        before = _stored_manifest(path)
-        agreed = _agreed(path, before, identity, rows, shard_rows, like)
-        if agreed == before:
-            return agreed
-        if before is not None:
-            return change_manifest(
-                path, claims, lambda now: _agreed(path, now, identity, rows, shard_rows)
-            )
-        if _is_first(path, claims, agreed):
-            return agreed
 
 
 def _is_first(path: Path, claims: Claims, manifest: Manifest) -> bool:

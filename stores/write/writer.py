@@ -346,8 +346,11 @@ class FeatureWriter:
             self.claims.hold(MANIFEST) if again else nullcontext(),
             self.claims.publishing(*names) as require_claim,
         ):
-            if again:
-                self._unlist(spec)
+            if again:  # out of the seal before its file changes: its digest will be another
+                now = read_manifest(self.path)
+                shards = tuple(shard for shard in now.shards if shard.name != spec.name)
+                if shards != now.shards:
+                    replace_manifest(self.path, self.claims, replace(now, shards=shards))
             write_shard(
                 self.path / spec.name,
                 spec,
@@ -356,13 +359,6 @@ class FeatureWriter:
                 replace_old=again,
                 before_naming=require_claim,
             )
-
-    def _unlist(self, spec: ShardSpec) -> None:
-        """Take a shard out of the seal before its file changes: its digest will be another."""
-        now = read_manifest(self.path)
-        shards = tuple(shard for shard in now.shards if shard.name != spec.name)
-        if shards != now.shards:
-            replace_manifest(self.path, self.claims, replace(now, shards=shards))
 
     def settle_batching(self, wanted: Facts) -> Facts:
         """Record how batches are made, unless another process just did; return what is recorded."""
