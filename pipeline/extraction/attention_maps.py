@@ -118,12 +118,7 @@ def heads_at_last_token(model: LoadedModel, inputs: Any, heads: Sequence[Head]) 
 def mask_patches(prompt: Pieces, hidden: Sequence[Array]) -> Pieces:
     """Return a prompt whose images have some patches in the image's mean colour.
 
-    Parameters
-    ----------
-    prompt
-        Text and images in reading order.
-    hidden
-        For each image `(rows, columns)` flags of the patches to hide.
+    `hidden` has `(rows, columns)` flags of the patches to hide for each image.
     """
     masks = iter(hidden)
     return map_images(prompt, lambda image: _hide(image, next(masks)))
@@ -325,14 +320,8 @@ def head_words(model: LoadedModel, head: Head, feature: Array) -> tuple[str, ...
     The output goes through its slice of the output projection, the scale of the final norm, and the
     output embeddings. What later layers make of it is left out, so this is a hint, no cause.
 
-    Parameters
-    ----------
-    model
-        With all its heads.
-    head
-        Layer and head.
-    feature
-        `(head_dim,)` output of the head, or a mean of several.
+    `model` has all its heads; `feature` is the `(head_dim,)` output of the head, or a mean of
+    several.
 
     Raises
     ------

@@ -171,18 +171,8 @@ def share_images(
 ) -> Prepared:
     """Return prompts with as many images each, every image prepared once.
 
-    Parameters
-    ----------
-    encoder
-        With the processor; it may raise anything.
-    prompts
-        Text and images in reading order.
-    keys
-        Identity of each image -> what it is known by.
-    numbers
-        Numbers of the requests.
-    dtype, raw, sizes_alone
-        As in `PrepareSettings`.
+    `keys` is the identity of each image -> what it is known by, `numbers` those of the requests;
+    `dtype`, `raw` and `sizes_alone` are as in `PrepareSettings`. The processor may raise anything.
     """
     per_prompt = list(map(images_of, prompts))
     images = {keys[id(image)]: image for image in chain.from_iterable(per_prompt)}

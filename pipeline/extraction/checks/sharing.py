@@ -78,18 +78,8 @@ def find_sharing(
 ) -> Sharing:
     """Return the most that can be shared without changing features beyond rounding.
 
-    Parameters
-    ----------
-    model
-        The loaded model.
-    prompts
-        Some of the user's prompts.
-    scale
-        What was found for their pixels.
-    answers
-        Answers that are compared, too: likelihoods of the first labels.
-    levels
-        What is tried, in turn.
+    The `levels` are tried in turn, with what was found for pixels (`scale`) and likelihoods of the
+    first labels of `answers`.
     """
     if model.encoder.code.to_inputs is not None:
         return Sharing(OFF, "your code makes the model's inputs")

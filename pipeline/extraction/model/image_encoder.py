@@ -118,18 +118,9 @@ def dual_inputs(
 ) -> Any:
     """Return a batch of images, or of texts, as the processor makes it.
 
-    Parameters
-    ----------
-    processor
-        Has the image processor and the tokenizer.
-    prompts
-        Each is one image, or each one text.
-    image_options
-        Options of the image processor.
-    length
-        Tokens that a text may have; a longer one is cut, as in the model's training.
-    fixed
-        Whether shorter texts are padded to that length, too, and padding is not masked.
+    Each prompt is one image, or each one text of at most `length` tokens: a longer one is cut, as
+    in the training of the model. If `fixed`, shorter texts are padded to that length, too, and
+    padding is not masked.
 
     Raises
     ------

@@ -171,14 +171,8 @@ class LoadedModel:
 
         If nothing is asked, the pass stops when all was read, and no logits are computed.
 
-        Parameters
-        ----------
-        inputs
-            What the encoder made, on the host.
-        query
-            What is kept of the model's own answers.
-        scale
-            Normalises pixels that the encoder left as bytes.
+        `inputs` are what the encoder made, on the host; `scale` normalises pixels that it left as
+        bytes.
 
         Raises
         ------

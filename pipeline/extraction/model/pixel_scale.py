@@ -42,13 +42,8 @@ class PixelScale:
 def find_scale(encoder: PromptEncoder, prompts: Sequence[Pieces]) -> PixelScale | None:
     """Return how a processor normalises pixels, or None if that cannot be done after it.
 
-    Parameters
-    ----------
-    encoder
-        With the processor.
-    prompts
-        Some prompts, made with and without normalisation, each by itself and all in a batch; both
-        must agree in everything. Those with videos or sounds are left out, see `Prepared.is_plain`.
+    Prompts are made with and without normalisation, each by itself and all in a batch; both must
+    agree in everything. Those with videos or sounds are left out, see `Prepared.is_plain`.
     """
     if encoder.code.to_inputs is not None or encoder.images is None:
         return None

@@ -43,14 +43,7 @@ def find_site_points(
     attention of layers without heads is left out, as these are; `norm` counts as one layer after
     the last. Layers that were not loaded are left out.
 
-    Parameters
-    ----------
-    model
-        The model itself.
-    heads
-        The hook points of its heads.
-    sites
-        What is read.
+    `heads` are the hook points of the heads of the model.
 
     Raises
     ------
