@@ -16,13 +16,12 @@ from PIL import Image
 from torch import nn
 from transformers import AutoModel
 
-from savs.datasets.media.sounds import sounds_of
 from savs.datasets.media.videos import videos_of
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.answers import NOTHING, AnswerQuery
 from savs.pipeline.extraction.model.attention_hooks import HookPoint
 from savs.pipeline.extraction.model.loaded_model import Launched, LoadedModel
-from savs.pipeline.extraction.model.pieces import PIXELS, Pieces, images_in
+from savs.pipeline.extraction.model.pieces import PIXELS, Pieces, images_in, is_plain
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.prompt_encoder import ToInputs
 from savs.stores import LayerGrid
@@ -127,14 +126,14 @@ def dual_inputs(
     ValueError
         A prompt is anything else.
     """
-    pieces = [piece for prompt in prompts for piece in prompt]
+    pieces = tuple(piece for prompt in prompts for piece in prompt)
     mixed = len({type(piece) for piece in pieces}) != 1 or any(len(p) != 1 for p in prompts)
-    if mixed or videos_of(pieces) or sounds_of(pieces):
+    if mixed or not is_plain(pieces):
         raise ValueError("a dual encoder reads one image or one text, and no prompt of both")
     if isinstance(pieces[0], Image.Image):
         return image_inputs(processor.image_processor, prompts, image_options)
     return processor.tokenizer(
-        pieces,
+        list(pieces),
         padding="max_length" if fixed else True,
         max_length=length,
         truncation=True,
