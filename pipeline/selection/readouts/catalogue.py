@@ -14,7 +14,7 @@ from savs.pipeline.selection.readouts.hec_t import HEC_T
 from savs.pipeline.selection.readouts.hec_vt import HEC_VT, HEC_VT_CV
 from savs.pipeline.selection.readouts.knn import KNN
 from savs.pipeline.selection.readouts.lda import HEC_V, LDA
-from savs.pipeline.selection.readouts.logistic import LOGISTIC
+from savs.pipeline.selection.readouts.linear import LOGISTIC
 from savs.pipeline.selection.readouts.mahalanobis import MAHALANOBIS
 from savs.pipeline.selection.readouts.posterior import POSTERIOR
 from savs.pipeline.selection.readouts.readout import Readout, ReadoutFile
