@@ -274,13 +274,10 @@ def _predictions(
 def _frame(
     examples: pl.DataFrame, classes: Sequence[str], parts: Sequence[ClassScores]
 ) -> pl.DataFrame:
-    choice = np.concatenate([part.choice for part in parts])
-    scores, soft = (
-        np.concatenate([getattr(part, name) for part in parts]) for name in ("scores", "soft")
-    )
-    if scores.shape[1]:
-        return predicted(examples, classes, ClassScores(scores, choice, soft))
-    return named(examples, classes, choice)
+    whole = ClassScores.joined(parts)
+    if whole.scores.shape[1]:
+        return predicted(examples, classes, whole)
+    return named(examples, classes, whole.choice)
 
 
 class Batch:

@@ -34,6 +34,19 @@ class ClassScores:
     soft: Array
     """`(n, classes)` float32 without ties in practice, for metrics that compare examples."""
 
+    def part(self, rows: Array | slice) -> "ClassScores":
+        """Return those of some examples."""
+        return ClassScores(self.scores[rows], self.choice[rows], self.soft[rows])
+
+    @classmethod
+    def joined(cls, parts: Sequence["ClassScores"]) -> "ClassScores":
+        """Return those of all examples of one part or more, in their order."""
+        return cls(
+            np.concatenate([part.scores for part in parts]),
+            np.concatenate([part.choice for part in parts]),
+            np.concatenate([part.soft for part in parts]),
+        )
+
 
 class Fitted(Protocol):
     """A readout fitted to training examples. Its attributes include `Readout.arrays`."""
