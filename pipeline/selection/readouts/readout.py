@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import ClassVar, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -12,7 +12,6 @@ from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.heads.centroids import TIE, few_threads, normalise
 from savs.pipeline.selection.heads.head_scores import SCORINGS, HeadScores
-from savs.pipeline.selection.tensor_file import TensorForm
 from savs.stores.format.layout import Sha256, Text
 
 NAME = r"^[\w-]+\Z"
@@ -87,6 +86,14 @@ class ReadoutFile:
 
     def __str__(self) -> str:
         return f"{self.name} (SHA-256 {self.sha256})"
+
+
+class TensorForm(NamedTuple):
+    """Shape and type that an array of a fit must have."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    """`float32` or `int64`."""
 
 
 def score_heads(
