@@ -1,7 +1,8 @@
 """Stage 2, `evaluate`: a store and a method -> predictions and metrics.
 
-A method becomes a `Predictor`: heads that were selected (here), folds (`cross_validation`), the
-model's own answers (`own_answer`) or captions (`captions`). `assess` measures what it predicts.
+A method becomes a `Predictor`: heads that were selected (here), the model's own answers
+(`own_answer`) or captions (`captions`). `assess` measures what it predicts; `cross_validation`
+measures folds.
 """
 
 from collections.abc import Iterator
@@ -173,8 +174,6 @@ def _default_selection(store: FeatureStore) -> Selection:
 
 class SelectedHeads:
     """A selection as a `Predictor` of the test examples, shard by shard."""
-
-    split = "test"
 
     def __init__(
         self,

@@ -46,7 +46,6 @@ class OwnAnswers:
     """
 
     selection = None
-    split = "test"
 
     def __init__(self, store: FeatureStore, readout: str) -> None:
         """Read them; errors as in `own_answers`."""
