@@ -21,8 +21,8 @@ from savs.pipeline.evaluation.sweep.draws import Draw, DrawKey
 from savs.pipeline.selection.heads.centroids import TIE, few_threads, lengths_of, not_finite
 from savs.pipeline.selection.heads.head_scores import rank_heads
 from savs.pipeline.selection.readouts import ClassScores, Fitted, Readout
+from savs.pipeline.selection.readouts.calm import POSTERIOR, FittedPosterior
 from savs.pipeline.selection.readouts.lda import HEC_V, LDA, FittedLda
-from savs.pipeline.selection.readouts.posterior import POSTERIOR, FittedPosterior
 from savs.pipeline.selection.readouts.readout import softmax
 from savs.pipeline.selection.readouts.vote import VOTE, FittedVote, elect
 from savs.pipeline.selection.selection import score_tasks

@@ -105,7 +105,7 @@ def score_heads(
 
 @dataclass(frozen=True, slots=True)
 class Readout:
-    """One readout; each is a constant in a file of its own.
+    """One readout; the built-in ones are constants next to what they fit.
 
     Raises
     ------
