@@ -78,7 +78,7 @@ def evaluate(
     method
         A selection, made by `select`; by default `select(store)`, and a note says so. Or, by name,
         what needs no selection: an answer of the model itself (`zero-shot`, `zero-shot-mean`,
-        `icl`, `generated`; see `own_answers`), or `captions` of a dual encoder's store, see
+        `icl`, `generated`; see `OwnAnswers`), or `captions` of a dual encoder's store, see
         `MatchedCaptions`.
     on
         The test examples; or `folds` of the training examples, each classified by a selection that

@@ -17,7 +17,7 @@ from savs.datasets.many_labels import UNKNOWN, has_many_labels
 from savs.datasets.splits.clusters import clusters_of
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.captions import Captions, compares_captions
-from savs.pipeline.evaluation.own_answer import ANSWERS, own_answers
+from savs.pipeline.evaluation.own_answer import ANSWERS, OwnAnswers
 from savs.pipeline.evaluation.predictions import with_skipped
 from savs.pipeline.evaluation.sweep.draws import Draw, DrawKey
 from savs.pipeline.evaluation.sweep.passes import SweepPlan, sweep_readouts, swept_examples
@@ -227,7 +227,7 @@ class StoreDraws:
     def _level(self, answers: Sequence[str]) -> Predicted:
         for answer in answers:
             _, skipped = swept_examples(self.store)
-            parts = own_answers(self.store, answer).parts
+            parts = OwnAnswers(self.store, answer).parts
             points = [self._point(answer, NO_HEADS, key) for key in self._keys()]
             yield points, with_skipped(self.store, parts, skipped)
 
