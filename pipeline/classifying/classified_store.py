@@ -75,11 +75,9 @@ def store_examples(
     An example that the store plans already has the place that it has there, so that images may be
     given in another order, or with others between them.
 
-    Raises
-    ------
-    OutputError
-        The store has features of an example of the same id with another prompt, other names of
-        media or other content. Or a run that was stopped planned an example that is not given now.
+    OutputError if the store has features of an example of the same id with another prompt, other
+    names of media or other content; or if a run that was stopped planned an example that is not
+    given now.
     """
     by_id = dict(_by_store_id(groups, selection))
     folders = {identifier: folder for identifier, (_, folder) in by_id.items()}
@@ -206,10 +204,7 @@ class TableRecord:
 def read_record(out: Path) -> TableRecord | None:
     """Return what the store of an output records of its table; None if it does not yet.
 
-    Raises
-    ------
-    OutputError
-        The record is damaged, or there is a table without one.
+    OutputError if the record is damaged, or there is a table without one.
     """
     path = store_beside(out) / RECORD
     try:
@@ -228,14 +223,9 @@ def read_record(out: Path) -> TableRecord | None:
 
 
 def remove_store(path: Path) -> None:
-    """Remove the store of an output, if there is one and nobody writes to it.
+    """Remove the store of an output, if there is one.
 
-    Raises
-    ------
-    OutputError
-        The disk refuses.
-    StoreLockedError
-        Another process writes to it.
+    OutputError if the disk refuses; StoreLockedError if another process writes to it.
     """
     if not ((path / MANIFEST).exists() or (path / CLAIMS).is_dir()):
         return

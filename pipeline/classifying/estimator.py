@@ -386,12 +386,8 @@ def _selected(
 def contents_of(images: Any) -> list[bytes]:
     """Return the bytes of a list of images, see `file_bytes`.
 
-    Raises
-    ------
-    ParameterError
-        It is one image, or empty.
-    MediaError
-        One cannot be read; the error names its place in the list.
+    ParameterError if it is one image, or empty; MediaError, with the place in the list, if one
+    cannot be read.
     """
     if is_pictured(images) and not (isinstance(images, np.ndarray) and _is_list(images)):
         raise ParameterError(
@@ -419,33 +415,15 @@ def heads_of_images(
     cache: str | Path | bool | None,
     reporting: Reporting = SILENT,
 ) -> ImageHeads:
-    """Return the heads of images: those that the cache has, and the others through the model.
+    """Return the heads of image files: those that the cache has, and the others through the model.
 
-    torch is imported and the model is loaded only where an image is not in the cache.
+    torch is imported and the model is loaded only where an image is not in the `cache`, which is a
+    folder, None for that of the user, or False for none. The `selection` is the classifier whose
+    layers alone are needed, and which says how media are decoded; with a cache all layers are read,
+    since another fit may need them.
 
-    Parameters
-    ----------
-    contents
-        Image files.
-    question, options, run
-        As `read_heads` takes them.
-    selection
-        The classifier whose layers alone are needed, and which says how media are decoded. With a
-        cache all layers are read: another fit may need them.
-    cache
-        A folder, None for that of the user, or False for none.
-    reporting
-        Receives messages and progress.
-
-    Returns
-    -------
-    ImageHeads
-        Without a cache, images that cannot be decoded are skipped; they are called `image N`.
-
-    Raises
-    ------
-    MediaError
-        With a cache, an image cannot be decoded.
+    Images that cannot be decoded are skipped without a cache, and called `image N`; with one,
+    MediaError.
     """
     decoding = (
         _training_decoding(contents, question) if selection is None else decoding_of(selection)

@@ -149,10 +149,7 @@ class FeatureCache:
     def get(self, digests: Sequence[str], compute: Compute) -> ImageHeads:
         """Return the heads of images by their SHA-256; compute and store the missing ones.
 
-        Raises
-        ------
-        OutputError
-            The folder cannot be written, or holds features of another model.
+        OutputError if the folder cannot be written, or holds features of another model.
         """
         wanted = list(dict.fromkeys(digests))
         source = self._source()

@@ -132,22 +132,11 @@ class Questions:
         return any((identifier, task.subtask) in self._seen for task in self.config.run_tasks)
 
     def examples(self, row: Row, columns: Mapping[str, str]) -> Iterator[Example]:
-        """Yield the examples of a row, one for each of its subtasks.
+        """Yield the examples of a row, one for each subtask; `columns` maps fields to columns.
 
         Without a subtask, its own or the user's, an image is run on all of them. The prompt is that
-        of the row, of the user, or of the classifier.
-
-        Parameters
-        ----------
-        row
-            A row.
-        columns
-            Field -> the column that holds it.
-
-        Raises
-        ------
-        RowError
-            The row names no medium or an unknown subtask, has no prompt, or an id that is taken.
+        of the row, of the user, or of the classifier. RowError if the row names no medium or an
+        unknown subtask, or has an id that is taken; SelectionError if it has no prompt.
         """
         images = row.names(columns["image"], columns["images"])
         sounds = row.names(columns["audio"], columns["audios"])
@@ -225,14 +214,9 @@ class NewImages:
         """Return the examples of all inputs.
 
         Images are searched in folders and the folders below. An image that is named twice is
-        classified once.
-
-        Raises
-        ------
-        DatasetError
-            An input does not exist, has no image or no row, or a row is malformed.
-        SelectionError
-            An example has no prompt, and the classifier has none for it.
+        classified once. DatasetError if an input does not exist, has no image or no row, or a row
+        is malformed; SelectionError if an example has no prompt, and the classifier has none for
+        it.
         """
         groups: list[Group] = []
         named = chain.from_iterable(map(self._names, inputs))
@@ -308,7 +292,6 @@ class NewImages:
         return self._images(names, MediaFolder(Path.cwd(), rules=self._anywhere()))
 
     def _listed_group(self) -> Group:
-        """Return the images that standard input names."""
         lines = sys.stdin.buffer.read().decode("utf-8", "surrogateescape").splitlines()
         root = Path(self.reading.media_root or Path.cwd())
         lines_with_text = [line for line in lines if line.strip()]
@@ -332,7 +315,6 @@ class NewImages:
         return Group(examples, media)
 
     def _table_group(self, name: str) -> Group:
-        """Return the rows of a table."""
         files = find_files(name)
         rows = read_rows(files)
         if self.benchmark.check_rows is not None:

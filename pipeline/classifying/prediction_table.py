@@ -94,7 +94,6 @@ def predictions_of(store: FeatureStore, selection: Selection, risk: float | None
 
 
 def _of_labels(store: FeatureStore, selection: Selection) -> pl.LazyFrame:
-    """Return the predictions of many labels."""
     scored = score_test(store, selection)
     names = [str(task.subtask) for task in selection.tasks]
     predictions = predicted_labels(scored, names)
@@ -176,10 +175,7 @@ def write_predictions(
 ) -> None:
     """Write predictions whole; `before_naming` is given the file before it gets its name.
 
-    Raises
-    ------
-    OutputError
-        The disk refuses; a file that was there stays as it was.
+    OutputError if the disk refuses; a file that was there stays as it was.
     """
     with new_file(out) as file:
         form.write(predicted, out, file)

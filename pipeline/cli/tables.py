@@ -230,17 +230,10 @@ def _share(share: "Share | None") -> str:
 
 
 def draw_map(table: "pl.DataFrame", of: str = "the training examples") -> list[str]:
-    """Return the lines of a head map, and what they mean.
+    """Return the lines of a head map, whole or of some subtasks, and what they mean.
 
     Of one subtask, the chosen heads bear their rank; of several, the number of subtasks that chose
-    them. Heads that the store does not hold are dots.
-
-    Parameters
-    ----------
-    table
-        What `head_map` returns, or the rows of some subtasks.
-    of
-        What scores are shares of.
+    them. Heads that the store does not hold are dots. `of` says what scores are shares of.
     """
     from savs.pipeline.selection.head_map import mean_map
 

@@ -26,21 +26,12 @@ def choose_benchmark(
 ) -> Benchmark:
     """Return the benchmark of a name, that of a Python file, or the one given.
 
-    Parameters
-    ----------
-    benchmark
-        A name, the path of a Python file with a `BENCHMARK`, or a benchmark.
-    option
-        What it was given to, for the message.
-    columns, question, labels
-        What is chosen where the benchmark leaves a choice, see `configuration`.
+    `option` is what it was given to, for the message; `columns`, `question` and `labels` are what
+    is chosen where the benchmark leaves a choice, see `configuration`.
 
-    Raises
-    ------
-    BenchmarkNotFoundError, OptionError
-        None bears this name, or it leaves no such choice.
-    OwnCodeError
-        The file is not there, fails when it runs, or has no benchmark that can be taken.
+    BenchmarkNotFoundError if none bears this name; OptionError if it leaves no such choice;
+    OwnCodeError if the file is not there, fails when it runs, or has no benchmark that can be
+    taken.
     """
     return adapt(_benchmark_of(benchmark, option), columns, question, labels)
 

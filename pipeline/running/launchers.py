@@ -61,10 +61,8 @@ LAUNCHERS = (
 def find_rank(environ: Mapping[str, str] = os.environ) -> Rank:
     """Return which process this is; the only one if no launcher says otherwise.
 
-    Raises
-    ------
-    ParameterError
-        A variable is missing while others of its launcher are set, is no number, or contradicts.
+    ParameterError if a variable is missing while others of its launcher are set, is no number, or
+    contradicts.
     """
     for launcher in LAUNCHERS:
         if launcher.name == "MPI" and _is_pmi_of_srun(environ):

@@ -67,10 +67,7 @@ class Shared:
 def model_card(shared: Shared, no_program: str | None) -> str:
     """Return README.md of a bundle; `no_program` says why it has no predict.py, None if it has one.
 
-    Raises
-    ------
-    ResultError
-        The evaluation was changed.
+    ResultError if the evaluation was changed.
     """
     use = _use(shared.selection, no_program)
     return "\n".join([_front_matter(shared.selection), *_about(shared, use)])
@@ -79,10 +76,7 @@ def model_card(shared: Shared, no_program: str | None) -> str:
 def space_card(shared: Shared, title: str) -> str:
     """Return README.md of a Space: what the Hub reads, how the page runs, and the same facts.
 
-    Raises
-    ------
-    ResultError
-        The evaluation was changed.
+    ResultError if the evaluation was changed.
     """
     facts = shared.selection.model
     lines = [
@@ -151,7 +145,6 @@ def store_card(store: FeatureStore, selections: Sequence[str]) -> str:
 
 
 def _front_matter(selection: Selection) -> str:
-    """Return the YAML block."""
     facts = selection.model
     lines = ["library_name: savs", "pipeline_tag: image-classification"]
     if facts.get("revision"):  # a model of the hub
@@ -231,7 +224,6 @@ def _known(selection: Selection) -> str:
 
 
 def _label_sureness(selection: Selection) -> str:
-    """Return what the probabilities of many labels are."""
     plain = sum(task.label_rule is None for task in selection.tasks)
     return (
         "* The probability of each label is calibrated by left-out training examples"
@@ -296,7 +288,6 @@ def _measured(evaluation: Mapping[str, Any], what: str, only: str | None) -> str
 
 
 def _sureness(task: TaskSelection) -> str:
-    """Return what the probabilities of a task are."""
     where = "" if task.subtask is None else f" of {_text(task.subtask)}"
     if task.calibration is None:
         return f"* Probabilities{where} are shares of votes or scores. They are not calibrated.\n"

@@ -46,36 +46,18 @@ class Pushed:
     commit: str
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """A bundle of the hub, in the local cache."""
-
-    folder: Path
-    commit: str
-
-
 def find_classifier(classifier: str | Path, say: Callable[[str], None] = lambda line: None) -> Path:
-    """Return the folder of a classifier; one on the hub is fetched, and `say` is given its commit.
+    """Return the folder of a classifier: that, a store with one selection, or a name on the hub.
 
-    Parameters
-    ----------
-    classifier
-        A folder, a store with one selection, or a name as in `fetch_classifier`.
-    say
-        Receives a message.
-
-    Raises
-    ------
-    HubError
-        As `fetch_classifier`, or the name was made a `Path`, which drops a slash.
-    ResultError
-        It is a store without a selection, or with several.
+    What is on the hub is fetched, see `fetch_classifier`, and `say` is given its commit. HubError
+    also for a name that was made a `Path`, which drops a slash. ResultError for a store without a
+    selection, or with several.
     """
     text = str(classifier) if isinstance(classifier, str | Path) else ""
     if text.startswith(HUB):
-        fetched = fetch_classifier(text)
-        say(f"{text} is at commit {fetched.commit}")
-        return fetched.folder
+        folder = fetch_classifier(text)
+        say(f"{text} is at commit {folder.name}")
+        return folder
     if text.startswith("hf:/"):
         raise HubError(f"{text}: Path drops a slash; pass the text {HUB}{text[4:]} instead")
     return result_of(classifier)
@@ -176,20 +158,12 @@ def _require_regular(folder: Path, files: Mapping[str, Path]) -> None:
             )
 
 
-def fetch_classifier(name: str) -> Fetched:
-    """Return the files of a classifier on the hub; fetched ones are available offline.
+def fetch_classifier(name: str) -> Path:
+    """Return the folder of a classifier on the hub, which has the name of its commit.
 
-    Parameters
-    ----------
-    name
-        `hf://owner/name`, or `hf://owner/name@revision`: a branch, tag or commit.
-
-    Raises
-    ------
-    HubError
-        It is not there, is larger than a classifier may be, or the hub cannot be reached.
-    MissingExtraError
-        huggingface_hub is not installed.
+    The name is `hf://owner/name`, or `hf://owner/name@revision`: a branch, tag or commit. What was
+    fetched is available offline. HubError if it is not there, is larger than a classifier may be,
+    or the hub cannot be reached; MissingExtraError if huggingface_hub is not installed.
     """
     repository, _, revision = name.removeprefix(HUB).partition("@")
     hub = _require_hub()
@@ -207,7 +181,7 @@ def fetch_classifier(name: str) -> Fetched:
             allow_patterns=[CLASSIFIER, CONFIG],
             local_files_only=is_offline,
         )
-    return Fetched(Path(folder), Path(folder).name)
+    return Path(folder)
 
 
 def _require_sizes(name: str, repository: Any) -> None:

@@ -159,7 +159,6 @@ def read_questions(
 
 
 def _lines(path: Path) -> tuple[str, ...]:
-    """Return the lines of a file that are not blank."""
     text = read_text(path, "questions")
     lines = tuple(line.strip() for line in text.splitlines() if line.strip())
     if not lines:
