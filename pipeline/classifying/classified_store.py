@@ -7,13 +7,11 @@ as they are. This file says which examples it holds, and of what the table next 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import msgspec
-import polars as pl
 
 from savs.datasets import Example, MediaFolder
 from savs.datasets.rows.media_names import is_packed
@@ -40,11 +38,6 @@ CHUNK = 64
 def store_beside(out: Path) -> Path:
     """Return the folder of the store of an output."""
     return out.with_name(out.name + STORE)
-
-
-def image_id(ids: pl.Expr) -> pl.Expr:
-    """Return the ids of images that were used in several tasks: `a.jpg` of `a.jpg#2`."""
-    return ids.str.replace(r"#\d+$", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,10 +223,9 @@ def remove_store(path: Path) -> None:
     if not ((path / MANIFEST).exists() or (path / CLAIMS).is_dir()):
         return
     require_no_writer(path)
-    with suppress(FileNotFoundError):
-        try:
-            shutil.rmtree(path)
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise OutputError(f"{path} cannot be removed: {error.strerror}") from error
+    try:
+        shutil.rmtree(path)
+    except FileNotFoundError:  # another process was faster
+        pass
+    except OSError as error:
+        raise OutputError(f"{path} cannot be removed: {error.strerror}") from error

@@ -12,8 +12,8 @@ from typing import Any
 
 import polars as pl
 
+from savs.datasets.benchmarks.options import without_prompt
 from savs.foundation.errors import ParameterError
-from savs.pipeline.classifying.classified_store import image_id
 from savs.pipeline.classifying.prediction_table import Predicted
 from savs.pipeline.names import DEFAULT_PREDICTIONS
 from savs.pipeline.reports.pages.pictures import Images, Picture
@@ -216,7 +216,7 @@ def _images(predicted: Predicted, ids: pl.Series) -> Images:
 def _image_of(predicted: Predicted) -> pl.Expr:
     """Return the id of an image from that of the store, which has one for each task."""
     ids = pl.col("id")
-    return image_id(ids) if len(predicted.selection.tasks) > 1 else ids
+    return without_prompt(ids) if len(predicted.selection.tasks) > 1 else ids
 
 
 def _card(row: dict[str, Any], images: Images) -> Card:
