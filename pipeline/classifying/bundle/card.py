@@ -69,8 +69,12 @@ def model_card(shared: Shared, no_program: str | None) -> str:
 
     ResultError if the evaluation was changed.
     """
+    facts = shared.selection.model
+    lines = ["library_name: savs", "pipeline_tag: image-classification"]
+    if facts.get("revision"):  # a model of the hub
+        lines.append(f"base_model: {_yaml(facts['name'])}")
     use = _use(shared.selection, no_program)
-    return "\n".join([_front_matter(shared.selection), *_about(shared, use)])
+    return "\n".join([_front_matter(lines), *_about(shared, use)])
 
 
 def space_card(shared: Shared, title: str) -> str:
@@ -85,9 +89,8 @@ def space_card(shared: Shared, title: str) -> str:
         *("sdk: gradio", f"sdk_version: {GRADIO}", 'python_version: "3.12"'),
         *("app_file: app.py", "pinned: false"),
         *([f"models:\n- {_yaml(facts['name'])}"] if facts.get("revision") else []),
-        *("tags:", *(f"- {tag}" for tag in TAGS)),
     ]
-    return "\n".join(["---", *lines, "---", "", *_about(shared, SPACE_USE)])
+    return "\n".join([_front_matter(lines), *_about(shared, SPACE_USE)])
 
 
 def _about(shared: Shared, use: str) -> list[str]:
@@ -135,7 +138,7 @@ def store_card(store: FeatureStore, selections: Sequence[str]) -> str:
         ("heads", f"{facts['heads']} in {facts['layers']} layers, {widths} wide, {facts['dtype']}"),
         ("size", format_bytes(facts["bytes"])),
     ]
-    front = "\n".join(["---", "tags:", *(f"- {tag}" for tag in TAGS), "- feature-store", "---", ""])
+    front = _front_matter(tags=(*TAGS, "feature-store"))
     return (
         f"{front}\n# Feature store\n\nThe outputs of attention heads at the last token, written by"
         " `savs extract`. It holds features, labels\nand prompts, and no images but thumbnails, if"
@@ -144,13 +147,9 @@ def store_card(store: FeatureStore, selections: Sequence[str]) -> str:
     )
 
 
-def _front_matter(selection: Selection) -> str:
-    facts = selection.model
-    lines = ["library_name: savs", "pipeline_tag: image-classification"]
-    if facts.get("revision"):  # a model of the hub
-        lines.append(f"base_model: {_yaml(facts['name'])}")
-    lines += ["tags:", *(f"- {tag}" for tag in TAGS)]
-    return "\n".join(["---", *lines, "---", ""])
+def _front_matter(lines: Sequence[str] = (), tags: Sequence[str] = TAGS) -> str:
+    """Return the YAML block of a card, which ends with its tags."""
+    return "\n".join(["---", *lines, "tags:", *(f"- {tag}" for tag in tags), "---", ""])
 
 
 def _summary(selection: Selection) -> str:

@@ -1,5 +1,6 @@
 """`savs classify`: new images without labels, by a saved classifier."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -213,16 +214,8 @@ def _summary(done: "Classification") -> dict[str, Any]:
     }
     if done.out is None:
         facts["predictions"] = done.predictions.to_dicts()
-    if (files := done.sorted_files) is not None:
-        facts["sorted"] = {
-            "folder": str(files.folder),
-            "files": files.files,
-            "copied": files.copied,
-            "equal": files.equal,
-            "unsure": files.unsure,
-            "renamed": dict(files.renamed),
-            "missing": list(files.missing),
-        }
+    if done.sorted_files is not None:
+        facts["sorted"] = asdict(done.sorted_files)
     return facts
 
 
