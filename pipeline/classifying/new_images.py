@@ -227,7 +227,7 @@ class NewImages:
                     for name in names
                 ]
             else:
-                groups.append(self._named_group(list(names)))
+                groups.append(self._images(list(names), Path.cwd()))
         groups = [group for group in groups if group.examples]
         if not groups:
             raise SourceError(
@@ -261,48 +261,38 @@ class NewImages:
                 f"{folder} cannot be read: {error.strerror}; check its permissions"
             ) from error
         files = [path for path in paths if not path.is_dir()]
-        named = [path for path in files if kind.has(path.name)]
-        media = [path for path in named if is_utf8(str(path))]
-        self._note_names(str(folder), [str(p) for p in named if not is_utf8(str(p))])
-        others = [path.name for path in files if not kind.has(path.name)]
+        named = [str(path) for path in files if kind.has(path.name)]
+        media = self._in_utf8(str(folder), named)
         if not media:
             raise SourceError(
                 f"{folder} holds no {kind.noun} or video; for tables pass a pattern such as"
                 f" '{folder}/*.parquet'"
             )
-        if others:
-            more = " ..." if len(others) > NAMED else ""
-            self.notes.append(
-                f"{len(others):,} of the files in {folder} left out, by name no {kind.noun}s:"
-                f" {', '.join(others[:NAMED])}{more}"
-            )
-        yield from map(str, media)
+        others = [path.name for path in files if not kind.has(path.name)]
+        self._note_left_out(str(folder), others, f"by name no {kind.noun}s")
+        yield from media
 
-    def _note_names(self, where: str, odd: Sequence[str]) -> None:
-        """Note files whose names no table can hold, and go on without them."""
-        if odd:
-            more = " ..." if len(odd) > NAMED else ""
-            self.notes.append(
-                f"{len(odd):,} of the files in {where} left out, their names are not UTF-8:"
-                f" {', '.join(odd[:NAMED])}{more}"
-            )
+    def _in_utf8(self, where: str, names: Sequence[str]) -> list[str]:
+        """Return names that a table can hold; note the others, and go on without them."""
+        odd = [name for name in names if not is_utf8(name)]
+        self._note_left_out(where, odd, "their names are not UTF-8")
+        return [name for name in names if is_utf8(name)]
 
-    def _named_group(self, names: Sequence[str]) -> Group:
-        """Return images that the user named: they may be anywhere."""
-        return self._images(names, MediaFolder(Path.cwd(), rules=self._anywhere()))
+    def _note_left_out(self, where: str, names: Sequence[str], why: str) -> None:
+        if names:
+            more = " ..." if len(names) > NAMED else ""
+            self.notes.append(
+                f"{len(names):,} of the files in {where} left out, {why}:"
+                f" {', '.join(names[:NAMED])}{more}"
+            )
 
     def _listed_group(self) -> Group:
         lines = sys.stdin.buffer.read().decode("utf-8", "surrogateescape").splitlines()
-        root = Path(self.reading.media_root or Path.cwd())
-        lines_with_text = [line for line in lines if line.strip()]
-        names = [line for line in lines_with_text if is_utf8(line)]
-        self._note_names("standard input", [line for line in lines_with_text if not is_utf8(line)])
-        return self._images(names, MediaFolder(root, rules=self._anywhere()))
+        names = self._in_utf8("standard input", [line for line in lines if line.strip()])
+        return self._images(names, Path(self.reading.media_root or Path.cwd()))
 
-    def _anywhere(self) -> MediaRules:
-        return replace(self.rules, allow_outside=True)
-
-    def _images(self, names: Sequence[str], media: MediaFolder) -> Group:
+    def _images(self, names: Sequence[str], root: Path) -> Group:
+        """Return images that the user named: they may be anywhere."""
         fields = {field: field for field in FIELDS}
         column = self.questions.kind.column
         rows = (Row(name, 0, {column: name, "id": name}) for name in dict.fromkeys(names))
@@ -312,7 +302,8 @@ class NewImages:
             if not self.questions.has(row.values["id"])
             for example in self.questions.examples(row, fields)
         ]
-        return Group(examples, media)
+        rules = replace(self.rules, allow_outside=True)
+        return Group(examples, MediaFolder(root, rules=rules))
 
     def _table_group(self, name: str) -> Group:
         files = find_files(name)
