@@ -1,7 +1,7 @@
 """The Hugging Face Hub: classifiers, Spaces and stores are uploaded, classifiers fetched."""
 
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -116,7 +116,8 @@ def push(folder: str | Path, name: str, *, private: bool = True) -> Pushed:
             space_sdk="gradio" if kind == "space" else None,
         )
         on_hub = set(api.list_repo_files(owner_and_name, repo_type=kind))
-        stale = _stale(on_hub, files) if kind == "dataset" else (on_hub & {*BUNDLE}) - set(files)
+        ours = {path for path in on_hub if path.endswith((".h5", MANIFEST))}
+        stale = (ours if kind == "dataset" else on_hub & {*BUNDLE}) - set(files)
         done = api.create_commit(
             owner_and_name,
             [
@@ -139,12 +140,6 @@ def _store_files(folder: Path) -> list[Path]:
     files = [folder / name for name in (MANIFEST, CARD, *shards)]
     files += [path for path in results if not path.is_dir()]
     return [path for path in sorted(files) if path.is_file()]
-
-
-def _stale(on_hub: Collection[str], files: Collection[str]) -> set[str]:
-    """Return the files of an earlier version of a store that the new one does not have."""
-    ours = (".h5", MANIFEST)
-    return {path for path in on_hub if path.endswith(ours) and path not in files}
 
 
 def _require_regular(folder: Path, files: Mapping[str, Path]) -> None:
@@ -224,13 +219,10 @@ def _hub_errors(name: str, what: str, problem: str | None = None) -> Iterator[No
         raise
     except Exception as error:
         status = getattr(getattr(error, "response", None), "status_code", None)
-        known = REFUSALS.get(type(error).__name__) or STATUSES.get(status or 0) or _line(error)
+        line = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+        known = REFUSALS.get(type(error).__name__) or STATUSES.get(status or 0) or line
         reason = f"{known}, and {problem}" if problem else known
         raise HubError(f"{name} cannot be {what}: {reason}") from error
-
-
-def _line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".strip().splitlines()[0]
 
 
 @contextmanager
