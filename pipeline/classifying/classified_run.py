@@ -87,7 +87,6 @@ class ClassifiedRun:
     risk: float | None
     """Risk of prediction sets; None for no sets."""
     form: OutputForm
-    """What the output file is."""
     sort_into: Path | None
     """The folder of the classes' folders; None for no copies."""
 

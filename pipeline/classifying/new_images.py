@@ -57,7 +57,6 @@ class Found:
     groups: Sequence[Group]
     """In the order of the inputs, none of them empty."""
     notes: Sequence[str]
-    """What a user should know of them."""
 
 
 def find_new_images(
@@ -176,7 +175,6 @@ class Questions:
             )
 
     def _tasks(self, row: Row, columns: Mapping[str, str]) -> list[TaskConfig]:
-        """Return the subtasks that a row is combined with."""
         name = row.optional(columns["subtask"]) or self.subtask
         names = [task.subtask for task in self.config.run_tasks]
         if name is None:

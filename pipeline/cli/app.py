@@ -224,7 +224,6 @@ def _before(
         ),
     ] = False,
 ) -> None:
-    """Read the options that stand before a command."""
     take_before_commands(
         context,
         config=config and str(config),

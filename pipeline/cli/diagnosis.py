@@ -102,7 +102,6 @@ class Diagnosis:
     devices: Mapping[str, Any] | None
     """What torch sees; None if it is not installed."""
     self_test_s: float
-    """Seconds that the self-test took."""
     problems: tuple[str, ...] = field(default=())
     """What a user should mend; empty if all is well."""
 

@@ -117,7 +117,6 @@ def print_evaluation(evaluation: "Evaluation", *, per_class: bool = False) -> No
 
 
 def _print_labels(evaluation: "Evaluation") -> None:
-    """Print a row for each of many labels, and the pairs that are together most often."""
     header = ["label", "examples", "there", "predicted", "AP", "95 % interval", "precision",
               "recall", "F1", "threshold"]  # fmt: skip
     assert evaluation.per_label is not None and evaluation.pairs is not None  # noqa: PT018

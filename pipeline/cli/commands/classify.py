@@ -168,7 +168,6 @@ def classify_command(
 
 
 def _page_form(out: Path | None, n: int | None) -> "PredictionPage | None":
-    """Return the form of a page, if the output is one."""
     from savs.pipeline.reports.pages.rendering import SUFFIXES
 
     if out is not None and out.suffix.lower() in SUFFIXES:
@@ -274,7 +273,6 @@ def _print_predictions(done: "Classification") -> None:
 
 
 def _print_labels(done: "Classification") -> None:
-    """Print the labels of each image, and the most probable ones."""
     import polars as pl
 
     rows = []

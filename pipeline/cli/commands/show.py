@@ -134,7 +134,6 @@ def _print_head_map(
 
 
 def _print_progress(done: "StoreProgress") -> None:
-    """Print how far a running extraction is, and its processes."""
     share = f"{done.rows:,} of {done.planned:,} examples ({100 * done.rows // done.planned} %)"
     left = done.seconds_left
     rate = (
