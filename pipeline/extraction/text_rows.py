@@ -214,17 +214,15 @@ def _classes(examples: Splits, words: ClassWords) -> dict[str | None, list[str]]
 
 def _rows(split: str, texts: Sequence[Text]) -> list[Example]:
     """Return each text once, with an id of its content: equal texts of stores can be united."""
-    return [_row(split, index, text) for index, text in enumerate(dict.fromkeys(texts))]
-
-
-def _row(split: str, index: int, text: Text) -> Example:
-    subtask, label, kind, prompt = text
-    return Example(
-        id=f"{split}:{digest(text)[:16]}",
-        split=split,
-        index=index,
-        label=label,
-        prompt=prompt,
-        subtask=subtask,
-        category=kind,
-    )
+    return [
+        Example(
+            id=f"{split}:{digest((subtask, label, kind, prompt))[:16]}",
+            split=split,
+            index=index,
+            label=label,
+            prompt=prompt,
+            subtask=subtask,
+            category=kind,
+        )
+        for index, (subtask, label, kind, prompt) in enumerate(dict.fromkeys(texts))
+    ]

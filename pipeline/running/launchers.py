@@ -8,8 +8,8 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from savs.foundation.bounds import whole_number
 from savs.foundation.errors import ParameterError
-from savs.foundation.whole_numbers import whole_number
 
 REMEDY = "unset what is left of another job, or start the ranks with one launcher"
 

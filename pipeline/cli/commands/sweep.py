@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import typer
 
 import savs
-from savs.foundation.whole_numbers import whole_number
+from savs.foundation.bounds import whole_number
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import (
     BenchmarkOption,
@@ -60,7 +60,7 @@ class Show(NamedTuple):
     def draw(self, rows: "pl.DataFrame", metric: str) -> None:
         """Draw the figure, if one was asked for."""
         if self.figure is not None:
-            from savs.pipeline.reports.report.figure import write_figure
+            from savs.pipeline.reports.report.curves import write_figure
 
             write_figure(self.figure, rows, metric)
             say(f"drew {self.figure}")
@@ -147,7 +147,7 @@ def sweep_command(
     if figure is not None:
         if prompts or max_layer is not None:
             raise typer.BadParameter("`figure` shows shots and heads, not prompts or depths")
-        from savs.pipeline.reports.report.figure import require_figure
+        from savs.pipeline.reports.report.curves import require_figure
 
         require_figure(figure)
     show = Show(JSON if json else form, figure)

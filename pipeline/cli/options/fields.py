@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints, is_t
 
 import typer
 
+from savs.foundation.bounds import whole_number
 from savs.foundation.errors import SavsError
-from savs.foundation.whole_numbers import whole_number
 from savs.pipeline.cli.options.shared import ADVANCED, FILE_ONLY, option, read_text
 from savs.pipeline.cli.output import FIELD
 from savs.pipeline.extraction.cluster.node import NONE
