@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -147,7 +148,7 @@ def run_cells(cells: Sequence[Cell], options: argparse.Namespace) -> None:
         from gpu_check.correctness import check_engine
 
         checks = check_engine(options.work / SHAPES[0].folder, device)
-        keep(options.work, (CHECKS, ""), {"checks": [check.to_json() for check in checks]})
+        keep(options.work, (CHECKS, ""), {"checks": [asdict(check) for check in checks]})
         torch.cuda.empty_cache()
     for name, method in (cell for cell in cells if cell[0] != CHECKS):
         if model is None and method != VLLM:

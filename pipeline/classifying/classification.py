@@ -165,7 +165,6 @@ def classify(
     require_extra()
     from savs.pipeline.classifying.classified_run import ClassifiedRun
     from savs.pipeline.classifying.classifiers import load_classifiers
-    from savs.pipeline.classifying.filling import Filling
     from savs.pipeline.classifying.model_match import model_options
     from savs.pipeline.classifying.new_images import fetching_for, find_new_images, prompt_table
     from savs.pipeline.classifying.prediction_table import TableForm
@@ -208,20 +207,15 @@ def classify(
         prompts += risk_notes(selection, risk)
         for note in [*new_images.notes, *(f"note: {line}" for line in (*older, *prompts))]:
             reporting.say(note)
-        filling = Filling(
+        run = ClassifiedRun(
             selection=selection,
+            groups=new_images.groups,
             loading=loading,
-            run=RunOptions(**batches, retry_skipped=retry_skipped),
+            options=RunOptions(**batches, retry_skipped=retry_skipped),
             reporting=reporting,
             question=question,
             allow_other_prompt=allow_other_prompt,
             rank=rank,
-            resumes="" if out is None else str(out),
-        )
-        run = ClassifiedRun(
-            selection=selection,
-            groups=new_images.groups,
-            filling=filling,
             risk=risk,
             form=form or TableForm(),
             sort_into=None if sort_into is None else Path(sort_into),
@@ -237,10 +231,8 @@ def classify(
 def require_shareable(inputs: Sequence[str], out: Path | None, *, force: bool) -> Path:
     """Return the output, if several processes can run the same command.
 
-    Raises
-    ------
-    ParameterError
-        They would have no file in common, replace it each by itself, or share standard input.
+    ParameterError if they would have no file in common, replace it each by itself, or share
+    standard input.
     """
     from savs.pipeline.classifying.new_images import STDIN
 

@@ -1,6 +1,9 @@
-"""One run of a classifier: new images into their store, and predictions out of it."""
+"""One run of a classifier: new images into their store, and predictions out of it.
 
-from collections.abc import Iterator, Mapping, Sequence
+The model of the classifier reads the chosen heads, and no others.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,16 +11,19 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 
-from savs.datasets import MediaFolder
+from savs.datasets import Example, MediaFolder
+from savs.datasets.label_kinds import MANY
+from savs.datasets.splits.shared_media import picture_names
 from savs.pipeline.classifying.classified_store import (
     RECORD,
+    StoreExamples,
     TableRecord,
     read_record,
     remove_store,
     store_beside,
     store_examples,
 )
-from savs.pipeline.classifying.filling import Filling
+from savs.pipeline.classifying.model_match import decoding_of, require_match
 from savs.pipeline.classifying.new_images import Group
 from savs.pipeline.classifying.prediction_table import (
     OutputForm,
@@ -27,17 +33,28 @@ from savs.pipeline.classifying.prediction_table import (
 )
 from savs.pipeline.classifying.sorted_files import SortedFiles, SortedFolder
 from savs.pipeline.errors import OutputError
-from savs.pipeline.extraction.model_run import Outcome
+from savs.pipeline.extraction.chosen_heads import ChosenHeads
+from savs.pipeline.extraction.model.answers import Answers
+from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model_run import ModelRun, Outcome, RunExamples
+from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.extraction.sinks import Identities, StoreSink
+from savs.pipeline.inputs.source import find_video
+from savs.pipeline.running.launchers import Rank
+from savs.pipeline.running.progress import Reporting
 from savs.pipeline.running.result_files import CONFIG, file_sha256, results_folder
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_file import save_selection
-from savs.stores import StoreMismatchError, reserve, store_of
+from savs.stores import Identity, StoreMismatchError, reserve, store_of
 from savs.stores.format.layout import Facts, digest
 from savs.stores.format.manifest import read_manifest
+from savs.stores.format.plan import default_shard_rows
 from savs.stores.write.opening import Reservation
 
 LISTED = ("id", "subtask", "prediction", "labels", "value", "unsure", "atypical", "reason")
 """Columns that are kept in memory of predictions that are in a file."""
+FEWEST = 64
+"""Images of a shard, at least: a killed run loses one at most."""
 TABLE = "table"
 """What a process claims while it writes the table of a store."""
 
@@ -59,11 +76,17 @@ class ClassifiedRun:
 
     selection: Selection
     groups: Sequence[Group]
-    filling: Filling
+    loading: ModelOptions
+    options: RunOptions
+    reporting: Reporting
+    question: str | None
+    """The prompt of all images, if the user gave one: a part of the store's identity."""
+    allow_other_prompt: bool
+    rank: Rank
+    """Which of several processes this is."""
     risk: float | None
     """Risk of prediction sets; None for no sets."""
     form: OutputForm
-    """What the output file is."""
     sort_into: Path | None
     """The folder of the classes' folders; None for no copies."""
 
@@ -80,7 +103,7 @@ class ClassifiedRun:
         """Return predictions, and keep nothing."""
         with TemporaryDirectory(prefix="savs-") as folder, reserve(Path(folder, "store")) as place:
             wanted = store_examples(place.path, None, self.groups, self.selection)
-            filled = self.filling.fill(place, wanted, is_known=False)
+            filled = self._fill(place, wanted)
             store = store_of(place.path, read_manifest(place.path))
             return predictions_of(store, self.selection, self.risk).collect(), filled
 
@@ -115,17 +138,84 @@ class ClassifiedRun:
 
             store = None if place.manifest is None else store_of(path, place.manifest)
             wanted = store_examples(out, store, self.groups, self.selection)
-            filled = self.filling.fill(place, wanted, is_known=begun is not None, on_begun=on_begun)
+            filled = self._fill(place, wanted, out, is_known=begun is not None, on_begun=on_begun)
             return self._write(place, out), filled
+
+    def _fill(
+        self,
+        place: Reservation,
+        wanted: StoreExamples,
+        out: Path | None = None,
+        *,
+        is_known: bool = False,
+        on_begun: Callable[[], None] = lambda: None,
+    ) -> Outcome:
+        """Write what the store of new images lacks, with the other processes that work on it.
+
+        Where the store `is_known` to be of this classifier and model, the processor need not be
+        loaded if nothing is to be done. `on_begun` is called when the store is there.
+
+        SelectionError if the model that runs is not that of the classifier; for others, see
+        `NewMediaSink.begin`.
+        """
+        say, run = self.reporting.say, self.options
+        if place.manifest is None and run.shard_rows is None:
+            # Batches end with their shard: smaller shards would make small batches of few images.
+            run = replace(run, shard_rows=max(FEWEST, default_shard_rows(len(wanted.examples))))
+        sink = NewMediaSink(
+            {self.selection.source.site: place},
+            {"train": [], "test": wanted.examples},
+            wanted.media_of,
+            run,
+            say=say,
+            rank=self.rank,
+            can_redo=wanted.can_redo,
+        )
+        sink.on_begun = on_begun
+        sink.resumes = "" if out is None else str(out)
+        stored = sink.recorded
+        if is_known and stored and not sink.rows_left(stored) and sink.is_complete(stored):
+            return Outcome()
+        reader = ModelRun(self.loading, self.options, self.reporting, rank=self.rank)
+        many = self.selection.labels == MANY
+        if (number := self.selection.tasks[0].number) is not None:
+            if number.reach is None:
+                say("the classifier is not calibrated: numbers have no intervals")
+        elif any((t.label_rule if many else t.calibration) is None for t in self.selection.tasks):
+            say("the classifier is not calibrated: probability is only the share of the scores")
+        decoding = decoding_of(self.selection)
+        tried = wanted.todo or [e for e in wanted.examples if e.id in wanted.folders]
+        notes = [] if "video" in decoding else _video_notes(tried, wanted)
+        for note in notes:
+            say(f"note: {note}")
+        examples = RunExamples(
+            examples={"train": [], "test": wanted.examples},
+            media=wanted.media_of,
+            rules=next(iter(wanted.folders.values())).rules,
+            benchmark={
+                "name": "general",
+                "options": {} if self.question is None else {"question": self.question},
+            },
+            decoding=decoding,
+            todo={"test": tried},
+        )
+        heads = ChosenHeads(self.selection, self._check, of_classifier=True)
+        outcome = reader.read(examples, sink, heads)
+        return replace(outcome, notes=(*outcome.notes, *notes))
+
+    def _check(self, identity: Identity) -> Sequence[str]:
+        return require_match(
+            self.selection, identity.source(), allow_other_prompt=self.allow_other_prompt
+        )
 
     @property
     def _facts(self) -> Facts:
         """The origin of predictions, so that a table has those of one classifier alone."""
         return {
             "classifier": digest(self.selection.to_json()),
-            "model": str(self.filling.loading.model),
-            "dtype": self.filling.loading.dtype,
-            "question": self.filling.question,
+            "model": str(self.loading.model),
+            "dtype": self.loading.dtype,
+            "question": self.question,
             "risk": self.risk,
         }
 
@@ -160,6 +250,61 @@ class ClassifiedRun:
                 write_predictions(self.form, predicted, out, before_naming)
                 replace(record, content=content, tables=_digests_of(out)).write(place.path)
         return table.select(c for c in LISTED if c in table.collect_schema()).collect()
+
+
+class NewMediaSink(StoreSink):
+    """The store of new images."""
+
+    on_begun: Callable[[], None]
+    """Called when the store is there."""
+    resumes: str
+    """What the same command goes on with after an interruption; nothing if nothing is kept."""
+
+    def is_complete(self, identities: Identities) -> bool:
+        """Seal a store that lacks no shard, unless skipped examples are to be tried again."""
+        is_complete = super().is_complete(identities)
+        self.on_begun()
+        return is_complete
+
+    def begin(self, identities: Identities, answers: Answers) -> int:
+        """Make the store, or extend the one that is there.
+
+        StoreMismatchError if the store belongs to another model, other heads or another question;
+        OutputError if another process has added other images meanwhile; StoreWriteError if the disk
+        is too small.
+        """
+        try:
+            rows = super().begin(identities, answers)
+        except StoreMismatchError as error:
+            before, now = self._place.manifest, read_manifest(self._place.path)
+            is_same_plan = before is not None and now.plan == before.plan
+            (identity,) = identities.values()
+            if is_same_plan or now.identity.differences(identity):
+                raise
+            raise OutputError(
+                f"another process has added other images to {self._place.path} meanwhile; run the"
+                " same command again"
+            ) from error
+        self.on_begun()
+        return rows
+
+    @property
+    def left_behind(self) -> str:
+        """How to go on; nothing if nothing is kept."""
+        if not self.resumes:
+            return ""
+        return f"what was read is kept; run the same command again to go on with {self.resumes}"
+
+
+def _video_notes(examples: Sequence[Example], wanted: StoreExamples) -> list[str]:
+    """Return a note if a classifier of images gets a video."""
+    folders = {id(media): media for media in wanted.folders.values()}
+    for key, media in folders.items():
+        of_folder = [example for example in examples if id(wanted.media_of(example)) == key]
+        video = find_video(picture_names(of_folder), media)
+        if video is not None:
+            return [f"the training examples had no videos, and {video} is one"]
+    return []
 
 
 def _digests_of(out: Path) -> tuple[str, ...]:

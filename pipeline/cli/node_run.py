@@ -14,9 +14,9 @@ from savs.pipeline.extraction.cluster.node import (
     DONE,
     NONE,
     Node,
-    PartsProgress,
     exit_code,
     parse_devices,
+    parts_progress,
     with_options,
 )
 from savs.pipeline.extraction.cluster.ray_engine import RayOptions, run_on_ray
@@ -38,12 +38,8 @@ ALONE = (*QUIET, "--engine", "local")
 def extract_on_node(gpus: str, folders: Sequence[Any]) -> "Extraction":
     """Run this same command once a GPU, and return what is in the stores then.
 
-    `folders` are those of the stores, one for each site; the first leads.
-
-    Raises
-    ------
-    StoreIncompleteError
-        All processes ended, and shards are missing.
+    `folders` are those of the stores, one for each site; the first leads. StoreIncompleteError if
+    all processes ended, and shards are missing.
     """
     return _with_progress(folders, lambda tick: _run_node(gpus, ALONE, tick))
 
@@ -51,20 +47,16 @@ def extract_on_node(gpus: str, folders: Sequence[Any]) -> "Extraction":
 def classify_on_node(gpus: str, inputs: Sequence[str], out: Path | None, *, force: bool) -> None:
     """Run this same command once a GPU; its predictions are in `out` then.
 
-    Raises
-    ------
-    ParameterError
-        Several processes cannot do this.
-    OutputError
-        All processes ended, and predictions are missing.
+    ParameterError if several processes cannot do this; OutputError if all processes ended, and
+    predictions are missing.
     """
     from savs.pipeline.classifying.classification import require_shareable
     from savs.pipeline.classifying.classified_store import store_beside
 
     out = require_shareable(inputs, out, force=force)
     store = store_beside(out)
-    with PartsProgress(lambda: _files(store), lambda: _planned(store), progress) as parts:
-        codes = _run_node(gpus, QUIET, parts.tick)
+    with parts_progress(lambda: _files(store), lambda: _planned(store), progress) as (tick, _):
+        codes = _run_node(gpus, QUIET, tick)
     if not {*codes} & {*DONE}:
         raise typer.Exit(exit_code(codes))  # the processes have said why
     if _planned(store).keys() - _files(store):
@@ -112,9 +104,9 @@ def _with_progress(
 
     out = folders[0]
     started = time.monotonic()
-    with PartsProgress(lambda: _files(out), lambda: _planned(out), progress) as parts:
+    with parts_progress(lambda: _files(out), lambda: _planned(out), progress) as (tick, before):
         try:
-            codes = run(parts.tick)
+            codes = run(tick)
         except KeyboardInterrupt:
             interruption.explain(
                 say, f"finished shards are safe in {out}; run the same command again to go on"
@@ -129,7 +121,7 @@ def _with_progress(
             f"all processes ended, and {len(store.missing())} shards of {out} are missing; see"
             " above, then run the same command again"
         )
-    new_shards = [spec for spec in store.present() if spec.name not in parts.before]
+    new_shards = [spec for spec in store.present() if spec.name not in before]
     rows = sum(spec.rows for spec in new_shards)
     return finished(folders, rows, time.monotonic() - started)
 

@@ -14,6 +14,7 @@ import typer
 from savs.pipeline.cli import exit_codes as exits
 from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.formatting import counted, counted_as, format_seconds
+from savs.pipeline.running.progress import Reporting
 
 _shows = {"progress": True, "details": False}
 """What the user asked for, by `--no-progress` and `--verbose`."""
@@ -33,14 +34,16 @@ _spellings: dict[str, str] = {}
 """Parameter of the command that runs -> its spelling, `--max-layer` or `SAVS_EXTRACT_FETCH_GB`."""
 
 
-def set_progress(wanted: bool) -> None:
-    """Show progress of what takes long, or not."""
-    _shows["progress"] = wanted
+def hide_progress(is_hidden: bool) -> bool:
+    """Show no progress, or show it; the callback of `--no-progress`."""
+    _shows["progress"] = not is_hidden
+    return is_hidden
 
 
-def set_verbose(wanted: bool) -> None:
-    """Print details of a run, or not."""
+def show_details(wanted: bool) -> bool:
+    """Print details of a run, or not; the callback of `--verbose`."""
     _shows["details"] = wanted
+    return wanted
 
 
 def shows_details() -> bool:
@@ -69,14 +72,7 @@ def visible(text: str, keep: str = "") -> str:
     r"""Return a text with escapes for what a terminal would obey instead of showing it.
 
     These are control characters, line separators, marks that reverse the direction of writing, and
-    halves of characters.
-
-    Parameters
-    ----------
-    text
-        Anything that a file may hold: a label, an id, a reason.
-    keep
-        Characters that stay, such as a line break.
+    halves of characters; those in `keep` stay, such as a line break.
 
     Examples
     --------
@@ -124,6 +120,19 @@ def print_table(
         print("  ".join([first, *others]).rstrip())
 
 
+def print_pairs(pairs: Sequence[Sequence[str]]) -> None:
+    """Print names and texts in two columns on stdout."""
+    width = max(len(name) for name, _ in pairs)
+    for name, text in pairs:
+        print_line(f"{name.ljust(width)}  {text}")
+
+
+def _show_state(line: str, *, in_place: bool) -> None:
+    """Print how far work is on stderr: in place of what was last shown, or as a line."""
+    print(f"\r{line}\x1b[K" if in_place else line, end="" if in_place else "\n",
+          file=sys.stderr, flush=True)  # fmt: skip
+
+
 @contextmanager
 def progress(total: int) -> Iterator[Callable[[int], None]]:
     """Show rows done, rate and time left on stderr while the block runs."""
@@ -149,18 +158,21 @@ def progress(total: int) -> Iterator[Callable[[int], None]]:
         now = time.monotonic()
         if now - printed >= every:
             printed = now
-            print(f"\r{line()}\x1b[K" if terminal else line(), end="" if terminal else "\n",
-                  file=sys.stderr, flush=True)  # fmt: skip
+            _show_state(line(), in_place=terminal)
 
     try:
         yield on_rows
     finally:
         if terminal and done:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+            _show_state("", in_place=True)
     if done:
         seconds = time.monotonic() - started
         rate = done / max(seconds, 1e-9)
         say(f"{counted(done, 'example')} in {format_seconds(seconds)}, {rate:.1f} per second")
+
+
+REPORTING = Reporting(say, progress, detail)
+"""The messages and the progress of a run, for its user."""
 
 
 class WorkLine:
@@ -182,33 +194,21 @@ class WorkLine:
         every = BAR_EVERY_S if terminal else LINE_EVERY_S
         spent = now - self._started
         if done >= total:
-            self._end(terminal)
+            if self._is_shown and terminal:
+                _show_state("", in_place=True)
+            self._is_shown = False
         elif spent >= FIRST_AFTER_S and now - self._printed >= every and _shows["progress"]:
             left = f", {format_seconds(spent * (total - done) / done)} left" if done else ""
             line = f"{done:,} of {total:,} {what} ({100 * done // total} %){left}"
-            print(f"\r{line}\x1b[K" if terminal else line, end="" if terminal else "\n",
-                  file=sys.stderr, flush=True)  # fmt: skip
+            _show_state(line, in_place=terminal)
             self._printed, self._is_shown = now, True
-
-    def _end(self, terminal: bool) -> None:
-        if self._is_shown and terminal:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-        self._is_shown = False
 
 
 def tell_skipped(skipped: Sequence[str], rest: str, count: int, max_skip: int) -> None:
-    """Name the first examples that a run skipped; exit with 4 where more than `max_skip` were.
+    """Name the first examples that a run skipped, with reasons; `rest` says where others are.
 
-    Parameters
-    ----------
-    skipped
-        Example and reason of each, as one text.
-    rest
-        Where the others are listed.
-    count
-        How many they are without their prompts: an image that is combined with several counts once.
-    max_skip
-        How many may be skipped.
+    Exit with 4 where the `count` is above `max_skip`. It is that of examples without their prompts:
+    an image that is combined with several counts once.
     """
     for line in skipped[:SHOWN]:
         say(f"skipped {line}")

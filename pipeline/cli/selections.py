@@ -34,8 +34,7 @@ def named_selection(store: "FeatureStore", name: str | None) -> Path:
     from savs.stores.files.addresses import is_remote
 
     if name is None:
-        trained = None if is_remote(store.path) else trained_folder(store.path)
-        if trained is not None:
+        if (trained := trained_folder(store.path)) is not None:
             return trained
         vote = results_folder(store.path, VOTE)
         return vote if is_remote(store.path) or (vote / CONFIG).exists() else result_of(store.path)
@@ -48,10 +47,7 @@ def named_selection(store: "FeatureStore", name: str | None) -> Path:
 def find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") -> "Selection":
     """Return the selection in a folder; without one that of the store, or a new one.
 
-    Raises
-    ------
-    SelectionError
-        The store's belongs to other training examples than it has now.
+    SelectionError if the store's belongs to other training examples than it has now.
     """
     from savs.pipeline.errors import SelectionError
     from savs.pipeline.running.result_files import CONFIG, results_folder
@@ -192,12 +188,7 @@ def name_classifiers(texts: Sequence[str]) -> dict[str, str | Path]:
     """Return name -> folder of classifiers given as `NAME=FOLDER`, or as folders.
 
     `hf://owner/name` stays as it is. A folder that exists may have `=` in its name. Without a name,
-    the folder's own is used.
-
-    Raises
-    ------
-    ParameterError
-        Two have one name.
+    the folder's own is used. ParameterError if two have one name.
     """
     classifiers: dict[str, str | Path] = {}
     for text in texts:

@@ -81,7 +81,7 @@ def query(store: AnyStore, sql: str, result: str | None = None) -> pl.DataFrame:
     """
     store = as_store(store)
     if result is None:
-        is_trained = not is_remote(store.path) and trained_folder(store.path) is not None
+        is_trained = trained_folder(store.path) is not None
         result = TRAINED if is_trained else "vote"
     there = _there(store, result)
     try:

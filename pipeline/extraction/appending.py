@@ -7,7 +7,6 @@ store itself; so its segments are checked as in every other run, and the new exa
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from typing import Any
 
 import polars as pl
 
@@ -118,13 +117,11 @@ def stored_rows(store: FeatureStore, split: str) -> pl.DataFrame | None:
 def as_examples(rows: pl.DataFrame, split: str) -> dict[str, Example]:
     """Return id -> the example that a row of a split of the store is of."""
     names = [field.name for field in fields(Example) if field.name != "split"]
-    return {row["id"]: _example(names, row, split) for row in rows.iter_rows(named=True)}
-
-
-def _example(names: Sequence[str], row: Mapping[str, Any], split: str) -> Example:
-    values = {name: row[name] for name in names}
-    parsed = {"media": tuple(row["media"]), "extra": json.loads(row["extra"])}
-    return Example(**values | parsed, split=split)
+    examples = {}
+    for row in rows.select(names).iter_rows(named=True):
+        parsed = {"media": tuple(row["media"]), "extra": json.loads(row["extra"])}
+        examples[row["id"]] = Example(**row | parsed, split=split)
+    return examples
 
 
 def _joined(

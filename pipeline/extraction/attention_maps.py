@@ -23,38 +23,23 @@ from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.chosen_heads import keep_heads
 from savs.pipeline.extraction.model.attention_hooks import HookPoint
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.pieces import Pieces, images_in, map_images
-from savs.pipeline.extraction.model.tower_attention import (
-    VISION,
-    attention_names,
-    set_attention,
-)
+from savs.pipeline.extraction.model.pieces import GRID, Pieces, images_in, map_images
+from savs.pipeline.extraction.model.site_points import IMAGE_TOKENS
+from savs.pipeline.extraction.model.tower_attention import VISION, attention_names, set_attention
 from savs.stores import Head, head_name
 from savs.stores.format.layout import to_float32
 
-IMAGE_IDS = ("image_token_id", "image_token_index")
-"""Names of the image patch token in configurations."""
-
-
 CUTS = ("do_center_crop", "crop_to_patches", "do_pan_and_scan", "do_image_splitting")
 """Settings of image processors that show a model parts of an image."""
-
-
 QUERIES = (
     *("num_query_tokens", "latent_query_num", "perceiver_config"),
     "projector_patch_to_query_dict",
 )
 """Settings of models whose image tokens are learned queries: BLIP-2, Kosmos-2, Idefics2, Aria."""
-
-
 FAR = 0.02
 """Greatest relative distance of a head's output from weights times values."""
-
-
 NAME = "savs_last_row"
 """Name of the registered function."""
-
-
 NORMS = ("norm", "final_layernorm", "ln_f", "final_layer_norm")
 """What transformers calls the norm after a decoder's last layer."""
 
@@ -177,7 +162,7 @@ def _patches(
 ) -> tuple[list[tuple[int, int]], list[Array]]:
     """Return the grid of each image's patches, and the positions of its tokens in reading order."""
     config = model.encoder.config
-    token = next((getattr(config, n) for n in IMAGE_IDS if hasattr(config, n)), None)
+    token = next((getattr(config, n) for n in IMAGE_TOKENS if hasattr(config, n)), None)
     at = np.flatnonzero(np.array(ids) == token)
     grids = _grids(model, inputs, len(at), images)
     sizes = [rows * columns for rows, columns in grids]
@@ -191,11 +176,11 @@ def _patches(
 
 def _grids(model: LoadedModel, inputs: Any, tokens: int, images: int) -> list[tuple[int, int]]:
     """Return rows and columns of each image; none where the processor cuts images up."""
-    if "image_grid_thw" in inputs:
+    if GRID in inputs:
         merge = getattr(model.model.config.vision_config, "spatial_merge_size", 1)
         return [
             (int(frames) * int(rows) // merge, int(columns) // merge)
-            for frames, rows, columns in inputs["image_grid_thw"].tolist()
+            for frames, rows, columns in inputs[GRID].tolist()
         ]
     side = round((tokens / max(images, 1)) ** 0.5)
     return [(side, side)] * images if side > 1 and _makes_squares(model.encoder.images) else []

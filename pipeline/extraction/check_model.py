@@ -4,7 +4,7 @@ import random
 import resource
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ import torch
 
 from savs.datasets.benchmarks.shapes.scenes import CANVASES, draw, random_scene
 from savs.datasets.media.sounds import Sound
-from savs.pipeline.extraction.checks.batch_equality import Check, prove, run_single
+from savs.pipeline.extraction.checks.batch_equality import Check, Trial, prove
 from savs.pipeline.extraction.checks.sharing import OFF, WORDS, find_sharing
 from savs.pipeline.extraction.checks.towers import TOWER_WORDS, compare_runs
 from savs.pipeline.extraction.model.image_places import image_places
@@ -64,7 +64,7 @@ class Checkup:
         """Return the form that `savs models CHECKPOINT --json` prints."""
         return {
             "facts": self.facts,
-            "checks": [check.to_json() for check in self.checks],
+            "checks": [asdict(check) for check in self.checks],
             "batch_size": self.batch_size,
             "passed": self.passed,
             "verdict": self.verdict,
@@ -103,9 +103,7 @@ def check_up(options: ModelOptions, batch_size: int) -> Checkup:
     checks += sounds
     if any(check.passed is False for check in sounds):
         good = []
-    tower = compare_runs(
-        model, pictures, lambda: [run_single(model, p) for p in pictures], len(pictures)
-    )
+    tower = compare_runs(Trial(model, pictures), len(pictures))
     sharing = find_sharing(model, pictures)
     why = f" ({sharing.seen})" if sharing.level == OFF else ""
     facts |= {

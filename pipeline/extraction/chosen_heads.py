@@ -66,22 +66,24 @@ def wanted_sites(run: RunOptions, heads: ChosenHeads | None) -> tuple[Site, ...]
     return run.sites or (AT_HEADS if heads is None else heads.site,)
 
 
-def heads_of_folder(folder: Path) -> ChosenHeads:
-    """Return the heads that `heads` names.
+def chosen_heads(run: RunOptions) -> ChosenHeads | None:
+    """Return the heads that `heads` names; None for all.
 
     Raises
     ------
     ResultError
         There is no selection.
     """
-    selection = load_config(folder)
+    if run.heads is None:
+        return None
+    selection = load_config(Path(run.heads))
 
     def require_fit(identity: Identity) -> Sequence[str]:
         ours = identity.source()
         require_same_site(ours, "this run", selection)
         if apart := usable_source(selection, ours).differences(ours):
             raise SelectionError(
-                f"the selection {folder} does not fit this run, they differ in:\n  "
+                f"the selection {run.heads} does not fit this run, they differ in:\n  "
                 + "\n  ".join(apart)
                 + "\ngive as `heads` a selection of this model with these settings"
             )

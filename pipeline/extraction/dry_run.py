@@ -9,10 +9,11 @@ from savs.datasets import Benchmark, Example
 from savs.datasets.splits.shared_media import media_names
 from savs.pipeline.extraction.appending import add_examples, wanted_examples
 from savs.pipeline.extraction.checks.refusals import bytes_needed
+from savs.pipeline.extraction.chosen_heads import chosen_heads
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model_run import ModelRun
-from savs.pipeline.extraction.run_extraction import chosen_heads, run_examples, store_places
+from savs.pipeline.extraction.run_extraction import run_examples, store_places
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.sinks import (
     EnoughError,

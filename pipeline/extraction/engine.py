@@ -23,7 +23,7 @@ from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.loaded_model import LoadedModel, Read
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.shared_forward import SharedForward
-from savs.pipeline.extraction.sinks import Recalled, ShardFiles, ShardRows, StoredPrompt
+from savs.pipeline.extraction.sinks import Recalled, ShardRows, Sink, StoredPrompt
 from savs.pipeline.running import signals as interruption
 from savs.stores import ShardSpec
 from savs.stores.format.layout import SECONDS
@@ -63,7 +63,7 @@ class Engine:
     """The demonstrations of each subtask, if there are any."""
     sharing: Sharing
     """What prompts about the same images have in common."""
-    files: ShardFiles
+    sink: Sink
     """Where shards are written and read; used in a thread of its own."""
     records: Mapping[str, Mapping[str, Any]]
     """Site -> what each of its shards records about how it was made."""
@@ -190,7 +190,7 @@ class Engine:
                     if ended is not None:
                         recalled.setdefault(ended.spec, {})[request] = ended.row
             for spec, places in recalled.items():
-                task = self._disk.submit(self.files.read, spec, list(places.values()))
+                task = self._disk.submit(self.sink.read, spec, list(places.values()))
                 self._recalls.append((list(places), task))
             self._take_recalled(leave=RECALLED)
             self.on_rows(rows)
@@ -264,7 +264,7 @@ class Engine:
             now = {"cut": self.cuts > 0, SECONDS: round(took, 3)}
             records = {site: {**record, **now} for site, record in self.records.items()}
             contents = assembly.contents(records)
-            self._writing.append(self._disk.submit(self.files.write, assembly.spec, contents))
+            self._writing.append(self._disk.submit(self.sink.write, assembly.spec, contents))
             for request, row in assembly.rows().items():
                 if self._done.get(request) is assembly:
                     self._done[request] = StoredRow(assembly.spec, row)

@@ -12,7 +12,7 @@ from savs.pipeline.extraction.in_context import NO_CONTEXT, Demonstrations, alik
 from savs.pipeline.extraction.model.answers import ICL, AnswerQuery, Answers
 from savs.pipeline.extraction.model.devices import is_out_of_memory
 from savs.pipeline.extraction.model.loaded_model import Launched, LoadedModel
-from savs.pipeline.extraction.model.pieces import GRID, PIXELS
+from savs.pipeline.extraction.model.pieces import GRID, MASK, PIXELS
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.shared_forward import SharedForward, take
 
@@ -133,7 +133,7 @@ class Forward:
         contexts = [known.get(number, NO_CONTEXT) for number in batch.requests]
         if {*contexts} == {NO_CONTEXT}:
             return launched
-        lengths = batch.inputs["attention_mask"].sum(dim=1).tolist()
+        lengths = batch.inputs[MASK].sum(dim=1).tolist()
         likelihoods = torch.full((len(lengths), len(self.answers.tokens)), torch.nan)
         longest = max(demonstrations.tokens for demonstrations in self.contexts) + max(lengths)
         for rows in alike(lengths, contexts, max(1, self.answers.cells // longest)):

@@ -23,15 +23,13 @@ from savs.pipeline.extraction.model.answers import AnswerQuery, Answers
 from savs.pipeline.extraction.model.caches import following, widened
 from savs.pipeline.extraction.model.devices import is_out_of_memory
 from savs.pipeline.extraction.model.label_likelihood import (
-    IDS,
-    MASK,
     Begun,
     begin,
     likelihoods,
     positions_and_next,
 )
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.pieces import Pieces
+from savs.pipeline.extraction.model.pieces import IDS, MASK, Pieces
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.source import Splits
 
@@ -232,7 +230,7 @@ def _read(
         ) from error
     # Sharing is right only if the conversation's tokens are those of the demonstrations, then those
     # that the question has by itself after its head: a template may also write turns differently.
-    ids = [inputs["input_ids"][0].tolist() for inputs in (before, whole, alone)]
+    ids = [inputs[IDS][0].tolist() for inputs in (before, whole, alone)]
     rest = ids[1][len(ids[0]) :]
     if ids[1] != ids[0] + rest or not rest or ids[2][-len(rest) :] != rest:
         raise ModelError(

@@ -248,8 +248,6 @@ class ModelRun:
         """
         placement = find_placement(self.options, self.encoder, self.rank, last_layer=last_layer)
         self.reporting.say(f"loading {self.options.model} on {placement.text}")
-        if last_layer is None:
-            return load(self.options, self.encoder, placement)
         return load(self.options, self.encoder, placement, last_layer=last_layer)
 
     def read(self, examples: RunExamples, sink: Sink, heads: ChosenHeads | None = None) -> Outcome:
@@ -589,7 +587,7 @@ class ModelRun:
             scale=scale,
             contexts=work.contexts,
             sharing=sharing,
-            files=work.sink,
+            sink=work.sink,
             records={
                 label: record | ({REQUEST: request_of_site(request, label)} if request else {})
                 for label in model.grids

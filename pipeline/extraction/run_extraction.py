@@ -11,7 +11,7 @@ from savs.datasets.label_kinds import ONE
 from savs.datasets.splits.shared_media import has_sounds
 from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.appending import WantedExamples, add_examples, wanted_examples
-from savs.pipeline.extraction.chosen_heads import ChosenHeads, heads_of_folder, wanted_sites
+from savs.pipeline.extraction.chosen_heads import chosen_heads, wanted_sites
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model_run import ModelRun, RunExamples
 from savs.pipeline.extraction.request import request_facts
@@ -93,7 +93,11 @@ def run_extraction(
         place.claims.signs.note("starting", rank=rank.rank)
         store = None if place.manifest is None else store_of(place.path, place.manifest)
         if wanted is None:
-            wanted = add_examples(_to_extend(store, place.path), source)
+            if store is None:
+                raise StoreNotFoundError(
+                    f"{place.path} is no store yet, so nothing can be appended; leave out `append`"
+                )
+            wanted = add_examples(store, source)
         for line in wanted.notes:
             reporting.say(line)
         reader = ModelRun(model, run, reporting, rank=rank)
@@ -143,11 +147,6 @@ def finished(folders: Sequence[Any], rows: int, seconds: float) -> Extraction:
     return Extraction(by_site, rows, seconds, skipped_examples(stores[0]))
 
 
-def chosen_heads(run: RunOptions) -> ChosenHeads | None:
-    """Return the heads that a run reads, None for all."""
-    return None if run.heads is None else heads_of_folder(Path(run.heads))
-
-
 def run_examples(source: Source, wanted: WantedExamples) -> RunExamples:
     """Return what a model run reads of a benchmark with its files."""
     folders = {split: source.media(split) for split in wanted.examples}
@@ -163,15 +162,6 @@ def run_examples(source: Source, wanted: WantedExamples) -> RunExamples:
         needs_video_input=source.needs_video_input(has_videos=wanted.has_videos),
         seed=source.options.seed,
     )
-
-
-def _to_extend(store: FeatureStore | None, out: Any) -> FeatureStore:
-    """Return the store that `--append` adds to; StoreNotFoundError without one."""
-    if store is None:
-        raise StoreNotFoundError(
-            f"{out} is no store yet, so nothing can be appended; leave out `append`"
-        )
-    return store
 
 
 def skipped_examples(store: FeatureStore) -> list[tuple[str, str, str]]:

@@ -17,14 +17,14 @@ import torch
 from savs.pipeline.extraction.batches.jobs import ImageKey, Prepared
 from savs.pipeline.extraction.model.answers import ANSWERS, NOTHING, AnswerQuery
 from savs.pipeline.extraction.model.caches import following, image_positions, new_cache, widened
-from savs.pipeline.extraction.model.label_likelihood import in_pieces, padded, summed
+from savs.pipeline.extraction.model.label_likelihood import Pair, in_pieces, padded, summed
 from savs.pipeline.extraction.model.loaded_model import (
     NO_OUTPUTS,
     Features,
     Launched,
     LoadedModel,
 )
-from savs.pipeline.extraction.model.pieces import GRID
+from savs.pipeline.extraction.model.pieces import GRID, IDS, MASK
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.shared_images import ImageFeatures
 from savs.pipeline.extraction.model.site_points import image_tokens
@@ -35,8 +35,6 @@ LEAST_SAVED = 1024
 one takes longer than it saves."""
 PrefixKey = tuple[tuple[ImageKey, ...], bytes]
 """Images and tokens of a prefix: what must be equal for prompts to share it."""
-Pair = tuple[int, int]
-"""A row of a batch and a label, by its place among all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +141,7 @@ class SharedForward:
         return {"mm_encoder_outputs": {"image": self.features.of(keys, batch.vision)}}
 
     def _layout(self, batch: Prepared) -> Layout:
-        ids, mask = batch.inputs["input_ids"], batch.inputs["attention_mask"]
+        ids, mask = batch.inputs[IDS], batch.inputs[MASK]
         lengths = mask.sum(dim=1)
         starts = ids.shape[1] - lengths
         columns = torch.arange(ids.shape[1])
@@ -162,11 +160,11 @@ class SharedForward:
         # padded on the right, and `ends` says where each one's last token is.
         size = layout.sizes[0]
         columns = torch.arange(int(layout.lengths.max()))
-        index = (layout.starts[:, None] + columns).clamp(max=batch.inputs["input_ids"].shape[1] - 1)
+        index = (layout.starts[:, None] + columns).clamp(max=batch.inputs[IDS].shape[1] - 1)
         texts = {
             name: value.gather(1, index)
             for name, value in batch.inputs.items()
-            if name not in ("attention_mask", GRID)
+            if name not in (MASK, GRID)
         }
         positions = image_positions(self.model.model, batch.inputs)
         if positions is not None:
@@ -180,7 +178,7 @@ class SharedForward:
         outputs = NO_OUTPUTS
         if query:
             outputs = {ANSWERS: self._answers(prefix, order, suffix, layout, query)}
-        suffix["attention_mask"] = torch.ones_like(index)
+        suffix[MASK] = torch.ones_like(index)
         arguments = self.model.placed(suffix)
         arguments |= following(self._widened(prefix, order))
         # The pass writes its suffixes into the cache that it gets, so it gets a copy, and another
@@ -218,8 +216,8 @@ class SharedForward:
 
         def run(part: Sequence[Pair]) -> torch.Tensor:
             inputs = self.model.placed(_with_labels(suffix, lengths, part, texts))
-            width = inputs["input_ids"].shape[1]
-            inputs["attention_mask"] = torch.ones(
+            width = inputs[IDS].shape[1]
+            inputs[MASK] = torch.ones(
                 (len(part), size + width), dtype=torch.long, device=self.model.device
             )
             inputs |= following(self._widened(prefix, [order[row] for row, _ in part]))
@@ -245,7 +243,7 @@ class SharedForward:
         size, keys = layout.sizes[0], tuple(dict.fromkeys(layout.keys))
         firsts = [layout.keys.index(key) for key in keys]
         begin = {name: value[..., firsts, :size] for name, value in texts.items()}
-        begin["attention_mask"] = torch.ones_like(begin["input_ids"])
+        begin[MASK] = torch.ones_like(begin[IDS])
         cache = new_cache(self.model.model)
         arguments = self.model.placed(begin) | self._images(batch, firsts)
         arguments |= following(cache)
@@ -284,7 +282,7 @@ def _with_labels(
             length, text = lengths[row], texts[label][:-1]
             wide[..., place, :length] = value[..., row, :length]
             end = length + len(text)
-            if name == "input_ids":
+            if name == IDS:
                 wide[place, length:end] = torch.tensor(text)
             elif name == "position_ids":
                 after = value[..., row, :length].amax() + 1

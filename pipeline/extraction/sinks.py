@@ -8,14 +8,15 @@ progress is shown. A shard is done when all stores have it, and the one that lea
 """
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
-from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any
 
+import msgspec
 import numpy as np
 
 from savs.datasets import Example
@@ -84,67 +85,73 @@ class StoredPrompt:
     """Counted from 0 in the file."""
 
 
-class ShardFiles(Protocol):
-    """Where an engine puts its shards."""
+class Sink(ABC):
+    """What a run asks of the place where its features go, in the order of `ModelRun.read`.
 
-    def write(self, spec: ShardSpec, contents: Contents) -> object:
-        """Keep a shard of each site."""
+    What is not abstract is as of a sink that is empty, and that one process fills.
+    """
 
-    def read(self, spec: ShardSpec, rows: Sequence[int]) -> Recalled:
-        """Return rows of a shard, counted from 0 in its file, with the heads of all sites."""
-        ...
-
-
-class Sink(ShardFiles, Protocol):
-    """What a run asks of the place where its features go, in the order of `ModelRun.read`."""
+    rows: int = 0
+    """Rows that this process has given it."""
 
     @property
     def recorded(self) -> Identities:
         """What the features that it holds already are of."""
-        ...
+        return {}
 
+    @abstractmethod
     def rows_left(self, identities: Identities) -> int:
         """Return the rows that it lacks, given what is known of the model before it is loaded.
 
         It is given an identity for each that is `recorded`. Raises where the features would be of
         something else.
         """
-        ...
 
     def is_complete(self, identities: Identities) -> bool:
         """Return whether nothing is to be done, so that no model is loaded; then it is closed."""
-        ...
+        del identities
+        return False
 
-    def note(self, state: str, **facts: Any) -> None:
+    def note(self, state: str, **facts: Any) -> None:  # noqa: B027 - nobody has to be shown it
         """Show other processes what this one does."""
 
+    @abstractmethod
     def begin(self, identities: Identities, answers: Answers) -> int:
         """Take note of the model, which is loaded by now, and return the rows that are to do."""
-        ...
 
     def settle(self, find: Callable[[], Batching], attention: str, *, shared: bool) -> Batching:
         """Return how batches are made: as recorded, or as `find` finds it out.
 
         `attention` is the option; `shared` says that some images are shown by several prompts.
         """
-        ...
+        del attention, shared
+        return find()
 
     @property
     def process(self) -> str:
         """Id of this process among those that fill the sink."""
-        ...
+        return ""
 
+    @abstractmethod
     def passes(self, show: Show) -> Iterator[Iterable[ShardRows]]:
         """Yield the shards that this process makes, until all are made by any process.
 
         Each item is one pass of an engine. `show` is given rows that others have done meanwhile.
         """
-        ...
 
     def prompts(self) -> Iterable[StoredPrompt]:
         """Return the prompts that have features already: they are not run again."""
-        ...
+        return ()
 
+    @abstractmethod
+    def write(self, spec: ShardSpec, contents: Contents) -> object:
+        """Keep a shard of each site; an engine does so, and reads, in a thread of its own."""
+
+    @abstractmethod
+    def read(self, spec: ShardSpec, rows: Sequence[int]) -> Recalled:
+        """Return rows of a shard, counted from 0 in its file, with the heads of all sites."""
+
+    @abstractmethod
     def tell(self, rows: int) -> int:
         """Take note of rows that are done; return them and those that others did meanwhile.
 
@@ -153,19 +160,13 @@ class Sink(ShardFiles, Protocol):
         EnoughError
             The sink needs no more: the run ends, and nothing is wrong.
         """
-        ...
 
     @property
     def left_behind(self) -> str:
         """What an interruption leaves, for the user; empty if it leaves nothing."""
-        ...
+        return ""
 
-    @property
-    def rows(self) -> int:
-        """Rows that this process has given it."""
-        ...
-
-    def end(self) -> None:
+    def end(self) -> None:  # noqa: B027 - not every sink has something to close
         """Close it: all that was to do is done."""
 
 
@@ -173,7 +174,7 @@ class EnoughError(Exception):
     """A sink needs no more."""
 
 
-class StoreSink:
+class StoreSink(Sink):
     """A store of each site, in places that are reserved.
 
     Parameters
@@ -216,8 +217,6 @@ class StoreSink:
         self._can_redo = can_redo
         self._planned = {split: planned_rows(rows) for split, rows in examples.items()}
         self._wanted: list[ShardSpec] = []
-        self.rows = 0
-        """Rows that this process has written."""
         self._done = self._reported_rows = 0
         """Rows that it has computed, and rows of others that were told."""
         self._started_s = time.monotonic()
@@ -330,7 +329,7 @@ class StoreSink:
         """Return how batches are made as the store records it: the first process decides."""
         known = recorded(self._writer.manifest.batching, self._run, attention, shared=shared)
         if known is None:
-            known = Batching.from_json(self._writer.settle_batching(find().to_json()))
+            known = msgspec.convert(self._writer.settle_batching(find().to_json()), Batching)
         for files in [*self._files.values()][1:]:
             files.writer.settle_batching(known.to_json())
         return known
@@ -423,8 +422,8 @@ class StoredShards:
         self.writer = writer
         self._seen: dict[str, int] = {}
         """Name of a shard -> its fingerprint when its rows were counted."""
-        self._lost = ShardsInMemory()
-        """Shards that another process has published: its rows may be others."""
+        self._lost: dict[ShardSpec, ShardContent] = {}
+        """Shards of ours that another process has published: its rows may be others."""
 
     def write(self, spec: ShardSpec, content: ShardContent) -> bool:
         """Write a shard; returns what `FeatureWriter.write` does, False if it is there."""
@@ -433,16 +432,15 @@ class StoredShards:
             self.writer.claims.release(spec.name)
             with open_shard(path, spec, self.writer.manifest) as shard:
                 self._seen[spec.name] = shard.fingerprint
-                if shard.examples(["id"])["id"].to_list() == content.examples["id"]:
-                    return False
-            self._lost.write(spec, content)
+                if shard.examples(["id"])["id"].to_list() != content.examples["id"]:
+                    self._lost[spec] = content
             return False
         if not self.writer.write(spec, content):
-            self._lost.write(spec, content)
+            self._lost[spec] = content
             return False
         with open_shard(path, spec, self.writer.manifest) as shard:
             self._seen[spec.name] = shard.fingerprint
-        self._lost.forget(spec)  # claimed again since
+        self._lost.pop(spec, None)  # claimed again since
         return True
 
     def read(self, spec: ShardSpec, rows: Sequence[int]) -> Recalled:
@@ -455,8 +453,8 @@ class StoredShards:
         StoreError
             It is damaged.
         """
-        if self._lost.has(spec):
-            return self._lost.read(spec, rows)
+        if spec in self._lost:
+            return rows_of(self._lost[spec], rows)
         manifest = self.writer.manifest
         grids = manifest.identity.grid
         path = self.writer.path / spec.name
@@ -497,32 +495,12 @@ class StoredShards:
                     yield StoredPrompt(tuple(digests), prompt, subtask, spec, row)
 
 
-class ShardsInMemory:
-    """Shards that are kept in memory."""
-
-    def __init__(self) -> None:
-        self.contents: dict[ShardSpec, ShardContent] = {}
-
-    def write(self, spec: ShardSpec, content: ShardContent) -> object:
-        """Keep a shard."""
-        self.contents[spec] = content
-        return None
-
-    def has(self, spec: ShardSpec) -> bool:
-        """Return whether a shard is kept."""
-        return spec in self.contents
-
-    def forget(self, spec: ShardSpec) -> None:
-        """Keep a shard no longer, if it was kept."""
-        self.contents.pop(spec, None)
-
-    def read(self, spec: ShardSpec, rows: Sequence[int]) -> Recalled:
-        """Return rows of a shard."""
-        content = self.contents[spec]
-        layers = [values[:, rows] for values in content.layers.values()]
-        outputs = {name: values[rows] for name, values in content.outputs.items()}
-        small: Any = content.examples.get(THUMBNAIL_COLUMN, [None] * (max(rows, default=0) + 1))
-        return Recalled(Read(layers, outputs), [small[row] for row in rows])
+def rows_of(content: ShardContent, rows: Sequence[int]) -> Recalled:
+    """Return rows of a shard that is in memory."""
+    layers = [values[:, rows] for values in content.layers.values()]
+    outputs = {name: values[rows] for name, values in content.outputs.items()}
+    small = content.examples.get(THUMBNAIL_COLUMN)
+    return Recalled(Read(layers, outputs), [small[row] if small else None for row in rows])
 
 
 def side_by_side(parts: Sequence[Recalled]) -> Recalled:
@@ -532,7 +510,7 @@ def side_by_side(parts: Sequence[Recalled]) -> Recalled:
     return Recalled(Read(heads, first.read.outputs), first.thumbnails)
 
 
-class MemorySink:
+class MemorySink(Sink):
     """Shards of a run of one process that writes nothing.
 
     Parameters
@@ -541,69 +519,42 @@ class MemorySink:
         What is to be read, in this order.
     """
 
-    process = ""
-    recorded: Identities = MappingProxyType({})
-    left_behind = ""
-
     def __init__(self, shards: Sequence[ShardRows]) -> None:
-        self._files: dict[str, ShardsInMemory] = {}
+        self._contents: dict[ShardSpec, Contents] = {}
         self._todo = shards
-        self.rows = 0
-        """Rows that were read or skipped."""
 
     def write(self, spec: ShardSpec, contents: Contents) -> None:
         """Keep a shard of each site."""
-        for label, content in contents.items():
-            self._files.setdefault(label, ShardsInMemory()).write(spec, content)
+        self._contents[spec] = contents
 
     def read(self, spec: ShardSpec, rows: Sequence[int]) -> Recalled:
         """Return rows of a shard."""
-        return side_by_side([files.read(spec, rows) for files in self._files.values()])
+        return side_by_side([rows_of(content, rows) for content in self._contents[spec].values()])
 
     def rows_left(self, identities: Identities) -> int:
         """Return all rows: nothing is recorded."""
         del identities
         return sum(len(shard.examples) for shard in self._todo)
 
-    def is_complete(self, identities: Identities) -> bool:
-        """Return False: nothing is recorded."""
-        del identities
-        return False
-
-    def note(self, state: str, **facts: Any) -> None:
-        """Tell nobody: this process is alone."""
-
     def begin(self, identities: Identities, answers: Answers) -> int:
         """Return all rows."""
         del answers
         return self.rows_left(identities)
-
-    def settle(self, find: Callable[[], Batching], attention: str, *, shared: bool) -> Batching:
-        """Return what is found out."""
-        del attention, shared
-        return find()
 
     def passes(self, show: Show) -> Iterator[Iterable[ShardRows]]:
         """Yield all shards at once."""
         del show
         yield self._todo
 
-    def prompts(self) -> Iterable[StoredPrompt]:
-        """Return none."""
-        return ()
-
     def tell(self, rows: int) -> int:
         """Count rows that are done."""
         self.rows += rows
         return rows
 
-    def end(self) -> None:
-        """Keep the shards."""
-
     def in_order(self) -> list[ShardContent]:
         """Return the shards of the only site, in the order of their numbers."""
-        (files,) = self._files.values()
-        return [files.contents[spec] for spec in sorted(files.contents, key=lambda s: s.number)]
+        shards = sorted(self._contents.items(), key=lambda shard: shard[0].number)
+        return [content for _, of_sites in shards for content in of_sites.values()]
 
 
 def in_shards(examples: Sequence[Example], media: MediaOf, size: int) -> list[ShardRows]:

@@ -31,20 +31,15 @@ def example_columns(
     examples: Sequence[Example], digests: Sequence[tuple[str, ...]]
 ) -> dict[str, list[Any]]:
     """Return the columns that a shard holds of its examples; `digests` are those of their media."""
-    return {
-        "index": [row.index for row in examples],
-        "id": [row.id for row in examples],
-        "split": [row.split for row in examples],
-        "label": [row.label for row in examples],
-        "group": [row.group for row in examples],
-        "subtask": [row.subtask for row in examples],
-        "category": [row.category for row in examples],
-        "prompt": [row.prompt for row in examples],
+    names = ("index", "id", "split", "label", "group", "subtask", "category", "prompt")
+    columns: dict[str, list[Any]] = {
+        name: [getattr(row, name) for row in examples] for name in names
+    }
+    return columns | {
         "media": [list(row.media) for row in examples],
         "media_sha256": [list(row) for row in digests],
-        "extra": [_json(dict(row.extra)) for row in examples],
+        "extra": [
+            json.dumps(dict(row.extra), ensure_ascii=False, separators=(",", ":"))
+            for row in examples
+        ],
     }
-
-
-def _json(value: dict[str, Any]) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))

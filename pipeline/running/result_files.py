@@ -23,6 +23,7 @@ from savs.foundation.files import (
 from savs.foundation.frames import collect_rows, scan_parquet
 from savs.pipeline.running.output_files import disk_errors, new_file
 from savs.stores.errors import ResultError, StoreWriteError
+from savs.stores.files.addresses import is_remote
 from savs.stores.format.layout import MANIFEST, RESULTS, decode_json
 
 CLASSIFIER = "classifier.safetensors"
@@ -55,13 +56,7 @@ LARGEST_JSON = 2**28
 
 
 def require_no_own_file(path: Path) -> None:
-    """Check that an output replaces no file of a store or of a result, which would be damaged.
-
-    Raises
-    ------
-    StoreWriteError
-        It would.
-    """
+    """Raise StoreWriteError if an output replaces a file of a store or of a result."""
     is_shard = path.name == MANIFEST or path.suffix == ".h5"
     marks = (MANIFEST,) if is_shard else (CONFIG, METRICS)
     named = is_shard or path.name in (CLASSIFIER, CONFIG, METRICS, PREDICTIONS, UNITS)
@@ -77,9 +72,18 @@ def results_folder(store: Path, name: str) -> Path:
 
 
 def trained_folder(store: Path) -> Path | None:
-    """Return the folder of the classifier that `savs train` wrote into a store, if it did."""
+    """Return the folder of the classifier that `savs train` wrote into a store, if it did.
+
+    None of a store at a URL, where it writes none.
+    """
     folder = results_folder(store, TRAINED)
-    return folder if (folder / CONFIG).is_file() else None
+    return folder if not is_remote(store) and (folder / CONFIG).is_file() else None
+
+
+def saved_selections(store: Path) -> list[Path]:
+    """Return the folders of a store's selections, sorted; none of a store at a URL."""
+    files = [] if is_remote(store) else store.glob(f"{RESULTS}/*/{CONFIG}")
+    return sorted(file.parent for file in files)
 
 
 def as_folder(result: Any) -> Path:
@@ -95,12 +99,8 @@ def as_folder(result: Any) -> Path:
 def result_of(path: str | Path) -> Path:
     """Return the folder of a saved classifier: the path itself, or the only one of a store.
 
-    Raises
-    ------
-    ResultError
-        There is nothing, or a store with no classifier, or with several.
-    ParameterError
-        It is no path, but a selection in memory, for example.
+    ResultError if there is nothing, or a store with no classifier, or with several; ParameterError
+    for what is no path, but a selection in memory, for example.
     """
     folder = as_folder(path)
     if not (folder / MANIFEST).exists():
@@ -109,9 +109,8 @@ def result_of(path: str | Path) -> Path:
         if folder.is_dir() and not (folder / CONFIG).exists():
             raise ResultError(f"{folder} holds no classifier: it has no {CONFIG}; {CLASSIFIERS}")
         return folder
-    saved = sorted(file.parent for file in folder.glob(f"{RESULTS}/*/{CONFIG}"))
     # Folds, or an unfinished store, were evaluated with the classifier of the folder they name.
-    saved = [one for one in saved if not one.name.endswith((FOLDS, PARTIAL))]
+    saved = [one for one in saved_selections(folder) if not one.name.endswith((FOLDS, PARTIAL))]
     if not saved:
         raise ResultError(f"{folder} is a store without a selection; run `savs train {folder}`")
     if (trained := trained_folder(folder)) is not None:
@@ -150,13 +149,7 @@ def write_csv(path: Path, table: pl.DataFrame) -> str:
 
 
 def copy_result(source: Path, target: Path, command: str = EVALUATE) -> Path:
-    """Copy a result file that `command` writes.
-
-    Raises
-    ------
-    ResultError
-        Not there, or cannot be read.
-    """
+    """Copy a result file that `command` writes; ResultError if it cannot be read."""
     with reading(source, command):
         regular_size(source)
         content = source.read_bytes()
@@ -167,10 +160,7 @@ def copy_result(source: Path, target: Path, command: str = EVALUATE) -> Path:
 def read_json(path: Path, command: str = EVALUATE) -> dict[str, Any]:
     """Read what `write_json` wrote; `command` writes it, for the message.
 
-    Raises
-    ------
-    ResultError
-        Not there, or no JSON object.
+    ResultError if it is not there, or no JSON object.
     """
     with reading(path, command):
         if regular_size(path) > LARGEST_JSON:
@@ -184,10 +174,8 @@ def read_json(path: Path, command: str = EVALUATE) -> dict[str, Any]:
 def read_table(path: Path, schema: pl.Schema, filled: Sequence[str] = ()) -> pl.DataFrame:
     """Read the columns of a schema from what `write_table` wrote; `filled` ones have every value.
 
-    Raises
-    ------
-    ResultError
-        Not there, no Parquet, without one of the columns, or with one of another type.
+    ResultError if it is not there, no Parquet, without one of the columns, or with one of another
+    type.
     """
     with reading(path, EVALUATE):
         size = regular_size(path)
@@ -263,10 +251,7 @@ def _all_or_none(folder: Path) -> Iterator[None]:
 def write_file(path: Path, content: bytes) -> str:
     """Write a file whole, and make its folder; return its SHA-256.
 
-    Raises
-    ------
-    StoreWriteError
-        The folder or the file cannot be written.
+    StoreWriteError if the folder or the file cannot be written.
     """
     with new_file(path, WRITABLE, StoreWriteError) as partial:
         partial.write_bytes(content)

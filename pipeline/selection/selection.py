@@ -10,9 +10,9 @@ import numpy as np
 
 from savs.datasets.label_kinds import MANY, NUMBERS
 from savs.foundation.arrays import Array
+from savs.foundation.bounds import whole_number
 from savs.foundation.errors import ParameterError
 from savs.foundation.progress import track
-from savs.foundation.whole_numbers import whole_number
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.names import DEFAULT_HEADS, SCORING_NAMES
 from savs.pipeline.running.formatting import counted, listed

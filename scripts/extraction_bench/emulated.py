@@ -23,7 +23,7 @@ def emulate(case: Case, work: Path) -> dict[str, Any]:
     """Run a case; return rows, seconds at the steady rate, seconds of all, memory and CPU."""
     from savs.datasets import MediaFolder
     from savs.pipeline.extraction import model_run
-    from savs.pipeline.extraction.checks.token_budget import MOST_TOKENS
+    from savs.pipeline.extraction.checks.preflight import MOST_TOKENS
 
     read = MediaFolder.read
     if case.cold_s:
@@ -118,7 +118,7 @@ class Arrival:
         time.sleep(max(0.0, self.at - time.perf_counter()))
 
 
-def _load_emulated(options: Any, encoder: Any, placement: Any) -> Any:
+def _load_emulated(options: Any, encoder: Any, placement: Any, last_layer: None = None) -> Any:
     import torch
     from transformers import PretrainedConfig
 

@@ -75,17 +75,17 @@ def _find(place: str, selection: str | None) -> tuple[Path, Path | None]:
     from savs.foundation.files import real_path
     from savs.pipeline.classifying.bundle.hub import find_classifier
     from savs.pipeline.cli.selections import VOTE, named_selection
-    from savs.pipeline.running.result_files import CONFIG, results_folder
+    from savs.pipeline.running.result_files import results_folder, saved_selections
     from savs.pipeline.selection.selection_config import load_config, require_classes
     from savs.pipeline.selection.training_data import require_one_label
     from savs.stores import open_store
-    from savs.stores.format.layout import MANIFEST, RESULTS
+    from savs.stores.format.layout import MANIFEST
 
     if (store := Path(place) / MANIFEST).exists():
         path = store.parent
         opened = open_store(path)
         require_one_label(opened, or_many=True)
-        if selection is None and not any(path.glob(f"{RESULTS}/*/{CONFIG}")):
+        if selection is None and not saved_selections(path):
             return results_folder(path, VOTE), path
         folder = named_selection(opened, selection)
         load_config(folder)

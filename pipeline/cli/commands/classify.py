@@ -1,5 +1,6 @@
 """`savs classify`: new images without labels, by a saved classifier."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +20,7 @@ from savs.pipeline.cli.options.shared import (
     option,
     setting,
 )
-from savs.pipeline.cli.output import detail, print_json, print_table, progress, say, tell_skipped
+from savs.pipeline.cli.output import REPORTING, print_json, print_table, say, tell_skipped
 from savs.pipeline.cli.selections import name_classifiers
 from savs.pipeline.extraction.cluster.node import NONE
 from savs.pipeline.extraction.model.model_options import AUTO, PlacingKeywords
@@ -28,7 +29,6 @@ from savs.pipeline.inputs.input_options import NewImageKeywords
 from savs.pipeline.names import DEFAULT_PREDICTIONS
 from savs.pipeline.running.formatting import counted, counted_as, measured, percent
 from savs.pipeline.running.launchers import find_rank
-from savs.pipeline.running.progress import Reporting
 
 if TYPE_CHECKING:
     from savs.pipeline.classifying.classification import Classification
@@ -142,7 +142,7 @@ def classify_command(
         sort_into=sort_into,
         retry_skipped=retry_skipped,
         force=force,
-        reporting=Reporting(say, progress, detail),
+        reporting=REPORTING,
         **{"question": question, **reading, **placing, **batches},
     )
     if json:
@@ -168,7 +168,6 @@ def classify_command(
 
 
 def _page_form(out: Path | None, n: int | None) -> "PredictionPage | None":
-    """Return the form of a page, if the output is one."""
     from savs.pipeline.reports.pages.rendering import SUFFIXES
 
     if out is not None and out.suffix.lower() in SUFFIXES:
@@ -214,16 +213,8 @@ def _summary(done: "Classification") -> dict[str, Any]:
     }
     if done.out is None:
         facts["predictions"] = done.predictions.to_dicts()
-    if (files := done.sorted_files) is not None:
-        facts["sorted"] = {
-            "folder": str(files.folder),
-            "files": files.files,
-            "copied": files.copied,
-            "equal": files.equal,
-            "unsure": files.unsure,
-            "renamed": dict(files.renamed),
-            "missing": list(files.missing),
-        }
+    if done.sorted_files is not None:
+        facts["sorted"] = asdict(done.sorted_files)
     return facts
 
 
@@ -282,7 +273,6 @@ def _print_predictions(done: "Classification") -> None:
 
 
 def _print_labels(done: "Classification") -> None:
-    """Print the labels of each image, and the most probable ones."""
     import polars as pl
 
     rows = []

@@ -9,7 +9,7 @@ import savs
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import option, require_choice
 from savs.pipeline.cli.output import print_json, print_line, print_table, say
-from savs.pipeline.running.formatting import percent, points, probability
+from savs.pipeline.running.formatting import counted, percent, points, probability
 
 if TYPE_CHECKING:
     import polars as pl
@@ -88,8 +88,8 @@ def _print(table: "pl.DataFrame") -> None:
     count = table["p_holm"].count()
     say("difference: the second minus the first, in percentage points")
     say(
-        f"p (Holm): corrected for {count:,} {'test' if count == 1 else 'tests'} of the headline"
-        " metric; the other p are not corrected"
+        f"p (Holm): corrected for {counted(count, 'test')} of the headline metric; the other p are"
+        " not corrected"
     )
 
 

@@ -9,13 +9,13 @@ import savs
 from savs.datasets.benchmarks import shapes
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import option
-from savs.pipeline.cli.output import detail, print_json, print_line, print_table, progress, say
+from savs.pipeline.cli.output import REPORTING, print_json, print_line, print_table, say
 from savs.pipeline.demo import DEMO_CLIP_NAME, DEMO_NAME
 from savs.pipeline.errors import OutputError
 from savs.pipeline.extraction.model.model_options import require_extra
 from savs.pipeline.names import ZERO_SHOT
 from savs.pipeline.running.formatting import percent
-from savs.pipeline.running.progress import Reporting
+from savs.pipeline.running.output_files import disk_errors
 
 if TYPE_CHECKING:
     from savs.pipeline.evaluation.assessment import Evaluation
@@ -84,7 +84,7 @@ def _extract(files: "shapes.ShapesFiles", out: Path, model: str) -> "FeatureStor
         out=out,
         batch_size=BATCH_SIZE,
         answers=None if is_clip else "labels",
-        reporting=Reporting(say, progress, detail),
+        reporting=REPORTING,
     ).store
 
 
@@ -104,13 +104,12 @@ def _draw(out: Path) -> "shapes.ShapesFiles":
     """Draw the scenes; where the disk refuses, nothing is left in a folder that is new."""
     is_new = not out.exists()
     try:
-        return shapes.write_shapes(out / "data", seed=SEED, tasks=TASKS)
-    except OSError as error:
+        with disk_errors(out / "data", "another --out"):
+            return shapes.write_shapes(out / "data", seed=SEED, tasks=TASKS)
+    except OutputError:
         if is_new:
             shutil.rmtree(out, ignore_errors=True)
-        raise OutputError(
-            f"{out / 'data'} cannot be written: {error.strerror or error}; pass another --out"
-        ) from error
+        raise
 
 
 def _print_story(

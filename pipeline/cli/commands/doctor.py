@@ -6,27 +6,24 @@ import typer
 
 from savs.pipeline.cli import exit_codes as exits
 from savs.pipeline.cli.options.settings import JsonOption
-from savs.pipeline.cli.output import print_json, print_line, say
+from savs.pipeline.cli.output import print_json, print_pairs, say
 from savs.pipeline.running.formatting import counted, format_bytes
 
 if TYPE_CHECKING:
-    from savs.pipeline.cli.doctor.diagnosis import Diagnosis
+    from savs.pipeline.cli.diagnosis import Diagnosis
 
 EXAMPLES = ("savs doctor", "savs doctor --json")
 
 
 def doctor_command(json: JsonOption = False) -> None:
     """Leaves out tokens, addresses and your name. Exits with code 1 if something is wrong."""
-    from savs.pipeline.cli.doctor.diagnosis import diagnose
+    from savs.pipeline.cli.diagnosis import diagnose
 
     diagnosis = diagnose()
     if json:
         print_json(diagnosis.to_json())
     else:
-        rows = _rows(diagnosis)
-        width = max(len(name) for name, _ in rows)
-        for name, value in rows:
-            print_line(f"{name.ljust(width)}  {value}")
+        print_pairs(_rows(diagnosis))
     for problem in diagnosis.problems:
         say(f"problem: {problem}")
     if diagnosis.problems:

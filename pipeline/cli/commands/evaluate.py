@@ -88,12 +88,11 @@ def evaluate_command(
     from savs.pipeline.selection.readouts import choose_readout
     from savs.pipeline.selection.selection import default_readout
     from savs.pipeline.selection.selection_config import load_config, selection_folder
-    from savs.stores.files.addresses import is_remote
     from savs.stores.format.layout import CAPTIONS
 
     opened = savs.open_store(store, partial=partial)
     saved = None if selection is None else named_selection(opened, selection)
-    if saved is None and readout is None and not is_remote(opened.path):
+    if saved is None and readout is None:
         saved = trained_folder(opened.path)
     readout = readout or default_readout(label_kind(opened.manifest.identity.benchmark))
     rule = None if readout in OWN_ANSWERS else choose_readout(readout, also=OWN_ANSWERS)

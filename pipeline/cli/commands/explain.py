@@ -18,18 +18,16 @@ from savs.pipeline.cli.options.shared import (
     require_folder,
 )
 from savs.pipeline.cli.output import (
-    detail,
+    REPORTING,
     print_json,
     print_line,
     print_table,
-    progress,
     say,
     shows_details,
 )
 from savs.pipeline.extraction.model.model_options import PlacingKeywords
 from savs.pipeline.names import DEFAULT_EXPLAINED
 from savs.pipeline.running.formatting import counted
-from savs.pipeline.running.progress import Reporting
 
 if TYPE_CHECKING:
     from savs.pipeline.reports.explain.explanation import Explained
@@ -99,7 +97,7 @@ def explain_command(
         media_root=media_root,
         out=out,
         attention_maps=attention_maps,
-        reporting=Reporting(say, progress, detail),
+        reporting=REPORTING,
         **loading,
         **(placing if attention_maps else {}),
     )

@@ -1,5 +1,6 @@
 """`savs export`: a classifier, its page or a small store for others, or features for programs."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
@@ -21,10 +22,9 @@ from savs.pipeline.cli.output import print_json, print_line, say
 from savs.pipeline.cli.selections import CHOSEN, find_heads, named_selection
 from savs.pipeline.names import BUNDLE_FORM, EXPORT_FORMS, PARQUET, SPACE_FORM
 from savs.pipeline.running.formatting import counted, format_bytes
-from savs.stores.files.addresses import is_remote
 
 if TYPE_CHECKING:
-    from savs.stores import FeatureStore
+    from savs.stores import FeatureStore, Head
 
 STORE_FORM = "store"
 EXAMPLES = (
@@ -105,6 +105,7 @@ def export_command(
     )
     from savs.pipeline.classifying.bundle.card import evaluation_of
     from savs.pipeline.classifying.bundle.hub import push
+    from savs.stores.format.layout import SPLITS
 
     opened, selection_names = savs.open_store(store), list[str]()
     with TemporaryDirectory() as scratch:
@@ -124,7 +125,8 @@ def export_command(
                 selection_folder = None if selection is None else named_selection(opened, selection)
                 size, selection_names = _export_store(opened, wanted, place, selection_folder)
             else:
-                splits = [split] if split else _labelled_splits(opened)
+                labelled = [name for name in SPLITS if name in opened.splits]
+                splits = [split] if split else labelled
                 savs.export(opened, place, wanted, splits, form, media_root=media_root)
                 size = place.stat().st_size
             facts = {"path": str(place), "bytes": size, "heads": len(wanted)}
@@ -158,13 +160,6 @@ def export_command(
         say(f"use it as: {first}{evaluation_of(place_of_use, selection_names)}")
 
 
-def _labelled_splits(store: "FeatureStore") -> list[str]:
-    """Return the splits of labelled examples that a store has."""
-    from savs.stores.format.layout import SPLITS
-
-    return [split for split in SPLITS if split in store.splits]
-
-
 def _tell_viewers(path: Path) -> None:
     """Say how to open a file with pictures, and how many have none."""
     import polars as pl
@@ -195,15 +190,13 @@ def _export_store(
     A selection is kept where the store has all its heads: `savs evaluate` gives the same by it.
     """
     from savs.pipeline.classifying.bundle.card import store_card
-    from savs.pipeline.running.result_files import CONFIG, results_folder, write_file
+    from savs.pipeline.running.result_files import results_folder, saved_selections, write_file
     from savs.pipeline.selection.selection_config import load_config
     from savs.pipeline.selection.selection_file import copy_selection
-    from savs.stores.format.layout import CARD, RESULTS
+    from savs.stores.format.layout import CARD
     from savs.stores.maintain.copy import slim
 
-    saved = [selection] if selection is not None else []
-    if not saved and not is_remote(store.path):
-        saved = [p.parent for p in sorted((store.path / RESULTS).glob(f"*/{CONFIG}"))]
+    saved = saved_selections(store.path) if selection is None else [selection]
     usable = [folder for folder in saved if set(load_config(folder).heads) <= set(heads)]
     with TemporaryDirectory() as scratch:
         for folder in usable:  # read before the store is written: it may not be whole
@@ -218,9 +211,3 @@ def _export_store(
 
         small = slim(store, heads, out, before_seal=add_selections_and_card)
     return small.facts["bytes"], names
-
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from savs.stores import Head

@@ -17,11 +17,10 @@ from savs.pipeline.cli.options.fields import (
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import advanced, option, require_page, setting
 from savs.pipeline.cli.output import (
-    detail,
+    REPORTING,
     print_json,
     print_line,
     print_table,
-    progress,
     say,
     tell_skipped,
 )
@@ -31,7 +30,6 @@ from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.names import DEFAULT_EXAMPLES
 from savs.pipeline.running.formatting import counted, format_bytes, format_seconds
-from savs.pipeline.running.progress import Reporting
 from savs.stores.files.addresses import find_place, is_remote
 
 if TYPE_CHECKING:
@@ -128,9 +126,8 @@ def extract_command(
     else:
         from savs.pipeline.extraction.run_extraction import run_extraction
 
-        reporting = Reporting(say, progress, detail)
         done = run_extraction(
-            chosen, inputs, model, run, out=place, reporting=reporting, name=benchmark
+            chosen, inputs, model, run, out=place, reporting=REPORTING, name=benchmark
         )
     if json:
         print_json(_summary(done))
@@ -194,7 +191,8 @@ def _print_estimate(
 
     say("dry run: reading the input, loading the model, timing a few examples")
     cost = estimate(benchmark, inputs, model, run, out)
-    folder = None if is_remote(out) else _existing(out)
+    places = () if is_remote(out) else (out, *out.absolute().parents)
+    folder = next((place for place in places if place.exists()), None)
     free = None if folder is None else shutil.disk_usage(folder).free
     if as_json:
         print_json(
@@ -227,7 +225,3 @@ def _print_estimate(
         say(note)
     for name in cost.missing_media[:MISSING_SHOWN]:
         say(f"not found: {name}")
-
-
-def _existing(out: Path) -> Path:
-    return next(p for p in (out, *out.absolute().parents) if p.exists())

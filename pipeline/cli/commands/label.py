@@ -73,11 +73,8 @@ def label_command(
 
 def _command(store: "FeatureStore") -> str:
     """Return the command that makes the store's classifier again."""
-    from savs.pipeline.running.result_files import CONFIG, trained_folder
+    from savs.pipeline.running.result_files import saved_selections, trained_folder
     from savs.stores.files.addresses import is_remote
-    from savs.stores.format.layout import RESULTS
 
-    if is_remote(store.path):
-        return "select"
-    is_selected = any(store.path.glob(f"{RESULTS}/*/{CONFIG}"))
+    is_selected = is_remote(store.path) or saved_selections(store.path)
     return "select" if is_selected and trained_folder(store.path) is None else "train"

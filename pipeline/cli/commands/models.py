@@ -17,11 +17,17 @@ from savs.pipeline.cli.options.shared import (
     require_choice,
     require_folder,
 )
-from savs.pipeline.cli.output import detail, print_json, print_line, print_table, progress, say
+from savs.pipeline.cli.output import (
+    REPORTING,
+    print_json,
+    print_line,
+    print_pairs,
+    print_table,
+    say,
+)
 from savs.pipeline.cli.selections import named_selection
 from savs.pipeline.extraction.model.model_options import ModelKeywords
 from savs.pipeline.extraction.run_options import DEFAULT_BATCH_SIZE
-from savs.pipeline.running.progress import Reporting
 from savs.stores.errors import ResultError
 
 if TYPE_CHECKING:
@@ -83,8 +89,7 @@ def models_command(
     if json:
         print_json(checkup.to_json())
     else:
-        for name, value in checkup.facts.items():
-            print_line(f"{name.ljust(max(map(len, checkup.facts)))}  {value}")
+        print_pairs([*checkup.facts.items()])
         print_line()
         marks = {True: "yes", False: "NO", None: "-"}
         rows = [[check.name, marks[check.passed]] for check in checkup.checks]
@@ -115,7 +120,7 @@ def _compare(
         store,
         media_root=media_root,
         selection=classifier,
-        reporting=Reporting(say, progress, detail),
+        reporting=REPORTING,
         **loading,
     )
 

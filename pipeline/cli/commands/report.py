@@ -9,7 +9,6 @@ import savs
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import (
     MediaRootOption,
-    PageOption,
     advanced,
     option,
     require_folder,
@@ -36,7 +35,7 @@ def report_command(
             show_default=False,
         ),
     ],
-    out: PageOption,
+    out: Annotated[Path, option("--out", metavar="FILE.html", help="HTML file to write.")],
     media_root: MediaRootOption = None,
     n: Annotated[
         int, option("--n", min=0, help="Examples to show: wrong, least sure, least typical.")

@@ -112,10 +112,11 @@ def select_command(
     )
     crossed = None
     if pseudo_labels is not None:
-        used = sum(task.examples for task in selection.tasks)
+        extracted = opened.examples("train").height
         say(
-            f"note: the labels are the model's own answers to {used:,} of {once.height:,} training"
-            " examples: no accuracy is estimated, and probabilities are not calibrated"
+            f"note: the labels are the model's own answers to {selection.examples:,} of"
+            f" {extracted:,} training examples: no accuracy is estimated, and probabilities are"
+            " not calibrated"
         )
     elif estimate:
         selection, crossed = calibrated(opened, selection, is_needed=list_suspects)
@@ -171,7 +172,6 @@ def select_command(
 
 
 def _print_suspects(table: "pl.DataFrame") -> None:
-    """Print the suspects, strongest first."""
     from savs.pipeline.running.output_files import media_cell
 
     print_line()

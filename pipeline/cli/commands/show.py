@@ -13,7 +13,7 @@ from savs.pipeline.cli.options.shared import (
     SubtaskOption,
     option,
 )
-from savs.pipeline.cli.output import print_json, print_line, print_table, say
+from savs.pipeline.cli.output import print_json, print_line, print_pairs, print_table, say
 from savs.pipeline.running.formatting import counted_as, format_bytes, format_seconds
 from savs.stores.files.addresses import is_writable
 
@@ -50,7 +50,11 @@ def show_command(
     done = store_progress(opened.path, opened.manifest) if is_writable(opened.path) else None
     facts: dict[str, Any] = opened.facts | {
         "classes": _counts(opened),
-        "skipped": _skipped(opened),
+        "skipped": [
+            row
+            for split in _finished(opened)
+            for row in opened.skipped(split).select("split", "id", "reason").to_dicts()
+        ],
         "older_results": _older(opened),
     }
     if done is not None:
@@ -77,9 +81,7 @@ def show_command(
         older = ", ".join(facts["older_results"])
         rows.append(["older", f"{older}: made before training examples or labels came"])
     rows += [[head, what] for head, what in model.get(IMAGE_OUTPUTS, {}).items()]
-    width = max(len(name) for name, _ in rows)
-    for name, value in rows:
-        print_line(f"{name.ljust(width)}  {value}")
+    print_pairs(rows)
     print_line()
     print_table(
         ["split", "subtask", "class", "examples", "skipped"],
@@ -132,7 +134,6 @@ def _print_head_map(
 
 
 def _print_progress(done: "StoreProgress") -> None:
-    """Print how far a running extraction is, and its processes."""
     share = f"{done.rows:,} of {done.planned:,} examples ({100 * done.rows // done.planned} %)"
     left = done.seconds_left
     rate = (
@@ -207,24 +208,15 @@ def _labels(texts: "pl.Series") -> "pl.Series":
     return pl.Series("label", lists, dtype=pl.List(pl.String))
 
 
-def _skipped(store: "FeatureStore") -> list[dict[str, Any]]:
-    import polars as pl
-
-    frames = [store.skipped(split).select("split", "id", "reason") for split in _finished(store)]
-    return pl.concat(frames).to_dicts() if frames else []
-
-
 def _older(store: "FeatureStore") -> list[str]:
     """Return the results whose classifier was made before training examples or labels came."""
     from savs.foundation.errors import SavsError
-    from savs.pipeline.running.result_files import CONFIG
+    from savs.pipeline.running.result_files import saved_selections
     from savs.pipeline.selection.selection_config import is_older, load_config
-    from savs.stores.files.addresses import is_remote
-    from savs.stores.format.layout import RESULTS
 
     older_names = []
-    for path in [] if is_remote(store.path) else sorted(store.path.glob(f"{RESULTS}/*/{CONFIG}")):
+    for folder in saved_selections(store.path):
         with suppress(SavsError):  # what is wrong with it, the command says that uses it
-            if is_older(load_config(path), store.manifest):
-                older_names.append(path.parent.name)
+            if is_older(load_config(folder), store.manifest):
+                older_names.append(folder.name)
     return older_names

@@ -107,7 +107,6 @@ def _suggestions(
     from savs.pipeline.running.result_files import trained_folder
     from savs.pipeline.selection.readouts import choose_readout
     from savs.pipeline.selection.training_data import require_one_label
-    from savs.stores.files.addresses import is_remote
     from savs.stores.format.layout import UNLABELLED
 
     if Path(source).suffix.lower() in SUFFIXES and not Path(source).is_dir():
@@ -121,8 +120,7 @@ def _suggestions(
         opened.require_split("test")
     opened.require_complete()
     saved = None if selection is None else named_selection(opened, selection)
-    if saved is None and not is_remote(opened.path):
-        saved = trained_folder(opened.path)
+    saved = saved or trained_folder(opened.path)
     chosen = None
     if saved is not None or _has_classes(opened):
         chosen = find_selection(opened, saved, choose_readout(readout))

@@ -8,12 +8,11 @@ import savs
 from savs.pipeline.cli.options.fields import expand_options
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import HeadsOption, option
-from savs.pipeline.cli.output import detail, print_json, print_table, progress, say
+from savs.pipeline.cli.output import REPORTING, print_json, print_table, say
 from savs.pipeline.cli.tables import print_evaluation
 from savs.pipeline.inputs.input_options import TrainKeywords
 from savs.pipeline.names import READOUT_NAMES
 from savs.pipeline.running.formatting import counted, percent
-from savs.pipeline.running.progress import Reporting
 
 if TYPE_CHECKING:
     from savs.pipeline.classifying.training import Trained
@@ -68,7 +67,7 @@ def train_command(
         model=model,
         readout=readout,
         heads=heads,
-        reporting=Reporting(say, progress, detail),
+        reporting=REPORTING,
         **inputs,
     )
     for note in done.notes:
@@ -99,7 +98,6 @@ def _summary(done: "Trained") -> dict[str, object]:
 
 
 def _print(done: "Trained") -> None:
-    """Print the readouts, the accuracy to expect and the doubtful labels."""
     if done.accuracies:
         tried = ", ".join(f"{name} {percent(value)}" for name, value in done.accuracies.items())
         say(f"readout: {done.selection.readout}, the best when examples are left out ({tried})")
@@ -114,7 +112,6 @@ def _print(done: "Trained") -> None:
 
 
 def _print_next(done: "Trained") -> None:
-    """Say where the classifier is, and which commands come next."""
     from savs.pipeline.evaluation.suspects import SUSPECTS
     from savs.stores.format.layout import UNLABELLED
 

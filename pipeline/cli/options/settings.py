@@ -14,7 +14,8 @@ from typing import Annotated, Any
 import typer
 
 from savs.pipeline.cli.commands import COMMANDS
-from savs.pipeline.cli.output import set_progress, set_verbose
+from savs.pipeline.cli.options.shared import read_text
+from savs.pipeline.cli.output import hide_progress, show_details
 
 PREFIX = "SAVS_"
 OF_ALL_COMMANDS = ("config", "json", "no_progress", "verbose")
@@ -61,13 +62,7 @@ def _apply_config(context: typer.Context, path: Path | None) -> Path | None:
     """Set a command's defaults from its table in a TOML file; flags and environment win."""
     if path is None:
         return None
-    from savs.foundation.files import read_regular_text
-
-    try:
-        text = read_regular_text(path)
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise typer.BadParameter(f"{path} cannot be read: {reason}") from error
+    text = read_text(path)
     try:
         tables = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # the first also for an integer of many digits
@@ -105,16 +100,6 @@ def _plain(value: Any, multiple: bool) -> Any:
         raise typer.BadParameter("an integer in the file of --config is too large") from error
     plain = value if isinstance(value, bool | list) else text
     return [plain] if multiple and not isinstance(plain, list) else plain
-
-
-def _no_progress(value: bool) -> bool:
-    set_progress(not value)
-    return value
-
-
-def _verbose(value: bool) -> bool:
-    set_verbose(value)
-    return value
 
 
 PANEL = "Options of all commands"
@@ -158,10 +143,10 @@ def take_in_commands(
         typer.Option("--config", callback=_apply_config, is_eager=True, expose_value=False),
     ] = None,
     no_progress: Annotated[
-        bool, typer.Option("--no-progress", callback=_no_progress, expose_value=False)
+        bool, typer.Option("--no-progress", callback=hide_progress, expose_value=False)
     ] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", callback=_verbose, expose_value=False)
+        bool, typer.Option("--verbose", callback=show_details, expose_value=False)
     ] = False,
 ) -> None:
     """Have the options of all commands that a command need not know of."""

@@ -95,8 +95,6 @@ ClassifierDtypeOption = Annotated[
     str | None, setting(help="auto, bfloat16, float16 or float32 (default: the classifier's).")
 ]
 
-PageOption = Annotated[Path, option("--out", metavar="FILE.html", help="HTML file to write.")]
-
 MediaRootOption = Annotated[
     Path | None,
     option(metavar="DIR", help="Folder of the images (default: the store's thumbnails)."),
@@ -107,6 +105,18 @@ def require_choice(name: str, value: str, known: Sequence[str]) -> None:
     """Raise a usage error unless a parameter has one of the known values."""
     if value not in known:
         raise typer.BadParameter(f"`{name}` is {value!r}, expected one of {', '.join(known)}")
+
+
+def read_text(path: Path, option: str = "") -> str:
+    """Return the text of a file that an option names; a usage error if it cannot be read."""
+    from savs.foundation.files import read_regular_text
+
+    try:
+        return read_regular_text(path)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        name = f"`{option}` {path}" if option else path
+        raise typer.BadParameter(f"{name} cannot be read: {reason}") from error
 
 
 def require_folder(media_root: Path | None) -> None:
@@ -145,7 +155,7 @@ def parse_folds(text: str) -> Any:
     """Return a number of folds, or `loo`; a usage error for anything else."""
     if text == "loo":
         return text
-    from savs.foundation.whole_numbers import whole_number
+    from savs.foundation.bounds import whole_number
 
     folds = whole_number(text)
     if folds is None or folds < 2:

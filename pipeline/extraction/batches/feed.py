@@ -31,16 +31,10 @@ from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 
 T = TypeVar("T")
-
-
 MediaOf = Callable[[Example], MediaFolder]
 """Example -> the folder of its media; examples of one folder give the same object."""
-
-
 WINDOW_BYTES = 128 * 2**20
 """Media of a window at most, unless one alone is larger: two or three windows are in memory."""
-
-
 AT_ONCE = 8
 """Files that are read at the same time: disks and networks answer later than they could."""
 
@@ -59,17 +53,9 @@ class ReadMedium:
     """Of a sound, or a video with its sound, how long it is, see `seconds_of`; None of others."""
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
-    """Some rows of a shard, with their media."""
-
-    media: Mapping[int, Sequence[ReadMedium | str]]
-    """Place of a row in the shard -> its media, each as it was read, or why it cannot be."""
-
-    @property
-    def places(self) -> tuple[int, ...]:
-        """Places of the rows in the shard."""
-        return tuple(self.media)
+Window = Mapping[int, Sequence[ReadMedium | str]]
+"""Place of a row in its shard -> its media, each as it was read, or why it cannot be: some rows of
+the shard, in its order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +116,7 @@ class Planner:
         waiting: list[tuple[int, int]] = []
         digests: dict[int, tuple[str, ...]] = {}
         new: list[tuple[int, Example, list[ReadMedium]]] = []
-        for place, media in window.media.items():
+        for place, media in window.items():
             example = assembly.examples[place]
             absent = next((m for m in media if isinstance(m, str)), None)
             if absent is not None:
@@ -144,7 +130,7 @@ class Planner:
                 self.known[key] = len(self.known)
                 new.append((self.known[key], replace(example, prompt=prompt), seen))
             waiting.append((self.known[key], place))
-        is_last = window.places[-1] == len(assembly.examples) - 1
+        is_last = len(assembly.examples) - 1 in window
         jobs = self._cut(new, is_first=is_first)
         return PlannedWindow(assembly, skipped, waiting, digests, jobs, is_last)
 
@@ -226,7 +212,7 @@ def windows(examples: Sequence[Example], media: MediaOf) -> Iterator[Window]:
                     total += folder.size(name) or 0
                 rows[place].append(reading[key])
             if total >= WINDOW_BYTES or place == len(examples) - 1:
-                yield Window({row: [f.result() for f in reads] for row, reads in rows.items()})
+                yield {row: [f.result() for f in reads] for row, reads in rows.items()}
                 rows, reading, total = {}, {}, 0
 
 

@@ -100,19 +100,14 @@ class Prepared:
 
     def converted(self, change: Callable[[Any], Any]) -> "Prepared":
         """Return the same with every input changed by a function."""
-        return replace(
-            self,
-            inputs={name: change(value) for name, value in self.inputs.items()},
-            vision={
-                key: {name: change(value) for name, value in inputs.items()}
-                for key, inputs in self.vision.items()
-            },
-            host_inputs={name: change(value) for name, value in self.host_inputs.items()},
-        )
 
-    def pin_memory(self) -> "Prepared":
-        """Return the same in page-locked memory, which a GPU copies without waiting."""
-        return self.converted(lambda v: v.pin_memory() if hasattr(v, "pin_memory") else v)
+        def of(inputs: Mapping[str, Any]) -> dict[str, Any]:
+            return {name: change(value) for name, value in inputs.items()}
+
+        vision = {key: of(inputs) for key, inputs in self.vision.items()}
+        return replace(
+            self, inputs=of(self.inputs), vision=vision, host_inputs=of(self.host_inputs)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,11 +131,17 @@ class Done:
     cut: frozenset[str] = frozenset()
     """SHA-256 of the sounds that were cut."""
 
+    def converted(self, change: Callable[[Any], Any]) -> "Done":
+        """Return the same with every input changed by a function."""
+        parts = [p.converted(change) if isinstance(p, Prepared) else p for p in self.parts]
+        return replace(self, parts=parts)
+
     def pin_memory(self) -> "Done":
-        """Return the same with inputs in page-locked memory; the loader calls this."""
-        return replace(
-            self, parts=[p.pin_memory() if isinstance(p, Prepared) else p for p in self.parts]
-        )
+        """Return the same in page-locked memory, which a GPU copies without waiting.
+
+        The loader calls this.
+        """
+        return self.converted(lambda v: v.pin_memory() if hasattr(v, "pin_memory") else v)
 
 
 MOST_PIXELS = 2**28
@@ -260,29 +261,25 @@ class TokenCounter:
         """Return the tokens of an image of a size in pixels."""
         if not self.encoder.reads_prompts:
             return image_tokens(self.encoder.config)
-        try:
-            counts = self.encoder.processor._get_num_multimodal_tokens(
-                image_sizes=[(height, width)]
-            )
-            return int(counts["num_image_tokens"][0])
-        except Exception:  # half of the processors have it, each for itself
-            return min(max(width * height // PIXELS_A_TOKEN, LEAST_IMAGE_TOKENS), MOST_IMAGE_TOKENS)
+        count = self._of_processor("num_image_tokens", image_sizes=[(height, width)])
+        estimate = min(width * height // PIXELS_A_TOKEN, MOST_IMAGE_TOKENS)
+        return max(estimate, LEAST_IMAGE_TOKENS) if count is None else count
 
     def sound(self, seconds: float) -> int:
         """Return the tokens of a sound."""
         samples = round(seconds * (self.encoder.sound_rate or DEFAULT_RATE))
-        try:
-            counts = self.encoder.processor._get_num_multimodal_tokens(audio_lengths=[samples])
-            return int(counts["num_audio_tokens"][0])
-        except Exception:  # as above
-            return round(seconds * SOUND_TOKENS)
+        count = self._of_processor("num_audio_tokens", audio_lengths=[samples])
+        return round(seconds * SOUND_TOKENS) if count is None else count
 
     @lru_cache(maxsize=4096)  # noqa: B019 - as above
     def video(self, frames: int, width: int, height: int) -> int:
         """Return the tokens of a video whose frames have a size in pixels."""
+        count = self._of_processor("num_video_tokens", video_sizes=[(frames, height, width)])
+        return frames * self.image(width, height) if count is None else count
+
+    def _of_processor(self, kind: str, **media: Any) -> int | None:
+        """Return the tokens of a medium as the processor counts them; None if it does not."""
         try:
-            sizes = [(frames, height, width)]
-            counts = self.encoder.processor._get_num_multimodal_tokens(video_sizes=sizes)
-            return int(counts["num_video_tokens"][0])
-        except Exception:  # as above
-            return frames * self.image(width, height)
+            return int(self.encoder.processor._get_num_multimodal_tokens(**media)[kind][0])
+        except Exception:  # half of the processors have it, each for itself
+            return None

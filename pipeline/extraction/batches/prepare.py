@@ -83,7 +83,16 @@ def prepare(encoder: PromptEncoder, job: Job, settings: PrepareSettings) -> Done
     for shape, part in alike.items():
         if job.shared and len(shape) == settings.shared_images and not any(shape):
             try:
-                parts.append(_share(encoder, part, settings, keys))
+                shared = share_images(
+                    encoder,
+                    [pieces for _, pieces in part],
+                    keys,
+                    numbers=[number for number, _ in part],
+                    dtype=settings.dtype,
+                    raw=settings.raw_pixels,
+                    sizes_alone=settings.sizes_alone,
+                )
+                parts.append(shared)
                 continue
             except Exception as error:  # the plain way tells what is wrong with which prompt
                 unshared = str(error)
@@ -148,23 +157,6 @@ def _sizes(pieces: Pieces) -> str:
     images = [image.size for image in images_of(pieces)]
     heard = [f"sounds of {seconds} s"] if seconds else []
     return " and ".join(([] if heard and not images else [f"images of {images} px"]) + heard)
-
-
-def _share(
-    encoder: PromptEncoder,
-    batch: list[tuple[int, Pieces]],
-    settings: PrepareSettings,
-    keys: Mapping[int, ImageKey],
-) -> Prepared:
-    return share_images(
-        encoder,
-        [pieces for _, pieces in batch],
-        keys,
-        numbers=[number for number, _ in batch],
-        dtype=settings.dtype,
-        raw=settings.raw_pixels,
-        sizes_alone=settings.sizes_alone,
-    )
 
 
 def share_images(

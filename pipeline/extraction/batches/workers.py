@@ -36,7 +36,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.batches.jobs import Done, Job, Medium, Prepared, Refused, Request
+from savs.pipeline.extraction.batches.jobs import Done, Job, Medium, Refused, Request
 from savs.pipeline.extraction.batches.prepare import PrepareSettings, prepare
 from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import AUTO, BALANCED, ModelOptions
@@ -103,17 +103,12 @@ def receive_job(sent: SentJob) -> Job:
 
 def send_done(done: Done, spill: Path, *, files: bool) -> Done:
     """Return a job's inputs as a worker puts them into its queue."""
-    return _convert(done, lambda value: _sent(value, spill, files=files))
+    return done.converted(lambda value: _sent(value, spill, files=files))
 
 
 def receive_done(done: Done) -> Done:
     """Return what was sent, in the process of the model."""
-    return _convert(done, _received)
-
-
-def _convert(done: Done, change: Any) -> Done:
-    parts = [part.converted(change) if isinstance(part, Prepared) else part for part in done.parts]
-    return replace(done, parts=parts)
+    return done.converted(_received)
 
 
 def _sent(value: Any, spill: Path, *, files: bool) -> Any:

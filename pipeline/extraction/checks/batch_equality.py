@@ -4,9 +4,9 @@ What is kept must be what single examples, and whole passes of prompt and label,
 or caches change that, they are not used.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import groupby
 from typing import Any
 
@@ -14,11 +14,13 @@ import numpy as np
 import torch
 
 from savs.datasets.media.sounds import Sound, sounds_of
+from savs.foundation.arrays import Array
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.answers import ANSWERS, NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.host_inputs import host_inputs
 from savs.pipeline.extraction.model.loaded_model import LoadedModel, Read
 from savs.pipeline.extraction.model.pieces import Pieces, images_in, map_images, shape_of
+from savs.pipeline.extraction.model.tower_attention import as_loop
 from savs.stores.format.layout import to_float32
 
 TOLERANCES = {"float32": 1e-4, "bfloat16": 2.5e-1, "float16": 2.5e-2}
@@ -47,22 +49,18 @@ class Check:
     what: str
     """What was seen."""
 
-    def to_json(self) -> dict[str, Any]:
-        """Return the form that `savs models CHECKPOINT --json` prints."""
-        return {"name": self.name, "passed": self.passed, "what": self.what}
-
 
 @dataclass(frozen=True, slots=True)
 class Single:
     """One example run by itself."""
 
-    heads: np.ndarray[Any, Any]
+    heads: Array
     """All heads stacked, `(heads, head_dim)` float32, see `stacked`."""
-    doubled: np.ndarray[Any, Any]
+    doubled: Array
     """The same of a batch with its own copy: what differs is rounding."""
     tokens: int
     """Length of the input."""
-    answers: np.ndarray[Any, Any]
+    answers: Array
     """`(labels,)` log-likelihoods of the first labels; none by default."""
 
 
@@ -75,7 +73,21 @@ def run_single(model: LoadedModel, pieces: Pieces, answers: Answers = NO_ANSWERS
     return Single(stacked(model, read)[:, 0], doubled, tokens, answers_of(read)[0])
 
 
-def stacked(model: LoadedModel, read: Read) -> np.ndarray[Any, Any]:
+@dataclass(eq=False)
+class Trial:
+    """Some of the user's prompts that a model is tried on."""
+
+    model: LoadedModel
+    prompts: Sequence[Pieces]
+
+    @cached_property
+    def singles(self) -> list[Single]:
+        """Each prompt by itself, with the vision tower as transformers runs it."""
+        with as_loop(self.model.model):
+            return [run_single(self.model, pieces) for pieces in self.prompts]
+
+
+def stacked(model: LoadedModel, read: Read) -> Array:
     """Return `(heads, batch, head_dim)` float32 of all layers, narrow heads padded with zeros.
 
     Vectors of other sites are cut into pieces, as wide as the widest head of the narrowest site.
@@ -91,41 +103,37 @@ def stacked(model: LoadedModel, read: Read) -> np.ndarray[Any, Any]:
     return np.concatenate(layers)
 
 
-def answers_of(read: Read) -> np.ndarray[Any, Any]:
+def answers_of(read: Read) -> Array:
     """Return `(batch, labels)` log-likelihoods of the labels that were tried, float32."""
     values = read.outputs.get(ANSWERS, np.zeros((len(read.heads[0][0]), 0)))
     return values[:, ~np.isnan(values).all(axis=0)]
 
 
-def distance(single: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> float:
+def distance(single: Array, other: Array) -> float:
     """Return the greatest relative L2 distance between two examples' heads, see `distances`."""
     return float(distances(single, other).max(initial=0.0))
 
 
-def check_batches(
-    model: LoadedModel, prompts: Sequence[Pieces], singles: Sequence[Single], size: int
-) -> Check:
+def check_batches(trial: Trial, size: int) -> Check:
     """Check that prompts in batches of a size give what they give by themselves.
 
     As in an extraction, a batch has one shape, see `shape_of`. A head moves where its distance from
     the single example is beyond rounding; its vote changes where the batched feature is nearer to
     another example than to its own.
     """
-    alone = np.stack([single.heads for single in singles])
-    doubled = np.stack([single.doubled for single in singles])
-    batched = read_in_batches(model, prompts, size)
-    equal, what = compare(alone, doubled, batched, model.dtype)
+    singles, batched = trial.singles, read_in_batches(trial.model, trial.prompts, size)
+    equal, what = compare_with_singles(singles, batched, trial.model.dtype)
     return Check(f"batches of {size} equal single examples", equal, what)
 
 
 def read_in_batches(
     model: LoadedModel, prompts: Sequence[Pieces], size: int, *, with_host_inputs: bool = False
-) -> np.ndarray[Any, Any]:
+) -> Array:
     """Return `(prompts, heads, head_dim)` float32 of prompts that run in batches of one shape.
 
     If `with_host_inputs`, the model is given `host_inputs`, too.
     """
-    read: dict[int, np.ndarray[Any, Any]] = {}
+    read: dict[int, Array] = {}
     for batch in _batches(prompts, size):
         inputs = model.inputs([prompts[i] for i in batch])
         more = host_inputs(model.encoder, inputs) if with_host_inputs else {}
@@ -134,12 +142,14 @@ def read_in_batches(
     return np.stack([read[place] for place in range(len(prompts))])
 
 
-def compare(
-    alone: np.ndarray[Any, Any],
-    doubled: np.ndarray[Any, Any],
-    other: np.ndarray[Any, Any],
-    dtype: str,
-) -> tuple[bool, str]:
+def compare_with_singles(singles: Sequence[Single], other: Array, dtype: str) -> tuple[bool, str]:
+    """Return whether examples run in another way give what they give alone, see `compare`."""
+    alone = np.stack([single.heads for single in singles])
+    doubled = np.stack([single.doubled for single in singles])
+    return compare(alone, doubled, other, dtype)
+
+
+def compare(alone: Array, doubled: Array, other: Array, dtype: str) -> tuple[bool, str]:
     """Return whether examples run in another way give what they give alone, and what was seen.
 
     All are `(examples, heads, head_dim)`; `doubled` says how far rounding alone moves them.
@@ -159,7 +169,7 @@ def compare(
     return moved <= FEW and lost <= FEW, what
 
 
-def distances(single: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def distances(single: Array, other: Array) -> Array:
     """Return the relative L2 distance of each head, 0 for dead ones.
 
     Both are `(..., heads, head_dim)`; values that are not finite are infinitely far.
@@ -169,9 +179,7 @@ def distances(single: np.ndarray[Any, Any], other: np.ndarray[Any, Any]) -> np.n
     return np.where(length > DEAD, apart / np.maximum(length, DEAD), 0.0)
 
 
-def votes_lost(
-    alone: np.ndarray[Any, Any], other: np.ndarray[Any, Any], same: float = 0.0
-) -> float:
+def votes_lost(alone: Array, other: Array, same: float = 0.0) -> float:
     """Return the share of features that are nearer to another example's than to their own.
 
     Both are `(examples, heads, head_dim)`. Examples count as others whose relative distance is more
@@ -282,7 +290,8 @@ def prove(model: LoadedModel, prompts: Sequence[Pieces], sizes: Sequence[int]) -
     ModelError
         A prompt cannot be run by itself.
     """
-    singles = [run_single(model, pieces) for pieces in prompts]
+    trial = Trial(model, prompts)
+    singles = trial.singles
     by_length = sorted(range(len(prompts)), key=lambda i: singles[i].tokens)
     longest = by_length[-1]
     checks = [check_reading(model, prompts[longest], singles[longest])]
@@ -295,7 +304,7 @@ def prove(model: LoadedModel, prompts: Sequence[Pieces], sizes: Sequence[int]) -
             checks.append(check_media(noun, singles[number or 0], changed))
     for size in sizes:
         try:
-            checks.append(check_batches(model, prompts, singles, size))
+            checks.append(check_batches(trial, size))
         except (ModelError, ValueError, RuntimeError) as error:
             checks.append(Check(f"batches of {size} equal single examples", False, str(error)))
     return checks
@@ -314,24 +323,13 @@ NATS = {"float32": 1e-3, "bfloat16": 3e-1, "float16": 3e-2}
 """Difference of a log-likelihood, a token, that rounding alone explains."""
 
 
-def find_answer_way(
-    model: LoadedModel,
-    prompts: Sequence[Pieces],
-    singles: Callable[[], Sequence[Single]],
-    answers: Answers,
-    *,
-    batches: bool,
-) -> tuple[bool, str]:
+def find_answer_way(trial: Trial, answers: Answers, *, batches: bool) -> tuple[bool, str]:
     """Return whether each answer must run with its whole prompt, and what was seen.
 
     Parameters
     ----------
-    model
-        The loaded model.
-    prompts
-        Some of the user's prompts, sorted so that those of one shape, see `shape_of`, are adjacent.
-    singles
-        Runs each of them by itself, or returns what that gave before.
+    trial
+        Its prompts are sorted so that those of one shape, see `shape_of`, are adjacent.
     answers
         What is kept.
     batches
@@ -342,12 +340,14 @@ def find_answer_way(
     ModelError
         The model fails where it shall give logits.
     """
-    tried = answers if answers.tokens else _any_label(answers)
+    model, prompts, tried = trial.model, trial.prompts, answers
+    if not answers.tokens:  # what is generated runs after a cache, too: some label shows it
+        tried = replace(answers, tokens={"tried": answers.ends[:1] * 3})
     plain = replace(tried, whole=True, ends=())
     try:
-        tried_alone = singles()
+        singles = trial.singles
     except Exception as error:  # of the examples themselves: the run skips them, and says so
-        return False, f"no prompt could be tried: {type(error).__name__}: {error}"
+        return False, f"no prompt could be tried: {error_line(error)}"
     if not prompts:
         return False, "no prompt was tried"
     try:
@@ -355,8 +355,8 @@ def find_answer_way(
         in_pairs = [model.read(model.inputs([p, p]), plain.tried(2)) for p in prompts]
     except Exception as error:
         raise ModelError(
-            f"{model.name} gives heads, and no logits for its own answers"
-            f" ({type(error).__name__}: {error}); leave out `answers`"
+            f"{model.name} gives heads, and no logits for its own answers ({error_line(error)});"
+            " leave out `answers`"
         ) from error
     labels_only = replace(tried, ends=())
     alike = [list(group) for _, group in groupby(prompts, shape_of)]
@@ -364,11 +364,9 @@ def find_answer_way(
     try:
         reads = [model.read(model.inputs(part), labels_only.tried(len(part))) for part in parts]
     except Exception as error:  # whatever it is, whole passes have not failed by it
-        return True, f"{type(error).__name__}: {error}"
-    alone = np.stack([single.heads for single in tried_alone])
-    doubled = np.stack([single.doubled for single in tried_alone])
+        return True, error_line(error)
     heads = np.concatenate([stacked(model, read).swapaxes(0, 1) for read in reads])
-    equal, what = compare(alone, doubled, heads, model.dtype)
+    equal, what = compare_with_singles(singles, heads, model.dtype)
     if not equal:
         return True, f"heads together with answers differ: {what}"
     whole = np.concatenate([answers_of(read) for read in wholes])
@@ -381,6 +379,6 @@ def find_answer_way(
     return apart > limit, seen
 
 
-def _any_label(answers: Answers) -> Answers:
-    """Return answers with some label: what is generated also runs after a cache."""
-    return replace(answers, tokens={"tried": answers.ends[:1] * 3})
+def error_line(error: Exception) -> str:
+    """Return what was raised, as the result of a comparison."""
+    return f"{type(error).__name__}: {error}"

@@ -1,16 +1,18 @@
 """Whether a model may run its attention by FlashAttention, tried on a few prompts."""
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
 
-import numpy as np
 from transformers.utils.import_utils import is_flash_attn_2_available, is_flash_attn_3_available
 
-from savs.pipeline.extraction.checks.batch_equality import Single, compare, read_in_batches
+from savs.pipeline.extraction.checks.batch_equality import (
+    Trial,
+    compare_with_singles,
+    error_line,
+    read_in_batches,
+)
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.tower_attention import (
     SDPA,
     VISION,
@@ -42,41 +44,33 @@ class Attention:
     """What the comparison saw, or why there was none."""
 
 
-def find_attention(
-    model: LoadedModel,
-    prompts: Sequence[Pieces],
-    singles: Callable[[], Sequence[Single]],
-    size: int,
-    *,
-    with_tower: bool,
-) -> Attention:
+def find_attention(trial: Trial, size: int, *, with_tower: bool) -> Attention:
     """Return which attention shall run, and let it run.
 
-    Batches of FlashAttention are compared with single examples of the model's own attention: they
-    may differ as far as rounding explains, see `compare`. The other parameters are those of
-    `find_tower`; `with_tower` says that the vision tower may run by it, too.
+    Batches of FlashAttention, of `size` at most, are compared with single examples of the model's
+    own attention: they may differ as far as rounding explains, see `compare`. `with_tower` says
+    that the vision tower may run by it, too.
     """
+    model = trial.model
     if why := refusal(model):
         return Attention(model.attention, seen=why)
     set_flash(model.model, None)
     default = model.attention
-    if not prompts:
+    if not trial.prompts:
         return Attention(default, seen="no prompt was tried")
     try:
-        alone = singles()
+        singles = trial.singles
     except Exception as error:  # of the examples themselves: the run skips them, and says so
-        return Attention(default, seen=f"no prompt could be tried: {type(error).__name__}: {error}")
-    heads = np.stack([single.heads for single in alone])
-    doubled = np.stack([single.doubled for single in alone])
+        return Attention(default, seen=f"no prompt could be tried: {error_line(error)}")
     seen = ""
     for name, tower in product(installed(), (True, False) if with_tower else (False,)):
         try:
             set_flash(model.model, name, with_tower=tower)
-            flash = read_in_batches(model, prompts, size)
+            flash = read_in_batches(model, trial.prompts, size)
         except Exception as error:  # whatever it is, the model's own attention has not failed by it
-            is_equal, seen = False, f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+            is_equal, seen = False, error_line(error).partition("\n")[0]
         else:
-            is_equal, seen = compare(heads, doubled, flash, model.dtype)
+            is_equal, seen = compare_with_singles(singles, flash, model.dtype)
         if is_equal:
             return Attention(name, tower, seen)
         set_flash(model.model, None)

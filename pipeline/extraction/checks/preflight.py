@@ -3,11 +3,13 @@
 import statistics
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from functools import cache
 from itertools import chain
 from typing import Any, TypeVar
+
+import msgspec
+import torch
 
 from savs.datasets import Example
 from savs.datasets.media.videos import videos_of
@@ -18,10 +20,9 @@ from savs.pipeline.extraction.batches.jobs import BatchLimits
 from savs.pipeline.extraction.batches.prepare import pieces_of
 from savs.pipeline.extraction.checks.batch_equality import (
     Check,
-    Single,
+    Trial,
     check_batches,
     find_answer_way,
-    run_single,
 )
 from savs.pipeline.extraction.checks.flash import FLASH, Attention, find_attention
 from savs.pipeline.extraction.checks.sharing import (
@@ -33,7 +34,6 @@ from savs.pipeline.extraction.checks.sharing import (
     Sharing,
     find_sharing,
 )
-from savs.pipeline.extraction.checks.token_budget import auto_tokens
 from savs.pipeline.extraction.checks.towers import AUTO, TOWER_WORDS, Tower, find_tower
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.devices import is_out_of_memory
@@ -41,7 +41,6 @@ from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.pieces import Pieces, shape_of
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
-from savs.pipeline.extraction.model.tower_attention import as_loop
 from savs.pipeline.extraction.run_options import DEFAULT_BATCH_SIZE, RunOptions
 
 T = TypeVar("T")
@@ -54,6 +53,12 @@ COMPARED = 4
 """Examples that are tried."""
 SIZED = 200
 """Examples whose sounds are looked at to find short and long ones among them."""
+CPU_TOKENS = 4096
+"""A CPU is as fast with some rows as with many."""
+MOST_TOKENS = 65_536
+"""Larger batches keep no GPU busier."""
+MEMORY_SHARE = 0.6
+"""Of the free memory that a batch may take: another batch is on its way, and memory has gaps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,40 +104,30 @@ class Batching:
 
     def notes(self) -> list[str]:
         """Return what a user should know."""
-        lines = {True: [f"batches do not change this model's features: {self.seen}"], None: []}
-        if self.is_single:
-            lines[False] = [
+        lines = []
+        if self.equal:
+            lines.append(f"batches do not change this model's features: {self.seen}")
+        elif self.is_single:
+            lines.append(
                 f"batches change this model's features ({self.seen}): running single examples"
                 " instead; savs models CHECKPOINT says more"
-            ]
-        else:
-            lines[False] = [f"batches change this model's features ({self.seen}); going on anyhow"]
+            )
+        elif self.equal is False:
+            lines.append(f"batches change this model's features ({self.seen}); going on anyhow")
         if self.attention.name in FLASH:
-            lines[self.equal].append(f"attention by {self.attention.name}: {self.attention.seen}")
+            lines.append(f"attention by {self.attention.name}: {self.attention.seen}")
         if self.tower.runs:
-            words = TOWER_WORDS[self.tower.runs]
-            lines[self.equal].append(f"in the vision tower {words}: {self.tower.runs_seen}")
+            lines.append(f"in the vision tower {TOWER_WORDS[True]}: {self.tower.runs_seen}")
         if self.sharing is not None:
             why = f": {self.sharing.seen}" if self.sharing.level != PREFIXES else ""
-            lines[self.equal] += [WORDS[self.sharing.level] + why]
+            lines.append(WORDS[self.sharing.level] + why)
         if self.answers_seen:
-            lines[self.equal].append(f"{ANSWER_WAYS[self.whole_answers]}: {self.answers_seen}")
-        return lines[self.equal]
+            lines.append(f"{ANSWER_WAYS[self.whole_answers]}: {self.answers_seen}")
+        return lines
 
     def to_json(self) -> dict[str, Any]:
-        """Return the form that store.json holds."""
+        """Return the form that store.json holds, from which `msgspec.convert` makes it again."""
         return asdict(self)
-
-    @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> "Batching":
-        """Return what `to_json` was made from."""
-        sharing = record["sharing"]
-        parts = {
-            "sharing": None if sharing is None else Sharing(**sharing),
-            "tower": Tower(**record["tower"]),
-            "attention": Attention(**record["attention"]),
-        }
-        return cls(**{**record, **parts})
 
 
 def recorded(
@@ -145,7 +140,7 @@ def recorded(
     """
     if set(record) != {part.name for part in fields(Batching)}:
         return None
-    batching = Batching.from_json(record)
+    batching = msgspec.convert(record, Batching)
     decided = ("batch_size", "batch_tokens", "batch_check", "reuse", "tower_attention")
     is_same = all(getattr(run, name) in (None, getattr(batching, name)) for name in decided)
     is_same &= attention in (AUTO, batching.attention.name)
@@ -196,17 +191,17 @@ def preflight(
     """
     check, rows = run.batch_check or "strict", run.batch_size or DEFAULT_BATCH_SIZE
     tower_attention = run.tower_attention or AUTO
-    singles = cache(lambda: _run_singles(model, prompts))
+    trial = Trial(model, prompts)
     used = Attention(model.attention)
     if attention == AUTO:
         tower_is_free = tower_attention == AUTO
-        used = find_attention(model, prompts, singles, rows, with_tower=tower_is_free)
-    tower = find_tower(model, prompts, singles, tower_attention, rows)
-    verdict = _try_batches(model, prompts, singles) if check != "off" and rows > 1 else None
+        used = find_attention(trial, rows, with_tower=tower_is_free)
+    tower = find_tower(trial, tower_attention, rows)
+    verdict = _try_batches(trial) if check != "off" and rows > 1 else None
     batches = rows > 1 and (check != "strict" or verdict is None or bool(verdict.passed))
     whole, answers_seen = False, ""
     if answers:
-        whole, answers_seen = find_answer_way(model, prompts, singles, answers, batches=batches)
+        whole, answers_seen = find_answer_way(trial, answers, batches=batches)
         answers = replace(answers, whole=whole)
     reuse = run.reuse or "auto"
     if not shared:
@@ -235,12 +230,6 @@ def preflight(
         tower=tower,
         attention=used,
     )
-
-
-def _run_singles(model: LoadedModel, prompts: Sequence[Pieces]) -> list[Single]:
-    """Run each prompt by itself, with the vision tower as transformers runs it."""
-    with as_loop(model.model):
-        return [run_single(model, pieces) for pieces in prompts]
 
 
 def sample(encoder: PromptEncoder, examples: Sequence[Example], media: MediaOf) -> Sample:
@@ -293,16 +282,64 @@ def _alike(prompts: Sequence[Pieces]) -> list[Pieces]:
     return [pieces for pieces in prompts if shape_of(pieces) == often]
 
 
-def _try_batches(
-    model: LoadedModel, prompts: Sequence[Pieces], singles: Callable[[], Sequence[Single]]
-) -> Check | None:
-    if max(Counter(map(shape_of, prompts)).values(), default=0) < 2:
+def _try_batches(trial: Trial) -> Check | None:
+    if max(Counter(map(shape_of, trial.prompts)).values(), default=0) < 2:
         return None
     try:
-        return check_batches(model, prompts, singles(), len(prompts))
+        return check_batches(trial, len(trial.prompts))
     except (ModelError, ValueError):
         return None  # the run itself skips or fails, and says so
     except RuntimeError as error:
         if is_out_of_memory(error):
             return None
         raise
+
+
+def auto_tokens(model: LoadedModel, prompts: Sequence[Pieces], *, cached: bool = False) -> int:
+    """Return the tokens of a batch that fit the device's memory.
+
+    Parameters
+    ----------
+    model
+        The loaded model.
+    prompts
+        Some of the user's prompts; each is run by itself, and its peak memory is measured.
+    cached
+        Whether keys and values are kept, of prefixes and of the prompts after them.
+    """
+    if model.device.type != "cuda" or not prompts:
+        return CPU_TOKENS
+    measured = [_bytes_a_token(model, pieces) for pieces in [prompts[0], *prompts]][1:]
+    each = max(filter(None, measured), default=None)  # the first pass prepares libraries
+    if each is None:
+        return CPU_TOKENS
+    each += 2 * _cache_bytes(model) if cached else 0
+    free, _ = torch.cuda.mem_get_info(model.device)
+    free += torch.cuda.memory_reserved(model.device) - torch.cuda.memory_allocated(model.device)
+    return int(min(max(MEMORY_SHARE * free / each, 1), MOST_TOKENS))
+
+
+def _cache_bytes(model: LoadedModel) -> int:
+    """Return what the keys and values of a token take in all layers."""
+    values = sum(len(grid.heads) * grid.head_dim for grid in model.grid)
+    config = model.model.config.get_text_config()
+    queries = getattr(config, "num_attention_heads", None)
+    shared = getattr(config, "num_key_value_heads", None)
+    if isinstance(queries, int) and isinstance(shared, int):
+        values = values * shared // queries
+    return 2 * values * model.model.dtype.itemsize
+
+
+def _bytes_a_token(model: LoadedModel, pieces: Pieces) -> float | None:
+    """Return what a prompt takes by itself, None if it does not fit: the run will refuse it."""
+    device, inputs = model.device, model.inputs([pieces])
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
+    try:
+        model.read(inputs)
+    except RuntimeError as error:
+        if is_out_of_memory(error):
+            return None
+        raise
+    used = torch.cuda.max_memory_allocated(device) - before
+    return max(used, 1) / model.count_tokens(inputs)

@@ -14,8 +14,9 @@ from savs.pipeline.extraction.checks.batch_equality import (
     TOLERANCES,
     Single,
     answers_of,
-    compare,
+    compare_with_singles,
     distance,
+    error_line,
     inverted,
     run_single,
     stacked,
@@ -112,7 +113,7 @@ def find_sharing(
                 return Sharing(level, seen, images_in(questions[0]), sizes_alone)
             refused.append(f"{level} are not shared: {what}")
     except Exception as error:  # of the examples themselves: the run skips them, and says so
-        refused.append(_line(error))
+        refused.append(error_line(error))
     return Sharing(OFF, "; ".join(refused))
 
 
@@ -152,9 +153,7 @@ def _try(
     """Compare prompts that share with those that run by themselves, all at once and once more."""
     shared = SharedForward(model, scale, prefixes=level == PREFIXES)
     shared.least_saved = 0
-    alone = np.stack([single.heads for single in singles])
-    doubled = np.stack([single.doubled for single in singles])
-    other = np.empty_like(alone)
+    other = np.stack([single.heads for single in singles])  # each is replaced below
     what = ""
     try:
         last = len(questions) - 1  # it continues from the prefix that was kept
@@ -176,18 +175,14 @@ def _try(
                     apart = distance(singles[request].answers[None], values[row][None])
                     if apart > TOLERANCES[model.dtype]:
                         return False, f"answers move by {apart:.1e}"
-            equal, what = compare(alone, doubled, other, model.dtype)
+            equal, what = compare_with_singles(singles, other, model.dtype)
             if not equal:
                 return False, what
     except Exception as error:  # whatever it is, the plain way has not failed by it
-        return False, _line(error)
-    if distance(alone[0], alone[3]) > 0 and distance(other[0], other[3]) == 0:
+        return False, error_line(error)
+    if distance(singles[0].heads, singles[3].heads) > 0 and distance(other[0], other[3]) == 0:
         return False, "another image under the same text gives the same heads"
     return True, what
-
-
-def _line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
 
 
 def _keys(questions: Sequence[Pieces]) -> dict[int, ImageKey]:

@@ -3,13 +3,13 @@
 And whether what the model computes from the sizes of images may be computed before its pass.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.checks.batch_equality import Single, compare, read_in_batches
+from savs.pipeline.extraction.checks.batch_equality import Trial, compare, read_in_batches
 from savs.pipeline.extraction.model.host_inputs import host_inputs
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.pieces import Pieces, images_in
@@ -44,58 +44,45 @@ class Tower:
     """What the comparison of that saw, or why there was none."""
 
 
-def find_tower(
-    model: LoadedModel,
-    prompts: Sequence[Pieces],
-    singles: Callable[[], Sequence[Single]],
-    tower_attention: str,
-    size: int,
-) -> Tower:
+def find_tower(trial: Trial, tower_attention: str, size: int) -> Tower:
     """Return how the vision tower shall run, and let it run so.
 
     On a CPU runs must keep every bit, but for towers that mask: without the masked part the same
     sums are made in another order. Elsewhere kernels differ by the shape of a batch, so features
     may move as far as rounding moves them, see `compare`.
 
-    Some of the user's prompts run in batches of `size` at most; `singles` runs each by itself, or
-    returns what that gave before. By `auto` nothing is tried on a CPU, where runs save time only
-    with towers that mask.
+    Prompts run in batches of `size` at most. By `auto` nothing is tried on a CPU, where runs save
+    time only with towers that mask.
 
     Raises
     ------
     ModelError
         `tower_attention` is `runs`, and this tower has none or gives other features by them.
     """
+    model = trial.model
     set_runs(model.model, runs=False)
     if tower_attention == LOOP:
         return Tower()
     if tower_attention == AUTO and model.device.type == "cpu" and not is_masked(model.model):
         return Tower(runs_seen="on a CPU it saves no time")
-    tower = compare_runs(model, prompts, singles, size)
-    if tower_attention == IN_RUNS and not tower.runs and any(map(images_in, prompts)):
+    tower = compare_runs(trial, size)
+    if tower_attention == IN_RUNS and not tower.runs and any(map(images_in, trial.prompts)):
         raise ModelError(
             f"`tower_attention` is {IN_RUNS}, and {model.name} cannot: {tower.runs_seen}; set it to"
             f" {AUTO}"
         )
     set_runs(model.model, runs=tower.runs)
-    takes, seen = compare_host_inputs(model, prompts, size)
+    takes, seen = compare_host_inputs(model, trial.prompts, size)
     return replace(tower, host_inputs=takes, host_inputs_seen=seen)
 
 
-def compare_runs(
-    model: LoadedModel,
-    prompts: Sequence[Pieces],
-    singles: Callable[[], Sequence[Single]],
-    size: int,
-) -> Tower:
-    """Return whether batches in runs give what they give in a loop, which stays set.
-
-    The parameters are those of `find_tower`.
-    """
+def compare_runs(trial: Trial, size: int) -> Tower:
+    """Return whether batches in runs give what they give in a loop, which stays set."""
+    model = trial.model
     if not model.encoder.reads_prompts or not has_sdpa_tower(model.model):
         return Tower(runs_seen="the model has no vision tower on sdpa that reads any size")
-    places = [place for place, pieces in enumerate(prompts) if images_in(pieces)]
-    pictured = [prompts[place] for place in places]
+    places = [place for place, pieces in enumerate(trial.prompts) if images_in(pieces)]
+    pictured = [trial.prompts[place] for place in places]
     if not pictured:
         return Tower(runs_seen="no prompt with an image was tried")
     calls = RUNS.calls
@@ -114,7 +101,7 @@ def compare_runs(
             return Tower(runs=True, runs_seen=SAME_BITS)
         if model.device.type == "cpu" and not is_masked(model.model):
             return Tower(runs_seen=OTHER_BITS)
-        alone = [singles()[place] for place in places]
+        alone = [trial.singles[place] for place in places]
     except Exception as error:  # of the examples themselves: the run skips them, and says so
         return Tower(runs_seen=_reason(error))
     doubled = loop + np.stack([single.doubled - single.heads for single in alone])

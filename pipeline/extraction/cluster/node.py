@@ -9,27 +9,19 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from threading import Thread
-from typing import IO, Any
+from typing import IO
 
+from savs.foundation.bounds import whole_number
 from savs.foundation.errors import ParameterError
-from savs.foundation.whole_numbers import whole_number
 from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.launchers import Rank
 
 TICK_S = 0.5
 """How often the display is renewed."""
-
-
 DONE = (0, 4)
 """Exit codes of a process that has seen the end of the work; 4 says that examples were skipped."""
-
-
 MODULE = "savs.pipeline.cli.app"
-
-
 ALL, NONE = "all", "none"
-
-
 Message = tuple[str, str]
 """A device, and what its process says."""
 
@@ -207,11 +199,13 @@ def _read(name: str, stream: IO[str], messages: "queue.SimpleQueue[Message]") ->
             messages.put((name, line.rstrip("\n")))
 
 
-Progress = Callable[[int], AbstractContextManager[Callable[[int], None]]]
-
-
-class PartsProgress:
-    """Shows the rows that are done meanwhile; a context, which ends the display.
+@contextmanager
+def parts_progress(
+    files: Callable[[], set[str]],
+    planned: Callable[[], Mapping[str, int]],
+    progress: Callable[[int], AbstractContextManager[Callable[[int], None]]],
+) -> Iterator[tuple[Callable[[], None], frozenset[str]]]:
+    """Show the rows that are done meanwhile, once a process has planned the parts.
 
     Parameters
     ----------
@@ -221,41 +215,25 @@ class PartsProgress:
         Returns file -> rows of all parts, and nothing before they are planned.
     progress
         Makes the display of a number of rows.
+
+    Yields
+    ------
+    tuple
+        A function that looks at the files once more, and the files that were there before.
     """
+    before = frozenset(files())
+    left: dict[str, int] = {}
+    show: Callable[[int], None] | None = None
+    with ExitStack() as stack:
 
-    def __init__(
-        self,
-        files: Callable[[], set[str]],
-        planned: Callable[[], Mapping[str, int]],
-        progress: Progress,
-    ) -> None:
-        self._files = files
-        self._planned = planned
-        self._progress = progress
-        self._stack = ExitStack()
-        self._left: dict[str, int] = {}
-        self._show: Callable[[int], None] | None = None
-        self.before = frozenset(files())
-        """Files that were there before."""
+        def tick() -> None:
+            nonlocal show
+            if show is None:
+                left.update((name, rows) for name, rows in planned().items() if name not in before)
+                if not (total := sum(left.values())):
+                    return
+                show = stack.enter_context(progress(total))
+            done = left.keys() & files()
+            show(sum(left.pop(name) for name in done))
 
-    def __enter__(self) -> "PartsProgress":
-        return self
-
-    def __exit__(self, *error: Any) -> None:
-        self._stack.__exit__(*error)
-
-    def tick(self) -> None:
-        """Look at the files once more."""
-        if self._show is None:
-            self._begin()
-        if self._show is None:
-            return
-        done = self._left.keys() & self._files()
-        self._show(sum(self._left.pop(name) for name in done))
-
-    def _begin(self) -> None:
-        """Begin the display once a process has planned the parts, or planned more of them."""
-        planned = self._planned()
-        self._left = {name: rows for name, rows in planned.items() if name not in self.before}
-        if total := sum(self._left.values()):
-            self._show = self._stack.enter_context(self._progress(total))
+        yield tick, before

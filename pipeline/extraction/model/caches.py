@@ -8,10 +8,8 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
-from savs.pipeline.extraction.model.pieces import GRID, MEAN_SECONDS
+from savs.pipeline.extraction.model.pieces import GRID, IDS, KINDS, MASK, MEAN_SECONDS
 
-KINDS = "mm_token_type_ids"
-"""Which tokens are of images: models with positions of several axes need it."""
 OF_VIDEOS = ("video_grid_thw", MEAN_SECONDS)
 """Inputs that say where the tokens of videos stand, in such models."""
 
@@ -59,10 +57,10 @@ def image_positions(model: Any, inputs: Any) -> torch.Tensor | None:
     known = inspect.signature(inner.get_rope_index).parameters
     videos = {name: inputs[name] for name in OF_VIDEOS if name in known and name in inputs}
     positions, _ = inner.get_rope_index(
-        inputs["input_ids"],
+        inputs[IDS],
         inputs[KINDS],
         image_grid_thw=inputs.get(GRID),
-        attention_mask=inputs["attention_mask"],
+        attention_mask=inputs[MASK],
         **videos,
     )
     return positions

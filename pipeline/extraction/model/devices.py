@@ -24,14 +24,13 @@ def describe_devices() -> dict[str, Any]:
 
 
 SIGNS = (
-    *(
-        "out of memory",
-        "_STATUS_ALLOC_FAILED",
-        "HOST_ALLOCATION_FAILED",
-    ),  # CUDA and its libraries, MPS
-    *("can't allocate memory", "not enough memory"),  # the CPU
+    "out of memory",
+    "_STATUS_ALLOC_FAILED",
+    "HOST_ALLOCATION_FAILED",
+    "can't allocate memory",
+    "not enough memory",
 )
-"""What torch says in a RuntimeError."""
+"""What torch says in a RuntimeError: of CUDA, its libraries and MPS; the last two of the CPU."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:

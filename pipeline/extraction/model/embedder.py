@@ -13,9 +13,9 @@ from savs.pipeline.extraction.model.answers import NOTHING, AnswerQuery
 from savs.pipeline.extraction.model.attention_hooks import HookPoint, LastHookReached
 from savs.pipeline.extraction.model.embedding_recipe import LAST, SEQUENTIAL, EmbeddingRecipe
 from savs.pipeline.extraction.model.loaded_model import Launched, LoadedModel
-from savs.pipeline.extraction.model.pieces import Pieces, map_images
+from savs.pipeline.extraction.model.pieces import IDS, MASK, Pieces, map_images
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
-from savs.pipeline.extraction.model.prompts import MASK, chat_inputs
+from savs.pipeline.extraction.model.prompts import chat_inputs
 from savs.stores import LayerGrid
 
 HEAD = "lm_head."
@@ -51,7 +51,7 @@ def places_read(
     recipe: EmbeddingRecipe, tokenizer: Any, inputs: Mapping[str, torch.Tensor]
 ) -> torch.Tensor:
     """Return `(batch, tokens)`, true where states enter the embedding; padding is on the left."""
-    ids, is_given = inputs["input_ids"], inputs[MASK].bool()
+    ids, is_given = inputs[IDS], inputs[MASK].bool()
     if recipe.read == LAST:
         return torch.arange(ids.shape[1], device=ids.device).eq(ids.shape[1] - 1).expand_as(ids)
 
@@ -95,11 +95,8 @@ class Embedder(LoadedModel):
     ) -> Launched:
         """Start a pass for the embeddings of a batch."""
         recipe: Any = self.encoder.embedding
+        self.require_left_padding(inputs)
         arguments = self.placed(inputs, scale)
-        if not bool(arguments[MASK][:, -1].all()):
-            raise ModelError(
-                f"the processor of {self.name} does not pad on the left, although savs set it"
-            )
         if recipe.positions == SEQUENTIAL:
             arguments["position_ids"] = (arguments[MASK].cumsum(1) - 1).clamp(min=0)
         with torch.inference_mode():

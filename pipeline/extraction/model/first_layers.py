@@ -63,19 +63,6 @@ def share_of_first_layers(whole: type, config: Any, last: int) -> float:
     return sum(parameter.numel() for parameter in model.parameters()) / every
 
 
-def layer_numbers(model: Any) -> dict[str, int] | None:
-    """Return the name of each decoder layer that is there -> its number; None without layers."""
-    layers = decoder_layers(model)
-    if layers is None:
-        return None
-    names = {id(module): name for name, module in model.named_modules()}
-    return {
-        names[id(layer)]: number
-        for number, layer in enumerate(layers)
-        if not isinstance(layer, AbsentLayer)
-    }
-
-
 def layer_count(model: Any) -> int | None:
     """Return how many decoder layers a model has, absent ones too; None without a list of them."""
     layers = decoder_layers(model)

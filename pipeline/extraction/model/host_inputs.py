@@ -20,8 +20,8 @@ from transformers.vision_utils import (
     get_vision_window_index,
 )
 
-from savs.pipeline.extraction.model.caches import KINDS, OF_VIDEOS, has_axes, image_positions
-from savs.pipeline.extraction.model.pieces import GRID, INTERPOLATION
+from savs.pipeline.extraction.model.caches import OF_VIDEOS, has_axes, image_positions
+from savs.pipeline.extraction.model.pieces import GRID, INTERPOLATION, KINDS
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.tower_attention import VISION
 
@@ -68,9 +68,9 @@ def host_inputs(encoder: PromptEncoder, inputs: Mapping[str, Any]) -> dict[str, 
 
 def _without_weights(encoder: PromptEncoder) -> Any:
     """Return the inner model with its configuration alone; None if images have no axes."""
-    if encoder.code.to_inputs is not None or type(encoder.config) not in AutoModel._model_mapping:
+    kind: Any = AutoModel._model_mapping.get(type(encoder.config), None)
+    if encoder.code.to_inputs is not None or kind is None:
         return None
-    kind: Any = AutoModel._model_mapping[type(encoder.config)]
     model = kind.__new__(kind)  # its own `__init__` would make all weights
     nn.Module.__init__(model)
     model.config = encoder.config

@@ -16,7 +16,6 @@ from savs.stores.format.layout import (
     IMAGE_OUTPUTS,
     LOGIT_SCALE,
     SITE,
-    Facts,
     digest,
 )
 
@@ -30,20 +29,6 @@ CODE = "checkpoint_code"
 """Digest of the Python files that came with a checkpoint and ran."""
 
 _NOT_PART_OF_A_MODEL = ("_name_or_path", "transformers_version", "dtype", "torch_dtype")
-
-
-def model_facts(name: str, revision: str | None, model: Any, weights: str | None) -> Facts:
-    """Return name, revision, class, digest of the configuration, and `weights`, that of the files.
-
-    How many of its layers were loaded does not matter.
-    """
-    return {
-        "name": name,
-        "revision": revision,
-        "class": type(model).__name__,
-        "config": digest(portable(model.config.to_dict())),
-        "weights": weights,
-    }
 
 
 def portable(value: Any) -> Any:
@@ -95,7 +80,7 @@ def prompt_digest(processor: Any) -> str:
     places = image_places(processor)
     if places is not None and places.moves():
         form["images_at_marks"] = places.joining()
-    if places is not None and places.audio_mark is not None and places.moves(SOUND_PROBES):
+    if places is not None and places.mark_of(AUDIO) is not None and places.moves(SOUND_PROBES):
         form["sounds_at_marks"] = places.joining(AUDIO)
     return digest(form)
 

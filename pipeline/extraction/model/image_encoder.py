@@ -49,8 +49,7 @@ BLANK = Image.new("RGB", (224, 224), (128, 128, 128))
 
 
 def _model_class(config: Any) -> Any:
-    known = type(config) in AutoModel._model_mapping
-    return AutoModel._model_mapping[type(config)] if known else None
+    return AutoModel._model_mapping.get(type(config), None)
 
 
 def is_dual(config: Any) -> bool:

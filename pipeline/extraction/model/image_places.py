@@ -77,46 +77,27 @@ class ImagePlaces:
     def __init__(self, processor: Any, template: str) -> None:
         self.processor = processor
         self.template = template
+        self._marks: dict[str, str | None] = {}
         self._moved: dict[str, bool] = {}
         self._spaces: dict[str, str] = {}
 
-    @cached_property
-    def mark(self) -> str | None:
-        """What the template writes for one image; None if that cannot be seen."""
-        return self._find_mark(IMAGE)
-
-    @cached_property
-    def video_mark(self) -> str | None:
-        """What the template writes for one video; None if it writes nothing."""
-        return self._find_other_mark(VIDEO)
-
-    @cached_property
-    def audio_mark(self) -> str | None:
-        """What the template writes for one sound; None if it writes nothing."""
-        return self._find_other_mark(AUDIO)
-
-    def _find_other_mark(self, kind: str) -> str | None:
-        try:
-            return self._find_mark(kind)
-        except ModelError:  # some raise for what they do not know
-            return None
+    def mark_of(self, kind: str) -> str | None:
+        """Return what the template writes for one medium of a kind; None if that cannot be seen."""
+        if kind not in self._marks:
+            self._marks[kind] = self._find_mark(kind)
+        return self._marks[kind]
 
     def _find_mark(self, kind: str) -> str | None:
         for fewer, more in ((kind + TEXT, 2 * kind + TEXT), (TEXT, kind + TEXT)):
             try:
                 return self._added(self._render(fewer), self._render(more))
-            except ValueError:  # some refuse two images
+            except ValueError:  # some refuse two images, or what they do not know
                 continue
         return None
 
-    def _marks(self, kinds: str) -> dict[str, str | None]:
+    def _marks_of(self, kinds: str) -> dict[str, str | None]:
         """Return the mark of each kind but text that is among some kinds."""
-        known = {
-            IMAGE: lambda: self.mark,
-            VIDEO: lambda: self.video_mark,
-            AUDIO: lambda: self.audio_mark,
-        }
-        return {kind: find() for kind, find in known.items() if kind in kinds}
+        return {kind: self.mark_of(kind) for kind in _TYPES if kind in kinds}
 
     def joining(self, kinds: str = IMAGE) -> str:
         """Return the template with a prefix that joins the pieces of the turns that have `JOINED`.
@@ -125,7 +106,7 @@ class ImagePlaces:
         """
         marks = "".join(
             f"{json.dumps(mark)} if piece['type'] == '{_TYPES[kind]}' else "
-            for kind, mark in self._marks(kinds).items()
+            for kind, mark in self._marks_of(kinds).items()
         )
         return (
             "{% if messages[0]['" + JOINED + "'] %}{% set joined = namespace(turns=[]) %}"
@@ -157,7 +138,7 @@ class ImagePlaces:
         A text that follows brings its own: `<image>\nWhat is this?` has one line break, not two.
         """
         if kind not in self._spaces:
-            mark = self._marks(kind)[kind]
+            mark = self.mark_of(kind)
             form = re.compile(re.escape(mark) + r"(\s*)" + _WORD.pattern) if mark else None
             between = form.search(self._render(kind + TEXT)) if form else None
             self._spaces[kind] = between[1] if between else ""
@@ -173,7 +154,8 @@ class ImagePlaces:
         if None in needs_mark:
             return "refused where text is before an image: the chat template moves or hides it"
         if True in needs_mark:
-            return f"the chat template moves images: {self.mark} in the text keeps their places"
+            mark = self.mark_of(IMAGE)
+            return f"the chat template moves images: {mark} in the text keeps their places"
         return "as the chat template has them"
 
     def _needs_mark(self, kinds: str) -> bool | None:
@@ -191,7 +173,7 @@ class ImagePlaces:
     def _try(self, kinds: str) -> bool:
         if len(set(kinds)) < 2:
             return False
-        marks = self._marks(kinds)
+        marks = self._marks_of(kinds)
         if marks.get(IMAGE, "") is None:
             if TEXT + IMAGE not in kinds:  # all images are before the text
                 return False

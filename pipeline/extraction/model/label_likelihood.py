@@ -7,6 +7,7 @@ the right, where no token before the padding sees it.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import Any
 
 import torch
@@ -27,13 +28,10 @@ from savs.pipeline.extraction.model.caches import (
     widened,
 )
 from savs.pipeline.extraction.model.devices import is_out_of_memory
-from savs.pipeline.extraction.model.pieces import TEXT
+from savs.pipeline.extraction.model.pieces import IDS, MASK, TYPES
 
-IDS, MASK = TEXT[:2]
-TYPES = TEXT[2:]
-"""Inputs that say which tokens stand for images; those of an answer are text, 0."""
 PREFIXED = ("paligemma",)
-"""Types of models in which they say what may be seen from before: a prompt is 0, its answer 1."""
+"""Types of models whose `TYPES` say what may be seen from before: a prompt is 0, its answer 1."""
 Pair = tuple[int, int]
 """A row of a batch and a label, by its place among all."""
 
@@ -210,7 +208,7 @@ def _continue_prompts(
 
 
 def answer_type(model: Any) -> int:
-    """Return the type of an answer's tokens, see `TYPES`."""
+    """Return the type of an answer's tokens."""
     return int(model.config.model_type in PREFIXED)
 
 
@@ -267,12 +265,7 @@ def _generated(model: Any, begun: Begun, ends: Sequence[int]) -> list[list[int]]
             logits = model(**inputs, use_cache=False, logits_to_keep=1).logits[:, -1]
         else:
             logits = _continue_prompts(model, begun, rows, tokens[:, -1:], cache, step)[:, -1]
-    return [_until(row, ends) for row in tokens.tolist()]
-
-
-def _until(tokens: list[int], ends: Sequence[int]) -> list[int]:
-    stop = next((place for place, token in enumerate(tokens) if token in ends), len(tokens))
-    return tokens[:stop]
+    return [list(takewhile(lambda token: token not in ends, row)) for row in tokens.tolist()]
 
 
 def padded(texts: Sequence[Sequence[int]]) -> torch.Tensor:

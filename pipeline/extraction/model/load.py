@@ -63,7 +63,7 @@ from savs.pipeline.extraction.model.image_encoder import (
     reader_of,
     text_limit,
 )
-from savs.pipeline.extraction.model.image_places import image_places
+from savs.pipeline.extraction.model.image_places import IMAGE, image_places
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.mistral_processor import (
     MODEL_TYPES,
@@ -147,20 +147,19 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
     if options.adapter is not None:
         with explained("adapter", str(options.adapter)):
             adapter_files = adapter_digest(str(options.adapter))
+    encoder = PromptEncoder(
+        name=plain_name(name),
+        processor=processor,
+        kind=kind,
+        config=config,
+        revision=_commit(path),
+        files=files,
+        adapter_files=adapter_files,
+    )
     if kind is AutoModel:
         length = text_limit(name, config, processor) if is_dual(config) else None
-        encoder = PromptEncoder(
-            name=plain_name(name),
-            processor=processor,
-            to_inputs=reader_of(config, length),
-            kind=kind,
-            config=config,
-            revision=_commit(path),
-            reads_prompts=False,
-            text_tokens=length,
-            files=files,
-            adapter_files=adapter_files,
-        )
+        to_inputs = reader_of(config, length)
+        encoder = replace(encoder, to_inputs=to_inputs, reads_prompts=False, text_tokens=length)
         _require_plain(encoder, options)
         _limit_pixels(name, processor, options.pixels)
         return encoder
@@ -178,21 +177,15 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
     elif code.to_inputs is None:
         _require_template(name, processor)
     require_plain_mark(name, processor, options.placeholders)
-    return PromptEncoder(
-        name=plain_name(name),
-        processor=processor,
+    return replace(
+        encoder,
         to_inputs=to_inputs,
-        kind=kind,
-        config=config,
-        revision=_commit(path),
         code=code,
         pixels=options.pixels,
         placeholders=options.placeholders,
         form=form,
         image_mark=mark,
         embedding=recipe,
-        files=files,
-        adapter_files=adapter_files,
     )
 
 
@@ -216,7 +209,7 @@ def _image_mark(config: Any, processor: Any) -> str | None:
     if config.model_type in IN_FRONT:
         return None
     places = image_places(processor)
-    mark = places.mark if places else None
+    mark = places.mark_of(IMAGE) if places else None
     return mark or str(getattr(processor, "image_token", None) or "")
 
 

@@ -6,26 +6,27 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
-import numpy as np
 import torch
 
+from savs.foundation.arrays import Array
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, NOTHING, AnswerQuery, Answers
 from savs.pipeline.extraction.model.attention_hooks import HookPoint, collect_features
 from savs.pipeline.extraction.model.checkpoint_files import WeightFiles
 from savs.pipeline.extraction.model.identity import (
-    model_facts,
+    portable,
     processor_facts,
     prompt_digest,
     site_facts,
 )
 from savs.pipeline.extraction.model.label_likelihood import begin, read_answers
-from savs.pipeline.extraction.model.pieces import PIXELS, Pieces, in_type
+from savs.pipeline.extraction.model.pieces import MASK, PIXELS, Pieces, in_type
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.site_points import image_tokens, image_weights
 from savs.pipeline.extraction.model.sites import HEADS, IMAGE_MEAN
 from savs.stores import Identity, LayerGrid
+from savs.stores.format.layout import digest
 
 NO_OUTPUTS: Mapping[str, torch.Tensor] = MappingProxyType({})
 Features = Mapping[int, torch.Tensor]
@@ -37,10 +38,10 @@ NO_FEATURES: Features = MappingProxyType({})
 class Read:
     """What one forward pass says at the last token of each sequence."""
 
-    heads: Sequence[np.ndarray[Any, Any]]
+    heads: Sequence[Array]
     """`(heads, batch, head_dim)` of each hook point, in the stored type (bfloat16 as bits in
     uint16)."""
-    outputs: Mapping[str, np.ndarray[Any, Any]] = field(default_factory=dict)
+    outputs: Mapping[str, Array] = field(default_factory=dict)
     """What is kept in addition to the heads, `(batch, ...)`, see `Answers.room`."""
 
 
@@ -59,7 +60,7 @@ class Launched:
         """Wait for the values and return them."""
         for event in self.arrived:
             event.synchronize()
-        heads: dict[int, np.ndarray[Any, Any]] = {}
+        heads: dict[int, Array] = {}
         for grids, values in self.parts:
             is_bfloat16 = values.dtype == torch.bfloat16
             bits = (values.view(torch.uint16) if is_bfloat16 else values).numpy()
@@ -133,29 +134,27 @@ class LoadedModel:
         `media` says how media are decoded, where that is not the default; `site` is the label of
         one that is read.
         """
-        encoder = self.encoder
         return Identity(
             model={
-                **model_facts(
-                    encoder.name,
-                    encoder.revision,
-                    self.model,
-                    None if self.weights is None else self.weights.digest,
-                ),
+                "name": self.encoder.name,
+                "revision": self.encoder.revision,
+                "class": type(self.model).__name__,
+                "config": digest(portable(self.model.config.to_dict())),  # of all layers
+                "weights": None if self.weights is None else self.weights.digest,
                 **self.settings,
                 **site_facts(site),
             },
-            processor=processor_facts(encoder, media or {}),
+            processor=processor_facts(self.encoder, media or {}),
             dtype=self.dtype,
             benchmark=benchmark,
-            prompt=prompt_digest(encoder.processor),
+            prompt=prompt_digest(self.encoder.processor),
             grid=self.grids[site],
             outputs=answers.facts(),
         )
 
     def count_tokens(self, inputs: Mapping[str, Any]) -> int:
         """Return the tokens of a batch, padding included."""
-        return inputs["attention_mask"].numel()
+        return inputs[MASK].numel()
 
     def inputs(self, prompts: Sequence[Pieces]) -> Any:
         """Return the model's inputs for a batch of prompts, see `PromptEncoder.encode`."""
@@ -186,11 +185,15 @@ class LoadedModel:
         ModelError
             A sequence ends in padding, or the model computes in another type than it says.
         """
-        if not bool(inputs["attention_mask"][:, -1].all()):
+        self.require_left_padding(inputs)
+        return self.run(self.placed(inputs, scale), query)
+
+    def require_left_padding(self, inputs: Mapping[str, torch.Tensor]) -> None:
+        """Raise ModelError if a sequence ends in padding."""
+        if not bool(inputs[MASK][:, -1].all()):
             raise ModelError(
                 f"the processor of {self.name} does not pad on the left, although savs set it"
             )
-        return self.run(self.placed(inputs, scale), query)
 
     def run(
         self,
@@ -292,19 +295,18 @@ class LoadedModel:
                 )
             is_here = values.device.type == "cpu"  # on the host: put together it is only copied
             together.setdefault(place if is_here else values.device, {})[place] = point.grid
-        parts, arrived = [], []
+        parts = []
         with torch.inference_mode():
             for grids in together.values():
                 each = [read[place] for place in grids]
                 values = each[0] if len(each) == 1 else torch.cat(each, dim=1)
                 parts.append((grids, _to_host(values)))
-                if values.device.type == "cuda":
-                    arrived.append(torch.cuda.current_stream(values.device).record_event())
             on_host = {name: _to_host(values) for name, values in outputs.items()}
-            arrived += [
-                torch.cuda.current_stream(values.device).record_event()
-                for values in outputs.values()
-                if values.device.type == "cuda"
+            devices = {values.device for values in (*read.values(), *outputs.values())}
+            arrived: list[Any] = [
+                torch.cuda.current_stream(device).record_event()
+                for device in devices
+                if device.type == "cuda"
             ]
         return Launched(parts, on_host, arrived)
 

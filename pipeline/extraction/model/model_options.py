@@ -53,15 +53,10 @@ class PlacingKeywords(TypedDict, total=False):
     trust_remote_code: bool
 
 
-class ModelKeywords(ProcessorKeywords, total=False):
+class ModelKeywords(ProcessorKeywords, PlacingKeywords, total=False):
     """The fields of `ModelOptions` that have a default, as keyword arguments."""
 
     dtype: str
-    device: str
-    attention: str
-    adapter: str | Path | None
-    model_code: str | Path | None
-    model_kwargs: Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -49,13 +49,12 @@ def map_images(pieces: Pieces, change: Callable[[Image.Image], Image.Image]) -> 
 
 GRID = "image_grid_thw"
 """Patches of each image, from which some models know the positions of its tokens."""
-TEXT = (
-    "input_ids",
-    "attention_mask",
-    "token_type_ids",
-    "mm_token_type_ids",
-    "moe_mm_token_type_ids",
-)
+IDS, MASK = "input_ids", "attention_mask"
+KINDS = "mm_token_type_ids"
+"""Which tokens stand for images: models with positions of several axes need it."""
+TYPES = ("token_type_ids", KINDS, "moe_mm_token_type_ids")
+"""Inputs that say which tokens stand for images; those of an answer are text, 0."""
+TEXT = (IDS, MASK, *TYPES)
 """Inputs with a column a token."""
 PIXELS = "pixel_values"
 """What models call the pixels of images."""

@@ -22,11 +22,16 @@ from savs.pipeline.extraction.model.image_places import (
     kinds_of,
     template_errors,
 )
-from savs.pipeline.extraction.model.pieces import OMNI_SECONDS, PIXELS, Pieces, images_in, shape_of
+from savs.pipeline.extraction.model.pieces import (
+    KINDS,
+    MASK,
+    OMNI_SECONDS,
+    PIXELS,
+    Pieces,
+    images_in,
+    shape_of,
+)
 from savs.pipeline.extraction.model.sound_limit import SoundLimit
-
-TOKEN_KINDS = "mm_token_type_ids"
-"""Which tokens stand for images: an input of the models whose processors name it."""
 
 
 def chat_inputs(
@@ -101,8 +106,8 @@ def _apply_chat(
     # A feature extractor would take the padding for its own, and some then fail.
     options: dict[str, Any] = {"text_kwargs": padding} if sounds else padding
     options |= {**sound_options(processor, sounds), **(image_options or {})}
-    if TOKEN_KINDS in getattr(processor, "model_input_names", ()):
-        options[f"return_{TOKEN_KINDS}"] = True  # not every processor does that by itself
+    if KINDS in getattr(processor, "model_input_names", ()):
+        options[f"return_{KINDS}"] = True  # not every processor does that by itself
     videos = [video for pieces in prompts for video in videos_of(pieces)]
     if videos:
         options |= video_options(videos)
@@ -401,7 +406,7 @@ def _sound_limit(processor: Any, rate: int) -> SoundLimit:
 def sound_rate(processor: Any) -> int | None:
     """Return how many samples a second a processor takes of sounds; None if it takes none."""
     places = image_places(processor)
-    if places is None or places.audio_mark is None:
+    if places is None or places.mark_of(AUDIO) is None:
         return None
     return getattr(getattr(processor, "feature_extractor", None), "sampling_rate", None)
 
@@ -411,7 +416,7 @@ def takes_videos(processor: Any) -> bool:
     if getattr(processor, "video_processor", None) is None:
         return False
     places = image_places(processor)
-    return places is not None and places.video_mark is not None
+    return places is not None and places.mark_of(VIDEO) is not None
 
 
 def mixes_videos(processor: Any) -> bool:
@@ -423,7 +428,6 @@ def mixes_videos(processor: Any) -> bool:
     return PIXELS in names
 
 
-MASK = "attention_mask"
 QUERY = "qformer_"
 """Inputs of a Q-Former that reads the prompt, too: its positions count from the first token."""
 

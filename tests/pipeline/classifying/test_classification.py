@@ -119,8 +119,9 @@ def test_images_at_addresses_are_fetched_once_and_only_if_asked(animals, made, t
 
 
 def test_equal_images_are_computed_once_in_whatever_shard(made, animals, tmp_path, monkeypatch):
-    monkeypatch.setattr("savs.pipeline.classifying.filling.FEWEST", 2)
-    monkeypatch.setattr("savs.pipeline.classifying.filling.default_shard_rows", lambda rows: 2)
+    run = "savs.pipeline.classifying.classified_run"
+    monkeypatch.setattr(f"{run}.FEWEST", 2)
+    monkeypatch.setattr(f"{run}.default_shard_rows", lambda rows: 2)
     names = [tmp_path / f"{n}.jpg" for n in range(6)]
     for place, name in enumerate(names):
         shutil.copy(made.images[place % 2], name)

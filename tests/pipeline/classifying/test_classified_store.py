@@ -27,8 +27,9 @@ SUFFIXES = [".csv", ".jsonl", ".parquet"]
 @pytest.fixture(autouse=True)
 def small_shards(monkeypatch) -> None:
     """Let a shard have two rows."""
-    monkeypatch.setattr("savs.pipeline.classifying.filling.FEWEST", 2)
-    monkeypatch.setattr("savs.pipeline.classifying.filling.default_shard_rows", lambda rows: 2)
+    run = "savs.pipeline.classifying.classified_run"
+    monkeypatch.setattr(f"{run}.FEWEST", 2)
+    monkeypatch.setattr(f"{run}.default_shard_rows", lambda rows: 2)
 
 
 @pytest.fixture
@@ -94,7 +95,9 @@ def classify_until(monkeypatch, shard: int, classifier, images, out: Path) -> No
         classify(classifier, images, out=out)
 
 
-@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize(
+    "suffix", [".csv", *(pytest.param(s, marks=pytest.mark.costly) for s in SUFFIXES[1:])]
+)
 @pytest.mark.parametrize(
     ("owner", "method", "call", "left"),
     [

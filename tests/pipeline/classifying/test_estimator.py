@@ -32,7 +32,8 @@ from savs.pipeline.classifying import image_heads
 from savs.pipeline.demo import DEMO_MODEL
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.extraction import model_run
-from savs.pipeline.extraction.model import first_layers
+from savs.pipeline.extraction.model.attention_hooks import decoder_layers
+from savs.pipeline.extraction.model.first_layers import AbsentLayer
 from savs.pipeline.extraction.model_run import ModelRun
 
 pytestmark = pytest.mark.thorough
@@ -122,9 +123,9 @@ def test_a_model_is_loaded_once_a_process(fitted, shots, tmp_path, monkeypatch) 
     loaded: list[str] = []
     load = model_run.load
 
-    def note(options, *given):
+    def note(options, *given, **more):
         loaded.append(str(options.model))
-        return load(options, *given)
+        return load(options, *given, **more)
 
     monkeypatch.setattr(model_run, "load", note)
     monkeypatch.setattr(image_heads, "_RESIDENCE", image_heads._Residence())
@@ -164,7 +165,8 @@ def test_a_loaded_classifier_has_no_layer_behind_its_deepest_head(
     found = few.predict_proba(made.images)
     few_layers = image_heads._RESIDENCE.resident.reader.whole
     assert few_layers.grid[-1].layer == 1
-    assert len(first_layers.layer_numbers(few_layers.model)) == 2
+    layers = decoder_layers(few_layers.model)
+    assert sum(not isinstance(layer, AbsentLayer) for layer in layers) == 2
     deep = SavsClassifier.load(animals)  # another classifier of the same model needs more of it
     assert max(layer for layer, _ in load_selection(animals).heads) > 1
     assert deep.predict(made.images).shape == (len(made.images),)

@@ -53,7 +53,7 @@ def test_another_model_is_refused_by_what_differs(animals, made, tmp_path, chang
 def test_processor_and_template_are_compared_before_the_weights_are_loaded(
     animals, made, tmp_path, changed, monkeypatch
 ) -> None:
-    def load(*given):
+    def load(*given, **more):
         raise AssertionError
 
     monkeypatch.setattr("savs.pipeline.extraction.model_run.load", load)

@@ -54,7 +54,8 @@ def parameters() -> list:
             for scoring in ("resubstitution", "loo"):
                 if scoring == "loo" and name == "one example a class":
                     continue
-                marks = [] if (name, dtype, scoring) in QUICK else [pytest.mark.thorough]
+                mark = pytest.mark.thorough if dtype == "float32" else pytest.mark.costly
+                marks = [] if (name, dtype, scoring) in QUICK else [mark]
                 found.append(
                     pytest.param(case, dtype, scoring, id=f"{name}-{dtype}-{scoring}", marks=marks)
                 )

@@ -23,7 +23,7 @@ def run(inputs, tiny_model, tmp_path):
 def weightless(monkeypatch):
     """Return a function that lets no weights be loaded from then on."""
 
-    def load(*given):
+    def load(*given, **more):
         raise AssertionError("the weights were loaded")
 
     return lambda: monkeypatch.setattr("savs.pipeline.extraction.model_run.load", load)

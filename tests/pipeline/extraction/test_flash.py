@@ -7,7 +7,7 @@ from tiny_parts import picture
 
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.checks import flash
-from savs.pipeline.extraction.checks.batch_equality import run_single
+from savs.pipeline.extraction.checks.batch_equality import Trial
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.tower_attention import attention_names
 from savs.pipeline.running.progress import Reporting
@@ -69,8 +69,7 @@ def test_a_mask_that_it_cannot_express_leaves_the_model_as_it_was(tiny_model, fa
     model = load_model(str(tiny_model(family)), dtype="bfloat16")
     prompts = [(picture(56, 56, seed), "What" + "?" * seed) for seed in range(3)]
     before = attention_names(model.model.config)
-    singles = [run_single(model, pieces) for pieces in prompts]
-    found = flash.find_attention(model, prompts, lambda: singles, 3, with_tower=True)
+    found = flash.find_attention(Trial(model, prompts), 3, with_tower=True)
     assert found.name == "sdpa"
     assert "is not used" in found.seen
     assert fake.calls

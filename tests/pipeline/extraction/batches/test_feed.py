@@ -162,11 +162,11 @@ def test_each_medium_of_a_window_is_read_once(inputs, reads):
     names = [inputs.image(f"{n}.png", n) for n in range(3)]
     rows = examples_of((names[0],), (names[1], names[0]), (), (names[0], "gone.png"), (names[2],))
     (only,) = read_all(rows, inputs.root)
-    assert only.places == (0, 1, 2, 3, 4)
+    assert list(only) == [0, 1, 2, 3, 4]
     assert sorted(reads) == sorted([*names, "gone.png"])
-    assert "gone.png is not in the media root" in only.media[3][1]
-    medium = only.media[0][0]
-    assert only.media[1][1] is medium
+    assert "gone.png is not in the media root" in only[3][1]
+    medium = only[0][0]
+    assert only[1][1] is medium
     assert isinstance(medium, ReadMedium)
     assert medium.medium.data == (inputs.root / names[0]).read_bytes()
     assert medium.sizes == [(56, 40)]
@@ -179,7 +179,7 @@ def test_folders_may_have_media_of_one_name(inputs, tmp_path):
         folder.root.mkdir()
         shutil.copy(inputs.root / inputs.image(f"{number}.png", number), folder.root / "same.png")
     (only,) = windows(rows, lambda example: folders[example.index % 2])
-    first, second, third = (row[0] for row in only.media.values())
+    first, second, third = (row[0] for row in only.values())
     assert first is third
     assert first.sha256 != second.sha256
 
@@ -190,7 +190,7 @@ def test_windows_are_cut_where_the_media_grow_too_large(inputs, monkeypatch):
     monkeypatch.setattr(window, "WINDOW_BYTES", 2 * size - 99)
     rows = examples_of(*((name,) for name in names))
     found = read_all(rows, inputs.root)
-    assert [w.places for w in found] == [(0, 1), (2, 3), (4,)]
+    assert [list(window) for window in found] == [[0, 1], [2, 3], [4]]
 
 
 def test_media_in_a_file_of_rows_are_read_in_its_order(inputs, reads, threads):
@@ -203,4 +203,4 @@ def test_media_in_a_file_of_rows_are_read_in_its_order(inputs, reads, threads):
     (only,) = read_all(found, inputs.root)
     assert reads == [example.media[0] for example in found]
     assert threads == {threading.get_ident()}
-    assert [row[0].medium.data for row in only.media.values()] == pictures
+    assert [row[0].medium.data for row in only.values()] == pictures

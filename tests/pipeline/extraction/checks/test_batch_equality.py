@@ -6,9 +6,9 @@ import torch
 from PIL import Image
 
 from savs.pipeline.extraction.checks.batch_equality import (
+    Trial,
     check_batches,
     distances,
-    run_single,
     votes_lost,
 )
 from savs.pipeline.extraction.checks.preflight import Batching, preflight, recorded
@@ -28,7 +28,7 @@ def prompts():
 
 def checked(model):
     given = prompts()
-    return check_batches(model, given, [run_single(model, pieces) for pieces in given], 4)
+    return check_batches(Trial(model, given), 4)
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_images_that_change_places_fail(model, spoil_inputs):
             inputs["pixel_values"] = inputs["pixel_values"].flip(0)
 
     spoil_inputs(mix)
-    check = check_batches(model, same, [run_single(model, pieces) for pieces in same], 4)
+    check = check_batches(Trial(model, same), 4)
     assert not check.passed
 
 

@@ -93,7 +93,7 @@ def first_image(self, shown, vision, of=ImageFeatures.of):
 def test_features_of_a_wrong_image_are_found_out_whatever_else_is_seen(model, monkeypatch):
     monkeypatch.setattr(ImageFeatures, "of", first_image)
     assert find_sharing(model, questions(), None).level == "off"
-    monkeypatch.setattr(sharing, "compare", lambda *given: (True, "all agree"))
+    monkeypatch.setattr(sharing, "compare_with_singles", lambda *given: (True, "all agree"))
     found = find_sharing(model, questions(), None)
     assert found.level == "off"
     assert "another image under the same text gives the same heads" in found.seen

@@ -14,7 +14,7 @@ from tiny_models import AUDIO, BUILDERS, DUAL, HEAD_DIM, LIMITED, VISION, marked
 from tiny_parts import picture
 
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.checks.batch_equality import find_answer_way, prove, run_single
+from savs.pipeline.extraction.checks.batch_equality import Trial, find_answer_way, prove
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.answers import Answers, label_tokens
 
@@ -183,10 +183,6 @@ def test_a_control_token_in_the_text_is_plain_text_or_refused(model, kind):
     assert prompt[1] in tokenizer.decode(ids)
 
 
-def alone(model, prompts):
-    return lambda: [run_single(model, pieces) for pieces in prompts]
-
-
 WHOLE = {"minicpmv4_7"}
 """Their answers do not run after a cache: each label runs with its prompt."""
 
@@ -195,7 +191,7 @@ WHOLE = {"minicpmv4_7"}
 def test_answers_behind_a_cache_are_those_of_whole_passes(model):
     answers = Answers(label_tokens(model.encoder, ["a", "ab", "b c d"]))
     prompts = [ONE, LARGE]
-    whole, seen = find_answer_way(model, prompts, alone(model, prompts), answers, batches=True)
+    whole, seen = find_answer_way(Trial(model, prompts), answers, batches=True)
     assert whole == (model.name in WHOLE), seen
     answers = replace(answers, whole=whole)
     read = model.read(model.inputs(prompts), answers.query([(0, 1, 2), (0, 2)]))
@@ -235,7 +231,7 @@ ANSWERING = sorted(LIMITED.keys() - {"llama4", "perception_lm"})
 def test_limited_families_answer_too(tiny_model, family):
     model = load_model(str(tiny_model(family)), dtype="float32")
     tokens = label_tokens(model.encoder, ["a", "b c d"])
-    whole, seen = find_answer_way(model, [ONE], alone(model, [ONE]), Answers(tokens), batches=False)
+    whole, seen = find_answer_way(Trial(model, [ONE]), Answers(tokens), batches=False)
     assert whole == (family in WHOLE_LIMITED), seen
     kept = model.read(model.inputs([ONE]), Answers(tokens, whole=whole).tried(1)).outputs["answers"]
     expected = [likelihood(model.model, model.inputs([ONE]), own) for own in tokens.values()]
@@ -247,7 +243,7 @@ def test_a_model_without_logits_is_refused(tiny_model):
     model = load_model(str(tiny_model("llama4")), dtype="float32")  # its own forward fails
     answers = Answers(label_tokens(model.encoder, ["a"]))
     with pytest.raises(ModelError, match=r"no logits for its own answers .*leave out `answers`"):
-        find_answer_way(model, [ONE], alone(model, [ONE]), answers, batches=False)
+        find_answer_way(Trial(model, [ONE]), answers, batches=False)
 
 
 @pytest.mark.thorough

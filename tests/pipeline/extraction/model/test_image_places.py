@@ -10,7 +10,7 @@ from tiny_parts import picture
 from transformers import LlavaForConditionalGeneration, LlavaNextForConditionalGeneration
 
 from savs.pipeline.extraction.model.identity import prompt_digest
-from savs.pipeline.extraction.model.image_places import PROBES, image_places
+from savs.pipeline.extraction.model.image_places import IMAGE, PROBES, image_places
 from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.reports.preview.rendered_prompt import load_wording
@@ -242,7 +242,7 @@ def test_white_space_at_the_start_of_a_template_stays(encoder, start):
 def test_white_space_that_a_tokenizer_has_as_a_token_is_no_part_of_the_mark(encoder):
     processor = encoder("llava_onevision").processor
     processor.tokenizer.add_tokens(["\n", " "])
-    assert image_places(processor).mark == "<image>"
+    assert image_places(processor).mark_of(IMAGE) == "<image>"
 
 
 def test_a_batch_may_hold_prompts_of_both_kinds(encoder):
@@ -287,7 +287,7 @@ def test_a_template_that_refuses_two_images_still_takes_one(encoder):
         " %}{{ raise_exception('one image at most') }}{% endif %}"
     )
     loaded = encoder("llava_onevision", template + chat_templates.ONEVISION)
-    assert image_places(loaded.processor).mark == "<image>"
+    assert image_places(loaded.processor).mark_of(IMAGE) == "<image>"
     assert image_places(loaded.processor).describe().startswith("the chat template moves images")
     (text,) = text_of(loaded, prompt("TIT"))
     assert re.search("one (<image>)+ three", text)

@@ -17,6 +17,7 @@ from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.jobs import Job, Medium, Prepared, Request
 from savs.pipeline.extraction.batches.prepare import PrepareSettings, prepare
 from savs.pipeline.extraction.checks.batch_equality import (
+    Trial,
     check_reading,
     find_answer_way,
     run_single,
@@ -188,11 +189,7 @@ def test_answers_behind_a_cache_are_those_of_whole_passes(model):
     # where times are positions, those of the second video are beyond those of the text after it
     second = timed(noise(4, seed=1), 600)
     prompts = [(noise(4), "What?"), (second, "And what is this?")]
-    whole, seen = find_answer_way(
-        *(model, prompts, lambda: [run_single(model, pieces) for pieces in prompts]),
-        answers,
-        batches=True,
-    )
+    whole, seen = find_answer_way(Trial(model, prompts), answers, batches=True)
     assert not whole, seen
     kept = model.read(model.inputs(prompts), answers.tried(2)).outputs["answers"]
     for row, prompt in enumerate(prompts):

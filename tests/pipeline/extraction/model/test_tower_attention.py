@@ -11,8 +11,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.attention_maps import look
-from savs.pipeline.extraction.checks import preflight
-from savs.pipeline.extraction.checks.batch_equality import read_in_batches, run_single
+from savs.pipeline.extraction.checks import batch_equality, preflight
+from savs.pipeline.extraction.checks.batch_equality import Trial, read_in_batches, run_single
 from savs.pipeline.extraction.checks.towers import compare_runs, find_tower
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model import tower_attention
@@ -57,12 +57,8 @@ def loaded(tiny_model, family):
     return load_model(str(tiny_model(family)), dtype="float32")
 
 
-def alone(model, prompts):
-    return lambda: [run_single(model, pieces) for pieces in prompts]
-
-
 def tried(model, asked, prompts=PROMPTS):
-    return find_tower(model, prompts, alone(model, prompts), asked, len(prompts))
+    return find_tower(Trial(model, prompts), asked, len(prompts))
 
 
 @pytest.mark.parametrize(
@@ -72,7 +68,7 @@ def test_runs_keep_features_or_are_refused_and_the_model_is_left_as_it_was(tiny_
     model = loaded(tiny_model, family)
     prompts = taken(family, PROMPTS[:2] if family == "perception_lm" else [*PROMPTS, TWO])
     before = attention_names(model.model.config)
-    found = compare_runs(model, prompts, alone(model, prompts), len(prompts))
+    found = compare_runs(Trial(model, prompts), len(prompts))
     assert found.runs == (family in IN_RUNS | MASKED), found.runs_seen
     if family in IN_RUNS:
         assert found.runs_seen == "features keep every bit"
@@ -210,7 +206,7 @@ def test_prompts_alone_run_as_transformers_runs_them(tiny_model, monkeypatch, to
         calls_alone.append(RUNS.calls - before)
         return single
 
-    monkeypatch.setattr(preflight, "run_single", counted)
+    monkeypatch.setattr(batch_equality, "run_single", counted)
     options = RunOptions(tower_attention=tower_attention)
     batching = preflight.preflight(model, PROMPTS, None, options, shared=False)
     assert batching.tower.runs == (tower_attention == "runs")

@@ -1,5 +1,6 @@
-"""What `savs doctor` checks, and the problems among it."""
+"""What `savs doctor` checks, and the problems among it; a test of some seconds is a part."""
 
+import io
 import os
 import platform
 import re
@@ -7,7 +8,8 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
@@ -15,11 +17,20 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 from packaging.requirements import Requirement
+from PIL import Image, features
 
+from savs.datasets import Example
+from savs.foundation.errors import SavsError
 from savs.foundation.files import FULL
-from savs.pipeline.cli.doctor.self_test import decoders, problems
+from savs.pipeline.evaluation.evaluation import evaluate
 from savs.pipeline.extraction.model.model_options import EXTRA_PACKAGES
+from savs.pipeline.inputs.stored_rows import example_columns, planned_rows
+from savs.pipeline.selection.readouts import READOUTS
+from savs.pipeline.selection.selection import select
+from savs.stores import Identity, LayerGrid, ShardContent, open_store, open_writer
+from savs.stores.format.layout import digest
 
 SHOWN = (
     "CUDA_VISIBLE_DEVICES",
@@ -36,6 +47,19 @@ LEFT_OUT = ("all", "dev", "docs")
 """Extras that are not listed: one has the packages of others, two are for developers."""
 MEMORY = Path("/proc/meminfo")
 _EXTRA = re.compile(r"""extra\s*==\s*['"]([^'"]+)['"]""")
+FORMATS = {"JPEG": "jpg", "PNG": None, "WEBP": "webp", "AVIF": "avif", "GIF": None, "TIFF": None}
+"""Image format -> the part of Pillow that decodes it, where one is needed."""
+ROWS, HEADS, WIDTH = 12, 4, 8
+CLASSES = ("a", "b")
+SPLITS = ("train", "test")
+IDENTITY = Identity(
+    model={"name": "self-test", "revision": None, "class": "None", "config": "", "weights": ""},
+    processor={"class": "None", "settings": ""},
+    dtype="float32",
+    benchmark={"name": "general", "options": {}},
+    prompt="",
+    grid=(LayerGrid(0, tuple(range(HEADS)), WIDTH),),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +102,6 @@ class Diagnosis:
     devices: Mapping[str, Any] | None
     """What torch sees; None if it is not installed."""
     self_test_s: float
-    """Seconds that the self-test took."""
     problems: tuple[str, ...] = field(default=())
     """What a user should mend; empty if all is well."""
 
@@ -92,7 +115,7 @@ def diagnose(environ: Mapping[str, str] = os.environ) -> Diagnosis:
 
     Nothing is written but temporary files, and no connection is made.
     """
-    packages = tuple(list_packages())
+    packages = tuple(_packages())
     troubles = [package.problem for package in packages]
     devices = None
     if all(find_spec(name) for name in EXTRA_PACKAGES):
@@ -108,7 +131,7 @@ def diagnose(environ: Mapping[str, str] = os.environ) -> Diagnosis:
     formats = decoders()
     troubles += [f"{name} images cannot be decoded" for name, works in formats.items() if not works]
     started = time.monotonic()
-    troubles += problems()
+    troubles += run_self_test()
     return Diagnosis(
         savs=version("savs"),
         system=describe_system(),
@@ -123,33 +146,19 @@ def diagnose(environ: Mapping[str, str] = os.environ) -> Diagnosis:
     )
 
 
-def list_packages() -> list[Package]:
-    """Return what savs asks for, in the order of its metadata."""
-    return [
-        Package(
-            requirement.name,
-            extra,
-            str(requirement.specifier),
-            installed := _version(requirement.name),
-            installed is not None and requirement.specifier.contains(installed, prereleases=True),
-        )
-        for requirement, extra in _requirements()
-    ]
-
-
-def _requirements() -> Iterator[tuple[Requirement, str | None]]:
+def _packages() -> Iterator[Package]:
+    """Yield what savs asks for, in the order of its metadata."""
     for text in requires("savs") or ():
         requirement = Requirement(text)
         extra = _EXTRA.search(str(requirement.marker or ""))
-        if extra is None or extra[1] not in LEFT_OUT:
-            yield requirement, extra and extra[1]
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
+        if extra is not None and extra[1] in LEFT_OUT:
+            continue
+        installed = None
+        with suppress(PackageNotFoundError):
+            installed = version(requirement.name)
+        asked = requirement.specifier
+        fits = installed is not None and asked.contains(installed, prereleases=True)
+        yield Package(requirement.name, extra and extra[1], str(asked), installed, fits)
 
 
 def describe_system() -> dict[str, str]:
@@ -229,3 +238,80 @@ def without_home(path: Path) -> str:
     """Return a path with `~` for the user's folder, which may have their name."""
     home = Path.home()
     return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
+
+
+def decoders() -> dict[str, bool]:
+    """Return which image formats are decoded, each tried on an image of two colours."""
+    return {
+        name: (part is None or features.check(part) is True) and _decodes(name)
+        for name, part in FORMATS.items()
+    }
+
+
+def _decodes(name: str) -> bool:
+    drawn = Image.new("RGB", (16, 16), "red")
+    drawn.paste("blue", (8, 0, 16, 16))
+    file = io.BytesIO()
+    try:
+        drawn.save(file, name)
+        with Image.open(file) as image:
+            pixels = np.asarray(image.convert("RGB"), np.int64)
+    except (OSError, KeyError, ValueError):
+        return False
+    left, right = pixels[8, 3], pixels[8, 12]
+    return bool(left[0] > left[2] and right[2] > right[0])
+
+
+def run_self_test() -> list[str]:
+    """Write a tiny store, read it, select heads and evaluate; return what fails.
+
+    Each built-in readout must classify separate classes without a mistake.
+    """
+    failures = []
+    with tempfile.TemporaryDirectory(prefix="savs-") as folder:
+        try:
+            _write(Path(folder) / "store")
+            store = open_store(Path(folder) / "store")
+        except (SavsError, OSError) as error:
+            return [f"a small store cannot be written and read: {error}"]
+        for readout in READOUTS:
+            try:
+                result = evaluate(store, select(store, heads=2, readout=readout))
+                accuracy = result.metrics[0].value
+            except Exception as error:  # whatever is broken is to be told
+                failures.append(f"readout {readout} fails: {error!r}")
+                continue
+            if accuracy != 1:
+                failures.append(
+                    f"readout {readout} is right in {accuracy:.0%} of a test of all right"
+                )
+    return failures
+
+
+def _write(folder: Path) -> None:
+    """Write a store whose classes lie far apart in every head."""
+    examples = {
+        split: [
+            Example(f"{split}:{n}", split, n, CLASSES[n % 2], "?", (f"{split}-{n}.png",))
+            for n in range(ROWS)
+        ]
+        for split in SPLITS
+    }
+    rows = {split: planned_rows(of_split) for split, of_split in examples.items()}
+    with open_writer(folder, IDENTITY, rows) as writer:
+        for spec in writer.missing():
+            writer.write(spec, _content(examples[spec.split]))
+        writer.seal()
+
+
+def _content(examples: Sequence[Example]) -> ShardContent:
+    rng = np.random.default_rng(SPLITS.index(examples[0].split))
+    features_of_heads = rng.normal(0, 0.1, (HEADS, ROWS, WIDTH)).astype(np.float32)
+    features_of_heads[:, 0::2, 0] += 5
+    features_of_heads[:, 1::2, 1] += 5
+    return ShardContent(
+        layers={0: features_of_heads},
+        examples=example_columns(examples, [(digest(example.id),) for example in examples]),
+        skipped=example_columns([], []) | {"reason": []},
+        run={},
+    )

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from savs.pipeline.cli import diagnosis
 from savs.pipeline.cli.app import app
-from savs.pipeline.cli.doctor import self_test
-from savs.pipeline.cli.doctor.diagnosis import Package, describe_variables, diagnose, without_home
+from savs.pipeline.cli.diagnosis import Package, describe_variables, diagnose, without_home
 from savs.pipeline.selection.readouts import READOUTS
 
 SECRETS = {
@@ -22,7 +22,7 @@ SECRETS = {
 @pytest.fixture
 def quick(monkeypatch) -> None:
     """Test one readout alone: all of them take seconds."""
-    monkeypatch.setattr(self_test, "READOUTS", ("vote",))
+    monkeypatch.setattr(diagnosis, "READOUTS", ("vote",))
 
 
 def test_nothing_is_wrong_here_and_no_secret_is_told(quick, monkeypatch) -> None:
@@ -45,9 +45,9 @@ def test_what_is_broken_is_named_and_exits_with_1(monkeypatch) -> None:
     def broken(*_, **__):
         raise RuntimeError("no BLAS")
 
-    monkeypatch.setattr(self_test, "READOUTS", ("vote",))
-    monkeypatch.setattr(self_test, "evaluate", broken)
-    monkeypatch.setattr(self_test.features, "check", lambda part: part != "avif")
+    monkeypatch.setattr(diagnosis, "READOUTS", ("vote",))
+    monkeypatch.setattr(diagnosis, "evaluate", broken)
+    monkeypatch.setattr(diagnosis.features, "check", lambda part: part != "avif")
     done = CliRunner().invoke(app, ["doctor"])
     assert done.exit_code == 1
     assert "problem: AVIF images cannot be decoded" in done.output
@@ -56,7 +56,7 @@ def test_what_is_broken_is_named_and_exits_with_1(monkeypatch) -> None:
 
 @pytest.mark.thorough
 def test_every_built_in_readout_is_tested_and_right() -> None:
-    assert set(self_test.READOUTS) == set(READOUTS)
+    assert set(diagnosis.READOUTS) == set(READOUTS)
     assert diagnose({}).problems == ()
 
 

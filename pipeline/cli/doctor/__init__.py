@@ -1,1 +1,0 @@
-"""What `savs doctor` says of an installation and its machine."""
