@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from savs.datasets.errors import RowError
-from savs.foundation.nesting import MAX_LEVELS, is_too_deep
+from savs.foundation.bounds import MAX_LEVELS, is_too_deep
 
 MAX_ROW_BYTES = 2**27
 """Most bytes of a line, of a CSV cell, and of the text in a row of a Parquet file."""
@@ -94,13 +94,7 @@ class Row:
 
     def _scalar(self, name: str, value: Any) -> str:
         if isinstance(value, str):
-            try:
-                value.encode("utf-8")
-            except UnicodeEncodeError as error:
-                raise self.error(
-                    f"field {name!r} holds a lone surrogate ({error.reason})", "correct the text"
-                ) from error
-            return value
+            return self._unicode(value, f"field {name!r}")
         if isinstance(value, float) and not math.isfinite(value):
             raise self.error(f"field {name!r} is {value}", "expected a finite number or text")
         if isinstance(value, bool | int | float):
@@ -148,14 +142,15 @@ class Row:
             for name, value in self.values.items()
             if name not in known and not _media(value)
         }
-        text = json.dumps(rest, ensure_ascii=False)
+        return json.loads(self._unicode(json.dumps(rest, ensure_ascii=False), "a field"))
+
+    def _unicode(self, text: str, what: str) -> str:
         try:
             text.encode("utf-8")
         except UnicodeEncodeError as error:
-            raise self.error(
-                f"a field holds a lone surrogate ({error.reason})", "correct the text"
-            ) from error
-        return json.loads(text)
+            problem = f"{what} holds a lone surrogate ({error.reason})"
+            raise self.error(problem, "correct the text") from error
+        return text
 
 
 def _plain(value: Any) -> Any:

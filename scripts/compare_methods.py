@@ -29,7 +29,7 @@ from method_comparison.tasks import Draw, write_task
 
 from savs.foundation.errors import SavsError
 from savs.pipeline.cli.method_formats import to_latex, to_markdown
-from savs.pipeline.reports.report.figure import write_figure
+from savs.pipeline.reports.report.curves import write_figure
 
 TASKS = ("relation", "animal", "creature", "surface", "digit")
 SITE_TASKS = ("relation", "composition", "concept", "animal", "creature", *TASKS[3:], "cell")

@@ -17,14 +17,13 @@ from savs.datasets.benchmarks.blink import BLINK
 from savs.datasets.benchmarks.camerabench import CAMERABENCH
 from savs.datasets.benchmarks.class_folders import AUDIO_FOLDER, IMAGE_FOLDER
 from savs.datasets.benchmarks.esc50 import ESC50
-from savs.datasets.benchmarks.eurosat import EUROSAT
+from savs.datasets.benchmarks.eurosat_pets import EUROSAT, PETS
 from savs.datasets.benchmarks.general import GENERAL
 from savs.datasets.benchmarks.mhalubench import MHALUBENCH
 from savs.datasets.benchmarks.mmvp import MMVP
 from savs.datasets.benchmarks.multimodal_rewardbench import MULTIMODAL_REWARDBENCH
 from savs.datasets.benchmarks.naturalbench import NATURALBENCH
 from savs.datasets.benchmarks.naturalbench_retrieval import NATURALBENCH_RETRIEVAL
-from savs.datasets.benchmarks.pets import PETS
 from savs.datasets.benchmarks.shapes import SHAPES
 from savs.datasets.benchmarks.sugarcrepe import SUGARCREPE
 from savs.datasets.benchmarks.vggsound import VGGSOUND, VGGSOUND_VIDEO
@@ -108,7 +107,6 @@ def find_benchmark(name: str) -> Benchmark:
 
 
 def _for_folder(name: str) -> str:
-    """Return how a folder that was given as a benchmark is extracted."""
     return f". For a folder of photos: image-folder --test {name}" if Path(name).is_dir() else ""
 
 

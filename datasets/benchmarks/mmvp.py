@@ -13,7 +13,7 @@ from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.metrics.groups import pair_metric
 from savs.datasets.metrics.metrics import Classes, Units, accuracy
 from savs.datasets.row import Row
-from savs.foundation.whole_numbers import whole_number
+from savs.foundation.bounds import whole_number
 
 ANSWER, NUMBER = "Correct Answer", "Index"
 OPTIONS = re.compile(r"(.+?)\s*\(a\)\s*(.+?)\s*\(b\)\s*(.+?)\s*", re.S)

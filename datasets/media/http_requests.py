@@ -17,8 +17,8 @@ from typing import Any
 from urllib import request
 from urllib.parse import urlsplit
 
+from savs.foundation.bounds import whole_number
 from savs.foundation.network import is_public
-from savs.foundation.whole_numbers import whole_number
 
 PIECE_BYTES = 2**16
 

@@ -93,14 +93,7 @@ def decode_sound(
         long, with an odd rate, too many channels, or values that are no sound; or the package `av`
         is missing.
     """
-    try:
-        import av
-        import av.logging
-    except ImportError as error:
-        raise MediaError(
-            f"{name} is a sound, which needs the package av; install with: pip install av"
-        ) from error
-    av.logging.set_level(None)  # as for videos
+    av = load_av(f"{name} is a sound")
     limit = (cut_seconds or MAX_SECONDS) * rate
     try:
         with av.open(io.BytesIO(data), format=_require_format(data, name)) as container:
@@ -128,6 +121,23 @@ def decode_sound(
     lost.require_few(name)
     _require_sound(samples, name, rate)
     return Sound(samples, rate, is_cut)
+
+
+def load_av(what: str) -> Any:
+    """Return the package PyAV, without FFmpeg's messages; MediaError, which says `what` needs it.
+
+    Old torchvision turns the messages on. A thread of FFmpeg then waits for the GIL, which the
+    thread that waits for its end holds.
+    """
+    try:
+        import av
+        import av.logging
+    except ImportError as error:
+        raise MediaError(
+            f"{what}, which needs the package av; install with: pip install av"
+        ) from error
+    av.logging.set_level(None)
+    return av
 
 
 def seconds_of(data: bytes, cut_seconds: int | None = None) -> float:

@@ -16,7 +16,7 @@ from PIL import Image
 from savs.datasets.errors import MediaError
 from savs.datasets.media.containers import AVI, WHOLE, container_of, require_whole
 from savs.datasets.media.images import MAX_IMAGE_PIXELS, require_size
-from savs.datasets.media.sounds import Sound, sounds_of
+from savs.datasets.media.sounds import Sound, load_av, sounds_of
 
 DEFAULT_FRAMES = 8
 """Frames per video by default; also those of a store that does not record the number."""
@@ -145,21 +145,12 @@ class _Clip:
     numbered: bool
     """Frames are identified by number rather than time: AVI has a constant rate and no times."""
     max_pixels: int
-    """Most pixels of a frame."""
 
 
 @contextmanager
 def _opened(data: bytes, name: str, max_pixels: int = MAX_IMAGE_PIXELS) -> Iterator[_Clip]:
     """Open a video with the demuxer of its own container: no other file, no network."""
-    try:
-        import av.logging
-    except ImportError as error:
-        raise MediaError(
-            f"{name} is a video, which needs the package av; install with: pip install av"
-        ) from error
-    # Old torchvision turns on FFmpeg's messages. A thread of FFmpeg then waits for the GIL, which
-    # the thread that waits for its end holds.
-    av.logging.set_level(None)
+    av = load_av(f"{name} is a video")
     kind = container_of(data)
     if kind is None:
         raise MediaError(f"{name} is not a video of a known format (MP4, MOV, Matroska, WebM, AVI)")

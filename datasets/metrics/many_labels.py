@@ -121,7 +121,6 @@ def label_metrics(
 
 
 def _counts(predictions: LabelPredictions) -> pl.DataFrame:
-    """Return the counts of each label, and what they make."""
     positive = predictions.states == PRESENT
     predicted = predictions.predicted & (predictions.states != UNKNOWN) & ~predictions.skipped
     counts = pl.DataFrame(
@@ -193,11 +192,7 @@ def _micro_precision(predictions: LabelPredictions, known: Array) -> tuple[Array
 
     with ThreadPoolExecutor(THREADS, thread_name_prefix="savs-labels") as pool:
         list(pool.map(find, range(labels)))
-    parts = [
-        slice(start, start + step)
-        for step in [max(1, BLOCK // n)]
-        for start in range(0, labels, step)
-    ]
+    parts = _blocks(labels, n)
     for part in parts:
         of_part = known[part]
         steps.count(places[part][of_part], predictions.states[part][of_part] == PRESENT)
@@ -236,9 +231,7 @@ def _f1_units(
     whole = float(total.sum() + lost)
     micro = 2 * float(right.sum()) / whole
     macro_slopes, hits, sums = np.zeros(n), np.zeros(n), predictions.others.astype(np.float64)
-    step = max(1, BLOCK // n)
-    for start in range(0, len(total), step):
-        part = slice(start, start + step)
+    for part in _blocks(len(total), n):
         there = predictions.states[part] == PRESENT
         names = predictions.predicted[part] & (predictions.states[part] != UNKNOWN)
         names = names & ~predictions.skipped
@@ -277,6 +270,12 @@ def _match(there: Array, names: Array, others: Array) -> tuple[Array, Array]:
     return f1, (2 * hits == total).astype(np.float64)
 
 
+def _blocks(count: int, width: int) -> list[slice]:
+    """Return parts of rows of a width that have at most `BLOCK` cells each."""
+    step = max(1, BLOCK // width)
+    return [slice(start, start + step) for start in range(0, count, step)]
+
+
 def _sums(flags: Array) -> Array:
     return flags.sum(axis=0, dtype=np.int32)
 
@@ -288,8 +287,7 @@ def cooccurrence(states: Array) -> Array:
     """
     labels, n = states.shape
     counts = np.zeros((labels, labels))
-    step = max(1, BLOCK // labels)
-    for start in range(0, n, step):
-        there = (states[:, start : start + step] == PRESENT).astype(np.float32)
+    for part in _blocks(n, labels):
+        there = (states[:, part] == PRESENT).astype(np.float32)
         counts += there @ there.T
     return counts.astype(np.int64)

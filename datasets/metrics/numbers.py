@@ -24,7 +24,6 @@ class NumberPredictions:
 
     truth: Array
     value: Array
-    """Predicted numbers."""
     level: Array | None
     """The levels next to these; None of a regression."""
     inside: Array | None

@@ -5,7 +5,7 @@ import csv
 import io
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import IO, Any
 
@@ -112,7 +112,6 @@ def _read_text(path: Path, read_table: Reader | None = None) -> Iterator[Located
 
 
 def _decode(path: Path, data: bytes, line: int = 1) -> str:
-    """Decode a file, or a line of it."""
     if line == 1 and data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise SourceError(f"{path} line 1 is not UTF-8 but UTF-16; save the file as UTF-8")
     try:
@@ -238,15 +237,10 @@ def _widths(head: str, delimiter: str) -> list[int]:
     """Return how many values the first two lines have, as far as they are whole."""
     widths: list[int] = []
     with suppress(csv.Error):
-        for values in filter(None, csv.reader(io.StringIO(head, newline=""), delimiter=delimiter)):
-            widths.append(len(values))
-            if len(widths) == 2:
-                break
+        lines = filter(None, csv.reader(_lines(head), delimiter=delimiter))
+        widths.extend(map(len, islice(lines, 2)))
     return widths
 
 
-_READERS: dict[str, Reader] = {
-    ".json": _json_list,
-    ".csv": _csv,
-}
+_READERS: dict[str, Reader] = {".json": _json_list, ".csv": _csv}
 """Suffix -> reader, for text files that are read as a whole."""

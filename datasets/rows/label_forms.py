@@ -67,7 +67,6 @@ def read_number(row: Row, column: str) -> str | None:
 
 
 def _of_list(row: Row, column: str, names: Sequence[Any]) -> str:
-    """Return the text of labels that are there."""
     if wrong := [name for name in names if not isinstance(name, str)]:
         raise row.error(f"field {column!r} has the label {wrong[0]!r:.100}", "expected text")
     if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:

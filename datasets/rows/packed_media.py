@@ -22,9 +22,9 @@ from savs.datasets.rows.file_formats import JSON_LINES, PARQUET, Values, read_va
 from savs.datasets.rows.media_names import packed_parts
 from savs.datasets.rows.parquet_rows import DAMAGE, media_columns
 from savs.datasets.rows.tar_shards import TAR, read_shard
+from savs.foundation.bounds import whole_number
 from savs.foundation.files import regular_size
 from savs.foundation.frames import scan_parquet
-from savs.foundation.whole_numbers import whole_number
 
 CHUNK_ROWS = 64
 """Parquet rows whose media are read together."""

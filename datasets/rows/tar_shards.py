@@ -14,8 +14,8 @@ from typing import Any, BinaryIO
 from savs.datasets.errors import RowError, SourceError
 from savs.datasets.row import MAX_ROW_BYTES, PackedMedium, json_object
 from savs.datasets.rows.media_names import IMAGES, SOUNDS, VIDEOS
+from savs.foundation.bounds import whole_number
 from savs.foundation.files import is_utf8, regular_size
-from savs.foundation.whole_numbers import whole_number
 
 TAR = ".tar"
 CLASS_NAMES = "classnames.txt"

@@ -42,9 +42,9 @@ def clusters_of(examples: pl.DataFrame) -> pl.Series:
     Reads the columns `group`, `media_sha256` and `media`; images are compared by content where the
     digest is known, else by name.
     """
-    known = pl.col("media_sha256").list.len() > 0
-    media = pl.when(known).then("media_sha256").otherwise("media")
-    numbered = examples.select(media=media, group="group " + pl.col("group")).with_row_index("row")
+    numbered = examples.select(
+        media=known_media(), group="group " + pl.col("group")
+    ).with_row_index("row")
     rows = numbered.filter(pl.col("media").list.len() > 0).select("row", tie="media").explode("tie")
     ties = pl.concat([numbered.select("row", tie="group").drop_nulls(), rows])
     # A tie of one example ties nothing: without these few examples are left for Python's loop.
@@ -54,6 +54,12 @@ def clusters_of(examples: pl.DataFrame) -> pl.Series:
     numbers = shared["row"].to_numpy()
     clusters[numbers] = numbers[[int(first) for first in cluster_ids(shared["tie"].to_list())]]
     return pl.Series("cluster", clusters).cast(pl.String)
+
+
+def known_media() -> pl.Expr:
+    """Return the digests of an example's media; their names where these are not known."""
+    is_known = pl.col("media_sha256").list.len() > 0
+    return pl.when(is_known).then("media_sha256").otherwise("media").fill_null([])
 
 
 def group_tie(group: str | None) -> list[str]:

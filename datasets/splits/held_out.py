@@ -70,7 +70,6 @@ def _value(example: Example, column: str) -> str | None:
 def _absent(
     pool: Sequence[Example], column: str, value: str, values: Sequence[str | None]
 ) -> OptionError:
-    """Return the error for a value that no row has."""
     known = Counter(row_value for row_value in values if row_value is not None)
     if known:
         named = first_few(map(repr, dict(known.most_common())), NAMED)

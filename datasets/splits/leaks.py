@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from savs.datasets.example import first_few
+from savs.datasets.splits.clusters import known_media
 
 REPEATED = "repeated"
 """Kind of leak: the same media in the same order and the same prompt as a training example."""
@@ -101,7 +102,7 @@ def find_leaks(train: pl.DataFrame, test: pl.DataFrame) -> Leaks:
         digests, empty if they are unknown); for the training examples `label`, for the test
         examples `group`.
     """
-    trained, tested = (split.with_columns(media=_known_media()) for split in (train, test))
+    trained, tested = (split.with_columns(media=known_media()) for split in (train, test))
     seen = trained["media"].explode().drop_nulls().unique()
     in_training = pl.element().is_in(seen.implode())
     tested = tested.select(
@@ -136,12 +137,6 @@ def find_leaks(train: pl.DataFrame, test: pl.DataFrame) -> Leaks:
         train=train.height,
         untold=int(alone["prompt"].is_in(list(silent)).sum()),
     )
-
-
-def _known_media() -> pl.Expr:
-    """Return the digests of an example's media; their names where these are not known."""
-    is_known = pl.col("media_sha256").list.len() > 0
-    return pl.when(is_known).then("media_sha256").otherwise("media").fill_null([])
 
 
 def _silent_prompts(prompts: Iterable[str], labels: Iterable[str]) -> set[str]:

@@ -175,7 +175,6 @@ def _class_keys(example: Example) -> list[tuple[str, str]]:
 
 
 def _label_keys(example: Example) -> list[tuple[str, str]]:
-    """Return a stratum for each label that is there."""
     from savs.datasets.many_labels import count_labels  # numpy: the help of a command needs none
 
     names = count_labels([_label(example)])

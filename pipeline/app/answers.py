@@ -97,16 +97,10 @@ class Answers:
 def answer(
     workspace: Workspace, files: Sequence[str | Path], subtask: str | None, question: str = ""
 ) -> Answers:
-    """Classify files; one that cannot be read is skipped, with its reason.
+    """Classify images, videos or sounds; one that cannot be read is skipped, with its reason.
 
-    Parameters
-    ----------
-    files
-        Images, videos or sounds, as the classifier reads them.
-    subtask
-        The part of the classifier that answers.
-    question
-        The prompt, where the training examples had several.
+    The part of the classifier for `subtask` answers. `question` is the prompt where the training
+    examples had several.
 
     Raises
     ------
@@ -318,7 +312,6 @@ def attention_page(answers: Answers, number: int, head: str) -> str:
 
 
 def _of_head(evidence: Evidence, place: int) -> Evidence:
-    """Return the evidence of one head alone."""
     one, trained = slice(place, place + 1), evidence.trained
     task = trained.selection
     alone = replace(

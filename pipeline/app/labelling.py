@@ -107,20 +107,13 @@ class Fits:
     """Grows with each change, so that a page knows when to draw it again."""
     running: bool = False
     seconds: float = 0.0
-    """Time that the last one took."""
     problem: str = ""
     curve: list[Expected] = field(default_factory=list)
     """What each classifier of this run is expected to reach, in the order of their making."""
 
 
 class Labelling:
-    """The labels of a store, given by one browser or several.
-
-    Parameters
-    ----------
-    workspace
-        The store and its classifier.
-    """
+    """The labels of a store, given by one browser or several."""
 
     def __init__(self, workspace: Workspace) -> None:
         self.workspace = workspace

@@ -1,6 +1,5 @@
 """The tab Results: what `savs evaluate` wrote, its wrong examples, and why one was wrong."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from savs.pipeline.app.frames import frame_script, render_frame
@@ -9,32 +8,15 @@ from savs.pipeline.errors import ReportError
 from savs.pipeline.evaluation.evaluation import evaluate
 from savs.pipeline.evaluation.evaluation_file import save_evaluation
 from savs.pipeline.reports.explain.explain import explain, explanation_page
-from savs.pipeline.reports.report.classes import ClassesPart, classes_part
-from savs.pipeline.reports.report.evaluated import Evaluated, read_results
-from savs.pipeline.reports.report.gallery import Card, gallery_part
-from savs.pipeline.reports.report.headline import Headline, headline_of
+from savs.pipeline.reports.report.classes import classes_part
+from savs.pipeline.reports.report.evaluated import read_results
+from savs.pipeline.reports.report.gallery import gallery_part
+from savs.pipeline.reports.report.headline import headline_of
 from savs.pipeline.running.result_files import EVALUATE, METRICS
 from savs.pipeline.selection.selection_config import selection_run
 
 MOST_WRONG = 60
 """Wrong examples that are shown, the surest mistakes of each class first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Results:
-    """What the page shows; the names are those that the templates of a report use."""
-
-    first: Evaluated
-    headline: Headline
-    classes: ClassesPart
-    wrong: tuple[Card, ...]
-    more: int
-    """Wrong examples that are not shown."""
-    notes: tuple[str, ...]
-    metrics: tuple[object, ...]
-    """Of many labels all of them, for the headline has one."""
-    gallery: None = None
-    """The wrong examples stand for it."""
 
 
 def results_page(workspace: Workspace) -> str:
@@ -58,16 +40,17 @@ def results_page(workspace: Workspace) -> str:
     (first,) = read_results([folder])
     wrong = gallery_part([first], MOST_WRONG, workspace.media_root, only_wrong=True)
     cards = () if wrong is None else wrong.cards
-    results = Results(
-        first=first,
-        headline=headline_of([first]),
-        classes=classes_part(first),
-        wrong=cards,
-        more=0 if wrong is None else wrong.wrong - len(cards),
-        notes=() if wrong is None else tuple(map(workspace.spelled, wrong.notes)),
-        metrics=tuple(first.metrics["metrics"]) if first.labels else (),
-    )
-    return render_frame("results.html", content=results)
+    content = {  # named as the templates of a report name them
+        "first": first,
+        "headline": headline_of([first]),
+        "classes": classes_part(first),
+        "wrong": cards,
+        "more": 0 if wrong is None else wrong.wrong - len(cards),
+        "notes": () if wrong is None else tuple(map(workspace.spelled, wrong.notes)),
+        "metrics": first.metrics["metrics"] if first.labels else (),  # else the headline says it
+        "gallery": None,  # the wrong examples stand for it
+    }
+    return render_frame("results.html", content=content)
 
 
 def _place(workspace: Workspace) -> Path:

@@ -25,13 +25,6 @@ Stamps = tuple[tuple[int, int] | None, ...]
 """Time and size of each file, None if it does not exist."""
 
 
-class Loaded(NamedTuple):
-    """A selection with the files that it was read from."""
-
-    stamps: Stamps
-    selection: Selection
-
-
 class Fitted(NamedTuple):
     """What the heads of a selection were fitted on."""
 
@@ -57,7 +50,8 @@ class Workspace:
     saving: threading.Lock = field(default_factory=threading.Lock)
     """Held while a classifier or its results are made and written."""
     _turn: threading.RLock = field(default_factory=threading.RLock)
-    _loaded: Loaded | None = None
+    _loaded: tuple[Stamps, Selection] | None = None
+    """The classifier, and the files that it was read from."""
     _fitted: Fitted | None = None
 
     @property
@@ -113,11 +107,11 @@ class Workspace:
                     f" Label, or run {SELECT} {self.path or self.folder}"
                 )
             stamps = tuple(_stamp(self.folder / name) for name in (CONFIG, CLASSIFIER))
-            if self._loaded is None or self._loaded.stamps != stamps:
+            if self._loaded is None or self._loaded[0] != stamps:
                 selection = load_selection(self.folder)
                 require_classes(selection, self.folder, or_many=True)
-                self._loaded = Loaded(stamps, selection)
-            return self._loaded.selection
+                self._loaded = stamps, selection
+            return self._loaded[1]
 
     def task(self, subtask: str | None) -> TaskSelection:
         """Return the part of the classifier for a subtask, the first for an unknown one."""

@@ -66,7 +66,6 @@ def create_object(
 
 
 def _s3_status(error: Exception) -> int | None:
-    """Return the HTTP status that S3 answered with."""
     answer = getattr(error.__cause__, "response", None)
     if not isinstance(answer, Mapping):  # of another library
         return None

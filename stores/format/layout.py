@@ -33,7 +33,7 @@ import msgspec
 import numpy as np
 from msgspec import Meta
 
-from savs.foundation.nesting import MAX_LEVELS, is_too_deep
+from savs.foundation.bounds import MAX_LEVELS, is_too_deep
 from savs.stores.errors import HeadNotFoundError
 
 FORMAT = 1

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from savs.stores.format.manifest import Manifest
-from savs.stores.read.tables import shard_sizes
+from savs.stores.read.shards import shard_sizes
 from savs.stores.write import signs_of_life as signs
 from savs.stores.write.claim_files import claim_storage
 from savs.stores.write.signs_of_life import Process, has_ended
@@ -31,7 +31,6 @@ class Writer:
     """Of those, examples of shards that it has not finished."""
     per_second: float
     last_sign_s: float
-    """Seconds since it showed a sign."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +72,10 @@ def store_progress(folder: Any, manifest: Manifest) -> StoreProgress:
         _writer(p, sign, max(now - written_s, 0.0)) for p, sign, written_s in timed_signs
     )
     written = shard_sizes(folder, manifest).keys()
-    shards = manifest.plan.shards()
     in_work = sum(writer.unwritten for writer in writers if writer.state != GONE)
-    planned = sum(spec.rows for spec in shards)
-    done = sum(spec.rows for spec in shards if spec.name in written)
+    rows = {spec.name: spec.rows for spec in manifest.plan.shards()}
+    planned = sum(rows.values())
+    done = sum(rows[name] for name in written & rows.keys())
     return StoreProgress(min(done + in_work, planned), planned, writers)
 
 

@@ -1,7 +1,7 @@
 """Compare a store with what it says of itself: every shard, every byte, every stray file."""
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,44 +77,34 @@ def verify(store: str | Path, *, quick: bool = False) -> Report:
     folder = local_folder(store)
     data = manifest_bytes(folder)
     manifest = parse_manifest(folder / MANIFEST, data)
-    problem = _manifest_problem(data, manifest)
-    if problem is not None:  # nothing can be judged by a manifest that is not to be trusted
-        return Report(len(manifest.plan.shards()), 0, manifest.sealed, (problem,))
+    planned = manifest.plan.shards()
+    if data != manifest.to_text().encode("utf-8"):  # nothing can be judged by what is not trusted
+        problem = Problem(
+            MANIFEST,
+            "manifest",
+            "it differs from what savs writes: it was edited, or a byte changed; the shards were"
+            " not checked and may be intact",
+            "restore it from a copy, or extract into another folder",
+        )
+        return Report(len(planned), 0, manifest.sealed, (problem,))
     problems = []
     sealed = {shard.name: shard for shard in manifest.shards}
-    planned = manifest.plan.shards()
-    strays = {path.name: _sha256(path) for path in _others(folder, planned)}
+    names = {spec.name for spec in planned}
+    others = sorted(p for p in folder.glob("*.h5") if p.name not in names and p.is_file())
+    strays = {path.name: _sha256(path) for path in others}
     done = 0
     for spec in track(planned, "shards"):
-        path = folder / spec.name
-        if not path.exists():
-            problems.append(_missing(spec, sealed.get(spec.name), strays))
-            continue
         try:
             problem = shard_problem(folder, spec, manifest, quick=quick)
-            size = path.stat().st_size
-        except FileNotFoundError:  # another repair has set it aside meanwhile
-            problems.append(_missing(spec, sealed.get(spec.name), strays))
-            continue
+            done += 0 if quick else (folder / spec.name).stat().st_size
+        except FileNotFoundError:
+            problem = _missing(spec, sealed.get(spec.name), strays)
         if problem is not None:
             problems.append(problem)
-        done += 0 if quick else size
     if not quick and not problems:
         problems += _label_problems(folder, manifest)
     problems += _strays(folder, manifest, strays)
     return Report(len(planned), done, manifest.sealed, tuple(problems))
-
-
-def _manifest_problem(data: bytes, manifest: Manifest) -> Problem | None:
-    if data == manifest.to_text().encode("utf-8"):
-        return None
-    return Problem(
-        MANIFEST,
-        "manifest",
-        "it differs from what savs writes: it was edited, or a byte changed; the shards were not"
-        " checked and may be intact",
-        "restore it from a copy, or extract into another folder",
-    )
 
 
 def _missing(
@@ -201,12 +191,6 @@ def _label_problems(folder: Path, manifest: Manifest) -> Iterator[Problem]:
 def _short(error: Exception, path: Path) -> str:
     """Return a message without the file's name and its remedy, which a problem has anyway."""
     return str(error).split("; ", 1)[0].replace(f"{path}:", "").replace(f"{path} ", "it ")
-
-
-def _others(folder: Path, planned: Iterable[ShardSpec]) -> list[Path]:
-    """Return the HDF5 files that no plan names."""
-    names = {spec.name for spec in planned}
-    return sorted(p for p in folder.glob("*.h5") if p.name not in names and p.is_file())
 
 
 def _strays(

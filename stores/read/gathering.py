@@ -22,8 +22,7 @@ from savs.stores.format.layout import (
     to_float32,
 )
 from savs.stores.format.plan import ShardSpec
-from savs.stores.read.current_rows import OpenShard
-from savs.stores.read.tables import Shards
+from savs.stores.read.shards import OpenShard, Shards
 from savs.stores.shard.content import EXAMPLE_SCHEMA, SKIPPED_SCHEMA
 
 
@@ -121,7 +120,6 @@ def _wanted(shards: Shards, heads: Sequence[Head]) -> list[tuple[LayerGrid, int]
 def _empty(
     shards: Shards, shard: OpenShard, heads: Sequence[Head], rows: int, *, raw: bool
 ) -> Array:
-    """Return zeros for heads of some rows."""
     wanted = _wanted(shards, heads)
     shard.slabs(wanted)
     width = max(grid.head_dim for grid, _ in wanted)
@@ -192,8 +190,9 @@ class _Query:
         names: Sequence[str],
         predicate: pl.Expr | None,
     ) -> None:
-        self._dtype, self._names, self._predicate = dtype, names, predicate
-        roots = set() if predicate is None else set(predicate.meta.root_names())
+        self._dtype, self._names = dtype, names
+        self._predicate = pl.lit(True) if predicate is None else predicate
+        roots = set(self._predicate.meta.root_names())
         self._columns = [name for name in EXAMPLE_SCHEMA if name in roots.union(names)]
         self._heads = {name: heads[name] for name in heads if name in roots.union(names)}
         self._is_about_heads = bool(roots & set(heads))
@@ -205,15 +204,12 @@ class _Query:
         """
         frame = shard.examples(self._columns).with_row_index(_ROW).head(limit)
         if not self._is_about_heads:
-            frame = self._filtered(frame)
+            frame = frame.filter(self._predicate)
         if frame.height:
             frame = frame.with_columns(self._features(shard, frame[_ROW].to_numpy()))
         if frame.height and self._is_about_heads:
-            frame = self._filtered(frame)
+            frame = frame.filter(self._predicate)
         return keep_columns(frame, self._names) if frame.height else None
-
-    def _filtered(self, frame: pl.DataFrame) -> pl.DataFrame:
-        return frame if self._predicate is None else frame.filter(self._predicate)
 
     def _features(self, shard: OpenShard, rows: np.ndarray) -> list[pl.Series]:
         columns = []

@@ -1,9 +1,9 @@
 """Read a store: facts at once, examples and features when asked, head by head."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import polars as pl
@@ -11,8 +11,10 @@ import polars as pl
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.stores.errors import HeadNotFoundError, ResultError, StoreIncompleteError
-from savs.stores.files.addresses import find_place
+from savs.stores.files.addresses import find_place, is_remote
 from savs.stores.format.layout import (
+    RESULTS,
+    SECONDS,
     SPLITS,
     UNLABELLED,
     Head,
@@ -23,7 +25,22 @@ from savs.stores.format.layout import (
 from savs.stores.format.manifest import Manifest, read_manifest
 from savs.stores.format.plan import ShardSpec
 from savs.stores.read.gathering import Block, gather, read_blocks, scan_shards
-from savs.stores.read.tables import Shards, Tables, store_facts
+from savs.stores.read.shards import OpenShard, Shards, shard_sizes
+from savs.stores.shard.content import EXAMPLE_SCHEMA, SKIPPED_SCHEMA, check_labels
+from savs.stores.shard.index import damage
+
+
+class _Tables(NamedTuple):
+    """What the shards of a split hold apart from features; one opening of a shard gives all."""
+
+    has_examples: bool
+    examples: pl.DataFrame
+    """Empty unless they were asked for: there may be many, with thumbnails."""
+    order: Array | None
+    """What puts the rows of the shards in the order of the plan; None if they are in it."""
+    skipped: pl.DataFrame
+    rows: int
+    seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +51,11 @@ class FeatureStore:
     """The store's folder, or its URL."""
     manifest: Manifest
     """Content of store.json: identity, plan, runs and sealed shards."""
-    _tables: Tables
+    _shards: Shards
     partial: bool = False
     """Whether the store is read as if complete while shards are still missing."""
+    _read: dict[str, _Tables] = field(default_factory=dict, repr=False, compare=False)
+    """Split -> what was read of it."""
 
     def __repr__(self) -> str:
         """Return one line: path, model, number of heads and examples, and if it is unfinished."""
@@ -75,19 +94,40 @@ class FeatureStore:
     @property
     def facts(self) -> dict[str, Any]:
         """What the store holds and how complete it is; no features are read."""
-        return store_facts(self.path, self.manifest)
+        manifest, identity = self.manifest, self.manifest.identity
+        sizes = shard_sizes(self.path, manifest)
+        names = [spec.name for spec in manifest.plan.shards()]
+        results = [] if is_remote(self.path) else self.path.glob(f"{RESULTS}/*/metrics.json")
+        return {
+            "path": str(self.path),
+            "model": dict(identity.model),
+            "processor": dict(identity.processor),
+            "benchmark": dict(identity.benchmark),
+            "dtype": identity.dtype,
+            "layers": len(self.grid),
+            "heads": len(self.heads),
+            "head_dims": sorted({layer.head_dim for layer in self.grid}),
+            "planned": {split: len(self.ids(split)) for split in self.splits},
+            "late_labels": sum(map(len, manifest.labels.values())),
+            "shards": len(names),
+            "missing_shards": [name for name in names if name not in sizes],
+            "bytes": sum(sizes.values()),
+            "sealed": manifest.sealed,
+            "runs": [dict(run) for run in manifest.runs],
+            "results": sorted(path.parent.name for path in results),
+        }
 
     def missing(self, split: str | None = None) -> list[ShardSpec]:
         """Return the shards of a `split`, or of all, that had no file when first looked for."""
-        return self._tables.shards.present(split, missing=True)
+        return self._shards.present(split, missing=True)
 
     def present(self, split: str | None = None) -> list[ShardSpec]:
         """Return the shards of a `split`, or of all, that had a file when first looked for."""
-        return self._tables.shards.present(split)
+        return self._shards.present(split)
 
     def planned_rows(self, shard: ShardSpec, split: str) -> int:
         """Return how many planned rows of a shard are in a split now: labels may bring some."""
-        return self._tables.shards.planned(shard, split)
+        return self._shards.planned(shard, split)
 
     def require_complete(self) -> None:
         """Raise `StoreIncompleteError` while a planned shard is missing."""
@@ -103,32 +143,90 @@ class FeatureStore:
         """Return the examples with features, in the order of the input file, split by split."""
         if split is None:
             return pl.concat([self.examples(s) for s in self.splits], how="diagonal")
-        self.require_split(split)
-        return self._tables.examples(split)
+        return self._tables(split, examples=True).examples
 
     def rows(self, split: str) -> int:
         """Return the number of examples with features of a split, without reading them."""
-        self.require_split(split)
-        return self._tables.rows(split)
+        return self._tables(split).rows
 
     def skipped(self, split: str | None = None) -> pl.DataFrame:
         """Return the skipped examples of a `split`, or of all, with the column `reason`."""
         if split is None:
             return pl.concat([self.skipped(s) for s in self.splits], how="diagonal")
+        return self._tables(split).skipped
+
+    def _tables(self, split: str, *, examples: bool = False) -> _Tables:
         self.require_split(split)
-        return self._tables.skipped(split)
+        tables = self._read.get(split)
+        if tables is None or (examples and not tables.has_examples):
+            tables = self._read[split] = self._read_tables(split, examples=examples)
+        return tables
+
+    def _read_tables(self, split: str, *, examples: bool) -> _Tables:
+        specs = self.present(split)
+        if not specs and self.ids(split):
+            raise StoreIncompleteError(
+                f"{self.path} has no finished {split} shard yet; run `savs extract`, or wait"
+            )
+        tables = [pl.DataFrame(schema=EXAMPLE_SCHEMA)]
+        skipped = [pl.DataFrame(schema=SKIPPED_SCHEMA)]
+        seconds: list[float | None] = [0.0]
+        rows = 0
+        for spec in specs:
+            with self._shards.open(spec, split) as shard:
+                tables += [shard.examples()] if examples else []
+                skipped.append(shard.skipped())
+                taken, share = _seconds_of(shard), self.planned_rows(spec, split) / spec.rows
+                seconds.append(None if taken is None else taken * share)
+                rows += shard.rows
+        order = None
+        if examples and not self._is_in_order(split):
+            stored = pl.concat([table.select("id") for table in tables])
+            order = self.places(split, stored).arg_sort().to_numpy()
+        return _Tables(
+            has_examples=examples,
+            examples=self._checked(split, tables) if examples else tables[0],
+            order=order,
+            skipped=self._checked(split, skipped),
+            rows=rows,
+            seconds=None if None in seconds else sum(filter(None, seconds), 0.0),
+        )
+
+    def _checked(self, split: str, tables: list[pl.DataFrame]) -> pl.DataFrame:
+        rows = pl.concat(tables, how="diagonal")  # some shards may have thumbnails
+        self.require_labels(split, rows)
+        return rows if self._is_in_order(split) else self.in_order(split, rows)
+
+    def _is_in_order(self, split: str) -> bool:
+        plan = self.manifest.plan.splits.get(split)
+        return not self.manifest.labels and (plan is None or plan.order is None)
+
+    def _order(self, split: str) -> Array | None:
+        """Return `_Tables.order`; nothing is read where the plan says that rows are in order."""
+        return None if self._is_in_order(split) else self._tables(split, examples=True).order
 
     def in_order(self, split: str, rows: pl.DataFrame) -> pl.DataFrame:
         """Return rows of a split, known by their `id`, in the order of the plan."""
-        return self._tables.in_order(split, rows)
+        places = self.places(split, rows)
+        return rows if places.is_sorted() else rows[places.arg_sort()]
 
     def places(self, split: str, rows: pl.DataFrame) -> pl.Series:
         """Return the `place` in the plan of each row of a split, known by its `id`."""
-        return self._tables.places(split, rows)
+        planned = pl.DataFrame({"id": self.ids(split)}, schema={"id": pl.String})
+        planned = planned.with_row_index("place")
+        if rows["id"].equals(planned["id"]):
+            return planned["place"]
+        return rows.select("id").join(planned, on="id", how="left", maintain_order="left")["place"]
 
     def require_labels(self, split: str, rows: pl.DataFrame) -> None:
-        """Raise StoreCorruptError if only some of the rows that must be labelled are."""
-        self._tables.require_labels(split, rows)
+        """Raise StoreCorruptError if only some of the rows that must be labelled are.
+
+        Where labels came after the features, only some test examples may have one.
+        """
+        if split == "test" and self.manifest.labels:
+            return
+        with damage(f"{self.path}: {split} examples"):
+            check_labels(rows["label"], split)
 
     def scan(self) -> pl.LazyFrame:
         """Return all examples as one lazy table: their columns, then one column a head, `L12.H7`.
@@ -142,7 +240,7 @@ class FeatureStore:
             A planned shard is missing.
         """
         self.require_complete()
-        return scan_shards(self._tables.shards, self.present())
+        return scan_shards(self._shards, self.present())
 
     def features(
         self, split: str, heads: Sequence[Head] | None = None, *, raw: bool = False
@@ -177,8 +275,8 @@ class FeatureStore:
         if not specs:  # nothing was planned, as of a store without training examples
             widths = {grid.layer: grid.head_dim for grid in self.grid}
             return np.zeros((len(wanted), 0, max(widths[layer] for layer, _ in wanted)), np.float32)
-        values = gather(self._tables.shards, specs, wanted, split=split, raw=raw)
-        order = self._tables.order(split)
+        values = gather(self._shards, specs, wanted, split=split, raw=raw)
+        order = self._order(split)
         return values if order is None else values[:, order]
 
     def blocks(
@@ -205,8 +303,9 @@ class FeatureStore:
             clear memory for each.
         """
         specs, wanted = self._readable(split), self._wanted(heads)
-        shards = self._tables.shards
-        yield from read_blocks(shards, specs, wanted, split=split, rows=rows, raw=raw, reuse=reuse)
+        yield from read_blocks(
+            self._shards, specs, wanted, split=split, rows=rows, raw=raw, reuse=reuse
+        )
 
     def _wanted(self, heads: Sequence[Head] | None) -> list[Head]:
         wanted = self.heads if heads is None else [as_head(head) for head in heads]
@@ -245,9 +344,9 @@ class FeatureStore:
             raise ResultError(f"{self.path} has no output {name!r}; {remedy}")
         parts = []
         for spec in self._readable(split):
-            with self._tables.shards.open(spec, split) as shard:
+            with self._shards.open(spec, split) as shard:
                 parts.append(shard.output(name))
-        values, order = np.concatenate(parts), self._tables.order(split)
+        values, order = np.concatenate(parts), self._order(split)
         return values if order is None else values[order]
 
     def seconds(self, split: str) -> float | None:
@@ -256,7 +355,7 @@ class FeatureStore:
         None if a shard does not record it.
         """
         self._readable(split)
-        return self._tables.seconds(split)
+        return self._tables(split).seconds
 
     def _readable(self, split: str) -> list[ShardSpec]:
         """Return the shards of a split that are there: all of them, or some of a partial store."""
@@ -297,6 +396,12 @@ class FeatureStore:
             )
 
 
+def _seconds_of(shard: OpenShard) -> float | None:
+    seconds = shard.run.get(SECONDS)
+    is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
+    return seconds if is_number else None
+
+
 def open_store(path: str | Path, *, partial: bool = False) -> FeatureStore:
     """Open a store for reading; nothing but store.json is read.
 
@@ -325,7 +430,7 @@ def store_of(folder: Any, manifest: Manifest, *, partial: bool = False) -> Featu
 
     With `partial`, shards may be missing; see `open_store`.
     """
-    return FeatureStore(folder, manifest, Tables(Shards(folder, manifest)), partial=partial)
+    return FeatureStore(folder, manifest, Shards(folder, manifest), partial=partial)
 
 
 AnyStore = FeatureStore | str | Path

@@ -82,19 +82,12 @@ def check_content(
             raise FeatureValueError(
                 f"{spec.name}: layer {grid.layer} is {got}, expected {expected} {dtype}"
             )
-        _check_finite(spec, identity, grid.layer, ids, values)
-
-
-def _check_finite(
-    spec: ShardSpec, identity: Identity, layer: int, ids: Sequence[str], values: Array
-) -> None:
-    """Raise FeatureValueError if a layer holds NaN or infinity."""
-    row = endless_row(values, identity.dtype)
-    if row is not None:
-        raise FeatureValueError(
-            f"{spec.name}: layer {layer} of example {ids[row]!r} holds NaN or infinity"
-            f" in {identity.dtype}; use the dtype that the model was trained in, or `dtype` float32"
-        )
+        if (row := endless_row(values, identity.dtype)) is not None:
+            raise FeatureValueError(
+                f"{spec.name}: layer {grid.layer} of example {ids[row]!r} holds NaN or infinity in"
+                f" {identity.dtype}; use the dtype that the model was trained in, or `dtype`"
+                " float32"
+            )
 
 
 def _check_outputs(spec: ShardSpec, identity: Identity, content: ShardContent, rows: int) -> None:

@@ -69,7 +69,6 @@ class Index:
     where: str
     """The file, for messages."""
     size_bytes: int
-    """Length of the file."""
     table: Table
     fingerprint: int
     """Changes when anything in the file does, because it covers all checksums."""

@@ -141,20 +141,15 @@ class Shard:
                     f"{self._file.where}:/{_layer(grid)} head {head} fails its crc32: the file was"
                     f" changed after it was written; {REPAIR}"
                 )
-            self._require_finite(read, grid, head)
+            if (row := endless_row(read, self._identity.dtype)) is not None:  # savs writes none
+                name = self.examples(["id"])["id"][row]
+                raise StoreCorruptError(
+                    f"{self._file.where}:/{_layer(grid)} head {head} of example {name!r} holds NaN"
+                    f" or infinity, expected finite numbers; {REPAIR}"
+                )
             if read is not values:
                 values[...] = read
         return list(out)
-
-    def _require_finite(self, values: Array, grid: LayerGrid, head: int) -> None:
-        """Raise StoreCorruptError if a head holds NaN or infinity; savs writes none."""
-        row = endless_row(values, self._identity.dtype)
-        if row is not None:
-            raise StoreCorruptError(
-                f"{self._file.where}:/{_layer(grid)} head {head} of example"
-                f" {self.examples(['id'])['id'][row]!r} holds NaN or infinity, expected finite"
-                f" numbers; {REPAIR}"
-            )
 
     def slabs(self, wanted: Sequence[tuple[LayerGrid, int]]) -> list[tuple[int, int]]:
         """Return where each head begins in the file, in bytes, and its crc32; none is read.
@@ -179,7 +174,7 @@ class Shard:
 
         StoreCorruptError if it does not, so that other programs would read other values.
         """
-        from savs.stores.shard.hdf5_check import hdf5_table  # h5py: no reader needs it
+        from savs.stores.shard.hdf5 import hdf5_table  # h5py: no reader needs it
 
         where = self._file.where
         with damage(f"{where}: its HDF5 structure"):

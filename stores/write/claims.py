@@ -173,20 +173,16 @@ class Claims:
     def release(self, name: str) -> None:
         """Give a claim back; one that was taken over is left to whoever has it now."""
         if self.holds(name):
-            self._remove(name)  # the newest last: until then nobody can claim
+            self.retire(name)
         with self._lock:
             self._held.pop(name, None)
 
     def retire(self, name: str) -> None:
-        """Remove all claims on a name: what was claimed is done, nobody needs to claim it."""
-        self._remove(name)
+        """Remove all claims on a name up to that of this process, which needs it no more."""
+        for generation in range(self._held.get(name, -1) + 1):  # the newest last: until then
+            self._storage.remove(f"{name}.{generation}")  # nobody can claim
         with self._lock:
             self._held.pop(name, None)
-
-    def _remove(self, name: str) -> None:
-        """Remove all claims up to that of this process."""
-        for generation in range(self._held.get(name, -1) + 1):
-            self._storage.remove(f"{name}.{generation}")
 
     def holder(self, name: str) -> Process | None:
         """Return who claims a name; None if nobody does, or its file does not say."""

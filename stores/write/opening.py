@@ -179,31 +179,18 @@ def new_writer(path: Path, manifest: Manifest) -> Iterator[FeatureWriter]:
     StoreWriteError
         The folder cannot be made or written.
     """
-    with write_errors(path):
-        begun = is_begun(path, manifest)
-        is_new = not path.exists()
-        make_folder(path)
     with ExitStack() as stack:
-        if is_new:
-            stack.callback(_remove_if_empty, path)
+        with write_errors(path):
+            begun = is_begun(path, manifest)
+            _make_folder(path, stack)
         with write_errors(path / MANIFEST):
             claims = stack.enter_context(Claims(ClaimFiles(path)))
             claim_begun(path, claims)
             if begun:
                 remove_begun(path, manifest, claims)
-            else:
-                _write_first(path, manifest, claims)
+            elif not _is_first(path, claims, manifest):
+                raise _just_made(path)
         yield FeatureWriter(path, manifest, claims)
-
-
-def _write_first(path: Path, manifest: Manifest, claims: Claims) -> None:
-    try:
-        with claims.hold(MANIFEST):  # an unfinished file without a claim is removed by others
-            write_manifest(path, manifest)
-    except FileExistsError as error:
-        raise StoreMismatchError(
-            f"another process has just made a store in {path}; {EMPTY}"
-        ) from error
 
 
 def _stored_manifest(path: Any) -> Manifest | None:
@@ -336,6 +323,10 @@ def is_begun(path: Path, manifest: Manifest) -> bool:
     return begun
 
 
+def _just_made(path: Path) -> StoreMismatchError:
+    return StoreMismatchError(f"another process has just made a store in {path}; {EMPTY}")
+
+
 def _is_same(path: Path, manifest: Manifest, *, sealed: bool = False) -> bool:
     """Return whether a folder has an unfinished store of the same features and examples.
 
@@ -366,7 +357,7 @@ def remove_begun(path: Path, manifest: Manifest, claims: Claims) -> None:
     StoreMismatchError if another process has finished the store.
     """
     if not _is_same(path, manifest):
-        raise StoreMismatchError(f"another process has just made a store in {path}; {EMPTY}")
+        raise _just_made(path)
     shards = [path / spec.name for spec in manifest.plan.shards()]
     results = [file for file in (path / RESULTS).rglob("*") if file.is_file()]
     for file in filter(Path.exists, [path / MANIFEST, path / CARD, *shards, *results]):

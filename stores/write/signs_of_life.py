@@ -81,14 +81,6 @@ def has_ended(process: Process) -> bool:
     return is_here(process) and process_has_ended(process.pid, process.started)
 
 
-@dataclass(frozen=True, slots=True)
-class _Look:
-    """What was seen of a holder, and when first, on this process's own clock."""
-
-    sign: bytes | None
-    since_s: float
-
-
 class Signs:
     """The sign of this process, renewed from `start` to `stop`, and what it knows of others."""
 
@@ -101,7 +93,8 @@ class Signs:
         self._beat_s = BEAT_S
         self._buried: set[str] = set()
         """Signs of processes that are gone: they stay until the seal, and are not watched on."""
-        self._looks: dict[str, _Look] = {}
+        self._looks: dict[str, tuple[bytes | None, float]] = {}
+        """Holder -> its sign, and when that was first seen, on this process's own clock."""
         self._facts: dict[str, Any] = {}
         self._beats = 0
         self._last_beat_s = time.monotonic()
@@ -179,12 +172,12 @@ class Signs:
         sign = self._storage.read(process.id + SIGN) if process else None
         now = time.monotonic()
         with self._lock:
-            seen = self._looks.get(key)
             asleep = now - self._last_beat_s > self._stale_s / 2  # this process itself was stopped
-            if seen is None or seen.sign != sign or asleep:
-                self._looks[key] = _Look(sign, now)
+            seen, since_s = self._looks.get(key, (None, now))
+            if key not in self._looks or seen != sign or asleep:
+                self._looks[key] = (sign, now)
                 return False
-        return now - seen.since_s >= self._stale_s
+        return now - since_s >= self._stale_s
 
     def lives(self, process_id: str | None) -> bool:
         """Return whether another process works on the store.

@@ -20,8 +20,8 @@ from savs.stores.format.layout import CLAIMS, MANIFEST, SECONDS, Facts
 from savs.stores.format.manifest import Manifest, SealedShard, read_manifest, write_manifest
 from savs.stores.format.plan import ShardSpec
 from savs.stores.shard.content import ShardContent, check_content
+from savs.stores.shard.hdf5 import write_shard
 from savs.stores.shard.read import open_shard
-from savs.stores.shard.write import write_shard
 from savs.stores.write.claims import ClaimLostError, Claims
 
 AT_A_TIME = 2

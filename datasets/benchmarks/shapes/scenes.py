@@ -86,7 +86,6 @@ class Background:
     upright: bool
     """Whether the texture varies from left to right."""
     seed: int
-    """Seed of the noise."""
 
 
 @dataclass(frozen=True, slots=True)

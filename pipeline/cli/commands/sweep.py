@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
 import typer
 
 import savs
-from savs.foundation.whole_numbers import whole_number
+from savs.foundation.bounds import whole_number
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import (
     BenchmarkOption,
@@ -60,7 +60,7 @@ class Show(NamedTuple):
     def draw(self, rows: "pl.DataFrame", metric: str) -> None:
         """Draw the figure, if one was asked for."""
         if self.figure is not None:
-            from savs.pipeline.reports.report.figure import write_figure
+            from savs.pipeline.reports.report.curves import write_figure
 
             write_figure(self.figure, rows, metric)
             say(f"drew {self.figure}")
@@ -147,7 +147,7 @@ def sweep_command(
     if figure is not None:
         if prompts or max_layer is not None:
             raise typer.BadParameter("`figure` shows shots and heads, not prompts or depths")
-        from savs.pipeline.reports.report.figure import require_figure
+        from savs.pipeline.reports.report.curves import require_figure
 
         require_figure(figure)
     show = Show(JSON if json else form, figure)
@@ -301,7 +301,6 @@ def _counts(name: str, text: str | None) -> list[int | Literal["all"]] | None:
 
 
 def _print_sweep(table: "pl.DataFrame", metric: str) -> None:
-    """Print one metric of a sweep's summary, and what its columns mean."""
     is_depth, is_prompts = (_has(table, name) for name in ("max_layer", "prompt"))
     print_table(*_sweep_cells(table, metric))
     if is_prompts:
@@ -348,7 +347,6 @@ def _explain_differences(table: "pl.DataFrame", *, is_depth: bool, is_prompts: b
 
 
 def _print_stores(table: "pl.DataFrame") -> None:
-    """Print means over stores of different examples."""
     print_table(*_store_cells(table))
     say(
         f"means over {table['stores'][0]} stores of the headline metric; difference: minus"
@@ -406,7 +404,6 @@ def _sweep_cells(table: "pl.DataFrame", metric: str) -> "Cells":
 
 
 def _store_cells(table: "pl.DataFrame") -> "Cells":
-    """Return header and rows of means over stores."""
     columns = [
         *_point_columns(table),
         ("mean (%)", lambda row: percent(row["mean"])),

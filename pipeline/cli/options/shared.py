@@ -155,7 +155,7 @@ def parse_folds(text: str) -> Any:
     """Return a number of folds, or `loo`; a usage error for anything else."""
     if text == "loo":
         return text
-    from savs.foundation.whole_numbers import whole_number
+    from savs.foundation.bounds import whole_number
 
     folds = whole_number(text)
     if folds is None or folds < 2:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from threading import Thread
 from typing import IO
 
+from savs.foundation.bounds import whole_number
 from savs.foundation.errors import ParameterError
-from savs.foundation.whole_numbers import whole_number
 from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.launchers import Rank
 

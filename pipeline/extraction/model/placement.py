@@ -6,8 +6,8 @@ from typing import Any
 
 import torch
 
+from savs.foundation.bounds import whole_number
 from savs.foundation.files import regular_size
-from savs.foundation.whole_numbers import whole_number
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.checkpoint_files import is_index, main_file, read_index
 from savs.pipeline.extraction.model.first_layers import share_of_first_layers

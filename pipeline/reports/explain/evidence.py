@@ -37,7 +37,6 @@ class Trained:
     labels: Array
     """`(n,)` class numbers."""
     ids: tuple[str, ...]
-    """Ids of the training examples."""
     features: Array
     """`(heads, n, d)` float32, heads best first."""
     centroids: Array

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -87,7 +87,6 @@ class Changes:
     """
 
     rival: str
-    """The runner-up."""
     heads: tuple[str, ...]
     """The fewest heads that would have to vote for it instead, the closest first; none where heads
     do not vote."""
@@ -189,7 +188,8 @@ class Explanations:
                     "similar": [
                         {"id": s.id, "label": s.label, "heads": s.heads} for s in one.similar
                     ],
-                    "changes": None if one.changes is None else _plain(one.changes),
+                    "changes": one.changes
+                    and asdict(one.changes) | {"heads": list(one.changes.heads)},
                     "views": [_view(view) for view in one.views],
                 }
                 for one in self.examples
@@ -198,11 +198,6 @@ class Explanations:
 
 
 _OF_HEAD = ("rank", "layer", "head", "name", "vote", "lead")
-
-
-def _plain(changes: Changes) -> dict[str, Any]:
-    values = {field.name: getattr(changes, field.name) for field in fields(changes)}
-    return values | {"heads": list(changes.heads)}
 
 
 def _view(view: View) -> dict[str, Any]:

@@ -116,14 +116,17 @@ def thinned(pictures: Sequence[Picture]) -> tuple[Picture, ...]:
     return tuple(pictures[:: max(1, -(-len(pictures) // MOST_PICTURES))])
 
 
+KnownImages = Mapping[str, tuple[Sequence[str], bytes | None]]
+"""Id -> the digests of its media and its thumbnail, as the store has them."""
+
+
 @dataclass(slots=True)
 class Images:
     """Finds images of examples and counts what cannot be shown."""
 
     media: MediaFolder | Mapping[str, MediaFolder] | None
     """The media root, if it was given; or id -> that of each example."""
-    known: Mapping[str, tuple[Sequence[str], bytes | None]]
-    """Id -> the digests of its media and its thumbnail, as the store has them."""
+    known: KnownImages
     side: int = SIDE_PX
     """Largest width and height of an image on the page."""
     left: int = MOST_BYTES
@@ -143,18 +146,16 @@ class Images:
         if not names:
             return ()
         digests, small = self.known.get(identifier, ((), None))
+        folder = self.media.get(identifier) if isinstance(self.media, Mapping) else self.media
         pictures: list[Picture] = []
         for place, name in enumerate(names):
             digest = digests[place] if place < len(digests) else None
-            of_medium = self._medium(self._folder_of(identifier), name, digest)
+            of_medium = self._medium(folder, name, digest)
             pictures += [replace(one, place=len(pictures) + one.place) for one in of_medium]
         if not any(picture.jpeg for picture in pictures) and small:
             pictures = [Picture(names[0], 0, 0, small, self.side)]
         self.missing += not any(picture.jpeg for picture in pictures)
         return tuple(self._within_limit(picture) for picture in thinned(pictures))
-
-    def _folder_of(self, identifier: str) -> MediaFolder | None:
-        return self.media.get(identifier) if isinstance(self.media, Mapping) else self.media
 
     def _medium(self, media: MediaFolder | None, name: str, digest: str | None) -> list[Picture]:
         if media is None:
@@ -213,18 +214,19 @@ def open_images(
     return Images(media, _known(store, split, ids), side)
 
 
-def _known(
-    store: FeatureStore | None, split: str, ids: Sequence[str]
-) -> dict[str, tuple[Sequence[str], bytes | None]]:
+def _known(store: FeatureStore | None, split: str, ids: Sequence[str]) -> KnownImages:
     """Return what the store has of the images; nothing if it cannot be read."""
     if store is None:
         return {}
     try:
-        rows = store.examples(split).filter(pl.col("id").is_in(list(ids)))
+        return known_images(store.examples(split).filter(pl.col("id").is_in(list(ids))))
     except SavsError:
         return {}
-    small = rows[THUMBNAIL_COLUMN] if THUMBNAIL_COLUMN in rows.columns else [None] * rows.height
-    return {
-        name: (digests, thumbnail)
-        for name, digests, thumbnail in zip(rows["id"], rows["media_sha256"], small, strict=True)
-    }
+
+
+def known_images(examples: pl.DataFrame) -> KnownImages:
+    """Return what examples of a store say of their images."""
+    if THUMBNAIL_COLUMN not in examples.columns:
+        examples = examples.with_columns(pl.lit(None, pl.Binary).alias(THUMBNAIL_COLUMN))
+    rows = examples.select("id", "media_sha256", THUMBNAIL_COLUMN).iter_rows()
+    return {name: (digests, thumbnail) for name, digests, thumbnail in rows}

@@ -5,22 +5,21 @@ pictures are those of the files that this run was given, if they have the conten
 read.
 """
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
+from savs.datasets.benchmarks.options import without_prompt
 from savs.foundation.errors import ParameterError
-from savs.pipeline.classifying.classified_store import image_id
 from savs.pipeline.classifying.prediction_table import Predicted
 from savs.pipeline.names import DEFAULT_PREDICTIONS
-from savs.pipeline.reports.pages.pictures import Images, Picture
+from savs.pipeline.reports.pages.pictures import Images, Picture, known_images
 from savs.pipeline.reports.pages.rendering import render, require_page
 from savs.pipeline.reports.report.gallery import Vote, best_votes
 from savs.pipeline.running.formatting import counted, listed
-from savs.stores.format.layout import THUMBNAIL_COLUMN, Facts
+from savs.stores.format.layout import Facts
 
 MOST_BYTES = 12_000_000
 """Bytes of all pictures of a page; in base64 a third more."""
@@ -198,25 +197,16 @@ def page_content(predicted: Predicted, out: Path, examples: int) -> PredictionCo
 
 def _images(predicted: Predicted, ids: pl.Series) -> Images:
     """Return the finder of pictures: of the files of this run, or of the store's thumbnails."""
-    rows = predicted.store.examples("test").with_columns(image=_image_of(predicted))
-    rows = rows.filter(pl.col("image").is_in(ids.implode())).unique("image", maintain_order=True)
-    small = rows[THUMBNAIL_COLUMN] if THUMBNAIL_COLUMN in rows.columns else [None] * rows.height
-    known: Mapping[str, tuple[Sequence[str], bytes | None]] = {
-        name: (digests, thumbnail)
-        for name, digests, thumbnail in zip(rows["image"], rows["media_sha256"], small, strict=True)
-    }
+    rows = predicted.store.examples("test")
+    if len(predicted.selection.tasks) > 1:  # the store has an image once for each task
+        rows = rows.with_columns(id=without_prompt(pl.col("id")))
+    rows = rows.filter(pl.col("id").is_in(ids.implode())).unique("id", maintain_order=True)
     return Images(
         predicted.folders,
-        known,
+        known_images(rows),
         left=MOST_BYTES,
         hint="Give the same command all images, and files that can still be read.",
     )
-
-
-def _image_of(predicted: Predicted) -> pl.Expr:
-    """Return the id of an image from that of the store, which has one for each task."""
-    ids = pl.col("id")
-    return image_id(ids) if len(predicted.selection.tasks) > 1 else ids
 
 
 def _card(row: dict[str, Any], images: Images) -> Card:

@@ -47,7 +47,6 @@ class Shown:
 
     example: Example
     pieces: tuple[Piece, ...]
-    """Its prompt."""
     skipped: str | None = None
     """Why it would be skipped."""
     worded: "Worded | None" = None
@@ -67,7 +66,6 @@ class SplitContent:
 
     name: str
     source: str
-    """Source of its examples."""
     examples: int
     labels: Mapping[tuple[str | None, str | None], int]
     """Subtask and label -> examples, in order of first appearance."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from savs.datasets.many_labels import label_table
 from savs.datasets.metrics.many_labels import cooccurrence
-from savs.foundation.whole_numbers import whole_number
+from savs.foundation.bounds import whole_number
 from savs.pipeline.reports.report.drawing import LEVELS, grid_path, shade, shade_paths
 from savs.pipeline.reports.report.evaluated import Evaluated
 

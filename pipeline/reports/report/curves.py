@@ -1,4 +1,7 @@
-"""The parts of a report that are curves: accuracy over shots, heads, depth and coverage."""
+"""The parts of a report that are curves: accuracy over shots, heads, depth and coverage.
+
+And the charts of a sweep for a paper, as one SVG, which LaTeX and browsers show alike.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,8 +10,10 @@ from typing import Any
 
 import polars as pl
 
+from savs.pipeline.errors import ReportError
 from savs.pipeline.evaluation.sweep.table import headline, load_summary, with_methods
 from savs.pipeline.names import DEFAULT_HEADS
+from savs.pipeline.reports.pages.rendering import render
 from savs.pipeline.reports.report.drawing import (
     LEFT,
     RIGHT,
@@ -21,9 +26,19 @@ from savs.pipeline.reports.report.drawing import (
     spread,
     thinned,
 )
+from savs.pipeline.running.output_files import new_file
 
 MOST_SERIES = 6
 """Most lines of a chart: no more colours and dashes can be found out apart."""
+TONES = (
+    ("#0a5bb5", "none"),
+    ("#b3470f", "7 3"),
+    ("#2e8b57", "2 3"),
+    ("#8c5fd0", "9 3 2 3"),
+    ("#b8860b", "12 4"),
+    ("#d0578c", "4 4"),
+)
+"""Colour and dashes of each line of a chart, those of a report on light ground."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +91,6 @@ def sweep_parts(
 
 
 def _curves(name: str, rows: pl.DataFrame) -> Curves:
-    """Return what a report shows of a sweep over shots and heads."""
     metric = str(rows["metric"][0])
     charts = charts_of_sweep(rows, metric)
     return Curves(name, metric, charts, tuple(rows.to_dicts()), float(rows["chance"][0]))
@@ -129,6 +143,43 @@ def _charts_of(names: Sequence[Any]) -> list[list[Any]]:
     step = MOST_SERIES - 1
     others = [names[start : start + step] for start in range(1, len(names), step)]
     return [[names[0], *lines] for lines in others] or [[names[0]]]
+
+
+def require_figure(out: Path) -> None:
+    """Raise ReportError if the name of a figure is not that of an SVG file."""
+    if out.suffix.lower() != ".svg" or out.is_dir():
+        raise ReportError(f"`figure` is {out}, expected a name that ends in .svg")
+
+
+def write_figure(out: Path, rows: pl.DataFrame, metric: str) -> None:
+    """Draw means by shots, and by heads if there are several numbers; a file there is replaced.
+
+    Parameters
+    ----------
+    out
+        The SVG file.
+    rows
+        One metric of a sweep's summary, or means of `Sweep.over_stores`; `readout` is what a line
+        is called. Where `low` and `high` are null there are no bands.
+    metric
+        What the vertical axis is, in per cent.
+
+    Raises
+    ------
+    ReportError
+        `out` is no SVG file, or there is one number of shots and of heads, which is no curve.
+    OutputError
+        It cannot be written.
+    """
+    require_figure(out)
+    if "stores" in rows.columns:
+        rows = rows.with_columns(chance=None, draws="stores")
+    charts = charts_of_sweep(rows, f"{metric} (%)")
+    if not charts:
+        raise ReportError("one number of shots and of heads makes no curve; sweep several `shots`")
+    text = render(Path(__file__).parent, "figure.svg", charts=charts, tones=TONES)
+    with new_file(out, "another `figure`") as file:
+        file.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
 def _chart(rows: pl.DataFrame, names: Sequence[Any], axis: str, by: str, title: str) -> Chart:
@@ -244,15 +295,16 @@ def confidence_parts(metrics: Mapping[str, Any]) -> tuple[ConfidencePart, ...]:
 
     Nothing if it has no probabilities.
     """
-    return tuple(map(_confidence, metrics["confidence"]))
-
-
-def _confidence(confidence: Mapping[str, Any]) -> ConfidencePart:
-    known = (confidence["temperatures"] or {}).items()
-    return ConfidencePart(
-        confidence=confidence,
-        temperatures=tuple((name, "none" if t is None else f"{t:.3g}") for name, t in known),
-        chart=_coverage_chart(confidence["coverage"]) if confidence["coverage"] else None,
+    return tuple(
+        ConfidencePart(
+            confidence=one,
+            temperatures=tuple(
+                (name, "none" if value is None else f"{value:.3g}")
+                for name, value in (one["temperatures"] or {}).items()
+            ),
+            chart=_coverage_chart(one["coverage"]) if one["coverage"] else None,
+        )
+        for one in metrics["confidence"]
     )
 
 

@@ -48,7 +48,6 @@ class Layer:
     """A row of a map: one layer, with its profile."""
 
     number: int
-    y: int
     mean: float
     """Mean share of its heads."""
     best: float
@@ -88,7 +87,6 @@ class HeadsPart:
     """The chosen heads, best first, with their scores."""
     more: int
     """Chosen heads that the table lacks."""
-    per_layer: tuple[Layer, ...]
     has_scores: bool
     """Whether the map has the scores of all heads: the store must be there."""
     levels: int = LEVELS
@@ -115,7 +113,6 @@ def heads_part(result: Evaluated) -> HeadsPart | None:
         maps=tuple(maps),
         rows=tuple(rows.head(MOST_RANKED).to_dicts()),
         more=max(0, rows.height - MOST_RANKED),
-        per_layer=maps[0].layers,
         has_scores=scored is not None,
     )
 
@@ -153,11 +150,13 @@ def _draw(scored: pl.DataFrame, title: str, *, chosen_by: str | None = None) -> 
         (head, rows[layer]): shade(share, lowest, highest)
         for layer, head, share in heads.select("layer", "head", "share").rows()
     }
-    layers = _profile(heads, numbers)
+    profile = heads.group_by(number="layer", maintain_order=True).agg(
+        mean=pl.col("share").mean(), best=pl.col("share").max(), chosen=pl.col("chosen").sum()
+    )
     return HeadMap(
         title=title,
         columns=columns,
-        layers=layers,
+        layers=tuple(Layer(**row) for row in profile.iter_rows(named=True)),
         lowest=lowest,
         highest=highest,
         paths=shade_paths(cells),
@@ -175,16 +174,6 @@ def _marks(chosen: pl.DataFrame, rows: dict[int, int], chosen_by: str | None) ->
         title = f"{row['name']}: {100 * row['share']:.1f} %, {choice}"
         marks.append(Mark(row["head"], rows[row["layer"]], text, title))
     return marks
-
-
-def _profile(heads: pl.DataFrame, numbers: Sequence[int]) -> tuple[Layer, ...]:
-    table = heads.group_by("layer", maintain_order=True).agg(
-        mean=pl.col("share").mean(), best=pl.col("share").max(), chosen=pl.col("chosen").sum()
-    )
-    return tuple(
-        Layer(number, y, row["mean"], row["best"], row["chosen"])
-        for y, (number, row) in enumerate(zip(numbers, table.iter_rows(named=True), strict=True))
-    )
 
 
 MOST_TASKS = 24
@@ -226,9 +215,7 @@ class Across:
     pairs: tuple[tuple[Pair | None, ...], ...]
     """None on the diagonal, and for heads of different models."""
     more: int
-    """Tasks that were left out."""
     stability: Stability | None
-    """Of the first result."""
     stable: tuple[dict[str, Any], ...]
     """Heads of the first result, the most stable first in each subtask."""
 

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -124,17 +125,8 @@ def _extract(store: FeatureStore, place: str) -> list[list[str]]:
     lines = []
     for request in requests:
         variables, words = command_words(request)
-        benchmark = str(request.get("benchmark", name))
-        line = [
-            *(["env", *variables] if variables else []),
-            "savs",
-            "extract",
-            benchmark,
-            *words,
-            *pinned,
-            "--out",
-            place,
-        ]
+        start = [*(["env", *variables] if variables else []), "savs", "extract"]
+        line = [*start, str(request.get("benchmark", name)), *words, *pinned, "--out", place]
         if line not in lines:
             lines.append(line)
     return lines
@@ -188,9 +180,6 @@ def _reasons(result: Evaluated) -> list[tuple[str, str]]:
     ids = result.predictions.filter(pl.col("prediction").is_null())["id"].head(NAMED).to_list()
     known: dict[str, str] = {}
     if result.store is not None and ids:
-        try:
-            rows = result.store.skipped(result.split).select("id", "reason").rows()
-            known = dict(rows)
-        except SavsError:
-            known = {}  # shards that are gone
+        with suppress(SavsError):  # shards that are gone
+            known = dict(result.store.skipped(result.split).select("id", "reason").rows())
     return [(name, known.get(name, "the store, which knows why, is not there")) for name in ids]

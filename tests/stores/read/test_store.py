@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-import savs.stores.read.tables
+import savs.stores.read.shards
 from savs.stores import (
     HeadNotFoundError,
     LayerGrid,
@@ -145,7 +145,7 @@ def test_facts_are_known_without_opening_a_shard(tmp_path, store, monkeypatch) -
     def refuse(*args):
         raise AssertionError("a shard was opened")
 
-    monkeypatch.setattr(savs.stores.read.tables, "open_shard", refuse)
+    monkeypatch.setattr(savs.stores.read.shards, "open_shard", refuse)
     for name, file in (("b", "metrics.json"), ("a", "metrics.json"), ("c", "config.json")):
         (tmp_path / "results" / name).mkdir(parents=True)
         (tmp_path / "results" / name / file).write_text("{}")

@@ -150,7 +150,9 @@ def test_an_interruption_behind_what_it_wrote_leaves_nothing(
 
     if owner is not None:
         act = getattr(owner, name)
-        monkeypatch.setattr(owner, name, lambda *given: (act(*given), interrupted()))
+        monkeypatch.setattr(
+            owner, name, lambda *given, **named: (act(*given, **named), interrupted())
+        )
     with pytest.raises(KeyboardInterrupt):
         slim(full, [(0, 0)], out, before_seal=write_result_and_stop)
     assert not out.exists()

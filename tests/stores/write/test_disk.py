@@ -5,7 +5,7 @@ from pathlib import Path
 import h5py
 import pytest
 
-import savs.stores.shard.write
+import savs.stores.shard.hdf5
 from savs.foundation.files import publish
 from savs.stores import StoreError, StoreWriteError, open_writer
 from savs.stores.write.claim_files import ClaimFiles
@@ -57,7 +57,7 @@ def test_an_interrupted_shard_leaves_nothing(tmp_path, toy, listing, monkeypatch
     def interrupt(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(savs.stores.shard.write, "encode_column", interrupt)
+    monkeypatch.setattr(savs.stores.shard.hdf5, "encode_column", interrupt)
     with pytest.raises(KeyboardInterrupt):
         toy.write(tmp_path)
     assert listing(tmp_path) == before

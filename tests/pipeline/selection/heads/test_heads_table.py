@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-import savs.stores.read.tables
+import savs.stores.read.shards
 from savs.pipeline.selection.heads.heads_table import HEAD_VOTE_SCHEMA, heads_frame
 from savs.stores import HeadNotFoundError, StoreIncompleteError, open_store
 from stores import make_store
@@ -140,9 +140,9 @@ def test_a_part_of_the_frame_is_that_part(make, engine) -> None:
 
 def test_nothing_is_read_before_the_frame_is_collected(make, monkeypatch) -> None:
     store, opened = make(), []
-    open_shard = savs.stores.read.tables.open_shard
+    open_shard = savs.stores.read.shards.open_shard
     monkeypatch.setattr(
-        savs.stores.read.tables,
+        savs.stores.read.shards,
         "open_shard",
         lambda path, *a: opened.append(path) or open_shard(path, *a),
     )
