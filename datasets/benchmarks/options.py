@@ -5,7 +5,7 @@ Under several questions each example is there once for each: the prompt is its s
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 import polars as pl
 
@@ -30,6 +30,7 @@ TAKERS = ("general", "image-folder", "audio-folder")
 """Benchmarks whose rows are combined with several prompts."""
 _MARK = "#"
 """Between the id of an example and the number of its prompt, from 1."""
+Ids = TypeVar("Ids", pl.Series, pl.Expr)
 
 
 def adapt(
@@ -162,7 +163,7 @@ def under_each_prompt(examples: Sequence[Example], prompts: Sequence[str]) -> li
     return prompted
 
 
-def without_prompt(ids: pl.Series) -> pl.Series:
+def without_prompt(ids: Ids) -> Ids:
     """Return the ids that examples had before they were combined with several prompts.
 
     Examples

@@ -231,10 +231,8 @@ def classify(
 def require_shareable(inputs: Sequence[str], out: Path | None, *, force: bool) -> Path:
     """Return the output, if several processes can run the same command.
 
-    Raises
-    ------
-    ParameterError
-        They would have no file in common, replace it each by itself, or share standard input.
+    ParameterError if they would have no file in common, replace it each by itself, or share
+    standard input.
     """
     from savs.pipeline.classifying.new_images import STDIN
 

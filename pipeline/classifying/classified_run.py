@@ -87,7 +87,6 @@ class ClassifiedRun:
     risk: float | None
     """Risk of prediction sets; None for no sets."""
     form: OutputForm
-    """What the output file is."""
     sort_into: Path | None
     """The folder of the classes' folders; None for no copies."""
 
@@ -270,14 +269,9 @@ class NewMediaSink(StoreSink):
     def begin(self, identities: Identities, answers: Answers) -> int:
         """Make the store, or extend the one that is there.
 
-        Raises
-        ------
-        StoreMismatchError
-            The store belongs to another model, other heads or another question.
-        OutputError
-            Another process has added other images meanwhile.
-        StoreWriteError
-            The disk is too small.
+        StoreMismatchError if the store belongs to another model, other heads or another question;
+        OutputError if another process has added other images meanwhile; StoreWriteError if the disk
+        is too small.
         """
         try:
             rows = super().begin(identities, answers)

@@ -7,13 +7,11 @@ as they are. This file says which examples it holds, and of what the table next 
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import msgspec
-import polars as pl
 
 from savs.datasets import Example, MediaFolder
 from savs.datasets.rows.media_names import is_packed
@@ -40,11 +38,6 @@ CHUNK = 64
 def store_beside(out: Path) -> Path:
     """Return the folder of the store of an output."""
     return out.with_name(out.name + STORE)
-
-
-def image_id(ids: pl.Expr) -> pl.Expr:
-    """Return the ids of images that were used in several tasks: `a.jpg` of `a.jpg#2`."""
-    return ids.str.replace(r"#\d+$", "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +68,9 @@ def store_examples(
     An example that the store plans already has the place that it has there, so that images may be
     given in another order, or with others between them.
 
-    Raises
-    ------
-    OutputError
-        The store has features of an example of the same id with another prompt, other names of
-        media or other content. Or a run that was stopped planned an example that is not given now.
+    OutputError if the store has features of an example of the same id with another prompt, other
+    names of media or other content; or if a run that was stopped planned an example that is not
+    given now.
     """
     by_id = dict(_by_store_id(groups, selection))
     folders = {identifier: folder for identifier, (_, folder) in by_id.items()}
@@ -206,10 +197,7 @@ class TableRecord:
 def read_record(out: Path) -> TableRecord | None:
     """Return what the store of an output records of its table; None if it does not yet.
 
-    Raises
-    ------
-    OutputError
-        The record is damaged, or there is a table without one.
+    OutputError if the record is damaged, or there is a table without one.
     """
     path = store_beside(out) / RECORD
     try:
@@ -228,22 +216,16 @@ def read_record(out: Path) -> TableRecord | None:
 
 
 def remove_store(path: Path) -> None:
-    """Remove the store of an output, if there is one and nobody writes to it.
+    """Remove the store of an output, if there is one.
 
-    Raises
-    ------
-    OutputError
-        The disk refuses.
-    StoreLockedError
-        Another process writes to it.
+    OutputError if the disk refuses; StoreLockedError if another process writes to it.
     """
     if not ((path / MANIFEST).exists() or (path / CLAIMS).is_dir()):
         return
     require_no_writer(path)
-    with suppress(FileNotFoundError):
-        try:
-            shutil.rmtree(path)
-        except FileNotFoundError:
-            raise
-        except OSError as error:
-            raise OutputError(f"{path} cannot be removed: {error.strerror}") from error
+    try:
+        shutil.rmtree(path)
+    except FileNotFoundError:  # another process was faster
+        pass
+    except OSError as error:
+        raise OutputError(f"{path} cannot be removed: {error.strerror}") from error

@@ -29,14 +29,8 @@ def load_classifiers(
 ) -> tuple[Selection, list[str]]:
     """Return a classifier, or one of the tasks of several; and notes on those that are older.
 
-    One on the hub is fetched.
-
-    Raises
-    ------
-    ResultError, HubError
-        One cannot be read, or fetched.
-    SelectionError
-        As `combine`.
+    One on the hub is fetched. ResultError or HubError if one cannot be read, or fetched;
+    SelectionError as in `combine`.
     """
     if not isinstance(classifier, Mapping):
         folder = find_classifier(classifier, say)
@@ -57,11 +51,8 @@ def load_classifiers(
 def combine(selections: Mapping[str, Selection]) -> Selection:
     """Return one classifier that has the tasks of all, as subtasks `NAME` or `NAME/SUBTASK`.
 
-    Raises
-    ------
-    SelectionError
-        There are none, they have different models, processors, dtypes or chat templates, or two
-        tasks would have one name.
+    SelectionError if there are none, they have different models, processors, dtypes or chat
+    templates, or two tasks would have one name.
     """
     if not selections:
         raise SelectionError("no classifier was given, expected at least one")

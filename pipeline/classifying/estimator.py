@@ -29,11 +29,11 @@ from savs.pipeline.extraction.model.embedding_recipe import with_recipe
 from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions, require_extra
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.running.formatting import listed
-from savs.pipeline.running.progress import SILENT, Reporting, bars
+from savs.pipeline.running.progress import SILENT, bars
 from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.readouts import ClassScores, Readout
 from savs.pipeline.selection.selection import Selection, select
-from savs.pipeline.selection.selection_config import SelectionConfig, require_classes
+from savs.pipeline.selection.selection_config import require_classes
 from savs.pipeline.selection.selection_file import load_selection, save_selection
 from savs.pipeline.selection.training_data import TrainingArrays
 from savs.stores.format.layout import HEADS_SITE
@@ -149,7 +149,7 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
             There is no question, an image cannot be decoded, numbers of images and labels differ,
             there is one class only, or the model cannot be loaded.
         """
-        contents = contents_of(images)
+        contents = _contents_of(images)
         if labels is None:
             raise ParameterError("fit needs labels, one for each image")
         many = np.ndim(labels) > 1 and type_of_target(labels) == "multilabel-indicator"
@@ -324,12 +324,12 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
 
     def _predict_labels(self, images: Sequence[Pictured]) -> tuple[Array, Array]:
         """Return whether each label is predicted, and its probability."""
-        names, features = self.read_images(contents_of(images)).whole().features()
+        names, features = self.read_images(_contents_of(images)).whole().features()
         return predict_labels(self.selection_, names, features)
 
     def _scores(self, images: Sequence[Pictured]) -> ClassScores:
         check_is_fitted(self)
-        return self.score_heads(self.read_images(contents_of(images)).whole())
+        return self.score_heads(self.read_images(_contents_of(images)).whole())
 
     def _question(self) -> str:
         if not self.question:
@@ -346,6 +346,15 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
     def _read(
         self, contents: Sequence[bytes], question: str, selection: Selection | None = None
     ) -> ImageHeads:
+        """Return the heads of image files: those that the cache has, others through the model.
+
+        torch is imported and the model is loaded only where an image is not in the cache. With a
+        cache all layers are read, since another fit may need them; without, those that a
+        `selection` needs, which also says how media are decoded.
+
+        Images that cannot be decoded are skipped without a cache, and called `image N`; with one,
+        MediaError.
+        """
         require_extra()
         options = with_recipe(
             ModelOptions(
@@ -359,15 +368,32 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
                 max_pixels=self.max_pixels,
             )
         )
-        return heads_of_images(
-            contents,
-            question,
-            options,
-            RunOptions(batch_size=self.batch_size, site=self.site),
-            selection=selection,
-            cache=self.cache,
-            reporting=bars() if self.verbose else SILENT,
+        run = RunOptions(batch_size=self.batch_size, site=self.site)
+        reporting = bars() if self.verbose else SILENT
+        decoding = (
+            _training_decoding(contents, question) if selection is None else decoding_of(selection)
         )
+
+        def read(images: Mapping[str, bytes], of: Selection | None) -> ImageHeads:
+            from savs.pipeline.classifying.image_heads import read_heads
+
+            return read_heads(images, question, options, run, decoding, of, reporting)
+
+        if self.cache is False:
+            return read({image_name(n): data for n, data in enumerate(contents)}, selection)
+
+        options = pinned(options)
+        digests = [sha256(data) for data in contents]
+        places = {name: place for place, name in enumerate(digests)}
+
+        def compute(missing: Sequence[str]) -> ImageHeads:
+            wanted = [places[name] for name in missing]
+            return read({image_name(place): contents[place] for place in wanted}, None).whole()
+
+        cache = self.cache
+        caches = Path(cache) if isinstance(cache, str | Path) else cache_folder() / "features"
+        folder = caches / features_key(options, question, decoding, run.sites)
+        return FeatureCache(folder).get(digests, compute)
 
 
 def _selected(
@@ -383,15 +409,11 @@ def _selected(
         return selection
 
 
-def contents_of(images: Any) -> list[bytes]:
+def _contents_of(images: Any) -> list[bytes]:
     """Return the bytes of a list of images, see `file_bytes`.
 
-    Raises
-    ------
-    ParameterError
-        It is one image, or empty.
-    MediaError
-        One cannot be read; the error names its place in the list.
+    ParameterError if it is one image, or empty; MediaError, with the place in the list, if one
+    cannot be read.
     """
     if is_pictured(images) and not (isinstance(images, np.ndarray) and _is_list(images)):
         raise ParameterError(
@@ -407,69 +429,6 @@ def contents_of(images: Any) -> list[bytes]:
 def _is_list(images: np.ndarray[Any, Any]) -> bool:
     """Return whether an array holds images or paths, and not an image itself."""
     return images.dtype != np.uint8 or images.ndim == 4
-
-
-def heads_of_images(
-    contents: Sequence[bytes],
-    question: str,
-    options: ModelOptions,
-    run: RunOptions,
-    *,
-    selection: SelectionConfig | None,
-    cache: str | Path | bool | None,
-    reporting: Reporting = SILENT,
-) -> ImageHeads:
-    """Return the heads of images: those that the cache has, and the others through the model.
-
-    torch is imported and the model is loaded only where an image is not in the cache.
-
-    Parameters
-    ----------
-    contents
-        Image files.
-    question, options, run
-        As `read_heads` takes them.
-    selection
-        The classifier whose layers alone are needed, and which says how media are decoded. With a
-        cache all layers are read: another fit may need them.
-    cache
-        A folder, None for that of the user, or False for none.
-    reporting
-        Receives messages and progress.
-
-    Returns
-    -------
-    ImageHeads
-        Without a cache, images that cannot be decoded are skipped; they are called `image N`.
-
-    Raises
-    ------
-    MediaError
-        With a cache, an image cannot be decoded.
-    """
-    decoding = (
-        _training_decoding(contents, question) if selection is None else decoding_of(selection)
-    )
-
-    def read(images: Mapping[str, bytes], of: SelectionConfig | None) -> ImageHeads:
-        from savs.pipeline.classifying.image_heads import read_heads
-
-        return read_heads(images, question, options, run, decoding, of, reporting)
-
-    if cache is False:
-        return read({image_name(number): data for number, data in enumerate(contents)}, selection)
-
-    options = pinned(options)
-    digests = [sha256(data) for data in contents]
-    places = {name: place for place, name in enumerate(digests)}
-
-    def compute(missing: Sequence[str]) -> ImageHeads:
-        wanted = [places[name] for name in missing]
-        return read({image_name(place): contents[place] for place in wanted}, None).whole()
-
-    caches = Path(cache) if isinstance(cache, str | Path) else cache_folder() / "features"
-    folder = caches / features_key(options, question, decoding, run.sites)
-    return FeatureCache(folder).get(digests, compute)
 
 
 def image_name(number: int) -> str:

@@ -8,7 +8,7 @@ computed.
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import astuple, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -26,6 +26,7 @@ from savs.pipeline.extraction.model.embedding_recipe import read_recipe
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.prompt_form import parse_form
 from savs.pipeline.extraction.model.sites import Site
+from savs.pipeline.running.output_files import disk_errors
 from savs.pipeline.selection.training_data import grid_widths
 from savs.stores import Head, LayerGrid
 from savs.stores.format.layout import STORED_DTYPES, decode_json, digest, to_float32
@@ -149,10 +150,7 @@ class FeatureCache:
     def get(self, digests: Sequence[str], compute: Compute) -> ImageHeads:
         """Return the heads of images by their SHA-256; compute and store the missing ones.
 
-        Raises
-        ------
-        OutputError
-            The folder cannot be written, or holds features of another model.
+        OutputError if the folder cannot be written, or holds features of another model.
         """
         wanted = list(dict.fromkeys(digests))
         source = self._source()
@@ -191,7 +189,7 @@ class FeatureCache:
                 f"{self.folder} holds features of another model than the one that runs; remove it,"
                 " or pass another cache"
             )
-        with _disk(self.folder):
+        with self._disk_errors():
             for name, row in zip(digests, heads.values, strict=True):
                 self._path(name).parent.mkdir(exist_ok=True)
                 data = row.tobytes()
@@ -216,11 +214,14 @@ class FeatureCache:
                 f"{self.folder / SOURCE} cannot be read ({error}); remove {self.folder}"
             ) from error
 
+    def _disk_errors(self) -> AbstractContextManager[None]:
+        return disk_errors(f"the cache {self.folder}", "another cache, or False for none")
+
     @contextmanager
     def _turn(self) -> Iterator[None]:
         """Wait until no other process or thread computes for this folder."""
         with ExitStack() as stack:
-            with _disk(self.folder):
+            with self._disk_errors():
                 self.folder.mkdir(parents=True, exist_ok=True)
                 claims = stack.enter_context(Claims(ClaimFiles(self.folder)))
                 stack.enter_context(claims.hold(TURN))
@@ -229,14 +230,3 @@ class FeatureCache:
 
 def _crc(data: bytes) -> bytes:
     return zlib.crc32(data).to_bytes(CRC_BYTES, "little")
-
-
-@contextmanager
-def _disk(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"the cache {folder} cannot be written: {error.strerror or error}; pass another cache,"
-            " or False for none"
-        ) from error

@@ -167,12 +167,8 @@ def probabilities(
     """Return `(n, classes)` calibrated probabilities, float64, which sum to 1.
 
     Without a calibration they are shares of the scores. The chosen class has the greatest, by a
-    billionth where the readout's tie rule decided.
-
-    Raises
-    ------
-    ParameterError
-        A user's readout gives negative scores, or none at all.
+    billionth where the readout's tie rule decided. ParameterError if a user's readout gives
+    negative scores, or none at all.
     """
     table = class_probabilities(scores, calibration).astype(np.float64)
     if np.isnan(table).any():

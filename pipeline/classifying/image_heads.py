@@ -87,28 +87,10 @@ def read_heads(
 ) -> ImageHeads:
     """Return the heads of images, each before one question; unreadable images are skipped.
 
-    Parameters
-    ----------
-    images
-        Name -> bytes of an image file.
-    question
-        The prompt.
-    options
-        The model. It stays in memory until another is asked for.
-    run
-        Sizes of batches, and workers.
-    decoding
-        How images are decoded, see `decoding_of`; what it lacks is as `extract` does by default.
-    selection
-        The classifier whose layers alone are read. None after the deepest of its heads is loaded,
-        where the model allows it, or runs. By default all.
-    reporting
-        Receives messages and progress.
-
-    Raises
-    ------
-    ModelError
-        The model cannot be loaded or run.
+    The model stays in memory until another is asked for. What `decoding`, see `decoding_of`, lacks
+    is as `extract` does by default. Of a classifier, its `selection`, no layer after the deepest of
+    its heads is loaded, where the model allows it, or runs. ModelError if the model cannot be
+    loaded or run.
     """
     chosen = None
     if selection is not None:  # the caller compares the models: it knows more about them
@@ -141,10 +123,7 @@ def read_heads(
 def resident_model() -> Iterator[LoadedModel]:
     """Lend the model that `read_heads` left in memory; nobody else runs it meanwhile.
 
-    Raises
-    ------
-    ModelError
-        There is none.
+    ModelError if there is none.
     """
     with _RESIDENCE.turn:
         resident = _RESIDENCE.resident
@@ -154,7 +133,6 @@ def resident_model() -> Iterator[LoadedModel]:
 
 
 def _skipped(parts: Sequence[ShardContent]) -> dict[str, str]:
-    """Return the reason of each image that was skipped."""
     return {
         str(name): str(reason)
         for part in parts

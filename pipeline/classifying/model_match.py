@@ -46,12 +46,8 @@ def model_options(
 ) -> ModelOptions:
     """Return how the model of a classifier is loaded, with what the user gives instead.
 
-    Raises
-    ------
-    SelectionError
-        The model was a local folder, and is not given.
-    ModelError
-        A value cannot be.
+    SelectionError if the model was a local folder, and is not given; ModelError if a value cannot
+    be.
     """
     facts, processor = config.source.model, config.source.processor
     name = _recorded(facts, "name", str)
@@ -82,10 +78,7 @@ def model_options(
 def decoding_of(config: SelectionConfig) -> dict[str, Any]:
     """Return how the media of a classifier's training examples were decoded, where recorded.
 
-    Raises
-    ------
-    SelectionError
-        A value cannot be.
+    SelectionError if a value cannot be.
     """
     recorded = config.source.processor
     decoding = {name: _recorded(recorded, name, kind) for name, kind in DECODING.items()}
@@ -110,10 +103,7 @@ def decoding_rules(decoding: Mapping[str, Any]) -> MediaRules:
 def _recorded(facts: Facts, name: str, kind: type[T]) -> T | None:
     """Return what a classifier, which anyone may have written, records under a name.
 
-    Raises
-    ------
-    SelectionError
-        It has another type, or a number below 1.
+    SelectionError if it has another type, or is a number below 1.
     """
     value = facts.get(name)
     if value is None or (type(value) is kind and (isinstance(value, str) or value >= 1)):
@@ -140,10 +130,7 @@ def require_match(
 ) -> list[str]:
     """Return notes on how the model that runs differs from that of a classifier.
 
-    Raises
-    ------
-    SelectionError
-        It is another model, as the head of this file says.
+    SelectionError if it is another model, as the head of this file says.
     """
     ours = config.source
     held, meant = grid_widths(running.grid), grid_widths(ours.grid)

@@ -57,7 +57,6 @@ class Found:
     groups: Sequence[Group]
     """In the order of the inputs, none of them empty."""
     notes: Sequence[str]
-    """What a user should know of them."""
 
 
 def find_new_images(
@@ -132,22 +131,11 @@ class Questions:
         return any((identifier, task.subtask) in self._seen for task in self.config.run_tasks)
 
     def examples(self, row: Row, columns: Mapping[str, str]) -> Iterator[Example]:
-        """Yield the examples of a row, one for each of its subtasks.
+        """Yield the examples of a row, one for each subtask; `columns` maps fields to columns.
 
         Without a subtask, its own or the user's, an image is run on all of them. The prompt is that
-        of the row, of the user, or of the classifier.
-
-        Parameters
-        ----------
-        row
-            A row.
-        columns
-            Field -> the column that holds it.
-
-        Raises
-        ------
-        RowError
-            The row names no medium or an unknown subtask, has no prompt, or an id that is taken.
+        of the row, of the user, or of the classifier. RowError if the row names no medium or an
+        unknown subtask, or has an id that is taken; SelectionError if it has no prompt.
         """
         images = row.names(columns["image"], columns["images"])
         sounds = row.names(columns["audio"], columns["audios"])
@@ -187,7 +175,6 @@ class Questions:
             )
 
     def _tasks(self, row: Row, columns: Mapping[str, str]) -> list[TaskConfig]:
-        """Return the subtasks that a row is combined with."""
         name = row.optional(columns["subtask"]) or self.subtask
         names = [task.subtask for task in self.config.run_tasks]
         if name is None:
@@ -225,14 +212,9 @@ class NewImages:
         """Return the examples of all inputs.
 
         Images are searched in folders and the folders below. An image that is named twice is
-        classified once.
-
-        Raises
-        ------
-        DatasetError
-            An input does not exist, has no image or no row, or a row is malformed.
-        SelectionError
-            An example has no prompt, and the classifier has none for it.
+        classified once. DatasetError if an input does not exist, has no image or no row, or a row
+        is malformed; SelectionError if an example has no prompt, and the classifier has none for
+        it.
         """
         groups: list[Group] = []
         named = chain.from_iterable(map(self._names, inputs))
@@ -243,7 +225,7 @@ class NewImages:
                     for name in names
                 ]
             else:
-                groups.append(self._named_group(list(names)))
+                groups.append(self._images(list(names), Path.cwd()))
         groups = [group for group in groups if group.examples]
         if not groups:
             raise SourceError(
@@ -277,49 +259,38 @@ class NewImages:
                 f"{folder} cannot be read: {error.strerror}; check its permissions"
             ) from error
         files = [path for path in paths if not path.is_dir()]
-        named = [path for path in files if kind.has(path.name)]
-        media = [path for path in named if is_utf8(str(path))]
-        self._note_names(str(folder), [str(p) for p in named if not is_utf8(str(p))])
-        others = [path.name for path in files if not kind.has(path.name)]
+        named = [str(path) for path in files if kind.has(path.name)]
+        media = self._in_utf8(str(folder), named)
         if not media:
             raise SourceError(
                 f"{folder} holds no {kind.noun} or video; for tables pass a pattern such as"
                 f" '{folder}/*.parquet'"
             )
-        if others:
-            more = " ..." if len(others) > NAMED else ""
-            self.notes.append(
-                f"{len(others):,} of the files in {folder} left out, by name no {kind.noun}s:"
-                f" {', '.join(others[:NAMED])}{more}"
-            )
-        yield from map(str, media)
+        others = [path.name for path in files if not kind.has(path.name)]
+        self._note_left_out(str(folder), others, f"by name no {kind.noun}s")
+        yield from media
 
-    def _note_names(self, where: str, odd: Sequence[str]) -> None:
-        """Note files whose names no table can hold, and go on without them."""
-        if odd:
-            more = " ..." if len(odd) > NAMED else ""
-            self.notes.append(
-                f"{len(odd):,} of the files in {where} left out, their names are not UTF-8:"
-                f" {', '.join(odd[:NAMED])}{more}"
-            )
+    def _in_utf8(self, where: str, names: Sequence[str]) -> list[str]:
+        """Return names that a table can hold; note the others, and go on without them."""
+        odd = [name for name in names if not is_utf8(name)]
+        self._note_left_out(where, odd, "their names are not UTF-8")
+        return [name for name in names if is_utf8(name)]
 
-    def _named_group(self, names: Sequence[str]) -> Group:
-        """Return images that the user named: they may be anywhere."""
-        return self._images(names, MediaFolder(Path.cwd(), rules=self._anywhere()))
+    def _note_left_out(self, where: str, names: Sequence[str], why: str) -> None:
+        if names:
+            more = " ..." if len(names) > NAMED else ""
+            self.notes.append(
+                f"{len(names):,} of the files in {where} left out, {why}:"
+                f" {', '.join(names[:NAMED])}{more}"
+            )
 
     def _listed_group(self) -> Group:
-        """Return the images that standard input names."""
         lines = sys.stdin.buffer.read().decode("utf-8", "surrogateescape").splitlines()
-        root = Path(self.reading.media_root or Path.cwd())
-        lines_with_text = [line for line in lines if line.strip()]
-        names = [line for line in lines_with_text if is_utf8(line)]
-        self._note_names("standard input", [line for line in lines_with_text if not is_utf8(line)])
-        return self._images(names, MediaFolder(root, rules=self._anywhere()))
+        names = self._in_utf8("standard input", [line for line in lines if line.strip()])
+        return self._images(names, Path(self.reading.media_root or Path.cwd()))
 
-    def _anywhere(self) -> MediaRules:
-        return replace(self.rules, allow_outside=True)
-
-    def _images(self, names: Sequence[str], media: MediaFolder) -> Group:
+    def _images(self, names: Sequence[str], root: Path) -> Group:
+        """Return images that the user named: they may be anywhere."""
         fields = {field: field for field in FIELDS}
         column = self.questions.kind.column
         rows = (Row(name, 0, {column: name, "id": name}) for name in dict.fromkeys(names))
@@ -329,10 +300,10 @@ class NewImages:
             if not self.questions.has(row.values["id"])
             for example in self.questions.examples(row, fields)
         ]
-        return Group(examples, media)
+        rules = replace(self.rules, allow_outside=True)
+        return Group(examples, MediaFolder(root, rules=rules))
 
     def _table_group(self, name: str) -> Group:
-        """Return the rows of a table."""
         files = find_files(name)
         rows = read_rows(files)
         if self.benchmark.check_rows is not None:

@@ -13,8 +13,8 @@ import msgspec
 import polars as pl
 
 from savs.datasets import MediaFolder
+from savs.datasets.benchmarks.options import without_prompt
 from savs.datasets.label_kinds import MANY, NUMBERS
-from savs.pipeline.classifying.classified_store import image_id
 from savs.pipeline.errors import OutputError
 from savs.pipeline.evaluation.evaluation import SelectedHeads
 from savs.pipeline.evaluation.many_labels import predicted_labels, score_test
@@ -87,14 +87,13 @@ def predictions_of(store: FeatureStore, selection: Selection, risk: float | None
     if selection.labels in NUMBERS:
         return in_schema(table, NUMBERS_SCHEMA)
     if len(selection.tasks) > 1:
-        table = table.with_columns(image_id(pl.col("id")))
+        table = table.with_columns(without_prompt(pl.col("id")))
     columns = in_schema(table, CLASSIFIED_SCHEMA)
     has_subtasks = any(task.subtask is not None for task in selection.tasks)
     return columns if has_subtasks else columns.drop("subtask")
 
 
 def _of_labels(store: FeatureStore, selection: Selection) -> pl.LazyFrame:
-    """Return the predictions of many labels."""
     scored = score_test(store, selection)
     names = [str(task.subtask) for task in selection.tasks]
     predictions = predicted_labels(scored, names)
@@ -176,10 +175,7 @@ def write_predictions(
 ) -> None:
     """Write predictions whole; `before_naming` is given the file before it gets its name.
 
-    Raises
-    ------
-    OutputError
-        The disk refuses; a file that was there stays as it was.
+    OutputError if the disk refuses; a file that was there stays as it was.
     """
     with new_file(out) as file:
         form.write(predicted, out, file)

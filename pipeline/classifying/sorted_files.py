@@ -95,12 +95,9 @@ class SortedFolder:
     def begin(self) -> None:
         """Make the folder, or check that the same predictions sorted it.
 
-        Raises
-        ------
-        ParameterError
-            A medium is no file of its own, so there is nothing to copy.
-        OutputError
-            The folder has other files, belongs to another classifier, or cannot be written.
+        ParameterError if a medium is no file of its own, so that there is nothing to copy;
+        OutputError if the folder has other files, belongs to another classifier, or cannot be
+        written.
         """
         for group in self.groups:
             for name in (name for example in group.examples for name in example.media):
@@ -137,12 +134,8 @@ class SortedFolder:
     def fill(self, predictions: pl.DataFrame) -> SortedFiles:
         """Copy the media of each example of this run into the folder of its prediction.
 
-        Skipped examples have no copy. A copy that is there is not written again.
-
-        Raises
-        ------
-        OutputError
-            The disk is full or refuses; finished copies stay.
+        Skipped examples have no copy. A copy that is there is not written again. OutputError if the
+        disk is full or refuses; finished copies stay.
         """
         folders, renamed = self._folders()
         copied = unsure = equal = 0

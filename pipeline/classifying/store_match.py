@@ -76,29 +76,12 @@ def compare_with_store(
     """Run some prompts of a store one by one, and compare their heads with those in the store.
 
     Features differ where more of them move than rounding explains, in the coarser of both types;
-    predictions, where more of them change than when each example runs with its own copy.
+    predictions of a classifier, its `selection`, where more of them change than when each example
+    runs with its own copy. The store's examples need prompts, as the model shall read them;
+    `options` are the fields of `ModelOptions` that the features were computed with.
 
-    Parameters
-    ----------
-    model
-        A Hugging Face id, a local folder, or `demo`.
-    store
-        Its examples need prompts, as the model shall read them.
-    media_root
-        Folder of their media.
-    selection
-        A classifier of the store, whose predictions are compared, too.
-    reporting
-        Receives messages.
-    **options
-        The other fields of `ModelOptions`: as the features were computed with.
-
-    Raises
-    ------
-    ModelError
-        The model cannot be loaded, has not the store's heads, or fewer than two examples can run.
-    SelectionError
-        The selection belongs to another store.
+    ModelError if the model cannot be loaded, has not the store's heads, or fewer than two examples
+    can run; SelectionError if the selection belongs to another store.
     """
     (loading,) = sort_keywords("compare_with_store", {**options, "model": model}, ModelOptions)
     if selection is not None:

@@ -193,7 +193,6 @@ def train(
 
 
 def _doubts(store: FeatureStore) -> list[str]:
-    """Return what is doubtful about the labels of the training examples."""
     facts = store.manifest.identity.benchmark
     once = under_one_prompt(store.examples("train"), stored_prompts(facts))
     return label_doubts(once, kind=label_kind(facts))

@@ -3,7 +3,7 @@
 import inspect
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from importlib import import_module
 from keyword import iskeyword
@@ -133,7 +133,8 @@ def import_command(name: str) -> Any:
     module = import_module(f"savs.pipeline.cli.commands.{file}")
     function = getattr(module, f"{stem}_command")
     text = f"{COMMANDS[name]}\n\n{inspect.getdoc(function)}"
-    command = _to_command(function, text, epilog=_examples(module.EXAMPLES))
+    examples = "\n".join(f"  {line}" for line in module.EXAMPLES)
+    command = _to_command(function, text, epilog=f"\b\nExamples:\n{examples}")
     command.params += _to_command(take_in_commands).params
     for parameter in command.params:
         if parameter.param_type_name == "option":
@@ -163,11 +164,6 @@ def _set_up(option: Any, command: str) -> None:
         option.add_to_parser = lambda parser, ctx: None  # the command line does not know it
     if option.multiple and option.name in LINES:
         option.value_from_envvar = partial(_variable_lines, option)
-
-
-def _examples(lines: Sequence[str]) -> str:
-    indented = "\n".join(f"  {line}" for line in lines)
-    return f"\b\nExamples:\n{indented}"
 
 
 def _to_command(function: Callable[..., None], text: str | None = None, epilog: str = "") -> Any:
@@ -228,7 +224,6 @@ def _before(
         ),
     ] = False,
 ) -> None:
-    """Read the options that stand before a command."""
     take_before_commands(
         context,
         config=config and str(config),

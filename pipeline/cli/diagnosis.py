@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
@@ -101,7 +102,6 @@ class Diagnosis:
     devices: Mapping[str, Any] | None
     """What torch sees; None if it is not installed."""
     self_test_s: float
-    """Seconds that the self-test took."""
     problems: tuple[str, ...] = field(default=())
     """What a user should mend; empty if all is well."""
 
@@ -115,7 +115,7 @@ def diagnose(environ: Mapping[str, str] = os.environ) -> Diagnosis:
 
     Nothing is written but temporary files, and no connection is made.
     """
-    packages = tuple(list_packages())
+    packages = tuple(_packages())
     troubles = [package.problem for package in packages]
     devices = None
     if all(find_spec(name) for name in EXTRA_PACKAGES):
@@ -146,33 +146,19 @@ def diagnose(environ: Mapping[str, str] = os.environ) -> Diagnosis:
     )
 
 
-def list_packages() -> list[Package]:
-    """Return what savs asks for, in the order of its metadata."""
-    return [
-        Package(
-            requirement.name,
-            extra,
-            str(requirement.specifier),
-            installed := _version(requirement.name),
-            installed is not None and requirement.specifier.contains(installed, prereleases=True),
-        )
-        for requirement, extra in _requirements()
-    ]
-
-
-def _requirements() -> Iterator[tuple[Requirement, str | None]]:
+def _packages() -> Iterator[Package]:
+    """Yield what savs asks for, in the order of its metadata."""
     for text in requires("savs") or ():
         requirement = Requirement(text)
         extra = _EXTRA.search(str(requirement.marker or ""))
-        if extra is None or extra[1] not in LEFT_OUT:
-            yield requirement, extra and extra[1]
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
+        if extra is not None and extra[1] in LEFT_OUT:
+            continue
+        installed = None
+        with suppress(PackageNotFoundError):
+            installed = version(requirement.name)
+        asked = requirement.specifier
+        fits = installed is not None and asked.contains(installed, prereleases=True)
+        yield Package(requirement.name, extra and extra[1], str(asked), installed, fits)
 
 
 def describe_system() -> dict[str, str]:

@@ -38,12 +38,8 @@ ALONE = (*QUIET, "--engine", "local")
 def extract_on_node(gpus: str, folders: Sequence[Any]) -> "Extraction":
     """Run this same command once a GPU, and return what is in the stores then.
 
-    `folders` are those of the stores, one for each site; the first leads.
-
-    Raises
-    ------
-    StoreIncompleteError
-        All processes ended, and shards are missing.
+    `folders` are those of the stores, one for each site; the first leads. StoreIncompleteError if
+    all processes ended, and shards are missing.
     """
     return _with_progress(folders, lambda tick: _run_node(gpus, ALONE, tick))
 
@@ -51,12 +47,8 @@ def extract_on_node(gpus: str, folders: Sequence[Any]) -> "Extraction":
 def classify_on_node(gpus: str, inputs: Sequence[str], out: Path | None, *, force: bool) -> None:
     """Run this same command once a GPU; its predictions are in `out` then.
 
-    Raises
-    ------
-    ParameterError
-        Several processes cannot do this.
-    OutputError
-        All processes ended, and predictions are missing.
+    ParameterError if several processes cannot do this; OutputError if all processes ended, and
+    predictions are missing.
     """
     from savs.pipeline.classifying.classification import require_shareable
     from savs.pipeline.classifying.classified_store import store_beside

@@ -72,14 +72,7 @@ def visible(text: str, keep: str = "") -> str:
     r"""Return a text with escapes for what a terminal would obey instead of showing it.
 
     These are control characters, line separators, marks that reverse the direction of writing, and
-    halves of characters.
-
-    Parameters
-    ----------
-    text
-        Anything that a file may hold: a label, an id, a reason.
-    keep
-        Characters that stay, such as a line break.
+    halves of characters; those in `keep` stay, such as a line break.
 
     Examples
     --------
@@ -212,18 +205,10 @@ class WorkLine:
 
 
 def tell_skipped(skipped: Sequence[str], rest: str, count: int, max_skip: int) -> None:
-    """Name the first examples that a run skipped; exit with 4 where more than `max_skip` were.
+    """Name the first examples that a run skipped, with reasons; `rest` says where others are.
 
-    Parameters
-    ----------
-    skipped
-        Example and reason of each, as one text.
-    rest
-        Where the others are listed.
-    count
-        How many they are without their prompts: an image that is combined with several counts once.
-    max_skip
-        How many may be skipped.
+    Exit with 4 where the `count` is above `max_skip`. It is that of examples without their prompts:
+    an image that is combined with several counts once.
     """
     for line in skipped[:SHOWN]:
         say(f"skipped {line}")

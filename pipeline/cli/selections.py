@@ -47,10 +47,7 @@ def named_selection(store: "FeatureStore", name: str | None) -> Path:
 def find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") -> "Selection":
     """Return the selection in a folder; without one that of the store, or a new one.
 
-    Raises
-    ------
-    SelectionError
-        The store's belongs to other training examples than it has now.
+    SelectionError if the store's belongs to other training examples than it has now.
     """
     from savs.pipeline.errors import SelectionError
     from savs.pipeline.running.result_files import CONFIG, results_folder
@@ -191,12 +188,7 @@ def name_classifiers(texts: Sequence[str]) -> dict[str, str | Path]:
     """Return name -> folder of classifiers given as `NAME=FOLDER`, or as folders.
 
     `hf://owner/name` stays as it is. A folder that exists may have `=` in its name. Without a name,
-    the folder's own is used.
-
-    Raises
-    ------
-    ParameterError
-        Two have one name.
+    the folder's own is used. ParameterError if two have one name.
     """
     classifiers: dict[str, str | Path] = {}
     for text in texts:

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import polars as pl
 
     from savs.pipeline.evaluation.assessment import Evaluation
-    from savs.pipeline.evaluation.confidence import Confidence, RiskReport, Share
-    from savs.pipeline.evaluation.statistics.intervals import Metric
+    from savs.pipeline.evaluation.confidence import Confidence, RiskReport
+    from savs.pipeline.evaluation.statistics.intervals import Mean, Metric
     from savs.pipeline.selection.selection import Selection, TaskSelection
 
 HEADS_SHOWN = 8
@@ -117,7 +117,6 @@ def print_evaluation(evaluation: "Evaluation", *, per_class: bool = False) -> No
 
 
 def _print_labels(evaluation: "Evaluation") -> None:
-    """Print a row for each of many labels, and the pairs that are together most often."""
     header = ["label", "examples", "there", "predicted", "AP", "95 % interval", "precision",
               "recall", "F1", "threshold"]  # fmt: skip
     assert evaluation.per_label is not None and evaluation.pairs is not None  # noqa: PT018
@@ -223,24 +222,17 @@ def _print_risk(report: "RiskReport") -> None:
     )
 
 
-def _share(share: "Share | None") -> str:
+def _share(share: "Mean | None") -> str:
     if share is None:
         return "-"
     return f"{percent(share.value)} ({percent(share.low)} .. {percent(share.high)})"
 
 
 def draw_map(table: "pl.DataFrame", of: str = "the training examples") -> list[str]:
-    """Return the lines of a head map, and what they mean.
+    """Return the lines of a head map, whole or of some subtasks, and what they mean.
 
     Of one subtask, the chosen heads bear their rank; of several, the number of subtasks that chose
-    them. Heads that the store does not hold are dots.
-
-    Parameters
-    ----------
-    table
-        What `head_map` returns, or the rows of some subtasks.
-    of
-        What scores are shares of.
+    them. Heads that the store does not hold are dots. `of` says what scores are shares of.
     """
     from savs.pipeline.selection.head_map import mean_map
 

@@ -18,7 +18,6 @@ from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.class_names import (
     fill,
-    name_of,
     read_class_names,
     read_templates,
 )
@@ -172,7 +171,7 @@ def _dual_rows(benchmark: Benchmark, examples: Splits, words: ClassWords) -> Spl
         TEXTS_OF_FILE: words.templates,
     }
     texts = [
-        (subtask, label, kind, fill(template, name_of(label, words.names)))
+        (subtask, label, kind, fill(template, label, words.names))
         for kind, wordings in templates.items()
         for template in wordings
         for subtask, labels in classes.items()
@@ -197,7 +196,7 @@ def _rows_before_questions(examples: Splits, words: ClassWords) -> Splits:
         for prompt in list(prompts)[:PROMPTS]:
             plain = without_marks(prompt)
             texts += [
-                (subtask, label, TEXTS_OF_PROMPTS, fill(TOLD, name_of(label, words.names)) + plain)
+                (subtask, label, TEXTS_OF_PROMPTS, fill(TOLD, label, words.names) + plain)
                 for label in labels
             ]
     return {CLASSES: _rows(CLASSES, texts)}

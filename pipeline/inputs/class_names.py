@@ -67,18 +67,13 @@ def read_templates(path: str | Path) -> tuple[str, ...]:
     return templates
 
 
-def fill(template: str, name: str) -> str:
-    """Return a template with a name in it.
+def fill(template: str, label: str, names: Mapping[str, str]) -> str:
+    """Return a template with the name of a label in it: the label where the user gave none.
 
-    >>> fill("a photo of a {class}.", "cat")
+    >>> fill("a photo of a {class}.", "n01", {"n01": "cat"})
     'a photo of a cat.'
     """
-    return template.replace(MARK, name)
-
-
-def name_of(label: str, names: Mapping[str, str]) -> str:
-    """Return the name of a label, which is the label itself where the user gave none."""
-    return names.get(label, label)
+    return template.replace(MARK, names.get(label, label))
 
 
 def _text(path: str | Path, option: str) -> str:

@@ -50,7 +50,6 @@ class FeatureFile:
     rows: int
     grid: tuple[LayerGrid, ...]
     type_in_file: str
-    """Type in the file."""
     dtype: str
     """Type in the store."""
     read: Callable[[int, int], Layers]

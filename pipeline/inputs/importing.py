@@ -306,6 +306,7 @@ def _example(benchmark: Benchmark, row: Row, question: str, split: str | None) -
     (fields,) = parse_fields(benchmark, row)
     if split_of_row == CLASSES:
         return _class_text(row, fields, row.optional(question))
+    added_by_export = (DIGESTS, FILEPATH) if isinstance(row.values.get(DIGESTS), list) else ()
     return Example(
         id=fields.id or row.id,
         split=split_of_row,
@@ -316,13 +317,8 @@ def _example(benchmark: Benchmark, row: Row, question: str, split: str | None) -
         group=fields.group,
         subtask=fields.subtask,
         category=fields.category,
-        extra=row.rest([*benchmark.columns, SPLIT, *_exported(row)]),
+        extra=row.rest([*benchmark.columns, SPLIT, *added_by_export]),
     )
-
-
-def _exported(row: Row) -> tuple[str, ...]:
-    """Return the columns that `savs export` adds, if it wrote the row."""
-    return (DIGESTS, FILEPATH) if isinstance(row.values.get(DIGESTS), list) else ()
 
 
 def _class_text(row: Row, fields: Fields, text: str | None) -> Example:

@@ -48,14 +48,8 @@ def files_of(keywords: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     Names of images are then relative to the working folder, unless `media_root` is given, and may
     be absolute paths: a program that names a file may read it. An image that cannot be read is
     skipped by the run, as in a file. Ids are `train:0`, `test:0` and so on, unless rows have an
-    `id`.
-
-    Raises
-    ------
-    ParameterError
-        Examples have an unknown kind.
-    DatasetError
-        There are none, or a value cannot be written.
+    `id`. ParameterError if examples have an unknown kind; DatasetError if there are none, or a
+    value cannot be written.
     """
     rows = {split: keywords[split] for split in SPLITS if _is_in_memory(keywords.get(split))}
     if not rows:

@@ -155,8 +155,9 @@ class Labeller:
         outcome = _Outcome()
 
         def changes(now: LateLabels) -> Changes:
-            outcome.clear()
-            return self._changes(wanted, split, now, outcome, replace=replace)
+            nonlocal outcome  # made again where another process was faster
+            outcome = self._outcome(wanted, split, now, replace=replace)
+            return outcome.late
 
         self.store = give_labels(self.store, changes)
         table = pl.DataFrame(outcome.changes, schema=CHANGES_SCHEMA, orient="row")
@@ -324,20 +325,14 @@ class Labeller:
                     " add it"
                 )
 
-    def _changes(
-        self,
-        wanted: Mapping[int, str | None],
-        split: str | None,
-        now: LateLabels,
-        outcome: "_Outcome",
-        *,
-        replace: bool,
-    ) -> dict[str, dict[str, LateLabel | None]]:
+    def _outcome(
+        self, wanted: Mapping[int, str | None], split: str | None, now: LateLabels, *, replace: bool
+    ) -> "_Outcome":
         """Return what becomes of the labels that a store has now."""
         # the images that `classify` read have no training examples: labels tell how good it is
         trains = self.store.ids("train") or UNLABELLED in self._splits
         target = split or ("train" if trains else "test")
-        changes: dict[str, dict[str, LateLabel | None]] = {}
+        outcome = _Outcome()
         for place, text in wanted.items():
             name, planned_in, extracted, subtask, _ = self._table.row(place)
             before = now.get(planned_in, {}).get(name)
@@ -351,20 +346,18 @@ class Labeller:
             else:
                 late = None if text is None else LateLabel(text, goes)
                 as_extracted = gets == (planned_in, extracted)
-                changes.setdefault(planned_in, {})[name] = None if as_extracted else late
+                outcome.late.setdefault(planned_in, {})[name] = None if as_extracted else late
                 outcome.changes.append((name, *gets, *had, subtask))
-        return changes
+        return outcome
 
 
 @dataclass(slots=True)
 class _Outcome:
     """What becomes of the labels that are given, while store.json is held."""
 
+    late: dict[str, dict[str, LateLabel | None]] = field(default_factory=dict)
+    """Split as planned -> id -> what the store notes of it."""
     changes: list[tuple[str | None, ...]] = field(default_factory=list)
     """Rows of `CHANGES_SCHEMA`."""
     unchanged: int = 0
     taken: list[str] = field(default_factory=list)
-
-    def clear(self) -> None:
-        """Begin again: another process was faster."""
-        self.changes, self.unchanged, self.taken = [], 0, []

@@ -19,38 +19,28 @@ CONSTANT = "BENCHMARK"
 
 def choose_benchmark(
     benchmark: str | Path | Benchmark,
-    option: str = "benchmark",
     columns: Mapping[str, str] | None = None,
     question: str | Sequence[str] | None = None,
     labels: Mapping[str, Any] | None = None,
 ) -> Benchmark:
     """Return the benchmark of a name, that of a Python file, or the one given.
 
-    Parameters
-    ----------
-    benchmark
-        A name, the path of a Python file with a `BENCHMARK`, or a benchmark.
-    option
-        What it was given to, for the message.
-    columns, question, labels
-        What is chosen where the benchmark leaves a choice, see `configuration`.
+    `columns`, `question` and `labels` are what is chosen where the benchmark leaves a choice, see
+    `configuration`.
 
-    Raises
-    ------
-    BenchmarkNotFoundError, OptionError
-        None bears this name, or it leaves no such choice.
-    OwnCodeError
-        The file is not there, fails when it runs, or has no benchmark that can be taken.
+    BenchmarkNotFoundError if none bears this name; OptionError if it leaves no such choice;
+    OwnCodeError if the file is not there, fails when it runs, or has no benchmark that can be
+    taken.
     """
-    return adapt(_benchmark_of(benchmark, option), columns, question, labels)
+    return adapt(_benchmark_of(benchmark), columns, question, labels)
 
 
-def _benchmark_of(benchmark: str | Path | Benchmark, option: str) -> Benchmark:
+def _benchmark_of(benchmark: str | Path | Benchmark) -> Benchmark:
     if isinstance(benchmark, Benchmark):
         return benchmark
     if not str(benchmark).endswith(".py"):
         return find_benchmark(str(benchmark))
-    module = load_file(benchmark, option)
+    module = load_file(benchmark, "benchmark")
     if not hasattr(module, CONSTANT):
         raise OwnCodeError(f"{benchmark} defines no {CONSTANT}; docs/benchmarks.md has an example")
     constant = getattr(module, CONSTANT)
@@ -71,7 +61,7 @@ def stored_benchmark(
     name = str(facts["name"])
     if benchmark is None:
         return as_stored(_known(store, name), facts)
-    chosen = as_stored(choose_benchmark(benchmark, "benchmark"), facts)
+    chosen = as_stored(choose_benchmark(benchmark), facts)
     if chosen.name != name:
         raise BenchmarkNotFoundError(
             f"{store.path} was extracted with the benchmark {name!r}, not {chosen.name!r}; pass"

@@ -79,10 +79,7 @@ class Source:
     def examples(self) -> Splits:
         """Read and check the splits: both, or the training examples alone.
 
-        Raises
-        ------
-        DatasetError
-            A file cannot be read, a row is malformed, or no image exists.
+        DatasetError if a file cannot be read, a row is malformed, or no image exists.
         """
         options = self.options
         for source in filter(None, (options.train, options.test, options.unlabelled)):

@@ -30,12 +30,8 @@ class BoundError(Exception):
 def frame_within_limits(make: Callable[..., pl.DataFrame], *arguments: Any) -> pl.DataFrame:
     """Return the frame that a function of a module makes in a process of its own.
 
-    Memory is limited on Linux only. What the function raises is raised here.
-
-    Raises
-    ------
-    BoundError
-        The process needed too much memory or time, or crashed.
+    Memory is limited on Linux only. What the function raises is raised here; BoundError if the
+    process needed too much memory or time, or crashed.
     """
     with tempfile.TemporaryDirectory(prefix="savs-") as folder:
         file, most = Path(folder) / "frame.arrow", _most_bytes()

@@ -40,7 +40,7 @@ class _Launcher:
     rank: str
     ranks: str
     local_rank: str
-    local_ranks: str | None
+    local_ranks: str
 
 
 LAUNCHERS = (
@@ -61,10 +61,8 @@ LAUNCHERS = (
 def find_rank(environ: Mapping[str, str] = os.environ) -> Rank:
     """Return which process this is; the only one if no launcher says otherwise.
 
-    Raises
-    ------
-    ParameterError
-        A variable is missing while others of its launcher are set, is no number, or contradicts.
+    ParameterError if a variable is missing while others of its launcher are set, is no number, or
+    contradicts.
     """
     for launcher in LAUNCHERS:
         if launcher.name == "MPI" and _is_pmi_of_srun(environ):
@@ -89,9 +87,9 @@ def _is_pmi_of_srun(environ: Mapping[str, str]) -> bool:
 def _by_launcher(launcher: _Launcher, environ: Mapping[str, str]) -> Rank:
     rank, ranks = _number(launcher.rank, environ), _number(launcher.ranks, environ)
     local = _number(launcher.local_rank, environ, 0)
-    together = _number(launcher.local_ranks or "", environ, local + 1)
+    together = _number(launcher.local_ranks, environ, local + 1)
     _require_below(launcher.rank, rank, launcher.ranks, ranks)
-    _require_below(launcher.local_rank, local, launcher.local_ranks or "", together)
+    _require_below(launcher.local_rank, local, launcher.local_ranks, together)
     if together > ranks:
         raise ParameterError(
             f"{launcher.local_ranks} is {together}, more than {launcher.ranks}, {ranks}; {REMEDY}"

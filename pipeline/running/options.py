@@ -52,14 +52,8 @@ def sort_keywords(function: str, keywords: Mapping[str, Any], *kinds: Any) -> li
     """Return one object of each kind, made of the keyword arguments that are its fields.
 
     `function` is the public one's name, for messages; `kinds` are dataclasses, or TypedDicts, whose
-    objects are dictionaries.
-
-    Raises
-    ------
-    TypeError
-        No kind has an argument of this name.
-    ParameterError
-        A value has another type than the field.
+    objects are dictionaries. TypeError if no kind has an argument of this name; ParameterError if a
+    value has another type than the field.
     """
     fields = [get_type_hints(kind) for kind in kinds]
     known = {name: hint for hints in fields for name, hint in hints.items()}

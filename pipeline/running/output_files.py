@@ -71,12 +71,7 @@ def output_files(targets: Mapping[str, Path], *, force: bool = False) -> Iterato
     Their content is made durable first. One file replaces an old one at once, with `force`. Of
     several the old ones are removed before the first gets its name: a crash or a full disk never
     leaves an old file next to a new one. Where the block raises, folders that were made for them go
-    again.
-
-    Raises
-    ------
-    OutputError
-        A name is taken, or a file cannot be written.
+    again. OutputError if a name is taken, or a file cannot be written.
     """
     at_once = force and len(targets) == 1
     names = " and ".join(f"`{name}`" for name in targets)
@@ -129,9 +124,6 @@ def cells_of_lists(table: pl.DataFrame) -> pl.DataFrame:
 def media_of_cell(cell: str) -> list[str]:
     """Return the names in a cell that `media_cell` made.
 
-    Raises
-    ------
-    ValueError
-        It begins like a JSON list, and is none of text.
+    ValueError if it begins like a JSON list, and is none of text.
     """
     return msgspec.json.decode(cell, type=list[str]) if cell.startswith("[") else [cell]

@@ -56,13 +56,7 @@ LARGEST_JSON = 2**28
 
 
 def require_no_own_file(path: Path) -> None:
-    """Check that an output replaces no file of a store or of a result, which would be damaged.
-
-    Raises
-    ------
-    StoreWriteError
-        It would.
-    """
+    """Raise StoreWriteError if an output replaces a file of a store or of a result."""
     is_shard = path.name == MANIFEST or path.suffix == ".h5"
     marks = (MANIFEST,) if is_shard else (CONFIG, METRICS)
     named = is_shard or path.name in (CLASSIFIER, CONFIG, METRICS, PREDICTIONS, UNITS)
@@ -105,12 +99,8 @@ def as_folder(result: Any) -> Path:
 def result_of(path: str | Path) -> Path:
     """Return the folder of a saved classifier: the path itself, or the only one of a store.
 
-    Raises
-    ------
-    ResultError
-        There is nothing, or a store with no classifier, or with several.
-    ParameterError
-        It is no path, but a selection in memory, for example.
+    ResultError if there is nothing, or a store with no classifier, or with several; ParameterError
+    for what is no path, but a selection in memory, for example.
     """
     folder = as_folder(path)
     if not (folder / MANIFEST).exists():
@@ -159,13 +149,7 @@ def write_csv(path: Path, table: pl.DataFrame) -> str:
 
 
 def copy_result(source: Path, target: Path, command: str = EVALUATE) -> Path:
-    """Copy a result file that `command` writes.
-
-    Raises
-    ------
-    ResultError
-        Not there, or cannot be read.
-    """
+    """Copy a result file that `command` writes; ResultError if it cannot be read."""
     with reading(source, command):
         regular_size(source)
         content = source.read_bytes()
@@ -176,10 +160,7 @@ def copy_result(source: Path, target: Path, command: str = EVALUATE) -> Path:
 def read_json(path: Path, command: str = EVALUATE) -> dict[str, Any]:
     """Read what `write_json` wrote; `command` writes it, for the message.
 
-    Raises
-    ------
-    ResultError
-        Not there, or no JSON object.
+    ResultError if it is not there, or no JSON object.
     """
     with reading(path, command):
         if regular_size(path) > LARGEST_JSON:
@@ -193,10 +174,8 @@ def read_json(path: Path, command: str = EVALUATE) -> dict[str, Any]:
 def read_table(path: Path, schema: pl.Schema, filled: Sequence[str] = ()) -> pl.DataFrame:
     """Read the columns of a schema from what `write_table` wrote; `filled` ones have every value.
 
-    Raises
-    ------
-    ResultError
-        Not there, no Parquet, without one of the columns, or with one of another type.
+    ResultError if it is not there, no Parquet, without one of the columns, or with one of another
+    type.
     """
     with reading(path, EVALUATE):
         size = regular_size(path)
@@ -272,10 +251,7 @@ def _all_or_none(folder: Path) -> Iterator[None]:
 def write_file(path: Path, content: bytes) -> str:
     """Write a file whole, and make its folder; return its SHA-256.
 
-    Raises
-    ------
-    StoreWriteError
-        The folder or the file cannot be written.
+    StoreWriteError if the folder or the file cannot be written.
     """
     with new_file(path, WRITABLE, StoreWriteError) as partial:
         partial.write_bytes(content)

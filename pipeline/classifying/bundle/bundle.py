@@ -216,11 +216,7 @@ def bundle_files(folder: Path) -> list[Path]:
     """Return the files of a bundle, after its classifier was loaded and checked whole.
 
     Of a classifier with a user's readout only config.json is checked: the readout is not run.
-
-    Raises
-    ------
-    ResultError
-        It is not a bundle, or not as it was written.
+    ResultError if it is not a bundle, or not as it was written.
     """
     if not folder.is_dir():
         raise ResultError(f"{folder} is not a folder; pass a bundle: {HOW}")
@@ -235,10 +231,7 @@ def bundle_files(folder: Path) -> list[Path]:
 def space_files(folder: Path) -> list[Path]:
     """Return the files of a Space, and those in its folder `model`, checked as `bundle_files` does.
 
-    Raises
-    ------
-    ResultError
-        It is not a Space, or not as it was written.
+    ResultError if it is not a Space, or not as it was written.
     """
     ours = bundle_files(folder)
     absent = [name for name in SPACE if not (folder / name).is_file()]
@@ -249,7 +242,6 @@ def space_files(folder: Path) -> list[Path]:
 
 
 def _program(name: str) -> bytes:
-    """Return the content of a file that is copied."""
     return (files("savs.pipeline.classifying.bundle") / "files" / name).read_bytes()
 
 

@@ -67,22 +67,20 @@ class Shared:
 def model_card(shared: Shared, no_program: str | None) -> str:
     """Return README.md of a bundle; `no_program` says why it has no predict.py, None if it has one.
 
-    Raises
-    ------
-    ResultError
-        The evaluation was changed.
+    ResultError if the evaluation was changed.
     """
+    facts = shared.selection.model
+    lines = ["library_name: savs", "pipeline_tag: image-classification"]
+    if facts.get("revision"):  # a model of the hub
+        lines.append(f"base_model: {_yaml(facts['name'])}")
     use = _use(shared.selection, no_program)
-    return "\n".join([_front_matter(shared.selection), *_about(shared, use)])
+    return "\n".join([_front_matter(lines), *_about(shared, use)])
 
 
 def space_card(shared: Shared, title: str) -> str:
     """Return README.md of a Space: what the Hub reads, how the page runs, and the same facts.
 
-    Raises
-    ------
-    ResultError
-        The evaluation was changed.
+    ResultError if the evaluation was changed.
     """
     facts = shared.selection.model
     lines = [
@@ -91,9 +89,8 @@ def space_card(shared: Shared, title: str) -> str:
         *("sdk: gradio", f"sdk_version: {GRADIO}", 'python_version: "3.12"'),
         *("app_file: app.py", "pinned: false"),
         *([f"models:\n- {_yaml(facts['name'])}"] if facts.get("revision") else []),
-        *("tags:", *(f"- {tag}" for tag in TAGS)),
     ]
-    return "\n".join(["---", *lines, "---", "", *_about(shared, SPACE_USE)])
+    return "\n".join([_front_matter(lines), *_about(shared, SPACE_USE)])
 
 
 def _about(shared: Shared, use: str) -> list[str]:
@@ -141,7 +138,7 @@ def store_card(store: FeatureStore, selections: Sequence[str]) -> str:
         ("heads", f"{facts['heads']} in {facts['layers']} layers, {widths} wide, {facts['dtype']}"),
         ("size", format_bytes(facts["bytes"])),
     ]
-    front = "\n".join(["---", "tags:", *(f"- {tag}" for tag in TAGS), "- feature-store", "---", ""])
+    front = _front_matter(tags=(*TAGS, "feature-store"))
     return (
         f"{front}\n# Feature store\n\nThe outputs of attention heads at the last token, written by"
         " `savs extract`. It holds features, labels\nand prompts, and no images but thumbnails, if"
@@ -150,14 +147,9 @@ def store_card(store: FeatureStore, selections: Sequence[str]) -> str:
     )
 
 
-def _front_matter(selection: Selection) -> str:
-    """Return the YAML block."""
-    facts = selection.model
-    lines = ["library_name: savs", "pipeline_tag: image-classification"]
-    if facts.get("revision"):  # a model of the hub
-        lines.append(f"base_model: {_yaml(facts['name'])}")
-    lines += ["tags:", *(f"- {tag}" for tag in TAGS)]
-    return "\n".join(["---", *lines, "---", ""])
+def _front_matter(lines: Sequence[str] = (), tags: Sequence[str] = TAGS) -> str:
+    """Return the YAML block of a card, which ends with its tags."""
+    return "\n".join(["---", *lines, "tags:", *(f"- {tag}" for tag in tags), "---", ""])
 
 
 def _summary(selection: Selection) -> str:
@@ -231,7 +223,6 @@ def _known(selection: Selection) -> str:
 
 
 def _label_sureness(selection: Selection) -> str:
-    """Return what the probabilities of many labels are."""
     plain = sum(task.label_rule is None for task in selection.tasks)
     return (
         "* The probability of each label is calibrated by left-out training examples"
@@ -296,7 +287,6 @@ def _measured(evaluation: Mapping[str, Any], what: str, only: str | None) -> str
 
 
 def _sureness(task: TaskSelection) -> str:
-    """Return what the probabilities of a task are."""
     where = "" if task.subtask is None else f" of {_text(task.subtask)}"
     if task.calibration is None:
         return f"* Probabilities{where} are shares of votes or scores. They are not calibrated.\n"

@@ -1,7 +1,7 @@
 """The Hugging Face Hub: classifiers, Spaces and stores are uploaded, classifiers fetched."""
 
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,36 +46,18 @@ class Pushed:
     commit: str
 
 
-@dataclass(frozen=True, slots=True)
-class Fetched:
-    """A bundle of the hub, in the local cache."""
-
-    folder: Path
-    commit: str
-
-
 def find_classifier(classifier: str | Path, say: Callable[[str], None] = lambda line: None) -> Path:
-    """Return the folder of a classifier; one on the hub is fetched, and `say` is given its commit.
+    """Return the folder of a classifier: that, a store with one selection, or a name on the hub.
 
-    Parameters
-    ----------
-    classifier
-        A folder, a store with one selection, or a name as in `fetch_classifier`.
-    say
-        Receives a message.
-
-    Raises
-    ------
-    HubError
-        As `fetch_classifier`, or the name was made a `Path`, which drops a slash.
-    ResultError
-        It is a store without a selection, or with several.
+    What is on the hub is fetched, see `fetch_classifier`, and `say` is given its commit. HubError
+    also for a name that was made a `Path`, which drops a slash. ResultError for a store without a
+    selection, or with several.
     """
     text = str(classifier) if isinstance(classifier, str | Path) else ""
     if text.startswith(HUB):
-        fetched = fetch_classifier(text)
-        say(f"{text} is at commit {fetched.commit}")
-        return fetched.folder
+        folder = fetch_classifier(text)
+        say(f"{text} is at commit {folder.name}")
+        return folder
     if text.startswith("hf:/"):
         raise HubError(f"{text}: Path drops a slash; pass the text {HUB}{text[4:]} instead")
     return result_of(classifier)
@@ -134,7 +116,8 @@ def push(folder: str | Path, name: str, *, private: bool = True) -> Pushed:
             space_sdk="gradio" if kind == "space" else None,
         )
         on_hub = set(api.list_repo_files(owner_and_name, repo_type=kind))
-        stale = _stale(on_hub, files) if kind == "dataset" else (on_hub & {*BUNDLE}) - set(files)
+        ours = {path for path in on_hub if path.endswith((".h5", MANIFEST))}
+        stale = (ours if kind == "dataset" else on_hub & {*BUNDLE}) - set(files)
         done = api.create_commit(
             owner_and_name,
             [
@@ -159,12 +142,6 @@ def _store_files(folder: Path) -> list[Path]:
     return [path for path in sorted(files) if path.is_file()]
 
 
-def _stale(on_hub: Collection[str], files: Collection[str]) -> set[str]:
-    """Return the files of an earlier version of a store that the new one does not have."""
-    ours = (".h5", MANIFEST)
-    return {path for path in on_hub if path.endswith(ours) and path not in files}
-
-
 def _require_regular(folder: Path, files: Mapping[str, Path]) -> None:
     """Raise HubError if a file is a link, or lies below one."""
     for path, file in files.items():
@@ -176,20 +153,12 @@ def _require_regular(folder: Path, files: Mapping[str, Path]) -> None:
             )
 
 
-def fetch_classifier(name: str) -> Fetched:
-    """Return the files of a classifier on the hub; fetched ones are available offline.
+def fetch_classifier(name: str) -> Path:
+    """Return the folder of a classifier on the hub, which has the name of its commit.
 
-    Parameters
-    ----------
-    name
-        `hf://owner/name`, or `hf://owner/name@revision`: a branch, tag or commit.
-
-    Raises
-    ------
-    HubError
-        It is not there, is larger than a classifier may be, or the hub cannot be reached.
-    MissingExtraError
-        huggingface_hub is not installed.
+    The name is `hf://owner/name`, or `hf://owner/name@revision`: a branch, tag or commit. What was
+    fetched is available offline. HubError if it is not there, is larger than a classifier may be,
+    or the hub cannot be reached; MissingExtraError if huggingface_hub is not installed.
     """
     repository, _, revision = name.removeprefix(HUB).partition("@")
     hub = _require_hub()
@@ -207,7 +176,7 @@ def fetch_classifier(name: str) -> Fetched:
             allow_patterns=[CLASSIFIER, CONFIG],
             local_files_only=is_offline,
         )
-    return Fetched(Path(folder), Path(folder).name)
+    return Path(folder)
 
 
 def _require_sizes(name: str, repository: Any) -> None:
@@ -250,13 +219,10 @@ def _hub_errors(name: str, what: str, problem: str | None = None) -> Iterator[No
         raise
     except Exception as error:
         status = getattr(getattr(error, "response", None), "status_code", None)
-        known = REFUSALS.get(type(error).__name__) or STATUSES.get(status or 0) or _line(error)
+        line = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+        known = REFUSALS.get(type(error).__name__) or STATUSES.get(status or 0) or line
         reason = f"{known}, and {problem}" if problem else known
         raise HubError(f"{name} cannot be {what}: {reason}") from error
-
-
-def _line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".strip().splitlines()[0]
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """`savs classify`: new images without labels, by a saved classifier."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -167,7 +168,6 @@ def classify_command(
 
 
 def _page_form(out: Path | None, n: int | None) -> "PredictionPage | None":
-    """Return the form of a page, if the output is one."""
     from savs.pipeline.reports.pages.rendering import SUFFIXES
 
     if out is not None and out.suffix.lower() in SUFFIXES:
@@ -213,16 +213,8 @@ def _summary(done: "Classification") -> dict[str, Any]:
     }
     if done.out is None:
         facts["predictions"] = done.predictions.to_dicts()
-    if (files := done.sorted_files) is not None:
-        facts["sorted"] = {
-            "folder": str(files.folder),
-            "files": files.files,
-            "copied": files.copied,
-            "equal": files.equal,
-            "unsure": files.unsure,
-            "renamed": dict(files.renamed),
-            "missing": list(files.missing),
-        }
+    if done.sorted_files is not None:
+        facts["sorted"] = asdict(done.sorted_files)
     return facts
 
 
@@ -281,7 +273,6 @@ def _print_predictions(done: "Classification") -> None:
 
 
 def _print_labels(done: "Classification") -> None:
-    """Print the labels of each image, and the most probable ones."""
     import polars as pl
 
     rows = []

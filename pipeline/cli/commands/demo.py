@@ -15,6 +15,7 @@ from savs.pipeline.errors import OutputError
 from savs.pipeline.extraction.model.model_options import require_extra
 from savs.pipeline.names import ZERO_SHOT
 from savs.pipeline.running.formatting import percent
+from savs.pipeline.running.output_files import disk_errors
 
 if TYPE_CHECKING:
     from savs.pipeline.evaluation.assessment import Evaluation
@@ -103,13 +104,12 @@ def _draw(out: Path) -> "shapes.ShapesFiles":
     """Draw the scenes; where the disk refuses, nothing is left in a folder that is new."""
     is_new = not out.exists()
     try:
-        return shapes.write_shapes(out / "data", seed=SEED, tasks=TASKS)
-    except OSError as error:
+        with disk_errors(out / "data", "another --out"):
+            return shapes.write_shapes(out / "data", seed=SEED, tasks=TASKS)
+    except OutputError:
         if is_new:
             shutil.rmtree(out, ignore_errors=True)
-        raise OutputError(
-            f"{out / 'data'} cannot be written: {error.strerror or error}; pass another --out"
-        ) from error
+        raise
 
 
 def _print_story(

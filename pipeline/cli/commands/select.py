@@ -172,7 +172,6 @@ def select_command(
 
 
 def _print_suspects(table: "pl.DataFrame") -> None:
-    """Print the suspects, strongest first."""
     from savs.pipeline.running.output_files import media_cell
 
     print_line()

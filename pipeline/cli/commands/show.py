@@ -50,7 +50,11 @@ def show_command(
     done = store_progress(opened.path, opened.manifest) if is_writable(opened.path) else None
     facts: dict[str, Any] = opened.facts | {
         "classes": _counts(opened),
-        "skipped": _skipped(opened),
+        "skipped": [
+            row
+            for split in _finished(opened)
+            for row in opened.skipped(split).select("split", "id", "reason").to_dicts()
+        ],
         "older_results": _older(opened),
     }
     if done is not None:
@@ -130,7 +134,6 @@ def _print_head_map(
 
 
 def _print_progress(done: "StoreProgress") -> None:
-    """Print how far a running extraction is, and its processes."""
     share = f"{done.rows:,} of {done.planned:,} examples ({100 * done.rows // done.planned} %)"
     left = done.seconds_left
     rate = (
@@ -203,13 +206,6 @@ def _labels(texts: "pl.Series") -> "pl.Series":
 
     lists = [None if text is None else [*count_labels([text])] for text in texts]
     return pl.Series("label", lists, dtype=pl.List(pl.String))
-
-
-def _skipped(store: "FeatureStore") -> list[dict[str, Any]]:
-    import polars as pl
-
-    frames = [store.skipped(split).select("split", "id", "reason") for split in _finished(store)]
-    return pl.concat(frames).to_dicts() if frames else []
 
 
 def _older(store: "FeatureStore") -> list[str]:

@@ -301,7 +301,6 @@ def _counts(name: str, text: str | None) -> list[int | Literal["all"]] | None:
 
 
 def _print_sweep(table: "pl.DataFrame", metric: str) -> None:
-    """Print one metric of a sweep's summary, and what its columns mean."""
     is_depth, is_prompts = (_has(table, name) for name in ("max_layer", "prompt"))
     print_table(*_sweep_cells(table, metric))
     if is_prompts:
@@ -348,7 +347,6 @@ def _explain_differences(table: "pl.DataFrame", *, is_depth: bool, is_prompts: b
 
 
 def _print_stores(table: "pl.DataFrame") -> None:
-    """Print means over stores of different examples."""
     print_table(*_store_cells(table))
     say(
         f"means over {table['stores'][0]} stores of the headline metric; difference: minus"
@@ -406,7 +404,6 @@ def _sweep_cells(table: "pl.DataFrame", metric: str) -> "Cells":
 
 
 def _store_cells(table: "pl.DataFrame") -> "Cells":
-    """Return header and rows of means over stores."""
     columns = [
         *_point_columns(table),
         ("mean (%)", lambda row: percent(row["mean"])),

@@ -98,7 +98,6 @@ def _summary(done: "Trained") -> dict[str, object]:
 
 
 def _print(done: "Trained") -> None:
-    """Print the readouts, the accuracy to expect and the doubtful labels."""
     if done.accuracies:
         tried = ", ".join(f"{name} {percent(value)}" for name, value in done.accuracies.items())
         say(f"readout: {done.selection.readout}, the best when examples are left out ({tried})")
@@ -113,7 +112,6 @@ def _print(done: "Trained") -> None:
 
 
 def _print_next(done: "Trained") -> None:
-    """Say where the classifier is, and which commands come next."""
     from savs.pipeline.evaluation.suspects import SUSPECTS
     from savs.stores.format.layout import UNLABELLED
 

@@ -25,7 +25,11 @@ if TYPE_CHECKING:
 
 PANELS = {"main": None, "advanced": ADVANCED, "file": FILE_ONLY}
 CLASSES = (InputOptions, ModelOptions, RunOptions)
-DEFAULTS = {field.name: field.default for kind in CLASSES for field in fields(kind)}
+DEFAULTS = {
+    field.name: inspect.Parameter.empty if field.default is MISSING else field.default
+    for kind in CLASSES
+    for field in fields(kind)
+}
 OPTIONS = {field: options for kind in CLASSES for field, options in options_of(kind).items()}
 """Field -> its options by name; one of the field's own name, except for those of `PARSERS`."""
 
@@ -66,14 +70,8 @@ def _parameters(kind: Any) -> Iterator[inspect.Parameter]:
                     name, parameter.annotation, parameter.default, OPTIONS[field][name]
                 )
         else:
-            default = DEFAULTS[field]
-            empty = inspect.Parameter.empty
-            yield _parameter(
-                field,
-                _taken_by_typer(hint),
-                empty if default is MISSING else default,
-                OPTIONS[field][field],
-            )
+            option_hint, default = _taken_by_typer(hint), DEFAULTS[field]
+            yield _parameter(field, option_hint, default, OPTIONS[field][field])
 
 
 def _taken_by_typer(hint: Any) -> Any:
@@ -159,7 +157,6 @@ def read_questions(
 
 
 def _lines(path: Path) -> tuple[str, ...]:
-    """Return the lines of a file that are not blank."""
     text = read_text(path, "questions")
     lines = tuple(line.strip() for line in text.splitlines() if line.strip())
     if not lines:

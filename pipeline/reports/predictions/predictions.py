@@ -11,8 +11,8 @@ from typing import Any
 
 import polars as pl
 
+from savs.datasets.benchmarks.options import without_prompt
 from savs.foundation.errors import ParameterError
-from savs.pipeline.classifying.classified_store import image_id
 from savs.pipeline.classifying.prediction_table import Predicted
 from savs.pipeline.names import DEFAULT_PREDICTIONS
 from savs.pipeline.reports.pages.pictures import Images, Picture, known_images
@@ -199,7 +199,7 @@ def _images(predicted: Predicted, ids: pl.Series) -> Images:
     """Return the finder of pictures: of the files of this run, or of the store's thumbnails."""
     rows = predicted.store.examples("test")
     if len(predicted.selection.tasks) > 1:  # the store has an image once for each task
-        rows = rows.with_columns(id=image_id(pl.col("id")))
+        rows = rows.with_columns(id=without_prompt(pl.col("id")))
     rows = rows.filter(pl.col("id").is_in(ids.implode())).unique("id", maintain_order=True)
     return Images(
         predicted.folders,
