@@ -187,6 +187,7 @@ def score_test(store: FeatureStore, selection: Selection) -> Scored:
     columns = ["id", "split", "label", "group", "category", "media", "media_sha256", "prompt"]
     names = [*columns, "extra"]
     examples = pl.concat([part.select(names) for part in parts if part.height])
+    # every second part are the examples that a block lacks
     skipped = np.concatenate([np.full(p.height, n % 2 == 1) for n, p in enumerate(parts)])
     whole = np.concatenate([part.astype(np.float32, copy=False) for part in logits], axis=1)
     places = store.places("test", examples)
