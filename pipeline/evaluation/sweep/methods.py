@@ -84,7 +84,9 @@ def find_methods(
         if not able:
             raise SelectionError(f"readout {name!r}: " + "; ".join(lacking.values()))
         notes += [f"{name} is left out: {lack}" for lack in lacking.values() if lack]
-        methods += [Method(store, rule, _is_fitted(stores[store], rule)) for store in able]
+        for store in able:
+            is_fitted = isinstance(rule, Readout) and not compares_captions(stores[store], rule)
+            methods.append(Method(store, rule, is_fitted))
     require_names([f"{m.store}:{m.readout}" if len(stores) > 1 else m.readout for m in methods])
     return methods, notes
 
@@ -118,10 +120,6 @@ def _store_of(
             f" {', '.join(stores)}"
         )
     return list(stores), readout
-
-
-def _is_fitted(store: FeatureStore, rule: Rule) -> bool:
-    return isinstance(rule, Readout) and not compares_captions(store, rule)
 
 
 def _lack(store: FeatureStore, task: TrainingTask, rule: Rule) -> str:

@@ -178,7 +178,6 @@ def _pass(
 
 
 def _task_numbers(plan: SweepPlan) -> Array:
-    """Return the task of each test example."""
     numbers = {task.subtask: number for number, task in enumerate(plan.tasks)}
     subtasks = plan.test["subtask"].to_list()
     absent = next((s for s in subtasks if s not in numbers), None)
@@ -293,19 +292,10 @@ class Batch:
         self._orders = [np.asarray(order) for order in orders]
 
     def scores(self, features: Array, counts: Sequence[int]) -> Iterator[list[ClassScores]]:
-        """Yield, fit by fit, the scores with each number of heads.
+        """Yield, fit by fit, the scores with each number of heads: those of its first heads.
 
-        Parameters
-        ----------
-        features
-            `(heads, n, d)`: all heads of some examples.
-        counts
-            Numbers of heads, ascending, none above the number of a fit's heads.
-
-        Yields
-        ------
-        list of ClassScores
-            One for each of `counts`, equal to those of the fit on its first heads.
+        `features` are `(heads, n, d)`, all heads of some examples; `counts` ascend, none above the
+        number of a fit's heads.
         """
         values, lengths = lengths_of(features)
         heads, classes, d = self._fits[0].directions.shape
