@@ -412,7 +412,6 @@ def label_texts(names: Sequence[str], there: Array) -> pl.Series:
 
 
 def _pairs(states: Array, predicted: Array, names: Sequence[str]) -> pl.DataFrame:
-    """Return the pairs of labels that are together most often, `PAIRS_KEPT` at most."""
     together = np.triu(cooccurrence(states), 1)
     order = np.argsort(-together, axis=None, kind="stable")[:PAIRS_KEPT]
     first, second = np.unravel_index(order, together.shape)

@@ -6,7 +6,7 @@ log-likelihood of each class, so the share of draws that an answer would have is
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -149,16 +149,6 @@ class AnsweredTraining(StoredTraining):
                     f" probability of {self.least:g} or more; lower `pseudo_labels`, add examples,"
                     " or omit it: then their own labels are used"
                 )
-            known = stored[subtask]
             rows = answers.examples["row"].to_numpy()[sure]
-            tasks.append(
-                TrainingTask(
-                    subtask=subtask,
-                    classes=known.classes,
-                    rows=rows,
-                    labels=labels[sure],
-                    question=known.question,
-                    media=known.media,
-                )
-            )
+            tasks.append(replace(stored[subtask], rows=rows, labels=labels[sure]))
         return tasks

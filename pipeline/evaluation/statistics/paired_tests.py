@@ -40,7 +40,6 @@ class Difference:
     low: float | None
     """Lower end of the 95 % interval; None if there is one cluster."""
     high: float | None
-    """Upper end."""
     units: int
     clusters: int
     test: PairedTest

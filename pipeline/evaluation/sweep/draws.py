@@ -147,7 +147,6 @@ def _part(task: TrainingTask, count: int | None, seed: Sequence[int]) -> Trainin
 
 
 def _rows(tasks: Sequence[TrainingTask], count: int | None, seed: Sequence[int]) -> Array:
-    """Return the rows of a draw of many labels."""
     everything = np.unique(np.concatenate([task.rows for task in tasks]))
     if count is None:
         return everything

@@ -151,7 +151,6 @@ class StoreDraws:
     """A store with the draws and the numbers of heads that its methods are measured with."""
 
     name: str
-    """Short name of the store."""
     store: FeatureStore
     tasks: list[TrainingTask]
     draws: list[Draw]
@@ -171,7 +170,8 @@ class StoreDraws:
         yield from self._level([m.rule for m in methods if isinstance(m.rule, str)])
 
     def _fitted(self, rules: Sequence[Readout]) -> Predicted:
-        plan = SweepPlan.of(self.store, self.tasks, self.draws, self.counts)
+        pool, (test, skipped) = self.store.features("train"), swept_examples(self.store)
+        plan = SweepPlan(self.store, self.tasks, self.draws, self.counts, pool, test, skipped)
         for readout, count, key, predictions in sweep_readouts(plan, rules, self.scoring):
             yield [self._point(readout, count, key)], predictions
 

@@ -57,24 +57,13 @@ class SweepPlan:
     tasks: list[TrainingTask]
     draws: list[Draw]
     counts: list[int]
-    """Numbers of heads to measure, ascending."""
+    """Ascending."""
     pool: Array
     """`(heads, n, d)`: the training features of all heads."""
     test: pl.DataFrame
     """The test examples with features, with their clusters."""
     skipped: pl.DataFrame
     """The other test examples, which are wrong."""
-
-    @classmethod
-    def of(
-        cls,
-        store: FeatureStore,
-        tasks: list[TrainingTask],
-        draws: list[Draw],
-        counts: list[int],
-    ) -> "SweepPlan":
-        """Read the training features and the test examples."""
-        return cls(store, tasks, draws, counts, store.features("train"), *swept_examples(store))
 
 
 def swept_examples(store: FeatureStore) -> tuple[pl.DataFrame, pl.DataFrame]:

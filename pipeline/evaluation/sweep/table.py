@@ -110,7 +110,6 @@ class Point(NamedTuple):
     """What was measured, with one draw or more."""
 
     store: str
-    """Short name."""
     readout: str
     heads: int
     """0 for what uses no heads: the model's own answers, and captions."""
