@@ -23,6 +23,7 @@ from savs.datasets.metrics.many_labels import LabelPredictions, cooccurrence, la
 from savs.datasets.metrics.metrics import Units
 from savs.datasets.splits.clusters import clusters_of
 from savs.foundation.arrays import Array
+from savs.foundation.frames import schema_of
 from savs.foundation.progress import track
 from savs.pipeline.evaluation.assessment import (
     Evaluation,
@@ -34,7 +35,7 @@ from savs.pipeline.evaluation.assessment import (
 from savs.pipeline.evaluation.confidence import Confidence, label_confidence
 from savs.pipeline.evaluation.cost import selection_cost
 from savs.pipeline.evaluation.cross_validation import INFLATION, folds_note
-from savs.pipeline.evaluation.per_class import LabelRow, PairRow, schema_of
+from savs.pipeline.evaluation.per_class import LabelRow, PairRow
 from savs.pipeline.evaluation.predictions import LABEL_SCHEMA, in_schema, names_of, packed
 from savs.pipeline.evaluation.statistics.intervals import Estimate, one_stratum, summarise
 from savs.pipeline.running.formatting import counted

@@ -48,19 +48,8 @@ def label_answers(
 ) -> Iterator[tuple[str | None, LabelAnswers]]:
     """Yield each subtask with what the model thinks of its classes.
 
-    Parameters
-    ----------
-    store, split
-        Whose examples.
-    output
-        `answers`, or `icl` with demonstrations before.
-    classes
-        Those of each subtask.
-
-    Raises
-    ------
-    ResultError
-        The store keeps no such output, or not a finite log-likelihood of each class.
+    `output` is `answers`, or `icl` with demonstrations before. ResultError if the store keeps no
+    such output, or not a finite log-likelihood of each class.
     """
     values = store.output(split, output)
     tokens = dict(store.manifest.identity.outputs[ANSWERS])
