@@ -185,7 +185,7 @@ class _Fits:
     ) -> None:
         self._counts = plan.counts
         self._draws = draws
-        self._orders = [list(orders[draw]) for draw in draws]
+        self._orders = [list(orders[draw]) for draw in draws]  # as many heads as the last count
         self._fitted: list[list[Fitted]] = []
         self._nested: list[Headwise] = []
         self._batch: Batch | None = None
@@ -198,13 +198,12 @@ class _Fits:
                 for task, order in zip(tasks, self._orders, strict=True)
             ]
             return
-        most = self._counts[-1]
         self._nested = [
-            cast(Headwise, _fit(plan, rule, task, order[:most]))
+            cast(Headwise, _fit(plan, rule, task, order))
             for task, order in zip(tasks, self._orders, strict=True)
         ]
-        if most * block * classes <= LARGEST_TABLE:
-            self._batch = Batch(self._nested, [order[:most] for order in self._orders])
+        if self._counts[-1] * block * classes <= LARGEST_TABLE:
+            self._batch = Batch(self._nested, self._orders)
 
     def scores(self, features: Array) -> Iterator[tuple[int, list[ClassScores]]]:
         """Yield each draw with its scores of `(all heads, n, d)` features, by number of heads."""
@@ -214,7 +213,7 @@ class _Fits:
             return
         if self._nested:
             for draw, order, one in zip(self._draws, self._orders, self._nested, strict=True):
-                yield draw, list(one.nested(features[order[: self._counts[-1]]], self._counts))
+                yield draw, list(one.nested(features[order], self._counts))
             return
         for draw, order, fitted in zip(self._draws, self._orders, self._fitted, strict=True):
             pairs = zip(self._counts, fitted, strict=True)
