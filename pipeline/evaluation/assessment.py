@@ -11,6 +11,7 @@ import polars as pl
 
 from savs.datasets import Benchmark, Units, find_leaks
 from savs.datasets.benchmarks.options import stored_prompts
+from savs.datasets.example import first_few
 from savs.datasets.label_kinds import NUMBERS
 from savs.datasets.rows.plugin_guard import compute_metrics, make_submission
 from savs.datasets.splits.clusters import clusters_of
@@ -287,7 +288,7 @@ def partial_notes(store: FeatureStore) -> list[str]:
         missing = store.missing(split)
         if missing:
             rows = sum(store.planned_rows(spec, split) for spec in missing)
-            names = ", ".join(spec.name for spec in missing[:3]) + (" ..." if missing[3:] else "")
+            names = first_few((spec.name for spec in missing), 3)
             total = len(store.ids(split))
             notes.append(
                 f"partial: {rows:,} of {total:,} {split} examples are not extracted yet ({names})"
