@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     import polars as pl
 
     from savs.pipeline.evaluation.assessment import Evaluation
-    from savs.pipeline.evaluation.confidence import Confidence, RiskReport, Share
-    from savs.pipeline.evaluation.statistics.intervals import Metric
+    from savs.pipeline.evaluation.confidence import Confidence, RiskReport
+    from savs.pipeline.evaluation.statistics.intervals import Mean, Metric
     from savs.pipeline.selection.selection import Selection, TaskSelection
 
 HEADS_SHOWN = 8
@@ -222,7 +222,7 @@ def _print_risk(report: "RiskReport") -> None:
     )
 
 
-def _share(share: "Share | None") -> str:
+def _share(share: "Mean | None") -> str:
     if share is None:
         return "-"
     return f"{percent(share.value)} ({percent(share.low)} .. {percent(share.high)})"

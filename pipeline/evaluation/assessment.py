@@ -69,9 +69,9 @@ class Evaluation:
     """Variance of means, in variances of independent clusters: greater than 1 where predictions
     depend on each other, see `cross_validation.py`."""
     per_label: pl.DataFrame | None = None
-    """One row per label, columns `many_labels.TABLE_SCHEMA`; None for one label an example."""
+    """One `LabelRow` per label; None for one label an example."""
     pairs: pl.DataFrame | None = None
-    """The most frequent pairs of labels, columns `PAIR_SCHEMA`."""
+    """The most frequent pairs of labels, see `PairRow`."""
 
     def __repr__(self) -> str:
         """Return a few lines: the headline metric, other metrics, notes, and what comes next."""
@@ -176,11 +176,8 @@ def assess(
     notes = predictor.notes(whole)
     labels = whole.select("label").collect()["label"]
     store.require_labels("test", labels.to_frame())
-    if 0 < labels.null_count() < len(labels):  # labels came later, and only to some of them
-        notes.append(
-            f"{len(labels) - labels.null_count():,} of {len(labels):,} test examples have a label;"
-            " the others are left out"
-        )
+    if 0 < labels.null_count() < len(labels):
+        notes.append(some_labels_note(labels.count(), len(labels)))
         whole = whole.filter(pl.col("label").is_not_null())
     # names count only where digests are unknown: the others would take memory
     names = pl.when(pl.col("media_sha256").list.len() == 0).then("media").otherwise([])
@@ -318,26 +315,29 @@ class Counts:
 
         `how` skipped examples count.
         """
-        notes = []
-        if not self.labels:
-            notes.append(
-                "the test examples have no labels, so there are predictions but no metrics"
-            )
-        if self.skipped:
-            notes.append(
-                counted_as(
-                    self.skipped,
-                    "test example",
-                    one=f"was skipped at extraction; it counts {how}",
-                    several=f"were skipped at extraction; they count {how}",
-                )
-            )
+        notes = example_notes(self.labels, self.skipped, how)
         if self.clusters < FEW_CLUSTERS < self.examples:
             notes.append(
                 "examples that share an image or a group form a cluster; with"
                 f" {self.clusters} clusters, intervals are wide, and with one there are none"
             )
         return notes
+
+
+def some_labels_note(labelled: int, examples: int) -> str:
+    """Return the note where labels came later, and only to some of the test examples."""
+    return f"{labelled:,} of {examples:,} test examples have a label; the others are left out"
+
+
+def example_notes(labels: int, skipped: int, how: str = "as wrong") -> list[str]:
+    """Return a note if no test example has a label, and one if some were skipped, see `Counts`."""
+    notes = []
+    if not labels:
+        notes.append("the test examples have no labels, so there are predictions but no metrics")
+    if skipped:
+        what = ("was skipped at extraction; it counts", "were skipped at extraction; they count")
+        notes.append(f"{counted_as(skipped, 'test example', *what)} {how}")
+    return notes
 
 
 def unseen_notes(table: pl.LazyFrame, classes: Mapping[str | None, Sequence[str]]) -> list[str]:

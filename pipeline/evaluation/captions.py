@@ -53,7 +53,6 @@ class MatchedCaptions:
     """
 
     selection = None
-    split = "test"
     rule = CLIP.name
 
     def __init__(self, store: FeatureStore, benchmark: Benchmark) -> None:

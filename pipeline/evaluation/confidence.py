@@ -13,7 +13,7 @@ import polars as pl
 
 from savs.datasets.many_labels import PRESENT, UNKNOWN
 from savs.foundation.arrays import Array
-from savs.pipeline.evaluation.statistics.intervals import estimate_share
+from savs.pipeline.evaluation.statistics.intervals import Mean, estimate_share
 from savs.pipeline.selection.selection import Selection, TaskSelection
 
 MEASURED = (
@@ -30,25 +30,16 @@ SHARES = tuple(tenths / 10 for tenths in range(10, 0, -1))
 
 
 @dataclass(frozen=True, slots=True)
-class Share:
-    """A share of some examples with its clustered 95 % interval; None with one cluster."""
-
-    value: float
-    low: float | None
-    high: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class RiskReport:
     """What prediction sets of a chosen risk came to."""
 
     risk: float
     """As asked for: P(truth outside the set)."""
-    outside: Share
-    """As it is."""
-    answered: Share
+    outside: Mean
+    """As it is, with its clustered interval, which one cluster has not."""
+    answered: Mean
     """Share of the examples whose set has exactly one class."""
-    wrong: Share | None
+    wrong: Mean | None
     """Error among those: another number than the risk. None if none is answered."""
     classes: float
     """Mean number of classes in a set."""
@@ -58,9 +49,9 @@ class RiskReport:
 class Atypical:
     """Examples that are like none of the training ones, see `typicality`."""
 
-    share: Share
+    share: Mean
     """Share of all examples."""
-    right: Share | None
+    right: Mean | None
     """Accuracy among them; None if there are none."""
 
 
@@ -207,9 +198,9 @@ def _atypical(known: pl.DataFrame) -> Atypical | None:
     return Atypical(_share(judged, judged["atypical"]), right)
 
 
-def _share(examples: pl.DataFrame, flags: pl.Series) -> Share:
+def _share(examples: pl.DataFrame, flags: pl.Series) -> Mean:
     estimated = estimate_share(flags, examples["cluster"])
-    return Share(estimated.value, *estimated.interval())
+    return Mean(estimated.value, *estimated.interval())
 
 
 def reliability(probabilities: Array, correct: Array, bins: int = BINS) -> tuple[Bin, ...]:

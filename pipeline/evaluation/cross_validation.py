@@ -1,7 +1,6 @@
 """`evaluate` on folds: the accuracy to expect of a selection, from the training examples alone."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import polars as pl
 
@@ -16,7 +15,7 @@ from savs.datasets.metrics.metrics import (
 )
 from savs.datasets.splits.clusters import clusters_of
 from savs.pipeline.evaluation.assessment import Evaluation
-from savs.pipeline.evaluation.predictions import in_schema, packed, packed_predictions, predicted
+from savs.pipeline.evaluation.predictions import in_schema, packed, predicted
 from savs.pipeline.evaluation.statistics.intervals import summarise
 from savs.pipeline.selection.left_out import LeftOut
 from savs.pipeline.selection.selection import Selection
@@ -30,35 +29,6 @@ from the folds themselves is unbiased (Bengio and Grandvalet, JMLR 5, 2004); Nad
 (Machine Learning 52, 2003) correct repeated splits by a constant, too. Simulated selections of
 heads, for five folds, have 1.3 to 1.9 (docs/results.md). The interval is about other training sets
 of the same size, not the given one."""
-
-
-class Folds:
-    """Training examples, each classified by heads that never saw it: a `Predictor`.
-
-    What is estimated is a classifier of the examples outside of a fold, four fifths of them by
-    default: one of all examples is usually better.
-    """
-
-    split = "train"
-
-    def __init__(self, store: FeatureStore, selection: Selection, parts: Sequence[LeftOut]) -> None:
-        """Take a selection with what `leave_out` made of each of its tasks."""
-        self._store, self.selection, self._parts = store, selection, parts
-        self.rule = selection.readout
-        self.classes = {task.subtask: task.classes for task in selection.tasks}
-
-    def predictions(self) -> Iterator[pl.DataFrame]:
-        """Yield all training examples, in their order, as one block."""
-        examples = self._store.examples("train").with_row_index("row")
-        yield pl.concat([_left_out(examples, part) for part in self._parts]).sort("row")
-
-    def notes(self, table: pl.LazyFrame) -> list[str]:
-        """Return what was done, and what it estimates."""
-        return [folds_note(self._parts)]
-
-    def cost(self) -> dict[str, Any]:
-        """Return nothing: the cost of a single fold is not known."""
-        return {}
 
 
 def _left_out(examples: pl.DataFrame, part: LeftOut) -> pl.DataFrame:
@@ -95,14 +65,15 @@ def assess_left_out(
         from savs.pipeline.evaluation.many_labels import assess_left_out_labels  # imports us
 
         return assess_left_out_labels(store, selection, parts)
-    folds = Folds(store, selection, parts)
-    table = packed_predictions(store, folds)
-    clusters = pl.DataFrame(clusters_of(store.examples("train")).alias("cluster"))
-    table = pl.concat([table, packed(clusters)], how="horizontal")
-    rule, notes = selection.tasks[0].number, folds.notes(table)
+    examples = store.examples("train").with_row_index("row")
+    examples = examples.with_columns(clusters_of(examples).alias("cluster"))
+    predictions = pl.concat([_left_out(examples, part) for part in parts]).sort("row")
+    table = packed(predictions)
+    rule, notes = selection.tasks[0].number, [folds_note(parts)]
     if rule is None:
         table = in_schema(table)
-        units = _measure(store, table.collect(), folds.classes)
+        classes = {task.subtask: task.classes for task in selection.tasks}
+        units = _measure(store, table.collect(), classes)
     else:
         from savs.pipeline.evaluation.numbers import NUMBER_SCHEMA, measure_numbers, number_notes
 

@@ -1,7 +1,8 @@
 """Stage 2, `evaluate`: a store and a method -> predictions and metrics.
 
-A method becomes a `Predictor`: heads that were selected (here), folds (`cross_validation`), the
-model's own answers (`own_answer`) or captions (`captions`). `assess` measures what it predicts.
+A method becomes a `Predictor`: heads that were selected (here), the model's own answers
+(`own_answer`) or captions (`captions`). `assess` measures what it predicts; `cross_validation`
+measures folds.
 """
 
 from collections.abc import Iterator
@@ -77,7 +78,7 @@ def evaluate(
     method
         A selection, made by `select`; by default `select(store)`, and a note says so. Or, by name,
         what needs no selection: an answer of the model itself (`zero-shot`, `zero-shot-mean`,
-        `icl`, `generated`; see `own_answers`), or `captions` of a dual encoder's store, see
+        `icl`, `generated`; see `OwnAnswers`), or `captions` of a dual encoder's store, see
         `MatchedCaptions`.
     on
         The test examples; or `folds` of the training examples, each classified by a selection that
@@ -173,8 +174,6 @@ def _default_selection(store: FeatureStore) -> Selection:
 
 class SelectedHeads:
     """A selection as a `Predictor` of the test examples, shard by shard."""
-
-    split = "test"
 
     def __init__(
         self,

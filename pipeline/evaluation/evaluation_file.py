@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import polars as pl
@@ -15,6 +15,13 @@ from savs.datasets.splits.leaks import REPEATED, SHARED
 from savs.foundation.errors import ParameterError
 from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.confidence import Confidence
+from savs.pipeline.evaluation.per_class import (
+    ClassRow,
+    ConfusionRow,
+    LabelRow,
+    PairRow,
+    PartRow,
+)
 from savs.pipeline.evaluation.predictions import LABEL_SCHEMA, PREDICTION_SCHEMA
 from savs.pipeline.evaluation.statistics.intervals import Metric
 from savs.pipeline.running.result_files import (
@@ -59,73 +66,6 @@ class _Cost:
 
 
 @dataclass(frozen=True, slots=True)
-class _OfClass:
-    """A row of `class_table`."""
-
-    subtask: str | None
-    label: str
-    n: Count
-    predicted: Count
-    correct: Count
-    precision: float | None
-    recall: float | None
-    low: float | None
-    high: float | None
-    f1: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Confusion:
-    """A row of `confusion_table`."""
-
-    subtask: str | None
-    label: str
-    prediction: str | None
-    n: Count
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A row of `part_table`."""
-
-    by: Literal["subtask", "category"]
-    name: str | None
-    n: Count
-    correct: Count
-    accuracy: float | None
-    low: float | None
-    high: float | None
-
-
-@dataclass(frozen=True, slots=True)
-class _OfLabel:
-    """A row of the table of labels."""
-
-    label: str
-    n: Count
-    positive: Count
-    predicted: Count
-    correct: Count
-    average_precision: float | None
-    low: float | None
-    high: float | None
-    precision: float | None
-    recall: float | None
-    f1: float | None
-    threshold: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Pair:
-    """A row of the table of pairs."""
-
-    label: str
-    other: str
-    n: Count
-    predicted: Count
-
-
-@dataclass(frozen=True, slots=True)
 class _Content:
     """What `Evaluation.to_json` gives: the form that anyone's metrics.json must have."""
 
@@ -143,12 +83,12 @@ class _Content:
     metrics: tuple[Metric, ...]
     cost: _Cost
     confidence: tuple[Confidence, ...]
-    per_class: tuple[_OfClass, ...]
-    confusions: tuple[_Confusion, ...]
-    parts: tuple[_Part, ...]
+    per_class: tuple[ClassRow, ...]
+    confusions: tuple[ConfusionRow, ...]
+    parts: tuple[PartRow, ...]
     notes: tuple[str, ...]
-    per_label: tuple[_OfLabel, ...] = ()
-    pairs: tuple[_Pair, ...] = ()
+    per_label: tuple[LabelRow, ...] = ()
+    pairs: tuple[PairRow, ...] = ()
 
     def __post_init__(self) -> None:
         """Check what a type does not say."""

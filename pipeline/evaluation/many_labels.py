@@ -24,13 +24,20 @@ from savs.datasets.metrics.metrics import Units
 from savs.datasets.splits.clusters import clusters_of
 from savs.foundation.arrays import Array
 from savs.foundation.progress import track
-from savs.pipeline.evaluation.assessment import Evaluation, mark_leaks, partial_notes
+from savs.pipeline.evaluation.assessment import (
+    Evaluation,
+    example_notes,
+    mark_leaks,
+    partial_notes,
+    some_labels_note,
+)
 from savs.pipeline.evaluation.confidence import Confidence, label_confidence
 from savs.pipeline.evaluation.cost import selection_cost
 from savs.pipeline.evaluation.cross_validation import INFLATION, folds_note
+from savs.pipeline.evaluation.per_class import LabelRow, PairRow, schema_of
 from savs.pipeline.evaluation.predictions import LABEL_SCHEMA, in_schema, names_of, packed
 from savs.pipeline.evaluation.statistics.intervals import Estimate, one_stratum, summarise
-from savs.pipeline.running.formatting import counted, counted_as
+from savs.pipeline.running.formatting import counted
 from savs.pipeline.selection.heads.centroids import few_threads, normalise
 from savs.pipeline.selection.label_rules import NEVER, fit_rules, rules_of
 from savs.pipeline.selection.left_out import LeftOut, left_out_margins
@@ -53,27 +60,7 @@ PAIRS_KEPT = 100
 """Pairs of labels that an evaluation lists."""
 NAMED = 5
 """Labels that a note names."""
-TABLE_SCHEMA = pl.Schema(
-    {
-        "label": pl.String,
-        "n": pl.Int64,
-        "positive": pl.Int64,
-        "predicted": pl.Int64,
-        "correct": pl.Int64,
-        "average_precision": pl.Float64,
-        "low": pl.Float64,
-        "high": pl.Float64,
-        "precision": pl.Float64,
-        "recall": pl.Float64,
-        "f1": pl.Float64,
-        "threshold": pl.Float64,
-    }
-)
-"""Columns of the table of labels, see `LabelUnits`; `threshold` is that of the probability."""
-PAIR_SCHEMA = pl.Schema(
-    {"label": pl.String, "other": pl.String, "n": pl.Int64, "predicted": pl.Int64}
-)
-"""Columns of the table of pairs: in how many examples both labels are there, and predicted."""
+TABLE_SCHEMA = schema_of(LabelRow)
 
 
 class LabelLogits:
@@ -84,22 +71,17 @@ class LabelLogits:
         self._tasks, self._heads = selection.tasks, selection.heads
         self.rules = rules_of([task.label_rule for task in selection.tasks])
         self._widths = dict(zip(self._heads, widths, strict=True))
-        self._by_head: dict[Head, list[tuple[int, Array, float, bool]]] = {}
+        self._terms: dict[tuple[Head, bool], list[tuple[int, Array, float]]] = {}
         self._others: list[int] = []
         for number, task in enumerate(self._tasks):
             terms = getattr(task.fitted, "terms", None)
             if terms is None:
                 self._others.append(number)
                 continue
-            margin_terms = terms()
+            of_heads = terms()
             for place, head in enumerate(task.heads):
-                term = (
-                    number,
-                    margin_terms.directions[place],
-                    float(margin_terms.offsets[place]),
-                    margin_terms.is_bent,
-                )
-                self._by_head.setdefault(head, []).append(term)
+                term = (number, of_heads.directions[place], float(of_heads.offsets[place]))
+                self._terms.setdefault((head, of_heads.is_bent), []).append(term)
         self._shares = np.array([1 / len(task.heads) for task in self._tasks], np.float32)
 
     def predict(self, features: Array) -> tuple[Array, Array]:
@@ -114,12 +96,9 @@ class LabelLogits:
     def of(self, features: Array) -> Array:
         """Return `(labels, n)` float32 logits of `(heads, n, d)` features of `selection.heads`."""
         logits = np.zeros((len(self._tasks), features.shape[1]), np.float32)
-        for place, head in enumerate(self._heads):
-            terms = self._by_head.get(head, [])
-            for is_bent in (False, True):
-                of_kind = [term for term in terms if term[3] == is_bent]
-                if of_kind:
-                    self._add(logits, normalise(features[place]), of_kind, is_bent=is_bent)
+        for (head, is_bent), terms in self._terms.items():
+            units = normalise(features[self._heads.index(head)])
+            self._add(logits, units, terms, is_bent=is_bent)
         for number in self._others:
             task = self._tasks[number]
             places = [self._heads.index(head) for head in task.heads]
@@ -134,18 +113,18 @@ class LabelLogits:
         self,
         logits: Array,
         units: Array,
-        terms: Sequence[tuple[int, Array, float, bool]],
+        terms: Sequence[tuple[int, Array, float]],
         *,
         is_bent: bool,
     ) -> None:
         """Add the terms of one head; `units` are its `(n, d)` normalised features."""
-        numbers = np.array([number for number, *_ in terms])
+        numbers = np.array([number for number, _, _ in terms])
         directions = np.zeros((len(terms), units.shape[1]), np.float32)
-        for row, (_, direction, *_rest) in zip(directions, terms, strict=True):
+        for row, (_, direction, _) in zip(directions, terms, strict=True):
             row[: len(direction)] = direction[: len(row)]
         with few_threads(directions.size * len(units)):
             values = directions @ units.T
-        values += np.array([offset for _, _, offset, _ in terms], np.float32)[:, None]
+        values += np.array([offset for _, _, offset in terms], np.float32)[:, None]
         if is_bent:
             values *= np.float32(0.5)
             np.tanh(values, out=values)
@@ -237,20 +216,12 @@ def evaluate_labels(
     notes += rule_notes(selection)
     scored = score_test(store, selection)
     is_labelled = scored.is_labelled
-    if 0 < is_labelled.sum() < len(is_labelled):  # labels came later, and only to some of them
-        notes.append(
-            f"{is_labelled.sum():,} of {len(is_labelled):,} test examples have a label; the others"
-            " are left out"
-        )
+    if 0 < is_labelled.sum() < len(is_labelled):
+        notes.append(some_labels_note(int(is_labelled.sum()), len(is_labelled)))
         scored = scored.part(is_labelled)
     is_kept, marks, leak_notes = mark_leaks(store, scored.examples, drop_leaks=drop_leaks)
     scored = scored if is_kept is None else scored.part(is_kept.to_numpy())
-    notes += leak_notes
-    if not is_labelled.any():
-        notes.append("the test examples have no labels, so there are predictions but no metrics")
-    if skipped := int(scored.skipped.sum()):
-        what = ("was skipped at extraction; it counts", "were skipped at extraction; they count")
-        notes.append(counted_as(skipped, "test example", *what) + " as wrong")
+    notes += [*leak_notes, *example_notes(int(is_labelled.sum()), int(scored.skipped.sum()))]
     return _assessed(store, selection, scored, marks, notes, cost=selection_cost(store, selection))
 
 
@@ -452,6 +423,6 @@ def _pairs(states: Array, predicted: Array, names: Sequence[str]) -> pl.DataFram
             "n": together[first, second],
             "predicted": predicted_together[first, second],
         },
-        schema=PAIR_SCHEMA,
+        schema=schema_of(PairRow),
     )
     return table.filter(pl.col("n") > 0)

@@ -1,12 +1,12 @@
 """The model's own answers to the test examples: the likeliest label, or the generated text."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from savs.datasets.metrics.metrics import Classes
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
@@ -28,74 +28,64 @@ from savs.stores.format.layout import GENERATED_CHARACTERS
 from savs.stores.read.store import AnyStore, as_store
 
 
-@dataclass(frozen=True, slots=True)
-class OwnAnswerTables:
-    """Test examples with the model's own answers as predictions."""
-
-    parts: list[pl.DataFrame]
-    """Those of each subtask, see `predicted`."""
-    classes: Mapping[str | None, Sequence[str]]
-    """The classes of each subtask."""
-    notes: tuple[str, ...] = ()
-
-
 class OwnAnswers:
     """The model's own answers to the test examples: a `Predictor` that needs no heads.
-
-    Nothing is fitted; of the training examples `icl` alone uses some, as its demonstrations.
-    """
-
-    selection = None
-    split = "test"
-
-    def __init__(self, store: FeatureStore, readout: str) -> None:
-        """Read them; errors as in `own_answers`."""
-        self._store, self.rule = store, readout
-        self._answers = own_answers(store, readout)
-        self.classes = self._answers.classes
-
-    def predictions(self) -> Iterator[pl.DataFrame]:
-        """Yield all test examples as one block."""
-        skipped = as_wrong(self._store.skipped("test"), self.classes)
-        yield with_skipped(self._store, self._answers.parts, skipped)
-
-    def notes(self, table: pl.LazyFrame) -> list[str]:
-        """Return the missing answers, and what is known about others."""
-        return [*partial_notes(self._store), *self._answers.notes]
-
-    def cost(self) -> dict[str, Any]:
-        """Return what the model ran for its answers."""
-        return answers_cost(self._store, self.rule, self.classes)
-
-
-def own_answers(store: FeatureStore, readout: str) -> OwnAnswerTables:
-    """Return the model's own answers to the test examples, by the name of their readout.
 
     `zero-shot` is the label of greatest log-likelihood, that of all its tokens and the end of turn;
     `zero-shot-mean` divides it by the number of these tokens; `icl` is `zero-shot` after
     demonstrations; `generated` is the label that the generated text equals, but for white space and
     case. Labels are those of the example's subtask alone. Of equal ones the first class wins.
 
-    Raises
-    ------
-    ParameterError
-        The readout is none of these.
-    ResultError
-        The store keeps no such answers, or no log-likelihood of each label.
-    SelectionError
-        Two labels differ in white space or case alone, so that a text cannot tell them apart.
+    Nothing is fitted; of the training examples `icl` alone uses some, as its demonstrations.
     """
-    if readout not in OWN_ANSWERS:
-        raise ParameterError(f"`readout` is {readout!r}, expected one of {', '.join(OWN_ANSWERS)}")
-    return _text_answers(store) if readout == GENERATED else _label_answers(store, readout)
+
+    selection = None
+
+    def __init__(self, store: FeatureStore, readout: str) -> None:
+        """Read the answers by the name of their readout.
+
+        Raises
+        ------
+        ParameterError
+            The readout is none of these.
+        ResultError
+            The store keeps no such answers, or no log-likelihood of each label.
+        SelectionError
+            Two labels differ in white space or case alone, so that a text cannot tell them apart.
+        """
+        if readout not in OWN_ANSWERS:
+            names = ", ".join(OWN_ANSWERS)
+            raise ParameterError(f"`readout` is {readout!r}, expected one of {names}")
+        self._store, self.rule = store, readout
+        self.classes = {task.subtask: task.classes for task in training_tasks(store)}
+        self.parts, self._notes = (
+            _text_answers(store, self.classes)
+            if readout == GENERATED
+            else _label_answers(store, readout, self.classes)
+        )
+        """Test examples of each subtask, with the answers as predictions."""
+
+    def predictions(self) -> Iterator[pl.DataFrame]:
+        """Yield all test examples as one block."""
+        skipped = as_wrong(self._store.skipped("test"), self.classes)
+        yield with_skipped(self._store, self.parts, skipped)
+
+    def notes(self, table: pl.LazyFrame) -> list[str]:
+        """Return the missing answers, and what is known about others."""
+        return [*partial_notes(self._store), *self._notes]
+
+    def cost(self) -> dict[str, Any]:
+        """Return what the model ran for its answers."""
+        return answers_cost(self._store, self.rule, self.classes)
 
 
-def _label_answers(store: FeatureStore, readout: str) -> OwnAnswerTables:
+def _label_answers(
+    store: FeatureStore, readout: str, classes: Classes
+) -> tuple[list[pl.DataFrame], list[str]]:
     """Return the likeliest label of each test example, by `zero-shot`, `zero-shot-mean` or `icl`.
 
     The scores are the probabilities of the labels among themselves.
     """
-    classes = {task.subtask: task.classes for task in training_tasks(store)}
     parts, by_mean = [], []
     output = ICL if readout == ICL else ANSWERS
     for subtask, of in label_answers(store, "test", output, classes):
@@ -105,29 +95,25 @@ def _label_answers(store: FeatureStore, readout: str) -> OwnAnswerTables:
         parts.append(rows.with_columns(probability=choice_probability(scores)))
         if readout == ZERO_SHOT:
             by_mean.append(named(of.examples, classes[subtask], means.choice))
-    return OwnAnswerTables(parts, classes, _mean_note(by_mean) if by_mean else ())
-
-
-def _mean_note(parts: Sequence[pl.DataFrame]) -> tuple[str, ...]:
-    right = np.concatenate([part["correct"].drop_nulls().to_numpy() for part in parts])
-    if not len(right):  # no labels
-        return ()
-    return (
-        f"by the mean per token instead of the sum, {100 * right.mean():.1f} % of the scored"
-        f" examples are right (`readout` {ZERO_SHOT_MEAN})",
+    right = [part["correct"].drop_nulls().to_numpy() for part in by_mean]
+    if not sum(map(len, right)):  # no labels, or another readout
+        return parts, []
+    note = (
+        f"by the mean per token instead of the sum, {100 * np.concatenate(right).mean():.1f} % of"
+        f" the scored examples are right (`readout` {ZERO_SHOT_MEAN})"
     )
+    return parts, [note]
 
 
 def _scores(values: Array) -> ClassScores:
     return ClassScores(among_labels(values), values.argmax(axis=1), values)
 
 
-def _text_answers(store: FeatureStore) -> OwnAnswerTables:
+def _text_answers(store: FeatureStore, classes: Classes) -> tuple[list[pl.DataFrame], list[str]]:
     """Return the label that equals the text that the model generated, but for white space and case.
 
     Any other text is the prediction as it is, and wrong; a note counts them.
     """
-    classes = {task.subtask: task.classes for task in training_tasks(store)}
     examples = store.examples("test").with_columns(text=generated_texts(store, "test"))
     parts, others = [], 0
     for subtask, labels in classes.items():
@@ -136,7 +122,7 @@ def _text_answers(store: FeatureStore) -> OwnAnswerTables:
         others += len(matched.filter("is_other"))
         parts.append(matched)
     note = f"{others:,} generated texts are none of the labels; they count as wrong"
-    return OwnAnswerTables(parts, classes, (note,) if others else ())
+    return parts, [note] if others else []
 
 
 def generated_texts(store: AnyStore, split: str) -> pl.Series:

@@ -1,41 +1,94 @@
-"""Where an evaluation is right and wrong: by class, by confusion, by subtask and category."""
+"""Where an evaluation is right and wrong: by class, by confusion, by subtask and category.
+
+The rows of these tables, and of those of many labels, are dataclasses: metrics.json has them.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any, get_type_hints
 
 import polars as pl
+from msgspec import Meta
 
 from savs.pipeline.evaluation.statistics.intervals import estimate_share
+from savs.stores.format.layout import Count
 
-CLASS_SCHEMA = pl.Schema(
-    {
-        "subtask": pl.String,
-        "label": pl.String,
-        "n": pl.Int64,
-        "predicted": pl.Int64,
-        "correct": pl.Int64,
-        "precision": pl.Float64,
-        "recall": pl.Float64,
-        "low": pl.Float64,
-        "high": pl.Float64,
-        "f1": pl.Float64,
-    }
-)
-"""Columns of `class_table`. `n` are the examples of the class, `predicted` those that are said to
-be of it. `low` and `high` are the 95 % interval of the recall."""
-PART_SCHEMA = pl.Schema(
-    {
-        "by": pl.String,
-        "name": pl.String,
-        "n": pl.Int64,
-        "correct": pl.Int64,
-        "accuracy": pl.Float64,
-        "low": pl.Float64,
-        "high": pl.Float64,
-    }
-)
-"""Columns of `part_table`; `by` is `subtask` or `category`."""
+
+@dataclass(frozen=True, slots=True)
+class ClassRow:
+    """A row of `class_table`."""
+
+    subtask: str | None
+    label: str
+    n: Count
+    """Examples of the class."""
+    predicted: Count
+    """Examples that are said to be of it."""
+    correct: Count
+    precision: float | None
+    recall: float | None
+    low: float | None
+    """Lower end of the 95 % interval of the recall."""
+    high: float | None
+    f1: float
+
+
+@dataclass(frozen=True, slots=True)
+class ConfusionRow:
+    """A row of `confusion_table`."""
+
+    subtask: str | None
+    label: str
+    prediction: str | None
+    n: Count
+
+
+@dataclass(frozen=True, slots=True)
+class PartRow:
+    """A row of `part_table`."""
+
+    by: Annotated[str, Meta(pattern=r"^(subtask|category)\Z")]
+    name: str | None
+    n: Count
+    correct: Count
+    accuracy: float | None
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRow:
+    """A row of the table of many labels, see `LabelUnits`."""
+
+    label: str
+    n: Count
+    positive: Count
+    predicted: Count
+    correct: Count
+    average_precision: float | None
+    low: float | None
+    high: float | None
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    threshold: float
+    """That of the probability."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairRow:
+    """Two labels: in how many examples both are there, and predicted."""
+
+    label: str
+    other: str
+    n: Count
+    predicted: Count
+
+
+def schema_of(row: type) -> pl.Schema:
+    """Return the columns of a table with these rows."""
+    return pl.Schema(get_type_hints(row))
 
 
 def class_table(
@@ -44,9 +97,9 @@ def class_table(
     """Return precision, recall and F1 of each class of each subtask.
 
     A class that is never predicted has no precision, one without test examples no recall; a skipped
-    example counts as wrong. F1 is 2 correct / (n + predicted). Columns `CLASS_SCHEMA`, in order of
-    first appearance; empty if examples have no labels. `inflation` multiplies the variance of
-    the recall.
+    example counts as wrong. F1 is 2 correct / (n + predicted). Rows are `ClassRow`, in order of
+    first appearance; empty if examples have no labels. `inflation` multiplies the variance of the
+    recall.
     """
     labelled = _labelled(predictions)
     prediction_counts: defaultdict[str | None, dict[str | None, int]] = defaultdict(dict)
@@ -72,7 +125,7 @@ def class_table(
                 }
                 | _share(examples, "recall", inflation)
             )
-    return pl.DataFrame(rows, schema=CLASS_SCHEMA)
+    return pl.DataFrame(rows, schema=schema_of(ClassRow))
 
 
 def confusion_table(predictions: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
@@ -89,7 +142,7 @@ def confusion_table(predictions: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
 def part_table(predictions: pl.DataFrame | pl.LazyFrame, *, inflation: float = 1.0) -> pl.DataFrame:
     """Return the accuracy in each subtask and each category, if there are several.
 
-    Columns `PART_SCHEMA`; subtasks first, each in order of first appearance. `inflation` multiplies
+    Rows are `PartRow`; subtasks first, each in order of first appearance. `inflation` multiplies
     the variance of the accuracy.
     """
     labelled, rows = _labelled(predictions), []
@@ -99,7 +152,7 @@ def part_table(predictions: pl.DataFrame | pl.LazyFrame, *, inflation: float = 1
         for name, part in _parts(_scored(labelled, by), by):
             counts = {"n": part.height, "correct": part["correct"].sum()}
             rows.append({"by": by, "name": name} | counts | _share(part, "accuracy", inflation))
-    return pl.DataFrame(rows, schema=PART_SCHEMA)
+    return pl.DataFrame(rows, schema=schema_of(PartRow))
 
 
 def _labelled(predictions: pl.DataFrame | pl.LazyFrame) -> pl.LazyFrame:

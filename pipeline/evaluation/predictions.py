@@ -85,10 +85,10 @@ of it do not count."""
 
 
 class Predictor(Protocol):
-    """A method that classifies examples of a split from what a store keeps of them.
+    """A method that classifies the test examples from what a store keeps of them.
 
-    Heads that were selected, folds of the training examples, the model's own answers and captions
-    are predictors; `evaluate` runs any of them.
+    Heads that were selected, the model's own answers and captions are predictors; `evaluate` runs
+    any of them.
     """
 
     @property
@@ -99,11 +99,6 @@ class Predictor(Protocol):
     @property
     def selection(self) -> Selection | None:
         """The heads and their fits; None if none were selected."""
-        ...
-
-    @property
-    def split(self) -> str:
-        """The split whose examples are classified."""
         ...
 
     @property
@@ -132,21 +127,15 @@ def packed(predictions: pl.DataFrame) -> pl.LazyFrame:
 
 
 def packed_predictions(store: FeatureStore, predictor: Predictor) -> pl.LazyFrame:
-    """Return all predictions of a predictor; each block is packed before the next one is made."""
+    """Return all predictions in the order of the input file, packed block by block."""
     # A block's votes take far more memory as lists than packed. `map` packs each and lets it go
     # before the next is made; a comprehension would hold a block for longer.
     blocks = map(packed, predictor.predictions())
-    return _in_file_order(store, predictor.split, pl.concat(blocks, how="diagonal_relaxed"))
-
-
-def _in_file_order(store: FeatureStore, split: str, table: pl.LazyFrame) -> pl.LazyFrame:
-    """Return packed predictions of a split in the order of the input file.
-
-    Shards hold rows in another order where examples that share an image lie together (`order` of
-    the plan), or where others were appended. Memory then holds the whole table while it is packed
-    anew, once, so that no query has to sort it.
-    """
-    places = store.places(split, table.select("id").collect())
+    table = pl.concat(blocks, how="diagonal_relaxed")
+    # Shards hold rows in another order where examples that share an image lie together (`order` of
+    # the plan), or where others were appended. Memory then holds the whole table while it is packed
+    # anew, once, so that no query has to sort it.
+    places = store.places("test", table.select("id").collect())
     if places.is_sorted():
         return table
     rows, order = table.collect(), places.arg_sort()

@@ -1,8 +1,7 @@
 """`savs suggest`: which images of a store, or of a file of predictions, to label next."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -186,17 +185,9 @@ def _most_different(
         if subtask not in (None, name):
             continue
         some = rows.gather_every(max(1, -(-rows.height // LOOKED_AT)))
-        is_wanted = dict.fromkeys(some["id"], True)
-        units = {
-            identifier: unit
-            for block in store.blocks(split, heads)
-            for identifier, unit in zip(
-                block.examples["id"], unit_features(block.features), strict=True
-            )
-            if identifier in is_wanted
-        }
-        places = farthest_first(np.stack([units[name] for name in some["id"]]), count)
-        yield some[places].with_columns(**UNPREDICTED).select(list(SCHEMA)).cast(SCHEMA)
+        blocks = ((block.examples, block.features) for block in store.blocks(split, heads))
+        different = _spread_out(some, blocks, count)
+        yield different.with_columns(**UNPREDICTED).select(list(SCHEMA)).cast(SCHEMA)
 
 
 def suggest_from_predictions(path: str | Path, count: int) -> Suggestions:
@@ -242,12 +233,13 @@ def _of_task(
     count: int,
 ) -> pl.DataFrame:
     """Return the suggestions of a task."""
-    blocks = partial(_blocks, store, selection, task, split)
 
-    def scored(rows: pl.DataFrame, features: Array) -> pl.DataFrame:
-        return _scored(rows, task, task.fitted.scores(features))
+    def judge(features: Array) -> _Judged:
+        scores = task.fitted.scores(features)
+        names = pl.Series([task.classes[number] for number in scores.choice], dtype=pl.String)
+        return names, sureness(scores)
 
-    return _spread(store, split, blocks, scored, is_open, count)
+    return _least_sure_of(store, selection, task, split, judge, is_open, count)
 
 
 def _of_labels(
@@ -260,25 +252,24 @@ def _of_labels(
     thresholds = np.array([rule.threshold for rule in labels.rules])
     names = [str(task.subtask) for task in selection.tasks]
 
-    def scored(rows: pl.DataFrame, features: Array) -> pl.DataFrame:
+    def judge(features: Array) -> _Judged:
         predicted, shares = labels.predict(features)
-        distances = threshold_distances(shares, thresholds).min(axis=1)
-        return rows.with_columns(
-            pl.lit("").alias("label"),
-            prediction=label_texts(names, predicted == 1),
-            margin=pl.Series(distances, dtype=pl.Float32),
-            soft=pl.lit(0, pl.Float32),
-        ).select(*SCHEMA, "soft")
+        distances = threshold_distances(shares, thresholds).min(axis=1).astype(np.float32)
+        return label_texts(names, predicted == 1), distances[:, None]
 
-    blocks = partial(_blocks, store, selection, None, split)
-    return _spread(store, split, blocks, scored, is_open, count)
+    return _least_sure_of(store, selection, None, split, judge, is_open, count)
 
 
-def _spread(
+_Judged = tuple[pl.Series, Array]
+"""Predictions, and `(n, keys)` float32 of how sure they are: the margin, then what decides ties."""
+
+
+def _least_sure_of(
     store: FeatureStore,
+    selection: Selection,
+    task: TaskSelection | None,
     split: str,
-    blocks: Callable[[Mapping[str, bool]], Iterator[tuple[pl.DataFrame, Array]]],
-    score: Callable[[pl.DataFrame, Array], pl.DataFrame],
+    judge: Callable[[Array], _Judged],
     is_open: Mapping[str, bool],
     count: int,
 ) -> pl.DataFrame:
@@ -286,20 +277,34 @@ def _spread(
 
     Features are read shard by shard, of candidates kept.
     """
-    scored = [score(rows, features) for rows, features in blocks(is_open)]
+    scored = []
+    for rows, features in _blocks(store, selection, task, split, is_open):
+        predictions, sure = judge(features)
+        margins = pl.Series(sure[:, 0])
+        columns = rows.with_columns(
+            pl.lit("").alias("label"), prediction=predictions, margin=margins
+        )
+        scored.append(columns.select(*SCHEMA, sure=pl.Series(sure)))
     if not scored:
         return pl.DataFrame(schema=SCHEMA)
     table = store.in_order(split, pl.concat(scored))
-    sure = table.select("margin", "soft").to_numpy()
-    candidates = table[least_sure(sure, CANDIDATES * count)]
-    is_candidate = dict.fromkeys(candidates["id"], True)
+    candidates = table[least_sure(table["sure"].to_numpy(), CANDIDATES * count)]
+    blocks = _blocks(store, selection, task, split, dict.fromkeys(candidates["id"], True))
+    return _spread_out(candidates, blocks, count).select(list(SCHEMA))
+
+
+def _spread_out(
+    candidates: pl.DataFrame, blocks: Iterable[tuple[pl.DataFrame, Array]], count: int
+) -> pl.DataFrame:
+    """Return the candidates that differ most; `blocks` have their `(heads, n, d)` features."""
+    wanted = set(candidates["id"])
     units = {
         name: unit
-        for rows, features in blocks(is_candidate)
+        for rows, features in blocks
         for name, unit in zip(rows["id"], unit_features(features), strict=True)
+        if name in wanted
     }
-    features = np.stack([units[name] for name in candidates["id"]])
-    return candidates[farthest_first(features, count)].select(list(SCHEMA))
+    return candidates[farthest_first(np.stack([units[n] for n in candidates["id"]]), count)]
 
 
 def _blocks(
@@ -327,18 +332,6 @@ def _blocks(
                 if task is None
                 else task_features(store, block.features, heads, task, places),
             )
-
-
-def _scored(rows: pl.DataFrame, task: TaskSelection, class_scores: ClassScores) -> pl.DataFrame:
-    """Return examples with their prediction and how sure it is."""
-    sure = sureness(class_scores)
-    names = [task.classes[number] for number in class_scores.choice]
-    return rows.with_columns(
-        pl.lit("").alias("label"),
-        prediction=pl.Series(names, dtype=pl.String),
-        margin=pl.Series(sure[:, 0]),
-        soft=pl.Series(sure[:, 1]),
-    ).select(*SCHEMA, "soft")
 
 
 def _form(table: pl.DataFrame, store: FeatureStore) -> pl.DataFrame:

@@ -292,7 +292,7 @@ def _judge(
     """
     scores = fitted.scores(out)
     if not for_calibration or fold.task.number is not None:
-        return _Judged(fold, scores, np.zeros(0, np.float32), _joined_scores([], scores))
+        return _Judged(fold, scores, np.zeros(0, np.float32), scores.part(slice(0)))
     centroids = (
         getattr(fitted, CENTROIDS)
         if has_centroids(rule)
@@ -331,21 +331,12 @@ def _joined(task: TrainingTask, parts: Sequence[_Judged]) -> LeftOut:
     return LeftOut(
         task=task,
         order=np.concatenate([np.zeros(0, np.int64), *orders]),
-        scores=_joined_scores([part.scores for part in parts], none),
+        scores=ClassScores.joined([none, *(part.scores for part in parts)]),
         typicality=np.concatenate([np.zeros(0, np.float32), *(p.typicality for p in parts)]),
-        seen=_joined_scores([part.seen for part in parts], none),
+        seen=ClassScores.joined([none, *(part.seen for part in parts)]),
         folds=len(parts),
         train_shares=(min(shares), max(shares)),
         fold=np.concatenate([np.zeros(0, np.int64), *turns]),
-    )
-
-
-def _joined_scores(parts: Sequence[ClassScores], like: ClassScores) -> ClassScores:
-    """Return the scores of all parts; of no example, with the classes of `like`, for no part."""
-    return ClassScores(
-        np.concatenate([like.scores[:0], *(part.scores for part in parts)]),
-        np.concatenate([like.choice[:0], *(part.choice for part in parts)]),
-        np.concatenate([like.soft[:0], *(part.soft for part in parts)]),
     )
 
 

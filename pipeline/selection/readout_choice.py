@@ -5,7 +5,7 @@ is measured (nested cross-validation, Varma and Simon, doi 10.1186/1471-2105-7-9
 turn the readout is chosen by cross-validation within the other folds, and classifies the fold.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -130,21 +130,19 @@ def _nested(
     tasks, clusters = data.tasks(), data.clusters()
     outs = held_out(selections[0], tasks, clusters, folds)
     # a task with fewer folds is whole in the last turns
+    turns = sorted({turn for parts in outs for turn in parts})
     train_flags = [
         [
             ~parts[turn] if turn in parts else np.ones(len(task.rows), bool)
             for task, parts in zip(tasks, outs, strict=True)
         ]
-        for turn in sorted({turn for parts in outs for turn in parts})
+        for turn in turns
     ]
     right = np.array(
         [_shares(data, selection, tasks, train_flags, folds) for selection in selections]
     )
-    chosen = right.argmax(axis=0)
-    return [
-        _mixed(task, [*parts.values()], chosen, [of_readout[place] for of_readout in outer])
-        for place, (task, parts) in enumerate(zip(tasks, outs, strict=True))
-    ]
+    chosen = dict(zip(turns, right.argmax(axis=0).tolist(), strict=True))
+    return [_mixed(chosen, by_readout) for by_readout in zip(*outer, strict=True)]
 
 
 def _shares(
@@ -169,20 +167,13 @@ def _shares(
     return [_share(parts[start : start + count], selection.labels) for start in starts]
 
 
-def _mixed(
-    task: TrainingTask, parts: Sequence[Array], chosen: Array, by_readout: Sequence[LeftOut]
-) -> LeftOut:
-    """Return the folds of a task, each as its chosen readout classified it."""
-    ends = np.cumsum([int(out.sum()) for out in parts])
-    slices = [slice(end - int(out.sum()), end) for end, out in zip(ends, parts, strict=True)]
-    if not parts:
-        return by_readout[0]
+def _mixed(chosen: Mapping[int, int], by_readout: Sequence[LeftOut]) -> LeftOut:
+    """Return the folds of a task, each as the readout that was chosen in its turn classified it."""
+    first = by_readout[0]
+    if not first.folds:
+        return first
     pieces = [
-        (by_readout[number].scores, rows) for number, rows in zip(chosen, slices, strict=False)
+        by_readout[chosen[turn]].scores.part(first.fold == turn)
+        for turn in dict.fromkeys(first.fold.tolist())
     ]
-    scores = ClassScores(
-        np.concatenate([of.scores[rows] for of, rows in pieces]),
-        np.concatenate([of.choice[rows] for of, rows in pieces]),
-        np.concatenate([of.soft[rows] for of, rows in pieces]),
-    )
-    return replace(by_readout[0], task=task, scores=scores)
+    return replace(first, scores=ClassScores.joined(pieces))

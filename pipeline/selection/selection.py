@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -216,12 +216,14 @@ def select(
         )
     tasks = data.tasks(named=True)
     _require_examples(tasks, rule, is_choice=not is_given and len(held) > 1)
+    heads_from = None
     if isinstance(wanted, tuple | SelectionConfig):
         if isinstance(wanted, tuple):
             data.widths(wanted)  # all of them are there
-            fixed = [wanted] * len(tasks)
+            fixed, heads_from = [wanted] * len(tasks), GIVEN
         else:
             fixed = heads_of(data, wanted, [task.subtask for task in tasks])
+            heads_from = wanted.train
         chosen = [
             given_heads(data, rule, scoring, task, best)
             for task, best in zip(tasks, fixed, strict=True)
@@ -243,7 +245,7 @@ def select(
         rule=rule,
         scoring=scoring,
         tasks=tuple(fit_tasks(data, rule, chosen)),
-        heads_from=_origin(wanted),
+        heads_from=heads_from,
         max_layer=max_layer,
         labels=kind,  # type: ignore[arg-type]
         joint_heads=joint_heads,
@@ -254,13 +256,6 @@ def select(
 def default_readout(kind: str) -> str:
     """Return the default readout for a kind of labels."""
     return "ridge" if kind in NUMBERS else "vote"
-
-
-def _origin(wanted: Any) -> str | None:
-    """Return what a selection keeps of heads that were given to it."""
-    if isinstance(wanted, SelectionConfig):
-        return wanted.train
-    return GIVEN if isinstance(wanted, tuple) else None
 
 
 def parse_heads(
@@ -544,13 +539,8 @@ def require_layer(grid: Sequence[LayerGrid], max_layer: int | None) -> None:
     if max_layer is None:
         return
     first, last = grid[0].layer, grid[-1].layer
-    if max_layer < first:
-        raise SelectionError(
-            f"`max_layer` is {max_layer}, but the first layer of the store with heads is {first};"
-            f" use {first} to {last}"
-        )
-    if max_layer > last:
-        raise SelectionError(
-            f"`max_layer` is {max_layer}, but the last layer of the store with heads is {last}; use"
-            f" {first} to {last}"
-        )
+    if not first <= max_layer <= last:
+        end = f"first layer of the store with heads is {first}"
+        if max_layer > last:
+            end = f"last layer of the store with heads is {last}"
+        raise SelectionError(f"`max_layer` is {max_layer}, but the {end}; use {first} to {last}")

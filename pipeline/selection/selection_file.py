@@ -1,8 +1,10 @@
 """A selection on disk: config.json and classifier.safetensors.
 
-Nothing that the files say is run: a readout is built in, or the caller gives it.
+Nothing that the files say is run: a readout is built in, or the caller gives it. The arrays are
+checked before they are read.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from importlib.metadata import version
@@ -11,19 +13,25 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from safetensors import safe_open
+from safetensors.numpy import save
 
 from savs.foundation.arrays import Array
+from savs.foundation.files import regular_size
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.running.result_files import (
     CLASSIFIER,
     CONFIG,
     SELECT,
     copy_result,
+    file_sha256,
+    reading,
+    write_file,
     write_json,
 )
 from savs.pipeline.selection.calibration import AXES, CENTROIDS, Calibration, has_centroids
 from savs.pipeline.selection.readouts import BUILT_IN, Readout, choose_readout
-from savs.pipeline.selection.readouts.readout import ReadoutFile
+from savs.pipeline.selection.readouts.readout import ReadoutFile, TensorForm
 from savs.pipeline.selection.selection import Selection, TaskSelection
 from savs.pipeline.selection.selection_config import (
     FORMAT,
@@ -34,9 +42,14 @@ from savs.pipeline.selection.selection_config import (
     read_config,
     require_selection,
 )
-from savs.pipeline.selection.tensor_file import TensorForm, read_tensors, write_tensors
 from savs.stores import ResultError
 from savs.stores.format.layout import digest
+
+HEADER_BYTES = 2**12
+"""Most bytes of a header without its tensors, and of each tensor in it without its name."""
+TYPES = {"float32": "F32", "int64": "I64"}
+"""Type of an array -> its name in the file."""
+NONCONFORMITY = "nonconformity"
 
 
 def save_selection(selection: Selection, folder: str | Path) -> Path:
@@ -157,9 +170,6 @@ def _values(config: Any) -> dict[str, Any]:
     return {field.name: getattr(config, field.name) for field in fields(config)}
 
 
-NONCONFORMITY = "nonconformity"
-
-
 def fitted_arrays(selection: Selection) -> dict[str, Array]:
     """Return the fitted arrays; ValueError if they are not what the readout declares."""
     tensors = dict(_arrays(selection))
@@ -221,3 +231,63 @@ def _calibration_axes(rule: Readout) -> dict[str, tuple[str, ...]]:
 
 def _calibration_name(number: int, name: str) -> str:
     return f"{number}.calibration.{name}"
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> str:
+    """Write named arrays to a safetensors file and return its SHA-256."""
+    content = save({name: np.asarray(a, order="C") for name, a in tensors.items()}, dict(metadata))
+    return write_file(path, content)
+
+
+def read_tensors(
+    path: Path, forms: Mapping[str, TensorForm], metadata: Mapping[str, str], sha256: str
+) -> dict[str, Array]:
+    """Read what `write_tensors` wrote, after its size, header and digest were checked.
+
+    `forms` are those of the tensors that it must hold, and no other.
+
+    Raises
+    ------
+    ResultError
+        It does not exist, is not a safetensors file, or is not the expected one.
+    """
+    with reading(path, SELECT):
+        _require_size(path, forms)
+        with safe_open(path, framework="numpy") as file:
+            if file.metadata() != dict(metadata):
+                raise ValueError(
+                    f"its metadata is {file.metadata()}, expected {dict(metadata)}: it belongs to"
+                    f" another selection than {CONFIG}"
+                )
+            _require_forms(file, forms)
+            digest = file_sha256(path)
+            if digest != sha256:
+                raise ValueError(f"its SHA-256 is {digest}, expected {sha256} as in {CONFIG}")
+            return {name: file.get_tensor(name) for name in forms}
+
+
+def _require_size(path: Path, forms: Mapping[str, TensorForm]) -> None:
+    """Raise ValueError unless a file is as long as its header and the expected tensors."""
+    size = regular_size(path)
+    data = sum(math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in forms.values())
+    with path.open("rb") as file:
+        header = int.from_bytes(file.read(8), "little")
+    most = HEADER_BYTES + sum(HEADER_BYTES + 8 * len(name) for name in forms)
+    if header > most or size != 8 + header + data:
+        raise ValueError(
+            f"it has {size:,} bytes and a header of {header:,}, expected a header of at most"
+            f" {most:,} and tensors of {data:,} as in {CONFIG}"
+        )
+
+
+def _require_forms(file: Any, forms: Mapping[str, TensorForm]) -> None:
+    """Raise ValueError unless the header of an open file declares the expected tensors."""
+    slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+    declared = {n: (tuple(part.get_shape()), part.get_dtype()) for n, part in slices.items()}
+    expected = {name: (shape, TYPES[dtype]) for name, (shape, dtype) in forms.items()}
+    for name in {**expected, **declared}:
+        if declared.get(name) != expected.get(name):
+            raise ValueError(
+                f"tensor {name!r}: expected {expected.get(name, 'none')} as in {CONFIG},"
+                f" got {declared.get(name, 'none')}"
+            )

@@ -1,12 +1,11 @@
 """Training examples, in a store or in memory: all that heads are chosen and readouts fitted by.
 
-`TrainingData` is what `select` and `calibrate` take; `StoredTraining` reads the train split of a
-store, `TrainingArrays` has the features of one task in memory.
+`StoredTraining` reads the train split of a store, `TrainingArrays` has the features of one task in
+memory. Both have the same properties and methods: `TrainingData` is either.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
 
 import numpy as np
 import polars as pl
@@ -99,56 +98,84 @@ class ClassTexts:
     """What a dual encoder multiplies cosines by; None for another model."""
 
 
-class TrainingData(Protocol):
-    """Training examples with the features of heads. Rows are numbered in one order everywhere."""
+@dataclass(frozen=True, slots=True)
+class StoredTraining:
+    """The train split of a store. Rows are numbered in one order everywhere."""
+
+    store: FeatureStore
 
     @property
     def name(self) -> str:
-        """What messages call it."""
-        ...
+        """What messages call it: the path of the store."""
+        return str(self.store.path)
 
     @property
     def source(self) -> FeatureSource:
         """Model, processor and prompt form of the features, with the grid of all heads."""
-        ...
+        return self.store.manifest.identity.source()
 
     @property
     def train(self) -> str:
         """Digest of the examples, which a selection keeps."""
-        ...
+        return train_digest(self.store)
 
     @property
     def count(self) -> int:
-        """How many rows there are at most."""
-        ...
+        """How many rows there are at most: the planned examples."""
+        return len(self.store.ids("train"))
 
     @property
     def kind(self) -> str:
         """What labels are, see `label_kind`: of many labels each is a task."""
-        ...
+        return label_kind(self.store.manifest.identity.benchmark)
 
     def tasks(self, *, named: bool = False) -> list[TrainingTask]:
         """Return the examples by subtask; if `named`, classes that have texts alone will do.
 
-        SelectionError as `training_tasks`.
+        Errors as in `number_task`, `label_tasks` and `training_tasks`.
         """
-        ...
+        if self.kind in NUMBERS:
+            return [number_task(self.store, self.kind)]
+        if self.kind == MANY:
+            return label_tasks(self.store)
+        if named and _has_names_alone(self.store):
+            return _named_tasks(self.store)
+        return training_tasks(self.store)
 
     def clusters(self) -> list[str]:
-        """Return the cluster of each row: examples that share one are never separated."""
-        ...
+        """Return the cluster of each row: examples that share an image or a group share one.
+
+        They are never separated.
+        """
+        return clusters_of(self.store.examples("train")).to_list()
 
     def widths(self, heads: Sequence[Head]) -> list[int]:
         """Return the width of each head; HeadNotFoundError if it does not hold one."""
-        ...
+        return head_widths(self.store, heads)
 
     def features(self, heads: Sequence[Head]) -> Array:
         """Return `(heads, rows, d)` float32; heads narrower than the widest are padded with 0."""
-        ...
+        return self.store.features("train", heads)
 
     def texts(self, kinds: Sequence[str], task: TrainingTask, heads: Sequence[Head]) -> ClassTexts:
-        """Return the texts of a task's classes; SelectionError without any of these kinds."""
-        ...
+        """Return the texts of a task's classes.
+
+        SelectionError if the store has no texts, none of these kinds, or not of each class.
+        """
+        store, rows = self.store, _rows(self.store, kinds, task.subtask)
+        units = normalise(store.features(CLASSES, heads)).astype(np.float64)
+        means = []
+        for label in task.classes:
+            of_class = rows.filter(label=label)["row"].to_numpy()
+            if not len(of_class):
+                raise SelectionError(
+                    f"{store.path} has no text of class {label!r}{of_subtask(task.subtask)} of"
+                    f" the kind {rows['category'][0]}; extract again with --classes, and look at"
+                    " the skipped texts in `savs show`, or import it with the others"
+                )
+            means.append(units[:, of_class].mean(axis=1))
+        directions = normalise(np.stack(means, axis=1).astype(np.float32))
+        return ClassTexts(directions, store.manifest.identity.model.get(LOGIT_SCALE))
 
     def under_prompts(self, task: TrainingTask) -> list[TrainingTask]:
         """Return the examples of a task under each prompt that all examples have.
@@ -156,66 +183,7 @@ class TrainingData(Protocol):
         Examples that were skipped under one prompt are left out of all. SelectionError without
         several prompts.
         """
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class StoredTraining:
-    """The train split of a store."""
-
-    store: FeatureStore
-
-    @property
-    def name(self) -> str:
-        """The path of the store."""
-        return str(self.store.path)
-
-    @property
-    def source(self) -> FeatureSource:
-        """The source in the identity of the store."""
-        return self.store.manifest.identity.source()
-
-    @property
-    def train(self) -> str:
-        """See `train_digest`."""
-        return train_digest(self.store)
-
-    @property
-    def count(self) -> int:
-        """The planned examples."""
-        return len(self.store.ids("train"))
-
-    @property
-    def kind(self) -> str:
-        """What the store says."""
-        return label_kind(self.store.manifest.identity.benchmark)
-
-    def tasks(self, *, named: bool = False) -> list[TrainingTask]:
-        """See `number_task`, `label_tasks`, `training_tasks` and `named_tasks`."""
-        if self.kind in NUMBERS:
-            return [number_task(self.store, self.kind)]
-        if self.kind == MANY:
-            return label_tasks(self.store)
-        return named_tasks(self.store) if named else training_tasks(self.store)
-
-    def clusters(self) -> list[str]:
-        """Examples that share an image or a group share a cluster."""
-        return clusters_of(self.store.examples("train")).to_list()
-
-    def widths(self, heads: Sequence[Head]) -> list[int]:
-        """See `head_widths`."""
-        return head_widths(self.store, heads)
-
-    def features(self, heads: Sequence[Head]) -> Array:
-        """Read the shards of the split."""
-        return self.store.features("train", heads)
-
-    def texts(self, kinds: Sequence[str], task: TrainingTask, heads: Sequence[Head]) -> ClassTexts:
-        """See `class_texts`."""
-        return class_texts(self.store, kinds, task, heads)
-
-    def under_prompts(self, task: TrainingTask) -> list[TrainingTask]:
-        """Look examples up by their id without the number of the prompt."""
+        # an example has the same id under each prompt but for the number of the prompt
         prompts = stored_prompts(self.store.manifest.identity.benchmark)
         if not prompts:
             raise _one_prompt(self.name)
@@ -233,7 +201,7 @@ class StoredTraining:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingArrays:
-    """The training examples of one task, in memory."""
+    """The training examples of one task, or of many labels, in memory; see `StoredTraining`."""
 
     source: FeatureSource
     values: Array
@@ -323,7 +291,8 @@ def _one_prompt(name: str) -> SelectionError:
     )
 
 
-Training = AnyStore | StoredTraining | TrainingArrays
+TrainingData = StoredTraining | TrainingArrays
+Training = AnyStore | TrainingData
 """What `select` and `calibrate` take."""
 
 
@@ -415,16 +384,9 @@ def training_tasks(store: FeatureStore) -> list[TrainingTask]:
         _check_classes(name, classes, set(readable["label"]))
         numbers = {label: number for number, label in enumerate(classes)}
         labels = np.array([numbers[label] for label in readable["label"]])
-        tasks.append(
-            TrainingTask(
-                subtask=name,
-                classes=classes,
-                rows=readable["row"].to_numpy(),
-                labels=labels,
-                question=_only(readable["prompt"]),
-                media=_only(readable["media"].list.len()),
-            )
-        )
+        rows = readable["row"].to_numpy()
+        question, media = _prompt_of(readable)
+        tasks.append(TrainingTask(name, classes, rows, labels, question, media))
     return tasks
 
 
@@ -461,13 +423,14 @@ def number_task(store: FeatureStore, kind: str) -> TrainingTask:
             f" {examples['label'][0]}, so that nothing can be learned; add some with other numbers"
         )
     rule = NumberRule.of(numbers, is_ordinal=kind == ORDINAL)
+    question, media = _prompt_of(examples)
     return TrainingTask(
         subtask=None,
         classes=(NUMBER,),
         rows=np.arange(len(numbers)),
         labels=(numbers - rule.mean) / rule.spread,
-        question=_only(examples["prompt"]),
-        media=_only(examples["media"].list.len()),
+        question=question,
+        media=media,
         number=rule,
         clusters=clusters,
     )
@@ -488,7 +451,7 @@ def label_tasks(store: FeatureStore) -> list[TrainingTask]:
     texts = [*examples["label"], *store.skipped("train")["label"]]
     names = list(dict.fromkeys([*form.get("columns", ()), *named_labels(texts)]))
     states = label_table(examples["label"], names).states
-    question, media = _only(examples["prompt"]), _only(examples["media"].list.len())
+    question, media = _prompt_of(examples)
     return many_tasks(names, states, examples["id"].to_list(), question, media)
 
 
@@ -534,13 +497,8 @@ def _require_training(store: FeatureStore) -> None:
         )
 
 
-def named_tasks(store: FeatureStore) -> list[TrainingTask]:
-    """Return the training examples by subtask; without any, the classes that have texts.
-
-    Errors as in `training_tasks`.
-    """
-    if not _has_names_alone(store):
-        return training_tasks(store)
+def _named_tasks(store: FeatureStore) -> list[TrainingTask]:
+    """Return the classes that have texts by subtask, without training examples."""
     tasks = []
     test = store.examples("test")
     for (subtask,), part in store.examples(CLASSES).group_by("subtask", maintain_order=True):
@@ -549,7 +507,7 @@ def named_tasks(store: FeatureStore) -> list[TrainingTask]:
         classes = tuple(part["label"].unique(maintain_order=True))
         _check_classes(name, classes, set(classes))
         nothing = np.zeros(0, np.int64)
-        question, media = _only(tested["prompt"]), _only(tested["media"].list.len())
+        question, media = _prompt_of(tested)
         tasks.append(TrainingTask(name, classes, nothing, nothing, question, media))
     return tasks
 
@@ -558,9 +516,11 @@ def _has_names_alone(store: FeatureStore) -> bool:
     return "train" in store.splits and not store.ids("train") and CLASSES in store.splits
 
 
-def _only(values: pl.Series) -> Any:
-    """Return the value that all are; None if they differ."""
-    return values[0] if values.n_unique() == 1 else None
+def _prompt_of(examples: pl.DataFrame) -> tuple[str | None, int | None]:
+    """Return the prompt of all examples, and how many media each has; None where that differs."""
+    columns = (examples["prompt"], examples["media"].list.len())
+    question, media = (values[0] if values.n_unique() == 1 else None for values in columns)
+    return question, media
 
 
 def _check_classes(subtask: str | None, classes: tuple[str, ...], usable: set[str]) -> None:
@@ -585,33 +545,10 @@ def text_arguments(
     return {"texts": training.texts(kinds, task, heads)} if kinds else {}
 
 
-def class_texts(
-    store: FeatureStore, kinds: Sequence[str], task: TrainingTask, heads: Sequence[Head]
-) -> ClassTexts:
-    """Read the texts of a task's classes.
-
-    SelectionError if the store has no texts, none of these kinds, or not of each class.
-    """
-    rows = _rows(store, kinds, task.subtask)
-    units = normalise(store.features(CLASSES, heads)).astype(np.float64)
-    means = []
-    for label in task.classes:
-        of_class = rows.filter(label=label)["row"].to_numpy()
-        if not len(of_class):
-            raise SelectionError(
-                f"{store.path} has no text of class {label!r}{of_subtask(task.subtask)} of"
-                f" the kind {rows['category'][0]}; extract again with --classes, and look at the"
-                " skipped texts in `savs show`, or import it with the others"
-            )
-        means.append(units[:, of_class].mean(axis=1))
-    directions = normalise(np.stack(means, axis=1).astype(np.float32))
-    return ClassTexts(directions, store.manifest.identity.model.get(LOGIT_SCALE))
-
-
 def count_texts(
     store: FeatureStore, kinds: Sequence[str], subtask: str | None, classes: Sequence[str]
 ) -> int | None:
-    """Return how many texts `class_texts` reads of a subtask's classes; None without any."""
+    """Return how many texts `StoredTraining.texts` reads of some classes; None without any."""
     try:
         rows = _rows(store, kinds, subtask)
     except SelectionError:

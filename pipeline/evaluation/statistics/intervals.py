@@ -18,8 +18,6 @@ from savs.foundation.arrays import Array
 
 LEVEL = 0.95
 """Coverage of every interval."""
-
-
 Z = 1.959963984540054
 """97.5 % quantile of the normal distribution."""
 TRIALS_FACTOR = 1.5
@@ -315,6 +313,15 @@ def estimate_share(flags: pl.Series, cluster: pl.Series, *, inflation: float = 1
 
 
 @dataclass(frozen=True, slots=True)
+class Mean:
+    """A mean with its 95 % interval, whose ends are None where nothing tells the spread."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Metric:
     """One number with its uncertainty."""
 
@@ -355,8 +362,8 @@ def summarise(units: Units, *, inflation: float = 1.0) -> Metric:
     (1.0, 0.676, 1.0)
     """
     estimated = estimate(units.scores, inflation=inflation)
-    ends = estimated.interval() if units.scale == "share" else estimated.ends_of(units.scale)
-    low, high = ends
+    is_share = units.scale == "share"
+    low, high = estimated.interval() if is_share else estimated.ends_of(units.scale)
     return Metric(
         name=units.name,
         value=estimated.value,
@@ -436,17 +443,14 @@ def estimate_over_draws(
     values = np.array([units.value(draw) for draw in scores])
     value, draws = float(values.mean()), len(values)
     within = units.spread(scores.mean(axis=0), are_trials=_are_trials(scores))
-    if draws < 2:
-        return DrawEstimate(value, None, None, 0.0, units.clusters, units.trials)
-    sd = float(values.std(ddof=1))
-    if within is None:
+    sd = float(values.std(ddof=1)) if draws > 1 else None
+    if sd is None or within is None:
         return DrawEstimate(value, sd, None, 0.0, units.clusters, units.trials)
     # All draws are measured on the same units: what these add to every value alike is not in the
     # spread of the values, so `within` comes on top. Satterthwaite's freedom is that of the scaled
     # chi-square whose mean and variance are those of the sum: the noisier part sets it.
     between = sd**2 / draws + sd**2 * pool_variance
-    total = between + within.variance
-    if total == 0:  # no score differs from another one, and all are neither 0 nor 1
-        return DrawEstimate(value, sd, 0.0, within.freedom, units.clusters, units.trials)
-    freedom = total**2 / (between**2 / (draws - 1) + within.variance**2 / within.freedom)
+    total, freedom = between + within.variance, within.freedom
+    if total:  # it is 0 if no score differs from another one, and all are neither 0 nor 1
+        freedom = total**2 / (between**2 / (draws - 1) + within.variance**2 / within.freedom)
     return DrawEstimate(value, sd, math.sqrt(total), freedom, units.clusters, units.trials)

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from savs.foundation.arrays import Array
-from savs.pipeline.evaluation.statistics.intervals import LEVEL, estimate
+from savs.pipeline.evaluation.statistics.intervals import Mean, estimate, student_quantile
 
 EXACT_BELOW = 25
 """McNemar's test is the exact one below this number of units on which the systems disagree."""
@@ -199,20 +199,11 @@ def holm(ps: Sequence[float]) -> list[float]:
 
 
 @dataclass(frozen=True, slots=True)
-class DataSetMean:
-    """A mean over data sets, each with the same weight."""
-
-    value: float
-    low: float | None
-    """Lower end of the 95 % interval; None for one data set."""
-    high: float | None
-
-
-@dataclass(frozen=True, slots=True)
 class DataSetDifference:
     """A mean paired difference over data sets, and how often it goes which way."""
 
-    mean: DataSetMean
+    mean: Mean
+    """Each data set has the same weight."""
     p: float | None
     """P value of the sign-flip test over data sets; None for one data set."""
     wins: int
@@ -223,9 +214,10 @@ class DataSetDifference:
     """Data sets whose own interval lies below 0."""
 
 
-def mean_over_data_sets(values: Sequence[float]) -> DataSetMean:
+def mean_over_data_sets(values: Sequence[float]) -> Mean:
     """Return the mean of one value a data set, with Student's t interval over data sets.
 
+    One data set has no interval.
     The values differ by what data sets, their draws and their test examples are: the spread that is
     seen has all three. The interval is for other data sets of the same kind.
 
@@ -235,14 +227,12 @@ def mean_over_data_sets(values: Sequence[float]) -> DataSetMean:
     >>> round(overall.value, 4), round(overall.low, 4), round(overall.high, 4)
     (0.6, -0.6706, 1.8706)
     """
-    from scipy.special import stdtrit  # scipy.stats takes five times as long to import
-
     mean, count = float(np.mean(values)), len(values)
     if count < 2:
-        return DataSetMean(mean, None, None)
+        return Mean(mean, None, None)
     error = float(np.std(values, ddof=1)) / count**0.5
-    reach = float(stdtrit(count - 1, (1 + LEVEL) / 2)) * error
-    return DataSetMean(mean, mean - reach, mean + reach)
+    reach = student_quantile(count - 1) * error
+    return Mean(mean, mean - reach, mean + reach)
 
 
 def difference_over_data_sets(

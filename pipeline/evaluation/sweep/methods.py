@@ -7,7 +7,6 @@ which learn nothing from a draw, are level lines.
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from savs.datasets.many_labels import UNKNOWN, has_many_labels
 from savs.datasets.splits.clusters import clusters_of
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.captions import Captions, compares_captions
-from savs.pipeline.evaluation.own_answer import ANSWERS, own_answers
+from savs.pipeline.evaluation.own_answer import ANSWERS, OwnAnswers
 from savs.pipeline.evaluation.predictions import with_skipped
 from savs.pipeline.evaluation.sweep.draws import Draw, DrawKey
 from savs.pipeline.evaluation.sweep.passes import SweepPlan, sweep_readouts, swept_examples
@@ -121,17 +120,14 @@ def _store_of(
     return list(stores), readout
 
 
-def _has_many(store: FeatureStore) -> bool:
-    return has_many_labels(store.manifest.identity.benchmark)
-
-
 def _is_fitted(store: FeatureStore, rule: Rule) -> bool:
     return isinstance(rule, Readout) and not compares_captions(store, rule)
 
 
 def _lack(store: FeatureStore, task: TrainingTask, rule: Rule) -> str:
     """Return what a store lacks for a readout; empty if it has all."""
-    if _has_many(store) and (isinstance(rule, str) or rule.texts):
+    has_many = has_many_labels(store.manifest.identity.benchmark)
+    if has_many and (isinstance(rule, str) or rule.texts):
         return (
             f"it chooses one class of an example, and those of {store.path} have many labels;"
             " compare readouts that learn from examples, such as vote and lda"
@@ -169,18 +165,14 @@ class StoreDraws:
 
     def predictions(self, methods: Sequence[Method]) -> Predicted:
         """Yield the predictions of some methods on all draws."""
-        fitted = [method.rule for method in methods if method.is_fitted]
-        captioned = [m for m in methods if not m.is_fitted and isinstance(m.rule, Readout)]
-        answers = [method.rule for method in methods if isinstance(method.rule, str)]
-        yield from chain(
-            self._fitted([rule for rule in fitted if isinstance(rule, Readout)]),
-            self._captioned([method.readout for method in captioned]),
-            self._level(answers),
-        )
+        rules = [(m.rule, m.is_fitted) for m in methods if isinstance(m.rule, Readout)]
+        if fitted := [rule for rule, is_fitted in rules if is_fitted]:
+            yield from self._fitted(fitted)
+        if captioned := [rule.name for rule, is_fitted in rules if not is_fitted]:
+            yield from self._captioned(captioned)
+        yield from self._level([m.rule for m in methods if isinstance(m.rule, str)])
 
     def _fitted(self, rules: Sequence[Readout]) -> Predicted:
-        if not rules:
-            return  # the features need not be read
         plan = SweepPlan.of(self.store, self.tasks, self.draws, self.counts)
         for readout, count, key, predictions in sweep_readouts(plan, rules, self.scoring):
             yield [self._point(readout, count, key)], predictions
@@ -225,8 +217,6 @@ class StoreDraws:
                     yield point, draw, draw_metrics(self.store, selection, clusters)
 
     def _captioned(self, readouts: Sequence[str]) -> Predicted:
-        if not readouts:
-            return
         captions = Captions(self.store, stored_benchmark(self.store, self.benchmark))
         _, skipped = swept_examples(self.store)
         for key in self._keys():
@@ -237,7 +227,7 @@ class StoreDraws:
     def _level(self, answers: Sequence[str]) -> Predicted:
         for answer in answers:
             _, skipped = swept_examples(self.store)
-            parts = own_answers(self.store, answer).parts
+            parts = OwnAnswers(self.store, answer).parts
             points = [self._point(answer, NO_HEADS, key) for key in self._keys()]
             yield points, with_skipped(self.store, parts, skipped)
 

@@ -21,8 +21,8 @@ from savs.pipeline.evaluation.sweep.draws import Draw, DrawKey
 from savs.pipeline.selection.heads.centroids import TIE, few_threads, lengths_of, not_finite
 from savs.pipeline.selection.heads.head_scores import rank_heads
 from savs.pipeline.selection.readouts import ClassScores, Fitted, Readout
+from savs.pipeline.selection.readouts.calm import POSTERIOR, FittedPosterior
 from savs.pipeline.selection.readouts.lda import HEC_V, LDA, FittedLda
-from savs.pipeline.selection.readouts.posterior import POSTERIOR, FittedPosterior
 from savs.pipeline.selection.readouts.readout import softmax
 from savs.pipeline.selection.readouts.vote import VOTE, FittedVote, elect
 from savs.pipeline.selection.selection import score_tasks
@@ -274,13 +274,10 @@ def _predictions(
 def _frame(
     examples: pl.DataFrame, classes: Sequence[str], parts: Sequence[ClassScores]
 ) -> pl.DataFrame:
-    choice = np.concatenate([part.choice for part in parts])
-    scores, soft = (
-        np.concatenate([getattr(part, name) for part in parts]) for name in ("scores", "soft")
-    )
-    if scores.shape[1]:
-        return predicted(examples, classes, ClassScores(scores, choice, soft))
-    return named(examples, classes, choice)
+    whole = ClassScores.joined(parts)
+    if whole.scores.shape[1]:
+        return predicted(examples, classes, whole)
+    return named(examples, classes, whole.choice)
 
 
 class Batch:

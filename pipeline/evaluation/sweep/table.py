@@ -305,8 +305,8 @@ class SweepScores:
     inflation: float = 1.0
     """Factor on the variance of the mean of one draw, see `Evaluation.inflation`."""
     _metrics: list[tuple[Units, UnitWeights]] = field(default_factory=list)
-    _scores: dict[Point, dict[int, list[Array]]] = field(default_factory=dict)
-    _chances: dict[Point, dict[int, list[float]]] = field(default_factory=dict)
+    _draws: dict[Point, dict[int, list[tuple[Array, float]]]] = field(default_factory=dict)
+    """Draws of each point: of each metric the scores of its units, and its chance."""
 
     def add(self, point: Point, draw: int, metrics: Sequence[Units]) -> None:
         """Keep the metrics of a draw at a point.
@@ -326,26 +326,25 @@ class SweepScores:
                     " the same in all: `measure` of the benchmark must not choose units by their"
                     " predictions"
                 )
-        scores = [_small(units.scores["score"]) for units in metrics]
-        self._scores.setdefault(point, {})[draw] = scores
-        self._chances.setdefault(point, {})[draw] = [units.chance for units in metrics]
+        measured = [(_small(units.scores["score"]), units.chance) for units in metrics]
+        self._draws.setdefault(point, {})[draw] = measured
 
     def sweep(self, methods: Sequence[tuple[str, str]], notes: Sequence[str] = ()) -> Sweep:
         """Return the tables, in the order of the methods: pairs of store and readout."""
         places = {method: place for place, method in enumerate(methods)}
-        points = sorted(self._scores, key=lambda point: _place(point, places))
+        points = sorted(self._draws, key=lambda point: _place(point, places))
         scores = {
             (point, number): PointScores(
                 self.data_set,
                 point,
                 units,
                 weights,
-                np.stack([metrics[number] for metrics in self._scores[point].values()]),
+                np.stack([metrics[number][0] for metrics in self._draws[point].values()]),
             )
             for point in points
             for number, (units, weights) in enumerate(self._metrics)
         }
-        rows = [self._summary(one, scores, points) for one in scores]
+        rows = [self._summary(point, number, scores, points) for point, number in scores]
         _correct([row for row in rows if row["metric"] == self._metrics[0][0].name])
         return Sweep(
             values=pl.DataFrame(list(self._values(points)), schema=VALUES_SCHEMA),
@@ -356,17 +355,14 @@ class SweepScores:
 
     def _values(self, points: Sequence[Point]) -> Iterator[dict[str, Any]]:
         for point in points:
-            for draw, scores in self._scores[point].items():
-                chances = self._chances[point][draw]
-                for (units, weights), unit_scores, chance in zip(
-                    self._metrics, scores, chances, strict=True
-                ):
+            for draw, metrics in self._draws[point].items():
+                for (units, weights), (scores, chance) in zip(self._metrics, metrics, strict=True):
                     yield self._names(point) | {
                         "draw": draw,
                         "metric": units.name,
-                        "value": weights.value(unit_scores.astype(float)),
+                        "value": weights.value(scores.astype(float)),
                         "chance": chance,
-                        "units": len(unit_scores),
+                        "units": len(scores),
                     }
 
     def _names(self, point: Point) -> dict[str, Any]:
@@ -374,18 +370,19 @@ class SweepScores:
 
     def _summary(
         self,
-        key: tuple[Point, int],
+        point: Point,
+        number: int,
         scores: Mapping[tuple[Point, int], PointScores],
         points: Sequence[Point],
     ) -> dict[str, Any]:
-        (point, number), here = key, scores[key]
-        chance = next(iter(self._chances[point].values()))[number]
-        within = self.along != "readout"  # one draw is compared with itself
+        here = scores[point, number]
+        # depths and prompts are compared within a draw: one draw has an interval over examples
+        within_draw = self.along != "readout" and len(here.scores) == 1
         pool = pool_variance(self.pool, self.drawn.get(point.shots, point.shots))
         row = self._names(point) | {
             "metric": here.units.name,
-            **self._estimate(here, over_examples=within, pool_variance=pool),
-            "chance": chance,
+            **self._estimate(here, within_draw=within_draw, pool_variance=pool),
+            "chance": next(iter(self._draws[point].values()))[number][1],
             "draws": len(here.scores),
             "units": here.scores.shape[1],
         }
@@ -394,16 +391,16 @@ class SweepScores:
         first = _reference(point, self.along, points)
         if first != point:
             several = len({one.store for one in points}) > 1
-            row |= {"against": _named(first, self.along, several)}
+            row["against"] = _named(first, self.along, several)
             row |= _difference(
-                scores[first, number], here, over_examples=within, pool_variance=pool
+                scores[first, number], here, within_draw=within_draw, pool_variance=pool
             )
         return row
 
     def _estimate(
-        self, here: PointScores, *, over_examples: bool, pool_variance: float
+        self, here: PointScores, *, within_draw: bool, pool_variance: float
     ) -> dict[str, Any]:
-        if over_examples and len(here.scores) == 1:
+        if within_draw:
             one = estimate(here.one_draw(), inflation=self.inflation)
             low, high = one.interval()
             return {"mean": one.value, "low": low, "high": high, "clusters": one.clusters}
@@ -446,11 +443,11 @@ def _named(point: Point, along: Axis, several: bool) -> str:
 
 
 def _difference(
-    first: PointScores, here: PointScores, *, over_examples: bool, pool_variance: float
+    first: PointScores, here: PointScores, *, within_draw: bool, pool_variance: float
 ) -> dict[str, Any]:
     """Return how much better a point is than the first, on the same draws and units."""
     names = ("difference", "difference_low", "difference_high", "p", "error", "test")
-    if over_examples and len(here.scores) == 1:
+    if within_draw:
         one = subtract(first.one_draw(), here.one_draw())
         values = (one.value, one.low, one.high, one.test.p, one.error, one.test.name)
     else:

@@ -1,12 +1,13 @@
-"""`calm`: heads are weighted by their confidence in each class on held-out examples.
+"""`posterior`: the mean over heads of class probabilities, and `calm`: that mean with weights.
 
-Source: CALM, arXiv 2602.07077. `calm_readout` has the settings of its repository.
+Source: CALM, arXiv 2602.07077, where heads are weighted by their confidence in each class on
+held-out examples. `calm_readout` has the settings of its repository.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,17 +15,47 @@ from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.pipeline.selection.heads.centroids import class_centroids, leads, normalise
 from savs.pipeline.selection.heads.head_scores import held_out_cosines
-from savs.pipeline.selection.readouts.posterior import TAU
 from savs.pipeline.selection.readouts.readout import (
     ClassScores,
+    MeanOfProbabilities,
     Readout,
     Widths,
     likeliest,
     softmax,
 )
 
+TAU = 0.07
+"""Temperature of the cosines."""
 HEAD, ALL = "head", "all"
 """What rare classes are shrunk to: each head's own mean over classes, or the mean of all."""
+
+
+@dataclass(frozen=True, slots=True)
+class FittedPosterior(MeanOfProbabilities):
+    """The centroids that probabilities are taken from."""
+
+    tau: ClassVar[float] = TAU
+    centroids: Array
+    """`(heads, classes, d)` float32."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "directions", normalise(self.centroids) / np.float32(TAU))
+
+
+def fit_posterior(
+    features: Array, labels: Array, classes: Sequence[str], widths: Widths
+) -> FittedPosterior:
+    """Take each class's centroid in each chosen head."""
+    return FittedPosterior(class_centroids(features, labels, len(classes)))
+
+
+POSTERIOR = Readout(
+    name="posterior",
+    summary="mean over heads of softmax(cosine / 0.07) (CALM's posterior, arXiv 2602.07077)",
+    fit=fit_posterior,
+    load=FittedPosterior,
+    arrays={"centroids": ("heads", "classes", "width")},
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,18 +8,15 @@ from pathlib import Path
 
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.inputs.plugins import read_file, run_file
-from savs.pipeline.selection.readouts.calm import CALM
-from savs.pipeline.selection.readouts.clip import CLIP, CLIP_NAMES
-from savs.pipeline.selection.readouts.hec_t import HEC_T
-from savs.pipeline.selection.readouts.hec_vt import HEC_VT, HEC_VT_CV
+from savs.pipeline.selection.readouts.calm import CALM, POSTERIOR
+from savs.pipeline.selection.readouts.clip import CLIP, CLIP_NAMES, TIP_ADAPTER, TIP_ADAPTER_CV
+from savs.pipeline.selection.readouts.hec import HEC_T, HEC_VT, HEC_VT_CV
 from savs.pipeline.selection.readouts.knn import KNN
 from savs.pipeline.selection.readouts.lda import HEC_V, LDA
-from savs.pipeline.selection.readouts.logistic import LOGISTIC
+from savs.pipeline.selection.readouts.linear import LOGISTIC
 from savs.pipeline.selection.readouts.mahalanobis import MAHALANOBIS
-from savs.pipeline.selection.readouts.posterior import POSTERIOR
 from savs.pipeline.selection.readouts.readout import Readout, ReadoutFile
 from savs.pipeline.selection.readouts.ridge import RIDGE
-from savs.pipeline.selection.readouts.tip_adapter import TIP_ADAPTER, TIP_ADAPTER_CV
 from savs.pipeline.selection.readouts.vote import VOTE
 
 READOUTS: dict[str, Readout] = {

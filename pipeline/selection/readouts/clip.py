@@ -1,20 +1,39 @@
-"""`clip`: the class whose text is nearest to the image, a dual encoder's zero-shot answer.
+"""Readouts of dual encoders: `clip`, which needs no training, and `tip-adapter`.
 
-Source: Radford et al., CLIP, arXiv 2103.00020: a class's text is the normalised mean over templates
-of normalised texts.
+`clip` is the class whose text is nearest to the image. Source: Radford et al., CLIP, arXiv
+2103.00020: a class's text is the normalised mean over templates of normalised texts.
+
+`tip-adapter` adds a cache of the training examples. Source: Zhang et al., Tip-Adapter, arXiv
+2111.03930, without training. With unit image features x, training examples F with one-hot labels L,
+class texts T and the model's scale s, the logits are s x.T + alpha exp(-beta (1 - x.F)) L.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.selection.heads.centroids import few_threads, first_of_best, normalise
-from savs.pipeline.selection.readouts.hec_t import score_by_texts
-from savs.pipeline.selection.readouts.readout import ClassScores, Readout, Widths, softmax
+from savs.pipeline.selection.heads.centroids import TIE, few_threads, first_of_best, normalise
+from savs.pipeline.selection.heads.folds import best_setting
+from savs.pipeline.selection.readouts.hec import score_by_texts
+from savs.pipeline.selection.readouts.readout import (
+    ClassScores,
+    Readout,
+    Widths,
+    require_examples,
+    softmax,
+)
 from savs.pipeline.selection.training_data import NAMES, TEXTS, ClassTexts
+
+PLAIN = (1.0, 1.0)
+"""alpha and beta, unless they are chosen."""
+GRID = (PLAIN, *product((0.3, 1.0, 3.0, 10.0, 30.0), (1.0, 3.0, 5.5, 10.0, 20.0)))
+"""alphas and betas that cross-validation chooses from; of equals the first."""
+BLOCK = 4096
+"""Images whose cosines with the cache are in memory at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +52,7 @@ class FittedClip:
         return ClassScores(softmax(self.scale * cosines), first_of_best(cosines), cosines)
 
 
-def fit(
+def fit_texts(
     features: Array, labels: Array, classes: Sequence[str], widths: Widths, texts: ClassTexts
 ) -> FittedClip:
     """Take the class texts; training examples are not looked at."""
@@ -54,7 +73,7 @@ def model_scale(texts: ClassTexts, readout: str) -> float:
 CLIP = Readout(
     name="clip",
     summary="nearest class text, no training (a dual encoder's zero-shot, arXiv 2103.00020)",
-    fit=fit,
+    fit=fit_texts,
     load=FittedClip,
     arrays={"directions": ("heads", "classes", "width"), "scale": (1,)},
     score_heads=score_by_texts,
@@ -66,4 +85,87 @@ CLIP_NAMES = replace(
     name="clip-names",
     summary="the same with the classes' names alone, without templates",
     texts=NAMES,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FittedTipAdapter:
+    """Class texts, training examples, and how the two are weighted."""
+
+    directions: Array
+    """`(1, classes, d)` float32 of length 1."""
+    cache: Array
+    """`(1, examples, d)` float32 of length 1."""
+    labels: Array
+    """`(examples,)` int64."""
+    settings: Array
+    """`(3,)` float32: the model's scale, alpha and beta."""
+
+    def scores(self, features: Array) -> ClassScores:
+        """Return probabilities; of logits that tie the first class wins. `soft` is the logit.
+
+        Cosines that differ by `TIE` are tied, and they change s x.T by s `TIE`, and the cache's
+        part of a class by at most alpha beta `TIE` times that part without alpha. A sum of as many
+        examples is rounded, too.
+        """
+        images, classes = normalise(features[0]), len(self.directions[0])
+        one_hot = np.eye(classes, dtype=np.float32)[self.labels]
+        scale, alpha, beta = self.settings
+        logits = np.empty((len(images), classes), np.float32)
+        tie = np.empty((len(images), 1), np.float32)
+        for start in range(0, len(images), BLOCK):
+            some = images[start : start + BLOCK]
+            with few_threads(some.size * len(one_hot)):
+                near = np.exp(-beta * (1 - some @ self.cache[0].T)) @ one_hot
+                logits[start : start + BLOCK] = scale * (some @ self.directions[0].T) + alpha * near
+            most = near.max(axis=1, keepdims=True)
+            tie[start : start + BLOCK] = TIE * (scale + alpha * (1 + beta) * most)
+        choice = (logits >= logits.max(axis=1, keepdims=True) - tie).argmax(axis=1)
+        return ClassScores(softmax(logits.copy()), choice, logits)
+
+
+def fit_cache(
+    features: Array, labels: Array, classes: Sequence[str], widths: Widths, texts: ClassTexts
+) -> FittedTipAdapter:
+    """Keep the training examples and the class texts."""
+    require_examples(labels, "tip-adapter")
+    settings = np.array([model_scale(texts, "tip-adapter"), *PLAIN], np.float32)
+    numbers = np.asarray(labels, np.int64)
+    return FittedTipAdapter(texts.directions, normalise(features), numbers, settings)
+
+
+def fit_tuned(
+    features: Array, labels: Array, classes: Sequence[str], widths: Widths, texts: ClassTexts
+) -> FittedTipAdapter:
+    """Fit, with alpha and beta that classify left-out training examples best."""
+    fitted = fit_cache(features, labels, classes, widths, texts)
+    grid = [np.array([fitted.settings[0], *pair], np.float32) for pair in GRID]
+
+    def choices(train: Array, out: Array) -> Array:
+        part = replace(fitted, cache=fitted.cache[:, train], labels=fitted.labels[train])
+        return np.stack([replace(part, settings=s).scores(features[:, out]).choice for s in grid])
+
+    return replace(fitted, settings=grid[best_setting(labels, len(GRID), choices)])
+
+
+TIP_ADAPTER = Readout(
+    name="tip-adapter",
+    summary="clip and nearness to the training examples (arXiv 2111.03930, without training)",
+    fit=fit_cache,
+    load=FittedTipAdapter,
+    arrays={
+        "directions": ("heads", "classes", "width"),
+        "cache": ("heads", "examples", "width"),
+        "labels": ("examples",),
+        "settings": (3,),
+    },
+    score_heads=score_by_texts,
+    texts=TEXTS,
+)
+TIP_ADAPTER_CV = replace(
+    TIP_ADAPTER,
+    name="tip-adapter-cv",
+    summary="the same, alpha and beta chosen by cross-validation on the training examples",
+    fit=fit_tuned,
+    calibrates=False,
 )

@@ -22,6 +22,7 @@ Classes of unequal numbers n_c need two things that the source has not:
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import ClassVar
 
 import numpy as np
@@ -133,43 +134,36 @@ def first_of_close(
     return choice
 
 
-def fit(features: Array, labels: Array, classes: Sequence[str], widths: Widths) -> FittedLda:
-    """Fit each head's discriminant, with equal priors and no advantage for a larger class."""
-    return _fit(features, labels, classes, widths, as_published=False)
-
-
-def fit_published(
-    features: Array, labels: Array, classes: Sequence[str], widths: Widths
+def fit(
+    features: Array,
+    labels: Array,
+    classes: Sequence[str],
+    widths: Widths,
+    *,
+    as_published: bool = False,
 ) -> FittedLda:
-    """Fit each head's discriminant, with the shares of the training examples as priors."""
-    return _fit(features, labels, classes, widths, as_published=True)
+    """Fit each head's discriminant, with equal priors and no advantage for a larger class.
 
-
-def _fit(
-    features: Array, labels: Array, classes: Sequence[str], widths: Widths, *, as_published: bool
-) -> FittedLda:
+    `as_published` instead takes the shares of the training examples as priors.
+    """
     heads, n, d = features.shape
     weights = np.empty((heads, len(classes), d), np.float32)
     bias = np.empty((heads, len(classes)), np.float32)
+
+    def regularise(some: slice, centred: Array) -> tuple[Array, Array]:
+        ridges = SHRINKAGE * np.square(centred).sum(axis=(1, 2)) / max(n - 1, 1)
+        return ridges, np.asarray(widths[some], np.float64)
+
     with few_threads(n * d * min(n, d)):
         for some in row_blocks(heads, n * d, BLOCK):
-            widths_of = np.asarray(widths[some], np.float64)
-            weights[some], bias[some] = _discriminants(
-                features[some], labels, len(classes), widths_of, as_published=as_published
+            weights[some], bias[some] = discriminants(
+                normalise(features[some]),
+                labels,
+                len(classes),
+                partial(regularise, some),
+                as_published=as_published,
             )
     return FittedLda(weights, bias)
-
-
-def _discriminants(
-    features: Array, labels: Array, classes: int, widths: Array, *, as_published: bool
-) -> tuple[Array, Array]:
-    """Return the weights and the bias of some heads, in float64."""
-
-    def regularise(centred: Array) -> tuple[Array, Array]:
-        return SHRINKAGE * np.square(centred).sum(axis=(1, 2)) / max(len(labels) - 1, 1), widths
-
-    units = normalise(features)
-    return discriminants(units, labels, classes, regularise, as_published=as_published)
 
 
 def discriminants(
@@ -227,38 +221,25 @@ def _left_out_squares(centred: Array, ridge: Array, sizes: Array) -> Array:
 
 
 def score_heads(
-    features: Array, labels: Array, classes: Sequence[str], widths: Widths, scoring: str
-) -> HeadScores:
-    """Score heads by the sum of the probabilities that they give to the right classes.
-
-    With `loo` and `kfold` the discriminants are fitted without the examples that they score.
-    """
-    return _score_heads(features, labels, classes, widths, scoring, as_published=False)
-
-
-def score_published(
-    features: Array, labels: Array, classes: Sequence[str], widths: Widths, scoring: str
-) -> HeadScores:
-    """Score heads as `score_heads`, with the discriminants of `fit_published`."""
-    return _score_heads(features, labels, classes, widths, scoring, as_published=True)
-
-
-def _score_heads(
     features: Array,
     labels: Array,
     classes: Sequence[str],
     widths: Widths,
     scoring: str,
     *,
-    as_published: bool,
+    as_published: bool = False,
 ) -> HeadScores:
+    """Score heads by the sum of the probabilities that they give to the right classes.
+
+    With `loo` and `kfold` the discriminants are fitted without the examples that they score.
+    """
     folds = _folds(labels, classes, scoring)
     score, margin = np.zeros(len(features)), np.zeros(len(features))
     for fold in np.unique(folds):
         out = folds == fold
         train = ~out if scoring != "resubstitution" else out
         rows = features[:, train]
-        fitted = _fit(rows, labels[train], classes, widths, as_published=as_published)
+        fitted = fit(rows, labels[train], classes, widths, as_published=as_published)
         for true, best in _probabilities(fitted, features[:, out], labels[out]):
             score += true.sum(axis=1, dtype=np.float64)
             margin += (true - best).sum(axis=1, dtype=np.float64)
@@ -304,6 +285,6 @@ HEC_V = replace(
     LDA,
     name="hec-v",
     summary="the same with the priors of the training examples (HEC-V, arXiv 2603.24181)",
-    score_heads=score_published,
-    fit=fit_published,
+    score_heads=partial(score_heads, as_published=True),
+    fit=partial(fit, as_published=True),
 )

@@ -1,12 +1,22 @@
-"""One linear classifier on the chosen heads side by side: what `logistic` and its kin fit."""
+"""One linear classifier on the chosen heads side by side, and `logistic`, its usual fit."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from savs.foundation.arrays import Array
 from savs.pipeline.selection.heads.centroids import TIE, few_threads, normalise
-from savs.pipeline.selection.readouts.readout import ClassScores, MarginTerms, softmax
+from savs.pipeline.selection.readouts.readout import (
+    ClassScores,
+    MarginTerms,
+    Readout,
+    Widths,
+    softmax,
+)
+
+STRENGTH = 1.0
+"""scikit-learn's C: the inverse of the penalty on squared weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +67,26 @@ def by_head(rows: Array, bias: Array, heads: int) -> FittedLinear:
     """Return the classifier of `(classes, heads * d)` weights and the bias of each class."""
     weights = rows.reshape(len(rows), heads, -1).transpose(1, 0, 2)
     return FittedLinear(weights.astype(np.float32), bias.astype(np.float32))
+
+
+def fit(features: Array, labels: Array, classes: Sequence[str], widths: Widths) -> FittedLinear:
+    """Fit scikit-learn's `LogisticRegression` on features of unit length, head by head.
+
+    Two classes make one row of weights there, and two here: the first class's logit is 0.
+    """
+    from sklearn.linear_model import LogisticRegression  # a second to import
+
+    model = LogisticRegression(C=STRENGTH, max_iter=1000).fit(side_by_side(features), labels)
+    weights, bias = np.asarray(model.coef_), np.asarray(model.intercept_)
+    if len(classes) == 2:
+        weights, bias = np.stack([0 * weights[0], weights[0]]), np.array([0.0, bias[0]])
+    return by_head(weights, bias, len(features))
+
+
+LOGISTIC = Readout(
+    name="logistic",
+    summary="logistic regression on the chosen heads side by side (a linear probe)",
+    fit=fit,
+    load=FittedLinear,
+    arrays=LINEAR,
+)

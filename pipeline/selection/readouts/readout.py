@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import ClassVar, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import numpy as np
 
@@ -12,7 +12,6 @@ from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.heads.centroids import TIE, few_threads, normalise
 from savs.pipeline.selection.heads.head_scores import SCORINGS, HeadScores
-from savs.pipeline.selection.tensor_file import TensorForm
 from savs.stores.format.layout import Sha256, Text
 
 NAME = r"^[\w-]+\Z"
@@ -33,6 +32,19 @@ class ClassScores:
     """`(n,)` number of the predicted class, by the readout's tie rule."""
     soft: Array
     """`(n, classes)` float32 without ties in practice, for metrics that compare examples."""
+
+    def part(self, rows: Array | slice) -> "ClassScores":
+        """Return those of some examples."""
+        return ClassScores(self.scores[rows], self.choice[rows], self.soft[rows])
+
+    @classmethod
+    def joined(cls, parts: Sequence["ClassScores"]) -> "ClassScores":
+        """Return those of all examples of one part or more, in their order."""
+        return cls(
+            np.concatenate([part.scores for part in parts]),
+            np.concatenate([part.choice for part in parts]),
+            np.concatenate([part.soft for part in parts]),
+        )
 
 
 class Fitted(Protocol):
@@ -76,6 +88,14 @@ class ReadoutFile:
         return f"{self.name} (SHA-256 {self.sha256})"
 
 
+class TensorForm(NamedTuple):
+    """Shape and type that an array of a fit must have."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    """`float32` or `int64`."""
+
+
 def score_heads(
     features: Array, labels: Array, classes: Sequence[str], widths: Widths, scoring: str
 ) -> HeadScores:
@@ -85,7 +105,7 @@ def score_heads(
 
 @dataclass(frozen=True, slots=True)
 class Readout:
-    """One readout; each is a constant in a file of its own.
+    """One readout; the built-in ones are constants next to what they fit.
 
     Raises
     ------

@@ -19,7 +19,7 @@ from savs.pipeline.running.result_files import (
     write_json,
     write_table,
 )
-from savs.pipeline.selection.tensor_file import write_tensors
+from savs.pipeline.selection.selection_file import write_tensors
 from savs.stores import ResultError, StoreWriteError
 
 

@@ -5,9 +5,11 @@ import pytest
 
 from savs.pipeline.selection import readout_choice
 from savs.pipeline.selection.heads.folds import stratified_folds
+from savs.pipeline.selection.left_out import LeftOut
 from savs.pipeline.selection.readout_choice import choose_readout_by_folds
+from savs.pipeline.selection.readouts import ClassScores
 from savs.pipeline.selection.selection import select
-from savs.pipeline.selection.training_data import TrainingArrays
+from savs.pipeline.selection.training_data import TrainingArrays, TrainingTask
 from savs.stores import LayerGrid
 from savs.stores.format.manifest import FeatureSource
 
@@ -131,3 +133,25 @@ def test_a_large_store_takes_the_first_readout(monkeypatch) -> None:
 def test_one_readout_is_taken_as_it_is() -> None:
     choice = choose_readout_by_folds(training(0), heads=2, readouts=["lda"])
     assert (choice.selection.readout, choice.accuracies, choice.note) == ("lda", {}, None)
+
+
+def test_a_label_without_a_turn_has_its_folds_by_the_readouts_of_their_own_turns() -> None:
+    def classified(number: int) -> LeftOut:
+        scores = np.full((4, 2), number, np.float32)
+        none = ClassScores(scores[:0], np.zeros(0, np.int64), scores[:0])
+        rows = np.arange(4)
+        return LeftOut(
+            task=TrainingTask("cat", ("absent", "present"), rows, rows % 2, None, None),
+            order=rows,
+            scores=ClassScores(scores, np.full(4, number), scores),
+            typicality=np.zeros(0, np.float32),
+            seen=none,
+            folds=2,
+            train_shares=(0.5, 0.5),
+            fold=np.array([0, 0, 2, 2]),
+        )
+
+    # no example of turn 1 knows of the label; in turn 2 the second readout was chosen
+    mixed = readout_choice._mixed({0: 0, 1: 0, 2: 1}, [classified(0), classified(1)])
+    assert mixed.scores.choice.tolist() == [0, 0, 1, 1]
+    assert mixed.scores.scores[:, 0].tolist() == [0, 0, 1, 1]

@@ -15,9 +15,9 @@ from savs.pipeline.evaluation.sweep.passes import Batch
 from savs.pipeline.evaluation.sweep.table import SUMMARY_SCHEMA, UNITS_SCHEMA, VALUES_SCHEMA
 from savs.pipeline.selection.heads.centroids import class_centroids
 from savs.pipeline.selection.readouts import READOUTS
-from savs.pipeline.selection.readouts.hec_t import HEC_T
+from savs.pipeline.selection.readouts.calm import POSTERIOR
+from savs.pipeline.selection.readouts.hec import HEC_T
 from savs.pipeline.selection.readouts.lda import LDA
-from savs.pipeline.selection.readouts.posterior import POSTERIOR
 from savs.pipeline.selection.readouts.vote import VOTE, FittedVote
 from savs.pipeline.selection.training_data import NAMES, training_tasks
 from stores import make_store

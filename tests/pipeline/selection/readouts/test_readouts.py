@@ -8,14 +8,19 @@ from readout_cases import CASES, Case, assert_choices, draw
 
 from savs.foundation.errors import ParameterError
 from savs.pipeline.selection.readouts import READOUTS, ridge
-from savs.pipeline.selection.readouts.calm import CALM, CalmOptions, FittedCalm, calm_readout
+from savs.pipeline.selection.readouts.calm import (
+    CALM,
+    POSTERIOR,
+    CalmOptions,
+    FittedCalm,
+    FittedPosterior,
+    calm_readout,
+)
 from savs.pipeline.selection.readouts.calm import fit as fit_calm
 from savs.pipeline.selection.readouts.knn import FittedKnn
 from savs.pipeline.selection.readouts.lda import LDA
-from savs.pipeline.selection.readouts.linear import FittedLinear
-from savs.pipeline.selection.readouts.logistic import LOGISTIC
+from savs.pipeline.selection.readouts.linear import LOGISTIC, FittedLinear
 from savs.pipeline.selection.readouts.mahalanobis import ledoit_wolf
-from savs.pipeline.selection.readouts.posterior import POSTERIOR, FittedPosterior
 from savs.pipeline.selection.readouts.ridge import RIDGE, STRENGTHS, TAU
 from savs.pipeline.selection.readouts.vote import FittedVote
 
