@@ -21,10 +21,10 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.chosen_heads import keep_heads
-from savs.pipeline.extraction.model.attention_hooks import HookPoint
+from savs.pipeline.extraction.model.attention_hooks import HookPoint, decoder_layers
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.pieces import GRID, Pieces, images_in, map_images
-from savs.pipeline.extraction.model.site_points import IMAGE_TOKENS
+from savs.pipeline.extraction.model.site_points import IMAGE_TOKENS, final_norm
 from savs.pipeline.extraction.model.tower_attention import VISION, attention_names, set_attention
 from savs.stores import Head, head_name
 from savs.stores.format.layout import to_float32
@@ -40,8 +40,6 @@ FAR = 0.02
 """Greatest relative distance of a head's output from weights times values."""
 NAME = "savs_last_row"
 """Name of the registered function."""
-NORMS = ("norm", "final_layernorm", "ln_f", "final_layer_norm")
-"""What transformers calls the norm after a decoder's last layer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +116,7 @@ def heads_at_last_token(model: LoadedModel, inputs: Any, heads: Sequence[Head]) 
 def mask_patches(prompt: Pieces, hidden: Sequence[Array]) -> Pieces:
     """Return a prompt whose images have some patches in the image's mean colour.
 
-    Parameters
-    ----------
-    prompt
-        Text and images in reading order.
-    hidden
-        For each image `(rows, columns)` flags of the patches to hide.
+    `hidden` has `(rows, columns)` flags of the patches to hide for each image.
     """
     masks = iter(hidden)
     return map_images(prompt, lambda image: _hide(image, next(masks)))
@@ -325,14 +318,8 @@ def head_words(model: LoadedModel, head: Head, feature: Array) -> tuple[str, ...
     The output goes through its slice of the output projection, the scale of the final norm, and the
     output embeddings. What later layers make of it is left out, so this is a hint, no cause.
 
-    Parameters
-    ----------
-    model
-        With all its heads.
-    head
-        Layer and head.
-    feature
-        `(head_dim,)` output of the head, or a mean of several.
+    `model` has all its heads; `feature` is the `(head_dim,)` output of the head, or a mean of
+    several.
 
     Raises
     ------
@@ -356,10 +343,9 @@ def head_words(model: LoadedModel, head: Head, feature: Array) -> tuple[str, ...
 
 def _final_scale(model: LoadedModel) -> torch.Tensor | None:
     """Return the scale of the final norm; Gemma's norms add one to theirs."""
-    decoder = model.model.get_decoder()
-    for name in NORMS:
-        norm: Any = getattr(decoder, name, None)
-        if isinstance(getattr(norm, "weight", None), torch.Tensor):
-            scale = norm.weight.float()
-            return scale + 1 if "Gemma" in type(norm).__name__ else scale
-    return None
+    layers = decoder_layers(model.model)
+    norm: Any = None if layers is None else final_norm(model.model, layers)
+    if not isinstance(getattr(norm, "weight", None), torch.Tensor):
+        return None
+    scale = norm.weight.float()
+    return scale + 1 if "Gemma" in type(norm).__name__ else scale

@@ -97,14 +97,8 @@ class Demonstrations:
     ) -> torch.Tensor:
         """Return `(batch, labels)` log-likelihoods of labels after questions of one length.
 
-        Parameters
-        ----------
-        model
-            Has read the demonstrations.
-        arguments
-            What its forward takes for the questions alone, on its device, padded on the left.
-        query
-            Their labels.
+        `arguments` are what the forward of the model takes for the questions alone, on its device,
+        padded on the left.
         """
         with torch.inference_mode():
             return likelihoods(model.model, self._begin(model, arguments), query)

@@ -26,8 +26,7 @@ from savs.datasets import Example
 from savs.datasets.benchmarks.shapes.scenes import CANVASES
 from savs.datasets.example import WITH_SOUND
 from savs.datasets.media.media import MediaRules
-from savs.datasets.media.sounds import sounds_of
-from savs.datasets.media.videos import images_of, videos_of
+from savs.datasets.media.videos import images_of
 from savs.datasets.splits.shared_media import has_sounds
 from savs.pipeline.demo import SHIPPED
 from savs.pipeline.errors import ModelError
@@ -69,7 +68,7 @@ from savs.pipeline.extraction.model.identity import identity_before_loading
 from savs.pipeline.extraction.model.load import can_end_early, explained, load, load_encoder
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions
-from savs.pipeline.extraction.model.pieces import Pieces, images_in
+from savs.pipeline.extraction.model.pieces import Pieces, images_in, is_plain
 from savs.pipeline.extraction.model.pixel_scale import PixelScale, find_scale
 from savs.pipeline.extraction.model.placement import find_placement
 from savs.pipeline.extraction.model.site_points import find_site_points, image_tokens
@@ -331,8 +330,7 @@ class ModelRun:
             )
         for line in demonstrated:
             self.reporting.say(line)
-        plain = [p for p in tried.prompts if not videos_of(p) and not sounds_of(p)]
-        if not batching.raw_pixels and any(map(images_in, plain)):
+        if not batching.raw_pixels and any(map(images_in, filter(is_plain, tried.prompts))):
             self.reporting.detail(
                 "pixels are normalised by the processor: after it they would differ"
             )
@@ -356,13 +354,7 @@ class ModelRun:
         return Outcome(sink.rows, seconds, notes, (*lines, *on_batches, *demonstrated))
 
     def _require_sites(self, examples: RunExamples) -> None:
-        """Refuse sites of a model without layers to read, and means over images that are not there.
-
-        Raises
-        ------
-        ModelError
-            So it is.
-        """
+        """Refuse sites of a model without layers to read, and means over absent images."""
         if not self.encoder.has_heads and self.sites != (AT_HEADS,):
             raise ModelError(
                 f"{self.encoder.name} is {self.encoder.kind_name}: what it gives out is kept, and"

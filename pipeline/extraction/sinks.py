@@ -513,10 +513,7 @@ def side_by_side(parts: Sequence[Recalled]) -> Recalled:
 class MemorySink(Sink):
     """Shards of a run of one process that writes nothing.
 
-    Parameters
-    ----------
-    shards
-        What is to be read, in this order.
+    The shards are read in the order in which they are given.
     """
 
     def __init__(self, shards: Sequence[ShardRows]) -> None:

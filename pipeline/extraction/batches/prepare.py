@@ -12,10 +12,10 @@ from savs.datasets.example import SPLIT, split_prompt
 from savs.datasets.media.images import thumbnail
 from savs.datasets.media.media import MediaRules, decode_medium, pictures_in
 from savs.datasets.media.sounds import DEFAULT_RATE, sounds_of
-from savs.datasets.media.videos import Decoded, heard_in, images_of, videos_of
+from savs.datasets.media.videos import Decoded, heard_in, images_of
 from savs.pipeline.extraction.batches.jobs import Done, Job, Prepared, Refused
 from savs.pipeline.extraction.model.host_inputs import host_inputs
-from savs.pipeline.extraction.model.pieces import Pieces, images_in, in_type, shape_of
+from savs.pipeline.extraction.model.pieces import Pieces, images_in, in_type, is_plain, shape_of
 from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES, PromptEncoder
 from savs.pipeline.extraction.model.shared_images import ImageKey, encode_image, encode_texts
 from savs.stores.format.layout import THUMBNAIL_PX
@@ -129,8 +129,8 @@ def _encode(
     """Run the processor; where it refuses a batch, halve it until the culprit is alone."""
     numbers = tuple(number for number, _ in batch)
     try:
-        is_plain = not videos_of(batch[0][1]) and not sounds_of(batch[0][1])
-        raw = settings.raw_pixels and is_plain
+        plain = is_plain(batch[0][1])
+        raw = settings.raw_pixels and plain
         inputs = encoder.encode([pieces for _, pieces in batch], RAW_IMAGES if raw else None)
         ready = _in_type(inputs, settings.dtype)
         return [
@@ -138,7 +138,7 @@ def _encode(
                 requests=numbers,
                 inputs=ready,
                 images=images_in(batch[0][1]),
-                is_plain=is_plain,
+                is_plain=plain,
                 host_inputs=host_inputs(encoder, inputs) if settings.host_inputs else {},
             )
         ]
@@ -171,18 +171,8 @@ def share_images(
 ) -> Prepared:
     """Return prompts with as many images each, every image prepared once.
 
-    Parameters
-    ----------
-    encoder
-        With the processor; it may raise anything.
-    prompts
-        Text and images in reading order.
-    keys
-        Identity of each image -> what it is known by.
-    numbers
-        Numbers of the requests.
-    dtype, raw, sizes_alone
-        As in `PrepareSettings`.
+    `keys` is the identity of each image -> what it is known by, `numbers` those of the requests;
+    `dtype`, `raw` and `sizes_alone` are as in `PrepareSettings`. The processor may raise anything.
     """
     per_prompt = list(map(images_of, prompts))
     images = {keys[id(image)]: image for image in chain.from_iterable(per_prompt)}

@@ -243,16 +243,7 @@ def count_workers(run: RunOptions, device: str, seconds: float, rank: Rank = ALO
     prepare its share of all examples within a few seconds. Ranks have no more than their share
     needs: what workers are ahead is claimed, and other ranks could do it.
 
-    Parameters
-    ----------
-    run
-        Has the number, if the user gave one.
-    device
-        Where the model runs.
-    seconds
-        What one process would need to prepare all examples.
-    rank
-        Which of how many processes this is.
+    `seconds` is what one process would need to prepare all examples.
     """
     if run.workers is not None:
         return run.workers

@@ -276,14 +276,8 @@ def check_values(singles: Sequence[Single]) -> list[Check]:
 def prove(model: LoadedModel, prompts: Sequence[Pieces], sizes: Sequence[int]) -> list[Check]:
     """Run all checks on some prompts, alone and in batches.
 
-    Parameters
-    ----------
-    model
-        The model with its processor.
-    prompts
-        At least two, of different lengths; text only, one image, several, sounds.
-    sizes
-        Batch sizes to compare with single examples.
+    Of the prompts there are at least two, of different lengths: text only, one image, several,
+    sounds. Batches have the `sizes`.
 
     Raises
     ------
@@ -326,14 +320,8 @@ NATS = {"float32": 1e-3, "bfloat16": 3e-1, "float16": 3e-2}
 def find_answer_way(trial: Trial, answers: Answers, *, batches: bool) -> tuple[bool, str]:
     """Return whether each answer must run with its whole prompt, and what was seen.
 
-    Parameters
-    ----------
-    trial
-        Its prompts are sorted so that those of one shape, see `shape_of`, are adjacent.
-    answers
-        What is kept.
-    batches
-        Whether prompts run together.
+    Prompts of one shape, see `shape_of`, are adjacent in the trial. `batches` says that prompts run
+    together.
 
     Raises
     ------

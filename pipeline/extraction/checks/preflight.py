@@ -172,22 +172,8 @@ def preflight(
     Prompts run alone as transformers runs them; all else is compared with that. The model's
     attention, and that of its vision tower, stay set as was found best.
 
-    Parameters
-    ----------
-    model
-        The loaded model.
-    prompts
-        Some of the user's prompts.
-    scale
-        What was found for their pixels.
-    run
-        What is asked for.
-    answers
-        What is kept of the model's own answers.
-    shared
-        Whether some images are shown by several prompts.
-    attention
-        The option: one that the user names was loaded with the model.
+    `scale` is what was found for pixels; `shared` says that some images are shown by several
+    prompts. `attention` is the option: one that the user names was loaded with the model.
     """
     check, rows = run.batch_check or "strict", run.batch_size or DEFAULT_BATCH_SIZE
     tower_attention = run.tower_attention or AUTO
@@ -298,14 +284,8 @@ def _try_batches(trial: Trial) -> Check | None:
 def auto_tokens(model: LoadedModel, prompts: Sequence[Pieces], *, cached: bool = False) -> int:
     """Return the tokens of a batch that fit the device's memory.
 
-    Parameters
-    ----------
-    model
-        The loaded model.
-    prompts
-        Some of the user's prompts; each is run by itself, and its peak memory is measured.
-    cached
-        Whether keys and values are kept, of prefixes and of the prompts after them.
+    Each of the prompts is run by itself, and its peak memory is measured. `cached` says that keys
+    and values are kept, of prefixes and of the prompts after them.
     """
     if model.device.type != "cuda" or not prompts:
         return CPU_TOKENS

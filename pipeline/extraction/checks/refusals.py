@@ -41,16 +41,7 @@ def bytes_needed(
 ) -> int:
     """Return the bytes that examples take in a store, features and tables.
 
-    Parameters
-    ----------
-    identity
-        What the features are of: the heads, and their type.
-    examples
-        The rows that are to be extracted.
-    answers
-        What is kept of the model's own answers.
-    thumbnails
-        Whether a small JPEG of each example's first image is kept.
+    `identity` says which heads there are and their type.
     """
     each = identity.row_bytes + sum(output.nbytes for output in answers.room(1).values())
     small = sum(THUMBNAIL_BYTES for example in examples if example.media) if thumbnails else 0

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from savs.datasets.media.sounds import sounds_of
-from savs.datasets.media.videos import images_of, videos_of
+from savs.datasets.media.videos import images_of
 from savs.datasets.rows.media_names import is_packed
 from savs.pipeline.extraction.batches.prepare import share_images
 from savs.pipeline.extraction.checks.batch_equality import (
@@ -23,7 +22,7 @@ from savs.pipeline.extraction.checks.batch_equality import (
 )
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.pieces import Pieces, images_in, map_images
+from savs.pipeline.extraction.model.pieces import Pieces, images_in, is_plain, map_images
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.shared_images import ImageKey, knows_sizes
 from savs.pipeline.extraction.shared_forward import SharedForward
@@ -78,25 +77,15 @@ def find_sharing(
 ) -> Sharing:
     """Return the most that can be shared without changing features beyond rounding.
 
-    Parameters
-    ----------
-    model
-        The loaded model.
-    prompts
-        Some of the user's prompts.
-    scale
-        What was found for their pixels.
-    answers
-        Answers that are compared, too: likelihoods of the first labels.
-    levels
-        What is tried, in turn.
+    The `levels` are tried in turn, with what was found for pixels (`scale`) and likelihoods of the
+    first labels of `answers`.
     """
     if model.encoder.code.to_inputs is not None:
         return Sharing(OFF, "your code makes the model's inputs")
     if model.encoder.embedding is not None:
         return Sharing(OFF, "an embedding is read of whole prompts")
     questions = _questions(prompts)
-    if not questions and any(videos_of(p) or sounds_of(p) for p in prompts):
+    if not questions and not all(map(is_plain, prompts)):
         return Sharing(OFF, "a video or a sound is computed for every prompt about it")
     if not questions:
         return Sharing(OFF, "no prompt with an image was tried")
@@ -123,7 +112,7 @@ def _questions(prompts: Sequence[Pieces]) -> list[Pieces]:
     They are three about the images of one prompt, two of the same text about other images of the
     same size, and one about those of another prompt, which may have another size.
     """
-    usable = [p for p in prompts if images_in(p) and not videos_of(p) and not sounds_of(p)]
+    usable = [pieces for pieces in prompts if images_in(pieces) and is_plain(pieces)]
     if not usable:
         return []
     first = usable[0]

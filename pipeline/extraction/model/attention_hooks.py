@@ -3,7 +3,7 @@
 A head's output is what it gives to its layer's output projection.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -137,14 +137,14 @@ class LastHookReached(Exception):  # noqa: N818 - it ends a forward pass, it rep
 
 @contextmanager
 def collect_features(
-    points: Sequence[HookPoint],
+    points: Mapping[int, HookPoint],
     *,
     to_the_end: bool,
     ends: torch.Tensor | None = None,
     image_weights: torch.Tensor | None = None,
     batch: int | None = None,
 ) -> Iterator[dict[int, torch.Tensor]]:
-    """Read the hook points during one forward pass.
+    """Read hook points, by their places, during one forward pass.
 
     Of each sequence one vector is kept: at the last position, or at `ends`, `(batch,)`, counted
     from the first; or the sum by `image_weights`, `(batch, tokens)`, where a site's pooling says
@@ -155,7 +155,7 @@ def collect_features(
     Yields
     ------
     dict
-        Place among `points` -> `(batch, heads * head_dim)`, filled when the block ends.
+        Place -> `(batch, heads * head_dim)`, filled when the block ends.
     """
     read: dict[int, torch.Tensor] = {}
     at: dict[torch.device, torch.Tensor] = {}
@@ -201,7 +201,7 @@ def collect_features(
             return point.module.register_forward_pre_hook(lambda _, inputs: keep(place, inputs[0]))
         return point.module.register_forward_hook(lambda _, __, output: keep(place, whole(output)))
 
-    handles = [hook(place, point) for place, point in enumerate(points)]
+    handles = [hook(place, point) for place, point in points.items()]
     try:
         yield read
     except LastHookReached as reached:
@@ -210,13 +210,13 @@ def collect_features(
         for handle in handles:
             handle.remove()
     if len(read) != len(points):
-        first = next(point for place, point in enumerate(points) if place not in read)
+        first = next(point for place, point in points.items() if place not in read)
         raise ModelError(
             f"the forward pass reached {len(read)} of {len(points)} places to read, and not"
             f" {first.site.name} of layer {first.grid.layer}: some models skip layers for prompts"
             " without an image; give each prompt one, or leave this site out"
         )
-    for place, point in enumerate(points):
+    for place, point in points.items():
         if point.places is not None:
             parts = read[place].split(point.grid.head_dim, dim=1)
             read[place] = torch.cat([parts[number] for number in point.places], dim=1)

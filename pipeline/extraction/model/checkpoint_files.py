@@ -7,7 +7,7 @@ this is the name of its blob in the cache, so it need not be read for that.
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -105,7 +105,7 @@ def weight_paths(options: ModelOptions, config: Any, revision: str | None) -> di
     more = [*getattr(type(config), "extra_files", ())]
     if is_peft_available():  # transformers puts it on without being asked
         more += ADAPTER
-    return paths | {file: path for file in more if (path := find(file))}
+    return paths | _those_there(find, more)
 
 
 def main_file(options: ModelOptions, config: Any, revision: str | None) -> tuple[str, Path]:
@@ -172,7 +172,7 @@ def adapter_digest(adapter: str) -> str:
         There is none, or a file cannot be read.
     """
     find = _finder(adapter, None, {})
-    paths = {name: path for name in ADAPTER if (path := find(name))}
+    paths = _those_there(find, ADAPTER)
     if not paths:
         raise OSError(f"there is no file {' or '.join(ADAPTER)}")
     return weight_files(paths).digest
@@ -189,17 +189,13 @@ def prompt_files(options: ModelOptions, processor: Any, revision: str | None) ->
         A file cannot be read.
     """
     find = _finder(options.path, revision or options.revision, {})
-    paths = {name: path for name in PROCESSOR if (path := find(name))}
+    paths = _those_there(find, PROCESSOR)
     for folder, tokenizer in _tokenizers(processor):
         names = dict.fromkeys((*TOKENIZER, *getattr(tokenizer, "vocab_files_names", {}).values()))
-        for name in (f"{folder}{name}" for name in names):
-            if path := find(name):
-                paths[name] = path
+        paths |= _those_there(find, [f"{folder}{name}" for name in names])
         settings = paths.get(f"{folder}{TOKENIZER[0]}")
         versions = _settings(settings).get("fast_tokenizer_files", ()) if settings else ()
-        for name in (f"{folder}{name}" for name in versions):
-            if path := find(name):
-                paths[name] = path
+        paths |= _those_there(find, [f"{folder}{name}" for name in versions])
     return {name: _content_digest(name, path) for name, path in sorted(paths.items())}
 
 
@@ -227,6 +223,10 @@ def _finder(source: str, revision: str | None, keywords: Mapping[str, Any]) -> F
         return None if path is None else Path(path)
 
     return find
+
+
+def _those_there(find: Find, names: Iterable[str]) -> dict[str, Path]:
+    return {name: path for name in names if (path := find(name))}
 
 
 def _required(find: Find, name: str) -> Path:

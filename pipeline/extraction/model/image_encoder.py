@@ -16,13 +16,12 @@ from PIL import Image
 from torch import nn
 from transformers import AutoModel
 
-from savs.datasets.media.sounds import sounds_of
 from savs.datasets.media.videos import videos_of
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.answers import NOTHING, AnswerQuery
 from savs.pipeline.extraction.model.attention_hooks import HookPoint
 from savs.pipeline.extraction.model.loaded_model import Launched, LoadedModel
-from savs.pipeline.extraction.model.pieces import PIXELS, Pieces, images_in
+from savs.pipeline.extraction.model.pieces import PIXELS, Pieces, images_in, is_plain
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.prompt_encoder import ToInputs
 from savs.stores import LayerGrid
@@ -118,32 +117,23 @@ def dual_inputs(
 ) -> Any:
     """Return a batch of images, or of texts, as the processor makes it.
 
-    Parameters
-    ----------
-    processor
-        Has the image processor and the tokenizer.
-    prompts
-        Each is one image, or each one text.
-    image_options
-        Options of the image processor.
-    length
-        Tokens that a text may have; a longer one is cut, as in the model's training.
-    fixed
-        Whether shorter texts are padded to that length, too, and padding is not masked.
+    Each prompt is one image, or each one text of at most `length` tokens: a longer one is cut, as
+    in the training of the model. If `fixed`, shorter texts are padded to that length, too, and
+    padding is not masked.
 
     Raises
     ------
     ValueError
         A prompt is anything else.
     """
-    pieces = [piece for prompt in prompts for piece in prompt]
+    pieces = tuple(piece for prompt in prompts for piece in prompt)
     mixed = len({type(piece) for piece in pieces}) != 1 or any(len(p) != 1 for p in prompts)
-    if mixed or videos_of(pieces) or sounds_of(pieces):
+    if mixed or not is_plain(pieces):
         raise ValueError("a dual encoder reads one image or one text, and no prompt of both")
     if isinstance(pieces[0], Image.Image):
         return image_inputs(processor.image_processor, prompts, image_options)
     return processor.tokenizer(
-        pieces,
+        list(pieces),
         padding="max_length" if fixed else True,
         max_length=length,
         truncation=True,

@@ -58,14 +58,8 @@ class Begun:
 def begin(model: Any, arguments: Mapping[str, Any], *, whole: bool) -> Begun:
     """Run prompts, padded on the left, and keep what answers continue from.
 
-    Parameters
-    ----------
-    model
-        The model itself.
-    arguments
-        What its forward takes, on its device.
-    whole
-        Keep no cache: each answer runs with its prompt.
+    `arguments` are what the forward of the model takes, on its device. If `whole`, no cache is
+    kept: each answer runs with its prompt.
     """
     inputs = dict(arguments)
     if whole or not knows_positions(model, inputs):

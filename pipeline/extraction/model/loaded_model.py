@@ -1,7 +1,7 @@
 """A frozen model that prompts are run on, and its heads, or other sites, at the last token."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -20,7 +20,7 @@ from savs.pipeline.extraction.model.identity import (
     site_facts,
 )
 from savs.pipeline.extraction.model.label_likelihood import begin, read_answers
-from savs.pipeline.extraction.model.pieces import MASK, PIXELS, Pieces, in_type
+from savs.pipeline.extraction.model.pieces import IDS, MASK, PIXELS, Pieces, in_type
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.site_points import image_tokens, image_weights
@@ -171,14 +171,8 @@ class LoadedModel:
 
         If nothing is asked, the pass stops when all was read, and no logits are computed.
 
-        Parameters
-        ----------
-        inputs
-            What the encoder made, on the host.
-        query
-            What is kept of the model's own answers.
-        scale
-            Normalises pixels that the encoder left as bytes.
+        `inputs` are what the encoder made, on the host; `scale` normalises pixels that it left as
+        bytes.
 
         Raises
         ------
@@ -232,7 +226,6 @@ class LoadedModel:
                 outputs = read_answers(self.model, begun, query, self._decode)
         return self._collected({**means, **read}, outputs)
 
-    @contextmanager
     def collecting(
         self,
         arguments: Mapping[str, Any],
@@ -240,26 +233,22 @@ class LoadedModel:
         to_the_end: bool,
         ends: torch.Tensor | None = None,
         without: Features = NO_FEATURES,
-    ) -> Iterator[dict[int, torch.Tensor]]:
+    ) -> AbstractContextManager[Features]:
         """Read the hook points in a forward pass of `arguments`, see `collect_features`.
 
         Those in `without` are left out.
         """
-        places = [place for place in range(len(self.hook_points)) if place not in without]
-        points = [self.hook_points[place] for place in places]
-        ids, weights = arguments.get("input_ids"), None
-        if ids is not None and any(point.site.pooling == IMAGE_MEAN for point in points):
+        points = {n: point for n, point in enumerate(self.hook_points) if n not in without}
+        ids, weights = arguments.get(IDS), None
+        if ids is not None and any(p.site.pooling == IMAGE_MEAN for p in points.values()):
             weights = image_weights(ids, image_tokens(self.name, self.model.config))
-        read: dict[int, torch.Tensor] = {}
-        with collect_features(
+        return collect_features(
             points,
             to_the_end=to_the_end,
             ends=ends,
             image_weights=weights,
             batch=None if ids is None else len(ids),
-        ) as collected:
-            yield read
-        read |= {places[number]: values for number, values in collected.items()}
+        )
 
     def _decode(self, tokens: Sequence[int]) -> str:
         return self.encoder.tokenizer.decode(

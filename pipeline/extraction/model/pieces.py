@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from PIL import Image
 
-from savs.datasets.media.sounds import Sound
-from savs.datasets.media.videos import Decoded, Video, images_of
+from savs.datasets.media.sounds import Sound, sounds_of
+from savs.datasets.media.videos import Decoded, Video, images_of, videos_of
 
 Pieces = tuple[str | Decoded, ...]
 """A prompt as text, images, videos and sounds in reading order."""
@@ -17,6 +17,11 @@ Pieces = tuple[str | Decoded, ...]
 def images_in(pieces: Pieces) -> int:
     """Return how many images a prompt has, the frames of its videos included."""
     return len(images_of(pieces))
+
+
+def is_plain(pieces: Pieces) -> bool:
+    """Return whether a prompt has neither videos nor sounds."""
+    return not videos_of(pieces) and not sounds_of(pieces)
 
 
 def shape_of(pieces: Pieces) -> tuple[int, ...]:

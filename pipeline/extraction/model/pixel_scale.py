@@ -10,9 +10,7 @@ from typing import Any
 
 import torch
 
-from savs.datasets.media.sounds import sounds_of
-from savs.datasets.media.videos import videos_of
-from savs.pipeline.extraction.model.pieces import PIXELS, Pieces
+from savs.pipeline.extraction.model.pieces import PIXELS, Pieces, is_plain
 from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES, PromptEncoder
 
 CLOSE = 1e-6
@@ -42,19 +40,14 @@ class PixelScale:
 def find_scale(encoder: PromptEncoder, prompts: Sequence[Pieces]) -> PixelScale | None:
     """Return how a processor normalises pixels, or None if that cannot be done after it.
 
-    Parameters
-    ----------
-    encoder
-        With the processor.
-    prompts
-        Some prompts, made with and without normalisation, each by itself and all in a batch; both
-        must agree in everything. Those with videos or sounds are left out, see `Prepared.is_plain`.
+    Prompts are made with and without normalisation, each by itself and all in a batch; both must
+    agree in everything. Those with videos or sounds are left out, see `Prepared.is_plain`.
     """
     if encoder.code.to_inputs is not None or encoder.images is None:
         return None
-    prompts = [pieces for pieces in prompts if not videos_of(pieces) and not sounds_of(pieces)]
+    prompts = list(filter(is_plain, prompts))
     try:
-        batches = [[p] for p in prompts] + [list(prompts)]  # what pads a batch may be normalised
+        batches = [[p] for p in prompts] + [prompts]  # what pads a batch may be normalised
         pairs = [(encoder.encode(b), encoder.encode(b, RAW_IMAGES)) for b in batches]
     except Exception:  # many processors do not take the options
         return None

@@ -48,18 +48,9 @@ def find_placement(
 ) -> Placement:
     """Decide where a model goes.
 
-    Parameters
-    ----------
-    options
-        Its `device`, if one was given, is taken as it is.
-    encoder
-        Of the same checkpoint.
-    rank
-        Which of the processes of this machine this is: each takes other GPUs, if there are enough.
-    free_bytes
-        Returns the free memory of each visible GPU; by default CUDA says it.
-    last_layer
-        The last decoder layer that will be loaded, see `load`; all by default.
+    A `device` that was given is taken as it is. Each `rank` of this machine takes other GPUs, if
+    there are enough. `free_bytes` returns the free memory of each visible GPU, by default as CUDA
+    says it; `last_layer` is the last decoder layer that will be loaded, see `load`.
 
     Raises
     ------

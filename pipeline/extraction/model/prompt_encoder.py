@@ -151,12 +151,8 @@ class PromptEncoder:
     ) -> Any:
         """Return the model's inputs for a batch of prompts, padded on the left.
 
-        Parameters
-        ----------
-        prompts
-            Text and images in reading order.
-        image_options
-            Options of the image processor, like `RAW_IMAGES`; the user's own code takes none.
+        `image_options`, like `RAW_IMAGES`, are those of the image processor; the user's own code
+        takes none.
 
         Raises
         ------

@@ -53,12 +53,8 @@ class PromptForm:
     def chat_template(self, image: str | None, start: str = "") -> str:
         """Return the form as a chat template, in which each turn of the user has it.
 
-        Parameters
-        ----------
-        image
-            What the model reads for an image; None if its processor puts it in front.
-        start
-            What begins a conversation, in Jinja.
+        `image` is what the model reads for an image, None if its processor puts it in front;
+        `start` is what begins a conversation, in Jinja.
 
         Raises
         ------

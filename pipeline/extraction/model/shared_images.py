@@ -31,14 +31,7 @@ def encode_texts(
 ) -> dict[str, Any]:
     """Return the inputs of a batch of prompts without those of the vision tower.
 
-    Parameters
-    ----------
-    encoder
-        With the processor.
-    prompts
-        Text and images in reading order.
-    sizes_alone
-        Let the processor compute no pixels, see `knows_sizes`.
+    If `sizes_alone`, the processor computes no pixels, see `knows_sizes`.
     """
     inputs = encoder.encode(prompts, SIZES_ALONE if sizes_alone else None)
     return {name: inputs[name] for name in (*TEXT, GRID) if name in inputs}
@@ -88,12 +81,8 @@ class ImageFeatures:
     ) -> Any:
         """Return the features of images, concatenated, in the form that the model's forward takes.
 
-        Parameters
-        ----------
-        image_keys
-            The images in reading order, prompt after prompt.
-        vision
-            What the tower takes for each.
+        Images are in reading order, prompt after prompt; `vision` has what the tower takes for
+        each.
         """
         wanted = list(image_keys)
         features = {key: self._cached[key] for key in wanted if key in self._cached}

@@ -43,14 +43,7 @@ def find_site_points(
     attention of layers without heads is left out, as these are; `norm` counts as one layer after
     the last. Layers that were not loaded are left out.
 
-    Parameters
-    ----------
-    model
-        The model itself.
-    heads
-        The hook points of its heads.
-    sites
-        What is read.
+    `heads` are the hook points of the heads of the model.
 
     Raises
     ------
@@ -89,7 +82,12 @@ def _modules(model: Any, site: Site) -> Iterator[tuple[int, nn.Module]]:
     # a layer that was not loaded has no weights
     there = [(n, layer) for n, layer in enumerate(layers) if any(True for _ in layer.parameters())]
     if site.name == NORM:
-        yield len(layers), _final_norm(model, layers)
+        norm = final_norm(model, layers)
+        if norm is None:
+            raise ModelError(
+                f"{name} has no norm with weights after its layers; leave out the site {NORM}"
+            )
+        yield len(layers), norm
     elif site.name == RESIDUAL:
         if hasattr(model.config.get_text_config(decoder=True), SEVERAL_STREAMS):
             raise ModelError(
@@ -128,7 +126,7 @@ def _mlp(layer: nn.Module) -> nn.Module | None:
     return next((part for part in named if part is not None), linear[-1] if linear else None)
 
 
-def _final_norm(model: Any, layers: nn.ModuleList) -> nn.Module:
+def final_norm(model: Any, layers: nn.ModuleList) -> nn.Module | None:
     """Return the norm next to the layers: the last part of which all weights are vectors."""
     width = _hidden_width(model)
     for parent in model.get_decoder().modules():
@@ -141,10 +139,7 @@ def _final_norm(model: Any, layers: nn.ModuleList) -> nn.Module:
             ]
             if norms:
                 return norms[-1]
-    raise ModelError(
-        f"{type(model).__name__} has no norm with weights after its layers; leave out the site"
-        f" {NORM}"
-    )
+    return None
 
 
 def _hidden_width(model: Any) -> int:
