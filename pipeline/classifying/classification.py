@@ -1,7 +1,7 @@
 """`classify`: the chosen heads of new images are extracted, and predictions are read from them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict, Unpack
 
@@ -220,8 +220,12 @@ def classify(
             form=form or TableForm(),
             sort_into=None if sort_into is None else Path(sort_into),
         )
-        done = run.run(out, force=force)
-    return replace(done, notes=(*older, *prompts, *done.notes))
+        finished = run.run(out, force=force)
+    done = finished.outcome
+    notes = (*older, *prompts, *done.notes)
+    return Classification(
+        finished.predictions, out, done.rows, done.seconds, notes, finished.sorted_files
+    )
 
 
 def require_shareable(inputs: Sequence[str], out: Path | None, *, force: bool) -> Path:

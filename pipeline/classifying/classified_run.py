@@ -14,7 +14,6 @@ import polars as pl
 from savs.datasets import Example, MediaFolder
 from savs.datasets.label_kinds import MANY
 from savs.datasets.splits.shared_media import picture_names
-from savs.pipeline.classifying.classification import Classification
 from savs.pipeline.classifying.classified_store import (
     RECORD,
     StoreExamples,
@@ -32,7 +31,7 @@ from savs.pipeline.classifying.prediction_table import (
     predictions_of,
     write_predictions,
 )
-from savs.pipeline.classifying.sorted_files import SortedFolder
+from savs.pipeline.classifying.sorted_files import SortedFiles, SortedFolder
 from savs.pipeline.errors import OutputError
 from savs.pipeline.extraction.chosen_heads import ChosenHeads
 from savs.pipeline.extraction.model.answers import Answers
@@ -60,6 +59,17 @@ TABLE = "table"
 """What a process claims while it writes the table of a store."""
 
 
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What a run made."""
+
+    predictions: pl.DataFrame
+    """Columns `CLASSIFIED_SCHEMA`; of an output file only those that are in `LISTED`."""
+    outcome: Outcome
+    sorted_files: SortedFiles | None = None
+    """The copies in the folders of classes, if there is a `sort_into`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassifiedRun:
     """Puts new images to a classifier."""
@@ -80,17 +90,16 @@ class ClassifiedRun:
     sort_into: Path | None
     """The folder of the classes' folders; None for no copies."""
 
-    def run(self, out: Path | None, *, force: bool) -> Classification:
+    def run(self, out: Path | None, *, force: bool) -> Filled:
         """Return predictions; with `out`, its table has all columns; sort the files."""
         folder = None
         if self.sort_into is not None:
             folder = SortedFolder(self.sort_into, self.selection, self.groups, self._facts)
             folder.begin()
-        predictions, done = self._in_memory() if out is None else self._to_file(out, force=force)
-        sorted_files = folder and folder.fill(predictions)
-        return Classification(predictions, out, done.rows, done.seconds, done.notes, sorted_files)
+        predictions, outcome = self.in_memory() if out is None else self.to_file(out, force=force)
+        return Filled(predictions, outcome, folder and folder.fill(predictions))
 
-    def _in_memory(self) -> tuple[pl.DataFrame, Outcome]:
+    def in_memory(self) -> tuple[pl.DataFrame, Outcome]:
         """Return predictions, and keep nothing."""
         with TemporaryDirectory(prefix="savs-") as folder, reserve(Path(folder, "store")) as place:
             wanted = store_examples(place.path, None, self.groups, self.selection)
@@ -98,7 +107,7 @@ class ClassifiedRun:
             store = store_of(place.path, read_manifest(place.path))
             return predictions_of(store, self.selection, self.risk).collect(), filled
 
-    def _to_file(self, out: Path, *, force: bool) -> tuple[pl.DataFrame, Outcome]:
+    def to_file(self, out: Path, *, force: bool) -> tuple[pl.DataFrame, Outcome]:
         """Write predictions into a file; return the columns `LISTED` of all its rows.
 
         Those of earlier runs are in it, too: it is made of the store, whose features stay. Other
