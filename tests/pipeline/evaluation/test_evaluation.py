@@ -8,7 +8,6 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation import evaluation, evaluation_file, predictions
 from savs.stores import open_store
 from savs.stores.read import shards
-from savs.stores.read import store as stores_read
 from stores import make_store
 
 
@@ -158,10 +157,9 @@ def test_a_shard_is_opened_once_for_its_tables_and_the_folder_listed_once(
         "open_shard",
         lambda path, *rest: opened.append(path.name) or open_shard(path, *rest),
     )
-    for module in (shards, stores_read):
-        monkeypatch.setattr(
-            module, "shard_sizes", lambda *given: listed.append(given) or shard_sizes(*given)
-        )
+    monkeypatch.setattr(
+        shards, "shard_sizes", lambda *given: listed.append(given) or shard_sizes(*given)
+    )
     save_selection(selection, tmp_path / "s/results/vote")
     store = open_store(tmp_path / "s")
     assert evaluate(store, find_selection(store, None, selection.rule)).metrics
