@@ -170,13 +170,11 @@ class _Work:
     contexts: Sequence[Demonstrations]
     prompts_of_media: Mapping[str, int]
     """See `prompts_of`."""
-    rules: MediaRules
+    examples: RunExamples
     workers: int
     rows: int
     """Those to do, by any process."""
     sink: Sink
-    request: Facts
-    """See `RunExamples.request`."""
 
 
 class ModelRun:
@@ -336,17 +334,7 @@ class ModelRun:
             )
 
         # Passes over shards, with the other processes that fill the sink.
-        work = _Work(
-            settled,
-            answers,
-            contexts,
-            known,
-            examples.rules,
-            workers,
-            todo,
-            sink,
-            request=examples.request,
-        )
+        work = _Work(settled, answers, contexts, known, examples, workers, todo, sink)
         started = time.monotonic()
         self._pass(model, work)
         seconds = time.monotonic() - started
@@ -501,7 +489,12 @@ class ModelRun:
             shared = images_recur(prompts_of_media)
             attention = self.options.attention
             try_them = partial(
-                *(preflight, model, prompts, scale, self.run, answers),
+                preflight,
+                model,
+                prompts,
+                scale,
+                self.run,
+                answers,
                 shared=shared,
                 attention=attention,
             )
@@ -539,7 +532,7 @@ class ModelRun:
         if cut_sounds:
             say(
                 f"{counted_as(len(cut_sounds), 'sound', 'was', 'were')} cut after"
-                f" {work.rules.audio_max_seconds} s (`audio_max_seconds`)"
+                f" {work.examples.rules.audio_max_seconds} s (`audio_max_seconds`)"
             )
         if unshared:
             say(f"images were computed for each prompt from some batch on: {unshared}")
@@ -549,7 +542,7 @@ class ModelRun:
         batching, scale = work.settled.batching, work.settled.pixels
         sharing = batching.sharing or UNTRIED
         prepare = PrepareSettings(
-            rules=replace(work.rules, fetching=None),  # the media are read in this process
+            rules=replace(work.examples.rules, fetching=None),  # the media are read in this process
             dtype=model.model.dtype,
             raw_pixels=scale is not None,
             thumbnails=self.run.thumbnails,
@@ -558,7 +551,7 @@ class ModelRun:
             host_inputs=batching.tower.host_inputs,
         )
         has_gpu = model.device.type == "cuda"
-        request = work.request
+        request = work.examples.request
         record = {
             **batching.to_json(),
             **run_record(model, self.rank, work.sink.process),
