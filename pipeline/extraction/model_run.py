@@ -89,7 +89,6 @@ DRIVER = Path("/sys/module/nvidia/version")
 """Where Linux tells the version of NVIDIA's driver."""
 LONG_READ_BYTES = 10**9
 """From this size on, reading weights for their digest takes long enough for a message."""
-
 PACKAGES = ("savs", "torch", "transformers", "h5py", "numpy", "pillow")
 
 

@@ -44,7 +44,6 @@ from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.run_options import DEFAULT_BATCH_SIZE, RunOptions
 
 T = TypeVar("T")
-
 ANSWER_WAYS = {
     False: "answers run after the cache of their prompts",
     True: "answers run with their whole prompts, one pass a label",

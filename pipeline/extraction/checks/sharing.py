@@ -33,8 +33,6 @@ LEVELS = (PREFIXES, IMAGES)
 OFF = "off"
 LONGER = " Say it in one word."
 """Makes a prompt longer, so that the lengths of those compared differ."""
-
-
 WORDS = {
     PREFIXES: "each image, and what prompts about it begin with, is computed once",
     IMAGES: "each image is computed once",

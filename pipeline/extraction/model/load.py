@@ -94,12 +94,10 @@ from savs.pipeline.extraction.model.prompts import (
 
 KINDS = (AutoModelForImageTextToText, AutoModelForMultimodalLM, AutoModelForCausalLM)
 """What a checkpoint is loaded as: the first that knows its architecture."""
-
 POOLER = "pooler"
 """The part of an image encoder that some checkpoints lack."""
 MOST_NAMES = 3
 """Missing weights that are named at most."""
-
 FLASH_NEEDS = (
     "it needs a model that supports it, a CUDA GPU and its package: pip install flash-attn for"
     " flash_attention_2, flash-attn-3 and flash-attn-4 for the others"
