@@ -99,9 +99,7 @@ class RunExamples:
     examples: Splits
     """Split -> all examples that the sink will hold, in the order of its plan."""
     media: MediaOf
-    """The folder of an example's media."""
     rules: MediaRules
-    """How media are decoded."""
     benchmark: Facts = field(default_factory=dict)
     """Name and options of the benchmark, for the identity of the features."""
     decoding: Facts = field(default_factory=dict)
@@ -179,30 +177,14 @@ class _Work:
 class ModelRun:
     """A checkpoint that reads examples. Making one loads its processor, and no weights.
 
-    Parameters
-    ----------
-    options
-        The checkpoint. A branch is pinned to the commit that it is now.
-    run
-        How examples are run, and what is kept.
-    reporting
-        Receives messages and progress.
-    rank
-        Which of several processes this is; by default as the launcher says.
-    after
-        An earlier run of the same checkpoint, whose weights and batches are continued.
+    A branch in `options` is pinned to the commit that it is now. `rank` says which of several
+    processes this is, by default as the launcher says. `after` is an earlier run of the same
+    checkpoint, whose weights and batches are continued.
 
     Raises
     ------
     ModelError
         See `load_encoder`.
-
-    Examples
-    --------
-    >>> reader = ModelRun(ModelOptions(model="demo"), RunOptions())  # doctest: +SKIP
-    >>> with reserve(out) as place:  # doctest: +SKIP
-    ...     sink = StoreSink(place, examples.examples, examples.media, reader.run)
-    ...     reader.read(examples, sink, chosen)
     """
 
     def __init__(
@@ -428,7 +410,6 @@ class ModelRun:
         return self._limited(sited), sited
 
     def _sited(self, model: LoadedModel) -> LoadedModel:
-        """Return a model that reads the sites."""
         points = find_site_points(model.model, model.hook_points, self.sites)
         return replace(model, hook_points=points)
 

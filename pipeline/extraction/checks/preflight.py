@@ -75,7 +75,6 @@ class Batching:
     equal: bool | None
     """Whether batches give what single examples give; None if that was not tried."""
     seen: str
-    """What the comparison saw."""
     reuse: str
     """What was asked for: `auto` or `off`."""
     sharing: Sharing | None
@@ -87,9 +86,7 @@ class Batching:
     tower_attention: str = AUTO
     """What was asked for: `auto`, `runs` or `loop`."""
     tower: Tower = field(default_factory=Tower)
-    """How the vision tower runs."""
     attention: Attention = field(default_factory=Attention)
-    """Which attention runs."""
 
     @property
     def limits(self) -> BatchLimits:

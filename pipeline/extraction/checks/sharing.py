@@ -47,7 +47,6 @@ class Sharing:
     level: str
     """One of `LEVELS`, or `off`."""
     seen: str
-    """What the comparison saw."""
     images: int = 0
     """Images of each prompt that was compared: some processors treat several as they do not one."""
     sizes_alone: bool = False
