@@ -100,14 +100,12 @@ def find_benchmark(name: str) -> Benchmark:
     known = [*BENCHMARKS, *installed.benchmarks]
     close = difflib.get_close_matches(name, known, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
+    is_folder = Path(name).is_dir()
+    folder = f". For a folder of photos: image-folder --test {name}" if is_folder else ""
     raise BenchmarkNotFoundError(
         f"no benchmark is called {name!r}{hint}; expected one of: {', '.join(known)}, or the path"
-        f" of a Python file that defines BENCHMARK{_for_folder(name)}"
+        f" of a Python file that defines BENCHMARK{folder}"
     )
-
-
-def _for_folder(name: str) -> str:
-    return f". For a folder of photos: image-folder --test {name}" if Path(name).is_dir() else ""
 
 
 def known_names() -> set[str]:

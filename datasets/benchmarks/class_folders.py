@@ -230,21 +230,19 @@ def _files_below(folder: Path, name: str, above: tuple[Path, ...] = ()) -> Itera
 
 
 def _list_folder(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Return the folders and the files in a folder, sorted by name."""
+    """Return the folders and the files in a folder, sorted by name; hidden ones are left out."""
     try:
-        paths = sorted(
-            (p for p in folder.iterdir() if not _is_hidden(p.name)), key=lambda path: path.name
-        )
+        paths = sorted(folder.iterdir(), key=lambda path: path.name)
     except OSError as error:
         raise SourceError(
             f"{folder} cannot be read: {error.strerror}; check its permissions"
         ) from error
-    folders = {path: path.is_dir() for path in paths}
-    return [path for path in paths if folders[path]], [path for path in paths if not folders[path]]
-
-
-def _is_hidden(name: str) -> bool:
-    return name.startswith(".") or name.lower() in SKIPPED
+    folders: list[Path] = []
+    files: list[Path] = []
+    for path in paths:
+        if not path.name.startswith(".") and path.name.lower() not in SKIPPED:
+            (folders if path.is_dir() else files).append(path)
+    return folders, files
 
 
 def _first(names: list[str]) -> str:

@@ -3,7 +3,6 @@
 import io
 import math
 import re
-from collections.abc import Iterator
 from functools import cache
 from importlib import import_module
 
@@ -51,7 +50,8 @@ def decode_image(
     With `draft_pixels` a JPEG is decoded at a half, a quarter or an eighth of its width and height,
     as long as it keeps this many pixels or more: several times as fast, and slightly other values.
     """
-    _let_pillow_open(max_pixels)
+    if Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:
+        Image.MAX_IMAGE_PIXELS = max_pixels  # Pillow's own limit
     try:
         with open_image(data) as image:
             limit = max_pixels // COSTLY.get(image.format or "", 1)
@@ -104,12 +104,6 @@ def _pillow_opens_heic() -> bool:
     return True
 
 
-def _let_pillow_open(max_pixels: int) -> None:
-    """Raise Pillow's own limit if it is below the user's."""
-    if Image.MAX_IMAGE_PIXELS is not None and max_pixels > Image.MAX_IMAGE_PIXELS:
-        Image.MAX_IMAGE_PIXELS = max_pixels
-
-
 def _require_scans(data: bytes, pixels: int, name: str, limit: int) -> None:
     """Raise MediaError if a JPEG draws its pixels so often that decoding would take minutes.
 
@@ -129,16 +123,11 @@ def _to_rgb(image: Image.Image, kind: str | None) -> Image.Image:
     if not (image.mode.startswith("I") or image.has_transparency_data):
         return image.convert("RGB")
     result = Image.new("RGB", image.size)
-    for box in _bands(*image.size):
+    rows = max(1, BAND_PIXELS // image.width)
+    for top in range(0, image.height, rows):
+        box = (0, top, image.width, min(image.height, top + rows))
         result.paste(_band_to_rgb(image.crop(box)), box)
     return result
-
-
-def _bands(width: int, height: int) -> Iterator[tuple[int, int, int, int]]:
-    """Yield boxes of some rows each, from the top."""
-    rows = max(1, BAND_PIXELS // width)
-    for top in range(0, height, rows):
-        yield 0, top, width, min(height, top + rows)
 
 
 def _band_to_rgb(band: Image.Image) -> Image.Image:

@@ -159,17 +159,14 @@ def _opened(data: bytes, name: str, max_pixels: int = MAX_IMAGE_PIXELS) -> Itera
     # would do that, too, but not what is checked above: it opens cut files as whole ones, and makes
     # an index of a gigabyte for 240 kB of MP4.
     with av.open(io.BytesIO(data), format=kind) as container:
-        pictures = [s for s in container.streams.video if not _is_cover(s)]
+        streams = container.streams.video  # a cover of a sound is one, too
+        pictures = [s for s in streams if "attached_pic" not in str(s.disposition).lower()]
         if not pictures:
             raise MediaError(f"{name} has no pictures: it has only sound, or is empty")
         stream = pictures[0]
         require_size(stream.codec_context.width, stream.codec_context.height, name, max_pixels)
         stream.thread_type = "AUTO"
         yield _Clip(container, stream, name, kind == AVI, max_pixels)
-
-
-def _is_cover(stream: Any) -> bool:
-    return "attached_pic" in str(stream.disposition).lower()
 
 
 @dataclass(slots=True)

@@ -11,8 +11,8 @@ from typing import IO, Any
 
 from savs.datasets.errors import RowError, SourceError
 from savs.datasets.row import MAX_ROW_BYTES, Row, json_object, require_object, strict_json
-from savs.datasets.rows.base64_media import name_embedded
 from savs.datasets.rows.files import Files, find_files
+from savs.datasets.rows.media_names import name_embedded
 from savs.datasets.rows.parquet_rows import parquet_values
 from savs.datasets.rows.tar_shards import TAR, shard_values
 from savs.foundation.errors import SavsError

@@ -17,9 +17,8 @@ from typing import Any
 import polars as pl
 
 from savs.datasets.errors import MediaError
-from savs.datasets.rows.base64_media import decode_embedded
 from savs.datasets.rows.file_formats import JSON_LINES, PARQUET, Values, read_values
-from savs.datasets.rows.media_names import packed_parts
+from savs.datasets.rows.media_names import decode_embedded, packed_parts
 from savs.datasets.rows.parquet_rows import DAMAGE, media_columns
 from savs.datasets.rows.tar_shards import TAR, read_shard
 from savs.foundation.bounds import whole_number

@@ -12,7 +12,7 @@ import polars as pl
 
 from savs.datasets.errors import SourceError
 from savs.datasets.row import MAX_ROW_BYTES, PackedMedium
-from savs.datasets.rows.base64_media import name_embedded
+from savs.datasets.rows.media_names import name_embedded
 from savs.foundation.arrays import Array
 from savs.foundation.frames import ExpansionError, expanded_bytes, scan_parquet
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 import polars as pl
@@ -33,19 +34,17 @@ def has_sounds(splits: Mapping[str, Sequence[Example]]) -> bool:
 
 def contents_of(names: Iterable[str], media: MediaFolder) -> dict[str, tuple[str, int]]:
     """Return name -> SHA-256 and size in bytes of the media that can be read."""
-    return {name: (sha256(data), len(data)) for name in names if (data := _read(media, name))}
+    contents = {}
+    for name in names:
+        with suppress(MediaError):
+            data = media.read(name)
+            contents[name] = (sha256(data), len(data))
+    return contents
 
 
 def digests_of(names: Iterable[str], media: MediaFolder) -> dict[str, str]:
     """Return name -> SHA-256 of the media that can be read."""
     return {name: digest for name, (digest, _) in contents_of(names, media).items()}
-
-
-def _read(media: MediaFolder, name: str) -> bytes | None:
-    try:
-        return media.read(name)
-    except MediaError:
-        return None
 
 
 def recurring_digests(examples: Sequence[Example], media: MediaFolder) -> dict[str, str]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from savs.datasets import MediaError
 from savs.datasets.label_kinds import MANY
-from savs.datasets.media.media import MediaRules
+from savs.datasets.media.media import MediaRules, decode_file
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.pipeline.app.frames import render_frame
@@ -28,7 +28,7 @@ from savs.pipeline.reports.explain.attention import view_example
 from savs.pipeline.reports.explain.evidence import Evidence, weigh
 from savs.pipeline.reports.explain.explain import OF_MAPS
 from savs.pipeline.reports.explain.explanation import HeadVote, head_votes
-from savs.pipeline.reports.pages.pictures import Picture, open_images, pictures_of_file, thinned
+from savs.pipeline.reports.pages.pictures import Picture, open_images, pictures_of, thinned
 from savs.pipeline.running.progress import Reporting
 from savs.pipeline.selection.calibration import class_probabilities, least_examples, require_risk
 from savs.pipeline.selection.selection import Selection, TaskSelection
@@ -208,7 +208,8 @@ def _answers(
 
 def _pictures(path: Path, rules: MediaRules) -> tuple[Picture, ...]:
     try:
-        return thinned(pictures_of_file(path.read_bytes(), path.name, rules, SIDE_PX))
+        decoded = decode_file(path.read_bytes(), path.name, rules)
+        return thinned(pictures_of(path.name, decoded, SIDE_PX))
     except MediaError:  # the model's own processor could read it
         return ()
 

@@ -1,6 +1,5 @@
 """The bytes of a file on disk or at a URL, read in pieces."""
 
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -38,12 +37,7 @@ class RawFile:
     def __enter__(self) -> "RawFile":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.file.close()
 
     def fill(self, values: Array, offset: int) -> None:

@@ -26,7 +26,7 @@ from savs.stores.errors import (
     StoreWriteError,
 )
 from savs.stores.files.addresses import WRITABLE, is_remote, is_writable
-from savs.stores.files.object_store import object_names
+from savs.stores.files.object_store import file_names
 from savs.stores.format.layout import CARD, CLAIMS, MANIFEST, RESULTS
 from savs.stores.format.manifest import (
     Identity,
@@ -109,8 +109,17 @@ class Reservation:
         A new one gets the shards of `like`, the plan of another store, as far as those reach.
         """
         with write_errors(self.path / MANIFEST):
-            agreed = _agree(self.path, self.claims, identity, rows, shard_rows, like)
-        return FeatureWriter(self.path, agreed, self.claims)
+            while True:
+                before = _stored_manifest(self.path)
+                agreed = _agreed(self.path, before, identity, rows, shard_rows, like)
+                if before is not None and agreed != before:
+                    agreed = change_manifest(
+                        self.path,
+                        self.claims,
+                        lambda now: _agreed(self.path, now, identity, rows, shard_rows),
+                    )
+                if before is not None or _is_first(self.path, self.claims, agreed):
+                    return FeatureWriter(self.path, agreed, self.claims)
 
 
 @contextmanager
@@ -198,8 +207,8 @@ def _stored_manifest(path: Any) -> Manifest | None:
     try:
         return read_manifest(path)
     except StoreNotFoundError:
-        names = object_names(path) if is_remote(path) else [p.name for p in path.iterdir()]
-        strangers = [n for n in sorted(names) if n != CLAIMS and not n.endswith(PARTIAL)]
+        names = sorted(file_names(path))
+        strangers = [n for n in names if n != CLAIMS and not n.endswith(PARTIAL)]
     if not strangers:
         return None
     try:
@@ -209,28 +218,6 @@ def _stored_manifest(path: Any) -> Manifest | None:
             f"{path} holds {strangers[0]} but no {MANIFEST}, so it is not a feature store;"
             " pass a new or empty folder as `out`"
         ) from None
-
-
-def _agree(
-    path: Path,
-    claims: Claims,
-    identity: Identity,
-    rows: PlannedRows,
-    shard_rows: int | None,
-    like: StorePlan | None,
-) -> Manifest:
-    """Write the manifest that both the folder and this run hold to, and return it."""
-    while True:
-        before = _stored_manifest(path)
-        agreed = _agreed(path, before, identity, rows, shard_rows, like)
-        if agreed == before:
-            return agreed
-        if before is not None:
-            return change_manifest(
-                path, claims, lambda now: _agreed(path, now, identity, rows, shard_rows)
-            )
-        if _is_first(path, claims, agreed):
-            return agreed
 
 
 def _is_first(path: Path, claims: Claims, manifest: Manifest) -> bool:
@@ -303,7 +290,7 @@ def is_begun(path: Path, manifest: Manifest) -> bool:
     """
     if not os.path.lexists(path):
         return False
-    names = {entry.name for entry in path.iterdir()} if path.is_dir() else {path.name}
+    names = file_names(path) if path.is_dir() else {path.name}
     has_claims = path.is_dir() and CLAIMS in names
     begun = has_claims and BEGUN in newest(ClaimFiles(path).names())
     if has_claims and all(name == CLAIMS or name.endswith(PARTIAL) for name in names):
@@ -399,7 +386,7 @@ def _remove(out: Path, written: Noted, *, keep_folder: bool) -> None:
     ours = [file for file in written if file[0].is_relative_to(out)]
     remove_noted([file for file in ours if file[0] != out / MANIFEST])
     remove_empty(out / RESULTS)
-    if {path.name for path in out.iterdir()} == {MANIFEST}:
+    if file_names(out) == {MANIFEST}:
         remove_noted(ours)
         if not keep_folder:
             out.rmdir()

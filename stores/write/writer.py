@@ -157,23 +157,20 @@ class OpenShards:
     def _next(self) -> ShardSpec | None:
         """Claim the next shard; StoreWriteError if the disk refuses."""
         with write_errors(self._path):
-            return self._find()
-
-    def _find(self) -> ShardSpec | None:
-        """Claim the next shard: one whose holder is gone, or that nobody claims."""
-        if left := self._claims.left_by_others(self._left):
-            shard = self._first(iter([self._left[name] for name in sorted(left)]))
-            if shard is not None:
+            # First one whose holder is gone, then one that nobody claims: by what was claimed at an
+            # earlier look, then by what is claimed now.
+            left = self._claims.left_by_others(self._left)
+            if shard := self._first(iter([self._left[name] for name in sorted(left)])):
                 return shard
-        for _ in range(2):  # by what was claimed at an earlier look, then by what is claimed now
-            if (shard := self._first(self._free())) is not None:
-                return shard
-            self._look()
-        # An idle process asks of some of the claims at a time whether their holders still live.
-        some = list(islice(self._left.values(), AT_A_TIME))
-        for spec in some:
-            self._left[spec.name] = self._left.pop(spec.name)
-        return self._first(iter(some))
+            for _ in range(2):
+                if shard := self._first(self._free()):
+                    return shard
+                self._look()
+            # An idle process asks of some of the claims at a time whether their holders still live.
+            some = list(islice(self._left.values(), AT_A_TIME))
+            for spec in some:
+                self._left[spec.name] = self._left.pop(spec.name)
+            return self._first(iter(some))
 
     def _look(self) -> None:
         """Look at the store as a whole: what is claimed, and what is done."""
@@ -214,9 +211,8 @@ class OpenShards:
         if not self._is_done(spec):
             return False
         self._take_out(spec.name)
-        if (
-            time.monotonic() - self._last_look_s > SELDOM * LOOK_EVERY_S
-        ):  # others may have done many
+        is_long_ago = time.monotonic() - self._last_look_s > SELDOM * LOOK_EVERY_S
+        if is_long_ago:  # others may have done many
             self._look()
         return True
 
@@ -350,8 +346,11 @@ class FeatureWriter:
             self.claims.hold(MANIFEST) if again else nullcontext(),
             self.claims.publishing(*names) as require_claim,
         ):
-            if again:
-                self._unlist(spec)
+            if again:  # out of the seal before its file changes: its digest will be another
+                now = read_manifest(self.path)
+                shards = tuple(shard for shard in now.shards if shard.name != spec.name)
+                if shards != now.shards:
+                    replace_manifest(self.path, self.claims, replace(now, shards=shards))
             write_shard(
                 self.path / spec.name,
                 spec,
@@ -360,13 +359,6 @@ class FeatureWriter:
                 replace_old=again,
                 before_naming=require_claim,
             )
-
-    def _unlist(self, spec: ShardSpec) -> None:
-        """Take a shard out of the seal before its file changes: its digest will be another."""
-        now = read_manifest(self.path)
-        shards = tuple(shard for shard in now.shards if shard.name != spec.name)
-        if shards != now.shards:
-            replace_manifest(self.path, self.claims, replace(now, shards=shards))
 
     def settle_batching(self, wanted: Facts) -> Facts:
         """Record how batches are made, unless another process just did; return what is recorded."""

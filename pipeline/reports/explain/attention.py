@@ -1,7 +1,7 @@
 """Where chosen heads look, with a test of each map: what masking its brightest patches changes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -83,8 +83,10 @@ def view_example(
     media: Sequence[str],
     folder: MediaFolder,
     evidence: Evidence,
+    *,
+    with_words: bool = False,
 ) -> tuple[View, ...]:
-    """Return where the chosen heads of an example look.
+    """Return where the chosen heads of an example look; with the words that each writes if asked.
 
     Takes one forward pass, one for each head and `DRAWS` more.
 
@@ -98,7 +100,12 @@ def view_example(
         The example has no image, or has a video, or the model gives other features than the store
         has.
     """
-    from savs.pipeline.extraction.attention_maps import heads_at_last_token, look, mask_patches
+    from savs.pipeline.extraction.attention_maps import (
+        head_words,
+        heads_at_last_token,
+        look,
+        mask_patches,
+    )
     from savs.pipeline.extraction.batches.prepare import pieces_of
 
     if not media:
@@ -112,7 +119,8 @@ def view_example(
             f"example {evidence.id!r} is about a video, and maps show images; features of its"
             " frames have maps: run savs extract --video frames"
         )
-    heads = evidence.trained.selection.heads
+    heads, centroids = evidence.trained.selection.heads, evidence.trained.centroids
+    widths = {(g.layer, h): g.head_dim for g in model.grid for h in g.heads}
     attention = look(model, pieces, heads)
     _require_same(evidence, attention.features)
 
@@ -140,26 +148,11 @@ def view_example(
             tokens=_brightest(attention.tokens, attention.on_tokens[place]),
             drop=float(lost[place, place]),
             random=tuple(map(float, lost[len(heads) :, place])),
-            words=(),
+            words=head_words(model, head, centroids[place, evidence.votes[place], : widths[head]])
+            if with_words
+            else (),
         )
         for place, head in enumerate(heads)
-    )
-
-
-def add_words(model: "LoadedModel", views: Sequence[View], evidence: Evidence) -> tuple[View, ...]:
-    """Return views with the words that each head writes for its vote's class."""
-    from savs.pipeline.extraction.attention_maps import head_words
-
-    trained = evidence.trained
-    widths = {(g.layer, h): g.head_dim for g in model.grid for h in g.heads}
-    return tuple(
-        replace(
-            view,
-            words=head_words(
-                model, head, trained.centroids[place, evidence.votes[place], : widths[head]]
-            ),
-        )
-        for place, (view, head) in enumerate(zip(views, trained.selection.heads, strict=True))
     )
 
 

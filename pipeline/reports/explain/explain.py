@@ -17,7 +17,6 @@ from savs.pipeline.reports.explain.attention import (
     COLOURS,
     DRAWS,
     MASKED,
-    add_words,
     load_views_model,
     view_example,
 )
@@ -26,7 +25,7 @@ from savs.pipeline.reports.explain.explanation import Explained, Explanations, c
 from savs.pipeline.reports.pages.pictures import open_images
 from savs.pipeline.reports.pages.rendering import render, require_page, write_page
 from savs.pipeline.reports.report.evaluated import Evaluated, read_results
-from savs.pipeline.reports.report.gallery import SHARE_WRONG, pick_examples
+from savs.pipeline.reports.report.gallery import pick_examples
 from savs.pipeline.running.progress import SILENT, Reporting
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_config import require_classes
@@ -170,8 +169,10 @@ def _add_views(
         for one in examples:
             seen_by = evidence[one.id]
             try:
-                views = view_example(model, one.prompt, media[one.id] or [], folder, seen_by)
-                seen.append(replace(one, views=add_words(model, views, seen_by)))
+                views = view_example(
+                    model, one.prompt, media[one.id] or [], folder, seen_by, with_words=True
+                )
+                seen.append(replace(one, views=views))
             except (MediaError, ReportError) as error:
                 seen.append(replace(one, unseen=str(error)))
             on_rows(1)
@@ -207,8 +208,7 @@ def _pick(result: Evaluated, ids: Sequence[str], *, errors: bool, n: int) -> pl.
     """Return the predictions of some examples: those named, or wrong and least sure ones."""
     predictions = result.predictions
     if not ids:
-        rows = pick_examples(predictions, n, share_wrong=1.0 if errors else SHARE_WRONG)
-        rows = rows.filter(~pl.col("correct")) if errors else rows
+        rows = pick_examples(predictions, n, only_wrong=errors)
         if not rows.height:
             raise ReportError(f"{result.folder} has no wrong example; omit `errors`")
         return rows

@@ -106,11 +106,6 @@ MOST_BYTES = 1_900_000
 """Bytes of all images of a page; in base64 a third more."""
 
 
-def pictures_of_file(data: bytes, name: str, rules: MediaRules, side: int) -> list[Picture]:
-    """Return all pictures of a file; MediaError if it cannot be decoded."""
-    return pictures_of(name, decode_file(data, name, rules), side)
-
-
 def thinned(pictures: Sequence[Picture]) -> tuple[Picture, ...]:
     """Return at most `MOST_PICTURES` pictures, evenly spaced."""
     return tuple(pictures[:: max(1, -(-len(pictures) // MOST_PICTURES))])
@@ -171,7 +166,7 @@ class Images:
             if digest is not None and sha256(data) != digest:
                 self.changed += 1
                 return []
-            return pictures_of_file(data, name, media.rules, self.side)
+            return pictures_of(name, decode_file(data, name, media.rules), self.side)
         except MediaError:
             return []
 

@@ -86,14 +86,10 @@ def sweep_parts(
             if rows["max_layer"].count():
                 depths.append(_depth_curves(name, rows))
             elif not rows["prompt"].count():
-                curves.append(_curves(name, rows))
+                metric, chance = str(rows["metric"][0]), float(rows["chance"][0])
+                charts = charts_of_sweep(rows, metric)
+                curves.append(Curves(name, metric, charts, tuple(rows.to_dicts()), chance))
     return tuple(curves), tuple(depths)
-
-
-def _curves(name: str, rows: pl.DataFrame) -> Curves:
-    metric = str(rows["metric"][0])
-    charts = charts_of_sweep(rows, metric)
-    return Curves(name, metric, charts, tuple(rows.to_dicts()), float(rows["chance"][0]))
 
 
 def charts_of_sweep(rows: pl.DataFrame, metric: str) -> tuple[Chart, ...]:
@@ -186,34 +182,26 @@ def _chart(rows: pl.DataFrame, names: Sequence[Any], axis: str, by: str, title: 
     values = rows[axis].unique().sort(nulls_last=True).to_list()
     places = dict(zip(values, spread(len(values), LEFT + 20, RIGHT - 20), strict=True))
     height = _height(rows)
+    lines = []
+    for value in names:
+        name = str(value) if by == "readout" else _setting_text(by, value)
+        line = rows.filter(pl.col(by).eq_missing(pl.lit(value))).iter_rows(named=True)
+        lines.append((name, [(places[row[axis]], row, _title(name, row, axis)) for row in line]))
     return Chart(
         title=title,
         x_name=_AXES[axis],
         x_ticks=tuple((x, "all" if value is None else str(value)) for value, x in places.items()),
         y_ticks=height.ticks(),
         series=tuple(
-            _series(
-                str(name) if by == "readout" else _setting_text(by, name),
-                rows.filter(pl.col(by).eq_missing(pl.lit(name))),
-                axis, places, height,
-            )
-            for name in names
+            _line(name, sorted(points, key=lambda point: point[0]), height)
+            for name, points in lines
         ),
         chance=None if rows["chance"][0] is None else height.chance(rows["chance"][0]),
-    )  # fmt: skip
+    )
 
 
 def _height(rows: pl.DataFrame) -> Height:
     return height_of(pl.concat([rows[name] for name in ("mean", "low", "high")]).drop_nulls())
-
-
-def _series(
-    name: str, rows: pl.DataFrame, axis: str, places: dict[int | None, float], height: Height
-) -> Series:
-    points = sorted(rows.iter_rows(named=True), key=lambda row: places[row[axis]])
-    return _line(
-        name, [(places[row[axis]], row, _title(name, row, axis)) for row in points], height
-    )
 
 
 def _line(name: str, points: Sequence[tuple[float, dict[str, Any], str]], height: Height) -> Series:

@@ -37,12 +37,10 @@ def shade_paths(cells: Mapping[tuple[int, int], int]) -> dict[int, str]:
             row_runs[-1][2] += 1
         else:
             row_runs.append([column, row, 1])
-    return {level: "".join(map(_box, row_runs)) for level, row_runs in runs.items()}
-
-
-def _box(run: Iterable[int]) -> str:
-    column, row, width = run
-    return f"M{column} {row}h{width}v1h-{width}z"
+    return {
+        level: "".join(f"M{column} {row}h{width}v1h-{width}z" for column, row, width in row_runs)
+        for level, row_runs in runs.items()
+    }
 
 
 def grid_path(columns: int, rows: int) -> str:

@@ -152,12 +152,10 @@ def gallery_part(
     rows = pick_examples(
         predictions,
         count,
-        share_wrong=1.0 if only_wrong else SHARE_WRONG,
+        only_wrong=only_wrong,
         share_atypical=SHARE_ATYPICAL,
         turns=("decisive",) if first.labels else ("subtask", "label"),
     )
-    if only_wrong:
-        rows = rows.filter(~pl.col("correct"))
     if not rows.height:
         return None
     images = open_images(first.store, first.split, rows["id"].to_list(), media_root)
@@ -201,7 +199,7 @@ def pick_examples(
     predictions: pl.DataFrame,
     count: int,
     *,
-    share_wrong: float = SHARE_WRONG,
+    only_wrong: bool = False,
     share_atypical: float = 0.0,
     turns: Sequence[str] = ("subtask", "label"),
 ) -> pl.DataFrame:
@@ -210,14 +208,14 @@ def pick_examples(
     Each class of each subtask has its turn with a mistake, or each value of the columns `turns`.
     The least typical ones come last. Skipped examples are left out.
 
-    `share_wrong` of the examples are kept for wrong ones, `share_atypical` for the least typical
-    ones, if there are enough.
+    `SHARE_WRONG` of the examples are kept for wrong ones, or all with `only_wrong`,
+    `share_atypical` for the least typical ones, if there are enough.
     """
     known = predictions.filter(pl.col("prediction").is_not_null())
     wrong = known.filter(~pl.col("correct"))
     turn = pl.col("margin").rank("ordinal", descending=True).over(*turns)
     wrong = wrong.sort(turn, -pl.col("margin"), maintain_order=True)
-    wrong = wrong.head(round(share_wrong * count))
+    wrong = wrong.head(count if only_wrong else round(SHARE_WRONG * count))
     wrong = wrong.sort("margin", descending=True, maintain_order=True)
     odd = _without(known, wrong).filter(pl.col("typicality").is_not_null())
     odd = odd.sort("typicality", maintain_order=True).head(round(share_atypical * count))
@@ -229,6 +227,8 @@ def pick_examples(
         UNSURE: pl.col("margin") <= pl.lit(unsure["margin"].max(), pl.Float32),
         ATYPICAL: pl.col("typicality") <= pl.lit(odd["typicality"].max(), pl.Float32),
     }
+    if only_wrong:
+        examples = examples.filter(~pl.col("correct"))
     return examples.with_columns(
         kinds=pl.concat_list(
             pl.when(is_kind).then(pl.lit(kind)) for kind, is_kind in kinds.items()

@@ -48,6 +48,7 @@ def headline_of(results: Sequence[Evaluated]) -> Headline:
     main = first.headline
     paired = [other for other in others if is_paired(first, other)]
     differences = _differences(first, paired, str(main["name"]))
+    ends = [row[end] for row in differences for end in ("low", "high", "difference")]
     return Headline(
         metric=str(main["name"]),
         main=main,
@@ -57,7 +58,7 @@ def headline_of(results: Sequence[Evaluated]) -> Headline:
             *_baselines(main),
         ),
         differences=differences,
-        reach=_reach(differences),
+        reach=max((abs(end) for end in ends if end is not None), default=0.0),
     )
 
 
@@ -79,11 +80,6 @@ def _differences(
         {**row, "b": name}
         for name, row in zip(names, comparison.iter_rows(named=True), strict=True)
     )
-
-
-def _reach(differences: Sequence[Mapping[str, Any]]) -> float:
-    ends = [row[end] for row in differences for end in ("low", "high", "difference")]
-    return max((abs(end) for end in ends if end is not None), default=0.0)
 
 
 def _like(other: Evaluated, main: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -9,8 +9,8 @@ import pytest
 
 from savs.datasets import MediaError, MediaFolder, RowError, find_benchmark, read_examples
 from savs.datasets.row import PackedMedium
-from savs.datasets.rows.base64_media import decode_embedded, is_embedded
 from savs.datasets.rows.file_formats import read_rows
+from savs.datasets.rows.media_names import decode_embedded, is_embedded
 
 
 def uri(data: bytes, kind: str = "image/png") -> str:
