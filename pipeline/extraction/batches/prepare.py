@@ -8,10 +8,10 @@ from typing import Any
 import torch
 
 from savs.datasets import Example, MediaError, MediaFolder
-from savs.datasets.example import split_prompt
+from savs.datasets.example import SPLIT, split_prompt
 from savs.datasets.media.images import thumbnail
 from savs.datasets.media.media import MediaRules, decode_medium, pictures_in
-from savs.datasets.media.sounds import sounds_of
+from savs.datasets.media.sounds import DEFAULT_RATE, sounds_of
 from savs.datasets.media.videos import Decoded, heard_in, images_of
 from savs.pipeline.extraction.batches.jobs import Done, Job, Prepared, Refused
 from savs.pipeline.extraction.model.host_inputs import host_inputs
@@ -100,7 +100,7 @@ def prepare(encoder: PromptEncoder, job: Job, settings: PrepareSettings) -> Done
     return Done(job.number, [*refused, *parts], small, unshared, frozenset(cut))
 
 
-def pieces_of(example: Example, media: MediaFolder, encoder: PromptEncoder) -> Pieces:
+def pieces_of(example: Example, media: MediaFolder, encoder: PromptEncoder | None = None) -> Pieces:
     """Return an example's prompt in reading order, with its media decoded as a model takes them.
 
     Raises
@@ -108,12 +108,12 @@ def pieces_of(example: Example, media: MediaFolder, encoder: PromptEncoder) -> P
     MediaError
         A medium is missing or cannot be decoded.
     """
-    rate = encoder.sound_rate_or_default
+    rate = DEFAULT_RATE if encoder is None else encoder.sound_rate_or_default
     decoded = [
         media.decode(name, rate if is_sound else None)
         for name, is_sound in zip(example.media, example.sounds, strict=True)
     ]
-    return arrange(example.prompt, decoded, encoder.placeholders)
+    return arrange(example.prompt, decoded, SPLIT if encoder is None else encoder.placeholders)
 
 
 def arrange(prompt: str, media: Sequence[Sequence[Decoded]], placeholders: str) -> Pieces:
