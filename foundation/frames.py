@@ -6,7 +6,7 @@ A small Parquet file can stand for values that fill the memory, so its rows are 
 import sys
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, get_type_hints
 
 import numpy as np
 import polars as pl
@@ -20,6 +20,11 @@ MOST_TIMES = 1000
 """How many times its size a Parquet file may expand to."""
 _ROW, _ITEM = 512, 64
 """Bytes that a row, and an item of a list, takes in Python next to its text."""
+
+
+def schema_of(row: type) -> pl.Schema:
+    """Return the columns of a table whose rows are a dataclass or a named tuple."""
+    return pl.Schema(get_type_hints(row))
 
 
 def lazy_frames(

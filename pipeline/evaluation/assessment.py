@@ -11,6 +11,7 @@ import polars as pl
 
 from savs.datasets import Benchmark, Units, find_leaks
 from savs.datasets.benchmarks.options import stored_prompts
+from savs.datasets.example import first_few
 from savs.datasets.label_kinds import NUMBERS
 from savs.datasets.rows.plugin_guard import compute_metrics, make_submission
 from savs.datasets.splits.clusters import clusters_of
@@ -187,35 +188,42 @@ def assess(
     selection = predictor.selection
     number = None if selection is None else selection.tasks[0].number
     table = pl.concat([whole, packed(marks)], how="horizontal")
+    counts = count_examples(table)
     if number is None:
         table = in_schema(table, PREDICTION_SCHEMA)
-        counts = Counts.of(table)
-        notes = [*notes, *leak_notes, *unseen_notes(table, classes), *counts.notes()]
-        units = compute_metrics(benchmark, table, classes) if counts.labels else []
+        notes += [*leak_notes, *unseen_notes(table, classes)]
+        notes += example_notes(counts["labels"], counts["skipped"])
+        units = compute_metrics(benchmark, table, classes) if counts["labels"] else []
+        prompts = stored_prompts(store.manifest.identity.benchmark)
+        confidence = measure_confidence(table, selection, risk, prompts)
+        submission = make_submission(benchmark, table)
     else:  # classes need none of it at start-up
         from savs.pipeline.evaluation.numbers import NUMBER_SCHEMA, measure_numbers, number_notes
 
         table = in_schema(table, NUMBER_SCHEMA)
-        counts = Counts.of(table)
-        by_mean = "with the mean of the training numbers as its prediction"
-        notes = [*notes, *leak_notes, *number_notes(table, number), *counts.notes(by_mean)]
-        units = measure_numbers(table, number) if counts.labels else []
+        how = "with the mean of the training numbers as its prediction"
+        notes += [*leak_notes, *number_notes(table, number)]
+        notes += example_notes(counts["labels"], counts["skipped"], how)
+        units = measure_numbers(table, number) if counts["labels"] else []
+        confidence, submission = (), None
+    if counts["clusters"] < FEW_CLUSTERS < counts["examples"]:
+        notes.append(
+            "examples that share an image or a group form a cluster; with"
+            f" {counts['clusters']} clusters, intervals are wide, and with one there are none"
+        )
     notes += dict.fromkeys(note for metric in units for note in metric.notes)
-    prompts = stored_prompts(store.manifest.identity.benchmark)
     return Evaluation(
         metrics=tuple(summarise(metric) for metric in units),
         units=tuple(units),
         table=table,
-        selection=predictor.selection,
+        selection=selection,
         model=dict(store.manifest.identity.model),
         planned=len(store.ids("test")),
-        skipped=counts.skipped,
+        skipped=counts["skipped"],
         notes=tuple(notes),
         rule=predictor.rule,
-        confidence=()
-        if number is not None
-        else measure_confidence(table, predictor.selection, risk, prompts),
-        submission=None if number is not None else make_submission(benchmark, table),
+        confidence=confidence,
+        submission=submission,
         benchmark=str(store.manifest.identity.benchmark["name"]),
         cost=predictor.cost(),
     )
@@ -280,7 +288,7 @@ def partial_notes(store: FeatureStore) -> list[str]:
         missing = store.missing(split)
         if missing:
             rows = sum(store.planned_rows(spec, split) for spec in missing)
-            names = ", ".join(spec.name for spec in missing[:3]) + (" ..." if missing[3:] else "")
+            names = first_few((spec.name for spec in missing), 3)
             total = len(store.ids(split))
             notes.append(
                 f"partial: {rows:,} of {total:,} {split} examples are not extracted yet ({names})"
@@ -288,40 +296,15 @@ def partial_notes(store: FeatureStore) -> list[str]:
     return notes
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
-    """Numbers of examples in a table of predictions, by kind."""
-
-    examples: int
-    labels: int
-    """Examples that have one."""
-    skipped: int
-    """Examples without a prediction."""
-    clusters: int
-
-    @classmethod
-    def of(cls, table: pl.LazyFrame) -> "Counts":
-        """Count the rows of a table, columns `PREDICTION_SCHEMA`."""
-        counts = table.select(
-            examples=pl.len(),
-            labels=pl.col("label").count(),
-            skipped=pl.col("prediction").null_count(),
-            clusters=pl.col("cluster").hash().n_unique(),  # texts would take more memory
-        )
-        return cls(**counts.collect().row(0, named=True))
-
-    def notes(self, how: str = "as wrong") -> list[str]:
-        """Return a note where labels are missing, examples were skipped, or clusters are few.
-
-        `how` skipped examples count.
-        """
-        notes = example_notes(self.labels, self.skipped, how)
-        if self.clusters < FEW_CLUSTERS < self.examples:
-            notes.append(
-                "examples that share an image or a group form a cluster; with"
-                f" {self.clusters} clusters, intervals are wide, and with one there are none"
-            )
-        return notes
+def count_examples(table: pl.LazyFrame) -> dict[str, int]:
+    """Return the `examples` of predictions, their `labels`, `clusters`, and `skipped` ones."""
+    counts = table.select(
+        examples=pl.len(),
+        labels=pl.col("label").count(),
+        skipped=pl.col("prediction").null_count(),
+        clusters=pl.col("cluster").hash().n_unique(),  # texts would take more memory
+    )
+    return counts.collect().row(0, named=True)
 
 
 def some_labels_note(labelled: int, examples: int) -> str:
@@ -330,7 +313,7 @@ def some_labels_note(labelled: int, examples: int) -> str:
 
 
 def example_notes(labels: int, skipped: int, how: str = "as wrong") -> list[str]:
-    """Return a note if no test example has a label, and one if some were skipped, see `Counts`."""
+    """Return a note if no test example has a label, and one on how skipped ones count."""
     notes = []
     if not labels:
         notes.append("the test examples have no labels, so there are predictions but no metrics")

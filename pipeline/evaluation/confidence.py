@@ -50,7 +50,6 @@ class Atypical:
     """Examples that are like none of the training ones, see `typicality`."""
 
     share: Mean
-    """Share of all examples."""
     right: Mean | None
     """Accuracy among them; None if there are none."""
 
@@ -72,7 +71,6 @@ class Answered:
     """The accuracy among a share of the examples, those of greatest probability."""
 
     coverage: float
-    """The share that is answered."""
     accuracy: float
     threshold: float
     """Least probability among the answered."""

@@ -146,14 +146,7 @@ FORMS: dict[str, Callable[[pl.LazyFrame, list[str], Path], None]] = {
 def with_viewer_columns(rows: pl.LazyFrame, heads: Sequence[str], media_root: Path) -> pl.LazyFrame:
     """Return a table of examples and heads with `VIEWER_COLUMNS`, made a batch of rows at a time.
 
-    Parameters
-    ----------
-    rows
-        Examples with `media` and `media_sha256`, and the columns of the heads.
-    heads
-        The columns that `vector` consists of.
-    media_root
-        Folder of the media.
+    `rows` have `media` and `media_sha256`, and the columns `heads`, which `vector` consists of.
     """
     schema = rows.collect_schema()
     width = sum(_width(schema[head]) for head in heads)

@@ -23,6 +23,7 @@ from savs.datasets.metrics.many_labels import LabelPredictions, cooccurrence, la
 from savs.datasets.metrics.metrics import Units
 from savs.datasets.splits.clusters import clusters_of
 from savs.foundation.arrays import Array
+from savs.foundation.frames import schema_of
 from savs.foundation.progress import track
 from savs.pipeline.evaluation.assessment import (
     Evaluation,
@@ -34,7 +35,7 @@ from savs.pipeline.evaluation.assessment import (
 from savs.pipeline.evaluation.confidence import Confidence, label_confidence
 from savs.pipeline.evaluation.cost import selection_cost
 from savs.pipeline.evaluation.cross_validation import INFLATION, folds_note
-from savs.pipeline.evaluation.per_class import LabelRow, PairRow, schema_of
+from savs.pipeline.evaluation.per_class import LabelRow, PairRow
 from savs.pipeline.evaluation.predictions import LABEL_SCHEMA, in_schema, names_of, packed
 from savs.pipeline.evaluation.statistics.intervals import Estimate, one_stratum, summarise
 from savs.pipeline.running.formatting import counted
@@ -187,6 +188,7 @@ def score_test(store: FeatureStore, selection: Selection) -> Scored:
     columns = ["id", "split", "label", "group", "category", "media", "media_sha256", "prompt"]
     names = [*columns, "extra"]
     examples = pl.concat([part.select(names) for part in parts if part.height])
+    # every second part are the examples that a block lacks
     skipped = np.concatenate([np.full(p.height, n % 2 == 1) for n, p in enumerate(parts)])
     whole = np.concatenate([part.astype(np.float32, copy=False) for part in logits], axis=1)
     places = store.places("test", examples)
@@ -411,7 +413,6 @@ def label_texts(names: Sequence[str], there: Array) -> pl.Series:
 
 
 def _pairs(states: Array, predicted: Array, names: Sequence[str]) -> pl.DataFrame:
-    """Return the pairs of labels that are together most often, `PAIRS_KEPT` at most."""
     together = np.triu(cooccurrence(states), 1)
     order = np.argsort(-together, axis=None, kind="stable")[:PAIRS_KEPT]
     first, second = np.unravel_index(order, together.shape)

@@ -6,11 +6,12 @@ The rows of these tables, and of those of many labels, are dataclasses: metrics.
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any
 
 import polars as pl
 from msgspec import Meta
 
+from savs.foundation.frames import schema_of
 from savs.pipeline.evaluation.statistics.intervals import estimate_share
 from savs.stores.format.layout import Count
 
@@ -84,11 +85,6 @@ class PairRow:
     other: str
     n: Count
     predicted: Count
-
-
-def schema_of(row: type) -> pl.Schema:
-    """Return the columns of a table with these rows."""
-    return pl.Schema(get_type_hints(row))
 
 
 def class_table(

@@ -21,6 +21,7 @@ from savs.pipeline.selection.calibration import (
     least_examples,
     require_risk,
 )
+from savs.pipeline.selection.heads.centroids import lead
 from savs.pipeline.selection.readouts import ClassScores
 from savs.pipeline.selection.selection import Selection, TaskSelection
 from savs.stores import FeatureStore
@@ -160,14 +161,6 @@ def predicted(
         margin=pl.Series(margins, dtype=pl.Float32),
         votes=_votes(classes, class_scores),
     )
-
-
-def lead(scores: Array, choice: Array) -> Array:
-    """Return how far the choices' scores are above the best others, `(n,)` of `(n, classes)`."""
-    rows = np.arange(len(choice))
-    others = scores.copy()
-    others[rows, choice] = -np.inf
-    return scores[rows, choice] - others.max(axis=1)
 
 
 def _votes(classes: Sequence[str], class_scores: ClassScores) -> pl.Series:

@@ -17,10 +17,10 @@ from savs.foundation.files import regular_size
 from savs.foundation.frames import collect_rows, scan_parquet
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.evaluation import task_features
-from savs.pipeline.evaluation.predictions import lead
 from savs.pipeline.running.formatting import counted, counted_as, listed
 from savs.pipeline.running.output_files import media_of_cell
 from savs.pipeline.running.result_files import reading
+from savs.pipeline.selection.heads.centroids import lead
 from savs.pipeline.selection.label_rules import threshold_distances
 from savs.pipeline.selection.readouts import ClassScores
 from savs.pipeline.selection.selection import Selection, TaskSelection, only_subtask
@@ -232,8 +232,6 @@ def _of_task(
     is_open: Mapping[str, bool],
     count: int,
 ) -> pl.DataFrame:
-    """Return the suggestions of a task."""
-
     def judge(features: Array) -> _Judged:
         scores = task.fitted.scores(features)
         names = pl.Series([task.classes[number] for number in scores.choice], dtype=pl.String)
@@ -245,7 +243,6 @@ def _of_task(
 def _of_labels(
     store: FeatureStore, selection: Selection, split: str, is_open: Mapping[str, bool], count: int
 ) -> pl.DataFrame:
-    """Return the suggestions of many labels."""
     from savs.pipeline.evaluation.many_labels import LabelLogits, label_texts
 
     labels = LabelLogits(selection, head_widths(store, selection.heads))

@@ -6,7 +6,7 @@ log-likelihood of each class, so the share of draws that an answer would have is
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -48,19 +48,8 @@ def label_answers(
 ) -> Iterator[tuple[str | None, LabelAnswers]]:
     """Yield each subtask with what the model thinks of its classes.
 
-    Parameters
-    ----------
-    store, split
-        Whose examples.
-    output
-        `answers`, or `icl` with demonstrations before.
-    classes
-        Those of each subtask.
-
-    Raises
-    ------
-    ResultError
-        The store keeps no such output, or not a finite log-likelihood of each class.
+    `output` is `answers`, or `icl` with demonstrations before. ResultError if the store keeps no
+    such output, or not a finite log-likelihood of each class.
     """
     values = store.output(split, output)
     tokens = dict(store.manifest.identity.outputs[ANSWERS])
@@ -149,16 +138,6 @@ class AnsweredTraining(StoredTraining):
                     f" probability of {self.least:g} or more; lower `pseudo_labels`, add examples,"
                     " or omit it: then their own labels are used"
                 )
-            known = stored[subtask]
             rows = answers.examples["row"].to_numpy()[sure]
-            tasks.append(
-                TrainingTask(
-                    subtask=subtask,
-                    classes=known.classes,
-                    rows=rows,
-                    labels=labels[sure],
-                    question=known.question,
-                    media=known.media,
-                )
-            )
+            tasks.append(replace(stored[subtask], rows=rows, labels=labels[sure]))
         return tasks

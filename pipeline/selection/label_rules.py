@@ -116,7 +116,7 @@ def fit_sigmoids(margins: Array, states: Array) -> tuple[Array, Array]:
         by_slope, by_intercept = (error * x).sum(axis=1), error.sum(axis=1)
         ss, si, ii = ((weight * x**2).sum(axis=1), (weight * x).sum(axis=1), weight.sum(axis=1))
         ss, ii = ss + CLOSE, ii + CLOSE
-        determinant = ss * ii - si**2
+        determinant = ss * ii - si**2  # the step solves two equations, by Cramer's rule
         step = (ii * by_slope - si * by_intercept) / determinant
         held = (slope <= LEAST_SLOPE) & (step > 0)  # the slope stays: the intercept moves alone
         step = np.where(held, 0, np.clip(step, -2, 2))

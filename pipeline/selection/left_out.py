@@ -322,7 +322,6 @@ def _same_tasks(training: TrainingData, selection: Selection) -> list[TrainingTa
 
 
 def _joined(task: TrainingTask, parts: Sequence[_Judged]) -> LeftOut:
-    """Return the folds of a task as one."""
     shares = [int((~part.fold.out).sum()) / len(part.fold.out) for part in parts] or [1.0]
     empty = np.zeros((0, len(task.classes)), np.float32)
     none = ClassScores(empty, np.zeros(0, np.int64), empty)

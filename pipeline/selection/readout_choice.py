@@ -7,6 +7,7 @@ turn the readout is chosen by cross-validation within the other folds, and class
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ import numpy as np
 
 from savs.datasets.label_kinds import MANY
 from savs.datasets.metrics.ranking import average_precision_units
-from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.heads.folds import FOLDS
 from savs.pipeline.selection.left_out import LeftOut, held_out, leave_out, leave_out_of
@@ -129,40 +129,28 @@ def _nested(
     """Return each fold as it was classified by the readout that is best within the others."""
     tasks, clusters = data.tasks(), data.clusters()
     outs = held_out(selections[0], tasks, clusters, folds)
-    # a task with fewer folds is whole in the last turns
     turns = sorted({turn for parts in outs for turn in parts})
-    train_flags = [
-        [
-            ~parts[turn] if turn in parts else np.ones(len(task.rows), bool)
-            for task, parts in zip(tasks, outs, strict=True)
-        ]
+    # a task with fewer folds is whole in the last turns
+    others = [
+        task.part(~parts[turn]) if turn in parts else task
         for turn in turns
+        for task, parts in zip(tasks, outs, strict=True)
     ]
-    right = np.array(
-        [_shares(data, selection, tasks, train_flags, folds) for selection in selections]
-    )
+    right = np.array([_shares(data, selection, others, folds) for selection in selections])
     chosen = dict(zip(turns, right.argmax(axis=0).tolist(), strict=True))
     return [_mixed(chosen, by_readout) for by_readout in zip(*outer, strict=True)]
 
 
 def _shares(
-    data: TrainingData,
-    selection: Selection,
-    tasks: Sequence[TrainingTask],
-    train_flags: Sequence[Sequence[Array]],
-    folds: int,
+    data: TrainingData, selection: Selection, others: Sequence[TrainingTask], folds: int
 ) -> list[float]:
     """Return for each turn the share of the training examples that a readout classifies rightly.
 
-    All turns are one pass over the features, which a store would else read once for each.
+    `others` are those of all tasks in the first turn, then in the next. All turns are one pass over
+    the features, which a store would else read once for each.
     """
-    inner = [
-        (task.part(flags), selected)
-        for turn in train_flags
-        for task, flags, selected in zip(tasks, turn, selection.tasks, strict=True)
-    ]
-    parts = leave_out_of(data, selection, inner, folds)
-    count = len(tasks)
+    parts = leave_out_of(data, selection, list(zip(others, cycle(selection.tasks))), folds)
+    count = len(selection.tasks)
     starts = range(0, len(parts), count)
     return [_share(parts[start : start + count], selection.labels) for start in starts]
 

@@ -67,7 +67,6 @@ class TaskConfig:
     margins: tuple[Number, ...]
     """Train-side margin of each chosen head."""
     examples: Count
-    """Number of training examples."""
     question: str | None
     """The prompt of all training examples; None if they have several."""
     media: Count | None
@@ -101,7 +100,6 @@ class SelectionConfig:
     train: Text
     """Digest of the training examples."""
     readout: Annotated[str, Meta(pattern=NAME)]
-    """Name of the readout."""
     readout_file: ReadoutFile | None
     """The user's Python file that has the readout."""
     scoring: Annotated[str, Meta(pattern=rf"^({'|'.join(SCORING_NAMES)})\Z")]

@@ -122,7 +122,6 @@ def load_selection(path: str | Path, *, readout: str | Path | Readout | None = N
 def _load_task(
     number: int, task: TaskConfig, rule: Readout, tensors: Mapping[str, Array]
 ) -> TaskSelection:
-    """Return a task with its arrays."""
     fitted = rule.load(**{name: tensors[f"{number}.{name}"] for name in rule.arrays})
     calibration = None
     if task.calibration is not None:
@@ -224,7 +223,6 @@ def check_values(config: SelectionConfig, tensors: Mapping[str, Array]) -> None:
 
 
 def _calibration_axes(rule: Readout) -> dict[str, tuple[str, ...]]:
-    """Return the axes of a calibration's arrays."""
     axes: dict[str, tuple[str, ...]] = {NONCONFORMITY: ("examples",)}
     return axes if has_centroids(rule) else axes | {CENTROIDS: AXES}
 

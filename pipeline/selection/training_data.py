@@ -483,7 +483,6 @@ def many_tasks(
 
 
 def _require_training(store: FeatureStore) -> None:
-    """Raise SelectionError if a store has no training examples."""
     if "train" in store.splits and not store.ids("train"):
         if waiting := len(store.ids(UNLABELLED)):
             raise SelectionError(

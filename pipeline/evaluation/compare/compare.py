@@ -87,7 +87,11 @@ def compare(paths: Sequence[str | Path], *, metric: str | None = None) -> pl.Dat
 def read_groups(paths: Sequence[str | Path]) -> list[list[Result]]:
     """Return results, those of the same examples together; errors as in `compare`."""
     folders = [as_folder(path) for path in paths]
-    _require_distinct(folders)
+    if len(folders) < 2:
+        raise ComparisonError(f"{len(folders)} result given, expected two result folders or more")
+    for first, second in combinations(folders, 2):
+        if real_path(first) == real_path(second):
+            raise ComparisonError(f"{first} and {second} are the same folder; pass each once")
     names = short_names(folders)
     return group_results(
         [read_result(folder, name) for folder, name in zip(folders, names, strict=True)]
@@ -110,14 +114,6 @@ def compare_groups(
     for row, p in zip(headline, holm([row["p"] for row in headline]), strict=True):
         row["p_holm"] = p
     return pl.DataFrame(rows, schema=COMPARISON_SCHEMA)
-
-
-def _require_distinct(folders: Sequence[Path]) -> None:
-    if len(folders) < 2:
-        raise ComparisonError(f"{len(folders)} result given, expected two result folders or more")
-    for first, second in combinations(folders, 2):
-        if real_path(first) == real_path(second):
-            raise ComparisonError(f"{first} and {second} are the same folder; pass each once")
 
 
 def compared_metrics(a: Result, b: Result, wanted: str | None) -> list[str]:

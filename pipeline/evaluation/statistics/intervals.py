@@ -331,7 +331,6 @@ class Metric:
     low: float | None
     """Lower end of the 95 % interval; None if one cluster alone tells nothing of the spread."""
     high: float | None
-    """Upper end."""
     chance: float
     """What a guess that knows nothing but the classes is expected to reach."""
     majority: float | None

@@ -40,7 +40,6 @@ class Difference:
     low: float | None
     """Lower end of the 95 % interval; None if there is one cluster."""
     high: float | None
-    """Upper end."""
     units: int
     clusters: int
     test: PairedTest
@@ -76,7 +75,12 @@ def subtract(a: pl.DataFrame, b: pl.DataFrame) -> Difference:
         raise ValueError("expected the same units, at least one, with equal clusters and strata")
     scores = a.with_columns(score=b["score"] - a["score"])
     paired = estimate(scores)
-    reach = paired.reach()
+    reach, is_plain = paired.reach(), paired.clusters == scores.height
+    if is_plain and scores["stratum"].n_unique() == 1 and _binary(a) and _binary(b):
+        signs = scores["score"].to_numpy()
+        test = mcnemar(int((signs < 0).sum()), int((signs > 0).sum()))
+    else:
+        test = sign_flip(_cluster_sums(scores))
     return Difference(
         value=paired.value,
         error=paired.error,
@@ -84,19 +88,12 @@ def subtract(a: pl.DataFrame, b: pl.DataFrame) -> Difference:
         high=None if reach is None else min(1.0, paired.value + reach),
         units=scores.height,
         clusters=paired.clusters,
-        test=_test(scores, paired.clusters, _binary(a) and _binary(b)),
+        test=test,
     )
 
 
 def _binary(scores: pl.DataFrame) -> bool:
     return bool(scores["score"].is_in([0.0, 1.0]).all())
-
-
-def _test(scores: pl.DataFrame, clusters: int, binary: bool) -> PairedTest:
-    if binary and clusters == scores.height and scores["stratum"].n_unique() == 1:
-        signs = scores["score"].to_numpy()
-        return mcnemar(int((signs < 0).sum()), int((signs > 0).sum()))
-    return sign_flip(_cluster_sums(scores))
 
 
 def _cluster_sums(scores: pl.DataFrame) -> Array:

@@ -147,7 +147,6 @@ def _part(task: TrainingTask, count: int | None, seed: Sequence[int]) -> Trainin
 
 
 def _rows(tasks: Sequence[TrainingTask], count: int | None, seed: Sequence[int]) -> Array:
-    """Return the rows of a draw of many labels."""
     everything = np.unique(np.concatenate([task.rows for task in tasks]))
     if count is None:
         return everything
@@ -161,6 +160,7 @@ def _rows(tasks: Sequence[TrainingTask], count: int | None, seed: Sequence[int])
         for row in rows.tolist():
             members.setdefault(row, []).append(number)
     have, chosen = Counter[int](), dict[int, None]()
+    # the rarest sides first: their rows count for other sides, too, so that draws stay small
     for wanted in range(1, count + 1):  # so that rows of fewer shots are among those of more
         for number in sorted(range(len(sides)), key=lambda one: len(sides[one])):
             while have[number] < wanted:

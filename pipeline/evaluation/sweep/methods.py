@@ -84,7 +84,9 @@ def find_methods(
         if not able:
             raise SelectionError(f"readout {name!r}: " + "; ".join(lacking.values()))
         notes += [f"{name} is left out: {lack}" for lack in lacking.values() if lack]
-        methods += [Method(store, rule, _is_fitted(stores[store], rule)) for store in able]
+        for store in able:
+            is_fitted = isinstance(rule, Readout) and not compares_captions(stores[store], rule)
+            methods.append(Method(store, rule, is_fitted))
     require_names([f"{m.store}:{m.readout}" if len(stores) > 1 else m.readout for m in methods])
     return methods, notes
 
@@ -120,10 +122,6 @@ def _store_of(
     return list(stores), readout
 
 
-def _is_fitted(store: FeatureStore, rule: Rule) -> bool:
-    return isinstance(rule, Readout) and not compares_captions(store, rule)
-
-
 def _lack(store: FeatureStore, task: TrainingTask, rule: Rule) -> str:
     """Return what a store lacks for a readout; empty if it has all."""
     has_many = has_many_labels(store.manifest.identity.benchmark)
@@ -153,7 +151,6 @@ class StoreDraws:
     """A store with the draws and the numbers of heads that its methods are measured with."""
 
     name: str
-    """Short name of the store."""
     store: FeatureStore
     tasks: list[TrainingTask]
     draws: list[Draw]
@@ -173,7 +170,8 @@ class StoreDraws:
         yield from self._level([m.rule for m in methods if isinstance(m.rule, str)])
 
     def _fitted(self, rules: Sequence[Readout]) -> Predicted:
-        plan = SweepPlan.of(self.store, self.tasks, self.draws, self.counts)
+        pool, (test, skipped) = self.store.features("train"), swept_examples(self.store)
+        plan = SweepPlan(self.store, self.tasks, self.draws, self.counts, pool, test, skipped)
         for readout, count, key, predictions in sweep_readouts(plan, rules, self.scoring):
             yield [self._point(readout, count, key)], predictions
 

@@ -57,24 +57,13 @@ class SweepPlan:
     tasks: list[TrainingTask]
     draws: list[Draw]
     counts: list[int]
-    """Numbers of heads to measure, ascending."""
+    """Ascending."""
     pool: Array
     """`(heads, n, d)`: the training features of all heads."""
     test: pl.DataFrame
     """The test examples with features, with their clusters."""
     skipped: pl.DataFrame
     """The other test examples, which are wrong."""
-
-    @classmethod
-    def of(
-        cls,
-        store: FeatureStore,
-        tasks: list[TrainingTask],
-        draws: list[Draw],
-        counts: list[int],
-    ) -> "SweepPlan":
-        """Read the training features and the test examples."""
-        return cls(store, tasks, draws, counts, store.features("train"), *swept_examples(store))
 
 
 def swept_examples(store: FeatureStore) -> tuple[pl.DataFrame, pl.DataFrame]:
@@ -178,7 +167,6 @@ def _pass(
 
 
 def _task_numbers(plan: SweepPlan) -> Array:
-    """Return the task of each test example."""
     numbers = {task.subtask: number for number, task in enumerate(plan.tasks)}
     subtasks = plan.test["subtask"].to_list()
     absent = next((s for s in subtasks if s not in numbers), None)
@@ -197,7 +185,7 @@ class _Fits:
     ) -> None:
         self._counts = plan.counts
         self._draws = draws
-        self._orders = [list(orders[draw]) for draw in draws]
+        self._orders = [list(orders[draw]) for draw in draws]  # as many heads as the last count
         self._fitted: list[list[Fitted]] = []
         self._nested: list[Headwise] = []
         self._batch: Batch | None = None
@@ -210,13 +198,12 @@ class _Fits:
                 for task, order in zip(tasks, self._orders, strict=True)
             ]
             return
-        most = self._counts[-1]
         self._nested = [
-            cast(Headwise, _fit(plan, rule, task, order[:most]))
+            cast(Headwise, _fit(plan, rule, task, order))
             for task, order in zip(tasks, self._orders, strict=True)
         ]
-        if most * block * classes <= LARGEST_TABLE:
-            self._batch = Batch(self._nested, [order[:most] for order in self._orders])
+        if self._counts[-1] * block * classes <= LARGEST_TABLE:
+            self._batch = Batch(self._nested, self._orders)
 
     def scores(self, features: Array) -> Iterator[tuple[int, list[ClassScores]]]:
         """Yield each draw with its scores of `(all heads, n, d)` features, by number of heads."""
@@ -226,7 +213,7 @@ class _Fits:
             return
         if self._nested:
             for draw, order, one in zip(self._draws, self._orders, self._nested, strict=True):
-                yield draw, list(one.nested(features[order[: self._counts[-1]]], self._counts))
+                yield draw, list(one.nested(features[order], self._counts))
             return
         for draw, order, fitted in zip(self._draws, self._orders, self._fitted, strict=True):
             pairs = zip(self._counts, fitted, strict=True)
@@ -293,19 +280,10 @@ class Batch:
         self._orders = [np.asarray(order) for order in orders]
 
     def scores(self, features: Array, counts: Sequence[int]) -> Iterator[list[ClassScores]]:
-        """Yield, fit by fit, the scores with each number of heads.
+        """Yield, fit by fit, the scores with each number of heads: those of its first heads.
 
-        Parameters
-        ----------
-        features
-            `(heads, n, d)`: all heads of some examples.
-        counts
-            Numbers of heads, ascending, none above the number of a fit's heads.
-
-        Yields
-        ------
-        list of ClassScores
-            One for each of `counts`, equal to those of the fit on its first heads.
+        `features` are `(heads, n, d)`, all heads of some examples; `counts` ascend, none above the
+        number of a fit's heads.
         """
         values, lengths = lengths_of(features)
         heads, classes, d = self._fits[0].directions.shape

@@ -226,8 +226,6 @@ def _shared_pool(
 
 @dataclass(frozen=True, slots=True)
 class _Grid:
-    """What is varied."""
-
     shots: Sequence[ShotCount]
     counts: dict[str, list[int]]
     """Store -> numbers of heads, ascending."""

@@ -16,7 +16,7 @@ import polars as pl
 
 from savs.datasets import Units
 from savs.foundation.arrays import Array
-from savs.foundation.frames import lazy_frames
+from savs.foundation.frames import lazy_frames, schema_of
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.statistics.intervals import (
     UnitWeights,
@@ -40,15 +40,21 @@ SUMMARY_FILE = "summary.parquet"
 UNITS_FILE = "units.parquet"
 STORES_FILE = "stores.parquet"
 
-POINT_SCHEMA = {
-    "data_set": pl.String(),
-    "store": pl.String(),
-    "readout": pl.String(),
-    "heads": pl.Int64(),
-    "shots": pl.Int64(),
-    "max_layer": pl.Int64(),
-    "prompt": pl.String(),
-}
+
+class Point(NamedTuple):
+    """What was measured, with one draw or more."""
+
+    store: str
+    readout: str
+    heads: int
+    """0 for what uses no heads: the model's own answers, and captions."""
+    shots: int | None = None
+    """None if all training examples were taken."""
+    max_layer: int | None = None
+    prompt: str | None = None
+
+
+POINT_SCHEMA = {"data_set": pl.String(), **schema_of(Point)}
 """The first columns of all tables. Stores of the same examples have one `data_set`."""
 VALUES_SCHEMA = POINT_SCHEMA | {
     "draw": pl.Int64(),
@@ -104,20 +110,6 @@ does not contain 0."""
 
 Axis = Literal["readout", "max_layer", "prompt"]
 """What a sweep compares: with the first readout, the last layer, or the first prompt."""
-
-
-class Point(NamedTuple):
-    """What was measured, with one draw or more."""
-
-    store: str
-    """Short name."""
-    readout: str
-    heads: int
-    """0 for what uses no heads: the model's own answers, and captions."""
-    shots: int | None = None
-    """None if all training examples were taken."""
-    max_layer: int | None = None
-    prompt: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,17 +97,22 @@ def first_of_best(table: Array) -> Array:
     return (table >= best - TIE).argmax(axis=-1)
 
 
-def leads(table: Array, classes: Array) -> Array:
-    """Return the cosine of one class of each row less the best other cosine; 0 if they tie.
+def lead(table: Array, classes: Array) -> Array:
+    """Return the score of one class of each row less the best score of another one.
 
-    `classes` are `(...)` numbers for `(..., classes)` cosines; the first axes may be left out, to
-    be repeated.
+    `classes` are `(...)` numbers for `(..., classes)` scores; the first axes may be left out, to be
+    repeated.
     """
     chosen = np.broadcast_to(classes, table.shape[:-1])[..., None]
     others = table.copy()
     np.put_along_axis(others, chosen, -np.inf, axis=-1)
-    lead = np.take_along_axis(table, chosen, axis=-1)[..., 0] - others.max(axis=-1)
-    return np.where(np.abs(lead) <= TIE, 0, lead)
+    return np.take_along_axis(table, chosen, axis=-1)[..., 0] - others.max(axis=-1)
+
+
+def leads(table: Array, classes: Array) -> Array:
+    """Return `lead` of cosines; 0 if two tie."""
+    apart = lead(table, classes)
+    return np.where(np.abs(apart) <= TIE, 0, apart)
 
 
 def nearest_centroids(features: Array, centroids: Array) -> Array:

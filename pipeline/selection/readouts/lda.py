@@ -109,16 +109,8 @@ def first_of_close(
 ) -> Array:
     """Return the class of greatest probability; of classes that tie the first.
 
-    Parameters
-    ----------
-    mean
-        `(n, classes)` float32 means over so many heads.
-    share
-        Rows with a second class within this share of the greatest probability are computed again.
-    heads
-        As in `mean`.
-    exactly
-        Returns what `FittedLda.exactly` does, of some rows of `mean`.
+    `mean` are `(n, classes)` float32 means over so many heads. Rows with a second class within this
+    share of the greatest probability are computed again, by `exactly`, see `FittedLda.exactly`.
     """
     # A tie is narrower than float32 where logits are small, as those of thousands of examples are,
     # and float64 takes twice the time: it is for rows that may be tied.

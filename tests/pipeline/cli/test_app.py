@@ -10,7 +10,7 @@ import pytest
 
 from savs.pipeline.cli.commands import COMMANDS, STAGES
 from savs.pipeline.inputs import plugins
-from savs.stores.read import tables
+from savs.stores.read import shards
 from stores import make_store
 
 
@@ -130,7 +130,7 @@ def calls(monkeypatch):
         monkeypatch.setattr(owner, name, counted)
 
     for owner, name in (
-        (tables, "shard_sizes"),
+        (shards, "shard_sizes"),
         (plugins, "find_benchmark"),
         (plugins, "adapt"),
     ):

@@ -7,7 +7,7 @@ from savs.pipeline.cli.selections import find_selection
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation import evaluation, evaluation_file, predictions
 from savs.stores import open_store
-from savs.stores.read import tables as shards
+from savs.stores.read import shards
 from stores import make_store
 
 
