@@ -10,11 +10,7 @@ import pytest
 
 from savs.pipeline.cli.commands import COMMANDS, STAGES
 from savs.pipeline.inputs import plugins
-<<<<<<< HEAD
-from savs.stores.read import shards, store
-=======
 from savs.stores.read import shards
->>>>>>> main
 from stores import make_store
 
 
@@ -135,10 +131,6 @@ def calls(monkeypatch):
 
     for owner, name in (
         (shards, "shard_sizes"),
-<<<<<<< HEAD
-        (store, "shard_sizes"),
-=======
->>>>>>> main
         (plugins, "find_benchmark"),
         (plugins, "adapt"),
     ):
