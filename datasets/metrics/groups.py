@@ -198,9 +198,12 @@ def _true_pair_wins(by: str) -> pl.Expr:
     """Return whether the true pair scores higher among a group's rows with equal `by`."""
     true_score = pl.col("score").filter(pl.col("matches")).max().over("group", by)
     false_score = pl.col("score").filter(~pl.col("matches")).max().over("group", by)
-    return (
-        true_score.is_finite() & false_score.is_finite() & (true_score > false_score)
-    ).fill_null(value=False)
+    return _beats(true_score, false_score)
+
+
+def _beats(score: pl.Expr, other: pl.Expr) -> pl.Expr:
+    """Return whether a score is higher than another one; not if one is missing or not finite."""
+    return (score.is_finite() & other.is_finite() & (score > other)).fill_null(value=False)
 
 
 def order_metric(
@@ -244,14 +247,10 @@ def order_metric(
             f"{full}: no pair of an example labelled {positive!r} and another one is complete;"
             " check whether `limit` cuts the test file inside a pair"
         )
-    wins = (
-        pl.col("better").is_finite()
-        & pl.col("worse").is_finite()
-        & (pl.col("better") > pl.col("worse"))
-    ).fill_null(value=False)
+    wins = _beats(pl.col("better"), pl.col("worse")).cast(pl.Float64)
     return Units(
         full,
-        whole.select(wins.cast(pl.Float64).alias("score"), "cluster", stratum=pl.lit("all")),
+        whole.select(wins.alias("score"), "cluster", stratum=pl.lit("all")),
         chance=0.5,
         notes=_incomplete_note(full, pairs.filter(~pl.col("whole"))["of"]),
     )

@@ -10,11 +10,10 @@ HERE = Path(__file__).parent
 OF_REPORT = HERE.parent / "reports" / "report"
 
 
-def frame_script() -> str:
-    """Return what each page does in its frame: heights, clicks and keys go to the page around."""
-    return (HERE / "frame.js").read_text("utf-8")
-
-
 def render_frame(template: str, **values: Any) -> str:
-    """Return the page of a template, which may use those of `savs report` and `savs explain`."""
-    return render(HERE, template, script=frame_script(), also=(OF_REPORT, OF_EXPLAIN), **values)
+    """Return the page of a template, which may be, or use, one of `savs report` or `savs explain`.
+
+    Its script is that of each frame: heights, clicks and keys go to the page around.
+    """
+    script = (HERE / "frame.js").read_text("utf-8")
+    return render(HERE, template, script=script, also=(OF_REPORT, OF_EXPLAIN), **values)

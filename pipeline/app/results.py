@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from savs.pipeline.app.frames import frame_script, render_frame
+from savs.pipeline.app.frames import render_frame
 from savs.pipeline.app.workspace import Workspace
 from savs.pipeline.errors import ReportError
 from savs.pipeline.evaluation.evaluation import evaluate
 from savs.pipeline.evaluation.evaluation_file import save_evaluation
-from savs.pipeline.reports.explain.explain import explain, explanation_page
+from savs.pipeline.reports.explain.explain import OF_MAPS, explain
 from savs.pipeline.reports.report.classes import classes_part
 from savs.pipeline.reports.report.evaluated import read_results
 from savs.pipeline.reports.report.gallery import gallery_part
@@ -71,7 +71,7 @@ def why_page(workspace: Workspace, identifier: str) -> str:
             " it; why is shown for test examples: extract some, or label some with `split` test"
         )
     explained = explain(workspace.folder, ids=[identifier], media_root=workspace.media_root)
-    return explanation_page(explained, script=frame_script())
+    return render_frame("explain.html", content=explained, **OF_MAPS)
 
 
 def evaluate_now(workspace: Workspace) -> str:

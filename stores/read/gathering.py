@@ -166,56 +166,39 @@ def scan_shards(shards: Shards, specs: Sequence[ShardSpec]) -> pl.LazyFrame:
     ) -> Iterator[pl.DataFrame]:
         del batch_size  # a shard is a batch
         names = list(schema) if with_columns is None else with_columns
-        query = _Query(identity.dtype, heads, names, predicate)
+        condition = pl.lit(True) if predicate is None else predicate
+        roots = set(condition.meta.root_names())
+        columns = [name for name in EXAMPLE_SCHEMA if name in roots.union(names)]
+        wanted = {name: heads[name] for name in heads if name in roots.union(names)}
+        is_about_heads = not roots.isdisjoint(heads)
         left = sys.maxsize if n_rows is None else n_rows
         for spec in specs:
             if left <= 0:
                 return
             with shards.open(spec) as shard:
-                frame = query.rows(shard, left)
+                # A limit comes before the predicate: polars means that where it pushes both down.
+                frame = shard.examples(columns).with_row_index(_ROW).head(left)
                 left -= shard.rows
-            if frame is not None:
-                yield frame
+                if not is_about_heads:
+                    frame = frame.filter(condition)
+                if frame.height:
+                    rows = frame[_ROW].to_numpy()
+                    frame = frame.with_columns(_features(shard, wanted, rows, identity.dtype))
+                if frame.height and is_about_heads:
+                    frame = frame.filter(condition)
+            if frame.height:
+                yield keep_columns(frame, names)
 
     return register_io_source(read, schema=schema, is_pure=True, explain_name="savs store")
 
 
-class _Query:
-    """Which columns and rows are wanted, and in which order they are read."""
-
-    def __init__(
-        self,
-        dtype: str,
-        heads: Mapping[str, tuple[LayerGrid, int]],
-        names: Sequence[str],
-        predicate: pl.Expr | None,
-    ) -> None:
-        self._dtype, self._names = dtype, names
-        self._predicate = pl.lit(True) if predicate is None else predicate
-        roots = set(self._predicate.meta.root_names())
-        self._columns = [name for name in EXAMPLE_SCHEMA if name in roots.union(names)]
-        self._heads = {name: heads[name] for name in heads if name in roots.union(names)}
-        self._is_about_heads = bool(roots & set(heads))
-
-    def rows(self, shard: OpenShard, limit: int) -> pl.DataFrame | None:
-        """Return the wanted ones of the first `limit` rows of a shard; None without any.
-
-        A limit comes before the predicate: so polars means the two where it pushes both down.
-        """
-        frame = shard.examples(self._columns).with_row_index(_ROW).head(limit)
-        if not self._is_about_heads:
-            frame = frame.filter(self._predicate)
-        if frame.height:
-            frame = frame.with_columns(self._features(shard, frame[_ROW].to_numpy()))
-        if frame.height and self._is_about_heads:
-            frame = frame.filter(self._predicate)
-        return keep_columns(frame, self._names) if frame.height else None
-
-    def _features(self, shard: OpenShard, rows: np.ndarray) -> list[pl.Series]:
-        columns = []
-        for name, (grid, head) in self._heads.items():
-            (values,) = shard.heads([(grid, head)])
-            wanted = values if len(rows) == len(values) else values[rows]
-            array = np.ascontiguousarray(to_float32(wanted, self._dtype))
-            columns.append(pl.Series(name, array, dtype=pl.Array(pl.Float32, grid.head_dim)))
-        return columns
+def _features(
+    shard: OpenShard, heads: Mapping[str, tuple[LayerGrid, int]], rows: np.ndarray, dtype: str
+) -> list[pl.Series]:
+    columns = []
+    for name, (grid, head) in heads.items():
+        (values,) = shard.heads([(grid, head)])
+        wanted = values if len(rows) == len(values) else values[rows]
+        array = np.ascontiguousarray(to_float32(wanted, dtype))
+        columns.append(pl.Series(name, array, dtype=pl.Array(pl.Float32, grid.head_dim)))
+    return columns

@@ -23,7 +23,7 @@ from savs.pipeline.reports.explain.attention import (
 from savs.pipeline.reports.explain.evidence import Evidence, gather_evidence
 from savs.pipeline.reports.explain.explanation import Explained, Explanations, changes_of, describe
 from savs.pipeline.reports.pages.pictures import open_images
-from savs.pipeline.reports.pages.rendering import render, require_page, write_page
+from savs.pipeline.reports.pages.rendering import require_page, write_page
 from savs.pipeline.reports.report.evaluated import Evaluated, read_results
 from savs.pipeline.reports.report.gallery import pick_examples
 from savs.pipeline.running.progress import SILENT, Reporting
@@ -144,11 +144,6 @@ def explain(
     if out is not None:
         write_page(Path(out), TEMPLATES, "explain.html", content=explanations, **OF_MAPS)
     return explanations
-
-
-def explanation_page(explanations: Explanations, *, script: str = "") -> str:
-    """Return the page that `explain` writes, with a script if it needs one."""
-    return render(TEMPLATES, "explain.html", script=script, content=explanations, **OF_MAPS)
 
 
 def _add_views(

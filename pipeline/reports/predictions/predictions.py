@@ -85,16 +85,6 @@ class PredictionContent:
         return f"{counted(self.predictions, 'prediction')}: {listed(names)}"
 
     @property
-    def first_counts(self) -> tuple[tuple[str | None, str, int], ...]:
-        """The rows of the table of counts."""
-        return self.counts[:MOST_CLASSES]
-
-    @property
-    def more_classes(self) -> int:
-        """How many rows the table of counts lacks."""
-        return max(0, len(self.counts) - MOST_CLASSES)
-
-    @property
     def classes(self) -> tuple[str, ...]:
         """The predictions that are shown; their numbers filter the page."""
         return tuple(sorted({card.prediction for card in self.cards}))
@@ -149,8 +139,8 @@ class PredictionPage:
         here = Path(__file__).parent
         script = (here / "predictions.js").read_text("utf-8")
         content = page_content(predicted, out, self.examples)
-        text = render(here, "predictions.html", script=script, content=content)
-        file.write_text(text, encoding="utf-8")
+        shown = {"content": content, "most_classes": MOST_CLASSES}
+        file.write_text(render(here, "predictions.html", script=script, **shown), encoding="utf-8")
 
 
 def page_content(predicted: Predicted, out: Path, examples: int) -> PredictionContent:

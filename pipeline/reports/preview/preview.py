@@ -79,21 +79,6 @@ class SplitContent:
         return any(subtask is not None for subtask, _ in self.labels)
 
     @property
-    def first_labels(self) -> list[tuple[tuple[str | None, str | None], int]]:
-        """The rows of the table of labels."""
-        return list(self.labels.items())[:MOST_LABELS]
-
-    @property
-    def more_labels(self) -> bool:
-        """Whether the table lacks some."""
-        return len(self.labels) > MOST_LABELS
-
-    @property
-    def most(self) -> int:
-        """The greatest number of examples of a label."""
-        return max(self.labels.values(), default=1)
-
-    @property
     def named_absent(self) -> list[str]:
         """Lines about the first examples with missing media."""
         named = [f"{identifier}: {name}" for identifier, name in self.absent.items()]
@@ -204,7 +189,8 @@ def write_preview(
         source = Source(benchmark, inputs, fetching)
         name = None if model is None else str(model.model)
         content = _gather(source, examples, model=name, placeholders=placeholders, word=word)
-    write_page(out, Path(__file__).parent, "preview.html", content=content)
+    here = Path(__file__).parent
+    write_page(out, here, "preview.html", content=content, most_labels=MOST_LABELS)
     return content
 
 
