@@ -16,7 +16,7 @@ from savs.datasets.rows.plugin_guard import read_captions
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.assessment import partial_notes
-from savs.pipeline.evaluation.cost import captions_cost
+from savs.pipeline.evaluation.cost import splits_cost
 from savs.pipeline.evaluation.predictions import (
     as_wrong,
     choice_probability,
@@ -35,7 +35,7 @@ from savs.pipeline.selection.training_data import (
     training_tasks,
 )
 from savs.stores import FeatureStore
-from savs.stores.format.layout import CAPTIONS, LOGIT_SCALE
+from savs.stores.format.layout import CAPTIONS, CLASSES, LOGIT_SCALE
 
 
 def compares_captions(store: FeatureStore, readout: Readout | str | None) -> bool:
@@ -73,8 +73,13 @@ class MatchedCaptions:
 
     def cost(self) -> dict[str, Any]:
         """Return what the model ran: images, captions, and what gave thresholds."""
-        train = sum(part.train for part in self._matched)
-        return captions_cost(self._store, train, sum(part.texts for part in self._matched))
+        prompts = {
+            "test": self._store.rows("test"),
+            "train": sum(part.train for part in self._matched),
+            CAPTIONS: self._store.rows(CAPTIONS),
+            CLASSES: sum(part.texts for part in self._matched),
+        }
+        return splits_cost(self._store, prompts)
 
 
 @dataclass(frozen=True, slots=True)

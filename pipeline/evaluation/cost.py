@@ -27,7 +27,7 @@ from savs.pipeline.names import GENERATED, ICL
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.training_data import count_texts, train_digest
 from savs.stores import FeatureStore
-from savs.stores.format.layout import CAPTIONS, CLASSES
+from savs.stores.format.layout import CLASSES
 
 
 def selection_cost(store: FeatureStore, selection: Selection) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def selection_cost(store: FeatureStore, selection: Selection) -> dict[str, Any]:
     if selection.train != train_digest(store):
         forwards = sum(prompts.values())
         return _cost(forwards, None, forwards * store.manifest.identity.row_bytes)
-    return _of_splits(store, prompts)
+    return splits_cost(store, prompts)
 
 
 def answers_cost(
@@ -61,7 +61,7 @@ def answers_cost(
     took one.
     """
     whole = bool(store.manifest.batching.get("whole_answers"))
-    cost = _of_splits(store, {"test": store.rows("test")})
+    cost = splits_cost(store, {"test": store.rows("test")})
     forwards = cost["forwards"]
     if readout == ICL:
         forwards += len(classes)
@@ -72,17 +72,7 @@ def answers_cost(
     return _cost(forwards, cost["seconds"], 0)
 
 
-def captions_cost(store: FeatureStore, train: int, texts: int) -> dict[str, Any]:
-    """Return the cost of comparing a store's test images with captions.
-
-    `train` training examples gave thresholds, and `texts` texts name the classes of subtasks
-    without captions.
-    """
-    captions = {CAPTIONS: store.rows(CAPTIONS), CLASSES: texts}
-    return _of_splits(store, {"test": store.rows("test"), "train": train, **captions})
-
-
-def _of_splits(store: FeatureStore, prompts: Mapping[str, int]) -> dict[str, Any]:
+def splits_cost(store: FeatureStore, prompts: Mapping[str, int]) -> dict[str, Any]:
     """Return the cost of a number of prompts of each split."""
     times = [store.seconds(split) for split, count in prompts.items() if count]
     known = [seconds for seconds in times if seconds is not None]

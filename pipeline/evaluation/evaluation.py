@@ -264,14 +264,12 @@ class SelectedHeads:
         answered = table.filter(pl.col("prediction").is_not_null())
         allowed = self._is_allowed
         other_prompts = require_same_prompt(self.selection, answered, is_allowed=allowed)
-        return [
-            *(*partial_notes(self._store), *self._notes, *other_prompts, *self._risk_notes),
-            *(
-                f"partial: subtask {subtask!r} is left out, its training examples are not extracted"
-                " yet"
-                for subtask in self._without_task
-            ),
+        absent = [
+            f"partial: subtask {subtask!r} is left out, its training examples are not extracted yet"
+            for subtask in self._without_task
         ]
+        notes = partial_notes(self._store) + self._notes + other_prompts
+        return notes + self._risk_notes + absent
 
     def cost(self) -> dict[str, Any]:
         """Return what the model ran for the test examples, and for the training ones used."""

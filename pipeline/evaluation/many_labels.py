@@ -39,7 +39,7 @@ from savs.pipeline.evaluation.per_class import LabelRow, PairRow
 from savs.pipeline.evaluation.predictions import LABEL_SCHEMA, in_schema, names_of, packed
 from savs.pipeline.evaluation.statistics.intervals import Estimate, one_stratum, summarise
 from savs.pipeline.running.formatting import counted
-from savs.pipeline.selection.heads.centroids import few_threads, normalise
+from savs.pipeline.selection.heads.centroids import few_threads, normalise, row_blocks
 from savs.pipeline.selection.label_rules import NEVER, fit_rules, rules_of
 from savs.pipeline.selection.left_out import LeftOut, left_out_margins
 from savs.pipeline.selection.readouts.readout import margins
@@ -374,10 +374,8 @@ def _packed(
     scored: Scored, states: Array, names: Sequence[str], marks: pl.DataFrame
 ) -> pl.LazyFrame:
     """Return the predictions as Parquet in memory, columns `LABEL_SCHEMA`."""
-    step = max(1, BLOCK // max(1, len(names)))
     parts = []
-    for start in range(0, scored.examples.height, step):
-        some = slice(start, start + step)
+    for some in row_blocks(scored.examples.height, len(names), BLOCK):
         there, part = states[:, some], scored.part(some)
         wrong = (part.predicted != (there == PRESENT)) & (there != UNKNOWN)
         is_labelled = part.examples["label"].is_not_null()

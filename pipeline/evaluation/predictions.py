@@ -21,7 +21,7 @@ from savs.pipeline.selection.calibration import (
     least_examples,
     require_risk,
 )
-from savs.pipeline.selection.heads.centroids import lead
+from savs.pipeline.selection.heads.centroids import lead, row_blocks
 from savs.pipeline.selection.readouts import ClassScores
 from savs.pipeline.selection.selection import Selection, TaskSelection
 from savs.stores import FeatureStore
@@ -140,8 +140,7 @@ def packed_predictions(store: FeatureStore, predictor: Predictor) -> pl.LazyFram
     if places.is_sorted():
         return table
     rows, order = table.collect(), places.arg_sort()
-    starts = range(0, rows.height, SLICE)
-    return pl.concat(packed(rows[order[start : start + SLICE]]) for start in starts)
+    return pl.concat(packed(rows[order[some]]) for some in row_blocks(rows.height, 1, SLICE))
 
 
 def named(examples: pl.DataFrame, classes: Sequence[str], choice: Array) -> pl.DataFrame:

@@ -28,7 +28,6 @@ from savs.pipeline.running.formatting import format_bytes
 from savs.stores.format.layout import IMAGE_OUTPUTS
 
 LONG = " Look at every part of the picture, one after the other, before you answer." * 3
-
 SAME_FEATURES = "the store has the features of this model, as far as rounding allows"
 
 

@@ -56,13 +56,11 @@ class Engine:
     planner: Planner
     workers: WorkerSettings
     answers: Answers
-    """What is kept of the model's own answers."""
     scale: PixelScale | None
     """Normalises pixels that workers leave as bytes."""
     contexts: Sequence[Demonstrations]
     """The demonstrations of each subtask, if there are any."""
     sharing: Sharing
-    """What prompts about the same images have in common."""
     sink: Sink
     """Where shards are written and read; used in a thread of its own."""
     records: Mapping[str, Mapping[str, Any]]

@@ -74,6 +74,7 @@ class Forward:
     def _run(self, batch: Prepared, job: Job) -> Iterator[Started | Refused]:
         is_single = len(batch.requests) == 1
         error = None
+        # A single prompt is tried twice; a batch once, unless as much did not fit lately.
         for _ in range(2 if is_single else self.model.count_tokens(batch.inputs) <= self._most):
             try:
                 query = self._query(batch, job)

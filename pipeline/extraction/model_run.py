@@ -89,7 +89,6 @@ DRIVER = Path("/sys/module/nvidia/version")
 """Where Linux tells the version of NVIDIA's driver."""
 LONG_READ_BYTES = 10**9
 """From this size on, reading weights for their digest takes long enough for a message."""
-
 PACKAGES = ("savs", "torch", "transformers", "h5py", "numpy", "pillow")
 
 
@@ -100,9 +99,7 @@ class RunExamples:
     examples: Splits
     """Split -> all examples that the sink will hold, in the order of its plan."""
     media: MediaOf
-    """The folder of an example's media."""
     rules: MediaRules
-    """How media are decoded."""
     benchmark: Facts = field(default_factory=dict)
     """Name and options of the benchmark, for the identity of the features."""
     decoding: Facts = field(default_factory=dict)
@@ -170,42 +167,24 @@ class _Work:
     contexts: Sequence[Demonstrations]
     prompts_of_media: Mapping[str, int]
     """See `prompts_of`."""
-    rules: MediaRules
+    examples: RunExamples
     workers: int
     rows: int
     """Those to do, by any process."""
     sink: Sink
-    request: Facts
-    """See `RunExamples.request`."""
 
 
 class ModelRun:
     """A checkpoint that reads examples. Making one loads its processor, and no weights.
 
-    Parameters
-    ----------
-    options
-        The checkpoint. A branch is pinned to the commit that it is now.
-    run
-        How examples are run, and what is kept.
-    reporting
-        Receives messages and progress.
-    rank
-        Which of several processes this is; by default as the launcher says.
-    after
-        An earlier run of the same checkpoint, whose weights and batches are continued.
+    A branch in `options` is pinned to the commit that it is now. `rank` says which of several
+    processes this is, by default as the launcher says. `after` is an earlier run of the same
+    checkpoint, whose weights and batches are continued.
 
     Raises
     ------
     ModelError
         See `load_encoder`.
-
-    Examples
-    --------
-    >>> reader = ModelRun(ModelOptions(model="demo"), RunOptions())  # doctest: +SKIP
-    >>> with reserve(out) as place:  # doctest: +SKIP
-    ...     sink = StoreSink(place, examples.examples, examples.media, reader.run)
-    ...     reader.read(examples, sink, chosen)
     """
 
     def __init__(
@@ -336,17 +315,7 @@ class ModelRun:
             )
 
         # Passes over shards, with the other processes that fill the sink.
-        work = _Work(
-            settled,
-            answers,
-            contexts,
-            known,
-            examples.rules,
-            workers,
-            todo,
-            sink,
-            request=examples.request,
-        )
+        work = _Work(settled, answers, contexts, known, examples, workers, todo, sink)
         started = time.monotonic()
         self._pass(model, work)
         seconds = time.monotonic() - started
@@ -441,7 +410,6 @@ class ModelRun:
         return self._limited(sited), sited
 
     def _sited(self, model: LoadedModel) -> LoadedModel:
-        """Return a model that reads the sites."""
         points = find_site_points(model.model, model.hook_points, self.sites)
         return replace(model, hook_points=points)
 
@@ -501,7 +469,12 @@ class ModelRun:
             shared = images_recur(prompts_of_media)
             attention = self.options.attention
             try_them = partial(
-                *(preflight, model, prompts, scale, self.run, answers),
+                preflight,
+                model,
+                prompts,
+                scale,
+                self.run,
+                answers,
                 shared=shared,
                 attention=attention,
             )
@@ -539,7 +512,7 @@ class ModelRun:
         if cut_sounds:
             say(
                 f"{counted_as(len(cut_sounds), 'sound', 'was', 'were')} cut after"
-                f" {work.rules.audio_max_seconds} s (`audio_max_seconds`)"
+                f" {work.examples.rules.audio_max_seconds} s (`audio_max_seconds`)"
             )
         if unshared:
             say(f"images were computed for each prompt from some batch on: {unshared}")
@@ -549,7 +522,7 @@ class ModelRun:
         batching, scale = work.settled.batching, work.settled.pixels
         sharing = batching.sharing or UNTRIED
         prepare = PrepareSettings(
-            rules=replace(work.rules, fetching=None),  # the media are read in this process
+            rules=replace(work.examples.rules, fetching=None),  # the media are read in this process
             dtype=model.model.dtype,
             raw_pixels=scale is not None,
             thumbnails=self.run.thumbnails,
@@ -558,7 +531,7 @@ class ModelRun:
             host_inputs=batching.tower.host_inputs,
         )
         has_gpu = model.device.type == "cuda"
-        request = work.request
+        request = work.examples.request
         record = {
             **batching.to_json(),
             **run_record(model, self.rank, work.sink.process),

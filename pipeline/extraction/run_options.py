@@ -10,9 +10,12 @@ from savs.pipeline.inputs.class_names import LABELS
 from savs.pipeline.running.options import Option
 
 DEFAULT_BATCH_SIZE = 32
-BATCH_CHECKS = ("strict", "warn", "off")
-REUSES = ("auto", "off")
-TOWER_ATTENTIONS = ("auto", "runs", "loop")
+CHOICES = {
+    "batch_check": ("strict", "warn", "off"),
+    "reuse": ("auto", "off"),
+    "tower_attention": ("auto", "runs", "loop"),
+}
+"""Option -> its values."""
 ANSWER_KINDS = ("labels", "generate")
 
 
@@ -208,11 +211,7 @@ class RunOptions:
             )
         if self.icl_shots is not None and "labels" not in self.answer_kinds:
             raise ParameterError("icl_shots needs the labels' likelihoods; add answers labels")
-        for name, known in (
-            ("batch_check", BATCH_CHECKS),
-            ("reuse", REUSES),
-            ("tower_attention", TOWER_ATTENTIONS),
-        ):
+        for name, known in CHOICES.items():
             value = getattr(self, name)
             if value not in (None, *known):
                 raise ParameterError(f"`{name}` is {value!r}, expected one of {', '.join(known)}")

@@ -58,7 +58,6 @@ class Layout:
     sizes: tuple[int, ...]
     """Tokens of each prompt's prefix, which ends with its last image."""
     keys: tuple[PrefixKey, ...]
-    """The prefix of each prompt."""
 
 
 class SharedForward:

@@ -177,22 +177,9 @@ class EnoughError(Exception):
 class StoreSink(Sink):
     """A store of each site, in places that are reserved.
 
-    Parameters
-    ----------
-    places
-        Label of a site -> what `reserve` gave; the first leads.
-    examples
-        All that the store will hold, in the order of its plan.
-    media
-        Those of each example.
-    run
-        Shards, thumbnails, skipped examples, and which batches are asked for.
-    say
-        Gets messages.
-    rank
-        Which of several processes this is.
-    can_redo
-        Whether a finished shard can be made again, see `FeatureWriter.reopen_skipped`.
+    `places` is the label of a site -> what `reserve` gave; the first leads. `examples` are all that
+    the store will hold, in the order of its plan. `can_redo` returns whether a finished shard can
+    be made again, see `FeatureWriter.reopen_skipped`.
     """
 
     def __init__(

@@ -17,7 +17,7 @@ import torch
 from gpu_check.models import work_of
 from gpu_check.shapes import SHAPES, Shape
 from savs.datasets import MediaFolder, find_benchmark, read_examples
-from savs.pipeline.extraction import dry_run, model_run
+from savs.pipeline.extraction import model_run, run_extraction
 from savs.pipeline.extraction.batches.prepare import pieces_of
 from savs.pipeline.extraction.checks.flash import FLASH, refusal, set_flash
 from savs.pipeline.extraction.model.load import load_encoder
@@ -190,15 +190,15 @@ def _engine(method: str, shape: Shape, folder: Path, model_path: str, model: Loa
         probes.append(probe_class(*arguments, **named))
         return probes[-1]
 
-    probe_class = dry_run._Probe
+    probe_class = run_extraction._Probe
     if method == FLASH_ROW and (why := refusal(model)):
         raise NotRunError(why)
     towers = {LOOP: "loop", RUNS: "runs", FLASH_ROW: "auto"}
     with (
         patch.object(model_run, "load", lambda *_, **__: model),
-        patch.object(dry_run, "_Probe", probe),
+        patch.object(run_extraction, "_Probe", probe),
     ):
-        cost = dry_run.estimate(
+        cost = run_extraction.estimate(
             find_benchmark("general"),
             InputOptions(train=folder / "train.jsonl", test=folder / "test.jsonl"),
             ModelOptions(

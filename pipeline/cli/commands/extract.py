@@ -187,7 +187,7 @@ def _print_estimate(
     as_json: bool,
 ) -> None:
     """Print counts, disk space and estimated time; nothing is written."""
-    from savs.pipeline.extraction.dry_run import estimate
+    from savs.pipeline.extraction.run_extraction import estimate
 
     say("dry run: reading the input, loading the model, timing a few examples")
     cost = estimate(benchmark, inputs, model, run, out)

@@ -429,15 +429,9 @@ def estimate_over_draws(
 ) -> DrawEstimate:
     """Return the mean over draws of a metric, or of a difference of two.
 
-    Parameters
-    ----------
-    units
-        Weights of the units, the same in each draw.
-    scores
-        `(draws, units)`.
-    pool_variance
-        What the pool of all draws adds to the variance of the mean, in variances between draws, see
-        `savs.pipeline.evaluation.sweep.draws.pool_variance`; 0 if each draw is a new sample.
+    `scores` are `(draws, units)`, of the same units in each draw. `pool_variance` is what the pool
+    of all draws adds to the variance of the mean, in variances between draws, see
+    `savs.pipeline.evaluation.sweep.draws.pool_variance`; 0 if each draw is a new sample.
     """
     values = np.array([units.value(draw) for draw in scores])
     value, draws = float(values.mean()), len(values)

@@ -84,12 +84,7 @@ def shared_tasks(stores: Stores) -> tuple[dict[str, list[TrainingTask]], int]:
     """Return the training examples that all stores have, in one order, of each store.
 
     So an index means the same example in every store. Classes and examples are in the order of the
-    first store.
-
-    Returns
-    -------
-    dict, int
-        Name of each store -> its tasks; and how many examples some of the stores lack.
+    first store. The tasks are by name of the store, with the number of examples that some lack.
 
     Raises
     ------

@@ -27,10 +27,8 @@ class Assembly:
     examples: Sequence[Example]
     """In the order of the plan."""
     points: Sequence[HookPoint]
-    """What is read, site by site."""
     dtype: str
     answers: Answers
-    """What is kept of the model's own answers."""
     thumbnails: bool
     _digests: dict[int, tuple[str, ...]] = field(default_factory=dict)
     """Place of a row -> SHA-256 of its media."""

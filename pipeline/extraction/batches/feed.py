@@ -137,7 +137,6 @@ class Planner:
     def _cut(
         self, new: Sequence[tuple[int, Example, list[ReadMedium]]], *, is_first: bool
     ) -> list[Job]:
-        """Return the jobs of new requests."""
         texts = self.counter.text([example.prompt for _, example, _ in new]) if new else []
         uses = Counter(chain.from_iterable({m.sha256 for m in seen} for _, _, seen in new))
         alone: list[Request] = []
@@ -175,7 +174,6 @@ class Planner:
         ]
 
     def _tokens(self, medium: ReadMedium) -> int:
-        """Return the tokens of a medium."""
         heard = 0 if medium.seconds is None else self.counter.sound(medium.seconds)
         if medium.is_video:
             return heard + self.counter.video(len(medium.sizes), *medium.sizes[0])

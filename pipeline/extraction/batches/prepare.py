@@ -26,7 +26,6 @@ class PrepareSettings:
     """How jobs are prepared."""
 
     rules: MediaRules
-    """How media are decoded."""
     dtype: torch.dtype
     """The model's type; other pixels than bytes are given in it, which halves what is moved."""
     raw_pixels: bool
@@ -117,7 +116,7 @@ def pieces_of(example: Example, media: MediaFolder, encoder: PromptEncoder | Non
     return arrange(example.prompt, decoded, SPLIT if encoder is None else encoder.placeholders)
 
 
-def arrange(prompt: str, media: Sequence[Sequence[Decoded]], placeholders: str = SPLIT) -> Pieces:
+def arrange(prompt: str, media: Sequence[Sequence[Decoded]], placeholders: str) -> Pieces:
     """Return a prompt with what each medium shows in reading order."""
     pieces = split_prompt(prompt, len(media), placeholders)
     return tuple(chain.from_iterable(media[p] if isinstance(p, int) else [p] for p in pieces))

@@ -47,7 +47,6 @@ class Check:
     passed: bool | None
     """None if the claim does not apply to this model."""
     what: str
-    """What was seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +58,6 @@ class Single:
     doubled: Array
     """The same of a batch with its own copy: what differs is rounding."""
     tokens: int
-    """Length of the input."""
     answers: Array
     """`(labels,)` log-likelihoods of the first labels; none by default."""
 

@@ -44,7 +44,6 @@ from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.run_options import DEFAULT_BATCH_SIZE, RunOptions
 
 T = TypeVar("T")
-
 ANSWER_WAYS = {
     False: "answers run after the cache of their prompts",
     True: "answers run with their whole prompts, one pass a label",
@@ -76,7 +75,6 @@ class Batching:
     equal: bool | None
     """Whether batches give what single examples give; None if that was not tried."""
     seen: str
-    """What the comparison saw."""
     reuse: str
     """What was asked for: `auto` or `off`."""
     sharing: Sharing | None
@@ -88,9 +86,7 @@ class Batching:
     tower_attention: str = AUTO
     """What was asked for: `auto`, `runs` or `loop`."""
     tower: Tower = field(default_factory=Tower)
-    """How the vision tower runs."""
     attention: Attention = field(default_factory=Attention)
-    """Which attention runs."""
 
     @property
     def limits(self) -> BatchLimits:

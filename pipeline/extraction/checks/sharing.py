@@ -33,8 +33,6 @@ LEVELS = (PREFIXES, IMAGES)
 OFF = "off"
 LONGER = " Say it in one word."
 """Makes a prompt longer, so that the lengths of those compared differ."""
-
-
 WORDS = {
     PREFIXES: "each image, and what prompts about it begin with, is computed once",
     IMAGES: "each image is computed once",
@@ -49,7 +47,6 @@ class Sharing:
     level: str
     """One of `LEVELS`, or `off`."""
     seen: str
-    """What the comparison saw."""
     images: int = 0
     """Images of each prompt that was compared: some processors treat several as they do not one."""
     sizes_alone: bool = False

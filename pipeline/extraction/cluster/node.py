@@ -29,13 +29,8 @@ Message = tuple[str, str]
 def parse_devices(text: str, count_gpus: Callable[[], int]) -> list[str]:
     """Return the device of each process.
 
-    Parameters
-    ----------
-    text
-        `all`, a number of GPUs, their numbers (`0,2`), or names of devices (`cpu,cpu`), as
-        `--device` takes them.
-    count_gpus
-        Returns how many GPUs this process sees.
+    `text` is `all`, a number of GPUs, their numbers (`0,2`), or names of devices (`cpu,cpu`), as
+    `--device` takes them.
 
     Raises
     ------
@@ -207,14 +202,8 @@ def parts_progress(
 ) -> Iterator[tuple[Callable[[], None], frozenset[str]]]:
     """Show the rows that are done meanwhile, once a process has planned the parts.
 
-    Parameters
-    ----------
-    files
-        Returns the names of the files that are there.
-    planned
-        Returns file -> rows of all parts, and nothing before they are planned.
-    progress
-        Makes the display of a number of rows.
+    `files` returns the names of the files that are there, `planned` file -> rows of all parts, and
+    nothing before they are planned; `progress` makes the display of a number of rows.
 
     Yields
     ------

@@ -67,18 +67,8 @@ def run_on_ray(
 ) -> list[int]:
     """Run a command in each actor, wait for all, and return their exit codes.
 
-    Parameters
-    ----------
-    command
-        A function of a module: runs the command in a process and returns its exit code.
-    arguments
-        What each of them is called with.
-    options
-        Where, and how many.
-    say
-        Is told how many actors there are.
-    tick
-        Is called while they run.
+    `command` is a function of a module, which runs the command in a process and returns its exit
+    code; `tick` is called meanwhile.
 
     Raises
     ------

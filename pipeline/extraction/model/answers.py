@@ -264,15 +264,15 @@ def make_answers(
         The tokens of a label are not known.
     """
     example = prompts[0] if prompts else ("?",)
-    answers = Answers()
+    answers = Answers(demonstrated=demonstrated)
     if "labels" in run.answer_kinds:
         labels = list(dict.fromkeys(str(e.label) for e in examples["train"]))
         tokens = label_tokens(encoder, labels, example)
-        answers = Answers(tokens, _labels_of(labels, examples["train"]))
+        answers = replace(answers, tokens=tokens, labels_of=_labels_of(labels, examples["train"]))
     if "generate" in run.answer_kinds:
         ends = end_tokens(encoder, _generation(loading), example)
-        answers = Answers(answers.tokens, answers.labels_of, tuple(ends))
-    return replace(answers, demonstrated=demonstrated)
+        answers = replace(answers, ends=tuple(ends))
+    return answers
 
 
 def answer_note(answers: Answers, examples: Sequence[Example]) -> str:

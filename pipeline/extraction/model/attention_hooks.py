@@ -29,7 +29,6 @@ class HookPoint:
     """One decoder layer's place to read from."""
 
     grid: LayerGrid
-    """The layer and its heads."""
     module: nn.Module
     """The output projection, whose input concatenates all heads; for other sites the module
     whose output is read."""

@@ -110,22 +110,19 @@ def read_recipe(source: str | Path | None) -> EmbeddingRecipe | None:
     text = str(source or "")
     if not text:
         return None
+    is_shipped = text in recipe_names()
+    if not is_shipped and not text.startswith("{") and not text.endswith(".toml"):
+        raise ModelError(
+            f"no `embedding` is called {text!r}; there are {', '.join(recipe_names())}, or give a"
+            " file that ends in .toml"
+        )
     try:
         if text.startswith("{"):
             return msgspec.json.decode(text, type=EmbeddingRecipe)
-        if text in recipe_names():
-            content = (FOLDER / f"{text}.toml").read_text("utf-8")
-        elif text.endswith(".toml"):
-            content = read_regular_text(Path(text))
-        else:
-            raise ModelError(
-                f"no `embedding` is called {text!r}; there are {', '.join(recipe_names())}, or give"
-                " a file that ends in .toml"
-            )
+        shipped = FOLDER / f"{text}.toml"
+        content = shipped.read_text("utf-8") if is_shipped else read_regular_text(Path(text))
         return msgspec.toml.decode(content, type=EmbeddingRecipe)
     except (OSError, ValueError) as error:  # msgspec's are ValueErrors
-        if isinstance(error, ModelError):
-            raise
         raise ModelError(
             f"`embedding` {text:.80} is not a recipe: {error}; the fields are in docs/encoders.md"
         ) from error

@@ -95,9 +95,8 @@ def likelihoods(model: Any, begun: Begun, query: AnswerQuery) -> torch.Tensor:
     # The prompt's own pass has the first term for every label at once; only t1 ... tn-1 need run.
     first = begun.logits.float()
     first = first - first.logsumexp(dim=1, keepdim=True)
-    sums = torch.full((len(first), len(query.texts)), torch.nan, device=first.device)
-    pairs = query.pairs()
-    texts = query.texts
+    texts, pairs = query.texts, query.pairs()
+    sums = torch.full((len(first), len(texts)), torch.nan, device=first.device)
     width = begun.mask.shape[1] + max((len(texts[label]) for _, label in pairs), default=0)
 
     def rest(part: Sequence[Pair]) -> torch.Tensor:

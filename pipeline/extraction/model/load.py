@@ -75,7 +75,6 @@ from savs.pipeline.extraction.model.placement import Placement
 from savs.pipeline.extraction.model.prompt_encoder import (
     NO_CODE,
     PromptEncoder,
-    ToInputs,
     load_own_code,
 )
 from savs.pipeline.extraction.model.prompt_form import (
@@ -89,17 +88,14 @@ from savs.pipeline.extraction.model.prompts import (
     chat_inputs,
     pictured_inputs,
     require_plain_mark,
-    text_inputs,
 )
 
 KINDS = (AutoModelForImageTextToText, AutoModelForMultimodalLM, AutoModelForCausalLM)
 """What a checkpoint is loaded as: the first that knows its architecture."""
-
 POOLER = "pooler"
 """The part of an image encoder that some checkpoints lack."""
 MOST_NAMES = 3
 """Missing weights that are named at most."""
-
 FLASH_NEEDS = (
     "it needs a model that supports it, a CUDA GPU and its package: pip install flash-attn for"
     " flash_attention_2, flash-attn-3 and flash-attn-4 for the others"
@@ -165,7 +161,8 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
         return encoder
     _limit_pixels(name, processor, options.pixels)
     form = find_form(options.prompt_template, str(config.model_type), processor)
-    to_inputs = code.to_inputs or _reader(config, text_only=text_only)
+    needs_image = config.model_type in NEEDS_IMAGE
+    to_inputs = code.to_inputs or (pictured_inputs if needs_image else chat_inputs)
     if recipe is not None:
         _require_recipe_fits(name, recipe, config, processor)
         form, to_inputs = recipe.form, partial(embedding_inputs, recipe=recipe)
@@ -211,13 +208,6 @@ def _image_mark(config: Any, processor: Any) -> str | None:
     places = image_places(processor)
     mark = places.mark_of(IMAGE) if places else None
     return mark or str(getattr(processor, "image_token", None) or "")
-
-
-def _reader(config: Any, *, text_only: bool) -> ToInputs:
-    """Return how prompts become inputs where that is not the user's code."""
-    if text_only:
-        return text_inputs
-    return pictured_inputs if config.model_type in NEEDS_IMAGE else chat_inputs
 
 
 def _require_hub(options: ModelOptions) -> None:

@@ -199,18 +199,9 @@ class LoadedModel:
     ) -> Launched:
         """Start a forward pass of what is on the device already.
 
-        Parameters
-        ----------
-        arguments
-            What the model's forward takes.
-        query
-            As in `launch`; the answers follow each sequence's last position.
-        ends
-            `(batch,)` on the host, where each sequence ends; by default at the last position.
-        outputs
-            What is known of the answers already.
-        means
-            What is known of the hook points already: means over images that ran before.
+        Answers follow the last position of each sequence: that of `ends`, `(batch,)` on the host,
+        by default the last of all. `outputs` and `means` are what is known already: of the answers,
+        and of the hook points that are means over images which ran before.
         """
         begun, read = None, means
         with torch.inference_mode():

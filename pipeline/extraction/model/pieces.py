@@ -67,7 +67,6 @@ MEAN_SECONDS, OMNI_SECONDS = "second_per_grid_ts", "video_second_per_grid"
 SECONDS = (MEAN_SECONDS, OMNI_SECONDS)
 """Inputs with the seconds that pass between the merged frames of each video; no other input is of
 times. Qwen2.5-VL has the first, Qwen2.5-Omni and Qwen3-Omni the second."""
-
 INTERPOLATION = "image_interp_weights"
 """Input with how much each patch has of learned positions; models multiply it in float32."""
 

@@ -38,8 +38,6 @@ from savs.pipeline.inputs.plugins import load_file
 
 ToInputs = Callable[[Any, Sequence[Pieces]], Any]
 """Processor and prompts -> what the model takes, padded on the left."""
-
-
 GROUP = "savs.models"
 
 
@@ -55,11 +53,7 @@ class OwnCode:
 
 _TOKENIZING = threading.Lock()
 """Tokenizers keep padding as state: two threads at once would give each other's."""
-
-
 NO_CODE = OwnCode()
-
-
 RAW_IMAGES = {"do_rescale": False, "do_normalize": False}
 """Options of an image processor that leave pixels as they are, 0 to 255, see `PixelScale`."""
 

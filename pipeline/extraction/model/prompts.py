@@ -37,11 +37,12 @@ from savs.pipeline.extraction.model.sound_limit import SoundLimit
 def chat_inputs(
     processor: Any, prompts: Sequence[Pieces], image_options: Mapping[str, Any] | None = None
 ) -> Any:
-    """Return a batch of prompts as a multimodal processor makes it, generation prompt included.
+    """Return a batch of prompts as a processor makes it, generation prompt included.
 
     Images, videos and sounds stand where they are among the pieces, also if the chat template would
     move them. The model's own control tokens in a prompt's text are run on it as plain text.
-    `image_options` go to the image processor, and are for prompts without videos.
+    `image_options` go to the image processor, and are for prompts without videos. A tokenizer in
+    place of a processor reads text alone.
 
     Raises
     ------
@@ -51,7 +52,7 @@ def chat_inputs(
     """
     _require_media(processor, prompts)
     turns = [[_turn(processor, pieces)] for pieces in prompts]
-    return _apply_chat(processor, turns, prompts, image_options)
+    return _apply(processor, turns, prompts, image_options)
 
 
 def pictured_inputs(
@@ -74,25 +75,21 @@ def conversation_inputs(
 ) -> Any:
     """Return prompts with their answers as one conversation, and a last one without, if given.
 
-    The parameters are those of `chat_inputs`; a tokenizer in place of a processor reads text alone.
+    The parameters are those of `chat_inputs`.
     """
     prompts = [pieces for pieces, _ in demonstrations] + ([] if question is None else [question])
-    is_plain = not hasattr(processor, "tokenizer")
     _require_media(processor, prompts)
-    turn = _plain_turn if is_plain else lambda pieces: _turn(processor, pieces)
     turns: list[dict[str, Any]] = []
     for pieces, label in demonstrations:
-        content = label if is_plain else [_content(label)]
-        turns += [turn(pieces), {"role": "assistant", "content": content}]
+        turns += [_turn(processor, pieces), _turn(processor, (label,), role="assistant")]
     if question is not None:
-        turns.append(turn(question))
+        turns.append(_turn(processor, question))
     if any(JOINED in one for one in turns):
         turns = [one | {JOINED: True} for one in turns]
-    apply = _apply_text if is_plain else _apply_chat
-    return apply(processor, [turns], prompts, answer=question is not None)
+    return _apply(processor, [turns], prompts, answer=question is not None)
 
 
-def _apply_chat(
+def _apply(
     processor: Any,
     turns: Sequence[Sequence[Mapping[str, Any]]],
     prompts: Sequence[Pieces],
@@ -101,6 +98,8 @@ def _apply_chat(
     answer: bool = True,
 ) -> Any:
     """Return conversations as a processor makes them; with `answer` an answer is to follow."""
+    if not hasattr(processor, "tokenizer"):
+        return _apply_text(processor, turns, prompts, answer=answer)
     sounds = [sound for pieces in prompts for sound in heard_in(pieces)]
     padding = {"padding": True, "padding_side": "left"}
     # A feature extractor would take the padding for its own, and some then fail.
@@ -222,28 +221,12 @@ def _holds_control_tokens(error: Exception) -> ValueError:
     )
 
 
-def text_inputs(tokenizer: Any, prompts: Sequence[Pieces]) -> Any:
-    """Return a batch of prompts of text as the tokenizer of a language model makes it.
-
-    Raises
-    ------
-    ValueError
-        A prompt has an image or a sound.
-    """
-    _require_media(tokenizer, prompts)
-    return _apply_text(tokenizer, [[_plain_turn(pieces)] for pieces in prompts], prompts)
-
-
-def _plain_turn(pieces: Pieces) -> dict[str, Any]:
-    return {"role": "user", "content": "".join(map(str, pieces))}
-
-
 def _apply_text(
     tokenizer: Any,
     turns: Sequence[Sequence[Mapping[str, Any]]],
     prompts: Sequence[Pieces],
     *,
-    answer: bool = True,
+    answer: bool,
 ) -> Any:
     with template_errors():
         return tokenizer.apply_chat_template(
@@ -293,13 +276,15 @@ def _require_media(processor: Any, prompts: Sequence[Pieces]) -> None:
         raise ValueError(f"this model takes no image together with a video; {FRAMES_INSTEAD}")
 
 
-def _turn(processor: Any, pieces: Pieces) -> dict[str, Any]:
+def _turn(processor: Any, pieces: Pieces, role: str = "user") -> dict[str, Any]:
     """Return a prompt as a turn; it has the key `JOINED` where the template would move images."""
+    if not hasattr(processor, "tokenizer"):
+        return {"role": role, "content": "".join(map(str, pieces))}
     places = image_places(processor)
     is_joined = places is not None and places.are_moved(kinds_of(pieces))
     if places is not None and not is_joined:
         pieces = _without_repeated_space(places, pieces)
-    turn: dict[str, Any] = {"role": "user", "content": [_content(piece) for piece in pieces]}
+    turn: dict[str, Any] = {"role": role, "content": [_content(piece) for piece in pieces]}
     return turn | ({JOINED: True} if is_joined else {})
 
 
@@ -398,7 +383,7 @@ def sound_options(processor: Any, sounds: Sequence[Sound]) -> dict[str, Any]:
 def _sound_limit(processor: Any, rate: int) -> SoundLimit:
     def inputs_of(sound: Sound) -> Any:
         pieces = (sound, "What is heard?")
-        return _apply_chat(processor, [[_turn(processor, pieces)]], [pieces])
+        return _apply(processor, [[_turn(processor, pieces)]], [pieces])
 
     return SoundLimit(inputs_of, rate)
 

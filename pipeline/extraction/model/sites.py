@@ -1,6 +1,5 @@
 """Sites: the places of a language model that features are read from. Heads are the default."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from savs.foundation.errors import ParameterError
@@ -42,16 +41,12 @@ class Site:
 
 AT_HEADS = Site()
 """What is read by default."""
-
-
-def _known() -> Iterator[Site]:
-    for name in NAMES:
-        for is_sliced in (False, True) if name != HEADS else (False,):
-            for pooling in POOLINGS:
-                yield Site(name, is_sliced, pooling)
-
-
-KNOWN = {site.label: site for site in _known()}
+KNOWN = {
+    site.label: site
+    for name in NAMES
+    for is_sliced in ((False, True) if name != HEADS else (False,))
+    for site in (Site(name, is_sliced, pooling) for pooling in POOLINGS)
+}
 """Label -> site, in the order in which several are kept: the first of a run leads."""
 
 

@@ -30,8 +30,6 @@ VISION = "vision_config"
 SDPA = "sdpa"
 MASKED = ("pixtral",)
 """Types of towers that compute the attention between all images of a batch, and mask most of it."""
-
-
 CALLS_OF_GATHERING = 2
 """Sorting patches by the length of their chunk takes as long as this many calls: one operation for
 queries, keys, values and what comes out; a call has two."""
