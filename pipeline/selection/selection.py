@@ -73,7 +73,9 @@ class Selection(SelectionConfig):
     """A few-shot classifier, whole: heads, classes, fit, and the model that they belong to."""
 
     tasks: tuple[TaskSelection, ...]
+    """One for each subtask, in the order of the train file."""
     rule: Readout
+    """The readout that was fitted."""
 
     def __repr__(self) -> str:
         """Return a few lines: readout, model, classes or subtasks, heads, and what comes next."""
