@@ -115,8 +115,10 @@ def read_heads(
         deepest = last if resident is None else resident.last
         _RESIDENCE.resident = Resident(options, files, deepest, reader)
     source = reader.identity.source()
-    values = np.concatenate([_side_by_side(part, reader.grid) for part in sink.in_order()])
-    return ImageHeads(source, reader.grid, values, _skipped(sink.in_order()))
+    parts = sink.in_order()
+    values = np.concatenate([_side_by_side(part, reader.grid) for part in parts])
+    skipped = [row for p in parts for row in zip(p.skipped["id"], p.skipped["reason"], strict=True)]
+    return ImageHeads(source, reader.grid, values, dict(skipped))
 
 
 @contextmanager
@@ -130,14 +132,6 @@ def resident_model() -> Iterator[LoadedModel]:
         if resident is None or resident.reader.whole is None:
             raise ModelError("no model is in memory; classify an image first")
         yield resident.reader.whole
-
-
-def _skipped(parts: Sequence[ShardContent]) -> dict[str, str]:
-    return {
-        str(name): str(reason)
-        for part in parts
-        for name, reason in zip(part.skipped["id"], part.skipped["reason"], strict=True)
-    }
 
 
 def _side_by_side(part: ShardContent, grid: Sequence[LayerGrid]) -> Array:

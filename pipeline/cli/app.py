@@ -26,7 +26,6 @@ from savs.pipeline.cli.options.settings import (
     VerboseOption,
     option_name,
     require_known_variables,
-    take_before_commands,
     take_in_commands,
     variable_of,
 )
@@ -224,13 +223,14 @@ def _before(
         ),
     ] = False,
 ) -> None:
-    take_before_commands(
-        context,
-        config=config and str(config),
-        json=json,
-        no_progress=no_progress,
-        verbose=verbose,
-    )
+    values = {
+        "config": config and str(config),
+        "json": json,
+        "no_progress": no_progress,
+        "verbose": verbose,
+    }
+    defaults = {name: value for name, value in values.items() if value}
+    context.default_map = {name: dict(defaults) for name in COMMANDS}
 
 
 def main() -> NoReturn:

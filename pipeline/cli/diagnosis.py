@@ -190,7 +190,8 @@ def describe_disks(environ: Mapping[str, str]) -> dict[str, dict[str, object]]:
     models and data sets.
     """
     folders = {"here": Path.cwd(), "temporary": Path(tempfile.gettempdir())}
-    cache = hub_cache(environ)
+    home = environ.get("HF_HOME") or Path("~/.cache/huggingface").expanduser()
+    cache = Path(environ.get("HF_HUB_CACHE") or Path(home, "hub"))  # as the hub's client has it
     if cache.is_dir():
         folders["hub cache"] = cache
     return {
@@ -201,12 +202,6 @@ def describe_disks(environ: Mapping[str, str]) -> dict[str, dict[str, object]]:
         }
         for name, folder in folders.items()
     }
-
-
-def hub_cache(environ: Mapping[str, str]) -> Path:
-    """Return the folder of what the Hugging Face Hub sent, by the variables of its client."""
-    home = Path(environ.get("HF_HOME") or Path("~/.cache/huggingface").expanduser())
-    return Path(environ.get("HF_HUB_CACHE") or home / "hub")
 
 
 def is_writable(folder: Path) -> bool:

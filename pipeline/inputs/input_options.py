@@ -72,24 +72,16 @@ class TrainKeywords(LabelKeywords, total=False):
     strict: bool
 
 
-class InputKeywords(ReadingKeywords, LabelKeywords, total=False):
+class InputKeywords(NewImageKeywords, TrainKeywords, total=False):
     """The fields of `InputOptions` as keyword arguments."""
 
-    question: str | Sequence[str] | None
-    test: str | Path | None
     train: str | Path | None
-    unlabelled: str | Path | None
     hold_out: Sequence[str] | None
-    shots: int | None
     train_groups: int | None
-    seed: int
     video: str | None
     video_frames: int | None
     jpeg_draft: int | None
-    max_image_pixels: int | None
-    audio_max_seconds: int | None
     limit: int | None
-    strict: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

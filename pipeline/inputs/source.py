@@ -114,7 +114,9 @@ class Source:
         if draw is not None:
             draw = replace(draw, many=self.kind == MANY)
         if options.hold_out is not None:
-            splits["train"], splits["test"] = self._held_out(options.hold_out)
+            file = str(options.train or options.test)  # one of them is given
+            pool = read_examples(self.benchmark, self._find(file), "test")
+            splits["train"], splits["test"] = hold_out(pool, options.hold_out, options.columns)
         elif options.train is not None:
             splits["train"] = read_examples(self.benchmark, self._find(options.train), "train")
         if draw is not None and splits:
@@ -137,12 +139,6 @@ class Source:
         if not splits:
             raise SourceError("there are no examples: give `train`, `test`, or both")
         return splits
-
-    def _held_out(self, wanted: Sequence[str]) -> tuple[list[Example], list[Example]]:
-        """Return the training and the test examples of the one file, see `hold_out`."""
-        file = str(self.options.train or self.options.test)
-        pool = read_examples(self.benchmark, self._find(file), "test")
-        return hold_out(pool, wanted, self.options.columns)
 
     @property
     def _unlabelled(self) -> str | Path | None:

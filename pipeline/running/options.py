@@ -59,7 +59,9 @@ def sort_keywords(function: str, keywords: Mapping[str, Any], *kinds: Any) -> li
     known = {name: hint for hints in fields for name, hint in hints.items()}
     for name, value in keywords.items():
         if name not in known:
-            raise TypeError(f"{function}() has no argument {name!r}; {_advice(name, list(known))}")
+            close = get_close_matches(name, known, 1)
+            advice = f"did you mean {close[0]}?" if close else f"it takes {', '.join(known)}"
+            raise TypeError(f"{function}() has no argument {name!r}; {advice}")
         if not _fits(value, known[name]):
             hint = known[name]
             expected = hint.__name__ if isinstance(hint, type) else hint
@@ -68,11 +70,6 @@ def sort_keywords(function: str, keywords: Mapping[str, Any], *kinds: Any) -> li
         kind(**{name: keywords[name] for name in hints if name in keywords})
         for kind, hints in zip(kinds, fields, strict=True)
     ]
-
-
-def _advice(name: str, known: list[str]) -> str:
-    close = get_close_matches(name, known, 1)
-    return f"did you mean {close[0]}?" if close else f"it takes {', '.join(known)}"
 
 
 def _fits(value: Any, hint: Any) -> bool:

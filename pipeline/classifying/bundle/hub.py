@@ -67,30 +67,16 @@ def push(folder: str | Path, name: str, *, private: bool = True) -> Pushed:
     """Upload a bundle, a store or a Space in one commit; its repository is made if there is none.
 
     Of a bundle only its own files are uploaded, of a store its shards, store.json, results and
-    card, of a Space also the folder `model`. Symbolic links are refused: they may lead to other
-    files of the machine.
+    card, of a Space also the folder `model`; a bundle or a Space is loaded and checked first.
+    Symbolic links are refused: they may lead to other files of the machine.
 
-    Parameters
-    ----------
-    folder
-        What `write_bundle` or `write_space` wrote, which is loaded and checked first; or a
-        finished store.
-    name
-        `hf://owner/name` for a bundle, `hf://datasets/owner/name` for a store,
-        `hf://spaces/owner/name` for a Space.
-    private
-        Make a new repository private. One that exists stays as it is.
+    The name is `hf://owner/name` for a bundle, `hf://datasets/owner/name` for a store,
+    `hf://spaces/owner/name` for a Space. A repository that exists stays as private as it is.
 
-    Raises
-    ------
-    ResultError
-        The folder is not a bundle or a Space, or not as it was written.
-    StoreError
-        It is not a store, or a shard is missing.
-    HubError
-        There is a link in the folder, there is no token, or the hub refuses or cannot be reached.
-    MissingExtraError
-        huggingface_hub is not installed.
+    ResultError if the folder is not a bundle or a Space, or not as it was written; StoreError if it
+    is not a store, or a shard is missing; HubError if there is a link in the folder, there is no
+    token, or the hub refuses or cannot be reached; MissingExtraError if huggingface_hub is not
+    installed.
     """
     folder = Path(folder)
     prefix = next(start for start in KINDS if name.startswith(start) or start == HUB)

@@ -1,7 +1,7 @@
 """`savs select`: choose heads from a store's training examples."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,7 +25,8 @@ from savs.pipeline.running.formatting import counted, percent
 if TYPE_CHECKING:
     import polars as pl
 
-    from savs.pipeline.selection.selection import Selection
+    from savs.pipeline.evaluation.statistics.intervals import Metric
+    from savs.pipeline.selection.selection import Selection, TaskSelection
     from savs.stores import FeatureStore
 
 SHOWN = 20
@@ -84,7 +85,7 @@ def select_command(
 ) -> None:
     """Uses the training examples only. Run `savs evaluate` next."""
     from savs.datasets.benchmarks.options import stored_prompts, under_one_prompt
-    from savs.datasets.label_kinds import MANY, NUMBERS, label_kind
+    from savs.datasets.label_kinds import label_kind
     from savs.datasets.splits.labels import label_doubts, refuse_doubts
     from savs.pipeline.cli.selections import calibrated, estimates_of
     from savs.pipeline.evaluation.suspects import save_suspects, suspects
@@ -130,31 +131,8 @@ def select_command(
         held = counted(len(opened.heads), "head")
         detail(f"the store has {held}, fewer than {DEFAULT_HEADS}: took all")
     if json:
-        tasks = [
-            {
-                "subtask": task.subtask,
-                "classes": list(task.classes),
-                "examples": task.examples,
-                "cross_validated": estimates[task.subtask].to_json()
-                if estimates and task.subtask in estimates
-                else None,
-                "temperature": task.calibration and task.calibration.temperature,
-                **(
-                    {"threshold": task.label_rule and task.label_rule.threshold}
-                    if kind == MANY
-                    else {"reach": task.number and task.number.reach}
-                    if kind in NUMBERS
-                    else {}
-                ),
-                "heads": [
-                    {"head": savs.stores.head_name(head), "score": score, "margin": margin}
-                    for head, score, margin in zip(
-                        task.heads, task.scores, task.margins, strict=True
-                    )
-                ],
-            }
-            for task in selection.tasks
-        ]
+        known = estimates or {}
+        tasks = [_task_facts(task, known.get(task.subtask), kind) for task in selection.tasks]
         facts = {"selection": str(path), "readout": selection.readout, "scoring": selection.scoring}
         listed = {} if doubtful is None else {"suspects": doubtful.to_dicts()}
         print_json(facts | {"tasks": tasks} | listed)
@@ -169,6 +147,27 @@ def select_command(
     more = f" --selection {path}" if out else of_name
     folds = "" if opened.ids("test") else " --folds 5"
     say(f"wrote {path}; next: savs evaluate {store}{more}{folds}")
+
+
+def _task_facts(task: "TaskSelection", estimate: "Metric | None", kind: str) -> dict[str, Any]:
+    from savs.datasets.label_kinds import MANY, NUMBERS
+
+    facts: dict[str, Any] = {
+        "subtask": task.subtask,
+        "classes": list(task.classes),
+        "examples": task.examples,
+        "cross_validated": estimate and estimate.to_json(),
+        "temperature": task.calibration and task.calibration.temperature,
+    }
+    if kind == MANY:
+        facts["threshold"] = task.label_rule and task.label_rule.threshold
+    elif kind in NUMBERS:
+        facts["reach"] = task.number and task.number.reach
+    facts["heads"] = [
+        {"head": savs.stores.head_name(head), "score": score, "margin": margin}
+        for head, score, margin in zip(task.heads, task.scores, task.margins, strict=True)
+    ]
+    return facts
 
 
 def _print_suspects(table: "pl.DataFrame") -> None:

@@ -18,8 +18,6 @@ from savs.pipeline.running.formatting import counted_as, format_bytes, format_se
 from savs.stores.files.addresses import is_writable
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from savs.stores import FeatureStore
     from savs.stores.maintain.progress import StoreProgress
 
@@ -171,6 +169,7 @@ def _counts(store: "FeatureStore") -> list[dict[str, Any]]:
     import polars as pl
 
     from savs.datasets.label_kinds import MANY, NUMBERS, REGRESSION, label_kind, number_text
+    from savs.datasets.many_labels import count_labels
 
     frames = [
         table.select("split", "subtask", "label", skipped=pl.lit(skipped))
@@ -190,22 +189,14 @@ def _counts(store: "FeatureStore") -> list[dict[str, Any]]:
         known = pl.col("label").is_not_null()
         table = table.with_columns(label=pl.when(known).then(pl.lit(" to ".join(ends))))
     if kind == MANY:
-        table = table.with_columns(_labels(table["label"])).explode("label")
+        lists = [None if text is None else [*count_labels([text])] for text in table["label"]]
+        labels = pl.Series("label", lists, dtype=pl.List(pl.String))
+        table = table.with_columns(labels).explode("label")
     return (
         table.group_by("split", "subtask", "label", maintain_order=True)
         .agg(examples=(~pl.col("skipped")).sum(), skipped=pl.col("skipped").sum())
         .to_dicts()
     )
-
-
-def _labels(texts: "pl.Series") -> "pl.Series":
-    """Return the labels that are there, a list a row."""
-    import polars as pl
-
-    from savs.datasets.many_labels import count_labels
-
-    lists = [None if text is None else [*count_labels([text])] for text in texts]
-    return pl.Series("label", lists, dtype=pl.List(pl.String))
 
 
 def _older(store: "FeatureStore") -> list[str]:

@@ -152,16 +152,13 @@ def read_questions(
     elif question:
         raise typer.BadParameter("`question` and `questions` both give prompts; keep one")
     else:
-        prompts = _lines(questions)
+        lines = map(str.strip, read_text(questions, "questions").splitlines())
+        prompts = tuple(filter(None, lines))
+        if not prompts:
+            raise typer.BadParameter(
+                f"`questions` {questions} is empty, expected one prompt per line"
+            )
     return prompts[0] if len(prompts) == 1 else prompts or None
-
-
-def _lines(path: Path) -> tuple[str, ...]:
-    text = read_text(path, "questions")
-    lines = tuple(line.strip() for line in text.splitlines() if line.strip())
-    if not lines:
-        raise typer.BadParameter(f"`questions` {path} is empty, expected one prompt per line")
-    return lines
 
 
 def parse_kwargs(model_kwargs: str | None = None) -> dict[str, Any]:

@@ -131,12 +131,6 @@ VerboseOption = Annotated[
 ]
 
 
-def take_before_commands(context: typer.Context, **values: Any) -> None:
-    """Pass options that stand before a command on to it, as its defaults."""
-    defaults = {name: value for name, value in values.items() if value}
-    context.default_map = {name: dict(defaults) for name in COMMANDS}
-
-
 def take_in_commands(
     config: Annotated[
         Path | None,
