@@ -34,14 +34,8 @@ class Repair:
 def repair(store: str | Path, *, quick: bool = False) -> Repair:
     """Remove what dead writers left, set damaged shards aside, list what must be done again.
 
-    A good shard is never touched, a damaged one is renamed, not deleted.
-
-    Parameters
-    ----------
-    store
-        The store's folder.
-    quick
-        Judge shards by names, sizes and headers only.
+    A good shard is never touched, a damaged one is renamed, not deleted. `quick` judges shards by
+    names, sizes and headers only.
 
     Raises
     ------

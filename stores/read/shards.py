@@ -26,14 +26,8 @@ class CurrentRows:
     Stands in for the `Shard` that it reads. Skipped examples have no features, so no label moves
     them: they stay in the split that they were planned in.
 
-    Parameters
-    ----------
-    shard
-        Open for reading.
-    late
-        Id -> label, of rows of the split that the shard was planned in.
-    planned, split
-        That split, and the one whose rows are wanted; None for all.
+    `late` are the labels by id of the split that the shard was `planned` in, and `split` is the one
+    whose rows are wanted, None for all.
     """
 
     def __init__(

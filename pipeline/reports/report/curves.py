@@ -43,34 +43,20 @@ TONES = (
 
 @dataclass(frozen=True, slots=True)
 class Curves:
-    """A sweep over shots and heads."""
+    """A sweep over shots and heads, or over depths."""
 
     name: str
     metric: str
     charts: tuple[Chart, ...]
     rows: tuple[dict[str, Any], ...]
-    """All means of the headline metric, as in summary.parquet."""
-    chance: float
-
-
-@dataclass(frozen=True, slots=True)
-class DepthCurves:
-    """A sweep over depths."""
-
-    name: str
-    metric: str
-    heads: int
-    chart: Chart | None
-    """None with one depth."""
-    rows: tuple[dict[str, Any], ...]
     """All rows of the headline metric, as in summary.parquet."""
     chance: float
 
 
-def sweep_parts(
-    folders: Sequence[Path],
-) -> tuple[tuple[Curves, ...], tuple[DepthCurves, ...]]:
-    """Return what a report shows of sweeps: each data set by itself, and no prompts.
+def sweep_parts(folders: Sequence[Path]) -> tuple[tuple[Curves, ...], tuple[Curves, ...]]:
+    """Return what a report shows of sweeps, then of those over depths; nothing of prompts.
+
+    Each data set is shown by itself.
 
     Raises
     ------
@@ -83,12 +69,13 @@ def sweep_parts(
         for (data_set,), rows in summary.group_by("data_set", maintain_order=True):
             several = summary["data_set"].n_unique() > 1
             name = f"{folder.name}, {data_set}" if several else folder.name
-            if rows["max_layer"].count():
-                depths.append(_depth_curves(name, rows))
-            elif not rows["prompt"].count():
-                metric, chance = str(rows["metric"][0]), float(rows["chance"][0])
-                charts = charts_of_sweep(rows, metric)
-                curves.append(Curves(name, metric, charts, tuple(rows.to_dicts()), chance))
+            is_of_depths = bool(rows["max_layer"].count())
+            if rows["prompt"].count() and not is_of_depths:
+                continue
+            metric, chance = str(rows["metric"][0]), float(rows["chance"][0])
+            charts = (_depth_charts if is_of_depths else charts_of_sweep)(rows, metric)
+            part = Curves(name, metric, charts, tuple(rows.to_dicts()), chance)
+            (depths if is_of_depths else curves).append(part)
     return tuple(curves), tuple(depths)
 
 
@@ -223,24 +210,15 @@ def _title(name: str, row: dict[str, Any], axis: str) -> str:
     return f"{name}, {at}: {100 * row['mean']:.1f} % ({ends}), {row['draws']} draws"
 
 
-def _depth_curves(name: str, rows: pl.DataFrame) -> DepthCurves:
-    metric = str(rows["metric"][0])
-    return DepthCurves(
-        name=name,
-        metric=metric,
-        heads=int(rows["heads"][0]),
-        chart=_depth_chart(rows, metric) if rows["max_layer"].n_unique() > 1 else None,
-        rows=tuple(rows.to_dicts()),
-        chance=float(rows["chance"][0]),
-    )
-
-
-def _depth_chart(rows: pl.DataFrame, metric: str) -> Chart:
+def _depth_charts(rows: pl.DataFrame, metric: str) -> tuple[Chart, ...]:
+    """Return the chart of a sweep over several depths; none of one."""
     depths = rows["max_layer"].unique().sort().to_list()
+    if len(depths) == 1:
+        return ()
     places = dict(zip(depths, spread(len(depths), LEFT + 20, RIGHT - 20), strict=True))
     lines = rows.partition_by("readout", "shots", maintain_order=True)[:MOST_SERIES]
     height = _height(pl.concat(lines))
-    return Chart(
+    chart = Chart(
         title=f"{metric} by depth",
         x_name="last layer that heads are chosen from",
         x_ticks=thinned([(x, str(layer)) for layer, x in places.items()]),
@@ -248,6 +226,7 @@ def _depth_chart(rows: pl.DataFrame, metric: str) -> Chart:
         series=tuple(_depth_series(line, places, height) for line in lines),
         chance=height.chance(float(rows["chance"][0])),
     )
+    return (chart,)
 
 
 def _depth_series(line: pl.DataFrame, places: dict[int, float], height: Height) -> Series:

@@ -152,27 +152,16 @@ NAMED = 20
 class Checks:
     """What limits the numbers."""
 
-    planned: int
-    scored: int
-    skipped: int
-    left_out: int
     leaks: Mapping[str, Sequence[str]]
     """Kind of leak -> ids."""
     reasons: tuple[tuple[str, str], ...]
     """Id and reason of the first skipped examples."""
-    notes: tuple[str, ...]
 
 
 def checks_part(result: Evaluated) -> Checks:
-    """Return the counts, leaks, skips and notes of a result."""
-    metrics = result.metrics
-    counts = {name: metrics[name] for name in ("planned", "scored", "skipped", "left_out")}
-    return Checks(
-        **counts,
-        leaks={kind: ids for kind, ids in metrics["leaks"].items() if ids},
-        reasons=tuple(_reasons(result)),
-        notes=tuple(metrics["notes"]),
-    )
+    """Return the leaks and skips of a result; its counts and notes are in metrics.json."""
+    leaks = {kind: ids for kind, ids in result.metrics["leaks"].items() if ids}
+    return Checks(leaks, tuple(_reasons(result)))
 
 
 def _reasons(result: Evaluated) -> list[tuple[str, str]]:

@@ -15,7 +15,6 @@ from savs.pipeline.reports.report.classes import ClassesPart, classes_part
 from savs.pipeline.reports.report.curves import (
     ConfidencePart,
     Curves,
-    DepthCurves,
     confidence_parts,
     sweep_parts,
 )
@@ -53,7 +52,7 @@ class ReportContent:
     suspects: pl.DataFrame | None
     """Training examples whose label looks wrong, if `select` listed them for the first result."""
     curves: tuple[Curves, ...]
-    depths: tuple[DepthCurves, ...]
+    depths: tuple[Curves, ...]
     """Sweeps over depths."""
     across: Across | None
     """Heads across tasks, if that was asked for."""
