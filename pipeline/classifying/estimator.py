@@ -1,6 +1,7 @@
 """`SavsClassifier`: images to classes, with the conventions of scikit-learn."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -173,9 +174,11 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
             question=question,
             media=1,
         )
-        self.selection_ = _selected(
-            training, heads=self.heads, readout=self.readout, scoring=self.scoring
-        )
+        selection = select(training, heads=self.heads, readout=self.readout, scoring=self.scoring)
+        if selection.rule.calibrates or many:
+            with suppress(SelectionError):  # a class has too few different images
+                selection = calibrate(training, selection).selection
+        self.selection_ = selection
         self.classes_ = classes
         return self
 
@@ -396,26 +399,14 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         return FeatureCache(folder).get(digests, compute)
 
 
-def _selected(
-    training: TrainingArrays, *, heads: int | None, readout: str | Path | Readout, scoring: str
-) -> Selection:
-    """Return a selection, calibrated where the images are enough to leave some out."""
-    selection = select(training, heads=heads, readout=readout, scoring=scoring)
-    if not selection.rule.calibrates and selection.labels != MANY:
-        return selection
-    try:
-        return calibrate(training, selection).selection
-    except SelectionError:  # a class has too few different images
-        return selection
-
-
 def _contents_of(images: Any) -> list[bytes]:
     """Return the bytes of a list of images, see `file_bytes`.
 
     ParameterError if it is one image, or empty; MediaError, with the place in the list, if one
     cannot be read.
     """
-    if is_pictured(images) and not (isinstance(images, np.ndarray) and _is_list(images)):
+    is_list = isinstance(images, np.ndarray) and (images.dtype != np.uint8 or images.ndim == 4)
+    if is_pictured(images) and not is_list:  # other arrays are an image themselves
         raise ParameterError(
             "expected a list of images, got one; pass [image], or call the classifier: model(image)"
         )
@@ -424,11 +415,6 @@ def _contents_of(images: Any) -> list[bytes]:
     if not contents:
         raise ParameterError("there are no images; pass at least one")
     return contents
-
-
-def _is_list(images: np.ndarray[Any, Any]) -> bool:
-    """Return whether an array holds images or paths, and not an image itself."""
-    return images.dtype != np.uint8 or images.ndim == 4
 
 
 def image_name(number: int) -> str:

@@ -102,7 +102,8 @@ def calibrate(training: Training, selection: Selection) -> Calibrated:
     if selection.labels == MANY:
         return Calibrated(_with_rules(data, selection, left_out), left_out)
     if selection.labels in NUMBERS:
-        tasks = [_with_reach(*pair) for pair in zip(selection.tasks, left_out, strict=True)]
+        pairs = zip(selection.tasks, left_out, strict=True)
+        tasks = [_with_reach(task, part) for task, part in pairs]
         return Calibrated(replace(selection, tasks=tuple(tasks)), left_out)
     if not selection.rule.calibrates:
         return Calibrated(selection, left_out)

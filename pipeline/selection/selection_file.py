@@ -111,7 +111,9 @@ def load_selection(path: str | Path, *, readout: str | Path | Readout | None = N
     )
     try:
         check_values(config, tensors)
-        tasks = tuple(_load_task(*pair, rule, tensors) for pair in enumerate(config.tasks))
+        tasks = tuple(
+            _load_task(number, task, rule, tensors) for number, task in enumerate(config.tasks)
+        )
     except Exception as error:  # a user's readout may raise any
         raise ResultError(
             f"{classifier} cannot be read by readout {rule.name!r} ({error}); run `{SELECT}` again"

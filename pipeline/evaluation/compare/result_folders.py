@@ -150,13 +150,10 @@ def _differences(a: Result, b: Result) -> list[str]:
     """Return how the examples of a ("here") differ from those of b; empty if they are equal."""
     here, there = a.examples, b.examples
     differences = example_differences(here, there)
-    if not differences and not _skipped(a, b) and not here["cluster"].equals(there["cluster"]):
+    skipped = here["prediction"].null_count() + there["prediction"].null_count()
+    if not differences and not skipped and not here["cluster"].equals(there["cluster"]):
         differences.append("ids and labels are the same, but other examples share an image")
     return differences
-
-
-def _skipped(a: Result, b: Result) -> bool:
-    return bool(a.examples["prediction"].null_count() or b.examples["prediction"].null_count())
 
 
 EXAMPLE_COLUMNS = {
@@ -189,15 +186,13 @@ def example_differences(here: pl.DataFrame, there: pl.DataFrame) -> list[str]:
                 f" here, {theirs[row]!r} there"
             )
             break  # other columns of other examples differ, too
-    return differences or _other_media(here, there)
-
-
-def _other_media(here: pl.DataFrame, there: pl.DataFrame) -> list[str]:
-    """Return a line if examples show other media; those of skipped ones are not known."""
-    apart = (here["content"] != there["content"]).fill_null(False).arg_true()
-    if not len(apart):
-        return []
-    return [f"media differ in {len(apart):,} examples, first in {here['id'][apart[0]]!r}"]
+    if not differences:
+        # the media of skipped examples are null, which differs from nothing
+        apart = (here["content"] != there["content"]).fill_null(False).arg_true()
+        if len(apart):
+            first = here["id"][apart[0]]
+            differences.append(f"media differ in {len(apart):,} examples, first in {first!r}")
+    return differences
 
 
 def joined_clusters(parts: Sequence[pl.Series]) -> pl.Series:
