@@ -54,6 +54,7 @@ from savs.pipeline.selection.training_data import (
     Training,
     TrainingData,
     TrainingTask,
+    answered_share,
     chosen_features,
     chosen_in_parts,
     grid_widths,
@@ -314,6 +315,12 @@ def _same_tasks(training: TrainingData, selection: Selection) -> list[TrainingTa
     require_same_source(training.source, training.name, selection)
     tasks = training.tasks()
     names = [task.subtask for task in tasks]
+    if selection.pseudo_labels != answered_share(training.train):
+        raise SelectionError(
+            "the training labels of the selection were the model's own answers, so that left-out"
+            " examples do not say how often it is right; use test examples, or select without"
+            " `pseudo_labels`"
+        )
     if selection.train != training.train or names != [task.subtask for task in selection.tasks]:
         raise SelectionError(
             f"the selection was not made from all training examples of {training.name}, which"

@@ -191,6 +191,12 @@ def _explained_store(result: Evaluated) -> FeatureStore:
             f"{result.folder} is a cross-validation, whose folds have heads of their own; pass the"
             " result of test examples"
         )
+    if result.config.pseudo_labels is not None:
+        raise ReportError(
+            f"the training labels of {result.folder} were the model's own answers, and training"
+            " examples are explained by their own labels; run savs select without --pseudo-labels,"
+            " and savs evaluate again"
+        )
     if result.config.train != train_digest(result.store):
         raise ReportError(
             f"{result.folder} has a selection from other training examples than {result.store.path}"

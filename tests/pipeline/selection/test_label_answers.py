@@ -86,7 +86,7 @@ def test_a_selection_says_whose_labels_it_has(tmp_path):
         "the training labels were the model's own answers to 12 examples, of probability 0.9 at"
         " least" in notes
     )
-    with pytest.raises(SelectionError, match="not made from all training examples"):
+    with pytest.raises(SelectionError, match="were the model's own answers, so that left-out"):
         savs.calibrate(store, selection)
 
 
