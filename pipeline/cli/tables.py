@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
-import savs.stores
 from savs.pipeline.cli.output import detail, print_line, print_table, say
 from savs.pipeline.running.formatting import counted, measured, percent
 
@@ -37,11 +36,12 @@ def print_selection(
     average precisions, and the first `LABELS_SHOWN` labels are printed.
     """
     from savs.datasets.label_kinds import MANY, NUMBERS
+    from savs.stores import head_name
 
     rows, known = [], estimates or {}
     many, of_numbers = selection.labels == MANY, selection.labels in NUMBERS
     for task in selection.tasks[: LABELS_SHOWN if many else None]:
-        names = [savs.stores.head_name(head) for head in task.heads[:HEADS_SHOWN]]
+        names = [head_name(head) for head in task.heads[:HEADS_SHOWN]]
         more = len(task.heads) - len(names)
         rows.append(
             [

@@ -15,7 +15,6 @@ from savs.pipeline.errors import OutputError
 from savs.pipeline.extraction.model.model_options import require_extra
 from savs.pipeline.names import ZERO_SHOT
 from savs.pipeline.running.formatting import percent
-from savs.pipeline.running.output_files import disk_errors
 
 if TYPE_CHECKING:
     from savs.pipeline.evaluation.assessment import Evaluation
@@ -102,6 +101,8 @@ def _of_one_image(files: "shapes.ShapesFiles") -> "shapes.ShapesFiles":
 
 def _draw(out: Path) -> "shapes.ShapesFiles":
     """Draw the scenes; where the disk refuses, nothing is left in a folder that is new."""
+    from savs.pipeline.running.output_files import disk_errors
+
     is_new = not out.exists()
     try:
         with disk_errors(out / "data", "another --out"):
