@@ -4,6 +4,7 @@ import gc
 import os
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,12 +26,25 @@ settings.register_profile("deep", settings.get_profile("any machine"), max_examp
 settings.load_profile("any machine")  # `just fuzz` takes the other
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add how many cases of a test run, for `just check`."""
+    parser.addoption("--cases", type=int, help="run the first N cases of each test alone")
+
+
+@pytest.hookimpl(trylast=True)  # after the markers: a case that they leave out is none of the N
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs a browser if there is none, unless one is required."""
-    if find_browser() is None and not browser_required():
-        gone = [item for item in items if item.get_closest_marker("browser")]
-        items[:] = [item for item in items if not item.get_closest_marker("browser")]
-        config.hook.pytest_deselected(items=gone)
+    """Leave out later cases, and what needs a browser if there is none, unless one is required."""
+    most, seen = config.getoption("cases"), Counter[str]()
+    has_browser = find_browser() is not None or browser_required()
+    kept, gone = list[pytest.Item](), list[pytest.Item]()
+    for item in items:
+        test = item.nodeid.partition("[")[0]
+        seen[test] += 1
+        is_among = most is None or seen[test] <= most
+        is_run = is_among and (has_browser or item.get_closest_marker("browser") is None)
+        (kept if is_run else gone).append(item)
+    config.hook.pytest_deselected(items=gone)
+    items[:] = kept
 
 
 def pytest_collection_finish() -> None:

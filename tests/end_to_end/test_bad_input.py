@@ -70,6 +70,7 @@ def test_training_rows_that_are_too_few(extract, inputs, count, message):
     failed(extract(train=inputs.rows("few.jsonl", rows)), 1, message)
 
 
+@pytest.mark.thorough
 def test_bad_images_are_skipped_counted_and_exit_4(extract, savs, inputs, tmp_path):
     (inputs.root / "text.png").write_text("no image")
     rows = [
@@ -117,6 +118,7 @@ def test_the_demo_model_is_named_where_images_are_no_drawn_scenes(extract, savs,
     assert (done.returncode, note in done.stderr) == (0, False)
 
 
+@pytest.mark.thorough
 def test_a_class_without_a_usable_training_example(extract, savs, inputs, tmp_path):
     rows = [
         {"question": "?", "label": "a"},
@@ -128,6 +130,7 @@ def test_a_class_without_a_usable_training_example(extract, savs, inputs, tmp_pa
     failed(savs("evaluate", tmp_path / "store"), 1, "class 'gone' has no training example left")
 
 
+@pytest.mark.thorough
 def test_a_test_label_that_training_never_had(extract, savs, inputs, tmp_path):
     rows = [{"question": "?", "label": label} for label in ("a", "c", "c")]
     assert extract(test=inputs.rows("new.jsonl", rows)).returncode == 0
@@ -136,6 +139,7 @@ def test_a_test_label_that_training_never_had(extract, savs, inputs, tmp_path):
     assert "label 'c' of 2 test examples is not in the training examples" in scored.stderr
 
 
+@pytest.mark.thorough
 def test_incomplete_store(extract, savs, tmp_path):
     assert extract(env={"SAVS_EXTRACT_SHARD_ROWS": "2"}).returncode == 0
     (tmp_path / "store" / "test-00001.h5").unlink()
@@ -150,6 +154,7 @@ def test_incomplete_store(extract, savs, tmp_path):
     assert "1 missing" in shown.stdout
 
 
+@pytest.mark.thorough
 def test_damaged_store(extract, savs, tmp_path):
     assert extract().returncode == 0
     shard = tmp_path / "store" / "train-00000.h5"
@@ -157,6 +162,7 @@ def test_damaged_store(extract, savs, tmp_path):
     failed(savs("evaluate", tmp_path / "store"), 3, "train-00000.h5")
 
 
+@pytest.mark.thorough
 def test_two_models_in_one_store(extract, tiny_model):
     assert extract().returncode == 0
     failed(

@@ -193,6 +193,7 @@ def test_an_option_of_files_alone_says_where_it_is_set(savs):
     assert "or the variable SAVS_EXTRACT_SHARD_ROWS" in text
 
 
+@pytest.mark.thorough
 def test_an_extraction_can_be_a_file(savs, inputs, tmp_path):
     train, test = inputs.few_shots()
     config = tmp_path / "run.toml"
@@ -210,6 +211,7 @@ def test_an_extraction_can_be_a_file(savs, inputs, tmp_path):
     assert "thumbnail" in store.examples().columns
 
 
+@pytest.mark.thorough
 def test_a_given_selection_leaves_the_stores_own_alone(savs, store, tmp_path):
     assert savs("select", store, "--heads", "5").returncode == 0
     chosen = savs("select", store, "--heads", "3", "--out", tmp_path / "three")
@@ -222,6 +224,7 @@ def test_a_given_selection_leaves_the_stores_own_alone(savs, store, tmp_path):
     assert again["heads"] == 5
 
 
+@pytest.mark.thorough
 def test_a_given_selection_of_the_same_name_replaces_nothing(savs, store, tmp_path):
     assert savs("select", store, "--heads", "5").returncode == 0
     assert savs("select", store, "--heads", "3", "--out", tmp_path / "vote").returncode == 0

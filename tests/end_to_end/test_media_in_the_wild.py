@@ -150,6 +150,7 @@ def test_bad_base64_is_skipped_with_its_row(extract, inputs, photos):
     assert "skipped test bad:3: bad.jsonl#3/image: 'data:image/png' is not base64" in done.stderr
 
 
+@pytest.mark.thorough
 def test_paths_of_another_machine(extract, inputs, photos, tmp_path):
     elsewhere = {
         split: inputs.rows(
@@ -181,6 +182,7 @@ def test_paths_of_another_machine(extract, inputs, photos, tmp_path):
     assert "/home/you/cats/0.png and /home/you/dogs/0.png both match" in same.stderr
 
 
+@pytest.mark.thorough
 def test_names_that_lead_out_of_the_media_root(extract, inputs, photos):
     rows = [r | {"image": f"../{r['image']}"} for r in photos["train"]]
     (inputs.root / "in").mkdir()

@@ -29,6 +29,7 @@ def counted(tmp_path_factory):
     return folder, trained
 
 
+@pytest.mark.thorough
 def test_images_get_numbers_with_intervals(counted, tmp_path):
     folder, trained = counted
     assert trained.selection.labels == "regression"

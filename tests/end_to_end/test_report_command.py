@@ -30,6 +30,7 @@ def features(tmp_path, monkeypatch):
     return store.path
 
 
+@pytest.mark.thorough
 def test_the_page_is_written_and_named(savs, features):
     done = savs("report", features, "--out", "page.html", env={"SAVS_REPORT_TITLE": "Mine"})
     assert done.returncode == 0, done.stderr
@@ -60,6 +61,7 @@ def test_wrong_arguments_are_refused(savs, features):
     assert not Path("p.html").exists()
 
 
+@pytest.mark.thorough
 def test_the_code_of_the_page_about_reports(savs, features, monkeypatch):
     fiftyone = SimpleNamespace(Sample=dict, Classification=dict)  # takes a server to import
     monkeypatch.setitem(sys.modules, "fiftyone", fiftyone)
@@ -75,6 +77,7 @@ def test_the_code_of_the_page_about_reports(savs, features, monkeypatch):
         assert picture.stat().st_size < 150_000
 
 
+@pytest.mark.thorough
 def test_examples_are_explained_in_text_json_and_html(savs, features):
     result = features / "results/vote"
     found = explain(result, ids=["test:3", "test:1"])
@@ -164,6 +167,7 @@ def test_the_printed_commands_make_the_same_store(savs, inputs):
     assert json.loads(Path("pets/results/vote/metrics.json").read_text())["metrics"] == metrics
 
 
+@pytest.mark.thorough
 def test_what_asks_nothing_of_the_user_is_silent_and_counts_agree(savs, tmp_path):
     values = np.eye(2, dtype=np.float32)[None, [0, 1, 0, 1, 0, 1]]
     labels = list("ababab")

@@ -68,6 +68,7 @@ def test_json_has_the_text_itself(savs, store) -> None:
     assert [row["label"] for row in json.loads(done.stdout)] == LABELS[:2]
 
 
+@pytest.mark.thorough
 def test_errors_show_escapes_as_text(savs, store, tmp_path) -> None:
     chosen = tmp_path / "two"
     shown(savs, "select", store.path, "--heads", "2", "--out", chosen)

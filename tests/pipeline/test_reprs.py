@@ -60,6 +60,7 @@ def objects(store: FeatureStore):
     yield fitted, ("2 classes: cat, dog", "next: predict(")
 
 
+@pytest.mark.thorough
 def test_every_public_object_fits_ten_lines_and_says_what_is_asked_of_it(store):
     for one, expected in objects(store):
         text = repr(one)

@@ -88,6 +88,7 @@ def test_what_is_no_sound_has_one_reason(kind):
         decode_sound(data, "x")
 
 
+@pytest.mark.thorough
 def test_a_long_sound_is_refused_or_cut():
     hours = encode("flac", np.zeros((1, 8_000 * 700), np.float32), 8_000)
     assert len(hours) < 150_000

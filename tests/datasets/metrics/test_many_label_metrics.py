@@ -79,6 +79,7 @@ def test_values_are_those_of_an_oracle(seed):
     assert found == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.thorough
 def test_units_are_the_slopes_in_the_weights_of_examples():
     of = drawn(7)
     n, step = of.states.shape[1], 1e-5

@@ -37,6 +37,7 @@ def test_single_examples_are_drawn_as_from_a_training_file(labels: list[str], se
     ]
 
 
+@pytest.mark.thorough
 @settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 9)), min_size=10, max_size=40),

@@ -45,6 +45,7 @@ ROWS = st.lists(
 )
 
 
+@pytest.mark.thorough
 @given(ROWS)
 def test_the_clusters_of_a_table_are_those_of_its_groups_and_media(rows) -> None:
     schema = {

@@ -91,6 +91,7 @@ def label_of(workspace: Workspace, name: str) -> str:
     return workspace.store().examples("train").filter(id=name)["label"].item()
 
 
+@pytest.mark.thorough
 def test_ten_labels_are_in_the_store_and_make_a_new_classifier(labelling, workspace) -> None:
     browser, given = Session("one"), {}
     before = workspace.selection()
@@ -255,6 +256,7 @@ def test_doubtful_labels_are_confirmed_or_corrected(workspace) -> None:
     assert labelling.next(browser, DOUBTFUL, None) is None
 
 
+@pytest.mark.thorough
 def test_a_doubtful_image_under_several_prompts_is_shown_once(tmp_path) -> None:
     prompts = ("cat?", "dog?")
     rng = np.random.default_rng(0)
@@ -287,6 +289,7 @@ def test_a_doubtful_image_under_several_prompts_is_shown_once(tmp_path) -> None:
     assert labelling.next(browser, DOUBTFUL, None) is None
 
 
+@pytest.mark.thorough
 def test_all_that_waits_is_labelled_in_the_end(labelling, workspace) -> None:
     browser = Session("one")
     for _ in range(40):
@@ -313,6 +316,7 @@ def test_a_classifier_of_other_labels_is_made_anew_when_the_tab_opens(workspace)
     assert again.fits.curve == labelling.fits.curve
 
 
+@pytest.mark.thorough
 def test_the_cross_validation_of_an_earlier_classifier_is_replaced(workspace) -> None:
     """Else a report would mix two classifiers."""
     of_folds = workspace.folder.with_name("vote-cv")
@@ -351,6 +355,7 @@ def test_names_of_classes_are_text(labelling) -> None:
     assert ATTACK in [one.get("label") for one in offered]
 
 
+@pytest.mark.thorough
 def test_many_labels_are_saved_together_and_undone(of_many) -> None:
     """As `savs suggest` orders them and `savs label` writes them; the classifier keeps its form."""
     store = of_many.store()
@@ -384,6 +389,7 @@ def test_many_labels_are_saved_together_and_undone(of_many) -> None:
     assert "Expected mAP with 92 training examples" in fits_page(labelling)
 
 
+@pytest.mark.thorough
 def test_a_doubtful_label_of_many_is_corrected_and_what_is_unknown_stays_so(of_many) -> None:
     choose_again(of_many)
     labelling, browser = Labelling(of_many), Session("one")

@@ -36,6 +36,7 @@ def test_why_is_the_page_of_explain(workspace) -> None:
         why_page(workspace, "no such")
 
 
+@pytest.mark.thorough
 def test_no_results_and_old_results_say_so_and_can_be_made(workspace) -> None:
     (workspace.folder / "metrics.json").unlink()
     with pytest.raises(SavsError, match="has no results yet; press Evaluate"):
@@ -52,6 +53,7 @@ def test_results_need_the_store(workspace) -> None:
         results_page(Workspace(workspace.folder, None))
 
 
+@pytest.mark.thorough
 def test_without_test_examples_the_training_examples_are_left_out_in_turn(workspace) -> None:
     store = workspace.store()
     tested = dict(store.examples("test").select("id", "label").iter_rows())
@@ -72,6 +74,7 @@ def test_without_test_examples_the_training_examples_are_left_out_in_turn(worksp
         results_page(workspace)
 
 
+@pytest.mark.thorough
 def test_many_labels_have_their_metrics_a_table_and_what_is_missed(of_many) -> None:
     page = results_page(of_many)
     metrics = json.loads((of_many.folder / "metrics.json").read_text())

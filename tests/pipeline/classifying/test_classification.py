@@ -100,6 +100,7 @@ def test_folders_patterns_names_and_tables_give_the_same(made, animals, tmp_path
     assert whole.columns == [name for name in CLASSIFIED_SCHEMA if name != "subtask"]
 
 
+@pytest.mark.thorough
 def test_images_at_addresses_are_fetched_once_and_only_if_asked(animals, made, tmp_path) -> None:
     shutil.copy(made.images[0], tmp_path / "a.jpg")
     with serve(tmp_path) as (address, _):
@@ -118,6 +119,7 @@ def test_images_at_addresses_are_fetched_once_and_only_if_asked(animals, made, t
     )
 
 
+@pytest.mark.thorough
 def test_equal_images_are_computed_once_in_whatever_shard(made, animals, tmp_path, monkeypatch):
     run = "savs.pipeline.classifying.classified_run"
     monkeypatch.setattr(f"{run}.FEWEST", 2)
@@ -140,6 +142,7 @@ def test_equal_images_are_computed_once_in_whatever_shard(made, animals, tmp_pat
         assert_frame_equal(part.select(columns), found[:2].select(columns))
 
 
+@pytest.mark.thorough
 def test_probability_is_the_share_of_heads_that_vote_so(animals, made) -> None:
     found = classify(animals, made.images).predictions
     for row in found.iter_rows(named=True):

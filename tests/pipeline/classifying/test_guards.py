@@ -10,6 +10,7 @@ from savs import classify, load_selection, save_selection
 from savs.pipeline.errors import SelectionError
 
 
+@pytest.mark.thorough
 def test_another_question_is_refused_or_noted(animals, made) -> None:
     image = made.images[0]
     other = "Is it big?"

@@ -166,6 +166,7 @@ def test_a_stopped_run_leaves_whole_files_and_goes_on(tmp_path, monkeypatch) -> 
     assert sort(out, given, said).copied == 2
 
 
+@pytest.mark.thorough
 def test_what_a_killed_process_left_is_removed(tmp_path) -> None:
     given, out = write(tmp_path / "in", "1.jpg"), tmp_path / "out"
     sort(out, given, {"1.jpg": None})

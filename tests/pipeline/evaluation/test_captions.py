@@ -48,6 +48,7 @@ def cosines(store, split: str) -> list[float]:
     ]
 
 
+@pytest.mark.thorough
 def test_official_scores_and_answers_are_those_of_the_cosines(groups) -> None:
     found = evaluate(groups, "captions")
     assert found.readout == "clip"
@@ -111,6 +112,7 @@ def test_a_sweep_learns_the_threshold_from_each_draw(groups) -> None:
     assert values["heads"].unique().to_list() == [0]
 
 
+@pytest.mark.thorough
 def test_a_store_without_captions_is_refused(scenes, tmp_path, tiny_model) -> None:
     files = {"train": scenes.train, "test": scenes.test}
     store = extract("general", **files, model=str(tiny_model("clip")), out=tmp_path / "s").store

@@ -71,6 +71,7 @@ def test_answers_cost_the_test_examples_and_what_runs_again(tmp_path, readout, w
     assert answers_cost(store, readout, CLASSES)["forwards"] == expected
 
 
+@pytest.mark.thorough
 def test_captions_cost_their_texts_and_the_examples_of_their_threshold(scenes, tmp_path):
     pytest.importorskip("torch")
     files = {"train": scenes.train, "test": scenes.test, "model": "demo-clip"}

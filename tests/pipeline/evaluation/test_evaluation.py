@@ -62,6 +62,7 @@ def test_examples_that_share_an_image_are_one_cluster(tmp_path, arrays):
     assert (result.metrics[0].units, result.metrics[0].clusters) == (7, 4)
 
 
+@pytest.mark.thorough
 def test_results_are_the_same_whatever_the_shards(tmp_path, arrays, monkeypatch):
     monkeypatch.setattr(evaluation, "BLOCK", 1)  # no shards are joined
     results = []

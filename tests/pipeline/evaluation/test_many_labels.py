@@ -56,6 +56,7 @@ def oracle_margins(selection, states, features, label, rows):
     return total / len(task.heads)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("readout", ["vote", "posterior"])
 def test_probabilities_and_metrics_are_those_of_the_oracle(many, readout):
     store, states, features = many
@@ -146,6 +147,7 @@ def run(*arguments):
     return done.stdout
 
 
+@pytest.mark.thorough
 def test_a_result_is_written_read_and_printed(many, tmp_path):
     store, _, _ = many
     folder = tmp_path / "own"
@@ -168,6 +170,7 @@ def test_a_result_is_written_read_and_printed(many, tmp_path):
     assert "mAP, micro" in run("compare", folder, tmp_path / "other")
 
 
+@pytest.mark.thorough
 def test_suspects_are_labels_that_were_changed(many, tmp_path):
     """Twenty rows get one wrong label each: suspects name most of them, and what is right."""
     store, states, _ = make_many(tmp_path / "right", unknown=0.0, labels=4)

@@ -99,6 +99,7 @@ def oracle(rows, numbers, clusters, new):
     return fitted(everything, NUMBER_STRENGTHS[best]).predict(new), errors[best]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["regression", "ordinal"])
 def test_predictions_intervals_and_scores_are_those_of_scikit_learn(stores, kind):
     store, numbers, features = stores[kind]
@@ -183,6 +184,7 @@ def test_what_is_saved_is_read_again_and_metrics_are_of_the_table(stores, kind, 
         savs.compare([tmp_path / "result", tmp_path])
 
 
+@pytest.mark.thorough
 def test_left_out_intervals_come_from_the_other_folds(stores):
     store, numbers, _ = stores["regression"]
     result = savs.evaluate(store, savs.select(store, heads=3), on="folds")
@@ -313,6 +315,7 @@ def test_what_is_for_classes_is_refused(stores, tmp_path):
         savs.evaluate(store, mixed)
 
 
+@pytest.mark.thorough
 def test_the_commands_print_numbers_in_their_own_unit(stores):
     store, _, _ = stores["ordinal"]
     runner = CliRunner()

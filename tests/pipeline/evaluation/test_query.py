@@ -73,6 +73,7 @@ def test_only_the_heads_that_a_query_names_are_read(store, monkeypatch) -> None:
     assert read == {(0, 5)}
 
 
+@pytest.mark.thorough
 def test_predictions_are_those_that_evaluate_left(evaluated) -> None:
     expected = pl.read_parquet(evaluated.path / "results/vote/predictions.parquet")
     assert_frame_equal(query(evaluated, "SELECT * FROM predictions"), expected)
@@ -158,6 +159,7 @@ def test_a_store_that_is_not_whole_is_refused_unless_it_is_opened_so(store) -> N
         query(open_store(store.path, partial=True), sql)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("engine", ["in-memory", "streaming"])
 def test_a_limit_counts_rows_before_a_later_filter(store, engine) -> None:
     rows = store.scan().head(3)
@@ -262,12 +264,14 @@ CHAINS = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("sql", CHAINS.values(), ids=CHAINS)
 def test_a_chain_that_would_end_the_process_is_refused(tables, sql) -> None:
     with pytest.raises(QueryError, match=r"the query has [\d,]+ operators, more than 300; compare"):
         query(tables[0], sql)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("word", ["RECURSIVE", "recursive", "/* x */ Recursive"])
 def test_recursion_that_would_not_end_is_refused(tables, word) -> None:
     sql = f"WITH {word} t AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM t) SELECT * FROM t"
@@ -358,6 +362,7 @@ def test_a_join_within_the_limits_gives_its_rows_with_heads_and_its_errors(table
         query(store, "SELECT CAST(a.id AS BIGINT) AS n FROM examples a JOIN votes v USING (id)")
 
 
+@pytest.mark.thorough
 def test_only_a_query_that_may_grow_starts_a_process(tables, monkeypatch) -> None:
     started = []
     monkeypatch.setattr(

@@ -30,6 +30,7 @@ def test_answers_are_kept_and_leave_the_features_alone(run):
         run("full", dtype="float32")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("reuse", ["auto", pytest.param("off", marks=pytest.mark.thorough)])
 def test_each_subtask_is_asked_its_own_labels(run, inputs, tiny_model, reuse):
     image = inputs.image("one.png", 1)
@@ -111,6 +112,7 @@ def test_an_answer_that_is_not_finite_skips_the_row(run, monkeypatch):
     assert "the log-likelihood of a label is NaN or infinite in float32" in done.skipped[0][2]
 
 
+@pytest.mark.thorough
 def test_what_is_generated_is_what_transformers_generates(run, inputs, tiny_model):
     store = run(answers="labels,generate", dtype="float32", reuse="off").store
     model = load_model(str(tiny_model("qwen2_vl")), dtype="float32")
@@ -128,6 +130,7 @@ def test_what_is_generated_is_what_transformers_generates(run, inputs, tiny_mode
     assert len(set(texts)) > 1
 
 
+@pytest.mark.thorough
 def test_a_store_without_answers_says_how_to_get_them(run):
     with pytest.raises(
         ResultError, match="has no output 'answers'; extract again with --answers labels"

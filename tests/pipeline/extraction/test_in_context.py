@@ -89,6 +89,7 @@ def test_its_readout_takes_the_answers_behind_demonstrations(run):
     assert result.readout == "icl"
 
 
+@pytest.mark.thorough
 def test_a_store_without_them_says_how_to_get_them(run):
     store = run(answers="labels").store
     with pytest.raises(ResultError, match="extract again with --answers labels --icl-shots N"):
@@ -121,6 +122,7 @@ def test_a_class_with_too_few_examples_is_told(run):
         run(answers="labels", icl_shots=4)
 
 
+@pytest.mark.thorough
 def test_demonstrations_that_do_not_fit_say_how_many_would(run, monkeypatch):
     monkeypatch.setattr(in_context, "_context", lambda model: 150)
     with pytest.raises(
@@ -136,11 +138,13 @@ def test_a_model_whose_images_see_each_other_in_the_first_pass_alone_is_refused(
         run(model=str(tiny_model("gemma3")), answers="labels", icl_shots=1, dtype="float32")
 
 
+@pytest.mark.thorough
 def test_a_model_of_one_image_is_refused(run, tiny_model):
     with pytest.raises(ModelError, match=r"takes no conversation .* leave out `icl_shots`"):
         run(model=str(tiny_model("blip-2")), answers="labels", icl_shots=1, dtype="float32")
 
 
+@pytest.mark.thorough
 def test_a_model_that_answers_otherwise_after_them_is_refused(run, monkeypatch):
     answer = in_context.Demonstrations.answer
     monkeypatch.setattr(in_context.Demonstrations, "answer", lambda *given: 1.5 * answer(*given))

@@ -51,6 +51,7 @@ def test_resuming_gives_the_features_of_an_uninterrupted_run(run, tmp_path):
     check_same_features(again.store, whole.store)
 
 
+@pytest.mark.thorough
 def test_a_run_with_nothing_to_do_reads_store_json_once_more_for_its_result(run, monkeypatch):
     """What `reserve` read is the store that the run looks at."""
     run()
@@ -101,6 +102,7 @@ def test_bad_images_are_skipped_with_a_reason(run, inputs):
     assert done.store.features("test").shape == (12, 1, 12)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_rows_with_nan_are_skipped_and_say_which_head(run, monkeypatch, dtype):
     from savs.pipeline.extraction.model.loaded_model import Launched
@@ -128,6 +130,7 @@ def test_rows_with_nan_are_skipped_and_say_which_head(run, monkeypatch, dtype):
     assert (again.rows, again.skipped) == (8, [])
 
 
+@pytest.mark.thorough
 def test_batches_that_do_not_fit_run_in_pieces_without_being_prepared_again(run, monkeypatch):
 
     from savs.pipeline.extraction.batches import prepare
@@ -177,6 +180,7 @@ def test_one_class_only(run, inputs):
             run(**{split: inputs.rows("none.jsonl", [])})
 
 
+@pytest.mark.thorough
 def test_progress_is_told_of_every_row(run):
     told = []
 
@@ -202,6 +206,7 @@ def test_without_torch_the_install_command_is_told(run, monkeypatch):
         run()
 
 
+@pytest.mark.thorough
 def test_extra_columns_of_any_type_are_kept_as_json(run, inputs):
     import datetime
 

@@ -40,6 +40,7 @@ def test_two_runs_of_one_command_share_one_store(run, monkeypatch):
     )
 
 
+@pytest.mark.thorough
 def test_more_ranks_than_shards_are_told(run, monkeypatch):
     monkeypatch.setenv("RANK", "8")
     monkeypatch.setenv("WORLD_SIZE", "9")
@@ -73,6 +74,7 @@ def ahead(monkeypatch):
     return found
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.thorough)])
 def test_workers_do_not_claim_all_that_they_could_prepare(inputs, run, ahead, workers) -> None:
     train, test = inputs.few_shots(train=4, test=20)

@@ -103,6 +103,7 @@ def test_the_truth_is_in_the_set_as_often_as_asked_for(draws, risk):
     assert np.mean(sizes) < draws[0].found.scores.shape[1]
 
 
+@pytest.mark.thorough
 def test_probabilities_keep_the_order_of_the_scores_and_suit_new_examples():
     gaps, raw_gaps = [], []
     for seed in range(60):

@@ -91,6 +91,7 @@ def test_the_choice_is_nested_cross_validation(seed) -> None:
     assert choice.note is None
 
 
+@pytest.mark.thorough
 def test_the_readouts_differ_so_that_the_choice_matters() -> None:
     chosen = {
         choose_readout_by_folds(training(s), heads=2, readouts=READOUTS).selection.readout

@@ -173,6 +173,7 @@ def test_two_processes_that_label_lose_no_label(tmp_path) -> None:
     }
 
 
+@pytest.mark.thorough
 def test_copies_keep_the_labels(tmp_path) -> None:
     changes = {"test": {"test-0": LateLabel("b", "train")}}
     store = give_labels(make(tmp_path / "s", extracted()), lambda _: changes)

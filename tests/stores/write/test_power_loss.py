@@ -81,6 +81,7 @@ def check(left: Path) -> int:
     return len(store.present())
 
 
+@pytest.mark.thorough
 def test_at_every_moment_of_a_run(tmp_path, toy, disk) -> None:
     lefts: list[Path] = []
 

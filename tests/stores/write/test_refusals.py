@@ -37,6 +37,7 @@ with open_writer(Path(sys.argv[1]), identity(), rows, shard_rows=400) as w:
 """
 
 
+@pytest.mark.thorough
 def test_a_full_disk_ends_in_one_line_and_no_crash(tmp_path) -> None:
     import stores
 

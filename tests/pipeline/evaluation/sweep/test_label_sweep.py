@@ -24,6 +24,7 @@ def measured(store, readout, heads):
     return savs.evaluate(store, chosen)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("readout", ["vote", "lda"])
 def test_all_examples_and_a_draw_are_measured_as_stores_of_these_rows(swept, tmp_path, readout):
     store, _, found = swept
@@ -75,6 +76,7 @@ def test_the_table_has_every_metric_and_the_readouts_are_paired(swept, tmp_path)
     assert few["mean"] > few["chance"]
 
 
+@pytest.mark.thorough
 def test_several_stores_depths_and_what_is_refused(swept, tmp_path):
     store, _, found = swept
     other, _, _ = make_many(tmp_path / "other", labels=4, unknown=0, heads=3)

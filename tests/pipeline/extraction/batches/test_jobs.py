@@ -37,6 +37,7 @@ def test_batches_hold_every_request_once_within_the_limits(requests, rows, token
         assert len(batch) == 1 or len(batch) * max(r.tokens for r in batch) <= tokens
 
 
+@pytest.mark.thorough
 @given(REQUESTS, st.randoms())
 def test_the_order_of_the_requests_does_not_matter(requests, rng):
     limits = BatchLimits(8, 4096)
@@ -111,6 +112,7 @@ def test_text_is_counted_by_the_tokenizer(encoder):
     assert 0 < short < long
 
 
+@pytest.mark.thorough
 def test_counting_in_another_thread_leaves_padding_alone(encoder):
     counter, prompts = TokenCounter(encoder), [("a",), ("a b c d e f",)]
     expected = encoder.encode(prompts)["input_ids"]

@@ -66,6 +66,7 @@ def test_images_that_change_places_fail(model, spoil_inputs):
     assert not check.passed
 
 
+@pytest.mark.thorough
 def test_one_head_that_moves_does_not_decide(model, monkeypatch):
     read = LoadedModel.read
 
@@ -95,6 +96,7 @@ def test_distances_and_lost_votes_by_hand():
 UNSHARED = ("auto", None)
 
 
+@pytest.mark.thorough
 def test_what_follows_from_the_check(model, monkeypatch):
     found = {
         check: preflight(
@@ -112,6 +114,7 @@ def test_what_follows_from_the_check(model, monkeypatch):
     assert "going on anyhow" in warned.notes()[0]
 
 
+@pytest.mark.thorough
 def test_each_prompt_runs_by_itself_once_for_batches_and_answers(model, monkeypatch):
     """Four alone and doubled, for both; a batch for each; four whole answers, alone and doubled."""
     made = []

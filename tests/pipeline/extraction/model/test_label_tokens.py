@@ -47,6 +47,7 @@ def test_they_follow_the_users_own_prompt(options):
     }
 
 
+@pytest.mark.thorough
 def test_a_whole_extraction_with_answers(options, inputs, tmp_path):
     train, test = inputs.few_shots()
     done = extract(

@@ -190,6 +190,7 @@ def test_a_prompt_that_is_refused_is_skipped_with_the_reason(tiny_model, inputs,
     ]
 
 
+@pytest.mark.thorough
 def test_a_form_is_part_of_the_identity(tiny_model):
     folder = str(tiny_model("qwen2_vl"))
     plain, formed = (load_model(folder, prompt_template=form) for form in (None, FORM))

@@ -140,6 +140,7 @@ def test_the_page_tells_the_same(vote, tmp_path):
             assert all(near.name in row[7] for near in head.nearest)
 
 
+@pytest.mark.thorough
 def test_what_cannot_be_explained_is_refused(store, vote, tmp_path):
     folds = store.path / "results" / "vote-cv"
     save_evaluation(evaluate(store, select(store, heads=2), on="folds"), folds)

@@ -162,6 +162,7 @@ def test_what_cannot_be_shown_is_refused(files, inputs):
         preview("general", **files | {"out": inputs.root / "file" / "p.html"})
 
 
+@pytest.mark.thorough
 def test_torch_is_not_needed_without_a_model(files):
     block = "import sys; sys.modules.update(dict.fromkeys(('torch', 'transformers', 'accelerate')))"
     call = f"preview('general', **{ {name: str(path) for name, path in files.items()} })"

@@ -56,6 +56,7 @@ def ends(share):
     return f"{percent(share['low'])} .. {percent(share['high'])}"
 
 
+@pytest.mark.thorough
 def test_reliability_and_coverage_are_those_of_the_file(page, store):
     found = confidence_of(store)
     rows = page.table("Reliability").cells("probability", "mean", "right", "examples")

@@ -27,6 +27,7 @@ def reported(tmp_path_factory):
     return content, Page(out), metrics, states[90:]
 
 
+@pytest.mark.thorough
 def test_every_label_is_shown_as_it_is(reported):
     content, page, metrics, states = reported
     assert content.headline.metric == "mAP"
