@@ -102,8 +102,20 @@ def pairwise(rows):
     return np.square(rows[:, None] - rows).sum(axis=2)
 
 
-@pytest.mark.parametrize("scoring", ["kfold", "pursuit"])
-@pytest.mark.parametrize("readout", ["mahalanobis", "logistic", "ridge"])
+@pytest.mark.parametrize(
+    ("readout", "scoring"),
+    [
+        ("mahalanobis", "kfold"),
+        ("logistic", "pursuit"),
+        *(
+            pytest.param(*pair, marks=pytest.mark.costly)
+            for pair in (
+                *(("mahalanobis", "pursuit"), ("logistic", "kfold")),
+                *(("ridge", "kfold"), ("ridge", "pursuit")),
+            )
+        ),
+    ],
+)
 def test_readouts_of_heads_side_by_side(savs, tmp_path, readout, scoring):
     store = tmp_path / "features"
     write_noise(store)

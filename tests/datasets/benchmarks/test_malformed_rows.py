@@ -45,7 +45,9 @@ some = settings(
 )
 """For each benchmark in each form: 12 in a whole run, 125 by `just fuzz`."""
 each_benchmark = pytest.mark.parametrize("benchmark", READERS, ids=IDS)
-each_form = pytest.mark.parametrize("form", FORMS)
+each_form = pytest.mark.parametrize(
+    "form", [pytest.param(f, marks=pytest.mark.costly if f == "json" else ()) for f in FORMS]
+)
 
 
 def outcome(benchmark: Benchmark, form: str, row: dict[str, Any]) -> list[Example] | DatasetError:

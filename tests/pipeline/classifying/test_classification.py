@@ -30,9 +30,12 @@ def table_of(made, names, path: Path, **columns) -> Path:
     return path
 
 
+MARKS = {"vote": (), "lda": pytest.mark.thorough, "posterior": pytest.mark.thorough}
+
+
 @pytest.mark.parametrize(
     "readout",
-    [pytest.param(r, marks=[] if r == "vote" else [pytest.mark.thorough]) for r in READOUTS],
+    [pytest.param(r, marks=MARKS.get(r, pytest.mark.costly)) for r in READOUTS],
 )
 def test_every_readout_predicts_what_evaluate_predicts(made, tmp_path, readout) -> None:
     selection = select(made.store, heads=5, readout=readout)

@@ -56,9 +56,12 @@ def drawn(store, tmp_path, draw, name):
     return make_store(tmp_path / name, train[:, rows], [labels[row] for row in rows], *tests)
 
 
+MARKS = {"vote": (), "lda": pytest.mark.thorough, "knn": pytest.mark.thorough}
+
+
 @pytest.mark.parametrize(
     "readout",
-    [pytest.param(n, marks=[] if n == "vote" else pytest.mark.thorough) for n in READOUTS],
+    [pytest.param(n, marks=MARKS.get(n, pytest.mark.costly)) for n in READOUTS],
 )
 def test_each_cell_is_a_selection_and_an_evaluation_of_the_draw(store, tmp_path, readout):
     found = sweep(store, heads=[1, 3, "all"], shots=[2, 3], draws=2, readouts=[readout], seed=5)
