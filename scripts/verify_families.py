@@ -2,6 +2,7 @@
 
     python scripts/verify_families.py --out pipeline/extraction/families.json
 
+Run `just sounds` before, and this with PYTHONPATH=build/voxtral: Voxtral's packages lie there.
 Those that `tests/support` builds with their real processors are tried on text and images; of the
 others a small random model is tried on text. `savs models` prints the file.
 """

@@ -88,13 +88,13 @@ def _label_answers(
     """
     parts, by_mean = [], []
     output = ICL if readout == ICL else ANSWERS
-    for subtask, of in label_answers(store, "test", output, classes):
-        sums, means = _scores(of.sums), _scores(of.sums / of.tokens)
+    for subtask, answers in label_answers(store, "test", output, classes):
+        sums, means = _scores(answers.sums), _scores(answers.sums / answers.tokens)
         scores = means if readout == ZERO_SHOT_MEAN else sums
-        rows = predicted(of.examples, classes[subtask], scores)
+        rows = predicted(answers.examples, classes[subtask], scores)
         parts.append(rows.with_columns(probability=choice_probability(scores)))
         if readout == ZERO_SHOT:
-            by_mean.append(named(of.examples, classes[subtask], means.choice))
+            by_mean.append(named(answers.examples, classes[subtask], means.choice))
     right = [part["correct"].drop_nulls().to_numpy() for part in by_mean]
     if not sum(map(len, right)):  # no labels, or another readout
         return parts, []

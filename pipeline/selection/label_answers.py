@@ -117,7 +117,7 @@ class AnsweredTraining(StoredTraining):
     @property
     def train(self) -> str:
         """The digest of the examples, and how they were labelled."""
-        return f"{train_digest(self.store)}{PSEUDO_LABELS}{self.least:g}"
+        return f"{train_digest(self.store)}{PSEUDO_LABELS}{float(self.least)!r}"
 
     def tasks(self, *, named: bool = False) -> list[TrainingTask]:
         """Return the examples whose answer is sure, by subtask.

@@ -90,7 +90,7 @@ def _commands(result: Evaluated, out: Path, media_root: str | Path | None) -> li
         if result.config.precision is not None:
             select += ["--precision", str(result.config.precision)]
         if result.config.pseudo_labels is not None:
-            select += ["--pseudo-labels", f"{result.config.pseudo_labels:g}"]
+            select += ["--pseudo-labels", str(result.config.pseudo_labels)]
         if (result.folder / SUSPECTS).exists():
             select.append("--suspects")
         lines.append(select)

@@ -134,7 +134,7 @@ def fit_cache(
     return FittedTipAdapter(texts.directions, normalise(features), numbers, settings)
 
 
-def fit_tuned(
+def fit_cache_tuned(
     features: Array, labels: Array, classes: Sequence[str], widths: Widths, texts: ClassTexts
 ) -> FittedTipAdapter:
     """Fit, with alpha and beta that classify left-out training examples best."""
@@ -166,6 +166,6 @@ TIP_ADAPTER_CV = replace(
     TIP_ADAPTER,
     name="tip-adapter-cv",
     summary="the same, alpha and beta chosen by cross-validation on the training examples",
-    fit=fit_tuned,
+    fit=fit_cache_tuned,
     calibrates=False,
 )

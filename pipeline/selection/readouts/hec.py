@@ -126,7 +126,7 @@ class FittedHecVt:
         return (by_text + self.alpha * by_vision) / (1 + self.alpha)
 
 
-def fit(
+def fit_both(
     features: Array, labels: Array, classes: Sequence[str], widths: Widths, texts: ClassTexts
 ) -> FittedHecVt:
     """Fit each head's discriminant, and take its class texts; both weigh the same."""
@@ -136,21 +136,21 @@ def fit(
     return FittedHecVt(texts.directions, fitted.weights, fitted.bias, alpha)
 
 
-def fit_tuned(
+def fit_both_tuned(
     features: Array, labels: Array, classes: Sequence[str], widths: Widths, texts: ClassTexts
 ) -> FittedHecVt:
     """Fit, with the weight that classifies left-out training examples best."""
     alphas = [np.array([alpha], np.float32) for alpha in ALPHAS]
 
     def choices(train: Array, out: Array) -> Array:
-        part = fit(features[:, train], labels[train], classes, widths, texts)
+        part = fit_both(features[:, train], labels[train], classes, widths, texts)
         return np.stack([replace(part, alpha=a).scores(features[:, out]).choice for a in alphas])
 
-    fitted = fit(features, labels, classes, widths, texts)
+    fitted = fit_both(features, labels, classes, widths, texts)
     return replace(fitted, alpha=alphas[best_setting(labels, len(ALPHAS), choices)])
 
 
-def score_heads(
+def score_by_both(
     features: Array,
     labels: Array,
     classes: Sequence[str],
@@ -169,7 +169,7 @@ def score_heads(
 HEC_VT = Readout(
     name="hec-vt",
     summary="hec-t and lda together (HEC-VT, arXiv 2603.24181)",
-    fit=fit,
+    fit=fit_both,
     load=FittedHecVt,
     arrays={
         "directions": ("heads", "classes", "width"),
@@ -177,12 +177,12 @@ HEC_VT = Readout(
         "bias": ("heads", "classes"),
         "alpha": (1,),
     },
-    score_heads=score_heads,
+    score_heads=score_by_both,
     texts=TEXTS,
 )
 HEC_VT_CV = replace(
     HEC_VT,
     name="hec-vt-cv",
     summary="the same, lda's weight chosen by cross-validation on the training examples",
-    fit=fit_tuned,
+    fit=fit_both_tuned,
 )

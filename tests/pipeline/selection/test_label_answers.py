@@ -74,6 +74,8 @@ def test_sure_answers_are_the_labels_and_no_label_is_read(tmp_path, least):
 def test_a_selection_says_whose_labels_it_has(tmp_path):
     sums = np.tile([[-1, -9, -9], [-9, -1, -9], [-9, -9, -1.0]], (4, 1))
     store = answered(tmp_path / "store", labels=list("abc") * 4, sums=sums)
+    exact = 0.9 + 2**-40
+    assert savs.select(store, heads=2, pseudo_labels=exact).pseudo_labels == exact
     selection = savs.select(store, heads=2, pseudo_labels=0.9)
     assert selection.pseudo_labels == 0.9
     # the labels are the true ones here: what was chosen is the same, and not the selection
