@@ -8,7 +8,7 @@ computed.
 
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import astuple, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -28,7 +28,7 @@ from savs.pipeline.extraction.model.prompt_form import parse_form
 from savs.pipeline.extraction.model.sites import Site
 from savs.pipeline.running.output_files import disk_errors
 from savs.pipeline.selection.training_data import grid_widths
-from savs.stores import Head, LayerGrid
+from savs.stores import Head, LayerGrid, StoreWriteError
 from savs.stores.format.layout import STORED_DTYPES, decode_json, digest, to_float32
 from savs.stores.format.manifest import FeatureSource
 from savs.stores.write.claim_files import ClaimFiles
@@ -214,8 +214,14 @@ class FeatureCache:
                 f"{self.folder / SOURCE} cannot be read ({error}); remove {self.folder}"
             ) from error
 
-    def _disk_errors(self) -> AbstractContextManager[None]:
-        return disk_errors(f"the cache {self.folder}", "another cache, or False for none")
+    @contextmanager
+    def _disk_errors(self) -> Iterator[None]:
+        where, advice = f"the cache {self.folder}", "another cache, or False for none"
+        try:
+            with disk_errors(where, advice):
+                yield
+        except StoreWriteError as error:  # of the claims, by which processes take turns
+            raise OutputError(f"{where} cannot be written: {error}; pass {advice}") from error
 
     @contextmanager
     def _turn(self) -> Iterator[None]:

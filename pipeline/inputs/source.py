@@ -132,7 +132,7 @@ class Source:
                 self.fetching.fetch_all(media_names(pool))
             ties = content_ties(pool, recurring_digests(pool, self.media("test")))
             splits["train"], splits["test"] = draw.split(pool, cluster_ids(ties))
-        if (unlabelled := self._unlabelled) is not None:
+        if (unlabelled := self.unlabelled) is not None:
             splits[UNLABELLED] = read_examples(
                 self.benchmark, self._find(unlabelled), UNLABELLED, options.limit
             )
@@ -141,7 +141,7 @@ class Source:
         return splits
 
     @property
-    def _unlabelled(self) -> str | Path | None:
+    def unlabelled(self) -> str | Path | None:
         """The source of examples without a label; None if there are none."""
         if self.options.unlabelled is not None or self.benchmark.read_unlabelled is None:
             return self.options.unlabelled
@@ -161,7 +161,7 @@ class Source:
     def media(self, split: str) -> MediaFolder:
         """Return the media folder of a split."""
         options = self.options
-        by_split = {"train": options.train, "test": options.test, UNLABELLED: self._unlabelled}
+        by_split = {"train": options.train, "test": options.test, UNLABELLED: self.unlabelled}
         source = by_split.get(split) or options.train or options.test or options.unlabelled
         if source is None:
             raise SourceError("there are no examples: give `train`, `test`, or both")

@@ -47,7 +47,7 @@ class Pushed:
 
 
 def find_classifier(classifier: str | Path, say: Callable[[str], None] = lambda line: None) -> Path:
-    """Return the folder of a classifier: that, a store with one selection, or a name on the hub.
+    """Return the folder of a classifier from its path, a store with one selection, or a hub name.
 
     What is on the hub is fetched, see `fetch_classifier`, and `say` is given its commit. HubError
     also for a name that was made a `Path`, which drops a slash. ResultError for a store without a

@@ -24,6 +24,7 @@ from savs.pipeline.names import DEFAULT_EXAMPLES
 from savs.pipeline.reports.pages.pictures import Picture, no_picture, pictures_of
 from savs.pipeline.reports.pages.rendering import require_page, write_page
 from savs.pipeline.running.options import sort_keywords
+from savs.stores.format.layout import UNLABELLED
 
 if TYPE_CHECKING:
     from savs.pipeline.reports.preview.rendered_prompt import Worded, Wording
@@ -205,6 +206,7 @@ def _gather(
     sources = {
         "train": f"{options.train if options.train is not None else options.test}{drawn}",
         "test": str(options.test),
+        UNLABELLED: str(source.unlabelled),
     }
     return PreviewContent(
         benchmark=source.benchmark.name,

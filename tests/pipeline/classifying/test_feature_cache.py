@@ -104,6 +104,16 @@ def test_a_folder_that_cannot_be_is_named(tmp_path) -> None:
             cache.get(NAMES[:1], heads)
 
 
+def test_a_link_in_place_of_its_claims_is_named(tmp_path) -> None:
+    (tmp_path / "else").mkdir()
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / "claims").symlink_to(tmp_path / "else")
+    with pytest.raises(
+        OutputError, match=r"cache .*claims is a link to .*; pass another cache"
+    ):
+        FeatureCache(tmp_path / "cache").get(NAMES[:1], heads)
+
+
 def test_a_file_system_without_locks_is_enough(tmp_path, monkeypatch) -> None:
     def refuse(*_: object) -> None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))  # Lustre without -o flock

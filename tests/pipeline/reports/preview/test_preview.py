@@ -52,6 +52,14 @@ def test_images_stand_in_the_place_where_they_are_read(files):
     assert re.search(r'class="prompt"><figure', cards[0])  # without a mark, the image comes first
 
 
+def test_examples_that_wait_for_a_label_are_shown(files, inputs):
+    waiting = inputs.rows("waiting.jsonl", [{"image": "a.png", "question": "Which is it?"}])
+    preview("general", **files, unlabelled=waiting)
+    html = files["out"].read_text("utf-8")
+    assert "waiting.jsonl" in html
+    assert "Which is it?" in html
+
+
 def test_images_are_in_the_page_and_small(files):
     preview("general", **files)
     images = Page(files["out"]).all("img")
