@@ -21,10 +21,10 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.chosen_heads import keep_heads
-from savs.pipeline.extraction.model.attention_hooks import HookPoint, decoder_layers
+from savs.pipeline.extraction.model.attention_hooks import HookPoint
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.pieces import GRID, Pieces, images_in, map_images
-from savs.pipeline.extraction.model.site_points import IMAGE_TOKENS, final_norm
+from savs.pipeline.extraction.model.site_points import IMAGE_TOKENS
 from savs.pipeline.extraction.model.tower_attention import VISION, attention_names, set_attention
 from savs.stores import Head, head_name
 from savs.stores.format.layout import to_float32
@@ -40,6 +40,8 @@ FAR = 0.02
 """Greatest relative distance of a head's output from weights times values."""
 NAME = "savs_last_row"
 """Name of the registered function."""
+NORMS = ("norm", "final_layernorm", "ln_f", "final_layer_norm")
+"""What transformers calls the norm after a decoder's last layer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,9 +345,10 @@ def head_words(model: LoadedModel, head: Head, feature: Array) -> tuple[str, ...
 
 def _final_scale(model: LoadedModel) -> torch.Tensor | None:
     """Return the scale of the final norm; Gemma's norms add one to theirs."""
-    layers = decoder_layers(model.model)
-    norm: Any = None if layers is None else final_norm(model.model, layers)
-    if not isinstance(getattr(norm, "weight", None), torch.Tensor):
-        return None
-    scale = norm.weight.float()
-    return scale + 1 if "Gemma" in type(norm).__name__ else scale
+    decoder = model.model.get_decoder()
+    for name in NORMS:  # by name: a user's `find_heads` may read layers that savs does not know
+        norm: Any = getattr(decoder, name, None)
+        if isinstance(getattr(norm, "weight", None), torch.Tensor):
+            scale = norm.weight.float()
+            return scale + 1 if "Gemma" in type(norm).__name__ else scale
+    return None

@@ -538,7 +538,7 @@ class MemorySink(Sink):
     def in_order(self) -> list[ShardContent]:
         """Return the shards of the only site, in the order of their numbers."""
         shards = sorted(self._contents.items(), key=lambda shard: shard[0].number)
-        return [content for _, of_sites in shards for content in of_sites.values()]
+        return [content for _, of_sites in shards for (content,) in [of_sites.values()]]
 
 
 def in_shards(examples: Sequence[Example], media: MediaOf, size: int) -> list[ShardRows]:

@@ -179,8 +179,9 @@ class Claims:
 
     def retire(self, name: str) -> None:
         """Remove all claims on a name up to that of this process, which needs it no more."""
-        for generation in range(self._held.get(name, -1) + 1):  # the newest last: until then
-            self._storage.remove(f"{name}.{generation}")  # nobody can claim
+        # the newest last: until it is gone, nobody else can claim
+        for generation in range(self._held.get(name, -1) + 1):
+            self._storage.remove(f"{name}.{generation}")
         with self._lock:
             self._held.pop(name, None)
 

@@ -82,12 +82,7 @@ def _modules(model: Any, site: Site) -> Iterator[tuple[int, nn.Module]]:
     # a layer that was not loaded has no weights
     there = [(n, layer) for n, layer in enumerate(layers) if any(True for _ in layer.parameters())]
     if site.name == NORM:
-        norm = final_norm(model, layers)
-        if norm is None:
-            raise ModelError(
-                f"{name} has no norm with weights after its layers; leave out the site {NORM}"
-            )
-        yield len(layers), norm
+        yield len(layers), _final_norm(model, layers)
     elif site.name == RESIDUAL:
         if hasattr(model.config.get_text_config(decoder=True), SEVERAL_STREAMS):
             raise ModelError(
@@ -126,7 +121,7 @@ def _mlp(layer: nn.Module) -> nn.Module | None:
     return next((part for part in named if part is not None), linear[-1] if linear else None)
 
 
-def final_norm(model: Any, layers: nn.ModuleList) -> nn.Module | None:
+def _final_norm(model: Any, layers: nn.ModuleList) -> nn.Module:
     """Return the norm next to the layers: the last part of which all weights are vectors."""
     width = _hidden_width(model)
     for parent in model.get_decoder().modules():
@@ -139,7 +134,10 @@ def final_norm(model: Any, layers: nn.ModuleList) -> nn.Module | None:
             ]
             if norms:
                 return norms[-1]
-    return None
+    raise ModelError(
+        f"{type(model).__name__} has no norm with weights after its layers; leave out the site"
+        f" {NORM}"
+    )
 
 
 def _hidden_width(model: Any) -> int:

@@ -108,9 +108,7 @@ def test_a_link_in_place_of_its_claims_is_named(tmp_path) -> None:
     (tmp_path / "else").mkdir()
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / "claims").symlink_to(tmp_path / "else")
-    with pytest.raises(
-        OutputError, match=r"cache .*claims is a link to .*; pass another cache"
-    ):
+    with pytest.raises(OutputError, match=r"cache .*claims is a link to .*; pass another cache"):
         FeatureCache(tmp_path / "cache").get(NAMES[:1], heads)
 
 

@@ -1,10 +1,13 @@
 """Where heads look: weights that give the heads' own values, and features that keep their bits."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from tiny_parts import picture
+from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.attention_maps import (
@@ -16,6 +19,8 @@ from savs.pipeline.extraction.attention_maps import (
     token_texts,
 )
 from savs.pipeline.extraction.entry_points import load_model
+from savs.pipeline.extraction.model.attention_hooks import HookPoint, decoder_layers
+from savs.stores import LayerGrid
 
 QUERYING = ("blip-2", "instructblip", "kosmos-2", "idefics2")
 """Families whose image tokens are no patches."""
@@ -107,6 +112,19 @@ def test_words_are_those_of_the_logits_of_one_head_alone(demo):
     decoded = [demo.encoder.tokenizer.decode([token]) for token in best.tolist()]
     expected = tuple("(part of a character)" if "\ufffd" in text else text for text in decoded)
     assert head_words(demo, (point.grid.layer, 2), feature) == expected
+
+
+def test_layers_that_only_a_users_code_finds_have_words_too(demo):
+    sizes = {"hidden_size": 48, "num_attention_heads": 4, "num_hidden_layers": 2}
+    config = GPTNeoXConfig(**sizes, intermediate_size=64, vocab_size=300)
+    model = GPTNeoXForCausalLM(config).eval()
+    assert decoder_layers(model) is None
+    points = tuple(
+        HookPoint(LayerGrid(number, (0, 1, 2, 3), 12), layer.attention.dense)
+        for number, layer in enumerate(model.gpt_neox.layers)
+    )
+    loaded = replace(demo, model=model, hook_points=points)
+    assert len(head_words(loaded, (1, 2), np.ones(12, np.float32))) == 10
 
 
 @pytest.mark.thorough
