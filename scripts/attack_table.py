@@ -41,6 +41,7 @@ CLASSES = {
         "datasets/rows/test_row_sizes.py",
     ],
     "queries": ["pipeline/evaluation/test_query.py", "end_to_end/test_query_reads_tables_only.py"],
+    "pages of other sites": ["pipeline/classifying/bundle/test_guard.py"],
     "names, uploads, numbers": [
         "end_to_end/test_names_in_bytes.py",
         "end_to_end/test_upload.py",
