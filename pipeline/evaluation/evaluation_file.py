@@ -1,6 +1,6 @@
 """An evaluation on disk: metrics, predictions, units, and the selection that made them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -181,7 +181,7 @@ def load_metrics(folder: Path) -> dict[str, Any]:
         if run != digest(value):
             raise ValueError(f"run: expected {digest(value)}, the digest of the metrics")
         msgspec.convert(value, _Content)
-    if _is_selected_again(folder, sums):
+    if is_selected_again(folder):
         raise ResultError(
             f"{folder} was selected again since it was evaluated: its metrics belong to an earlier"
             f" selection; run `{EVALUATE}` again"
@@ -196,14 +196,16 @@ def load_metrics(folder: Path) -> dict[str, Any]:
     return value
 
 
-def _is_selected_again(folder: Path, sums: Mapping[str, str]) -> bool:
+def is_selected_again(folder: Path) -> bool:
     """Return whether a whole selection is there that is not the one that was evaluated."""
     try:
         header, _ = read_config(folder / CONFIG)
         sha256 = {name: file_sha256(folder / name) for name in (CONFIG, CLASSIFIER)}
+        evaluated = read_json(folder / METRICS).get("files")
     except (ResultError, OSError, ValueError):
         return False
     is_whole = header.sha256 == sha256[CLASSIFIER]
+    sums = evaluated if isinstance(evaluated, dict) else {}
     return is_whole and CONFIG in sums and sums[CONFIG] != sha256[CONFIG]
 
 
