@@ -12,10 +12,11 @@ Classes of unequal numbers n_c need two things that the source has not:
   evidence: heads that are unsure each name the largest class, and so does their mean. It does not
   shrink with P, either, whose entries fall as 1 / N. `lda` has equal priors.
 * A mean of n_c examples is off by tr(P Sigma) / n_c in the square, and its class looks that much
-  further away (Moran and Murphy, Applied Statistics 28, 1979). `lda` takes half of it off. The
-  trace is measured on left-out examples: r being an example less its class's mean, r^T P_-i r is
-  d h / (1 - h n_c / (n_c - 1)) with h = r^T inv((N - 1) S + reg trace(S) I) r; their sum over
-  N - classes estimates it. (The ridge is not fitted again.)
+  further away (Moran and Murphy, Applied Statistics 28, 1979). `lda` takes it off the square, so
+  that half of it goes to the logit. The trace is measured on left-out examples: r being an example
+  less its class's mean, r^T P_-i r is d h / (1 - h n_c / (n_c - 1)) with
+  h = r^T inv((N - 1) S + reg trace(S) I) r; their sum over N - classes estimates it. (The ridge is
+  not fitted again.)
 
 `hec-v` is the source as it is. Where classes are equal in number both are the same, bit by bit.
 """
