@@ -41,7 +41,7 @@ from savs.pipeline.selection.selection import (
     Selection,
     TaskSelection,
     best_heads,
-    fit_task,
+    fit_heads,
     given_heads,
     heads_up_to,
     joint_scores,
@@ -250,7 +250,7 @@ def leave_out_of(
     features = fold_features(data, parts, [scored.heads for scored in chosen])
     folds_read = zip(parts, chosen, features, strict=True)
     for part, scored, (train, out) in track(folds_read, "folds", len(parts)):
-        fitted = fit_task(data, rule, scored, train).fitted
+        fitted = fit_heads(data, rule, scored, train)
         judged[part.number].append(_judge(rule, fitted, train, part, out, for_calibration))
     return [_joined(task, of_task) for (task, _), of_task in zip(tasks, judged, strict=True)]
 

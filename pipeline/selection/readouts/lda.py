@@ -224,7 +224,8 @@ def score_heads(
 ) -> HeadScores:
     """Score heads by the sum of the probabilities that they give to the right classes.
 
-    With `loo` and `kfold` the discriminants are fitted without the examples that they score.
+    Margins are of logits, which still differ where probabilities are all nearly 1. With `loo` and
+    `kfold` the discriminants are fitted without the examples that they score.
     """
     folds = _folds(labels, classes, scoring)
     score, margin = np.zeros(len(features)), np.zeros(len(features))
@@ -233,16 +234,16 @@ def score_heads(
         train = ~out if scoring != "resubstitution" else out
         rows = features[:, train]
         fitted = fit(rows, labels[train], classes, widths, as_published=as_published)
-        for true, best in _probabilities(fitted, features[:, out], labels[out]):
+        for true, leads in _of_right_classes(fitted, features[:, out], labels[out]):
             score += true.sum(axis=1, dtype=np.float64)
-            margin += (true - best).sum(axis=1, dtype=np.float64)
+            margin += leads.sum(axis=1, dtype=np.float64)
     return HeadScores(score, margin / len(labels))
 
 
-def _probabilities(
+def _of_right_classes(
     fitted: FittedLda, features: Array, labels: Array
 ) -> Iterator[tuple[Array, Array]]:
-    """Yield p of the right class and of the best other one, `(heads, rows)`, block by block."""
+    """Yield p of the right class, and by how much its logit leads, `(heads, rows)` in blocks."""
     heads, classes, d = fitted.weights.shape
     across = fitted.directions.swapaxes(1, 2)
     for rows in row_blocks(len(labels), heads * max(classes, d), BLOCK):
@@ -251,10 +252,11 @@ def _probabilities(
             logits = normalise(features[:, rows]) @ across
         logits += fitted.offsets[:, None]
         places = (slice(None), np.arange(len(own_class)), own_class)
-        p = softmax(logits)
-        true = p[places]
-        p[places] = -np.inf
-        yield true, p.max(axis=2)
+        own_logits = logits[places]
+        logits[places] = -np.inf
+        leads = own_logits - logits.max(axis=2)
+        logits[places] = own_logits
+        yield softmax(logits)[places], leads
 
 
 def _folds(labels: Array, classes: Sequence[str], scoring: str) -> Array:
