@@ -238,8 +238,8 @@ def leave_out_of(
 
     Errors as in `leave_out`.
     """
-    rule, clusters = selection.rule, data.clusters()
-    of_tasks = held_out(selection, [task for task, _ in tasks], clusters, folds)
+    rule = selection.rule
+    of_tasks = held_out(data, selection, [task for task, _ in tasks], folds)
     parts = [
         Fold(number, task, selected, out, turn)
         for number, (task, selected) in enumerate(tasks)
@@ -348,9 +348,9 @@ def _joined(task: TrainingTask, parts: Sequence[_Judged]) -> LeftOut:
 
 
 def held_out(
+    data: TrainingData,
     selection: Selection,
     tasks: Sequence[TrainingTask],
-    clusters: Sequence[str],
     folds: int | Literal["loo"],
 ) -> list[dict[int, Array]]:
     """Return for each task the flags of its examples left out, by number of the fold.
@@ -359,8 +359,9 @@ def held_out(
     """
     if selection.labels in NUMBERS:
         return [_held_out_numbers(task, folds) for task in tasks]
+    clusters = data.clusters()
     if selection.labels == MANY:
-        return _held_out_labels(tasks, clusters, folds, selection.scoring)
+        return _held_out_labels(tasks, clusters, data.order(), folds, selection.scoring)
     return [
         dict(enumerate(_held_out(t, [clusters[int(r)] for r in t.rows], folds, selection.scoring)))
         for t in tasks
@@ -426,10 +427,11 @@ def _held_out_numbers(task: TrainingTask, folds: int | Literal["loo"]) -> dict[i
 def _held_out_labels(
     tasks: Sequence[TrainingTask],
     clusters: Sequence[str],
+    order: Array,
     folds: int | Literal["loo"],
     scoring: str,
 ) -> list[dict[int, Array]]:
-    """Return the same of many labels.
+    """Return the same of many labels; folds are drawn from the rows in their `order`.
 
     All labels share the folds, so that no head is chosen by an example that it classifies later. A
     label has none where its positive or its negative examples are too few to leave some out.
@@ -442,7 +444,12 @@ def _held_out_labels(
     if folds == "loo":
         numbers = np.unique(clusters, return_inverse=True)[1]
     else:
-        numbers = label_folds(states, min(folds, len(set(clusters))), clusters)
+        names = [clusters[int(row)] for row in order]
+        first = {name: str(place) for place, name in reversed([*enumerate(names)])}
+        numbers = np.empty(len(order), np.int64)
+        numbers[order] = label_folds(
+            states[:, order], min(folds, len(first)), [first[name] for name in names]
+        )
     least = 1 if scoring == "resubstitution" else 2
     outs: list[dict[int, Array]] = []
     for task in tasks:
