@@ -5,7 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from savs.pipeline.cli.output import detail, print_line, print_table, say
-from savs.pipeline.running.formatting import counted, measured, percent
+from savs.pipeline.running.formatting import counted, measured, of_shares, percent
 
 if TYPE_CHECKING:
     import polars as pl
@@ -83,23 +83,26 @@ def _accuracy(metric: "Metric") -> str:
 def print_evaluation(evaluation: "Evaluation", *, per_class: bool = False) -> None:
     """Print the metrics with intervals and baselines, then the counts and notes.
 
+    A row of a cross-validation says of how many of the examples its classifiers were made.
     With `per_class`, print a row a class, and the most frequent confusions, too.
     """
-    of_shares = all(metric.scale == "share" for metric in evaluation.metrics)
+    are_shares = all(metric.scale == "share" for metric in evaluation.metrics)
+    trained_on = [of_shares(*evaluation.train_shares)] if evaluation.train_shares else []
     rows = []
     for metric in evaluation.metrics:
-        show = percent if of_shares else partial(measured, scale=metric.scale)
+        show = percent if are_shares else partial(measured, scale=metric.scale)
         value, low, high, chance = map(show, (metric.value, metric.low, metric.high, metric.chance))
-        majority = [percent(metric.majority)] if of_shares else []
+        majority = [percent(metric.majority)] if are_shares else []
         ends, count = f"{low} .. {high}", f"{metric.units:,}"
-        rows.append([metric.name, value, ends, chance, *majority, count])
+        rows.append([metric.name, value, ends, chance, *majority, count, *trained_on])
     if rows:
-        name, majority = ("metric (%)", ["majority"]) if of_shares else ("metric", [])
+        name, majority = ("metric (%)", ["majority"]) if are_shares else ("metric", [])
         header = [name, "value", "95 % interval", "chance", *majority, "examples"]
+        header += ["trained on"] if trained_on else []
         print_table(header, rows)
     if per_class and evaluation.per_label is not None:
         _print_labels(evaluation)
-    elif per_class and of_shares:
+    elif per_class and are_shares:
         _print_classes(evaluation)
     split, examples = evaluation.table.select("split").head(1).collect().item(), evaluation.examples
     left_out = evaluation.planned - examples

@@ -201,7 +201,7 @@ def test_left_out_intervals_come_from_the_other_folds(stores):
         np.sqrt(np.square(table["value"].to_numpy() - numbers[:TRAIN]).mean())
     )
     one_out = savs.evaluate(store, savs.select(store, heads=3), on="folds", folds="loo")
-    assert "40 folds" in one_out.notes[0]
+    assert "40-fold" in one_out.notes[0]
 
 
 def test_coverage_counts_the_left_out_examples_that_have_an_interval(tmp_path):
