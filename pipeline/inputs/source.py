@@ -158,13 +158,21 @@ class Source:
                 f"none of the {len(named):,} media exists: {folders[split].absence(name)}"
             )
 
-    def media(self, split: str) -> MediaFolder:
-        """Return the media folder of a split."""
+    def given(self, split: str) -> str | Path:
+        """Return the file or folder that the rows of a split come from.
+
+        SourceError if there is none.
+        """
         options = self.options
         by_split = {"train": options.train, "test": options.test, UNLABELLED: self.unlabelled}
         source = by_split.get(split) or options.train or options.test or options.unlabelled
         if source is None:
             raise SourceError("there are no examples: give `train`, `test`, or both")
+        return source
+
+    def media(self, split: str) -> MediaFolder:
+        """Return the media folder of a split."""
+        options, source = self.options, self.given(split)
         folder = self._find(source).root
         root = folder if options.media_root is None else Path(options.media_root)
         outside = options.allow_outside or isinstance(source, FileOfRows)
