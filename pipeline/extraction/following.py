@@ -137,15 +137,20 @@ class _Follower:
     warnings: list[str] = field(default_factory=list)
     """Notes that matter when all is done, too."""
 
-    @property
-    def name(self) -> str:
-        """What messages call the source."""
-        file = self.source.given("train")
+    def files(self) -> dict[str, str]:
+        """Return split -> the source of its rows, for the splits that it may have rows of."""
+        splits = dict.fromkeys(["train", *self.given])
+        return {split: _source_name(self.source.given(split)) for split in splits}
+
+    def shown(self, split: str = "train") -> str:
+        """Return what messages call the source of a split."""
+        file = self.source.given(split)
         return "the rows" if isinstance(file, FileOfRows) else str(file)
 
     def read(self) -> None:
         """Read the given rows, and what the store has."""
         source = self.source
+        source.require_files()
         folder = Path(source.given("train"))
         is_folder = source.benchmark.read_folder is not None
         if self.store is None or not (is_folder and is_empty(folder)):
@@ -170,7 +175,7 @@ class _Follower:
 
     def compare(self) -> None:
         """Compare the rows of each given source, and see which labels that came later stay."""
-        files = {split: _source_name(self.source.given(split)) for split in self._follows()}
+        files = self.files()
         for name in dict.fromkeys(files.values()):
             given = [
                 GivenRow(row, self._contents(split, row))
@@ -191,10 +196,6 @@ class _Follower:
             self._note_conflicts(found)
             self._keep_labels(found)
             self.placed |= found.placed
-
-    def _follows(self) -> list[str]:
-        """Return the splits that the given sources may have rows of."""
-        return [*self.given, *(split for split in ("train",) if split not in self.given)]
 
     def _contents(self, split: str, row: Example) -> Contents | None:
         if self.store is None:  # names stand for files that no other one equals in size
@@ -300,6 +301,7 @@ class _Follower:
 
     def require_most(self) -> None:
         """Raise SourceError if a class is gone, or more than half of the rows."""
+        split_of = {name: split for split, name in reversed(self.files().items())}
         for name, found in self.of_source.items():
             before = [row for row in self.before[name] if row.last.split is not None]
             gone = found.gone_classes(before) if self.source.kind == ONE else {}
@@ -312,9 +314,9 @@ class _Follower:
                 what = f"all {len(lost):,} examples of class {label!r}, {lost[0].last.id!r} first,"
             if what and self.store is not None:
                 raise SourceError(
-                    f"{self.name} lacks {what} that {self.store.path} has; the store is unchanged:"
-                    " mount the disk or finish the copy, or pass `allow_removed` if they were"
-                    " removed on purpose"
+                    f"{self.shown(split_of[name])} lacks {what} that {self.store.path} has; the"
+                    " store is unchanged: mount the disk or finish the copy, or pass"
+                    " `allow_removed` if they were removed on purpose"
                 )
 
     def plan_rows(self) -> None:
@@ -361,8 +363,9 @@ class _Follower:
         for source in dict.fromkeys(sources[name] for name in stored.unread):
             if source is None:
                 raise StoreIncompleteError(
-                    f"{self.store.path}: shard {missing[0].name} is missing, and {self.name} does"
-                    " not bring it; run the same `savs extract` command again to finish it first"
+                    f"{self.store.path}: shard {missing[0].name} is missing, and {self.shown()}"
+                    " does not have its examples; run the same `savs extract` command again to"
+                    " finish it first"
                 )
         places = list(plan.order or range(len(plan.ids)))
         start = 0
@@ -398,7 +401,7 @@ class _Follower:
 
     def wanted(self) -> WantedExamples:
         """Return the examples of the run, with what changes in the store."""
-        sources = {split: _source_name(self.source.given(split)) for split in self._follows()}
+        sources = self.files()
         revision = Revision(sources=sources)
         if self.store is not None:
             revision = self._revision(self.store, sources)
@@ -416,7 +419,7 @@ class _Follower:
         now = self._rows_now(labels)
         self._check(now)
         outcomes = [one for found in self.of_source.values() for one in found.outcomes]
-        first = f"{self.name}: {outcome_text(outcomes, len(self.source.benchmark.prompts))}"
+        first = f"{self.shown()}: {outcome_text(outcomes, len(self.source.benchmark.prompts))}"
         readable = frozenset(
             (split, name)
             for found in self.of_source.values()
@@ -479,8 +482,8 @@ class _Follower:
             ids = Counter(row.example.id for row in rows)
             if twice := next((name for name, count in ids.items() if count > 1), None):
                 raise StoreMismatchError(
-                    f"{self.name} has the {split} example {twice!r}, and so has another source of"
-                    " the store; give it another id (a column `id`, or another file name)"
+                    f"{self.shown()} has the {split} example {twice!r}, and so has another source"
+                    " of the store; give it another id (a column `id`, or another file name)"
                 )
         train, test = (now.get(split, []) for split in SPLITS)
         examples = [row.example for row in train]

@@ -81,7 +81,8 @@ class Reconciled:
     def renamed_classes(self) -> dict[str, str]:
         """Return old -> new name of each class that has another name as a whole.
 
-        All its rows that are still there have one class now, and no others that were there before.
+        All its rows that are still there have one class now: a new one, or one that has no other
+        rows of before, so that two classes may take the names of each other.
         """
         names: dict[str, set[str | None]] = {}
         origins: dict[str | None, set[str]] = {}
@@ -94,7 +95,8 @@ class Reconciled:
             before: name
             for before, now in names.items()
             for name in now
-            if name not in (None, before) and len(now) == 1 and origins[name] == {before}
+            if name not in (None, before) and len(now) == 1
+            if name not in names or origins[name] == {before}
         }
 
     def gone_classes(self, stored: Iterable[StoredRow]) -> dict[str, list[StoredRow]]:

@@ -25,7 +25,7 @@ class Segment:
     examples that stay as they are."""
 
     def agrees(self, other: "Segment") -> bool:
-        """Return whether both are of the same examples, wherever these came from."""
+        """Return whether both have the same examples, wherever these came from."""
         return (self.rows, self.digest) == (other.rows, other.digest)
 
 

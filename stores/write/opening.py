@@ -266,7 +266,13 @@ def _agreed(
         raise StoreMismatchError(f"{path}: {error}") from error
     listed = tuple(shard for shard in stored.shards if (path / shard.name).exists())
     labels = _still_late(revision.labels_of(stored), plan)
-    return replace(stored, plan=plan, shards=listed, labels=labels, rows=revision.rows_of(stored))
+    rows_now = revision.rows_of(stored)
+    try:
+        return replace(stored, plan=plan, shards=listed, labels=labels, rows=rows_now)
+    except ValueError as error:
+        raise StoreMismatchError(
+            f"{path}: {error}; give the new example another id, or leave it out"
+        ) from error
 
 
 def _still_late(labels: LateLabels, plan: StorePlan) -> LateLabels:

@@ -95,6 +95,10 @@ def test_rows_with_outputs_of_a_split_stay_in_it() -> None:
         pytest.param({"c/1": "x", "b/3": "z"}, {"a": "c"}, [], id="renamed, one removed"),
         pytest.param({"b/1": "x", "b/2": "y", "a/3": "z"}, {"a": "b", "b": "a"}, [], id="swapped"),
         pytest.param({"b/1": "x", "b/2": "y", "b/3": "z"}, {}, [], id="joined"),
+        pytest.param(
+            {"c/1": "x", "c/2": "y", "c/3": "z"}, {"a": "c", "b": "c"}, [], id="joined in a new one"
+        ),
+        pytest.param({"c/1": "x", "a/2": "y", "c/3": "z"}, {"b": "c"}, [], id="and one moved in"),
         pytest.param({"c/1": "x", "a/2": "y", "b/3": "z"}, {}, [], id="one file alone"),
         pytest.param({"c/1": "x", "d/2": "y", "b/3": "z"}, {}, [], id="split in two"),
         pytest.param({"b/3": "z"}, {}, ["a"], id="gone"),
