@@ -240,6 +240,23 @@ def regular_size(path: Path) -> int:
     return status.st_size
 
 
+def open_regular(path: Path, flags: int) -> int:
+    """Open a regular file and return its descriptor; a link is not followed, a pipe not waited for.
+
+    Raises
+    ------
+    ValueError
+        It is a folder, a pipe or a device.
+    OSError
+        It is a link, does not exist, or may not be opened.
+    """
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ValueError("it is not a regular file")
+    return descriptor
+
+
 def read_regular_text(path: Path) -> str:
     """Return the text of a file, without a byte order mark; ValueError if it is not UTF-8.
 
