@@ -103,7 +103,7 @@ def file_digest(path: Path) -> FileDigest:
     """Return the digest of a file: from the cache if it did not change since, else by reading it.
 
     Processes of a host that need the same file wait for the one that reads it, up to a deadline;
-    the listener of `savs.foundation.progress` is told.
+    the listener of `savs.foundation.progress` gets each second.
 
     Raises
     ------
@@ -180,7 +180,7 @@ def _turn(path: Path, most_s: int) -> Iterator[None]:
 
 
 def _wait_for(descriptor: int, name: str, most_s: int) -> None:
-    """Take a lock; return without it at the deadline, and raise OSError where there are none."""
+    """Take a lock; return without it at the deadline, OSError if the file system has no locks."""
     has_lock = _took(descriptor)
     if has_lock:
         return

@@ -27,10 +27,11 @@ import msgspec
 PARTIAL = ".partial"
 """What the name of an unfinished file ends in; its writer removes it, or left it when it died."""
 _TAG = re.compile(
-    rf"\w*-(?P<pid>\d+)-(?P<started>\d*)-(?P<space>[0-9a-f]{{8}})-[0-9a-f]{{8}}{re.escape(PARTIAL)}.*"
+    rf"\w*-(?P<pid>\d+)-(?P<started>\d*)-(?P<space>[0-9a-f]{{8}})-[0-9a-f]{{8}}{re.escape(PARTIAL)}.*",
+    re.ASCII,
 )
 
-_TAGGED = re.compile(rf".+?\.{_TAG.pattern}", re.DOTALL)
+_TAGGED = re.compile(rf".+?\.{_TAG.pattern}", re.DOTALL | re.ASCII)
 
 
 @contextmanager
@@ -290,7 +291,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Numbers of the errors for no space, no quota, and a file that may not grow."""
 UNUSABLE = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EACCES, errno.EPERM)
 """Numbers of the errors for a path that cannot be looked at, whoever gave it."""
-_CODE = re.compile(r"\(os\s+error\s+(\d+)\)")
+_CODE = re.compile(r"\(os\s+error\s+(\d+)\)", re.ASCII)
 
 
 @contextmanager
