@@ -12,7 +12,7 @@ from savs.datasets.media.in_memory import file_bytes
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.pipeline.classifying.estimator import SavsClassifier, image_name
-from savs.pipeline.evaluation.predictions import predicted, with_probability
+from savs.pipeline.evaluation.predictions import choice_probability, predicted
 from savs.pipeline.extraction.model.model_options import AUTO
 from savs.pipeline.selection.readouts import Readout
 
@@ -117,7 +117,8 @@ class ClassifyBatches:
             return pl.DataFrame(schema=schema), {**reasons, **undecodable}
         scores = self.classifier.score_heads(heads)
         task = self.classifier.selection_.only_task()
-        rows = with_probability(predicted(decoded, task.classes, scores), task, scores, None)
+        likely = choice_probability(scores, task.calibration)
+        rows = predicted(decoded, task.classes, scores).with_columns(probability=likely)
         return rows.select(list(schema)), {**reasons, **undecodable}
 
 
