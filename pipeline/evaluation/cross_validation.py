@@ -23,7 +23,7 @@ from savs.datasets.metrics.metrics import (
 from savs.datasets.splits.clusters import clusters_of
 from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.predictions import in_schema, packed, predicted
-from savs.pipeline.evaluation.statistics.intervals import summarise
+from savs.pipeline.evaluation.statistics.intervals import summarise_all
 from savs.pipeline.running.formatting import counted, of_shares
 from savs.pipeline.selection.left_out import LeftOut, Limit
 from savs.pipeline.selection.selection import Selection
@@ -107,7 +107,7 @@ def assess_left_out(
         notes += [note for metric in units for note in metric.notes]
         notes += number_notes(table, rule)
     return Evaluation(
-        metrics=tuple(summarise(metric, inflation=INFLATION) for metric in units),
+        metrics=summarise_all(units, inflation=INFLATION),
         units=tuple(units),
         table=table,
         selection=selection,

@@ -37,7 +37,7 @@ from savs.pipeline.evaluation.cost import selection_cost
 from savs.pipeline.evaluation.cross_validation import INFLATION, folds_note, train_shares
 from savs.pipeline.evaluation.per_class import LabelRow, PairRow
 from savs.pipeline.evaluation.predictions import LABEL_SCHEMA, in_schema, names_of, packed
-from savs.pipeline.evaluation.statistics.intervals import Estimate, one_stratum, summarise
+from savs.pipeline.evaluation.statistics.intervals import Estimate, one_stratum, summarise_all
 from savs.pipeline.running.formatting import counted
 from savs.pipeline.selection.heads.centroids import few_threads, normalise, row_blocks
 from savs.pipeline.selection.label_rules import NEVER, fit_rules, rules_of
@@ -344,7 +344,7 @@ def _assessed(
     notes += dict.fromkeys(note for metric in units for note in metric.notes)
     identity = store.manifest.identity
     return Evaluation(
-        metrics=tuple(summarise(metric, inflation=inflation) for metric in units),
+        metrics=summarise_all(units, inflation=inflation),
         units=tuple(units),
         table=_packed(scored, states, names, marks),
         selection=selection,

@@ -339,9 +339,19 @@ def require_same_prompt(
     """
     media = pl.col("media").list.len()
     prompts = examples.lazy().select("id", "subtask", "prompt", media).collect()
+    trained = pl.DataFrame(
+        [(task.subtask, task.question, task.media) for task in selection.run_tasks],
+        schema={"subtask": pl.String, "question": pl.String, "asked": prompts.schema["media"]},
+        orient="row",
+    )
+    # one join for all tasks: a filter for each would look at all examples as often
+    compared = prompts.join(trained, on="subtask", how="left", nulls_equal=True)
+    has_other = (pl.col("prompt") != pl.col("question")) | (pl.col("media") != pl.col("asked"))
+    odd = set(compared.filter(has_other.fill_null(value=False))["subtask"])
     remarks = [
         _other_prompts(task, prompts.filter(pl.col("subtask").eq_missing(pl.lit(task.subtask))))
         for task in selection.run_tasks
+        if task.subtask in odd
     ]
     notes = [note for note in remarks if note]
     if notes and not is_allowed:

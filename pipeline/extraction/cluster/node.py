@@ -45,7 +45,7 @@ def parse_devices(text: str, count_gpus: Callable[[], int]) -> list[str]:
     if (gpus := whole_number(text)) is not None:
         chosen = [f"cuda:{gpu}" for gpu in range(min(gpus, count_gpus() + 1))]
     else:
-        chosen = [f"cuda:{part}" if part.isdecimal() else part for part in parts]
+        chosen = [f"cuda:{part}" if part.isascii() and part.isdecimal() else part for part in parts]
     named = [device for device in chosen if device.startswith("cuda:")]
     if not chosen or not all(chosen) or len(set(named)) < len(named):
         raise ParameterError(
