@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import polars as pl
 
 from savs.datasets import Units
@@ -23,7 +24,7 @@ from savs.pipeline.evaluation.per_class import (
     PartRow,
 )
 from savs.pipeline.evaluation.predictions import LABEL_SCHEMA, PREDICTION_SCHEMA
-from savs.pipeline.evaluation.statistics.intervals import Metric
+from savs.pipeline.evaluation.statistics.intervals import Metric, unit_rows
 from savs.pipeline.running.result_files import (
     CLASSIFIER,
     CONFIG,
@@ -80,6 +81,7 @@ class _Content:
     skipped: Count
     left_out: Count
     leaks: dict[str, tuple[str, ...]]
+    train_shares: tuple[float, float] | None
     metrics: tuple[Metric, ...]
     cost: _Cost
     confidence: tuple[Confidence, ...]
@@ -232,11 +234,13 @@ def load_predictions(folder: Path) -> pl.DataFrame:
 
 def unit_table(units: Sequence[Units]) -> pl.DataFrame:
     """Return the scores of all metrics, one row a metric and unit; columns `UNIT_SCHEMA`."""
-    parts = [
-        metric.scores.with_row_index("unit")
-        .with_columns(metric=pl.lit(metric.name))
-        .select(list(UNIT_SCHEMA))
-        .cast(UNIT_SCHEMA)
-        for metric in units
-    ]
-    return pl.concat([pl.DataFrame(schema=UNIT_SCHEMA), *parts])
+    names = pl.Series("metric", [metric.name for metric in units], dtype=pl.String)
+    sizes = [metric.scores.height for metric in units]
+    numbers = [np.arange(size, dtype=np.uint32) for size in sizes]
+    if not units:
+        return pl.DataFrame(schema=UNIT_SCHEMA)
+    scores = unit_rows([metric.scores for metric in units]).with_columns(
+        metric=names[np.repeat(np.arange(len(sizes)), sizes)],
+        unit=pl.Series(np.concatenate(numbers), dtype=pl.UInt32),
+    )
+    return scores.select(list(UNIT_SCHEMA)).cast(UNIT_SCHEMA)
