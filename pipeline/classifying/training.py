@@ -77,7 +77,10 @@ class Trained:
 
     @property
     def expected(self) -> Evaluation | None:
-        """The accuracy to expect: on test examples, or by cross-validation if these are few."""
+        """The accuracy to expect: on test examples, or by cross-validation if these are few.
+
+        Cross-validation measures classifiers of a part of the examples, see `train_shares`.
+        """
         if self.tested is not None and self.tested.examples >= ENOUGH:
             return self.tested
         return self.left_out or self.tested
@@ -89,6 +92,7 @@ class Trained:
             metric = self.expected.metrics[0]
             lines.append(
                 f"  {metric.name} {metric.value:.3f} ({metric.low:.3f} .. {metric.high:.3f})"
+                f"{self.expected.measured_of}"
             )
         lines.append(f"  next: savs.classify({str(self.store.path)!r}, IMAGES)")
         return "\n".join(lines)
