@@ -406,7 +406,7 @@ def older_note(selection: SelectionConfig, manifest: Manifest) -> list[str]:
         return []
     added = appended_since(selection, manifest)
     what = [counted_as(added, "training example", "was appended", "were appended")] if added else []
-    what += ["labels were given"] if labelled_since(selection, manifest) else []
+    what += ["labels or files changed"] if labelled_since(selection, manifest) else []
     return [
         f"the selection is older than its store: {' and '.join(what)} since; make it again to use"
         " them, with `savs train` or `savs select`"

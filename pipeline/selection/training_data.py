@@ -342,14 +342,17 @@ def segment_digests(manifest: Manifest) -> list[str]:
 
 
 def labels_digest(manifest: Manifest) -> list[str]:
-    """Return a digest of what labels change about the training examples; none if nothing."""
+    """Return a digest of what came since and changes the training examples; none if nothing.
+
+    Labels do, and sources that were given again.
+    """
     changes = [
-        [planned_in, name, entry.label, entry.split]
-        for planned_in, rows in manifest.labels.items()
-        for name, entry in rows.items()
-        if "train" in (planned_in, entry.split)
+        [planned_in, name, *(row.get(column) for column in ("label", "split", "group"))]
+        for planned_in, rows in manifest.changes.items()
+        for name, row in rows.items()
+        if "train" in (planned_in, row["split"])
     ]
-    return [LABELS + digest(sorted(changes))] if changes else []
+    return [LABELS + digest(sorted(changes, key=str))] if changes else []
 
 
 def examples_digest(train: str) -> str:

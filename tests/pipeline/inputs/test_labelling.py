@@ -297,8 +297,8 @@ def test_a_selection_from_before_is_older_and_not_of_another_store(store, tmp_pa
     now = label(store, {"u0": "cat"}).store
     older = load_selection(tmp_path / "saved")
     assert older_note(older, now.manifest) == [
-        "the selection is older than its store: labels were given since; make it again to use them,"
-        " with `savs train` or `savs select`"
+        "the selection is older than its store: labels or files changed since; make it again to use"
+        " them, with `savs train` or `savs select`"
     ]
     assert is_of_store(older, now)
     with pytest.raises(SelectionError, match="not made from all training examples"):
