@@ -61,7 +61,10 @@ def folds_note(store: FeatureStore, parts: Sequence[LeftOut]) -> str:
     noun = NOUNS.get(store.manifest.identity.benchmark["name"], "example")
     fewest = min(parts, key=lambda part: part.folds)
     counts = sorted({part.folds for part in parts})
-    why = "" if fewest.limit is None else f" ({_why(fewest.limit, fewest.task.subtask, noun)})"
+    why = ""
+    if fewest.limit is not None:
+        differ = len({part.limit for part in parts}) > 1  # prompts, which share examples, do not
+        why = f" ({_why(fewest.limit, fewest.task.subtask if differ else None, noun)})"
     return (
         f"estimated by {' or '.join(map(str, counts))}-fold cross-validation{why}: classifiers of"
         f" {of_shares(*train_shares(parts))} of the {noun}s. The final one uses all and is usually"
