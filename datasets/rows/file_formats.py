@@ -17,6 +17,7 @@ from savs.datasets.rows.parquet_rows import parquet_values
 from savs.datasets.rows.tar_shards import TAR, shard_values
 from savs.foundation.errors import SavsError
 from savs.foundation.files import regular_size
+from savs.foundation.frames import OF_COLUMN
 
 JSON_LINES = (".jsonl", ".ndjson")
 PARQUET, JSON, CSV = ".parquet", ".json", ".csv"
@@ -57,7 +58,7 @@ def read_rows(source: str | Path | Files, read_table: Reader | None = None) -> l
         A line is not a JSON object, or there are more than `MAX_ROWS`.
     """
     rows = []
-    for row in iter_rows(source, read_table):
+    for row in iter_rows(source, read_table, value=None):
         if len(rows) == MAX_ROWS:
             raise RowError(
                 f"{row.where}: there are more than {MAX_ROWS:,} rows; give fewer at a time, or"
@@ -67,12 +68,18 @@ def read_rows(source: str | Path | Files, read_table: Reader | None = None) -> l
     return rows
 
 
-def iter_rows(source: str | Path | Files, read_table: Reader | None = None) -> Iterator[Row]:
-    """Yield the rows that `read_rows` returns, one by one; the same errors."""
+def iter_rows(
+    source: str | Path | Files, read_table: Reader | None = None, value: int | None = OF_COLUMN
+) -> Iterator[Row]:
+    """Yield the rows that `read_rows` returns, one by one; the same errors but for their number.
+
+    A table that stands for many more bytes than it has is refused; `value` is as in
+    `expanded_bytes`, None where all rows stay in memory.
+    """
     files = source if isinstance(source, Files) else find_files(source)
     for path in files:
         index, stem = -1, files.stem(path)
-        for index, (where, values) in enumerate(_read(path, files.root, read_table)):
+        for index, (where, values) in enumerate(_read(path, files.root, read_table, value)):
             yield Row(where, index, values, stem)
         if index < 0:
             raise SourceError(f"{path} holds no rows; give a file with at least one example")
@@ -83,13 +90,15 @@ def read_values(path: Path) -> list[Values]:
     return [values for _, values in _read_text(path)]
 
 
-def _read(path: Path, root: Path, read_table: Reader | None) -> Iterator[Located]:
+def _read(
+    path: Path, root: Path, read_table: Reader | None, value: int | None
+) -> Iterator[Located]:
     name = path.relative_to(root).as_posix()
     if path.suffix.lower() == PARQUET:
         if not path.is_file():
             what = "it is not a regular file" if path.exists() else "there is no such file"
             raise SourceError(f"{path} cannot be read: {what}; check the path")
-        for index, values in enumerate(parquet_values(path, name)):
+        for index, values in enumerate(parquet_values(path, name, value)):
             yield f"{path} row {index}", values
         return
     if path.suffix.lower() == TAR:
