@@ -40,6 +40,13 @@ CLASSES = {
         "datasets/media/test_limits.py",
         "datasets/rows/test_row_sizes.py",
     ],
+    "selections of other features": ["end_to_end/test_misplaced_selections.py"],
+    "code of the user": [
+        "end_to_end/test_own_code.py",
+        "pipeline/extraction/model/test_user_code.py",
+        "datasets/rows/test_plugin_guard.py",
+    ],
+    "text, hints": ["end_to_end/test_hints_and_refusals.py", "end_to_end/test_visible_text.py"],
     "queries": ["pipeline/evaluation/test_query.py", "end_to_end/test_query_reads_tables_only.py"],
     "names, uploads, numbers": [
         "end_to_end/test_names_in_bytes.py",

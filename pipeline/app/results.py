@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from savs.foundation.errors import command
 from savs.pipeline.app.frames import render_frame
 from savs.pipeline.app.workspace import Workspace
 from savs.pipeline.errors import ReportError
@@ -30,10 +31,8 @@ def results_page(workspace: Workspace) -> str:
     folder = _place(workspace)
     is_of_folds = folder != workspace.folder
     if not (folder / METRICS).exists():
-        how = " --folds 5" if is_of_folds else ""
-        raise ReportError(
-            f"{folder} has no results yet; press Evaluate, or run {EVALUATE} {workspace.path}{how}"
-        )
+        how = command(*EVALUATE.split(), workspace.path, *(["--folds", 5] if is_of_folds else []))
+        raise ReportError(f"{folder} has no results yet; press Evaluate, or run {how}")
     # results of test examples lie next to their classifier: that they are older is found there
     if is_of_folds and selection_run(folder) != selection_run(workspace.folder):
         raise ReportError(f"{folder} has the results of an earlier classifier; press Evaluate")
