@@ -44,6 +44,7 @@ def test_no_message_puts_a_path_into_a_command_by_itself() -> None:
             assert not [line for line in wrong if not any(map(line.count, known))], file
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("command", "expected"),
     [
@@ -75,6 +76,7 @@ def test_hints_are_quoted_for_the_shell(savs, tmp_path, command, expected) -> No
     assert not (tmp_path / "PWN").exists()
 
 
+@pytest.mark.thorough
 def test_a_trained_store_of_imported_features_is_not_classified_by(savs, tmp_path) -> None:
     rng = np.random.default_rng(0)
     np.save(tmp_path / "x.npy", rng.normal(size=(24, 2, 4)).astype(np.float32))
@@ -123,6 +125,7 @@ def test_a_place_for_results_that_cannot_be_written_is_told_first(tmp_path, no_m
         api.train(tmp_path, out=store.path / "results/new", model="demo")
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(os.name == "nt" or os.getuid() != 0, reason="asks as another user")
 def test_a_folder_of_another_user_is_told_first(tmp_path, no_model) -> None:
     store = odd_store(tmp_path / "s")
@@ -140,6 +143,7 @@ require_writable(Path({str(store.path / "results/trained")!r}))
     assert "results/trained cannot be written: Permission denied; pass a writable" in done.stderr
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("gone", "message"),
     [
@@ -166,6 +170,7 @@ def test_photos_that_are_gone_are_told_before_the_model_is_loaded(
     assert not (tmp_path / "s/store.json").exists()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("encoding", "words"),
     [

@@ -59,6 +59,7 @@ def misplaced(tmp_path: Path, theirs: FeatureStore, ours: FeatureStore) -> Path:
     return Path(shutil.copytree(made, ours.path / "results/vote"))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("use", USES)
 def test_no_command_takes_the_heads_of_another_site(use, tmp_path, savs, monkeypatch) -> None:
     monkeypatch.setattr("savs.pipeline.app.server.serve", lambda *_, **__: None)
