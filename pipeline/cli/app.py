@@ -280,7 +280,3 @@ def _exit_code(error: SavsError) -> int:
 
     of_store = (StoreIncompleteError, StoreCorruptError, StoreFormatError)
     return exits.STORE if isinstance(error, of_store) else exits.FAILURE
-
-
-if __name__ == "__main__":
-    main()

@@ -20,7 +20,6 @@ TICK_S = 0.5
 """How often the display is renewed."""
 DONE = (0, 4)
 """Exit codes of a process that has seen the end of the work; 4 says that examples were skipped."""
-MODULE = "savs.pipeline.cli.app"
 ALL, NONE = "all", "none"
 Message = tuple[str, str]
 """A device, and what its process says."""
@@ -131,7 +130,7 @@ class Node:
                 name = device if self.devices.count(device) == 1 else f"{number}: {device}"
                 processes[name] = subprocess.Popen(
                     [
-                        *(sys.executable, "-P", "-m", MODULE),
+                        *(sys.executable, "-P", "-m", "savs"),
                         *with_options(self.arguments, ["--device", device]),
                     ],
                     env=self._environment(number),
