@@ -163,7 +163,7 @@ def train(
     """
     _require_folder(source, out)
     of_store = isinstance(source, FeatureStore) or is_store(source)
-    place = getattr(source, "path", source) if of_store else out
+    place: Any = getattr(source, "path", source) if of_store else out
     if place is not None:  # said below
         require_writable(results_folder(Path(place), TRAINED))
     reporting = bars() if verbose else reporting

@@ -106,19 +106,19 @@ class OwnReadout:
         if not isinstance(found, ClassScores):
             raise self._wrong(function, f"gives a {type(found).__name__}, expected ClassScores")
         choice = np.asarray(found.choice)
-        if classes is None:
-            classes = np.shape(found.scores)[-1] if np.ndim(found.scores) else 0
+        shown = np.shape(found.scores)[-1] if np.ndim(found.scores) else 0
+        known = shown if classes is None else classes
         count = features.shape[1]
         names = ("scores", "soft")
         scores, soft = (
-            self._numbers(function, name, getattr(found, name), (count, classes)) for name in names
+            self._numbers(function, name, getattr(found, name), (count, known)) for name in names
         )
         self._numbers(function, "choice", choice, (count,))
         if choice.dtype.kind not in "iu":
             raise self._wrong(function, f"gives choice of {choice.dtype}, expected whole numbers")
-        if count and not 0 <= choice.min() <= choice.max() < classes:
+        if count and not 0 <= choice.min() <= choice.max() < known:
             wrong = choice.min() if choice.min() < 0 else choice.max()
-            what = f"gives the class number {wrong}, expected 0 to {classes - 1}"
+            what = f"gives the class number {wrong}, expected 0 to {known - 1}"
             raise self._wrong(function, what)
         return ClassScores(scores.astype(np.float32), choice, soft.astype(np.float32))
 
