@@ -19,7 +19,6 @@ from savs.pipeline.classifying.model_match import (
     decoding_of,
     decoding_rules,
     model_options,
-    require_match,
 )
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.many_labels import predict_labels, rule_notes
@@ -32,6 +31,7 @@ from savs.pipeline.reports.explain.explanation import HeadVote, head_votes
 from savs.pipeline.reports.pages.pictures import Picture, open_images, pictures_of, thinned
 from savs.pipeline.running.progress import Reporting
 from savs.pipeline.selection.calibration import class_probabilities, least_examples, require_risk
+from savs.pipeline.selection.compatibility import require_match
 from savs.pipeline.selection.selection import Selection, TaskSelection
 from savs.stores import Head, head_name
 

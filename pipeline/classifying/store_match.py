@@ -34,8 +34,9 @@ from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.names import IMPORTED
 from savs.pipeline.running.options import sort_keywords
 from savs.pipeline.running.progress import SILENT, Reporting
+from savs.pipeline.selection.compatibility import require_fit
 from savs.pipeline.selection.selection import Selection
-from savs.pipeline.selection.selection_config import grid_widths, require_same_model
+from savs.pipeline.selection.training_data import grid_widths
 from savs.stores import FeatureStore
 from savs.stores.format.layout import SPLITS, UNLABELLED
 
@@ -85,7 +86,7 @@ def compare_with_store(
     """
     (loading,) = sort_keywords("compare_with_store", {**options, "model": model}, ModelOptions)
     if selection is not None:
-        require_same_model(store, selection)
+        require_fit(selection, store.manifest, store.path)
     run = ModelRun(loading, RunOptions(), reporting)
     identity = store.manifest.identity
     decoding = {name: identity.processor[name] for name in DECODING if name in identity.processor}

@@ -32,14 +32,15 @@ from savs.pipeline.cli.options.settings import (
 from savs.pipeline.cli.options.shared import ADVANCED, FILE_ONLY
 from savs.pipeline.cli.output import (
     WorkLine,
+    data_alone,
     drop_stdout,
     print_line,
     say,
     set_spellings,
     spelled,
-    visible,
 )
 from savs.pipeline.running import signals as interruption
+from savs.pipeline.running.formatting import visible
 
 USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
 """The error of every wrong argument; typer has no public name for it."""
@@ -69,6 +70,11 @@ class PlainFlags:
 
 class Command(PlainFlags, TyperCommand):
     """A command of `COMMANDS`."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run it; stdout has its data alone."""
+        with data_alone():
+            return super().invoke(ctx)
 
 
 class CommandGroup(PlainFlags, TyperGroup):

@@ -31,16 +31,14 @@ from savs.pipeline.evaluation.predictions import (
 )
 from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import OWN_ANSWERS
+from savs.pipeline.selection.compatibility import require_fit
 from savs.pipeline.selection.heads.folds import FOLDS
 from savs.pipeline.selection.left_out import calibrate, leave_out
 from savs.pipeline.selection.selection import Selection, TaskSelection, default_heads, select
 from savs.pipeline.selection.selection_config import (
     KINDS,
     is_of_store,
-    older_note,
     pseudo_labels_note,
-    require_same_labels,
-    require_same_model,
     require_same_prompt,
 )
 from savs.pipeline.selection.training_data import head_widths
@@ -127,7 +125,7 @@ def evaluate(
         )
     if on == "folds" and not isinstance(method, str):
         selection = _default_selection(store) if method is None else method
-        require_same_labels(store, selection)
+        require_fit(selection, store.manifest, store.path)
         return assess_left_out(store, selection, leave_out(store, selection, folds))
     store.require_split("test")
     store.require_complete()
@@ -197,9 +195,8 @@ class SelectedHeads:
                 f" ({len(selection.tasks[0].heads)} heads, readout {selection.readout})"
             )
         if not is_compared:
-            require_same_model(store, selection)
-            require_same_labels(store, selection)
-        self._notes += [*older_note(selection, store.manifest), *pseudo_labels_note(selection)]
+            self._notes += require_fit(selection, store.manifest, store.path)
+        self._notes += pseudo_labels_note(selection)
         self._is_allowed = is_compared or is_of_store(selection, store) or allow_other_prompt
         if not self._is_allowed:
             require_same_prompt(selection, store.examples("test"), is_allowed=False)

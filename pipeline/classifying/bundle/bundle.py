@@ -24,6 +24,7 @@ from savs.pipeline.running.result_files import (
     whole_result,
     write_file,
 )
+from savs.pipeline.selection.compatibility import require_fit
 from savs.pipeline.selection.readouts import Readout
 from savs.pipeline.selection.selection import only_subtask
 from savs.pipeline.selection.selection_config import (
@@ -187,6 +188,7 @@ def _shared(
     opened, path = as_store(store), as_folder(classifier)
     source = path.parent if path.name == CONFIG else path
     whole = load_selection(source, readout=readout)
+    require_fit(whole, opened.manifest, opened.path, of=source)
     require_classes(whole, source, or_many=subtask is None)
     return Shared(opened, source, whole, only_subtask(whole, subtask))
 

@@ -196,6 +196,7 @@ class WorkerJobs(Dataset[Done | None]):
         if self._encoder is None:
             note[0] = os.getpid()
             keep_freed_memory()
+            sys.stdout = sys.stderr  # stdout is the command's: what a user's code prints is no data
             Thread(target=_end_with_parent, daemon=True).start()
             self._encoder = load_encoder(self._settings.model)
         note[1] = job.number
