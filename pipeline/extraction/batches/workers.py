@@ -340,7 +340,7 @@ def hidden_main() -> Iterator[None]:
 
 def work(wire: socket.socket, settings: WorkerSettings) -> None:
     """Prepare jobs, in a worker process, until its wire ends; what fails is the answer, too."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the process of the model, that this
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the process of the model gets it and ends this
     Thread(target=_end_with_parent, daemon=True).start()
     keep_freed_memory()
     torch.set_num_threads(1)

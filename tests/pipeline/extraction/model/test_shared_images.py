@@ -1,4 +1,4 @@
-"""Images of several prompts by themselves: what is put together stays where a GPU copies it from."""
+"""Images of several prompts: what is put together stays where a GPU copies it from."""
 
 import pytest
 import torch
