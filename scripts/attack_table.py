@@ -40,7 +40,9 @@ CLASSES = {
         "datasets/media/test_limits.py",
         "datasets/rows/test_row_sizes.py",
     ],
+    "planted caches": ["foundation/test_file_digests.py"],
     "queries": ["pipeline/evaluation/test_query.py", "end_to_end/test_query_reads_tables_only.py"],
+    "pages of other sites": ["pipeline/classifying/bundle/test_guard.py"],
     "names, uploads, numbers": [
         "end_to_end/test_names_in_bytes.py",
         "end_to_end/test_upload.py",

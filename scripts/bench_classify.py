@@ -26,7 +26,7 @@ from savs.pipeline.demo import DEMO_MODEL
 
 FEW, MANY = 60, 660
 REPEATS = 3
-SAVS = (sys.executable, "-P", "-m", "savs.pipeline.cli.app")
+SAVS = (sys.executable, "-P", "-m", "savs")
 MEASURE = """
 import resource, subprocess, sys
 subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

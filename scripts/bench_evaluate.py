@@ -102,7 +102,7 @@ def _commands(work: Path, commands: list[tuple[str, tuple[str, ...]]]) -> None:
     for name, (command, *more) in commands:
         folder = work / name.replace(" ", "-").replace(",", "")
         random_store(folder, STORES[name])
-        call = [sys.executable, "-m", "savs.pipeline.cli.app", command, str(folder), *more]
+        call = [sys.executable, "-m", "savs", command, str(folder), *more]
         measured = [sys.executable, "-c", MEASURE, *call]
         done = subprocess.run(measured, check=True, capture_output=True, text=True)
         seconds, peak_kib = map(float, done.stdout.split())

@@ -173,7 +173,7 @@ def plain(text: str | None) -> str:
 
 def public_names(package: str) -> list[tuple[str, str]]:
     """Return (name, module) of what a package shows, in the order of its `__init__.py`."""
-    tree = ast.parse((ROOT / package / "__init__.py").read_text("utf-8"))
+    tree = ast.parse(inspect.getsource(import_module(full_name(package))))
     return [
         (alias.name, str(node.module))
         for node in ast.walk(tree)

@@ -28,7 +28,7 @@ def main() -> int:
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*install, "-e", f"{ROOT}[remote]", *READERS, *TOOLS], check=True)
-    subprocess.run([python, "-m", "savs.pipeline.cli.app", "doctor"], check=True, cwd=folder)
+    subprocess.run([python, "-m", "savs", "doctor"], check=True, cwd=folder)
     tests = [str(Path("tests") / name) for name in TESTS]
     words = ["-q", "-m", "not slow and not thorough", "-p", "no:cacheprovider", *tests]
     arguments = [*words, *sys.argv[1:]]

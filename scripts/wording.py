@@ -44,7 +44,7 @@ def main() -> None:
 def _files() -> Iterator[Path]:
     yield from (ROOT / "README.md", ROOT / "CONTRIBUTING.md")
     yield from sorted((ROOT / "docs").rglob("*.md"))
-    for room in ("savs", "pipeline", "stores", "datasets", "foundation"):
+    for room in ("public", "pipeline", "stores", "datasets", "foundation"):
         yield from sorted((ROOT / room).rglob("*.py"))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from traceback import extract_tb
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from savs.datasets.benchmark import Benchmark, Fields
@@ -141,7 +142,7 @@ def _metric_problem(metric: Any) -> str | None:
     score = metric.scores["score"]
     if not score.dtype.is_numeric() and score.dtype != pl.Boolean:
         return f"the metric {metric.name!r} with scores of {score.dtype}, expected numbers"
-    if not score.len() or not score.cast(pl.Float64).is_finite().fill_null(value=False).all():
+    if not score.len() or score.null_count() or not np.isfinite(score.to_numpy()).all():
         return f"the metric {metric.name!r} with a score that is not a number, or without scores"
     return None
 

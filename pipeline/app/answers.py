@@ -9,6 +9,7 @@ import numpy as np
 
 from savs.datasets import MediaError
 from savs.datasets.label_kinds import MANY
+from savs.datasets.media.images import RAISE
 from savs.datasets.media.media import MediaRules, decode_file
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
@@ -36,8 +37,11 @@ from savs.stores import Head, head_name
 
 MOST_FILES = 100
 """Files that are classified at a time."""
+MOST_PIXELS = 2**25
+"""Largest image, and largest frame of a video, that is classified: nobody else is meanwhile."""
 SIDE_PX = 320
 """Largest width and height of a dropped image on the page."""
+SMALLER = "scale it down, or run savs classify"
 MOST_CLASSES = 6
 """Classes that are shown of an answer, the likeliest first."""
 
@@ -139,6 +143,7 @@ def answer(
         decoding_of(selection),
         selection,
         Reporting(say=loads.append),
+        max_pixels=MOST_PIXELS,
     )
     require_match(selection, heads.source, allow_other_prompt=False)
     answers = _answers(workspace, selection, task, contents, heads.skipped, *heads.features())
@@ -166,7 +171,10 @@ def _answers(
     """Return what the `(heads, n, d)` features of the files that were read say, file by file."""
     read = [name for name in contents if name not in skipped]
     answers = {
-        name: Answer(contents[name].name, reason=reason.replace(name, contents[name].name))
+        name: Answer(
+            contents[name].name,
+            reason=reason.replace(name, contents[name].name).replace(RAISE, SMALLER),
+        )
         for name, reason in skipped.items()
     }
     if not read:
@@ -318,7 +326,11 @@ def _of_head(evidence: Evidence, place: int) -> Evidence:
     alone = replace(
         trained,
         selection=replace(
-            task, heads=task.heads[one], scores=task.scores[one], margins=task.margins[one]
+            task,
+            heads=task.heads[one],
+            strengths=task.strengths[one],
+            scores=task.scores[one],
+            margins=task.margins[one],
         ),
         features=trained.features[one],
         centroids=trained.centroids[one],

@@ -5,6 +5,8 @@ Refused unless other prompts are allowed: another chat template.
 Noted: another name or revision of the same weight files, and another dtype.
 """
 
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +34,8 @@ DECODING = {
     "audio_max_seconds": int,
 }
 """Facts of a processor that say how media are decoded -> their types."""
+HUB_ID = re.compile(r"(?:[\w-][\w.-]*/)?[\w-][\w.-]*", re.ASCII)
+"""Name of a model on the hub. transformers takes what is a path for one, whatever the revision."""
 NAMES = ("model.name", "model.revision")
 TEMPLATE = "prompt"
 
@@ -46,7 +50,8 @@ def model_options(
 ) -> ModelOptions:
     """Return how the model of a classifier is loaded, with what the user gives instead.
 
-    SelectionError if the model was a local folder, and is not given; ModelError if a value cannot
+    SelectionError if the model was a local folder, and is not given, or it is a path
+    with a revision; ModelError if a value cannot
     be.
     """
     facts, processor = config.source.model, config.source.processor
@@ -61,6 +66,12 @@ def model_options(
     if chosen is None or (model is None and commit is None and name not in SHIPPED):
         raise SelectionError(
             f"the classifier's model was a local folder called {name!r}; pass `model` FOLDER"
+        )
+    is_path = not HUB_ID.fullmatch(chosen) or os.path.lexists(chosen)
+    if model is None and commit is not None and is_path:
+        raise SelectionError(
+            f"the classifier records a revision of the model {chosen!r:.200}, which is a path, not"
+            " a name on the hub; pass `model` FOLDER or OWNER/NAME if you trust it"
         )
     return ModelOptions(
         model=chosen,

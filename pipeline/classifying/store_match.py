@@ -35,7 +35,7 @@ from savs.pipeline.names import IMPORTED
 from savs.pipeline.running.options import sort_keywords
 from savs.pipeline.running.progress import SILENT, Reporting
 from savs.pipeline.selection.selection import Selection
-from savs.pipeline.selection.selection_config import require_same_model
+from savs.pipeline.selection.selection_config import grid_widths, require_same_model
 from savs.stores import FeatureStore
 from savs.stores.format.layout import SPLITS, UNLABELLED
 
@@ -198,10 +198,11 @@ def _predictions(
 ) -> Array:
     """Return the class of each example, of `(examples, heads, head_dim)` features."""
     predictions = np.full(len(examples), "", dtype=object)  # where a subtask has no classifier
-    by_head = features.swapaxes(0, 1)
+    by_head, widths = features.swapaxes(0, 1), grid_widths(store.grid)
+    index = {head: number for number, head in enumerate(store.heads)}
     for task in selection.tasks:
         rows = np.array([n for n, e in enumerate(examples) if e.subtask == task.subtask], int)
         if len(rows):
-            task_rows = task_features(store, by_head, store.heads, task, rows)
+            task_rows = task_features(by_head, index, widths, task, rows)
             predictions[rows] = np.array(task.classes, object)[task.fitted.scores(task_rows).choice]
     return predictions

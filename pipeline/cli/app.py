@@ -165,7 +165,20 @@ def _set_up(option: Any, command: str) -> None:
         option.value_from_envvar = partial(_variable_lines, option)
 
 
+def _take_ascii_alone(option: Any) -> None:
+    """Let an option of numbers refuse digits of other scripts, which `int` and `float` take."""
+    process = option.process_value
+
+    def process_ascii(ctx: Any, value: Any) -> Any:
+        if isinstance(value, str) and not value.isascii():
+            raise typer.BadParameter(f"{value!r} is no number of the digits 0 to 9", ctx, option)
+        return process(ctx, value)
+
+    option.process_value = process_ascii
+
+
 def _to_command(function: Callable[..., None], text: str | None = None, epilog: str = "") -> Any:
+    numbers = set()
     for parameter in inspect.signature(function).parameters.values():
         hint, *more = (
             getattr(parameter.annotation, "__origin__", None),
@@ -174,9 +187,14 @@ def _to_command(function: Callable[..., None], text: str | None = None, epilog: 
         for part in more:
             if isinstance(part, OptionInfo) and part.metavar is None and hint is not bool:
                 part.metavar = METAVARS.get(hint, "TEXT")
+        numbers |= {parameter.name} if hint in METAVARS else set()
     alone = typer.Typer(add_completion=False)
     alone.command(cls=Command, help=text, epilog=epilog)(function)
-    return typer.main.get_command(alone)
+    command: Any = typer.main.get_command(alone)
+    for option in command.params:
+        if option.name in numbers:
+            _take_ascii_alone(option)
+    return command
 
 
 def _variable_lines(parameter: Any, context: Any) -> list[str] | None:
@@ -250,6 +268,12 @@ def main() -> NoReturn:
     except SavsError as error:
         say(f"error: {error}", keep="\n")
         sys.exit(_exit_code(error))
+    except MemoryError:
+        say(
+            "error: no memory is left; give less at a time (smaller files, `--limit`, fewer heads),"
+            " or a machine, or limit, with more"
+        )
+        sys.exit(exits.FAILURE)
     except OSError as error:
         from savs.foundation.files import FULL, UNUSABLE
 
@@ -274,7 +298,3 @@ def _exit_code(error: SavsError) -> int:
 
     of_store = (StoreIncompleteError, StoreCorruptError, StoreFormatError)
     return exits.STORE if isinstance(error, of_store) else exits.FAILURE
-
-
-if __name__ == "__main__":
-    main()

@@ -30,7 +30,7 @@ from savs.pipeline.selection.selection_config import (
     require_same_model,
     require_same_prompt,
 )
-from savs.pipeline.selection.training_data import head_widths, require_one_label
+from savs.pipeline.selection.training_data import grid_widths, head_widths, require_one_label
 from savs.stores import FeatureStore
 from savs.stores.format.layout import THUMBNAIL_COLUMN, UNLABELLED
 from savs.stores.read.store import AnyStore, as_store
@@ -315,7 +315,8 @@ def _blocks(
 
     Heads are those of the task, or all chosen ones.
     """
-    heads = selection.heads
+    heads, widths = selection.heads, grid_widths(store.grid)
+    index = {head: number for number, head in enumerate(heads)}
     for block in store.blocks(split, heads):
         rows = block.examples.drop(THUMBNAIL_COLUMN, strict=False).with_row_index("row")
         if task is not None:
@@ -327,7 +328,7 @@ def _blocks(
                 rows,
                 block.features[:, places]
                 if task is None
-                else task_features(store, block.features, heads, task, places),
+                else task_features(block.features, index, widths, task, places),
             )
 
 

@@ -1,7 +1,7 @@
 """`savs label`: labels for examples whose features a store has already. No model runs."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,8 @@ ROW_SCHEMA: dict[str, Any] = dict.fromkeys(("id", "split", "label", "subtask"), 
 }
 TABLE = "`savs suggest STORE --out FILE` writes such a table"
 LABEL = "label"
+State = tuple[str, str | None]
+"""The split and the label of an example."""
 Labels = str | Path | Mapping[str, Any] | pl.DataFrame
 """Id -> label, or a file or frame with the columns `id` (or `image`) and `label`. Of many labels a
 list, or an object of `true` and `null`."""
@@ -53,7 +55,7 @@ class Labelled:
     unchanged: int
     """Labels that the store had already."""
     taken: tuple[str, ...] = ()
-    """Ids that were labelled before and were left as they are: only without `replace`."""
+    """Ids that were labelled before and were left as they are: without `replace`, or `seen`."""
 
     def __repr__(self) -> str:
         """Return a few lines: what changed, and what comes next."""
@@ -113,11 +115,10 @@ class Labeller:
     def __init__(self, store: AnyStore) -> None:
         self.store = as_store(store)
         """As it was when a label was last given."""
-        self._extracted = self.store.as_extracted()
-        plan = self.store.manifest.plan.splits
-        self._splits = [split for split in LABELLED_SPLITS if split in plan and plan[split].ids]
+        self._unlabelled = self.store.without_labels()
+        self._splits = [split for split in LABELLED_SPLITS if self._unlabelled.ids(split)]
         # what is finished of an extraction that runs can be labelled; thumbnails are not read
-        rows = replace(self._extracted, partial=True).scan().select(*ROW_SCHEMA)
+        rows = replace(self._unlabelled, partial=True).scan().select(*ROW_SCHEMA)
         self._table = rows.filter(pl.col("split").is_in(self._splits)).collect()
         self._places: dict[str, list[int]] = {}
         for place, name in enumerate(self._table["id"]):
@@ -146,8 +147,12 @@ class Labeller:
         split: str | None = None,
         new_classes: bool = False,
         replace: bool = True,
+        seen: Mapping[str, State] | None = None,
     ) -> Labelled:
-        """Give labels to examples of the store; parameters and errors as in `label`."""
+        """Give labels to examples of the store; parameters and errors as in `label`.
+
+        An example whose split and label are not those that were `seen`, by its id, keeps them.
+        """
         if split is not None and split not in SPLITS:
             raise ParameterError(f"`split` is {split!r}, expected {' or '.join(SPLITS)}")
         wanted = self._resolve(labels)
@@ -156,7 +161,8 @@ class Labeller:
 
         def changes(now: LateLabels) -> Changes:
             nonlocal outcome  # made again where another process was faster
-            outcome = self._outcome(wanted, split, now, replace=replace)
+            keeps = self._changed_since(seen or {}, now)
+            outcome = self._outcome(wanted, split, now, keeps, replace=replace)
             return outcome.late
 
         self.store = give_labels(self.store, changes)
@@ -175,11 +181,16 @@ class Labeller:
         known: dict[str | None, dict[str, None]] = {}
         late = self.store.manifest.labels
         for name, split, extracted, subtask, _ in self._table.iter_rows():
-            since = late.get(split, {}).get(name)
+            planned_in, planned = self._planned(split, name)
+            since = late.get(planned_in, {}).get(planned)
             text = extracted if since is None else since.label
             if text is not None:
                 known.setdefault(subtask, {}).update(dict.fromkeys(self._names(text)))
         return known
+
+    def _planned(self, split: str, name: str) -> tuple[str, str]:
+        """Return the split and the id that a row was planned with, by which labels are kept."""
+        return self.store.manifest.planned.get((split, name), (split, name))
 
     def _names(self, text: str) -> list[str]:
         """Return the classes that the label of an example names: one, or many."""
@@ -278,14 +289,13 @@ class Labeller:
         return self._of_id(names[0], where)
 
     def _unknown(self, name: str, ids: list[str], where: str) -> LabelError:
-        skipped = self._extracted.skipped().filter(pl.col("id").is_in(ids))
+        skipped = self._unlabelled.skipped().filter(pl.col("id").is_in(ids))
         if skipped.height:
             return LabelError(
                 f"{where}: {name!r} has no features, it was skipped: {skipped['reason'][0]}; mend"
                 " it, and extract again with `retry_skipped`"
             )
-        planned = self.store.manifest.plan.splits
-        if any(ids[0] in planned[split].ids for split in self._splits):
+        if any(ids[0] in self._unlabelled.ids(split) for split in self._splits):
             return LabelError(
                 f"{where}: {name!r} is not extracted yet; run the same `savs extract` command again"
             )
@@ -325,28 +335,47 @@ class Labeller:
                     " add it"
                 )
 
+    def _state(self, place: int, now: LateLabels) -> State:
+        """Return the split and the label of an example, given the labels that came late."""
+        name, placed_in, extracted, *_ = self._table.row(place)
+        planned_in, planned = self._planned(placed_in, name)
+        late = now.get(planned_in, {}).get(planned)
+        return (placed_in, extracted) if late is None else (late.split, late.label)
+
+    def _changed_since(self, seen: Mapping[str, State], now: LateLabels) -> set[int]:
+        """Return the places of examples that are not as they were seen; of an image all or none."""
+        of_ids = [(self._of_id(name, "the labels"), state) for name, state in seen.items()]
+        changed = [places for places, state in of_ids if self._state(places[0], now) != state]
+        return {place for places in changed for place in places}
+
     def _outcome(
-        self, wanted: Mapping[int, str | None], split: str | None, now: LateLabels, *, replace: bool
+        self,
+        wanted: Mapping[int, str | None],
+        split: str | None,
+        now: LateLabels,
+        keeps: Container[int],
+        *,
+        replace: bool,
     ) -> "_Outcome":
-        """Return what becomes of the labels that a store has now."""
+        """Return what becomes of the labels that a store has now; those of `keeps` stay."""
         # the images that `classify` read have no training examples: labels tell how good it is
         trains = self.store.ids("train") or UNLABELLED in self._splits
         target = split or ("train" if trains else "test")
         outcome = _Outcome()
         for place, text in wanted.items():
-            name, planned_in, extracted, subtask, _ = self._table.row(place)
-            before = now.get(planned_in, {}).get(name)
-            had = (planned_in, extracted) if before is None else (before.split, before.label)
+            name, placed_in, extracted, subtask, _ = self._table.row(place)
+            planned_in, planned = self._planned(placed_in, name)
+            had, is_late = self._state(place, now), planned in now.get(planned_in, {})
             goes = "train" if split is None and had[0] == "train" else target
-            gets = (planned_in, extracted) if text is None else (goes, text)
+            gets = (placed_in, extracted) if text is None else (goes, text)
             if gets == had:
                 outcome.unchanged += 1
-            elif before is not None and text is not None and not replace:
+            elif place in keeps or (is_late and text is not None and not replace):
                 outcome.taken.append(name)
             else:
                 late = None if text is None else LateLabel(text, goes)
-                as_extracted = gets == (planned_in, extracted)
-                outcome.late.setdefault(planned_in, {})[name] = None if as_extracted else late
+                as_placed = gets == (placed_in, extracted)
+                outcome.late.setdefault(planned_in, {})[planned] = None if as_placed else late
                 outcome.changes.append((name, *gets, *had, subtask))
         return outcome
 
@@ -356,7 +385,7 @@ class _Outcome:
     """What becomes of the labels that are given, while store.json is held."""
 
     late: dict[str, dict[str, LateLabel | None]] = field(default_factory=dict)
-    """Split as planned -> id -> what the store notes of it."""
+    """Split as planned -> id as planned -> what the store notes of it."""
     changes: list[tuple[str | None, ...]] = field(default_factory=list)
     """Rows of `CHANGES_SCHEMA`."""
     unchanged: int = 0

@@ -147,7 +147,7 @@ def head_name(head: Head) -> str:
     return f"L{head[0]}.H{head[1]}"
 
 
-_HEAD = re.compile(r"L(\d{1,6})\.H(\d{1,6})")
+_HEAD = re.compile(r"L(\d{1,6})\.H(\d{1,6})", re.ASCII)
 
 
 def parse_head(name: str) -> Head | None:

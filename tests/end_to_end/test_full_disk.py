@@ -132,7 +132,7 @@ def test_a_file_that_was_to_be_replaced_stays_as_it_was(savs, folder, size) -> N
 def test_output_that_cannot_be_written_is_one_line(folder, command) -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", "savs.pipeline.cli.app", *command],
+            [sys.executable, "-P", "-m", "savs", *command],
             cwd=folder,
             env=os.environ | {"PYTHONSAFEPATH": "1"},
             stdout=full,

@@ -55,7 +55,7 @@ def copy(tmp_path_factory) -> Path:
     """Return a folder with a copy of the packages and the contracts."""
     folder = tmp_path_factory.mktemp("walls")
     (folder / "savs").mkdir()
-    shutil.copy(ROOT / "savs/__init__.py", folder / "savs")
+    shutil.copy(ROOT / "public/__init__.py", folder / "savs")
     for room in ROOMS:
         for path in (ROOT / room).rglob("*.py"):
             target = folder / "savs" / path.relative_to(ROOT)

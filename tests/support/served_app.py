@@ -45,7 +45,7 @@ def served_app(
     `folder` gets its log.
     """
     log = folder / "app.log"
-    command = [sys.executable, "-m", "savs.pipeline.cli.app", "app", *map(str, arguments)]
+    command = [sys.executable, "-m", "savs", "app", *map(str, arguments)]
     environment = os.environ | {"PYTHONSAFEPATH": "1", "TMPDIR": str(folder)} | variables
     with log.open("wb") as output:
         process = subprocess.Popen(

@@ -21,7 +21,6 @@ TICK_S = 0.5
 """How often the display is renewed."""
 DONE = (0, 4)
 """Exit codes of a process that has seen the end of the work; 4 says that examples were skipped."""
-MODULE = "savs.pipeline.cli.app"
 ALL, NONE = "all", "none"
 Message = tuple[str, str]
 """A device, and what its process says."""
@@ -47,7 +46,7 @@ def parse_devices(text: str, count_gpus: Callable[[], int]) -> list[str]:
     if (gpus := whole_number(text)) is not None:
         chosen = [f"cuda:{gpu}" for gpu in range(min(gpus, count_gpus() + 1))]
     else:
-        chosen = [f"cuda:{part}" if part.isdecimal() else part for part in parts]
+        chosen = [f"cuda:{part}" if part.isascii() and part.isdecimal() else part for part in parts]
     named = [device for device in chosen if device.startswith("cuda:")]
     if not chosen or not all(chosen) or len(set(named)) < len(named):
         raise ParameterError(
@@ -132,7 +131,7 @@ class Node:
                 name = device if self.devices.count(device) == 1 else f"{number}: {device}"
                 processes[name] = subprocess.Popen(
                     [
-                        *(sys.executable, "-P", "-m", MODULE),
+                        *(sys.executable, "-P", "-m", "savs"),
                         *with_options(self.arguments, ["--device", device]),
                     ],
                     env=self._environment(number),

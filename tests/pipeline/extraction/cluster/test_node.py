@@ -57,7 +57,7 @@ def held(command: list[str], hold: Hold, store: Path) -> Iterator[subprocess.Pop
     """Start two processes that a marked image holds; whatever happens, they are let go."""
     words = [*command, "--out", str(store), "--gpus", "cpu,cpu"]
     with subprocess.Popen(
-        [sys.executable, "-P", "-m", "savs.pipeline.cli.app", *words],
+        [sys.executable, "-P", "-m", "savs", *words],
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         text=True,
