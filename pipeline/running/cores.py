@@ -18,7 +18,7 @@ def count_cores() -> int:
     for a part of each tenth of a second.
     """
     if hasattr(os, "process_cpu_count"):  # Python 3.13, where PYTHON_CPU_COUNT overrides it
-        allowed = os.process_cpu_count()
+        allowed = vars(os)["process_cpu_count"]()
     elif hasattr(os, "sched_getaffinity"):
         allowed = len(os.sched_getaffinity(0))
     else:

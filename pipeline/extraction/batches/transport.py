@@ -97,7 +97,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 def _bytes(tensor: torch.Tensor) -> memoryview:
-    return memoryview(tensor.reshape(-1).view(torch.uint8).numpy())
+    return tensor.reshape(-1).view(torch.uint8).numpy().data
 
 
 def _read(wire: socket.socket, size: int) -> bytes:

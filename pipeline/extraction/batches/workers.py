@@ -21,7 +21,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import forkserver
 from threading import Lock, Thread
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
@@ -80,19 +80,6 @@ Results = Sequence[tuple[Job, Done]]
 """A job with what was made of it, or each of its rows by itself."""
 
 
-class Preparing(Protocol):
-    """A place where jobs are prepared in threads."""
-
-    ahead: int
-    """Jobs that may be with it, or be finished, while the model runs another."""
-
-    def submit(self, job: Job) -> Future[Results]:
-        """Begin a job when a thread is free."""
-
-    def close(self) -> None:
-        """Begin no more jobs, and return when all threads have ended."""
-
-
 def prepared_jobs(
     jobs: Iterable[Job | None], encoder: PromptEncoder, settings: WorkerSettings
 ) -> Iterator[tuple[Job, Done]]:
@@ -111,7 +98,7 @@ def prepared_jobs(
     remaining = iter(jobs)
     failure = None
     try:
-        while failure is None:
+        while True:
             try:
                 job = next(remaining)
             except StopIteration:
@@ -135,6 +122,7 @@ class Here:
     """Prepares in a thread of this process, one job ahead of the model."""
 
     ahead = 1
+    """Jobs that may be with it, or be finished, while the model runs another."""
 
     def __init__(self, encoder: PromptEncoder, settings: PrepareSettings) -> None:
         self._encoder = encoder
