@@ -109,7 +109,7 @@ class ImageFeatures:
         tower = getattr(whole.base_model, "get_image_features", None) or whole.get_image_features
         known = inspect.signature(tower).parameters
         names = [name for name in images[0] if name in known]
-        whole = {name: torch.cat([image[name] for image in images]) for name in names}
+        whole = {name: put_together([image[name] for image in images]) for name in names}
         with torch.inference_mode():
             output = tower(**self.model.placed(whole, self.scale), return_dict=True)
         values = {name: value for name, value in output.items() if name not in UNUSED}
@@ -130,6 +130,14 @@ class ImageFeatures:
         while self._bytes > self.most_bytes:
             _, dropped = self._cached.popitem(last=False)
             self._bytes -= _bytes(dropped.to_tuple())
+
+
+def put_together(values: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Concatenate tensors, in page-locked memory where they are in that."""
+    if not values[0].is_pinned():
+        return torch.cat(list(values))
+    shape = (sum(map(len, values)), *values[0].shape[1:])
+    return torch.cat(list(values), out=torch.empty(shape, dtype=values[0].dtype, pin_memory=True))
 
 
 def _alike(
