@@ -108,9 +108,9 @@ def compare_with_store(
     _require_heads(loaded, store)
     singles = [run_single(loaded, pieces) for pieces in readable.values()]
     alone = np.stack([single.heads for single in singles])
-    doubled = np.stack([single.doubled for single in singles])
+    nudged = np.stack([single.nudged for single in singles])
     dtype = max(identity.dtype, loaded.dtype, key=TOLERANCES.__getitem__)
-    equal, what = compare(alone, doubled, stored.features, dtype)
+    equal, what = compare(alone, nudged, stored.features, dtype)
     facts = model_description(loaded) | {
         "store": f"{identity.model.get('name')} ({identity.model.get('class')}), {identity.dtype}",
         "compared": f"{len(singles)} examples, {len(absent)} others could not be run",
@@ -121,7 +121,7 @@ def compare_with_store(
         facts["differs in"] = "; ".join(identity.source().differences(now)) or "nothing"
     votes = Check(VOTES, None, "the store has no classifier")
     if selection is not None:
-        votes = _check_votes(selection, store, stored, alone, doubled)
+        votes = _check_votes(selection, store, stored, alone, nudged)
     return Checkup(facts, (Check(FEATURES, equal, what), votes), None)
 
 
@@ -182,16 +182,16 @@ def _spread(alone: Array, stored: Array) -> Mapping[str, str]:
 
 
 def _check_votes(
-    selection: Selection, store: FeatureStore, stored: StoredExamples, alone: Array, doubled: Array
+    selection: Selection, store: FeatureStore, stored: StoredExamples, alone: Array, nudged: Array
 ) -> Check:
     """Check that a classifier says of features here what it says of those in the store."""
-    there, here, copied = (
+    there, here, off = (
         _predictions(selection, store, stored.examples, features)
-        for features in (stored.features, alone, doubled)
+        for features in (stored.features, alone, nudged)
     )
     same = float((there == here).mean())
     what = f"{same:.1%} of {len(here)} predictions are the same"
-    return Check(VOTES, float((copied == here).mean()) - same <= FEW, what)
+    return Check(VOTES, float((off == here).mean()) - same <= FEW, what)
 
 
 def _predictions(

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from PIL import Image
 
+from savs.pipeline.extraction.model.host_inputs import tower_inputs
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.pieces import GRID, PIXELS, TEXT, Pieces
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
@@ -72,6 +73,8 @@ class ImageFeatures:
 
     model: LoadedModel
     scale: PixelScale | None
+    host_inputs: bool = False
+    """Whether the tower is given what it would compute from the sizes of images."""
     most_bytes: int = MOST_BYTES
     _cached: OrderedDict[ImageKey, Any] = field(default_factory=OrderedDict)
     _bytes: int = 0
@@ -110,6 +113,8 @@ class ImageFeatures:
         known = inspect.signature(tower).parameters
         names = [name for name in images[0] if name in known]
         whole = {name: put_together([image[name] for image in images]) for name in names}
+        if self.host_inputs:
+            whole |= tower_inputs(self.model.encoder, whole[GRID])
         with torch.inference_mode():
             output = tower(**self.model.placed(whole, self.scale), return_dict=True)
         values = {name: value for name, value in output.items() if name not in UNUSED}
