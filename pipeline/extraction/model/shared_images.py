@@ -112,11 +112,11 @@ class ImageFeatures:
         tower = getattr(whole.base_model, "get_image_features", None) or whole.get_image_features
         known = inspect.signature(tower).parameters
         names = [name for name in images[0] if name in known]
-        whole = {name: put_together([image[name] for image in images]) for name in names}
+        inputs = {name: put_together([image[name] for image in images]) for name in names}
         if self.host_inputs:
-            whole |= tower_inputs(self.model.encoder, whole[GRID])
+            inputs |= tower_inputs(self.model.encoder, inputs[GRID])
         with torch.inference_mode():
-            output = tower(**self.model.placed(whole, self.scale), return_dict=True)
+            output = tower(**self.model.placed(inputs, self.scale), return_dict=True)
         values = {name: value for name, value in output.items() if name not in UNUSED}
         if len(values[POOLED]) % len(images):
             return []
