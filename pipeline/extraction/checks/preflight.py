@@ -190,25 +190,25 @@ def preflight(
         name: default if getattr(run, name) is None else getattr(run, name)
         for name, default in DEFAULTS.items()
     }
-    rows, check, asked = (options[n] for n in ("batch_size", "batch_check", "tower_attention"))
+    rows, check, towers = (options[n] for n in ("batch_size", "batch_check", "tower_attention"))
     trial = Trial(model, prompts)
     if attention == AUTO:
-        plain = SDPA if model.attention in FLASH else model.attention
-        by = choose(plain, flash_ways(trial, rows, with_tower=asked == AUTO))
+        without_flash = SDPA if model.attention in FLASH else model.attention
+        decoder = choose(without_flash, flash_ways(trial, rows, with_tower=towers == AUTO))
     else:
         require_masks(trial, rows)
-        by = Choice(model.attention, "")
-    tower = choose(LOOP, tower_ways(trial, asked, rows))
-    require_runs(trial, asked, tower)
-    host_inputs = choose(COMPUTED, host_ways(trial, asked, rows))
+        decoder = Choice(model.attention, "")
+    tower = choose(LOOP, tower_ways(trial, towers, rows))
+    require_runs(trial, towers, tower)
+    host_inputs = choose(COMPUTED, host_ways(trial, towers, rows))
 
     tried = batch_ways(trial) if check != "off" and rows > 1 else ()
     batches = choose(ALONE if check == "strict" else ANYHOW, tried, untried=UNCOMPARED)
-    own = Choice(NO_ANSWERS_KEPT, "")
+    answering = Choice(NO_ANSWERS_KEPT, "")
     if answers:
         together = rows > 1 and batches.name != ALONE
-        own = choose(WHOLE, cache_ways(trial, answers, together=together), untried=CACHED)
-        answers = replace(answers, whole=own.name == WHOLE)
+        answering = choose(WHOLE, cache_ways(trial, answers, together=together), untried=CACHED)
+        answers = replace(answers, whole=answering.name == WHOLE)
 
     if not shared:
         questions = Questions(refusal="each image has one prompt")
@@ -220,8 +220,8 @@ def preflight(
         questions = questions_about(model.encoder, prompts)
     one_by_one = rows == 1 or answers.whole or bool(answers.ends)  # nothing is kept after prefixes
     levels = [IMAGES] if one_by_one else LEVELS
-    given = host_inputs.name == GIVEN
-    ways = sharing_ways(model, questions, scale, answers, levels, host_inputs=given)
+    with_inputs = host_inputs.name == GIVEN
+    ways = sharing_ways(model, questions, scale, answers, levels, host_inputs=with_inputs)
     sharing = choose(OFF if shared else UNNEEDED, ways)
     if sharing.name not in LEVELS:
         questions = Questions()
@@ -233,11 +233,11 @@ def preflight(
         **options,
         batch_tokens=run.batch_tokens or meter.most,
         raw_pixels=scale is not None,
-        attention=by,
+        attention=decoder,
         tower=tower,
         host_inputs=host_inputs,
         batches=batches,
-        answers=own,
+        answers=answering,
         sharing=sharing,
         tokens=tokens,
         shared_images=questions.images,

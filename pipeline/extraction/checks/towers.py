@@ -42,15 +42,15 @@ TOWER_WORDS = {
 }
 
 
-def tower_ways(trial: Trial, asked: str, size: int) -> Iterator[Way]:
+def tower_ways(trial: Trial, option: str, size: int) -> Iterator[Way]:
     """Yield the way in which the attention of the vision tower runs in runs of chunks.
 
-    `asked` is the option. By `auto` nothing is tried on a CPU, where runs save time only with
-    towers that mask. Prompts run in batches of `size` at most.
+    `option` is `tower_attention`. By `auto` nothing is tried on a CPU, where runs save time only
+    with towers that mask. Prompts run in batches of `size` at most.
     """
     model = trial.model
     set_runs(model.model, runs=False)
-    if why := _refusal(trial, asked):
+    if why := _refusal(trial, option):
         raise UntriedError(why)
     if not model.encoder.reads_prompts or not has_sdpa_tower(model.model):
         raise UntriedError("the model has no vision tower on sdpa that reads any size")
@@ -64,12 +64,12 @@ def tower_ways(trial: Trial, asked: str, size: int) -> Iterator[Way]:
     )
 
 
-def _refusal(trial: Trial, asked: str) -> str:
+def _refusal(trial: Trial, option: str) -> str:
     """Return why a faster tower is not tried, if it is not."""
-    if asked == LOOP:
+    if option == LOOP:
         return NOTHING_COMPARED
     is_slow = trial.model.device.type == "cpu" and not is_masked(trial.model.model)
-    return "on a CPU it saves no time" if asked == AUTO and is_slow else ""
+    return "on a CPU it saves no time" if option == AUTO and is_slow else ""
 
 
 def _in_runs(trial: Trial, places: Sequence[int], size: int) -> Verdict:
@@ -98,23 +98,23 @@ def _in_runs(trial: Trial, places: Sequence[int], size: int) -> Verdict:
     return compare(loop, nudged, runs, model.dtype)
 
 
-def require_runs(trial: Trial, asked: str, tower: Choice) -> None:
+def require_runs(trial: Trial, option: str, tower: Choice) -> None:
     """Raise ModelError if the user wants runs, and this tower has none or changes features."""
-    if asked == IN_RUNS != tower.name and any(map(images_in, trial.prompts)):
+    if option == IN_RUNS != tower.name and any(map(images_in, trial.prompts)):
         raise ModelError(
             f"`tower_attention` is {IN_RUNS}, and {trial.model.name} cannot: {tower.seen}; set it"
             f" to {AUTO}"
         )
 
 
-def host_ways(trial: Trial, asked: str, size: int) -> Iterator[Way]:
+def host_ways(trial: Trial, option: str, size: int) -> Iterator[Way]:
     """Yield the way in which `host_inputs` are given, in the attention that is set.
 
     It is tried where that of the tower is. Features must keep every bit, on any device: these
     values are whole numbers, and a tolerance of 16 bits would let pass those of a tower that
     computes them in another way.
     """
-    if _refusal(trial, asked):
+    if _refusal(trial, option):
         raise UntriedError(NOTHING_COMPARED)
     pictured = [pieces for pieces in trial.prompts if images_in(pieces)]
     yield Way(GIVEN, partial(_given, trial, pictured, size))
