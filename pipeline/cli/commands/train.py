@@ -90,7 +90,7 @@ def _summary(done: "Trained") -> dict[str, object]:
         "readout": done.selection.readout,
         "readouts": done.accuracies,
         "examples": {split: len(done.store.ids(split)) for split in done.store.splits},
-        "expected": None if done.expected is None else done.expected.to_json(),
+        "expected": done.expected.to_json() if done.left_out or done.tested else None,
         "suspects": done.suspects.to_dicts(),
         "skipped": [{"split": s, "id": i, "reason": r} for s, i, r in done.skipped],
         "notes": list(done.notes),
@@ -101,7 +101,7 @@ def _print(done: "Trained") -> None:
     if done.accuracies:
         tried = ", ".join(f"{name} {percent(value)}" for name, value in done.accuracies.items())
         say(f"readout: {done.selection.readout}, the best when examples are left out ({tried})")
-    if done.expected is not None:
+    if done.left_out or done.tested:
         print_evaluation(done.expected)
     if done.suspects.height:
         rows = [
