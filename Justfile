@@ -57,8 +57,8 @@ crash:
 
 # Extract on a Ray cluster of three nodes on this machine, and lose one (installs the extra `ray`)
 ray:
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[ray]' 'ray[data]'
-    .venv/bin/python -m pytest -q -m slow tests/pipeline/extraction/cluster/test_ray.py tests/pipeline/extraction/cluster/test_ray_data.py
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[ray]'
+    .venv/bin/python -m pytest -q -m slow tests/pipeline/extraction/cluster/test_ray.py
 
 # Run the demo as on an older processor, train the demo models twice to the same bits, LoRA to its gain, and the table of methods again
 same-bits:

@@ -116,14 +116,20 @@ def holds_sounds(source: Path) -> bool:
 
 
 def has_unlabelled(source: Path) -> bool:
-    """Return whether a folder of class folders has one of images without a class.
+    """Return whether a folder of class folders has one with images without a class.
 
     Examples
     --------
     >>> has_unlabelled(Path("no such folder"))
     False
     """
-    return any((source / name).is_dir() for name in UNLABELLED)
+    folders = [source / name for name in UNLABELLED]
+    return any(folder.is_dir() and not is_empty(folder) for folder in folders)
+
+
+def is_empty(source: Path) -> bool:
+    """Return whether a folder is there, and holds nothing: a disk is not mounted, for example."""
+    return source.is_dir() and not any(_list_folder(source))
 
 
 def read_unlabelled(source: Path, kind: FolderKind = OF_IMAGES) -> list[Row]:

@@ -7,7 +7,9 @@ Average precision is higher on small tests, since a positive example counts itse
 examples a label by about a point. Over many labels that does not average out, so that the interval
 of mAP is about the mAP of tests of this size.
 
-Chance is what the same predictions reach when they are dealt to examples at random.
+Chance is what the same predictions reach when they are dealt to examples at random: exactly so, but
+for metrics by example, whose predictions are dealt in `SHIFTS` ways. For other metrics each label's
+are dealt by themselves.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +21,11 @@ import polars as pl
 
 from savs.datasets.many_labels import PRESENT, UNKNOWN
 from savs.datasets.metrics.metrics import Units
-from savs.datasets.metrics.ranking import PrecisionSteps, average_precision_units
+from savs.datasets.metrics.ranking import (
+    PrecisionSteps,
+    average_precision_units,
+    expected_precision,
+)
 from savs.foundation.arrays import Array
 
 METRICS = ("mAP", "mAP, micro", "F1", "F1, micro", "F1, by example", "exact match")
@@ -68,8 +74,9 @@ class LabelUnits:
     """`METRICS`; without those that no example says anything of."""
     table: pl.DataFrame
     """One row a label: `n` examples that know of it, `positive`, `predicted` and `correct` ones,
-    `average_precision` with the ends `low` and `high` of its interval, `precision`, `recall` and
-    `f1`. Null is what nothing is known of: precision of a label that is never predicted."""
+    `average_precision` with the ends `low` and `high` of its interval and its `chance`,
+    `precision`, `recall` and `f1`. Null is what nothing is known of: precision of a label that is
+    never predicted."""
 
 
 def label_metrics(
@@ -115,7 +122,7 @@ def label_metrics(
         for name, scores, chance in metrics
     ]
     table = counts.with_row_index("number").join(
-        of_labels.drop("chance"), on="number", how="left", maintain_order="left"
+        of_labels, on="number", how="left", maintain_order="left"
     )
     return LabelUnits(units, table.drop("number"))
 
@@ -162,7 +169,7 @@ def _macro_precision(
             total += value  # what an example does not know of changes nothing
             total[rows] += (values - value) * (n / len(rows))
             ends = interval(rows, values)
-            rows_of_table.append((label, value, *ends, float(positive.mean())))
+            rows_of_table.append((label, value, *ends, expected_precision(logits, positive)))
         return total, rows_of_table
 
     with ThreadPoolExecutor(THREADS, thread_name_prefix="savs-labels") as pool:
@@ -205,8 +212,58 @@ def _micro_precision(predictions: LabelPredictions, known: Array) -> tuple[Array
             if_negative[places[part]],
         )
         slopes += (of_pairs * known[part]).sum(axis=0)
-    share = float((predictions.states == PRESENT).sum() / known.sum())
-    return value + n * slopes, share
+    return value + n * slopes, _micro_chance(predictions)
+
+
+def _micro_chance(predictions: LabelPredictions) -> float:
+    """Return the average precision of all pairs to expect if each label's logits were dealt anew.
+
+    A pair at a logit that N pairs reach, N_l of them of its label, is positive with k_l / n_l. If
+    so, it expects 1 + (N_l - 1) (k_l - 1) / (n_l - 1) hits of its label among these, and of each
+    other label N_m k_m / n_m. Skipped examples stay where they are.
+    """
+    ordered, shares, others = [], [], []
+    first, last, hits = 0, 0, 0.0
+    for label in range(len(predictions.states)):
+        _, logits, positive = predictions.ranked(label)
+        dealt = np.isfinite(logits)
+        n, k = int(dealt.sum()), int(positive[dealt].sum())
+        ordered.append(np.sort(logits[dealt]))
+        shares.append(k / max(n, 1))
+        others.append((k - 1) / max(n - 1, 1))
+        first += int((~dealt & ~positive).sum())
+        last += int((~dealt & positive).sum())
+        hits += k
+    total, reached, expected = 0.0, first, 0.0
+    for low, high in _ranges(ordered):  # from the greatest logits on
+        ends = [np.searchsorted(logits, (low, high), "right") for logits in ordered]
+        parts = [logits[start:end] for logits, (start, end) in zip(ordered, ends, strict=True)]
+        sizes = [len(part) for part in parts]
+        of_label = [
+            len(logits) - start - np.searchsorted(part, part)
+            for logits, part, (start, _) in zip(ordered, parts, ends, strict=True)
+        ]
+        values = np.concatenate(parts)
+        order = np.argsort(values)[::-1]
+        values, own = values[order], np.concatenate(of_label)[order]
+        share, other = (np.repeat(of, sizes)[order] for of in (shares, others))
+        tied = np.flatnonzero(np.append(values[1:] != values[:-1], True)[: len(values)])
+        place = np.repeat(tied, np.diff(tied, prepend=-1))  # the last of equal ones: all reach it
+        hits_there = expected + np.cumsum(share)[place]
+        of_pairs = share * (1 + (own - 1) * other + hits_there - own * share)
+        total += float((of_pairs / (reached + place + 1)).sum())
+        reached, expected = reached + len(values), expected + float(share.sum())
+    all_hits = hits + last
+    return (total + last * all_hits / (reached + last)) / all_hits
+
+
+def _ranges(ordered: list[Array]) -> Iterator[tuple[float, float]]:
+    """Yield ranges (low, high] of logits, the greatest first, with some `BLOCK` pairs each."""
+    count = -(-sum(map(len, ordered)) // BLOCK)
+    some = np.sort(np.concatenate([logits[:: max(1, count)] for logits in ordered]))
+    inner = [float(some[number * len(some) // count]) for number in range(1, count)]
+    cuts = [-np.inf, *dict.fromkeys(inner), np.inf]
+    yield from zip(cuts[-2::-1], cuts[:0:-1], strict=True)
 
 
 def _f1_units(

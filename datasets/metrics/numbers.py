@@ -8,7 +8,7 @@ Chance of an error is what the mean of the training numbers reaches, or their me
 absolute error; a correlation without any knowledge is 0.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,8 @@ class NumberPredictions:
     value: Array
     level: Array | None
     """The levels next to these; None of a regression."""
+    levels: tuple[float, ...]
+    """All levels of the training examples; empty of a regression."""
     inside: Array | None
     """1 if the truth lies in its interval, 0 if not, NaN if it has none; None without intervals."""
 
@@ -84,7 +86,8 @@ def _metrics(
         and predictions.level is not None
         and (predictions.level != predictions.level[0]).any()
     ):
-        yield "quadratic kappa", kappa_units(truth, predictions.level), 0.0, "correlation"
+        units = kappa_units(truth, predictions.level, predictions.levels)
+        yield "quadratic kappa", units, 0.0, "correlation"
     if predictions.inside is not None:
         yield "interval coverage", predictions.inside.astype(np.float64), coverage, "share"
 
@@ -154,10 +157,17 @@ def kendall_units(truth: Array, value: Array) -> Array:
     return tau + n * (2 * concordant / scale - tau * shares)
 
 
-def kappa_units(truth: Array, level: Array) -> Array:
-    """Return values whose mean is Cohen's kappa with quadratic weights of the places of levels."""
-    places = np.unique(np.concatenate([truth, level]), return_inverse=True)[1]
-    a, b = np.split(places.astype(np.float64), 2)
+def kappa_units(truth: Array, level: Array, levels: Sequence[float]) -> Array:
+    """Return values whose mean is Cohen's kappa with quadratic weights, as scikit-learn's.
+
+    The distance of two levels is that of their places among all levels: these, those of the truth
+    and those predicted. A level that no test example has keeps its place.
+
+    >>> round(float(kappa_units(np.array([1, 2, 5]), np.array([1, 1, 5]), [3, 4]).mean()), 4)
+    0.9375
+    """
+    known = np.unique(np.concatenate([truth, level, levels]))
+    a, b = (np.searchsorted(known, one).astype(np.float64) for one in (truth, level))
     apart = np.square(a - b)
     # to chance, each truth is compared with all predictions, and the other way round
     by_chance = a**2 - 2 * a * b.mean() + b**2 - 2 * b * a.mean() + (a**2 + b**2).mean()

@@ -87,6 +87,32 @@ def average_precision_units(scores: Array, positive: Array) -> Array:
     return average + len(scores) * np.where(positive, if_positive[place], if_negative[place])
 
 
+def expected_precision(scores: Array, positive: Array) -> float:
+    """Return the average precision to expect if examples had these scores in random order.
+
+    The exact mean over all permutations of the finite scores; infinite ones, which mark skipped
+    examples, stay. Without ties k positive ones of n expect ((k-1)/(n-1) (n - H_n) + H_n) / n, H_n
+    the n-th harmonic number, which is more than their share k / n: each counts itself. Arguments
+    as of `roc_auc_units`, but at least one example is positive.
+
+    Examples
+    --------
+    >>> round(expected_precision(np.arange(100.0), np.arange(100) < 5), 4)
+    0.0902
+    """
+    dealt = np.isfinite(scores)
+    first = int((scores == np.inf).sum())  # negative ones that stay before all others
+    n, hits = int(dealt.sum()), int(positive[dealt].sum())
+    ordered = np.sort(-scores[dealt])
+    # An example at a score that N reach, `first` less N of them dealt, is positive with hits / n;
+    # if it is, each of the other dealt ones is with (hits - 1) / (n - 1).
+    ends = np.flatnonzero(np.append(ordered[1:] != ordered[:-1], True)[:n]) + 1  # N of each tie
+    sizes, others = np.diff(ends, prepend=0), (hits - 1) / max(n - 1, 1)
+    total = float((sizes * (1 + (ends - 1) * others) / (first + ends)).sum()) * hits / max(n, 1)
+    last = int(positive.sum()) - hits  # positive ones that stay after all others
+    return (total + last * float(positive.mean())) / (hits + last)
+
+
 def equal_error_units(scores: Array, positive: Array) -> Array:
     """Return values whose mean is the equal error rate; arguments as of `roc_auc_units`.
 
@@ -219,8 +245,8 @@ def ranking_metrics(
     Examples are ranked by the margin of the positive class. A skipped example, or one without a
     finite score, gets the worst rank for its label.
 
-    Empty if all labels are positive, or none is. Chance is the share of positive examples for
-    average precision, 0.95 for the FPR, 0.5 for the others.
+    Empty if all labels are positive, or none is. Chance is `expected_precision` for average
+    precision, 0.95 for the FPR, 0.5 for the others.
 
     Parameters
     ----------
@@ -243,10 +269,10 @@ def ranking_metrics(
         f"{rate} rests on {few} positive examples: with fewer than {FEWEST} its interval is too"
         " narrow"
     )
-    share = float(is_positive.mean())
+    chance = expected_precision(scores, is_positive)
     notes = [note] if few < FEWEST else []
     return [
-        _units(predictions, precision, average_precision_units(scores, is_positive), share),
+        _units(predictions, precision, average_precision_units(scores, is_positive), chance),
         _units(predictions, area, roc_auc_units(scores, is_positive), 0.5),
         _units(predictions, rate, false_positive_units(scores, is_positive), TPR, *notes),
         balanced_accuracy(predictions, classes, balanced),

@@ -318,7 +318,11 @@ def _of_head(evidence: Evidence, place: int) -> Evidence:
     alone = replace(
         trained,
         selection=replace(
-            task, heads=task.heads[one], scores=task.scores[one], margins=task.margins[one]
+            task,
+            heads=task.heads[one],
+            strengths=task.strengths[one],
+            scores=task.scores[one],
+            margins=task.margins[one],
         ),
         features=trained.features[one],
         centroids=trained.centroids[one],

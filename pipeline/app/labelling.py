@@ -34,6 +34,7 @@ from savs.pipeline.reports.report.drawing import (
     band_of,
     height_of,
 )
+from savs.pipeline.running.formatting import of_shares
 from savs.pipeline.running.result_files import whole_result
 from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.selection import Selection, select
@@ -77,6 +78,8 @@ class Expected:
 
     labels: int
     """Training examples that it was made from."""
+    trained_on: str
+    """The share of them that each measured classifier was made from."""
     value: float
     low: float
     high: float
@@ -350,9 +353,11 @@ def choose_again(workspace: Workspace) -> Chosen:
         doubtful = suspects(store, selection, evaluation)
     except SelectionError as error:
         problem = f"No {workspace.metric()} is known yet: {error}"
-    metric = None if evaluation is None else evaluation.metrics[0]
-    if metric is not None and metric.low is not None and metric.high is not None:
-        expected = Expected(selection.examples, metric.value, metric.low, metric.high)
+    if evaluation is not None and evaluation.train_shares is not None:
+        metric, shares = evaluation.metrics[0], of_shares(*evaluation.train_shares)
+        if metric.low is not None and metric.high is not None:
+            ends = metric.low, metric.high
+            expected = Expected(selection.examples, shares, metric.value, *ends)
     with whole_result(workspace.folder):
         if is_new:
             save_selection(selection, workspace.folder)

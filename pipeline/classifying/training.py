@@ -32,13 +32,11 @@ from savs.pipeline.evaluation.cross_validation import assess_left_out
 from savs.pipeline.evaluation.evaluation import evaluate
 from savs.pipeline.evaluation.evaluation_file import replace_evaluation
 from savs.pipeline.evaluation.suspects import save_suspects, suspects
-from savs.pipeline.extraction.entry_points import extract
+from savs.pipeline.extraction.entry_points import follow
 from savs.pipeline.extraction.model.model_options import ModelKeywords
 from savs.pipeline.extraction.run_options import TrainRunKeywords
 from savs.pipeline.inputs.in_memory import Rows
 from savs.pipeline.inputs.input_options import InputOptions, TrainInputKeywords
-from savs.pipeline.inputs.labelling import label
-from savs.pipeline.running.formatting import counted_as
 from savs.pipeline.running.progress import SILENT, Reporting, bars
 from savs.pipeline.running.result_files import FOLDS, TRAINED, results_folder, whole_result
 from savs.pipeline.selection.left_out import calibrate
@@ -47,7 +45,7 @@ from savs.pipeline.selection.readouts import Readout
 from savs.pipeline.selection.selection import Heads, Selection, default_readout
 from savs.pipeline.selection.selection_file import save_selection
 from savs.stores import FeatureStore
-from savs.stores.files.addresses import find_place, is_remote
+from savs.stores.files.addresses import is_remote
 from savs.stores.format.layout import MANIFEST, UNLABELLED
 from savs.stores.read.store import as_store
 
@@ -83,6 +81,7 @@ class Trained:
     def expected(self) -> Evaluation:
         """The accuracy to expect: on test examples, or by cross-validation if these are few.
 
+        Cross-validation measures classifiers of a part of the examples, see `train_shares`.
         SelectionError if neither could be done; `tested` and `left_out` are None then.
         """
         if self.tested is not None and self.tested.examples >= ENOUGH:
@@ -102,6 +101,7 @@ class Trained:
             metric = self.expected.metrics[0]
             lines.append(
                 f"  {metric.name} {metric.value:.3f} ({metric.low:.3f} .. {metric.high:.3f})"
+                f"{self.expected.measured_of}"
             )
         lines.append(f"  next: savs.classify({str(self.store.path)!r}, IMAGES)")
         return "\n".join(lines)
@@ -119,6 +119,7 @@ def train(
     question: str | Sequence[str] | None = None,
     readout: str | Path | Readout | None = None,
     heads: Heads | None = None,
+    allow_removed: bool = False,
     verbose: bool = False,
     reporting: Reporting = SILENT,
     **options: Unpack[TrainOptions],
@@ -132,8 +133,8 @@ def train(
         table of media and labels (see the benchmark `general`), which may be a frame in memory; or
         a store, whose training examples are taken as they are: no model runs then.
     out
-        Folder of the store. If it is there already, new images are added; with `shots`, an
-        extraction that was stopped goes on.
+        Folder of the store. If it is there already, its examples of this source become those that
+        the source has now: only new and edited images are read. Examples of other sources stay.
     model
         A Hugging Face id, a local folder, or `demo`.
     question
@@ -143,6 +144,8 @@ def train(
         cross-validation, or of numbers `ridge`.
     heads
         See `select`.
+    allow_removed
+        Train although a class, or more than half of the examples, is gone since the last time.
     verbose
         Print messages and a progress bar.
     reporting
@@ -164,14 +167,14 @@ def train(
     reporting = bars() if verbose else reporting
     skipped: tuple[tuple[str, str, str], ...] = ()
     if isinstance(source, FeatureStore) or is_store(source):
-        _require_no_images(source, {"out": out, "model": model, "question": question, **options})
+        of_images = {"out": out, "model": model, "question": question, **options}
+        _require_no_images(source, of_images | ({"allow_removed": True} if allow_removed else {}))
         store = as_store(source)
         notes = _doubts(store)
     else:
-        store, skipped, notes = _extract(source, out, model, question, reporting, options)
-        if store.manifest.labels:  # what extraction said does not know them
-            extraction_doubts = _doubts(store.as_extracted())
-            notes += [line for line in _doubts(store) if line not in extraction_doubts]
+        store, skipped, notes = _extract(
+            source, out, model, allow_removed, reporting, {**options, "question": question}
+        )
     store.require_complete()
     kind = label_kind(store.manifest.identity.benchmark)
     readouts = FAST if kind not in NUMBERS else (default_readout(kind),)
@@ -248,7 +251,7 @@ def _extract(
     source: Any,
     out: str | Path | None,
     model: str | Path | None,
-    question: str | Sequence[str] | None,
+    allow_removed: bool,
     reporting: Reporting,
     options: Mapping[str, Any],
 ) -> tuple[FeatureStore, tuple[tuple[str, str, str], ...], list[str]]:
@@ -268,23 +271,19 @@ def _extract(
     if folder is not None and not class_folders(folder):
         _require_deep_enough(folder, benchmark.name, kind)
         splits = {UNLABELLED: source}  # all labels are still to come
-    done = extract(
+    done = follow(
         GENERAL.name if folder is None else benchmark.name,
         model=model,
         out=out,
         reporting=reporting,
-        question=question,
-        append=shots is None and (find_place(out) / MANIFEST).exists(),
+        allow_removed=allow_removed,
         thumbnails=True,
         **{**options, **{name: value for name, value in splits.items() if value is not None}},
     )
-    skipped = tuple(done.skipped)
-    if folder is None:
-        return done.store, skipped, []
-    store, notes = _follow_moves(done.store, folder)
-    if question is None:
+    notes = list(done.warnings)
+    if folder is not None and options["question"] is None:
         notes.append(f"the question is {kind.question!r}; pass `question` to ask what you look for")
-    return store, skipped, notes
+    return done.store, tuple(done.skipped), notes
 
 
 def _is_media_folder(source: Any) -> bool:
@@ -314,42 +313,6 @@ def _require_deep_enough(folder: Path, benchmark: str, kind: FolderKind) -> None
             f" {kind.noun}s of {folder} wait for a label: savs extract {benchmark} --unlabelled"
             f" {folder}"
         )
-
-
-def _follow_moves(store: FeatureStore, folder: Path) -> tuple[FeatureStore, list[str]]:
-    """Return a store whose moved training images have the class of the folder that they moved to.
-
-    The store keeps an image under the path that it had first. A file that is gone from there and
-    lies, byte for byte, in the folder of another class was moved: both rows get that class. Notes
-    say so, and name images that are gone altogether.
-    """
-    first = {"path": pl.col("media").list.first(), "content": pl.col("media_sha256").list.first()}
-    rows = store.examples("train").select("id", "label", **first)
-    paths = [folder / path for path in rows["path"]]
-    is_there = pl.Series([path.exists() for path in paths], dtype=pl.Boolean)
-    present, gone = rows.filter(is_there), rows.filter(~is_there)
-    now = dict(present.select("content", "label").iter_rows())
-    moved = {
-        identifier: now[content]
-        for identifier, content in gone.select("id", "content").iter_rows()
-        if content in now
-    }
-    notes: list[str] = []
-    labelled = dict(gone.select("id", "label").iter_rows())
-    changed = {name: kind for name, kind in moved.items() if labelled[name] != kind}
-    if changed:
-        store = label(store, changed, new_classes=True).store
-        count = counted_as(len(changed), "training image", "has", "have")
-        named = next(iter(changed))
-        notes.append(f"{count} the class of the folder that it moved to ({named} first)")
-    lost = gone.filter([name not in moved for name in gone["id"]])
-    if lost.height:
-        count = counted_as(lost.height, "training image", "is", "are")
-        notes.append(
-            f"{count} not in {folder} any more, but still in the store and trained on"
-            f" ({lost['path'][0]} first); train into another `out` to leave them out"
-        )
-    return store, notes
 
 
 def _measured_on_test(store: FeatureStore, selection: Selection) -> Evaluation | None:

@@ -113,7 +113,7 @@ def estimates_of(selection: "Selection", crossed: "Evaluation") -> "Mapping[str 
                 value=row["average_precision"],
                 low=row["low"],
                 high=row["high"],
-                chance=row["positive"] / row["n"],
+                chance=row["chance"],
                 majority=None,
                 units=row["n"],
                 clusters=clusters,

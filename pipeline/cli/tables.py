@@ -5,7 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from savs.pipeline.cli.output import detail, print_line, print_table, say
-from savs.pipeline.running.formatting import counted, measured, percent
+from savs.pipeline.running.formatting import counted, measured, of_shares, percent
 
 if TYPE_CHECKING:
     import polars as pl
@@ -30,7 +30,7 @@ WIDEST = 99
 def print_selection(
     selection: "Selection", estimates: Mapping[str | None, "Metric"] | None = None
 ) -> None:
-    """Print each subtask's classes, examples and best heads with their train-side scores.
+    """Print each subtask's classes, examples and best heads with their strengths.
 
     `estimates` are the cross-validated accuracies, if they are known. Of many labels those are
     average precisions, and the first `LABELS_SHOWN` labels are printed.
@@ -48,7 +48,7 @@ def print_selection(
                 task.subtask or "all",
                 selection.labels if of_numbers else str(len(task.classes)),
                 str(task.examples),
-                _scores(task),
+                _strengths(task),
                 _accuracy(known[task.subtask]) if task.subtask in known else "-",
                 " ".join(names) + (f" and {more} more" if more else ""),
             ]
@@ -59,24 +59,20 @@ def print_selection(
     if of_numbers:
         measure = "cross-validated MAE"
     labels = "labels" if of_numbers else "classes"
-    header = [of, labels, "examples", "train-side score", measure, "heads, best first"]
+    header = [of, labels, "examples", "head strength (%)", measure, "heads, best first"]
     print_table(header, rows)
     if (more := len(selection.tasks) - len(rows)) > 0:
         say(f"and {counted(more, 'other label')}; --json lists all")
-    detail("train-side scores select heads; they do not estimate test accuracy")
+    detail(
+        "head strength: the share of the training examples that each chosen head classifies alone;"
+        " it does not estimate test accuracy"
+    )
 
 
-def _scores(task: "TaskSelection") -> str:
-    """Return the best and the worst score of the chosen heads, and what they are shares of.
-
-    Scores are numbers of right training examples, or sums of probabilities; of numbers, shares of
-    the variance.
-    """
-    ends = task.scores[0], task.scores[-1]
-    if task.number is not None:
-        return "..".join(percent(end / task.examples) for end in ends) + " % of the variance"
-    texts = (f"{end:.0f}" if end == int(end) else f"{end:.1f}" for end in ends)
-    return f"{'..'.join(texts)} of {task.examples}"
+def _strengths(task: "TaskSelection") -> str:
+    """Return the least and the greatest strength of the chosen heads."""
+    ends = " to ".join(percent(end) for end in (min(task.strengths), max(task.strengths)))
+    return ends if task.number is None else f"{ends} of the variance"
 
 
 def _accuracy(metric: "Metric") -> str:
@@ -87,23 +83,26 @@ def _accuracy(metric: "Metric") -> str:
 def print_evaluation(evaluation: "Evaluation", *, per_class: bool = False) -> None:
     """Print the metrics with intervals and baselines, then the counts and notes.
 
+    A row of a cross-validation says of how many of the examples its classifiers were made.
     With `per_class`, print a row a class, and the most frequent confusions, too.
     """
-    of_shares = all(metric.scale == "share" for metric in evaluation.metrics)
+    are_shares = all(metric.scale == "share" for metric in evaluation.metrics)
+    trained_on = [of_shares(*evaluation.train_shares)] if evaluation.train_shares else []
     rows = []
     for metric in evaluation.metrics:
-        show = percent if of_shares else partial(measured, scale=metric.scale)
+        show = percent if are_shares else partial(measured, scale=metric.scale)
         value, low, high, chance = map(show, (metric.value, metric.low, metric.high, metric.chance))
-        majority = [percent(metric.majority)] if of_shares else []
+        majority = [percent(metric.majority)] if are_shares else []
         ends, count = f"{low} .. {high}", f"{metric.units:,}"
-        rows.append([metric.name, value, ends, chance, *majority, count])
+        rows.append([metric.name, value, ends, chance, *majority, count, *trained_on])
     if rows:
-        name, majority = ("metric (%)", ["majority"]) if of_shares else ("metric", [])
+        name, majority = ("metric (%)", ["majority"]) if are_shares else ("metric", [])
         header = [name, "value", "95 % interval", "chance", *majority, "examples"]
+        header += ["trained on"] if trained_on else []
         print_table(header, rows)
     if per_class and evaluation.per_label is not None:
         _print_labels(evaluation)
-    elif per_class and of_shares:
+    elif per_class and are_shares:
         _print_classes(evaluation)
     split, examples = evaluation.table.select("split").head(1).collect().item(), evaluation.examples
     left_out = evaluation.planned - examples
@@ -228,25 +227,29 @@ def _share(share: "Mean | None") -> str:
     return f"{percent(share.value)} ({percent(share.low)} .. {percent(share.high)})"
 
 
-def draw_map(table: "pl.DataFrame", of: str = "the training examples") -> list[str]:
+def draw_map(table: "pl.DataFrame", *, of_numbers: bool = False) -> list[str]:
     """Return the lines of a head map, whole or of some subtasks, and what they mean.
 
     Of one subtask, the chosen heads bear their rank; of several, the number of subtasks that chose
-    them. Heads that the store does not hold are dots. `of` says what scores are shares of.
+    them. Heads that the store does not hold are dots. Strengths of numbers are shares of their
+    variance.
     """
     from savs.pipeline.selection.head_map import mean_map
 
     several = table["subtask"].n_unique() > 1
     heads = mean_map(table)
-    lowest, highest = float(heads["share"].min()), float(heads["share"].max())  # type: ignore
+    lowest, highest = float(heads["strength"].min()), float(heads["strength"].max())  # type: ignore
     width = int(heads["head"].max()) + 1  # type: ignore
     lines = [f"      heads 0 to {width - 1}"]
     for (layer,), row in heads.group_by("layer", maintain_order=True):
         cells = ["··"] * width
-        for head, share, chosen, rank in row.select("head", "share", "chosen", "rank").rows():
-            shade = SHADES[_step(share, lowest, highest)]
+        for head, strength, chosen, rank in row.select("head", "strength", "chosen", "rank").rows():
+            shade = SHADES[_step(strength, lowest, highest)]
             cells[head] = _cell(shade, chosen, None if several else rank)
         lines.append(f"L{layer:<4} {''.join(cells)}".rstrip())
+    does, of = "classifies", "the training examples"
+    if of_numbers:
+        does, of = "explains", "the variance"
     marks = (
         "how many subtasks chose the head, + ten or more"
         if several
@@ -254,7 +257,7 @@ def draw_map(table: "pl.DataFrame", of: str = "the training examples") -> list[s
     )
     return [
         *lines,
-        f"darker: a better train-side score, from {percent(lowest)} to {percent(highest)} % of"
+        f"darker: a stronger head, which alone {does} {percent(lowest)} to {percent(highest)} % of"
         f" {of}; numbers: {marks}",
     ]
 
@@ -268,6 +271,6 @@ def _cell(shade: str, chosen: int, rank: int | None) -> str:
     return shade + (str(chosen) if chosen < 10 else "+")
 
 
-def _step(share: float, lowest: float, highest: float) -> int:
+def _step(strength: float, lowest: float, highest: float) -> int:
     last = len(SHADES) - 1
-    return last if highest == lowest else round(last * (share - lowest) / (highest - lowest))
+    return last if highest == lowest else round(last * (strength - lowest) / (highest - lowest))

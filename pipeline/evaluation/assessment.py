@@ -28,7 +28,7 @@ from savs.pipeline.evaluation.predictions import (
 )
 from savs.pipeline.evaluation.statistics.intervals import Metric, summarise
 from savs.pipeline.names import ZERO_SHOT
-from savs.pipeline.running.formatting import counted, counted_as, listed, measured
+from savs.pipeline.running.formatting import counted, counted_as, listed, measured, of_shares
 from savs.pipeline.selection.selection import Selection
 from savs.stores import FeatureStore
 from savs.stores.format.layout import digest
@@ -69,6 +69,9 @@ class Evaluation:
     inflation: float = 1.0
     """Variance of means, in variances of independent clusters: greater than 1 where predictions
     depend on each other, see `cross_validation.py`."""
+    train_shares: tuple[float, float] | None = None
+    """Least and greatest share of the training examples that the measured classifiers were made of,
+    if each example was left out of its own; None where one of all was measured."""
     per_label: pl.DataFrame | None = None
     """One `LabelRow` per label; None for one label an example."""
     pairs: pl.DataFrame | None = None
@@ -85,8 +88,8 @@ class Evaluation:
             first = self.metrics[0]
             text_of = partial(measured, scale=first.scale)
             lines.append(
-                f"  {first.name} {text_of(first.value)}, 95 % interval {text_of(first.low)} .."
-                f" {text_of(first.high)}, chance {text_of(first.chance)}"
+                f"  {first.name} {text_of(first.value)}{self.measured_of}, 95 % interval"
+                f" {text_of(first.low)} .. {text_of(first.high)}, chance {text_of(first.chance)}"
             )
         if others := [metric.name for metric in self.metrics[1:]]:
             lines.append(f"  also: {listed(others)}")
@@ -95,6 +98,13 @@ class Evaluation:
             lines.append(f"  {counted(len(self.notes), 'note')}: {first_note}")
         lines.append('  next: result.predictions, savs.save_evaluation(result, "DIR")')
         return "\n".join(lines)
+
+    @property
+    def measured_of(self) -> str:
+        """Whose values these are, as the end of a phrase; nothing for the final classifier."""
+        if self.train_shares is None:
+            return ""
+        return f" of classifiers of {of_shares(*self.train_shares)} of the examples"
 
     @property
     def readout(self) -> str:
@@ -129,6 +139,7 @@ class Evaluation:
                 kind: leaking.filter(pl.col("leak") == kind)["id"].to_list()
                 for kind in (REPEATED, SHARED)
             },
+            "train_shares": self.train_shares and list(self.train_shares),
             "metrics": [metric.to_json() for metric in self.metrics],
             "cost": dict(self.cost),
             "confidence": [part.to_json() for part in self.confidence],

@@ -119,7 +119,7 @@ class Captions:
         if not read_captions(self._benchmark, prompts[0]):
             training = StoredTraining(self._store)
             heads = given_heads(training, CLIP, "resubstitution", task, self._store.heads)
-            (fitted,) = fit_tasks(training, CLIP, [heads])
+            (fitted,) = fit_tasks(training, CLIP, "resubstitution", [heads])
             scores = fitted.fitted.scores(self._images["test"][rows][None])
             texts = count_texts(self._store, CLIP.texts, task.subtask, task.classes) or 0
         else:

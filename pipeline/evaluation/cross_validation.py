@@ -4,7 +4,14 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from savs.datasets.benchmarks.class_folders import (
+    AUDIO_FOLDER,
+    IMAGE_FOLDER,
+    OF_IMAGES,
+    OF_SOUNDS,
+)
 from savs.datasets.benchmarks.options import prompt_accuracies, stored_prompts
+from savs.datasets.example import of_subtask
 from savs.datasets.label_kinds import MANY
 from savs.datasets.metrics.metrics import (
     Classes,
@@ -17,10 +24,13 @@ from savs.datasets.splits.clusters import clusters_of
 from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.predictions import in_schema, packed, predicted
 from savs.pipeline.evaluation.statistics.intervals import summarise
-from savs.pipeline.selection.left_out import LeftOut
+from savs.pipeline.running.formatting import counted, of_shares
+from savs.pipeline.selection.left_out import LeftOut, Limit
 from savs.pipeline.selection.selection import Selection
 from savs.stores import FeatureStore
 
+NOUNS = {IMAGE_FOLDER.name: OF_IMAGES.noun, AUDIO_FOLDER.name: OF_SOUNDS.noun}
+"""What examples of a benchmark are called."""
 INFLATION = 1.5
 """Variance of a cross-validated accuracy, in variances of as many independent examples.
 
@@ -28,7 +38,7 @@ The folds share most of their training examples, so that their errors go togethe
 from the folds themselves is unbiased (Bengio and Grandvalet, JMLR 5, 2004); Nadeau and Bengio
 (Machine Learning 52, 2003) correct repeated splits by a constant, too. Simulated selections of
 heads, for five folds, have 1.3 to 1.9 (docs/results.md). The interval is about other training sets
-of the same size, not the given one."""
+of as many examples as the folds' classifiers have, not the given one, nor all of its examples."""
 
 
 def _left_out(examples: pl.DataFrame, part: LeftOut) -> pl.DataFrame:
@@ -40,16 +50,31 @@ def _left_out(examples: pl.DataFrame, part: LeftOut) -> pl.DataFrame:
     return left_out_numbers(examples, part)
 
 
-def folds_note(parts: Sequence[LeftOut]) -> str:
-    """Return how examples were left out, and what that estimates."""
+def train_shares(parts: Sequence[LeftOut]) -> tuple[float, float]:
+    """Return the least and the greatest share of the examples that a fold's fit was made of."""
+    least, greatest = zip(*(part.train_shares for part in parts), strict=True)
+    return min(least), max(greatest)
+
+
+def folds_note(store: FeatureStore, parts: Sequence[LeftOut]) -> str:
+    """Return how examples were left out, why not in more folds, and what that estimates."""
+    noun = NOUNS.get(store.manifest.identity.benchmark["name"], "example")
+    fewest = min(parts, key=lambda part: part.folds)
     counts = sorted({part.folds for part in parts})
-    ends = min(part.train_shares[0] for part in parts), max(part.train_shares[1] for part in parts)
-    shares = dict.fromkeys(f"{100 * share:.0f} %" for share in ends)  # once if equal
+    why = "" if fewest.limit is None else f" ({_why(fewest.limit, fewest.task.subtask, noun)})"
     return (
-        f"cross-validated on the training examples, in {' or '.join(map(str, counts))} folds: each"
-        " is classified by heads that were chosen and fitted without its fold. So this estimates a"
-        f" classifier of {' to '.join(shares)} of the examples; one of all is usually better"
+        f"estimated by {' or '.join(map(str, counts))}-fold cross-validation{why}: classifiers of"
+        f" {of_shares(*train_shares(parts))} of the {noun}s. The final one uses all and is usually"
+        " better"
     )
+
+
+def _why(limit: Limit, subtask: str | None, noun: str) -> str:
+    kind = noun if limit.independent == limit.examples else f"independent {noun}"
+    count = counted(limit.independent, kind)
+    if limit.label is None:
+        return f"there are only {count}"
+    return f"{limit.label!r}{of_subtask(subtask)} has only {count}"
 
 
 def assess_left_out(
@@ -69,7 +94,7 @@ def assess_left_out(
     examples = examples.with_columns(clusters_of(examples).alias("cluster"))
     predictions = pl.concat([_left_out(examples, part) for part in parts]).sort("row")
     table = packed(predictions)
-    rule, notes = selection.tasks[0].number, [folds_note(parts)]
+    rule, notes = selection.tasks[0].number, [folds_note(store, parts)]
     if rule is None:
         table = in_schema(table)
         classes = {task.subtask: task.classes for task in selection.tasks}
@@ -91,6 +116,7 @@ def assess_left_out(
         skipped=0,
         notes=tuple(notes),
         inflation=INFLATION,
+        train_shares=train_shares(parts),
     )
 
 

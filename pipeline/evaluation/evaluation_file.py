@@ -80,6 +80,7 @@ class _Content:
     skipped: Count
     left_out: Count
     leaks: dict[str, tuple[str, ...]]
+    train_shares: tuple[float, float] | None
     metrics: tuple[Metric, ...]
     cost: _Cost
     confidence: tuple[Confidence, ...]

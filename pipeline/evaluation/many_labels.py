@@ -5,7 +5,7 @@ that chose it, see `MarginTerms`: features are not gathered for each label.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -34,7 +34,7 @@ from savs.pipeline.evaluation.assessment import (
 )
 from savs.pipeline.evaluation.confidence import Confidence, label_confidence
 from savs.pipeline.evaluation.cost import selection_cost
-from savs.pipeline.evaluation.cross_validation import INFLATION, folds_note
+from savs.pipeline.evaluation.cross_validation import INFLATION, folds_note, train_shares
 from savs.pipeline.evaluation.per_class import LabelRow, PairRow
 from savs.pipeline.evaluation.predictions import LABEL_SCHEMA, in_schema, names_of, packed
 from savs.pipeline.evaluation.statistics.intervals import Estimate, one_stratum, summarise
@@ -248,14 +248,16 @@ def assess_left_out_labels(
             out = turns[label] == turn
             logits[label, out] = rule.slope * values[label, out] + rule.intercept
             predicted[label, out] = logits[label, out] >= rule.least_logit
-    notes = [folds_note([part for part in parts if part.folds])]
+    parts = [part for part in parts if part.folds]
+    notes = [folds_note(store, parts)]
     if absent := [task.subtask for task in selection.tasks if task.label_rule is None]:
         notes.append(_too_few(absent))
     scored = Scored(examples, logits, predicted, np.zeros(examples.height, bool))
     marks = pl.DataFrame(clusters_of(examples))
-    return _assessed(
+    result = _assessed(
         store, selection, scored, marks, notes, left_out=turns >= 0, inflation=INFLATION
     )
+    return replace(result, train_shares=train_shares(parts))
 
 
 def rule_notes(selection: Selection) -> list[str]:

@@ -84,7 +84,7 @@ def measure_numbers(table: pl.LazyFrame, rule: NumberRule) -> list[Units]:
         has_none = (columns["low"].is_null() & columns["value"].is_not_null()).to_numpy()
         inside = np.where(has_none, np.nan, (low <= truth) & (truth <= high))
     predictions = NumberPredictions(
-        truth, value, rule.nearest(value) if rule.levels else None, inside
+        truth, value, rule.nearest(value) if rule.levels else None, rule.levels, inside
     )
     return number_metrics(predictions, columns["cluster"], rule.mean, rule.median, COVERAGE)
 

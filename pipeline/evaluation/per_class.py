@@ -70,6 +70,8 @@ class LabelRow:
     average_precision: float | None
     low: float | None
     high: float | None
+    chance: float | None
+    """Average precision to expect of these probabilities in random order."""
     precision: float | None
     recall: float | None
     f1: float | None

@@ -22,6 +22,7 @@ from savs.pipeline.running.formatting import counted
 from savs.stores import FeatureStore, ShardSpec, StoreIncompleteError, StoreMismatchError
 from savs.stores.format.layout import SPLITS, UNLABELLED
 from savs.stores.format.plan import ROW_COLUMNS
+from savs.stores.format.revision import UNREVISED, Revision
 
 COMPARED = tuple(name for name in ROW_COLUMNS if name != "index")
 """What must be equal for a row to be the one that the store has: it may lie elsewhere in a file."""
@@ -41,6 +42,12 @@ class WantedExamples:
     """What a user should know before the run."""
     has_videos: bool
     """Whether some media are videos, those of the store included."""
+    labelled: Sequence[Example] | None = None
+    """The training examples as they count after the run, where not as they were planned."""
+    revision: Revision = UNREVISED
+    """What else changes in the store."""
+    warnings: Sequence[str] = ()
+    """The notes that still matter after the run."""
 
     def can_redo(self, spec: ShardSpec, ids: Sequence[str]) -> bool:
         """Return whether a shard of these examples can be made again."""
@@ -68,6 +75,7 @@ def add_examples(store: FeatureStore, source: Source) -> WantedExamples:
     DatasetError
         The input has a fault, or the splits as they would be do not fit each other.
     """
+    _require_none_out(store, source)
     store, input_splits = store.as_extracted(), source.given_splits()
     examples: Splits = {}
     todo: Splits = {}
@@ -105,6 +113,22 @@ def add_examples(store: FeatureStore, source: Source) -> WantedExamples:
     return WantedExamples(examples, todo, _ids(input_splits), notes, has_videos)
 
 
+def _require_none_out(store: FeatureStore, source: Source) -> None:
+    """Raise StoreMismatchError for an example that `savs train` has left out since."""
+    out = {
+        (split, name)
+        for split, rows in store.manifest.rows.items()
+        for name, row in rows.items()
+        if (row.split, row.id) != (split, name)
+    }
+    for split, rows in (source.given_splits() if out else {}).items():
+        if name := next((row.id for row in rows if (split, row.id) in out), None):
+            raise StoreMismatchError(
+                f"{store.path} has had the {split} example {name!r}, which its folder has no more;"
+                " add it by `savs train`, or give it another id"
+            )
+
+
 def stored_rows(store: FeatureStore, split: str) -> pl.DataFrame | None:
     """Return the examples of a split that the store has, skipped ones too; None without any."""
     if not store.present(split):
@@ -128,8 +152,7 @@ def _joined(
     store: FeatureStore, split: str, held: Mapping[str, Example], rows: Sequence[Example]
 ) -> list[Example]:
     """Return the planned examples of a split, then the new ones."""
-    plan = store.manifest.plan.splits.get(split)
-    planned = () if plan is None else plan.ids
+    planned = store.ids(split)
     new = {example.id: example for example in rows}
     absent = next((name for name in planned if name not in held and name not in new), None)
     if absent is not None:

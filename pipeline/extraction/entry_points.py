@@ -1,7 +1,8 @@
 """Stage 1 as functions: torch is imported when one of them is called."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from savs.datasets import Benchmark
 from savs.foundation.errors import ParameterError
@@ -63,11 +64,40 @@ def extract(
     DatasetError, ModelError, StoreError
         The input, the model or the store has a fault; shards that were finished before stay.
     """
-    require_extra()
-    from savs.pipeline.extraction.run_extraction import run_extraction
-
     reporting = bars() if verbose else reporting
+    return _extract(benchmark, model, out, reporting, options)
 
+
+def follow(
+    benchmark: str | Path | Benchmark,
+    *,
+    model: str | Path,
+    out: str | Path,
+    allow_removed: bool,
+    reporting: Reporting,
+    **options: Unpack[ExtractKeywords],
+) -> "Extraction":
+    """As `extract`, but the given examples are all that a store has of their folder or table.
+
+    Those that are gone stay in the store, and count no more until they come back; `allow_removed`
+    says that most of them, or a class, may be gone. Examples of another source stay.
+    """
+    return _extract(benchmark, model, out, reporting, options, allow_removed=allow_removed)
+
+
+def _extract(
+    benchmark: str | Path | Benchmark,
+    model: str | Path,
+    out: str | Path,
+    reporting: Reporting,
+    options: Mapping[str, Any],
+    *,
+    allow_removed: bool | None = None,
+) -> "Extraction":
+    require_extra()
+    from savs.pipeline.extraction.run_extraction import Follow, run_extraction
+
+    follow = None if allow_removed is None else Follow(allow_removed)
     with files_of({**options, "model": model}) as arguments:
         inputs, loading, run = sort_keywords(
             "extract", arguments, InputOptions, ModelOptions, RunOptions
@@ -78,7 +108,14 @@ def extract(
         place = find_place(out)
         name = None if isinstance(benchmark, Benchmark) else str(benchmark)
         return run_extraction(
-            chosen, inputs, loading, run, out=place, reporting=reporting, name=name
+            chosen,
+            inputs,
+            loading,
+            run,
+            out=place,
+            reporting=reporting,
+            name=name,
+            follow=follow,
         )
 
 

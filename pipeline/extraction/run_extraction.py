@@ -17,6 +17,7 @@ from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.appending import WantedExamples, add_examples, wanted_examples
 from savs.pipeline.extraction.checks.refusals import bytes_needed
 from savs.pipeline.extraction.chosen_heads import chosen_heads, wanted_sites
+from savs.pipeline.extraction.following import follow_examples
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model_run import ModelRun, RunExamples
@@ -49,11 +50,20 @@ from savs.stores import (
 from savs.stores.files.addresses import is_remote
 from savs.stores.format.layout import MANIFEST
 from savs.stores.format.plan import default_shard_rows
+from savs.stores.write.opening import Reservation, require_sole_writer
 
 PROBE_S = 5.0
 """The probe runs at least this long after its start, if there are examples enough."""
 LEAST_S = 1.0
 """Shorter times say nothing without the start."""
+
+
+@dataclass(frozen=True, slots=True)
+class Follow:
+    """A store follows its source."""
+
+    allow_removed: bool = False
+    """Whether most of its rows, or a class, may be gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +78,8 @@ class Extraction:
     """Time that they took, without loading the model."""
     skipped: list[tuple[str, str, str]]
     """`(split, id, reason)` of every skipped example in the store."""
+    warnings: tuple[str, ...] = ()
+    """What a user should still know after the run."""
 
     @property
     def store(self) -> FeatureStore:
@@ -92,11 +104,13 @@ def run_extraction(
     out: Any,
     reporting: Reporting,
     name: str | None = None,
+    follow: Follow | None = None,
 ) -> Extraction:
     """Write the features of a benchmark's examples into a store, see `extract`.
 
     `out` is a folder or a URL, see `find_place`. `name` is the benchmark as the user gave it, which
-    may be a Python file.
+    may be a Python file. With `follow` a store that is there has those rows of a source that are
+    given, see `follow_examples`.
     """
     fetched = None if is_remote(out) else Path(f"{out}.fetched")
     source = Source(benchmark, inputs, make_fetching(inputs, fetched), trains=not run.names_classes)
@@ -105,13 +119,18 @@ def run_extraction(
             f"`{'classes' if run.classes else 'answers'}` compares an image with classes of which"
             " one is right, and rows have many labels or numbers; omit it"
         )
-    wanted, words = None if run.append else wanted_examples(source), read_words(run)
+    wanted, words = None, read_words(run)
+    if not run.append and follow is None:
+        wanted = wanted_examples(source)
     rank, folders = find_rank(), store_places(out, run)
     with ExitStack() as stack:
         places = [stack.enter_context(reserve(path)) for path in folders]
         place = places[0]
         place.claims.signs.note("starting", rank=rank.rank)
         store = None if place.manifest is None else store_of(place.path, place.manifest)
+        if follow is not None:
+            wanted = follow_examples(store, source, allow_removed=follow.allow_removed)
+            require_sole(place, wanted)
         if wanted is None:
             if store is None:
                 raise StoreNotFoundError(
@@ -121,7 +140,8 @@ def run_extraction(
         for line in wanted.notes:
             reporting.say(line)
         reader = ModelRun(model, run, reporting, rank=rank)
-        texts = text_rows(reader.encoder, benchmark, wanted.examples, words, run)
+        labelled = {} if wanted.labelled is None else {"train": [*wanted.labelled]}
+        texts = text_rows(reader.encoder, benchmark, wanted.examples | labelled, words, run)
         wanted = with_texts(wanted, texts, store)
         for line in unread_notes(reader.encoder, wanted.examples):
             reporting.say(line)
@@ -137,9 +157,25 @@ def run_extraction(
             say=reporting.say,
             rank=rank,
             can_redo=wanted.can_redo,
+            revision=wanted.revision,
         )
         outcome = reader.read(examples, sink, heads)
-    return finished(folders, outcome.rows, outcome.seconds)
+    done = finished(folders, outcome.rows, outcome.seconds)
+    return replace(done, warnings=tuple(wanted.warnings))
+
+
+def require_sole(place: Reservation, wanted: WantedExamples) -> None:
+    """Raise StoreLockedError if shards are dropped that another process may be writing."""
+    before, after = wanted.revision.before, wanted.revision.plan
+    if (
+        before is not None
+        and after is not None
+        and any(
+            plan.dropped != before.plan.splits[split].dropped
+            for split, plan in after.splits.items()
+        )
+    ):
+        require_sole_writer(place.path, place.claims)
 
 
 def store_places(out: Any, run: RunOptions) -> list[Any]:

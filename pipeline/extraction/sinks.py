@@ -40,6 +40,7 @@ from savs.stores import (
     StoreMismatchError,
 )
 from savs.stores.format.layout import THUMBNAIL_COLUMN
+from savs.stores.format.revision import UNREVISED, Revision
 from savs.stores.shard.read import open_shard
 from savs.stores.write.opening import Reservation
 from savs.stores.write.writer import OpenShards
@@ -179,7 +180,7 @@ class StoreSink(Sink):
 
     `places` is the label of a site -> what `reserve` gave; the first leads. `examples` are all that
     the store will hold, in the order of its plan. `can_redo` returns whether a finished shard can
-    be made again, see `FeatureWriter.reopen_skipped`.
+    be made again, see `FeatureWriter.reopen_skipped`. `revision` is what else changes in a store.
     """
 
     def __init__(
@@ -192,11 +193,13 @@ class StoreSink(Sink):
         say: Callable[[str], None] = lambda text: None,
         rank: Rank = ALONE,
         can_redo: Callable[[ShardSpec, Sequence[str]], bool] = lambda spec, ids: True,
+        revision: Revision = UNREVISED,
     ) -> None:
+        self._revision = revision
         self._places = places
         self._place = next(iter(places.values()))
         """That of the store that leads."""
-        self._examples = examples
+        self._by_id = {split: {e.id: e for e in rows} for split, rows in examples.items()}
         self._media = media
         self._run = run
         self._say = say
@@ -234,7 +237,9 @@ class StoreSink(Sink):
         missing = {
             spec
             for label, identity in identities.items()
-            for spec in self._places[label].missing(identity, self._planned, self._run.shard_rows)
+            for spec in self._places[label].missing(
+                identity, self._planned, self._run.shard_rows, self._revision
+            )
         }
         if len(identities) < len(self._places):
             return sum(map(len, self._planned.values()))
@@ -295,7 +300,7 @@ class StoreSink(Sink):
         plan = None
         for label in sorted(self._places, key=lambda label: self._places[label].manifest is None):
             writers[label] = self._places[label].begin(
-                identities[label], self._planned, self._run.shard_rows, plan
+                identities[label], self._planned, self._run.shard_rows, self._revision, plan
             )
             if plan is not None and plan != writers[label].manifest.plan:
                 raise StoreMismatchError(
@@ -397,9 +402,9 @@ class StoreSink(Sink):
             list(pool.map(lambda files: files.writer.seal(), self._files.values()))
 
     def _shard(self, spec: ShardSpec) -> ShardRows:
-        places = self._writer.manifest.plan.splits[spec.split].rows(spec)
-        examples = self._examples[spec.split]
-        return ShardRows(spec, [examples[place] for place in places], self._media)
+        examples = self._by_id[spec.split]
+        ids = self._writer.manifest.plan.planned_ids(spec)
+        return ShardRows(spec, [examples[name] for name in ids], self._media)
 
 
 class StoredShards:

@@ -113,11 +113,10 @@ class Labeller:
     def __init__(self, store: AnyStore) -> None:
         self.store = as_store(store)
         """As it was when a label was last given."""
-        self._extracted = self.store.as_extracted()
-        plan = self.store.manifest.plan.splits
-        self._splits = [split for split in LABELLED_SPLITS if split in plan and plan[split].ids]
+        self._unlabelled = self.store.without_labels()
+        self._splits = [split for split in LABELLED_SPLITS if self._unlabelled.ids(split)]
         # what is finished of an extraction that runs can be labelled; thumbnails are not read
-        rows = replace(self._extracted, partial=True).scan().select(*ROW_SCHEMA)
+        rows = replace(self._unlabelled, partial=True).scan().select(*ROW_SCHEMA)
         self._table = rows.filter(pl.col("split").is_in(self._splits)).collect()
         self._places: dict[str, list[int]] = {}
         for place, name in enumerate(self._table["id"]):
@@ -175,11 +174,16 @@ class Labeller:
         known: dict[str | None, dict[str, None]] = {}
         late = self.store.manifest.labels
         for name, split, extracted, subtask, _ in self._table.iter_rows():
-            since = late.get(split, {}).get(name)
+            planned_in, planned = self._planned(split, name)
+            since = late.get(planned_in, {}).get(planned)
             text = extracted if since is None else since.label
             if text is not None:
                 known.setdefault(subtask, {}).update(dict.fromkeys(self._names(text)))
         return known
+
+    def _planned(self, split: str, name: str) -> tuple[str, str]:
+        """Return the split and the id that a row was planned with, by which labels are kept."""
+        return self.store.manifest.planned.get((split, name), (split, name))
 
     def _names(self, text: str) -> list[str]:
         """Return the classes that the label of an example names: one, or many."""
@@ -278,14 +282,13 @@ class Labeller:
         return self._of_id(names[0], where)
 
     def _unknown(self, name: str, ids: list[str], where: str) -> LabelError:
-        skipped = self._extracted.skipped().filter(pl.col("id").is_in(ids))
+        skipped = self._unlabelled.skipped().filter(pl.col("id").is_in(ids))
         if skipped.height:
             return LabelError(
                 f"{where}: {name!r} has no features, it was skipped: {skipped['reason'][0]}; mend"
                 " it, and extract again with `retry_skipped`"
             )
-        planned = self.store.manifest.plan.splits
-        if any(ids[0] in planned[split].ids for split in self._splits):
+        if any(ids[0] in self._unlabelled.ids(split) for split in self._splits):
             return LabelError(
                 f"{where}: {name!r} is not extracted yet; run the same `savs extract` command again"
             )
@@ -334,19 +337,20 @@ class Labeller:
         target = split or ("train" if trains else "test")
         outcome = _Outcome()
         for place, text in wanted.items():
-            name, planned_in, extracted, subtask, _ = self._table.row(place)
-            before = now.get(planned_in, {}).get(name)
-            had = (planned_in, extracted) if before is None else (before.split, before.label)
+            name, placed_in, extracted, subtask, _ = self._table.row(place)
+            planned_in, planned = self._planned(placed_in, name)
+            before = now.get(planned_in, {}).get(planned)
+            had = (placed_in, extracted) if before is None else (before.split, before.label)
             goes = "train" if split is None and had[0] == "train" else target
-            gets = (planned_in, extracted) if text is None else (goes, text)
+            gets = (placed_in, extracted) if text is None else (goes, text)
             if gets == had:
                 outcome.unchanged += 1
             elif before is not None and text is not None and not replace:
                 outcome.taken.append(name)
             else:
                 late = None if text is None else LateLabel(text, goes)
-                as_extracted = gets == (planned_in, extracted)
-                outcome.late.setdefault(planned_in, {})[name] = None if as_extracted else late
+                as_placed = gets == (placed_in, extracted)
+                outcome.late.setdefault(planned_in, {})[planned] = None if as_placed else late
                 outcome.changes.append((name, *gets, *had, subtask))
         return outcome
 
@@ -356,7 +360,7 @@ class _Outcome:
     """What becomes of the labels that are given, while store.json is held."""
 
     late: dict[str, dict[str, LateLabel | None]] = field(default_factory=dict)
-    """Split as planned -> id -> what the store notes of it."""
+    """Split as planned -> id as planned -> what the store notes of it."""
     changes: list[tuple[str | None, ...]] = field(default_factory=list)
     """Rows of `CHANGES_SCHEMA`."""
     unchanged: int = 0

@@ -82,8 +82,7 @@ class Source:
         DatasetError if a file cannot be read, a row is malformed, or no image exists.
         """
         options = self.options
-        for source in filter(None, (options.train, options.test, options.unlabelled)):
-            require_present(source)
+        self.require_files()
         labels_come = options.unlabelled is not None and options.test is None
         is_split = options.draw is not None or options.hold_out is not None
         if self.trains and options.train is None and not is_split and not labels_come:
@@ -97,6 +96,12 @@ class Source:
             form = self.benchmark.options.get(OPTION)
             check_splits(splits["train"], splits.get("test", []), form)
         return splits
+
+    def require_files(self) -> None:
+        """Raise SourceError if a file that was given is not there."""
+        options = self.options
+        for source in filter(None, (options.train, options.test, options.unlabelled)):
+            require_present(source)
 
     def given_splits(self) -> Splits:
         """Read the splits that were given, even if some are missing; errors as in `examples`."""
@@ -158,13 +163,21 @@ class Source:
                 f"none of the {len(named):,} media exists: {folders[split].absence(name)}"
             )
 
-    def media(self, split: str) -> MediaFolder:
-        """Return the media folder of a split."""
+    def given(self, split: str) -> str | Path:
+        """Return the file or folder that the rows of a split come from.
+
+        SourceError if there is none.
+        """
         options = self.options
         by_split = {"train": options.train, "test": options.test, UNLABELLED: self.unlabelled}
         source = by_split.get(split) or options.train or options.test or options.unlabelled
         if source is None:
             raise SourceError("there are no examples: give `train`, `test`, or both")
+        return source
+
+    def media(self, split: str) -> MediaFolder:
+        """Return the media folder of a split."""
+        options, source = self.options, self.given(split)
         folder = self._find(source).root
         root = folder if options.media_root is None else Path(options.media_root)
         outside = options.allow_outside or isinstance(source, FileOfRows)

@@ -35,6 +35,17 @@ def format_seconds(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
+def of_shares(least: float, greatest: float) -> str:
+    """Return a range of shares in percent, once if both are the same.
+
+    Examples
+    --------
+    >>> of_shares(0.64, 0.8), of_shares(0.8, 0.8)
+    ('64 to 80 %', '80 %')
+    """
+    return " to ".join(dict.fromkeys(f"{100 * share:.0f}" for share in (least, greatest))) + " %"
+
+
 def counted(count: int, noun: str) -> str:
     """Return a number of things; the plural of `noun` has an s.
 

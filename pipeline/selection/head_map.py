@@ -1,6 +1,6 @@
-"""All heads of a store with their train-side scores, and the ones that a selection chose."""
+"""All heads of a store with their strengths and scores, and the ones that a selection chose."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -9,7 +9,14 @@ import polars as pl
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.heads.head_scores import rank_heads
-from savs.pipeline.selection.selection import Selection, heads_of, score_tasks
+from savs.pipeline.selection.readouts.readout import score_heads
+from savs.pipeline.selection.selection import (
+    Selection,
+    heads_of,
+    score_tasks,
+    scores_are_counts,
+    scoring_alone,
+)
 from savs.pipeline.selection.training_data import StoredTraining, TrainingTask, training_tasks
 from savs.stores import FeatureStore, head_name
 
@@ -19,21 +26,23 @@ HEAD_MAP_SCHEMA = pl.Schema(
         "layer": pl.Int64,
         "head": pl.Int64,
         "name": pl.String,
+        "strength": pl.Float64,
         "score": pl.Float64,
         "examples": pl.Int64,
         "margin": pl.Float64,
         "rank": pl.Int64,
     }
 )
-"""Columns of `head_map`. `score` rests on `examples` training examples; `rank` counts the chosen
-heads from 1 and is null for the others."""
+"""Columns of `head_map`. `strength` is the share of the `examples` training examples that the head
+classifies alone, `score` what it was ranked by; `rank` counts the chosen heads from 1 and is null
+for the others."""
 
 
 def head_map(store: FeatureStore, selection: Selection) -> pl.DataFrame:
     """Score every head of a store as a selection did, and mark the heads that it chose.
 
-    Train-side scores choose heads; they are no estimate of performance. Memory holds the training
-    features of one layer at a time.
+    Strengths and scores are of training examples: no estimate of performance. Memory holds the
+    training features of one layer at a time.
 
     Parameters
     ----------
@@ -57,15 +66,20 @@ def head_map(store: FeatureStore, selection: Selection) -> pl.DataFrame:
     training = StoredTraining(store)
     tasks = training.tasks()
     chosen = heads_of(training, selection, [task.subtask for task in tasks])
-    scores = score_tasks(training, selection.rule, selection.scoring, tasks)
+    rule, scoring = selection.rule, selection.scoring
+    scores = alone = score_tasks(training, rule, scoring, tasks)
+    if tasks[0].number is None and not scores_are_counts(rule, scoring):
+        by_centroids = replace(rule, score_heads=score_heads, texts=())
+        alone = score_tasks(training, by_centroids, scoring_alone(rule, scoring), tasks)
     frames = []
-    for task, of_task, heads in zip(tasks, scores, chosen, strict=True):
+    for task, of_task, right, heads in zip(tasks, scores, alone, chosen, strict=True):
         ranks = {head: rank for rank, head in enumerate(heads, start=1)}
         columns = {
             "subtask": [task.subtask] * len(store.heads),
             "layer": [layer for layer, _ in store.heads],
             "head": [head for _, head in store.heads],
             "name": [head_name(head) for head in store.heads],
+            "strength": right.score / len(task.rows),
             "score": of_task.score,
             "examples": [len(task.rows)] * len(store.heads),
             "margin": of_task.margin,
@@ -78,11 +92,11 @@ def head_map(store: FeatureStore, selection: Selection) -> pl.DataFrame:
 def mean_map(scored: pl.DataFrame) -> pl.DataFrame:
     """Return one row a head over all subtasks of a head map.
 
-    Columns `layer`, `head`, `name`, `share` (mean over subtasks of score / examples), `chosen`
-    (number of subtasks that chose it) and `rank` (the best one).
+    Columns `layer`, `head`, `name`, `strength` (mean over subtasks), `chosen` (number of subtasks
+    that chose it) and `rank` (the best one).
     """
     return scored.group_by("layer", "head", "name", maintain_order=True).agg(
-        share=(pl.col("score") / pl.col("examples")).mean(),
+        strength=pl.col("strength").mean(),
         chosen=pl.col("rank").count().cast(pl.Int64),
         rank=pl.col("rank").min(),
     )

@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 
 from savs.datasets.example import of_subtask
-from savs.datasets.label_kinds import MANY, NUMBERS
+from savs.datasets.label_kinds import MANY, NUMBERS, ONE
 from savs.datasets.many_labels import UNKNOWN
 from savs.foundation.arrays import Array
 from savs.foundation.progress import track
@@ -41,7 +41,7 @@ from savs.pipeline.selection.selection import (
     Selection,
     TaskSelection,
     best_heads,
-    fit_task,
+    fit_heads,
     given_heads,
     heads_up_to,
     joint_scores,
@@ -187,6 +187,8 @@ class LeftOut:
     """Number of folds; 0 for a label with too few independent examples: none is left out."""
     train_shares: tuple[float, float]
     """Least and greatest share of the examples that a fold's selection was made of."""
+    limit: "Limit | None"
+    """Why there are fewer folds than were asked for; None if there are not."""
     fold: Array
     """`(n,)` number of the fold of each example."""
 
@@ -205,6 +207,28 @@ class LeftOut:
     def rows(self) -> Array:
         """`(n,)` rows of the training data."""
         return self.task.rows[self.order]
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What limits the number of folds: clusters stay whole, and each fold has all classes."""
+
+    label: str | None
+    """The class that has the fewest independent examples; None of numbers and many labels."""
+    independent: int
+    """How many of its examples, or of all, share nothing."""
+    examples: int
+
+    @classmethod
+    def of(cls, task: TrainingTask, clusters: Sequence[str], *, by_class: bool = True) -> "Limit":
+        """Return the limit of a task; `clusters` are those of all rows."""
+        own = np.array([clusters[int(row)] for row in task.rows])
+        if not by_class:
+            return cls(None, len(set(own.tolist())), len(own))
+        of_class = [own[task.labels == number].tolist() for number in range(len(task.classes))]
+        rarest = min(range(len(of_class)), key=lambda number: len(set(of_class[number])))
+        names = of_class[rarest]
+        return cls(task.classes[rarest], len(set(names)), len(names))
 
 
 def leave_out(
@@ -238,8 +262,8 @@ def leave_out_of(
 
     Errors as in `leave_out`.
     """
-    rule, clusters = selection.rule, data.clusters()
-    of_tasks = held_out(selection, [task for task, _ in tasks], clusters, folds)
+    rule = selection.rule
+    of_tasks = held_out(data, selection, [task for task, _ in tasks], folds)
     parts = [
         Fold(number, task, selected, out, turn)
         for number, (task, selected) in enumerate(tasks)
@@ -250,9 +274,19 @@ def leave_out_of(
     features = fold_features(data, parts, [scored.heads for scored in chosen])
     folds_read = zip(parts, chosen, features, strict=True)
     for part, scored, (train, out) in track(folds_read, "folds", len(parts)):
-        fitted = fit_task(data, rule, scored, train).fitted
+        fitted = fit_heads(data, rule, scored, train)
         judged[part.number].append(_judge(rule, fitted, train, part, out, for_calibration))
-    return [_joined(task, of_task) for (task, _), of_task in zip(tasks, judged, strict=True)]
+    limits: list[Limit | None] = [None] * len(tasks)
+    if folds != "loo" and any(len(of_task) < folds for of_task in of_tasks):
+        clusters, by_class = data.clusters(), selection.labels == ONE
+        for number, ((task, _), of_task) in enumerate(zip(tasks, of_tasks, strict=True)):
+            limit = Limit.of(task, clusters, by_class=by_class)
+            if limit.independent <= len(of_task) < folds:  # else a label is unknown in some folds
+                limits[number] = limit
+    return [
+        _joined(task, of_task, limit)
+        for (task, _), of_task, limit in zip(tasks, judged, limits, strict=True)
+    ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -329,7 +363,7 @@ def _same_tasks(training: TrainingData, selection: Selection) -> list[TrainingTa
     return tasks
 
 
-def _joined(task: TrainingTask, parts: Sequence[_Judged]) -> LeftOut:
+def _joined(task: TrainingTask, parts: Sequence[_Judged], limit: Limit | None) -> LeftOut:
     shares = [int((~part.fold.out).sum()) / len(part.fold.out) for part in parts] or [1.0]
     empty = np.zeros((0, len(task.classes)), np.float32)
     none = ClassScores(empty, np.zeros(0, np.int64), empty)
@@ -343,14 +377,15 @@ def _joined(task: TrainingTask, parts: Sequence[_Judged]) -> LeftOut:
         seen=ClassScores.joined([none, *(part.seen for part in parts)]),
         folds=len(parts),
         train_shares=(min(shares), max(shares)),
+        limit=limit,
         fold=np.concatenate([np.zeros(0, np.int64), *turns]),
     )
 
 
 def held_out(
+    data: TrainingData,
     selection: Selection,
     tasks: Sequence[TrainingTask],
-    clusters: Sequence[str],
     folds: int | Literal["loo"],
 ) -> list[dict[int, Array]]:
     """Return for each task the flags of its examples left out, by number of the fold.
@@ -359,12 +394,10 @@ def held_out(
     """
     if selection.labels in NUMBERS:
         return [_held_out_numbers(task, folds) for task in tasks]
+    clusters = data.clusters()
     if selection.labels == MANY:
-        return _held_out_labels(tasks, clusters, folds, selection.scoring)
-    return [
-        dict(enumerate(_held_out(t, [clusters[int(r)] for r in t.rows], folds, selection.scoring)))
-        for t in tasks
-    ]
+        return _held_out_labels(tasks, clusters, data.order(), folds, selection.scoring)
+    return [dict(enumerate(_held_out(task, clusters, folds, selection.scoring))) for task in tasks]
 
 
 def _held_out(
@@ -378,22 +411,19 @@ def _held_out(
     # Examples of one cluster are nearly the same: one that is left out while its twin is fitted to
     # would be recognised, not classified. So there are as many folds as the rarest class has
     # clusters, not examples.
-    where = of_subtask(task.subtask)
-    independent = {
-        label: len({clusters[int(i)] for i in np.flatnonzero(task.labels == number)})
-        for number, label in enumerate(task.classes)
-    }
-    rarest = min(independent, key=lambda label: independent[label])
-    if independent[rarest] < 2:
+    where, own = of_subtask(task.subtask), [clusters[int(row)] for row in task.rows]
+    limit = Limit.of(task, clusters)
+    if limit.independent < 2:
         raise SelectionError(
-            f"cross-validation needs two independent examples of each class, but class {rarest!r}"
-            f"{where} has one, or its examples share an image or a group; add more examples"
+            "cross-validation needs two independent examples of each class, but class"
+            f" {limit.label!r}{where} has one, or its examples share an image or a group; add more"
+            " examples"
         )
     if folds == "loo":
-        numbers = np.unique(clusters, return_inverse=True)[1]
+        numbers = np.unique(own, return_inverse=True)[1]
     else:
-        count = min(fold_count(task.labels, folds), independent[rarest])
-        numbers = stratified_folds(task.labels, count, clusters)
+        count = min(fold_count(task.labels, folds), limit.independent)
+        numbers = stratified_folds(task.labels, count, own)
     parts = [numbers == fold for fold in range(int(numbers.max()) + 1)]
     for out in parts:
         left = np.bincount(task.labels[~out], minlength=len(task.classes))
@@ -426,10 +456,11 @@ def _held_out_numbers(task: TrainingTask, folds: int | Literal["loo"]) -> dict[i
 def _held_out_labels(
     tasks: Sequence[TrainingTask],
     clusters: Sequence[str],
+    order: Array,
     folds: int | Literal["loo"],
     scoring: str,
 ) -> list[dict[int, Array]]:
-    """Return the same of many labels.
+    """Return the same of many labels; folds are drawn from the rows in their `order`.
 
     All labels share the folds, so that no head is chosen by an example that it classifies later. A
     label has none where its positive or its negative examples are too few to leave some out.
@@ -442,7 +473,12 @@ def _held_out_labels(
     if folds == "loo":
         numbers = np.unique(clusters, return_inverse=True)[1]
     else:
-        numbers = label_folds(states, min(folds, len(set(clusters))), clusters)
+        names = [clusters[int(row)] for row in order]
+        first = {name: str(place) for place, name in reversed([*enumerate(names)])}
+        numbers = np.empty(len(order), np.int64)
+        numbers[order] = label_folds(
+            states[:, order], min(folds, len(first)), [first[name] for name in names]
+        )
     least = 1 if scoring == "resubstitution" else 2
     outs: list[dict[int, Array]] = []
     for task in tasks:

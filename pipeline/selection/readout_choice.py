@@ -127,8 +127,8 @@ def _nested(
     folds: int,
 ) -> list[LeftOut]:
     """Return each fold as it was classified by the readout that is best within the others."""
-    tasks, clusters = data.tasks(), data.clusters()
-    outs = held_out(selections[0], tasks, clusters, folds)
+    tasks = data.tasks()
+    outs = held_out(data, selections[0], tasks, folds)
     turns = sorted({turn for parts in outs for turn in parts})
     # a task with fewer folds is whole in the last turns
     others = [

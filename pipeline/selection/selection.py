@@ -19,6 +19,7 @@ from savs.pipeline.running.formatting import counted, listed
 from savs.pipeline.selection.calibration import Calibration
 from savs.pipeline.selection.heads.head_scores import (
     PAIR_SCORINGS,
+    SCORINGS,
     WORST_PROMPT,
     HeadScores,
     joined,
@@ -128,9 +129,10 @@ def select(
 ) -> Selection:
     """Choose the heads that tell the training classes apart, for each subtask or label by itself.
 
-    Heads are ordered by score, then margin, then (layer, head). Memory holds the training features
-    of one layer at a time. The command calibrates, too: here `calibrate(store, selection)` does it,
-    whose `selection` has probabilities and can keep a risk.
+    Heads are ordered by score, then margin, then (layer, head); scores that differ by a rounding
+    tie. Memory holds the training features of one layer at a time. The command calibrates, too:
+    here `calibrate(store, selection)` does it, whose `selection` has probabilities and can keep a
+    risk.
 
     Parameters
     ----------
@@ -244,7 +246,7 @@ def select(
         readout_file=rule.file,
         rule=rule,
         scoring=scoring,
-        tasks=tuple(fit_tasks(data, rule, chosen)),
+        tasks=tuple(fit_tasks(data, rule, scoring, chosen)),
         heads_from=heads_from,
         max_layer=max_layer,
         labels=kind,  # type: ignore[arg-type]
@@ -469,38 +471,66 @@ def heads_of(
 
 
 def fit_tasks(
-    training: TrainingData, rule: Readout, chosen: Sequence[ScoredHeads]
+    training: TrainingData, rule: Readout, scoring: str, chosen: Sequence[ScoredHeads]
 ) -> list[TaskSelection]:
     """Return the tasks with the readout fitted on their heads."""
     wanted = [(one.heads, one.task.rows) for one in chosen]
     return [
-        fit_task(training, rule, one, features)
+        TaskSelection(
+            subtask=one.task.subtask,
+            classes=one.task.classes,
+            heads=one.heads,
+            strengths=_strengths(rule, scoring, one, features),
+            scores=one.scores,
+            margins=one.margins,
+            examples=len(one.task.rows),
+            question=one.task.question,
+            media=one.task.media,
+            number=one.task.number,
+            fitted=fit_heads(training, rule, one, features),
+        )
         for one, features in zip(chosen, chosen_in_parts(training, wanted), strict=True)
     ]
 
 
-def fit_task(
+def fit_heads(
     training: TrainingData, rule: Readout, chosen: ScoredHeads, features: Array
-) -> TaskSelection:
-    """Return a task with the readout fitted on its heads' `(heads, rows, d)` features."""
-    task, widths = chosen.task, training.widths(chosen.heads)
+) -> Fitted:
+    """Return the readout fitted on a task's heads, from their `(heads, rows, d)` features."""
+    task = chosen.task
     if task.number is not None and rule.fit_numbers is not None:
-        fitted = rule.fit_numbers(features, task.labels, task.clusters)
-    else:
-        texts = text_arguments(training, rule.texts, task, chosen.heads)
-        fitted = rule.fit(features, task.labels, task.classes, widths, **texts)
-    return TaskSelection(
-        subtask=task.subtask,
-        classes=task.classes,
-        heads=chosen.heads,
-        scores=chosen.scores,
-        margins=chosen.margins,
-        examples=len(task.rows),
-        question=task.question,
-        media=task.media,
-        number=task.number,
-        fitted=fitted,
-    )
+        return rule.fit_numbers(features, task.labels, task.clusters)
+    texts = text_arguments(training, rule.texts, task, chosen.heads)
+    widths = training.widths(chosen.heads)
+    return rule.fit(features, task.labels, task.classes, widths, **texts)
+
+
+def scoring_alone(rule: Readout, scoring: str) -> str:
+    """Return the scoring by which the share of right examples of each head alone is counted.
+
+    Examples are left out where the scoring of a readout leaves them out.
+    """
+    if rule.texts:  # nothing is left out where texts score heads
+        return "resubstitution"
+    return {PURSUIT: "loo", WORST_PROMPT: "kfold"}.get(scoring, scoring)
+
+
+def scores_are_counts(rule: Readout, scoring: str) -> bool:
+    """Return whether scores of heads are the numbers of examples that each alone is right on."""
+    return rule.score_heads is score_heads and scoring_alone(rule, scoring) == scoring
+
+
+def _strengths(
+    rule: Readout, scoring: str, chosen: ScoredHeads, features: Array
+) -> tuple[float, ...]:
+    """Return the strengths of a task's heads, see `TaskConfig.strengths`."""
+    task, scores = chosen.task, np.array(chosen.scores)
+    if not len(task.rows):
+        return (0.0,) * len(chosen.heads)
+    if task.number is None and not scores_are_counts(rule, scoring):
+        alone = SCORINGS[scoring_alone(rule, scoring)]
+        scores = alone(features, task.labels, task.classes).score
+    return tuple((scores / len(task.rows)).tolist())
 
 
 def only_subtask(selection: Selection, subtask: str | None) -> Selection:

@@ -47,8 +47,8 @@ KINDS = {
     REGRESSION: "a number",
 }
 """What an example has, in words."""
-LARGEST = 2**40
-"""Scores and margins are smaller."""
+LARGEST = 1e38
+"""Scores and margins are smaller: logits are float32."""
 Number = Annotated[float, Meta(gt=-LARGEST, lt=LARGEST)]
 
 
@@ -62,10 +62,14 @@ class TaskConfig:
     """In order of first appearance in the train file; of numbers `NUMBER` alone."""
     heads: Annotated[tuple[Head, ...], Meta(min_length=1)]
     """Best first."""
+    strengths: tuple[Number, ...]
+    """Share of the training examples that each chosen head classifies alone, by its nearest class
+    centroid, whatever the readout; of numbers the share of the variance that it explains. No
+    estimate of performance."""
     scores: tuple[Number, ...]
-    """Train-side score of each chosen head. It chose the head and does not estimate performance."""
+    """What each head was chosen by, see `HeadScores`."""
     margins: tuple[Number, ...]
-    """Train-side margin of each chosen head."""
+    """What decided between equal scores."""
     examples: Count
     question: str | None
     """The prompt of all training examples; None if they have several."""
@@ -81,8 +85,10 @@ class TaskConfig:
     def __post_init__(self) -> None:
         _require_unique("classes", self.classes)
         _require_unique("heads", self.heads)
-        if not len(self.heads) == len(self.scores) == len(self.margins):
-            raise ValueError(f"expected {len(self.heads)} scores and margins, one for each head")
+        if any(len(v) != len(self.heads) for v in (self.strengths, self.scores, self.margins)):
+            raise ValueError(
+                f"expected {len(self.heads)} strengths, scores and margins, one for each head"
+            )
         if (self.number is not None) != (self.classes == (NUMBER,)) or (
             self.number is None and len(self.classes) < 2
         ):
@@ -400,7 +406,7 @@ def older_note(selection: SelectionConfig, manifest: Manifest) -> list[str]:
         return []
     added = appended_since(selection, manifest)
     what = [counted_as(added, "training example", "was appended", "were appended")] if added else []
-    what += ["labels were given"] if labelled_since(selection, manifest) else []
+    what += ["labels or files changed"] if labelled_since(selection, manifest) else []
     return [
         f"the selection is older than its store: {' and '.join(what)} since; make it again to use"
         " them, with `savs train` or `savs select`"

@@ -129,6 +129,10 @@ class StoredTraining:
         """What labels are, see `label_kind`: of many labels each is a task."""
         return label_kind(self.store.manifest.identity.benchmark)
 
+    def order(self) -> Array:
+        """Return `(rows,)` indices of the rows in the order of their ids, see `id_order`."""
+        return id_order(self.store.examples("train")["id"])
+
     def tasks(self, *, named: bool = False) -> list[TrainingTask]:
         """Return the examples by subtask; if `named`, classes that have texts alone will do.
 
@@ -240,11 +244,16 @@ class TrainingArrays:
         )
         return digest([list(pair) for pair in zip(self.ids, named, strict=True)])
 
+    def order(self) -> Array:
+        """They stay as they are."""
+        return np.arange(self.count)
+
     def tasks(self, *, named: bool = False) -> list[TrainingTask]:
         """Return the one task, or that of each label; SelectionError for one class."""
         if self.kind == MANY:
             states = self.labels.T.astype(np.int8)
-            return many_tasks(self.classes, states, self.ids, self.question, self.media)
+            order = self.order()
+            return many_tasks(self.classes, states, self.ids, order, self.question, self.media)
         _check_classes(None, self.classes, set(self.classes))
         rows = np.arange(len(self.labels))
         return [TrainingTask(None, self.classes, rows, self.labels, self.question, self.media)]
@@ -333,14 +342,17 @@ def segment_digests(manifest: Manifest) -> list[str]:
 
 
 def labels_digest(manifest: Manifest) -> list[str]:
-    """Return a digest of what labels change about the training examples; none if nothing."""
+    """Return a digest of what came since and changes the training examples; none if nothing.
+
+    Labels do, and sources that were given again.
+    """
     changes = [
-        [planned_in, name, entry.label, entry.split]
-        for planned_in, rows in manifest.labels.items()
-        for name, entry in rows.items()
-        if "train" in (planned_in, entry.split)
+        [planned_in, name, *(row.get(column) for column in ("label", "split", "group"))]
+        for planned_in, rows in manifest.changes.items()
+        for name, row in rows.items()
+        if "train" in (planned_in, row["split"])
     ]
-    return [LABELS + digest(sorted(changes))] if changes else []
+    return [LABELS + digest(sorted(changes, key=str))] if changes else []
 
 
 def examples_digest(train: str) -> str:
@@ -361,8 +373,30 @@ def split_digest(train: str) -> tuple[list[str], list[str]]:
     return [part for part in parts if part not in labels], labels
 
 
+def id_order(ids: pl.Series, *, with_prompts: bool = False) -> Array:
+    """Return the indices of ids in their order: paths folder by folder, numbers at the end by size.
+
+    An example that got its label later stands last in a store. By its id it takes the place that it
+    has in a store that was labelled at once, so that folds are the same. Ids that savs gives to
+    rows of a file, or to files in a folder, are in this order already. Ids `with_prompts` end with
+    the number of their prompt, which counts last.
+
+    >>> id_order(pl.Series(["b/1.png", "train:10", "train:9", "b-/1.png"])).tolist()
+    [0, 3, 2, 1]
+    """
+    names = without_prompt(ids) if with_prompts else ids
+    start = names.str.strip_chars_end("0123456789")
+    number = names.str.slice(start.str.len_chars()).str.strip_chars_start("0")
+    folders = start.str.replace_all("/", "\0", literal=True)
+    keys = pl.DataFrame({"start": folders, "digits": number.str.len_bytes(), "number": number})
+    keys = keys.with_columns(id=ids)
+    return keys.select(pl.arg_sort_by("start", "digits", "number", "id")).to_series().to_numpy()
+
+
 def training_tasks(store: FeatureStore) -> list[TrainingTask]:
-    """Return the training examples by subtask, classes in order of first appearance.
+    """Return the training examples by subtask, each in the order of ids, see `id_order`.
+
+    Classes are in order of first appearance: in the train file, or if labels came later by id.
 
     SelectionError without any, or where a class has no usable example, or a subtask has one class
     only. Or examples have many labels, see `label_tasks`.
@@ -376,11 +410,15 @@ def training_tasks(store: FeatureStore) -> list[TrainingTask]:
     _require_training(store)
     usable = store.examples("train").with_row_index("row")
     planned = store.in_order("train", pl.concat([usable, store.skipped("train")], how="diagonal"))
+    several = bool(stored_prompts(store.manifest.identity.benchmark))
+    if store.manifest.labels:
+        planned = planned[id_order(planned["id"], with_prompts=several)]
     tasks = []
     for (subtask,), part in planned.group_by("subtask", maintain_order=True):
         name = None if subtask is None else str(subtask)
         classes = tuple(part["label"].unique(maintain_order=True))
         readable = part.filter(pl.col("row").is_not_null())
+        readable = readable[id_order(readable["id"], with_prompts=several)]
         _check_classes(name, classes, set(readable["label"]))
         numbers = {label: number for number, label in enumerate(classes)}
         labels = np.array([numbers[label] for label in readable["label"]])
@@ -409,6 +447,8 @@ def number_task(store: FeatureStore, kind: str) -> TrainingTask:
     """
     _require_training(store)
     examples = store.examples("train")
+    rows = id_order(examples["id"])
+    examples = examples[rows]
     numbers = np.array([float(text) for text in examples["label"]])
     clusters = np.unique(clusters_of(examples).to_numpy(), return_inverse=True)[1]
     ids = f"from {examples['id'][0]!r} to {examples['id'][-1]!r}" if len(examples) else "none"
@@ -427,7 +467,7 @@ def number_task(store: FeatureStore, kind: str) -> TrainingTask:
     return TrainingTask(
         subtask=None,
         classes=(NUMBER,),
-        rows=np.arange(len(numbers)),
+        rows=rows,
         labels=(numbers - rule.mean) / rule.spread,
         question=question,
         media=media,
@@ -439,6 +479,7 @@ def number_task(store: FeatureStore, kind: str) -> TrainingTask:
 def label_tasks(store: FeatureStore) -> list[TrainingTask]:
     """Return for each label a task of the classes `SIDES`, labels in order of first appearance.
 
+    Examples, and where labels came later also the labels, are in the order of ids, see `id_order`.
     Training examples that do not say whether the label is there are not in its task.
 
     Raises
@@ -449,25 +490,33 @@ def label_tasks(store: FeatureStore) -> list[TrainingTask]:
     _require_training(store)
     examples, form = store.examples("train"), store.manifest.identity.benchmark["options"][OPTION]
     texts = [*examples["label"], *store.skipped("train")["label"]]
+    order = id_order(examples["id"])
+    if store.manifest.labels:
+        texts = [*examples["label"][order], *store.skipped("train")["label"]]
     names = list(dict.fromkeys([*form.get("columns", ()), *named_labels(texts)]))
     states = label_table(examples["label"], names).states
     question, media = _prompt_of(examples)
-    return many_tasks(names, states, examples["id"].to_list(), question, media)
+    ids = examples["id"].to_list()
+    return many_tasks(names, states, ids, order, question, media)
 
 
 def many_tasks(
     names: Sequence[str],
     states: Array,
     ids: Sequence[str],
+    order: Array,
     question: str | None,
     media: int | None,
 ) -> list[TrainingTask]:
-    """Return the tasks of labels from their `(labels, rows)` states; errors as `label_tasks`."""
+    """Return the tasks of labels from their `(labels, rows)` states; errors as `label_tasks`.
+
+    `order` is that of the rows, as indices.
+    """
     if not names:
         raise SelectionError("no training example has a label; give some to the rows")
     tasks = []
     for label, of_label in zip(names, states, strict=True):
-        rows = np.flatnonzero(of_label != UNKNOWN)
+        rows = order[of_label[order] != UNKNOWN]
         there = int((of_label == PRESENT).sum())
         if there in (0, len(rows)):
             what, remedy = ("there", "absent") if there else ("absent", "there")

@@ -36,10 +36,10 @@ def draw(
     if not correlation:
         value = other * 0.5
     if not is_ordinal:
-        return NumberPredictions(truth, value, None, None)
+        return NumberPredictions(truth, value, None, (), None)
     cuts = np.array([-0.8416, -0.2533, 0.2533, 0.8416])
     truth, value = LEVELS[np.searchsorted(cuts, truth)], 3 + 1.4 * value
-    return NumberPredictions(truth, value, np.clip(np.rint(value), 1, 5), None)
+    return NumberPredictions(truth, value, np.clip(np.rint(value), 1, 5), (), None)
 
 
 def metric_coverage(

@@ -1,5 +1,6 @@
 """store.json: what a store holds (identity), its plan, and how it was made (runs)."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -141,16 +142,39 @@ class LateLabel:
     split: Annotated[str, Meta(pattern=rf"^({'|'.join(SPLITS)})\Z")]
 
 
-def current_split(late: Mapping[str, LateLabel], name: str, planned_in: str) -> str:
-    """Return the split that a row is in now, by the labels of the split that it was planned in."""
-    return late[name].split if name in late else planned_in
-
-
 LateLabels = Mapping[Annotated[str, Meta(pattern=SPLIT_NAME)], Mapping[str, LateLabel]]
 """Split that a row was planned in -> its id -> the label that it got since."""
 
 
 @dataclass(frozen=True, slots=True)
+class PlacedRow:
+    """What the source of a row says of it now, or said last: that row had other values once."""
+
+    id: Text
+    split: Annotated[str, Meta(pattern=SPLIT_NAME)] | None
+    """None where the source does not have it any more: it is no example, until it comes back."""
+    label: Text | None
+    media: tuple[Text, ...] = ()
+    group: Text | None = None
+    category: Text | None = None
+    extra: Facts = field(default_factory=dict)
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The columns of a shard, as they are now."""
+        extra = json.dumps(dict(self.extra), ensure_ascii=False, separators=(",", ":"))
+        return {
+            name: getattr(self, name) for name in ("id", "split", "label", "group", "category")
+        } | {"media": list(self.media), "extra": extra}
+
+
+PlacedRows = Mapping[Annotated[str, Meta(pattern=SPLIT_NAME)], Mapping[str, PlacedRow]]
+"""Split that a row was planned in -> the id that it had then -> what its source says now."""
+RowChanges = Mapping[str, Mapping[str, Any]]
+"""Id of a planned row -> the columns in which it differs from its shard now, with its `split`."""
+
+
+@dataclass(frozen=True)
 class Manifest:
     """All of store.json."""
 
@@ -168,11 +192,14 @@ class Manifest:
     labels: LateLabels = field(default_factory=dict)
     """Labels that came after the features, in the order in which they came. They change what rows
     count as; the plan and the shards stay as they are."""
+    rows: PlacedRows = field(default_factory=dict)
+    """What sources say now of rows that they moved, renamed, changed or removed since. A label that
+    came after the features counts for more."""
 
     def __post_init__(self) -> None:
         """Check the facts that commands look into."""
-        if self.labels:
-            self._check_labels()
+        if self.is_changed:
+            self._check_rows()
         model, benchmark = self.identity.model, self.identity.benchmark
         texts = {"model.name": model.get("name"), "model.class": model.get("class")}
         for name, value in (texts | {"benchmark.name": benchmark.get("name")}).items():
@@ -183,28 +210,61 @@ class Manifest:
             if not isinstance(value, Mapping):
                 raise ValueError(f"{name}: expected an object, got {value!r}")
 
-    def _check_labels(self) -> None:
-        """Raise ValueError if a label has no planned row, or a split would have an id twice."""
-        for split, late in self.labels.items():
-            plan = self.plan.splits.get(split)
-            if strange := late.keys() - set(plan.ids if plan else ()):
-                raise ValueError(f"labels: no row of {split} is called {min(strange)!r}")
-        for split in SPLITS:
+    def _check_rows(self) -> None:
+        """Raise ValueError if a change has no planned row, or a split would have an id twice."""
+        for what, by_split in (("labels", self.labels), ("rows", self.rows)):
+            for split, of_split in by_split.items():
+                plan = self.plan.splits.get(split)
+                if strange := of_split.keys() - set(plan.ids if plan else ()):
+                    raise ValueError(f"{what}: no row of {split} is called {min(strange)!r}")
+        for split in {*SPLITS, *self.plan.splits}:
             twice = [name for name, count in Counter(self.ids(split)).items() if count > 1]
             if twice:
-                raise ValueError(f"labels: {split} would have {twice[0]!r} twice")
+                what = "rows" if self.rows else "labels"
+                raise ValueError(f"{what}: {split} would have {twice[0]!r} twice")
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether rows count as something else than was planned."""
+        return bool(self.labels or self.rows or any(s.dropped for s in self.plan.splits.values()))
+
+    @cached_property
+    def changes(self) -> Mapping[str, RowChanges]:
+        """Split that rows were planned in -> what is different about them now; see `RowChanges`."""
+        changes = {split: self._changes(split) for split in self.plan.splits}
+        return {split: rows for split, rows in changes.items() if rows}
+
+    def _changes(self, planned_in: str) -> RowChanges:
+        plan = self.plan.splits[planned_in]
+        unread = plan.dropped_rows(self.plan.shard_rows)
+        changes: dict[str, dict[str, Any]] = {plan.ids[row]: {"split": None} for row in unread}
+        changes |= {name: row.columns for name, row in self.rows.get(planned_in, {}).items()}
+        for name, late in self.labels.get(planned_in, {}).items():
+            row = changes.setdefault(name, {"split": planned_in})
+            if row["split"] is not None:
+                row.update(label=late.label, split=late.split)
+        return changes
+
+    @cached_property
+    def planned(self) -> Mapping[tuple[str, str], tuple[str, str]]:
+        """Split and id that a row has without labels -> those planned, where they differ."""
+        return {
+            (row.split, row.id): (planned_in, name)
+            for planned_in, rows in self.rows.items()
+            for name, row in rows.items()
+            if row.split is not None
+        }
 
     @property
     def splits(self) -> list[str]:
-        """The splits as rows count now: those of the plan, and others that labels led to.
+        """The splits as rows count now: those of the plan, and others that changes led to.
 
         A split that all rows have left is gone.
         """
-        if not self.labels:
-            return list(self.plan.splits)
-        led_to = {label.split for rows in self.labels.values() for label in rows.values()}
+        changes = self.changes
+        led_to = {row["split"] for rows in changes.values() for row in rows.values()} - {None}
         names = dict.fromkeys([*self.plan.splits, *sorted(led_to)])
-        return [name for name in names if self.labels.keys().isdisjoint([name]) or self.ids(name)]
+        return [name for name in names if name not in changes or self.ids(name)]
 
     def ids(self, split: str) -> tuple[str, ...]:
         """Return the ids of a split as rows count now.
@@ -212,16 +272,20 @@ class Manifest:
         First its planned ones that are still in it, then those that came from other splits, split
         by split in the order of the plan.
         """
-        plan = self.plan.splits.get(split)
-        if not self.labels:
-            return plan.ids if plan else ()
         still: list[str] = []
         came: list[str] = []
-        for planned_in, rows in self.plan.splits.items():
-            late = self.labels.get(planned_in, {})
-            if planned_in == split or late:
-                ids = still if planned_in == split else came
-                ids += [n for n in rows.ids if current_split(late, n, planned_in) == split]
+        for planned_in, plan in self.plan.splits.items():
+            changes = self.changes.get(planned_in, {})
+            ids = still if planned_in == split else came
+            if not changes:
+                ids += plan.ids if planned_in == split else ()
+                continue
+            for name in plan.ids:
+                change = changes.get(name)
+                if change is None and planned_in == split:
+                    ids.append(name)
+                elif change is not None and change["split"] == split:
+                    ids.append(change.get("id", name))
         return (*still, *came)
 
     @property
@@ -232,8 +296,15 @@ class Manifest:
     def to_text(self) -> str:
         """Return store.json's text; its `check` is the digest of everything else in it."""
         value = {"format": FORMAT} | msgspec.to_builtins(self)
-        if not self.labels:  # most stores have none
-            del value["labels"]
+        for name in ("labels", "rows"):  # most stores have none
+            if not value[name]:
+                del value[name]
+        for plan in value["plan"]["splits"].values():
+            if not plan["dropped"]:
+                del plan["dropped"]
+            for segment in plan["segments"]:
+                if segment["source"] is None:
+                    del segment["source"]
         checked = value | {"check": digest(value)}
         return indented(checked) + "\n"
 

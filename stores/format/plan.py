@@ -1,7 +1,8 @@
 """Which examples make which shard: a pure function of the examples and of earlier limits."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Annotated, Any
 
 from msgspec import Meta
@@ -19,6 +20,13 @@ class Segment:
     """Number of examples."""
     digest: str
     """SHA-256 of the examples' contents."""
+    source: str | None = None
+    """The folder or table that says, each time it is given, which of them are there now; None of
+    examples that stay as they are."""
+
+    def agrees(self, other: "Segment") -> bool:
+        """Return whether both have the same examples, wherever these came from."""
+        return (self.rows, self.digest) == (other.rows, other.digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,8 @@ class SplitPlan:
     order: tuple[int, ...] | None = None
     """Row numbers in the order in which they fill the shards, segment by segment; None if that
     is the order of the input file."""
+    dropped: tuple[int, ...] = ()
+    """Numbers of shards that are never made: their source changed before they were read."""
 
     def __post_init__(self) -> None:
         planned = sum(segment.rows for segment in self.segments)
@@ -73,7 +83,28 @@ class SplitPlan:
         return places if self.order is None else [self.order[place] for place in places]
 
     def shards(self, split: str, shard_rows: int) -> Iterator[ShardSpec]:
-        """Cut each segment into shards of at most `shard_rows` rows."""
+        """Cut each segment into shards of at most `shard_rows` rows, and leave dropped ones out."""
+        for spec in self._cut(split, shard_rows):
+            if spec.number not in self.dropped:
+                yield spec
+
+    def dropped_rows(self, shard_rows: int) -> frozenset[int]:
+        """Return the numbers of the rows of dropped shards."""
+        if not self.dropped:
+            return frozenset()
+        specs = (spec for spec in self._cut("", shard_rows) if spec.number in self.dropped)
+        return frozenset(row for spec in specs for row in self.rows(spec))
+
+    def sources(self) -> dict[str, str | None]:
+        """Return id -> source of all rows."""
+        places = iter(range(len(self.ids)) if self.order is None else self.order)
+        return {
+            self.ids[row]: segment.source
+            for segment in self.segments
+            for row in islice(places, segment.rows)
+        }
+
+    def _cut(self, split: str, shard_rows: int) -> Iterator[ShardSpec]:
         number = start = 0
         for segment in self.segments:
             end = start + segment.rows
@@ -150,8 +181,9 @@ def make_plan(
     rows: Mapping[str, Sequence[PlannedRow]],
     shard_rows: int | None = None,
     earlier: StorePlan | None = None,
+    sources: Mapping[str, str] | None = None,
 ) -> StorePlan:
-    """Plan the shards of each split.
+    """Plan the shards of each split; `sources` are those of its new rows, see `Segment`.
 
     Without `shard_rows` they are as large as `earlier`, or as `default_shard_rows` of all rows.
 
@@ -180,43 +212,62 @@ def make_plan(
                 f"it has a {split} split, which this run lacks; add the split, or pass"
                 " `append` to add examples"
             )
+    empty = SplitPlan((), ())
     return StorePlan(
         shard_rows,
         {
-            split: _plan_split(split, new, before.get(split, SplitPlan((), ())))
-            for split, new in rows.items()
+            split: _plan_split(split, of_split, before.get(split, empty), shard_rows, sources or {})
+            for split, of_split in rows.items()
         },
     )
 
 
-def _plan_split(split: str, rows: Sequence[PlannedRow], earlier: SplitPlan) -> SplitPlan:
+def _plan_split(
+    split: str,
+    rows: Sequence[PlannedRow],
+    earlier: SplitPlan,
+    shard_rows: int,
+    sources: Mapping[str, str],
+) -> SplitPlan:
+    """Plan a split; `rows` begin with those of `earlier`, without the rows of dropped shards."""
     segments, order = list(earlier.segments), list(earlier.order or range(len(earlier.ids)))
+    dropped = earlier.dropped_rows(shard_rows)
+    live = [number for number in range(len(earlier.ids)) if number not in dropped]
+    again = dict(zip(live, rows, strict=False))
     start = 0
     for segment in segments:
-        part = [rows[row] for row in order[start : start + segment.rows] if row < len(rows)]
-        if len(part) < segment.rows or segment_of(part) != segment:
+        places = [row for row in order[start : start + segment.rows] if row not in dropped]
+        part = [again[row] for row in places if row in again]
+        is_whole = [row.id for row in part] == [earlier.ids[row] for row in places]
+        if len(part) == segment.rows:
+            is_whole &= segment_of(part).agrees(segment)
+        if not is_whole:
             raise StoreMismatchError(
-                f"its {len(earlier.ids)} {split} examples are not the first of the {len(rows)}"
+                f"its {len(live)} {split} examples are not the first of the {len(rows)}"
                 " given now (other rows, labels, prompts or order, or a smaller `limit`); use the"
                 " same input, `append` to add examples, or another `out`"
             )
         start += segment.rows
-    if start < len(rows):
-        new = _grouped(rows, start)
-        segments.append(segment_of([rows[row] for row in new]))
-        order += new
+    new = _grouped(rows[len(live) :])
+    if new:
+        segments.append(replace(segment_of(new), source=sources.get(split)))
+        numbers = {row.id: len(earlier.ids) + n for n, row in enumerate(rows[len(live) :])}
+        order += [numbers[row.id] for row in new]
     is_sorted = all(row == place for place, row in enumerate(order))
     return SplitPlan(
-        tuple(row.id for row in rows), tuple(segments), None if is_sorted else tuple(order)
+        (*earlier.ids, *(row.id for row in rows[len(live) :])),
+        tuple(segments),
+        None if is_sorted else tuple(order),
+        earlier.dropped,
     )
 
 
-def _grouped(rows: Sequence[PlannedRow], start: int) -> list[int]:
-    """Return the numbers of the rows from `start` on, sorted so that a group is in one run."""
-    groups: dict[str, list[int]] = {}
-    for number in range(start, len(rows)):
-        groups.setdefault(rows[number].group or f"\0{number}", []).append(number)
-    return [number for members in groups.values() for number in members]
+def _grouped(rows: Sequence[PlannedRow]) -> list[PlannedRow]:
+    """Return rows sorted so that a group is in one run."""
+    groups: dict[str, list[PlannedRow]] = {}
+    for number, row in enumerate(rows):
+        groups.setdefault(row.group or f"\0{number}", []).append(row)
+    return [row for members in groups.values() for row in members]
 
 
 def segment_of(rows: Sequence[PlannedRow]) -> Segment:

@@ -20,7 +20,7 @@ from savs.stores.errors import (
     StoreMismatchError,
 )
 from savs.stores.format.layout import CAPTIONS, CLASSES, Head, LayerGrid
-from savs.stores.format.manifest import LateLabel, LateLabels, Manifest
+from savs.stores.format.manifest import LateLabel, LateLabels, Manifest, PlacedRow, PlacedRows
 from savs.stores.format.plan import (
     PlannedRow,
     ShardSpec,
@@ -80,7 +80,7 @@ def slim(
     )
     identity = replace(store.manifest.identity, grid=grid)
     parts = [(store, spec) for spec in store.present()]
-    manifest = Manifest(identity, store.manifest.plan, labels=store.manifest.labels)
+    manifest = replace(store.manifest, identity=identity, batching={}, runs=(), shards=())
     return _write(manifest, parts, Path(out), before_seal)
 
 
@@ -128,9 +128,9 @@ def merge(stores: Sequence[AnyStore], out: str | Path) -> FeatureStore:
         having = [s.as_extracted() for s in opened if split in s.manifest.plan.splits]
         plans[split], parts_of_split = merged_plan(having, split)
         parts += parts_of_split
-    plan, labels = StorePlan(sizes[0], plans), _all_labels(opened)
+    plan, labels, rows = StorePlan(sizes[0], plans), _all_labels(opened), _all_rows(opened)
     try:
-        manifest = Manifest(first.manifest.identity, plan, labels=labels)
+        manifest = Manifest(first.manifest.identity, plan, labels=labels, rows=rows)
     except ValueError as error:
         raise StoreMismatchError(
             f"{', '.join(str(store.path) for store in opened)} cannot be merged, {error}; take the"
@@ -155,6 +155,20 @@ def _all_labels(stores: Sequence[FeatureStore]) -> LateLabels:
     return labels
 
 
+def _all_rows(stores: Sequence[FeatureStore]) -> PlacedRows:
+    """Return what sources say of the rows of all stores; StoreMismatchError if two do not agree."""
+    rows: dict[str, dict[str, PlacedRow]] = {}
+    for store in stores:
+        for split, of_split in store.manifest.rows.items():
+            for name, row in of_split.items():
+                if rows.setdefault(split, {}).setdefault(name, row) != row:
+                    raise StoreMismatchError(
+                        f"{store.path}: its folder says another thing of the {split} example"
+                        f" {name!r} than that of a store before it; train one of them again"
+                    )
+    return rows
+
+
 def _require_whole(store: FeatureStore) -> None:
     """Raise StoreIncompleteError while a planned shard is missing, however the store was opened."""
     replace(store, partial=False).require_complete()
@@ -176,7 +190,8 @@ def _unite(stores: Sequence[FeatureStore], out: Path) -> FeatureStore:
             f"{len(missing)} planned shards are in none of the stores ({missing[0]} first);"
             " extract them, or add the store that has them"
         )
-    union = Manifest(manifest.identity, manifest.plan, labels=_all_labels(stores))
+    labels, rows = _all_labels(stores), _all_rows(stores)
+    union = Manifest(manifest.identity, manifest.plan, labels=labels, rows=rows)
     with whole_store(out, union) as writer:
         for spec, having in track(homes.items(), "shards"):
             source, target = _whole(spec, having), out / spec.name
@@ -254,7 +269,8 @@ def merged_plan(stores: Sequence[FeatureStore], split: str) -> tuple[SplitPlan, 
     if split in (CLASSES, CAPTIONS):
         return _texts(stores, split)
     taken = _taken(stores, split)
-    plan = _joined([store.manifest.plan.splits[split] for store in taken])
+    shard_rows = taken[0].manifest.plan.shard_rows
+    plan = _joined([store.manifest.plan.splits[split] for store in taken], shard_rows)
     return plan, [(store, spec) for store in taken for spec in store.present(split)]
 
 
@@ -306,14 +322,19 @@ def _taken(stores: Sequence[FeatureStore], split: str) -> Sequence[FeatureStore]
     return stores
 
 
-def _joined(plans: Sequence[SplitPlan]) -> SplitPlan:
+def _joined(plans: Sequence[SplitPlan], shard_rows: int) -> SplitPlan:
     """Return plans one after the other: the same segments give the same shards."""
     order: list[int] = []
+    dropped: list[int] = []
+    shards = 0
     for plan in plans:
         before = len(order)
         order += [before + row for row in plan.order or range(len(plan.ids))]
+        dropped += [shards + number for number in plan.dropped]
+        shards += sum(-(-segment.rows // shard_rows) for segment in plan.segments)
     return SplitPlan(
         tuple(identifier for plan in plans for identifier in plan.ids),
         tuple(segment for plan in plans for segment in plan.segments),
         tuple(order) if any(plan.order for plan in plans) else None,
+        tuple(dropped),
     )

@@ -1,7 +1,7 @@
-"""The shards of a store, each as its rows count now: with labels and splits given since."""
+"""The shards of a store, each as its rows count now: as labels and sources have changed them."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,32 +15,32 @@ from savs.stores.errors import StoreMismatchError
 from savs.stores.files.addresses import is_remote
 from savs.stores.files.raw_file import size_bytes
 from savs.stores.format.layout import LayerGrid
-from savs.stores.format.manifest import LateLabel, Manifest, current_split
+from savs.stores.format.manifest import Manifest, RowChanges
 from savs.stores.format.plan import ShardSpec
 from savs.stores.shard.read import Shard, open_shard
 
 
 class CurrentRows:
-    """The rows of a shard that count as examples of one split, or all of them.
+    """The rows of a shard that count as examples of one split, or of any.
 
-    Stands in for the `Shard` that it reads. Skipped examples have no features, so no label moves
-    them: they stay in the split that they were planned in.
-
-    `late` are the labels by id of the split that the shard was `planned` in, and `split` is the one
-    whose rows are wanted, None for all.
+    Stands in for the `Shard` that it reads. `changes` are those of the split that the shard was
+    `planned` in, and `split` is the one whose rows are wanted, None for all that are in one.
     """
 
-    def __init__(
-        self, shard: Shard, late: Mapping[str, LateLabel], planned: str, split: str | None
-    ) -> None:
+    def __init__(self, shard: Shard, changes: RowChanges, planned: str, split: str | None) -> None:
         self._shard = shard
-        self._holds_skipped = split in (None, planned)
-        ids = shard.examples(["id"])["id"]
-        # of this shard alone: a store may have many shards and many labels
-        self._late = {name: late[name] for name in ids if name in late}
-        now = [current_split(self._late, name, planned) for name in ids]
-        is_wanted = np.array([split in (None, name) for name in now], bool)
-        self._rows = np.flatnonzero(is_wanted)
+        self._changes = changes
+        self._planned = planned
+        self._split = split
+        self._ids = shard.examples(["id"])["id"].to_list()
+        self._rows = self._wanted(self._ids)
+
+    def _wanted(self, ids: Sequence[str]) -> Array:
+        """Return the places of the wanted rows."""
+        unchanged = {"split": self._planned}
+        now = [self._changes.get(name, unchanged)["split"] for name in ids]
+        is_wanted = [split is not None and self._split in (None, split) for split in now]
+        return np.flatnonzero(np.array(is_wanted, bool))
 
     @property
     def run(self) -> dict[str, Any]:
@@ -53,20 +53,26 @@ class CurrentRows:
         return len(self._rows)
 
     def examples(self, names: Collection[str] | None = None) -> pl.DataFrame:
-        """Return the columns of the wanted examples; `label` and `split` as they are now."""
-        table = self._shard.examples(None if names is None else {*names, "id"})
-        known = [n for n in ("label", "split") if self._late and n in table.columns]
-        changes = {name: [getattr(x, name) for x in self._late.values()] for name in known}
-        table = table.with_columns(
-            pl.col("id").replace_strict([*self._late], new, default=pl.col(name)).alias(name)
-            for name, new in changes.items()
-        )[self._rows]
-        return table if names is None or "id" in names else table.drop("id")
+        """Return the columns of the wanted examples, as they are now."""
+        return self._now(self._shard.examples(names), self._ids, self._rows)
 
     def skipped(self, names: Collection[str] | None = None) -> pl.DataFrame:
-        """Return the skipped examples, if they count as examples of the wanted split."""
-        table = self._shard.skipped(names)
-        return table if self._holds_skipped else table.clear()
+        """Return the skipped examples that count as examples of the wanted split."""
+        table = self._shard.skipped(None if names is None else {*names, "id"})
+        ids = table["id"].to_list()
+        now = self._now(table, ids, self._wanted(ids))
+        return now if names is None or "id" in names else now.drop("id")
+
+    def _now(self, table: pl.DataFrame, ids: Sequence[str], rows: Array) -> pl.DataFrame:
+        # of this shard alone: a store may have many shards and many changes
+        changed = [(place, change) for place in rows if (change := self._changes.get(ids[place]))]
+        columns = []
+        for name in table.columns:
+            values = {place: change[name] for place, change in changed if name in change}
+            if values:
+                now = [values.get(place, old) for place, old in enumerate(table[name])]
+                columns.append(pl.Series(name, now, dtype=table.schema[name]))
+        return table.with_columns(columns)[rows]
 
     def slabs(self, wanted: Sequence[tuple[LayerGrid, int]]) -> object:
         """Check that the layers are as the store declares them, see `Shard.slabs`."""
@@ -103,13 +109,15 @@ class Shards:
     """Name of a shard -> its fingerprint at the first look."""
     _has_file: dict[ShardSpec, bool] = field(default_factory=dict, repr=False, compare=False)
     """Each planned shard, and whether it had its file at the first look."""
-    _counts: dict[ShardSpec, Counter[str]] = field(default_factory=dict, repr=False, compare=False)
-    """Shard with rows that got a label -> split -> how many of its planned rows are in it now."""
+    _counts: dict[ShardSpec, Counter[str | None]] = field(
+        default_factory=dict, repr=False, compare=False
+    )
+    """Shard with changed rows -> split -> how many of its planned rows are in it now."""
 
     def present(self, split: str | None = None, *, missing: bool = False) -> list[ShardSpec]:
         """Return the planned shards of a split, or of all, that have a file; or that have none.
 
-        A shard with a row that a label brought into the split is one of its shards, too. The first
+        A shard with a row that a change brought into the split is one of its shards, too. The first
         look counts. A shard that comes while the store is read stays out: examples that were read
         before would be paired with other rows.
         """
@@ -125,13 +133,15 @@ class Shards:
 
     def planned(self, spec: ShardSpec, split: str | None = None) -> int:
         """Return how many planned rows of a shard are in a split now; of all without one."""
-        late = self.manifest.labels.get(spec.split)
-        if split is None or not late:
+        changes = self.manifest.changes.get(spec.split)
+        if not changes:
             return spec.rows if split in (None, spec.split) else 0
         if spec not in self._counts:
+            unchanged = {"split": spec.split}
             ids = self.manifest.plan.planned_ids(spec)
-            self._counts[spec] = Counter(current_split(late, name, spec.split) for name in ids)
-        return self._counts[spec][split]
+            self._counts[spec] = Counter(changes.get(name, unchanged)["split"] for name in ids)
+        counts = self._counts[spec]
+        return counts.total() - counts[None] if split is None else counts[split]
 
     @contextmanager
     def open(self, spec: ShardSpec, split: str | None = None) -> Iterator[OpenShard]:
@@ -146,8 +156,8 @@ class Shards:
                     f"{self.folder / spec.name} changed while it was read, perhaps by an extraction"
                     " with `retry_skipped`; run this command again"
                 )
-            late = self.manifest.labels.get(spec.split)
-            yield CurrentRows(shard, late, spec.split, split) if late else shard
+            changes = self.manifest.changes.get(spec.split)
+            yield CurrentRows(shard, changes, spec.split, split) if changes else shard
 
 
 def shard_sizes(folder: Path, manifest: Manifest) -> dict[str, int]:

@@ -79,7 +79,7 @@ class FeatureStore:
 
     @property
     def splits(self) -> list[str]:
-        """The splits as examples count now: a label that came later may lead to another one."""
+        """The splits as examples count now: what came later may lead to another one."""
         return self.manifest.splits
 
     def ids(self, split: str) -> tuple[str, ...]:
@@ -87,9 +87,17 @@ class FeatureStore:
         return self.manifest.ids(split)
 
     def as_extracted(self) -> "FeatureStore":
+        """Return the store with rows as they were planned, whatever came after its features."""
+        return self._with(labels={}, rows={})
+
+    def without_labels(self) -> "FeatureStore":
         """Return the store without the labels that came after its features."""
-        bare = replace(self.manifest, labels={})
-        return store_of(self.path, bare, partial=self.partial) if self.manifest.labels else self
+        return self._with(labels={})
+
+    def _with(self, **changes: Any) -> "FeatureStore":
+        manifest = replace(self.manifest, **changes)
+        same = manifest == self.manifest
+        return self if same else store_of(self.path, manifest, partial=self.partial)
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -199,7 +207,7 @@ class FeatureStore:
 
     def _is_in_order(self, split: str) -> bool:
         plan = self.manifest.plan.splits.get(split)
-        return not self.manifest.labels and (plan is None or plan.order is None)
+        return not self.manifest.is_changed and (plan is None or plan.order is None)
 
     def _order(self, split: str) -> Array | None:
         """Return `_Tables.order`; nothing is read where the plan says that rows are in order."""
@@ -221,9 +229,9 @@ class FeatureStore:
     def require_labels(self, split: str, rows: pl.DataFrame) -> None:
         """Raise StoreCorruptError if only some of the rows that must be labelled are.
 
-        Where labels came after the features, only some test examples may have one.
+        Where rows have changed after their features, only some test examples may have one.
         """
-        if split == "test" and self.manifest.labels:
+        if split == "test" and self.manifest.is_changed:
             return
         with damage(f"{self.path}: {split} examples"):
             check_labels(rows["label"], split)

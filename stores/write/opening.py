@@ -36,6 +36,7 @@ from savs.stores.format.manifest import (
     write_manifest,
 )
 from savs.stores.format.plan import PlannedRow, ShardSpec, StorePlan, make_plan
+from savs.stores.format.revision import UNREVISED, Revision
 from savs.stores.write import signs_of_life as signs
 from savs.stores.write.claim_files import NEW, ClaimFiles, ClaimObjects, claim_storage
 from savs.stores.write.claims import ClaimLostError, Claims, newest, parse_claim
@@ -88,13 +89,17 @@ class Reservation:
     """Of the store that is there; None in a new folder."""
 
     def missing(
-        self, identity: Identity, rows: PlannedRows, shard_rows: int | None
+        self,
+        identity: Identity,
+        rows: PlannedRows,
+        shard_rows: int | None,
+        revision: Revision = UNREVISED,
     ) -> list[ShardSpec]:
         """Return what is still to be written, without changing anything.
 
         StoreMismatchError if the store there belongs to other features or other examples.
         """
-        agreed = _agreed(self.path, self.manifest, identity, rows, shard_rows)
+        agreed = _agreed(self.path, self.manifest, identity, rows, shard_rows, revision)
         return FeatureWriter(self.path, agreed, self.claims).missing()
 
     def begin(
@@ -102,6 +107,7 @@ class Reservation:
         identity: Identity,
         rows: PlannedRows,
         shard_rows: int | None,
+        revision: Revision = UNREVISED,
         like: StorePlan | None = None,
     ) -> FeatureWriter:
         """Make the store, or extend the one that is there, see `open_writer`.
@@ -111,12 +117,12 @@ class Reservation:
         with write_errors(self.path / MANIFEST):
             while True:
                 before = _stored_manifest(self.path)
-                agreed = _agreed(self.path, before, identity, rows, shard_rows, like)
+                agreed = _agreed(self.path, before, identity, rows, shard_rows, revision, like)
                 if before is not None and agreed != before:
                     agreed = change_manifest(
                         self.path,
                         self.claims,
-                        lambda now: _agreed(self.path, now, identity, rows, shard_rows),
+                        lambda now: _agreed(self.path, now, identity, rows, shard_rows, revision),
                     )
                 if before is not None or _is_first(self.path, self.claims, agreed):
                     return FeatureWriter(self.path, agreed, self.claims)
@@ -240,11 +246,12 @@ def _agreed(
     identity: Identity,
     rows: PlannedRows,
     shard_rows: int | None,
+    revision: Revision,
     like: StorePlan | None = None,
 ) -> Manifest:
     """Return the manifest that both a folder and this run hold to."""
     if stored is None:
-        return Manifest(identity, make_plan(rows, shard_rows, like))
+        return Manifest(identity, make_plan(rows, shard_rows, like, revision.sources))
     differences = stored.identity.differences(identity)
     if differences:
         raise StoreMismatchError(
@@ -253,11 +260,19 @@ def _agreed(
             + "\nuse those settings, or pass another `out`"
         )
     try:
-        plan = make_plan(rows, shard_rows, stored.plan)
+        earlier = revision.plan_of(stored)
+        plan = make_plan(rows, shard_rows, earlier, revision.sources)
     except StoreMismatchError as error:
         raise StoreMismatchError(f"{path}: {error}") from error
     listed = tuple(shard for shard in stored.shards if (path / shard.name).exists())
-    return replace(stored, plan=plan, shards=listed, labels=_still_late(stored.labels, plan))
+    labels = _still_late(revision.labels_of(stored), plan)
+    rows_now = revision.rows_of(stored)
+    try:
+        return replace(stored, plan=plan, shards=listed, labels=labels, rows=rows_now)
+    except ValueError as error:
+        raise StoreMismatchError(
+            f"{path}: {error}; give the new example another id, or leave it out"
+        ) from error
 
 
 def _still_late(labels: LateLabels, plan: StorePlan) -> LateLabels:
@@ -394,6 +409,16 @@ def _remove(out: Path, written: Noted, *, keep_folder: bool) -> None:
 
 _UNFINISHED = re.compile(rf"(.+-\d+\.h5|{re.escape(MANIFEST)})\..*{re.escape(PARTIAL)}")
 """Name of an unfinished file, with the name that it was to get."""
+
+
+def require_sole_writer(path: Path, claims: Claims) -> None:
+    """Raise StoreLockedError while another process writes to a store, whose shards it may make."""
+    for process, _ in signs.read_signs(claim_storage(path)):
+        if process.id != claims.process.id and claims.signs.lives(process.id):
+            raise StoreLockedError(
+                f"{path} is being written by {process}, and its source has changed since; wait for"
+                " it, or stop it"
+            )
 
 
 def left_overs(folder: Path, *, nobody_writes: bool = False) -> list[Path]:

@@ -211,8 +211,8 @@ def test_select_says_why_there_is_no_cross_validated_accuracy(savs, tmp_path):
 
 def test_cv_folds(savs, store, tmp_path):
     given = ["evaluate", store, "--folds", "5", "--out", tmp_path / "cv"]
-    assert "in 16 folds" in savs(*given, "--folds", "loo").stderr
-    assert "in 2 folds" in savs(*given, "--folds", "2").stderr
+    assert "16-fold" in savs(*given, "--folds", "loo").stderr
+    assert "2-fold" in savs(*given, "--folds", "2").stderr
     for wrong in ("1", "some"):
         done = savs(*given, "--folds", wrong)
         assert done.returncode == 2

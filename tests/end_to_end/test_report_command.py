@@ -175,7 +175,7 @@ def test_what_asks_nothing_of_the_user_is_silent_and_counts_agree(savs, tmp_path
     done = savs("select", store.path)
     assert done.returncode == 0
     assert [line for line in done.stderr.splitlines() if not line.startswith("wrote ")] == []
-    assert "train-side scores select heads" in savs("select", store.path, "--verbose").stderr
+    assert "it does not estimate test accuracy" in savs("select", store.path, "--verbose").stderr
     told = savs("evaluate", store.path).stderr + savs("evaluate", store.path, "--folds", 2).stderr
     told += savs("report", store.path, "--out", "p.html").stderr
     told += savs("explain", store.path, "--n", 1, "--out", "e.html").stderr  # next to `vote-cv`

@@ -140,7 +140,7 @@ def lda_head_score(
     parts: Sequence[int] | None,
     readout: str = "lda",
 ) -> tuple[float, float]:
-    """Return the sum of p of the right class and the mean lead over the best other.
+    """Return the sum of p of the right class and the mean lead of its logit, divided by tau.
 
     With `parts` (one number an example), the fit lacks the examples of the part that it scores.
     """
@@ -150,13 +150,10 @@ def lda_head_score(
     for part in np.unique(of):
         out = of == part
         kept = out if parts is None else ~out
-        for p, y in zip(
-            lda_head(head[kept], labels[kept], classes, head[out], readout),
-            labels[out],
-            strict=True,
-        ):
-            score += p[y]
-            leads += lead(p, y)
+        logits = lda_logits(head[kept], labels[kept], classes, head[out], readout)
+        for row, y in zip(logits, labels[out], strict=True):
+            score += softmax(row, LDA_TAU)[y]
+            leads += lead(row, y) / LDA_TAU
     return score, leads / len(labels)
 
 
@@ -264,6 +261,13 @@ def lda_head(
     readout: str = "lda",
 ) -> Array:
     """Return one head's `(n, classes)` probabilities by `lda` or `hec-v`, at its own width."""
+    return softmax(lda_logits(head, labels, classes, queries, readout), LDA_TAU)
+
+
+def lda_logits(
+    head: npt.ArrayLike, labels: Labels, classes: int, queries: npt.ArrayLike, readout: str
+) -> Array:
+    """Return the same before the softmax."""
     rows, labels = unit(head), np.asarray(labels)
     means = centroids_of(rows, labels, classes)
     precision = lda_precision(rows - means[labels])
@@ -274,7 +278,7 @@ def lda_head(
         logits += np.log(sizes / len(labels))
     elif len(set(sizes)) > 1:  # else the same for all classes
         logits += mean_error(rows, labels, classes) / sizes / 2
-    return softmax(logits, LDA_TAU)
+    return logits
 
 
 def lda_precision(centred: Array, ridge: float | None = None) -> Array:

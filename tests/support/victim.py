@@ -27,7 +27,7 @@ class Order:
     """One extraction and how it is to end."""
 
     extraction: dict[str, Any]
-    """Arguments of `savs.pipeline.extract`, paths as text."""
+    """Arguments of `savs.pipeline.extract`, paths as text; of `savs.train` if `source` is one."""
     delay_s: float | None = None
     """When the signal comes, from the fork on; None lets the extraction end by itself."""
     signal: int = signal.SIGKILL
@@ -81,6 +81,7 @@ def _serve() -> None:
     from savs.pipeline.extraction.entry_points import load_model
 
     import_module("savs.pipeline.extraction.run_extraction")
+    import_module("savs.pipeline.classifying.training")
     load_model("demo", dtype=DTYPE)  # imports all that loading needs; each victim loads it again
     for line in sys.stdin:
         order = Order(**json.loads(line))
@@ -100,14 +101,17 @@ def _serve() -> None:
 
 def _extract(order: Order) -> None:
     """Extract in the forked child, which never returns."""
-    from savs import extract
+    from savs import extract, train
 
     code = 1
     try:
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # as the command does
         if order.step is not None:
             _end_at(order, order.step)
-        extract("general", model="demo", dtype=DTYPE, **order.extraction)
+        if "source" in order.extraction:
+            train(model="demo", dtype=DTYPE, **order.extraction)
+        else:
+            extract("general", model="demo", dtype=DTYPE, **order.extraction)
         code = 0
     except KeyboardInterrupt:
         code = 130

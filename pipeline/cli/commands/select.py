@@ -164,8 +164,15 @@ def _task_facts(task: "TaskSelection", estimate: "Metric | None", kind: str) -> 
     elif kind in NUMBERS:
         facts["reach"] = task.number and task.number.reach
     facts["heads"] = [
-        {"head": savs.stores.head_name(head), "score": score, "margin": margin}
-        for head, score, margin in zip(task.heads, task.scores, task.margins, strict=True)
+        {
+            "head": savs.stores.head_name(head),
+            "strength": strength,
+            "score": score,
+            "margin": margin,
+        }
+        for head, strength, score, margin in zip(
+            task.heads, task.strengths, task.scores, task.margins, strict=True
+        )
     ]
     return facts
 

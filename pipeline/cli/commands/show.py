@@ -127,8 +127,8 @@ def _print_head_map(
     if as_json:
         print_json({"path": str(store.path), "heads": table.to_dicts()})
     else:
-        of = "the training examples" if chosen.tasks[0].number is None else "the variance"
-        print_line("\n".join(draw_map(table, of)), keep="\n")
+        of_numbers = chosen.tasks[0].number is not None
+        print_line("\n".join(draw_map(table, of_numbers=of_numbers)), keep="\n")
 
 
 def _print_progress(done: "StoreProgress") -> None:

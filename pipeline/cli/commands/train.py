@@ -54,12 +54,17 @@ def train_command(
         ),
     ] = None,
     heads: HeadsOption = None,
+    allow_removed: Annotated[
+        bool,
+        option(help="Train although a class, or more than half of the images, is gone since."),
+    ] = False,
     json: JsonOption = False,
 ) -> None:
     """Extracts features, selects heads, chooses a readout and estimates the accuracy.
 
     Images in a folder `unlabelled` next to the class folders wait for a label. Run it again after
-    new images or labels came. For further settings use `savs extract`, then `savs train STORE`.
+    images or labels came, moved or went: the folder says what is trained on. For further settings
+    use `savs extract`, then `savs train STORE`.
     """
     done = savs.train(
         source,
@@ -67,6 +72,7 @@ def train_command(
         model=model,
         readout=readout,
         heads=heads,
+        allow_removed=allow_removed,
         reporting=REPORTING,
         **inputs,
     )

@@ -18,6 +18,9 @@ from savs.stores import ShardContent, ShardSpec
 from savs.stores.format.layout import STORED_DTYPES, head_name
 from savs.stores.shard.content import endless_row, is_finite
 
+NOT_FINITE = "is NaN or infinite"
+"""Part of the reason of rows that were skipped for what the model made of them."""
+
 
 @dataclass(eq=False)
 class Assembly:
@@ -190,7 +193,7 @@ def find_faults(read: Read, points: Sequence[HookPoint], dtype: str) -> dict[int
             head = point.grid.heads[int(np.argmin(finite[:, column]))]
             faults.setdefault(
                 int(column),
-                f"{site}{head_name((point.grid.layer, head))} is NaN or infinite in {dtype}; run"
+                f"{site}{head_name((point.grid.layer, head))} {NOT_FINITE} in {dtype}; run"
                 " the model in the type that it was trained in, or with `dtype` float32",
             )
     likelihoods = [read.outputs[name] for name in (ANSWERS, ICL) if name in read.outputs]
@@ -198,7 +201,7 @@ def find_faults(read: Read, points: Sequence[HookPoint], dtype: str) -> dict[int
     for column in chain.from_iterable(endless):  # NaN stands for a label that was not asked
         faults.setdefault(
             int(column),
-            f"the log-likelihood of a label is NaN or infinite in {dtype}; run the model in the"
+            f"the log-likelihood of a label {NOT_FINITE} in {dtype}; run the model in the"
             " type that it was trained in, or with `dtype` float32",
         )
     return faults

@@ -32,12 +32,14 @@ HEADS_SCHEMA: Mapping[str, pl.DataType] = {
     "layer": pl.Int64(),
     "head": pl.Int64(),
     "name": pl.String(),
+    "strength": pl.Float64(),
     "vote": pl.String(),
     "lead": pl.Float32(),
     "similarity": pl.List(pl.Struct({"class": pl.String, "cosine": pl.Float32})),
     "nearest": pl.List(pl.Struct({"id": pl.String, "label": pl.String, "cosine": pl.Float32})),
 }
-"""Columns of `Explanations.heads`: a row an example and chosen head. `lead` is the cosine of the
+"""Columns of `Explanations.heads`: a row an example and chosen head. `strength` is the share of the
+training examples that the head classifies alone, `lead` is the cosine of the
 vote's centroid less the best other one, `nearest` are the nearest training examples."""
 
 
@@ -60,6 +62,8 @@ class HeadVote:
     layer: int
     head: int
     name: str
+    strength: float
+    """Share of the training examples that it classifies alone."""
     vote: str
     lead: float
     similarity: tuple[tuple[str, float], ...]
@@ -197,7 +201,7 @@ class Explanations:
         }
 
 
-_OF_HEAD = ("rank", "layer", "head", "name", "vote", "lead")
+_OF_HEAD = ("rank", "layer", "head", "name", "strength", "vote", "lead")
 
 
 def _view(view: View) -> dict[str, Any]:
@@ -259,6 +263,7 @@ def head_votes(evidence: Evidence) -> tuple[HeadVote, ...]:
                 layer=layer,
                 head=head,
                 name=head_name((layer, head)),
+                strength=trained.selection.strengths[place],
                 vote=classes[evidence.votes[place]],
                 lead=float(evidence.leads[place]),
                 similarity=tuple((classes[c], float(cosines[c])) for c in order),

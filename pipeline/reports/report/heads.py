@@ -49,7 +49,7 @@ class Layer:
 
     number: int
     mean: float
-    """Mean share of its heads."""
+    """Mean strength of its heads."""
     best: float
     chosen: int
     """How often its heads were chosen."""
@@ -57,13 +57,13 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class HeadMap:
-    """A grid of layers and heads, shaded by train-side score."""
+    """A grid of layers and heads, shaded by strength."""
 
     title: str
     columns: int
     layers: tuple[Layer, ...]
     lowest: float
-    """Share of right training examples of the lightest shade."""
+    """Strength of the lightest shade."""
     highest: float
     paths: dict[int, str]
     """Shade -> SVG path of its heads, in cells."""
@@ -84,7 +84,7 @@ class HeadsPart:
     maps: tuple[HeadMap, ...]
     """Of all subtasks together first; then each alone, if there are several."""
     rows: tuple[dict[str, Any], ...]
-    """The chosen heads, best first, with their scores."""
+    """The chosen heads, best first, with their strengths and scores."""
     more: int
     """Chosen heads that the table lacks."""
     has_scores: bool
@@ -101,8 +101,11 @@ def heads_part(result: Evaluated) -> HeadsPart | None:
         return None
     scored = _of_store(head_map, result)
     heads = _chosen(result.config) if scored is None else scored
-    rows = heads.drop_nulls("rank").with_columns(share=pl.col("score") / pl.col("examples"))
-    rows = rows.with_columns(place=pl.col("subtask").rle_id()).sort("place", "rank")
+    rows = (
+        heads.drop_nulls("rank")
+        .with_columns(place=pl.col("subtask").rle_id())
+        .sort("place", "rank")
+    )
     subtasks = heads["subtask"].unique(maintain_order=True).to_list()
     several = len(subtasks) > 1
     kind = "label" if result.labels else "subtask"
@@ -130,10 +133,10 @@ def _of_store(measure: Callable[[FeatureStore, Selection], T], result: Evaluated
 def _chosen(config: SelectionConfig) -> pl.DataFrame:
     """Return the chosen heads alone, as the selection scored them."""
     rows = [
-        (task.subtask, *head, head_name(head), score, task.examples, margin, rank)
+        (task.subtask, *head, head_name(head), strength, score, task.examples, margin, rank)
         for task in config.tasks
-        for rank, (head, score, margin) in enumerate(
-            zip(task.heads, task.scores, task.margins, strict=True), start=1
+        for rank, (head, strength, score, margin) in enumerate(
+            zip(task.heads, task.strengths, task.scores, task.margins, strict=True), start=1
         )
     ]
     return pl.DataFrame(rows, schema=HEAD_MAP_SCHEMA, orient="row")
@@ -145,13 +148,13 @@ def _draw(scored: pl.DataFrame, title: str, *, chosen_by: str | None = None) -> 
     numbers = heads["layer"].unique(maintain_order=True).to_list()
     rows = {layer: y for y, layer in enumerate(numbers)}
     columns = int(heads["head"].max()) + 1  # type: ignore
-    lowest, highest = float(heads["share"].min()), float(heads["share"].max())  # type: ignore
+    lowest, highest = float(heads["strength"].min()), float(heads["strength"].max())  # type: ignore
     cells = {
-        (head, rows[layer]): shade(share, lowest, highest)
-        for layer, head, share in heads.select("layer", "head", "share").rows()
+        (head, rows[layer]): shade(strength, lowest, highest)
+        for layer, head, strength in heads.select("layer", "head", "strength").rows()
     }
     profile = heads.group_by(number="layer", maintain_order=True).agg(
-        mean=pl.col("share").mean(), best=pl.col("share").max(), chosen=pl.col("chosen").sum()
+        mean=pl.col("strength").mean(), best=pl.col("strength").max(), chosen=pl.col("chosen").sum()
     )
     return HeadMap(
         title=title,
@@ -171,7 +174,7 @@ def _marks(chosen: pl.DataFrame, rows: dict[int, int], chosen_by: str | None) ->
         text = str(row["chosen"] if chosen_by else row["rank"])
         by = f"chosen by {row['chosen']} {chosen_by}s"
         choice = by if chosen_by else f"rank {row['rank']}"
-        title = f"{row['name']}: {100 * row['share']:.1f} %, {choice}"
+        title = f"{row['name']}: {100 * row['strength']:.1f} %, {choice}"
         marks.append(Mark(row["head"], rows[row["layer"]], text, title))
     return marks
 
@@ -191,7 +194,7 @@ class HeadTask:
     model: str
     """Digest of the model, so that only heads of the same one are compared."""
     scores: Array | None
-    """Train-side scores of all heads of its store; None if that is not there."""
+    """What all heads of its store were ranked by; None if that is not there."""
     all_heads: tuple[Head, ...]
 
 

@@ -23,6 +23,9 @@ from savs.stores import Head
 TABLE = 2**21
 """Cosines in a table, heads x examples x classes: 8 MB. As many features of those examples at
 most."""
+EQUAL = 1e-6
+"""Scores that differ by less, as a share, are equal: sums of probabilities that are nearly 1 differ
+in their last bits by the order of additions alone."""
 LEFT = 2**16
 """Values of centroids without an example that are made at a time: 512 kB. That much memory is used
 again; of larger arrays each page is asked of the system anew, which takes most of the time."""
@@ -39,10 +42,11 @@ class HeadScores:
     """Train-side scores of heads. They choose heads; they do not estimate performance."""
 
     score: Array
-    """`(heads,)` float64: number of training examples that the head puts in the right class."""
+    """`(heads,)` float64: what heads are ranked by. The number of training examples that the head
+    puts in the right class, or by readouts of probabilities the sum of those of the right class."""
     margin: Array
-    """`(heads,)` float64: mean over training examples of the cosine with the own class's centroid
-    minus the best other one, 0 if the two tie; decides between equal scores."""
+    """`(heads,)` float64, decides between equal scores: mean over training examples of the cosine
+    with the own class's centroid minus the best other one, 0 if the two tie; or of such logits."""
     named: Array | None = None
     """`(heads, n)` class that each head names of each example, for `pursuit` alone."""
 
@@ -295,8 +299,17 @@ def _blocks(heads: int, rows: int, size: int, most: int) -> Iterator[tuple[slice
 def rank_heads(scores: HeadScores, heads: Sequence[Head]) -> list[int]:
     """Return the indices of the heads, best first: by score, then margin, then (layer, head).
 
-    >>> scores = HeadScores(np.array([3.0, 4.0, 4.0]), np.array([0.9, 0.1, 0.2]))
+    Scores less than the greatest by a share of `EQUAL` at most tie with it, and so on with the
+    greatest of the others.
+
+    >>> scores = HeadScores(np.array([3.0, 4.0, 4.000001]), np.array([0.9, 0.2, 0.1]))
     >>> rank_heads(scores, [(0, 0), (0, 1), (1, 0)])
-    [2, 1, 0]
+    [1, 2, 0]
     """
-    return sorted(range(len(heads)), key=lambda i: (-scores.score[i], -scores.margin[i], *heads[i]))
+    groups, least, number = {}, np.inf, 0
+    for i in np.argsort(-scores.score, kind="stable").tolist():
+        score = float(scores.score[i])
+        if score < least:
+            number, least = number + 1, score - EQUAL * abs(score)
+        groups[i] = number
+    return sorted(groups, key=lambda i: (groups[i], -scores.margin[i], *heads[i]))

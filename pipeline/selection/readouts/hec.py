@@ -62,24 +62,29 @@ def score_by_texts(
 ) -> HeadScores:
     """Score heads by the sum of the probabilities that they give to the right classes.
 
-    Nothing is fitted to the examples, so that every scoring is the same.
+    Margins are of logits, as of `lda`. Nothing is fitted to the examples, so that every scoring is
+    the same.
     """
     score, margin = np.zeros((2, len(features)))
-    for head, (true, best) in enumerate(_leads(features, labels, texts.directions)):
-        score[head], margin[head] = true.sum(), (true - best).mean() if len(true) else 0.0
+    for head, (true, leads) in enumerate(_of_right_classes(features, labels, texts.directions)):
+        score[head], margin[head] = true.sum(), leads.mean() if len(leads) else 0.0
     return HeadScores(score, margin)
 
 
-def _leads(features: Array, labels: Array, directions: Array) -> Iterator[tuple[Array, Array]]:
-    """Yield, head by head, p of the right class and of the best other one, `(n,)` each."""
+def _of_right_classes(
+    features: Array, labels: Array, directions: Array
+) -> Iterator[tuple[Array, Array]]:
+    """Yield, head by head, p of the right class, and by how much its logit leads, `(n,)` each."""
     rows = np.arange(len(labels))
     for images, texts in zip(features, directions, strict=True):
         with few_threads(images.size * len(texts)):
             logits = normalise(images) @ texts.T
-        p = softmax((logits - np.square(texts).sum(axis=1) / 2).astype(np.float64))
-        true = p[rows, labels]
-        p[rows, labels] = -np.inf
-        yield true, p.max(axis=1)
+        logits = (logits - np.square(texts).sum(axis=1) / 2).astype(np.float64)
+        own_logits = logits[rows, labels]
+        logits[rows, labels] = -np.inf
+        leads = own_logits - logits.max(axis=1)
+        logits[rows, labels] = own_logits
+        yield softmax(logits)[rows, labels], leads
 
 
 HEC_T = Readout(

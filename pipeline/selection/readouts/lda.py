@@ -12,10 +12,11 @@ Classes of unequal numbers n_c need two things that the source has not:
   evidence: heads that are unsure each name the largest class, and so does their mean. It does not
   shrink with P, either, whose entries fall as 1 / N. `lda` has equal priors.
 * A mean of n_c examples is off by tr(P Sigma) / n_c in the square, and its class looks that much
-  further away (Moran and Murphy, Applied Statistics 28, 1979). `lda` takes half of it off. The
-  trace is measured on left-out examples: r being an example less its class's mean, r^T P_-i r is
-  d h / (1 - h n_c / (n_c - 1)) with h = r^T inv((N - 1) S + reg trace(S) I) r; their sum over
-  N - classes estimates it. (The ridge is not fitted again.)
+  further away (Moran and Murphy, Applied Statistics 28, 1979). `lda` takes it off the square, so
+  that half of it goes to the logit. The trace is measured on left-out examples: r being an example
+  less its class's mean, r^T P_-i r is d h / (1 - h n_c / (n_c - 1)) with
+  h = r^T inv((N - 1) S + reg trace(S) I) r; their sum over N - classes estimates it. (The ridge is
+  not fitted again.)
 
 `hec-v` is the source as it is. Where classes are equal in number both are the same, bit by bit.
 """
@@ -223,7 +224,8 @@ def score_heads(
 ) -> HeadScores:
     """Score heads by the sum of the probabilities that they give to the right classes.
 
-    With `loo` and `kfold` the discriminants are fitted without the examples that they score.
+    Margins are of logits, which still differ where probabilities are all nearly 1. With `loo` and
+    `kfold` the discriminants are fitted without the examples that they score.
     """
     folds = _folds(labels, classes, scoring)
     score, margin = np.zeros(len(features)), np.zeros(len(features))
@@ -232,16 +234,16 @@ def score_heads(
         train = ~out if scoring != "resubstitution" else out
         rows = features[:, train]
         fitted = fit(rows, labels[train], classes, widths, as_published=as_published)
-        for true, best in _probabilities(fitted, features[:, out], labels[out]):
+        for true, leads in _of_right_classes(fitted, features[:, out], labels[out]):
             score += true.sum(axis=1, dtype=np.float64)
-            margin += (true - best).sum(axis=1, dtype=np.float64)
+            margin += leads.sum(axis=1, dtype=np.float64)
     return HeadScores(score, margin / len(labels))
 
 
-def _probabilities(
+def _of_right_classes(
     fitted: FittedLda, features: Array, labels: Array
 ) -> Iterator[tuple[Array, Array]]:
-    """Yield p of the right class and of the best other one, `(heads, rows)`, block by block."""
+    """Yield p of the right class, and by how much its logit leads, `(heads, rows)` in blocks."""
     heads, classes, d = fitted.weights.shape
     across = fitted.directions.swapaxes(1, 2)
     for rows in row_blocks(len(labels), heads * max(classes, d), BLOCK):
@@ -250,10 +252,11 @@ def _probabilities(
             logits = normalise(features[:, rows]) @ across
         logits += fitted.offsets[:, None]
         places = (slice(None), np.arange(len(own_class)), own_class)
-        p = softmax(logits)
-        true = p[places]
-        p[places] = -np.inf
-        yield true, p.max(axis=2)
+        own_logits = logits[places]
+        logits[places] = -np.inf
+        leads = own_logits - logits.max(axis=2)
+        logits[places] = own_logits
+        yield softmax(logits)[places], leads
 
 
 def _folds(labels: Array, classes: Sequence[str], scoring: str) -> Array:

@@ -12,8 +12,11 @@ from sklearn.metrics import (
 )
 
 from savs.datasets.label_kinds import number_text, parse_number
-from savs.datasets.metrics.numbers import NumberPredictions, number_metrics
+from savs.datasets.metrics.numbers import NumberPredictions, kappa_units, number_metrics
 from savs.pipeline.evaluation.statistics.intervals import summarise
+
+LEVELS = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 9.0)
+"""Of training examples: nine is in no test example."""
 
 
 def drawn(seed, n=40):
@@ -31,13 +34,14 @@ def theirs(truth, value, level):
         "R2": r2_score(truth, value),
         "Spearman's rho": spearmanr(truth, value).statistic,
         "Kendall's tau-b": kendalltau(truth, value).statistic,
-        "quadratic kappa": cohen_kappa_score(truth, level, weights="quadratic"),
+        "quadratic kappa": cohen_kappa_score(truth, level, labels=LEVELS, weights="quadratic"),
     }
 
 
 def ours(truth, value, level, inside=None):
     cluster = pl.Series(range(len(truth))).cast(pl.String)
-    made = NumberPredictions(truth, value, level, inside)
+    levels = () if level is None else LEVELS
+    made = NumberPredictions(truth, value, level, levels, inside)
     return number_metrics(made, cluster, mean=3.0, median=2.0, coverage=0.95)
 
 
@@ -46,6 +50,28 @@ def test_means_are_those_of_scikit_learn_and_scipy(seed):
     made = drawn(seed)
     found = {units.name: units.scores["score"].mean() for units in ours(*made)}
     assert found == pytest.approx(theirs(*made), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("last", "levels", "expected"),
+    [
+        (5, (1, 2, 3, 4, 5), 0.942),
+        (5, (1, 2), 0.75),  # five is of the test examples alone
+        (10, (1, 2, 10), 0.75),  # places: ten is one further than two
+        (10, (1, 2, 5, 9, 10), 0.942),
+    ],
+)
+def test_kappa_counts_places_of_all_levels(last, levels, expected):
+    # Ten each of 1, 2 and the last; five of the 1s are taken for 2, five of the 2s for 1, so that
+    # the mean squared distance is 1/3. By chance it is 2/9 (1 + 9 + 16) of the places 0, 1, 4, and
+    # 2/9 (1 + 1 + 4) of 0, 1, 2: kappa is 1 - 3/52, or 1 - 1/4.
+    truth = np.repeat([1.0, 2.0, last], 10)
+    level = np.concatenate([[1] * 5, [2] * 5, [2] * 5, [1] * 5, [last] * 10])
+    found = kappa_units(truth, level, levels).mean()
+    labels = sorted({*truth, *levels})
+    theirs = cohen_kappa_score(truth, level, labels=labels, weights="quadratic")
+    assert found == pytest.approx(theirs, abs=1e-12)
+    assert found == pytest.approx(expected, abs=5e-4)
 
 
 def test_each_value_is_the_slope_in_the_weight_of_its_example():

@@ -1,4 +1,5 @@
 import math
+from itertools import permutations
 
 import numpy as np
 import polars as pl
@@ -12,6 +13,7 @@ from savs.datasets.metrics.ranking import (
     RANKED,
     average_precision_units,
     equal_error_units,
+    expected_precision,
     false_positive_units,
     ranking_metrics,
     roc_auc_units,
@@ -133,7 +135,8 @@ def test_metrics_of_predictions():
     assert [u.name for u in found] == [f"{name}, zoom" for name in RANKED]
     # the last Yes is needed for 95 %, and one of two No scores higher
     assert [value(u) for u in found] == pytest.approx([5 / 6, 0.75, 0.5, 0.5])
-    assert [u.chance for u in found] == [0.5, 0.5, 0.95, 0.5]
+    # in random order of four, two of them positive: (1/3 (4 - 25/12) + 25/12) / 4 = 49/72
+    assert [u.chance for u in found] == pytest.approx([49 / 72, 0.5, 0.95, 0.5])
     assert ["rests on 2 positive examples" in "".join(u.notes) for u in found] == [0, 0, 1, 0]
     precision = found[0]
     assert precision.scores["cluster"].to_list() == ["0", "1", "2", "3"]
@@ -173,7 +176,31 @@ def test_labels_that_are_all_the_same_have_no_order(label):
     rows = predictions_of(yes_no([label] * 3), [0.9, 0.2, 0.3])
     assert ranking_metrics(rows, CLASSES, "Yes") == []
     rows = predictions_of(yes_no(["Yes", *["No"] * 4]), [0.5, 0.1, 0.2, 0.8, 0.9])
-    assert [u.chance for u in ranking_metrics(rows, CLASSES, "Yes")] == [0.2, 0.5, 0.95, 0.5]
+    # the one Yes is at place 1 to 5: (1 + 1/2 + 1/3 + 1/4 + 1/5) / 5
+    expected = [137 / 300, 0.5, 0.95, 0.5]
+    assert [u.chance for u in ranking_metrics(rows, CLASSES, "Yes")] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("positive", "n", "chance"), [(5, 100, 0.0902), (5, 500, 0.0215), (100, 1000, 0.1058)]
+)
+def test_chance_of_average_precision_is_above_the_share_of_positive_examples(positive, n, chance):
+    found = expected_precision(np.arange(float(n)), np.arange(n) < positive)
+    assert found == pytest.approx(chance, abs=5e-5)
+
+
+@pytest.mark.parametrize(
+    "scores",
+    [[0, 1, 2, 3, 4, 5], [0, 0, 1, 1, 1, 2], [3] * 6, [-np.inf, 0, 1, 1, 2, np.inf]],
+    ids=["all apart", "ties", "all equal", "two skipped"],
+)
+def test_chance_of_average_precision_is_the_mean_over_all_permutations(scores):
+    scores, positive = np.array(scores, float), np.array([1, 0, 1, 0, 1, 0], bool)
+    dealt, found = np.isfinite(scores), []
+    for order in permutations(scores[dealt]):
+        scores[dealt] = order
+        found.append(average_precision_units(scores, positive).mean())
+    assert expected_precision(scores, positive) == pytest.approx(np.mean(found))
 
 
 def test_a_mean_of_metrics_gives_each_the_same_weight():

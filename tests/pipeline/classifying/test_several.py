@@ -59,7 +59,13 @@ def of_heads(made, heads):
     """Return a classifier of some heads, as one of a slim store."""
     given = load_selection(made.classifier)
     tasks = tuple(
-        replace(task, heads=heads, scores=task.scores[:2], margins=task.margins[:2])
+        replace(
+            task,
+            heads=heads,
+            strengths=task.strengths[:2],
+            scores=task.scores[:2],
+            margins=task.margins[:2],
+        )
         for task in given.tasks
     )
     selection = select(made.store, heads=replace(given, tasks=tasks))

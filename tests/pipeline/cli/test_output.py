@@ -28,14 +28,17 @@ def test_progress_says_no_time_left_before_the_first_example_is_done(capsys, mon
     assert last.startswith("4 examples in ")
 
 
-def test_soft_scores_have_one_decimal_and_counts_none(capsys):
+def test_the_ends_of_the_strengths_are_shown_whatever_the_order_of_heads(capsys):
+    # of 60 examples, 47 and 21 alone; chosen by 34.3 and 32.3, sums of probabilities
     task = SimpleNamespace(
         subtask=None, classes=("a", "b"), examples=60, heads=[(0, 0), (0, 1)], number=None
     )
-    for scores, shown in (((38.0, 26.0), "38..26 of 60"), ((40.9871, 17.0), "41.0..17 of 60")):
-        task.scores = scores
-        print_selection(SimpleNamespace(tasks=[task], labels="one"))
-        assert shown in capsys.readouterr().out
+    task.strengths, task.scores = (21 / 60, 47 / 60), (34.3, 32.3)
+    print_selection(SimpleNamespace(tasks=[task], labels="one"))
+    header, row = capsys.readouterr().out.splitlines()
+    assert "head strength (%)" in header
+    assert "35.0 to 78.3" in row
+    assert "34" not in row
 
 
 def test_parameters_in_backticks_are_spelled_as_the_user_of_the_command_sets_them(savs, capfd):
@@ -50,12 +53,22 @@ def test_parameters_in_backticks_are_spelled_as_the_user_of_the_command_sets_the
 
 
 GREY = [(0, 0, 10), (0, 1, 4), (0, 2, 6), (2, 1, 8), (2, 2, 7)]
-"""Layer, head and score of 10: the shares .4 to 1 are five shades, .15 apart."""
+"""Layer, head and tenths of its strength: .4 to 1 are five shades, .15 apart."""
 
 
 def map_of(ranks, subtasks=("one",)):
     rows = [
-        (subtask, layer, head, f"L{layer}.H{head}", score, 10, 0.0, own.get((layer, head)))
+        (
+            subtask,
+            layer,
+            head,
+            f"L{layer}.H{head}",
+            score / 10,
+            3.0,
+            10,
+            0.0,
+            own.get((layer, head)),
+        )
         for subtask, own in zip(subtasks, ranks, strict=True)
         for layer, head, score in GREY
     ]
@@ -65,7 +78,7 @@ def map_of(ranks, subtasks=("one",)):
 def test_a_better_head_is_darker_and_a_chosen_one_has_its_rank():
     *lines, legend = draw_map(map_of([{(2, 1): 1, (0, 2): 12}]))
     assert lines == ["      heads 0 to 2", "L0    ██  12", "L2    ·· 1▒▒"]
-    assert "from 40.0 to 100.0 % of the training examples" in legend
+    assert "alone classifies 40.0 to 100.0 % of the training examples" in legend
     assert legend.endswith("numbers: ranks of the chosen heads")
 
 
@@ -77,7 +90,7 @@ def test_of_several_subtasks_the_chosen_heads_are_counted():
 
 
 def test_heads_that_are_all_alike_are_drawn():
-    found = map_of([{}]).with_columns(score=pl.lit(5.0))
+    found = map_of([{}]).with_columns(strength=pl.lit(0.5))
     assert draw_map(found)[1:3] == ["L0    ██████", "L2    ··████"]
 
 

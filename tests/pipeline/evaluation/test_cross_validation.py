@@ -65,7 +65,7 @@ def test_each_part_is_classified_by_a_selection_of_the_others(
     ours = found.predictions["prediction"].to_list()
     assert {i: ours[i] for i in expected} == expected
     assert found.predictions["split"].unique().to_list() == ["train"]
-    assert f"cross-validated on the training examples, in {parts.max() + 1} f" in found.notes[0]
+    assert f"estimated by {parts.max() + 1}-fold cross-validation" in found.notes[0]
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_examples_that_share_an_image_stay_together(tmp_path):
     store = store_of(tmp_path / "s", list("ab" * 6), train_rows=rows)
     found = evaluate(store, select(store, heads=2), on="folds")
     assert found.predictions["cluster"].n_unique() == 3
-    assert "in 3 folds" in found.notes[0]
+    assert "3-fold cross-validation (" in found.notes[0]
 
 
 def test_a_class_with_too_few_examples_is_named(tmp_path):
@@ -170,9 +170,27 @@ def test_what_is_read_at_a_time_changes_nothing(tmp_path, monkeypatch, memory, r
 @pytest.mark.parametrize(("folds", "share"), [(5, 80), (2, 50), ("loo", 95)])
 def test_the_share_of_examples_that_is_estimated_is_told(tmp_path, folds, share):
     store = store_of(tmp_path / "s", list("ab" * 10))
-    (note,) = evaluate(store, select(store, heads=2), on="folds", folds=folds).notes
-    assert f"in {20 if folds == 'loo' else folds} folds" in note
-    assert f"a classifier of {share} % of the examples" in note
+    found = evaluate(store, select(store, heads=2), on="folds", folds=folds)
+    assert found.notes == (
+        f"estimated by {20 if folds == 'loo' else folds}-fold cross-validation: classifiers of"
+        f" {share} % of the examples. The final one uses all and is usually better",
+    )
+    assert found.train_shares == (share / 100, share / 100)
+    assert f" of classifiers of {share} % of the examples, 95 % interval" in repr(found)
+
+
+def test_a_note_says_why_there_are_not_five_folds(tmp_path):
+    # of b three examples, or four of which two share an image: 8 to 9 of 13 are left each time
+    labels = list("aaaaaaaaaabbb")
+    store = store_of(tmp_path / "s", labels)
+    (note,) = evaluate(store, select(store, heads=2), on="folds").notes
+    assert "estimated by 3-fold cross-validation ('b' has only 3 examples): classifiers of" in note
+    assert "of 62 to 69 % of the examples" in note
+    rows = [{"subtask": "one", "media": f'["{max(i, 11)}.png"]' if i > 9 else "[]"}
+            for i in range(14)]  # fmt: skip
+    store = store_of(tmp_path / "t", [*labels, "b"], train_rows=rows, test_rows=rows[:2])
+    note = evaluate(store, select(store, heads=2), on="folds").notes[0]
+    assert "3-fold cross-validation ('b' of subtask 'one' has only 3 independent examples)" in note
 
 
 def test_heads_from_elsewhere_are_kept(tmp_path):

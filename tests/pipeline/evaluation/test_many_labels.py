@@ -209,7 +209,7 @@ def test_folds_choose_everything_anew_and_share_examples(many):
     selection = savs.calibrate(store, savs.select(store, heads=3)).selection
     result = savs.evaluate(store, selection, on="folds", folds=3)
     assert result.examples == 90
-    assert "in 3 folds" in result.notes[0]
+    assert "estimated by 3-fold cross-validation: " in result.notes[0]
     assert result.metrics[0].value > result.metrics[0].chance + 0.1
 
 

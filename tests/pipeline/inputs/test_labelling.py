@@ -3,8 +3,9 @@
 import numpy as np
 import polars as pl
 import pytest
+from label_stores import MANY
 
-from savs import evaluate, label, load_selection, save_selection, select
+from savs import evaluate, label, load_selection, save_selection, select, train
 from savs.datasets import RowError
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import LabelError, SelectionError
@@ -73,6 +74,50 @@ def store(tmp_path):
 
 def labels_of(store, split):
     return dict(store.examples(split).select("id", "label").iter_rows())
+
+
+def stored(folder, rows, late, options=None):
+    """Write rows with their features; those that are `late` wait for a label, then get it."""
+    splits = {"train": [r for r in rows if r["id"] not in late]}
+    if late:  # in another order than in a file
+        splits["unlabelled"] = [{**r, "label": None} for r in rows[::-1] if r["id"] in late]
+    features = {
+        split: {0: np.stack([r["x"] for r in of_split], axis=1).astype(np.float32)}
+        for split, of_split in splits.items()
+    }
+    cells = {
+        split: [{k: v for k, v in r.items() if k != "x"} for r in of_split]
+        for split, of_split in splits.items()
+    }
+    store = write_store(folder, identity(grid=GRID, options=options), features, cells)
+    return label(store, {r["id"]: r["label"] for r in rows if r["id"] in late}).store
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", ["row:{}", "cats/{}.png", "{:x}"])
+@pytest.mark.parametrize("kind", ["one label", "many labels"])
+def test_a_store_that_is_labelled_later_equals_one_that_is_labelled_at_once(tmp_path, name, kind):
+    rng = np.random.default_rng(3)
+    says = rng.permutation(np.repeat([0, 1, 2], 9))
+    x = rng.normal(size=(27, 2, 4)) + 1.2 * np.eye(4)[says][:, None]
+    texts = [f'["{c}"]' for c in "abc"] if kind == "many labels" else list("abc")
+    rows = [
+        {"id": name.format(i), "label": texts[says[i]], "prompt": "?", "x": x[i]} for i in range(27)
+    ]
+    options = MANY if kind == "many labels" else None
+    late = {rows[i]["id"] for i in (*range(6), 11, 25)}
+    at_once, later = (stored(tmp_path / str(len(of)), rows, of, options) for of in ((), late))
+    assert later.ids("train") != at_once.ids("train")
+    for scoring in ("resubstitution", "kfold"):
+        found = [select(store, readout="lda", scoring=scoring) for store in (at_once, later)]
+        kept = [[(t.subtask, t.heads, t.strengths) for t in one.tasks] for one in found]
+        assert kept[0] == kept[1]
+    left_out = [train(store).expected for store in (at_once, later)]
+    values = [[metric.value for metric in one.metrics] for one in left_out]
+    assert values[0] == pytest.approx(values[1], rel=1e-12)
+    tables = [one.predictions.sort("id") for one in left_out]
+    said = "prediction" if kind == "one label" else "predicted"
+    assert tables[0][said].to_list() == tables[1][said].to_list()
 
 
 def test_an_example_without_a_label_or_of_the_test_split_becomes_one_of_training(store) -> None:
@@ -252,8 +297,8 @@ def test_a_selection_from_before_is_older_and_not_of_another_store(store, tmp_pa
     now = label(store, {"u0": "cat"}).store
     older = load_selection(tmp_path / "saved")
     assert older_note(older, now.manifest) == [
-        "the selection is older than its store: labels were given since; make it again to use them,"
-        " with `savs train` or `savs select`"
+        "the selection is older than its store: labels or files changed since; make it again to use"
+        " them, with `savs train` or `savs select`"
     ]
     assert is_of_store(older, now)
     with pytest.raises(SelectionError, match="not made from all training examples"):

@@ -1,4 +1,5 @@
 import numpy as np
+import oracle
 import polars as pl
 import pytest
 from random_stores import draw_problem, write_problem
@@ -12,16 +13,37 @@ from stores import make_store
 
 def test_the_map_has_the_scores_that_the_selection_kept(tmp_path):
     store = write_problem(tmp_path / "s", draw_problem(1, subtasks=("one", "two")))
-    for readout, scoring in (("vote", "loo"), ("lda", "resubstitution")):
+    for readout, scoring in (("vote", "loo"), ("lda", "resubstitution"), ("lda", "pursuit")):
         selection = select(store, heads=5, readout=readout, scoring=scoring)
         found = head_map(store, selection)
         assert found.height == 2 * len(store.heads)
         for task in selection.tasks:
             own = found.filter(subtask=task.subtask).drop_nulls("rank").sort("rank")
             assert tuple(own.select("layer", "head").rows()) == task.heads
+            assert tuple(own["strength"]) == task.strengths
             assert tuple(own["score"]) == task.scores
             assert tuple(own["margin"]) == task.margins
             assert own["examples"].unique().to_list() == [task.examples]
+
+
+@pytest.mark.parametrize("readout", ["vote", "lda", "hec-v", "logistic"])
+def test_strength_is_the_share_that_a_head_classifies_alone_by_any_readout(tmp_path, readout):
+    problem = draw_problem(3, subtasks=("one", "two"), counts=(4, 5, 3))
+    store = write_problem(tmp_path / "s", problem)
+    left_out = {
+        "resubstitution": "resubstitution",
+        "loo": "loo",
+        "kfold": "kfold",
+        "pursuit": "loo",
+    }
+    for scoring, alone in left_out.items():
+        for task in select(store, heads="all", readout=readout, scoring=scoring).tasks:
+            classes, rows, labels, _ = problem.task(task.subtask)
+            heads = [problem.train[store.heads.index(head)][rows] for head in task.heads]
+            right = [oracle.successes(head, labels, len(classes), alone) for head in heads]
+            assert task.strengths == pytest.approx([count / len(labels) for count in right])
+            if (readout, scoring) in (("vote", "resubstitution"), ("logistic", "loo")):
+                assert task.scores == tuple(right)
 
 
 def test_the_mean_over_subtasks_counts_who_chose_a_head(tmp_path):
@@ -32,7 +54,7 @@ def test_the_mean_over_subtasks_counts_who_chose_a_head(tmp_path):
     assert sum(row["chosen"] for row in means.values()) == 2 * 2
     for name, row in means.items():
         scores = found.filter(name=name)["score"].to_list()  # of 6 examples in each subtask
-        assert row["share"] == pytest.approx((scores[0] + scores[1]) / 12)
+        assert row["strength"] == pytest.approx((scores[0] + scores[1]) / 12)
 
 
 def test_a_selection_of_another_store_marks_its_heads_on_these_scores(tmp_path):

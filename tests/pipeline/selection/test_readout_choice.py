@@ -149,6 +149,7 @@ def test_a_label_without_a_turn_has_its_folds_by_the_readouts_of_their_own_turns
             seen=none,
             folds=2,
             train_shares=(0.5, 0.5),
+            limit=None,
             fold=np.array([0, 0, 2, 2]),
         )
 

@@ -13,6 +13,7 @@ from savs import evaluate, explain, save_evaluation, select
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import OutputError, ReportError
 from savs.pipeline.reports.explain.explanation import HEADS_SCHEMA
+from savs.pipeline.running.formatting import percent
 
 
 @pytest.fixture(scope="module")
@@ -134,10 +135,11 @@ def test_the_page_tells_the_same(vote, tmp_path):
         rows = table.rows
         assert [row[1] for row in rows] == [head.name for head in one.heads]
         for row, head in zip(rows, one.heads, strict=True):
-            assert row[2].split(" (")[0] == head.vote
-            assert row[3] == f"{head.similarity[0][1]:.3f}"
-            assert row[6] == f"{head.lead:.3f}"
-            assert all(near.name in row[7] for near in head.nearest)
+            assert row[2] == percent(head.strength)
+            assert row[3].split(" (")[0] == head.vote
+            assert row[4] == f"{head.similarity[0][1]:.3f}"
+            assert row[7] == f"{head.lead:.3f}"
+            assert all(near.name in row[8] for near in head.nearest)
 
 
 @pytest.mark.thorough

@@ -129,12 +129,16 @@ def test_every_class_and_confusion_is_shown_as_it_is(page, vote):
 
 
 def test_the_chosen_heads_and_layers_are_told_in_tables(page, evaluated):
-    chosen = page[1].table("Chosen heads, best first").cells("subtask", "head", "right")
+    chosen = (
+        page[1].table("Chosen heads, best first").cells("subtask", "head", "strength (%)", "score")
+    )
     config = json.loads((evaluated.path / "results/vote/config.json").read_text())
     assert chosen == [
-        (task["subtask"], f"L{layer}.H{head}", f"{score:g}")
+        (task["subtask"], f"L{layer}.H{head}", percent(strength), f"{score:g}")
         for task in config["tasks"]
-        for (layer, head), score in zip(task["heads"], task["scores"], strict=True)
+        for (layer, head), strength, score in zip(
+            task["heads"], task["strengths"], task["scores"], strict=True
+        )
     ]
     layers = page[1].table("Layers").records()
     assert [row["layer"] for row in layers] == [str(grid.layer) for grid in evaluated.grid]

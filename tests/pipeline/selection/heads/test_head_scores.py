@@ -15,7 +15,7 @@ from savs.pipeline.selection.heads.head_scores import (
     score_pairs,
 )
 from savs.pipeline.selection.readouts.calm import CALM
-from savs.pipeline.selection.readouts.lda import LDA
+from savs.pipeline.selection.readouts.lda import HEC_V, LDA
 from savs.pipeline.selection.readouts.vote import VOTE
 
 CASES = {
@@ -120,6 +120,30 @@ def test_heads_are_ordered_by_score_then_margin_then_place():
     heads = [(3, 1), (2, 0), (9, 9), (1, 5), (3, 0)]
     # 7s first: margin .3, then the two .2s by (layer, head): (1, 5) before (2, 0); then (3, 0)
     assert rank_heads(scores, heads) == [2, 3, 1, 4, 0]
+
+
+def test_scores_that_differ_by_a_rounding_tie():
+    # 59.99998 is less than 60 by a share of 3e-7, 59.9999 by 2e-6; and below zero alike
+    scores = np.array([59.99998, 60, 59.9999, -1, -1.0000005])
+    found = HeadScores(scores, np.array([0.2, 0.1, 0.9, 0.3, 0.4]))
+    assert rank_heads(found, [(0, head) for head in range(5)]) == [0, 1, 2, 4, 3]
+
+
+@pytest.mark.parametrize("rule", [LDA, HEC_V], ids=["lda", "hec-v"])
+def test_sure_heads_are_told_apart_by_the_margin_of_logits(rule):
+    # Two classes far apart in each of three heads, ever closer around their means: each probability
+    # is 1 up to rounding, and the logits lead by more and more.
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 10)
+    directions = np.eye(64, dtype=np.float32)[labels]
+    noise = rng.normal(size=(20, 64)).astype(np.float32)
+    features = np.stack([directions + spread * noise for spread in (0.03, 0.025, 0.02)])
+    found = rule.score_heads(features, labels, ["a", "b"], [64] * 3, "resubstitution")
+    assert found.score == pytest.approx([20] * 3, abs=1e-5)
+    assert found.margin[0] < found.margin[1] < found.margin[2]
+    assert rank_heads(found, [(0, 0), (0, 1), (0, 2)]) == [2, 1, 0]
+    slow = [oracle.lda_head_score(head, labels, 2, None, rule.name) for head in features]
+    np.testing.assert_allclose(found.margin, [margin for _, margin in slow], rtol=1e-4)
 
 
 def test_noise_scores_high_by_resubstitution_and_at_chance_left_out():
