@@ -11,7 +11,17 @@ pytestmark = pytest.mark.slow
 COMMANDS = (
     ("train", "photos", "--question", "Which colour?", "--model", "demo", "--out", "pets"),
     ("classify", "pets", "photos/red", "--out", "new.csv"),
-    ("explain", "pets", "photos/red/0.png", "--out", "why.html"),
+    (
+        "explain",
+        "pets",
+        "--n",
+        "1",
+        "--attention-maps",
+        "--media-root",
+        "photos",
+        "--out",
+        "why.html",
+    ),
     ("extract", "image-folder", "--train", "photos", "--model", "demo", "--out", "features"),
     ("models", "demo"),
 )
