@@ -311,7 +311,7 @@ class Labelling:
                 self.fits.version += 1
                 self.fits.problem = fitted.problem
                 self.fits.seconds = time.monotonic() - started
-                if fitted.left_out or fitted.tested:
+                if fitted.expected is not None:
                     self.fits.curve.append(fitted.expected)
                 self._queues = queues
                 self._labeller = None  # examples may have been appended meanwhile
