@@ -295,7 +295,7 @@ class Labelling:
                 self.fits.version += 1
                 self.fits.problem = fitted.problem
                 self.fits.seconds = time.monotonic() - started
-                if fitted.expected is not None:
+                if fitted.left_out or fitted.tested:
                     self.fits.curve.append(fitted.expected)
                 self._queues = queues
                 self._labeller = None  # examples may have been appended meanwhile
