@@ -1,7 +1,7 @@
 # savs on a GPU box. This file was not built by its authors: no container engine was at hand.
 #
 #     docker build --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu128 --tag savs .
-#     docker run --gpus all --shm-size 8g --volume "$PWD:/data" --volume "$HOME/.cache/huggingface:/cache" savs \
+#     docker run --gpus all --volume "$PWD:/data" --volume "$HOME/.cache/huggingface:/cache" savs \
 #         extract general --train train.jsonl --test test.jsonl --model Qwen/Qwen2-VL-7B-Instruct --out features
 #
 # The wheels of torch bring CUDA, so the host needs the driver and the NVIDIA Container Toolkit only. `nvidia-smi`

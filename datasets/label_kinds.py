@@ -37,8 +37,9 @@ def parse_number(value: Any) -> float:
     (2.5, 3.0)
     """
     is_number = isinstance(value, int | float | str) and not isinstance(value, bool)
+    is_plain = is_number and str(value).isascii() and "_" not in str(value)
     try:
-        number = float(value) if is_number and "_" not in str(value) else math.nan
+        number = float(value) if is_plain else math.nan
     except (ValueError, OverflowError):
         number = math.nan
     if not abs(number) < MOST:

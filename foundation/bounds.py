@@ -11,10 +11,13 @@ MAX_LEVELS = 64
 def whole_number(text: str) -> int | None:
     """Return the number that digits are; None for other text, and for one of too many digits.
 
-    >>> whole_number("12"), whole_number("-1"), whole_number("9" * 19)
-    (12, None, None)
+    `int` also takes digits of other scripts.
+
+    >>> whole_number("12"), whole_number("-1"), whole_number("9" * 19), whole_number("٣")
+    (12, None, None, None)
     """
-    return int(text) if text.isdecimal() and len(text) <= MAX_DIGITS else None
+    is_number = text.isascii() and text.isdecimal() and len(text) <= MAX_DIGITS
+    return int(text) if is_number else None
 
 
 def is_too_deep(value: Any, levels: int = MAX_LEVELS) -> bool:

@@ -3,6 +3,10 @@
 A digest is kept under the path together with what the file system says of the file: size, both
 times, device and inode. A file that was written to, replaced or renamed is read again. The time of
 change is among them because no program can set it back, as it can the time of modification.
+
+The folder of the cache may be shared or edited: only regular files of a bounded size are opened in
+it, no link is followed, and nothing is written into a file that is there. What is no digest counts
+as absent.
 """
 
 import fcntl
@@ -14,16 +18,26 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
-from savs.foundation.files import real_path, whole_file
+from savs.foundation.files import open_regular, real_path, whole_file
+from savs.foundation.progress import track
 
 KEPT_BYTES = 2**26
 """Digests of smaller files are not kept: reading them takes less than a tenth of a second."""
 SETTLED_S = 2.0
 """Digests of files that changed less long ago are not kept: the clock of a file system may tick
 slowly, and a later change would have the same time."""
+ENTRY_BYTES = 2**16
+"""Most bytes of a kept digest: a path has a few thousand."""
+WAIT_S, SLOW_BYTES_S = 30, 2**26
+"""How long a process waits for another that reads the same file: some seconds, and what a slow disk
+takes for its bytes. The other may have been stopped, so this one then reads the file itself."""
+LOOKS_A_SECOND = 10
+"""How often it looks meanwhile whether the other is done."""
 THREADS = 4
 """Files that are read at the same time; each needs a core."""
 
@@ -58,7 +72,7 @@ class FileDigest:
 
     path: str
     state: FileState
-    sha256: str
+    sha256: Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
 def cache_folder() -> Path:
@@ -88,7 +102,8 @@ def bytes_to_read(paths: Sequence[Path]) -> int:
 def file_digest(path: Path) -> FileDigest:
     """Return the digest of a file: from the cache if it did not change since, else by reading it.
 
-    Processes of a host that need the same file wait for the one that reads it.
+    Processes of a host that need the same file wait for the one that reads it, up to a deadline;
+    the listener of `savs.foundation.progress` gets each second.
 
     Raises
     ------
@@ -101,7 +116,7 @@ def file_digest(path: Path) -> FileDigest:
         return _read(path, state)
     if (cached := _cached(path, state)) is not None:
         return cached
-    with _turn(path):
+    with _turn(path, WAIT_S + state.size // SLOW_BYTES_S):
         if (cached := _cached(path, state)) is not None:  # another process has read it meanwhile
             return cached
         digest = _read(path, state)
@@ -126,8 +141,8 @@ def _cached(path: Path, state: FileState) -> FileDigest | None:
     digest = _IN_PROCESS.get(path)
     if digest is None:
         try:
-            digest = msgspec.json.decode(_cache_file(path).read_bytes(), type=FileDigest)
-        except (OSError, ValueError, RecursionError):  # damaged files count as absent
+            digest = msgspec.json.decode(_entry(_cache_file(path)), type=FileDigest)
+        except (OSError, ValueError, RecursionError):  # what is no digest counts as absent
             return None
     return digest if (digest.path, digest.state) == (str(path), state) else None
 
@@ -137,20 +152,50 @@ def _cache_file(path: Path) -> Path:
     return cache_folder() / "digests" / f"{name}.json"
 
 
+def _entry(file: Path) -> bytes:
+    with os.fdopen(open_regular(file, os.O_RDONLY), "rb") as entry:
+        content = entry.read(ENTRY_BYTES + 1)
+    if len(content) > ENTRY_BYTES:
+        raise ValueError(f"it has more than {ENTRY_BYTES:,} bytes")
+    return content
+
+
 @contextmanager
-def _turn(path: Path) -> Iterator[None]:
-    """Wait until no other process reads a file; continue at once if that cannot be known."""
-    file = None
-    with suppress(OSError):  # no cache, or a file system without locks: each reads for itself
-        lock = _cache_file(path).with_suffix(".lock")
-        lock.parent.mkdir(parents=True, exist_ok=True)
-        file = lock.open("w")
-        fcntl.flock(file, fcntl.LOCK_EX)
+def _turn(path: Path, most_s: int) -> Iterator[None]:
+    """Wait until no other process reads a file, but not longer than some seconds.
+
+    Continue at once if that cannot be known: no cache, or a file system without locks.
+    """
+    lock = _cache_file(path).with_suffix(".lock")
+    descriptor = None
     try:
+        with suppress(OSError, ValueError):
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = open_regular(lock, os.O_RDWR | os.O_CREAT)
+            _wait_for(descriptor, path.name, most_s)
         yield
     finally:
-        if file is not None:
-            file.close()
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+def _wait_for(descriptor: int, name: str, most_s: int) -> None:
+    """Take a lock; return without it at the deadline, OSError if the file system has no locks."""
+    has_lock = _took(descriptor)
+    if has_lock:
+        return
+    for _ in track(range(most_s), f"seconds of waiting for the process that reads {name}"):
+        for _ in range(LOOKS_A_SECOND):
+            has_lock = has_lock or _took(descriptor)
+            time.sleep(0 if has_lock else 1 / LOOKS_A_SECOND)
+
+
+def _took(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def changed_files(digests: Mapping[str, FileDigest]) -> list[str]:

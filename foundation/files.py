@@ -27,10 +27,11 @@ import msgspec
 PARTIAL = ".partial"
 """What the name of an unfinished file ends in; its writer removes it, or left it when it died."""
 _TAG = re.compile(
-    rf"\w*-(?P<pid>\d+)-(?P<started>\d*)-(?P<space>[0-9a-f]{{8}})-[0-9a-f]{{8}}{re.escape(PARTIAL)}.*"
+    rf"\w*-(?P<pid>\d+)-(?P<started>\d*)-(?P<space>[0-9a-f]{{8}})-[0-9a-f]{{8}}{re.escape(PARTIAL)}.*",
+    re.ASCII,
 )
 
-_TAGGED = re.compile(rf".+?\.{_TAG.pattern}", re.DOTALL)
+_TAGGED = re.compile(rf".+?\.{_TAG.pattern}", re.DOTALL | re.ASCII)
 
 
 @contextmanager
@@ -240,6 +241,23 @@ def regular_size(path: Path) -> int:
     return status.st_size
 
 
+def open_regular(path: Path, flags: int) -> int:
+    """Open a regular file and return its descriptor; a link is not followed, a pipe not waited for.
+
+    Raises
+    ------
+    ValueError
+        It is a folder, a pipe or a device.
+    OSError
+        It is a link, does not exist, or may not be opened.
+    """
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise ValueError("it is not a regular file")
+    return descriptor
+
+
 def read_regular_text(path: Path) -> str:
     """Return the text of a file, without a byte order mark; ValueError if it is not UTF-8.
 
@@ -273,7 +291,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Numbers of the errors for no space, no quota, and a file that may not grow."""
 UNUSABLE = (errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR, errno.EACCES, errno.EPERM)
 """Numbers of the errors for a path that cannot be looked at, whoever gave it."""
-_CODE = re.compile(r"\(os\s+error\s+(\d+)\)")
+_CODE = re.compile(r"\(os\s+error\s+(\d+)\)", re.ASCII)
 
 
 @contextmanager

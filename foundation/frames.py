@@ -20,6 +20,8 @@ MOST_TIMES = 1000
 """How many times its size a Parquet file may expand to."""
 _ROW, _ITEM = 512, 64
 """Bytes that a row, and an item of a list, takes in Python next to its text."""
+OF_COLUMN = 16
+"""Bytes that a value of a column takes next to its text."""
 
 
 def schema_of(row: type) -> pl.Schema:
@@ -97,20 +99,24 @@ class ExpansionError(ValueError):
     """A Parquet file whose rows take far more memory than the file."""
 
 
-def collect_rows(frame: pl.LazyFrame, file_bytes: int) -> pl.DataFrame:
+def collect_rows(frame: pl.LazyFrame, file_bytes: int, value: int | None = None) -> pl.DataFrame:
     """Return the rows of columns of a Parquet file of a size; errors as `expanded_bytes`."""
-    expanded_bytes(frame, file_bytes)
+    expanded_bytes(frame, file_bytes, value=value)
     return frame.collect()
 
 
 def expanded_bytes(
-    frame: pl.LazyFrame, file_bytes: int, uncounted: Container[str] = ()
+    frame: pl.LazyFrame,
+    file_bytes: int,
+    uncounted: Container[str] = (),
+    value: int | None = None,
 ) -> np.ndarray[Any, Any]:
     """Return how many bytes each row of a Parquet file takes as Python values: `(rows,)` int64.
 
     Parquet stores an equal value once, however many rows have it. Only the lengths of texts and
     lists are computed, so a few kilobytes that stand for gigabytes are refused before they are
-    expanded. Texts in the columns `uncounted` do not count.
+    expanded. Texts in the columns `uncounted` do not count. `value` is what a value takes next
+    to its text where rows stay columns, `OF_COLUMN`; by default all become Python objects.
 
     Raises
     ------
@@ -119,15 +125,16 @@ def expanded_bytes(
     """
     most = max(FREE_BYTES, MOST_TIMES * file_bytes)
     count = frame.select(pl.len()).collect(engine="streaming").item()
-    _require_total(_ROW * count, most)
+    row = _ROW if value is None else value * len(frame.collect_schema())
+    _require_total(row * count, most)
     sizes = [
         size
         for name, dtype in frame.collect_schema().items()
         if (size := _size(pl.col(name), dtype, media=name in uncounted)) is not None
     ]
     if not sizes:
-        return np.full(count, _ROW)
-    totals = frame.select(_ROW + pl.sum_horizontal(sizes)).collect(engine="streaming")
+        return np.full(count, row)
+    totals = frame.select(row + pl.sum_horizontal(sizes)).collect(engine="streaming")
     each = totals.to_series().to_numpy()
     _require_total(int(each.sum()), most)
     return each

@@ -40,7 +40,16 @@ CLASSES = {
         "datasets/media/test_limits.py",
         "datasets/rows/test_row_sizes.py",
     ],
+    "planted caches": ["foundation/test_file_digests.py"],
+    "selections of other features": ["end_to_end/test_misplaced_selections.py"],
+    "code of the user": [
+        "end_to_end/test_own_code.py",
+        "pipeline/extraction/model/test_user_code.py",
+        "datasets/rows/test_plugin_guard.py",
+    ],
+    "text, hints": ["end_to_end/test_hints_and_refusals.py", "end_to_end/test_visible_text.py"],
     "queries": ["pipeline/evaluation/test_query.py", "end_to_end/test_query_reads_tables_only.py"],
+    "pages of other sites": ["pipeline/classifying/bundle/test_guard.py"],
     "names, uploads, numbers": [
         "end_to_end/test_names_in_bytes.py",
         "end_to_end/test_upload.py",

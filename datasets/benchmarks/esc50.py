@@ -16,7 +16,7 @@ from savs.datasets.metrics.metrics import SCORED
 from savs.datasets.row import Row
 
 QUESTION = "What caption does the given audio belong to?"
-CLIP = re.compile(r"(?:.*[/\\])?\d-(\d+)-[A-Z]-\d+\.\w+")
+CLIP = re.compile(r"(?:.*[/\\])?\d-(\d+)-[A-Z]-\d+\.\w+", re.ASCII)
 """FOLD-CLIP-TAKE-TARGET.wav; takes of one clip were cut from one recording of freesound.org."""
 
 

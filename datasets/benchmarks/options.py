@@ -171,7 +171,7 @@ def without_prompt(ids: Ids) -> Ids:
     >>> without_prompt(pl.Series("id", ["a#1", "b#c#12"])).to_list()
     ['a', 'b#c']
     """
-    return ids.str.replace(rf"{_MARK}\d+$", "")
+    return ids.str.replace(rf"{_MARK}[0-9]+$", "")
 
 
 def under_one_prompt(examples: pl.DataFrame, prompts: Sequence[str]) -> pl.DataFrame:

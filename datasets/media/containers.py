@@ -7,6 +7,7 @@ Sources: ISO/IEC 14496-12 (boxes), RFC 8794 (EBML), Microsoft's AVI RIFF referen
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,10 @@ _RUNS = (b"stts", b"ctts")
 _SIZES = (b"stsz", b"stz2")
 _DEEPEST = 16
 MAX_SAMPLES = 2**22
-"""Most samples that all tracks of an MP4 may declare, those of sound included."""
+"""Most samples that all tracks of an MP4 may declare, those of sound included, and as often as its
+edit list may show them."""
+MOST_TIMES, LEAST_BYTES = 16, 4
+"""How often packets may name the bytes of a file, and what a packet counts as at least."""
 WHOLE = 0.9
 """A video or a sound with less than this share of its declared frames or duration is damaged."""
 
@@ -88,6 +92,24 @@ def require_whole(data: bytes, name: str, slack_bytes: int = 0) -> None:
         raise MediaError(f"{name} is truncated: {missing:,} bytes are missing at its end")
     if container_of(data) == MP4 and declared_samples(data) > MAX_SAMPLES:
         raise MediaError(f"{name} declares more than {MAX_SAMPLES:,} samples: cut it")
+
+
+class NamedBytes:
+    """How many bytes the packets of a file name: tables and edit lists can repeat a few for hours.
+
+    MediaError as soon as they are `MOST_TIMES` those of the file.
+    """
+
+    def __init__(self, data: bytes, name: str) -> None:
+        self._left, self._name = MOST_TIMES * len(data), name
+
+    def count(self, packet: Any) -> None:
+        """Count the bytes of the next packet, also of an empty one."""
+        self._left -= max(packet.size, LEAST_BYTES)
+        if self._left < 0:
+            raise MediaError(
+                f"{self._name} repeats its bytes more than {MOST_TIMES} times: save it again"
+            )
 
 
 def missing_bytes(data: bytes) -> int:
@@ -175,7 +197,9 @@ def _count(data: memoryview, depth: int) -> int:
     # those of their times. Any of these may lie, so the largest counts. Fragments add to it.
     total = largest = 0
     for kind, content, _ in boxes(data):
-        if kind in _OUTER and depth and not (kind == b"trak" and _is_plain_sound(content)):
+        if kind == b"trak" and depth and not _is_plain_sound(content):
+            total += _count(content, depth - 1) * max(1, _edits(content))
+        elif kind in _OUTER and kind != b"trak" and depth:
             total += _count(content, depth - 1)
         elif kind in _RUNS:
             largest = max(largest, int(_runs(content)[:, 0].sum()))
@@ -184,6 +208,11 @@ def _count(data: memoryview, depth: int) -> int:
         elif kind == b"trun":
             total += _number(content, 4)
     return total + largest
+
+
+def _edits(track: memoryview) -> int:
+    """Return how many parts of a track its edit list may show: an entry has 12 bytes or more."""
+    return sum(min(_number(table, 4), len(table) // 12) for table in _all(track, b"elst"))
 
 
 def _is_plain_sound(track: memoryview) -> bool:

@@ -18,6 +18,7 @@ from savs.datasets.media.containers import (
     FLAC,
     MP3,
     WHOLE,
+    NamedBytes,
     container_of,
     declares_frames,
     require_whole,
@@ -99,7 +100,8 @@ def decode_sound(
         with av.open(io.BytesIO(data), format=_require_format(data, name)) as container:
             stream = _stream(container, name)
             parts, count, lost = [], 0, _Lost()
-            for part in _mono(stream, container, rate, lost):
+            for frame in _frames(stream, container, rate, lost, NamedBytes(data, name)):
+                part = _mean(frame, name)
                 parts.append(part)
                 count += len(part)
                 if count > limit:
@@ -119,7 +121,10 @@ def decode_sound(
     if not is_cut and count < WHOLE * declared_s * rate:
         raise MediaError(f"{name} is damaged: {count / rate:.1f} of {declared_s:.1f} s are present")
     lost.require_few(name)
-    _require_sound(samples, name, rate)
+    if len(samples) < LEAST_SECONDS * rate:
+        raise MediaError(
+            f"{name} lasts {len(samples) / rate:.3f} s, expected at least {LEAST_SECONDS} s"
+        )
     return Sound(samples, rate, is_cut)
 
 
@@ -234,13 +239,16 @@ class _Lost:
             )
 
 
-def _mono(stream: Any, container: Any, rate: int, lost: _Lost) -> Iterator[Array]:
-    """Yield a sound piece by piece, resampled: `(samples,)` float32."""
+def _frames(
+    stream: Any, container: Any, rate: int, lost: _Lost, named: NamedBytes
+) -> Iterator[Any]:
+    """Yield a sound frame by frame, resampled, its channels interleaved."""
     import av
     from av.error import InvalidDataError
 
     resampler = None
     for packet in container.demux(stream):
+        named.count(packet)
         lost.packets += 1
         try:
             frames = packet.decode()
@@ -252,14 +260,21 @@ def _mono(stream: Any, container: Any, rate: int, lost: _Lost) -> Iterator[Array
             # are interleaved ("flt"): with planes of eight channels it reads beyond its memory.
             resampler = resampler or av.AudioResampler("flt", frame.layout.name, rate)
             frame.pts = None  # gaps in time stamps would become silence
-            yield from map(_mean, resampler.resample(frame))
+            yield from resampler.resample(frame)
     if resampler is not None:
-        yield from map(_mean, resampler.resample(None))
+        yield from resampler.resample(None)
 
 
-def _mean(frame: Any) -> Array:
-    channels = frame.layout.nb_channels
-    return frame.to_ndarray().reshape(-1, channels).mean(axis=1, dtype=np.float32)
+def _mean(frame: Any, name: str) -> Array:
+    """Return the mean of a frame's channels, `(samples,)` float32.
+
+    MediaError if one has values that are no sound: the mean of +1e30 and -1e30 would be silence.
+    """
+    values = frame.to_ndarray()
+    loudest = float(np.abs(values).max(initial=0))
+    if not loudest <= LOUDEST:  # NaN, too
+        raise MediaError(f"{name} has samples of {loudest}, expected -1 to 1: scale it")
+    return values.reshape(-1, frame.layout.nb_channels).mean(axis=1, dtype=np.float32)
 
 
 def _declared_s(stream: Any, data: bytes) -> float:
@@ -267,13 +282,3 @@ def _declared_s(stream: Any, data: bytes) -> float:
     kind = sound_of(data)
     says = kind == FLAC or (kind == MP3 and declares_frames(data))
     return float(stream.duration * stream.time_base) if says and stream.duration else 0.0
-
-
-def _require_sound(samples: Array, name: str, rate: int) -> None:
-    if len(samples) < LEAST_SECONDS * rate:
-        raise MediaError(
-            f"{name} lasts {len(samples) / rate:.3f} s, expected at least {LEAST_SECONDS} s"
-        )
-    loudest = float(np.abs(samples).max())
-    if not loudest <= LOUDEST:  # NaN, too
-        raise MediaError(f"{name} has samples of {loudest}, expected -1 to 1: scale it")

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from savs.datasets.errors import MediaError
-from savs.datasets.media.containers import AVI, WHOLE, container_of, require_whole
+from savs.datasets.media.containers import AVI, WHOLE, NamedBytes, container_of, require_whole
 from savs.datasets.media.images import MAX_IMAGE_PIXELS, require_size
 from savs.datasets.media.sounds import Sound, load_av, sounds_of
 
@@ -145,6 +145,7 @@ class _Clip:
     numbered: bool
     """Frames are identified by number rather than time: AVI has a constant rate and no times."""
     max_pixels: int
+    named: NamedBytes
 
 
 @contextmanager
@@ -166,7 +167,7 @@ def _opened(data: bytes, name: str, max_pixels: int = MAX_IMAGE_PIXELS) -> Itera
         stream = pictures[0]
         require_size(stream.codec_context.width, stream.codec_context.height, name, max_pixels)
         stream.thread_type = "AUTO"
-        yield _Clip(container, stream, name, kind == AVI, max_pixels)
+        yield _Clip(container, stream, name, kind == AVI, max_pixels, NamedBytes(data, name))
 
 
 @dataclass(slots=True)
@@ -186,6 +187,7 @@ class _Packets:
 def _read_packets(clip: _Clip) -> _Packets:
     packets = _Packets()
     for packet in clip.container.demux(clip.stream):
+        clip.named.count(packet)
         if not packet.size:
             continue
         packets.present += 1
@@ -238,7 +240,8 @@ def _unit_s(clip: _Clip) -> Fraction:
 
 def _said_s(stream: Any) -> float:
     """Return the duration in seconds of Matroska's tag, 0 without one."""
-    match = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+    duration = stream.metadata.get("DURATION", "")
+    match = re.fullmatch(r"(\d+):(\d+):(\d+(?:\.\d+)?)", duration, re.ASCII)
     if match is None:
         return 0
     hours, minutes, seconds = map(float, match.groups())

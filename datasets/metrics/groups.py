@@ -14,7 +14,7 @@ import polars as pl
 
 from savs.datasets.errors import RowError
 from savs.datasets.example import first_few
-from savs.datasets.metrics.metrics import Classes, Units, class_margin, guess_score
+from savs.datasets.metrics.metrics import Classes, Units, class_margin, with_guess
 
 NAMED = 5
 """Number of incomplete groups that a note names."""
@@ -48,8 +48,7 @@ def set_accuracy(
         Rows of a complete set.
     """
     sets = (
-        predictions.drop_nulls("group")
-        .with_columns(guess=guess_score(classes))
+        with_guess(predictions.drop_nulls("group"), classes)
         .group_by(_keys(by), maintain_order=True)
         .agg(
             score=pl.col("correct").all().cast(pl.Float64),

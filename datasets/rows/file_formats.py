@@ -17,10 +17,11 @@ from savs.datasets.rows.parquet_rows import parquet_values
 from savs.datasets.rows.tar_shards import TAR, shard_values
 from savs.foundation.errors import SavsError
 from savs.foundation.files import regular_size
+from savs.foundation.frames import OF_COLUMN
 
 JSON_LINES = (".jsonl", ".ndjson")
-PARQUET = ".parquet"
-TABLES = (".csv", ".txt")
+PARQUET, JSON, CSV = ".parquet", ".json", ".csv"
+TABLES = (CSV, ".txt")
 """Suffixes of files that a benchmark may read in its own way, see `Benchmark.read_table`."""
 MAX_WHOLE_BYTES = 2**32
 """Largest JSON or CSV file, which is read at once."""
@@ -29,6 +30,12 @@ DELIMITERS = ",;\t"
 """What may stand between the columns of a CSV file; a comma first, where several may."""
 HEAD_CHARACTERS = 2**20
 """Start of a CSV file by which its delimiter is known."""
+MAX_CSV_CHARACTERS = 2**25
+"""Most characters of a row of CSV, each of which takes four to eight bytes while it is read."""
+MAX_ROWS = 2**22
+"""Most rows of a source that are in memory together: they take 1 to 4 GB."""
+EQUAL_ROWS = 2**12
+"""Most different rows that are remembered, so that equal ones are in memory once."""
 
 Values = dict[str, Any]
 Located = tuple[str, Values]
@@ -48,19 +55,34 @@ def read_rows(source: str | Path | Files, read_table: Reader | None = None) -> l
     SourceError
         A file is missing, empty, of another kind, or not what its name says.
     RowError
-        A line is not a JSON object.
+        A line is not a JSON object, or there are more than `MAX_ROWS`.
+    """
+    rows = []
+    for row in iter_rows(source, read_table, value=None):
+        if len(rows) == MAX_ROWS:
+            raise RowError(
+                f"{row.where}: there are more than {MAX_ROWS:,} rows; give fewer at a time, or"
+                " compute their features elsewhere, and import these"
+            )
+        rows.append(row)
+    return rows
+
+
+def iter_rows(
+    source: str | Path | Files, read_table: Reader | None = None, value: int | None = OF_COLUMN
+) -> Iterator[Row]:
+    """Yield the rows that `read_rows` returns, one by one; the same errors but for their number.
+
+    A table that stands for many more bytes than it has is refused; `value` is as in
+    `expanded_bytes`, None where all rows stay in memory.
     """
     files = source if isinstance(source, Files) else find_files(source)
-    rows = []
     for path in files:
-        file_rows = [
-            Row(where, index, values, files.stem(path))
-            for index, (where, values) in enumerate(_read(path, files.root, read_table))
-        ]
-        if not file_rows:
+        index, stem = -1, files.stem(path)
+        for index, (where, values) in enumerate(_read(path, files.root, read_table, value)):
+            yield Row(where, index, values, stem)
+        if index < 0:
             raise SourceError(f"{path} holds no rows; give a file with at least one example")
-        rows += file_rows
-    return rows
 
 
 def read_values(path: Path) -> list[Values]:
@@ -68,13 +90,15 @@ def read_values(path: Path) -> list[Values]:
     return [values for _, values in _read_text(path)]
 
 
-def _read(path: Path, root: Path, read_table: Reader | None) -> Iterator[Located]:
+def _read(
+    path: Path, root: Path, read_table: Reader | None, value: int | None
+) -> Iterator[Located]:
     name = path.relative_to(root).as_posix()
     if path.suffix.lower() == PARQUET:
         if not path.is_file():
             what = "it is not a regular file" if path.exists() else "there is no such file"
             raise SourceError(f"{path} cannot be read: {what}; check the path")
-        for index, values in enumerate(parquet_values(path, name)):
+        for index, values in enumerate(parquet_values(path, name, value)):
             yield f"{path} row {index}", values
         return
     if path.suffix.lower() == TAR:
@@ -86,16 +110,17 @@ def _read(path: Path, root: Path, read_table: Reader | None) -> Iterator[Located
 
 def _read_text(path: Path, read_table: Reader | None = None) -> Iterator[Located]:
     suffix = path.suffix.lower()
-    readers = _READERS | ({} if read_table is None else dict.fromkeys(TABLES, read_table))
+    readers = {JSON: _json_list} | dict.fromkeys(() if read_table is None else TABLES, read_table)
     reader = readers.get(suffix)
-    if reader is None and suffix not in JSON_LINES:
-        known = ", ".join([*JSON_LINES, *readers, PARQUET, TAR])
+    by_row = {CSV: _csv} | dict.fromkeys(JSON_LINES, _json_lines)
+    if reader is None and suffix not in by_row:
+        known = ", ".join([*JSON_LINES, JSON, CSV, *({*readers} - {JSON, CSV}), PARQUET, TAR])
         raise SourceError(f"{path}: expected a name that ends in {known}, got {path.suffix!r}")
     try:
         size = regular_size(path)
         with path.open("rb") as file:
             if reader is None:
-                yield from _json_lines(path, file)
+                yield from by_row[suffix](path, file)
                 return
             data = b"" if size > MAX_WHOLE_BYTES else file.read()
     except (OSError, ValueError) as error:
@@ -112,8 +137,8 @@ def _read_text(path: Path, read_table: Reader | None = None) -> Iterator[Located
 
 
 def _decode(path: Path, data: bytes, line: int = 1) -> str:
-    if line == 1 and data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise SourceError(f"{path} line 1 is not UTF-8 but UTF-16; save the file as UTF-8")
+    if line == 1:
+        _refuse_utf16(path, data)
     try:
         return data.decode("utf-8-sig" if line == 1 else "utf-8")
     except UnicodeDecodeError as error:
@@ -121,6 +146,11 @@ def _decode(path: Path, data: bytes, line: int = 1) -> str:
         raise SourceError(
             f"{path} line {line} is not UTF-8 ({error.reason}); save the file as UTF-8"
         ) from error
+
+
+def _refuse_utf16(path: Path, start: bytes) -> None:
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise SourceError(f"{path} line 1 is not UTF-8 but UTF-16; save the file as UTF-8")
 
 
 def _json_lines(path: Path, file: IO[bytes]) -> Iterator[Located]:
@@ -153,9 +183,51 @@ def _json_list(path: Path, text: str) -> Iterator[Located]:
         yield where, require_object(value, where)
 
 
-def _csv(path: Path, text: str) -> Iterator[Located]:
-    delimiter = _delimiter(path, text[:HEAD_CHARACTERS])
-    yield from _divided(path, csv.reader(_lines(text), delimiter=delimiter, strict=True), delimiter)
+def _csv(path: Path, file: IO[bytes]) -> Iterator[Located]:
+    start = file.read(HEAD_CHARACTERS)
+    _refuse_utf16(path, start)
+    delimiter = _delimiter(path, start.decode("utf-8-sig", "ignore"))
+    file.seek(0)
+    with io.TextIOWrapper(file, "utf-8-sig", newline="") as text:
+        try:
+            yield from _divided(path, _CsvRows(path, text, delimiter=delimiter), delimiter)
+        except UnicodeDecodeError:
+            _name_bad_line(path)
+            raise
+
+
+def _name_bad_line(path: Path) -> None:
+    """Raise SourceError for the first line that is not UTF-8."""
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            _decode(path, line, number)
+
+
+class _CsvRows:
+    """The rows of a table as lists of texts, read line by line; `line_num` is that of the last."""
+
+    def __init__(self, path: Path, text: IO[str], **form: Any) -> None:
+        self._path, self._text, self._size = path, text, 0
+        self._reader = csv.reader(self._lines(), strict=True, **form)
+
+    @property
+    def line_num(self) -> int:
+        return self._reader.line_num
+
+    def __iter__(self) -> Iterator[list[str]]:
+        for values in self._reader:
+            self._size = 0
+            yield values
+
+    def _lines(self) -> Iterator[str]:
+        while line := self._text.readline(MAX_CSV_CHARACTERS + 1):
+            self._size += len(line)  # a quoted value may have many lines
+            if self._size > MAX_CSV_CHARACTERS:
+                raise RowError(
+                    f"{self._path} line {self.line_num + 1} has more than {MAX_CSV_CHARACTERS:,}"
+                    " characters; save its images as files, and give their names"
+                )
+            yield line
 
 
 def read_headless(
@@ -179,7 +251,7 @@ def read_headless(
     >>> list(read_headless(Path("x.csv"), text, ("id", "start")))
     [('x.csv line 2', {'id': 'abc', 'start': '3'})]
     """
-    lines = csv.reader(_lines(text), delimiter=delimiter, skipinitialspace=True, strict=True)
+    lines = _CsvRows(path, _lines(text), delimiter=delimiter, skipinitialspace=True)
     yield from _divided(path, lines, delimiter, names)
 
 
@@ -188,17 +260,19 @@ def _lines(text: str) -> io.StringIO:
 
 
 def _divided(
-    path: Path, lines: Any, delimiter: str, columns: tuple[str, ...] | None = None
+    path: Path, lines: _CsvRows, delimiter: str, columns: tuple[str, ...] | None = None
 ) -> Iterator[Located]:
     """Yield the rows of a table; its first line names the columns unless they are given."""
-    limit = csv.field_size_limit(MAX_ROW_BYTES)  # of the whole process: a cell may hold an image
+    limit = csv.field_size_limit(MAX_CSV_CHARACTERS)  # of the whole process: a cell may hold images
+    known: dict[tuple[str, ...], Values] = {}
     try:
-        names = next(lines, []) if columns is None else columns
+        rows = iter(lines)
+        names = next(rows, []) if columns is None else columns
         if len(set(names)) < len(names):
             raise SourceError(
                 f"{path} line 1 names a column twice: {', '.join(names)}; rename one of the two"
             )
-        for values in filter(None, lines):
+        for values in filter(None, rows):
             where = f"{path} line {lines.line_num}"
             if columns is not None and values[0].startswith("#"):
                 continue
@@ -210,7 +284,12 @@ def _divided(
                     f"{where} has {len(values)} values for {len(names)} columns, divided by"
                     f" {delimiter!r}; quote values that hold one"
                 )
-            yield where, {name: value or None for name, value in zip(names, values, strict=True)}
+            row = known.get(tuple(values))
+            if row is None:
+                row = {name: value or None for name, value in zip(names, values, strict=True)}
+                if len(known) < EQUAL_ROWS:
+                    known[tuple(values)] = row
+            yield where, row
     except csv.Error as error:
         raise SourceError(
             f"{path} line {lines.line_num} is not CSV: {error}; correct it"
@@ -240,7 +319,3 @@ def _widths(head: str, delimiter: str) -> list[int]:
         lines = filter(None, csv.reader(_lines(head), delimiter=delimiter))
         widths.extend(map(len, islice(lines, 2)))
     return widths
-
-
-_READERS: dict[str, Reader] = {".json": _json_list, ".csv": _csv}
-"""Suffix -> reader, for text files that are read as a whole."""

@@ -7,7 +7,6 @@ object `{"bytes": "<base64>"}` with or without a `path`.
 import base64
 import binascii
 import re
-from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,7 +25,7 @@ is skipped with its reason later."""
 VIDEOS = (".mp4", ".mov", ".m4v", ".avi", ".mkv", ".webm")
 SOUNDS = (".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".m4a", ".aif", ".aiff", ".aifc")
 _PACKED = re.compile(
-    r"(?P<file>.+\.(?i:parquet|jsonl|ndjson|json|csv|tar))#(?P<row>\d+)/(?P<column>.+)"
+    r"(?P<file>.+\.(?i:parquet|jsonl|ndjson|json|csv|tar))#(?P<row>[0-9]+)/(?P<column>.+)"
 )
 _URI = re.compile(r"data:(?:(?:image|video|audio)/|[^,;]{0,127}(?:;[^,;]{1,127})*;base64,)", re.I)
 _HEAD = 512
@@ -126,11 +125,14 @@ def is_embedded(value: Any) -> bool:
     return False
 
 
-def name_embedded(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+def name_embedded(values: dict[str, Any], name: str) -> dict[str, Any]:
     """Replace media in base64 by `PackedMedium("FILE#ROW/COLUMN")`.
 
     `name` is `FILE#ROW`. An object without bytes becomes its path, or null, as in Parquet files.
+    Values of plain text are returned as they are, so that equal rows share them.
     """
+    if all(v is None or (isinstance(v, str) and v[:5].lower() != "data:") for v in values.values()):
+        return values
     return {column: _replace(value, f"{name}/{column}") for column, value in values.items()}
 
 

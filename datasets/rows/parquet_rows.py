@@ -22,10 +22,11 @@ DAMAGE = (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError)
 """What polars raises for a damaged file; PanicException is not an `Exception`."""
 
 
-def parquet_values(path: Path, name: str) -> Iterator[dict[str, Any]]:
+def parquet_values(path: Path, name: str, value: int | None = None) -> Iterator[dict[str, Any]]:
     """Yield the fields of each row of a Parquet file, with `PackedMedium` in place of bytes.
 
-    `name` begins the names of its media: the file's path below their folder.
+    `name` begins the names of its media: the file's path below their folder. `value` is as in
+    `expanded_bytes`.
 
     Raises
     ------
@@ -36,7 +37,7 @@ def parquet_values(path: Path, name: str) -> Iterator[dict[str, Any]]:
         frame = scan_parquet(path)
         schema = frame.collect_schema()
         media = media_columns(schema)
-        sizes = row_bytes(frame, path, media)
+        sizes = row_bytes(frame, path, media, value)
         rows = frame.with_columns(_stands_for(c, schema[c]).alias(c) for c in media).collect(
             engine="streaming"
         )
@@ -112,7 +113,9 @@ def _packed(name: str, value: Any) -> Any:
     return PackedMedium(name) if value == "" else value
 
 
-def row_bytes(frame: pl.LazyFrame, path: Path, media: Container[str]) -> Array:
+def row_bytes(
+    frame: pl.LazyFrame, path: Path, media: Container[str], value: int | None = None
+) -> Array:
     """Return how many bytes the text of each row of a Parquet file will take: `(rows,)` int64.
 
     The rows of `frame`, which are those of the file at `path`, are read, but none becomes a Python
@@ -125,7 +128,7 @@ def row_bytes(frame: pl.LazyFrame, path: Path, media: Container[str]) -> Array:
         no data set would be.
     """
     try:
-        each = expanded_bytes(frame, path.stat().st_size, media)
+        each = expanded_bytes(frame, path.stat().st_size, media, value)
     except ExpansionError as error:
         raise SourceError(
             f"{path} is too large: {error}; split it, or drop repeated columns"

@@ -4,13 +4,16 @@ Each raises BenchmarkFaultError if the function fails or returns values of anoth
 DatasetError that the function raises by intent, such as `Row.error`, passes as it is.
 """
 
+import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
+from numbers import Real
 from pathlib import Path
-from traceback import extract_tb
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from savs.datasets.benchmark import Benchmark, Fields
@@ -19,6 +22,7 @@ from savs.datasets.metrics.metrics import Classes, Units
 from savs.datasets.row import Row
 from savs.datasets.rows.file_formats import read_rows
 from savs.datasets.rows.files import Files
+from savs.foundation.own_code import calling, place_of
 
 TEXTS = ("label", "group", "subtask", "category", "id")
 """Fields that are text or None."""
@@ -26,22 +30,11 @@ COLUMNS = ("score", "cluster", "stratum")
 """Columns of the scores of a metric."""
 
 
-@contextmanager
 def _guard(
     benchmark: Benchmark, function: Callable[..., Any], at: str | None = None
-) -> Iterator[None]:
+) -> AbstractContextManager[None]:
     """Turn what a benchmark's function raises into a BenchmarkFaultError; DatasetErrors pass."""
-    # A plugin's bug ends with one line that names its file, not with a traceback of savs. It may
-    # raise SystemExit, too, which would end the run without a word; Ctrl-C still passes.
-    try:
-        yield
-    except DatasetError:
-        raise
-    except (Exception, SystemExit) as error:
-        lines = [f.lineno for f in extract_tb(error.__traceback__) if f.filename == _file(function)]
-        text = " ".join(str(error).split())
-        what = f"raises {type(error).__name__}" + (f": {text}" if text else "")
-        raise _fault(benchmark, function, what, at, lines[-1] if lines else None) from error
+    return calling(function, partial(_fault, benchmark, at), DatasetError)
 
 
 def read_split_rows(benchmark: Benchmark, source: str | Path | Files, split: str) -> Sequence[Row]:
@@ -56,10 +49,18 @@ def read_split_rows(benchmark: Benchmark, source: str | Path | Files, split: str
         folder = source.root if isinstance(source, Files) else Path(source)
         with _guard(benchmark, read_folder, str(folder)):
             rows = read_folder(folder)
+        if not isinstance(rows, Sequence) or not all(isinstance(row, Row) for row in rows):
+            what = f"gives {_kind(rows)}, expected a list of Row"
+            raise _wrong(benchmark, read_folder, what, str(folder))
+    check_rows(benchmark, rows, split)
+    return rows
+
+
+def check_rows(benchmark: Benchmark, rows: Sequence[Row], split: str) -> None:
+    """Let a benchmark check the rows of a split, if it does."""
     if benchmark.check_rows is not None:
         with _guard(benchmark, benchmark.check_rows):
             benchmark.check_rows(rows, split)
-    return rows
 
 
 def find_folder_notes(benchmark: Benchmark, folder: Path) -> Sequence[str]:
@@ -67,7 +68,15 @@ def find_folder_notes(benchmark: Benchmark, folder: Path) -> Sequence[str]:
     if benchmark.folder_notes is None:
         return []
     with _guard(benchmark, benchmark.folder_notes, str(folder)):
-        return benchmark.folder_notes(folder)
+        notes = benchmark.folder_notes(folder)
+    if isinstance(notes, str) or not isinstance(notes, Sequence):
+        what = f"gives {_kind(notes)}, expected a list of lines"
+        raise _wrong(benchmark, benchmark.folder_notes, what, str(folder))
+    return notes
+
+
+def _kind(value: Any) -> str:
+    return f"a {type(value).__name__}"
 
 
 def parse_fields(benchmark: Benchmark, row: Row) -> Iterator[Fields]:
@@ -79,11 +88,11 @@ def parse_fields(benchmark: Benchmark, row: Row) -> Iterator[Fields]:
         for fields in benchmark.parse_row(row):
             problem = _fields_problem(fields)
             if problem:
-                raise _fault(benchmark, benchmark.parse_row, f"gives {problem}", row.where)
+                raise _wrong(benchmark, benchmark.parse_row, f"gives {problem}", row.where)
             yield fields
             count += 1
     if not count:
-        raise _fault(benchmark, benchmark.parse_row, "gives no example", row.where)
+        raise _wrong(benchmark, benchmark.parse_row, "gives no example", row.where)
 
 
 def _fields_problem(fields: Any) -> str | None:
@@ -116,32 +125,39 @@ def compute_metrics(
     wanted: Any = known if benchmark.reads is None else benchmark.reads
     if isinstance(wanted, str) or not isinstance(wanted, Sequence):
         what = f'reads {wanted!r}, expected a tuple of columns: ("label", "correct")'
-        raise _fault(benchmark, benchmark.measure, what)
+        raise _wrong(benchmark, benchmark.measure, what)
     reads = list(dict.fromkeys(wanted))
     if absent := [name for name in reads if name not in known]:
         what = f"reads {absent[0]!r}, which is no column of the predictions: {', '.join(known)}"
-        raise _fault(benchmark, benchmark.measure, what)
+        raise _wrong(benchmark, benchmark.measure, what)
     read = table.select(reads).collect()
     with _guard(benchmark, benchmark.measure):
         units = list(benchmark.measure(read, classes))
     if not units:
-        raise _fault(benchmark, benchmark.measure, "gives no metric")
+        raise _wrong(benchmark, benchmark.measure, "gives no metric")
     for metric in units:
         problem = _metric_problem(metric)
         if problem:
-            raise _fault(benchmark, benchmark.measure, f"gives {problem}")
+            raise _wrong(benchmark, benchmark.measure, f"gives {problem}")
     return units
 
 
 def _metric_problem(metric: Any) -> str | None:
     if not isinstance(metric, Units):
-        return f"a {type(metric).__name__}, expected savs.datasets.Units"
+        return f"{_kind(metric)}, expected savs.datasets.Units"
+    if not isinstance(metric.name, str) or not metric.name:
+        return f"a metric called {metric.name!r}, expected text"
+    for name in ("chance", "majority"):
+        value = getattr(metric, name)
+        is_number = isinstance(value, Real) and math.isfinite(value)
+        if not is_number and not (name == "majority" and value is None):
+            return f"the metric {metric.name!r} with the {name} {value!r}, expected a number"
     if not isinstance(metric.scores, pl.DataFrame) or not set(COLUMNS) <= {*metric.scores.columns}:
         return f"the metric {metric.name!r} without the columns {', '.join(COLUMNS)} in scores"
     score = metric.scores["score"]
     if not score.dtype.is_numeric() and score.dtype != pl.Boolean:
         return f"the metric {metric.name!r} with scores of {score.dtype}, expected numbers"
-    if not score.len() or not score.cast(pl.Float64).is_finite().fill_null(value=False).all():
+    if not score.len() or score.null_count() or not np.isfinite(score.to_numpy()).all():
         return f"the metric {metric.name!r} with a score that is not a number, or without scores"
     return None
 
@@ -153,7 +169,7 @@ def read_captions(benchmark: Benchmark, prompt: str) -> Mapping[str, str]:
     with _guard(benchmark, benchmark.captions):
         texts_by_label = dict(benchmark.captions(prompt))
     if not all(isinstance(text, str) and text for pair in texts_by_label.items() for text in pair):
-        raise _fault(
+        raise _wrong(
             benchmark, benchmark.captions, f"gives {texts_by_label}, expected labels and texts"
         )
     return texts_by_label
@@ -165,30 +181,24 @@ def make_submission(benchmark: Benchmark, predictions: pl.LazyFrame) -> Mapping[
         return None
     table = predictions.collect()
     with _guard(benchmark, benchmark.submission):
-        return benchmark.submission(table)
+        submission = benchmark.submission(table)
+        if isinstance(submission, Mapping):
+            json.dumps(submission)
+            return submission
+    what = f"gives {_kind(submission)}, expected a dictionary"
+    raise _wrong(benchmark, benchmark.submission, what)
 
 
-def _fault(
-    benchmark: Benchmark,
-    function: Callable[..., Any],
-    what: str,
-    at: str | None = None,
-    line: int | None = None,
+def _wrong(
+    benchmark: Benchmark, function: Callable[..., Any], what: str, at: str | None = None
 ) -> BenchmarkFaultError:
-    """Return the error that says what a benchmark's function does wrong, and at which row."""
-    name = getattr(_plain(function), "__name__", type(function).__name__)
-    where = _file(function) + (f" line {line}" if line else "")
+    """Return the error that says what a benchmark's function gives."""
+    return _fault(benchmark, at, place_of(function), what)
+
+
+def _fault(benchmark: Benchmark, at: str | None, place: str, what: str) -> BenchmarkFaultError:
     row = f" at {at}" if at else ""
     return BenchmarkFaultError(
-        f"{where}: {name} of the benchmark {benchmark.name!r} {what}{row}; fix the benchmark"
+        f"{place} of the benchmark {benchmark.name!r} {what}{row}; fix the benchmark"
         + (", or the row (Row.text and Row.error report bad rows by file and line)" if at else "")
     )
-
-
-def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
-    return _plain(function.func) if isinstance(function, partial) else function
-
-
-def _file(function: Callable[..., Any]) -> str:
-    code = getattr(_plain(function), "__code__", None)
-    return getattr(code, "co_filename", repr(function))

@@ -59,7 +59,7 @@ def check_splits(
     for subtask, labels in classes.items():
         if len(labels) < 2 and kind_of(form) in NUMBERS:
             raise RowError(
-                f"all {len(train):,} training examples have the number {labels.pop()}, from"
+                f"all training examples have the number {labels.pop()}, from"
                 f" {train[0].id!r} to {train[-1].id!r}; add some with other numbers"
             )
         if len(labels) < 2:
@@ -91,10 +91,16 @@ def _classes(train: Sequence[Example]) -> dict[str | None, set[str]]:
     return classes
 
 
-def unknown_labels(train: Sequence[Example], test: Sequence[Example], kind: str = ONE) -> list[str]:
+def unknown_labels(
+    train: Sequence[Example],
+    test: Sequence[Example],
+    kind: str = ONE,
+    counts: Sequence[int] | None = None,
+) -> list[str]:
     """Return one line for each test label that no training example has, of numbers for none.
 
-    `kind` is what labels are, see `label_kind`.
+    `kind` is what labels are, see `label_kind`; each test example stands for as many as `counts`
+    says, by default for itself.
 
     Examples
     --------
@@ -107,12 +113,11 @@ def unknown_labels(train: Sequence[Example], test: Sequence[Example], kind: str 
         return []
     names = named_labels if kind == MANY else list
     classes = {subtask: set(names(labels)) for subtask, labels in _classes(train).items()}
-    unknown = Counter(
-        (example.subtask, label)
-        for example in test
-        for label in names([] if example.label is None else [example.label])
-        if label not in classes.get(example.subtask, ())
-    )
+    unknown: Counter[tuple[str | None, str]] = Counter()
+    for example, count in zip(test, counts or [1] * len(test), strict=True):
+        for label in names([] if example.label is None else [example.label]):
+            if label not in classes.get(example.subtask, ()):
+                unknown[example.subtask, label] += count
     lines = []
     for (subtask, label), count in unknown.items():
         known = {name.strip().casefold(): name for name in sorted(classes.get(subtask, ()))}

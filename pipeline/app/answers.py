@@ -9,6 +9,7 @@ import numpy as np
 
 from savs.datasets import MediaError
 from savs.datasets.label_kinds import MANY
+from savs.datasets.media.images import RAISE
 from savs.datasets.media.media import MediaRules, decode_file
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
@@ -18,7 +19,6 @@ from savs.pipeline.classifying.model_match import (
     decoding_of,
     decoding_rules,
     model_options,
-    require_match,
 )
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.many_labels import predict_labels, rule_notes
@@ -31,13 +31,17 @@ from savs.pipeline.reports.explain.explanation import HeadVote, head_votes
 from savs.pipeline.reports.pages.pictures import Picture, open_images, pictures_of, thinned
 from savs.pipeline.running.progress import Reporting
 from savs.pipeline.selection.calibration import class_probabilities, least_examples, require_risk
+from savs.pipeline.selection.compatibility import require_match
 from savs.pipeline.selection.selection import Selection, TaskSelection
 from savs.stores import Head, head_name
 
 MOST_FILES = 100
 """Files that are classified at a time."""
+MOST_PIXELS = 2**25
+"""Largest image, and largest frame of a video, that is classified: nobody else is meanwhile."""
 SIDE_PX = 320
 """Largest width and height of a dropped image on the page."""
+SMALLER = "scale it down, or run savs classify"
 MOST_CLASSES = 6
 """Classes that are shown of an answer, the likeliest first."""
 
@@ -139,6 +143,7 @@ def answer(
         decoding_of(selection),
         selection,
         Reporting(say=loads.append),
+        max_pixels=MOST_PIXELS,
     )
     require_match(selection, heads.source, allow_other_prompt=False)
     answers = _answers(workspace, selection, task, contents, heads.skipped, *heads.features())
@@ -166,7 +171,10 @@ def _answers(
     """Return what the `(heads, n, d)` features of the files that were read say, file by file."""
     read = [name for name in contents if name not in skipped]
     answers = {
-        name: Answer(contents[name].name, reason=reason.replace(name, contents[name].name))
+        name: Answer(
+            contents[name].name,
+            reason=reason.replace(name, contents[name].name).replace(RAISE, SMALLER),
+        )
         for name, reason in skipped.items()
     }
     if not read:

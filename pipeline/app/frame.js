@@ -1,5 +1,7 @@
 // Inside a frame: its height, clicks on what can be chosen, and keys go to the page around it.
-const tell = message => parent.postMessage({ savs: message }, "*");
+const nonce = ""; // the page around believes the page that it put here, and no other
+const { port1: port, port2 } = new MessageChannel();
+parent.postMessage(nonce, "*", [port2]);
 let busy = false;
 const choose = item => {
   if (busy || !item) return;
@@ -10,7 +12,7 @@ const choose = item => {
   }
   busy = document.body.querySelector("[data-once]") !== null; // the next page of this frame ends it
   if (busy) item.setAttribute("aria-busy", "true");
-  tell({ choose: chosen });
+  port.postMessage({ choose: chosen });
 };
 const press = key => {
   const item = [...document.querySelectorAll("[data-key]")].find(e => e.dataset.key === key);
@@ -21,7 +23,5 @@ document.addEventListener("keydown", event => {
   const isClick = event.key === "Enter" && event.target.closest("button");
   if (!isClick && !event.ctrlKey && !event.metaKey && !event.altKey) press(event.key);
 });
-addEventListener("message", event => {
-  if (event.source === parent && event.data && event.data.savs) press(event.data.savs.key);
-});
-new ResizeObserver(() => tell({ height: document.body.offsetHeight })).observe(document.body);
+port.onmessage = event => press(event.data);
+new ResizeObserver(() => port.postMessage({ height: document.body.offsetHeight })).observe(document.body);

@@ -16,14 +16,13 @@ import polars as pl
 from savs.datasets.benchmarks.options import stored_prompts, without_prompt
 from savs.datasets.many_labels import has_many_labels, states_of, text_of
 from savs.foundation.errors import ParameterError, SavsError
+from savs.pipeline.app.choosing import Chosen, Expected, choose_again
 from savs.pipeline.app.frames import render_frame
 from savs.pipeline.app.workspace import Workspace
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.cross_validation import assess_left_out
-from savs.pipeline.evaluation.evaluation_file import replace_evaluation
 from savs.pipeline.evaluation.suggest import suggest
-from savs.pipeline.evaluation.suspects import load_suspects, save_suspects, suspects
-from savs.pipeline.inputs.labelling import Labeller
+from savs.pipeline.evaluation.suspects import load_suspects
+from savs.pipeline.inputs.labelling import Labeller, State
 from savs.pipeline.reports.pages.pictures import Picture, open_images
 from savs.pipeline.reports.report.drawing import (
     LEFT,
@@ -34,12 +33,6 @@ from savs.pipeline.reports.report.drawing import (
     band_of,
     height_of,
 )
-from savs.pipeline.running.formatting import of_shares
-from savs.pipeline.running.result_files import whole_result
-from savs.pipeline.selection.left_out import calibrate
-from savs.pipeline.selection.selection import Selection, select
-from savs.pipeline.selection.selection_file import save_selection
-from savs.pipeline.selection.training_data import train_digest
 from savs.stores import FeatureStore
 from savs.stores.format.layout import UNLABELLED
 
@@ -72,19 +65,6 @@ class Waiting:
     prediction: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """The accuracy to expect of a classifier, with its interval."""
-
-    labels: int
-    """Training examples that it was made from."""
-    trained_on: str
-    """The share of them that each measured classifier was made from."""
-    value: float
-    low: float
-    high: float
-
-
 @dataclass(slots=True)
 class Session:
     """What one browser did; lost with its page, the labels are not."""
@@ -92,14 +72,12 @@ class Session:
     browser: str
     passed: list[str] = field(default_factory=list)
     """Examples that were skipped or confirmed."""
-    labelled: list[tuple[str, str | None]] = field(default_factory=list)
-    """Examples that it labelled, for undo, with the labels that they had."""
+    labelled: list[tuple[Waiting, State]] = field(default_factory=list)
+    """Examples that it labelled, as it displayed them, and as its labels left them: for undo."""
     displayed: dict[str, Waiting] = field(default_factory=dict)
-    """Id -> example that it displayed."""
+    """Id -> example as it displayed it last."""
     undone: Waiting | None = None
     """The example whose label was just taken back: it is next."""
-    turn: int = 0
-    """Pages that were drawn: Gradio does not draw an equal page again, which would stay busy."""
 
 
 @dataclass(slots=True)
@@ -207,7 +185,6 @@ class Labelling:
             if waiting is not None:
                 self._displayed[session.browser] = waiting.id
                 session.displayed[waiting.id] = waiting
-            session.turn += 1
             return waiting
 
     def _first(self, session: Session, queue: Sequence[Waiting]) -> Waiting | None:
@@ -221,23 +198,30 @@ class Labelling:
 
     # What a click does.
 
-    def give(
-        self, session: Session, identifier: str, label: str | Sequence[str], was: str | None = None
-    ) -> str:
+    def give(self, session: Session, identifier: str, label: str | Sequence[str]) -> str:
         """Write a label into the store; return a message for the browser, if any.
 
-        A label that is there already stays, unless it is the one that the browser displayed, `was`.
-        Of many labels `label` are those that are there; others that were unknown stay unknown.
+        An example that is not as this browser displayed it, because somebody else labelled it,
+        stays so. Of many labels `label` are those that are there; others that were unknown stay
+        unknown.
+
+        Raises
+        ------
+        ParameterError
+            The browser did not display it.
         """
+        waiting = session.displayed.get(identifier)
+        if waiting is None:
+            raise ParameterError(f"{identifier!r} is not on this page; label the image that is")
         names = [label] if isinstance(label, str) else list(label)
         if not isinstance(label, str):
-            label = text_of({**unknown_labels(was), **dict.fromkeys(names, True)})
+            label = text_of({**unknown_labels(waiting.label), **dict.fromkeys(names, True)})
         with self._turn:
             session.undone = None
             outcome = self._open().give(
                 {identifier: label},
                 new_classes=not self._typed.isdisjoint(names),
-                replace=was is not None and self._label_of(identifier) == was,
+                seen={identifier: (waiting.split, waiting.label)},
             )
             self._labelled.add(identifier)
             if outcome.taken:
@@ -245,18 +229,13 @@ class Labelling:
             if not outcome.changes.height:
                 session.passed.append(identifier)
                 return ""
-            session.labelled.append((identifier, was))
+            split, text = outcome.changes.select("split", "label").row(0)
+            session.labelled.append((waiting, (split, text)))
             self._new += 1
             is_due = self._new >= EVERY
         if is_due:
             self.fit()
         return ""
-
-    def _label_of(self, identifier: str) -> str | None:
-        """Return the label of a training example, of an image under several prompts, too."""
-        rows = self.store().examples("train").select("id", "label")
-        labels = rows.filter(pl.col("id").is_in([identifier, f"{identifier}#1"]))["label"]
-        return labels[0] if len(labels) else None
 
     def skip(self, session: Session, identifier: str) -> str:
         """Do not show an example again in this browser; there is nothing to tell."""
@@ -265,14 +244,19 @@ class Labelling:
         return ""
 
     def undo(self, session: Session) -> str:
-        """Take back the last label of this browser, and show its example again."""
+        """Take back the last label of this browser, and show its example again.
+
+        A label that somebody else gave it since stays. Return a message for the browser, if any.
+        """
         with self._turn:
             if not session.labelled:
                 return "there is no label of this page to take back"
-            identifier, was = session.labelled.pop()
-            self._open().give({identifier: was})
-            self._labelled.discard(identifier)
-            session.undone = session.displayed.get(identifier)
+            waiting, given = session.labelled.pop()
+            outcome = self._open().give({waiting.id: waiting.label}, seen={waiting.id: given})
+            if outcome.taken:
+                return f"{waiting.id} was labelled again meanwhile, and keeps that label"
+            self._labelled.discard(waiting.id)
+            session.undone = waiting
             return ""
 
     # Heads that are chosen again.
@@ -318,69 +302,6 @@ class Labelling:
                 again = self._again
             if again:
                 self.fit()
-
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """What came of choosing heads."""
-
-    expected: Expected | None = None
-    problem: str = ""
-
-
-def choose_again(workspace: Workspace) -> Chosen:
-    """Choose heads, fit and calibrate as `savs select --suspects` does, and save the classifier.
-
-    The readout, the scoring and the number of heads are those of the classifier that is there. A
-    classifier that was made from the labels as they are is only measured. The cross-validation of
-    an earlier one is replaced.
-
-    Raises
-    ------
-    SelectionError, StoreError
-        The examples are too few, or cannot be read, or the classifier cannot be written.
-    """
-    store = workspace.store()
-    selection = before = workspace.selection() if workspace.has_selection() else None
-    is_new = before is None or before.train != train_digest(store)
-    if selection is None or is_new:
-        selection = _like(store, before)
-    evaluation, doubtful, expected, problem = None, None, None, ""
-    try:
-        calibrated = calibrate(store, selection)
-        selection = calibrated.selection if is_new else selection
-        evaluation = assess_left_out(store, selection, calibrated.left_out)
-        doubtful = suspects(store, selection, evaluation)
-    except SelectionError as error:
-        problem = f"No {workspace.metric()} is known yet: {error}"
-    if evaluation is not None and evaluation.train_shares is not None:
-        metric, shares = evaluation.metrics[0], of_shares(*evaluation.train_shares)
-        if metric.low is not None and metric.high is not None:
-            ends = metric.low, metric.high
-            expected = Expected(selection.examples, shares, metric.value, *ends)
-    with whole_result(workspace.folder):
-        if is_new:
-            save_selection(selection, workspace.folder)
-        save_suspects(doubtful, workspace.folder)
-    if is_new:
-        replace_evaluation(evaluation, workspace.of_folds)
-    return Chosen(expected, problem)
-
-
-def _like(store: FeatureStore, before: Selection | None) -> Selection:
-    """Return a selection that is made as an earlier one was, or by default."""
-    if before is None:
-        return select(store)
-    heads = before if before.heads_from is not None else len(before.tasks[0].heads)
-    return select(
-        store,
-        heads=heads,
-        readout=before.rule,
-        scoring=before.scoring,
-        max_layer=before.max_layer,
-        joint_heads=before.joint_heads,
-        precision=before.precision,
-    )
 
 
 def queue_of(
@@ -484,7 +405,6 @@ def label_page(
         classes=list(zip_longest(classes, KEYS[: len(classes)], fillvalue="")),
         message=labelling.workspace.spelled(message),
         labelled=len(session.labelled),
-        turn=session.turn,
         kind=kind,
         is_many=is_many,
         label=_named(waiting and waiting.label, is_many=is_many),

@@ -208,20 +208,24 @@ def _classify_tab(page: gr.Blocks, workspace: Workspace) -> None:
 
 def _results_tab(tab: gr.Tab, workspace: Workspace) -> None:
     again = gr.Button("Evaluate", size="sm")
+    problem = gr.HTML(padding=False)
     evaluated = frame()
     why = frame("savs-why")
+
+    def shown(page: Callable[[Workspace], str]) -> tuple[str, Any]:
+        """Return the frame of a page; with the notice of an error, what is shown stays."""
+        try:
+            return "", framed("results", page(workspace))
+        except (SavsError, OSError) as error:
+            return notice(workspace, error), gr.skip()
 
     @showing(workspace, "why")
     def explained(event: gr.EventData) -> str:
         return why_page(workspace, str(event._data["id"]))
 
-    results = showing(workspace, "results")
-    tab.select(
-        results(lambda: results_page(workspace)), outputs=evaluated, api_visibility="private"
-    )
-    again.click(
-        results(lambda: evaluate_now(workspace)), outputs=evaluated, api_visibility="private"
-    )
+    outputs = [problem, evaluated]
+    tab.select(lambda: shown(results_page), outputs=outputs, api_visibility="private")
+    again.click(lambda: shown(evaluate_now), outputs=outputs, api_visibility="private")
     evaluated.select(explained, outputs=why, api_visibility="private")
 
 
@@ -271,9 +275,7 @@ def _label_tab(page: gr.Blocks, tab: gr.Tab, workspace: Workspace) -> None:
     ) -> tuple[Any, ...]:
         data = event._data
         acts: dict[str, Callable[[Session], str]] = {
-            "label": lambda browser: labelling.give(
-                browser, str(data["id"]), data["label"], data.get("was")
-            ),
+            "label": lambda browser: labelling.give(browser, str(data["id"]), data["label"]),
             "skip": lambda browser: labelling.skip(browser, str(data["id"])),
             "undo": labelling.undo,
         }

@@ -2,17 +2,18 @@
 
 from pathlib import Path
 
+from savs.pipeline.app.choosing import choose_again, is_due
 from savs.pipeline.app.frames import render_frame
 from savs.pipeline.app.workspace import Workspace
 from savs.pipeline.errors import ReportError
 from savs.pipeline.evaluation.evaluation import evaluate
-from savs.pipeline.evaluation.evaluation_file import save_evaluation
+from savs.pipeline.evaluation.evaluation_file import is_selected_again, save_evaluation
 from savs.pipeline.reports.explain.explain import OF_MAPS, explain
 from savs.pipeline.reports.report.classes import classes_part
 from savs.pipeline.reports.report.evaluated import read_results
 from savs.pipeline.reports.report.gallery import gallery_part
 from savs.pipeline.reports.report.headline import headline_of
-from savs.pipeline.running.result_files import EVALUATE, METRICS
+from savs.pipeline.running.result_files import METRICS
 from savs.pipeline.selection.selection_config import selection_run
 
 MOST_WRONG = 60
@@ -28,14 +29,15 @@ def results_page(workspace: Workspace) -> str:
         There are none, they are those of an earlier classifier, or test examples have no labels.
     """
     folder = _place(workspace)
-    is_of_folds = folder != workspace.folder
     if not (folder / METRICS).exists():
-        how = " --folds 5" if is_of_folds else ""
-        raise ReportError(
-            f"{folder} has no results yet; press Evaluate, or run {EVALUATE} {workspace.path}{how}"
-        )
-    # results of test examples lie next to their classifier: that they are older is found there
-    if is_of_folds and selection_run(folder) != selection_run(workspace.folder):
+        raise ReportError(f"{folder} has no results yet; press Evaluate")
+    # results of test examples lie next to their classifier, others have it in their folder
+    is_of_folds = folder != workspace.folder
+    if (
+        selection_run(folder) != selection_run(workspace.folder)
+        if is_of_folds
+        else is_selected_again(folder)
+    ):
         raise ReportError(f"{folder} has the results of an earlier classifier; press Evaluate")
     (first,) = read_results([folder])
     wrong = gallery_part([first], MOST_WRONG, workspace.media_root, only_wrong=True)
@@ -77,10 +79,13 @@ def why_page(workspace: Workspace, identifier: str) -> str:
 def evaluate_now(workspace: Workspace) -> str:
     """Evaluate the classifier as `savs evaluate` does, and return the page of the results.
 
-    Without test examples, the training examples are left out in turn.
+    Heads are chosen again first if labels came since. Without test examples, the training examples
+    are left out in turn.
     """
     place = _place(workspace)
     with workspace.saving:
+        if is_due(workspace):
+            choose_again(workspace)
         on = "test" if place == workspace.folder else "folds"
         evaluation = evaluate(workspace.store(), workspace.selection(), on=on)
         save_evaluation(evaluation, place)

@@ -13,10 +13,10 @@ from pathlib import Path
 from savs.foundation.errors import ParameterError
 from savs.foundation.imports import install_command
 from savs.pipeline.app.workspace import Workspace
+from savs.pipeline.classifying.bundle.guard import PageGuard, is_loopback, name_of
 from savs.pipeline.errors import MissingExtraError, OutputError
 from savs.pipeline.running import signals as interruption
 
-LOCAL = ("127.0.0.1", "localhost")
 LARGEST_UPLOAD_MB = 100
 """Largest file that can be dropped."""
 
@@ -50,20 +50,18 @@ def serve(
         There is no room for uploads.
     """
     require_app_extra()
+    host = host.strip("[]")
     require_free(host, port)
+    require_free("127.0.0.1", port)  # Gradio tries it, too
     with _private_folder() as uploads:
         _quiet(uploads, host)
-        from starlette.middleware import Middleware
-        from starlette.middleware.trustedhost import TrustedHostMiddleware
-
         from savs.pipeline.app.frames import HERE
         from savs.pipeline.app.page import build_page, theme
 
         page = build_page(workspace)
-        # A page of another site cannot reach the app by a name of its own that leads here.
-        hosts = [*LOCAL] if host in LOCAL and not share else ["*"]
+        guard = PageGuard(host, uploads, public=lambda: page.share_url)
         _, address, public = page.launch(
-            server_name=host,
+            server_name=f"[{host}]" if ":" in host else host,
             server_port=port,
             share=share,
             quiet=True,
@@ -80,7 +78,7 @@ def serve(
             mcp_server=False,
             theme=theme(),
             head=(HERE / "head.html").read_text("utf-8"),
-            app_kwargs={"middleware": [Middleware(TrustedHostMiddleware, allowed_hosts=hosts)]},
+            app_kwargs={"lifespan": guard.lifespan},
         )
         try:
             _tell(address, public, host, share=share, say=say)
@@ -99,8 +97,8 @@ def serve(
 def _tell(
     address: str, public: str | None, host: str, *, share: bool, say: Callable[[str], None]
 ) -> None:
-    say(f"savs app is at {address} (Ctrl-C ends it)")
-    if host not in LOCAL:
+    say(f"savs app is at {address.replace('[::]', 'localhost')} (Ctrl-C ends it)")
+    if not is_loopback(name_of(host)):
         say(
             f"note: it listens on {host}: whoever reaches this machine can see the media of the"
             " store, classify, and label; omit `host` to serve this machine alone"
@@ -163,4 +161,4 @@ def _quiet(uploads: Path, host: str) -> None:
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     for name in ("no_proxy", "NO_PROXY"):  # Gradio asks itself whether it runs
         others = os.environ.get(name)
-        os.environ[name] = ",".join(filter(None, [others, host, *LOCAL]))
+        os.environ[name] = ",".join(filter(None, [others, host, "127.0.0.1", "localhost"]))

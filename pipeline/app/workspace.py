@@ -10,16 +10,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from savs.datasets.many_labels import has_many_labels
-from savs.foundation.errors import SavsError
+from savs.foundation.errors import SavsError, command
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.reports.explain.evidence import Trained, trained_alone, trained_on
 from savs.pipeline.running.result_files import CLASSIFIER, CONFIG, FOLDS, SELECT
+from savs.pipeline.selection.compatibility import require_fit
 from savs.pipeline.selection.selection import Selection, TaskSelection
 from savs.pipeline.selection.selection_config import require_classes
 from savs.pipeline.selection.selection_file import load_selection
 from savs.pipeline.selection.training_data import train_digest
 from savs.stores import FeatureStore, open_store
 from savs.stores.errors import ResultError
+from savs.stores.format.manifest import read_manifest
 
 Stamps = tuple[tuple[int, int] | None, ...]
 """Time and size of each file, None if it does not exist."""
@@ -104,12 +106,14 @@ class Workspace:
             if not self.has_selection():
                 raise SelectionError(
                     f"{self.path or self.folder} has no classifier yet; choose heads in the tab"
-                    f" Label, or run {SELECT} {self.path or self.folder}"
+                    f" Label, or run {command(*SELECT.split(), self.path or self.folder)}"
                 )
             stamps = tuple(_stamp(self.folder / name) for name in (CONFIG, CLASSIFIER))
             if self._loaded is None or self._loaded[0] != stamps:
                 selection = load_selection(self.folder)
                 require_classes(selection, self.folder, or_many=True)
+                if self.path is not None:
+                    require_fit(selection, read_manifest(self.path), self.path, of=self.folder)
                 self._loaded = stamps, selection
             return self._loaded[1]
 

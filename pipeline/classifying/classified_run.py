@@ -23,7 +23,7 @@ from savs.pipeline.classifying.classified_store import (
     store_beside,
     store_examples,
 )
-from savs.pipeline.classifying.model_match import decoding_of, require_match
+from savs.pipeline.classifying.model_match import decoding_of
 from savs.pipeline.classifying.new_images import Group
 from savs.pipeline.classifying.prediction_table import (
     OutputForm,
@@ -43,6 +43,7 @@ from savs.pipeline.inputs.source import find_video
 from savs.pipeline.running.launchers import Rank
 from savs.pipeline.running.progress import Reporting
 from savs.pipeline.running.result_files import CONFIG, file_sha256, results_folder
+from savs.pipeline.selection.compatibility import require_match
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_file import save_selection
 from savs.stores import Identity, StoreMismatchError, reserve, store_of

@@ -23,7 +23,7 @@ from savs.foundation.file_digests import cache_folder
 from savs.pipeline.classifying.bundle.hub import find_classifier
 from savs.pipeline.classifying.feature_cache import FeatureCache, ImageHeads, features_key, pinned
 from savs.pipeline.classifying.heads_classifier import probabilities
-from savs.pipeline.classifying.model_match import decoding_of, model_options, require_match
+from savs.pipeline.classifying.model_match import decoding_of, model_options
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.many_labels import predict_labels
 from savs.pipeline.extraction.model.embedding_recipe import with_recipe
@@ -31,6 +31,7 @@ from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions, req
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.running.formatting import listed
 from savs.pipeline.running.progress import SILENT, bars
+from savs.pipeline.selection.compatibility import require_match
 from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.readouts import ClassScores, Readout
 from savs.pipeline.selection.selection import Selection, select

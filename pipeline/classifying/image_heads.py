@@ -6,13 +6,14 @@ A model is loaded once a process and stays, with what was found about its batche
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from savs.datasets import Example, MediaFolder
+from savs.datasets.media.images import MAX_IMAGE_PIXELS
 from savs.foundation.arrays import Array
 from savs.pipeline.classifying.feature_cache import ImageHeads, model_files
 from savs.pipeline.classifying.model_match import decoding_rules
@@ -84,6 +85,8 @@ def read_heads(
     decoding: Mapping[str, Any],
     selection: SelectionConfig | None = None,
     reporting: Reporting = SILENT,
+    *,
+    max_pixels: int = MAX_IMAGE_PIXELS,
 ) -> ImageHeads:
     """Return the heads of images, each before one question; unreadable images are skipped.
 
@@ -96,7 +99,8 @@ def read_heads(
     if selection is not None:  # the caller compares the models: it knows more about them
         chosen = ChosenHeads(selection, check=lambda identity: (), of_classifier=True)
     last = None if chosen is None else chosen.last_layer
-    media = MediaInMemory(Path(), None, decoding_rules(decoding), images)
+    rules = replace(decoding_rules(decoding), max_pixels=max_pixels)
+    media = MediaInMemory(Path(), None, rules, images)
     examples = [
         Example(name, "test", number, None, question, (name,)) for number, name in enumerate(images)
     ]

@@ -1,12 +1,11 @@
-"""Which model a classifier belongs to, and whether the one that runs is it.
+"""How the model that a classifier belongs to is loaded, and how it decoded media.
 
-Refused: other weights, configuration, processor, pixel limits, decoding of media, or heads.
-Refused unless other prompts are allowed: another chat template.
-Noted: another name or revision of the same weight files, and another dtype.
+Whether the one that runs is it: `savs.pipeline.selection.compatibility`.
 """
 
+import os
+import re
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,9 +17,8 @@ from savs.pipeline.extraction.model.embedding_recipe import recorded_recipe
 from savs.pipeline.extraction.model.model_options import ModelOptions, PlacingKeywords
 from savs.pipeline.extraction.model.prompt_form import PROMPT
 from savs.pipeline.names import IMPORTED
-from savs.pipeline.selection.selection_config import SelectionConfig, grid_widths
+from savs.pipeline.selection.selection_config import SelectionConfig
 from savs.stores.format.layout import Facts
-from savs.stores.format.manifest import FeatureSource
 
 T = TypeVar("T", int, str)
 
@@ -32,8 +30,8 @@ DECODING = {
     "audio_max_seconds": int,
 }
 """Facts of a processor that say how media are decoded -> their types."""
-NAMES = ("model.name", "model.revision")
-TEMPLATE = "prompt"
+HUB_ID = re.compile(r"(?:[\w-][\w.-]*/)?[\w-][\w.-]*", re.ASCII)
+"""Name of a model on the hub. transformers takes what is a path for one, whatever the revision."""
 
 
 def model_options(
@@ -46,7 +44,8 @@ def model_options(
 ) -> ModelOptions:
     """Return how the model of a classifier is loaded, with what the user gives instead.
 
-    SelectionError if the model was a local folder, and is not given; ModelError if a value cannot
+    SelectionError if the model was a local folder, and is not given, or it is a path
+    with a revision; ModelError if a value cannot
     be.
     """
     facts, processor = config.source.model, config.source.processor
@@ -61,6 +60,12 @@ def model_options(
     if chosen is None or (model is None and commit is None and name not in SHIPPED):
         raise SelectionError(
             f"the classifier's model was a local folder called {name!r}; pass `model` FOLDER"
+        )
+    is_path = not HUB_ID.fullmatch(str(chosen)) or os.path.lexists(chosen)
+    if model is None and commit is not None and is_path:
+        raise SelectionError(
+            f"the classifier records a revision of the model {chosen!r:.200}, which is a path, not"
+            " a name on the hub; pass `model` FOLDER or OWNER/NAME if you trust it"
         )
     return ModelOptions(
         model=chosen,
@@ -123,34 +128,3 @@ def _prompt_template(facts: Facts) -> str | None:
             " run `savs select` again"
         )
     return text
-
-
-def require_match(
-    config: SelectionConfig, running: FeatureSource, *, allow_other_prompt: bool
-) -> list[str]:
-    """Return notes on how the model that runs differs from that of a classifier.
-
-    SelectionError if it is another model, as the head of this file says.
-    """
-    ours = config.source
-    held, meant = grid_widths(running.grid), grid_widths(ours.grid)
-    if all(held.get(head) == meant[head] for head in config.heads):
-        ours = replace(ours, grid=running.grid)  # chosen from a slim store
-    may_differ = {"dtype", *NAMES} if _has_same_weights(ours, running) else {"dtype"}
-    may_differ |= {TEMPLATE} if allow_other_prompt else set()
-    refused, notes = [], []
-    for line in ours.differences(running, "now", here="in the classifier"):
-        (notes if line.partition(":")[0] in may_differ else refused).append(line)
-    if refused:
-        raise SelectionError(
-            "the classifier belongs to another model, they differ in:\n  "
-            + "\n  ".join(refused)
-            + "\nrun the classifier's own model (`model`, `revision`, `adapter`, `model_code`,"
-            " `model_kwargs`), or select heads with this one"
-        )
-    return notes
-
-
-def _has_same_weights(ours: FeatureSource, theirs: FeatureSource) -> bool:
-    facts = [[source.model.get(key) for key in ("weights", "config")] for source in (ours, theirs)]
-    return None not in facts[0] and facts[0] == facts[1]

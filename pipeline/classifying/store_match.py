@@ -34,8 +34,9 @@ from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.names import IMPORTED
 from savs.pipeline.running.options import sort_keywords
 from savs.pipeline.running.progress import SILENT, Reporting
+from savs.pipeline.selection.compatibility import require_fit
 from savs.pipeline.selection.selection import Selection
-from savs.pipeline.selection.selection_config import require_same_model
+from savs.pipeline.selection.training_data import grid_widths
 from savs.stores import FeatureStore
 from savs.stores.format.layout import SPLITS, UNLABELLED
 
@@ -85,7 +86,7 @@ def compare_with_store(
     """
     (loading,) = sort_keywords("compare_with_store", {**options, "model": model}, ModelOptions)
     if selection is not None:
-        require_same_model(store, selection)
+        require_fit(selection, store.manifest, store.path)
     run = ModelRun(loading, RunOptions(), reporting)
     identity = store.manifest.identity
     decoding = {name: identity.processor[name] for name in DECODING if name in identity.processor}
@@ -107,9 +108,9 @@ def compare_with_store(
     _require_heads(loaded, store)
     singles = [run_single(loaded, pieces) for pieces in readable.values()]
     alone = np.stack([single.heads for single in singles])
-    doubled = np.stack([single.doubled for single in singles])
+    nudged = np.stack([single.nudged for single in singles])
     dtype = max(identity.dtype, loaded.dtype, key=TOLERANCES.__getitem__)
-    equal, what = compare(alone, doubled, stored.features, dtype)
+    equal, what = compare(alone, nudged, stored.features, dtype)
     facts = model_description(loaded) | {
         "store": f"{identity.model.get('name')} ({identity.model.get('class')}), {identity.dtype}",
         "compared": f"{len(singles)} examples, {len(absent)} others could not be run",
@@ -120,7 +121,7 @@ def compare_with_store(
         facts["differs in"] = "; ".join(identity.source().differences(now)) or "nothing"
     votes = Check(VOTES, None, "the store has no classifier")
     if selection is not None:
-        votes = _check_votes(selection, store, stored, alone, doubled)
+        votes = _check_votes(selection, store, stored, alone, nudged)
     return Checkup(facts, (Check(FEATURES, equal, what), votes), None)
 
 
@@ -181,16 +182,16 @@ def _spread(alone: Array, stored: Array) -> Mapping[str, str]:
 
 
 def _check_votes(
-    selection: Selection, store: FeatureStore, stored: StoredExamples, alone: Array, doubled: Array
+    selection: Selection, store: FeatureStore, stored: StoredExamples, alone: Array, nudged: Array
 ) -> Check:
     """Check that a classifier says of features here what it says of those in the store."""
-    there, here, copied = (
+    there, here, off = (
         _predictions(selection, store, stored.examples, features)
-        for features in (stored.features, alone, doubled)
+        for features in (stored.features, alone, nudged)
     )
     same = float((there == here).mean())
     what = f"{same:.1%} of {len(here)} predictions are the same"
-    return Check(VOTES, float((copied == here).mean()) - same <= FEW, what)
+    return Check(VOTES, float((off == here).mean()) - same <= FEW, what)
 
 
 def _predictions(
@@ -198,10 +199,11 @@ def _predictions(
 ) -> Array:
     """Return the class of each example, of `(examples, heads, head_dim)` features."""
     predictions = np.full(len(examples), "", dtype=object)  # where a subtask has no classifier
-    by_head = features.swapaxes(0, 1)
+    by_head, widths = features.swapaxes(0, 1), grid_widths(store.grid)
+    index = {head: number for number, head in enumerate(store.heads)}
     for task in selection.tasks:
         rows = np.array([n for n, e in enumerate(examples) if e.subtask == task.subtask], int)
         if len(rows):
-            task_rows = task_features(store, by_head, store.heads, task, rows)
+            task_rows = task_features(by_head, index, widths, task, rows)
             predictions[rows] = np.array(task.classes, object)[task.fitted.scores(task_rows).choice]
     return predictions

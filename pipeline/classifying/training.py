@@ -24,7 +24,7 @@ from savs.datasets.errors import SourceError
 from savs.datasets.label_kinds import NUMBERS, label_kind
 from savs.datasets.rows.files import ALL_PARQUET, ALL_SHARDS
 from savs.datasets.splits.labels import label_doubts
-from savs.foundation.errors import ParameterError
+from savs.foundation.errors import ParameterError, command
 from savs.foundation.network import HUB
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.assessment import Evaluation
@@ -37,8 +37,15 @@ from savs.pipeline.extraction.model.model_options import ModelKeywords
 from savs.pipeline.extraction.run_options import TrainRunKeywords
 from savs.pipeline.inputs.in_memory import Rows
 from savs.pipeline.inputs.input_options import InputOptions, TrainInputKeywords
+from savs.pipeline.names import IMPORTED
 from savs.pipeline.running.progress import SILENT, Reporting, bars
-from savs.pipeline.running.result_files import FOLDS, TRAINED, results_folder, whole_result
+from savs.pipeline.running.result_files import (
+    FOLDS,
+    TRAINED,
+    require_writable,
+    results_folder,
+    whole_result,
+)
 from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.readout_choice import FAST, choose_readout_by_folds
 from savs.pipeline.selection.readouts import Readout
@@ -103,7 +110,11 @@ class Trained:
                 f"  {metric.name} {metric.value:.3f} ({metric.low:.3f} .. {metric.high:.3f})"
                 f"{self.expected.measured_of}"
             )
-        lines.append(f"  next: savs.classify({str(self.store.path)!r}, IMAGES)")
+        is_imported = self.selection.model.get("class") == IMPORTED
+        images = f"savs.classify({str(self.store.path)!r}, IMAGES)"
+        lines.append(
+            f"  next: {'savs.evaluate(STORE, trained.selection)' if is_imported else images}"
+        )
         return "\n".join(lines)
 
 
@@ -164,9 +175,13 @@ def train(
         As `extract` and `select`.
     """
     _require_folder(source, out)
+    of_store = isinstance(source, FeatureStore) or is_store(source)
+    place: Any = getattr(source, "path", source) if of_store else out
+    if place is not None:  # said below
+        require_writable(results_folder(Path(place), TRAINED))
     reporting = bars() if verbose else reporting
     skipped: tuple[tuple[str, str, str], ...] = ()
-    if isinstance(source, FeatureStore) or is_store(source):
+    if of_store:
         of_images = {"out": out, "model": model, "question": question, **options}
         _require_no_images(source, of_images | ({"allow_removed": True} if allow_removed else {}))
         store = as_store(source)
@@ -237,8 +252,8 @@ def _require_folder(source: Any, out: str | Path | None) -> None:
         is_url = isinstance(place, str) and "://" in place and not is_table
     if is_url:
         raise ParameterError(
-            f"{place} is no folder, where the classifier is saved; use `savs extract`, then `savs"
-            f" select {place} --out DIR`"
+            f"{place} is no folder, where the classifier is saved; use `savs extract`, then"
+            f" `{command('savs', 'select', place, '--out', 'DIR')}`"
         )
 
 
@@ -310,8 +325,8 @@ def _require_deep_enough(folder: Path, benchmark: str, kind: FolderKind) -> None
             return
         raise ParameterError(
             f"{folder} has no class folders, and {above} has: pass that one. If the"
-            f" {kind.noun}s of {folder} wait for a label: savs extract {benchmark} --unlabelled"
-            f" {folder}"
+            f" {kind.noun}s of {folder} wait for a label: "
+            + command("savs", "extract", benchmark, "--unlabelled", folder)
         )
 
 

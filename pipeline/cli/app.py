@@ -32,14 +32,15 @@ from savs.pipeline.cli.options.settings import (
 from savs.pipeline.cli.options.shared import ADVANCED, FILE_ONLY
 from savs.pipeline.cli.output import (
     WorkLine,
+    data_alone,
     drop_stdout,
     print_line,
     say,
     set_spellings,
     spelled,
-    visible,
 )
 from savs.pipeline.running import signals as interruption
+from savs.pipeline.running.formatting import visible
 
 USAGE_ERROR: Any = typer.BadParameter.__mro__[1]
 """The error of every wrong argument; typer has no public name for it."""
@@ -69,6 +70,11 @@ class PlainFlags:
 
 class Command(PlainFlags, TyperCommand):
     """A command of `COMMANDS`."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run it; stdout has its data alone."""
+        with data_alone():
+            return super().invoke(ctx)
 
 
 class CommandGroup(PlainFlags, TyperGroup):
@@ -165,7 +171,20 @@ def _set_up(option: Any, command: str) -> None:
         option.value_from_envvar = partial(_variable_lines, option)
 
 
+def _take_ascii_alone(option: Any) -> None:
+    """Let an option of numbers refuse digits of other scripts, which `int` and `float` take."""
+    process = option.process_value
+
+    def process_ascii(ctx: Any, value: Any) -> Any:
+        if isinstance(value, str) and not value.isascii():
+            raise typer.BadParameter(f"{value!r} is no number of the digits 0 to 9", ctx, option)
+        return process(ctx, value)
+
+    option.process_value = process_ascii
+
+
 def _to_command(function: Callable[..., None], text: str | None = None, epilog: str = "") -> Any:
+    numbers = set()
     for parameter in inspect.signature(function).parameters.values():
         hint, *more = (
             getattr(parameter.annotation, "__origin__", None),
@@ -174,9 +193,14 @@ def _to_command(function: Callable[..., None], text: str | None = None, epilog: 
         for part in more:
             if isinstance(part, OptionInfo) and part.metavar is None and hint is not bool:
                 part.metavar = METAVARS.get(hint, "TEXT")
+        numbers |= {parameter.name} if hint in METAVARS else set()
     alone = typer.Typer(add_completion=False)
     alone.command(cls=Command, help=text, epilog=epilog)(function)
-    return typer.main.get_command(alone)
+    command: Any = typer.main.get_command(alone)
+    for option in command.params:
+        if option.name in numbers:
+            _take_ascii_alone(option)
+    return command
 
 
 def _variable_lines(parameter: Any, context: Any) -> list[str] | None:
@@ -250,6 +274,12 @@ def main() -> NoReturn:
     except SavsError as error:
         say(f"error: {error}", keep="\n")
         sys.exit(_exit_code(error))
+    except MemoryError:
+        say(
+            "error: no memory is left; give less at a time (smaller files, `--limit`, fewer heads),"
+            " or a machine, or limit, with more"
+        )
+        sys.exit(exits.FAILURE)
     except OSError as error:
         from savs.foundation.files import FULL, UNUSABLE
 

@@ -5,7 +5,6 @@ import os
 import platform
 import re
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,6 +26,7 @@ from savs.foundation.files import FULL
 from savs.pipeline.evaluation.evaluation import evaluate
 from savs.pipeline.extraction.model.model_options import EXTRA_PACKAGES
 from savs.pipeline.inputs.stored_rows import example_columns, planned_rows
+from savs.pipeline.running.cores import count_cores
 from savs.pipeline.selection.readouts import READOUTS
 from savs.pipeline.selection.selection import select
 from savs.stores import Identity, LayerGrid, ShardContent, open_store, open_writer
@@ -163,11 +163,10 @@ def _packages() -> Iterator[Package]:
 
 def describe_system() -> dict[str, str]:
     """Return the operating system, the Python, and how many cores this process may use."""
-    allowed = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count()
     return {
         "system": platform.platform(),
         "python": f"{platform.python_implementation()} {platform.python_version()}",
-        "cores": f"{allowed} of {os.cpu_count()}",
+        "cores": f"{count_cores()} of {os.cpu_count()}",
     }
 
 

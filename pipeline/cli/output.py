@@ -6,14 +6,20 @@ import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import contextmanager, redirect_stdout
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
 from savs.pipeline.cli import exit_codes as exits
 from savs.pipeline.running import signals as interruption
-from savs.pipeline.running.formatting import counted, counted_as, format_seconds
+from savs.pipeline.running.formatting import (
+    HIDDEN,
+    counted,
+    counted_as,
+    format_seconds,
+    visible,
+)
 from savs.pipeline.running.progress import Reporting
 
 if TYPE_CHECKING:
@@ -27,14 +33,43 @@ BAR_EVERY_S = 0.1
 FIRST_AFTER_S = 2.0
 """Work of stage 2 that is done sooner shows no progress."""
 SHOWN = 10
-_HIDDEN = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
-)
-
 FIELD = re.compile(r"`([a-z_]+)`")
 """A parameter in a message or a help text."""
 _spellings: dict[str, str] = {}
 """Parameter of the command that runs -> its spelling, `--max-layer` or `SAVS_EXTRACT_FETCH_GB`."""
+
+
+_stdout: list[TextIO] = []
+"""Where a command that runs prints its data."""
+
+
+@contextmanager
+def data_alone() -> Iterator[None]:
+    """Keep stdout for the data of a command: what others print, a user's code say, is no data.
+
+    That goes to stderr while the block runs.
+    """
+    _stdout.append(sys.stdout)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _stdout.pop()
+
+
+def stdout() -> TextIO:
+    """Return where data is printed."""
+    return _stdout[-1] if _stdout else sys.stdout
+
+
+def print_bytes(content: bytes) -> None:
+    """Print a file on stdout, whatever the encoding of the terminal."""
+    stdout().flush()
+    stdout().buffer.write(content)
+
+
+def _print(text: str) -> None:
+    print(text, file=stdout())
 
 
 def hide_progress(is_hidden: bool) -> bool:
@@ -71,20 +106,6 @@ def spelled(text: str) -> str:
     return FIELD.sub(lambda match: _spellings.get(match[1], match[0]), text)
 
 
-def visible(text: str, keep: str = "") -> str:
-    r"""Return a text with escapes for what a terminal would obey instead of showing it.
-
-    These are control characters, line separators, marks that reverse the direction of writing, and
-    halves of characters; those in `keep` stay, such as a line break.
-
-    Examples
-    --------
-    >>> print(visible("cat" + chr(27) + "[2J"))
-    cat\x1b[2J
-    """
-    return _HIDDEN.sub(lambda match: match[0] if match[0] in keep else ascii(match[0])[1:-1], text)
-
-
 def say(text: str, keep: str = "") -> None:
     """Print a message on stderr; `spelled` and `visible` show its text."""
     print(visible(spelled(text), keep), file=sys.stderr, flush=True)
@@ -92,20 +113,21 @@ def say(text: str, keep: str = "") -> None:
 
 def print_line(text: str = "", keep: str = "") -> None:
     """Print a line on stdout; `visible` shows its text."""
-    print(visible(text, keep))
+    _print(visible(text, keep))
 
 
 def drop_stdout() -> None:
     """Discard what is still to be printed on stdout, when it cannot be written."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
+    os.dup2(nowhere, stdout().fileno())
     os.close(nowhere)
 
 
 def print_json(value: Any) -> None:
     """Print a value as JSON on stdout; values that JSON lacks, such as dates, become strings."""
-    text = json.dumps(value, indent=1, ensure_ascii=False, default=str)
-    print(_HIDDEN.sub(lambda c: c[0] if c[0] == "\n" else f"\\u{ord(c[0]):04x}", text))
+    is_utf8 = (stdout().encoding or "").lower().replace("-", "") == "utf8"
+    text = json.dumps(value, indent=1, ensure_ascii=not is_utf8, default=str)
+    _print(HIDDEN.sub(lambda c: c[0] if c[0] == "\n" else f"\\u{ord(c[0]):04x}", text))
 
 
 def print_table(
@@ -120,7 +142,7 @@ def print_table(
             cell.rjust(width) if right else cell.ljust(width)
             for cell, width in zip(row[1:], widths[1:], strict=True)
         ]
-        print("  ".join([first, *others]).rstrip())
+        _print("  ".join([first, *others]).rstrip())
 
 
 def print_pairs(pairs: Sequence[Sequence[str]]) -> None:

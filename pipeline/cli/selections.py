@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import typer
 
 import savs
-from savs.foundation.errors import ParameterError
+from savs.foundation.errors import ParameterError, command
 from savs.foundation.files import real_path
 from savs.foundation.network import HUB
 from savs.pipeline.cli.output import detail, say
@@ -68,8 +68,8 @@ def find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") ->
     if not (is_classified or is_of_store(selection, store)):
         name = rule.file.name if rule.file else rule.name
         raise SelectionError(
-            f"{saved} holds a selection of other training examples than the store's; run"
-            f" savs select {store.path} --readout {name}"
+            f"{saved} holds a selection of other training examples than the store's; run "
+            + command("savs", "select", store.path, "--readout", name)
         )
     detail(f"using {saved}")
     return selection
@@ -161,6 +161,7 @@ if TYPE_CHECKING:
 def find_heads(store: "FeatureStore", choice: str, selection: str | None) -> "Sequence[Head]":
     """Return the heads of a choice; a usage error for anything else."""
     from savs.pipeline.errors import SelectionError
+    from savs.pipeline.selection.compatibility import require_fit
     from savs.pipeline.selection.selection import parse_heads
     from savs.pipeline.selection.selection_config import SelectionConfig, load_config
 
@@ -179,6 +180,8 @@ def find_heads(store: "FeatureStore", choice: str, selection: str | None) -> "Se
             f"`heads` is {choice!r}, expected chosen, all, a list such as L12.H7,L13.H0, or the"
             " folder of a selection"
         )
+    if isinstance(wanted, SelectionConfig):
+        require_fit(wanted, store.manifest, store.path)
     heads = wanted if isinstance(wanted, tuple) else wanted.heads
     store.require_heads(heads)
     return [head for head in store.heads if head in heads] if choice == CHOSEN else list(heads)

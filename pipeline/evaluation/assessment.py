@@ -26,7 +26,7 @@ from savs.pipeline.evaluation.predictions import (
     packed,
     packed_predictions,
 )
-from savs.pipeline.evaluation.statistics.intervals import Metric, summarise
+from savs.pipeline.evaluation.statistics.intervals import Metric, summarise_all
 from savs.pipeline.names import ZERO_SHOT
 from savs.pipeline.running.formatting import counted, counted_as, listed, measured, of_shares
 from savs.pipeline.selection.selection import Selection
@@ -224,7 +224,7 @@ def assess(
         )
     notes += dict.fromkeys(note for metric in units for note in metric.notes)
     return Evaluation(
-        metrics=tuple(summarise(metric) for metric in units),
+        metrics=summarise_all(units),
         units=tuple(units),
         table=table,
         selection=selection,

@@ -23,7 +23,7 @@ from savs.datasets.metrics.metrics import (
 from savs.datasets.splits.clusters import clusters_of
 from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.predictions import in_schema, packed, predicted
-from savs.pipeline.evaluation.statistics.intervals import summarise
+from savs.pipeline.evaluation.statistics.intervals import summarise_all
 from savs.pipeline.running.formatting import counted, of_shares
 from savs.pipeline.selection.left_out import LeftOut, Limit
 from savs.pipeline.selection.selection import Selection
@@ -61,7 +61,10 @@ def folds_note(store: FeatureStore, parts: Sequence[LeftOut]) -> str:
     noun = NOUNS.get(store.manifest.identity.benchmark["name"], "example")
     fewest = min(parts, key=lambda part: part.folds)
     counts = sorted({part.folds for part in parts})
-    why = "" if fewest.limit is None else f" ({_why(fewest.limit, fewest.task.subtask, noun)})"
+    why = ""
+    if fewest.limit is not None:
+        differ = len({part.limit for part in parts}) > 1  # prompts, which share examples, do not
+        why = f" ({_why(fewest.limit, fewest.task.subtask if differ else None, noun)})"
     return (
         f"estimated by {' or '.join(map(str, counts))}-fold cross-validation{why}: classifiers of"
         f" {of_shares(*train_shares(parts))} of the {noun}s. The final one uses all and is usually"
@@ -107,7 +110,7 @@ def assess_left_out(
         notes += [note for metric in units for note in metric.notes]
         notes += number_notes(table, rule)
     return Evaluation(
-        metrics=tuple(summarise(metric, inflation=INFLATION) for metric in units),
+        metrics=summarise_all(units, inflation=INFLATION),
         units=tuple(units),
         table=table,
         selection=selection,

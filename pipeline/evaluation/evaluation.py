@@ -5,7 +5,7 @@ A method becomes a `Predictor`: heads that were selected (here), the model's own
 measures folds.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,24 +24,21 @@ from savs.pipeline.evaluation.cross_validation import assess_left_out
 from savs.pipeline.evaluation.own_answer import OwnAnswers
 from savs.pipeline.evaluation.predictions import (
     Predictor,
+    TaskScores,
     as_wrong,
-    predicted,
+    predicted_by_tasks,
     risk_notes,
-    with_probability,
-    with_typicality,
 )
 from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import OWN_ANSWERS
+from savs.pipeline.selection.compatibility import require_fit
 from savs.pipeline.selection.heads.folds import FOLDS
 from savs.pipeline.selection.left_out import calibrate, leave_out
 from savs.pipeline.selection.selection import Selection, TaskSelection, default_heads, select
 from savs.pipeline.selection.selection_config import (
     KINDS,
     is_of_store,
-    older_note,
     pseudo_labels_note,
-    require_same_labels,
-    require_same_model,
     require_same_prompt,
 )
 from savs.pipeline.selection.training_data import head_widths
@@ -128,7 +125,7 @@ def evaluate(
         )
     if on == "folds" and not isinstance(method, str):
         selection = _default_selection(store) if method is None else method
-        require_same_labels(store, selection)
+        require_fit(selection, store.manifest, store.path)
         return assess_left_out(store, selection, leave_out(store, selection, folds))
     store.require_split("test")
     store.require_complete()
@@ -198,9 +195,8 @@ class SelectedHeads:
                 f" ({len(selection.tasks[0].heads)} heads, readout {selection.readout})"
             )
         if not is_compared:
-            require_same_model(store, selection)
-            require_same_labels(store, selection)
-        self._notes += [*older_note(selection, store.manifest), *pseudo_labels_note(selection)]
+            self._notes += require_fit(selection, store.manifest, store.path)
+        self._notes += pseudo_labels_note(selection)
         self._is_allowed = is_compared or is_of_store(selection, store) or allow_other_prompt
         if not self._is_allowed:
             require_same_prompt(selection, store.examples("test"), is_allowed=False)
@@ -208,6 +204,10 @@ class SelectedHeads:
         self._store, self.selection, self._risk = store, selection, risk
         self.rule = selection.readout
         self.classes = {task.subtask: task.classes for task in selection.tasks}
+        self._tasks = {task.subtask: task for task in selection.tasks}
+        heads = selection.heads
+        self._index = {head: number for number, head in enumerate(heads)}
+        self._widths = dict(zip(heads, head_widths(store, heads), strict=True))
         self._without_task: dict[str | None, None] = {}
 
     def predictions(self) -> Iterator[pl.DataFrame]:
@@ -215,9 +215,9 @@ class SelectedHeads:
 
         Their rows and features come from one opening of each file.
         """
-        store, heads = self._store, self.selection.heads
+        store, heads = self._store, [*self._index]
         most_classes, predicted_rows = max(map(len, self.classes.values())), 0
-        width = len(heads) * max(head_widths(store, heads))
+        width = len(heads) * max(self._widths[head] for head in heads)
         for block in store.blocks("test", heads, rows=BLOCK // max(most_classes, width)):
             parts = [as_wrong(block.skipped, self.classes), *self._classified(block)]
             predicted_rows += sum(part.height for part in parts[1:])
@@ -233,31 +233,29 @@ class SelectedHeads:
 
     def _classified(self, block: Block) -> Iterator[pl.DataFrame]:
         """Yield the examples of a block with their predictions, subtask by subtask."""
-        tasks = {task.subtask: task for task in self.selection.tasks}
         rows = block.examples.drop(THUMBNAIL_COLUMN, strict=False).with_row_index("row")
-        for (name,), part in rows.group_by("subtask", maintain_order=True):
-            subtask = None if name is None else str(name)
-            task = tasks.get(subtask)
+        parts: list[TaskScores] = []
+        of_subtasks = rows.group_by("subtask", maintain_order=True).agg("row")
+        for name, places in zip(of_subtasks["subtask"], of_subtasks["row"], strict=True):
+            task = self._tasks.get(name)
             if task is None and self._store.partial:
-                self._without_task[subtask] = None
+                self._without_task[name] = None
                 continue
             if task is None:
                 raise SelectionError(
-                    f"the selection has no subtask {subtask!r}, which the test split has; it has"
-                    f" {sorted(map(str, tasks))}: run `savs select` again"
+                    f"the selection has no subtask {name!r}, which the test split has; it has"
+                    f" {sorted(map(str, self._tasks))}: run `savs select` again"
                 )
-            places = part["row"].to_numpy()
-            heads = self.selection.heads
-            features = task_features(self._store, block.features, heads, task, places)
-            scores = task.fitted.scores(features)
+            of_task = places.to_numpy()
+            features = task_features(block.features, self._index, self._widths, task, of_task)
             if task.number is not None:
                 from savs.pipeline.evaluation.numbers import with_numbers
 
-                yield with_numbers(part, task.number, scores, task.number.reach)
+                scores, reach = task.fitted.scores(features), task.number.reach
+                yield with_numbers(rows[of_task], task.number, scores, reach)
                 continue
-            examples = predicted(part, task.classes, scores)
-            examples = with_probability(examples, task, scores, self._risk)
-            yield with_typicality(examples, task, scores, features)
+            parts.append(TaskScores.of(task, of_task, features))
+        yield from predicted_by_tasks(rows, parts, self._risk)
 
     def notes(self, table: pl.LazyFrame) -> list[str]:
         """Return what is missing, older or under another prompt than in training."""
@@ -277,8 +275,15 @@ class SelectedHeads:
 
 
 def task_features(
-    store: FeatureStore, features: Array, heads: list[Head], task: TaskSelection, rows: Array
+    features: Array,
+    index: Mapping[Head, int],
+    widths: Mapping[Head, int],
+    task: TaskSelection,
+    rows: Array,
 ) -> Array:
-    """Return `(task heads, rows, d)`, as wide as the task's own widest head."""
-    chosen = np.array([heads.index(head) for head in task.heads])
-    return features[chosen[:, None], rows, : max(head_widths(store, task.heads))]
+    """Return `(task heads, rows, d)`, as wide as the task's own widest head.
+
+    `index` is the place of each head in the `(heads, rows, d)` features.
+    """
+    chosen = np.array([index[head] for head in task.heads])
+    return features[chosen[:, None], rows, : max(widths[head] for head in task.heads)]

@@ -1,12 +1,13 @@
 """An evaluation on disk: metrics, predictions, units, and the selection that made them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import polars as pl
 
 from savs.datasets import Units
@@ -23,7 +24,7 @@ from savs.pipeline.evaluation.per_class import (
     PartRow,
 )
 from savs.pipeline.evaluation.predictions import LABEL_SCHEMA, PREDICTION_SCHEMA
-from savs.pipeline.evaluation.statistics.intervals import Metric
+from savs.pipeline.evaluation.statistics.intervals import Metric, unit_rows
 from savs.pipeline.running.result_files import (
     CLASSIFIER,
     CONFIG,
@@ -182,7 +183,7 @@ def load_metrics(folder: Path) -> dict[str, Any]:
         if run != digest(value):
             raise ValueError(f"run: expected {digest(value)}, the digest of the metrics")
         msgspec.convert(value, _Content)
-    if _is_selected_again(folder, sums):
+    if is_selected_again(folder):
         raise ResultError(
             f"{folder} was selected again since it was evaluated: its metrics belong to an earlier"
             f" selection; run `{EVALUATE}` again"
@@ -197,14 +198,16 @@ def load_metrics(folder: Path) -> dict[str, Any]:
     return value
 
 
-def _is_selected_again(folder: Path, sums: Mapping[str, str]) -> bool:
+def is_selected_again(folder: Path) -> bool:
     """Return whether a whole selection is there that is not the one that was evaluated."""
     try:
         header, _ = read_config(folder / CONFIG)
         sha256 = {name: file_sha256(folder / name) for name in (CONFIG, CLASSIFIER)}
+        evaluated = read_json(folder / METRICS).get("files")
     except (ResultError, OSError, ValueError):
         return False
     is_whole = header.sha256 == sha256[CLASSIFIER]
+    sums = evaluated if isinstance(evaluated, dict) else {}
     return is_whole and CONFIG in sums and sums[CONFIG] != sha256[CONFIG]
 
 
@@ -231,11 +234,13 @@ def load_predictions(folder: Path) -> pl.DataFrame:
 
 def unit_table(units: Sequence[Units]) -> pl.DataFrame:
     """Return the scores of all metrics, one row a metric and unit; columns `UNIT_SCHEMA`."""
-    parts = [
-        metric.scores.with_row_index("unit")
-        .with_columns(metric=pl.lit(metric.name))
-        .select(list(UNIT_SCHEMA))
-        .cast(UNIT_SCHEMA)
-        for metric in units
-    ]
-    return pl.concat([pl.DataFrame(schema=UNIT_SCHEMA), *parts])
+    names = pl.Series("metric", [metric.name for metric in units], dtype=pl.String)
+    sizes = [metric.scores.height for metric in units]
+    numbers = [np.arange(size, dtype=np.uint32) for size in sizes]
+    if not units:
+        return pl.DataFrame(schema=UNIT_SCHEMA)
+    scores = unit_rows([metric.scores for metric in units]).with_columns(
+        metric=names[np.repeat(np.arange(len(sizes)), sizes)],
+        unit=pl.Series(np.concatenate(numbers), dtype=pl.UInt32),
+    )
+    return scores.select(list(UNIT_SCHEMA)).cast(UNIT_SCHEMA)

@@ -37,8 +37,9 @@ from savs.pipeline.evaluation.cost import selection_cost
 from savs.pipeline.evaluation.cross_validation import INFLATION, folds_note, train_shares
 from savs.pipeline.evaluation.per_class import LabelRow, PairRow
 from savs.pipeline.evaluation.predictions import LABEL_SCHEMA, in_schema, names_of, packed
-from savs.pipeline.evaluation.statistics.intervals import Estimate, one_stratum, summarise
+from savs.pipeline.evaluation.statistics.intervals import Estimate, one_stratum, summarise_all
 from savs.pipeline.running.formatting import counted
+from savs.pipeline.selection.compatibility import require_fit
 from savs.pipeline.selection.heads.centroids import few_threads, normalise, row_blocks
 from savs.pipeline.selection.label_rules import NEVER, fit_rules, rules_of
 from savs.pipeline.selection.left_out import LeftOut, left_out_margins
@@ -47,9 +48,6 @@ from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_config import (
     grid_widths,
     is_of_store,
-    older_note,
-    require_same_labels,
-    require_same_model,
     require_same_prompt,
 )
 from savs.pipeline.selection.training_data import head_widths
@@ -210,10 +208,9 @@ def evaluate_labels(
     allow_other_prompt: bool = False,
 ) -> Evaluation:
     """Measure a selection of many labels on the test examples; errors as in `evaluate`."""
-    require_same_model(store, selection)
-    require_same_labels(store, selection)
+    older = require_fit(selection, store.manifest, store.path)
     is_allowed = is_of_store(selection, store) or allow_other_prompt
-    notes = [*partial_notes(store), *older_note(selection, store.manifest)]
+    notes = [*partial_notes(store), *older]
     notes += require_same_prompt(selection, store.examples("test"), is_allowed=is_allowed)
     notes += rule_notes(selection)
     scored = score_test(store, selection)
@@ -344,7 +341,7 @@ def _assessed(
     notes += dict.fromkeys(note for metric in units for note in metric.notes)
     identity = store.manifest.identity
     return Evaluation(
-        metrics=tuple(summarise(metric, inflation=inflation) for metric in units),
+        metrics=summarise_all(units, inflation=inflation),
         units=tuple(units),
         table=_packed(scored, states, names, marks),
         selection=selection,

@@ -12,7 +12,7 @@ import polars as pl
 from msgspec import Meta
 
 from savs.foundation.frames import schema_of
-from savs.pipeline.evaluation.statistics.intervals import estimate_share
+from savs.pipeline.evaluation.statistics.intervals import estimate_share, wilson_interval
 from savs.stores.format.layout import Count
 
 
@@ -104,13 +104,14 @@ def class_table(
     for subtask, name, count in _counts(labelled, "subtask", "prediction").iter_rows():
         if name is not None:
             prediction_counts[subtask][name] = count
+    of_labels: defaultdict[str | None, dict[str, _Share]] = defaultdict(dict)
+    for (subtask, label), share in _shares(labelled, ("subtask", "label"), inflation):
+        of_labels[subtask][str(label)] = share
     rows: list[dict[str, Any]] = []
-    for subtask, part in _parts(_scored(labelled, "subtask", "label"), "subtask"):
-        of_label = dict(_parts(part.drop("subtask"), "label"))
+    for subtask, of_label in of_labels.items():
         for label in dict.fromkeys([*of_label, *prediction_counts[subtask]]):
-            examples = of_label.get(label, part.clear())
-            n, correct = examples.height, examples["correct"].sum()
-            predicted = prediction_counts[subtask].get(label, 0)
+            share, predicted = of_label.get(str(label)), prediction_counts[subtask].get(label, 0)
+            n, correct = (0, 0) if share is None else (share.n, share.correct)
             rows.append(
                 {
                     "subtask": subtask,
@@ -119,9 +120,11 @@ def class_table(
                     "predicted": predicted,
                     "correct": correct,
                     "precision": correct / predicted if predicted else None,
+                    "recall": None if share is None else share.value,
+                    "low": None if share is None else share.low,
+                    "high": None if share is None else share.high,
                     "f1": 2 * correct / (n + predicted),
                 }
-                | _share(examples, "recall", inflation)
             )
     return pl.DataFrame(rows, schema=schema_of(ClassRow))
 
@@ -147,9 +150,9 @@ def part_table(predictions: pl.DataFrame | pl.LazyFrame, *, inflation: float = 1
     for by in ("subtask", "category"):
         if len(_counts(labelled, by).drop_nulls(by)) < 2:
             continue
-        for name, part in _parts(_scored(labelled, by), by):
-            counts = {"n": part.height, "correct": part["correct"].sum()}
-            rows.append({"by": by, "name": name} | counts | _share(part, "accuracy", inflation))
+        for (name,), share in _shares(labelled, (by,), inflation):
+            row = {"by": by, "name": name, "n": share.n, "correct": share.correct}
+            rows.append(row | {"accuracy": share.value, "low": share.low, "high": share.high})
     return pl.DataFrame(rows, schema=schema_of(PartRow))
 
 
@@ -164,24 +167,46 @@ def _counts(predictions: pl.LazyFrame, *by: str) -> pl.DataFrame:
     return counts.collect(engine="streaming")  # the other engine copies the rows
 
 
-def _scored(predictions: pl.LazyFrame, *by: str) -> pl.DataFrame:
-    """Return whether each example is right, with some columns and a number of its cluster."""
-    rows = predictions.select(*by, "correct", "cluster").collect()
-    return rows.with_columns(pl.col("cluster").rank("dense"))
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """The share of right examples among some, and its interval."""
+
+    n: int
+    correct: int
+    value: float
+    low: float | None
+    high: float | None
 
 
-def _parts(rows: pl.DataFrame, by: str) -> Iterator[tuple[str | None, pl.DataFrame]]:
-    """Yield each value of a column with its rows, in order of first appearance."""
-    if rows[by].null_count() == rows.height > 0:
-        yield None, rows  # without a copy
-        return
-    for (value,), part in rows.group_by(by, maintain_order=True):
-        yield None if value is None else str(value), part
+def _shares(
+    predictions: pl.LazyFrame, by: tuple[str, ...], inflation: float
+) -> Iterator[tuple[tuple[Any, ...], _Share]]:
+    """Yield each combination of values with its share, in order of first appearance.
 
-
-def _share(part: pl.DataFrame, name: str, inflation: float) -> dict[str, float | None]:
-    """Return the share of right examples and its interval; none of no example."""
-    if not part.height:
-        return dict.fromkeys((name, "low", "high"))
-    estimated = estimate_share(part["correct"], part["cluster"], inflation=inflation)
-    return dict(zip((name, "low", "high"), (estimated.value, *estimated.interval()), strict=True))
+    There may be thousands with few examples each, so only those whose examples share clusters get a
+    table of their own.
+    """
+    cluster = pl.col("cluster")
+    counts = (
+        predictions.group_by(by, maintain_order=True)
+        .agg(
+            n=pl.len().cast(pl.Int64),
+            correct=pl.col("correct").sum().cast(pl.Int64),
+            clusters=cluster.n_unique().cast(pl.Int64),
+        )
+        .collect(engine="streaming")
+    )
+    tied = counts.filter(pl.col("clusters") < pl.col("n"))
+    parts: dict[tuple[Any, ...], pl.DataFrame] = {}
+    if tied.height:
+        rows = predictions.select(*by, "correct", cluster.rank("dense"))
+        among = rows.collect().join(tied.select(by), on=by, how="semi", nulls_equal=True)
+        parts = among.partition_by(by, as_dict=True)
+    for *values, n, correct, _ in counts.iter_rows():
+        part, key = parts.get((*values,)), (*values,)
+        if part is None:
+            ends = wilson_interval(correct / n, n / inflation)
+            yield key, _Share(n, correct, correct / n, *ends)
+            continue
+        estimated = estimate_share(part["correct"], part["cluster"], inflation=inflation)
+        yield key, _Share(n, correct, estimated.value, *estimated.interval())

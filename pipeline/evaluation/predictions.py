@@ -6,6 +6,7 @@ packed as it comes, so that memory never holds a whole table of votes.
 
 import io
 from collections.abc import Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -143,6 +144,71 @@ def packed_predictions(store: FeatureStore, predictor: Predictor) -> pl.LazyFram
     return pl.concat(packed(rows[order[some]]) for some in row_blocks(rows.height, 1, SLICE))
 
 
+@dataclass(frozen=True, slots=True)
+class TaskScores:
+    """The scores that a task gives some rows of a block."""
+
+    task: TaskSelection
+    rows: Array
+    """`(n,)` numbers of rows."""
+    scores: ClassScores
+    typicality: Array | None
+    """`(n,)` float32; None without a calibration."""
+
+    @classmethod
+    def of(cls, task: TaskSelection, rows: Array, features: Array) -> "TaskScores":
+        """Return the scores of `(heads, n, d)` features."""
+        scores, known = task.fitted.scores(features), task.calibration
+        typical = None if known is None else known.typicality(features, task.fitted, scores)
+        return cls(task, rows, scores, typical)
+
+
+def predicted_by_tasks(
+    examples: pl.DataFrame, parts: Sequence[TaskScores], risk: float | None
+) -> Iterator[pl.DataFrame]:
+    """Yield the examples of a block with their predictions, all tasks of a form in one table.
+
+    Thousands of tasks with few examples each take a table for each number of classes, not one each.
+    """
+    forms: dict[tuple[int, bool], list[TaskScores]] = {}
+    for part in parts:
+        form = len(part.task.classes), part.task.calibration is None
+        forms.setdefault(form, []).append(part)
+    for (classes, is_plain), alike in forms.items():
+        scores = ClassScores.joined([part.scores for part in alike])
+        sizes = [len(part.rows) for part in alike]
+        first = classes * np.repeat(np.arange(len(alike)), sizes)
+        names = [name for part in alike for name in part.task.classes]
+        rows = examples[np.concatenate([part.rows for part in alike])]
+        rows = predicted(rows, names, scores, first)
+        if is_plain:
+            yield rows.with_columns(probability=choice_probability(scores))
+            continue
+        tables = [class_probabilities(part.scores, part.task.calibration) for part in alike]
+        rows = rows.with_columns(probability=_chosen(scores, np.concatenate(tables)))
+        yield _with_calibration(rows, alike, tables, risk)
+
+
+def _with_calibration(
+    rows: pl.DataFrame, parts: Sequence[TaskScores], tables: Sequence[Array], risk: float | None
+) -> pl.DataFrame:
+    """Return rows with `typicality` and `atypical`; for a risk with `prediction_set`, `unsure`."""
+    calibrations = [part.task.calibration for part in parts]
+    least = [np.full(len(p.rows), c.typical) for p, c in zip(parts, calibrations, strict=True) if c]
+    typical = pl.Series(
+        np.concatenate([p.typicality for p in parts if p.typicality is not None]), dtype=pl.Float32
+    )
+    rows = rows.with_columns(
+        typicality=typical, atypical=typical < pl.Series(np.concatenate(least), dtype=pl.Float64)
+    )
+    if risk is None:
+        return rows
+    inside = [c.sets(t, risk) for c, t in zip(calibrations, tables, strict=True) if c]
+    names = [names_of(p.task.classes, flags) for p, flags in zip(parts, inside, strict=True)]
+    unsure = np.concatenate([flags.sum(axis=1) != 1 for flags in inside])
+    return rows.with_columns(prediction_set=pl.concat(names), unsure=pl.Series(unsure))
+
+
 def named(examples: pl.DataFrame, classes: Sequence[str], choice: Array) -> pl.DataFrame:
     """Return examples with the class that each is predicted to be, and whether it is right."""
     names = np.array(classes, dtype=object)[choice]
@@ -152,22 +218,29 @@ def named(examples: pl.DataFrame, classes: Sequence[str], choice: Array) -> pl.D
 
 
 def predicted(
-    examples: pl.DataFrame, classes: Sequence[str], class_scores: ClassScores
+    examples: pl.DataFrame,
+    classes: Sequence[str],
+    class_scores: ClassScores,
+    first: Array | int = 0,
 ) -> pl.DataFrame:
-    """Return examples with their prediction, whether it is right, its margin and its votes."""
+    """Return examples with their prediction, whether it is right, its margin and its votes.
+
+    `first` is where in `classes` those of an example begin, `(n,)` where examples have others.
+    """
     margins = lead(class_scores.scores, class_scores.choice)
-    return named(examples, classes, class_scores.choice).with_columns(
+    return named(examples, classes, class_scores.choice + first).with_columns(
         margin=pl.Series(margins, dtype=pl.Float32),
-        votes=_votes(classes, class_scores),
+        votes=_votes(classes, class_scores, first),
     )
 
 
-def _votes(classes: Sequence[str], class_scores: ClassScores) -> pl.Series:
+def _votes(classes: Sequence[str], class_scores: ClassScores, first: Array | int) -> pl.Series:
     """Return each example's best classes with their scores, as lists of structs."""
     order = best_classes(class_scores.scores, VOTES_KEPT)
+    places = (order.T + first).T.ravel()
     flat = pl.DataFrame(
         {
-            "class": pl.Series(list(classes), dtype=pl.String)[order.ravel()],
+            "class": pl.Series(list(classes), dtype=pl.String)[places],
             "score": np.take_along_axis(class_scores.scores, order, axis=1).ravel(),
             "soft": np.take_along_axis(class_scores.soft, order, axis=1).ravel(),
         }
@@ -209,39 +282,6 @@ def in_schema(frame: pl.LazyFrame, schema: Mapping[str, Any] = PREDICTION_SCHEMA
     )
 
 
-def with_probability(
-    examples: pl.DataFrame, task: TaskSelection, class_scores: ClassScores, risk: float | None
-) -> pl.DataFrame:
-    """Return predicted examples with `probability` and, for a risk, `prediction_set` and `unsure`.
-
-    Without a calibration the probability is the prediction's share of the scores.
-    """
-    examples = examples.with_columns(probability=choice_probability(class_scores, task.calibration))
-    if risk is None or task.calibration is None:
-        return examples
-    table = class_probabilities(class_scores, task.calibration)
-    inside = task.calibration.sets(table, risk)
-    return examples.with_columns(
-        prediction_set=names_of(task.classes, inside), unsure=pl.Series(inside.sum(axis=1) != 1)
-    )
-
-
-def with_typicality(
-    examples: pl.DataFrame, task: TaskSelection, class_scores: ClassScores, features: Array
-) -> pl.DataFrame:
-    """Return predicted examples with `typicality` and `atypical`; unchanged without a calibration.
-
-    `atypical` is an example that is less like any class than 99 % of left-out training examples.
-
-    `features` are the `(heads, n, d)` that the scores are of.
-    """
-    known = task.calibration
-    if known is None:
-        return examples
-    typical = pl.Series(known.typicality(features, task.fitted, class_scores), dtype=pl.Float32)
-    return examples.with_columns(typicality=typical, atypical=typical < known.typical)
-
-
 def names_of(classes: Sequence[str], inside: Array) -> pl.Series:
     """Return `(n, classes)` flags as lists of classes."""
     rows, columns = np.nonzero(inside)
@@ -257,7 +297,10 @@ def choice_probability(
     class_scores: ClassScores, calibration: Calibration | None = None
 ) -> pl.Series:
     """Return the probability of each choice, see `class_probabilities`; null if that is NaN."""
-    table = class_probabilities(class_scores, calibration)
+    return _chosen(class_scores, class_probabilities(class_scores, calibration))
+
+
+def _chosen(class_scores: ClassScores, table: Array) -> pl.Series:
     chosen = table[np.arange(len(table)), class_scores.choice]
     return pl.Series(chosen.astype(np.float32)).fill_nan(None)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
+from savs.foundation.errors import command
 from savs.foundation.frames import expanded_bytes, scan_parquet
 from savs.pipeline.errors import QueryError
 from savs.pipeline.evaluation.evaluation_file import load_metrics
@@ -19,6 +20,7 @@ from savs.pipeline.running.result_files import (
     results_folder,
     trained_folder,
 )
+from savs.pipeline.selection.compatibility import require_fit
 from savs.pipeline.selection.heads.heads_table import heads_frame
 from savs.pipeline.selection.selection_config import load_config
 from savs.stores import FeatureStore
@@ -98,8 +100,8 @@ def query(store: AnyStore, sql: str, result: str | None = None) -> pl.DataFrame:
         reason = str(error).strip().split("\n\nResolved plan", 1)[0]
         absent = [name for name in FILES if name not in there and _mentions(sql, name)]
         hint = (
-            f"; for {absent[0]}, run `savs evaluate {store.path}` first (results {result!r};"
-            " `result` names others)"
+            f"; for {absent[0]}, run `{command('savs', 'evaluate', store.path)}` first (results"
+            f" {result!r}; `result` names others)"
             if absent
             else ""
         )
@@ -197,7 +199,9 @@ def _tables(store: FeatureStore, there: Mapping[str, Path], sql: str) -> dict[st
         load_metrics(there["predictions"].parent)
         tables["predictions"] = _predictions(there["predictions"])
     if "votes" in there and _mentions(sql, "votes"):
-        tables["votes"] = heads_frame(store, load_config(there["votes"]).heads)
+        selection = load_config(there["votes"])
+        require_fit(selection, store.manifest, store.path, of=there["votes"].parent)
+        tables["votes"] = heads_frame(store, selection.heads)
     return tables
 
 

@@ -20,17 +20,13 @@ from savs.pipeline.evaluation.evaluation import task_features
 from savs.pipeline.running.formatting import counted, counted_as, listed
 from savs.pipeline.running.output_files import media_of_cell
 from savs.pipeline.running.result_files import reading
+from savs.pipeline.selection.compatibility import require_fit
 from savs.pipeline.selection.heads.centroids import lead
 from savs.pipeline.selection.label_rules import threshold_distances
 from savs.pipeline.selection.readouts import ClassScores
 from savs.pipeline.selection.selection import Selection, TaskSelection, only_subtask
-from savs.pipeline.selection.selection_config import (
-    older_note,
-    require_same_labels,
-    require_same_model,
-    require_same_prompt,
-)
-from savs.pipeline.selection.training_data import head_widths, require_one_label
+from savs.pipeline.selection.selection_config import require_same_prompt
+from savs.pipeline.selection.training_data import grid_widths, head_widths, require_one_label
 from savs.stores import FeatureStore
 from savs.stores.format.layout import THUMBNAIL_COLUMN, UNLABELLED
 from savs.stores.read.store import AnyStore, as_store
@@ -126,9 +122,7 @@ def suggest(
     tested = store.examples(split)
     notes: list[str] = []
     if selection is not None:
-        require_same_model(store, selection)
-        require_same_labels(store, selection)
-        notes += older_note(selection, store.manifest)
+        notes += require_fit(selection, store.manifest, store.path)
         notes += require_same_prompt(selection, tested, is_allowed=True)
     train = store.examples("train") if store.ids("train") else tested.clear()
     is_known = find_leaks(train, tested).kinds.eq_missing(REPEATED)
@@ -315,7 +309,8 @@ def _blocks(
 
     Heads are those of the task, or all chosen ones.
     """
-    heads = selection.heads
+    heads, widths = selection.heads, grid_widths(store.grid)
+    index = {head: number for number, head in enumerate(heads)}
     for block in store.blocks(split, heads):
         rows = block.examples.drop(THUMBNAIL_COLUMN, strict=False).with_row_index("row")
         if task is not None:
@@ -327,7 +322,7 @@ def _blocks(
                 rows,
                 block.features[:, places]
                 if task is None
-                else task_features(store, block.features, heads, task, places),
+                else task_features(block.features, index, widths, task, places),
             )
 
 

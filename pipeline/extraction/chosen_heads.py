@@ -4,17 +4,15 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from savs.pipeline.errors import SelectionError
 from savs.pipeline.extraction.model.attention_hooks import HookPoint
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.sites import AT_HEADS, HEADS, NORM, Site, parse_site
 from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.selection.compatibility import require_fit
 from savs.pipeline.selection.selection_config import (
     SelectionConfig,
     grid_widths,
     load_config,
-    require_same_site,
-    usable_source,
 )
 from savs.stores import Head, Identity, LayerGrid
 from savs.stores.format.layout import IMAGE_OUTPUTS
@@ -78,18 +76,10 @@ def chosen_heads(run: RunOptions) -> ChosenHeads | None:
         return None
     selection = load_config(Path(run.heads))
 
-    def require_fit(identity: Identity) -> Sequence[str]:
-        ours = identity.source()
-        require_same_site(ours, "this run", selection)
-        if apart := usable_source(selection, ours).differences(ours):
-            raise SelectionError(
-                f"the selection {run.heads} does not fit this run, they differ in:\n  "
-                + "\n  ".join(apart)
-                + "\ngive as `heads` a selection of this model with these settings"
-            )
-        return ()
+    def check(identity: Identity) -> Sequence[str]:
+        return require_fit(selection, identity.source(), "this run", of=run.heads or "")
 
-    return ChosenHeads(selection, require_fit)
+    return ChosenHeads(selection, check)
 
 
 def has_the_heads(stored: Identity, encoder: PromptEncoder, chosen: ChosenHeads | None) -> bool:

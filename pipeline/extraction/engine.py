@@ -89,7 +89,12 @@ class Engine:
             self.model,
             self.answers,
             self.scale,
-            SharedForward(self.model, self.scale, prefixes=self.sharing.level == PREFIXES),
+            SharedForward(
+                self.model,
+                self.scale,
+                prefixes=self.sharing.level == PREFIXES,
+                host_inputs=self.workers.prepare.host_inputs,
+            ),
             prepare=lambda job: prepare(self.model.encoder, job, self.workers.prepare),
             drain=lambda: self._harvest(leave=0),
             contexts=self.contexts,

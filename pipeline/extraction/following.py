@@ -280,19 +280,22 @@ class _Follower:
         late = self.store.manifest.labels
         renamed = found.renamed_classes() if self.source.kind == ONE else {}
         lost: dict[str, str] = {}
-        for stored, given in found.matches:
+        edited = {stored.key for stored, _ in found.edited}
+        for stored, given in (*found.matches, *found.edited):
             label = late.get(stored.split, {}).get(stored.id)
             before, now = stored.last.label, given.example.label
-            if label is None or now in (before, renamed.get(before or "")):
+            if label is None:
                 continue
-            self.went.append(stored.key)
+            what = "was edited"  # the label stays with what it was given to
+            if stored.key not in edited:
+                if now in (before, renamed.get(before or "")):
+                    continue
+                what = f"has moved to {now or given.example.split}"
+                self.went.append(stored.key)
             if (label.label, label.split) != (now, given.example.split):
                 is_prompted = bool(self.source.benchmark.prompts)
                 name = stored.last.id.rpartition("#")[0] if is_prompted else stored.last.id
-                lost[name] = (
-                    f"{name} has moved to {now or given.example.split}, and was corrected to"
-                    f" {label.label}"
-                )
+                lost[name] = f"{name} {what}, and was corrected to {label.label}"
         if lost:
             self.warnings.append(
                 f"{counted(len(lost), 'correction')} dropped: {first_few(lost.values(), NAMED)}"
@@ -329,7 +332,7 @@ class _Follower:
         }
         for split, plan in self.plans.items():
             if self.store is not None and split in FOLLOWED:
-                self._go_on(split, plan, left, names)
+                self._go_on(split, plan, left, names, self.store)
         planned = {split: set(plan.ids) for split, plan in self.plans.items()}
         for (split, _), example in left.items():
             taken = planned.setdefault(split, set())
@@ -347,15 +350,14 @@ class _Follower:
         plan: SplitPlan,
         left: dict[tuple[str, str], Example],
         names: Sequence[str],
+        store: FeatureStore,
     ) -> None:
         """Take over the rows that an earlier run planned and did not read, if they are as then.
 
         If they are not, their shards are dropped, and what is left of them is planned anew.
         """
-        assert self.store is not None
-        manifest, stored = self.store.manifest, self.stored[split]
-        sources, missing = plan.sources(), self.store.missing(split)
-        missing = [spec for spec in missing if spec.split == split]
+        manifest, stored, sources = store.manifest, self.stored[split], plan.sources()
+        missing = [spec for spec in store.missing(split) if spec.split == split]
         if not missing:
             return
         rows = manifest.rows.get(split, {})
@@ -363,7 +365,7 @@ class _Follower:
         for source in dict.fromkeys(sources[name] for name in stored.unread):
             if source is None:
                 raise StoreIncompleteError(
-                    f"{self.store.path}: shard {missing[0].name} is missing, and {self.shown()}"
+                    f"{store.path}: shard {missing[0].name} is missing, and {self.shown()}"
                     " does not have its examples; run the same `savs extract` command again to"
                     " finish it first"
                 )

@@ -118,8 +118,7 @@ class Forward:
     def _launch(self, batch: Prepared, query: AnswerQuery) -> Launched:
         if batch.image_keys:
             return self.shared.launch(batch, query)
-        # Answers continue from positions that the model, or what reads them, computes itself.
-        inputs = batch.inputs if query else {**batch.inputs, **batch.host_inputs}
+        inputs = {**batch.inputs, **batch.host_inputs}
         return self.model.launch(inputs, query, self._scale_of(batch))
 
     def _scale_of(self, batch: Prepared) -> PixelScale | None:

@@ -29,7 +29,7 @@ from savs.pipeline.extraction.model.label_likelihood import (
     positions_and_next,
 )
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.pieces import IDS, MASK, Pieces
+from savs.pipeline.extraction.model.pieces import IDS, MASK, POSITIONS, Pieces
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.source import Splits
 
@@ -122,7 +122,7 @@ class Demonstrations:
             alone = positions_and_next(model.model, arguments)
             assert alone is not None  # as of the demonstrations
             moved = self.begun.next_positions[:, :1].to(device) - self.head
-            inputs["position_ids"] = alone[0][:, :, start:] + moved[:, :, None]
+            inputs[POSITIONS] = alone[0][:, :, start:] + moved[:, :, None]
             after = alone[1] + moved
         cache = widened(self.begun.cache, [0] * shape[0], device)
         logits = model.model(**inputs, **following(cache), logits_to_keep=1).logits

@@ -36,7 +36,6 @@ from savs.pipeline.extraction.batches.prepare import PrepareSettings
 from savs.pipeline.extraction.batches.workers import (
     WorkerSettings,
     count_workers,
-    needs_files,
     start_server,
 )
 from savs.pipeline.extraction.checks.flash import use_attention
@@ -530,7 +529,7 @@ class ModelRun:
             sizes_alone=sharing.sizes_alone,
             host_inputs=batching.tower.host_inputs,
         )
-        has_gpu = model.device.type == "cuda"
+        gpu = model.device if model.device.type == "cuda" else None
         request = work.examples.request
         record = {
             **batching.to_json(),
@@ -547,7 +546,7 @@ class ModelRun:
                 work.prompts_of_media,
                 work.answers,
             ),
-            workers=WorkerSettings(work.workers, self.options, prepare, has_gpu, needs_files()),
+            workers=WorkerSettings(work.workers, self.options, prepare, gpu),
             answers=work.answers,
             scale=scale,
             contexts=work.contexts,

@@ -71,6 +71,8 @@ class Reconciled:
     """Stored rows with the given ones that they are."""
     unread: Sequence[GivenRow]
     """Given rows without features."""
+    edited: Sequence[tuple[StoredRow, GivenRow]]
+    """Stored rows whose place one of the unread has now."""
     conflicts: Sequence[Sequence[GivenRow]]
     """Given rows that have equal contents and several labels: none of them is used."""
     removed: Sequence[StoredRow]
@@ -144,6 +146,7 @@ def reconcile(
         if row.last.split is not None:
             by_name.setdefault(_name(row.last), []).append(row)
     unread: list[GivenRow] = []
+    edited: list[tuple[StoredRow, GivenRow]] = []
     for now in left:
         same = by_name.get(_name(now.placed), [])
         if broken := next((r for r in same if _is_as_broken(r, now, fails_again)), None):
@@ -152,11 +155,11 @@ def reconcile(
         else:
             unread.append(now)
             outcomes.append(("edited" if same else "new", now.example.id))
-        if same:
-            before = broken or same[0]
-            same.remove(before)
-            if broken:
-                del absent[before.key]
+        if broken:
+            same.remove(broken)
+            del absent[broken.key]
+        elif same:
+            edited.append((same.pop(0), now))
     contested = {row.contents for rows in conflicts for row in rows}
     removed = [r for rows in by_name.values() for r in rows if r.contents not in contested]
     outcomes += [("removed", row.last.id) for row in removed]
@@ -165,6 +168,7 @@ def reconcile(
         | {key: replace(row.last, split=None) for key, row in absent.items()},
         matches=matches,
         unread=unread,
+        edited=edited,
         conflicts=conflicts,
         removed=removed,
         outcomes=[(kind, name) for kind, name in outcomes if kind],

@@ -15,7 +15,7 @@ from savs.datasets.label_kinds import ONE
 from savs.datasets.splits.shared_media import has_sounds, media_names
 from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.appending import WantedExamples, add_examples, wanted_examples
-from savs.pipeline.extraction.checks.refusals import bytes_needed
+from savs.pipeline.extraction.checks.refusals import bytes_needed, require_media
 from savs.pipeline.extraction.chosen_heads import chosen_heads, wanted_sites
 from savs.pipeline.extraction.following import follow_examples
 from savs.pipeline.extraction.model.answers import Answers
@@ -149,6 +149,8 @@ def run_extraction(
         labels = [site.label for site in wanted_sites(run, heads)]
         request = request_facts(name or benchmark.name, inputs, model, run)
         examples = replace(run_examples(source, wanted), request=request)
+        if store is None:
+            require_media(examples.examples, examples.media)
         sink = StoreSink(
             dict(zip(labels, places, strict=True)),
             examples.examples,

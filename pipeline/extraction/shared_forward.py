@@ -17,14 +17,21 @@ import torch
 from savs.pipeline.extraction.batches.jobs import ImageKey, Prepared
 from savs.pipeline.extraction.model.answers import ANSWERS, NOTHING, AnswerQuery
 from savs.pipeline.extraction.model.caches import following, image_positions, new_cache, widened
-from savs.pipeline.extraction.model.label_likelihood import Pair, in_pieces, padded, summed
+from savs.pipeline.extraction.model.devices import moved
+from savs.pipeline.extraction.model.label_likelihood import (
+    Pair,
+    in_pieces,
+    padded,
+    positions_and_next,
+    summed,
+)
 from savs.pipeline.extraction.model.loaded_model import (
     NO_OUTPUTS,
     Features,
     Launched,
     LoadedModel,
 )
-from savs.pipeline.extraction.model.pieces import GRID, IDS, MASK
+from savs.pipeline.extraction.model.pieces import GRID, IDS, MASK, NEXT_POSITIONS, POSITIONS
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.shared_images import ImageFeatures
 from savs.pipeline.extraction.model.site_points import image_tokens
@@ -63,11 +70,22 @@ class Layout:
 class SharedForward:
     """Runs batches whose images were prepared once for all prompts; see `Prepared.image_keys`."""
 
-    def __init__(self, model: LoadedModel, scale: PixelScale | None, *, prefixes: bool) -> None:
-        """Run images once, and with `prefixes` what prompts begin with, too."""
+    def __init__(
+        self,
+        model: LoadedModel,
+        scale: PixelScale | None,
+        *,
+        prefixes: bool,
+        host_inputs: bool = False,
+    ) -> None:
+        """Run images once, and with `prefixes` what prompts begin with, too.
+
+        With `host_inputs` the model is given what it would compute from the sizes of images.
+        """
         self.model = model
-        self.features = ImageFeatures(model, scale)
+        self.features = ImageFeatures(model, scale, host_inputs)
         self.prefixes = prefixes
+        self.host_inputs = host_inputs
         self.least_saved = 0 if model.device.type == "cpu" else LEAST_SAVED
         self._last: Prefix | None = None
         """The prefix of the last prompt: the next batch may go on with it."""
@@ -118,7 +136,10 @@ class SharedForward:
             if len(set(layout.sizes)) == 1 and self._saves(layout, range(len(layout.keys))):
                 return self._after_prefixes(batch, layout, query)
         self._last = None
-        return self.model.run(self.whole_arguments(batch), query)
+        known = {}
+        if self.host_inputs and (both := positions_and_next(self.model.model, batch.inputs)):
+            known = dict(zip((POSITIONS, NEXT_POSITIONS)[: 1 + bool(query)], both, strict=False))
+        return self.model.run(self.whole_arguments(batch) | self.model.placed(known), query)
 
     def whole_arguments(self, batch: Prepared) -> dict[str, Any]:
         """Return what the model's forward takes for whole prompts, images computed once."""
@@ -167,7 +188,7 @@ class SharedForward:
         }
         positions = image_positions(self.model.model, batch.inputs)
         if positions is not None:
-            texts["position_ids"] = positions.gather(2, index.expand(len(positions), -1, -1))
+            texts[POSITIONS] = positions.gather(2, index.expand(len(positions), -1, -1))
         prefix, self._last = self._last, None
         if prefix is None or not set(layout.keys) <= set(prefix.keys):
             prefix = None  # room for the new one
@@ -226,13 +247,14 @@ class SharedForward:
             ends = (starts[:, None] + torch.arange(targets.shape[1])).clamp(max=width - 1)
             places, which = ends.unique(return_inverse=True)
             logits = self.model.model(**inputs, logits_to_keep=places).logits
-            rows = torch.arange(len(part))[:, None]
             device = logits.device
-            return summed(logits[rows, which], targets.to(device), counts.to(device))
+            rows = torch.arange(len(part), device=device)[:, None]
+            kept = logits[rows, moved(which, device)]
+            return summed(kept, moved(targets, device), moved(counts, device))
 
         with torch.inference_mode():
             for part, values in in_pieces(pairs, most, run):
-                rows, labels = map(torch.tensor, zip(*part, strict=True))
+                rows, labels = moved(torch.tensor(part).T, sums.device)
                 sums[rows, labels] = values.nan_to_num(nan=-torch.inf)
         return sums
 
@@ -261,9 +283,7 @@ class SharedForward:
 
 def _rows(means: Features, order: Sequence[int]) -> Features:
     rows = torch.tensor(order)
-    return {
-        place: values[rows.to(values.device, non_blocking=True)] for place, values in means.items()
-    }
+    return {place: values[moved(rows, values.device)] for place, values in means.items()}
 
 
 def _with_labels(
@@ -283,7 +303,7 @@ def _with_labels(
             end = length + len(text)
             if name == IDS:
                 wide[place, length:end] = torch.tensor(text)
-            elif name == "position_ids":
+            elif name == POSITIONS:
                 after = value[..., row, :length].amax() + 1
                 wide[..., place, length:] = after + torch.arange(width - length)
         inputs[name] = wide

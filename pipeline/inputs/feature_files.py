@@ -20,7 +20,7 @@ from safetensors import SafetensorError, safe_open
 from savs.datasets.rows.parquet_rows import DAMAGE
 from savs.foundation.arrays import Array
 from savs.foundation.files import regular_size
-from savs.foundation.frames import collect_rows, scan_parquet
+from savs.foundation.frames import OF_COLUMN, collect_rows, scan_parquet
 from savs.pipeline.errors import ImportFileError
 from savs.stores import Head, LayerGrid
 from savs.stores.format.layout import parse_head
@@ -160,7 +160,7 @@ def _from_parquet(path: Path) -> FeatureFile:
     ids = frame.select(pl.col("id").cast(pl.String)) if "id" in others else None
     known = None
     if ids is not None:
-        known = _ids(path, collect_rows(ids, path.stat().st_size)["id"].to_list())
+        known = _ids(path, collect_rows(ids, path.stat().st_size, OF_COLUMN)["id"].to_list())
     rows = int(frame.select(pl.len()).collect().item())
 
     def columns(start: int, stop: int) -> dict[Head, Array]:

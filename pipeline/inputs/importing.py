@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -26,34 +25,36 @@ from savs.datasets.benchmarks.general import FIELDS, general, parse_row
 from savs.datasets.label_kinds import OPTION, label_kind
 from savs.datasets.media.media import MediaRules
 from savs.datasets.row import Row
-from savs.datasets.rows.file_formats import read_rows
+from savs.datasets.rows.file_formats import iter_rows
 from savs.datasets.rows.plugin_guard import parse_fields
 from savs.datasets.splits.labels import label_doubts
-from savs.datasets.splits.shared_media import content_table, digests_of, media_names
+from savs.datasets.splits.shared_media import digests_of, media_names
 from savs.foundation.arrays import Array
-from savs.foundation.frames import collect_rows, scan_parquet
+from savs.foundation.frames import OF_COLUMN, collect_rows, scan_parquet
 from savs.foundation.progress import track
 from savs.pipeline.errors import ImportFileError
 from savs.pipeline.inputs.feature_files import FeatureFile, Layers, damage, open_features
+from savs.pipeline.inputs.imported_rows import ImportedRows, RowPool
 from savs.pipeline.inputs.input_options import labels_form
-from savs.pipeline.inputs.stored_rows import example_columns, planned_rows
+from savs.pipeline.inputs.stored_rows import example_columns
 from savs.pipeline.names import IMPORTED
 from savs.stores import FeatureStore, Identity, Manifest, ShardContent, head_name, open_store
 from savs.stores.format.layout import CLASSES, LOGIT_SCALE, SPLITS, TEXTS_OF_FILE, TEXTS_OF_NAMES
-from savs.stores.format.plan import ShardSpec, make_plan
+from savs.stores.format.plan import make_plan
 from savs.stores.shard.content import is_finite
 from savs.stores.write.opening import whole_store
 
-SHARD_ROWS = 256
-"""Of every imported store, so that `merge` joins them, whatever their sizes."""
+SHARD_BYTES = 2**22
+"""Features that a shard has about. Rows of a shard depend on the width of an example alone, so that
+`merge` joins stores of one model, whatever their sizes."""
+SHARD_ROWS = (256, 2**14)
+"""Fewest and most rows of a shard."""
 DIGESTS, FILEPATH = "media_sha256", "filepath"
 """Columns of `savs export`: SHA-256 of the media that the model read, and where the first was."""
 SHA256 = re.compile("[0-9a-f]{64}")
 SPLIT = "split"
 """Field of a row that says where it belongs."""
 IMPORTED_SPLITS = (*SPLITS, CLASSES)
-Placed = tuple[int, Example]
-"""Row of the features, and its example."""
 Digests = Mapping[str, Mapping[str, str]]
 """Split -> name of a medium -> its SHA-256; media of two splits may have one name."""
 
@@ -72,8 +73,7 @@ class Imported:
 class Labelled:
     """The examples of a file of features."""
 
-    splits: Mapping[str, Sequence[Placed]]
-    """Split -> its examples, in the order of the features."""
+    splits: Mapping[str, ImportedRows]
     by_id: bool
     """Whether rows were matched by id, not by their order."""
     digests: Digests
@@ -156,7 +156,7 @@ def import_features(
         label_columns=label_columns,
     )
     labelled = read_labels(file, None if labels is None else Path(labels), columns, split, form)
-    examples = {name: [example for _, example in rows] for name, rows in labelled.splits.items()}
+    examples = {name: rows.first()[0] for name, rows in labelled.splits.items()}
     if "train" in examples:
         check_splits(examples["train"], examples.get("test", []), form)
     root = Path(labels or features).parent if media_root is None else Path(media_root)
@@ -169,14 +169,13 @@ def import_features(
     identity = _identity(file, model or file.path.stem, logit_scale, form)
     store = _write(file, labelled, digests, Path(out), identity)
     kind = label_kind(identity.benchmark)
-    notes = _notes(file, labelled, examples, digests, root, kind)
+    notes = _notes(file, labelled, digests, root, kind)
     return Imported(store, tuple(notes))
 
 
 def _notes(
     file: FeatureFile,
     labelled: Labelled,
-    examples: Mapping[str, Sequence[Example]],
     digests: Digests,
     root: Path,
     kind: str,
@@ -184,22 +183,23 @@ def _notes(
     yield f"rows of features and labels were matched by {'id' if labelled.by_id else 'their order'}"
     if "float64" in file.type_in_file:
         yield "float64 is kept as float32"
-    names = media_names(example for rows in examples.values() for example in rows)
+    splits = labelled.splits
+    first = {split: rows.first() for split, rows in splits.items()}
+    names = media_names(example for examples, _ in first.values() for example in examples)
     known = {name for of_split in digests.values() for name in of_split}
     if absent := [name for name in names if name not in known]:
         yield (
             f"{len(absent):,} of {len(names):,} media are not in {root.absolute()} (the first is"
             f" {absent[0]}): they are compared by name only"
         )
-    train, test = examples.get("train", []), examples.get("test", [])
-    if train:
-        yield from label_doubts(content_table(train, digests["train"]), kind=kind)
-    if train and test:
-        yield from unknown_labels(train, test, kind=kind)
-        leaks = find_leaks(
-            content_table(train, digests["train"]), content_table(test, digests["test"])
-        )
-        yield from leaks.summary()
+    if "train" not in splits:
+        return
+    train = splits["train"].table(digests["train"])
+    yield from label_doubts(train, kind=kind)
+    if "test" in splits:
+        tested, counts = first["test"]
+        yield from unknown_labels(first["train"][0], tested, kind, counts)
+        yield from find_leaks(train, splits["test"].table(digests["test"])).summary()
 
 
 def read_labels(
@@ -216,25 +216,34 @@ def read_labels(
     Rows are matched by `id` where both files have it, else by their order. Rows of the split
     `classes` are texts of their label, which stands for a question that is not given.
     """
-    rows = _own_rows(features, columns) if labels is None else read_rows(labels)
-    benchmark = _benchmark(rows, columns, form)
-    column = (columns or {}).get("id", "id")
-    by_id = features.ids is not None and any(row.values.get(column) for row in rows)
+    pool = RowPool((columns or {}).get("id", "id"))
+    for row in _own_rows(features, columns) if labels is None else iter_rows(labels):
+        pool.add(row)
+    benchmark = _benchmark(pool.rows, columns, form)
+    by_id = features.ids is not None and pool.have_ids
     question = (columns or {}).get("question", "question")
-    examples = [_example(benchmark, row, question, split) for row in rows]
+    contents = [_example(benchmark, row, question, split) for row in pool.rows]
+    numbers, ids = np.asarray(pool.numbers), pool.ids
+    places = np.arange(len(ids))
     if by_id:
-        places = _places(features, labels, [example.id for example in examples])
-    elif len(examples) != features.rows:
+        places = np.array(_places(features, labels, ids))
+    elif len(ids) != features.rows:
         raise ImportFileError(
-            f"{labels or features.path} has {len(examples):,} rows, {features.path} has features of"
+            f"{labels or features.path} has {len(ids):,} rows, {features.path} has features of"
             f" {features.rows:,}; expected one row for each, in the same order, or an id in both"
         )
-    else:
-        places = range(features.rows)
-        if features.ids is not None:
-            examples = [replace(e, id=i) for e, i in zip(examples, features.ids, strict=True)]
-    placed = sorted(zip(places, examples, strict=True), key=itemgetter(0))
-    return Labelled(_by_split(placed), by_id, _digests_in(rows, examples))
+    elif features.ids is not None:
+        ids = list(features.ids)
+    order = np.argsort(places, kind="stable")
+    splits = np.array([IMPORTED_SPLITS.index(example.split) for example in contents])[numbers]
+    of_split: dict[str, ImportedRows] = {}
+    for number, name in enumerate(IMPORTED_SPLITS):
+        rows = order[splits[order] == number]
+        if len(rows):
+            own_ids = [ids[row] for row in rows.tolist()]
+            _require_unique(name, own_ids)
+            of_split[name] = ImportedRows(contents, places[rows], numbers[rows], own_ids)
+    return Labelled(of_split, by_id, _digests_in(pool.rows, contents))
 
 
 def _digests_in(rows: Sequence[Row], examples: Sequence[Example]) -> Digests:
@@ -261,8 +270,8 @@ def _digests_in(rows: Sequence[Row], examples: Sequence[Example]) -> Digests:
     return digests
 
 
-def _own_rows(features: FeatureFile, columns: Mapping[str, str] | None) -> list[Row]:
-    """Return the columns of a Parquet file of features that are plain values, as rows.
+def _own_rows(features: FeatureFile, columns: Mapping[str, str] | None) -> Iterator[Row]:
+    """Yield the columns of a Parquet file of features that are plain values, as rows.
 
     Columns that have the names of `export` are those fields, unless the user maps others.
     """
@@ -276,17 +285,15 @@ def _own_rows(features: FeatureFile, columns: Mapping[str, str] | None) -> list[
             for name, kind in schema.items()
             if kind == pl.List(pl.String) or not (kind.is_nested() or kind == pl.Binary)
         ]
-        table = collect_rows(frame.select(plain), features.path.stat().st_size)
+        table = collect_rows(frame.select(plain), features.path.stat().st_size, OF_COLUMN)
     taken = {*plain, *(columns or {})}
     if not {"image", "images"} & taken and table.schema.get("media") == pl.List(pl.String):
         table = table.rename({"media": "images"})
     if "question" not in taken and "prompt" in plain:
         table = table.rename({"prompt": "question"})
     stem = features.path.stem
-    return [
-        Row(f"{features.path} row {number}", number, values, stem)
-        for number, values in enumerate(table.iter_rows(named=True))
-    ]
+    for number, values in enumerate(table.iter_rows(named=True)):
+        yield Row(f"{features.path} row {number}", number, values, stem)
 
 
 def _benchmark(
@@ -356,19 +363,12 @@ def _places(features: FeatureFile, labels: Path | None, ids: Sequence[str]) -> l
     return [places[name] for name in ids]
 
 
-def _by_split(placed: Sequence[Placed]) -> dict[str, list[Placed]]:
-    splits: dict[str, list[Placed]] = {}
-    seen: set[tuple[str, str]] = set()
-    for row, example in placed:
-        if (example.split, example.id) in seen:
-            raise RowError(
-                f"{example.split} example {example.id!r} occurs twice; give each row an id of its"
-                " own, or none"
-            )
-        seen.add((example.split, example.id))
-        examples = splits.setdefault(example.split, [])
-        examples.append((row, replace(example, index=len(examples))))
-    return {split: splits[split] for split in IMPORTED_SPLITS if split in splits}
+def _require_unique(split: str, ids: Sequence[str]) -> None:
+    if len(set(ids)) < len(ids):
+        twice = Counter(ids).most_common(1)[0][0]
+        raise RowError(
+            f"{split} example {twice!r} occurs twice; give each row an id of its own, or none"
+        )
 
 
 def _write(
@@ -378,21 +378,25 @@ def _write(
     out: Path,
     identity: Identity,
 ) -> FeatureStore:
-    plan = make_plan(
-        {
-            split: [replace(row, group="") for row in planned_rows([e for _, e in placed])]
-            for split, placed in labelled.splits.items()
-        },
-        SHARD_ROWS,
-    )
+    shard_rows = _shard_rows(identity.row_bytes)
+    plan = make_plan({n: rows.planned() for n, rows in labelled.splits.items()}, shard_rows)
     with whole_store(out, Manifest(identity, plan)) as writer:
-        for spec in track(plan.shards(), "shards"):
-            placed = [
-                labelled.splits[spec.split][row] for row in plan.splits[spec.split].rows(spec)
-            ]
-            writer.write(spec, _content(file, spec, placed, digests[spec.split]))
+        for split, rows in labelled.splits.items():
+            known = [_digests(example, digests[split]) for example in rows.contents]
+            for spec in track([*plan.splits[split].shards(split, shard_rows)], "shards"):
+                writer.write(spec, _content(file, rows, range(spec.start, spec.stop), known))
         writer.seal()
     return open_store(out)
+
+
+def _shard_rows(row_bytes: int) -> int:
+    """Return the rows of a shard for the bytes of an example, a power of two.
+
+    >>> _shard_rows(16), _shard_rows(2048), _shard_rows(201_000)
+    (16384, 2048, 256)
+    """
+    fewest, most = SHARD_ROWS
+    return min(max(fewest, 1 << (SHARD_BYTES // row_bytes).bit_length() - 1), most)
 
 
 def _identity(
@@ -411,25 +415,25 @@ def _identity(
 
 
 def _content(
-    file: FeatureFile, spec: ShardSpec, placed: Sequence[Placed], digests: Mapping[str, str]
+    file: FeatureFile, rows: ImportedRows, part: range, known: Sequence[tuple[str, ...]]
 ) -> ShardContent:
-    examples = [example for _, example in placed]
-    layers = _layers(file, np.array([row for row, _ in placed]))
+    examples = rows.columns(part, known)
+    layers = _layers(file, rows.places[part.start : part.stop])
     _require_finite(file, examples, layers)
-    known = [_digests(example, digests) for example in examples]
     return ShardContent(
         layers=layers,
-        examples=example_columns(examples, known),
+        examples=examples,
         skipped=example_columns([], []) | {"reason": []},
         run={"made": "savs import", "file": file.path.name},
     )
 
 
 def _layers(file: FeatureFile, rows: Array) -> dict[int, Array]:
-    """Return the features of ascending rows; a shard's number of rows is in memory at a time."""
+    """Return the features of ascending rows; about as many as `rows` are in memory at a time."""
     parts: list[Layers] = []
-    for start in range(int(rows[0]), int(rows[-1]) + 1, SHARD_ROWS):
-        part_rows = rows[(rows >= start) & (rows < start + SHARD_ROWS)] - start
+    step = max(len(rows), SHARD_ROWS[0])
+    for start in range(int(rows[0]), int(rows[-1]) + 1, step):
+        part_rows = rows[(rows >= start) & (rows < start + step)] - start
         if len(part_rows):
             read = file.read(start, start + int(part_rows[-1]) + 1)
             parts.append({layer: values.take(part_rows, axis=1) for layer, values in read.items()})
@@ -442,7 +446,9 @@ def _digests(example: Example, digests: Mapping[str, str]) -> tuple[str, ...]:
     return known if len(known) == len(example.media) else ()
 
 
-def _require_finite(file: FeatureFile, examples: Sequence[Example], layers: Layers) -> None:
+def _require_finite(
+    file: FeatureFile, examples: Mapping[str, Sequence[Any]], layers: Layers
+) -> None:
     """Raise ImportFileError if an example's features are NaN or infinite."""
     for grid in file.grid:
         finite = is_finite(layers[grid.layer], file.dtype).all(axis=2)  # (heads, examples)
@@ -450,7 +456,7 @@ def _require_finite(file: FeatureFile, examples: Sequence[Example], layers: Laye
             head, row = (int(index[0]) for index in np.nonzero(~finite))
             name = head_name((grid.layer, grid.heads[head]))
             raise ImportFileError(
-                f"{file.path}: {name} of {examples[row].split} example {examples[row].id!r} is NaN"
-                f" or infinite in {file.dtype}; compute it again, or leave the example out of both"
-                " files"
+                f"{file.path}: {name} of {examples['split'][row]} example"
+                f" {examples['id'][row]!r} is NaN or infinite in {file.dtype}; compute it again, or"
+                " leave the example out of both files"
             )

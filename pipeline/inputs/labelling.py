@@ -1,7 +1,7 @@
 """`savs label`: labels for examples whose features a store has already. No model runs."""
 
 import difflib
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,8 @@ ROW_SCHEMA: dict[str, Any] = dict.fromkeys(("id", "split", "label", "subtask"), 
 }
 TABLE = "`savs suggest STORE --out FILE` writes such a table"
 LABEL = "label"
+State = tuple[str, str | None]
+"""The split and the label of an example."""
 Labels = str | Path | Mapping[str, Any] | pl.DataFrame
 """Id -> label, or a file or frame with the columns `id` (or `image`) and `label`. Of many labels a
 list, or an object of `true` and `null`."""
@@ -53,7 +55,7 @@ class Labelled:
     unchanged: int
     """Labels that the store had already."""
     taken: tuple[str, ...] = ()
-    """Ids that were labelled before and were left as they are: only without `replace`."""
+    """Ids that were labelled before and were left as they are: without `replace`, or `seen`."""
 
     def __repr__(self) -> str:
         """Return a few lines: what changed, and what comes next."""
@@ -145,8 +147,12 @@ class Labeller:
         split: str | None = None,
         new_classes: bool = False,
         replace: bool = True,
+        seen: Mapping[str, State] | None = None,
     ) -> Labelled:
-        """Give labels to examples of the store; parameters and errors as in `label`."""
+        """Give labels to examples of the store; parameters and errors as in `label`.
+
+        An example whose split and label are not those that were `seen`, by its id, keeps them.
+        """
         if split is not None and split not in SPLITS:
             raise ParameterError(f"`split` is {split!r}, expected {' or '.join(SPLITS)}")
         wanted = self._resolve(labels)
@@ -155,7 +161,8 @@ class Labeller:
 
         def changes(now: LateLabels) -> Changes:
             nonlocal outcome  # made again where another process was faster
-            outcome = self._outcome(wanted, split, now, replace=replace)
+            keeps = self._changed_since(seen or {}, now)
+            outcome = self._outcome(wanted, split, now, keeps, replace=replace)
             return outcome.late
 
         self.store = give_labels(self.store, changes)
@@ -328,10 +335,29 @@ class Labeller:
                     " add it"
                 )
 
+    def _state(self, place: int, now: LateLabels) -> State:
+        """Return the split and the label of an example, given the labels that came late."""
+        name, placed_in, extracted, *_ = self._table.row(place)
+        planned_in, planned = self._planned(placed_in, name)
+        late = now.get(planned_in, {}).get(planned)
+        return (placed_in, extracted) if late is None else (late.split, late.label)
+
+    def _changed_since(self, seen: Mapping[str, State], now: LateLabels) -> set[int]:
+        """Return the places of examples that are not as they were seen; of an image all or none."""
+        of_ids = [(self._of_id(name, "the labels"), state) for name, state in seen.items()]
+        changed = [places for places, state in of_ids if self._state(places[0], now) != state]
+        return {place for places in changed for place in places}
+
     def _outcome(
-        self, wanted: Mapping[int, str | None], split: str | None, now: LateLabels, *, replace: bool
+        self,
+        wanted: Mapping[int, str | None],
+        split: str | None,
+        now: LateLabels,
+        keeps: Container[int],
+        *,
+        replace: bool,
     ) -> "_Outcome":
-        """Return what becomes of the labels that a store has now."""
+        """Return what becomes of the labels that a store has now; those of `keeps` stay."""
         # the images that `classify` read have no training examples: labels tell how good it is
         trains = self.store.ids("train") or UNLABELLED in self._splits
         target = split or ("train" if trains else "test")
@@ -339,13 +365,12 @@ class Labeller:
         for place, text in wanted.items():
             name, placed_in, extracted, subtask, _ = self._table.row(place)
             planned_in, planned = self._planned(placed_in, name)
-            before = now.get(planned_in, {}).get(planned)
-            had = (placed_in, extracted) if before is None else (before.split, before.label)
+            had, is_late = self._state(place, now), planned in now.get(planned_in, {})
             goes = "train" if split is None and had[0] == "train" else target
             gets = (placed_in, extracted) if text is None else (goes, text)
             if gets == had:
                 outcome.unchanged += 1
-            elif before is not None and text is not None and not replace:
+            elif place in keeps or (is_late and text is not None and not replace):
                 outcome.taken.append(name)
             else:
                 late = None if text is None else LateLabel(text, goes)

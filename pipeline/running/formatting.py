@@ -1,9 +1,14 @@
-"""Numbers and names as people read them: bytes, durations, shares, p values, counts, lists."""
+"""Numbers and texts as people read them: bytes, durations, shares, p values, counts, lists."""
 
+import re
 from collections.abc import Sequence
 
 SMALLEST_P = 0.0001
 """The smallest p value that is shown as it is."""
+HIDDEN = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
+)
+"""Characters that a terminal obeys, or that change the order of others, instead of being shown."""
 
 
 def format_bytes(count: int) -> str:
@@ -114,3 +119,17 @@ def probability(value: float | None) -> str:
     if value is None:
         return "-"
     return f"< {SMALLEST_P}" if value < SMALLEST_P else f"{value:.4f}"
+
+
+def visible(text: str, keep: str = "") -> str:
+    r"""Return a text with escapes for what a terminal or a page would obey instead of showing it.
+
+    These are control characters, line separators, marks that reverse the direction of writing, and
+    halves of characters; those in `keep` stay, such as a line break.
+
+    Examples
+    --------
+    >>> print(visible("cat" + chr(27) + "[2J"))
+    cat\x1b[2J
+    """
+    return HIDDEN.sub(lambda match: match[0] if match[0] in keep else ascii(match[0])[1:-1], text)

@@ -1,6 +1,8 @@
 """Result files of stage 2: selections, metrics, tables. Written whole or not at all."""
 
+import errno
 import hashlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 import polars as pl
 from safetensors import SafetensorError
 
-from savs.foundation.errors import ParameterError
+from savs.foundation.errors import ParameterError, command
 from savs.foundation.files import (
     indented,
     make_folder,
@@ -71,6 +73,19 @@ def results_folder(store: Path, name: str) -> Path:
     return store / RESULTS / name
 
 
+def require_writable(folder: Path) -> None:
+    """Raise StoreWriteError if results cannot be written to a folder, which need not exist yet.
+
+    For what takes long: the work would be lost.
+    """
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        return
+    reason = errno.EACCES if there.is_dir() else errno.ENOTDIR
+    with disk_errors(folder, WRITABLE, StoreWriteError):
+        raise OSError(reason, os.strerror(reason), str(there))
+
+
 def trained_folder(store: Path) -> Path | None:
     """Return the folder of the classifier that `savs train` wrote into a store, if it did.
 
@@ -112,7 +127,9 @@ def result_of(path: str | Path) -> Path:
     # Folds, or an unfinished store, were evaluated with the classifier of the folder they name.
     saved = [one for one in saved_selections(folder) if not one.name.endswith((FOLDS, PARTIAL))]
     if not saved:
-        raise ResultError(f"{folder} is a store without a selection; run `savs train {folder}`")
+        raise ResultError(
+            f"{folder} is a store without a selection; run `{command('savs', 'train', folder)}`"
+        )
     if (trained := trained_folder(folder)) is not None:
         return trained
     if len(saved) > 1:

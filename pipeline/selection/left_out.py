@@ -23,6 +23,7 @@ from savs.pipeline.selection.calibration import (
     has_centroids,
     typicality_of,
 )
+from savs.pipeline.selection.compatibility import require_fit
 from savs.pipeline.selection.heads.centroids import class_centroids
 from savs.pipeline.selection.heads.folds import (
     FOLDS,
@@ -47,7 +48,6 @@ from savs.pipeline.selection.selection import (
     joint_scores,
     score_tasks,
 )
-from savs.pipeline.selection.selection_config import require_same_source
 from savs.pipeline.selection.training_data import (
     MEMORY,
     RowsCopier,
@@ -346,7 +346,7 @@ def _scores_of_seen(fitted: Fitted, features: Array) -> ClassScores:
 
 def _same_tasks(training: TrainingData, selection: Selection) -> list[TrainingTask]:
     """Return the training examples by subtask, from which the selection was made."""
-    require_same_source(training.source, training.name, selection)
+    require_fit(selection, training.source, training.name)
     tasks = training.tasks()
     names = [task.subtask for task in tasks]
     if selection.pseudo_labels != answered_share(training.train):

@@ -17,6 +17,7 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.names import DEFAULT_HEADS, SCORING_NAMES
 from savs.pipeline.running.formatting import counted, listed
 from savs.pipeline.selection.calibration import Calibration
+from savs.pipeline.selection.compatibility import require_fit
 from savs.pipeline.selection.heads.head_scores import (
     PAIR_SCORINGS,
     SCORINGS,
@@ -38,7 +39,6 @@ from savs.pipeline.selection.selection_config import (
     SelectionConfig,
     TaskConfig,
     load_config,
-    require_same_source,
 )
 from savs.pipeline.selection.training_data import (
     RowsCopier,
@@ -457,7 +457,7 @@ def heads_of(
     training: TrainingData, selection: SelectionConfig, subtasks: list[str | None]
 ) -> list[tuple[Head, ...]]:
     """Return a selection's heads for each subtask: its own, or those of its only one."""
-    require_same_source(training.source, training.name, selection)
+    require_fit(selection, training.source, training.name)
     heads = {task.subtask: task.heads for task in selection.tasks}
     if len(heads) == 1:
         return [next(iter(heads.values()))] * len(subtasks)

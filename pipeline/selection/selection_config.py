@@ -1,7 +1,7 @@
-"""A selection without its fitted arrays: its JSON form, config.json, and where it can be used.
+"""A selection without its fitted arrays: its JSON form, config.json.
 
-A selection belongs to a model, a prompt and training examples: whether features, examples or a
-store are still those is asked here.
+A selection belongs to a prompt and training examples: whether examples are still those is asked
+here; whether features are, in `compatibility`.
 """
 
 from collections.abc import Collection, Mapping
@@ -14,7 +14,7 @@ import polars as pl
 from msgspec import Meta
 
 from savs.datasets.example import of_subtask
-from savs.datasets.label_kinds import MANY, NUMBERS, ONE, ORDINAL, REGRESSION, label_kind
+from savs.datasets.label_kinds import MANY, NUMBERS, ONE, ORDINAL, REGRESSION
 from savs.foundation.errors import ParameterError, SavsError
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.names import SCORING_NAMES
@@ -254,48 +254,6 @@ def read_config(file: Path) -> tuple[ConfigHeader, SelectionConfig]:
         ) from error
 
 
-def require_same_model(store: FeatureStore, selection: SelectionConfig) -> None:
-    """Check that a selection's heads can be used on a store.
-
-    SelectionError if the selection has another model, or the store lacks one of its heads;
-    ParameterError if the selection is something else, such as a path.
-    """
-    require_same_source(store.manifest.identity.source(), str(store.path), selection)
-
-
-def require_same_labels(store: FeatureStore, selection: SelectionConfig) -> None:
-    """Raise SelectionError if a selection has another kind of labels than a store."""
-    kind = label_kind(store.manifest.identity.benchmark)
-    if kind != selection.labels:
-        raise SelectionError(
-            f"an example of {store.path} has {KINDS[kind]}, and one of the selection has"
-            f" {KINDS[selection.labels]}; make the selection again with savs select {store.path}"
-        )
-
-
-def require_same_source(ours: FeatureSource, name: str, selection: SelectionConfig) -> None:
-    """Check the same of features by their source; `name` is what messages call them."""
-    require_selection(selection)
-    require_same_site(ours, name, selection)
-    apart = ours.differences(usable_source(selection, ours), "in the selection")
-    if apart:
-        raise SelectionError(
-            f"the selection does not fit {name}, they differ in:\n  "
-            + "\n  ".join(apart)
-            + "\nrun `savs select` on this store"
-        )
-
-
-def require_same_site(ours: FeatureSource, name: str, selection: SelectionConfig) -> None:
-    """Raise SelectionError if a selection chose from another site than the features are from."""
-    theirs = selection.source.site
-    if theirs != ours.site:
-        raise SelectionError(
-            f"the selection chose from the site {theirs}, and {name} is of {ours.site}; give a"
-            f" selection of {ours.site}"
-        )
-
-
 def require_classes(selection: SelectionConfig, name: Any, *, or_many: bool = False) -> None:
     """Raise SelectionError if a selection predicts numbers or many labels; `name` is its name."""
     if selection.labels != ONE and not (or_many and selection.labels == MANY):
@@ -316,14 +274,6 @@ def require_selection(selection: Any) -> None:
         )
 
 
-def usable_source(selection: SelectionConfig, ours: FeatureSource) -> FeatureSource:
-    """Return what a selection was made from; with our heads if all that it chose are among them."""
-    held, meant = grid_widths(ours.grid), grid_widths(selection.source.grid)
-    if all(head in held and held[head] == meant[head] for head in selection.heads):
-        return replace(selection.source, grid=ours.grid)  # one of the two may be of a slim store
-    return selection.source
-
-
 def require_same_prompt(
     selection: SelectionConfig, examples: pl.DataFrame | pl.LazyFrame, *, is_allowed: bool
 ) -> list[str]:
@@ -339,9 +289,19 @@ def require_same_prompt(
     """
     media = pl.col("media").list.len()
     prompts = examples.lazy().select("id", "subtask", "prompt", media).collect()
+    trained = pl.DataFrame(
+        [(task.subtask, task.question, task.media) for task in selection.run_tasks],
+        schema={"subtask": pl.String, "question": pl.String, "asked": prompts.schema["media"]},
+        orient="row",
+    )
+    # one join for all tasks: a filter for each would look at all examples as often
+    compared = prompts.join(trained, on="subtask", how="left", nulls_equal=True)
+    has_other = (pl.col("prompt") != pl.col("question")) | (pl.col("media") != pl.col("asked"))
+    odd = set(compared.filter(has_other.fill_null(value=False))["subtask"])
     remarks = [
         _other_prompts(task, prompts.filter(pl.col("subtask").eq_missing(pl.lit(task.subtask))))
         for task in selection.run_tasks
+        if task.subtask in odd
     ]
     notes = [note for note in remarks if note]
     if notes and not is_allowed:

@@ -6,7 +6,7 @@ checked before they are read.
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,7 @@ from savs.pipeline.running.result_files import (
 )
 from savs.pipeline.selection.calibration import AXES, CENTROIDS, Calibration, has_centroids
 from savs.pipeline.selection.readouts import BUILT_IN, Readout, choose_readout
+from savs.pipeline.selection.readouts.own import OwnFit
 from savs.pipeline.selection.readouts.readout import ReadoutFile, TensorForm
 from savs.pipeline.selection.selection import Selection, TaskSelection
 from savs.pipeline.selection.selection_config import (
@@ -125,6 +126,8 @@ def _load_task(
     number: int, task: TaskConfig, rule: Readout, tensors: Mapping[str, Array]
 ) -> TaskSelection:
     fitted = rule.load(**{name: tensors[f"{number}.{name}"] for name in rule.arrays})
+    if isinstance(fitted, OwnFit):
+        fitted = replace(fitted, classes=len(task.classes))
     calibration = None
     if task.calibration is not None:
         arrays: dict[str, Any] = {CENTROIDS: None}

@@ -22,6 +22,7 @@ from savs.datasets.many_labels import (
 )
 from savs.datasets.splits.clusters import clusters_of
 from savs.foundation.arrays import Array
+from savs.foundation.errors import command
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.names import IMPORTED
 from savs.pipeline.running.formatting import counted
@@ -435,7 +436,8 @@ def require_one_label(store: FeatureStore, *, or_many: bool = False) -> None:
         what, more = ("many labels", " savs label") if kind == MANY else ("numbers as labels", "")
         raise SelectionError(
             f"the examples of {store.path} have {what}, for which this does not work; use"
-            f" savs select {store.path}, savs evaluate, savs train,{more} or savs classify"
+            f" {command('savs', 'select', store.path)}, savs evaluate, savs train,{more} or savs"
+            " classify"
         )
 
 
@@ -536,8 +538,8 @@ def _require_training(store: FeatureStore) -> None:
         if waiting := len(store.ids(UNLABELLED)):
             raise SelectionError(
                 f"{store.path} has {counted(waiting, 'example')} without a label, and none with"
-                f" one; label some (savs suggest {store.path} --out next.html, then savs label),"
-                f" and run savs train {store.path}"
+                f" one; label some ({command('savs', 'suggest', store.path, '--out', 'next.html')},"
+                f" then savs label), and run {command('savs', 'train', store.path)}"
             )
         raise SelectionError(
             f"{store.path} has no training examples: `savs classify` made it, by the heads of a"

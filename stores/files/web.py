@@ -19,7 +19,7 @@ CONNECT_S = READ_S = 20.0
 """How long a server may take to answer, and be silent."""
 REQUEST_S = 120.0
 """How long a request may take, redirects included."""
-_RANGE = re.compile(r"bytes=(\d+)-(\d+)")
+_RANGE = re.compile(r"bytes=(\d+)-(\d+)", re.ASCII)
 
 
 @cache

@@ -147,7 +147,7 @@ def head_name(head: Head) -> str:
     return f"L{head[0]}.H{head[1]}"
 
 
-_HEAD = re.compile(r"L(\d{1,6})\.H(\d{1,6})")
+_HEAD = re.compile(r"L(\d{1,6})\.H(\d{1,6})", re.ASCII)
 
 
 def parse_head(name: str) -> Head | None:
@@ -199,8 +199,13 @@ def digest(value: Any) -> str:
     >>> digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
     True
     """
+    return hashlib.sha256(encoded(value)).hexdigest()
+
+
+def encoded(value: Any) -> bytes:
+    """Return the JSON whose digest is taken."""
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return text.encode("utf-8", "surrogatepass")
 
 
 def decode_json(content: bytes) -> Any:

@@ -272,15 +272,14 @@ class Manifest:
         First its planned ones that are still in it, then those that came from other splits, split
         by split in the order of the plan.
         """
+        if not self.changes:
+            return self.plan.splits[split].ids if split in self.plan.splits else ()
         still: list[str] = []
         came: list[str] = []
         for planned_in, plan in self.plan.splits.items():
             changes = self.changes.get(planned_in, {})
             ids = still if planned_in == split else came
-            if not changes:
-                ids += plan.ids if planned_in == split else ()
-                continue
-            for name in plan.ids:
+            for name in plan.ids if changes or planned_in == split else ():
                 change = changes.get(name)
                 if change is None and planned_in == split:
                     ids.append(name)

@@ -1,5 +1,6 @@
 """Which examples make which shard: a pure function of the examples and of earlier limits."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -9,7 +10,10 @@ from msgspec import Meta
 
 from savs.foundation.errors import ParameterError
 from savs.stores.errors import StoreMismatchError
-from savs.stores.format.layout import SPLIT_NAME, digest, shard_name
+from savs.stores.format.layout import SPLIT_NAME, digest, encoded, shard_name
+
+SLICE = 2**14
+"""Rows whose text is in memory at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +170,16 @@ def row_digest(values: Mapping[str, Any]) -> str:
     return digest([values[name] for name in ROW_COLUMNS])
 
 
+def row_digests(contents: Sequence[Mapping[str, Any]], numbers: Sequence[int]) -> Iterator[str]:
+    """Yield `row_digest` of rows that have the contents of these numbers, and count from 0.
+
+    Their `index` is the first of `ROW_COLUMNS`, so all that follows it is encoded once.
+    """
+    texts = [encoded([content[name] for name in ROW_COLUMNS[1:]])[1:] for content in contents]
+    for index, number in enumerate(numbers):
+        yield hashlib.sha256(b"[%d,%b" % (index, texts[number])).hexdigest()
+
+
 def default_shard_rows(rows: int) -> int:
     """Return how many rows a shard has in a store of some rows: from 16 to 256, a power of two.
 
@@ -264,6 +278,8 @@ def _plan_split(
 
 def _grouped(rows: Sequence[PlannedRow]) -> list[PlannedRow]:
     """Return rows sorted so that a group is in one run."""
+    if not any(row.group for row in rows):
+        return list(rows)
     groups: dict[str, list[PlannedRow]] = {}
     for number, row in enumerate(rows):
         groups.setdefault(row.group or f"\0{number}", []).append(row)
@@ -272,4 +288,9 @@ def _grouped(rows: Sequence[PlannedRow]) -> list[PlannedRow]:
 
 def segment_of(rows: Sequence[PlannedRow]) -> Segment:
     """Return the segment of rows, in the order in which they fill the shards."""
-    return Segment(len(rows), digest([[row.id, row.digest] for row in rows]))
+    text = hashlib.sha256(b"[")
+    for start in range(0, len(rows), SLICE):  # the text of all rows would take much memory
+        part = encoded([[row.id, row.digest] for row in rows[start : start + SLICE]])[1:-1]
+        text.update(b"," + part if start else part)
+    text.update(b"]")
+    return Segment(len(rows), text.hexdigest())

@@ -65,7 +65,9 @@ class CurrentRows:
 
     def _now(self, table: pl.DataFrame, ids: Sequence[str], rows: Array) -> pl.DataFrame:
         # of this shard alone: a store may have many shards and many changes
-        changed = [(place, change) for place in rows if (change := self._changes.get(ids[place]))]
+        changed = [
+            (place, change) for place in rows.tolist() if (change := self._changes.get(ids[place]))
+        ]
         columns = []
         for name in table.columns:
             values = {place: change[name] for place, change in changed if name in change}

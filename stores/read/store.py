@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from savs.foundation.arrays import Array
-from savs.foundation.errors import ParameterError
+from savs.foundation.errors import ParameterError, command
 from savs.stores.errors import HeadNotFoundError, ResultError, StoreIncompleteError
 from savs.stores.files.addresses import find_place, is_remote
 from savs.stores.format.layout import (
@@ -387,9 +387,11 @@ class FeatureStore:
             return
         what = f"{self.path} has no {split} split, only {', '.join(splits)}"
         if split in (*SPLITS, UNLABELLED):
-            what += f"; add one: savs extract ... --append --{split} FILE --out {self.path}"
+            append = ("--append", f"--{split}", "FILE", "--out", self.path)
+            what += "; add one: " + command("savs", "extract", "...", *append)
         if split == "test":
-            what += f", or estimate the accuracy from training: savs evaluate {self.path} --folds 5"
+            folds = command("savs", "evaluate", self.path, "--folds", 5)
+            what += f", or estimate the accuracy from training: {folds}"
         raise StoreIncompleteError(what)
 
     def require_heads(self, heads: Sequence[Head]) -> None:

@@ -47,7 +47,7 @@ def write_errors(path: Path, safe: str = RESUME) -> Iterator[None]:
         raise
     except PermissionError as error:
         raise StoreWriteError(
-            f"{path} cannot be written: {reason(error)}; pass a folder that you may write as `out`"
+            f"{path} cannot be written: {reason(error)}; make it writable, or use another folder"
         ) from error
     except OSError as error:
         what = "the disk is full" if error.errno in FULL else f"the disk cannot be written: {error}"

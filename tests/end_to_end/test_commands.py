@@ -27,7 +27,7 @@ def store(scenes, tmp_path_factory):
 def test_extract_select_evaluate(savs, store):
     chosen = savs("select", store, "--heads", "5", "--verbose")
     assert chosen.returncode == 0, chosen.stderr
-    assert "do not estimate test accuracy" in chosen.stderr
+    assert "does not estimate test accuracy" in chosen.stderr
     scored = savs("evaluate", store, "--verbose")
     assert scored.returncode == 0, scored.stderr
     assert "accuracy, macro" in scored.stdout

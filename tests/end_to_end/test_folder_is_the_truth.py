@@ -176,7 +176,8 @@ def test_a_correction_waits_for_its_file(again) -> None:
     Path("aside.png").rename(PHOTOS / BEAR)
     again()
     assert labels()[BEAR] == "Fuchs groß"
-    label("store", {BEAR: None})
+    draw(PHOTOS / BEAR, 63)
+    assert f"1 correction dropped: {BEAR} was edited, and was corrected to Fuchs groß" in again()
     assert labels() == files()
 
 

@@ -78,7 +78,7 @@ def outcome(folder: Path) -> tuple[dict[str, str], dict[str, bytes], list[str]]:
     return dict(rows.select("id", "label").iter_rows()), of_id, sorted(store.manifest.labels)
 
 
-@pytest.mark.parametrize("stride", [17, pytest.param(1, marks=LONG)])
+@pytest.mark.parametrize("stride", [41, pytest.param(1, marks=LONG)])
 def test_killed_before_any_change_of_its_folder_it_ends_with_the_same(
     victims, changed, tmp_path, stride
 ) -> None:

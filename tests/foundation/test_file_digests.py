@@ -1,5 +1,6 @@
 """A kept digest is that of the file as it is now, or is not used."""
 
+import fcntl
 import hashlib
 import os
 import sys
@@ -8,7 +9,7 @@ from subprocess import PIPE, Popen
 
 import pytest
 
-from savs.foundation import file_digests
+from savs.foundation import file_digests, progress
 from savs.foundation.file_digests import bytes_to_read, changed_files, file_digest
 
 
@@ -73,7 +74,7 @@ def test_the_digest_of_a_file_that_was_just_written_is_not_kept(small_files, mon
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b'{"path": 1}', b"\xff", b'{"x":' + b"[" * 10_000],
+    [b"", b"{", b'{"path": 1}', b"\xff", b'{"x":' + b"[" * 10_000, b" " * 2**17],
     ids=lambda content: str(content[:12]),
 )
 def test_a_damaged_cache_counts_as_none(small_files, content) -> None:
@@ -82,6 +83,48 @@ def test_a_damaged_cache_counts_as_none(small_files, content) -> None:
     kept.write_bytes(content)
     file_digests._IN_PROCESS.clear()
     assert file_digest(small_files) == digest
+
+
+@pytest.mark.parametrize("text", ["", "0" * 63, "0" * 65, "x" * 64, "A" * 64, "0" * 64 + "\n"])
+def test_an_entry_that_is_no_digest_is_not_believed(small_files, text) -> None:
+    digest = file_digest(small_files)
+    (kept,) = (file_digests.cache_folder() / "digests").glob("*.json")
+    kept.write_text(kept.read_text().replace(digest.sha256, text.replace("\n", "\\n")))
+    file_digests._IN_PROCESS.clear()
+    assert file_digest(small_files) == digest
+
+
+@pytest.mark.parametrize("suffix", [".json", ".lock"])
+@pytest.mark.parametrize("planted", ["link", "pipe", "folder"])
+def test_what_is_planted_in_the_cache_is_neither_followed_nor_waited_for(
+    small_files, tmp_path, suffix, planted
+) -> None:
+    place = file_digests._cache_file(small_files).with_suffix(suffix)
+    place.parent.mkdir(parents=True)
+    precious = tmp_path / "precious"
+    precious.write_text("mine")
+    plant = {"link": lambda: place.symlink_to(precious), "pipe": lambda: os.mkfifo(place)}
+    plant.get(planted, place.mkdir)()
+    assert file_digest(small_files).sha256 == hashlib.sha256(b"abc").hexdigest()
+    assert precious.read_text() == "mine"
+
+
+def test_a_stopped_holder_is_waited_for_up_to_a_deadline_and_not_in_silence(
+    small_files, monkeypatch
+) -> None:
+    lock = file_digests._cache_file(small_files).with_suffix(".lock")
+    lock.parent.mkdir(parents=True)
+    monkeypatch.setattr(file_digests, "WAIT_S", 2)
+    monkeypatch.setattr(file_digests.time, "sleep", lambda seconds: None)
+    said = []
+    progress.listen(lambda *of: said.append(of))
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)  # as one that got SIGSTOP
+        digest = file_digest(small_files)
+    progress.listen(None)
+    assert digest.sha256 == hashlib.sha256(b"abc").hexdigest()
+    what = "seconds of waiting for the process that reads weights"
+    assert said == [(what, 0, 2), (what, 1, 2), (what, 2, 2)]
 
 
 def test_without_a_writable_cache_a_process_reads_once(small_files, monkeypatch) -> None:

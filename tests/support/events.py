@@ -7,9 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
-
 _watchers: list[Callable[[str], None]] = []
 
 
@@ -43,14 +40,3 @@ def before_open(folder: Path, names: str, number: int, act: Callable[[], Any]) -
         yield
     finally:
         _watchers.remove(watch)
-
-
-OFTEN_S = 0.2
-
-
-def notice_deaths_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the loader look for dead workers several times a second while it waits for a job."""
-    wait = _MultiProcessingDataLoaderIter._try_get_data
-    assert wait.__defaults__ is not None
-    assert len(wait.__defaults__) == 1, "the loader waits in another way now"
-    monkeypatch.setattr(wait, "__defaults__", (OFTEN_S,))

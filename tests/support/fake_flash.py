@@ -29,6 +29,8 @@ class FakeFlash:
         mask = torch.ones(1, 1, queries, keys, dtype=torch.bool)
         if options.get("is_causal", getattr(module, "is_causal", True)):
             mask = mask.tril(keys - queries)
+        if (window := options.get("sliding_window")) is not None:
+            mask = mask.triu(keys - queries - window + 1)
         if attention_mask is not None:
             assert attention_mask.shape == (len(query), keys)  # as the real one takes it
             mask = mask & attention_mask[:, None, None].bool()

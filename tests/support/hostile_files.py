@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,20 +67,29 @@ def repeated_mp4(samples: int, chunks: int) -> bytes:
     return _with_tables(data, tables)
 
 
-_OUTER = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
+def replayed_mp4(data: bytes, times: int) -> bytes:
+    """Return a clip whose edit list shows the first 100 s of it again and again."""
+    entry = struct.pack(">IiI", 100_000, 0, 0x10000)  # milliseconds, from the start, at its speed
+    table = struct.pack(">II", 0, times) + times * entry
+    return _with_tables(data, {b"elst": table}, dropped=())
+
+
+_OUTER = (b"moov", b"trak", b"mdia", b"minf", b"stbl", b"edts")
 _DROPPED = (b"ctts", b"stss", b"sgpd", b"sbgp", b"edts")
 
 
-def _with_tables(data: bytes, tables: Mapping[bytes, bytes]) -> bytes:
+def _with_tables(
+    data: bytes, tables: Mapping[bytes, bytes], dropped: Sequence[bytes] = _DROPPED
+) -> bytes:
     """Return an MP4 with other tables; they stand after the samples, so no offset changes."""
     offset, made = 0, b""
     while offset < len(data):
         size, kind = struct.unpack(">I4s", data[offset : offset + 8])
         content = data[offset + 8 : offset + size]
         if kind in _OUTER:
-            content = _with_tables(content, tables)
+            content = _with_tables(content, tables, dropped)
         content = tables.get(kind, content)
-        if kind not in _DROPPED:
+        if kind not in dropped:
             made += struct.pack(">I", 8 + len(content)) + kind + content
         offset += size
     return made

@@ -5,9 +5,10 @@ on waiting for values that it reads back. Both are counted on a CPU: their numbe
 widths or on the device.
 """
 
+import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from tiny_parts import save, text
 from tiny_qwen import IMAGE, ids, qwen_template, qwen_tokenizer, rope
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
+
+from savs.pipeline.extraction.model import devices
 
 NARROW = {"hidden_size": 16, "intermediate_size": 16, "num_heads": 1, "out_hidden_size": 48}
 
@@ -117,18 +120,57 @@ def _has_mask(name: str, args: Any) -> bool:
     return any(index is not None and index.dtype == torch.bool for index in args[1])
 
 
+OURS = str(Path(devices.__file__).parents[1])
+"""Where copies are counted: those of transformers are of values on the device already."""
+
+
 @contextmanager
 def counting() -> Iterator[Counts]:
-    """Count what runs in the block."""
-    counts, tolist = Counts(), torch.Tensor.tolist
+    """Count what runs in the block; of copies to a device those that `moved` does not make."""
+    counts, tolist, to = Counts(), torch.Tensor.tolist, torch.Tensor.to
 
     def counted(tensor: torch.Tensor) -> Any:
         counts.waits["tolist"] += 1
         return tolist(tensor)
 
+    def counted_to(tensor: torch.Tensor, *args: Any, **options: Any) -> Any:
+        file = sys._getframe(1).f_code.co_filename
+        has_device = "device" in options or any(isinstance(a, torch.device | str) for a in args)
+        if has_device and file.startswith(OURS) and file != devices.__file__:
+            counts.waits["to"] += 1
+        return to(tensor, *args, **options)
+
     torch.Tensor.tolist = counted  # type: ignore[method-assign]
+    torch.Tensor.to = counted_to  # type: ignore[method-assign,assignment]
     try:
         with counts:
             yield counts
     finally:
         torch.Tensor.tolist = tolist  # type: ignore[method-assign]
+        torch.Tensor.to = to  # type: ignore[method-assign]
+
+
+@contextmanager
+def counting_passes(*modules: torch.nn.Module) -> Iterator[Counter[str]]:
+    """Count the waits of forward passes of modules alone, not what is computed before them."""
+    waits: Counter[str] = Counter()
+    running: list[tuple[Any, Counts]] = []
+
+    def begin(*_: Any) -> None:
+        manager = counting()
+        running.append((manager, manager.__enter__()))
+
+    def end(*_: Any) -> None:
+        manager, counts = running.pop()
+        manager.__exit__(None, None, None)
+        waits.update(counts.waits)
+
+    with ExitStack() as stack:
+        for module in modules:
+            handles = [
+                module.register_forward_pre_hook(begin),
+                module.register_forward_hook(end, always_call=True),
+            ]
+            for handle in handles:
+                stack.callback(handle.remove)
+        yield waits

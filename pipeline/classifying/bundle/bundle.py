@@ -12,6 +12,7 @@ from pathlib import Path
 
 from savs.datasets.example import split_prompt
 from savs.foundation.files import PARTIAL, left_overs_of
+from savs.pipeline.classifying.bundle import guard
 from savs.pipeline.classifying.bundle.card import Shared, model_card, space_card
 from savs.pipeline.demo import DEMO_MODEL, DEMO_NAME
 from savs.pipeline.errors import ExportError
@@ -23,6 +24,7 @@ from savs.pipeline.running.result_files import (
     whole_result,
     write_file,
 )
+from savs.pipeline.selection.compatibility import require_fit
 from savs.pipeline.selection.readouts import Readout
 from savs.pipeline.selection.selection import only_subtask
 from savs.pipeline.selection.selection_config import (
@@ -38,14 +40,14 @@ from savs.stores.read.store import AnyStore, as_store
 PREDICT = "predict.py"
 BUNDLE = (CLASSIFIER, CONFIG, CARD, PREDICT)
 """The files of a bundle; predict.py may be missing."""
-APP, REQUIREMENTS, LOCAL_MODEL = "app.py", "requirements.txt", "model"
+APP, GUARD, REQUIREMENTS, LOCAL_MODEL = "app.py", "guard.py", "requirements.txt", "model"
 SHIPPED_MODEL = tuple(
     f"{LOCAL_MODEL}/{path.name}"
     for path in sorted(DEMO_MODEL.iterdir())
     if path.name != "training.jsonl"
 )
 """The files of the demo model in a Space: it is on no hub."""
-SPACE = (*BUNDLE, APP, REQUIREMENTS)
+SPACE = (*BUNDLE, APP, GUARD, REQUIREMENTS)
 """The files of a Space, but for those of a model."""
 WRITTEN = (*SPACE, *SHIPPED_MODEL)
 """All files that an export may write."""
@@ -126,7 +128,7 @@ def write_space(
 ) -> Bundle:
     """Write a classifier as a Space of the Hugging Face Hub: a page that classifies images.
 
-    The Space is a bundle with app.py, requirements.txt and front matter. It needs no savs. It has
+    The Space is a bundle with app.py and what it needs, and front matter. It needs no savs. It has
     no training image. The model is that of the Hub at the recorded commit; the demo model is in the
     folder `model`, and the files of another local model belong there.
 
@@ -170,6 +172,7 @@ def write_space(
     files = {
         CARD: space_card(shared, title or folder.resolve().name).encode("utf-8"),
         **{name: _program(name) for name in (PREDICT, APP, REQUIREMENTS)},
+        GUARD: Path(guard.__file__).read_bytes(),
     }
     if is_demo:
         files |= {name: (DEMO_MODEL / Path(name).name).read_bytes() for name in SHIPPED_MODEL}
@@ -185,6 +188,7 @@ def _shared(
     opened, path = as_store(store), as_folder(classifier)
     source = path.parent if path.name == CONFIG else path
     whole = load_selection(source, readout=readout)
+    require_fit(whole, opened.manifest, opened.path, of=source)
     require_classes(whole, source, or_many=subtask is None)
     return Shared(opened, source, whole, only_subtask(whole, subtask))
 
@@ -238,7 +242,7 @@ def space_files(folder: Path) -> list[Path]:
     if absent:
         raise ResultError(f"{folder} is not a Space: it has no {absent[0]}; write one: {HOW_SPACE}")
     model = sorted(path for path in (folder / LOCAL_MODEL).rglob("*") if not path.is_dir())
-    return [*ours, folder / APP, folder / REQUIREMENTS, *model]
+    return [*ours, folder / APP, folder / GUARD, folder / REQUIREMENTS, *model]
 
 
 def _program(name: str) -> bytes:

@@ -9,9 +9,11 @@ from typing import Any
 from savs.datasets import BENCHMARKS
 from savs.datasets.label_kinds import MANY
 from savs.datasets.many_labels import SIDES
+from savs.foundation.errors import command
 from savs.pipeline.demo import DEMO_NAME
 from savs.pipeline.evaluation.evaluation_file import load_metrics
-from savs.pipeline.running.formatting import format_bytes, percent
+from savs.pipeline.names import IMPORTED
+from savs.pipeline.running.formatting import format_bytes, percent, visible
 from savs.pipeline.running.result_files import METRICS
 from savs.pipeline.selection.label_rules import rules_of
 from savs.pipeline.selection.selection import Selection, TaskSelection
@@ -19,6 +21,8 @@ from savs.pipeline.selection.training_data import StoredTraining, train_digest
 from savs.stores import FeatureStore, head_name
 
 TAGS = ("savs", "few-shot", "sparse-attention-vectors")
+LONGEST_NAME = 300
+"""Characters of a name, a prompt or a note that a card shows."""
 CLASSES_SHOWN = 200
 """Classes that the table lists."""
 PROGRAM_NEEDS = 'torch torchvision "transformers>=5.24" safetensors pillow numpy'
@@ -114,7 +118,9 @@ def _about(shared: Shared, use: str) -> list[str]:
 def evaluation_of(store: str, selections: Sequence[str]) -> str:
     """Return the command that evaluates a store by a selection that it holds, or by a new one."""
     name = "vote" if not selections or "vote" in selections else selections[0]
-    return f"savs evaluate {store}{'' if name == 'vote' else f' --selection {name}'}"
+    return visible(
+        command("savs", "evaluate", store, *([] if name == "vote" else ["--selection", name]))
+    )
 
 
 def store_card(store: FeatureStore, selections: Sequence[str]) -> str:
@@ -165,7 +171,7 @@ def _summary(selection: Selection) -> str:
         *(
             (name.replace("_", " "), f"{source.processor[name]:,}")
             for name in ("min_pixels", "max_pixels")
-            if source.processor.get(name)
+            if isinstance(source.processor.get(name), int)
         ),
     ]
     return (
@@ -322,6 +328,8 @@ def _use(selection: Selection, no_program: str | None) -> str:
     model = " --model FOLDER" if is_local else ""
     readout_option = " --readout FILE.py" if selection.readout_file else ""
     lines = [f"savs classify . IMAGES --out predictions.csv{model}{readout_option}"]
+    if selection.model.get("class") == IMPORTED:
+        lines = [f"savs evaluate NEW --selection .{readout_option}"]
     if no_program is None:
         needs_folder = selection.model.get("revision") is None
         lines.append(f"pip install {PROGRAM_NEEDS}")
@@ -341,11 +349,13 @@ def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 def _yaml(text: str) -> str:
     """Return a text as YAML has it: a JSON string without control characters."""
-    plain = "".join(letter if letter.isprintable() else " " for letter in text)
+    plain = "".join(letter if letter.isprintable() else " " for letter in text[:LONGEST_NAME])
     return json.dumps(plain, ensure_ascii=False)
 
 
 def _text(value: Any) -> str:
     """Return a text of the data as code, which no Markdown or HTML in it can leave."""
-    plain = " ".join(str(value).split()).replace("|", "\\|").replace("`", "'")
-    return f"`{plain}`"
+    text = str(value)
+    more = " ..." if len(text) > LONGEST_NAME else ""
+    plain = visible(" ".join(text[:LONGEST_NAME].split())).replace("|", "\\|").replace("`", "'")
+    return f"`{plain}{more}`"

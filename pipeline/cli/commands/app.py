@@ -76,6 +76,7 @@ def _find(place: str, selection: str | None) -> tuple[Path, Path | None]:
     from savs.pipeline.classifying.bundle.hub import find_classifier
     from savs.pipeline.cli.selections import VOTE, named_selection
     from savs.pipeline.running.result_files import results_folder, saved_selections
+    from savs.pipeline.selection.compatibility import require_fit
     from savs.pipeline.selection.selection_config import load_config, require_classes
     from savs.pipeline.selection.training_data import require_one_label
     from savs.stores import open_store
@@ -88,7 +89,7 @@ def _find(place: str, selection: str | None) -> tuple[Path, Path | None]:
         if selection is None and not saved_selections(path):
             return results_folder(path, VOTE), path
         folder = named_selection(opened, selection)
-        load_config(folder)
+        require_fit(load_config(folder), opened.manifest, path, of=folder)
         return folder, path
     if selection is not None:
         raise typer.BadParameter(f"`selection` is for a store; {place} is none")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import savs
 from savs.datasets.benchmarks import shapes
+from savs.foundation.errors import command
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import option
 from savs.pipeline.cli.output import REPORTING, print_json, print_line, print_table, say
@@ -146,8 +147,8 @@ features              {store}, {out}/clip-features
 metrics, predictions  in their folders results
 report                {out / PAGE}
 
-next: savs show {store}
-      savs select {store} --heads 5 && savs evaluate {store}
+next: {command("savs", "show", store)}
+      {command("savs", "select", store, "--heads", 5)} && {command("savs", "evaluate", store)}
       savs extract general --train TRAIN.jsonl --test TEST.jsonl --model ID --out features""",
         keep="\n",
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import savs
+from savs.foundation.errors import command
 from savs.foundation.network import HUB, HUB_DATASETS, HUB_SPACES
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import (
@@ -20,7 +21,7 @@ from savs.pipeline.cli.options.shared import (
 )
 from savs.pipeline.cli.output import print_json, print_line, say
 from savs.pipeline.cli.selections import CHOSEN, find_heads, named_selection
-from savs.pipeline.names import BUNDLE_FORM, EXPORT_FORMS, PARQUET, SPACE_FORM
+from savs.pipeline.names import BUNDLE_FORM, EXPORT_FORMS, IMPORTED, PARQUET, SPACE_FORM
 from savs.pipeline.running.formatting import counted, format_bytes
 
 if TYPE_CHECKING:
@@ -142,15 +143,21 @@ def export_command(
         say(note)
     name = facts["name"] if is_upload else facts["path"]
     if form == BUNDLE_FORM:
-        say(f"use it as: savs classify {name} IMAGES")
+        of_imported = opened.manifest.identity.model.get("class") == IMPORTED
+        line = (
+            ["evaluate", "NEW", "--selection", name]
+            if of_imported
+            else ["classify", name, "IMAGES"]
+        )
+        say("use it as: " + command("savs", *line))
     elif media_root is not None:
         _tell_viewers(place)
     elif form == SPACE_FORM and is_upload:
         say(f"the page: {facts['address']}")
     elif form == SPACE_FORM:
         say(
-            f"use it as: pip install -r {name}/requirements.txt; python {name}/app.py; or upload it"
-            f" with --to {HUB_SPACES}OWNER/NAME"
+            f"use it as: {command('pip', 'install', '-r', f'{name}/requirements.txt')};"
+            f" {command('python', f'{name}/app.py')}; or upload it with --to {HUB_SPACES}OWNER/NAME"
         )
     elif form == STORE_FORM:
         place_of_use, first = name, ""
@@ -191,13 +198,18 @@ def _export_store(
     """
     from savs.pipeline.classifying.bundle.card import store_card
     from savs.pipeline.running.result_files import results_folder, saved_selections, write_file
+    from savs.pipeline.selection.compatibility import require_fit
     from savs.pipeline.selection.selection_config import load_config
     from savs.pipeline.selection.selection_file import copy_selection
     from savs.stores.format.layout import CARD
     from savs.stores.maintain.copy import slim
 
     saved = saved_selections(store.path) if selection is None else [selection]
-    usable = [folder for folder in saved if set(load_config(folder).heads) <= set(heads)]
+    usable = []
+    for folder in saved:
+        config = load_config(folder)
+        require_fit(config, store.manifest, store.path, of=folder)
+        usable += [folder] if set(config.heads) <= set(heads) else []
     with TemporaryDirectory() as scratch:
         for folder in usable:  # read before the store is written: it may not be whole
             copy_selection(folder, Path(scratch) / folder.name)

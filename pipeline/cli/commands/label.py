@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from savs.foundation.errors import command
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import StoreArgument, option
 from savs.pipeline.cli.output import print_json, print_table, say
@@ -68,10 +69,11 @@ def label_command(
     if not changes.height:
         return
     changes_training = "train" in {*changes["split"], *changes["old_split"]}
-    say(f"next: savs {_command(done.store) if changes_training else 'evaluate'} {store}")
+    stage = _next_stage(done.store) if changes_training else "evaluate"
+    say("next: " + command("savs", stage, store))
 
 
-def _command(store: "FeatureStore") -> str:
+def _next_stage(store: "FeatureStore") -> str:
     """Return the command that makes the store's classifier again."""
     from savs.pipeline.running.result_files import saved_selections, trained_folder
     from savs.stores.files.addresses import is_remote

@@ -1,7 +1,6 @@
 """`savs query`: SQL over a store."""
 
 import json as json_format
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,7 +8,7 @@ import typer
 import savs
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import StoreArgument, option, require_choice
-from savs.pipeline.cli.output import print_json, print_line, say
+from savs.pipeline.cli.output import print_bytes, print_json, print_line, say
 from savs.pipeline.running.formatting import counted
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def query_command(
     if json:
         print_json(table.to_dicts())
     elif form == "csv":
-        sys.stdout.write(_flat(table).write_csv())
+        print_bytes(_flat(table).write_csv().encode("utf-8"))
     else:
         with pl.Config(
             tbl_rows=ROWS_SHOWN,

@@ -7,6 +7,7 @@ import typer
 
 import savs
 import savs.stores
+from savs.foundation.errors import command
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import (
     HeadsOption,
@@ -143,10 +144,11 @@ def select_command(
     if depth := _depth(opened, selection):
         say(depth)
     is_default = readout in (None, "vote") and trained_folder(opened.path) is None
-    of_name = "" if is_default else f" --readout {selection.readout}"
-    more = f" --selection {path}" if out else of_name
-    folds = "" if opened.ids("test") else " --folds 5"
-    say(f"wrote {path}; next: savs evaluate {store}{more}{folds}")
+    more = ["--selection", path] if out else []
+    if selection.readout_file is not None or not (out or is_default):
+        more += ["--readout", readout or selection.readout]
+    more += [] if opened.ids("test") else ["--folds", 5]
+    say(f"wrote {path}; next: " + command("savs", "evaluate", store, *more))
 
 
 def _task_facts(task: "TaskSelection", estimate: "Metric | None", kind: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import savs
+from savs.foundation.errors import command
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import (
     SelectionOption,
@@ -96,7 +97,7 @@ def suggest_command(
         place = "on the page" if form == PAGE else "in the column `label`"
         say(f"wrote {out} ({counted(table.height, 'example')})")
         if store is not None and table.height:
-            say(f"next: label {place}, then savs label {store.path} {labels}")
+            say(f"next: label {place}, then " + command("savs", "label", store.path, labels))
 
 
 def _suggestions(

@@ -18,9 +18,9 @@ from savs.pipeline.cli.options.shared import (
     require_choice,
     result_place,
 )
-from savs.pipeline.cli.output import detail, print_json, print_line, print_table, say, visible
+from savs.pipeline.cli.output import detail, print_json, print_line, print_table, say
 from savs.pipeline.names import DEFAULT_DRAWS
-from savs.pipeline.running.formatting import counted, percent, points, probability
+from savs.pipeline.running.formatting import counted, percent, points, probability, visible
 
 if TYPE_CHECKING:
     import polars as pl

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 import savs
+from savs.foundation.errors import command
 from savs.pipeline.cli.options.fields import expand_options
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import HeadsOption, MaxSkipOption, option
@@ -117,15 +118,20 @@ def _print(done: "Trained") -> None:
 
 def _print_next(done: "Trained") -> None:
     from savs.pipeline.evaluation.suspects import SUSPECTS
+    from savs.pipeline.names import IMPORTED
     from savs.stores.format.layout import UNLABELLED
 
     store, waiting = done.store.path, len(done.store.ids(UNLABELLED))
     say(f"wrote {done.folder}")
-    say(f"next: savs classify {store} NEW")
+    if done.selection.model.get("class") == IMPORTED:  # no model computes its features here
+        say("next: savs import NEW.npy --out NEW")
+        say("      " + command("savs", "evaluate", "NEW", "--selection", done.folder))
+    else:
+        say("next: " + command("savs", "classify", store, "NEW"))
     if waiting:
-        say(f"      savs suggest {store} --out next.html  ({counted(waiting, 'example')} to label)")
+        suggest = command("savs", "suggest", store, "--out", "next.html")
+        say(f"      {suggest}  ({counted(waiting, 'example')} to label)")
     if done.suspects.height:
-        say(
-            f"      savs label {store} {done.folder / SUSPECTS}  (after you correct the"
-            f" {counted(done.suspects.height, 'doubtful label')} in it)"
-        )
+        label = command("savs", "label", store, done.folder / SUSPECTS)
+        count = counted(done.suspects.height, "doubtful label")
+        say(f"      {label}  (after you correct the {count} in it)")

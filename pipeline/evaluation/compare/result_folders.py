@@ -11,6 +11,7 @@ from typing import Any
 import polars as pl
 
 from savs.datasets.splits.clusters import cluster_ids
+from savs.foundation.errors import command
 from savs.foundation.files import real_path
 from savs.pipeline.errors import ComparisonError
 from savs.pipeline.evaluation.evaluation_file import UNIT_SCHEMA, load_metrics
@@ -54,7 +55,10 @@ def read_result(folder: Path, name: str | None = None) -> Result:
         there = sorted(path.parent for path in folder.glob(f"{RESULTS}/*/{METRICS}"))
         raise ComparisonError(
             f"{folder} is a store; pass result folders in it: "
-            + (", ".join(map(str, there)) or f"it has none yet, run savs evaluate {folder}")
+            + (
+                ", ".join(map(str, there))
+                or "it has none yet, run " + command("savs", "evaluate", folder)
+            )
         )
     facts = load_metrics(folder)
     table = read_table(folder / UNITS, UNIT_SCHEMA, filled=list(UNIT_SCHEMA))

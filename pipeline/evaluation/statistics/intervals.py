@@ -6,7 +6,10 @@ clusters and strata (`UnitWeights`), which make an `Estimate` and the `Metric` t
 """
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -342,7 +345,7 @@ class Metric:
 
     def to_json(self) -> dict[str, Any]:
         """Return the form that metrics.json holds."""
-        facts = asdict(self)
+        facts = {name: getattr(self, name) for name in self.__slots__}
         if self.scale == "share":
             del facts["scale"]
         return facts
@@ -360,7 +363,54 @@ def summarise(units: Units, *, inflation: float = 1.0) -> Metric:
     >>> metric.value, round(metric.low, 3), metric.high
     (1.0, 0.676, 1.0)
     """
-    estimated = estimate(units.scores, inflation=inflation)
+    (metric,) = summarise_all([units], inflation=inflation)
+    return metric
+
+
+TOGETHER = 2**16
+"""Units whose clusters and strata are numbered together, of several metrics."""
+
+
+def summarise_all(units: Sequence[Units], *, inflation: float = 1.0) -> tuple[Metric, ...]:
+    """Return what `summarise` does of each metric; of thousands of small ones in little time."""
+    metrics: list[Metric] = []
+    for _, alike in groupby(zip(_batches(units), units, strict=True), key=itemgetter(0)):
+        part = [metric for _, metric in alike]
+        ends = np.cumsum([metric.scores.height for metric in part])
+        scores, cluster, stratum = _numbered([metric.scores for metric in part])
+        for metric, end in zip(part, ends, strict=True):
+            rows = slice(end - metric.scores.height, end)
+            weights = _weights(cluster[rows], stratum[rows])
+            metrics.append(_metric(metric, Estimate.of(scores[rows], weights, inflation=inflation)))
+    return tuple(metrics)
+
+
+def _batches(units: Sequence[Units]) -> list[int]:
+    """Return the number of the batch of each metric, ascending; large ones are alone in theirs."""
+    before = np.cumsum([0, *(metric.scores.height for metric in units)])[:-1]
+    return [int(rows) // TOGETHER for rows in before]
+
+
+def _numbered(tables: Sequence[pl.DataFrame]) -> tuple[Array, Array, Array]:
+    """Return the scores of tables, and clusters and strata as numbers that begin anew in each."""
+    sizes = [table.height for table in tables]
+    rows = unit_rows(tables).with_columns(
+        pl.col("score").cast(pl.Float64), table=np.repeat(np.arange(len(sizes)), sizes)
+    )
+    ranks = (pl.col("cluster", "stratum").rank("dense").over("table") - 1).cast(pl.Int64)
+    numbered = rows.select("score", ranks)
+    scores, cluster, stratum = (column.to_numpy() for column in numbered)
+    return scores, cluster, stratum
+
+
+def unit_rows(tables: Sequence[pl.DataFrame]) -> pl.DataFrame:
+    """Return the units of one metric after the other; columns `score`, `cluster`, `stratum`."""
+    names = ["score", "cluster", "stratum"]
+    alike = [table if table.columns == names else table.select(names) for table in tables]
+    return pl.concat(alike, how="vertical_relaxed")
+
+
+def _metric(units: Units, estimated: Estimate) -> Metric:
     is_share = units.scale == "share"
     low, high = estimated.interval() if is_share else estimated.ends_of(units.scale)
     return Metric(

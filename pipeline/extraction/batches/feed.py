@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import chain, count
+from itertools import chain
 from typing import Any, TypeVar
 
 from savs.datasets import Example, MediaError, MediaFolder
@@ -93,7 +93,6 @@ class Planner:
     answers: Answers = NO_ANSWERS
     known: dict[PromptKey, int] = field(default_factory=dict)
     """Prompt -> its request, where it has one: these are not planned again."""
-    _jobs: Iterator[int] = field(default_factory=count)
 
     def plan(self, assembly: Assembly, media: MediaOf) -> Iterator[PlannedWindow]:
         """Yield the windows of a shard."""
@@ -164,7 +163,6 @@ class Planner:
         batches += [(batch, True) for batch in make_shared_batches(sharing, self.limits)]
         return [
             Job(
-                next(self._jobs),
                 tuple(batch),
                 {digest: media[digest] for request in batch for digest in request.media},
                 shared,

@@ -4,7 +4,7 @@ Rows with equal prompts are one request; requests of similar length are one job,
 prepares; what it gives back is run as a batch.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -60,7 +60,6 @@ class Medium:
 class Job:
     """One batch as it goes to a worker process: all that preparing it needs."""
 
-    number: int
     requests: tuple[Request, ...]
     media: Mapping[str, Medium]
     """SHA-256 -> medium, for all media of the requests."""
@@ -98,17 +97,6 @@ class Prepared:
     host_inputs: dict[str, Any] = field(default_factory=dict)
     """What the model would compute from the inputs, see `host_inputs`; nothing if it does."""
 
-    def converted(self, change: Callable[[Any], Any]) -> "Prepared":
-        """Return the same with every input changed by a function."""
-
-        def of(inputs: Mapping[str, Any]) -> dict[str, Any]:
-            return {name: change(value) for name, value in inputs.items()}
-
-        vision = {key: of(inputs) for key, inputs in self.vision.items()}
-        return replace(
-            self, inputs=of(self.inputs), vision=vision, host_inputs=of(self.host_inputs)
-        )
-
 
 @dataclass(frozen=True, slots=True)
 class Refused:
@@ -122,7 +110,6 @@ class Refused:
 class Done:
     """A job as a worker process gives it back."""
 
-    job: int
     parts: Sequence[Prepared | Refused]
     thumbnails: Mapping[int, bytes]
     """Number of a request -> a small JPEG of its first medium."""
@@ -130,18 +117,6 @@ class Done:
     """Why images that requests share were prepared for each, where that was so."""
     cut: frozenset[str] = frozenset()
     """SHA-256 of the sounds that were cut."""
-
-    def converted(self, change: Callable[[Any], Any]) -> "Done":
-        """Return the same with every input changed by a function."""
-        parts = [p.converted(change) if isinstance(p, Prepared) else p for p in self.parts]
-        return replace(self, parts=parts)
-
-    def pin_memory(self) -> "Done":
-        """Return the same in page-locked memory, which a GPU copies without waiting.
-
-        The loader calls this.
-        """
-        return self.converted(lambda v: v.pin_memory() if hasattr(v, "pin_memory") else v)
 
 
 MOST_PIXELS = 2**28

@@ -97,7 +97,7 @@ def prepare(encoder: PromptEncoder, job: Job, settings: PrepareSettings) -> Done
                 unshared = str(error)
         parts += _encode(encoder, part, settings)
     cut = {d for (d, _), shown in decoded.items() if any(s.is_cut for s in heard_in(shown))}
-    return Done(job.number, [*refused, *parts], small, unshared, frozenset(cut))
+    return Done([*refused, *parts], small, unshared, frozenset(cut))
 
 
 def pieces_of(example: Example, media: MediaFolder, encoder: PromptEncoder | None = None) -> Pieces:

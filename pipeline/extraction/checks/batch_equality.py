@@ -16,10 +16,23 @@ import torch
 from savs.datasets.media.sounds import Sound, sounds_of
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.answers import ANSWERS, NO_ANSWERS, Answers
+from savs.pipeline.extraction.model.answers import (
+    ANSWERS,
+    NO_ANSWERS,
+    NOTHING,
+    AnswerQuery,
+    Answers,
+)
 from savs.pipeline.extraction.model.host_inputs import host_inputs
 from savs.pipeline.extraction.model.loaded_model import LoadedModel, Read
-from savs.pipeline.extraction.model.pieces import Pieces, images_in, map_images, shape_of
+from savs.pipeline.extraction.model.pieces import (
+    PIXELS,
+    Pieces,
+    images_in,
+    in_type,
+    map_images,
+    shape_of,
+)
 from savs.pipeline.extraction.model.tower_attention import as_loop
 from savs.stores.format.layout import to_float32
 
@@ -28,8 +41,10 @@ TOLERANCES = {"float32": 1e-4, "bfloat16": 2.5e-1, "float16": 2.5e-2}
 to 8e-6 in float32, 1.7e-1 in bfloat16 and 1.1e-2 in float16, on the shipped model and on tiny
 random ones of twenty architectures; wrong padding, positions or images give distances near 1."""
 CHAOS = 10
-"""A head may move this many times as far as it does when an example is run from its own copy:
-some models amplify rounding, whatever the batch."""
+"""A head may move this many times as far as rounding moves it: some models amplify that, whatever
+the batch, see `read_nudged`."""
+FEATURES = (PIXELS, "input_features", "input_values")
+"""What inputs of images and sounds are called, or begin with."""
 SAME = {"float32": 1e-5, "bfloat16": 2e-2, "float16": 2e-3}
 """Relative L2 distance of two examples that no vote can tell apart, as means over the same image
 under two questions: which of them is nearer is rounding."""
@@ -55,20 +70,47 @@ class Single:
 
     heads: Array
     """All heads stacked, `(heads, head_dim)` float32, see `stacked`."""
-    doubled: Array
-    """The same of a batch with its own copy: what differs is rounding."""
+    nudged: Array
+    """The same after `read_nudged`: what differs is rounding."""
     tokens: int
     answers: Array
     """`(labels,)` log-likelihoods of the first labels; none by default."""
 
 
 def run_single(model: LoadedModel, pieces: Pieces, answers: Answers = NO_ANSWERS) -> Single:
-    """Run one prompt by itself, and from its own copy."""
+    """Run one prompt by itself, and nudged."""
     inputs = model.inputs([pieces])
     tokens = model.count_tokens(inputs)
     read = model.read(inputs, answers.tried(1))
-    doubled = stacked(model, model.read(model.inputs([pieces, pieces])))[:, 0]
-    return Single(stacked(model, read)[:, 0], doubled, tokens, answers_of(read)[0])
+    nudged = stacked(model, read_nudged(model, pieces))[:, 0]
+    return Single(stacked(model, read)[:, 0], nudged, tokens, answers_of(read)[0])
+
+
+def read_nudged(model: LoadedModel, pieces: Pieces, query: AnswerQuery = NOTHING) -> Read:
+    """Run a prompt with its own copy, and embeddings, pixels and sounds off by one bit.
+
+    What that changes is what rounding does in this model: kernels of a larger batch, or with a mask
+    of padding, add up in another order, which a batch of two need not show.
+    """
+    dtype = model.model.dtype
+    inputs = dict(model.inputs([pieces, pieces]))
+    for name, value in inputs.items():
+        if name.startswith(FEATURES) and torch.is_tensor(value) and value.is_floating_point():
+            inputs[name] = _nudged(in_type(name, value, dtype))
+    embeddings = model.model.get_input_embeddings() if model.encoder.reads_prompts else None
+    if embeddings is None:
+        return model.read(inputs, query)
+    handle = embeddings.register_forward_hook(lambda _, __, output: _nudged(output))
+    try:
+        return model.read(inputs, query)
+    finally:
+        handle.remove()
+
+
+def _nudged(values: torch.Tensor) -> torch.Tensor:
+    """Return values of which about half are larger by their last bit, the others smaller."""
+    signs = torch.randint(2, values.shape, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    return values * (1 + torch.finfo(values.dtype).eps * signs).to(values)
 
 
 @dataclass(eq=False)
@@ -132,7 +174,7 @@ def read_in_batches(
     If `with_host_inputs`, the model is given `host_inputs`, too.
     """
     read: dict[int, Array] = {}
-    for batch in _batches(prompts, size):
+    for batch in batches_of(prompts, size):
         inputs = model.inputs([prompts[i] for i in batch])
         more = host_inputs(model.encoder, inputs) if with_host_inputs else {}
         heads = stacked(model, model.read({**inputs, **more}))
@@ -143,26 +185,27 @@ def read_in_batches(
 def compare_with_singles(singles: Sequence[Single], other: Array, dtype: str) -> tuple[bool, str]:
     """Return whether examples run in another way give what they give alone, see `compare`."""
     alone = np.stack([single.heads for single in singles])
-    doubled = np.stack([single.doubled for single in singles])
-    return compare(alone, doubled, other, dtype)
+    nudged = np.stack([single.nudged for single in singles])
+    return compare(alone, nudged, other, dtype)
 
 
-def compare(alone: Array, doubled: Array, other: Array, dtype: str) -> tuple[bool, str]:
+def compare(alone: Array, nudged: Array, other: Array, dtype: str) -> tuple[bool, str]:
     """Return whether examples run in another way give what they give alone, and what was seen.
 
-    All are `(examples, heads, head_dim)`; `doubled` says how far rounding alone moves them.
+    All are `(examples, heads, head_dim)`; `nudged` says how far rounding alone moves them.
     """
     # Bits cannot be asked for: kernels of other shapes add up in another order. So a head may move
-    # as far as the type explains, or `CHAOS` times as far as from its own copy, where nothing but
-    # the shape changes. Wrong padding or positions move most heads, not a few: hence shares.
+    # as far as the type explains, or `CHAOS` times as far as one bit of the input moves it. Wrong
+    # padding or positions move most heads, not a few: hence shares.
     apart = distances(alone, other).max(axis=0)
-    rounding = distances(alone, doubled).max(axis=0)
+    rounding = distances(alone, nudged).max(axis=0)
     moved = float((apart > np.maximum(TOLERANCES[dtype], CHAOS * rounding)).mean())
     same = SAME[dtype]
-    lost = votes_lost(alone, other, same) - votes_lost(alone, doubled, same)
+    lost = votes_lost(alone, other, same) - votes_lost(alone, nudged, same)
     what = (
         f"{moved:.1%} of the heads move beyond rounding ({FEW:.0%} may; the largest relative"
-        f" distance is {apart.max():.1e} in {dtype}), {max(lost, 0):.1%} of votes change"
+        f" distance is {apart.max():.1e} in {dtype}, where one bit of the inputs makes"
+        f" {rounding.max():.1e}), {max(lost, 0):.1%} of votes change"
     )
     return moved <= FEW and lost <= FEW, what
 
@@ -193,7 +236,8 @@ def votes_lost(alone: Array, other: Array, same: float = 0.0) -> float:
     return float(lost.mean())
 
 
-def _batches(prompts: Sequence[Pieces], size: int) -> list[list[int]]:
+def batches_of(prompts: Sequence[Pieces], size: int) -> list[list[int]]:
+    """Return the places of prompts that run together: of one shape, `size` at most."""
     shapes = list(map(shape_of, prompts))
     alike = [[i for i, s in enumerate(shapes) if s == shape] for shape in sorted(set(shapes))]
     return [group[i : i + size] for group in alike for i in range(0, len(group), size)]
@@ -338,7 +382,7 @@ def find_answer_way(trial: Trial, answers: Answers, *, batches: bool) -> tuple[b
         return False, "no prompt was tried"
     try:
         wholes = [model.read(model.inputs([p]), plain.tried(1)) for p in prompts]
-        in_pairs = [model.read(model.inputs([p, p]), plain.tried(2)) for p in prompts]
+        nudged = [read_nudged(model, p, plain.tried(2)) for p in prompts]
     except Exception as error:
         raise ModelError(
             f"{model.name} gives heads, and no logits for its own answers ({error_line(error)});"
@@ -357,7 +401,7 @@ def find_answer_way(trial: Trial, answers: Answers, *, batches: bool) -> tuple[b
         return True, f"heads together with answers differ: {what}"
     whole = np.concatenate([answers_of(read) for read in wholes])
     other = np.concatenate([answers_of(read) for read in reads])
-    rounding = np.abs(whole - np.stack([answers_of(read)[0] for read in in_pairs])).max()
+    rounding = np.abs(whole - np.stack([answers_of(read)[0] for read in nudged])).max()
     apart = float(np.nan_to_num(np.abs(whole - other), nan=np.inf).max())
     tokens = max(map(len, tried.tokens.values()))
     limit = max(NATS[model.dtype] * tokens, CHAOS * float(rounding))

@@ -1,4 +1,8 @@
-"""Whether a model may run its attention by FlashAttention, tried on a few prompts."""
+"""Whether a model may run its attention by FlashAttention, tried on a few prompts.
+
+It must be able to express all masks, see `lost_masks`: without one features are wrong, even where
+they differ by no more than rounding in 16 bits does.
+"""
 
 from dataclasses import dataclass
 from itertools import product
@@ -6,12 +10,14 @@ from typing import Any
 
 from transformers.utils.import_utils import is_flash_attn_2_available, is_flash_attn_3_available
 
+from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.checks.batch_equality import (
     Trial,
     compare_with_singles,
     error_line,
     read_in_batches,
 )
+from savs.pipeline.extraction.checks.masks import lost_masks
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.tower_attention import (
     SDPA,
@@ -60,9 +66,12 @@ def find_attention(trial: Trial, size: int, *, with_tower: bool) -> Attention:
         return Attention(default, seen="no prompt was tried")
     try:
         singles = trial.singles
+        lost = lost_masks(model, trial.prompts, size)
     except Exception as error:  # of the examples themselves: the run skips them, and says so
         return Attention(default, seen=f"no prompt could be tried: {error_line(error)}")
-    seen = ""
+    if lost.decoder:
+        return Attention(default, seen=f"FlashAttention is not used: {lost.decoder}")
+    seen, with_tower = "", with_tower and not lost.tower
     for name, tower in product(installed(), (True, False) if with_tower else (False,)):
         try:
             set_flash(model.model, name, with_tower=tower)
@@ -75,6 +84,32 @@ def find_attention(trial: Trial, size: int, *, with_tower: bool) -> Attention:
             return Attention(name, tower, seen)
         set_flash(model.model, None)
     return Attention(default, seen=f"FlashAttention is not used: {seen}")
+
+
+def require_masks(trial: Trial, size: int) -> None:
+    """Refuse a FlashAttention that the user named for a model whose masks it drops.
+
+    Raises
+    ------
+    ModelError
+        It drops one. Where the model cannot be run by sdpa, that is not known.
+    """
+    model, named = trial.model, trial.model.attention
+    if "flash" not in named:
+        return
+    names = attention_names(model.model.config)
+    try:
+        set_attention(model.model, dict.fromkeys(names, SDPA))
+        lost = lost_masks(model, trial.prompts, size)
+    except Exception:  # as above; of models without sdpa each has its own
+        return
+    finally:
+        set_attention(model.model, names)
+    if why := lost.decoder or lost.tower:
+        raise ModelError(
+            f"`attention` is {named}, and {model.name} would give wrong features by it: {why}; give"
+            " `attention` auto"
+        )
 
 
 def use_attention(model: LoadedModel, attention: Attention) -> str:

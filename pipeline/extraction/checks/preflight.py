@@ -21,10 +21,16 @@ from savs.pipeline.extraction.batches.prepare import pieces_of
 from savs.pipeline.extraction.checks.batch_equality import (
     Check,
     Trial,
+    batches_of,
     check_batches,
     find_answer_way,
 )
-from savs.pipeline.extraction.checks.flash import FLASH, Attention, find_attention
+from savs.pipeline.extraction.checks.flash import (
+    FLASH,
+    Attention,
+    find_attention,
+    require_masks,
+)
 from savs.pipeline.extraction.checks.sharing import (
     IMAGES,
     LEVELS,
@@ -38,9 +44,9 @@ from savs.pipeline.extraction.checks.towers import AUTO, TOWER_WORDS, Tower, fin
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.devices import is_out_of_memory
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.pieces import Pieces, shape_of
+from savs.pipeline.extraction.model.pieces import Pieces, is_plain, shape_of
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
-from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
+from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES, PromptEncoder
 from savs.pipeline.extraction.run_options import DEFAULT_BATCH_SIZE, RunOptions
 
 T = TypeVar("T")
@@ -178,6 +184,8 @@ def preflight(
     if attention == AUTO:
         tower_is_free = tower_attention == AUTO
         used = find_attention(trial, rows, with_tower=tower_is_free)
+    else:
+        require_masks(trial, rows)
     tower = find_tower(trial, tower_attention, rows)
     verdict = _try_batches(trial) if check != "off" and rows > 1 else None
     batches = rows > 1 and (check != "strict" or verdict is None or bool(verdict.passed))
@@ -195,11 +203,13 @@ def preflight(
     else:
         one_by_one = rows == 1 or whole or bool(answers.ends)  # after prefixes, nothing is kept
         levels = [IMAGES] if one_by_one else LEVELS
-        sharing = find_sharing(model, prompts, scale, answers, levels)
+        sharing = find_sharing(
+            model, prompts, scale, answers, levels, host_inputs=tower.host_inputs
+        )
     is_cached = bool(answers) or (sharing is not None and sharing.level == PREFIXES)
     return Batching(
         batch_size=rows,
-        batch_tokens=run.batch_tokens or auto_tokens(model, prompts, cached=is_cached),
+        batch_tokens=run.batch_tokens or auto_tokens(model, prompts, scale, cached=is_cached),
         raw_pixels=scale is not None,
         batch_check=check,
         equal=verdict and verdict.passed,
@@ -277,27 +287,49 @@ def _try_batches(trial: Trial) -> Check | None:
         raise
 
 
-def auto_tokens(model: LoadedModel, prompts: Sequence[Pieces], *, cached: bool = False) -> int:
-    """Return the tokens of a batch that fit the device's memory.
+def auto_tokens(
+    model: LoadedModel,
+    prompts: Sequence[Pieces],
+    scale: PixelScale | None = None,
+    *,
+    cached: bool = False,
+) -> int:
+    """Return the tokens of a batch, padding included, that fit the memory of all its devices.
 
-    Each of the prompts is run by itself, and its peak memory is measured. `cached` says that keys
-    and values are kept, of prefixes and of the prompts after them.
+    Prompts run by themselves and together, padded, as the run will run them, and the peak of each
+    device is measured. `scale` is what was found for pixels; `cached` says that keys and values are
+    kept, of prefixes and of the prompts after them.
     """
     if model.device.type != "cuda" or not prompts:
         return CPU_TOKENS
-    measured = [_bytes_a_token(model, pieces) for pieces in [prompts[0], *prompts]][1:]
-    each = max(filter(None, measured), default=None)  # the first pass prepares libraries
-    if each is None:
+    devices = sorted({model.device, *_devices(model)}, key=str)
+    batches = [[pieces] for pieces in prompts]
+    batches += [[prompts[place] for place in places] for places in batches_of(prompts, COMPARED)]
+    measured = [_bytes_a_token(model, batch, scale, devices) for batch in [batches[0], *batches]]
+    fitting = [found for found in measured[1:] if found]  # the first pass prepares libraries
+    if not fitting:
         return CPU_TOKENS
-    each += 2 * _cache_bytes(model) if cached else 0
-    free, _ = torch.cuda.mem_get_info(model.device)
-    free += torch.cuda.memory_reserved(model.device) - torch.cuda.memory_allocated(model.device)
-    return int(min(max(MEMORY_SHARE * free / each, 1), MOST_TOKENS))
+    most = MOST_TOKENS
+    for place, device in enumerate(devices):
+        each = max(found[place] for found in fitting)
+        each += 2 * _cache_bytes(model, device) if cached else 0
+        free, _ = torch.cuda.mem_get_info(device)
+        free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        most = min(most, int(MEMORY_SHARE * free / each))
+    return max(most, 1)
 
 
-def _cache_bytes(model: LoadedModel) -> int:
-    """Return what the keys and values of a token take in all layers."""
-    values = sum(len(grid.heads) * grid.head_dim for grid in model.grid)
+def _devices(model: LoadedModel) -> list[torch.device]:
+    """Return the GPU of each hook point; offloaded layers run on that of the inputs."""
+    weights = (next(point.module.parameters(), None) for point in model.hook_points)
+    found = (model.device if weight is None else weight.device for weight in weights)
+    return [device if device.type == "cuda" else model.device for device in found]
+
+
+def _cache_bytes(model: LoadedModel, device: torch.device) -> int:
+    """Return what the keys and values of a token take in all layers on a device."""
+    places = zip(model.grid, _devices(model), strict=False)
+    values = sum(len(grid.heads) * grid.head_dim for grid, here in places if here == device)
     config = model.model.config.get_text_config()
     queries = getattr(config, "num_attention_heads", None)
     shared = getattr(config, "num_key_value_heads", None)
@@ -306,16 +338,28 @@ def _cache_bytes(model: LoadedModel) -> int:
     return 2 * values * model.model.dtype.itemsize
 
 
-def _bytes_a_token(model: LoadedModel, pieces: Pieces) -> float | None:
-    """Return what a prompt takes by itself, None if it does not fit: the run will refuse it."""
-    device, inputs = model.device, model.inputs([pieces])
-    torch.cuda.reset_peak_memory_stats(device)
-    before = torch.cuda.memory_allocated(device)
+def _bytes_a_token(
+    model: LoadedModel,
+    batch: Sequence[Pieces],
+    scale: PixelScale | None,
+    devices: Sequence[torch.device],
+) -> list[float]:
+    """Return what a batch takes on each device; nothing if it does not fit.
+
+    The run cuts such a batch, or refuses a prompt.
+    """
+    is_raw = scale is not None and is_plain(batch[0])
+    inputs = model.encoder.encode(batch, RAW_IMAGES if is_raw else None)
+    for device in devices:
+        torch.cuda.reset_peak_memory_stats(device)
+    before = list(map(torch.cuda.memory_allocated, devices))
     try:
-        model.read(inputs)
+        model.launch(inputs, scale=scale if is_raw else None).result()
     except RuntimeError as error:
         if is_out_of_memory(error):
-            return None
+            return []
         raise
-    used = torch.cuda.max_memory_allocated(device) - before
-    return max(used, 1) / model.count_tokens(inputs)
+    peaks = map(torch.cuda.max_memory_allocated, devices)
+    used = [max(peak - start, 1) for peak, start in zip(peaks, before, strict=True)]
+    tokens = model.count_tokens(inputs)
+    return [taken / tokens for taken in used]

@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Any
 
-from savs.datasets import Example
-from savs.datasets.example import NATIVE
+from savs.datasets import Example, MediaError
+from savs.datasets.example import NATIVE, of_subtask
 from savs.datasets.media.sounds import DEFAULT_RATE
 from savs.datasets.rows.media_names import is_video_name
 from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.batches.feed import MediaOf
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.prompts import (
@@ -22,7 +23,7 @@ from savs.pipeline.extraction.model.prompts import (
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.source import Splits
 from savs.pipeline.inputs.stored_rows import example_columns
-from savs.pipeline.running.formatting import format_bytes
+from savs.pipeline.running.formatting import counted, format_bytes
 from savs.stores import Identity, StoreWriteError
 from savs.stores.files.addresses import is_remote
 from savs.stores.shard.content import encode_column
@@ -64,6 +65,27 @@ def require_space(folder: Any, needed: int) -> int | None:
             " larger disk, or `limit`"
         )
     return free
+
+
+def require_media(examples: Splits, media: MediaOf) -> None:
+    """Raise MediaError for a split, or a training class, none of whose media is there.
+
+    All of it would be skipped, after the model was loaded; where some are there, the run skips the
+    others and says so.
+    """
+    parts: dict[tuple[str, str], list[Example]] = {}
+    for row in chain.from_iterable(examples.values()):
+        is_class = row.split == "train" and row.label is not None
+        of_class = f" of the class {row.label!r}{of_subtask(row.subtask)}" if is_class else ""
+        parts.setdefault((row.split, of_class), []).append(row)
+    for (split, of_class), rows in parts.items():
+        if any(not row.media or all(map(media(row).has, row.media)) for row in rows):
+            continue
+        absent = next(name for name in rows[0].media if not media(rows[0]).has(name))
+        raise MediaError(
+            f"none of {counted(len(rows), f'{split} example')}{of_class} has its media:"
+            f" {media(rows[0]).absence(absent)}"
+        )
 
 
 def require_videos(encoder: PromptEncoder, *, with_sound: bool = False) -> None:

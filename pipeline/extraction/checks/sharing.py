@@ -71,11 +71,13 @@ def find_sharing(
     scale: PixelScale | None = None,
     answers: Answers = NO_ANSWERS,
     levels: Sequence[str] = LEVELS,
+    *,
+    host_inputs: bool = False,
 ) -> Sharing:
     """Return the most that can be shared without changing features beyond rounding.
 
-    The `levels` are tried in turn, with what was found for pixels (`scale`) and likelihoods of the
-    first labels of `answers`.
+    The `levels` are tried in turn, with what was found for pixels (`scale`) and `host_inputs`, and
+    likelihoods of the first labels of `answers`.
     """
     if model.encoder.code.to_inputs is not None:
         return Sharing(OFF, "your code makes the model's inputs")
@@ -91,9 +93,10 @@ def find_sharing(
     try:
         singles = [run_single(model, pieces, answers) for pieces in questions]
         for level in levels:
-            equal, what = _try(
-                model, questions, singles, scale, answers, level, sizes_alone=sizes_alone
+            shared = SharedForward(
+                model, scale, prefixes=level == PREFIXES, host_inputs=host_inputs
             )
+            equal, what = _try(shared, questions, singles, answers, sizes_alone=sizes_alone)
             if equal:
                 seen = "; ".join([what, *refused])
                 return Sharing(level, seen, images_in(questions[0]), sizes_alone)
@@ -127,17 +130,15 @@ def _with_images(pieces: Pieces, images: Sequence[Image.Image]) -> Pieces:
 
 
 def _try(
-    model: LoadedModel,
+    shared: SharedForward,
     questions: Sequence[Pieces],
     singles: Sequence[Single],
-    scale: PixelScale | None,
     answers: Answers,
-    level: str,
     *,
     sizes_alone: bool,
 ) -> tuple[bool, str]:
     """Compare prompts that share with those that run by themselves, all at once and once more."""
-    shared = SharedForward(model, scale, prefixes=level == PREFIXES)
+    model = shared.model
     shared.least_saved = 0
     other = np.stack([single.heads for single in singles])  # each is replaced below
     what = ""
@@ -150,7 +151,7 @@ def _try(
                 _keys(questions),
                 numbers=part,
                 dtype=model.model.dtype,
-                raw=scale is not None,
+                raw=shared.features.scale is not None,
                 sizes_alone=sizes_alone,
             )
             for piece in shared.pieces(batch):

@@ -105,9 +105,9 @@ def compare_runs(trial: Trial, size: int) -> Tower:
     except Exception as error:  # of the examples themselves: the run skips them, and says so
         return Tower(runs_seen=_reason(error))
     # In the place of single examples are batches in a loop, so what rounding does to an example is
-    # added to these: as far as each moves when it runs with its own copy.
-    doubled = loop + np.stack([single.doubled - single.heads for single in alone])
-    return Tower(*compare(loop, doubled, runs, model.dtype))
+    # added to these: as far as one bit of the inputs moves each.
+    nudged = loop + np.stack([single.nudged - single.heads for single in alone])
+    return Tower(*compare(loop, nudged, runs, model.dtype))
 
 
 def compare_host_inputs(

@@ -14,6 +14,7 @@ from typing import IO
 from savs.foundation.bounds import whole_number
 from savs.foundation.errors import ParameterError
 from savs.pipeline.running import signals as interruption
+from savs.pipeline.running.cores import count_cores
 from savs.pipeline.running.launchers import Rank
 
 TICK_S = 0.5
@@ -45,7 +46,7 @@ def parse_devices(text: str, count_gpus: Callable[[], int]) -> list[str]:
     if (gpus := whole_number(text)) is not None:
         chosen = [f"cuda:{gpu}" for gpu in range(min(gpus, count_gpus() + 1))]
     else:
-        chosen = [f"cuda:{part}" if part.isdecimal() else part for part in parts]
+        chosen = [f"cuda:{part}" if part.isascii() and part.isdecimal() else part for part in parts]
     named = [device for device in chosen if device.startswith("cuda:")]
     if not chosen or not all(chosen) or len(set(named)) < len(named):
         raise ParameterError(
@@ -149,8 +150,7 @@ class Node:
     def _environment(self, number: int) -> Mapping[str, str]:
         """Return what tells a process which one it is, and its share of the cores."""
         count = len(self.devices)
-        cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-        threads = {"OMP_NUM_THREADS": str(max(cores // count, 1))}
+        threads = {"OMP_NUM_THREADS": str(max(count_cores() // count, 1))}
         return (
             threads
             | os.environ

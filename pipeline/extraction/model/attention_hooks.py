@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.model.devices import moved
 from savs.pipeline.extraction.model.sites import AT_HEADS, HEADS, IMAGE_MEAN, Site
 from savs.stores import LayerGrid
 
@@ -166,7 +167,7 @@ def collect_features(
             return values[:, -1].clone()  # a view would keep the whole sequence of every layer
         device = values.device
         if device not in at:
-            at[device] = torch.stack([torch.arange(len(ends)), ends]).to(device)
+            at[device] = moved(torch.stack([torch.arange(len(ends)), ends]), device)
         return values[at[device][0], at[device][1]]
 
     def mean(values: torch.Tensor) -> torch.Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from transformers import DynamicCache
 
+from savs.pipeline.extraction.model.devices import moved
 from savs.pipeline.extraction.model.pieces import GRID, IDS, KINDS, MASK, MEAN_SECONDS
 
 OF_VIDEOS = ("video_grid_thw", MEAN_SECONDS)
@@ -34,8 +35,7 @@ def widened(cache: Any, order: Sequence[int], device: torch.device) -> Any:
     for layer in wide.layers:  # layers of linear attention keep their states in dictionaries
         states = {name: value.copy() for name, value in vars(layer).items() if type(value) is dict}
         vars(layer).update(states)
-    rows = torch.tensor(order).to(device, non_blocking=True)
-    wide.reorder_cache(rows)  # makes new tensors
+    wide.reorder_cache(moved(torch.tensor(order), device))  # makes new tensors
     return wide
 
 

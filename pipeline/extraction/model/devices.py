@@ -1,4 +1,4 @@
-"""What torch says of devices: which ones it sees, and that one has no memory left."""
+"""What torch says of devices: which it sees, how values get there, that one has no memory left."""
 
 from typing import Any
 
@@ -21,6 +21,15 @@ def describe_devices() -> dict[str, Any]:
     elif torch.version.cuda:
         facts["cuda"] = f"built for {torch.version.cuda}, and no GPU is visible"
     return facts
+
+
+def moved(values: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Return values on a device; to a CUDA GPU they are on their way while the caller goes on.
+
+    CUDA takes a copy of host memory that is not page-locked before it returns. Other devices, such
+    as MPS and XPU, may read it later, when it is overwritten: there the caller waits.
+    """
+    return values.to(device, non_blocking=device.type == "cuda")
 
 
 SIGNS = (

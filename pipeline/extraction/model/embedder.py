@@ -13,7 +13,14 @@ from savs.pipeline.extraction.model.answers import NOTHING, AnswerQuery
 from savs.pipeline.extraction.model.attention_hooks import HookPoint, LastHookReached
 from savs.pipeline.extraction.model.embedding_recipe import LAST, SEQUENTIAL, EmbeddingRecipe
 from savs.pipeline.extraction.model.loaded_model import Launched, LoadedModel
-from savs.pipeline.extraction.model.pieces import IDS, MASK, Pieces, map_images
+from savs.pipeline.extraction.model.pieces import (
+    IDS,
+    MASK,
+    NEXT_POSITIONS,
+    POSITIONS,
+    Pieces,
+    map_images,
+)
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.prompts import chat_inputs
 from savs.stores import LayerGrid
@@ -97,8 +104,9 @@ class Embedder(LoadedModel):
         recipe: Any = self.encoder.embedding
         self.require_left_padding(inputs)
         arguments = self.placed(inputs, scale)
+        arguments.pop(NEXT_POSITIONS, None)  # no answer follows
         if recipe.positions == SEQUENTIAL:
-            arguments["position_ids"] = (arguments[MASK].cumsum(1) - 1).clamp(min=0)
+            arguments[POSITIONS] = (arguments[MASK].cumsum(1) - 1).clamp(min=0)
         with torch.inference_mode():
             states = final_states(self.model, arguments)
             places = places_read(recipe, self.encoder.tokenizer, arguments).to(states.device)

@@ -20,8 +20,15 @@ from transformers.vision_utils import (
     get_vision_window_index,
 )
 
-from savs.pipeline.extraction.model.caches import OF_VIDEOS, has_axes, image_positions
-from savs.pipeline.extraction.model.pieces import GRID, INTERPOLATION, KINDS
+from savs.pipeline.extraction.model.caches import OF_VIDEOS, has_axes
+from savs.pipeline.extraction.model.label_likelihood import positions_and_next
+from savs.pipeline.extraction.model.pieces import (
+    GRID,
+    INTERPOLATION,
+    KINDS,
+    NEXT_POSITIONS,
+    POSITIONS,
+)
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.tower_attention import VISION
 
@@ -32,7 +39,7 @@ CACHED_SIZES = 256
 
 
 def host_inputs(encoder: PromptEncoder, inputs: Mapping[str, Any]) -> dict[str, Any]:
-    """Return more arguments of the model's forward for a batch on the host.
+    """Return more arguments of the model's forward for a batch on the host, and `NEXT_POSITIONS`.
 
     There are none for prompts without images or with videos, and for models that do not have
     positions of several axes or do not take grids of patches. Which of the arguments a model uses
@@ -44,10 +51,25 @@ def host_inputs(encoder: PromptEncoder, inputs: Mapping[str, Any]) -> dict[str, 
     model = _without_weights(encoder)
     if not {GRID, KINDS} <= inputs.keys() or has_videos or merge is None or model is None:
         return {}
-    grids = [tuple(grid) for grid in inputs[GRID].tolist()]
-    arguments = {
-        "position_ids": image_positions(model, inputs),
-        "image_position_ids": torch.cat([_places(grid, merge) for grid in grids]),
+    positions = positions_and_next(model, inputs)
+    assert positions is not None  # the model has axes
+    return {
+        **tower_inputs(encoder, inputs[GRID]),
+        POSITIONS: positions[0],
+        NEXT_POSITIONS: positions[1],
+    }
+
+
+def tower_inputs(encoder: PromptEncoder, image_grids: torch.Tensor) -> dict[str, Any]:
+    """Return those of `host_inputs` that the vision tower takes, from `(images, 3)` grids.
+
+    The configuration has a vision tower that merges patches.
+    """
+    tower: Any = getattr(encoder.config, VISION)
+    merge = tower.spatial_merge_size
+    grids = [tuple(grid) for grid in image_grids.tolist()]
+    arguments: dict[str, Any] = {
+        "image_position_ids": torch.cat([_places(grid, merge) for grid in grids])
     }
     frames = [rows * columns for count, rows, columns in grids for _ in range(count)]
     arguments |= _ends("cu_seqlens", "max_seqlen", frames)

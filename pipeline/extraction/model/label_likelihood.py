@@ -27,8 +27,8 @@ from savs.pipeline.extraction.model.caches import (
     new_cache,
     widened,
 )
-from savs.pipeline.extraction.model.devices import is_out_of_memory
-from savs.pipeline.extraction.model.pieces import IDS, MASK, TYPES
+from savs.pipeline.extraction.model.devices import is_out_of_memory, moved
+from savs.pipeline.extraction.model.pieces import IDS, MASK, NEXT_POSITIONS, POSITIONS, TYPES
 
 PREFIXED = ("paligemma",)
 """Types of models whose `TYPES` say what may be seen from before: a prompt is 0, its answer 1."""
@@ -58,17 +58,19 @@ class Begun:
 def begin(model: Any, arguments: Mapping[str, Any], *, whole: bool) -> Begun:
     """Run prompts, padded on the left, and keep what answers continue from.
 
-    `arguments` are what the forward of the model takes, on its device. If `whole`, no cache is
-    kept: each answer runs with its prompt.
+    `arguments` are what the forward of the model takes, on its device, and `NEXT_POSITIONS` where
+    they are known. If `whole`, no cache is kept: each answer runs with its prompt.
     """
     inputs = dict(arguments)
+    after = inputs.pop(NEXT_POSITIONS, None)
     if whole or not knows_positions(model, inputs):
+        if after is not None:  # of prompts alone; those with an answer have more
+            del inputs[POSITIONS]
         outputs = model(**inputs, use_cache=False, logits_to_keep=1)
         return Begun(inputs, None, None, outputs.logits[:, -1])
     cache = new_cache(model)
-    after = None
-    if (positions := positions_and_next(model, inputs)) is not None:
-        inputs["position_ids"], after = positions
+    if after is None and (positions := positions_and_next(model, inputs)) is not None:
+        inputs[POSITIONS], after = positions
     outputs = model(**inputs, **following(cache), logits_to_keep=1)
     return Begun(inputs, cache, after, outputs.logits[:, -1])
 
@@ -107,10 +109,8 @@ def likelihoods(model: Any, begun: Begun, query: AnswerQuery) -> torch.Tensor:
     else:
         pieces = in_pieces(pairs, max(1, query.answers.cells // width), rest)
     for part, values in pieces:
-        rows, labels = (
-            torch.tensor(numbers).to(sums.device) for numbers in zip(*part, strict=True)
-        )
-        begins = torch.tensor([texts[label][0] for _, label in part]).to(sums.device)
+        places = [(row, label, texts[label][0]) for row, label in part]
+        rows, labels, begins = moved(torch.tensor(places).T, sums.device)
         sums[rows, labels] = (first[rows, begins] + values).nan_to_num(nan=-torch.inf)
     return sums
 
@@ -144,7 +144,7 @@ def _after_cache(
     ids, targets = padded([text[:-1] for text in labels]), padded([text[1:] for text in labels])
     logits = _continue_prompts(model, begun, [row for row, _ in part], ids)
     counts = torch.tensor([len(text) - 1 for text in labels])
-    return summed(logits, targets.to(logits.device), counts.to(logits.device))
+    return summed(logits, moved(targets, logits.device), moved(counts, logits.device))
 
 
 def _with_prompt(
@@ -156,11 +156,11 @@ def _with_prompt(
         text = texts[label]
         ids = torch.tensor([text[:-1]]).expand(len(begun.logits), -1)
         logits = model(
-            **extended(model, begun.arguments, ids.to(begun.logits.device)),
+            **extended(model, begun.arguments, moved(ids, begun.logits.device)),
             use_cache=False,
             logits_to_keep=len(text) - 1,
         ).logits[:, 1 - len(text) :]  # some models return those of all positions
-        targets = torch.tensor([text[1:]]).expand(len(logits), -1).to(logits.device)
+        targets = moved(torch.tensor([text[1:]]), logits.device).expand(len(logits), -1)
         counts = torch.full((len(logits),), len(text) - 1, device=logits.device)
         for row, value in enumerate(summed(logits, targets, counts)):
             values[row, label] = value
@@ -181,8 +181,8 @@ def _continue_prompts(
     has `seen` tokens after the prompts.
     """
     device = begun.mask.device
-    places = torch.tensor(rows).to(device)
-    ids = ids.to(device)
+    places = moved(torch.tensor(rows), device)
+    ids = moved(ids, device)
     kind = answer_type(model)
     more_inputs: dict[str, Any] = {
         name: torch.full_like(ids, kind) for name in TYPES if name in begun.arguments
@@ -190,8 +190,8 @@ def _continue_prompts(
     grown = cache if cache is not None else widened(begun.cache, rows, device)
     more = torch.ones((len(rows), seen + ids.shape[1]), dtype=begun.mask.dtype, device=device)
     if begun.next_positions is not None:
-        start = begun.next_positions.to(device)[:, places, None] + seen
-        more_inputs["position_ids"] = start + torch.arange(ids.shape[1], device=device)
+        start = moved(begun.next_positions, device)[:, places, None] + seen
+        more_inputs[POSITIONS] = start + torch.arange(ids.shape[1], device=device)
     return model(
         input_ids=ids,
         attention_mask=torch.cat([begun.mask[places], more], dim=1),
@@ -248,7 +248,7 @@ def _generated(model: Any, begun: Begun, ends: Sequence[int]) -> list[list[int]]
     cache = begun.cache
     logits = begun.logits
     tokens = torch.empty((len(rows), 0), dtype=torch.long, device=logits.device)
-    stop = torch.tensor(list(ends), device=logits.device)
+    stop = moved(torch.tensor(list(ends)), logits.device)
     for step in range(MOST_GENERATED):
         tokens = torch.cat([tokens, logits.float().argmax(dim=1, keepdim=True)], dim=1)
         if step == MOST_GENERATED - 1 or torch.isin(tokens, stop).any(dim=1).all():

@@ -378,7 +378,9 @@ def load(
     return LoadedModel(
         model=model,
         encoder=encoder,
-        hook_points=tuple((encoder.code.find_heads or find_hook_points)(model)),
+        hook_points=find_hook_points(model)
+        if encoder.code.find_heads is None
+        else encoder.code.hook_points(model),
         settings=settings,
         weights=weights,
     )

@@ -13,6 +13,7 @@ from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, NOTHING, AnswerQuery, Answers
 from savs.pipeline.extraction.model.attention_hooks import HookPoint, collect_features
 from savs.pipeline.extraction.model.checkpoint_files import WeightFiles
+from savs.pipeline.extraction.model.devices import moved
 from savs.pipeline.extraction.model.identity import (
     portable,
     processor_facts,
@@ -20,11 +21,20 @@ from savs.pipeline.extraction.model.identity import (
     site_facts,
 )
 from savs.pipeline.extraction.model.label_likelihood import begin, read_answers
-from savs.pipeline.extraction.model.pieces import IDS, MASK, PIXELS, Pieces, in_type
+from savs.pipeline.extraction.model.pieces import (
+    CHUNK_ENDS,
+    IDS,
+    MASK,
+    NEXT_POSITIONS,
+    PIXELS,
+    Pieces,
+    in_type,
+)
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.site_points import image_tokens, image_weights
 from savs.pipeline.extraction.model.sites import HEADS, IMAGE_MEAN
+from savs.pipeline.extraction.model.tower_attention import RUNS
 from savs.stores import Identity, LayerGrid
 from savs.stores.format.layout import digest
 
@@ -171,8 +181,8 @@ class LoadedModel:
 
         If nothing is asked, the pass stops when all was read, and no logits are computed.
 
-        `inputs` are what the encoder made, on the host; `scale` normalises pixels that it left as
-        bytes.
+        `inputs` are what the encoder made, on the host, with `host_inputs` or without; `scale`
+        normalises pixels that it left as bytes.
 
         Raises
         ------
@@ -180,6 +190,8 @@ class LoadedModel:
             A sequence ends in padding, or the model computes in another type than it says.
         """
         self.require_left_padding(inputs)
+        if not query:
+            inputs = {name: v for name, v in inputs.items() if name != NEXT_POSITIONS}
         return self.run(self.placed(inputs, scale), query)
 
     def require_left_padding(self, inputs: Mapping[str, torch.Tensor]) -> None:
@@ -251,7 +263,9 @@ class LoadedModel:
         placed = {}
         for name, value in inputs.items():
             if torch.is_tensor(value):
-                value = value.to(self.device, non_blocking=True)
+                on_host, value = value, moved(value, self.device)
+                if name in CHUNK_ENDS:
+                    RUNS.tell(value, on_host)
                 if scale is not None and name == PIXELS:
                     value = scale.apply(value)
             placed[name] = in_type(name, value, self.model.dtype)

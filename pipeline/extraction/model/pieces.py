@@ -67,6 +67,11 @@ MEAN_SECONDS, OMNI_SECONDS = "second_per_grid_ts", "video_second_per_grid"
 SECONDS = (MEAN_SECONDS, OMNI_SECONDS)
 """Inputs with the seconds that pass between the merged frames of each video; no other input is of
 times. Qwen2.5-VL has the first, Qwen2.5-Omni and Qwen3-Omni the second."""
+POSITIONS, NEXT_POSITIONS = "position_ids", "next_positions"
+"""Inputs with `(axes, batch, tokens)` where tokens stand, and `(axes, batch)` where the next token
+will: the second is for answers, and no argument of a model."""
+CHUNK_ENDS = ("image_cu_seqlens", "image_cu_window_seqlens")
+"""Inputs with the ends of images, and of windows, among the patches of a vision tower."""
 INTERPOLATION = "image_interp_weights"
 """Input with how much each patch has of learned positions; models multiply it in float32."""
 

@@ -1,6 +1,6 @@
 """Where a checkpoint goes: to one GPU where it fits, else to as few as it needs."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,21 +43,21 @@ def find_placement(
     options: ModelOptions,
     encoder: PromptEncoder,
     rank: Rank = ALONE,
-    free_bytes: Callable[[], Sequence[int]] | None = None,
+    free: Sequence[int] | None = None,
     last_layer: int | None = None,
 ) -> Placement:
     """Decide where a model goes.
 
     A `device` that was given is taken as it is. Each `rank` of this machine takes other GPUs, if
-    there are enough. `free_bytes` returns the free memory of each visible GPU, by default as CUDA
-    says it; `last_layer` is the last decoder layer that will be loaded, see `load`.
+    there are enough. `free` has the free bytes of each visible GPU, by default `FreeBytes`;
+    `last_layer` is the last decoder layer that will be loaded, see `load`.
 
     Raises
     ------
     ModelError
         A GPU of that number is not there.
     """
-    free = list((free_bytes or _free_bytes)())
+    free = FreeBytes() if free is None else free
     if options.device not in (AUTO, BALANCED):
         _require_gpu(options, encoder, free, last_layer)
         return Placement(options.device, options.device)
@@ -84,7 +84,8 @@ def choose_gpus(weights: int, free: Sequence[int], rank: Rank = ALONE) -> tuple[
 
     A process alone takes those with the most free memory, the first of equals; of several
     processes on a machine each takes the next ones, and they share GPUs if there are too few.
-    Empty if all GPUs together are too small.
+    Empty if all GPUs together are too small. A process among several asks for the memory of no GPU
+    but those that it may take.
 
     Examples
     --------
@@ -93,10 +94,11 @@ def choose_gpus(weights: int, free: Sequence[int], rank: Rank = ALONE) -> tuple[
     >>> choose_gpus(140 * 10**9, [80 * 10**9] * 8, Rank(local_rank=1, local_ranks=2))
     (3, 4, 5)
     """
-    order = sorted(range(len(free)), key=lambda gpu: -free[gpu])
+    is_alone = rank.launcher is None and rank.local_ranks == 1
+    order = sorted(range(len(free)), key=lambda gpu: -free[gpu]) if is_alone else ()
     for count in range(1, len(free) + 1):
         groups = len(free) // count
-        if rank.launcher is None and rank.local_ranks == 1:
+        if is_alone:
             chosen = sorted(order[:count])
         else:
             first = rank.local_rank % groups * count
@@ -140,8 +142,24 @@ def count_gpus() -> int:
     return torch.cuda.device_count() if torch.cuda.is_available() else 0
 
 
-def _free_bytes() -> list[int]:
-    return [torch.cuda.mem_get_info(gpu)[0] for gpu in range(count_gpus())]
+class FreeBytes(Sequence[int]):
+    """Free memory of each GPU that this process sees, as CUDA says it.
+
+    A GPU is asked when its number is looked up: the question opens a context on it, which takes
+    some 500 MB for as long as the process lives.
+    """
+
+    def __init__(self) -> None:
+        self._asked: dict[int, int] = {}
+        self._count = count_gpus()
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, gpu: Any) -> Any:
+        if gpu not in self._asked:
+            self._asked[gpu], _ = torch.cuda.mem_get_info(gpu)
+        return self._asked[gpu]
 
 
 def _usable(free: int) -> int:

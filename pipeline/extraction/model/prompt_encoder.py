@@ -19,10 +19,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from savs.datasets.example import SPLIT
 from savs.datasets.media.sounds import DEFAULT_RATE, sounds_of
 from savs.datasets.media.videos import videos_of
-from savs.pipeline.errors import ModelError
+from savs.foundation.errors import SavsError
+from savs.foundation.own_code import calling, place_of
+from savs.pipeline.errors import ModelError, OwnCodeError
 from savs.pipeline.extraction.model.attention_hooks import HookPoint
 from savs.pipeline.extraction.model.embedding_recipe import EmbeddingRecipe
 from savs.pipeline.extraction.model.pieces import Pieces
@@ -49,6 +53,73 @@ class OwnCode:
     to_inputs: Callable[[Any, Sequence[Any]], Any] | None = None
     digest: str | None = None
     """SHA-256 of the file: other code gives other features."""
+
+    def hook_points(self, model: Any) -> tuple[HookPoint, ...]:
+        """Return what `find_heads` finds; OwnCodeError if it fails, or gives no such places."""
+        assert self.find_heads is not None
+        with calling(self.find_heads, _fault, SavsError):
+            found = self.find_heads(model)
+        if problem := _points_problem(found):
+            raise _fault(place_of(self.find_heads), f"gives {problem}")
+        return tuple(found)
+
+    def inputs(self, processor: Any, prompts: Sequence[Pieces]) -> Any:
+        """Return what `to_inputs` makes; OwnCodeError if it fails, or gives no inputs of these."""
+        assert self.to_inputs is not None
+        with calling(self.to_inputs, _fault, SavsError):
+            inputs = self.to_inputs(processor, prompts)
+        if problem := _inputs_problem(inputs, len(prompts)):
+            raise _fault(place_of(self.to_inputs), f"gives {problem}")
+        return inputs
+
+
+def _fault(place: str, what: str) -> OwnCodeError:
+    return OwnCodeError(f"{place} {what}; fix this file, which `model_code` names")
+
+
+def _points_problem(found: Any) -> str | None:
+    """Return what is wrong with the places that `find_heads` gave, if anything."""
+    if isinstance(found, str) or not isinstance(found, Sequence) or not found:
+        return f"{found!r:.80}, expected a list of HookPoint"
+    for point in found:
+        if not isinstance(point, HookPoint):
+            return f"a {type(point).__name__}, expected HookPoint"
+        if not isinstance(point.module, torch.nn.Module):
+            return f"a HookPoint of a {type(point.module).__name__}, expected a module"
+        grid, width = point.grid, getattr(point.module, "in_features", None)
+        heads = [*grid.heads] if point.places is None else []
+        if grid.layer < 0 or grid.head_dim < 1 or not grid.heads or min(grid.heads) < 0:
+            return f"{grid}, expected a layer and heads from 0, and a width"
+        if heads and width is not None and len(heads) * grid.head_dim != width:
+            return (
+                f"{len(heads)} heads of {grid.head_dim} values for a module that takes {width},"
+                " expected heads that share all of them"
+            )
+    layers = [point.grid.layer for point in found]
+    if layers != sorted(set(layers)):
+        return f"the layers {layers}, expected each once, ascending"
+    return None
+
+
+def _inputs_problem(inputs: Any, count: int) -> str | None:
+    """Return what is wrong with the inputs that `to_inputs` made of prompts, if anything."""
+    if not isinstance(inputs, Mapping):
+        return f"a {type(inputs).__name__}, expected what a processor returns"
+    ids = inputs.get("input_ids")
+    if not isinstance(ids, torch.Tensor):
+        return f"input_ids as a {type(ids).__name__}, expected a tensor: return_tensors='pt'"
+    if ids.dim() != 2 or ids.shape[0] != count or not ids.shape[1]:
+        return f"input_ids of shape {tuple(ids.shape)}, expected {count} rows of tokens"
+    if ids.is_floating_point() or ids.is_complex() or ids.dtype == torch.bool:
+        return f"input_ids of {ids.dtype}, expected whole numbers"
+    mask = inputs.get("attention_mask")
+    if isinstance(mask, torch.Tensor) and mask.shape != ids.shape:
+        return f"an attention_mask of shape {tuple(mask.shape)}, expected {tuple(ids.shape)}"
+    for name, values in inputs.items():
+        is_real = isinstance(values, torch.Tensor) and values.is_floating_point()
+        if is_real and not torch.isfinite(values).all():
+            return f"{name} with NaN or infinity"
+    return None
 
 
 _TOKENIZING = threading.Lock()
@@ -160,6 +231,8 @@ class PromptEncoder:
             if image_options is not None:
                 to_inputs: Any = self.to_inputs if self.code.to_inputs is None else chat_inputs
                 return to_inputs(self.processor, prompts, image_options)
+            if self.code.to_inputs is not None:
+                return self.code.inputs(self.processor, prompts)
             return self.to_inputs(self.processor, prompts)
 
     def encode_conversation(
@@ -208,7 +281,14 @@ def _entry_point(name: str) -> Any:
             f"`model_code` is {name!r}, expected a file that ends in .py or an entry point of the"
             f" group {GROUP} ({known})"
         )
-    return points[name].load()
+    point = points[name]
+    try:
+        return point.load()
+    except (Exception, SystemExit) as error:  # whatever an installed package does
+        raise OwnCodeError(
+            f"the entry point {name!r} of the group {GROUP}, {point.value}, cannot be imported:"
+            f" {type(error).__name__}: {error}"
+        ) from error
 
 
 def _digest(module: Any) -> str:

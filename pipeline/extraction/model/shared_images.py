@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from PIL import Image
 
+from savs.pipeline.extraction.model.host_inputs import tower_inputs
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.pieces import GRID, PIXELS, TEXT, Pieces
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
@@ -72,6 +73,8 @@ class ImageFeatures:
 
     model: LoadedModel
     scale: PixelScale | None
+    host_inputs: bool = False
+    """Whether the tower is given what it would compute from the sizes of images."""
     most_bytes: int = MOST_BYTES
     _cached: OrderedDict[ImageKey, Any] = field(default_factory=OrderedDict)
     _bytes: int = 0
@@ -109,9 +112,11 @@ class ImageFeatures:
         tower = getattr(whole.base_model, "get_image_features", None) or whole.get_image_features
         known = inspect.signature(tower).parameters
         names = [name for name in images[0] if name in known]
-        whole = {name: torch.cat([image[name] for image in images]) for name in names}
+        inputs = {name: put_together([image[name] for image in images]) for name in names}
+        if self.host_inputs:
+            inputs |= tower_inputs(self.model.encoder, inputs[GRID])
         with torch.inference_mode():
-            output = tower(**self.model.placed(whole, self.scale), return_dict=True)
+            output = tower(**self.model.placed(inputs, self.scale), return_dict=True)
         values = {name: value for name, value in output.items() if name not in UNUSED}
         if len(values[POOLED]) % len(images):
             return []
@@ -130,6 +135,14 @@ class ImageFeatures:
         while self._bytes > self.most_bytes:
             _, dropped = self._cached.popitem(last=False)
             self._bytes -= _bytes(dropped.to_tuple())
+
+
+def put_together(values: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Concatenate tensors, in page-locked memory where they are in that."""
+    if not values[0].is_pinned():
+        return torch.cat(list(values))
+    shape = (sum(map(len, values)), *values[0].shape[1:])
+    return torch.cat(list(values), out=torch.empty(shape, dtype=values[0].dtype, pin_memory=True))
 
 
 def _alike(

@@ -8,7 +8,7 @@ here has such a name. It runs chunks of one length as a batch through sdpa.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby, pairwise
@@ -22,6 +22,7 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.utils import logging
 
 from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.model.devices import moved
 
 NAME = "savs_flash_runs"
 """Name of the registered function."""
@@ -53,9 +54,15 @@ class RunsAttention:
     def __init__(self) -> None:
         self.calls = 0
         """Counts the calls, so that a tower which never makes any is known."""
+        self._told: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+        """Ends of chunks on the device -> the same on the host."""
         self._runs: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
         """Ends of chunks -> their runs: all layers are given the same tensor, and each read of it
         would wait for the device."""
+
+    def tell(self, ends: torch.Tensor, on_host: torch.Tensor) -> None:
+        """Take ends of chunks from the host, so that those on the device need not be read back."""
+        self._told[ends] = on_host.tolist()
 
     def __call__(
         self,
@@ -83,7 +90,8 @@ class RunsAttention:
                 " `tower_attention` loop"
             )
         if cu_seq_lens_q not in self._runs:
-            self._runs[cu_seq_lens_q] = find_runs(cu_seq_lens_q, query.device)
+            ends = self._told.get(cu_seq_lens_q) or cu_seq_lens_q.tolist()
+            self._runs[cu_seq_lens_q] = find_runs(ends, query.device)
         runs = self._runs[cu_seq_lens_q]
         sizes = [count * length for count, length in runs.groups]
         split = [
@@ -99,15 +107,14 @@ class RunsAttention:
         return (joined if runs.back is None else joined.index_select(0, runs.back))[None], None
 
 
-def find_runs(ends: torch.Tensor, device: torch.device) -> Runs:
-    """Return how chunks that end so are put together, on the device of their patches.
+def find_runs(ends: Sequence[int], device: torch.device) -> Runs:
+    """Return how chunks are put together, on the device of their patches.
 
-    Chunks of one length run together where they are neighbours, so that patches stay where they
-    are. Where lengths alternate, as those of whole and of cut windows do, all of a length run
-    together, and their patches are gathered.
+    `ends` are those of the chunks, after a 0. Chunks of one length run together where they are
+    neighbours, so that patches stay where they are. Where lengths alternate, as those of whole and
+    of cut windows do, all of a length run together, and their patches are gathered.
     """
-    starts = ends.tolist()
-    chunks = [(stop - start, start) for start, stop in pairwise(starts)]
+    chunks = [(stop - start, start) for start, stop in pairwise(ends)]
     runs = [(len([*run]), length) for length, run in groupby(length for length, _ in chunks)]
     counts = Counter(length for length, _ in chunks)
     if len(runs) <= len(counts) + CALLS_OF_GATHERING:
@@ -116,8 +123,8 @@ def find_runs(ends: torch.Tensor, device: torch.device) -> Runs:
     order = torch.cat([torch.arange(start, start + length) for length, start in chunks])
     return Runs(
         [(counts[length], length) for length in sorted(counts)],
-        order.to(device, non_blocking=True),
-        order.argsort().to(device, non_blocking=True),
+        moved(order, device),
+        moved(order.argsort(), device),
     )
 
 

@@ -14,6 +14,7 @@ from savs.foundation.arrays import Array
 from savs.pipeline.errors import ReportError
 from savs.pipeline.reports.explain.evidence import Evidence
 from savs.pipeline.reports.report.drawing import LEVELS, shade_paths
+from savs.pipeline.selection.compatibility import require_match
 from savs.pipeline.selection.heads.centroids import cosines, leads
 from savs.pipeline.selection.selection_config import SelectionConfig
 from savs.stores import head_name
@@ -166,7 +167,7 @@ def load_views_model(config: SelectionConfig, options: Mapping[str, Any]) -> "Lo
     SelectionError, ModelError
         It is another model, or cannot be loaded.
     """
-    from savs.pipeline.classifying.model_match import decoding_of, model_options, require_match
+    from savs.pipeline.classifying.model_match import decoding_of, model_options
     from savs.pipeline.extraction.model.model_options import require_extra
 
     require_extra()

@@ -9,7 +9,7 @@ import polars as pl
 
 from savs.datasets import MediaError
 from savs.datasets.media.media import MediaFolder
-from savs.foundation.errors import ParameterError
+from savs.foundation.errors import ParameterError, command
 from savs.pipeline.classifying.model_match import decoding_of, decoding_rules
 from savs.pipeline.errors import ReportError
 from savs.pipeline.names import DEFAULT_EXPLAINED
@@ -200,7 +200,7 @@ def _explained_store(result: Evaluated) -> FeatureStore:
     if result.config.train != train_digest(result.store):
         raise ReportError(
             f"{result.folder} has a selection from other training examples than {result.store.path}"
-            f" has now; run savs select {result.store.path} and savs evaluate again"
+            f" has now; run {command('savs', 'select', result.store.path)} and savs evaluate again"
         )
     return result.store
 

@@ -7,13 +7,14 @@ from typing import Any
 
 import polars as pl
 
-from savs.foundation.errors import SavsError
+from savs.foundation.errors import SavsError, command
 from savs.foundation.files import real_path
 from savs.pipeline.errors import ReportError
 from savs.pipeline.evaluation.compare.result_folders import Result, read_result, short_names
 from savs.pipeline.evaluation.evaluation_file import load_predictions
 from savs.pipeline.evaluation.sweep.table import is_sweep
 from savs.pipeline.running.result_files import CONFIG, METRICS
+from savs.pipeline.selection.compatibility import require_fit
 from savs.pipeline.selection.selection_config import SelectionConfig, load_config
 from savs.stores import FeatureStore, open_store
 from savs.stores.format.layout import MANIFEST, RESULTS
@@ -114,7 +115,7 @@ def _expand(path: Path) -> list[Path]:
     folders = sorted(path.glob(f"{RESULTS}/*/"), key=lambda one: (one.name != FIRST, one.name))
     results = [folder for folder in folders if (folder / METRICS).is_file()]
     if not results:
-        raise ReportError(f"{path} has no results yet; run savs evaluate {path}")
+        raise ReportError(f"{path} has no results yet; run {command('savs', 'evaluate', path)}")
     return results + [folder for folder in folders if is_sweep(folder)]
 
 
@@ -125,18 +126,22 @@ def read_results(folders: Sequence[Path]) -> list[Evaluated]:
     ------
     ComparisonError, ResultError
         A file is missing or damaged, or the test examples have no labels.
+    SelectionError
+        A selection was made from other features than its store has.
     """
     return [
-        Evaluated(
-            name=name,
-            folder=folder,
-            result=read_result(folder),  # first: it says so if there are no labels
-            predictions=load_predictions(folder),
-            config=load_config(folder) if (folder / CONFIG).is_file() else None,
-            store=_store_of(folder),
-        )
+        _read_result(folder, name)
         for folder, name in zip(folders, short_names(folders), strict=True)
     ]
+
+
+def _read_result(folder: Path, name: str) -> Evaluated:
+    result = read_result(folder)  # first: it says so if there are no labels
+    config = load_config(folder) if (folder / CONFIG).is_file() else None
+    store = _store_of(folder)
+    if config is not None and store is not None:
+        require_fit(config, store.manifest, store.path, of=folder)
+    return Evaluated(name, folder, load_predictions(folder), result, config, store)
 
 
 def _store_of(folder: Path) -> FeatureStore | None:

@@ -7,6 +7,7 @@ import polars as pl
 
 from savs.datasets.benchmarks.options import stored_prompts
 from savs.datasets.many_labels import has_many_labels, states_of
+from savs.foundation.errors import command
 from savs.pipeline.evaluation.suggest import Suggestions
 from savs.pipeline.reports.pages.pictures import Picture, open_images
 from savs.pipeline.reports.pages.rendering import write_page
@@ -74,7 +75,7 @@ def write_suggestions(
         cards=cards,
         classes=suggestions.classes,
         is_many=is_many,
-        command=f"savs label {store.path} labels.csv",
+        command=command("savs", "label", store.path, "labels.csv"),
         notes=[*suggestions.notes, *images.notes()],
         store=str(store.path),
     )

@@ -15,6 +15,7 @@ from savs.pipeline.selection.readouts.knn import KNN
 from savs.pipeline.selection.readouts.lda import HEC_V, LDA
 from savs.pipeline.selection.readouts.linear import LOGISTIC
 from savs.pipeline.selection.readouts.mahalanobis import MAHALANOBIS
+from savs.pipeline.selection.readouts.own import guarded
 from savs.pipeline.selection.readouts.readout import Readout, ReadoutFile
 from savs.pipeline.selection.readouts.ridge import RIDGE
 from savs.pipeline.selection.readouts.vote import VOTE
@@ -69,7 +70,7 @@ def choose_readout(readout: str | Path | Readout, also: Sequence[str] = ()) -> R
         return find_readout(str(readout), also)
     if BUILT_IN.get(rule.name, rule) is not rule:
         raise SelectionError(f"{where}: the name {rule.name!r} is taken; choose another")
-    return rule
+    return guarded(rule)
 
 
 def _from_file(path: Path) -> Readout:

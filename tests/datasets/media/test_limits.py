@@ -3,17 +3,26 @@
 import io
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
 import pytest
 from clips import encode, plain
-from hostile_files import jpeg_of_scans, plain_webp, refusal, repeated_mp4, tall_png
+from hostile_files import (
+    jpeg_of_scans,
+    plain_webp,
+    refusal,
+    repeated_mp4,
+    replayed_mp4,
+    tall_png,
+)
 from input_folder import png, saved
 from PIL import Image
 
 from savs.datasets import MediaError
-from savs.datasets.media.containers import declared_samples
+from savs.datasets.media import containers
+from savs.datasets.media.containers import LEAST_BYTES, NamedBytes, declared_samples
 from savs.datasets.media.images import decode_image
 from savs.datasets.media.media import (
     MediaFolder,
@@ -26,7 +35,15 @@ from savs.datasets.media.videos import decode_video, images_of
 BOMBS = {
     "an MP4 that names few bytes as millions of frames": (
         lambda: repeated_mp4(2_100_000, 1000),
-        "x has more than 2,097,152 frames: cut it",
+        "x repeats its bytes more than 16 times: save it again",
+    ),
+    "an MP4 whose edit list shows 1,000 frames 1,000 times": (
+        lambda: replayed_mp4(encode("mp4", [plain((40, 0, 0))] * 1000), 1000),
+        "x repeats its bytes more than 16 times: save it again",
+    ),
+    "an MP4 whose edit list shows 100 frames 50,000 times": (
+        lambda: replayed_mp4(encode("mp4", [plain((40, 0, 0))] * 100), 50_000),
+        "x declares more than 4,194,304 samples: cut it",
     ),
     "an MP4 that declares more than it could hold": (
         lambda: repeated_mp4(100_000_000, 1),
@@ -69,7 +86,7 @@ def test_a_small_file_takes_little_memory(name: str, tmp_path: Path, record_prop
     make, reason = BOMBS[name]
     file = tmp_path / "bomb"
     file.write_bytes(make())
-    assert file.stat().st_size < 300_000 or file.read_bytes()[:3] == b"P6\n"
+    assert file.stat().st_size < 700_000 or file.read_bytes()[:3] == b"P6\n"
     assert refusal("decode_medium(path.read_bytes(), 'x')", file, record_property) == reason
 
 
@@ -127,6 +144,28 @@ def test_the_frames_of_a_video_are_counted_together() -> None:
         decode_video(data, "x", 5, max_pixels=3_072)
     with pytest.raises(MediaError, match=r"^x has 64 x 48 pixels, more than 3,071"):
         decode_video(data, "x", 1, max_pixels=3_071)
+
+
+def test_no_more_packets_are_read_than_a_file_of_this_size_has(monkeypatch) -> None:
+    images = [plain((40 * n, 0, 0)) for n in range(6)]
+    data, counted = encode("mp4", images * 10, sound=True), []
+    count = NamedBytes.count
+    monkeypatch.setattr(NamedBytes, "count", lambda *of: counted.append(1) or count(*of))
+    decode_video(data, "x")
+    assert len(counted) < 100
+    monkeypatch.setattr(containers, "MOST_TIMES", 2)
+    hostile = replayed_mp4(data, 1_000)
+    with pytest.raises(MediaError, match=r"^x repeats its bytes more than 2 times: save it again"):
+        decode_video(hostile, "x")
+    assert len(counted) < 2 * len(hostile) / LEAST_BYTES
+
+
+def test_empty_packets_have_an_end() -> None:
+    named, empty = NamedBytes(b"x" * 100, "x"), SimpleNamespace(size=0)
+    for _ in range(16 * 100 // 4):
+        named.count(empty)
+    with pytest.raises(MediaError, match="x repeats its bytes"):
+        named.count(empty)
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "I;16"])

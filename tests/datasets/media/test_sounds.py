@@ -1,5 +1,7 @@
 """Sounds of every format become the same samples; what is no sound is refused by its reason."""
 
+import struct
+
 import numpy as np
 import pytest
 from clips import PALETTE, plain
@@ -64,7 +66,16 @@ def test_a_video_has_its_sound_and_a_sound_no_pictures():
         decode_medium(wav(tone()), "x")
 
 
+def stereo(left: float, right: float) -> bytes:
+    """Return a WAV of two channels, each of one value."""
+    data = bytearray(wav(np.tile(np.float32([left, right]), 5000)))
+    data[22:24], data[28:34] = struct.pack("<H", 2), struct.pack("<IH", 8 * 16_000, 8)
+    return bytes(data)
+
+
 BAD = {
+    "opposite": (stereo(1e30, -1e30), r"has samples of 1\.0+\d*e\+30, expected -1 to 1: scale it"),
+    "one channel": (stereo(0, 19), r"has samples of 19\.0, expected -1 to 1: scale it"),
     "no samples": (wav(np.zeros(0, np.float32)), r"lasts 0\.000 s, expected at least 0\.1 s"),
     "short": (wav(tone(0.05)), r"lasts 0\.050 s, expected at least 0\.1 s"),
     "NaN": (wav(np.full(5000, np.nan, np.float32)), "has samples of nan, expected -1 to 1"),

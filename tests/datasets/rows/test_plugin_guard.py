@@ -4,6 +4,7 @@ import inspect
 import sys
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import polars as pl
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from savs.datasets import Benchmark, BenchmarkFaultError, Fields, Row, RowError, Units
 from savs.datasets.rows.plugin_guard import (
     compute_metrics,
+    find_folder_notes,
     make_submission,
     parse_fields,
     read_split_rows,
@@ -94,6 +96,10 @@ def test_what_is_no_example_is_told(given, message) -> None:
         ([Units("m", FRAME.clear(), 0.5)], "'m' with a score that is not a number, or without"),
         ([Units("m", FRAME.with_columns(score=pl.lit(None, pl.Float64)), 0.5)], "is not a number"),
         ([Units("m", FRAME.with_columns(score=pl.lit("1")), 0.5)], "scores of String"),
+        ([Units("m", FRAME, None)], "'m' with the chance None, expected a number"),
+        ([Units("m", FRAME, float("nan"))], "'m' with the chance nan, expected a number"),
+        ([Units("m", FRAME, 0.5, "most")], "'m' with the majority 'most', expected a number"),
+        ([Units(None, FRAME, 0.5)], "gives a metric called None, expected text"),
     ],
 )
 def test_what_is_no_metric_is_told(given, message) -> None:
@@ -136,6 +142,15 @@ def test_the_other_functions_are_told_too() -> None:
         make_submission(own(submission=fails), FRAME.lazy())
     with refused("raises KeyError: 'image'; fix the benchmark$"):
         read_split_rows(own(read_folder=lambda _: [ROW], check_rows=fails), "folder", "test")
+    for given, kind in ((None, "NoneType"), ([{"image": "a.png"}], "list")):
+        with refused(f"gives a {kind}, expected a list of Row at folder"):
+            read_split_rows(own(read_folder=lambda _, rows=given: rows), "folder", "test")
+    with refused("gives a NoneType, expected a dictionary"):
+        make_submission(own(submission=lambda _: None), FRAME.lazy())
+    with refused("raises TypeError: Object of type set is not JSON serializable"):
+        make_submission(own(submission=lambda _: {"a": {1}}), FRAME.lazy())
+    with refused("gives a str, expected a list of lines at folder"):
+        find_folder_notes(own(folder_notes=lambda _: "a note"), Path("folder"))
     with refused("raises KeyError: 'image' at folder; fix the benchmark"):
         read_split_rows(own(read_folder=fails), "folder", "test")
     with refused("raises SystemExit: 0"):

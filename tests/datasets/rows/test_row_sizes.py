@@ -34,6 +34,18 @@ def endless_line(folder: Path) -> Path:
     return path
 
 
+def long_cell(folder: Path) -> Path:
+    path = folder / "rows.csv"
+    path.write_text("image,label\n" + "x" * 300_000_000 + ",a\n")
+    return path
+
+
+def cell_of_lines(folder: Path) -> Path:
+    path = folder / "rows.csv"
+    path.write_text('image,label\n"' + ("x" * 999 + "\n") * 300_000 + '",a\n')
+    return path
+
+
 @pytest.mark.thorough
 @pytest.mark.skipif(sys.platform != "linux", reason="ru_maxrss has other units elsewhere")
 @pytest.mark.parametrize(
@@ -43,6 +55,8 @@ def endless_line(folder: Path) -> Path:
             many_prompts,
             r"is too large: it would take 1,200,15[\d,]+ bytes of memory, 1,000 times its size",
         ),
+        (long_cell, "line 2 has more than 33,554,432 characters; save its images as files, and"),
+        (cell_of_lines, r"line \d+ has more than 33,554,432 characters; save its images as files"),
         (endless_line, "line 1 has more than 134,217,728 bytes; save its images as files, and"),
     ],
 )
@@ -64,9 +78,22 @@ def test_a_long_line_and_a_long_cell_are_named(
         read_rows(path)
     path.write_text('{"a": 1234}\n\n{"a": 1}')
     assert [row.where.rpartition(" ")[2] for row in read_rows(path)] == ["1", "3"]
+    monkeypatch.setattr(file_formats, "MAX_CSV_CHARACTERS", 15)
     cells = tmp_path / "rows.csv"
-    cells.write_text("a,b\n1,123456789012\n2,1234567890123\n")
-    with pytest.raises(SourceError, match=r"rows\.csv line 3 is not CSV: field larger than field"):
+    for row in ("2,1234567890123", '"2\n3","123\n45678"'):
+        cells.write_text(f"a,b\n1,123456789012\n{row}\n")
+        with pytest.raises(RowError, match=r"rows\.csv line [35] has more than 15 character"):
+            read_rows(cells)
+
+
+def test_equal_rows_are_in_memory_once_and_rows_have_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = tmp_path / "rows.csv"
+    cells.write_text("a,b\n" + "1,2\n" * 50 + "1,3\n")
+    assert len({id(row.values) for row in read_rows(cells)}) == 2
+    monkeypatch.setattr(file_formats, "MAX_ROWS", 50)
+    with pytest.raises(RowError, match=r"rows\.csv line 52: there are more than 50 rows; give few"):
         read_rows(cells)
 
 

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from browser import Tab, look
+from PIL import Image
 from reported import ATTACK
 from served_app import ServedApp, served_app
 
@@ -137,6 +138,8 @@ def test_a_dropped_image_is_answered_with_votes_a_set_and_a_map(tab, app, made) 
 
 
 def test_bad_files_are_named_and_the_server_lives_on(tab, app, made, tmp_path) -> None:
+    vast = tmp_path / "vast.png"
+    Image.new("1", (8000, 8000)).save(vast)
     # the frame is read from a world that shares the document, not the variables, of its scripts
     mark = "hacked = () => { document.documentElement.dataset.ran = 'yes' }"
     tab("Page.addScriptToEvaluateOnNewDocument", source=mark)
@@ -146,8 +149,10 @@ def test_bad_files_are_named_and_the_server_lives_on(tab, app, made, tmp_path) -
     broken.write_bytes(b"no image")
     opened(tab, app)
     chosen(tab, "Question", "animal")
-    text = dropped(tab, broken, hostile)
+    text = dropped(tab, broken, hostile, vast)
     assert "broken.jpg is not an image of a known format" in text
+    limit = "vast.png has 8000 x 8000 pixels, more than 33,554,432: scale it down, or run savs"
+    assert limit in text
     assert "onerror=hacked()" in text
     assert tab.run(RAN) == "no"
     assert tab.wait_in_frame("iframe[title=answers]", RAN) == "no"
@@ -180,9 +185,10 @@ def test_a_browser_that_leaves_in_an_upload_harms_nobody(tab, app, made) -> None
 
 
 def test_a_page_of_another_site_is_refused(app) -> None:
-    request = urllib.request.Request(app.address, headers={"Host": "evil.example"})
-    with pytest.raises(urllib.error.HTTPError, match="400"):
-        urllib.request.urlopen(request)
+    for header in ("Host", "Origin"):
+        request = urllib.request.Request(app.address, headers={header: "http://evil.example"})
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            urllib.request.urlopen(request)
     for path in ("/etc/hostname", app.log):
         with pytest.raises(urllib.error.HTTPError, match="403"):
             urllib.request.urlopen(f"{app.address}gradio_api/file={path}")
@@ -439,6 +445,13 @@ def test_a_store_in_the_making_says_so_and_is_shown_when_it_is_done(
         opened(tab, app, tab_name="Results")
         tab.click(one("button", "Evaluate"))
         assert "accuracy" in tab.wait_in_frame("iframe[title=results]", TEXT)
+        # what is shown stays where it cannot be made again, and the button works once it can
+        assert tab.run(NOTICES) == ""
+        manifest = (unlabelled / "store.json").rename(tmp_path / "store.json")
+        tab.click(one("button", "Evaluate"), until=f"{NOTICES} != ''")
+        assert "accuracy" in tab.in_frame("iframe[title=results]", TEXT)
+        manifest.rename(unlabelled / "store.json")
+        tab.click(one("button", "Evaluate"), until=f"{NOTICES} == ''")
         assert "Traceback" not in app.log.read_text()
     tab("Page.close")
 

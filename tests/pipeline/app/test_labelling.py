@@ -16,6 +16,7 @@ from reported import ATTACK
 import savs
 from savs.foundation.errors import SavsError
 from savs.pipeline.app import labelling as module
+from savs.pipeline.app.choosing import choose_again
 from savs.pipeline.app.labelling import (
     DOUBTFUL,
     EVERY,
@@ -23,7 +24,6 @@ from savs.pipeline.app.labelling import (
     UNSURE,
     Labelling,
     Session,
-    choose_again,
     fits_page,
     label_page,
 )
@@ -133,13 +133,13 @@ def test_two_browsers_get_other_images_and_no_label_is_replaced(labelling, works
     second = labelling.next(two, UNSURE, None)
     assert first.id != second.id
     labelling.give(one, first.id, "class 0")
-    # the other one shows it as well, in a tab that was open for long
-    told = labelling.give(two, first.id, "class 1")
-    assert told == f"{first.id} was labelled meanwhile, and keeps that label"
-    assert labels_of(workspace) == {first.id: "class 0"}
-    # another server of the same store
+    with pytest.raises(SavsError, match="is not on this page; label the image that is"):
+        labelling.give(two, first.id, "class 1")
+    # another server of the same store displayed it before
+    third = Session("three", displayed={first.id: first})
     other = Labelling(Workspace(workspace.folder, workspace.path))
-    assert "was labelled meanwhile" in other.give(Session("three"), first.id, "class 2")
+    told = other.give(third, first.id, "class 1")
+    assert told == f"{first.id} was labelled meanwhile, and keeps that label"
     assert labels_of(workspace) == {first.id: "class 0"}
     labelling.forget("two")
     labelling.skip(one, labelling.next(one, UNSURE, None).id)
@@ -189,6 +189,40 @@ def test_undo_takes_a_label_back_and_shows_its_image_again(labelling, workspace)
     assert labelling.next(browser, UNSURE, None).id == first.id
     labelling.give(browser, first.id, "class 2")
     assert labels_of(workspace) == {first.id: "class 2"}
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "split", "kept"),
+    [
+        ("class 1", None, ("train", "class 1")),  # `savs label` in another process
+        ("class 0", "test", ("test", "class 0")),
+        (None, None, None),  # taken back there: there is nothing to take back here
+    ],
+)
+def test_undo_keeps_what_came_meanwhile(labelling, workspace, meanwhile, split, kept) -> None:
+    browser = Session("one")
+    first = labelling.next(browser, UNSURE, None)
+    labelling.give(browser, first.id, "class 0")
+    savs.label(workspace.path, {first.id: meanwhile}, split=split)
+    told = labelling.undo(browser)
+    again = f"{first.id} was labelled again meanwhile, and keeps that label"
+    assert told == ("" if kept is None else again)
+    rows = workspace.store().examples().filter(id=first.id).select("split", "label").rows()
+    assert rows == [kept or ("unlabelled", None)]
+    assert labelling.undo(browser) == "there is no label of this page to take back"
+
+
+def test_a_doubtful_label_that_was_corrected_meanwhile_is_not_replaced(workspace) -> None:
+    """The page saw another label; what this process read of the store before is older, too."""
+    wrong = workspace.store().examples("train").filter(label="class 0")["id"].head(1).item()
+    savs.label(workspace.path, {wrong: "class 1"})
+    choose_again(workspace)
+    labelling, browser = Labelling(workspace), Session("one")
+    assert labelling.next(browser, DOUBTFUL, None).id == wrong
+    assert labelling.classes(None)  # the store is read
+    savs.label(workspace.path, {wrong: "class 2"})
+    assert "was labelled meanwhile" in labelling.give(browser, wrong, "class 0")
+    assert label_of(workspace, wrong) == "class 2"
 
 
 def test_a_new_class_is_typed_and_gets_its_example(labelling, workspace) -> None:
@@ -244,15 +278,14 @@ def test_doubtful_labels_are_confirmed_or_corrected(workspace) -> None:
     assert "a classifier of the other examples says" in label_page(
         labelling, browser, DOUBTFUL, None
     )
-    # the label that is shown is replaced, though it was given by hand; another one is not
-    assert "was labelled meanwhile" in labelling.give(browser, wrong, "class 0", "class 2")
-    assert labelling.give(browser, wrong, "class 0", "class 1") == ""
+    # the label that is shown is replaced, though it was given by hand
+    assert labelling.give(browser, wrong, "class 0") == ""
     assert label_of(workspace, wrong) == "class 0"
     assert labelling.next(browser, DOUBTFUL, None) is None
     assert labelling.undo(browser) == ""
     assert label_of(workspace, wrong) == "class 1"
     assert labelling.next(browser, DOUBTFUL, None).id == wrong
-    assert labelling.give(browser, wrong, "class 1", "class 1") == "", "it is confirmed"
+    assert labelling.give(browser, wrong, "class 1") == "", "it is confirmed"
     assert labelling.next(browser, DOUBTFUL, None) is None
 
 
@@ -283,7 +316,7 @@ def test_a_doubtful_image_under_several_prompts_is_shown_once(tmp_path) -> None:
     labelling, browser = Labelling(workspace), Session("one")
     waiting = labelling.next(browser, DOUBTFUL, None)
     assert (waiting.id, waiting.label, waiting.prediction) == ("e15", "no", "yes")
-    assert labelling.give(browser, "e15", "yes", "no") == ""
+    assert labelling.give(browser, "e15", "yes") == ""
     train = workspace.store().examples("train").filter(pl.col("id").str.starts_with("e15#"))
     assert train["label"].to_list() == ["yes", "yes"]
     assert labelling.next(browser, DOUBTFUL, None) is None
@@ -403,6 +436,6 @@ def test_a_doubtful_label_of_many_is_corrected_and_what_is_unknown_stays_so(of_m
     page = label_page(labelling, browser, DOUBTFUL, None)
     assert {*re.findall(r'value="(l\d\d)" checked', page)} == there
     assert page.count("(unknown, stays so if not checked)") == len(states) - len(there)
-    assert labelling.give(browser, waiting.id, ["l02"], waiting.label) == ""
+    assert labelling.give(browser, waiting.id, ["l02"]) == ""
     unknown = {name: None for name, state in states.items() if state is None and name != "l02"}
     assert json.loads(label_of(of_many, waiting.id)) == {**unknown, "l02": True}

@@ -1,5 +1,7 @@
 import json
 import re
+import shutil
+from dataclasses import replace
 from html import unescape
 
 import polars as pl
@@ -10,6 +12,7 @@ from savs.foundation.errors import SavsError
 from savs.pipeline.app.results import evaluate_now, results_page, why_page
 from savs.pipeline.app.workspace import Workspace
 from savs.pipeline.evaluation.evaluation_file import load_predictions
+from savs.pipeline.selection.training_data import train_digest
 
 
 def offered(page: str) -> list[str]:
@@ -43,7 +46,7 @@ def test_no_results_and_old_results_say_so_and_can_be_made(workspace) -> None:
         results_page(workspace)
     assert offered(evaluate_now(workspace))
     save_selection(select(workspace.store(), heads=3), workspace.folder)
-    with pytest.raises(SavsError, match="was selected again since it was evaluated"):
+    with pytest.raises(SavsError, match=r"results of an earlier classifier; press Evaluate$"):
         results_page(workspace)
     assert "Wrong test examples" in evaluate_now(workspace)
 
@@ -60,7 +63,7 @@ def test_without_test_examples_the_training_examples_are_left_out_in_turn(worksp
     trained = label(store, tested).store  # all are training examples now
     assert not trained.ids("test")
     save_selection(select(trained, heads=1), workspace.folder)
-    with pytest.raises(SavsError, match=r"results/vote-cv has no results yet; .* --folds 5"):
+    with pytest.raises(SavsError, match=r"results/vote-cv has no results yet; press Evaluate$"):
         results_page(workspace)
     page = evaluate_now(workspace)
     predictions = load_predictions(workspace.folder.with_name("vote-cv"))
@@ -72,6 +75,30 @@ def test_without_test_examples_the_training_examples_are_left_out_in_turn(worksp
     save_selection(select(trained, heads=2), workspace.folder)
     with pytest.raises(SavsError, match="vote-cv has the results of an earlier classifier"):
         results_page(workspace)
+    # labels came meanwhile: folds need heads that were chosen from the labels as they are
+    name = trained.ids("train")[0]
+    label(trained, {name: next(one for one in set(tested.values()) if one != tested.get(name))})
+    assert "Wrong training examples" in evaluate_now(workspace)
+    assert workspace.selection().train == train_digest(workspace.store())
+    assert len(workspace.selection().tasks[0].heads) == 2, "as many as before"
+
+
+@pytest.mark.thorough
+def test_evaluate_chooses_heads_where_none_are_and_again_after_labels(workspace) -> None:
+    shutil.rmtree(workspace.folder)
+    assert offered(evaluate_now(workspace))
+    store = workspace.store()
+    name, *_ = store.ids("test")
+    label(store, {name: store.examples("test")["label"][0]})
+    page = evaluate_now(workspace)
+    assert workspace.selection().tasks[0].examples == 19
+    assert load_predictions(workspace.folder).height == 59
+    assert results_page(workspace).count("<section") == page.count("<section")
+    # one that was made of another store is evaluated as it is
+    other = replace(workspace.selection(), train="0" * 64)
+    save_selection(other, workspace.folder)
+    evaluate_now(workspace)
+    assert workspace.selection().train == other.train
 
 
 @pytest.mark.thorough

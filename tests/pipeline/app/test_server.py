@@ -31,6 +31,13 @@ def test_a_host_that_is_not_here_is_named(host, message) -> None:
         server.require_free(host, 7860)
 
 
+def test_an_address_in_brackets_is_that_address(savs, workspace, taken) -> None:
+    done = savs("app", workspace.path, "--host", "[127.0.0.1]", "--port", taken)
+    assert done.stderr == f"error: port {taken} of 127.0.0.1 is in use; pass another --port\n"
+    done = savs("app", workspace.path, "--host", "127.0.0.2", "--port", taken)
+    assert f"port {taken} of 127.0.0.1 is in use" in done.stderr, "Gradio wants it, too"
+
+
 def test_without_gradio_the_command_says_how_to_install_it(savs, workspace, monkeypatch) -> None:
     monkeypatch.setattr(server, "find_spec", lambda name: None)
     done = savs("app", workspace.path)
@@ -84,6 +91,10 @@ def test_other_addresses_are_said_aloud() -> None:
     said: list[str] = []
     server._tell("http://127.0.0.1:1/", None, "127.0.0.1", share=False, say=said.append)
     assert said == ["savs app is at http://127.0.0.1:1/ (Ctrl-C ends it)"]
+    server._tell("http://127.0.0.2:1/", None, "127.0.0.2", share=False, say=said.append)
+    assert len(said) == 2, "nobody else reaches it"
+    server._tell("http://[::]:1/", None, "::", share=False, say=said.append)
+    assert said[-2:-1] == ["savs app is at http://localhost:1/ (Ctrl-C ends it)"]
     server._tell("http://0.0.0.0:1/", None, "0.0.0.0", share=False, say=said.append)
     assert said[-1].startswith("note: it listens on 0.0.0.0: whoever reaches this machine")
     server._tell("http://127.0.0.1:1/", "https://x.gradio.live", "localhost", share=True,

@@ -39,7 +39,9 @@ def test_a_classifier_of_several_questions_needs_one(made, tmp_path) -> None:
     assert classify(saved, made.images[0], question="Which is it?").rows == len(tasks)
 
 
-def test_another_model_is_refused_by_what_differs(animals, made, tmp_path, changed) -> None:
+def test_another_model_is_refused_by_what_differs(
+    animals, made, tmp_path, changed, monkeypatch
+) -> None:
     facts = dict(load_selection(animals).source.model)
     other = changed(tmp_path / "a", animals, model=facts | {"weights": "0" * 64})
     with pytest.raises(SelectionError, match=r"another model, .*\n  model\.weights: '0000"):
@@ -47,6 +49,13 @@ def test_another_model_is_refused_by_what_differs(animals, made, tmp_path, chang
     named = changed(tmp_path / "b", animals, model=facts | {"name": "mine"})
     with pytest.raises(SelectionError, match=r"was a local folder called 'mine'; pass `model`"):
         classify(named, made.images[0])
+    folder = tmp_path / "other"
+    folder.mkdir()
+    monkeypatch.chdir(tmp_path)
+    for path in (str(folder), "other", "./other", "../other", "a/b/c", "~/model", "./mine"):
+        beside = facts | {"name": path, "revision": "0" * 40}
+        with pytest.raises(SelectionError, match="which is a path, not a name on the hub; pass"):
+            classify(changed(tmp_path / "c", animals, model=beside), made.images[0])
     done = classify(named, made.images[0], model="demo")
     assert done.notes == ("model.name: 'mine' in the classifier, 'demo' now",)
 

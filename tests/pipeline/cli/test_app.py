@@ -52,6 +52,17 @@ def test_a_mistyped_command_is_a_usage_error_with_the_nearest_name(savs):
     assert "No such command 'evalute'. Did you mean 'evaluate'?" in words(done.stderr)
 
 
+def test_without_memory_an_error_is_one_line(savs, monkeypatch):
+    def fail(*_args, **_more):
+        raise MemoryError
+
+    monkeypatch.setattr("savs.open_store", fail)
+    done = savs("show", "store")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: no memory is left; give less at a time")
+    assert done.stderr.count("\n") == 1
+
+
 def test_an_error_of_the_program_keeps_its_traceback(savs, monkeypatch):
     def fail(*_args, **_more):
         raise ZeroDivisionError("a bug")

@@ -190,7 +190,7 @@ def test_a_note_says_why_there_are_not_five_folds(tmp_path):
             for i in range(14)]  # fmt: skip
     store = store_of(tmp_path / "t", [*labels, "b"], train_rows=rows, test_rows=rows[:2])
     note = evaluate(store, select(store, heads=2), on="folds").notes[0]
-    assert "3-fold cross-validation ('b' of subtask 'one' has only 3 independent examples)" in note
+    assert "3-fold cross-validation ('b' has only 3 independent examples)" in note
 
 
 def test_heads_from_elsewhere_are_kept(tmp_path):

@@ -306,7 +306,7 @@ def test_what_is_for_one_label_is_refused(many, tmp_path):
     with pytest.raises(ParameterError, match="omit one"):
         savs.select(store, heads="L0.H1", joint_heads=True)
     mixed = replace(savs.select(one, heads=1), source=selection.source)
-    with pytest.raises(SelectionError, match="has many labels, and one of the selection has one"):
+    with pytest.raises(SelectionError, match="labels: one label in the selection, many labels"):
         savs.evaluate(store, mixed)
     with pytest.raises(ParameterError, match="expected what select"):
         savs.evaluate(store, store.path)

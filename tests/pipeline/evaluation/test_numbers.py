@@ -310,9 +310,7 @@ def test_what_is_for_classes_is_refused(stores, tmp_path):
     ones = np.ones((1, 2, 2), np.float32)
     one = make_store(tmp_path / "one", ones, ["a", "b"], ones, ["a", "b"])
     mixed = replace(savs.select(one, heads=1), source=selection.source)
-    with pytest.raises(
-        SelectionError, match="has a number, and one of the selection has one label"
-    ):
+    with pytest.raises(SelectionError, match="labels: one label in the selection, a number in"):
         savs.evaluate(store, mixed)
 
 

@@ -3,11 +3,18 @@
 import fake_flash
 import numpy as np
 import pytest
+from tiny_models import BUILDERS, LIMITED, marked, taken
 from tiny_parts import picture
 
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.checks import flash
-from savs.pipeline.extraction.checks.batch_equality import Trial
+from savs.pipeline.extraction.checks.batch_equality import (
+    Trial,
+    compare_with_singles,
+    distances,
+    read_in_batches,
+)
+from savs.pipeline.extraction.checks.masks import lost_masks
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.tower_attention import attention_names
 from savs.pipeline.running.progress import Reporting
@@ -63,17 +70,71 @@ def test_what_moves_features_is_not_taken(run, fake):
     assert "of the heads move beyond rounding" in seen
 
 
+PROMPTS = [
+    (picture(60, 40), "What is it?"),
+    (picture(60, 40, 1), "And that?"),
+    (picture(100, 60, 2), " or ", picture(56, 56, 3), "? What do you think of it?"),
+]
+TEXTS = [("Is the sky blue?",), ("Is it?",)]
+LOST = {"gemma3", "molmo2", "mllama", "llama4"}
+"""Families whose decoder has a mask of images, or of chunks."""
+PADDED = {"gemma4", "idefics2", "lfm2_vl", "mllama"}
+"""Families whose tower masks what fills small images up."""
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # GLM-4V's
+@pytest.mark.parametrize(
+    "family", [marked(family, ("gemma3", "exaone4_5")) for family in BUILDERS | LIMITED]
+)
+def test_a_mask_is_lost_or_features_in_float32_keep_every_bit(tiny_model, fake, family):
+    model = load_model(str(tiny_model(family)), dtype="float32")
+    prompts = taken(family, PROMPTS)
+    before = attention_names(model.model.config)
+    lost = lost_masks(model, taken(family, TEXTS) or prompts[:1], 3)  # no prompt need show it
+    assert attention_names(model.model.config) == before
+    assert bool(lost.decoder) == (family in LOST), lost
+    assert bool(lost.tower) == (family in PADDED), lost
+    if lost.decoder:
+        return
+    alone = read_in_batches(model, prompts, 1)
+    flash.set_flash(model.model, fake_flash.NAME, with_tower=not lost.tower)
+    by_flash = read_in_batches(model, prompts, 1)
+    assert fake.calls
+    np.testing.assert_array_equal(by_flash, alone, strict=True)
+
+
+def test_what_gemma_3_would_lose_is_rounding_in_bfloat16(tiny_model, fake):
+    """Why masks are compared, and not features of 16 bits: these pass as rounding."""
+    model = load_model(str(tiny_model("gemma3")), dtype="bfloat16")
+    singles = Trial(model, PROMPTS[:2]).singles
+    flash.set_flash(model.model, fake_flash.NAME)
+    by_flash = read_in_batches(model, PROMPTS[:2], 2)
+    assert compare_with_singles(singles, by_flash, "bfloat16")[0]
+    in_float32 = load_model(str(tiny_model("gemma3")), dtype="float32")
+    alone = read_in_batches(in_float32, PROMPTS[:2], 1)
+    flash.set_flash(in_float32.model, fake_flash.NAME)
+    assert distances(alone, read_in_batches(in_float32, PROMPTS[:2], 1)).max() > 0.01
+
+
 @pytest.mark.parametrize("family", ["gemma3", "mllama"])
-def test_a_mask_that_it_cannot_express_leaves_the_model_as_it_was(tiny_model, fake, family):
-    """Gemma 3 masks by sliding windows and by image, Mllama text from images of other prompts."""
+@pytest.mark.parametrize("prompts", [PROMPTS[:2], TEXTS])
+def test_a_mask_that_it_cannot_express_leaves_the_model_as_it_was(
+    tiny_model, fake, family, prompts
+):
+    """Gemma 3 masks by image, and Mllama text from images of other prompts."""
     model = load_model(str(tiny_model(family)), dtype="bfloat16")
-    prompts = [(picture(56, 56, seed), "What" + "?" * seed) for seed in range(3)]
     before = attention_names(model.model.config)
     found = flash.find_attention(Trial(model, prompts), 3, with_tower=True)
     assert found.name == "sdpa"
-    assert "is not used" in found.seen
-    assert fake.calls
+    assert "Attention has a mask that FlashAttention would drop" in found.seen
+    assert not fake.calls
     assert attention_names(model.model.config) == before
+
+
+def test_a_user_who_names_it_is_told_of_a_mask_that_it_drops(run, fake):
+    line = "`attention` is flash_attention_2, and gemma3 would give wrong .*; give `attention` auto"
+    with pytest.raises(ModelError, match=line):
+        run(family="gemma3", dtype="bfloat16", attention=fake_flash.NAME)
 
 
 def test_a_store_goes_on_elsewhere_and_is_appended_to(run, fake, monkeypatch, tmp_path):

@@ -24,7 +24,7 @@ def batch_of(model, count):
     return Prepared(tuple(range(count)), dict(model.inputs(prompts(count))), 1)
 
 
-NO_JOB = Job(0, (), {})
+NO_JOB = Job((), {})
 
 
 class Memory:
@@ -159,11 +159,11 @@ def test_what_cannot_be_cut_is_prepared_again_in_halves(model):
         numbers = tuple(request.number for request in job.requests)
         prepared.append(numbers)
         given = [prompts(4)[number] for number in numbers]
-        return Done(0, [Prepared(numbers, dict(model.inputs(given)), 1)], {})
+        return Done([Prepared(numbers, dict(model.inputs(given)), 1)], {})
 
     memory = Memory(model, whole.inputs["input_ids"].numel() // 2)
     forward = Forward(memory, NO_ANSWERS, None, sharing_of(memory), prepare)
-    job = Job(0, tuple(Request(n, "", "", (), 1, 9) for n in range(4)), {})
+    job = Job(tuple(Request(n, "", "", (), 1, 9) for n in range(4)), {})
     found = list(forward.run(whole, job))
     assert prepared == [(0, 1), (2, 3)]
     assert [requests for requests, _ in found] == [(0, 1), (2, 3)]

@@ -101,7 +101,6 @@ def test_a_batch_has_one_number_of_images(files, inputs, tiny_model, video, grid
     (inputs.root / "4.mp4").write_bytes(b"no video")
     names = [f"{clip}.mp4" for clip in (0, 2, 4, 1, 3)]
     job = Job(
-        0,
         tuple(Request(n, name, QUESTION, (name,), 3, 9) for n, name in enumerate(names)),
         {name: Medium(name, (inputs.root / name).read_bytes()) for name in names},
     )

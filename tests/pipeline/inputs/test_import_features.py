@@ -135,7 +135,7 @@ def test_rows_that_lie_far_apart_are_read_a_part_at_a_time(tmp_path, inputs, mon
     np.testing.assert_array_equal(store.features("train")[0], values[::99, 0])
     is_test = np.array(splits) == "test"
     np.testing.assert_array_equal(store.features("test")[0], values[is_test, 0])
-    assert max(read) <= importing.SHARD_ROWS
+    assert max(read) <= store.manifest.plan.shard_rows
 
 
 def test_a_damaged_table_is_refused_whatever_is_damaged(tmp_path):

@@ -2,7 +2,9 @@
 # Variables: MODEL (a folder, OWNER/NAME or OWNER/NAME@COMMIT) and RISK (0.1: one error in ten).
 
 import os
+import shutil
 import sys
+import tempfile
 from fractions import Fraction
 from html import escape
 from importlib import import_module
@@ -13,6 +15,7 @@ from pathlib import Path
 spaces = import_module("spaces") if find_spec("spaces") else None  # ZeroGPU: before torch
 
 import gradio as gr
+from guard import PageGuard
 from PIL import UnidentifiedImageError
 from predict import (
     CONFIG,
@@ -31,7 +34,7 @@ from predict import (
 from torch import stack
 from torch.nn.functional import normalize
 
-MOST_PIXELS = 2**26
+MOST_PIXELS = 2**25
 Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2  # Pillow refuses more than twice as many
 MOST_BYTES, MOST_CLASSES = "20mb", 20  # of an upload; that are shown
 UNREAD = "The image cannot be read"
@@ -123,6 +126,15 @@ def classify(path):
 
 RISK, LIMIT = find_risk()
 run = load(*find_model())
+on_hub, space_host = "SPACE_ID" in os.environ, os.environ.get("SPACE_HOST")
+uploads = tempfile.mkdtemp(prefix="uploads-", dir=os.environ.get("GRADIO_TEMP_DIR"))
+os.environ["GRADIO_TEMP_DIR"] = uploads  # not the folder that all pages of this machine share
+guard = PageGuard(
+    os.environ.get("GRADIO_SERVER_NAME") or "127.0.0.1",
+    Path(uploads),
+    public=lambda: f"https://{space_host}" if on_hub and space_host else page.share_url,
+    on_hub=on_hub,
+)
 if spaces:
     run = spaces.GPU(run)
 about = f"{CONFIG['readout']} of {len(TASK['heads'])} attention heads of {MODEL['name']}"
@@ -148,6 +160,14 @@ with gr.Blocks(title=QUESTION, analytics_enabled=False, delete_cache=(600, 3600)
     )
 
 if __name__ == "__main__":
-    page.queue(max_size=20).launch(
-        max_file_size=MOST_BYTES, run_history=False, footer_links=["api", "gradio"], ssr_mode=False
-    )
+    try:
+        page.queue(max_size=20).launch(
+            max_file_size=MOST_BYTES,
+            run_history=False,
+            footer_links=["api", "gradio"],
+            ssr_mode=False,
+            num_workers=0,  # a worker would have an address without the guard
+            app_kwargs={"lifespan": guard.lifespan},
+        )
+    finally:
+        shutil.rmtree(uploads, ignore_errors=True)

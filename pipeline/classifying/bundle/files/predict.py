@@ -101,6 +101,8 @@ def find_labels(heads):  # of many: those that are predicted, and how likely eac
 
 
 def load(name, commit=None):  # the function from an image to what its chosen heads put out
+    if commit and (name.count("/") > 1 or name[:1] in "./~" or Path(name).exists()):
+        sys.exit(f"the classifier names {name!r} as a model on the Hub, and it is a path")
     processor = AutoProcessor.from_pretrained(name, revision=commit)
     if FORM:
         before, after = FORM.split("{prompt}")

@@ -13,6 +13,7 @@ import polars as pl
 import pytest
 import yaml
 from browser import Browser, Tab
+from other_site import attack
 from packaging.requirements import Requirement
 from PIL import Image
 from saved_selections import two_task_store
@@ -98,8 +99,8 @@ def test_what_is_no_image_gets_a_sentence_and_the_page_lives_on(space, tmp_path)
         label, verdict = ask_space(space.address, tmp_path / name)
         assert (label, verdict.partition(":")[0]) == ({}, "The image cannot be read")
         assert reason in verdict
-    Image.new("1", (9000, 8000)).save(tmp_path / "vast.png")
-    assert "more than 67,108,864 pixels" in ask_space(space.address, tmp_path / "vast.png")[1]
+    Image.new("1", (8000, 8000)).save(tmp_path / "vast.png")
+    assert "more than 33,554,432 pixels" in ask_space(space.address, tmp_path / "vast.png")[1]
     import httpx
 
     upload = f"{space.address}/gradio_api/upload"
@@ -133,6 +134,13 @@ def test_a_person_uploads_an_image_and_reads_the_answer(space, chrome: Browser, 
     assert [url for url in tab.requests if not url.startswith(ours)] == []
 
 
+@pytest.mark.browser
+def test_a_page_of_another_origin_neither_uploads_nor_frames(space, chrome: Browser) -> None:
+    tab = chrome.tab()
+    attack(tab, f"{space.address}/")
+    tab("Page.close")
+
+
 def until(tab: Tab, condition: str) -> None:
     """Wait until an expression is true on the page."""
     tab.run(
@@ -148,6 +156,33 @@ def GPU(function):
     return function
 """
 """What the Hub has on ZeroGPU."""
+
+
+@pytest.mark.slow
+def test_on_the_hub_its_site_frames_the_page_and_no_other_page_uploads(animals, tmp_path) -> None:
+    import httpx
+
+    folder = write_space(open_store(animals.parent / "s"), animals, tmp_path / "space").path
+    of_hub = {"SPACE_ID": "owner/pets", "SPACE_HOST": "owner-pets.hf.space"}
+    with running_space(folder, TMPDIR=str(tmp_path), **of_hub) as address:
+        own = {"Host": "owner-pets.hf.space", "Origin": "https://owner-pets.hf.space"}
+        framed = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate"}
+        page = httpx.get(address, headers={**own, **framed, "Sec-Fetch-Dest": "iframe"})
+        assert page.status_code == 200
+        assert page.headers["content-security-policy"] == ("frame-ancestors https://huggingface.co")
+        for origin, status in (
+            (own["Origin"], 200),
+            ("https://huggingface.co", 403),
+            ("https://evil.hf.space", 403),
+        ):
+            done = httpx.post(
+                f"{address}/gradio_api/upload",
+                files={"files": ("a.png", b"x")},
+                headers={"Host": own["Host"], "Origin": origin},
+            )
+            assert done.status_code == status, origin
+        (uploads,) = tmp_path.glob("uploads-*")
+        assert [path.read_bytes() for path in uploads.rglob("*.png")] == [b"x"]
 
 
 @pytest.mark.slow

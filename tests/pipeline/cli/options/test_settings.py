@@ -76,3 +76,16 @@ def test_a_number_of_thousands_of_digits_is_refused_as_any_other_text(
     assert option[-1][:15] in ran.stderr
     assert "Traceback" not in ran.stderr
     assert len(ran.stderr) < 1500
+
+
+@pytest.mark.parametrize(
+    "option",
+    [("--max-layer", "٣"), ("--heads", "٣"), ("--precision", "٠.٥"), ("--heads", "L٠.H٠")],  # noqa: RUF001
+    ids=str,
+)
+def test_digits_of_other_scripts_are_no_number(savs, tmp_path, option) -> None:
+    two_task_store(tmp_path / "s")
+    ran = savs("select", "s", *option)
+    assert ran.returncode in (1, 2), ran.stderr
+    assert option[1] in ran.stderr
+    assert "Traceback" not in ran.stderr

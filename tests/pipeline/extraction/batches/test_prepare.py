@@ -19,7 +19,7 @@ def job(inputs):
         names = [inputs.image(f"{n}.png", n, size) for n, size in enumerate(sizes)]
         media = {name: Medium(name, (inputs.root / name).read_bytes()) for name in names}
         requests = [Request(n, f"e{n}", "What?", (name,), 1, 9) for n, name in enumerate(names)]
-        return Job(7, tuple(requests), media)
+        return Job(tuple(requests), media)
 
     return make
 

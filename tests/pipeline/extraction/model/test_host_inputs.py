@@ -3,18 +3,22 @@
 import numpy as np
 import pytest
 import torch
-from narrow_towers import CONFIGS, build_narrow, counting
+from narrow_towers import CONFIGS, build_narrow, counting, counting_passes
 from tiny_models import BUILDERS, marked
 from tiny_parts import picture
 
 from savs.pipeline.extraction.batches.jobs import Prepared
+from savs.pipeline.extraction.batches.prepare import share_images
 from savs.pipeline.extraction.checks.towers import compare_host_inputs
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.forward import cut
 from savs.pipeline.extraction.model import host_inputs as module
+from savs.pipeline.extraction.model.answers import NOTHING, Answers
 from savs.pipeline.extraction.model.caches import image_positions
 from savs.pipeline.extraction.model.host_inputs import host_inputs
+from savs.pipeline.extraction.model.label_likelihood import positions_and_next
 from savs.pipeline.extraction.model.tower_attention import set_runs
+from savs.pipeline.extraction.shared_forward import SharedForward
 
 TAKEN = {
     *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe"),
@@ -82,7 +86,10 @@ def test_text_alone_has_nothing_to_compute(tiny_model):
 
 def test_other_positions_are_not_given(tiny_model, monkeypatch):
     model = loaded(tiny_model, "qwen2_vl")
-    monkeypatch.setattr(module, "image_positions", lambda *given: 2 * image_positions(*given))
+    known = positions_and_next
+    monkeypatch.setattr(
+        module, "positions_and_next", lambda *given: tuple(2 * places for places in known(*given))
+    )
     assert compared(model) == (False, "features would not keep every bit")
 
 
@@ -102,11 +109,11 @@ SIZES = {
     ],
 }
 LIMITS = {
-    ("qwen2_vl", "448 x 448"): (2279, 1800, 12),
-    ("qwen2_vl", "mixed"): (2348, 2150, 12),
-    ("qwen2_5_vl", "448 x 448"): (6052, 2150, 12),
-    ("qwen2_5_vl", "mixed"): (6261, 2700, 12),
-    ("qwen3_vl", "448 x 448"): (2872, 2400, 12),
+    ("qwen2_vl", "448 x 448"): (2279, 1800, 5),
+    ("qwen2_vl", "mixed"): (2348, 2150, 6),
+    ("qwen2_5_vl", "448 x 448"): (6052, 2150, 5),
+    ("qwen2_5_vl", "mixed"): (6261, 2700, 6),
+    ("qwen3_vl", "448 x 448"): (2872, 2400, 11),
     ("qwen3_vl", "mixed"): (2957, 2700, 14),
 }
 """Operations of a batch as transformers runs it, and the most that it may have here, and waits."""
@@ -142,3 +149,56 @@ def test_a_batch_of_eight_has_few_operations_and_waits(narrow, sizes):
     assert sum(counts.waits.values()) <= waits
     for ours, theirs in zip(found, plain, strict=True):
         np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.thorough
+def test_a_batch_with_answers_waits_as_often_as_one_without(narrow):
+    """Three labels, of one to three tokens after the first: their pass has no wait of its own."""
+    model, family = narrow
+    inputs = model.inputs([(picture(448, 448, seed), "What is it?") for seed in range(4)])
+    query = Answers({"yes": (5, 30, 2), "no": (9, 2), "both": (7, 8, 9, 2)}).tried(4)
+    plain = model.run(model.placed(inputs), query).result()
+    set_runs(model.model, runs=True)
+    try:
+        given = model.placed({**inputs, **host_inputs(model.encoder, inputs)})
+        with counting() as counts:
+            found = model.run(given, query).result()
+    finally:
+        set_runs(model.model, runs=False)
+    assert sum(counts.waits.values()) <= LIMITS[family, "448 x 448"][2]
+    np.testing.assert_allclose(found.outputs["answers"], plain.outputs["answers"], rtol=1e-6)
+    for ours, theirs in zip(found.heads, plain.heads, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("prefixes", [False, True])
+def test_prompts_that_share_images_wait_little_too(narrow, prefixes):
+    """In the tower and in the decoder, with answers or without."""
+    model, family = narrow
+    images = [picture(448, 448, seed) for seed in range(2)]
+    batch = share_images(
+        model.encoder,
+        [(image, text) for image in images for text in ("What is it?", "Why?")],
+        {id(image): (f"image {number}", 0) for number, image in enumerate(images)},
+        numbers=range(4),
+        dtype=torch.float32,
+        raw=False,
+        sizes_alone=False,
+    )
+    answers = Answers({"yes": (5, 30, 2), "no": (9, 2)})
+    for query in (NOTHING, answers.tried(4)):
+        waits, read = [], []
+        set_runs(model.model, runs=True)
+        try:
+            for given in (False, True):
+                shared = SharedForward(model, None, prefixes=prefixes, host_inputs=given)
+                shared.least_saved = 0
+                with counting_passes(model.model, model.model.model.visual) as counts:
+                    read.append(shared.launch(batch, query).result())
+                waits.append(sum(counts.values()))
+        finally:
+            set_runs(model.model, runs=False)
+        assert waits[1] <= LIMITS[family, "448 x 448"][2] < waits[0]
+        for ours, theirs in zip(read[1].heads, read[0].heads, strict=True):
+            np.testing.assert_array_equal(ours, theirs)

@@ -90,7 +90,6 @@ ASKED = (
 
 def test_a_job_of_videos_of_many_lengths_says_what_single_prompts_say(model):
     job = Job(
-        0,
         tuple(Request(n, name, prompt, (name,), 4, 9) for n, (name, prompt) in enumerate(ASKED)),
         {name: Medium(name, data) for name, data in CLIPS.items()},
     )
@@ -244,7 +243,7 @@ def test_models_with_a_mean_rate_know_the_seconds_of_two_frames(tiny_model, fami
 def test_seconds_keep_their_digits_in_bfloat16(tiny_model):
     model = load_model(str(tiny_model("qwen2_5_vl")), dtype="bfloat16")
     data = encode("mp4", [plain(color) for color in PALETTE[:8]], [*range(7), 998])  # 99.9 s
-    job = Job(0, (Request(0, "x", "<image>?", ("x",), 8, 9),), {"x": Medium("x", data)})
+    job = Job((Request(0, "x", "<image>?", ("x",), 8, 9),), {"x": Medium("x", data)})
     rules = MediaRules(video_frames=8)
     settings = PrepareSettings(rules, torch.bfloat16, raw_pixels=False, thumbnails=False)
     (part,) = prepare(model.encoder, job, settings).parts

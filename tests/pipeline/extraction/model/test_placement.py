@@ -7,7 +7,12 @@ import torch
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.model.placement import choose_gpus, find_placement, weight_bytes
+from savs.pipeline.extraction.model.placement import (
+    FreeBytes,
+    choose_gpus,
+    find_placement,
+    weight_bytes,
+)
 from savs.pipeline.extraction.model_run import ModelRun
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.running.launchers import ALONE, Rank
@@ -74,9 +79,36 @@ def test_layers_that_are_not_loaded_need_no_room(tiny_model, dtype) -> None:
     found = weight_bytes(options, encoder, 0)
     assert found == pytest.approx(weight_bytes(options, encoder) * bytes_of[0] / bytes_of[1], abs=1)
     free = [int(bytes_of[0] * 1.15 + 2 * GB) + header] * 2
-    given = (options, encoder, ALONE, lambda: free)
+    given = (options, encoder, ALONE, free)
     assert find_placement(*given, last_layer=0).device_map == "cuda:0"
     assert find_placement(*given).max_memory.keys() == {0, 1}
+
+
+RANK = Rank(3, 8, 3, 8, "torchrun")
+ASKED = {
+    "a rank asks its own": ({}, RANK, 16, [3], "cuda:3"),
+    "a rank that takes two": ({}, Rank(1, 4, 1, 4, "torchrun"), 140, [1, 2, 3], "auto"),
+    "the one that was named": ({"device": "cuda:5"}, ALONE, 16, [5], "cuda:5"),
+    "no GPU": ({"device": "cpu"}, RANK, 16, [], "cpu"),
+    "alone: the one with most room": ({}, ALONE, 16, list(range(8)), "cuda:0"),
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "rank", "size", "asked", "device_map"), ASKED.values(), ids=ASKED.keys()
+)
+def test_no_context_is_opened_on_gpus_of_other_ranks(
+    checkpoint, monkeypatch, options, rank, size, asked, device_map
+) -> None:
+    """The question for free memory opens a context."""
+    opened = []
+    free = 90 * GB
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 8)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda gpu: opened.append(gpu) or (free, free))
+    found = find_placement(*checkpoint(size * GB, **options), rank)
+    assert (sorted(opened), found.device_map) == (asked, device_map)
+    assert len(FreeBytes()) == 8
 
 
 AUTO, ALL = {"device_map": "auto"}, "all of cuda:0, cuda:1"
@@ -101,7 +133,7 @@ PLACES = {
 )
 def test_where_a_model_goes(checkpoint, options, size, free, keywords, text) -> None:
     total = size * GB if isinstance(size, int) else size
-    found = find_placement(*checkpoint(total, **options), free_bytes=lambda: [n * GB for n in free])
+    found = find_placement(*checkpoint(total, **options), free=[n * GB for n in free])
     assert (found.keywords, found.text) == (keywords, text)
 
 
@@ -112,10 +144,10 @@ def test_where_a_model_goes(checkpoint, options, size, free, keywords, text) -> 
 )
 def test_a_gpu_that_is_not_there_is_refused(checkpoint, free, there) -> None:
     with pytest.raises(ModelError, match=f"^`device` cuda:2 is not there: {there}; see"):
-        find_placement(*checkpoint(1, device="cuda:2"), free_bytes=lambda: free)
+        find_placement(*checkpoint(1, device="cuda:2"), free=free)
 
 
 def test_a_gpu_that_is_too_small_for_the_weights_is_refused(checkpoint) -> None:
     message = "^16 GB of weights do not fit cuda:1, of which 8 GB are free; leave out `device` or"
     with pytest.raises(ModelError, match=message):
-        find_placement(*checkpoint(16 * GB, device="cuda:1"), free_bytes=lambda: [80 * GB, 8 * GB])
+        find_placement(*checkpoint(16 * GB, device="cuda:1"), free=[80 * GB, 8 * GB])

@@ -120,7 +120,7 @@ def test_neighbouring_images_of_one_size_are_one_call_a_layer(tiny_model, sdpa_c
 
 def test_chunks_whose_lengths_alternate_are_gathered_by_length():
     ends = torch.tensor([0, 2, 5, 7, 10, 12, 15, 17, 20])  # 2, 3, 2, 3 ...
-    runs = find_runs(ends, torch.device("cpu"))
+    runs = find_runs(ends.tolist(), torch.device("cpu"))
     assert runs.groups == [(4, 2), (4, 3)]
     assert runs.order.tolist()[:6] == [0, 1, 5, 6, 10, 11]
     assert runs.order[runs.back].tolist() == list(range(20))
@@ -150,6 +150,16 @@ def test_lengths_are_read_once_for_all_layers(monkeypatch):
     expected = softmax @ states[0, 1, 4:7]  # the last chunk, second head, by hand
     for values, _ in found:
         torch.testing.assert_close(values[0, 4:7, 1], expected)
+
+
+def test_ends_that_the_host_knows_are_not_read_back(monkeypatch):
+    on_host = torch.tensor([0, 2, 4, 7])
+    ends = on_host.clone()  # as on a device
+    attend = RunsAttention()
+    attend.tell(ends, on_host)
+    monkeypatch.setattr(torch.Tensor, "tolist", lambda _: pytest.fail("they were read back"))
+    states = torch.randn(1, 2, 7, 4)
+    attend(torch.nn.Module(), states, states, states, None, cu_seq_lens_q=ends, is_causal=False)
 
 
 def test_a_mask_or_a_batch_of_padded_images_is_refused():

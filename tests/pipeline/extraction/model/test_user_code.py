@@ -79,6 +79,51 @@ def test_code_that_is_no_use_or_not_there_is_named(code, text, source, message) 
         load_own_code(source or code(text))
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("block.in_features // 2", "1 // 0"), "line 7: find_heads raises ZeroDivisionError"),
+        (("return [", "raise SystemExit(0) #"), "line 7: find_heads raises SystemExit: 0"),
+        (("return [", "["), "find_heads gives None, expected a list of HookPoint"),
+        (("return [", "return [] #"), r"find_heads gives \[\], expected a list of HookPoint"),
+        (("[HookPoint(", "[("), "find_heads gives a tuple, expected HookPoint"),
+        (("in_features // 2", "in_features"), r"gives 2 heads of \d+ values for a module that tak"),
+        (("layer=0", "layer=-1"), "expected a layer and heads from 0, and a width"),
+        (("block)]", "block)] * 2"), r"gives the layers \[0, 0\], expected each once, ascending"),
+        (("2), block)", "2), 'down_proj')"), "gives a HookPoint of a str, expected a module"),
+    ],
+)
+def test_heads_that_cannot_be_are_a_line(tiny_model, code, change, message) -> None:
+    source = code(HEADS.strip().replace(*change))
+    given = {"dtype": "float32", "model_code": source}
+    with pytest.raises(OwnCodeError, match=message) as refused:
+        load_model(str(tiny_model("qwen2_vl")), **given)
+    assert str(refused.value).startswith(source)
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("after", "message"),
+    [
+        ("raise SystemExit(0)", "to_inputs raises SystemExit: 0"),
+        ("raise MemoryError", "to_inputs raises MemoryError"),
+        ("return None", "to_inputs gives a NoneType, expected what a processor returns"),
+        ("return {}", "gives input_ids as a NoneType, expected a tensor: return_tensors='pt'"),
+        ("found['input_ids'] = found['input_ids'][:0]", r"shape \(0, \d+\), expected 1 rows of to"),
+        ("found['input_ids'] = found['input_ids'] / 2", "of torch.float32, expected whole numbers"),
+        ("found['attention_mask'] = found['attention_mask'][:, 1:]", "gives an attention_mask of"),
+        ("found['pixel_values'] *= float('nan')", "gives pixel_values with NaN or infinity"),
+    ],
+)
+def test_inputs_that_cannot_be_are_a_line(tiny_model, code, after, message) -> None:
+    text = INPUTS.replace("return processor(", "found = processor(")
+    source = code(f"{text.rstrip()}\n    {after}\n    return found\n")
+    encoder = load_encoder(ModelOptions(model=str(tiny_model("qwen2_vl")), model_code=source))
+    with pytest.raises(OwnCodeError, match=message) as refused:
+        encoder.encode([PROMPT])
+    assert str(refused.value).startswith(source)
+
+
 def test_an_entry_point_is_code_too(monkeypatch) -> None:
     import importlib.metadata as metadata
 
@@ -89,3 +134,7 @@ def test_an_entry_point_is_code_too(monkeypatch) -> None:
     monkeypatch.setattr(metadata, "entry_points", lambda group: points)
     with pytest.raises(ModelError, match="mine has neither"):
         load_own_code("mine")
+    absent = metadata.EntryPoint("gone", "no.such.package", "savs.models")
+    monkeypatch.setattr(metadata, "entry_points", lambda group: metadata.EntryPoints([absent]))
+    with pytest.raises(OwnCodeError, match=r"'gone' .*, no\.such\.package, cannot be"):
+        load_own_code("gone")

@@ -1,0 +1,100 @@
+"""Heads that are chosen again, from the labels that the store has by now."""
+
+from dataclasses import dataclass
+
+from savs.pipeline.app.workspace import Workspace
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.evaluation.cross_validation import assess_left_out
+from savs.pipeline.evaluation.evaluation_file import replace_evaluation
+from savs.pipeline.evaluation.suspects import save_suspects, suspects
+from savs.pipeline.running.formatting import of_shares
+from savs.pipeline.running.result_files import whole_result
+from savs.pipeline.selection.left_out import calibrate
+from savs.pipeline.selection.selection import Selection, select
+from savs.pipeline.selection.selection_config import is_older
+from savs.pipeline.selection.selection_file import save_selection
+from savs.pipeline.selection.training_data import train_digest
+from savs.stores import FeatureStore
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """The accuracy to expect of a classifier, with its interval."""
+
+    labels: int
+    """Training examples that it was made from."""
+    trained_on: str
+    """The share of them that each measured classifier was made from."""
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What came of choosing heads."""
+
+    expected: Expected | None = None
+    problem: str = ""
+
+
+def is_due(workspace: Workspace) -> bool:
+    """Return whether there is no classifier, or examples or labels came since it was made."""
+    if not workspace.has_selection():
+        return True
+    return is_older(workspace.selection(), workspace.store().manifest)
+
+
+def choose_again(workspace: Workspace) -> Chosen:
+    """Choose heads, fit and calibrate as `savs select --suspects` does, and save the classifier.
+
+    The readout, the scoring and the number of heads are those of the classifier that is there. A
+    classifier that was made from the labels as they are is only measured. The cross-validation of
+    an earlier one is replaced.
+
+    Raises
+    ------
+    SelectionError, StoreError
+        The examples are too few, or cannot be read, or the classifier cannot be written.
+    """
+    store = workspace.store()
+    selection = before = workspace.selection() if workspace.has_selection() else None
+    is_new = before is None or before.train != train_digest(store)
+    if selection is None or is_new:
+        selection = _like(store, before)
+    evaluation, doubtful, expected, problem = None, None, None, ""
+    try:
+        calibrated = calibrate(store, selection)
+        selection = calibrated.selection if is_new else selection
+        evaluation = assess_left_out(store, selection, calibrated.left_out)
+        doubtful = suspects(store, selection, evaluation)
+    except SelectionError as error:
+        problem = f"No {workspace.metric()} is known yet: {error}"
+    if evaluation is not None and evaluation.train_shares is not None:
+        metric, shares = evaluation.metrics[0], of_shares(*evaluation.train_shares)
+        if metric.low is not None and metric.high is not None:
+            ends = metric.low, metric.high
+            expected = Expected(selection.examples, shares, metric.value, *ends)
+    with whole_result(workspace.folder):
+        if is_new:
+            save_selection(selection, workspace.folder)
+        save_suspects(doubtful, workspace.folder)
+    if is_new:
+        replace_evaluation(evaluation, workspace.of_folds)
+    return Chosen(expected, problem)
+
+
+def _like(store: FeatureStore, before: Selection | None) -> Selection:
+    """Return a selection that is made as an earlier one was, or by default."""
+    if before is None:
+        return select(store)
+    heads = before if before.heads_from is not None else len(before.tasks[0].heads)
+    return select(
+        store,
+        heads=heads,
+        readout=before.rule,
+        scoring=before.scoring,
+        max_layer=before.max_layer,
+        joint_heads=before.joint_heads,
+        precision=before.precision,
+    )
