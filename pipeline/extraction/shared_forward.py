@@ -205,7 +205,7 @@ class SharedForward:
         if query:
             lengths = (layout.lengths - size).tolist()
             suffixes = {
-                name: [row[:length].tolist() for row, length in zip(value, lengths, strict=True)]
+                name: [row[:length] for row, length in zip(value.tolist(), lengths, strict=True)]
                 for name, value in suffix.items()
                 if name != POSITIONS
             }

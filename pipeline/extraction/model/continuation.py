@@ -43,7 +43,7 @@ OF_VIDEOS = ("video_grid_thw", MEAN_SECONDS)
 """Inputs from which models with several axes know the positions of video tokens."""
 Pair = tuple[int, int]
 """Index of a prompt and of one of its labels."""
-Values = list[tuple[Sequence[Pair], torch.Tensor]]
+Values = Sequence[tuple[Sequence[Pair], torch.Tensor]]
 """Pairs that ran together, and `(pairs,)` values."""
 
 
@@ -164,19 +164,18 @@ class Continuation:
         return _table(pieces, (len(rows), len(query.texts)), self.mask.device)
 
     def generated(self, ends: Sequence[int]) -> list[list[int]]:
-        """Return the likeliest tokens, one after the other, without the end; see `then`.
-
-        Equal logits go to the token with the lower number.
-        """
-        assert self.logits is not None
-        prompts, logits = self, self.logits
-        tokens = logits.float().argmax(dim=1, keepdim=True)
+        """Return the likeliest tokens, one after the other, without the end; see `then`."""
+        prompts, tokens = self, self._likeliest()
         stop = moved(torch.tensor(list(ends)), tokens.device)
         while tokens.shape[1] < MOST_GENERATED and not torch.isin(tokens, stop).any(dim=1).all():
             prompts = prompts.then({IDS: moved(tokens[:, -1:], self.mask.device)})
-            logits = prompts.logits
-            tokens = torch.cat([tokens, logits.float().argmax(dim=1, keepdim=True)], dim=1)
+            tokens = torch.cat([tokens, prompts._likeliest()], dim=1)
         return [list(takewhile(lambda token: token not in ends, row)) for row in tokens.tolist()]
+
+    def _likeliest(self) -> torch.Tensor:
+        """Return `(batch, 1)` next tokens; equal logits go to the token with the lower number."""
+        assert self.logits is not None
+        return self.logits.float().argmax(dim=1, keepdim=True)
 
     def _label_sums(
         self, first: torch.Tensor, texts: Sequence[Sequence[int]], part: Sequence[Pair]
