@@ -110,7 +110,7 @@ def compare_with_store(
     alone = np.stack([single.heads for single in singles])
     nudged = np.stack([single.nudged for single in singles])
     dtype = max(identity.dtype, loaded.dtype, key=TOLERANCES.__getitem__)
-    equal, what = compare(alone, nudged, stored.features, dtype)
+    verdict = compare(alone, nudged, stored.features, dtype)
     facts = model_description(loaded) | {
         "store": f"{identity.model.get('name')} ({identity.model.get('class')}), {identity.dtype}",
         "compared": f"{len(singles)} examples, {len(absent)} others could not be run",
@@ -122,7 +122,7 @@ def compare_with_store(
     votes = Check(VOTES, None, "the store has no classifier")
     if selection is not None:
         votes = _check_votes(selection, store, stored, alone, nudged)
-    return Checkup(facts, (Check(FEATURES, equal, what), votes), None)
+    return Checkup(facts, (Check(FEATURES, verdict.same, verdict.seen), votes), None)
 
 
 def _stored_examples(store: FeatureStore) -> StoredExamples:

@@ -60,7 +60,8 @@ def answers_cost(
     `classes` are those of each subtask. How many passes were generated is not known if each token
     took one.
     """
-    whole = bool(store.manifest.batching.get("whole_answers"))
+    way = store.manifest.batching.get("answers")
+    whole = isinstance(way, Mapping) and way.get("name") == "whole"
     cost = splits_cost(store, {"test": store.rows("test")})
     forwards = cost["forwards"]
     if readout == ICL:

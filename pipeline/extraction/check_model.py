@@ -13,8 +13,9 @@ import torch
 from savs.datasets.benchmarks.shapes.scenes import CANVASES, draw, random_scene
 from savs.datasets.media.sounds import Sound
 from savs.pipeline.extraction.checks.batch_equality import Check, Trial, prove
-from savs.pipeline.extraction.checks.sharing import OFF, WORDS, find_sharing
-from savs.pipeline.extraction.checks.towers import TOWER_WORDS, compare_runs
+from savs.pipeline.extraction.checks.sharing import OFF, WORDS, questions_about, sharing_ways
+from savs.pipeline.extraction.checks.towers import IN_RUNS, LOOP, TOWER_WORDS, tower_ways
+from savs.pipeline.extraction.checks.ways import choose
 from savs.pipeline.extraction.model.image_places import image_places
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
@@ -102,12 +103,12 @@ def check_up(options: ModelOptions, batch_size: int) -> Checkup:
     checks += sounds
     if any(check.passed is False for check in sounds):
         good = []
-    tower = compare_runs(Trial(model, pictures), len(pictures))
-    sharing = find_sharing(model, pictures)
-    why = f" ({sharing.seen})" if sharing.level == OFF else ""
+    tower = choose(LOOP, tower_ways(Trial(model, pictures), IN_RUNS, len(pictures)))
+    sharing = choose(OFF, sharing_ways(model, questions_about(run.encoder, pictures)))
+    why = f" ({sharing.seen})" if sharing.name == OFF else ""
     facts |= {
-        "vision tower": f"{TOWER_WORDS[tower.runs]} ({tower.runs_seen})",
-        "prompts about one image": WORDS[sharing.level] + why,
+        "vision tower": f"{TOWER_WORDS[tower.name]} ({tower.seen})",
+        "prompts about one image": WORDS[sharing.name] + why,
     }
     return Checkup(facts, tuple(checks), max(good, default=1))
 

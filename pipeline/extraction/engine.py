@@ -16,7 +16,6 @@ from savs.pipeline.extraction.batches.workers import (
     keep_freed_memory,
     prepared_jobs,
 )
-from savs.pipeline.extraction.checks.sharing import PREFIXES, Sharing
 from savs.pipeline.extraction.forward import Forward, Started
 from savs.pipeline.extraction.in_context import Demonstrations
 from savs.pipeline.extraction.model.answers import Answers
@@ -64,7 +63,8 @@ class Engine:
     """Normalises pixels that workers leave as bytes."""
     contexts: Sequence[Demonstrations]
     """The demonstrations of each subtask, if there are any."""
-    sharing: Sharing
+    shares_prefixes: bool
+    """Whether prompts about the same images share what they begin with."""
     sink: Sink
     """Where shards are written and read; used in a thread of its own."""
     records: Mapping[str, Mapping[str, Any]]
@@ -96,7 +96,7 @@ class Engine:
             SharedForward(
                 self.model,
                 self.scale,
-                prefixes=self.sharing.level == PREFIXES,
+                prefixes=self.shares_prefixes,
                 host_inputs=self.workers.prepare.host_inputs,
             ),
             prepare=lambda job: prepare(self.model.encoder, job, self.workers.prepare),

@@ -38,10 +38,13 @@ from savs.pipeline.extraction.batches.workers import (
     count_workers,
     start_server,
 )
+from savs.pipeline.extraction.checks.cached_answers import WHOLE
 from savs.pipeline.extraction.checks.flash import use_attention
-from savs.pipeline.extraction.checks.preflight import Batching, preflight, sample
+from savs.pipeline.extraction.checks.preflight import Batching, preflight
 from savs.pipeline.extraction.checks.refusals import require_sounds, require_videos
-from savs.pipeline.extraction.checks.sharing import UNTRIED, images_recur
+from savs.pipeline.extraction.checks.sample import sample
+from savs.pipeline.extraction.checks.sharing import PREFIXES, images_recur
+from savs.pipeline.extraction.checks.towers import GIVEN, IN_RUNS
 from savs.pipeline.extraction.chosen_heads import (
     ChosenHeads,
     has_the_heads,
@@ -296,11 +299,11 @@ class ModelRun:
         known = prompts_of(chain.from_iterable(examples.examples.values()), self.encoder)
         settled = self._settle(model, sink, tried.prompts, known, answers)
         batching = settled.batching
-        answers = replace(answers, whole=batching.whole_answers, cells=batching.limits.tokens)
+        whole = batching.answers.name == WHOLE
+        answers = replace(answers, whole=whole, cells=batching.limits.tokens)
         on_batches, demonstrated = batching.notes(), []
         for line in on_batches:
-            changes = batching.equal is False
-            (self.reporting.say if changes else self.reporting.detail)(line)
+            (self.reporting.say if batching.is_warning else self.reporting.detail)(line)
         contexts: Sequence[Demonstrations] = ()
         if drawn is not None:
             contexts, demonstrated = read_demonstrations(
@@ -463,7 +466,7 @@ class ModelRun:
     ) -> Settled:
         """Return how batches are made; of one prompt alone they were not compared earlier."""
         settled = self._settled_before
-        if settled is None or (len(prompts) > 1 and settled.batching.equal is None):
+        if settled is None or (len(prompts) > 1 and not settled.batching.is_compared):
             scale = find_scale(self.encoder, prompts)
             shared = images_recur(prompts_of_media)
             attention = self.options.attention
@@ -478,9 +481,11 @@ class ModelRun:
                 attention=attention,
             )
             settled = Settled(sink.settle(try_them, attention, shared=shared), scale)
-            if attention == AUTO and (note := use_attention(model, settled.batching.attention)):
+            way = settled.batching.attention.name
+            if attention == AUTO and (note := use_attention(model, way)):
                 self.reporting.say(note)
-        set_runs(model.model, runs=settled.batching.tower.runs)  # also where a store records it
+        in_runs = settled.batching.tower.name == IN_RUNS
+        set_runs(model.model, runs=in_runs)  # also where a store records it
         self.settled = settled
         return settled
 
@@ -519,15 +524,14 @@ class ModelRun:
     def _engine(self, model: LoadedModel, work: _Work, show: Show) -> Engine:
         """Return an engine with worker processes; it tells the sink of each batch."""
         batching, scale = work.settled.batching, work.settled.pixels
-        sharing = batching.sharing or UNTRIED
         prepare = PrepareSettings(
             rules=replace(work.examples.rules, fetching=None),  # the media are read in this process
             dtype=model.model.dtype,
             raw_pixels=scale is not None,
             thumbnails=self.run.thumbnails,
-            shared_images=sharing.images,
-            sizes_alone=sharing.sizes_alone,
-            host_inputs=batching.tower.host_inputs,
+            shared_images=batching.shared_images,
+            sizes_alone=batching.sizes_alone,
+            host_inputs=batching.host_inputs.name == GIVEN,
         )
         gpu = model.device if model.device.type == "cuda" else None
         request = work.examples.request
@@ -542,7 +546,7 @@ class ModelRun:
             planner=Planner(
                 TokenCounter(self.encoder),
                 batching.limits,
-                sharing.images,
+                batching.shared_images,
                 work.prompts_of_media,
                 work.answers,
             ),
@@ -550,7 +554,7 @@ class ModelRun:
             answers=work.answers,
             scale=scale,
             contexts=work.contexts,
-            sharing=sharing,
+            shares_prefixes=batching.sharing.name == PREFIXES,
             sink=work.sink,
             records={
                 label: record | ({REQUEST: request_of_site(request, label)} if request else {})

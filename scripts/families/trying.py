@@ -25,7 +25,8 @@ from savs.pipeline.extraction.check_model import (
     takes_text,
 )
 from savs.pipeline.extraction.checks.batch_equality import prove
-from savs.pipeline.extraction.checks.sharing import find_sharing
+from savs.pipeline.extraction.checks.sharing import OFF, questions_about, sharing_ways
+from savs.pipeline.extraction.checks.ways import choose
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.attention_hooks import find_hook_points
 from savs.pipeline.extraction.model.image_places import image_places
@@ -54,7 +55,7 @@ class Outcome:
     status: str
     what: str
     sharing: str = ""
-    """What prompts about one image share, see `Sharing`; empty where that was not tried."""
+    """What prompts about one image share, see `sharing_ways`; empty where that was not tried."""
     reads: Mapping[str, str] = field(default_factory=dict)
     """Kind of media -> `verified`, `one by one` where batches differ, or `untested`."""
     sites: Mapping[str, str] = field(default_factory=dict)
@@ -144,7 +145,10 @@ def try_whole(family: str, folder: Path, limit: str = "") -> Outcome:
             reads["sounds"] = ONE_BY_ONE if wrong else VERIFIED
             what = what.removesuffix(" only") + ", sounds"
     processor = type(loaded.encoder.processor).__name__
-    sharing = find_sharing(loaded, pictures_of(prompts)).level if images else ""
+    sharing = ""
+    if images:
+        questions = questions_about(loaded.encoder, pictures_of(prompts))
+        sharing = choose(OFF, sharing_ways(loaded, questions)).name
     places = image_places(loaded.encoder.processor)
     has_template = loaded.encoder.form is None
     moved = "; its template moves images" if has_template and places and places.moves() else ""

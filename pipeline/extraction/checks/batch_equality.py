@@ -1,13 +1,12 @@
-"""Whether batches change features or answers, tried on a few prompts.
+"""Whether batches change features, tried on a few prompts.
 
-What is kept must be what single examples, and whole passes of prompt and label, give. Where batches
-or caches change that, they are not used.
+What is kept must be what single examples give. Where batches change that, they are not used.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
-from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,13 @@ import torch
 from savs.datasets.media.sounds import Sound, sounds_of
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.checks.ways import (
+    NOTHING_COMPARED,
+    UntriedError,
+    Verdict,
+    Way,
+    plain_runs,
+)
 from savs.pipeline.extraction.model.answers import (
     ANSWERS,
     NO_ANSWERS,
@@ -23,6 +29,7 @@ from savs.pipeline.extraction.model.answers import (
     AnswerQuery,
     Answers,
 )
+from savs.pipeline.extraction.model.devices import is_out_of_memory
 from savs.pipeline.extraction.model.host_inputs import host_inputs
 from savs.pipeline.extraction.model.loaded_model import LoadedModel, Read
 from savs.pipeline.extraction.model.pieces import (
@@ -43,6 +50,8 @@ random ones of twenty architectures; wrong padding, positions or images give dis
 CHAOS = 10
 """A head may move this many times as far as rounding moves it: some models amplify that, whatever
 the batch, see `read_nudged`."""
+NATS = {"float32": 1e-3, "bfloat16": 3e-1, "float16": 3e-2}
+"""Difference of a log-likelihood, a token, that rounding alone explains."""
 FEATURES = (PIXELS, "input_features", "input_values")
 """What inputs of images and sounds are called, or begin with."""
 SAME = {"float32": 1e-5, "bfloat16": 2e-2, "float16": 2e-3}
@@ -52,6 +61,8 @@ FEW = 0.05
 """Share of heads, and of their votes, that may change. Wrong batching changes most of them."""
 DEAD = 1e-6
 """A head whose features are all shorter than this says nothing, and is not compared."""
+TOGETHER = "together"
+"""Name of the way that puts examples into batches."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +130,25 @@ class Trial:
 
     model: LoadedModel
     prompts: Sequence[Pieces]
+    answers: Answers = NO_ANSWERS
+    """Those whose first labels run with each prompt by itself."""
 
     @cached_property
     def singles(self) -> list[Single]:
         """Each prompt by itself, with the vision tower as transformers runs it."""
         with as_loop(self.model.model):
-            return [run_single(self.model, pieces) for pieces in self.prompts]
+            return [run_single(self.model, pieces, self.answers) for pieces in self.prompts]
+
+    def run_alone(self) -> None:
+        """Run prompts by themselves before a way is tried: it has no part in what fails here."""
+        with plain_runs():
+            _ = self.singles
+
+    def compare(self, other: Array) -> Verdict:
+        """Compare `(prompts, heads, head_dim)` of another run with single examples."""
+        alone = np.stack([single.heads for single in self.singles])
+        nudged = np.stack([single.nudged for single in self.singles])
+        return compare(alone, nudged, other, self.model.dtype)
 
 
 def stacked(model: LoadedModel, read: Read) -> Array:
@@ -161,9 +185,30 @@ def check_batches(trial: Trial, size: int) -> Check:
     the single example is beyond rounding; its vote changes where the batched feature is nearer to
     another example than to its own.
     """
-    singles, batched = trial.singles, read_in_batches(trial.model, trial.prompts, size)
-    equal, what = compare_with_singles(singles, batched, trial.model.dtype)
-    return Check(f"batches of {size} equal single examples", equal, what)
+    verdict = _in_batches(trial, size)
+    return Check(f"batches of {size} equal single examples", verdict.same, verdict.seen)
+
+
+def batch_ways(trial: Trial) -> Iterator[Way]:
+    """Yield the way in which all prompts of one shape run together."""
+    if max(Counter(map(shape_of, trial.prompts)).values(), default=0) < 2:
+        raise UntriedError(NOTHING_COMPARED)
+    trial.run_alone()
+    yield Way(TOGETHER, partial(_all_together, trial))
+
+
+def _all_together(trial: Trial) -> Verdict:
+    try:
+        return _in_batches(trial, len(trial.prompts))
+    except Exception as error:
+        if isinstance(error, ValueError) or is_out_of_memory(error):
+            raise UntriedError(NOTHING_COMPARED) from error  # the run cuts such a batch, or fails
+        raise
+
+
+def _in_batches(trial: Trial, size: int) -> Verdict:
+    _ = trial.singles  # first: where they fail, no batch runs
+    return trial.compare(read_in_batches(trial.model, trial.prompts, size))
 
 
 def read_in_batches(
@@ -182,15 +227,8 @@ def read_in_batches(
     return np.stack([read[place] for place in range(len(prompts))])
 
 
-def compare_with_singles(singles: Sequence[Single], other: Array, dtype: str) -> tuple[bool, str]:
-    """Return whether examples run in another way give what they give alone, see `compare`."""
-    alone = np.stack([single.heads for single in singles])
-    nudged = np.stack([single.nudged for single in singles])
-    return compare(alone, nudged, other, dtype)
-
-
-def compare(alone: Array, nudged: Array, other: Array, dtype: str) -> tuple[bool, str]:
-    """Return whether examples run in another way give what they give alone, and what was seen.
+def compare(alone: Array, nudged: Array, other: Array, dtype: str) -> Verdict:
+    """Return whether examples run in another way give what they give alone.
 
     All are `(examples, heads, head_dim)`; `nudged` says how far rounding alone moves them.
     """
@@ -202,12 +240,18 @@ def compare(alone: Array, nudged: Array, other: Array, dtype: str) -> tuple[bool
     moved = float((apart > np.maximum(TOLERANCES[dtype], CHAOS * rounding)).mean())
     same = SAME[dtype]
     lost = votes_lost(alone, other, same) - votes_lost(alone, nudged, same)
-    what = (
+    return Verdict(
+        moved <= FEW and lost <= FEW,
         f"{moved:.1%} of the heads move beyond rounding ({FEW:.0%} may; the largest relative"
         f" distance is {apart.max():.1e} in {dtype}, where one bit of the inputs makes"
-        f" {rounding.max():.1e}), {max(lost, 0):.1%} of votes change"
+        f" {rounding.max():.1e}), {max(lost, 0):.1%} of votes change",
     )
-    return moved <= FEW and lost <= FEW, what
+
+
+def compare_bits(alone: Array, other: Array) -> Verdict:
+    """Return whether two runs give the same bits."""
+    same = np.array_equal(alone, other)
+    return Verdict(same, f"features {'keep' if same else 'would not keep'} every bit")
 
 
 def distances(single: Array, other: Array) -> Array:
@@ -353,62 +397,3 @@ def inverted(pieces: Pieces) -> Pieces:
         replace(piece, samples=piece.samples[::-1].copy()) if isinstance(piece, Sound) else piece
         for piece in recoloured
     )
-
-
-NATS = {"float32": 1e-3, "bfloat16": 3e-1, "float16": 3e-2}
-"""Difference of a log-likelihood, a token, that rounding alone explains."""
-
-
-def find_answer_way(trial: Trial, answers: Answers, *, batches: bool) -> tuple[bool, str]:
-    """Return whether each answer must run with its whole prompt, and what was seen.
-
-    Prompts of one shape, see `shape_of`, are adjacent in the trial. `batches` says that prompts run
-    together.
-
-    Raises
-    ------
-    ModelError
-        The model fails where it shall give logits.
-    """
-    model, prompts, tried = trial.model, trial.prompts, answers
-    if not answers.tokens:  # what is generated runs after a cache, too: some label shows it
-        tried = replace(answers, tokens={"tried": answers.ends[:1] * 3})
-    plain = replace(tried, whole=True, ends=())
-    try:
-        singles = trial.singles
-    except Exception as error:  # of the examples themselves: the run skips them, and says so
-        return False, f"no prompt could be tried: {error_line(error)}"
-    if not prompts:
-        return False, "no prompt was tried"
-    try:
-        wholes = [model.read(model.inputs([p]), plain.tried(1)) for p in prompts]
-        nudged = [read_nudged(model, p, plain.tried(2)) for p in prompts]
-    except Exception as error:
-        raise ModelError(
-            f"{model.name} gives heads, and no logits for its own answers ({error_line(error)});"
-            " leave out `answers`"
-        ) from error
-    labels_only = replace(tried, ends=())
-    alike = [list(group) for _, group in groupby(prompts, shape_of)]
-    parts = alike if batches else [[pieces] for pieces in prompts]
-    try:
-        reads = [model.read(model.inputs(part), labels_only.tried(len(part))) for part in parts]
-    except Exception as error:  # whatever it is, whole passes have not failed by it
-        return True, error_line(error)
-    heads = np.concatenate([stacked(model, read).swapaxes(0, 1) for read in reads])
-    equal, what = compare_with_singles(singles, heads, model.dtype)
-    if not equal:
-        return True, f"heads together with answers differ: {what}"
-    whole = np.concatenate([answers_of(read) for read in wholes])
-    other = np.concatenate([answers_of(read) for read in reads])
-    rounding = np.abs(whole - np.stack([answers_of(read)[0] for read in nudged])).max()
-    apart = float(np.nan_to_num(np.abs(whole - other), nan=np.inf).max())
-    tokens = max(map(len, tried.tokens.values()))
-    limit = max(NATS[model.dtype] * tokens, CHAOS * float(rounding))
-    seen = f"log-likelihoods differ from those of whole passes by {apart:.1e} at most"
-    return apart > limit, seen
-
-
-def error_line(error: Exception) -> str:
-    """Return what was raised, as the result of a comparison."""
-    return f"{type(error).__name__}: {error}"

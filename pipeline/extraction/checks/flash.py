@@ -4,20 +4,17 @@ It must be able to express all masks, see `lost_masks`: without one features are
 they differ by no more than rounding in 16 bits does.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from functools import partial
 from itertools import product
 from typing import Any
 
 from transformers.utils.import_utils import is_flash_attn_2_available, is_flash_attn_3_available
 
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.checks.batch_equality import (
-    Trial,
-    compare_with_singles,
-    error_line,
-    read_in_batches,
-)
+from savs.pipeline.extraction.checks.batch_equality import Trial, read_in_batches
 from savs.pipeline.extraction.checks.masks import lost_masks
+from savs.pipeline.extraction.checks.ways import UntriedError, Verdict, Way, plain_runs
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.tower_attention import (
     SDPA,
@@ -36,54 +33,46 @@ GPU = "cuda"
 """Kind of device that FlashAttention runs on."""
 TYPES = ("bfloat16", "float16")
 """What FlashAttention computes in."""
+WITH_TOWER = "+tower"
+"""Ends the name of a way by which the vision tower runs, too."""
+NOT_USED = "FlashAttention is not used"
 
 
-@dataclass(frozen=True, slots=True)
-class Attention:
-    """How the decoder runs its attention, and the vision tower, where that runs the same."""
+def flash_ways(trial: Trial, size: int, *, with_tower: bool) -> Iterator[Way]:
+    """Yield the ways to run by FlashAttention, in batches of `size` at most.
 
-    name: str = SDPA
-    """In transformers' names."""
-    with_tower: bool = False
-    """Whether a FlashAttention that was tried runs the vision tower, too."""
-    seen: str = ""
-    """What the comparison saw, or why there was none."""
-
-
-def find_attention(trial: Trial, size: int, *, with_tower: bool) -> Attention:
-    """Return which attention shall run, and let it run.
-
-    Batches of FlashAttention, of `size` at most, are compared with single examples of the model's
-    own attention: they may differ as far as rounding explains, see `compare`. `with_tower` says
-    that the vision tower may run by it, too.
+    They are compared with single examples of the model's own attention: they may differ as far as
+    rounding explains. `with_tower` says that the vision tower may run by it, too.
     """
     model = trial.model
     if why := refusal(model):
-        return Attention(model.attention, seen=why)
+        raise UntriedError(why)
     set_flash(model.model, None)
-    default = model.attention
     if not trial.prompts:
-        return Attention(default, seen="no prompt was tried")
-    try:
-        singles = trial.singles
+        raise UntriedError("no prompt was tried")
+    trial.run_alone()
+    with plain_runs():
         lost = lost_masks(model, trial.prompts, size)
-    except Exception as error:  # of the examples themselves: the run skips them, and says so
-        return Attention(default, seen=f"no prompt could be tried: {error_line(error)}")
     if lost.decoder:
-        return Attention(default, seen=f"FlashAttention is not used: {lost.decoder}")
-    seen, with_tower = "", with_tower and not lost.tower
-    for name, tower in product(installed(), (True, False) if with_tower else (False,)):
-        try:
-            set_flash(model.model, name, with_tower=tower)
-            flash = read_in_batches(model, trial.prompts, size)
-        except Exception as error:  # whatever it is, the model's own attention has not failed by it
-            is_equal, seen = False, error_line(error).partition("\n")[0]
-        else:
-            is_equal, seen = compare_with_singles(singles, flash, model.dtype)
-        if is_equal:
-            return Attention(name, tower, seen)
-        set_flash(model.model, None)
-    return Attention(default, seen=f"FlashAttention is not used: {seen}")
+        raise UntriedError(f"{NOT_USED}: {lost.decoder}")
+    towers = (True, False) if with_tower and not lost.tower else (False,)
+    for name, tower in product(installed(), towers):
+        yield Way(
+            name + WITH_TOWER * tower,
+            partial(_by_flash, trial, size, name, with_tower=tower),
+            partial(set_flash, model.model, None),
+            NOT_USED,
+        )
+
+
+def _by_flash(trial: Trial, size: int, name: str, *, with_tower: bool) -> Verdict:
+    set_flash(trial.model.model, name, with_tower=with_tower)
+    return trial.compare(read_in_batches(trial.model, trial.prompts, size))
+
+
+def attention_of(way: str) -> str:
+    """Return the attention of a way, in transformers' names."""
+    return way.removesuffix(WITH_TOWER)
 
 
 def require_masks(trial: Trial, size: int) -> None:
@@ -112,19 +101,20 @@ def require_masks(trial: Trial, size: int) -> None:
         )
 
 
-def use_attention(model: LoadedModel, attention: Attention) -> str:
+def use_attention(model: LoadedModel, way: str) -> str:
     """Let a model run as was found on another machine; return a note where it cannot.
 
     Only FlashAttention is set: a store may come from a stranger, and some names download code.
     """
-    name = attention.name if attention.name in FLASH else None
+    attention = attention_of(way)
+    name = attention if attention in FLASH else None
     if name is None and model.attention not in FLASH:
         return ""
     why = refusal(model) if name else ""
     if name and not why and name not in installed():
         why = f"{name} is not installed"
     try:
-        set_flash(model.model, None if why else name, with_tower=attention.with_tower)
+        set_flash(model.model, None if why else name, with_tower=way.endswith(WITH_TOWER))
     except (ImportError, ValueError) as error:
         why = str(error).partition("\n")[0]
         set_flash(model.model, None)

@@ -1,7 +1,8 @@
 """Whether prompts about the same images may share what is computed of them, tried on a few."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from PIL import Image
@@ -11,19 +12,18 @@ from savs.datasets.rows.media_names import is_packed
 from savs.pipeline.extraction.batches.prepare import share_images
 from savs.pipeline.extraction.checks.batch_equality import (
     TOLERANCES,
-    Single,
+    Trial,
     answers_of,
-    compare_with_singles,
     distance,
-    error_line,
     inverted,
-    run_single,
     stacked,
 )
+from savs.pipeline.extraction.checks.ways import UntriedError, Verdict, Way
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.pieces import Pieces, images_in, is_plain, map_images
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
+from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.shared_images import ImageKey, knows_sizes
 from savs.pipeline.extraction.shared_forward import SharedForward
 
@@ -31,6 +31,8 @@ PREFIXES, IMAGES = "prefixes", "images"
 LEVELS = (PREFIXES, IMAGES)
 """What can be shared, the most first: all up to the last image, or the images alone."""
 OFF = "off"
+UNNEEDED = "unneeded"
+"""Each image has one prompt, so that nothing was decided."""
 LONGER = " Say it in one word."
 """Makes a prompt longer, so that the lengths of those compared differ."""
 WORDS = {
@@ -41,19 +43,16 @@ WORDS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Sharing:
-    """What prompts about the same images have in common in a run."""
+class Questions:
+    """Prompts about the same images, made of the user's: sharing is tried on them."""
 
-    level: str
-    """One of `LEVELS`, or `off`."""
-    seen: str
+    prompts: Sequence[Pieces] = ()
     images: int = 0
-    """Images of each prompt that was compared: some processors treat several as they do not one."""
+    """Images of each: some processors treat several as they do not one."""
     sizes_alone: bool = False
     """Whether the processor needs no pixels to make text, see `knows_sizes`."""
-
-
-UNTRIED = Sharing(OFF, "each image has one prompt")
+    refusal: str = ""
+    """Why there are none."""
 
 
 def images_recur(prompt_counts: Mapping[str, int]) -> bool:
@@ -65,63 +64,29 @@ def images_recur(prompt_counts: Mapping[str, int]) -> bool:
     return any(count > 1 or is_packed(name) for name, count in prompt_counts.items())
 
 
-def find_sharing(
-    model: LoadedModel,
-    prompts: Sequence[Pieces],
-    scale: PixelScale | None = None,
-    answers: Answers = NO_ANSWERS,
-    levels: Sequence[str] = LEVELS,
-    *,
-    host_inputs: bool = False,
-) -> Sharing:
-    """Return the most that can be shared without changing features beyond rounding.
-
-    The `levels` are tried in turn, with what was found for pixels (`scale`) and `host_inputs`, and
-    likelihoods of the first labels of `answers`.
-    """
-    if model.encoder.code.to_inputs is not None:
-        return Sharing(OFF, "your code makes the model's inputs")
-    if model.encoder.embedding is not None:
-        return Sharing(OFF, "an embedding is read of whole prompts")
-    questions = _questions(prompts)
-    if not questions and not all(map(is_plain, prompts)):
-        return Sharing(OFF, "a video or a sound is computed for every prompt about it")
-    if not questions:
-        return Sharing(OFF, "no prompt with an image was tried")
-    sizes_alone = knows_sizes(model.encoder, questions)
-    refused: list[str] = []
-    try:
-        singles = [run_single(model, pieces, answers) for pieces in questions]
-        for level in levels:
-            shared = SharedForward(
-                model, scale, prefixes=level == PREFIXES, host_inputs=host_inputs
-            )
-            equal, what = _try(shared, questions, singles, answers, sizes_alone=sizes_alone)
-            if equal:
-                seen = "; ".join([what, *refused])
-                return Sharing(level, seen, images_in(questions[0]), sizes_alone)
-            refused.append(f"{level} are not shared: {what}")
-    except Exception as error:  # of the examples themselves: the run skips them, and says so
-        refused.append(error_line(error))
-    return Sharing(OFF, "; ".join(refused))
-
-
-def _questions(prompts: Sequence[Pieces]) -> list[Pieces]:
-    """Return prompts to compare.
+def questions_about(encoder: PromptEncoder, prompts: Sequence[Pieces]) -> Questions:
+    """Return questions about the images of some prompts.
 
     They are three about the images of one prompt, two of the same text about other images of the
     same size, and one about those of another prompt, which may have another size.
     """
+    if encoder.code.to_inputs is not None:
+        return Questions(refusal="your code makes the model's inputs")
+    if encoder.embedding is not None:
+        return Questions(refusal="an embedding is read of whole prompts")
     usable = [pieces for pieces in prompts if images_in(pieces) and is_plain(pieces)]
+    if not usable and not all(map(is_plain, prompts)):
+        return Questions(refusal="a video or a sound is computed for every prompt about it")
     if not usable:
-        return []
+        return Questions(refusal="no prompt with an image was tried")
     first = usable[0]
     last = [pieces for pieces in usable if images_in(pieces) == images_in(first)][-1]
     turned = images_of(inverted(first))
     texts = [first, (*first, LONGER), last]
     about = [_with_images(pieces, images_of(first)) for pieces in texts]
     about += [_with_images(pieces, turned) for pieces in texts[:2]]
-    return about if last is first else [*about, last]
+    about += [] if last is first else [last]
+    return Questions(about, images_in(first), knows_sizes(encoder, about))
 
 
 def _with_images(pieces: Pieces, images: Sequence[Image.Image]) -> Pieces:
@@ -129,47 +94,60 @@ def _with_images(pieces: Pieces, images: Sequence[Image.Image]) -> Pieces:
     return map_images(pieces, lambda _: next(replacements))
 
 
-def _try(
-    shared: SharedForward,
-    questions: Sequence[Pieces],
-    singles: Sequence[Single],
-    answers: Answers,
+def sharing_ways(
+    model: LoadedModel,
+    questions: Questions,
+    scale: PixelScale | None = None,
+    answers: Answers = NO_ANSWERS,
+    levels: Sequence[str] = LEVELS,
     *,
-    sizes_alone: bool,
-) -> tuple[bool, str]:
+    host_inputs: bool = False,
+) -> Iterator[Way]:
+    """Yield the ways to share what is computed of images, at the `levels`, in turn.
+
+    They run with what was found for pixels (`scale`) and `host_inputs`, and with likelihoods of the
+    first labels of `answers`.
+    """
+    if questions.refusal:
+        raise UntriedError(questions.refusal)
+    trial = Trial(model, questions.prompts, answers)
+    trial.run_alone()
+    for level in levels:
+        shared = SharedForward(model, scale, prefixes=level == PREFIXES, host_inputs=host_inputs)
+        attempt = partial(_share, shared, trial, sizes_alone=questions.sizes_alone)
+        yield Way(level, attempt, refusal=f"{level} are not shared")
+
+
+def _share(shared: SharedForward, trial: Trial, *, sizes_alone: bool) -> Verdict:
     """Compare prompts that share with those that run by themselves, all at once and once more."""
-    model = shared.model
+    model, questions, singles = trial.model, trial.prompts, trial.singles
     shared.least_saved = 0
     other = np.stack([single.heads for single in singles])  # each is replaced below
-    what = ""
-    try:
-        last = len(questions) - 1  # it continues from the prefix that was kept
-        for part in (range(last + 1), [last]):
-            batch = share_images(
-                model.encoder,
-                [questions[i] for i in part],
-                _keys(questions),
-                numbers=part,
-                dtype=model.model.dtype,
-                raw=shared.features.scale is not None,
-                sizes_alone=sizes_alone,
-            )
-            for piece in shared.pieces(batch):
-                read = shared.launch(piece, answers.tried(len(piece.requests))).result()
-                values = answers_of(read)
-                other[list(piece.requests)] = stacked(model, read).swapaxes(0, 1)
-                for row, request in enumerate(piece.requests):
-                    apart = distance(singles[request].answers[None], values[row][None])
-                    if apart > TOLERANCES[model.dtype]:
-                        return False, f"answers move by {apart:.1e}"
-            equal, what = compare_with_singles(singles, other, model.dtype)
-            if not equal:
-                return False, what
-    except Exception as error:  # whatever it is, the plain way has not failed by it
-        return False, error_line(error)
+    last = len(questions) - 1  # it continues from the prefix that was kept
+    for part in (range(last + 1), [last]):
+        batch = share_images(
+            model.encoder,
+            [questions[i] for i in part],
+            _keys(questions),
+            numbers=part,
+            dtype=model.model.dtype,
+            raw=shared.features.scale is not None,
+            sizes_alone=sizes_alone,
+        )
+        for piece in shared.pieces(batch):
+            read = shared.launch(piece, trial.answers.tried(len(piece.requests))).result()
+            values = answers_of(read)
+            other[list(piece.requests)] = stacked(model, read).swapaxes(0, 1)
+            for row, request in enumerate(piece.requests):
+                apart = distance(singles[request].answers[None], values[row][None])
+                if apart > TOLERANCES[model.dtype]:
+                    return Verdict(False, f"answers move by {apart:.1e}")
+        verdict = trial.compare(other)
+        if not verdict.same:
+            return verdict
     if distance(singles[0].heads, singles[3].heads) > 0 and distance(other[0], other[3]) == 0:
-        return False, "another image under the same text gives the same heads"
-    return True, what
+        return Verdict(False, "another image under the same text gives the same heads")
+    return verdict
 
 
 def _keys(questions: Sequence[Pieces]) -> dict[int, ImageKey]:

@@ -42,7 +42,7 @@ def host_inputs(encoder: PromptEncoder, inputs: Mapping[str, Any]) -> dict[str, 
 
     There are none for prompts without images or with videos, and for models that do not have
     positions of several axes or do not take grids of patches. Which of the arguments a model uses
-    is not asked: a comparison tells, see `compare_host_inputs`.
+    is not asked: a comparison tells, see `host_ways`.
     """
     tower: Any = getattr(encoder.config, VISION, None)
     merge = getattr(tower, "spatial_merge_size", None)

@@ -93,7 +93,7 @@ class ModelOptions:
         ),
     ] = AUTO
     """Attention implementation, in transformers' names. With `auto` the model is loaded with its
-    own, and FlashAttention is tried on a few of the user's prompts, see `find_attention`."""
+    own, and FlashAttention is tried on a few of the user's prompts, see `flash_ways`."""
     adapter: Annotated[
         str | Path | None,
         Option("PEFT adapter to load: Hugging Face id or folder.", "advanced", metavar="ID"),

@@ -66,7 +66,7 @@ def test_answers_cost_the_test_examples_and_what_runs_again(tmp_path, readout, w
         train_rows=train,
         test_rows=[*rows_of({"x": 3, "y": 2}), {"subtask": "y"}],
         test_skipped=[5],
-        batching={"whole_answers": whole},
+        batching={"answers": {"name": "whole" if whole else "cached", "seen": ""}},
     )
     assert answers_cost(store, readout, CLASSES)["forwards"] == expected
 

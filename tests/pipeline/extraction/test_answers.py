@@ -42,7 +42,7 @@ def test_each_subtask_is_asked_its_own_labels(run, inputs, tiny_model, reuse):
     ]
     both = inputs.rows("rows.jsonl", found)
     done = run(train=both, test=both, reuse=reuse, answers="labels", dtype="float32")
-    assert done.store.manifest.batching["whole_answers"] is False
+    assert done.store.manifest.batching["answers"]["name"] == "cached"
     values, rows = done.store.output("test", "answers"), done.store.examples("test")
     assert list(done.store.manifest.identity.outputs["answers"]) == ["a", "b c", "d"]
     for row, task in zip(values, rows["subtask"], strict=True):
@@ -73,7 +73,7 @@ def test_where_a_cache_changes_answers_whole_passes_are_run(run, monkeypatch):
     store = run(
         "whole", answers="labels", dtype="float32", reporting=Reporting(detail=said.append)
     ).store
-    assert store.manifest.batching["whole_answers"] is True
+    assert store.manifest.batching["answers"]["name"] == "whole"
     assert any(line.startswith("answers run with their whole prompts") for line in said)
     for split in ("train", "test"):
         ours, theirs = (s.output(split, "answers") for s in (store, right))
@@ -110,7 +110,7 @@ def test_labels_that_the_memory_does_not_hold_run_in_pieces():
 def test_an_answer_that_is_not_finite_skips_the_row(run, monkeypatch):
     sums = Continuation._label_sums
     monkeypatch.setattr(Continuation, "_label_sums", lambda *given: sums(*given) * torch.nan)
-    monkeypatch.setattr(preflight, "find_answer_way", lambda *_, **__: (False, "not tried"))
+    monkeypatch.setattr(preflight, "cache_ways", lambda *_, **__: [])
     done = run(answers="labels", dtype="float32")
     assert len(done.skipped) == 11
     assert "the log-likelihood of a label is NaN or infinite in float32" in done.skipped[0][2]

@@ -63,7 +63,7 @@ def test_nothing_is_generated_behind_texts_of_classes(store_of, monkeypatch) -> 
         return generated(self, ends)
 
     monkeypatch.setattr(Continuation, "generated", counted)
-    monkeypatch.setattr(preflight, "find_answer_way", lambda *_, **__: (False, "not tried"))
+    monkeypatch.setattr(preflight, "cache_ways", lambda *_, **__: [])
     store = store_of(classes="labels", answers="labels,generate")
     assert sum(prompts) == 6 + 5  # the training and the test examples, not the six texts
     assert generated_texts(store, "classes").to_list() == [""] * 6

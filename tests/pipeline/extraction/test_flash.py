@@ -10,11 +10,11 @@ from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.checks import flash
 from savs.pipeline.extraction.checks.batch_equality import (
     Trial,
-    compare_with_singles,
     distances,
     read_in_batches,
 )
 from savs.pipeline.extraction.checks.masks import lost_masks
+from savs.pipeline.extraction.checks.ways import choose
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.tower_attention import attention_names
 from savs.pipeline.running.progress import Reporting
@@ -34,17 +34,17 @@ def every_feature(store):
 def ran(store):
     """Return what the store records of its attention, and what its shards were run with."""
     found = store.manifest.batching["attention"]
-    return found["name"], found["with_tower"], {run["attention"] for run in store.manifest.runs}
+    return found["name"], {run["attention"] for run in store.manifest.runs}
 
 
 def test_auto_takes_what_is_installed_and_keeps_the_features(run, fake):
     options = {"dtype": "bfloat16", "family": "qwen2_5_vl"}
     sdpa = run("sdpa", **options, attention="sdpa").store
-    assert ran(sdpa) == ("sdpa", False, {"sdpa"})
+    assert ran(sdpa) == ("sdpa", {"sdpa"})
     assert fake.calls == 0
     said = []
     store = run("auto", **options, reporting=Reporting(said.append, detail=said.append)).store
-    assert ran(store) == (fake_flash.NAME, True, {fake_flash.NAME})
+    assert ran(store) == (fake_flash.NAME + "+tower", {fake_flash.NAME})
     assert fake.chunks  # the tower, too
     assert fake.calls > fake.chunks
     assert any(
@@ -56,15 +56,15 @@ def test_auto_takes_what_is_installed_and_keeps_the_features(run, fake):
 
 def test_a_tower_that_the_user_wants_in_runs_stays_on_sdpa(run, fake):
     store = run(dtype="bfloat16", tower_attention="runs").store
-    assert ran(store) == (fake_flash.NAME, False, {fake_flash.NAME})
-    assert store.manifest.batching["tower"]["runs"]
+    assert ran(store) == (fake_flash.NAME, {fake_flash.NAME})
+    assert store.manifest.batching["tower"]["name"] == "runs"
     assert not fake.chunks
 
 
 def test_what_moves_features_is_not_taken(run, fake):
     fake.shift = 1
     store = run(dtype="bfloat16").store
-    assert ran(store) == ("sdpa", False, {"sdpa"})
+    assert ran(store) == ("sdpa", {"sdpa"})
     seen = store.manifest.batching["attention"]["seen"]
     assert seen.startswith("FlashAttention is not used: ")
     assert "of the heads move beyond rounding" in seen
@@ -106,10 +106,11 @@ def test_a_mask_is_lost_or_features_in_float32_keep_every_bit(tiny_model, fake, 
 def test_what_gemma_3_would_lose_is_rounding_in_bfloat16(tiny_model, fake):
     """Why masks are compared, and not features of 16 bits: these pass as rounding."""
     model = load_model(str(tiny_model("gemma3")), dtype="bfloat16")
-    singles = Trial(model, PROMPTS[:2]).singles
+    trial = Trial(model, PROMPTS[:2])
+    assert trial.singles
     flash.set_flash(model.model, fake_flash.NAME)
     by_flash = read_in_batches(model, PROMPTS[:2], 2)
-    assert compare_with_singles(singles, by_flash, "bfloat16")[0]
+    assert trial.compare(by_flash).same
     in_float32 = load_model(str(tiny_model("gemma3")), dtype="float32")
     alone = read_in_batches(in_float32, PROMPTS[:2], 1)
     flash.set_flash(in_float32.model, fake_flash.NAME)
@@ -124,7 +125,7 @@ def test_a_mask_that_it_cannot_express_leaves_the_model_as_it_was(
     """Gemma 3 masks by image, and Mllama text from images of other prompts."""
     model = load_model(str(tiny_model(family)), dtype="bfloat16")
     before = attention_names(model.model.config)
-    found = flash.find_attention(Trial(model, prompts), 3, with_tower=True)
+    found = choose("sdpa", flash.flash_ways(Trial(model, prompts), 3, with_tower=True))
     assert found.name == "sdpa"
     assert "Attention has a mask that FlashAttention would drop" in found.seen
     assert not fake.calls
@@ -156,7 +157,7 @@ def test_a_store_goes_on_elsewhere_and_is_appended_to(run, fake, monkeypatch, tm
         line.startswith("the store was begun with flash_attention_2, and this process goes on with")
         for line in said
     )
-    assert ran(elsewhere.store)[2] == {"sdpa", fake_flash.NAME}
+    assert ran(elsewhere.store)[1] == {"sdpa", fake_flash.NAME}
     np.testing.assert_allclose(every_feature(elsewhere.store), features, rtol=0.1, atol=0.05)
 
     asked = run(**options, append=True, attention="sdpa")  # no other identity
@@ -165,7 +166,7 @@ def test_a_store_goes_on_elsewhere_and_is_appended_to(run, fake, monkeypatch, tm
 
 def test_one_that_the_user_names_is_used_without_a_comparison(run, fake):
     store = run(dtype="bfloat16", attention=fake_flash.NAME).store
-    assert ran(store) == (fake_flash.NAME, False, {fake_flash.NAME})
+    assert ran(store) == (fake_flash.NAME, {fake_flash.NAME})
     assert fake.chunks
     assert store.manifest.batching["attention"]["seen"] == ""
 

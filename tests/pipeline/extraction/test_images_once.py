@@ -59,7 +59,7 @@ def test_an_image_enters_the_vision_tower_once(run, given, towers, shard_rows):
     shared = run("shared", **options, reporting=reporting).store
     assert sum(towers) == 8
     assert "each image, and what prompts about it begin with, is computed once" in said
-    levels = [store.manifest.batching["sharing"]["level"] for store in (plain, shared)]
+    levels = [store.manifest.batching["sharing"]["name"] for store in (plain, shared)]
     assert levels == ["off", "prefixes"]
     same(plain, shared)
 

@@ -55,7 +55,7 @@ def test_sites_of_one_run_are_those_of_runs_for_each_and_cost_no_more_passes(run
         np.testing.assert_array_equal(
             store.output("test", "answers"), plain.output("test", "answers")
         )
-        for name in ("equal", "sharing", "batch_tokens"):
+        for name in ("batches", "sharing", "batch_tokens"):
             assert store.manifest.batching[name] == plain.manifest.batching[name]
         (record,) = store.manifest.runs  # a command that makes this store alone
         assert record["asked"].get("site", "heads") == label
@@ -172,7 +172,7 @@ def test_means_over_an_image_are_made_once_whatever_is_asked(run, rows, towers, 
     given |= {"dtype": "float32", "family": family, "site": "heads,residual"}
     apart = run("apart", pooling="image-mean", reuse="off", **given).stores
     once = run("once", pooling="image-mean", **given).stores
-    assert once["residual-image-mean"].manifest.batching["sharing"]["level"] == "prefixes"
+    assert once["residual-image-mean"].manifest.batching["sharing"]["name"] == "prefixes"
     for label, store in once.items():
         same(apart[label], store)
         shown = store.examples("test")["media_sha256"].list.first()

@@ -168,7 +168,7 @@ def test_a_video_goes_in_with_its_sound(clips, tiny_model, tmp_path, family):
     assert sorted(reasons) == ["x:4", "x:6"], reasons
     assert "4.mp4 has no sound" in reasons["x:4"]
     assert "other rates of frames" in reasons["x:6"]
-    assert heard.store.manifest.batching["equal"] is True
+    assert heard.store.manifest.batching["batches"]["name"] == "together"
     features = heard.store.features("train")
     np.testing.assert_allclose(features, alone.store.features("train"), atol=1e-5)
     assert len(np.unique(features[-1], axis=0)) == 5

@@ -19,24 +19,24 @@ def every_feature(store):
 def settings(store):
     batching = store.manifest.batching
     tower = batching["tower"]
-    return batching["tower_attention"], tower["runs"], tower["runs_seen"]
+    return batching["tower_attention"], tower["name"], tower["seen"]
 
 
 def test_runs_keep_every_feature_and_a_store_goes_on_as_it_was_begun(run, tmp_path):
     options = {"family": "qwen2_5_vl", "dtype": "float32", "shard_rows": 2}
     loop = run("loop", **options).store
-    assert settings(loop) == ("auto", False, "on a CPU it saves no time")
+    assert settings(loop) == ("auto", "loop", "on a CPU it saves no time")
     said = []
     options["reporting"] = Reporting(said.append, detail=said.append)
     runs = run("runs", **options, tower_attention="runs").store
-    assert settings(runs) == ("runs", True, "features keep every bit")
+    assert settings(runs) == ("runs", "runs", "features keep every bit")
     assert (
         "in the vision tower images or windows of one size attend in one call: features keep every"
         " bit" in said
     )
     np.testing.assert_array_equal(every_feature(loop), every_feature(runs), strict=True)
-    assert not loop.manifest.batching["tower"]["host_inputs"]
-    assert runs.manifest.batching["tower"]["host_inputs"]
+    assert loop.manifest.batching["host_inputs"]["name"] == "computed"
+    assert runs.manifest.batching["host_inputs"]["name"] == "given"
 
     kept = every_feature(runs)
     for store in ("loop", "runs"):
@@ -74,7 +74,7 @@ def test_answers_are_those_of_positions_that_the_model_computes(run):
     options = {"dtype": "float32", "answers": "labels,generate", "reuse": "off"}
     plain = run("plain", **options).store
     computed = run("computed", **options, tower_attention="runs").store
-    assert computed.manifest.batching["tower"]["host_inputs"]
+    assert computed.manifest.batching["host_inputs"]["name"] == "given"
     for name in ("answers", "generated"):
         for split in ("train", "test"):
             np.testing.assert_array_equal(
@@ -85,9 +85,9 @@ def test_answers_are_those_of_positions_that_the_model_computes(run):
 def test_a_pixtral_in_runs_agrees_within_rounding(run):
     options = {"family": "pixtral", "dtype": "float32"}
     runs = run("runs", **options).store
-    assert settings(runs)[1]
+    assert settings(runs)[1] == "runs"
     loop = run("loop", **options, tower_attention="loop").store
-    assert not settings(loop)[1]
+    assert settings(loop)[1] == "loop"
     np.testing.assert_allclose(every_feature(runs), every_feature(loop), rtol=1e-4, atol=1e-5)
 
 

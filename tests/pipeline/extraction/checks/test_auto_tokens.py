@@ -8,7 +8,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from savs.pipeline.extraction.checks.preflight import CPU_TOKENS, MEMORY_SHARE, auto_tokens
+from savs.pipeline.extraction.checks.tokens import (
+    CPU_TOKENS,
+    FIXED,
+    MEASURED,
+    MEMORY_SHARE,
+    TokenMeter,
+)
+from savs.pipeline.extraction.checks.ways import choose
 
 FIRST, SECOND = torch.device("cuda:0"), torch.device("cuda:1")
 PLAIN, PADDED, PIXELS = 100, 40, 60
@@ -74,6 +81,12 @@ def gpus(monkeypatch):
     return install
 
 
+def measured(model, prompts, scale=None, *, cached=False):
+    """Return how the tokens of a batch were found, and how many there are."""
+    meter = TokenMeter(model, prompts, scale, cached)
+    return choose(FIXED, meter.ways()).name, meter.most
+
+
 EQUAL, UNEQUAL = [("abcd",), ("efgh",)], [("ab",), ("efgh",)]
 LITTLE, MUCH = 10**6, 10**8
 
@@ -93,17 +106,17 @@ LITTLE, MUCH = 10**6, 10**8
 def test_a_batch_fits_the_fullest_gpu_padded_and_with_its_pixels(
     gpus, free, prompts, scale, cached, bytes_a_token
 ):
-    found = auto_tokens(gpus(Model(free)), prompts, scale, cached=cached)
-    assert found == int(MEMORY_SHARE * LITTLE / bytes_a_token)
+    found = measured(gpus(Model(free)), prompts, scale, cached=cached)
+    assert found == (MEASURED, int(MEMORY_SHARE * LITTLE / bytes_a_token))
 
 
 def test_what_does_not_fit_while_it_is_tried_is_left_out(gpus):
     model = gpus(Model((LITTLE, MUCH), most=4))
-    assert auto_tokens(model, UNEQUAL) == int(MEMORY_SHARE * LITTLE / PLAIN)
+    assert measured(model, UNEQUAL) == (MEASURED, int(MEMORY_SHARE * LITTLE / PLAIN))
     assert model.passes == [2, 2, 4]  # the first once more, since it prepares libraries
-    assert auto_tokens(gpus(Model((LITTLE, MUCH), most=1)), UNEQUAL) == CPU_TOKENS
+    assert measured(gpus(Model((LITTLE, MUCH), most=1)), UNEQUAL) == (FIXED, CPU_TOKENS)
 
 
 def test_a_cpu_and_no_prompts_are_not_measured():
-    assert auto_tokens(Model((1, 1), device=torch.device("cpu")), EQUAL) == CPU_TOKENS
-    assert auto_tokens(Model((1, 1)), []) == CPU_TOKENS
+    assert measured(Model((1, 1), device=torch.device("cpu")), EQUAL) == (FIXED, CPU_TOKENS)
+    assert measured(Model((1, 1)), []) == (FIXED, CPU_TOKENS)

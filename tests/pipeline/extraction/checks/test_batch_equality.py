@@ -12,7 +12,7 @@ from savs.pipeline.extraction.checks.batch_equality import (
     votes_lost,
 )
 from savs.pipeline.extraction.checks.preflight import Batching, preflight, recorded
-from savs.pipeline.extraction.checks.sharing import Sharing
+from savs.pipeline.extraction.checks.ways import Choice
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
@@ -125,7 +125,20 @@ def test_distances_and_lost_votes_by_hand():
     assert (votes_lost(alone, same), votes_lost(alone, swapped)) == (0, 1)
 
 
-UNSHARED = ("auto", None)
+def batching(batches="together", sharing="unneeded", **options):
+    """Return how a run that began a store was decided."""
+    asked = {"batch_check": "strict", "reuse": "auto", "tower_attention": "auto"} | options
+    ways = {
+        "attention": "sdpa",
+        "tower": "loop",
+        "host_inputs": "computed",
+        "batches": batches,
+        "answers": "none",
+        "sharing": sharing,
+        "tokens": "fixed",
+    }
+    seen = {name: Choice(way, "all moved") for name, way in ways.items()}
+    return Batching(batch_size=8, batch_tokens=99, raw_pixels=False, **asked, **seen)
 
 
 @pytest.mark.thorough
@@ -136,14 +149,14 @@ def test_what_follows_from_the_check(model, monkeypatch):
         )
         for check in ("strict", "warn", "off")
     }
-    assert [b.equal for b in found.values()] == [True, True, None]
+    assert [b.batches.name for b in found.values()] == ["together", "together", "uncompared"]
     assert {b.limits.rows for b in found.values()} == {8}
-    wrong = Batching(8, 99, False, "strict", False, "all moved", *UNSHARED)
-    assert (wrong.limits.rows, wrong.is_single) == (1, True)
-    assert "running single examples instead" in wrong.notes()[0]
-    warned = Batching(8, 99, False, "warn", False, "all moved", *UNSHARED)
-    assert (warned.limits.rows, warned.is_single) == (8, False)
-    assert "going on anyhow" in warned.notes()[0]
+    wrong = batching("alone")
+    assert (wrong.limits.rows, wrong.is_warning) == (1, True)
+    assert "(all moved): running single examples instead" in wrong.notes()[0]
+    warned = batching("anyhow", batch_check="warn")
+    assert (warned.limits.rows, warned.is_warning) == (8, True)
+    assert "(all moved); going on anyhow" in warned.notes()[0]
 
 
 @pytest.mark.thorough
@@ -156,37 +169,42 @@ def test_each_prompt_runs_by_itself_once_for_batches_and_answers(model, monkeypa
     )
     answers = Answers({"a": (5, 6)})
     found = preflight(model, prompts(), None, RunOptions(), answers, shared=False)
-    assert found.equal
-    assert found.answers_seen
+    assert (found.batches.name, found.answers.name) == ("together", "cached")
     assert made == [1, 2] * 4 + [4] + [1] * 4 + [2] * 4 + [4]
 
 
 @pytest.mark.parametrize(
     ("sharing", "options", "shared", "counts"),
     [
-        (None, {}, False, True),
-        (None, {"batch_size": 8, "batch_check": "strict"}, False, True),
-        (None, {"batch_size": 4}, False, False),
-        (None, {"batch_check": "off"}, False, False),
-        (None, {"tower_attention": "auto"}, False, True),
-        (None, {"tower_attention": "runs"}, False, False),
-        (None, {"attention": "sdpa"}, False, True),
-        (None, {"attention": "eager"}, False, False),
-        (None, {}, True, False),  # there was nothing to share when it was decided
-        (Sharing("images", "none moved", 1), {}, True, True),
-        (Sharing("images", "none moved", 1), {"reuse": "off"}, True, False),
+        ("unneeded", {}, False, True),
+        ("unneeded", {"batch_size": 8, "batch_check": "strict"}, False, True),
+        ("unneeded", {"batch_size": 4}, False, False),
+        ("unneeded", {"batch_tokens": 98}, False, False),
+        ("unneeded", {"batch_check": "off"}, False, False),
+        ("unneeded", {"tower_attention": "auto"}, False, True),
+        ("unneeded", {"tower_attention": "runs"}, False, False),
+        ("unneeded", {"attention": "sdpa"}, False, True),
+        ("unneeded", {"attention": "eager"}, False, False),
+        ("unneeded", {}, True, False),  # there was nothing to share when it was decided
+        ("images", {}, True, True),
+        ("images", {"reuse": "off"}, True, False),
     ],
 )
 def test_what_is_recorded_counts_unless_something_else_is_asked_for(
     sharing, options, shared, counts
 ):
     options = dict(options)
-    batching = Batching(8, 99, True, "strict", True, "none moved", "auto", sharing)
+    begun = batching(sharing=sharing)
     attention = options.pop("attention", "auto")
-    found = recorded(batching.to_json(), RunOptions(**options), attention, shared=shared)
-    assert found == (batching if counts else None)
+    found = recorded(begun.to_json(), RunOptions(**options), attention, shared=shared)
+    assert found == (begun if counts else None)
 
 
-@pytest.mark.parametrize("facts", [{}, {"batch_size": 8}])
+OLD = {**batching().to_json(), "attention": {"name": "sdpa", "with_tower": False, "seen": ""}}
+del OLD["batches"], OLD["tokens"]
+OLD |= {"equal": True, "seen": "none moved", "tower": {"runs": False, "runs_seen": ""}}
+
+
+@pytest.mark.parametrize("facts", [{}, {"batch_size": 8}, OLD], ids=["none", "few", "old"])
 def test_facts_that_say_too_little_do_not_count(facts):
     assert recorded(facts, RunOptions(), "auto", shared=False) is None

@@ -6,7 +6,9 @@ from sounds import tone, wav
 
 from savs.datasets import Example, MediaFolder
 from savs.datasets.media.media import MediaRules
-from savs.pipeline.extraction.checks.preflight import preflight, sample
+from savs.pipeline.extraction.checks.preflight import preflight
+from savs.pipeline.extraction.checks.sample import sample
+from savs.pipeline.extraction.checks.ways import Choice
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.answers import Answers, label_tokens
 from savs.pipeline.extraction.model.load import load_encoder
@@ -48,9 +50,9 @@ def test_two_prompts_of_each_kind_are_tried(tried):
 def test_batches_and_answers_of_both_kinds_are_compared(model, tried):
     answers = Answers(label_tokens(model.encoder, ["a", "b c d"]))
     found = preflight(model, tried, None, RunOptions(), answers, shared=False)
-    assert found.equal
-    assert not found.whole_answers, found.answers_seen
-    assert found.answers_seen.startswith("log-likelihoods differ")
+    assert found.batches.name == "together"
+    assert found.answers.name == "cached", found.answers.seen
+    assert found.answers.seen.startswith("log-likelihoods differ")
 
 
 def test_batches_of_videos_alone_that_fail_are_seen(model, tried, spoil_inputs):
@@ -59,11 +61,12 @@ def test_batches_of_videos_alone_that_fail_are_seen(model, tried, spoil_inputs):
             inputs["pixel_values_videos"] = inputs["pixel_values_videos"].flip(0)
 
     spoil_inputs(mix)
-    assert preflight(model, tried, None, RunOptions(), shared=False).equal is False
+    assert preflight(model, tried, None, RunOptions(), shared=False).batches.name == "alone"
 
 
 def test_one_prompt_of_each_kind_compares_nothing(model, tried):
-    assert preflight(model, tried[1:3], None, RunOptions(), shared=False).equal is None
+    found = preflight(model, tried[1:3], None, RunOptions(), shared=False)
+    assert found.batches == Choice("uncompared", "nothing was compared")
 
 
 def test_the_shortest_and_the_longest_sound_are_tried(tiny_model, tmp_path):

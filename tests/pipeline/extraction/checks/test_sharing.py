@@ -5,8 +5,14 @@ from tiny_models import BUILDERS, LIMITED, marked
 from tiny_parts import picture
 
 from savs.pipeline.extraction import shared_forward
-from savs.pipeline.extraction.checks import sharing
-from savs.pipeline.extraction.checks.sharing import find_sharing, images_recur
+from savs.pipeline.extraction.checks.batch_equality import Trial
+from savs.pipeline.extraction.checks.sharing import (
+    OFF,
+    images_recur,
+    questions_about,
+    sharing_ways,
+)
+from savs.pipeline.extraction.checks.ways import Verdict, choose
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.answers import AnswerQuery, Answers
 from savs.pipeline.extraction.model.pixel_scale import find_scale
@@ -40,6 +46,10 @@ def questions(images=1):
     return [(*shown, "What is it?"), (*others, "Why is there so long a question, and what for?")]
 
 
+def chosen(model, prompts, *given):
+    return choose(OFF, sharing_ways(model, questions_about(model.encoder, prompts), *given))
+
+
 @pytest.mark.filterwarnings(
     "ignore:__array__ implementation:DeprecationWarning"  # GLM-4V's processor
 )
@@ -50,25 +60,24 @@ def questions(images=1):
 def test_sharing_gives_what_single_prompts_give_or_is_refused(tiny_model, family):
     model = load_model(str(tiny_model(family)), dtype="float32")
     prompts = questions()
-    found = find_sharing(model, prompts, find_scale(model.encoder, prompts), ANSWERS)
-    assert found.level == LEVELS.get(family, "prefixes"), found.seen
+    found = chosen(model, prompts, find_scale(model.encoder, prompts), ANSWERS)
+    assert found.name == LEVELS.get(family, "prefixes"), found.seen
 
 
 @pytest.mark.parametrize("family", ["qwen2_vl", "gemma3", "lfm2_vl"])
 def test_the_text_may_come_before_the_image(tiny_model, family):
     model = load_model(str(tiny_model(family)), dtype="float32")
     prompts = [(f"In picture {n}, ", image, text) for n, (image, text) in enumerate(questions())]
-    assert find_sharing(model, prompts, None).level == "prefixes"
+    assert chosen(model, prompts).name == "prefixes"
 
 
 def test_several_images_are_shared_unless_they_are_treated_otherwise_than_one(tiny_model):
-    shared = find_sharing(
-        load_model(str(tiny_model("qwen2_vl")), dtype="float32"), questions(2), None
-    )
-    assert (shared.level, shared.images) == ("prefixes", 2)
+    model = load_model(str(tiny_model("qwen2_vl")), dtype="float32")
+    assert chosen(model, questions(2)).name == "prefixes"
+    assert questions_about(model.encoder, questions(2)).images == 2
     # it cuts an image by itself into tiles, and each of several images not
     model = load_model(str(tiny_model("llava_onevision")), dtype="float32")
-    assert find_sharing(model, questions(2), None).level == "off"
+    assert chosen(model, questions(2)).name == "off"
 
 
 def test_tables_may_hold_one_image_in_many_rows():
@@ -92,18 +101,18 @@ def first_image(self, shown, vision, of=ImageFeatures.of):
 
 def test_features_of_a_wrong_image_are_found_out_whatever_else_is_seen(model, monkeypatch):
     monkeypatch.setattr(ImageFeatures, "of", first_image)
-    assert find_sharing(model, questions(), None).level == "off"
-    monkeypatch.setattr(sharing, "compare_with_singles", lambda *given: (True, "all agree"))
-    found = find_sharing(model, questions(), None)
-    assert found.level == "off"
+    assert chosen(model, questions()).name == "off"
+    monkeypatch.setattr(Trial, "compare", lambda *given: Verdict(True, "all agree"))
+    found = chosen(model, questions())
+    assert found.name == "off"
     assert "another image under the same text gives the same heads" in found.seen
 
 
 def test_images_alone_are_shared_where_prefixes_change_features(model, monkeypatch):
     positions = shared_forward.image_positions
     monkeypatch.setattr(shared_forward, "image_positions", lambda *given: 2 * positions(*given))
-    found = find_sharing(model, questions(), None)
-    assert found.level == "images"
+    found = chosen(model, questions())
+    assert found.name == "images"
     assert "prefixes are not shared: " in found.seen
 
 
@@ -115,13 +124,13 @@ def test_answers_count_too(model, monkeypatch):
         return launch(self, batch, AnswerQuery(Answers(others), asked.labels))
 
     monkeypatch.setattr(SharedForward, "launch", another)
-    found = find_sharing(model, questions(), None, ANSWERS)
-    assert found.level == "off"
+    found = chosen(model, questions(), None, ANSWERS)
+    assert found.name == "off"
     assert "answers move" in found.seen
 
 
 def test_prompts_without_images_share_nothing(model):
-    assert find_sharing(model, [("Is it?",), ("Or not?",)], None).level == "off"
+    assert chosen(model, [("Is it?",), ("Or not?",)]).name == "off"
 
 
 def test_a_processor_that_looks_at_pixels_is_told_from_one_that_knows_sizes(tiny_model):

@@ -14,7 +14,9 @@ from tiny_models import AUDIO, BUILDERS, DUAL, HEAD_DIM, LIMITED, VISION, marked
 from tiny_parts import picture
 
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.checks.batch_equality import Trial, find_answer_way, prove
+from savs.pipeline.extraction.checks.batch_equality import Trial, prove
+from savs.pipeline.extraction.checks.cached_answers import cache_ways
+from savs.pipeline.extraction.checks.ways import choose
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.answers import Answers, label_tokens
 
@@ -191,8 +193,9 @@ WHOLE = {"minicpmv4_7"}
 def test_answers_behind_a_cache_are_those_of_whole_passes(model):
     answers = Answers(label_tokens(model.encoder, ["a", "ab", "b c d"]))
     prompts = [ONE, LARGE]
-    whole, seen = find_answer_way(Trial(model, prompts), answers, batches=True)
-    assert whole == (model.name in WHOLE), seen
+    found = choose("whole", cache_ways(Trial(model, prompts), answers, together=True))
+    whole = found.name == "whole"
+    assert whole == (model.name in WHOLE), found.seen
     answers = replace(answers, whole=whole)
     read = model.read(model.inputs(prompts), answers.query([(0, 1, 2), (0, 2)]))
     kept = read.outputs["answers"]
@@ -231,8 +234,9 @@ ANSWERING = sorted(LIMITED.keys() - {"llama4", "perception_lm"})
 def test_limited_families_answer_too(tiny_model, family):
     model = load_model(str(tiny_model(family)), dtype="float32")
     tokens = label_tokens(model.encoder, ["a", "b c d"])
-    whole, seen = find_answer_way(Trial(model, [ONE]), Answers(tokens), batches=False)
-    assert whole == (family in WHOLE_LIMITED), seen
+    found = choose("whole", cache_ways(Trial(model, [ONE]), Answers(tokens), together=False))
+    whole = found.name == "whole"
+    assert whole == (family in WHOLE_LIMITED), found.seen
     kept = model.read(model.inputs([ONE]), Answers(tokens, whole=whole).tried(1)).outputs["answers"]
     expected = [likelihood(model.model, model.inputs([ONE]), own) for own in tokens.values()]
     np.testing.assert_allclose(kept[0], expected, rtol=1e-5)
@@ -243,7 +247,7 @@ def test_a_model_without_logits_is_refused(tiny_model):
     model = load_model(str(tiny_model("llama4")), dtype="float32")  # its own forward fails
     answers = Answers(label_tokens(model.encoder, ["a"]))
     with pytest.raises(ModelError, match=r"no logits for its own answers .*leave out `answers`"):
-        find_answer_way(Trial(model, [ONE]), answers, batches=False)
+        choose("whole", cache_ways(Trial(model, [ONE]), answers, together=False))
 
 
 @pytest.mark.thorough

@@ -9,7 +9,9 @@ from tiny_parts import picture
 
 from savs.pipeline.extraction.batches.jobs import Prepared
 from savs.pipeline.extraction.batches.prepare import share_images
-from savs.pipeline.extraction.checks.towers import compare_host_inputs
+from savs.pipeline.extraction.checks.batch_equality import Trial
+from savs.pipeline.extraction.checks.towers import COMPUTED, host_ways
+from savs.pipeline.extraction.checks.ways import Choice, choose
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.forward import cut
 from savs.pipeline.extraction.model import host_inputs as module
@@ -42,16 +44,16 @@ def loaded(tiny_model, family, dtype="float32"):
 
 
 def compared(model, prompts=PROMPTS):
-    return compare_host_inputs(model, prompts, len(prompts))
+    return choose(COMPUTED, host_ways(Trial(model, prompts), "runs", len(prompts)))
 
 
 @pytest.mark.parametrize("family", [marked(family, ("qwen3_vl",)) for family in BUILDERS])
 def test_what_is_given_keeps_every_bit_or_is_not_given(tiny_model, family):
     model = loaded(tiny_model, family)
-    takes, seen = compared(model)
-    assert takes == (family in TAKEN), seen
-    if takes:
-        assert seen == "features keep every bit"
+    found = compared(model)
+    assert (found.name == "given") == (family in TAKEN), found.seen
+    if found.name == "given":
+        assert found.seen == "features keep every bit"
 
 
 def test_positions_are_those_of_the_model_and_need_no_weights(tiny_model):
@@ -66,7 +68,8 @@ def test_positions_are_those_of_the_model_and_need_no_weights(tiny_model):
 @pytest.mark.parametrize("family", ["qwen2_5_vl", "qwen3_vl"])
 def test_a_model_in_bfloat16_is_given_them_too(tiny_model, family):
     """Of learned positions it would else get weights with three digits."""
-    assert compared(loaded(tiny_model, family, "bfloat16")) == (True, "features keep every bit")
+    found = compared(loaded(tiny_model, family, "bfloat16"))
+    assert found == Choice("given", "features keep every bit")
 
 
 def test_prompts_with_videos_are_left_to_the_model(tiny_model):
@@ -80,7 +83,7 @@ def test_text_alone_has_nothing_to_compute(tiny_model):
     model = loaded(tiny_model, "qwen2_vl")
     prompts = [("Is the sky blue?",), ("Is it?",)]
     assert host_inputs(model.encoder, model.inputs(prompts)) == {}
-    assert compared(model, prompts) == (False, "the model takes none")
+    assert compared(model, prompts) == Choice("computed", "the model takes none")
 
 
 def test_other_positions_are_not_given(tiny_model, monkeypatch):
@@ -89,7 +92,7 @@ def test_other_positions_are_not_given(tiny_model, monkeypatch):
     monkeypatch.setattr(
         module, "positions_and_next", lambda *given: tuple(2 * places for places in known(*given))
     )
-    assert compared(model) == (False, "features would not keep every bit")
+    assert compared(model) == Choice("computed", "features would not keep every bit")
 
 
 def test_a_cut_batch_leaves_them_to_the_model(tiny_model):

@@ -19,10 +19,11 @@ from savs.pipeline.extraction.batches.prepare import PrepareSettings, prepare
 from savs.pipeline.extraction.checks.batch_equality import (
     Trial,
     check_reading,
-    find_answer_way,
     run_single,
 )
+from savs.pipeline.extraction.checks.cached_answers import cache_ways
 from savs.pipeline.extraction.checks.refusals import require_videos
+from savs.pipeline.extraction.checks.ways import choose
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.forward import cut
 from savs.pipeline.extraction.model.answers import Answers, label_tokens
@@ -188,8 +189,8 @@ def test_answers_behind_a_cache_are_those_of_whole_passes(model):
     # where times are positions, those of the second video are beyond those of the text after it
     second = timed(noise(4, seed=1), 600)
     prompts = [(noise(4), "What?"), (second, "And what is this?")]
-    whole, seen = find_answer_way(Trial(model, prompts), answers, batches=True)
-    assert not whole, seen
+    found = choose("whole", cache_ways(Trial(model, prompts), answers, together=True))
+    assert found.name == "cached", found.seen
     kept = model.read(model.inputs(prompts), answers.tried(2)).outputs["answers"]
     for row, prompt in enumerate(prompts):
         expected = [

@@ -13,7 +13,8 @@ from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.attention_maps import look
 from savs.pipeline.extraction.checks import batch_equality, preflight
 from savs.pipeline.extraction.checks.batch_equality import Trial, read_in_batches, run_single
-from savs.pipeline.extraction.checks.towers import compare_runs, find_tower
+from savs.pipeline.extraction.checks.towers import LOOP, require_runs, tower_ways
+from savs.pipeline.extraction.checks.ways import choose
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model import tower_attention
 from savs.pipeline.extraction.model.tower_attention import (
@@ -58,7 +59,10 @@ def loaded(tiny_model, family):
 
 
 def tried(model, asked, prompts=PROMPTS):
-    return find_tower(Trial(model, prompts), asked, len(prompts))
+    trial = Trial(model, prompts)
+    found = choose(LOOP, tower_ways(trial, asked, len(prompts)))
+    require_runs(trial, asked, found)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -68,14 +72,15 @@ def test_runs_keep_features_or_are_refused_and_the_model_is_left_as_it_was(tiny_
     model = loaded(tiny_model, family)
     prompts = taken(family, PROMPTS[:2] if family == "perception_lm" else [*PROMPTS, TWO])
     before = attention_names(model.model.config)
-    found = compare_runs(Trial(model, prompts), len(prompts))
-    assert found.runs == (family in IN_RUNS | MASKED), found.runs_seen
+    found = choose(LOOP, tower_ways(Trial(model, prompts), "runs", len(prompts)))
+    assert (found.name == "runs") == (family in IN_RUNS | MASKED), found.seen
     if family in IN_RUNS:
-        assert found.runs_seen == "features keep every bit"
+        assert found.seen == "features keep every bit"
     elif family in OTHERWISE:
-        assert found.runs_seen == "the tower computes its attention in another way"
+        assert found.seen == "the tower computes its attention in another way"
     elif family not in MASKED and family != "fuyu":  # Fuyu has no tower
-        assert "does not say where the patches of an image end" in found.runs_seen
+        assert "does not say where the patches of an image end" in found.seen
+    set_runs(model.model, runs=False)
     assert attention_names(model.model.config) == before
 
 
@@ -174,20 +179,21 @@ def test_a_mask_or_a_batch_of_padded_images_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("family", "asked", "runs", "seen"),
+    ("family", "asked", "way", "seen"),
     [
-        ("qwen2_vl", "auto", False, "on a CPU it saves no time"),
-        ("qwen2_vl", "runs", True, "features keep every bit"),
-        ("qwen2_vl", "loop", False, "nothing was compared"),
-        pytest.param("pixtral", "auto", True, "0.0% of the heads", marks=pytest.mark.thorough),
-        pytest.param("llava", "auto", False, "on a CPU", marks=pytest.mark.thorough),
+        ("qwen2_vl", "auto", "loop", "on a CPU it saves no time"),
+        ("qwen2_vl", "runs", "runs", "features keep every bit"),
+        ("qwen2_vl", "loop", "loop", "nothing was compared"),
+        pytest.param("pixtral", "auto", "runs", "0.0% of the heads", marks=pytest.mark.thorough),
+        pytest.param("llava", "auto", "loop", "on a CPU", marks=pytest.mark.thorough),
     ],
 )
-def test_what_is_taken_is_set(tiny_model, family, asked, runs, seen):
+def test_what_is_taken_is_set(tiny_model, family, asked, way, seen):
     model = loaded(tiny_model, family)
     found = tried(model, asked)
-    assert (found.runs, found.runs_seen[: len(seen)]) == (runs, seen)
-    assert model.model.config.vision_config._attn_implementation == (NAME if runs else "sdpa")
+    assert (found.name, found.seen[: len(seen)]) == (way, seen)
+    expected = NAME if way == "runs" else "sdpa"
+    assert model.model.config.vision_config._attn_implementation == expected
 
 
 def test_runs_that_move_features_are_not_taken(tiny_model, monkeypatch):
@@ -210,27 +216,27 @@ def test_prompts_alone_run_as_transformers_runs_them(tiny_model, monkeypatch, to
     model = loaded(tiny_model, "qwen2_vl")
     calls_alone = []
 
-    def counted(model, pieces):
+    def counted(*given):
         before = RUNS.calls
-        single = run_single(model, pieces)
+        single = run_single(*given)
         calls_alone.append(RUNS.calls - before)
         return single
 
     monkeypatch.setattr(batch_equality, "run_single", counted)
     options = RunOptions(tower_attention=tower_attention)
     batching = preflight.preflight(model, PROMPTS, None, options, shared=False)
-    assert batching.tower.runs == (tower_attention == "runs")
-    assert batching.equal
+    assert batching.tower.name == tower_attention
+    assert batching.batches.name == "together"
     assert calls_alone == [0] * len(PROMPTS)
     calls = RUNS.calls
     model.read(model.inputs(PROMPTS[:1]))
-    assert (RUNS.calls > calls) == batching.tower.runs
+    assert (RUNS.calls > calls) == (tower_attention == "runs")
 
 
 def test_prompts_without_images_try_nothing(tiny_model):
     model = loaded(tiny_model, "qwen2_vl")
     found = tried(model, "runs", [("Is the sky blue?",), ("Is it?",)])
-    assert (found.runs, found.runs_seen) == (False, "no prompt with an image was tried")
+    assert (found.name, found.seen) == ("loop", "no prompt with an image was tried")
 
 
 @pytest.mark.thorough
