@@ -137,7 +137,7 @@ class Workspace:
                 return Fitted(selection, {**trained_on(store, selection.tasks)}, store)
         except SavsError:  # it is being written, or there is none: centroids say enough
             pass
-        alone = {task.subtask: trained_alone(task) for task in selection.tasks}
+        alone = {task.subtask: trained_alone(task, selection.rule) for task in selection.tasks}
         return Fitted(selection, alone, None)
 
 

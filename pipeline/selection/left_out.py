@@ -18,9 +18,7 @@ from savs.foundation.arrays import Array
 from savs.foundation.progress import track
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.calibration import (
-    CENTROIDS,
     calibrate_task,
-    has_centroids,
     typicality_of,
 )
 from savs.pipeline.selection.compatibility import require_fit
@@ -165,7 +163,7 @@ def _calibrated(
         left_out.scores.scores,
         left_out.labels,
         left_out.typicality,
-        None if has_centroids(rule) else class_centroids(features, labels, classes),
+        None if rule.has_centroids else class_centroids(features, labels, classes),
         seen=(left_out.seen.scores, _scores_of_seen(task.fitted, features).scores),
     )
     return replace(task, calibration=calibration)
@@ -330,8 +328,8 @@ def _judge(
     if not for_calibration or fold.task.number is not None:
         return _Judged(fold, scores, np.zeros(0, np.float32), scores.part(slice(0)))
     centroids = (
-        getattr(fitted, CENTROIDS)
-        if has_centroids(rule)
+        None
+        if rule.has_centroids
         else class_centroids(train, fold.others.labels, len(fold.task.classes))
     )
     typicality = typicality_of(out, centroids, fitted, scores)

@@ -23,6 +23,7 @@ from savs.pipeline.running.result_files import CONFIG, SELECT, read_json
 from savs.pipeline.selection.calibration import CalibrationConfig
 from savs.pipeline.selection.label_rules import LabelRule
 from savs.pipeline.selection.number_rules import NUMBER, NumberRule
+from savs.pipeline.selection.readouts.heads_fit import Pool
 from savs.pipeline.selection.readouts.readout import NAME, ReadoutFile
 from savs.pipeline.selection.training_data import (
     answered_share,
@@ -75,6 +76,8 @@ class TaskConfig:
     """The prompt of all training examples; None if they have several."""
     media: Count | None
     """Images and videos of each of their prompts; None if that differs."""
+    pool: Pool | None
+    """How the readout pools what heads say, see `HeadsFit`; None if it is no such fit."""
     calibration: CalibrationConfig | None = None
     """What left-out training examples say; None if they were not looked at."""
     label_rule: LabelRule | None = None

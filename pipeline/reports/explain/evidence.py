@@ -8,7 +8,6 @@ import polars as pl
 
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import ReportError
-from savs.pipeline.selection.calibration import AXES, CENTROIDS
 from savs.pipeline.selection.heads.centroids import (
     class_centroids,
     cosines,
@@ -16,6 +15,7 @@ from savs.pipeline.selection.heads.centroids import (
     leads,
     normalise,
 )
+from savs.pipeline.selection.readouts import HeadsFit, Readout
 from savs.pipeline.selection.selection import Selection, TaskSelection, chosen_features
 from savs.pipeline.selection.training_data import (
     StoredTraining,
@@ -40,7 +40,7 @@ class Trained:
     features: Array
     """`(heads, n, d)` float32, heads best first."""
     centroids: Array
-    """`(heads, classes, d)`."""
+    """`(heads, classes, d)`; without the examples their directions alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +98,16 @@ def trained_on(store: FeatureStore, selected: Sequence[TaskSelection]) -> dict[s
     return {task.subtask: _train(store, task, tasks[task.subtask]) for task in selected}
 
 
-def trained_alone(selection: TaskSelection) -> Trained | None:
+def trained_alone(selection: TaskSelection, rule: Readout) -> Trained | None:
     """Return the same of a classifier without its store: centroids, and no training examples.
 
     None if the classifier has no centroids either.
     """
-    calibration = selection.calibration
-    known = None if calibration is None else calibration.centroids
-    centroids = getattr(selection.fitted, CENTROIDS, known)
-    if centroids is None or centroids.ndim != len(AXES):
+    calibration, fitted = selection.calibration, selection.fitted
+    centroids = None if calibration is None else calibration.centroids
+    if rule.has_centroids and isinstance(fitted, HeadsFit):
+        centroids = fitted.directions
+    if centroids is None:
         return None
     heads, _, width = centroids.shape
     none = np.zeros((heads, 0, width), np.float32)

@@ -13,8 +13,8 @@ from savs import Selection, load_selection, save_selection, select
 from savs.pipeline.errors import OwnCodeError, SelectionError
 from savs.pipeline.running.result_files import CLASSIFIER, CONFIG
 from savs.pipeline.selection import selection_file
-from savs.pipeline.selection.readouts.lda import FittedLda
-from savs.pipeline.selection.readouts.vote import VOTE, FittedVote
+from savs.pipeline.selection.readouts.knn import FittedKnn
+from savs.pipeline.selection.readouts.vote import VOTE
 from savs.pipeline.selection.selection_config import SelectionConfig, load_config, selection_folder
 from savs.stores import ResultError
 
@@ -108,18 +108,20 @@ def test_what_is_no_regular_file_is_refused(store, tmp_path, name, kind) -> None
 
 
 ODD = {
-    "NaN": lambda centroids: FittedVote(centroids * np.float32(np.nan)),
-    "infinity": lambda centroids: FittedVote(centroids + np.float32(np.inf)),
-    "shape": lambda centroids: FittedVote(centroids[:, :1]),
-    "type": lambda centroids: FittedVote(centroids.astype(np.float64)),
-    "name": lambda centroids: FittedLda(centroids, centroids),
+    "NaN": lambda fit: replace(fit, directions=fit.directions * np.float32(np.nan)),
+    "infinity": lambda fit: replace(fit, directions=fit.directions + np.float32(np.inf)),
+    "shape": lambda fit: replace(fit, offsets=fit.offsets[:, :1]),
+    "type": lambda fit: replace(fit, ties=fit.ties.astype(np.float64)),
+    "pool": lambda fit: replace(fit, pool="most"),
+    "weights": lambda fit: replace(fit, pool="mean", weights=0 * fit.weights),
+    "object": lambda fit: FittedKnn(fit.directions, np.array([0, 1])),
 }
 
 
 @pytest.mark.parametrize("make", ODD.values(), ids=ODD)
 def test_a_fit_that_could_not_be_read_again_is_refused(store, make) -> None:
     def fit(*given):
-        return make(VOTE.fit(*given).centroids)
+        return make(VOTE.fit(*given))
 
     with pytest.raises(OwnCodeError, match=r"fit of the readout 'odd' (gives|raises)"):
         select(store, heads=2, readout=replace(VOTE, name="odd", fit=fit))
