@@ -11,6 +11,7 @@ import pytest
 
 from savs.foundation import files as whole_files
 from savs.foundation.files import (
+    finish_files,
     noted_files,
     read_regular_text,
     remove_left_overs,
@@ -120,3 +121,76 @@ def test_only_a_text_that_ends_is_read_and_no_pipe_replaced(tmp_path) -> None:
     with pytest.raises(OSError, match="a pipe or a device"), whole_file(tmp_path / "pipe"):
         pass
     assert (tmp_path / "pipe").is_fifo()
+
+
+KILLED_WRITER = """
+import os, sys
+from pathlib import Path
+from savs.foundation import files
+
+folder, step = Path(sys.argv[1]), int(sys.argv[2])
+left = step
+
+def dying(change):
+    def call(*given, **named):
+        global left
+        if not left:
+            os._exit(9)  # as SIGKILL: nothing is cleaned up
+        left -= 1
+        return change(*given, **named)
+    return call
+
+for name in ("mkdir", "rename", "replace", "unlink", "rmdir", "fsync"):
+    setattr(os, name, dying(getattr(os, name)))
+for name in ("mkdir", "rename", "replace", "unlink", "rmdir"):
+    setattr(Path, name, dying(getattr(Path, name)))
+with files.whole_files(folder) as new:
+    for name in ("config", "metrics"):
+        new.joinpath(name).write_text("new")
+    new.joinpath("submission").touch()
+"""
+
+
+@pytest.mark.thorough
+def test_a_writer_killed_at_any_change_leaves_all_old_files_or_all_new_ones(tmp_path) -> None:
+    old = {"config": "old", "metrics": "old", "submission": "old", "notes": "of the user"}
+    new = {"config": "new", "metrics": "new", "notes": "of the user"}
+    ends: list[dict[str, str]] = []
+    for step in range(100):
+        folder = tmp_path / str(step)
+        folder.mkdir()
+        for name, text in old.items():
+            (folder / name).write_text(text)
+        script = [sys.executable, "-c", KILLED_WRITER, str(folder), str(step)]
+        code = subprocess.run(script, check=False).returncode
+        finish_files(folder)  # as each reader does
+        ends.append({file.name: file.read_text() for file in folder.iterdir() if file.is_file()})
+        assert ends[-1] in (old, new)
+        with whole_files.whole_files(folder) as again:  # what was left is in nobody's way
+            (again / "config").write_text("again")
+        assert {file.name for file in folder.iterdir()} == {*ends[-1]}
+        if not code:
+            break
+    assert ends[0] == old
+    assert ends[-1] == new
+    assert ends == sorted(ends, key=lambda end: end == new), "the commit is one step"
+    assert sum(end == new for end in ends) > 5, "kills came between the names, too"
+
+
+def test_a_block_that_fails_and_two_writers_at_once_leave_whole_files(tmp_path) -> None:
+    folder = tmp_path / "vote"
+
+    def fail() -> None:
+        with whole_files.whole_files(folder) as new:
+            (new / "config").write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert not folder.exists()
+    with whole_files.whole_files(folder) as first:
+        (first / "config").write_text("first")
+        with whole_files.whole_files(folder) as second:
+            (second / "config").write_text("second")
+        assert (folder / "config").read_text() == "second"
+    assert {file.name: file.read_text() for file in folder.iterdir()} == {"config": "first"}
