@@ -40,8 +40,8 @@ def evaluate_command(
         option(
             metavar="NAME",
             help=f"{', '.join(READOUT_NAMES)}; {', '.join(TEXT_READOUT_NAMES)} (by the classes'"
-            f" names); the model's own: {', '.join(OWN_ANSWERS)} (default: the trained one, or"
-            " vote).",
+            f" names); the model's own: {', '.join(OWN_ANSWERS)} (default: that of the store's"
+            " result, or vote).",
         ),
     ] = None,
     out: Annotated[
@@ -73,7 +73,10 @@ def evaluate_command(
     benchmark: BenchmarkOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Uses the selection that `savs select` saved in the store, or makes a default one."""
+    """Uses the saved selection of the store, or makes a default one.
+
+    Without test examples, it leaves out training examples in turn, as with --folds 5.
+    """
     from savs.datasets.label_kinds import label_kind
     from savs.pipeline.cli.selections import find_selection
     from savs.pipeline.evaluation import results

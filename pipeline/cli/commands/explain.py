@@ -45,7 +45,7 @@ def explain_command(
         Path,
         typer.Argument(
             metavar="RESULT",
-            help="Result folder in its store, such as STORE/results/vote, or a store with one.",
+            help="Feature store, or a result folder in it, such as STORE/results/vote.",
             show_default=False,
         ),
     ],

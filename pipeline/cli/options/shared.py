@@ -75,7 +75,8 @@ SelectionOption = Annotated[
     option(
         "--selection",
         metavar="NAME|DIR",
-        help="Selection to use: a name in STORE/results, or a folder (default: trained, or vote).",
+        help="Selection to use: a name in STORE/results, or a folder (default: trained, vote, or"
+        " the only one).",
     ),
 ]
 
