@@ -103,11 +103,7 @@ def whole_files(folder: Path) -> Iterator[Path]:
             make_durable(file)
             note(folder / READY / file.name, file)
         _keep_names(new)
-        try:
-            new.rename(folder / READY)
-        except OSError:  # that of another writer, which is in the same step
-            finish_files(folder)
-            new.rename(folder / READY)
+        _rename_in_turn(new, folder / READY)
         _keep_names(folder)
         finish_files(folder)
     finally:
@@ -115,6 +111,18 @@ def whole_files(folder: Path) -> Iterator[Path]:
         if not was_there:
             with suppress(OSError):  # it has files
                 folder.rmdir()
+
+
+def _rename_in_turn(new: Path, ready: Path) -> None:
+    """Rename a folder; what other writers have renamed in the same moment is finished before."""
+    for tries in range(100):
+        try:
+            new.rename(ready)
+            return
+        except OSError:
+            if not ready.is_dir() or tries == 99:
+                raise
+            finish_files(ready.parent)
 
 
 def finish_files(folder: Path) -> None:

@@ -16,6 +16,7 @@ from msgspec import Meta
 from savs.datasets.example import of_subtask
 from savs.datasets.label_kinds import MANY, NUMBERS, ONE, ORDINAL, REGRESSION
 from savs.foundation.errors import ParameterError
+from savs.foundation.files import finish_files
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.names import SCORING_NAMES
 from savs.pipeline.running.formatting import counted_as
@@ -235,7 +236,10 @@ def selection_run(path: str | Path) -> str:
 
 def config_path(path: str | Path) -> Path:
     """Return config.json of a selection, which is given by that or by its folder."""
-    return Path(path) / CONFIG if Path(path).is_dir() else Path(path)
+    if not Path(path).is_dir():
+        return Path(path)
+    finish_files(Path(path))
+    return Path(path) / CONFIG
 
 
 def read_config(file: Path) -> tuple[ConfigHeader, SelectionConfig]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from savs.foundation.files import PARTIAL
 from savs.foundation.network import HUB, HUB_DATASETS, HUB_SPACES, hub_problem
 from savs.pipeline.classifying.bundle.bundle import BUNDLE, bundle_files, space_files
 from savs.pipeline.errors import HubError, MissingExtraError
@@ -126,7 +127,7 @@ def _store_files(folder: Path) -> list[Path]:
     shards = [spec.name for spec in store.manifest.plan.shards()]
     results = (folder / RESULTS).rglob("*") if (folder / RESULTS).is_dir() else ()
     files = [folder / name for name in (MANIFEST, CARD, *shards)]
-    files += [path for path in results if not path.is_dir()]
+    files += [path for path in results if not path.is_dir() and PARTIAL not in str(path)]
     return [path for path in sorted(files) if path.is_file()]
 
 
