@@ -37,6 +37,12 @@ sounds:
 wheel:
     .venv/bin/python -m pytest -q -m slow tests/end_to_end/test_wheel.py
 
+# Install the CUDA build of torch into an environment of its own, and run there each command that loads a model; no GPU is needed (6 GB, minutes)
+cuda python="python3.13":
+    {{python}} -m venv --clear build/cuda
+    build/cuda/bin/python -m pip install --quiet --disable-pip-version-check '.[extract]'
+    CUDA_PYTHON="$PWD/build/cuda/bin/python" .venv/bin/python -m pytest -q -n 0 -m slow tests/end_to_end/test_cuda_build.py
+
 # Install a Space's requirements.txt into a fresh environment, and ask its page (minutes, 1 to 6 GB); more pages of Spaces and the app
 space:
     .venv/bin/python -m pytest -q -n 0 -m slow tests/end_to_end/test_space_install.py tests/pipeline/classifying/bundle/test_space.py tests/pipeline/app

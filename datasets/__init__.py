@@ -3,38 +3,45 @@
 from savs.foundation.imports import lazy_imports
 
 with lazy_imports(globals()):
-    from savs.datasets.benchmark import About, Benchmark, Fields
-    from savs.datasets.benchmarks.catalogue import BENCHMARKS, find_benchmark, installed_benchmarks
-    from savs.datasets.errors import (
-        BenchmarkFaultError,
-        BenchmarkNotFoundError,
-        DatasetError,
-        MediaError,
-        OptionError,
-        RowError,
-        SourceError,
+    from savs.datasets.benchmark import About as About, Benchmark as Benchmark, Fields as Fields
+    from savs.datasets.benchmarks.catalogue import (
+        BENCHMARKS as BENCHMARKS,
+        find_benchmark as find_benchmark,
+        installed_benchmarks as installed_benchmarks,
     )
-    from savs.datasets.example import Example
-    from savs.datasets.media.media import MediaFolder
+    from savs.datasets.errors import (
+        BenchmarkFaultError as BenchmarkFaultError,
+        BenchmarkNotFoundError as BenchmarkNotFoundError,
+        DatasetError as DatasetError,
+        MediaError as MediaError,
+        OptionError as OptionError,
+        RowError as RowError,
+        SourceError as SourceError,
+    )
+    from savs.datasets.example import Example as Example
+    from savs.datasets.media.media import MediaFolder as MediaFolder
     from savs.datasets.metrics.groups import (
-        group_metrics,
-        matching_metrics,
-        order_metric,
-        pair_metric,
-        set_accuracy,
+        group_metrics as group_metrics,
+        matching_metrics as matching_metrics,
+        order_metric as order_metric,
+        pair_metric as pair_metric,
+        set_accuracy as set_accuracy,
     )
     from savs.datasets.metrics.metrics import (
-        Classes,
-        Units,
-        accuracy,
-        balanced_accuracy,
-        mean_metric,
-        subtask_accuracies,
+        Classes as Classes,
+        Units as Units,
+        accuracy as accuracy,
+        balanced_accuracy as balanced_accuracy,
+        mean_metric as mean_metric,
+        subtask_accuracies as subtask_accuracies,
     )
-    from savs.datasets.metrics.ranking import ranking_metrics
-    from savs.datasets.row import Row
-    from savs.datasets.rows.examples import read_examples
-    from savs.datasets.rows.files import find_files
-    from savs.datasets.splits.labels import check_splits, unknown_labels
-    from savs.datasets.splits.leaks import Leaks, find_leaks
-    from savs.datasets.splits.shots import Shots
+    from savs.datasets.metrics.ranking import ranking_metrics as ranking_metrics
+    from savs.datasets.row import Row as Row
+    from savs.datasets.rows.examples import read_examples as read_examples
+    from savs.datasets.rows.files import find_files as find_files
+    from savs.datasets.splits.labels import (
+        check_splits as check_splits,
+        unknown_labels as unknown_labels,
+    )
+    from savs.datasets.splits.leaks import Leaks as Leaks, find_leaks as find_leaks
+    from savs.datasets.splits.shots import Shots as Shots

@@ -1,21 +1,24 @@
 """Imports that wait until a name is used, the version of savs, and how an extra is installed."""
 
 import builtins
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
 
+DUNDER = re.compile("__.*__")
+
 
 @contextmanager
 def lazy_imports(namespace: dict[str, Any]) -> Iterator[None]:
     """Defer the `from ... import` lines of the block until one of their names is used.
 
-    For the `__init__.py` of a package: the block spells each name once, type checkers and editors
-    read it as it stands, and `__all__` follows from it. Python 3.15 has this as `lazy from ...
-    import` (PEP 810). SPEC 1's `lazy_loader` takes names of the package itself only, and its stub
-    spells each name twice.
+    For the `__init__.py` of a package: `__all__` follows from the block, and so does `dir`, which
+    lists nothing else. Write `name as name`: without it, type checkers take a name of a package
+    with `py.typed` for an inner one. Python 3.15 has this as `lazy from ... import` (PEP 810).
+    SPEC 1's `lazy_loader` takes names of the package itself only, and needs a stub.
 
     Parameters
     ----------
@@ -46,7 +49,7 @@ def lazy_imports(namespace: dict[str, Any]) -> Iterator[None]:
         return namespace[name]
 
     namespace["__all__"] = sorted(homes)
-    namespace["__dir__"] = lambda: sorted({*namespace, *homes})
+    namespace["__dir__"] = lambda: sorted({*homes, *filter(DUNDER.fullmatch, namespace)})
     namespace["__getattr__"] = load
 
 

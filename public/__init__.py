@@ -17,32 +17,38 @@ from savs.foundation.imports import DOORS as _DOORS
 from savs.foundation.imports import lazy_imports
 
 with lazy_imports(globals()):
-    from savs.foundation.errors import SavsError
-    from savs.foundation.imports import __version__
-    from savs.pipeline.classifying.bundle.bundle import write_bundle, write_space
-    from savs.pipeline.classifying.classification import classify
-    from savs.pipeline.classifying.estimator import SavsClassifier
-    from savs.pipeline.classifying.training import train
-    from savs.pipeline.evaluation.assessment import Evaluation
-    from savs.pipeline.evaluation.compare.compare import compare
-    from savs.pipeline.evaluation.evaluation import evaluate
-    from savs.pipeline.evaluation.evaluation_file import save_evaluation
-    from savs.pipeline.evaluation.export import export
-    from savs.pipeline.evaluation.query import query
-    from savs.pipeline.evaluation.suggest import suggest
-    from savs.pipeline.evaluation.sweep.sweep import sweep
-    from savs.pipeline.extraction.entry_points import extract
-    from savs.pipeline.inputs.importing import import_features
-    from savs.pipeline.inputs.labelling import label
-    from savs.pipeline.reports.explain.explain import explain
-    from savs.pipeline.reports.predictions.predictions import PredictionPage
-    from savs.pipeline.reports.report.report import report
-    from savs.pipeline.selection.left_out import calibrate
-    from savs.pipeline.selection.selection import Selection, select
-    from savs.pipeline.selection.selection_file import load_selection, save_selection
-    from savs.stores.maintain.copy import merge
-    from savs.stores.maintain.verify import verify
-    from savs.stores.read.store import FeatureStore, open_store
+    from savs.foundation.errors import SavsError as SavsError
+    from savs.foundation.imports import __version__ as __version__
+    from savs.pipeline.classifying.bundle.bundle import (
+        write_bundle as write_bundle,
+        write_space as write_space,
+    )
+    from savs.pipeline.classifying.classification import classify as classify
+    from savs.pipeline.classifying.estimator import SavsClassifier as SavsClassifier
+    from savs.pipeline.classifying.training import train as train
+    from savs.pipeline.evaluation.assessment import Evaluation as Evaluation
+    from savs.pipeline.evaluation.compare.compare import compare as compare
+    from savs.pipeline.evaluation.evaluation import evaluate as evaluate
+    from savs.pipeline.evaluation.evaluation_file import save_evaluation as save_evaluation
+    from savs.pipeline.evaluation.export import export as export
+    from savs.pipeline.evaluation.query import query as query
+    from savs.pipeline.evaluation.suggest import suggest as suggest
+    from savs.pipeline.evaluation.sweep.sweep import sweep as sweep
+    from savs.pipeline.extraction.entry_points import extract as extract
+    from savs.pipeline.inputs.importing import import_features as import_features
+    from savs.pipeline.inputs.labelling import label as label
+    from savs.pipeline.reports.explain.explain import explain as explain
+    from savs.pipeline.reports.predictions.predictions import PredictionPage as PredictionPage
+    from savs.pipeline.reports.report.report import report as report
+    from savs.pipeline.selection.left_out import calibrate as calibrate
+    from savs.pipeline.selection.selection import Selection as Selection, select as select
+    from savs.pipeline.selection.selection_file import (
+        load_selection as load_selection,
+        save_selection as save_selection,
+    )
+    from savs.stores.maintain.copy import merge as merge
+    from savs.stores.maintain.verify import verify as verify
+    from savs.stores.read.store import FeatureStore as FeatureStore, open_store as open_store
 
 # of a store, whose room imports no pipeline
 _DOORS["results"] = "savs.pipeline.evaluation.results:Results"

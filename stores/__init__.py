@@ -4,23 +4,36 @@ from savs.foundation.imports import lazy_imports
 
 with lazy_imports(globals()):
     from savs.stores.errors import (
-        FeatureValueError,
-        HeadNotFoundError,
-        ResultError,
-        StoreCorruptError,
-        StoreError,
-        StoreFormatError,
-        StoreIncompleteError,
-        StoreLockedError,
-        StoreMismatchError,
-        StoreNotFoundError,
-        StoreReadError,
-        StoreWriteError,
+        FeatureValueError as FeatureValueError,
+        HeadNotFoundError as HeadNotFoundError,
+        ResultError as ResultError,
+        StoreCorruptError as StoreCorruptError,
+        StoreError as StoreError,
+        StoreFormatError as StoreFormatError,
+        StoreIncompleteError as StoreIncompleteError,
+        StoreLockedError as StoreLockedError,
+        StoreMismatchError as StoreMismatchError,
+        StoreNotFoundError as StoreNotFoundError,
+        StoreReadError as StoreReadError,
+        StoreWriteError as StoreWriteError,
     )
-    from savs.stores.format.layout import FORMAT, Head, LayerGrid, head_name
-    from savs.stores.format.manifest import Identity, Manifest
-    from savs.stores.format.plan import PlannedRow, ShardSpec, StorePlan
-    from savs.stores.read.store import FeatureStore, open_store, store_of
-    from savs.stores.shard.content import ShardContent
-    from savs.stores.write.opening import open_writer, reserve
-    from savs.stores.write.writer import FeatureWriter
+    from savs.stores.format.layout import (
+        FORMAT as FORMAT,
+        Head as Head,
+        LayerGrid as LayerGrid,
+        head_name as head_name,
+    )
+    from savs.stores.format.manifest import Identity as Identity, Manifest as Manifest
+    from savs.stores.format.plan import (
+        PlannedRow as PlannedRow,
+        ShardSpec as ShardSpec,
+        StorePlan as StorePlan,
+    )
+    from savs.stores.read.store import (
+        FeatureStore as FeatureStore,
+        open_store as open_store,
+        store_of as store_of,
+    )
+    from savs.stores.shard.content import ShardContent as ShardContent
+    from savs.stores.write.opening import open_writer as open_writer, reserve as reserve
+    from savs.stores.write.writer import FeatureWriter as FeatureWriter

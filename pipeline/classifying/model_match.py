@@ -61,7 +61,7 @@ def model_options(
         raise SelectionError(
             f"the classifier's model was a local folder called {name!r}; pass `model` FOLDER"
         )
-    is_path = not HUB_ID.fullmatch(chosen) or os.path.lexists(chosen)
+    is_path = not HUB_ID.fullmatch(str(chosen)) or os.path.lexists(chosen)
     if model is None and commit is not None and is_path:
         raise SelectionError(
             f"the classifier records a revision of the model {chosen!r:.200}, which is a path, not"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import polars as pl
 
@@ -34,8 +34,10 @@ from savs.pipeline.evaluation.evaluation_file import replace_evaluation
 from savs.pipeline.evaluation.results import TRAINED, Results
 from savs.pipeline.evaluation.suspects import save_suspects, suspects
 from savs.pipeline.extraction.entry_points import follow
+from savs.pipeline.extraction.model.model_options import ModelKeywords
+from savs.pipeline.extraction.run_options import TrainRunKeywords
 from savs.pipeline.inputs.in_memory import Rows
-from savs.pipeline.inputs.input_options import InputOptions
+from savs.pipeline.inputs.input_options import InputOptions, TrainInputKeywords
 from savs.pipeline.names import IMPORTED
 from savs.pipeline.running.progress import SILENT, Reporting, bars
 from savs.pipeline.running.result_files import require_writable
@@ -78,19 +80,26 @@ class Trained:
     """What a user should know, a sentence each."""
 
     @property
-    def expected(self) -> Evaluation | None:
+    def expected(self) -> Evaluation:
         """The accuracy to expect: on test examples, or by cross-validation if these are few.
 
         Cross-validation measures classifiers of a part of the examples, see `train_shares`.
+        SelectionError if neither could be done; `tested` and `left_out` are None then.
         """
         if self.tested is not None and self.tested.examples >= ENOUGH:
             return self.tested
-        return self.left_out or self.tested
+        estimate = self.left_out or self.tested
+        if estimate is None:
+            raise SelectionError(
+                f"{self.store.path}: too few labelled examples to estimate the accuracy; add"
+                " examples, or a test split, and train again"
+            )
+        return estimate
 
     def __repr__(self) -> str:
         """Return a few lines: the classifier, its accuracy, and what comes next."""
         lines = [f"Trained({self.selection.readout}, {self.store!r})"]
-        if self.expected is not None:
+        if self.left_out or self.tested:
             metric = self.expected.metrics[0]
             lines.append(
                 f"  {metric.name} {metric.value:.3f} ({metric.low:.3f} .. {metric.high:.3f})"
@@ -104,6 +113,10 @@ class Trained:
         return "\n".join(lines)
 
 
+class TrainOptions(TrainInputKeywords, ModelKeywords, TrainRunKeywords, total=False):
+    """What `train` passes on to `extract`."""
+
+
 def train(
     source: Rows,
     *,
@@ -115,7 +128,7 @@ def train(
     allow_removed: bool = False,
     verbose: bool = False,
     reporting: Reporting = SILENT,
-    **options: Any,
+    **options: Unpack[TrainOptions],
 ) -> Trained:
     """Make a classifier: extract features, select heads, choose a readout, say how good it is.
 
@@ -169,8 +182,9 @@ def train(
         store = as_store(source)
         notes = _doubts(store)
     else:
-        options = {**options, "question": question}
-        store, skipped, notes = _extract(source, out, model, allow_removed, reporting, options)
+        store, skipped, notes = _extract(
+            source, out, model, allow_removed, reporting, {**options, "question": question}
+        )
     store.require_complete()
     kind = label_kind(store.manifest.identity.benchmark)
     readouts = FAST if kind not in NUMBERS else (default_readout(kind),)

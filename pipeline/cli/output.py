@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 import typer
 
@@ -21,6 +21,9 @@ from savs.pipeline.running.formatting import (
     visible,
 )
 from savs.pipeline.running.progress import Reporting
+
+if TYPE_CHECKING:
+    from savs.stores import FeatureStore
 
 _shows = {"progress": True, "details": False}
 """What the user asked for, by `--no-progress` and `--verbose`."""
@@ -226,11 +229,13 @@ class WorkLine:
             self._printed, self._is_shown = now, True
 
 
-def tell_skipped(skipped: Sequence[str], rest: str, count: int, max_skip: int) -> None:
+def tell_skipped(
+    skipped: Sequence[str], rest: str, count: int, max_skip: int, option: str = " --retry-skipped"
+) -> None:
     """Name the first examples that a run skipped, with reasons; `rest` says where others are.
 
     Exit with 4 where the `count` is above `max_skip`. It is that of examples without their prompts:
-    an image that is combined with several counts once.
+    an image that is combined with several counts once. `option` has the command read them again.
     """
     for line in skipped[:SHOWN]:
         say(f"skipped {line}")
@@ -239,7 +244,24 @@ def tell_skipped(skipped: Sequence[str], rest: str, count: int, max_skip: int) -
     if count > max_skip:
         say(
             f"{counted_as(count, 'example', 'was', 'were')} skipped, --max-skip allows"
-            f" {max_skip}; fix the images and run again with --retry-skipped, or continue without"
-            " them"
+            f" {max_skip}; fix the files and run again{option and f' with{option}'}, or continue"
+            " without them"
         )
         raise typer.Exit(exits.TOO_MANY_SKIPPED)
+
+
+def tell_skipped_examples(
+    store: "FeatureStore",
+    skipped: Sequence[tuple[str, str, str]],
+    max_skip: int,
+    option: str = " --retry-skipped",
+) -> None:
+    """Like `tell_skipped`, of `(split, id, reason)` of the examples of a store."""
+    import polars as pl
+
+    from savs.datasets.benchmarks.options import stored_prompts, without_prompt
+
+    ids = pl.Series([f"{split} {identifier}" for split, identifier, _ in skipped], dtype=pl.String)
+    images = without_prompt(ids) if stored_prompts(store.facts["benchmark"]) else ids
+    lines = [f"{split} {identifier}: {reason}" for split, identifier, reason in skipped]
+    tell_skipped(lines, "`savs show` lists all", images.n_unique(), max_skip, option)

@@ -195,7 +195,9 @@ def _with_calibration(
     """Return rows with `typicality` and `atypical`; for a risk with `prediction_set`, `unsure`."""
     calibrations = [part.task.calibration for part in parts]
     least = [np.full(len(p.rows), c.typical) for p, c in zip(parts, calibrations, strict=True) if c]
-    typical = pl.Series(np.concatenate([p.typicality for p in parts]), dtype=pl.Float32)
+    typical = pl.Series(
+        np.concatenate([p.typicality for p in parts if p.typicality is not None]), dtype=pl.Float32
+    )
     rows = rows.with_columns(
         typicality=typical, atypical=typical < pl.Series(np.concatenate(least), dtype=pl.Float64)
     )

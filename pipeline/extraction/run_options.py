@@ -30,20 +30,25 @@ class BatchKeywords(TypedDict, total=False):
     workers: int | None
 
 
-class RunKeywords(BatchKeywords, total=False):
-    """The fields of `RunOptions` as keyword arguments."""
+class TrainRunKeywords(BatchKeywords, total=False):
+    """The fields of `RunOptions` that the function `train` passes on to `extract`."""
 
     shard_rows: int | None
-    thumbnails: bool
     answers: str | None
     icl_shots: int | None
-    heads: str | Path | None
     site: str | None
     slices: bool
     pooling: str
     retry_skipped: bool
     classes: str | Path | None
     templates: str | Path | None
+
+
+class RunKeywords(TrainRunKeywords, total=False):
+    """The fields of `RunOptions` as keyword arguments."""
+
+    thumbnails: bool
+    heads: str | Path | None
     append: bool
 
 

@@ -77,8 +77,8 @@ class ImportedRows:
         _, rows, counts = np.unique(self.numbers, return_index=True, return_counts=True)
         order = np.argsort(rows)
         examples = [
-            replace(self.contents[self.numbers[row]], id=self.ids[row], index=int(row))
-            for row in rows[order]
+            replace(self.contents[self.numbers[row]], id=self.ids[row], index=row)
+            for row in rows[order].tolist()
         ]
         return examples, counts[order].tolist()
 

@@ -58,10 +58,9 @@ class LabelKeywords(TypedDict, total=False):
     label_columns: Sequence[str] | None
 
 
-class TrainKeywords(LabelKeywords, total=False):
-    """The fields of `InputOptions` that the command `train` takes."""
+class SplitKeywords(LabelKeywords, total=False):
+    """The fields of `InputOptions` that say which examples are in a split."""
 
-    question: str | Sequence[str] | None
     shots: int | None
     test: str | Path | None
     unlabelled: str | Path | None
@@ -72,16 +71,27 @@ class TrainKeywords(LabelKeywords, total=False):
     strict: bool
 
 
-class InputKeywords(NewImageKeywords, TrainKeywords, total=False):
-    """The fields of `InputOptions` as keyword arguments."""
+class TrainKeywords(SplitKeywords, total=False):
+    """The fields of `InputOptions` that the command `train` takes."""
 
-    train: str | Path | None
+    question: str | Sequence[str] | None
+
+
+class TrainInputKeywords(NewImageKeywords, SplitKeywords, total=False):
+    """The fields of `InputOptions` that the function `train` passes on to `extract`."""
+
     hold_out: Sequence[str] | None
     train_groups: int | None
     video: str | None
     video_frames: int | None
     jpeg_draft: int | None
     limit: int | None
+
+
+class InputKeywords(TrainInputKeywords, TrainKeywords, total=False):
+    """The fields of `InputOptions` as keyword arguments."""
+
+    train: str | Path | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,6 +93,35 @@ def test_bad_images_are_skipped_counted_and_exit_4(extract, savs, inputs, tmp_pa
 
 
 @pytest.mark.thorough
+@pytest.mark.parametrize("command", ["extract", "train", "classify"])
+def test_skipped_images_have_one_exit_code_and_the_others_are_written(
+    savs, inputs, tmp_path, command
+):
+    for number in range(3):
+        inputs.image(f"photos/a/{number}.png", number)
+        inputs.image(f"photos/b/{number}.png", 9 + number)
+    photos, store, model = inputs.root / "photos", tmp_path / "store", ("--model", "demo")
+    if command == "classify":
+        assert savs("train", photos, *model, "--out", store).returncode == 0
+    (photos / "a/bad.png").write_text("no image")
+    calls = {
+        "extract": (("image-folder", "--train", photos, *model, "--out", store), store),
+        "train": (
+            (photos, *model, "--out", store),
+            store / "results/trained/classifier.safetensors",
+        ),
+        "classify": ((store, photos, "--out", tmp_path / "new.csv"), tmp_path / "new.csv"),
+    }
+    given, written = calls[command]
+    failed(savs(command, *given), 4, "1 example was skipped, --max-skip allows 0; fix the files")
+    assert written.exists()
+    again = () if command == "train" else ("--retry-skipped",)  # `train` does by itself
+    allowed = savs(command, *given, "--max-skip", "1", *again)
+    assert allowed.returncode == 0, allowed.stderr
+    assert "bad.png: " in allowed.stderr
+
+
+@pytest.mark.thorough
 def test_an_image_that_is_put_to_two_prompts_is_skipped_once_and_in_its_run_alone(
     savs, inputs, tmp_path
 ):

@@ -1,14 +1,22 @@
-"""Both kinds of install, used in the repository's folder by Python without `PYTHONSAFEPATH`."""
+"""Both kinds of install, used in the repository's folder by Python without `PYTHONSAFEPATH`.
 
+And what a type checker, and so an editor, knows of an installed `savs`.
+"""
+
+import json
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
 import venv
+from importlib import import_module
 from pathlib import Path
 
 import pytest
+from doc_pages import blocks
+
+import savs
 
 pytestmark = pytest.mark.thorough
 
@@ -16,7 +24,18 @@ ROOT = Path(__file__).parents[2]
 ROOMS = ("public", "pipeline", "stores", "datasets", "foundation")
 FILES = ("setup.py", "pyproject.toml", "README.md", "LICENSE")
 SAFE_PATH = "PYTHONSAFEPATH"
+WINDOWS = ("savs", "savs.stores", "savs.datasets")
 IMPORTS = "import savs, savs.stores, savs.datasets; print(savs.train.__module__, savs.__file__)"
+
+
+WRONG = {
+    'savs.train("photos", qestion="Which?", model="demo", out="pets")': "qestion",
+    'savs.train("photos", question=3, model="demo", out="pets")': "question",
+    'savs.extract("image-folder", test=3, model="demo", out="pets")': "test",
+    'metrics: int = savs.evaluate("pets", savs.select("pets")).metrics': "Metric",
+    'savs.open_store("pets").features("train").label': "label",
+}
+"""A line that is wrong -> what an error says of it."""
 
 
 @pytest.fixture(scope="module", params=["regular", "editable"])
@@ -64,3 +83,33 @@ def test_savs_works_in_its_repository(installed, arguments, expected):
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert expected in done.stdout
+
+
+@pytest.mark.parametrize("installed", ["regular"], indirect=True)
+def test_types_of_an_installed_savs_are_known(installed, tmp_path):
+    (readme,) = blocks(ROOT / "README.md", "python")
+    names = [f"{window}.{name}" for window in WINDOWS for name in import_module(window).__all__]
+    right = tmp_path / "right.py"
+    right.write_text("\n".join([readme, *(f"import {window}" for window in WINDOWS), *names]))
+    wrong = tmp_path / "wrong.py"
+    wrong.write_text("\n".join(["import savs", *WRONG]))
+    checker = [Path(sys.executable).with_name("basedpyright"), "--pythonpath", installed[1]]
+    done = subprocess.run(
+        [*checker, "--outputjson", "--level", "error", right, wrong],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    found = json.loads(done.stdout)["generalDiagnostics"]
+    lines = [(Path(one["file"]).name, one["range"]["start"]["line"]) for one in found]
+    assert lines == [("wrong.py", number) for number in range(1, len(WRONG) + 1)], found
+    for one, word in zip(found, WRONG.values(), strict=True):
+        assert word in one["message"]
+
+
+def test_dir_lists_the_public_names():
+    savs.train  # noqa: B018 - its import binds `savs.pipeline`
+    assert [name for name in dir(savs) if not name.startswith("__")] == [
+        name for name in savs.__all__ if name != "__version__"
+    ]

@@ -162,7 +162,7 @@ def test_a_mended_image_is_retried(savs, extract, inputs, tmp_path, split):
     image.write_bytes(good[: len(good) // 2])
     first = extract(code=4)
     assert f"skipped {split} {split}:2: " in first.stderr
-    assert "fix the images and run again with --retry-skipped" in first.stderr
+    assert "fix the files and run again with --retry-skipped" in first.stderr
     assert savs("select", store, "--heads", "3").returncode == 0
     before = shards(store)
     extract()  # without the flag nothing is retried, and old skips are no failure of this run

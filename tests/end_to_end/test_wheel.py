@@ -1,6 +1,5 @@
-"""The wheel in an environment of its own: the core alone, without torch, and its types."""
+"""The wheel in an environment of its own: the core alone, without torch."""
 
-import json
 import subprocess
 import sys
 import zipfile
@@ -44,31 +43,3 @@ def test_the_wheel_evaluates_a_store_without_torch(tmp_path):
     features = np.random.default_rng(0).normal(size=(21, 4, 3)).astype(np.float32)
     make_store(tmp_path / "store", features, list("abab"), features, list("abab"))
     assert "accuracy" in run(tmp_path / "env/bin/savs", "evaluate", tmp_path / "store")
-    check_types(tmp_path, python)
-
-
-USE = """
-import savs
-store = savs.extract("image-folder", test="photos", model="demo", out="pets").store
-wrong: int = savs.evaluate(store, savs.select("pets")).metrics
-savs.extract("image-folder", test=3, model="demo", out="pets")
-"""
-"""Names of `savs`, which are imported when they are used, a wrong type and a wrong argument."""
-
-
-def check_types(folder: Path, python: Path) -> None:
-    """Check that a type checker, and so an editor, knows what an installed `savs` shows."""
-    program = folder / "use.py"
-    program.write_text(USE)
-    checker = Path(sys.executable).with_name("basedpyright")
-    done = subprocess.run(
-        [checker, "--pythonpath", python, "--outputjson", "--level", "error", program],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=folder,
-    )
-    found = json.loads(done.stdout)["generalDiagnostics"]
-    assert [one["range"]["start"]["line"] for one in found] == [3, 4], found
-    assert "Metric" in found[0]["message"]
-    assert "test" in found[1]["message"]

@@ -3,6 +3,9 @@
 from savs.foundation.imports import lazy_imports
 
 with lazy_imports(globals()):
-    from savs.datasets.benchmarks.shapes.benchmark import SHAPES
-    from savs.datasets.benchmarks.shapes.tasks import TASKS, Task
-    from savs.datasets.benchmarks.shapes.writing import ShapesFiles, write_shapes
+    from savs.datasets.benchmarks.shapes.benchmark import SHAPES as SHAPES
+    from savs.datasets.benchmarks.shapes.tasks import TASKS as TASKS, Task as Task
+    from savs.datasets.benchmarks.shapes.writing import (
+        ShapesFiles as ShapesFiles,
+        write_shapes as write_shapes,
+    )

@@ -13,6 +13,7 @@ from savs.pipeline.cli.options.shared import (
     ClassifierDtypeOption,
     ClassifierModelOption,
     ClassifierRevisionOption,
+    MaxSkipOption,
     OtherPromptOption,
     RiskOption,
     SubtaskOption,
@@ -108,9 +109,7 @@ def classify_command(
     ] = None,
     model: ClassifierModelOption = None,
     allow_other_prompt: OtherPromptOption = False,
-    max_skip: Annotated[
-        int, advanced(min=0, help="Exit with code 4 if this run skips more images or texts.")
-    ] = 0,
+    max_skip: MaxSkipOption = 0,
     revision: ClassifierRevisionOption = None,
     dtype: ClassifierDtypeOption = None,
     readout: Annotated[

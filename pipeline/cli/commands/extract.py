@@ -1,7 +1,6 @@
 """`savs extract`: stage 1 on the command line."""
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,14 +14,20 @@ from savs.pipeline.cli.options.fields import (
     resolve_benchmark,
 )
 from savs.pipeline.cli.options.settings import JsonOption
-from savs.pipeline.cli.options.shared import advanced, option, require_page, setting
+from savs.pipeline.cli.options.shared import (
+    MaxSkipOption,
+    advanced,
+    option,
+    require_page,
+    setting,
+)
 from savs.pipeline.cli.output import (
     REPORTING,
     print_json,
     print_line,
     print_table,
     say,
-    tell_skipped,
+    tell_skipped_examples,
 )
 from savs.pipeline.extraction.cluster.node import NONE
 from savs.pipeline.extraction.model.model_options import ModelOptions, require_extra
@@ -35,7 +40,6 @@ from savs.stores.files.addresses import find_place, is_remote
 if TYPE_CHECKING:
     from savs.datasets import Benchmark
     from savs.pipeline.extraction.run_extraction import Extraction
-    from savs.stores import FeatureStore
 
 MISSING_SHOWN = 10
 CLIENT_PORT = ":10001"
@@ -81,9 +85,7 @@ def extract_command(
             help="Where processes run: here, in a new Ray cluster, or in that of an address.",
         ),
     ] = "local",
-    max_skip: Annotated[
-        int, advanced(min=0, help="Exit with code 4 if this run skips more images or texts.")
-    ] = 0,
+    max_skip: MaxSkipOption = 0,
     actors: Annotated[
         int | None, setting(min=1, help="Ray actors (default: one per GPU of the cluster).")
     ] = None,
@@ -135,8 +137,7 @@ def extract_command(
         for store in done.stores.values():
             print_line(str(store.path))
     skipped = [row for row in done.skipped if row[:2] not in before]
-    lines = [f"{split} {identifier}: {reason}" for split, identifier, reason in skipped]
-    tell_skipped(lines, "`savs show` lists all", _count_rows(done.store, skipped), max_skip)
+    tell_skipped_examples(done.store, skipped, max_skip)
 
 
 def _summary(done: "Extraction") -> dict[str, Any]:
@@ -148,16 +149,6 @@ def _summary(done: "Extraction") -> dict[str, Any]:
         "missing_shards": [shard.name for shard in done.store.missing()],
         "skipped": [{"split": s, "id": i, "reason": r} for s, i, r in done.skipped],
     }
-
-
-def _count_rows(store: "FeatureStore", skipped: Sequence[tuple[str, str, str]]) -> int:
-    """Return of how many rows skipped examples are: one is combined with several prompts."""
-    import polars as pl
-
-    from savs.datasets.benchmarks.options import stored_prompts, without_prompt
-
-    ids = pl.Series([f"{split} {identifier}" for split, identifier, _ in skipped], dtype=pl.String)
-    return (without_prompt(ids) if stored_prompts(store.facts["benchmark"]) else ids).n_unique()
 
 
 def _write_page(

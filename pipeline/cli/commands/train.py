@@ -8,8 +8,8 @@ import savs
 from savs.foundation.errors import command
 from savs.pipeline.cli.options.fields import expand_options
 from savs.pipeline.cli.options.settings import JsonOption
-from savs.pipeline.cli.options.shared import HeadsOption, option
-from savs.pipeline.cli.output import REPORTING, print_json, print_table, say
+from savs.pipeline.cli.options.shared import HeadsOption, MaxSkipOption, option
+from savs.pipeline.cli.output import REPORTING, print_json, print_table, say, tell_skipped_examples
 from savs.pipeline.cli.tables import print_evaluation
 from savs.pipeline.inputs.input_options import TrainKeywords
 from savs.pipeline.names import READOUT_NAMES
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from savs.pipeline.classifying.training import Trained
 
 SHOWN = 5
-"""Doubtful labels, and skipped images, that are printed."""
+"""Doubtful labels that are printed."""
 EXAMPLES = (
     'savs train photos --question "Which animal is this?" --model demo --out pets',
     "savs train photos.csv --question 'Is it asleep?' --shots 20 --model demo --out asleep",
@@ -59,6 +59,7 @@ def train_command(
         bool,
         option(help="Train although a class, or more than half of the images, is gone since."),
     ] = False,
+    max_skip: MaxSkipOption = 0,
     json: JsonOption = False,
 ) -> None:
     """Extracts features, selects heads, chooses a readout and estimates the accuracy.
@@ -79,15 +80,12 @@ def train_command(
     )
     for note in done.notes:
         say(f"note: {note}")
-    for split, identifier, reason in done.skipped[:SHOWN]:
-        say(f"skipped {split} {identifier}: {reason}")
-    if len(done.skipped) > SHOWN:
-        say(f"... and {len(done.skipped) - SHOWN} more; `savs show` lists all")
     if json:
         print_json(_summary(done))
     else:
         _print(done)
     _print_next(done)
+    tell_skipped_examples(done.store, done.skipped, max_skip, option="")
 
 
 def _summary(done: "Trained") -> dict[str, object]:
@@ -97,7 +95,7 @@ def _summary(done: "Trained") -> dict[str, object]:
         "readout": done.selection.readout,
         "readouts": done.accuracies,
         "examples": {split: len(done.store.ids(split)) for split in done.store.splits},
-        "expected": None if done.expected is None else done.expected.to_json(),
+        "expected": done.expected.to_json() if done.left_out or done.tested else None,
         "suspects": done.suspects.to_dicts(),
         "skipped": [{"split": s, "id": i, "reason": r} for s, i, r in done.skipped],
         "notes": list(done.notes),
@@ -108,7 +106,7 @@ def _print(done: "Trained") -> None:
     if done.accuracies:
         tried = ", ".join(f"{name} {percent(value)}" for name, value in done.accuracies.items())
         say(f"readout: {done.selection.readout}, the best when examples are left out ({tried})")
-    if done.expected is not None:
+    if done.left_out or done.tested:
         print_evaluation(done.expected)
     if done.suspects.height:
         rows = [

@@ -96,6 +96,11 @@ ClassifierDtypeOption = Annotated[
     str | None, setting(help="auto, bfloat16, float16 or float32 (default: the classifier's).")
 ]
 
+MaxSkipOption = Annotated[
+    int,
+    advanced("--max-skip", min=0, help="Exit with code 4 if this run skips more images or texts."),
+]
+
 MediaRootOption = Annotated[
     Path | None,
     option(metavar="DIR", help="Folder of the images (default: the store's thumbnails)."),

@@ -399,7 +399,8 @@ def _numbered(tables: Sequence[pl.DataFrame]) -> tuple[Array, Array, Array]:
     )
     ranks = (pl.col("cluster", "stratum").rank("dense").over("table") - 1).cast(pl.Int64)
     numbered = rows.select("score", ranks)
-    return (*(numbered[name].to_numpy() for name in ("score", "cluster", "stratum")),)
+    scores, cluster, stratum = (column.to_numpy() for column in numbered)
+    return scores, cluster, stratum
 
 
 def unit_rows(tables: Sequence[pl.DataFrame]) -> pl.DataFrame:

@@ -126,6 +126,22 @@ def test_completion_imports_nothing_heavy():
     assert not set(done.stdout.splitlines()[-1].split()) & {"torch", "numpy", "polars", "PIL"}
 
 
+@pytest.mark.parametrize(("module", "is_quick"), [("wave", True), ("triton", False)])
+def test_objects_of_triton_are_collected_at_the_end(module, is_quick):
+    code = (
+        "import atexit, gc, sys\n"
+        "atexit.register(lambda: print(gc.get_freeze_count()))\n"
+        "from savs.pipeline.cli.main import main\n"
+        f"sys.modules[{module!r}] = sys\n"
+        "sys.argv = ['savs', '--version']\n"
+        "main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert (int(done.stdout.split()[-1]) > 0) == is_quick
+
+
 @pytest.fixture
 def calls(monkeypatch):
     """Count what is called."""

@@ -133,14 +133,15 @@ def load(name, commit=None):  # the function from an image to what its chosen he
 
 
 if __name__ == "__main__":
-    parser, is_local = argparse.ArgumentParser(description=__doc__), MODEL["revision"] is None
+    parser, folder = argparse.ArgumentParser(description=__doc__), Path(__file__).with_name("model")
     parser.add_argument("images", nargs="+")
-    parser.add_argument("--model", required=is_local, help="the model's folder")
+    parser.add_argument("--model", help="the model's folder, in place of `model` here or the Hub's")
     args = parser.parse_args()
-    if args.model and not Path(args.model).is_dir():
-        hint = "; `demo` is a folder in the package savs" if args.model == "demo" else ""
-        parser.error(f"--model {args.model} is no folder; pass that of the model's files{hint}")
-    run = load(args.model) if args.model else load(MODEL["name"], MODEL["revision"])
+    model = args.model or (None if MODEL["revision"] else folder)
+    if model and not Path(model).is_dir():
+        hint = "; `demo` is a folder in the package savs" if MODEL["name"] == "demo" else ""
+        parser.error(f"--model {model} is no folder; pass that of the model's files{hint}")
+    run = load(model or MODEL["name"], None if model else MODEL["revision"])
     escapes = (sys.stdout.encoding or "utf-8").lower() != "utf-8"
     paths, failed = [path for name in args.images for path in images_in(Path(name))], False
     for path in paths:

@@ -69,7 +69,10 @@ for words in json.loads(cases):
 """Runs a program several times in one process: torch takes seconds to import."""
 
 
-def test_predict_py_passes_over_what_is_no_image_and_reads_folders(animals, made, tmp_path) -> None:
+@pytest.mark.parametrize("is_beside", [False, True], ids=["--model", "model beside"])
+def test_predict_py_passes_over_what_is_no_image_and_reads_folders(
+    animals, made, tmp_path, is_beside
+) -> None:
     bundle = write_bundle(open_store(animals.parent / "s"), animals, tmp_path / "bundle").path
     folder = tmp_path / "schöne Bilder"
     folder.mkdir()
@@ -79,6 +82,11 @@ def test_predict_py_passes_over_what_is_no_image_and_reads_folders(animals, made
     (folder / "notes.txt").touch()
 
     cases = [[str(folder), "--model", str(DEMO_MODEL)], [str(folder), "--model", "demo"]]
+    if is_beside:
+        (bundle / "model").symlink_to(DEMO_MODEL)
+        cases[0] = cases[0][:1]
+    else:
+        cases.append(cases[0][:1])
     done = subprocess.run(
         [sys.executable, "-c", UNTIL_THE_END, str(bundle / "predict.py"), json.dumps(cases)],
         env=os.environ | {"PYTHONUTF8": "1"},
@@ -87,7 +95,9 @@ def test_predict_py_passes_over_what_is_no_image_and_reads_folders(animals, made
         check=True,
     )
     row, *codes = done.stdout.splitlines()
-    assert codes == ["1", "2"]
+    assert codes == (["1", "2"] if is_beside else ["1", "2", "2"])
+    absent = f"--model {bundle / 'model'} is no folder; pass that of the model's files"
+    assert (absent in done.stderr) != is_beside
     assert json.loads(row)["id"] == str(folder / "b.png")
     assert "schöne" in row  # and no escapes
     failed = [line for line in done.stderr.splitlines() if "cannot be read" in line]
@@ -102,7 +112,7 @@ def test_predict_py_passes_over_what_is_no_image_and_reads_folders(animals, made
 def test_predict_py_is_short_and_the_folder_loads(animals, tmp_path) -> None:
     store = open_store(animals.parent / "s")
     done = write_bundle(store, animals, tmp_path / "bundle")
-    assert len((done.path / "predict.py").read_text().splitlines()) <= 161
+    assert len((done.path / "predict.py").read_text().splitlines()) <= 162
     assert_same(load_selection(done.path), load_selection(animals))
     with pytest.raises(ExportError, match="bundle has files"):
         write_bundle(store, animals, done.path)
