@@ -78,6 +78,7 @@ def evaluate_command(
     Without test examples, it leaves out training examples in turn, as with --folds 5.
     """
     from savs.datasets.label_kinds import label_kind
+    from savs.foundation.files import real_path
     from savs.pipeline.cli.selections import find_selection
     from savs.pipeline.evaluation import results
     from savs.pipeline.evaluation.captions import compares_captions
@@ -94,7 +95,8 @@ def evaluate_command(
     readout = readout or default_readout(label_kind(opened.manifest.identity.benchmark))
     rule = None if readout in OWN_ANSWERS else choose_readout(readout, also=OWN_ANSWERS)
     of_captions = rule is not None and saved is None and compares_captions(opened, rule)
-    is_ours = saved is None or saved.folder.parent == opened.path / RESULTS
+    ours = real_path(opened.path / RESULTS)
+    is_ours = saved is None or real_path(saved.folder).parent == ours
     left_out = bool(opened.ids("train")) and not opened.ids("test") and risk is None
     cv = folds is not None or (left_out and is_ours and rule is not None and not of_captions)
     if rule is None and cv:

@@ -145,8 +145,6 @@ def test_the_page_tells_the_same(vote, tmp_path):
 
 @pytest.mark.thorough
 def test_what_cannot_be_explained_is_refused(store, vote, tmp_path):
-    folds = store.path / "results" / "vote-cv"
-    save_evaluation(evaluate(store, select(store, heads=2), on="folds"), folds)
     save_evaluation(evaluate(store, select(store, heads=2)), tmp_path / "away")
     problem = draw_problem(6, subtasks=("one", "two"), counts=(5, 5, 5))
     other = write_problem(tmp_path / "t", problem)
@@ -158,7 +156,6 @@ def test_what_cannot_be_explained_is_refused(store, vote, tmp_path):
         (ParameterError, "`n` is 0", vote, {"n": 0}),
         (ReportError, "no heads: the model answered", save_result(tmp_path / "alone", [1, 0]), {}),
         (ReportError, r"away is not in a store", tmp_path / "away", {}),
-        (ReportError, "is a cross-validation", folds, {}),
         (ReportError, "other training examples than", foreign, {}),
         (ReportError, r"p.txt is not an HTML file", vote, {"out": tmp_path / "p.txt"}),
         (OutputError, "cannot be written", vote, {"n": 1, "out": tmp_path / "file" / "p.html"}),
