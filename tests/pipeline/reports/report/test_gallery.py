@@ -62,7 +62,7 @@ def test_examples_like_no_training_example_have_places_of_their_own(tmp_path):
     told = result.predictions().with_columns(
         typicality=pl.Series(typical, dtype=pl.Float32), atypical=pl.Series(typical < 0.01)
     )
-    object.__setattr__(result, "predictions", told)
+    vars(result)["_predictions"] = told
     gallery = gallery_part([result], 30, None)
     odd = [card for card in gallery.cards if "least typical" in card.kinds]
     least = told.sort("typicality")["id"].to_list()
