@@ -28,6 +28,7 @@ from savs.pipeline.running.result_files import (
     reading,
     write_file,
     write_json,
+    writing,
 )
 from savs.pipeline.selection.calibration import AXES, CENTROIDS, Calibration
 from savs.pipeline.selection.readouts import BUILT_IN, Fitted, HeadsFit, Readout, choose_readout
@@ -67,12 +68,13 @@ def save_selection(selection: Selection, folder: str | Path) -> Path:
         The folder cannot be written.
     """
     require_selection(selection)
-    write_selection(selection, Path(folder))
+    with writing(Path(folder)) as new:
+        write_selection(selection, new)
     return Path(folder)
 
 
 def write_selection(selection: Selection, folder: Path) -> dict[str, str]:
-    """Do the same; return the SHA-256 of each file by its name."""
+    """Do the same in the folder of a `writing` block; return the SHA-256 of each file."""
     try:
         content = selection.to_json()
         tensors = fitted_arrays(selection)

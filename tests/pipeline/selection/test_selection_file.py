@@ -11,11 +11,12 @@ from saved_selections import assert_same, config_of, two_task_store
 
 from savs import Selection, load_selection, save_selection, select
 from savs.pipeline.errors import OwnCodeError, SelectionError
+from savs.pipeline.evaluation.results import Result
 from savs.pipeline.running.result_files import CLASSIFIER, CONFIG
 from savs.pipeline.selection import selection_file
 from savs.pipeline.selection.readouts.knn import FittedKnn
 from savs.pipeline.selection.readouts.vote import VOTE
-from savs.pipeline.selection.selection_config import SelectionConfig, load_config, selection_folder
+from savs.pipeline.selection.selection_config import SelectionConfig, load_config
 from savs.stores import ResultError
 
 
@@ -51,7 +52,7 @@ def test_a_selection_comes_back_from_its_folder_or_its_config(saved) -> None:
         assert type(config) is SelectionConfig
         assert config.to_json() == selection.to_json()
         assert config.heads == selection.heads
-        assert selection_folder(path) == folder
+        assert Result.at(path).folder == folder
 
 
 def test_the_same_selection_gives_the_same_bytes_and_another_one_another_run(
