@@ -81,5 +81,5 @@ def evaluate_now(workspace: Workspace) -> str:
             choose_again(workspace)
         on = "test" if place.folder == workspace.folder else "folds"
         evaluation = evaluate(workspace.store(), workspace.selection(), on=on)
-        save_evaluation(evaluation, place)
+        save_evaluation(evaluation, place.folder)
     return results_page(workspace)

@@ -57,7 +57,7 @@ class Method:
             spent = {"cpu_s": time.process_time() - started}
             for readout in self.readouts:
                 if (evaluation := result_of(features, readout)) is not None:
-                    save_evaluation(evaluation, Results(store).place(readout))
+                    save_evaluation(evaluation, Results(store).place(readout).folder)
             (folder / CPU).write_text(json.dumps(spent) + "\n")
 
     def commands(self, files: Draw, folder: Path, number: int, ran: Path) -> list[str]:

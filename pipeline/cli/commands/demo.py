@@ -62,7 +62,7 @@ def demo_command(
     }
     for of, result in ((store, evaluation), (store, own_answers), (clip_store, others["clip"]),
                        (clip_store, others["clip + lda"])):  # fmt: skip
-        savs.save_evaluation(result, Results(of.path).place(result.readout))
+        savs.save_evaluation(result, Results(of.path).place(result.readout).folder)
     page = out / PAGE
     savs.report(store.path, out=page, media_root=files.root, title="savs demo")
     if json:

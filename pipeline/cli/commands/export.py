@@ -118,9 +118,11 @@ def export_command(
             saved = results.find(selection)
             if form == SPACE_FORM:
                 title = to.rpartition("/")[2] if is_upload else None
-                bundle = savs.write_space(opened, saved, place, subtask=subtask, title=title)
+                bundle = savs.write_space(opened, saved.folder, place, subtask=subtask, title=title)
             else:
-                bundle = savs.write_bundle(opened, saved, place, readout=readout, subtask=subtask)
+                bundle = savs.write_bundle(
+                    opened, saved.folder, place, readout=readout, subtask=subtask
+                )
             facts = {"path": str(bundle.path), "files": list(bundle.files), "note": bundle.note}
             notes = [", ".join(bundle.files), *filter(None, [bundle.note])]
         else:
