@@ -160,7 +160,7 @@ class HeadsFit:
         ends = [count * parts for count in counts]
         votes = np.empty((ends[-1] if self.pool == "vote" else 0, n), np.int64)
         total = np.zeros((n, classes), np.float32)
-        has_offsets = self.offsets.any(axis=1)
+        has_offsets: Array = self.offsets.any(axis=1)
         is_weighted: Array = (self.weights != 1).any(axis=1) & (self.pool != "vote")
         units = features[:0]
         with few_threads(n * classes * d):
