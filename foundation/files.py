@@ -13,6 +13,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 import socket
 import stat
 import uuid
@@ -69,6 +70,80 @@ def whole_file(
         publish(partial, path, replace=replace)
     finally:
         partial.unlink(missing_ok=True)
+
+
+READY = ".new"
+"""Folder of files that are whole, and about to take their places in the folder around it."""
+
+
+@contextmanager
+def whole_files(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder; when the block ends, its files take their places in `folder` together.
+
+    An empty file removes the one of its name. Where the block raises, or the process is killed
+    before its end, `folder` stays as it was. From the renaming to `READY` on, all files are on the
+    disk: `finish_files` ends what a killed writer left between then and the last name. A folder
+    that others use, a mounted one, or that of the user's shell thus stays the same folder.
+
+    Raises
+    ------
+    OSError
+        The disk cannot be written.
+    """
+    was_there = folder.exists()
+    make_folder(folder)
+    finish_files(folder)
+    for left in left_overs_of(folder / READY):
+        shutil.rmtree(left, ignore_errors=True)
+    new = folder / f"{READY}.{_tag()}{PARTIAL}"
+    try:
+        new.mkdir()
+        yield new
+        for file in new.iterdir():
+            make_durable(file)
+            note(folder / READY / file.name, file)
+        _keep_names(new)
+        _rename_in_turn(new, folder / READY)
+        _keep_names(folder)
+        finish_files(folder)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
+        if not was_there:
+            with suppress(OSError):  # it has files
+                folder.rmdir()
+
+
+def _rename_in_turn(new: Path, ready: Path) -> None:
+    """Rename a folder; what other writers have renamed in the same moment is finished before."""
+    for tries in range(100):
+        try:
+            new.rename(ready)
+            return
+        except OSError:
+            if not ready.is_dir() or tries == 99:
+                raise
+            finish_files(ready.parent)
+
+
+def finish_files(folder: Path) -> None:
+    """Give whole files their places, if a writer of `whole_files` was killed after its last one.
+
+    Several processes may do it at once. Where we may not write, all stays as it is.
+    """
+    ready = folder / READY
+    if not ready.is_dir():
+        return
+    with suppress(OSError):
+        for file in ready.iterdir():
+            with suppress(FileNotFoundError):  # another process was faster
+                if file.stat().st_size:
+                    note(folder / file.name, file)
+                    file.replace(folder / file.name)
+                else:
+                    (folder / file.name).unlink(missing_ok=True)
+                    file.unlink()
+        _keep_names(folder)
+        ready.rmdir()
 
 
 @contextmanager

@@ -53,6 +53,19 @@ def lazy_imports(namespace: dict[str, Any]) -> Iterator[None]:
     namespace["__getattr__"] = load
 
 
+DOORS: dict[str, str] = {}
+"""Name of what a room offers of a room above it -> where that is; `savs/__init__.py` fills it."""
+
+
+def door(name: str) -> Any:
+    """Return what `DOORS` has under a name, imported now.
+
+    So a store has `results` for users, and the room of stores knows nothing of results.
+    """
+    home, _, attribute = DOORS[name].partition(":")
+    return getattr(import_module(home), attribute)
+
+
 def __getattr__(name: str) -> str:
     """Return `__version__`, which takes 20 ms to find out, when it is asked for."""
     if name != "__version__":

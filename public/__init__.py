@@ -13,6 +13,7 @@ Examples
 >>> savs.evaluate("pets", selection).metrics[0].value  # doctest: +SKIP
 """
 
+from savs.foundation.imports import DOORS as _DOORS
 from savs.foundation.imports import lazy_imports
 
 with lazy_imports(globals()):
@@ -48,3 +49,6 @@ with lazy_imports(globals()):
     from savs.stores.maintain.copy import merge as merge
     from savs.stores.maintain.verify import verify as verify
     from savs.stores.read.store import FeatureStore as FeatureStore, open_store as open_store
+
+# of a store, whose room imports no pipeline
+_DOORS["results"] = "savs.pipeline.evaluation.results:Results"

@@ -25,9 +25,10 @@ from evaluation_bench.other_ways import cpu_seconds  # noqa: E402
 from evaluation_bench.random_store import Size, random_store  # noqa: E402
 
 from savs import evaluate, select, sweep  # noqa: E402
+from savs.pipeline.selection.heads.centroids import normalise  # noqa: E402
 from savs.pipeline.selection.heads.head_scores import resubstitution  # noqa: E402
-from savs.pipeline.selection.readouts.lda import FittedLda  # noqa: E402
-from savs.pipeline.selection.readouts.vote import FittedVote  # noqa: E402
+from savs.pipeline.selection.readouts import HeadsFit  # noqa: E402
+from savs.pipeline.selection.readouts.lda import of_weights  # noqa: E402
 
 IMAGES = Size(100, 2000, 0, layers=1, heads=20, width=16, shard_rows=4096, has_images=True)
 STORES = {
@@ -119,7 +120,7 @@ def _ways() -> None:
     for heads, n, classes in ((20, 4096, 2), (784, 1024, 2), (20, 4096, 100), (20, 4096, 1000)):
         features = rng.standard_normal((heads, n, 128), np.float32)
         centroids = rng.standard_normal((heads, classes, 128), np.float32)
-        fitted, sample = FittedVote(centroids), features[:, :64]
+        fitted, sample = HeadsFit.of("vote", normalise(centroids)), features[:, :64]
         _way(
             f"`vote`, {heads} heads, {n:,} examples, {classes:,} classes",
             cpu_seconds(partial(_by_shard, fitted), features),
@@ -131,7 +132,7 @@ def _ways() -> None:
     features = rng.standard_normal((20, 4096, 128), np.float32)
     _way(
         "`lda`, 20 heads, 4,096 examples, 1,000 classes",
-        cpu_seconds(partial(_by_shard, FittedLda(weights, bias)), features),
+        cpu_seconds(partial(_by_shard, of_weights(weights, bias)), features),
         cpu_seconds(other_ways.numpy_lda_evaluate, features, weights, bias),
         None,
     )
@@ -148,7 +149,7 @@ def _ways() -> None:
         )  # fmt: skip
 
 
-def _by_shard(fitted: FittedVote | FittedLda, features: np.ndarray) -> None:
+def _by_shard(fitted: HeadsFit, features: np.ndarray) -> None:
     for start in range(0, features.shape[1], 256):
         fitted.scores(features[:, start : start + 256])
 

@@ -8,11 +8,10 @@ from savs.pipeline.evaluation.cross_validation import assess_left_out
 from savs.pipeline.evaluation.evaluation_file import replace_evaluation
 from savs.pipeline.evaluation.suspects import save_suspects, suspects
 from savs.pipeline.running.formatting import of_shares
-from savs.pipeline.running.result_files import whole_result
 from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.selection import Selection, select
 from savs.pipeline.selection.selection_config import is_older
-from savs.pipeline.selection.selection_file import save_selection
+from savs.pipeline.selection.selection_file import copy_selection, write_selection
 from savs.pipeline.selection.training_data import train_digest
 from savs.stores import FeatureStore
 
@@ -40,7 +39,7 @@ class Chosen:
 
 def is_due(workspace: Workspace) -> bool:
     """Return whether there is no classifier, or examples or labels came since it was made."""
-    if not workspace.has_selection():
+    if not workspace.result.is_selected:
         return True
     return is_older(workspace.selection(), workspace.store().manifest)
 
@@ -58,7 +57,7 @@ def choose_again(workspace: Workspace) -> Chosen:
         The examples are too few, or cannot be read, or the classifier cannot be written.
     """
     store = workspace.store()
-    selection = before = workspace.selection() if workspace.has_selection() else None
+    selection = before = workspace.selection() if workspace.result.is_selected else None
     is_new = before is None or before.train != train_digest(store)
     if selection is None or is_new:
         selection = _like(store, before)
@@ -75,12 +74,15 @@ def choose_again(workspace: Workspace) -> Chosen:
         if metric.low is not None and metric.high is not None:
             ends = metric.low, metric.high
             expected = Expected(selection.examples, shares, metric.value, *ends)
-    with whole_result(workspace.folder):
+    with workspace.result.writing() as new:
         if is_new:
-            save_selection(selection, workspace.folder)
-        save_suspects(doubtful, workspace.folder)
+            write_selection(selection, new)
+        else:
+            copy_selection(workspace.folder, new)
+        save_suspects(doubtful, new)
     if is_new:
-        replace_evaluation(evaluation, workspace.of_folds)
+        with workspace.result.of_folds.writing() as new:
+            replace_evaluation(evaluation, new)
     return Chosen(expected, problem)
 
 

@@ -265,7 +265,7 @@ class Labelling:
         """Begin the curve with the classifier that is there; one that lacks labels is made anew."""
         with self._turn:
             is_begun = self.fits.running or self.fits.curve
-        if not is_begun and self.workspace.has_selection():
+        if not is_begun and self.workspace.result.is_selected:
             self.fit()
 
     def fit(self) -> None:
@@ -317,7 +317,7 @@ def queue_of(
         Suspects are wanted, and heads were not chosen here.
     """
     store = workspace.store()
-    selection = workspace.selection() if workspace.has_selection() else None
+    selection = workspace.selection() if workspace.result.is_selected else None
     if kind == DOUBTFUL:
         table = None if selection is None else load_suspects(workspace.folder)
         if table is None:

@@ -1,19 +1,17 @@
 """The tab Results: what `savs evaluate` wrote, its wrong examples, and why one was wrong."""
 
-from pathlib import Path
-
 from savs.pipeline.app.choosing import choose_again, is_due
 from savs.pipeline.app.frames import render_frame
 from savs.pipeline.app.workspace import Workspace
 from savs.pipeline.errors import ReportError
 from savs.pipeline.evaluation.evaluation import evaluate
-from savs.pipeline.evaluation.evaluation_file import is_selected_again, save_evaluation
+from savs.pipeline.evaluation.evaluation_file import save_evaluation
+from savs.pipeline.evaluation.results import Result
 from savs.pipeline.reports.explain.explain import OF_MAPS, explain
 from savs.pipeline.reports.report.classes import classes_part
-from savs.pipeline.reports.report.evaluated import read_results
+from savs.pipeline.reports.report.folders import read_results
 from savs.pipeline.reports.report.gallery import gallery_part
 from savs.pipeline.reports.report.headline import headline_of
-from savs.pipeline.running.result_files import METRICS
 from savs.pipeline.selection.selection_config import selection_run
 
 MOST_WRONG = 60
@@ -28,18 +26,20 @@ def results_page(workspace: Workspace) -> str:
     ReportError, ResultError, ComparisonError
         There are none, they are those of an earlier classifier, or test examples have no labels.
     """
-    folder = _place(workspace)
-    if not (folder / METRICS).exists():
-        raise ReportError(f"{folder} has no results yet; press Evaluate")
+    place = _place(workspace)
+    if not place.is_evaluated:
+        raise ReportError(f"{place.folder} has no results yet; press Evaluate")
     # results of test examples lie next to their classifier, others have it in their folder
-    is_of_folds = folder != workspace.folder
+    is_of_folds = place.folder != workspace.folder
     if (
-        selection_run(folder) != selection_run(workspace.folder)
+        selection_run(place.folder) != selection_run(workspace.folder)
         if is_of_folds
-        else is_selected_again(folder)
+        else place.is_selected_again
     ):
-        raise ReportError(f"{folder} has the results of an earlier classifier; press Evaluate")
-    (first,) = read_results([folder])
+        raise ReportError(
+            f"{place.folder} has the results of an earlier classifier; press Evaluate"
+        )
+    (first,) = read_results([place.folder])
     wrong = gallery_part([first], MOST_WRONG, workspace.media_root, only_wrong=True)
     cards = () if wrong is None else wrong.cards
     content = {  # named as the templates of a report name them
@@ -55,24 +55,17 @@ def results_page(workspace: Workspace) -> str:
     return render_frame("results.html", content=content)
 
 
-def _place(workspace: Workspace) -> Path:
-    """Return the folder of the results: of test examples, or of folds if it has none."""
+def _place(workspace: Workspace) -> Result:
+    """Return the results: of test examples, or of folds if it has none."""
     # of a classifier alone, `store` says that it needs one
-    return workspace.folder if workspace.store().ids("test") else workspace.of_folds
+    has_test = workspace.store().ids("test")
+    return workspace.result if has_test else workspace.result.of_folds
 
 
 def why_page(workspace: Workspace, identifier: str) -> str:
-    """Return the page of `explain` for one test example; errors as there.
-
-    ReportError of a training example: it was classified by heads of its fold, which are not kept.
-    """
-    place = _place(workspace)
-    if place != workspace.folder:
-        raise ReportError(
-            f"{identifier} is a training example, which the heads of its fold classified without"
-            " it; why is shown for test examples: extract some, or label some with `split` test"
-        )
-    explained = explain(workspace.folder, ids=[identifier], media_root=workspace.media_root)
+    """Return the page of `explain` for one example of the results; errors as there."""
+    place = _place(workspace).folder
+    explained = explain(place, ids=[identifier], media_root=workspace.media_root)
     return render_frame("explain.html", content=explained, **OF_MAPS)
 
 
@@ -86,7 +79,7 @@ def evaluate_now(workspace: Workspace) -> str:
     with workspace.saving:
         if is_due(workspace):
             choose_again(workspace)
-        on = "test" if place == workspace.folder else "folds"
+        on = "test" if place.folder == workspace.folder else "folds"
         evaluation = evaluate(workspace.store(), workspace.selection(), on=on)
-        save_evaluation(evaluation, place)
+        save_evaluation(evaluation, place.folder)
     return results_page(workspace)

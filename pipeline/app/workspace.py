@@ -12,12 +12,12 @@ from typing import Any, NamedTuple
 from savs.datasets.many_labels import has_many_labels
 from savs.foundation.errors import SavsError, command
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.evaluation.results import Result
 from savs.pipeline.reports.explain.evidence import Trained, trained_alone, trained_on
-from savs.pipeline.running.result_files import CLASSIFIER, CONFIG, FOLDS, SELECT
+from savs.pipeline.running.result_files import CLASSIFIER, CONFIG, SELECT
 from savs.pipeline.selection.compatibility import require_fit
 from savs.pipeline.selection.selection import Selection, TaskSelection
 from savs.pipeline.selection.selection_config import require_classes
-from savs.pipeline.selection.selection_file import load_selection
 from savs.pipeline.selection.training_data import train_digest
 from savs.stores import FeatureStore, open_store
 from savs.stores.errors import ResultError
@@ -62,9 +62,9 @@ class Workspace:
         return (self.path or self.folder).absolute().name
 
     @property
-    def of_folds(self) -> Path:
-        """Where the cross-validation of the classifier is."""
-        return self.folder.with_name(self.folder.name + FOLDS)
+    def result(self) -> Result:
+        """The classifier as it is on the disk now, which may not be there yet."""
+        return Result(self.folder)
 
     def store(self) -> FeatureStore:
         """Open the store as it is now.
@@ -88,10 +88,6 @@ class Workspace:
         benchmark = {} if self.path is None else self.store().manifest.identity.benchmark
         return "mAP" if has_many_labels(benchmark) else "accuracy"
 
-    def has_selection(self) -> bool:
-        """Return whether a classifier was saved."""
-        return (self.folder / CONFIG).exists()
-
     def selection(self) -> Selection:
         """Return the classifier that is on the disk now.
 
@@ -103,14 +99,14 @@ class Workspace:
             It cannot be read.
         """
         with self._turn:
-            if not self.has_selection():
+            if not self.result.is_selected:
                 raise SelectionError(
                     f"{self.path or self.folder} has no classifier yet; choose heads in the tab"
                     f" Label, or run {command(*SELECT.split(), self.path or self.folder)}"
                 )
             stamps = tuple(_stamp(self.folder / name) for name in (CONFIG, CLASSIFIER))
             if self._loaded is None or self._loaded[0] != stamps:
-                selection = load_selection(self.folder)
+                selection = self.result.selection()
                 require_classes(selection, self.folder, or_many=True)
                 if self.path is not None:
                     require_fit(selection, read_manifest(self.path), self.path, of=self.folder)
@@ -137,7 +133,7 @@ class Workspace:
                 return Fitted(selection, {**trained_on(store, selection.tasks)}, store)
         except SavsError:  # it is being written, or there is none: centroids say enough
             pass
-        alone = {task.subtask: trained_alone(task) for task in selection.tasks}
+        alone = {task.subtask: trained_alone(task, selection.rule) for task in selection.tasks}
         return Fitted(selection, alone, None)
 
 

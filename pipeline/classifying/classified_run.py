@@ -33,6 +33,7 @@ from savs.pipeline.classifying.prediction_table import (
 )
 from savs.pipeline.classifying.sorted_files import SortedFiles, SortedFolder
 from savs.pipeline.errors import OutputError
+from savs.pipeline.evaluation.results import Results
 from savs.pipeline.extraction.chosen_heads import ChosenHeads
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.model_options import ModelOptions
@@ -42,7 +43,7 @@ from savs.pipeline.extraction.sinks import Identities, StoreSink
 from savs.pipeline.inputs.source import find_video
 from savs.pipeline.running.launchers import Rank
 from savs.pipeline.running.progress import Reporting
-from savs.pipeline.running.result_files import CONFIG, file_sha256, results_folder
+from savs.pipeline.running.result_files import file_sha256
 from savs.pipeline.selection.compatibility import require_match
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_file import save_selection
@@ -131,11 +132,11 @@ class ClassifiedRun:
                         (read_record(out) or record).require_same(out, self._facts)
                     else:
                         record.write(path)
-                folder = results_folder(path, self.selection.readout)
+                result = Results(path).place(self.selection.readout)
                 # a saved selection has one readout; several classifiers may have several
                 readouts = {type(task.fitted) for task in self.selection.tasks}
-                if len(readouts) == 1 and not (folder / CONFIG).exists():
-                    save_selection(self.selection, folder)
+                if len(readouts) == 1 and not result.is_selected:
+                    save_selection(self.selection, result.folder)
 
             store = None if place.manifest is None else store_of(path, place.manifest)
             wanted = store_examples(out, store, self.groups, self.selection)

@@ -11,13 +11,7 @@ from savs.pipeline.classifying.bundle.hub import find_classifier
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.readouts import Readout
 from savs.pipeline.selection.selection import Selection, TaskSelection
-from savs.pipeline.selection.selection_config import (
-    grid_widths,
-    older_note_beside,
-    require_classes,
-    selection_folder,
-)
-from savs.pipeline.selection.selection_file import load_selection
+from savs.pipeline.selection.selection_config import grid_widths, require_classes
 from savs.stores import LayerGrid
 from savs.stores.format.manifest import FeatureSource
 
@@ -33,18 +27,13 @@ def load_classifiers(
     SelectionError as in `combine`.
     """
     if not isinstance(classifier, Mapping):
-        folder = find_classifier(classifier, say)
-        selection = load_selection(folder, readout=readout)
-        return selection, older_note_beside(selection_folder(folder), selection)
-    folders = {name: find_classifier(place, say) for name, place in classifier.items()}
-    parts = {name: load_selection(folder, readout=readout) for name, folder in folders.items()}
+        result = find_classifier(classifier, say)
+        return result.selection(readout), result.older_notes
+    results = {name: find_classifier(place, say) for name, place in classifier.items()}
+    parts = {name: result.selection(readout) for name, result in results.items()}
     for name, part in parts.items():
         require_classes(part, name)
-    older = [
-        f"{name}: {note}"
-        for name, folder in folders.items()
-        for note in older_note_beside(selection_folder(folder), parts[name])
-    ]
+    older = [f"{name}: {note}" for name, result in results.items() for note in result.older_notes]
     return combine(parts), older
 
 

@@ -36,7 +36,7 @@ from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.readouts import ClassScores, Readout
 from savs.pipeline.selection.selection import Selection, select
 from savs.pipeline.selection.selection_config import require_classes
-from savs.pipeline.selection.selection_file import load_selection, save_selection
+from savs.pipeline.selection.selection_file import save_selection
 from savs.pipeline.selection.training_data import TrainingArrays
 from savs.stores.format.layout import HEADS_SITE
 
@@ -276,7 +276,7 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         ParameterError
             The question is not that of its training examples.
         """
-        selection = load_selection(find_classifier(classifier), readout=readout)
+        selection = find_classifier(classifier).selection(readout)
         require_classes(selection, classifier, or_many=True)
         (task, *others) = selection.run_tasks
         if others:

@@ -31,6 +31,7 @@ from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.cross_validation import assess_left_out
 from savs.pipeline.evaluation.evaluation import evaluate
 from savs.pipeline.evaluation.evaluation_file import replace_evaluation
+from savs.pipeline.evaluation.results import TRAINED, Results
 from savs.pipeline.evaluation.suspects import save_suspects, suspects
 from savs.pipeline.extraction.entry_points import follow
 from savs.pipeline.extraction.model.model_options import ModelKeywords
@@ -39,18 +40,12 @@ from savs.pipeline.inputs.in_memory import Rows
 from savs.pipeline.inputs.input_options import InputOptions, TrainInputKeywords
 from savs.pipeline.names import IMPORTED
 from savs.pipeline.running.progress import SILENT, Reporting, bars
-from savs.pipeline.running.result_files import (
-    FOLDS,
-    TRAINED,
-    require_writable,
-    results_folder,
-    whole_result,
-)
+from savs.pipeline.running.result_files import require_writable
 from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.readout_choice import FAST, choose_readout_by_folds
 from savs.pipeline.selection.readouts import Readout
 from savs.pipeline.selection.selection import Heads, Selection, default_readout
-from savs.pipeline.selection.selection_file import save_selection
+from savs.pipeline.selection.selection_file import write_selection
 from savs.stores import FeatureStore
 from savs.stores.files.addresses import is_remote
 from savs.stores.format.layout import MANIFEST, UNLABELLED
@@ -178,7 +173,7 @@ def train(
     of_store = isinstance(source, FeatureStore) or is_store(source)
     place: Any = getattr(source, "path", source) if of_store else out
     if place is not None:  # said below
-        require_writable(results_folder(Path(place), TRAINED))
+        require_writable(Results(Path(place)).place(TRAINED).folder)
     reporting = bars() if verbose else reporting
     skipped: tuple[tuple[str, str, str], ...] = ()
     if of_store:
@@ -205,17 +200,18 @@ def train(
             )
     tested = _measured_on_test(store, selection)
     left_out = assess_left_out(store, selection, choice.left_out) if choice.left_out else None
-    folder = results_folder(store.path, TRAINED)
-    with whole_result(folder):
-        save_selection(selection, folder)
+    trained = Results(store.path).place(TRAINED)
+    with trained.writing() as new:
+        write_selection(selection, new)
         # an earlier training may have had test examples, or enough examples for folds
-        save_suspects(doubtful, folder)
-        replace_evaluation(tested, folder)
-    replace_evaluation(left_out, results_folder(store.path, TRAINED + FOLDS))
+        save_suspects(doubtful, new)
+        replace_evaluation(tested, new)
+    with trained.of_folds.writing() as new:
+        replace_evaluation(left_out, new)
     return Trained(
         store=store,
         selection=selection,
-        folder=folder,
+        folder=trained.folder,
         tested=tested,
         left_out=left_out,
         accuracies=choice.accuracies,

@@ -8,70 +8,55 @@ import typer
 
 import savs
 from savs.foundation.errors import ParameterError, command
-from savs.foundation.files import real_path
 from savs.foundation.network import HUB
 from savs.pipeline.cli.output import detail, say
 from savs.pipeline.running.formatting import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from savs.pipeline.evaluation.assessment import Evaluation
+    from savs.pipeline.evaluation.results import Result
+    from savs.pipeline.evaluation.statistics.intervals import Metric
     from savs.pipeline.selection.readouts import Readout
     from savs.pipeline.selection.selection import Selection
-    from savs.stores import FeatureStore
+    from savs.stores import FeatureStore, Head
 
 CHOSEN, ALL = "chosen", "all"
-VOTE = "vote"
-"""The selection that is taken by default, where `savs train` made none."""
 
 
-def named_selection(store: "FeatureStore", name: str | None) -> Path:
-    """Return the folder of a selection: of a store's results by its name, or any by its path."""
-    from savs.pipeline.running.result_files import (
-        CONFIG,
-        result_of,
-        results_folder,
-        trained_folder,
-    )
-    from savs.stores.files.addresses import is_remote
+def find_selection(
+    store: "FeatureStore", rule: "Readout", saved: "Result | None", *, is_named: bool
+) -> "Selection":
+    """Return the selection of a result, by default that of the readout, or a new one.
 
-    if name is None:
-        if (trained := trained_folder(store.path)) is not None:
-            return trained
-        vote = results_folder(store.path, VOTE)
-        return vote if is_remote(store.path) or (vote / CONFIG).exists() else result_of(store.path)
-    if is_remote(store.path) or Path(name).exists():
-        return Path(name)
-    saved = results_folder(store.path, name)
-    return saved if (saved / CONFIG).exists() else Path(name)
-
-
-def find_selection(store: "FeatureStore", path: Path | None, rule: "Readout") -> "Selection":
-    """Return the selection in a folder; without one that of the store, or a new one.
-
-    SelectionError if the store's belongs to other training examples than it has now.
+    SelectionError if one that was not named belongs to other training examples than the store's.
     """
     from savs.pipeline.errors import SelectionError
-    from savs.pipeline.running.result_files import CONFIG, results_folder
+    from savs.pipeline.evaluation.results import TRAINED, Results
     from savs.pipeline.selection.readouts import BUILT_IN
     from savs.pipeline.selection.selection_config import is_of_store
     from savs.stores.files.addresses import is_remote
 
     readout = None if rule in BUILT_IN.values() else rule  # a built-in one is found by its name
-    if path is not None:
-        return savs.load_selection(path, readout=readout)
-    saved = results_folder(store.path, rule.name)
-    if is_remote(store.path) or store.missing("train") or not (saved / CONFIG).exists():
+    if saved is not None and (is_named or saved.name == TRAINED):
+        return saved.selection(readout)
+    saved = saved or Results(store.path).place(rule.name)
+    if is_remote(store.path) or store.missing("train") or not saved.is_selected:
         selection = savs.select(store, readout=rule)
         say(f"no selection yet: selected {counted(len(selection.tasks[0].heads), 'head')}")
         return calibrated(store, selection)[0]
-    selection = savs.load_selection(saved, readout=readout)
+    selection = saved.selection(readout)
     is_classified = not store.ids("train")  # `classify` saved its classifier there
     if not (is_classified or is_of_store(selection, store)):
-        name = rule.file.name if rule.file else rule.name
+        file = selection.readout_file
         raise SelectionError(
-            f"{saved} holds a selection of other training examples than the store's; run "
-            + command("savs", "select", store.path, "--readout", name)
+            f"{saved.folder} holds a selection of other training examples than the store's; run "
+            + command(
+                "savs", "select", store.path, "--readout", file.name if file else selection.readout
+            )
         )
-    detail(f"using {saved}")
+    detail(f"using {saved.folder}")
     return selection
 
 
@@ -127,40 +112,10 @@ def estimates_of(selection: "Selection", crossed: "Evaluation") -> "Mapping[str 
     return {subtask: names[f"accuracy, {subtask}"] for subtask in subtasks}
 
 
-if TYPE_CHECKING:
-    from savs.stores import FeatureStore, Head
-
-
-def keep_other_results(folder: Path, selection: Path) -> None:
-    """Refuse to evaluate a selection from elsewhere over the results of another one.
-
-    A usage error if the folder, which has the name of the selection's, holds another selection.
-    """
-    from savs.pipeline.running.result_files import CONFIG
-    from savs.pipeline.selection.selection_config import selection_folder, selection_run
-
-    is_beside = real_path(selection_folder(selection)).parent == real_path(folder).parent
-    if is_beside or not (folder / CONFIG).exists():
-        return
-    if selection_run(folder) != selection_run(selection):
-        raise typer.BadParameter(
-            f"{folder} holds another selection than {selection}, which would replace it; pass"
-            " --out DIR with a folder of another name"
-        )
-
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from savs.pipeline.evaluation.assessment import Evaluation
-    from savs.pipeline.evaluation.statistics.intervals import Metric
-    from savs.pipeline.selection.selection import Selection
-    from savs.stores import FeatureStore
-
-
 def find_heads(store: "FeatureStore", choice: str, selection: str | None) -> "Sequence[Head]":
     """Return the heads of a choice; a usage error for anything else."""
     from savs.pipeline.errors import SelectionError
+    from savs.pipeline.evaluation.results import Results
     from savs.pipeline.selection.compatibility import require_fit
     from savs.pipeline.selection.selection import parse_heads
     from savs.pipeline.selection.selection_config import SelectionConfig, load_config
@@ -169,7 +124,7 @@ def find_heads(store: "FeatureStore", choice: str, selection: str | None) -> "Se
         return store.heads
     try:
         wanted = (
-            load_config(named_selection(store, selection))
+            load_config(Results(store.path).find(selection).folder)
             if choice == CHOSEN
             else parse_heads(choice)
         )

@@ -1,7 +1,7 @@
 """Evaluation of examples with many labels: one row an example, a probability for each label.
 
 Logits of all labels are one matrix. A head is multiplied once with the directions of all labels
-that chose it, see `MarginTerms`: features are not gathered for each label.
+that chose it, see `HeadsFit.binary`: features are not gathered for each label.
 """
 
 from collections.abc import Iterator, Sequence
@@ -43,6 +43,8 @@ from savs.pipeline.selection.compatibility import require_fit
 from savs.pipeline.selection.heads.centroids import few_threads, normalise, row_blocks
 from savs.pipeline.selection.label_rules import NEVER, fit_rules, rules_of
 from savs.pipeline.selection.left_out import LeftOut, left_out_margins
+from savs.pipeline.selection.readouts import HeadsFit
+from savs.pipeline.selection.readouts.heads_fit import shares
 from savs.pipeline.selection.readouts.readout import margins
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_config import (
@@ -66,22 +68,22 @@ class LabelLogits:
     """The logits of a selection of many labels, from the features of its heads."""
 
     def __init__(self, selection: Selection, widths: Sequence[int]) -> None:
-        """Sort the terms of labels by head; `widths` are those of `selection.heads`."""
+        """Sort the fits of labels by head; `widths` are those of `selection.heads`."""
         self._tasks, self._heads = selection.tasks, selection.heads
         self.rules = rules_of([task.label_rule for task in selection.tasks])
         self._widths = dict(zip(self._heads, widths, strict=True))
-        self._terms: dict[tuple[Head, bool], list[tuple[int, Array, float]]] = {}
+        self._terms: dict[tuple[Head, bool], list[tuple[int, Array, float, float]]] = {}
         self._others: list[int] = []
         for number, task in enumerate(self._tasks):
-            terms = getattr(task.fitted, "terms", None)
-            if terms is None:
+            fitted = task.fitted
+            if not isinstance(fitted, HeadsFit) or len(fitted.directions) != len(task.heads):
                 self._others.append(number)
                 continue
-            of_heads = terms()
-            for place, head in enumerate(task.heads):
-                term = (number, of_heads.directions[place], float(of_heads.offsets[place]))
-                self._terms.setdefault((head, of_heads.is_bent), []).append(term)
-        self._shares = np.array([1 / len(task.heads) for task in self._tasks], np.float32)
+            one = fitted.binary()
+            columns = (one.directions[:, 0], one.offsets[:, 0], one.weights[:, 0])
+            for head, direction, offset, weight in zip(task.heads, *columns, strict=True):
+                terms = self._terms.setdefault((head, one.pool == "mean"), [])
+                terms.append((number, direction, offset, weight))
 
     def predict(self, features: Array) -> tuple[Array, Array]:
         """Return whether each label is predicted, and its probability, `(n, labels)` each.
@@ -95,9 +97,9 @@ class LabelLogits:
     def of(self, features: Array) -> Array:
         """Return `(labels, n)` float32 logits of `(heads, n, d)` features of `selection.heads`."""
         logits = np.zeros((len(self._tasks), features.shape[1]), np.float32)
-        for (head, is_bent), terms in self._terms.items():
+        for (head, is_mean), terms in self._terms.items():
             units = normalise(features[self._heads.index(head)])
-            self._add(logits, units, terms, is_bent=is_bent)
+            self._add(logits, units, terms, is_mean=is_mean)
         for number in self._others:
             task = self._tasks[number]
             places = [self._heads.index(head) for head in task.heads]
@@ -112,22 +114,21 @@ class LabelLogits:
         self,
         logits: Array,
         units: Array,
-        terms: Sequence[tuple[int, Array, float]],
+        terms: Sequence[tuple[int, Array, float, float]],
         *,
-        is_bent: bool,
+        is_mean: bool,
     ) -> None:
-        """Add the terms of one head; `units` are its `(n, d)` normalised features."""
-        numbers = np.array([number for number, _, _ in terms])
+        """Add what one head says; `units` are its `(n, d)` normalised features."""
+        numbers = np.array([number for number, *_ in terms])
         directions = np.zeros((len(terms), units.shape[1]), np.float32)
-        for row, (_, direction, _) in zip(directions, terms, strict=True):
+        for row, (_, direction, *_) in zip(directions, terms, strict=True):
             row[: len(direction)] = direction[: len(row)]
         with few_threads(directions.size * len(units)):
             values = directions @ units.T
-        values += np.array([offset for _, _, offset in terms], np.float32)[:, None]
-        if is_bent:
-            values *= np.float32(0.5)
-            np.tanh(values, out=values)
-        values *= self._shares[numbers, None]
+        values += np.array([offset for *_, offset, _ in terms], np.float32)[:, None]
+        if is_mean:
+            values = shares(values[:, None], axis=1)[:, 0]
+        values *= np.array([weight for *_, weight in terms], np.float32)[:, None]
         if len(numbers) == len(logits):
             logits += values  # the terms are in the order of the labels
         else:

@@ -9,17 +9,9 @@ import polars as pl
 from savs.foundation.errors import command
 from savs.foundation.frames import expanded_bytes, scan_parquet
 from savs.pipeline.errors import QueryError
-from savs.pipeline.evaluation.evaluation_file import load_metrics
+from savs.pipeline.evaluation.results import Result, Results
 from savs.pipeline.running.bounded_process import BoundError, frame_within_limits
-from savs.pipeline.running.result_files import (
-    CONFIG,
-    EVALUATE,
-    PREDICTIONS,
-    TRAINED,
-    reading,
-    results_folder,
-    trained_folder,
-)
+from savs.pipeline.running.result_files import CONFIG, EVALUATE, PREDICTIONS, reading
 from savs.pipeline.selection.compatibility import require_fit
 from savs.pipeline.selection.heads.heads_table import heads_frame
 from savs.pipeline.selection.selection_config import load_config
@@ -27,8 +19,8 @@ from savs.stores import FeatureStore
 from savs.stores.files.addresses import is_remote
 from savs.stores.read.store import AnyStore, as_store
 
-FILES = {"predictions": PREDICTIONS, "votes": CONFIG}
-"""Table -> the result file that it is made of."""
+TABLES = ("predictions", "votes")
+"""Tables that results hold."""
 READING = ("SELECT", "WITH", "FROM", "VALUES", "EXPLAIN", "SHOW")
 """What a statement that changes nothing may begin with."""
 MOST_OPERATORS = 300
@@ -70,8 +62,9 @@ def query(store: AnyStore, sql: str, result: str | None = None) -> pl.DataFrame:
         A query in polars' dialect of SQL over `examples` (a row an example, with a column a head),
         `predictions` (what evaluate left) and `votes` (see `heads_frame`, of the chosen heads).
     result
-        Folder below the store's results whose predictions and selection are meant; by default that
-        of `savs train`, or else `vote`.
+        Name of the result whose predictions and selection are meant; by default what `savs train`
+        chose, else `vote`, else the only one. Left-out training examples have its predictions where
+        no test examples were evaluated.
 
     Raises
     ------
@@ -82,10 +75,9 @@ def query(store: AnyStore, sql: str, result: str | None = None) -> pl.DataFrame:
         The predictions were changed, or are not of the evaluation in metrics.json.
     """
     store = as_store(store)
-    if result is None:
-        is_trained = trained_folder(store.path) is not None
-        result = TRAINED if is_trained else "vote"
-    there = _there(store, result)
+    results = Results(store.path)
+    named = results.default if result is None else results.place(result)
+    there = {} if named is None or is_remote(store.path) else _there(named)
     try:
         if _is_short(sql):
             rows = _lazy_rows(store, there, sql)
@@ -98,10 +90,11 @@ def query(store: AnyStore, sql: str, result: str | None = None) -> pl.DataFrame:
         if _TOO_MANY_ROWS.search(str(error)):
             raise _too_much("it has more than 2^32 rows", sql) from error
         reason = str(error).strip().split("\n\nResolved plan", 1)[0]
-        absent = [name for name in FILES if name not in there and _mentions(sql, name)]
+        absent = [name for name in TABLES if name not in there and _mentions(sql, name)]
         hint = (
-            f"; for {absent[0]}, run `{command('savs', 'evaluate', store.path)}` first (results"
-            f" {result!r}; `result` names others)"
+            f"; for {absent[0]}, run `{command('savs', 'evaluate', store.path)}` first"
+            f" ({f'results {named.name!r}' if named else 'no result is named'}; `result` names"
+            f" {'others' if named else 'one'})"
             if absent
             else ""
         )
@@ -184,19 +177,17 @@ def _mentions(sql: str, name: str) -> bool:
     return re.search(rf"\b{name}\b", sql, re.IGNORECASE) is not None
 
 
-def _there(store: FeatureStore, result: str) -> dict[str, Path]:
-    """Return the tables that results hold, with their files; a remote store has none."""
-    if is_remote(store.path):
-        return {}
-    folder = results_folder(store.path, result)
-    return {name: folder / file for name, file in FILES.items() if (folder / file).exists()}
+def _there(result: Result) -> dict[str, Path]:
+    """Return the tables that results hold, with their files."""
+    files = {"predictions": result.measured.folder / PREDICTIONS, "votes": result.folder / CONFIG}
+    return {name: file for name, file in files.items() if file.exists()}
 
 
 def _tables(store: FeatureStore, there: Mapping[str, Path], sql: str) -> dict[str, pl.LazyFrame]:
     """Return the tables that a query mentions; `examples` always is."""
     tables = {"examples": store.scan()}
     if "predictions" in there and _mentions(sql, "predictions"):
-        load_metrics(there["predictions"].parent)
+        _ = Result(there["predictions"].parent).metrics  # its digest is right
         tables["predictions"] = _predictions(there["predictions"])
     if "votes" in there and _mentions(sql, "votes"):
         selection = load_config(there["votes"])

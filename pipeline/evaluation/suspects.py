@@ -15,7 +15,14 @@ from savs.foundation.files import regular_size
 from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.evaluation import evaluate
 from savs.pipeline.running.output_files import with_media_cells
-from savs.pipeline.running.result_files import CONFIG, LARGEST_JSON, SELECT, reading, write_csv
+from savs.pipeline.running.result_files import (
+    CONFIG,
+    LARGEST_JSON,
+    SELECT,
+    reading,
+    withdraw,
+    write_csv,
+)
 from savs.pipeline.selection.label_rules import NEVER, rules_of, threshold_distances
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_config import selection_run
@@ -148,7 +155,7 @@ def strengths(margins: Array, right: Array) -> Array:
 
 
 def save_suspects(table: pl.DataFrame | None, folder: Path) -> None:
-    """Write what `suspects` found next to the selection that it was found with.
+    """Write what `suspects` found, next to the selection, into the folder of a `writing` block.
 
     None removes the suspects of an earlier selection.
 
@@ -160,7 +167,7 @@ def save_suspects(table: pl.DataFrame | None, folder: Path) -> None:
         The folder cannot be written.
     """
     if table is None:
-        (folder / SUSPECTS).unlink(missing_ok=True)
+        withdraw(folder / SUSPECTS)
         return
     run = pl.lit(selection_run(folder), pl.String)
     write_csv(folder / SUSPECTS, with_media_cells(table).with_columns(run=run))

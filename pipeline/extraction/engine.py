@@ -36,12 +36,16 @@ RECALLED = 4
 
 
 @dataclass(frozen=True, slots=True)
-class StoredRow:
+class RowOnDisk:
     """Where the features of a request are on the disk."""
 
     spec: ShardSpec
     row: int
     """Counted from 0 in the file."""
+
+
+Outcome = Assembly | RowOnDisk | Refused
+"""The shard in memory that has the features of a request, their row on disk, or why it has none."""
 
 
 @dataclass
@@ -69,8 +73,8 @@ class Engine:
     """Is told how many rows are done, batch by batch."""
     _owners: dict[int, list[Assembly]] = field(default_factory=dict)
     """Request -> the shards whose rows wait for it."""
-    _done: dict[int, "Assembly | StoredRow | str"] = field(default_factory=dict)
-    """Request -> the shard of its features, where these are on the disk, or why it has none."""
+    _done: dict[int, Outcome] = field(default_factory=dict)
+    """Request -> shard in memory, row on disk, or reason of refusal."""
     _untouched: set[int] = field(default_factory=set)
     """First requests of prepared shards of which the model has run nothing yet."""
     _recalls: deque[tuple[Sequence[int], Future[Recalled]]] = field(default_factory=deque)
@@ -116,7 +120,7 @@ class Engine:
             prompt = self.model.encoder.text_read(stored.prompt, stored.digests)
             key = self.planner.key(stored.digests, prompt, stored.spec.split, stored.subtask)
             request = self.planner.known.setdefault(key, len(self.planner.known))
-            self._done[request] = StoredRow(stored.spec, stored.row)
+            self._done[request] = RowOnDisk(stored.spec, stored.row)
 
     def run(self, shards: Iterable[ShardRows]) -> None:
         """Make and write shards. Whatever ends the run, those that are whole by then are written.
@@ -184,8 +188,8 @@ class Engine:
                 if request in self._owners:
                     if assembly not in self._owners[request]:
                         self._owners[request].append(assembly)
-                elif isinstance(ended, str):
-                    rows += assembly.refuse(request, ended)
+                elif isinstance(ended, Refused):
+                    rows += assembly.refuse(request, ended.reason)
                 elif isinstance(ended, Assembly):
                     rows += assembly.fill({request: 0}, *ended.of(request))
                 else:
@@ -210,7 +214,7 @@ class Engine:
         for part in done.parts:
             for piece in [part] if isinstance(part, Refused) else self._forward.run(part, job):
                 if isinstance(piece, Refused):
-                    self._refuse(piece.request, piece.reason)
+                    self._refuse(piece)
                 else:
                     # The new pass is left on the device: while it runs, this thread takes the
                     # values of the one before, and gives shards that are whole to the disk.
@@ -224,7 +228,7 @@ class Engine:
             read = launched.result()
             faults = find_faults(read, self.model.hook_points, self.model.dtype)
             for column, reason in faults.items():
-                self._refuse(requests[column], reason)
+                self._refuse(Refused(requests[column], reason))
             columns = {r: column for column, r in enumerate(requests) if column not in faults}
             self._fill(columns, read, thumbnails)
 
@@ -244,7 +248,7 @@ class Engine:
         waiting: dict[Assembly, dict[int, int]] = {}
         for request, column in columns.items():
             owners = self._owners.pop(request)
-            if not isinstance(self._done.get(request), StoredRow):
+            if not isinstance(self._done.get(request), RowOnDisk):
                 self._done[request] = owners[0]
             for assembly in owners:
                 waiting.setdefault(assembly, {})[request] = column
@@ -253,10 +257,10 @@ class Engine:
         for assembly in waiting:
             self._finish(assembly)
 
-    def _refuse(self, request: int, reason: str) -> None:
-        self._done[request] = reason
-        for assembly in self._owners.pop(request):
-            self.on_rows(assembly.refuse(request, reason))
+    def _refuse(self, refused: Refused) -> None:
+        self._done[refused.request] = refused
+        for assembly in self._owners.pop(refused.request):
+            self.on_rows(assembly.refuse(refused.request, refused.reason))
             self._finish(assembly)
 
     def _finish(self, assembly: Assembly) -> None:
@@ -270,7 +274,7 @@ class Engine:
             self._writing.append(self._disk.submit(self.sink.write, assembly.spec, contents))
             for request, row in assembly.rows().items():
                 if self._done.get(request) is assembly:
-                    self._done[request] = StoredRow(assembly.spec, row)
+                    self._done[request] = RowOnDisk(assembly.spec, row)
             self._await_disk(leave=UNWRITTEN)
 
     def _await_disk(self, *, leave: int) -> None:

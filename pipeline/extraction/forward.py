@@ -73,31 +73,40 @@ class Forward:
 
     def _run(self, batch: Prepared, job: Job) -> Iterator[Started | Refused]:
         is_single = len(batch.requests) == 1
-        error = None
-        # A single prompt is tried twice; a batch once, unless as much did not fit lately.
-        for _ in range(2 if is_single else self.model.count_tokens(batch.inputs) <= self._most):
-            try:
-                query = self._query(batch, job)
-                launched = self._in_context(batch, job, query, self._launch(batch, query))
-            except Exception as raised:
-                if not batch.image_keys and not is_out_of_memory(raised):
-                    raise
-                error = raised.with_traceback(None)  # its frames hold the activations
-                if not is_out_of_memory(raised):
-                    break
-            else:
-                self._grow()
-                yield batch.requests, launched
-                return
-            self._shrink(batch)  # a single one is tried again: another process may have gone
-        if error is not None and not is_out_of_memory(error):
-            self.unshared = f"{type(error).__name__}: {error}"
+        if not is_single and self.model.count_tokens(batch.inputs) > self._most:
+            yield from self._run_halves(batch, job)  # as much did not fit lately
+            return
+        outcome = self._try(batch, job)
+        if is_single and isinstance(outcome, Exception) and is_out_of_memory(outcome):
+            outcome = self._try(batch, job)  # another process may have freed memory
+        if isinstance(outcome, Launched):
+            yield batch.requests, outcome
+        elif not is_out_of_memory(outcome):
+            self.unshared = f"{type(outcome).__name__}: {outcome}"
             self.shared.forget()
             yield from self._again(replace(job, shared=False), [batch.requests])
-            return
-        if is_single and error is not None:
-            yield self._refuse(batch.requests[0], error)
-            return
+        elif is_single:
+            yield self._refuse(batch.requests[0], outcome)
+        else:
+            yield from self._run_halves(batch, job)
+
+    def _try(self, batch: Prepared, job: Job) -> Launched | Exception:
+        """Start a batch, or return why not: it does not fit the memory, or sharing fails."""
+        query = self._query(batch, job)
+        try:
+            launched = self._in_context(batch, job, query, self._launch(batch, query))
+        except Exception as raised:
+            if not batch.image_keys and not is_out_of_memory(raised):
+                raise
+            error = raised.with_traceback(None)  # its frames hold the activations
+        else:
+            self._grow()
+            return launched
+        if is_out_of_memory(error):
+            self._shrink(batch)
+        return error
+
+    def _run_halves(self, batch: Prepared, job: Job) -> Iterator[Started | Refused]:
         half = len(batch.requests) // 2
         try:
             parts = [cut(batch, slice(0, half)), cut(batch, slice(half, None))]
@@ -144,7 +153,7 @@ class Forward:
                 inputs = self.model.placed(piece.inputs, self._scale_of(piece))
             demonstrations = self.contexts[contexts[rows.start]]
             likelihoods[rows] = demonstrations.answer(
-                self.model, inputs, self.answers.query(query.labels[rows])
+                inputs, self.answers.query(query.labels[rows])
             ).cpu()
         return replace(launched, outputs={**launched.outputs, ICL: likelihoods})
 

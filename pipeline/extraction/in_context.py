@@ -20,16 +20,20 @@ from savs.pipeline.extraction.batches.feed import MediaOf
 from savs.pipeline.extraction.batches.prepare import pieces_of
 from savs.pipeline.extraction.checks.batch_equality import NATS
 from savs.pipeline.extraction.model.answers import AnswerQuery, Answers
-from savs.pipeline.extraction.model.caches import following, widened
-from savs.pipeline.extraction.model.devices import is_out_of_memory
-from savs.pipeline.extraction.model.label_likelihood import (
-    Begun,
+from savs.pipeline.extraction.model.continuation import (
+    Continuation,
     begin,
-    likelihoods,
     positions_and_next,
 )
+from savs.pipeline.extraction.model.devices import is_out_of_memory
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.pieces import IDS, MASK, POSITIONS, Pieces
+from savs.pipeline.extraction.model.pieces import (
+    IDS,
+    MASK,
+    NEXT_POSITIONS,
+    POSITIONS,
+    Pieces,
+)
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.source import Splits
 
@@ -82,28 +86,26 @@ def draw_demonstrations(run: RunOptions, examples: Splits, seed: int) -> Drawn |
 class Demonstrations:
     """The demonstrations of a subtask, as the model has read them."""
 
-    begun: Begun
-    """Their cache, of one row."""
+    prompt: Continuation
+    """A batch of one row, to be continued with questions."""
     head: int
     """Tokens that a prompt by itself begins with, and after demonstrations does not."""
 
     @property
     def tokens(self) -> int:
         """Their length."""
-        return self.begun.mask.shape[1]
+        return self.prompt.mask.shape[1]
 
-    def answer(
-        self, model: LoadedModel, arguments: Mapping[str, Any], query: AnswerQuery
-    ) -> torch.Tensor:
+    def answer(self, arguments: Mapping[str, Any], query: AnswerQuery) -> torch.Tensor:
         """Return `(batch, labels)` log-likelihoods of labels after questions of one length.
 
         `arguments` are what the forward of the model takes for the questions alone, on its device,
         padded on the left.
         """
         with torch.inference_mode():
-            return likelihoods(model.model, self._begin(model, arguments), query)
+            return self._ask(arguments).likelihoods(query)
 
-    def _begin(self, model: LoadedModel, arguments: Mapping[str, Any]) -> Begun:
+    def _ask(self, arguments: Mapping[str, Any]) -> Continuation:
         """Run questions after the demonstrations."""
         # A question by itself begins with `head` tokens (a system text) that it lacks in the
         # conversation. They are cut off, with the padding that all rows have alike, and what is
@@ -114,19 +116,14 @@ class Demonstrations:
             name: value[:, start:] if torch.is_tensor(value) and value.shape[:2] == shape else value
             for name, value in arguments.items()
         }
-        device = inputs[IDS].device
-        seen = self.begun.mask.expand(shape[0], -1).to(device)
-        inputs[MASK] = torch.cat([seen, torch.ones_like(inputs[IDS])], dim=1)
-        after = None
-        if self.begun.next_positions is not None:
-            alone = positions_and_next(model.model, arguments)
-            assert alone is not None  # as of the demonstrations
-            moved = self.begun.next_positions[:, :1].to(device) - self.head
-            inputs[POSITIONS] = alone[0][:, :, start:] + moved[:, :, None]
-            after = alone[1] + moved
-        cache = widened(self.begun.cache, [0] * shape[0], device)
-        logits = model.model(**inputs, **following(cache), logits_to_keep=1).logits
-        return Begun(inputs, cache, after, logits[:, -1])
+        shown = self.prompt.take([0] * shape[0])
+        if shown.next_positions is not None:
+            both = positions_and_next(shown.model, arguments)
+            assert both is not None  # as of the demonstrations
+            shift = shown.next_positions - self.head
+            inputs[POSITIONS] = both[0][:, :, start:] + shift[:, :, None]
+            inputs[NEXT_POSITIONS] = both[1] + shift
+        return shown.then(inputs)
 
 
 def read_demonstrations(
@@ -233,18 +230,16 @@ def _read(
         )
     line = _require_room(model, len(ids[0]), len(turns), len(rest), answers, where)
     with torch.inference_mode():
-        begun = begin(model.model, model.placed(before), whole=False)
-        if begun.cache is None:
+        shown = begin(model.model, model.placed(before), whole=False)
+        if shown.cache is None:
             raise ModelError(
                 f"{model.name} does not tell positions after a cache, so demonstrations cannot be"
                 " shared; leave out `icl_shots`"
             )
-        demonstrations = Demonstrations(begun, len(ids[2]) - len(rest))
+        demonstrations = Demonstrations(shown, len(ids[2]) - len(rest))
         query = answers.tried(1)
-        ours = demonstrations.answer(model, model.placed(alone), query)
-        theirs = likelihoods(
-            model.model, begin(model.model, model.placed(whole), whole=True), query
-        )
+        ours = demonstrations.answer(model.placed(alone), query)
+        theirs = begin(model.model, model.placed(whole), whole=True).likelihoods(query)
     apart = float((ours - theirs).nan_to_num(0).abs().max())
     if apart > NATS[model.dtype] * max(map(len, answers.tokens.values())):
         other = "" if model.dtype == "float32" else "try `dtype` float32, or "

@@ -8,7 +8,7 @@ after a prefix, is silently wrong where attention has a sliding window.
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -16,22 +16,28 @@ import torch
 
 from savs.pipeline.extraction.batches.jobs import ImageKey, Prepared
 from savs.pipeline.extraction.model.answers import ANSWERS, NOTHING, AnswerQuery
-from savs.pipeline.extraction.model.caches import following, image_positions, new_cache, widened
-from savs.pipeline.extraction.model.devices import moved
-from savs.pipeline.extraction.model.label_likelihood import (
-    Pair,
-    in_pieces,
-    padded,
+from savs.pipeline.extraction.model.continuation import (
+    Continuation,
+    image_positions,
     positions_and_next,
-    summed,
+    unread,
+    use,
 )
+from savs.pipeline.extraction.model.devices import moved
 from savs.pipeline.extraction.model.loaded_model import (
     NO_OUTPUTS,
     Features,
     Launched,
     LoadedModel,
 )
-from savs.pipeline.extraction.model.pieces import GRID, IDS, MASK, NEXT_POSITIONS, POSITIONS
+from savs.pipeline.extraction.model.pieces import (
+    GRID,
+    IDS,
+    MASK,
+    NEXT_POSITIONS,
+    POSITIONS,
+    TEXT,
+)
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.shared_images import ImageFeatures
 from savs.pipeline.extraction.model.site_points import image_tokens
@@ -46,10 +52,10 @@ PrefixKey = tuple[tuple[ImageKey, ...], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """The cache of prefixes of one length that ran together."""
+    """Prefixes of one length that ran together."""
 
     keys: tuple[PrefixKey, ...]
-    cache: Any
+    prompts: Continuation
     means: Features
     """Means over the images of each, which depend on nothing after them."""
 
@@ -197,117 +203,53 @@ class SharedForward:
         order = [prefix.keys.index(key) for key in layout.keys]
         outputs = NO_OUTPUTS
         if query:
-            outputs = {ANSWERS: self._answers(prefix, order, suffix, layout, query)}
-        suffix[MASK] = torch.ones_like(index)
-        arguments = self.model.placed(suffix)
-        arguments |= following(self._widened(prefix, order))
+            lengths = (layout.lengths - size).tolist()
+            suffixes = {
+                name: [row[:length] for row, length in zip(value.tolist(), lengths, strict=True)]
+                for name, value in suffix.items()
+                if name != POSITIONS
+            }
+            with torch.inference_mode():
+                outputs = {ANSWERS: prefix.prompts.likelihoods_after(order, suffixes, query)}
         # The pass writes its suffixes into the cache that it gets, so it gets a copy, and another
         # one, of the last prompt's prefix alone, stays for the next batch.
+        prompts = prefix.prompts.take(order)
         launched = self.model.run(
-            arguments,
+            prompts.longer(self.model.placed(suffix)) | use(prompts.cache),
             ends=layout.lengths - size - 1,
             outputs=outputs,
             means=_rows(prefix.means, order),
         )
         last = order[-1:]
-        self._last = Prefix(
-            layout.keys[-1:], self._widened(prefix, last), _rows(prefix.means, last)
-        )
+        self._last = Prefix(layout.keys[-1:], prefix.prompts.take(last), _rows(prefix.means, last))
         return launched
-
-    def _answers(
-        self,
-        prefix: Prefix,
-        order: Sequence[int],
-        suffix: dict[str, torch.Tensor],
-        layout: Layout,
-        query: AnswerQuery,
-    ) -> torch.Tensor:
-        """Return `(batch, labels)` log-likelihoods: each label runs with what its prompt adds.
-
-        `order` says which row of the prefix is each prompt's, `suffix` what the prompts add.
-        """
-        size = layout.sizes[0]
-        lengths = (layout.lengths - size).tolist()
-        texts, pairs = query.texts, query.pairs()
-        sums = torch.full((len(order), len(texts)), torch.nan, device=self.model.device)
-        longest = max(lengths) + max((len(texts[label]) for _, label in pairs), default=0)
-        most = max(1, query.answers.cells // (size + longest))
-
-        def run(part: Sequence[Pair]) -> torch.Tensor:
-            inputs = self.model.placed(_with_labels(suffix, lengths, part, texts))
-            width = inputs[IDS].shape[1]
-            inputs[MASK] = torch.ones(
-                (len(part), size + width), dtype=torch.long, device=self.model.device
-            )
-            inputs |= following(self._widened(prefix, [order[row] for row, _ in part]))
-            starts = torch.tensor([lengths[row] - 1 for row, _ in part])
-            counts = torch.tensor([len(texts[label]) for _, label in part])
-            targets = padded([texts[label] for _, label in part])
-            ends = (starts[:, None] + torch.arange(targets.shape[1])).clamp(max=width - 1)
-            places, which = ends.unique(return_inverse=True)
-            logits = self.model.model(**inputs, logits_to_keep=places).logits
-            device = logits.device
-            rows = torch.arange(len(part), device=device)[:, None]
-            kept = logits[rows, moved(which, device)]
-            return summed(kept, moved(targets, device), moved(counts, device))
-
-        with torch.inference_mode():
-            for part, values in in_pieces(pairs, most, run):
-                rows, labels = moved(torch.tensor(part).T, sums.device)
-                sums[rows, labels] = values.nan_to_num(nan=-torch.inf)
-        return sums
 
     def _run_prefixes(
         self, batch: Prepared, layout: Layout, texts: dict[str, torch.Tensor], *, to_the_end: bool
     ) -> Prefix:
         size, keys = layout.sizes[0], tuple(dict.fromkeys(layout.keys))
         firsts = [layout.keys.index(key) for key in keys]
-        begin = {name: value[..., firsts, :size] for name, value in texts.items()}
-        begin[MASK] = torch.ones_like(begin[IDS])
-        cache = new_cache(self.model.model)
-        arguments = self.model.placed(begin) | self._images(batch, firsts)
-        arguments |= following(cache)
+        inputs = {name: value[..., firsts, :size] for name, value in texts.items()}
+        inputs[MASK] = torch.ones_like(inputs[IDS])
+        if POSITIONS in texts:
+            inputs[NEXT_POSITIONS] = texts[POSITIONS][:, firsts, size]
+        prompts = unread(self.model.model, self.model.placed(inputs) | self._images(batch, firsts))
         with (
             torch.inference_mode(),
-            self.model.collecting(arguments, to_the_end=to_the_end) as read,
+            self.model.collecting(prompts.arguments, to_the_end=to_the_end) as read,
         ):
-            self.model.model(**arguments, **({"logits_to_keep": 1} if to_the_end else {}))
+            prompts.run()
         points = enumerate(self.model.hook_points)
         pooled = {place for place, point in points if point.site.pooling == IMAGE_MEAN}
-        return Prefix(keys, cache, {place: read[place] for place in pooled})
-
-    def _widened(self, prefix: Prefix, order: Sequence[int]) -> Any:
-        return widened(prefix.cache, order, self.model.device)
+        # What follows needs no images, and these may be large.
+        text = {name: value for name, value in prompts.arguments.items() if name in TEXT}
+        prompts = replace(prompts, arguments=text)
+        return Prefix(keys, prompts, {place: read[place] for place in pooled})
 
 
 def _rows(means: Features, order: Sequence[int]) -> Features:
     rows = torch.tensor(order)
     return {place: values[moved(rows, values.device)] for place, values in means.items()}
-
-
-def _with_labels(
-    suffix: dict[str, torch.Tensor],
-    lengths: Sequence[int],
-    part: Sequence[Pair],
-    texts: Sequence[tuple[int, ...]],
-) -> dict[str, torch.Tensor]:
-    """Return what each prompt adds to its prefix and, but for its end, a label; padded right."""
-    width = max(lengths[row] + len(texts[label]) - 1 for row, label in part)
-    inputs = {}
-    for name, value in suffix.items():
-        wide = value.new_zeros((*value.shape[:-2], len(part), width))
-        for place, (row, label) in enumerate(part):
-            length, text = lengths[row], texts[label][:-1]
-            wide[..., place, :length] = value[..., row, :length]
-            end = length + len(text)
-            if name == IDS:
-                wide[place, length:end] = torch.tensor(text)
-            elif name == POSITIONS:
-                after = value[..., row, :length].amax() + 1
-                wide[..., place, length:] = after + torch.arange(width - length)
-        inputs[name] = wide
-    return inputs
 
 
 def take(batch: Prepared, rows: Sequence[int]) -> Prepared:

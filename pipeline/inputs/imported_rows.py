@@ -77,7 +77,7 @@ class ImportedRows:
         _, rows, counts = np.unique(self.numbers, return_index=True, return_counts=True)
         order = np.argsort(rows)
         examples = [
-            replace(self.contents[self.numbers[row]], id=self.ids[row], index=row)
+            replace(self.contents[int(self.numbers[row])], id=self.ids[row], index=row)
             for row in rows[order].tolist()
         ]
         return examples, counts[order].tolist()
@@ -86,7 +86,7 @@ class ImportedRows:
         """Return what `content_table` does of all examples."""
         used, numbers = np.unique(self.numbers, return_inverse=True)
         table = content_table([self.contents[number] for number in used], digests)
-        return table[numbers].with_columns(pl.Series("id", self.ids, dtype=pl.String))
+        return table[numbers.tolist()].with_columns(pl.Series("id", self.ids, dtype=pl.String))
 
     def planned(self) -> list[PlannedRow]:
         """Return what the plan keeps of each example, as `planned_rows` without groups."""

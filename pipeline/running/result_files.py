@@ -4,14 +4,13 @@ import errno
 import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 from safetensors import SafetensorError
 
-from savs.foundation.errors import ParameterError, command
 from savs.foundation.files import (
     indented,
     make_folder,
@@ -21,12 +20,12 @@ from savs.foundation.files import (
     remove_left_overs,
     remove_noted,
     unfinished,
+    whole_files,
 )
 from savs.foundation.frames import collect_rows, scan_parquet
 from savs.pipeline.running.output_files import disk_errors, new_file
 from savs.stores.errors import ResultError, StoreWriteError
-from savs.stores.files.addresses import is_remote
-from savs.stores.format.layout import MANIFEST, RESULTS, decode_json
+from savs.stores.format.layout import MANIFEST, decode_json
 
 CLASSIFIER = "classifier.safetensors"
 """The arrays of a selection."""
@@ -41,16 +40,6 @@ UNITS = "units.parquet"
 """The scores that each metric is the mean of; what `savs compare` reads."""
 EVALUATE = "savs evaluate"
 SELECT = "savs select"
-CLASSIFIERS = (
-    "pass a store, or the folder of a classifier that `savs train`, `savs select` or `savs export"
-    " --to classifier` wrote"
-)
-"""What to pass where a classifier is read."""
-PARTIAL = "-partial"
-FOLDS = "-cv"
-"""End of the name of a cross-validation, after that of its selection."""
-TRAINED = "trained"
-"""The result that `savs train` writes: the classifier of a store, unless another one is named."""
 WRITABLE = "a writable folder as `out`"
 """What to pass where a result cannot be written."""
 LARGEST_JSON = 2**28
@@ -68,11 +57,6 @@ def require_no_own_file(path: Path) -> None:
         )
 
 
-def results_folder(store: Path, name: str) -> Path:
-    """Return the folder of the results of this name in a store."""
-    return store / RESULTS / name
-
-
 def require_writable(folder: Path) -> None:
     """Raise StoreWriteError if results cannot be written to a folder, which need not exist yet.
 
@@ -84,61 +68,6 @@ def require_writable(folder: Path) -> None:
     reason = errno.EACCES if there.is_dir() else errno.ENOTDIR
     with disk_errors(folder, WRITABLE, StoreWriteError):
         raise OSError(reason, os.strerror(reason), str(there))
-
-
-def trained_folder(store: Path) -> Path | None:
-    """Return the folder of the classifier that `savs train` wrote into a store, if it did.
-
-    None of a store at a URL, where it writes none.
-    """
-    folder = results_folder(store, TRAINED)
-    return folder if not is_remote(store) and (folder / CONFIG).is_file() else None
-
-
-def saved_selections(store: Path) -> list[Path]:
-    """Return the folders of a store's selections, sorted; none of a store at a URL."""
-    files = [] if is_remote(store) else store.glob(f"{RESULTS}/*/{CONFIG}")
-    return sorted(file.parent for file in files)
-
-
-def as_folder(result: Any) -> Path:
-    """Return the folder of a result as a path; ParameterError for a selection in memory, say."""
-    if not isinstance(result, str | Path):
-        raise ParameterError(
-            f"the result is a {type(result).__name__}, expected its folder; write it first, by"
-            " save_selection() or save_evaluation()"
-        )
-    return Path(result)
-
-
-def result_of(path: str | Path) -> Path:
-    """Return the folder of a saved classifier: the path itself, or the only one of a store.
-
-    ResultError if there is nothing, or a store with no classifier, or with several; ParameterError
-    for what is no path, but a selection in memory, for example.
-    """
-    folder = as_folder(path)
-    if not (folder / MANIFEST).exists():
-        if not folder.exists():
-            raise ResultError(f"{folder} does not exist; {CLASSIFIERS}")
-        if folder.is_dir() and not (folder / CONFIG).exists():
-            raise ResultError(f"{folder} holds no classifier: it has no {CONFIG}; {CLASSIFIERS}")
-        return folder
-    # Folds, or an unfinished store, were evaluated with the classifier of the folder they name.
-    saved = [one for one in saved_selections(folder) if not one.name.endswith((FOLDS, PARTIAL))]
-    if not saved:
-        raise ResultError(
-            f"{folder} is a store without a selection; run `{command('savs', 'train', folder)}`"
-        )
-    if (trained := trained_folder(folder)) is not None:
-        return trained
-    if len(saved) > 1:
-        names = ", ".join(path.name for path in saved)
-        raise ResultError(
-            f"{folder} is a store with {len(saved)} selections: {names}; name one, such as"
-            f" {saved[0]}"
-        )
-    return saved[0]
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> str:
@@ -226,13 +155,25 @@ def reading(path: Path, command: str) -> Iterator[None]:
 
 
 @contextmanager
-def whole_result(folder: Path) -> Iterator[None]:
-    """Remove what the block wrote of a folder of results that was not there, if it fails.
+def writing(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder for files of a result; they replace the old ones together.
 
-    What another process wrote there meanwhile stays.
+    See `whole_files`; `withdraw` removes one. StoreWriteError if the folder cannot be written.
     """
-    with nullcontext() if folder.exists() else _all_or_none(folder):
-        yield
+    new = None
+    try:
+        with disk_errors(folder, WRITABLE, StoreWriteError), whole_files(folder) as new:
+            yield new
+    except StoreWriteError as error:
+        if new is None or str(new) not in str(error):
+            raise
+        raise StoreWriteError(str(error).replace(str(new), str(folder))) from error
+
+
+def withdraw(path: Path) -> None:
+    """Have `writing` remove the old file of this name; one that was written before goes, too."""
+    with disk_errors(path, WRITABLE, StoreWriteError):
+        path.write_bytes(b"")
 
 
 @contextmanager
@@ -242,26 +183,23 @@ def unfinished_result(mark: Path, names: Sequence[str]) -> Iterator[None]:
     Those of these names that a killed writer left are removed before, and those that the block
     wrote if it fails.
     """
+    folder = mark.parent
+    was_there = folder.exists()
     with ExitStack() as stack:
         with disk_errors(mark, WRITABLE, StoreWriteError):
-            make_folder(mark.parent)
+            make_folder(folder)
+            if not was_there:
+                stack.callback(remove_empty, folder)  # when the mark is gone
             stack.enter_context(unfinished(mark))
             for name in names:
-                (mark.parent / name).unlink(missing_ok=True)
+                (folder / name).unlink(missing_ok=True)
             remove_left_overs(mark)
-        with _all_or_none(mark.parent):
-            yield
-
-
-@contextmanager
-def _all_or_none(folder: Path) -> Iterator[None]:
-    with noted_files() as written:
+        written = stack.enter_context(noted_files())
         try:
             yield
         except BaseException:
             with suppress(OSError):
                 remove_noted([file for file in written if file[0].is_relative_to(folder)])
-                remove_empty(folder)
             raise
 
 

@@ -21,12 +21,11 @@ from msgspec import Meta
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.pipeline.selection.heads.centroids import few_threads, normalise
-from savs.pipeline.selection.readouts import ClassScores, Fitted, Readout
-from savs.pipeline.selection.readouts.readout import softmax
-from savs.pipeline.selection.readouts.vote import FittedVote
+from savs.pipeline.selection.readouts import ClassScores, Fitted
+from savs.pipeline.selection.readouts.heads_fit import HeadsFit, softmax
 
 CENTROIDS = "centroids"
-"""Array of a readout that are the class means; where it has none, the calibration keeps them."""
+"""The class means, an array of the calibration where the fit has none."""
 AXES = ("heads", "classes", "width")
 LEAST = 2.0**-20
 """Added to probabilities before their logarithm is taken."""
@@ -67,7 +66,7 @@ class Calibration(CalibrationConfig):
     nonconformity: Array
     """`(examples,)` float32, ascending: 1 - p(the right class) of each left-out example."""
     centroids: Array | None
-    """`(heads, classes, d)` float32 class means; None if the readout has them."""
+    """`(heads, classes, d)` float32 class means; None if they are the directions of the fit."""
 
     def probabilities(self, scores: ClassScores) -> Array:
         """Return `(n, classes)` float32 probabilities in the order of the scores."""
@@ -82,10 +81,7 @@ class Calibration(CalibrationConfig):
 
         `scores` are those that the readout gives them.
         """
-        centroids = self.centroids
-        if centroids is None:
-            centroids = np.asarray(getattr(fitted, CENTROIDS))
-        return typicality_of(features, centroids, fitted, scores)
+        return typicality_of(features, self.centroids, fitted, scores)
 
 
 def class_probabilities(scores: ClassScores, calibration: Calibration | None) -> Array:
@@ -106,11 +102,6 @@ def class_probabilities(scores: ClassScores, calibration: Calibration | None) ->
     total = values.sum(axis=1, keepdims=True)
     are_shares = (values >= 0).all(axis=1, keepdims=True) & (total > 0)
     return np.where(are_shares, values / np.where(total > 0, total, 1), np.nan)
-
-
-def has_centroids(rule: Readout) -> bool:
-    """Return whether a readout's fit has the class means."""
-    return rule.arrays.get(CENTROIDS) == AXES
 
 
 def calibrate_task(
@@ -260,10 +251,19 @@ def in_set(probabilities: Array, nonconformity: Array, risk: float) -> Array:
     return probabilities.astype(np.float64) >= least - (abs(least) * EQUAL + ENDS)
 
 
-def typicality_of(features: Array, centroids: Array, fitted: Fitted, scores: ClassScores) -> Array:
-    """Return `typicality`; a vote has the mean cosines already, as its soft scores."""
-    is_vote = isinstance(fitted, FittedVote)
-    return scores.soft.max(axis=1) if is_vote else typicality(features, centroids)
+def typicality_of(
+    features: Array, centroids: Array | None, fitted: Fitted, scores: ClassScores
+) -> Array:
+    """Return `typicality`; without centroids they are the directions of the fit.
+
+    Of a vote the soft scores are the mean cosines with these.
+    """
+    if centroids is None:
+        assert isinstance(fitted, HeadsFit)
+        if fitted.pool == "vote":
+            return scores.soft.max(axis=1)
+        centroids = fitted.directions
+    return typicality(features, centroids)
 
 
 def typicality(features: Array, centroids: Array) -> Array:

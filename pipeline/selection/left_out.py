@@ -18,9 +18,7 @@ from savs.foundation.arrays import Array
 from savs.foundation.progress import track
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.calibration import (
-    CENTROIDS,
     calibrate_task,
-    has_centroids,
     typicality_of,
 )
 from savs.pipeline.selection.compatibility import require_fit
@@ -43,6 +41,7 @@ from savs.pipeline.selection.selection import (
     TaskSelection,
     best_heads,
     fit_heads,
+    fit_tasks,
     given_heads,
     heads_up_to,
     joint_scores,
@@ -165,7 +164,7 @@ def _calibrated(
         left_out.scores.scores,
         left_out.labels,
         left_out.typicality,
-        None if has_centroids(rule) else class_centroids(features, labels, classes),
+        None if rule.has_centroids else class_centroids(features, labels, classes),
         seen=(left_out.seen.scores, _scores_of_seen(task.fitted, features).scores),
     )
     return replace(task, calibration=calibration)
@@ -319,6 +318,54 @@ class _Judged:
     seen: ClassScores
 
 
+@dataclass(frozen=True, slots=True)
+class FoldFit:
+    """The selection that classifies a fold, which was made of the others."""
+
+    fold: Fold
+    selection: TaskSelection
+    scores: ClassScores
+    """Of the examples left out, in their order."""
+
+
+MOST_FOLDS = 50
+"""Numbers of folds that `folds_with_shares` tries."""
+
+
+def folds_with_shares(
+    data: TrainingData, selection: Selection, shares: tuple[float, float]
+) -> Iterator[list[Fold]]:
+    """Yield the folds of all tasks, for each number of folds that leaves these `train_shares`.
+
+    `evaluate` on folds records the shares, and the folds follow from the examples.
+    """
+    tasks = _same_tasks(data, selection)
+    counts: list[int | Literal["loo"]] = [FOLDS, "loo", *range(2, MOST_FOLDS + 1)]
+    for count in counts:
+        try:
+            of_tasks = held_out(data, selection, tasks, count)
+        except SelectionError:  # of another number of folds
+            continue
+        parts = [
+            Fold(number, task, selected, out, turn)
+            for number, (task, selected) in enumerate(zip(tasks, selection.tasks, strict=True))
+            for turn, out in of_tasks[number].items()
+        ]
+        left = [int((~part.out).sum()) / len(part.out) for part in parts]
+        if (min(left), max(left)) == shares:
+            yield parts
+
+
+def fit_folds(data: TrainingData, selection: Selection, folds: Sequence[Fold]) -> list[FoldFit]:
+    """Return the selections that classify some folds, made as `leave_out` makes them."""
+    fits = fit_tasks(data, selection.rule, selection.scoring, _choose(data, selection, folds))
+    wanted = [(fit.heads, fold.task.rows[fold.out]) for fold, fit in zip(folds, fits, strict=True)]
+    return [
+        FoldFit(fold, fit, fit.fitted.scores(features))
+        for fold, fit, features in zip(folds, fits, chosen_in_parts(data, wanted), strict=True)
+    ]
+
+
 def _judge(
     rule: Readout, fitted: Fitted, train: Array, fold: Fold, out: Array, for_calibration: bool
 ) -> _Judged:
@@ -330,8 +377,8 @@ def _judge(
     if not for_calibration or fold.task.number is not None:
         return _Judged(fold, scores, np.zeros(0, np.float32), scores.part(slice(0)))
     centroids = (
-        getattr(fitted, CENTROIDS)
-        if has_centroids(rule)
+        None
+        if rule.has_centroids
         else class_centroids(train, fold.others.labels, len(fold.task.classes))
     )
     typicality = typicality_of(out, centroids, fitted, scores)

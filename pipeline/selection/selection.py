@@ -31,7 +31,8 @@ from savs.pipeline.selection.heads.head_scores import (
 )
 from savs.pipeline.selection.heads.pursuit import PURSUIT, name_left_out, pursue
 from savs.pipeline.selection.label_answers import AnsweredTraining
-from savs.pipeline.selection.readouts import Fitted, Readout, choose_readout
+from savs.pipeline.selection.readouts import Fitted, HeadsFit, Readout, choose_readout
+from savs.pipeline.selection.readouts.heads_fit import Pool
 from savs.pipeline.selection.readouts.readout import require_examples, score_heads
 from savs.pipeline.selection.readouts.ridge import score_numbers
 from savs.pipeline.selection.selection_config import (
@@ -475,22 +476,30 @@ def fit_tasks(
 ) -> list[TaskSelection]:
     """Return the tasks with the readout fitted on their heads."""
     wanted = [(one.heads, one.task.rows) for one in chosen]
-    return [
-        TaskSelection(
-            subtask=one.task.subtask,
-            classes=one.task.classes,
-            heads=one.heads,
-            strengths=_strengths(rule, scoring, one, features),
-            scores=one.scores,
-            margins=one.margins,
-            examples=len(one.task.rows),
-            question=one.task.question,
-            media=one.task.media,
-            number=one.task.number,
-            fitted=fit_heads(training, rule, one, features),
+    tasks = []
+    for one, features in zip(chosen, chosen_in_parts(training, wanted), strict=True):
+        fitted = fit_heads(training, rule, one, features)
+        tasks.append(
+            TaskSelection(
+                subtask=one.task.subtask,
+                classes=one.task.classes,
+                heads=one.heads,
+                strengths=_strengths(rule, scoring, one, features),
+                scores=one.scores,
+                margins=one.margins,
+                examples=len(one.task.rows),
+                question=one.task.question,
+                media=one.task.media,
+                number=one.task.number,
+                pool=_pool_of(rule, fitted),
+                fitted=fitted,
+            )
         )
-        for one, features in zip(chosen, chosen_in_parts(training, wanted), strict=True)
-    ]
+    return tasks
+
+
+def _pool_of(rule: Readout, fitted: Fitted) -> Pool | None:
+    return fitted.pool if isinstance(fitted, HeadsFit) and rule.load is None else None
 
 
 def fit_heads(

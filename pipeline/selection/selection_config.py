@@ -15,7 +15,8 @@ from msgspec import Meta
 
 from savs.datasets.example import of_subtask
 from savs.datasets.label_kinds import MANY, NUMBERS, ONE, ORDINAL, REGRESSION
-from savs.foundation.errors import ParameterError, SavsError
+from savs.foundation.errors import ParameterError
+from savs.foundation.files import finish_files
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.names import SCORING_NAMES
 from savs.pipeline.running.formatting import counted_as
@@ -23,6 +24,7 @@ from savs.pipeline.running.result_files import CONFIG, SELECT, read_json
 from savs.pipeline.selection.calibration import CalibrationConfig
 from savs.pipeline.selection.label_rules import LabelRule
 from savs.pipeline.selection.number_rules import NUMBER, NumberRule
+from savs.pipeline.selection.readouts.heads_fit import Pool
 from savs.pipeline.selection.readouts.readout import NAME, ReadoutFile
 from savs.pipeline.selection.training_data import (
     answered_share,
@@ -34,8 +36,8 @@ from savs.pipeline.selection.training_data import (
     train_digest,
 )
 from savs.stores import FeatureStore, Head, ResultError
-from savs.stores.format.layout import MANIFEST, RESULTS, Count, Facts, Sha256, Text, digest
-from savs.stores.format.manifest import FeatureSource, Manifest, read_manifest
+from savs.stores.format.layout import Count, Facts, Sha256, Text, digest
+from savs.stores.format.manifest import FeatureSource, Manifest
 
 FORMAT = 1
 """Version of config.json and classifier.safetensors. No other is read."""
@@ -75,6 +77,8 @@ class TaskConfig:
     """The prompt of all training examples; None if they have several."""
     media: Count | None
     """Images and videos of each of their prompts; None if that differs."""
+    pool: Pool | None
+    """How the readout pools what heads say, see `HeadsFit`; None if it is no such fit."""
     calibration: CalibrationConfig | None = None
     """What left-out training examples say; None if they were not looked at."""
     label_rule: LabelRule | None = None
@@ -233,14 +237,12 @@ def selection_run(path: str | Path) -> str:
     return read_config(config_path(path))[0].run
 
 
-def selection_folder(path: str | Path) -> Path:
-    """Return the folder of a selection, which is given by that or by its config.json."""
-    return config_path(path).absolute().parent
-
-
 def config_path(path: str | Path) -> Path:
     """Return config.json of a selection, which is given by that or by its folder."""
-    return Path(path) / CONFIG if Path(path).is_dir() else Path(path)
+    if not Path(path).is_dir():
+        return Path(path)
+    finish_files(Path(path))
+    return Path(path) / CONFIG
 
 
 def read_config(file: Path) -> tuple[ConfigHeader, SelectionConfig]:
@@ -382,15 +384,3 @@ def pseudo_labels_note(selection: SelectionConfig) -> list[str]:
         f"the training labels were the model's own answers to {selection.examples:,} examples, of"
         f" probability {least:g} at least"
     ]
-
-
-def older_note_beside(folder: Path, selection: SelectionConfig) -> list[str]:
-    """Return the same for a selection in the folder of results of a store; nothing elsewhere."""
-    place = folder.absolute()
-    store = place.parent.parent
-    if place.parent.name != RESULTS or not (store / MANIFEST).is_file():
-        return []
-    try:
-        return older_note(selection, read_manifest(store))
-    except SavsError:
-        return []  # the classifier is whole without its store

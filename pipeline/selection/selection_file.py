@@ -28,9 +28,10 @@ from savs.pipeline.running.result_files import (
     reading,
     write_file,
     write_json,
+    writing,
 )
-from savs.pipeline.selection.calibration import AXES, CENTROIDS, Calibration, has_centroids
-from savs.pipeline.selection.readouts import BUILT_IN, Readout, choose_readout
+from savs.pipeline.selection.calibration import AXES, CENTROIDS, Calibration
+from savs.pipeline.selection.readouts import BUILT_IN, Fitted, HeadsFit, Readout, choose_readout
 from savs.pipeline.selection.readouts.own import OwnFit
 from savs.pipeline.selection.readouts.readout import ReadoutFile, TensorForm
 from savs.pipeline.selection.selection import Selection, TaskSelection
@@ -67,12 +68,13 @@ def save_selection(selection: Selection, folder: str | Path) -> Path:
         The folder cannot be written.
     """
     require_selection(selection)
-    write_selection(selection, Path(folder))
+    with writing(Path(folder)) as new:
+        write_selection(selection, new)
     return Path(folder)
 
 
 def write_selection(selection: Selection, folder: Path) -> dict[str, str]:
-    """Do the same; return the SHA-256 of each file by its name."""
+    """Do the same in the folder of a `writing` block; return the SHA-256 of each file."""
     try:
         content = selection.to_json()
         tensors = fitted_arrays(selection)
@@ -125,14 +127,21 @@ def load_selection(path: str | Path, *, readout: str | Path | Readout | None = N
 def _load_task(
     number: int, task: TaskConfig, rule: Readout, tensors: Mapping[str, Array]
 ) -> TaskSelection:
-    fitted = rule.load(**{name: tensors[f"{number}.{name}"] for name in rule.arrays})
+    arrays = {name: tensors[f"{number}.{name}"] for name in rule.arrays}
+    fitted: Fitted
+    if task.pool is not None and rule.load is None:
+        fitted = HeadsFit(task.pool, **arrays)
+    elif task.pool is None and rule.load is not None:
+        fitted = rule.load(**arrays)
+    else:
+        raise ValueError(f"{CONFIG} says that the pool of its fit is {task.pool!r}")
     if isinstance(fitted, OwnFit):
         fitted = replace(fitted, classes=len(task.classes))
     calibration = None
     if task.calibration is not None:
-        arrays: dict[str, Any] = {CENTROIDS: None}
-        arrays |= {n: tensors[_calibration_name(number, n)] for n in _calibration_axes(rule)}
-        calibration = Calibration(**_values(task.calibration), **arrays)
+        of_it: dict[str, Any] = {CENTROIDS: None}
+        of_it |= {n: tensors[_calibration_name(number, n)] for n in _calibration_axes(rule)}
+        calibration = Calibration(**_values(task.calibration), **of_it)
     return TaskSelection(**_values(task) | {"fitted": fitted, "calibration": calibration})
 
 
@@ -229,7 +238,7 @@ def check_values(config: SelectionConfig, tensors: Mapping[str, Array]) -> None:
 
 def _calibration_axes(rule: Readout) -> dict[str, tuple[str, ...]]:
     axes: dict[str, tuple[str, ...]] = {NONCONFORMITY: ("examples",)}
-    return axes if has_centroids(rule) else axes | {CENTROIDS: AXES}
+    return axes if rule.has_centroids else axes | {CENTROIDS: AXES}
 
 
 def _calibration_name(number: int, name: str) -> str:

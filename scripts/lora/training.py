@@ -24,7 +24,7 @@ from savs.datasets import Example
 from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.batches.prepare import pieces_of
 from savs.pipeline.extraction.model.answers import label_tokens
-from savs.pipeline.extraction.model.label_likelihood import extended, padded, summed
+from savs.pipeline.extraction.model.continuation import extended, padded, summed
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.pieces import Pieces, shape_of
 from savs.pipeline.inputs.source import Source
@@ -164,9 +164,8 @@ def _step(
     ids = padded([tokens[:-1] for tokens in texts]).to(model.device)
     arguments = extended(model.model, inputs, ids)
     logits = adapted(**arguments, use_cache=False, logits_to_keep=ids.shape[1] + 1).logits
-    targets = padded(texts).to(logits.device)
     counts = torch.tensor([len(tokens) for tokens in texts], device=logits.device)
-    loss = -(summed(logits, targets, counts) / counts).mean()
+    loss = -(summed(logits, texts) / counts).mean()
     accelerator.backward(loss)
     optimiser.step()
     schedule.step()

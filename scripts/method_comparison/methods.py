@@ -16,8 +16,8 @@ from train_lora import app as train_lora
 from method_comparison.tasks import Draw
 from savs import Evaluation, evaluate, extract, save_evaluation, select
 from savs.pipeline.evaluation.captions import compares_captions
+from savs.pipeline.evaluation.results import Results
 from savs.pipeline.names import OWN_ANSWERS
-from savs.pipeline.running.result_files import CONFIG, METRICS, results_folder
 from savs.stores import FeatureStore
 from savs.stores.format.layout import CLASSES
 
@@ -57,7 +57,7 @@ class Method:
             spent = {"cpu_s": time.process_time() - started}
             for readout in self.readouts:
                 if (evaluation := result_of(features, readout)) is not None:
-                    save_evaluation(evaluation, results_folder(store, readout))
+                    save_evaluation(evaluation, Results(store).place(readout).folder)
             (folder / CPU).write_text(json.dumps(spent) + "\n")
 
     def commands(self, files: Draw, folder: Path, number: int, ran: Path) -> list[str]:
@@ -69,7 +69,7 @@ class Method:
         keywords = self._extraction(files, folder) | {"out": store}
         lines.append(shlex.join(["savs", "extract", files.benchmark, *_options(keywords)]))
         for readout in filter(lambda name: has_result(ran, name), self.readouts):
-            if (results_folder(ran / "store", readout) / CONFIG).exists():  # heads were selected
+            if Results(ran / "store").place(readout).is_selected:  # heads were selected
                 lines.append(f"savs select {store} --readout {readout} --no-estimate")
             lines.append(f"savs evaluate {store} --readout {readout}")
         return lines
@@ -124,7 +124,7 @@ def result_of(store: FeatureStore, readout: str) -> Evaluation | None:
 
 def has_result(folder: Path, readout: str) -> bool:
     """Return whether a readout has a result in the folder of a method."""
-    return (results_folder(folder / "store", readout) / METRICS).exists()
+    return Results(folder / "store").place(readout).is_evaluated
 
 
 def _options(keywords: Mapping[str, Any]) -> Sequence[str]:

@@ -12,13 +12,13 @@ import polars as pl
 from method_comparison.methods import CPU, METHODS, Method, has_result
 from savs.foundation.arrays import Array
 from savs.pipeline.evaluation.compare.result_folders import read_result
+from savs.pipeline.evaluation.results import Results
 from savs.pipeline.evaluation.statistics.intervals import (
     DrawEstimate,
     estimate_over_draws,
     weigh_units,
 )
 from savs.pipeline.evaluation.statistics.paired_tests import holm
-from savs.pipeline.running.result_files import results_folder
 
 Bounds = tuple[float, float] | tuple[None, None]
 CERTAIN = 0.05
@@ -81,10 +81,10 @@ def _cells(runs: Path, task: str, train: int, draws: int) -> Iterator[Cell]:
         for readout in method.readouts:
             if not has_result(folders[0], readout):
                 continue
-            results = [read_result(results_folder(f / "store", readout)) for f in folders]
-            metric, units = next(iter(results[0].units.items()))
-            facts = next(m for m in results[0].facts["metrics"] if m["name"] == metric)
-            scores = np.stack([result.units[metric]["score"].to_numpy() for result in results])
+            results = [read_result(Results(f / "store").place(readout).folder) for f in folders]
+            metric, units = next(iter(results[0].units().items()))
+            facts = next(m for m in results[0].metrics["metrics"] if m["name"] == metric)
+            scores = np.stack([result.units()[metric]["score"].to_numpy() for result in results])
             scores = np.broadcast_to(scores, (draws, scores.shape[1]))
             first = scores if first is None else first
             weights = weigh_units(units)
@@ -98,7 +98,7 @@ def _cells(runs: Path, task: str, train: int, draws: int) -> Iterator[Cell]:
                 difference_bounds=(None, None) if apart is None else apart.interval(),
                 p=None if apart is None else _p(apart),
                 p_holm=None,
-                forwards=results[0].facts["cost"]["forwards"],
+                forwards=results[0].metrics["cost"]["forwards"],
                 trained=method.trained(train),
                 cpu_s=float(np.median([_cpu(folder) for folder in folders])),
             )

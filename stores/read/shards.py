@@ -66,7 +66,9 @@ class CurrentRows:
     def _now(self, table: pl.DataFrame, ids: Sequence[str], rows: Array) -> pl.DataFrame:
         # of this shard alone: a store may have many shards and many changes
         changed = [
-            (place, change) for place in rows.tolist() if (change := self._changes.get(ids[place]))
+            (place, self._changes[ids[place]])
+            for place in map(int, rows)
+            if ids[place] in self._changes
         ]
         columns = []
         for name in table.columns:

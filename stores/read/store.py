@@ -10,6 +10,7 @@ import polars as pl
 
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError, command
+from savs.foundation.imports import door
 from savs.stores.errors import HeadNotFoundError, ResultError, StoreIncompleteError
 from savs.stores.files.addresses import find_place, is_remote
 from savs.stores.format.layout import (
@@ -124,6 +125,14 @@ class FeatureStore:
             "runs": [dict(run) for run in manifest.runs],
             "results": sorted(path.parent.name for path in results),
         }
+
+    @property
+    def results(self) -> Any:
+        """The results in its folder, by name: `store.results["vote"].metrics`.
+
+        `store.results.find()` is what `savs train` chose, else `vote`, else the only one.
+        """
+        return door("results")(self.path)
 
     def missing(self, split: str | None = None) -> list[ShardSpec]:
         """Return the shards of a `split`, or of all, that had no file when first looked for."""

@@ -142,7 +142,7 @@ def test_a_selection_is_exported_as_a_classifier_by_its_name(run, tmp_path) -> N
     for readout in ("vote", "lda"):
         run("select", "s", "--heads", "2", "--readout", readout)
     for more, code, message in (
-        (("--selection", "none"), 1, "none does not exist"),
+        (("--selection", "none"), 1, "s has no result 'none', expected one of: lda, vote"),
         (("--heads", "all"), 2, "--heads has no meaning with --to classifier"),
         (("--split", "train"), 2, "--split has no meaning with --to classifier"),
         (("--selection", "lda", "--readout", "none"), 1, "no readout is called 'none'"),

@@ -45,7 +45,7 @@ def ok(done):
 
 
 def test_a_readout_of_ones_own(savs, store, tmp_path):
-    (code,) = re.findall(r"```python\n(from dataclasses.*?)```", PAGE, re.DOTALL)
+    (code,) = re.findall(r"```python\n(# mine.py.*?)```", PAGE, re.DOTALL)
     (tmp_path / "mine.py").write_text(code)
     made = ok(savs("select", store, "--heads", "3", "--readout", tmp_path / "mine.py", "--json"))
     assert made["readout"] == "ranked"

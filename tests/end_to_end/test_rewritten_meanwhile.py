@@ -102,7 +102,7 @@ def check_store(path: Path) -> None:
 def check_selection(out: Path) -> None:
     """Check that the centroids are means of the right training examples, in any of two states."""
     for task in load_selection(out).tasks:
-        centroids = task.fitted.centroids
+        centroids = task.fitted.directions
         assert task.classes == ("a", "b")
         assert (centroids[:, 0, 0] > 0.99).all()
         assert (centroids[:, 1, 1] > 0.99).all()

@@ -11,6 +11,7 @@ import pytest
 
 from savs.foundation import files as whole_files
 from savs.foundation.files import (
+    finish_files,
     noted_files,
     read_regular_text,
     remove_left_overs,
@@ -120,3 +121,103 @@ def test_only_a_text_that_ends_is_read_and_no_pipe_replaced(tmp_path) -> None:
     with pytest.raises(OSError, match="a pipe or a device"), whole_file(tmp_path / "pipe"):
         pass
     assert (tmp_path / "pipe").is_fifo()
+
+
+KILLED_WRITERS = """
+import os, sys
+from pathlib import Path
+from savs.foundation import files
+
+def write(folder, left):
+    def dying(change):
+        def call(*given, **named):
+            nonlocal left
+            if not left:
+                os._exit(9)  # as SIGKILL: nothing is cleaned up
+            left -= 1
+            return change(*given, **named)
+        return call
+
+    for name in ("mkdir", "rename", "replace", "unlink", "rmdir"):
+        setattr(os, name, dying(getattr(os, name)))
+        setattr(Path, name, dying(getattr(Path, name)))
+    with files.whole_files(folder) as new:
+        for name in ("config", "metrics"):
+            new.joinpath(name).write_text("new")
+        new.joinpath("submission").touch()
+
+for step, folder in enumerate(sorted(Path(sys.argv[1]).iterdir())):
+    if not (child := os.fork()):
+        write(folder, step)
+        os._exit(0)
+    if not os.waitpid(child, 0)[1]:
+        print(step)
+        break
+"""
+
+
+@pytest.mark.thorough
+def test_a_writer_killed_at_any_change_leaves_all_old_files_or_all_new_ones(tmp_path) -> None:
+    old = {"config": "old", "metrics": "old", "submission": "old", "notes": "of the user"}
+    new = {"config": "new", "metrics": "new", "notes": "of the user"}
+    for step in range(60):
+        (tmp_path / f"{step:02}").mkdir()
+        for name, text in old.items():
+            (tmp_path / f"{step:02}" / name).write_text(text)
+    script = [sys.executable, "-c", KILLED_WRITERS, str(tmp_path)]
+    last = int(subprocess.run(script, check=True, stdout=subprocess.PIPE).stdout)
+    ends: list[dict[str, str]] = []
+    for step in range(last + 1):
+        folder = tmp_path / f"{step:02}"
+        finish_files(folder)  # as each reader does
+        ends.append({file.name: file.read_text() for file in folder.iterdir() if file.is_file()})
+        with whole_files.whole_files(folder) as again:  # what was left is in nobody's way
+            (again / "config").write_text("again")
+        assert {file.name for file in folder.iterdir()} == {*ends[-1]}
+    committed = [end == new for end in ends]
+    assert ends == [new if is_new else old for is_new in committed]
+    assert committed == sorted(committed), "the commit is one step"
+    assert not committed[0]
+    assert sum(committed) > 5, "kills came between the names, too"
+
+
+def test_a_block_that_fails_and_two_writers_at_once_leave_whole_files(tmp_path) -> None:
+    folder = tmp_path / "vote"
+
+    def fail() -> None:
+        with whole_files.whole_files(folder) as new:
+            (new / "config").write_text("half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fail()
+    assert not folder.exists()
+    with whole_files.whole_files(folder) as first:
+        (first / "config").write_text("first")
+        with whole_files.whole_files(folder) as second:
+            (second / "config").write_text("second")
+        assert (folder / "config").read_text() == "second"
+    assert {file.name: file.read_text() for file in folder.iterdir()} == {"config": "first"}
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from savs.foundation.files import whole_files
+
+for number in range(30):
+    with whole_files(Path(sys.argv[1])) as new:
+        for name in ("config", "metrics"):
+            (new / name).write_text(f"{sys.argv[2]} {number}")
+"""
+
+
+@pytest.mark.thorough
+def test_processes_that_write_at_once_leave_the_files_of_one_of_them(tmp_path) -> None:
+    folder = tmp_path / "vote"
+    scripts = [[sys.executable, "-c", WRITER, str(folder), str(number)] for number in range(4)]
+    writers = [subprocess.Popen(script) for script in scripts]
+    assert [writer.wait() for writer in writers] == [0] * 4
+    found = {file.name: file.read_text() for file in folder.iterdir()}
+    assert found.keys() == {"config", "metrics"}
+    assert len({*found.values()}) == 1

@@ -13,8 +13,7 @@ from method_comparison.methods import METHODS
 from small_results import save_result
 
 from savs.foundation.errors import ParameterError
-from savs.pipeline.evaluation.evaluation_file import load_predictions
-from savs.pipeline.running.result_files import results_folder
+from savs.pipeline.evaluation.results import Results
 
 
 def read(path):
@@ -78,7 +77,7 @@ def runs(tmp_path):
     for (draw, method, readout), hits in HITS.items():
         folder = tmp_path / "task" / draw / method
         cost = {"forwards": 8 + 4 * (method == "heads"), "seconds": 1.0}
-        save_result(results_folder(folder / "store", readout), hits, facts={"cost": cost})
+        save_result(Results(folder / "store").place(readout).folder, hits, facts={"cost": cost})
         (folder / "cpu.json").write_text(json.dumps({"cpu_s": 1.0 + int(draw[-1])}))
     return tmp_path
 
@@ -137,7 +136,7 @@ def test_every_figure_reruns_from_its_command_and_equals_transformers_alone(
 
     def predictions(method, readout, task="animal", root="runs"):
         store = work / root / task / "draw-0" / method / "store"
-        return load_predictions(results_folder(store, readout))["prediction"].to_list()
+        return Results(store)[readout].predictions()["prediction"].to_list()
 
     for line in (work / "commands.sh").read_text().splitlines():
         if line.startswith("savs "):

@@ -16,12 +16,11 @@ from savs.pipeline.classifying.bundle import guard
 from savs.pipeline.classifying.bundle.card import Shared, model_card, space_card
 from savs.pipeline.demo import DEMO_MODEL, DEMO_NAME
 from savs.pipeline.errors import ExportError
+from savs.pipeline.evaluation.results import Result
 from savs.pipeline.running.result_files import (
     CLASSIFIER,
     CONFIG,
-    as_folder,
     unfinished_result,
-    whole_result,
     write_file,
 )
 from savs.pipeline.selection.compatibility import require_fit
@@ -32,7 +31,7 @@ from savs.pipeline.selection.selection_config import (
     load_config,
     require_classes,
 )
-from savs.pipeline.selection.selection_file import copy_selection, load_selection, save_selection
+from savs.pipeline.selection.selection_file import copy_selection, load_selection, write_selection
 from savs.stores import ResultError
 from savs.stores.format.layout import CARD, HEADS_SITE, IMAGE_OUTPUTS, LOGIT_SCALE
 from savs.stores.read.store import AnyStore, as_store
@@ -185,9 +184,8 @@ def _shared(
     readout: str | Path | Readout | None,
     subtask: str | None,
 ) -> Shared:
-    opened, path = as_store(store), as_folder(classifier)
-    source = path.parent if path.name == CONFIG else path
-    whole = load_selection(source, readout=readout)
+    opened, result = as_store(store), Result.at(classifier)
+    source, whole = result.folder, result.selection(readout)
     require_fit(whole, opened.manifest, opened.path, of=source)
     require_classes(whole, source, or_many=subtask is None)
     return Shared(opened, source, whole, only_subtask(whole, subtask))
@@ -195,11 +193,11 @@ def _shared(
 
 def _write(shared: Shared, folder: Path, files: Mapping[str, bytes]) -> tuple[str, ...]:
     """Write the files and the classifier, all or none; return their names."""
-    with whole_result(folder), unfinished_result(folder / MARK, WRITTEN):
+    with unfinished_result(folder / MARK, WRITTEN):
         for name, content in files.items():
             write_file(folder / name, content)
         if len(shared.selection.tasks) < len(shared.whole.tasks):
-            save_selection(shared.selection, folder)
+            write_selection(shared.selection, folder)
         else:
             copy_selection(shared.source, folder)
     return tuple(name for name in WRITTEN if (folder / name).exists())

@@ -11,10 +11,9 @@ from savs.datasets.label_kinds import MANY
 from savs.datasets.many_labels import SIDES
 from savs.foundation.errors import command
 from savs.pipeline.demo import DEMO_NAME
-from savs.pipeline.evaluation.evaluation_file import load_metrics
+from savs.pipeline.evaluation.results import Result
 from savs.pipeline.names import IMPORTED
 from savs.pipeline.running.formatting import format_bytes, percent, visible
-from savs.pipeline.running.result_files import METRICS
 from savs.pipeline.selection.label_rules import rules_of
 from savs.pipeline.selection.selection import Selection, TaskSelection
 from savs.pipeline.selection.training_data import StoredTraining, train_digest
@@ -255,11 +254,12 @@ def _metrics(selection: Selection, whole: Selection, folder: Path) -> str:
     """Return the metrics of the evaluation in a folder, and of its cross-validation, if any."""
     parts = []
     only = None if len(selection.tasks) == len(whole.tasks) else selection.tasks[0].subtask
-    if (folder / METRICS).is_file():
-        parts.append(_measured(load_metrics(folder), "test examples", only))
-    folds = folder.with_name(f"{folder.name}-cv")
-    if (folds / METRICS).is_file() and _is_of(whole, folds_metrics := load_metrics(folds)):
-        parts.append(_measured(folds_metrics, "training examples, with heads of the others", only))
+    result = Result(folder)
+    if result.is_evaluated:
+        parts.append(_measured(result.metrics, "test examples", only))
+    folds = result.of_folds
+    if folds.is_evaluated and _is_of(whole, folds.metrics):
+        parts.append(_measured(folds.metrics, "training examples, with heads of the others", only))
     return "## Metrics\n\n" + ("\n".join(parts) or "Nothing was measured.\n")
 
 
@@ -311,7 +311,8 @@ def _error(selection: Selection, whole: Selection, folder: Path) -> str:
     """
     if len(selection.tasks) < len(whole.tasks):
         return ""
-    parts = load_metrics(folder)["confidence"] if (folder / METRICS).is_file() else []
+    result = Result(folder)
+    parts = result.metrics["confidence"] if result.is_evaluated else []
     return "".join(
         f"* The expected calibration error on {part['examples']:,}"
         f" {'test examples' if part['coverage'] else 'pairs of a test example and a label'}"

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from savs.foundation.files import PARTIAL
 from savs.foundation.network import HUB, HUB_DATASETS, HUB_SPACES, hub_problem
 from savs.pipeline.classifying.bundle.bundle import BUNDLE, bundle_files, space_files
 from savs.pipeline.errors import HubError, MissingExtraError
-from savs.pipeline.running.result_files import CLASSIFIER, CONFIG, LARGEST_JSON, result_of
+from savs.pipeline.evaluation.results import Result
+from savs.pipeline.running.result_files import CLASSIFIER, CONFIG, LARGEST_JSON
 from savs.stores import open_store
 from savs.stores.format.layout import CARD, MANIFEST, RESULTS
 
@@ -46,21 +48,22 @@ class Pushed:
     commit: str
 
 
-def find_classifier(classifier: str | Path, say: Callable[[str], None] = lambda line: None) -> Path:
-    """Return the folder of a classifier from its path, a store with one selection, or a hub name.
+def find_classifier(
+    classifier: str | Path, say: Callable[[str], None] = lambda line: None
+) -> Result:
+    """Return a classifier by its folder, its store (see `Results.default`) or a hub name.
 
     What is on the hub is fetched, see `fetch_classifier`, and `say` is given its commit. HubError
-    also for a name that was made a `Path`, which drops a slash. ResultError for a store without a
-    selection, or with several.
+    also for a name that was made a `Path`, which drops a slash. ResultError as `Result.at`.
     """
     text = str(classifier) if isinstance(classifier, str | Path) else ""
     if text.startswith(HUB):
         folder = fetch_classifier(text)
         say(f"{text} is at commit {folder.name}")
-        return folder
+        return Result(folder)
     if text.startswith("hf:/"):
         raise HubError(f"{text}: Path drops a slash; pass the text {HUB}{text[4:]} instead")
-    return result_of(classifier)
+    return Result.at(classifier)
 
 
 def push(folder: str | Path, name: str, *, private: bool = True) -> Pushed:
@@ -124,7 +127,7 @@ def _store_files(folder: Path) -> list[Path]:
     shards = [spec.name for spec in store.manifest.plan.shards()]
     results = (folder / RESULTS).rglob("*") if (folder / RESULTS).is_dir() else ()
     files = [folder / name for name in (MANIFEST, CARD, *shards)]
-    files += [path for path in results if not path.is_dir()]
+    files += [path for path in results if not path.is_dir() and PARTIAL not in str(path)]
     return [path for path in sorted(files) if path.is_file()]
 
 

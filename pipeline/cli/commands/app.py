@@ -72,11 +72,12 @@ def app_command(
 
 def _find(place: str, selection: str | None) -> tuple[Path, Path | None]:
     """Return the folder of a classifier, and its store; None for a classifier alone."""
+    from savs.datasets.label_kinds import ONE
     from savs.foundation.files import real_path
     from savs.pipeline.classifying.bundle.hub import find_classifier
-    from savs.pipeline.cli.selections import VOTE, named_selection
-    from savs.pipeline.running.result_files import results_folder, saved_selections
+    from savs.pipeline.evaluation.results import Results
     from savs.pipeline.selection.compatibility import require_fit
+    from savs.pipeline.selection.selection import default_readout
     from savs.pipeline.selection.selection_config import load_config, require_classes
     from savs.pipeline.selection.training_data import require_one_label
     from savs.stores import open_store
@@ -86,16 +87,17 @@ def _find(place: str, selection: str | None) -> tuple[Path, Path | None]:
         path = store.parent
         opened = open_store(path)
         require_one_label(opened, or_many=True)
-        if selection is None and not saved_selections(path):
-            return results_folder(path, VOTE), path
-        folder = named_selection(opened, selection)
+        results = Results(path)
+        if selection is None and not results.selected:
+            return results.place(default_readout(ONE)).folder, path
+        folder = results.find(selection).folder
         require_fit(load_config(folder), opened.manifest, path, of=folder)
         return folder, path
     if selection is not None:
         raise typer.BadParameter(f"`selection` is for a store; {place} is none")
     if "://" in place and not place.startswith(HUB):
         raise typer.BadParameter(f"the app reads folders of this machine; copy {place} here first")
-    folder = find_classifier(place, say)
+    folder = find_classifier(place, say).folder
     # that it is a classifier is said now
     require_classes(load_config(folder), folder, or_many=True)
     home = real_path(folder).parent.parent

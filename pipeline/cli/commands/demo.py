@@ -43,7 +43,7 @@ def demo_command(
 ) -> None:
     """Runs on the CPU, without network access, and ends with a page of the results."""
     from savs.pipeline.cli.tables import draw_map
-    from savs.pipeline.running.result_files import results_folder
+    from savs.pipeline.evaluation.results import Results
     from savs.pipeline.selection.head_map import head_map
 
     require_extra()
@@ -62,7 +62,7 @@ def demo_command(
     }
     for of, result in ((store, evaluation), (store, own_answers), (clip_store, others["clip"]),
                        (clip_store, others["clip + lda"])):  # fmt: skip
-        savs.save_evaluation(result, results_folder(of.path, result.readout))
+        savs.save_evaluation(result, Results(of.path).place(result.readout).folder)
     page = out / PAGE
     savs.report(store.path, out=page, media_root=files.root, title="savs demo")
     if json:

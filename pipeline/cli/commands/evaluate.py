@@ -40,8 +40,8 @@ def evaluate_command(
         option(
             metavar="NAME",
             help=f"{', '.join(READOUT_NAMES)}; {', '.join(TEXT_READOUT_NAMES)} (by the classes'"
-            f" names); the model's own: {', '.join(OWN_ANSWERS)} (default: the trained one, or"
-            " vote).",
+            f" names); the model's own: {', '.join(OWN_ANSWERS)} (default: that of the store's"
+            " result, or vote).",
         ),
     ] = None,
     out: Annotated[
@@ -73,30 +73,32 @@ def evaluate_command(
     benchmark: BenchmarkOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Uses the selection that `savs select` saved in the store, or makes a default one."""
+    """Uses the saved selection of the store, or makes a default one.
+
+    Without test examples, it leaves out training examples in turn, as with --folds 5.
+    """
     from savs.datasets.label_kinds import label_kind
-    from savs.pipeline.cli.selections import find_selection, keep_other_results, named_selection
+    from savs.foundation.files import real_path
+    from savs.pipeline.cli.selections import find_selection
+    from savs.pipeline.evaluation import results
     from savs.pipeline.evaluation.captions import compares_captions
     from savs.pipeline.inputs.plugins import stored_benchmark
-    from savs.pipeline.running.result_files import (
-        SUBMISSION,
-        TRAINED,
-        trained_folder,
-        whole_result,
-    )
+    from savs.pipeline.running.result_files import SUBMISSION
     from savs.pipeline.selection.heads.folds import FOLDS
     from savs.pipeline.selection.readouts import choose_readout
     from savs.pipeline.selection.selection import default_readout
-    from savs.pipeline.selection.selection_config import load_config, selection_folder
-    from savs.stores.format.layout import CAPTIONS
+    from savs.stores.format.layout import CAPTIONS, RESULTS
 
     opened = savs.open_store(store, partial=partial)
-    saved = None if selection is None else named_selection(opened, selection)
-    if saved is None and readout is None:
-        saved = trained_folder(opened.path)
+    known, is_named = results.Results(opened.path), selection is not None
+    saved = known.find(selection) if is_named else known.default if readout is None else None
     readout = readout or default_readout(label_kind(opened.manifest.identity.benchmark))
     rule = None if readout in OWN_ANSWERS else choose_readout(readout, also=OWN_ANSWERS)
-    cv = folds is not None
+    of_captions = rule is not None and saved is None and compares_captions(opened, rule)
+    ours = real_path(opened.path / RESULTS)
+    is_ours = saved is None or real_path(saved.folder).parent == ours
+    left_out = bool(opened.ids("train")) and not opened.ids("test") and risk is None
+    cv = folds is not None or (left_out and is_ours and rule is not None and not of_captions)
     if rule is None and cv:
         raise typer.BadParameter(f"`folds` needs heads to select; omit it with --readout {readout}")
     if risk is not None and (rule is None or cv):
@@ -105,26 +107,26 @@ def evaluate_command(
     parts = FOLDS if folds is None else parse_folds(folds)
     if not cv:
         opened.require_split("test")
-    name = selection_folder(saved).name if saved else rule.name if rule else readout
-    is_chosen = cv and name == TRAINED
-    if saved is not None and is_chosen:
+    name = saved.folder.absolute().name if saved else rule.name if rule else readout
+    is_chosen = cv and name == results.TRAINED
+    if saved is not None and saved.config is not None and is_chosen:
         # what `savs train` measured stays in its own folder: there the readout is chosen anew
-        name = load_config(saved).readout
-    name += "-cv" if cv else ""
-    folder = result_place(opened, out, f"{name}-partial" if opened.missing() else name)
-    if saved is not None and out is None and not is_chosen:
-        keep_other_results(folder, saved)
+        name = saved.config.readout
+    name += results.FOLDS if cv else ""
+    folder = result_place(opened, out, name + (results.UNFINISHED if opened.missing() else ""))
+    if saved is not None and out is None and not is_chosen and not is_ours:
+        _keep_other(folder, saved.folder)
     measuring = None if cv else stored_benchmark(opened, benchmark)
     method: Selection | str
     if rule is None:
         method = readout
-    elif compares_captions(opened, rule) and saved is None:
+    elif of_captions:
         if cv or risk is not None:
             raise typer.BadParameter("captions need no selection; omit `folds` and `risk`")
         method = CAPTIONS
     else:
         opened.require_complete()
-        method = find_selection(opened, saved, rule)
+        method = find_selection(opened, rule, saved, is_named=is_named)
     result = savs.evaluate(
         opened,
         method,
@@ -135,13 +137,14 @@ def evaluate_command(
         allow_other_prompt=allow_other_prompt,
         risk=risk,
     )
+    if folds is None and cv:
+        say("note: the store has no test examples: each training example was left out in turn")
     if is_chosen:
         say(
             "note: this is the accuracy of the readout that savs train chose on the same examples;"
             " what it printed itself measures the choice, too"
         )
-    with whole_result(folder):
-        metrics, predictions = savs.save_evaluation(result, folder)
+    metrics, predictions = savs.save_evaluation(result, folder)
     if json:
         files = {"metrics_file": str(metrics), "predictions_file": str(predictions)}
         print_json(result.to_json() | files)
@@ -152,3 +155,15 @@ def evaluate_command(
     say(f"wrote {metrics} and {predictions}")
     if result.submission is not None:
         say(f"wrote {folder / SUBMISSION}, for the official evaluation")
+
+
+def _keep_other(folder: Path, selection: Path) -> None:
+    """Raise a usage error if a selection from elsewhere would replace another of its name."""
+    from savs.pipeline.running.result_files import CONFIG
+    from savs.pipeline.selection.selection_config import selection_run
+
+    if (folder / CONFIG).exists() and selection_run(folder) != selection_run(selection):
+        raise typer.BadParameter(
+            f"{folder} holds another selection than {selection}, which would replace it; pass"
+            " --out DIR with a folder of another name"
+        )

@@ -45,7 +45,7 @@ def explain_command(
         Path,
         typer.Argument(
             metavar="RESULT",
-            help="Result folder in its store, such as STORE/results/vote, or a store with one.",
+            help="Feature store, or a result folder in it, such as STORE/results/vote.",
             show_default=False,
         ),
     ],
@@ -77,8 +77,6 @@ def explain_command(
 
     Runs no model, except for --attention-maps.
     """
-    from savs.pipeline.running.result_files import result_of
-
     if ids and errors:
         raise typer.BadParameter("`ids` and `errors` exclude each other; pass one of them")
 
@@ -90,7 +88,7 @@ def explain_command(
     named = {"model": model, "revision": revision, "dtype": dtype}
     loading = {name: value for name, value in named.items() if value is not None}
     explanations = savs.explain(
-        result_of(result),
+        result,
         ids=ids or (),
         errors=errors,
         n=n,
@@ -110,6 +108,8 @@ def explain_command(
             if place:
                 print_line()
             _print(one)
+    if explanations.left_out:
+        say(f"note: {explanations.left_out}")
     if out is not None:
         say(f"wrote {out}: {_summary(explanations.examples)}")
         for note in explanations.notes:

@@ -20,11 +20,12 @@ from savs.pipeline.cli.options.shared import (
     require_choice,
 )
 from savs.pipeline.cli.output import print_json, print_line, say
-from savs.pipeline.cli.selections import CHOSEN, find_heads, named_selection
+from savs.pipeline.cli.selections import CHOSEN, find_heads
 from savs.pipeline.names import BUNDLE_FORM, EXPORT_FORMS, IMPORTED, PARQUET, SPACE_FORM
 from savs.pipeline.running.formatting import counted, format_bytes
 
 if TYPE_CHECKING:
+    from savs.pipeline.evaluation.results import Result
     from savs.stores import FeatureStore, Head
 
 STORE_FORM = "store"
@@ -106,25 +107,29 @@ def export_command(
     )
     from savs.pipeline.classifying.bundle.card import evaluation_of
     from savs.pipeline.classifying.bundle.hub import push
+    from savs.pipeline.evaluation.results import Results
     from savs.stores.format.layout import SPLITS
 
     opened, selection_names = savs.open_store(store), list[str]()
+    results = Results(opened.path)
     with TemporaryDirectory() as scratch:
         place = Path(scratch) / "export" if out is None else out
         if is_shared:
-            saved = named_selection(opened, selection)
+            saved = results.find(selection)
             if form == SPACE_FORM:
                 title = to.rpartition("/")[2] if is_upload else None
-                bundle = savs.write_space(opened, saved, place, subtask=subtask, title=title)
+                bundle = savs.write_space(opened, saved.folder, place, subtask=subtask, title=title)
             else:
-                bundle = savs.write_bundle(opened, saved, place, readout=readout, subtask=subtask)
+                bundle = savs.write_bundle(
+                    opened, saved.folder, place, readout=readout, subtask=subtask
+                )
             facts = {"path": str(bundle.path), "files": list(bundle.files), "note": bundle.note}
             notes = [", ".join(bundle.files), *filter(None, [bundle.note])]
         else:
             wanted = find_heads(opened, heads, selection)
             if form == STORE_FORM:
-                selection_folder = None if selection is None else named_selection(opened, selection)
-                size, selection_names = _export_store(opened, wanted, place, selection_folder)
+                kept = results.selected if selection is None else [results.find(selection)]
+                size, selection_names = _export_store(opened, wanted, place, kept)
             else:
                 labelled = [name for name in SPLITS if name in opened.splits]
                 splits = [split] if split else labelled
@@ -190,23 +195,23 @@ def _require_none(what: str, **options: bool) -> None:
 
 
 def _export_store(
-    store: "FeatureStore", heads: "Sequence[Head]", out: Path, selection: Path | None
+    store: "FeatureStore", heads: "Sequence[Head]", out: Path, saved: "Sequence[Result]"
 ) -> tuple[int, list[str]]:
-    """Write a smaller store with its selections and card; return its size and their names.
+    """Write a smaller store with saved selections and card; return its size and their names.
 
     A selection is kept where the store has all its heads: `savs evaluate` gives the same by it.
     """
     from savs.pipeline.classifying.bundle.card import store_card
-    from savs.pipeline.running.result_files import results_folder, saved_selections, write_file
+    from savs.pipeline.evaluation.results import Results
+    from savs.pipeline.running.result_files import write_file
     from savs.pipeline.selection.compatibility import require_fit
     from savs.pipeline.selection.selection_config import load_config
     from savs.pipeline.selection.selection_file import copy_selection
     from savs.stores.format.layout import CARD
     from savs.stores.maintain.copy import slim
 
-    saved = saved_selections(store.path) if selection is None else [selection]
     usable = []
-    for folder in saved:
+    for folder in (one.folder for one in saved):
         config = load_config(folder)
         require_fit(config, store.manifest, store.path, of=folder)
         usable += [folder] if set(config.heads) <= set(heads) else []
@@ -218,7 +223,7 @@ def _export_store(
 
         def add_selections_and_card() -> None:
             for name in names:
-                copy_selection(Path(scratch) / name, results_folder(out, name))
+                copy_selection(Path(scratch) / name, Results(out).place(name).folder)
             write_file(out / CARD, store_card(savs.open_store(out), names).encode("utf-8"))
 
         small = slim(store, heads, out, before_seal=add_selections_and_card)

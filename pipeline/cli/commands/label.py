@@ -75,8 +75,9 @@ def label_command(
 
 def _next_stage(store: "FeatureStore") -> str:
     """Return the command that makes the store's classifier again."""
-    from savs.pipeline.running.result_files import saved_selections, trained_folder
+    from savs.pipeline.evaluation.results import TRAINED, Results
     from savs.stores.files.addresses import is_remote
 
-    is_selected = is_remote(store.path) or saved_selections(store.path)
-    return "select" if is_selected and trained_folder(store.path) is None else "train"
+    results = Results(store.path)
+    is_selected = is_remote(store.path) or results.selected
+    return "select" if is_selected and TRAINED not in results else "train"

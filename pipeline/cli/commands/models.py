@@ -25,7 +25,6 @@ from savs.pipeline.cli.output import (
     print_table,
     say,
 )
-from savs.pipeline.cli.selections import named_selection
 from savs.pipeline.extraction.model.model_options import ModelKeywords
 from savs.pipeline.extraction.run_options import DEFAULT_BATCH_SIZE
 from savs.stores.errors import ResultError
@@ -106,11 +105,11 @@ def _compare(
 ) -> "Checkup":
     """Compare a checkpoint with a store, and with its classifier if it has one."""
     from savs.pipeline.classifying.store_match import compare_with_store
+    from savs.pipeline.evaluation.results import Results
 
     store = savs.open_store(against)
     try:
-        folder = named_selection(store, selection)
-        classifier = savs.load_selection(folder)
+        classifier = Results(store.path).find(selection).selection()
     except ResultError:
         if selection is not None:
             raise

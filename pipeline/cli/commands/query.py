@@ -28,7 +28,8 @@ def query_command(
         str | None,
         option(
             metavar="NAME",
-            help="Results to query: a folder in STORE/results (default: trained, or vote).",
+            help="Results to query: a folder in STORE/results (default: trained, vote, or the"
+            " only one).",
         ),
     ] = None,
     form: Annotated[

@@ -89,8 +89,10 @@ def select_command(
     from savs.datasets.label_kinds import label_kind
     from savs.datasets.splits.labels import label_doubts, refuse_doubts
     from savs.pipeline.cli.selections import calibrated, estimates_of
+    from savs.pipeline.evaluation.results import TRAINED, Results
     from savs.pipeline.evaluation.suspects import save_suspects, suspects
-    from savs.pipeline.running.result_files import trained_folder, whole_result
+    from savs.pipeline.running.result_files import writing
+    from savs.pipeline.selection.selection_file import write_selection
 
     if pseudo_labels is not None and (list_suspects or strict):
         name = "suspects" if list_suspects else "strict"
@@ -125,16 +127,20 @@ def select_command(
     estimates = None if crossed is None else estimates_of(selection, crossed)
     doubtful = suspects(opened, selection, crossed) if list_suspects else None
     folder = result_place(opened, out, selection.readout)
-    with whole_result(folder):
-        path = savs.save_selection(selection, folder)
-        save_suspects(doubtful, folder)
+    with writing(folder) as new:
+        write_selection(selection, new)
+        save_suspects(doubtful, new)
     if heads is None and len(opened.heads) < DEFAULT_HEADS:
         held = counted(len(opened.heads), "head")
         detail(f"the store has {held}, fewer than {DEFAULT_HEADS}: took all")
     if json:
         known = estimates or {}
         tasks = [_task_facts(task, known.get(task.subtask), kind) for task in selection.tasks]
-        facts = {"selection": str(path), "readout": selection.readout, "scoring": selection.scoring}
+        facts = {
+            "selection": str(folder),
+            "readout": selection.readout,
+            "scoring": selection.scoring,
+        }
         listed = {} if doubtful is None else {"suspects": doubtful.to_dicts()}
         print_json(facts | {"tasks": tasks} | listed)
     else:
@@ -143,12 +149,12 @@ def select_command(
             _print_suspects(doubtful)
     if depth := _depth(opened, selection):
         say(depth)
-    is_default = readout in (None, "vote") and trained_folder(opened.path) is None
-    more = ["--selection", path] if out else []
+    is_default = readout in (None, "vote") and TRAINED not in Results(opened.path)
+    more = ["--selection", folder] if out else []
     if selection.readout_file is not None or not (out or is_default):
         more += ["--readout", readout or selection.readout]
     more += [] if opened.ids("test") else ["--folds", 5]
-    say(f"wrote {path}; next: " + command("savs", "evaluate", store, *more))
+    say(f"wrote {folder}; next: " + command("savs", "evaluate", store, *more))
 
 
 def _task_facts(task: "TaskSelection", estimate: "Metric | None", kind: str) -> dict[str, Any]:

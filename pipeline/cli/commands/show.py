@@ -109,14 +109,14 @@ def _print_head_map(
     """Print the map of all heads; the training features are read."""
     import polars as pl
 
-    from savs.pipeline.cli.selections import named_selection
     from savs.pipeline.cli.tables import draw_map
+    from savs.pipeline.evaluation.results import Results
     from savs.pipeline.selection.head_map import head_map
     from savs.stores.files.addresses import is_remote
 
     if selection is None and is_remote(store.path):
         raise typer.BadParameter(f"{store.path} holds no results; pass --selection DIR")
-    chosen = savs.load_selection(named_selection(store, selection))
+    chosen = Results(store.path).find(selection).selection()
     table = head_map(store, chosen)
     if subtask is not None:
         known = table["subtask"].unique(maintain_order=True).to_list()
@@ -202,12 +202,11 @@ def _counts(store: "FeatureStore") -> list[dict[str, Any]]:
 def _older(store: "FeatureStore") -> list[str]:
     """Return the results whose classifier was made before training examples or labels came."""
     from savs.foundation.errors import SavsError
-    from savs.pipeline.running.result_files import saved_selections
-    from savs.pipeline.selection.selection_config import is_older, load_config
+    from savs.pipeline.evaluation.results import Results
 
     older_names = []
-    for folder in saved_selections(store.path):
+    for result in Results(store.path).selected:
         with suppress(SavsError):  # what is wrong with it, the command says that uses it
-            if is_older(load_config(folder), store.manifest):
-                older_names.append(folder.name)
+            if result.is_older:
+                older_names.append(result.name)
     return older_names

@@ -15,7 +15,7 @@ from savs.pipeline.cli.options.shared import (
     setting,
 )
 from savs.pipeline.cli.output import print_json, print_line, say
-from savs.pipeline.cli.selections import find_selection, named_selection
+from savs.pipeline.cli.selections import find_selection
 from savs.pipeline.running.formatting import counted
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ def suggest_command(
     selection: SelectionOption = None,
     subtask: SubtaskOption = None,
     readout: Annotated[
-        str, setting(help="Readout of a selection that is made if the store has none.")
-    ] = "vote",
+        str | None, setting(help="Readout of a selection that is made if the store has none.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Takes images without labels: the split unlabelled of a store, or else its test split.
@@ -101,12 +101,14 @@ def suggest_command(
 
 
 def _suggestions(
-    source: str, count: int, selection: str | None, readout: str, subtask: str | None
+    source: str, count: int, selection: str | None, readout: str | None, subtask: str | None
 ) -> "tuple[FeatureStore | None, Suggestions]":
     """Return the store, if the source is one, and what to label."""
+    from savs.datasets.label_kinds import ONE
+    from savs.pipeline.evaluation.results import Results
     from savs.pipeline.evaluation.suggest import SUFFIXES, suggest_from_predictions
-    from savs.pipeline.running.result_files import trained_folder
     from savs.pipeline.selection.readouts import choose_readout
+    from savs.pipeline.selection.selection import default_readout
     from savs.pipeline.selection.training_data import require_one_label
     from savs.stores.format.layout import UNLABELLED
 
@@ -120,11 +122,12 @@ def _suggestions(
     if not opened.ids(UNLABELLED):
         opened.require_split("test")
     opened.require_complete()
-    saved = None if selection is None else named_selection(opened, selection)
-    saved = saved or trained_folder(opened.path)
+    results, is_named = Results(opened.path), selection is not None
+    saved = results.find(selection) if is_named else results.default if readout is None else None
     chosen = None
     if saved is not None or _has_classes(opened):
-        chosen = find_selection(opened, saved, choose_readout(readout))
+        rule = choose_readout(readout or default_readout(ONE))
+        chosen = find_selection(opened, rule, saved, is_named=is_named)
     return opened, savs.suggest(opened, chosen, count, subtask=subtask)
 
 

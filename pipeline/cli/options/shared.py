@@ -75,7 +75,8 @@ SelectionOption = Annotated[
     option(
         "--selection",
         metavar="NAME|DIR",
-        help="Selection to use: a name in STORE/results, or a folder (default: trained, or vote).",
+        help="Selection to use: a name in STORE/results, or a folder (default: trained, vote, or"
+        " the only one).",
     ),
 ]
 
@@ -140,14 +141,14 @@ def require_page(out: Path) -> None:
 
 def result_place(store: "FeatureStore", out: Path | None, name: str) -> Path:
     """Return the folder of a result: `--out`, or one in the store if that can be written."""
-    from savs.pipeline.running.result_files import results_folder
+    from savs.pipeline.evaluation.results import Results
     from savs.stores.files.addresses import is_remote
 
     if out is not None:
         return out
     if is_remote(store.path):
         raise typer.BadParameter(f"{store.path} is read-only; pass --out DIR for the results")
-    folder = results_folder(store.path, name)
+    folder = Results(store.path).place(name).folder
     if link := next((path for path in (folder.parent, folder) if path.is_symlink()), None):
         raise typer.BadParameter(
             f"{link} is a link to {link.readlink()}, where files would be replaced; move it away,"

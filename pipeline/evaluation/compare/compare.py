@@ -15,12 +15,12 @@ import polars as pl
 from savs.foundation.files import real_path
 from savs.pipeline.errors import ComparisonError
 from savs.pipeline.evaluation.compare.result_folders import (
-    Result,
     group_results,
     joined_clusters,
     read_result,
     short_names,
 )
+from savs.pipeline.evaluation.results import Result, require_path
 from savs.pipeline.evaluation.statistics.intervals import estimate
 from savs.pipeline.evaluation.statistics.paired_tests import (
     difference_over_data_sets,
@@ -28,7 +28,7 @@ from savs.pipeline.evaluation.statistics.paired_tests import (
     subtract,
 )
 from savs.pipeline.names import READOUT_NAMES
-from savs.pipeline.running.result_files import METRICS, as_folder
+from savs.pipeline.running.result_files import METRICS
 from savs.stores import ResultError
 from savs.stores.format.layout import SITE
 
@@ -86,7 +86,7 @@ def compare(paths: Sequence[str | Path], *, metric: str | None = None) -> pl.Dat
 
 def read_groups(paths: Sequence[str | Path]) -> list[list[Result]]:
     """Return results, those of the same examples together; errors as in `compare`."""
-    folders = [as_folder(path) for path in paths]
+    folders = [require_path(path) for path in paths]
     if len(folders) < 2:
         raise ComparisonError(f"{len(folders)} result given, expected two result folders or more")
     for first, second in combinations(folders, 2):
@@ -118,24 +118,24 @@ def compare_groups(
 
 def compared_metrics(a: Result, b: Result, wanted: str | None) -> list[str]:
     """Return the metrics to compare, the headline first; `wanted` alone, if it is given."""
-    if list(a.units) != list(b.units):
+    if list(a.units()) != list(b.units()):
         raise ComparisonError(
-            f"{a.folder} and {b.folder} have different metrics: {'; '.join(a.units)} / and"
-            f" / {'; '.join(b.units)}. Results of one benchmark are compared; if these are, run"
+            f"{a.folder} and {b.folder} have different metrics: {'; '.join(a.units())} / and"
+            f" / {'; '.join(b.units())}. Results of one benchmark are compared; if these are, run"
             " `savs evaluate` again on both"
         )
     if wanted is None:
-        return list(a.units)
-    if wanted not in a.units:
+        return list(a.units())
+    if wanted not in a.units():
         raise ComparisonError(
-            f"{a.folder} has no metric {wanted!r}; expected one of: {'; '.join(a.units)}"
+            f"{a.folder} has no metric {wanted!r}; expected one of: {'; '.join(a.units())}"
         )
     return [wanted]
 
 
 def _compared(a: Result, b: Result, metric: str) -> dict[str, Any]:
     """Return one row of the comparison, without the names."""
-    ours, theirs = a.units[metric], b.units[metric]
+    ours, theirs = a.units()[metric], b.units()[metric]
     if not ours["stratum"].equals(theirs["stratum"]):
         raise ComparisonError(
             f"{metric} has {ours.height:,} units in {a.folder} and {theirs.height:,} in {b.folder},"
@@ -263,9 +263,9 @@ def method_table(paths: Sequence[str | Path], *, metric: str | None = None) -> p
 
 
 def _row(result: Result, metric: str, difference: dict[str, Any] | None) -> dict[str, Any]:
-    cost = result.facts.get("cost") or {}
+    cost = result.metrics.get("cost") or {}
     row = {
-        "benchmark": str(result.facts.get("benchmark") or ""),
+        "benchmark": str(result.metrics.get("benchmark") or ""),
         "result": result.name,
         "method": _method(result),
         "model": _model(result),
@@ -287,7 +287,7 @@ def _row(result: Result, metric: str, difference: dict[str, Any] | None) -> dict
 
 def _interval(result: Result, metric: str) -> dict[str, Any]:
     try:
-        measured = next(m for m in result.facts["metrics"] if m["name"] == metric)
+        measured = next(m for m in result.metrics["metrics"] if m["name"] == metric)
         return {"metric": metric} | {n: measured[n] for n in ("value", "low", "high", "units")}
     except (KeyError, StopIteration, TypeError) as error:
         raise ResultError(
@@ -297,15 +297,15 @@ def _interval(result: Result, metric: str) -> dict[str, Any]:
 
 def _method(result: Result) -> str:
     """Return the readout with the number of heads; `vote` is the paper's method."""
-    readout = str(result.facts.get("readout"))
-    heads = result.facts.get("heads")
+    readout = str(result.metrics.get("readout"))
+    heads = result.metrics.get("heads")
     name = "SAVs (vote)" if readout == READOUT_NAMES[0] else readout
     return f"{name}, {heads} head{'s' * (heads != 1)}" if heads else name
 
 
 def _model(result: Result) -> str:
     """Return the name of the model, with its adapter, and the site if features are not of heads."""
-    facts = result.facts.get("model") or {}
+    facts = result.metrics.get("model") or {}
     name = str(facts.get("name") or "-")
     adapter, site = facts.get("adapter"), facts.get(SITE)
     return (f"{name} + {adapter}" if adapter else name) + (f", {site}" if site else "")

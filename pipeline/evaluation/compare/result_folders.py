@@ -3,10 +3,8 @@
 Two tables are about the same examples if `example_differences` finds none.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
@@ -14,35 +12,18 @@ from savs.datasets.splits.clusters import cluster_ids
 from savs.foundation.errors import command
 from savs.foundation.files import real_path
 from savs.pipeline.errors import ComparisonError
-from savs.pipeline.evaluation.evaluation_file import UNIT_SCHEMA, load_metrics
-from savs.pipeline.running.result_files import METRICS, PREDICTIONS, UNITS, read_table
-from savs.stores.errors import ResultError
+from savs.pipeline.evaluation.results import Result, Results
+from savs.pipeline.running.result_files import METRICS
 from savs.stores.format.layout import MANIFEST, RESULTS
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """The parts of an evaluation that a comparison needs."""
-
-    folder: Path
-    name: str
-    """The shortest end of the folder that tells it from the others."""
-    facts: Mapping[str, Any]
-    """What metrics.json holds."""
-    examples: pl.DataFrame
-    """One row per test example, in order: `EXAMPLE_COLUMNS`, `cluster`, `prediction`,
-    `content`."""
-    units: Mapping[str, pl.DataFrame]
-    """Metric -> `score`, `cluster` and `stratum` of its units; the headline first."""
-
-
-def read_result(folder: Path, name: str | None = None) -> Result:
-    """Read a result folder; `name` is its short one, by default its own.
+def read_result(folder: Path, name: str = "") -> Result:
+    """Read a result that can be compared; `name` is its short one, by default its folder's.
 
     Raises
     ------
     ComparisonError
-        It is no folder of results, or has no metrics.
+        It is no folder of results, or has no metrics, or those of numbers.
     ResultError
         A file of it is missing or damaged, or its files belong to different evaluations.
     """
@@ -52,38 +33,24 @@ def read_result(folder: Path, name: str | None = None) -> Result:
             f"STORE/{RESULTS}/vote"
         )
     if (folder / MANIFEST).exists():
-        there = sorted(path.parent for path in folder.glob(f"{RESULTS}/*/{METRICS}"))
+        results = Results(folder)
+        there = [str(one.folder) for one in map(results.place, results) if one.is_evaluated]
         raise ComparisonError(
             f"{folder} is a store; pass result folders in it: "
-            + (
-                ", ".join(map(str, there))
-                or "it has none yet, run " + command("savs", "evaluate", folder)
-            )
+            + (", ".join(there) or "it has none yet, run " + command("savs", "evaluate", folder))
         )
-    facts = load_metrics(folder)
-    table = read_table(folder / UNITS, UNIT_SCHEMA, filled=list(UNIT_SCHEMA))
-    if any("scale" in metric for metric in facts["metrics"]):
+    result = Result(folder, name)
+    if any("scale" in metric for metric in result.metrics["metrics"]):
         raise ComparisonError(
             f"{folder} has predictions of numbers, for which this does not work; use savs evaluate"
             f" or savs query, or read {METRICS}"
         )
-    units = {
-        str(metric): part.select("score", "cluster", "stratum")
-        for (metric,), part in table.group_by("metric", maintain_order=True)
-    }
-    if not units:
+    if not result.units():
         raise ComparisonError(
             f"{folder} has no metrics, because its test examples have no labels; label them"
         )
-    if [metric["name"] for metric in facts["metrics"]] != [*units]:
-        raise ResultError(
-            f"{folder} has the metrics {', '.join(metric['name'] for metric in facts['metrics'])},"
-            f" and in {UNITS} those of {', '.join(units)}; run `savs evaluate` again"
-        )
-    columns = (*EXAMPLE_COLUMNS, "cluster", "prediction", "content")
-    schema = pl.Schema({column: pl.String() for column in columns})
-    examples = read_table(folder / PREDICTIONS, schema, filled=["id", "cluster"])
-    return Result(folder, name or folder.name, facts, examples, units)
+    result.predictions()  # what is wrong with a file is said before others are read
+    return result
 
 
 def short_names(folders: Sequence[Path]) -> list[str]:
@@ -139,8 +106,8 @@ def of_same_examples(a: Result, b: Result) -> bool:
 
 
 def _alone(result: Result, others: Sequence[Result]) -> str:
-    ids = set(result.examples["id"])
-    nearest = max(others, key=lambda other: len(ids & set(other.examples["id"])))
+    ids = set(result.predictions()["id"])
+    nearest = max(others, key=lambda other: len(ids & set(other.predictions()["id"])))
     return (
         f"{result.folder} has other test examples than all other results; compared with"
         f" {nearest.folder}:\n  "
@@ -152,7 +119,7 @@ def _alone(result: Result, others: Sequence[Result]) -> str:
 
 def _differences(a: Result, b: Result) -> list[str]:
     """Return how the examples of a ("here") differ from those of b; empty if they are equal."""
-    here, there = a.examples, b.examples
+    here, there = a.predictions(), b.predictions()
     differences = example_differences(here, there)
     skipped = here["prediction"].null_count() + there["prediction"].null_count()
     if not differences and not skipped and not here["cluster"].equals(there["cluster"]):

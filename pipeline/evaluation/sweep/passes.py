@@ -1,13 +1,11 @@
 """Predictions of readouts on all draws of a store: few passes over its test split, many fits each.
 
-A pass holds all draws that fit into memory and reads each shard once. Fits whose scores are sums
-over heads share the products of a shard (`Batch`): most of a sweep's time is spent there.
+A pass holds all draws that fit into memory and reads each shard once. Fits whose first heads are
+fits of their own share the products of a shard (`score_fits`): most of a sweep's time is there.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from itertools import pairwise
 from typing import Any, cast
 
 import numpy as np
@@ -18,13 +16,9 @@ from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.predictions import VOTES_KEPT, named, predicted, with_skipped
 from savs.pipeline.evaluation.sweep.draws import Draw, DrawKey
-from savs.pipeline.selection.heads.centroids import TIE, few_threads, lengths_of, not_finite
 from savs.pipeline.selection.heads.head_scores import rank_heads
-from savs.pipeline.selection.readouts import ClassScores, Fitted, Readout
-from savs.pipeline.selection.readouts.calm import POSTERIOR, FittedPosterior
-from savs.pipeline.selection.readouts.lda import HEC_V, LDA, FittedLda
-from savs.pipeline.selection.readouts.readout import softmax
-from savs.pipeline.selection.readouts.vote import VOTE, FittedVote, elect
+from savs.pipeline.selection.readouts import ClassScores, Fitted, HeadsFit, Readout
+from savs.pipeline.selection.readouts.heads_fit import score_fits
 from savs.pipeline.selection.selection import score_tasks
 from savs.pipeline.selection.training_data import (
     StoredTraining,
@@ -36,17 +30,6 @@ from savs.stores import FeatureStore
 
 MEMORY = 2**30
 """Bytes of results and fits that one pass may hold; more draws than that take more passes."""
-LARGEST_TABLE = 2**27
-"""Cosines of one shard, heads x examples x classes, up to which all its examples are classified at
-once."""
-TABLE = 2**25
-"""Products that a batch holds at a time, heads x examples x fits x classes: 128 MB."""
-BLOCK = 2**18
-"""Probabilities that are in work at a time: 1 MB, which stays in a cache."""
-HEADWISE = (VOTE, POSTERIOR, LDA, HEC_V)
-"""Readouts that are fitted once for all numbers of heads."""
-Headwise = FittedVote | FittedPosterior | FittedLda
-"""Fits whose scores are sums over heads of what each head makes of its own products."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,34 +169,20 @@ class _Fits:
         self._counts = plan.counts
         self._draws = draws
         self._orders = [list(orders[draw]) for draw in draws]  # as many heads as the last count
-        self._fitted: list[list[Fitted]] = []
-        self._nested: list[Headwise] = []
-        self._batch: Batch | None = None
-        tasks = [plan.draws[draw].task for draw in draws]
-        classes = len(tasks[0].classes) if tasks else 0
-        block = min(plan.test.height, max(s.rows for s in plan.store.manifest.plan.shards()))
-        if rule not in HEADWISE:
-            self._fitted = [
-                [_fit(plan, rule, task, order[:count]) for count in self._counts]
-                for task, order in zip(tasks, self._orders, strict=True)
-            ]
-            return
-        self._nested = [
-            cast(Headwise, _fit(plan, rule, task, order))
-            for task, order in zip(tasks, self._orders, strict=True)
+        counts = [self._counts[-1]] if rule.is_nested else self._counts
+        self._fitted = [
+            [_fit(plan, rule, plan.draws[draw].task, order[:count]) for count in counts]
+            for draw, order in zip(draws, self._orders, strict=True)
         ]
-        if self._counts[-1] * block * classes <= LARGEST_TABLE:
-            self._batch = Batch(self._nested, self._orders)
+        self._nested: list[HeadsFit] = []
+        if rule.is_nested:
+            self._nested = [cast(HeadsFit, fit) for (fit,) in self._fitted]
 
     def scores(self, features: Array) -> Iterator[tuple[int, list[ClassScores]]]:
         """Yield each draw with its scores of `(all heads, n, d)` features, by number of heads."""
-        if self._batch is not None:
-            batch = self._batch.scores(features, self._counts)
-            yield from zip(self._draws, batch, strict=True)
-            return
         if self._nested:
-            for draw, order, one in zip(self._draws, self._orders, self._nested, strict=True):
-                yield draw, list(one.nested(features[order], self._counts))
+            scored = score_fits(self._nested, self._orders, features, self._counts)
+            yield from zip(self._draws, scored, strict=True)
             return
         for draw, order, fitted in zip(self._draws, self._orders, self._fitted, strict=True):
             pairs = zip(self._counts, fitted, strict=True)
@@ -265,109 +234,3 @@ def _frame(
     if whole.scores.shape[1]:
         return predicted(examples, classes, whole)
     return named(examples, classes, whole.choice)
-
-
-class Batch:
-    """Several fits, whose heads are any of a store's.
-
-    With few classes numpy is fast along the examples, not along the classes: tables are `(heads,
-    classes, n)` here.
-    """
-
-    def __init__(self, fits: Sequence[Headwise], orders: Sequence[Sequence[int]]) -> None:
-        """Keep fits of one type, and the index of each one's heads in the features, best first."""
-        self._fits = fits
-        self._orders = [np.asarray(order) for order in orders]
-
-    def scores(self, features: Array, counts: Sequence[int]) -> Iterator[list[ClassScores]]:
-        """Yield, fit by fit, the scores with each number of heads: those of its first heads.
-
-        `features` are `(heads, n, d)`, all heads of some examples; `counts` ascend, none above the
-        number of a fit's heads.
-        """
-        values, lengths = lengths_of(features)
-        heads, classes, d = self._fits[0].directions.shape
-        step = max(1, TABLE // (heads * features.shape[1] * classes))
-        with few_threads(features.shape[1] * d * classes * step):
-            for start in range(0, len(self._fits), step):
-                some = slice(start, start + step)
-                tables = self._tables(values, lengths, some)
-                for fit, table in zip(self._fits[some], tables, strict=True):
-                    yield list(_tally(fit, table, counts))
-
-    def _tables(self, values: Array, lengths: Array, some: slice) -> Iterator[Array]:
-        """Yield each fit's products with unit features, `(heads, classes, n)`, best head first."""
-        fits, orders = self._fits[some], self._orders[some]
-        heads, classes, d = fits[0].directions.shape
-        if heads < len(values):  # each fit has its own few heads
-            for fit, order in zip(fits, orders, strict=True):
-                columns = np.ascontiguousarray(fit.directions.swapaxes(1, 2))
-                yield _normalised(_products(columns, values[order]), lengths[order], fit)
-            return
-        columns = np.empty((heads, d, len(fits) * classes), np.float32)
-        for number, (fit, order) in enumerate(zip(fits, orders, strict=True)):
-            places = slice(number * classes, (number + 1) * classes)
-            columns[order, :, places] = fit.directions.swapaxes(1, 2)
-        products = _products(columns, values)  # all fits at once: features are read once
-        for number, (fit, order) in enumerate(zip(fits, orders, strict=True)):
-            places = slice(number * classes, (number + 1) * classes)
-            yield _normalised(products[order, places], lengths[order], fit)
-
-
-def _products(columns: Array, values: Array) -> Array:
-    """Return `(heads, columns, n)` products of `(heads, d, columns)` and `(heads, n, d)`.
-
-    That way BLAS takes two thirds of the time of `(heads, columns, d)`.
-    """
-    return columns.swapaxes(1, 2) @ values.swapaxes(1, 2)
-
-
-def _normalised(products: Array, lengths: Array, fit: Headwise) -> Array:
-    """Divide `(heads, classes, n)` products by the features' lengths, in place."""
-    products /= lengths[:, None]
-    if isinstance(fit, FittedLda):
-        products += fit.offsets[:, :, None]
-    return products
-
-
-def _tally(fit: Headwise, table: Array, counts: Sequence[int]) -> Iterator[ClassScores]:
-    """Yield the scores of the first heads, more and more of them."""
-    if isinstance(fit, FittedVote):
-        yield from _votes(table, counts)
-        return
-    step = max(1, BLOCK // table[0].size)
-    total = np.zeros(table.shape[1:], np.float32)
-    for start, end in pairwise([0, *counts]):
-        for head in range(start, end, step):
-            total += softmax(table[head : min(head + step, end)].copy(), axis=1).sum(axis=0)
-        mean = np.ascontiguousarray(total.T) / np.float32(end)
-        yield fit.choose(mean, end, partial(_logits, table[:end]))
-
-
-def _logits(table: Array, rows: Array) -> Array:
-    return table[:, :, rows].swapaxes(1, 2)
-
-
-def _votes(table: Array, counts: Sequence[int]) -> Iterator[ClassScores]:
-    heads, classes, n = table.shape
-    floor = table.max(axis=1) - np.float32(TIE)
-    if np.isnan(floor).any():
-        raise not_finite()
-    votes = np.empty((heads, n), np.int64)
-    for number in reversed(range(classes)):  # the first class that is near enough stays
-        np.copyto(votes, number, where=table[:, number] >= floor)
-    tally, done = np.zeros((n, classes), np.float32), 0
-    for count, total in _sums(table, counts):
-        new = votes[done:count]
-        tally = tally + np.stack([(new == c).sum(axis=0) for c in range(classes)], axis=1)
-        tally, done = tally.astype(np.float32), count
-        yield ClassScores(tally, elect(tally, votes[:count]), total / np.float32(count))
-
-
-def _sums(table: Array, counts: Sequence[int]) -> Iterator[tuple[int, Array]]:
-    """Yield each count with the sum over that many heads, `(n, classes)`."""
-    total, done = np.zeros(table.shape[1:], np.float32), 0
-    for count in counts:
-        total = total + table[done:count].sum(axis=0)
-        done = count
-        yield count, np.ascontiguousarray(total.T)

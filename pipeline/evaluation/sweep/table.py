@@ -32,7 +32,7 @@ from savs.pipeline.evaluation.statistics.paired_tests import (
 )
 from savs.pipeline.evaluation.sweep.draws import pool_variance
 from savs.pipeline.running.formatting import counted, percent
-from savs.pipeline.running.result_files import read_table, whole_result, write_table
+from savs.pipeline.running.result_files import read_table, write_table, writing
 from savs.pipeline.selection.training_data import TrainingTask
 
 VALUES_FILE = "values.parquet"
@@ -477,9 +477,9 @@ def save_sweep(sweep: Sweep, folder: Path) -> list[Path]:
     tables = {VALUES_FILE: sweep.values, SUMMARY_FILE: sweep.summary, UNITS_FILE: sweep.units}
     if sweep.summary["data_set"].n_unique() > 1:
         tables[STORES_FILE] = sweep.over_stores()
-    with whole_result(folder):
+    with writing(folder) as new:
         for name, table in tables.items():
-            write_table(folder / name, table)
+            write_table(new / name, table)
     return [folder / name for name in tables]
 
 

@@ -125,6 +125,12 @@ class AnswerQuery:
         """The tokens of all labels of the run."""
         return list(self.answers.tokens.values())
 
+    def most_rows(self, tokens: int) -> int:
+        """Return how many labels run at once after prompts of up to some tokens."""
+        asked = {label for labels in self.labels for label in labels}
+        longest = max((len(self.texts[label]) for label in asked), default=0)
+        return max(1, self.answers.cells // (tokens + longest))
+
     def pairs(self) -> list[tuple[int, int]]:
         """Return each prompt with each of its labels, labels of one length next to each other."""
         texts = self.texts

@@ -20,8 +20,7 @@ from transformers.vision_utils import (
     get_vision_window_index,
 )
 
-from savs.pipeline.extraction.model.caches import OF_VIDEOS, has_axes
-from savs.pipeline.extraction.model.label_likelihood import positions_and_next
+from savs.pipeline.extraction.model.continuation import OF_VIDEOS, has_axes, positions_and_next
 from savs.pipeline.extraction.model.pieces import (
     GRID,
     INTERPOLATION,

@@ -13,6 +13,7 @@ from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, NOTHING, AnswerQuery, Answers
 from savs.pipeline.extraction.model.attention_hooks import HookPoint, collect_features
 from savs.pipeline.extraction.model.checkpoint_files import WeightFiles
+from savs.pipeline.extraction.model.continuation import begin
 from savs.pipeline.extraction.model.devices import moved
 from savs.pipeline.extraction.model.identity import (
     portable,
@@ -20,7 +21,6 @@ from savs.pipeline.extraction.model.identity import (
     prompt_digest,
     site_facts,
 )
-from savs.pipeline.extraction.model.label_likelihood import begin, read_answers
 from savs.pipeline.extraction.model.pieces import (
     CHUNK_ENDS,
     IDS,
@@ -215,18 +215,18 @@ class LoadedModel:
         by default the last of all. `outputs` and `means` are what is known already: of the answers,
         and of the hook points that are means over images which ran before.
         """
-        begun, read = None, means
+        prompts, read = None, means
         with torch.inference_mode():
             if query or len(means) < len(self.hook_points):
                 with self.collecting(
                     arguments, to_the_end=bool(query), ends=ends, without=means
                 ) as read:
                     if query:
-                        begun = begin(self.model, arguments, whole=query.answers.whole)
+                        prompts = begin(self.model, arguments, whole=query.answers.whole)
                     else:
                         self.model(**{"use_cache": False, **arguments})
-            if begun is not None:
-                outputs = read_answers(self.model, begun, query, self._decode)
+            if prompts is not None:
+                outputs = prompts.answers(query, self._decode)
         return self._collected({**means, **read}, outputs)
 
     def collecting(

@@ -12,8 +12,8 @@ import numpy as np
 from savs.foundation.arrays import Array
 from savs.pipeline.selection.heads.centroids import first_of_best, normalise
 from savs.pipeline.selection.readouts import Readout
+from savs.pipeline.selection.readouts.heads_fit import count_votes, elect
 from savs.pipeline.selection.readouts.readout import Widths
-from savs.pipeline.selection.readouts.vote import count_votes, elect
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,16 @@
 """What each chosen head saw of an example: its vote, class cosines, nearest training examples."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 
 from savs.foundation.arrays import Array
+from savs.foundation.errors import command
 from savs.pipeline.errors import ReportError
-from savs.pipeline.selection.calibration import AXES, CENTROIDS
+from savs.pipeline.evaluation.predictions import lead
+from savs.pipeline.evaluation.results import Result
 from savs.pipeline.selection.heads.centroids import (
     class_centroids,
     cosines,
@@ -16,6 +18,9 @@ from savs.pipeline.selection.heads.centroids import (
     leads,
     normalise,
 )
+from savs.pipeline.selection.left_out import FoldFit, fit_folds, folds_with_shares
+from savs.pipeline.selection.readout_choice import FAST
+from savs.pipeline.selection.readouts import BUILT_IN, HeadsFit, Readout
 from savs.pipeline.selection.selection import Selection, TaskSelection, chosen_features
 from savs.pipeline.selection.training_data import (
     StoredTraining,
@@ -40,7 +45,7 @@ class Trained:
     features: Array
     """`(heads, n, d)` float32, heads best first."""
     centroids: Array
-    """`(heads, classes, d)`."""
+    """`(heads, classes, d)`; without the examples their directions alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,15 +83,92 @@ def gather_evidence(
     """
     wanted = set(examples.values())
     trained = trained_on(store, [task for task in selection.tasks if task.subtask in wanted])
-    features = _features(store, split, selection.heads, list(examples))
+    return _gather(store, {name: trained[subtask] for name, subtask in examples.items()}, split)
+
+
+@dataclass(frozen=True, slots=True)
+class OfFold:
+    """A left-out example in the heads of its fold, which were chosen and fitted without it."""
+
+    evidence: Evidence
+    rule: Readout
+    """The readout of the fold: `savs train` chooses it anew in each."""
+
+
+def gather_left_out(
+    store: FeatureStore, selection: Selection, result: Result, examples: Mapping[str, str | None]
+) -> dict[str, OfFold]:
+    """Return the evidence of left-out training examples, whose predictions a result has.
+
+    The folds are made again from the training examples, and their heads chosen again. The readout
+    of a fold, and the number of folds, are those that give the predictions of the result.
+
+    Raises
+    ------
+    ReportError
+        None gives them, or the store has no features of an example.
+    """
+    data = StoredTraining(store)
+    least, greatest = result.metrics["train_shares"]
+    rows = store.examples("train").with_row_index("row")
+    row_of = dict(rows.select("id", "row").iter_rows())
+    known = result.predictions().join(rows.select("id", "row"), on="id")
+    readouts = [selection.rule, *(BUILT_IN[name] for name in FAST if name != selection.readout)]
+    for folds in folds_with_shares(data, selection, (least, greatest)):
+        fold_of = {
+            name: fold
+            for fold in folds
+            for name, subtask in examples.items()
+            if fold.task.subtask == subtask and row_of[name] in fold.task.rows[fold.out]
+        }
+        left = list({id(fold): fold for fold in fold_of.values()}.values())
+        fits: dict[int, tuple[FoldFit, Readout]] = {}
+        for rule in readouts:
+            like = replace(selection, readout=rule.name, rule=rule)
+            for fit in fit_folds(data, like, left) if left else ():
+                if _gives(fit, known):
+                    fits[id(fit.fold)] = fit, rule
+            left = [fold for fold in left if id(fold) not in fits]
+        if left or len(fold_of) < len(examples):
+            continue
+        trained = {
+            number: _train(store, fit.selection, fit.fold.others)
+            for number, (fit, _) in fits.items()
+        }
+        found = _gather(store, {n: trained[id(fold_of[n])] for n in examples}, "train")
+        return {name: OfFold(one, fits[id(fold_of[name])][1]) for name, one in found.items()}
+    raise ReportError(
+        f"{result.folder} has predictions that no folds of the training examples give now; run"
+        f" {command('savs', 'evaluate', store.path, '--folds', 5)} again"
+    )
+
+
+def _gives(fit: FoldFit, known: pl.DataFrame) -> bool:
+    """Return whether the selection of a fold gives the known predictions of its examples."""
+    classes, scores = fit.selection.classes, fit.scores
+    rows = pl.Series("row", fit.fold.task.rows[fit.fold.out]).cast(known.schema["row"])
+    found = pl.DataFrame(
+        {
+            "row": rows,
+            "said": [classes[number] for number in scores.choice],
+            "lead": lead(scores.scores, scores.choice),
+        }
+    ).join(known, on="row", how="left")
+    close = np.isclose(found["lead"], found["margin"].fill_null(np.nan), rtol=1e-3, atol=1e-5)
+    return bool(close.all()) and found["said"].equals(found["prediction"].alias("said"))
+
+
+def _gather(store: FeatureStore, trained: Mapping[str, Trained], split: str) -> dict[str, Evidence]:
+    """Return the evidence of examples of a split, each in the heads of what it is given with."""
+    heads = [*dict.fromkeys(head for task in trained.values() for head in task.selection.heads)]
+    features = _features(store, split, heads, list(trained))
     evidence = {}
-    for name, subtask in examples.items():
+    for name, task in trained.items():
         if name not in features:
             raise ReportError(
                 f"the store has no features of example {name!r}: it was skipped at extraction"
             )
-        task = trained[subtask]
-        places = [selection.heads.index(head) for head in task.selection.heads]
+        places = [heads.index(head) for head in task.selection.heads]
         width = task.centroids.shape[2]
         evidence[name] = weigh(name, task, features[name][places, :width])
     return evidence
@@ -98,15 +180,16 @@ def trained_on(store: FeatureStore, selected: Sequence[TaskSelection]) -> dict[s
     return {task.subtask: _train(store, task, tasks[task.subtask]) for task in selected}
 
 
-def trained_alone(selection: TaskSelection) -> Trained | None:
+def trained_alone(selection: TaskSelection, rule: Readout) -> Trained | None:
     """Return the same of a classifier without its store: centroids, and no training examples.
 
     None if the classifier has no centroids either.
     """
-    calibration = selection.calibration
-    known = None if calibration is None else calibration.centroids
-    centroids = getattr(selection.fitted, CENTROIDS, known)
-    if centroids is None or centroids.ndim != len(AXES):
+    calibration, fitted = selection.calibration, selection.fitted
+    centroids = None if calibration is None else calibration.centroids
+    if rule.has_centroids and isinstance(fitted, HeadsFit):
+        centroids = fitted.directions
+    if centroids is None:
         return None
     heads, _, width = centroids.shape
     none = np.zeros((heads, 0, width), np.float32)

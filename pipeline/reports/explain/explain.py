@@ -12,6 +12,7 @@ from savs.datasets.media.media import MediaFolder
 from savs.foundation.errors import ParameterError, command
 from savs.pipeline.classifying.model_match import decoding_of, decoding_rules
 from savs.pipeline.errors import ReportError
+from savs.pipeline.evaluation.results import Result
 from savs.pipeline.names import DEFAULT_EXPLAINED
 from savs.pipeline.reports.explain.attention import (
     COLOURS,
@@ -20,16 +21,16 @@ from savs.pipeline.reports.explain.attention import (
     load_views_model,
     view_example,
 )
-from savs.pipeline.reports.explain.evidence import Evidence, gather_evidence
+from savs.pipeline.reports.explain.evidence import Evidence, gather_evidence, gather_left_out
 from savs.pipeline.reports.explain.explanation import Explained, Explanations, changes_of, describe
 from savs.pipeline.reports.pages.pictures import open_images
 from savs.pipeline.reports.pages.rendering import require_page, write_page
-from savs.pipeline.reports.report.evaluated import Evaluated, read_results
+from savs.pipeline.reports.report.folders import read_results
 from savs.pipeline.reports.report.gallery import pick_examples
+from savs.pipeline.running.formatting import listed, of_shares
 from savs.pipeline.running.progress import SILENT, Reporting
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_config import require_classes
-from savs.pipeline.selection.selection_file import load_selection
 from savs.pipeline.selection.training_data import train_digest
 from savs.stores import FeatureStore
 from savs.stores.format.layout import HEADS_SITE
@@ -52,7 +53,10 @@ def explain(
     reporting: Reporting = SILENT,
     **loading: Any,
 ) -> Explanations:
-    """Show what each chosen head saw of some test examples; without maps, no model is needed.
+    """Show what each chosen head saw of some examples; without maps, no model is needed.
+
+    They are test examples, or of a cross-validation training examples that were left out: each is
+    shown with the heads of its own fold, which were chosen without it.
 
     For each example: the vote of each head, its cosines with the class centroids and its nearest
     training examples; and what would have changed the prediction. Readouts other than `vote` weigh
@@ -62,7 +66,7 @@ def explain(
     Parameters
     ----------
     result
-        Folder of results in a store, such as `STORE/results/vote`.
+        A store, see `Results.default`, or a folder of results in it, such as `STORE/results/vote`.
     ids
         Examples; without any, wrong ones and the least sure ones are taken.
     errors
@@ -104,7 +108,7 @@ def explain(
         raise ParameterError("attention maps need the images: give media_root (`media_root`)")
     if loading and not attention_maps:
         raise ParameterError(f"{min(loading)} is about attention maps; ask for them, or omit it")
-    (evaluated,) = read_results([Path(result)])
+    (evaluated,) = read_results([Result.at(result).measured.folder])
     store = _explained_store(evaluated)
     if attention_maps and (site := store.manifest.identity.site) != HEADS_SITE:
         raise ReportError(
@@ -112,20 +116,38 @@ def explain(
             " `attention_maps`"
         )
     rows = _pick(evaluated, ids, errors=errors, n=n)
-    selection = load_selection(evaluated.folder)
-    evidence = gather_evidence(
-        store,
-        selection,
-        dict(rows.select("id", "subtask").iter_rows()),
-        evaluated.split,
-    )
+    selection = evaluated.selection()
+    wanted = dict(rows.select("id", "subtask").iter_rows())
+    how = ""
+    if evaluated.split == "test":
+        evidence = gather_evidence(store, selection, wanted, evaluated.split)
+        rules = {selection.readout: (selection.rule, evidence)}
+    else:
+        left_out = gather_left_out(store, selection, evaluated, wanted)
+        evidence = {name: one.evidence for name, one in left_out.items()}
+        rules = {
+            one.rule.name: (
+                one.rule,
+                {n: other.evidence for n, other in left_out.items() if other.rule is one.rule},
+            )
+            for one in left_out.values()
+        }
+        shares = of_shares(*evaluated.metrics["train_shares"])
+        how = (
+            "each is a training example that was left out: its heads were chosen, and"
+            f" {listed(sorted(rules))} fitted, on the other folds ({shares} of the examples)"
+        )
     trained = {name for one in evidence.values() for name in one.trained.ids}
     images = open_images(store, evaluated.split, rows["id"].to_list(), media_root)
     others = open_images(store, "train", list(trained), media_root)
     training = (
         store.examples("train").select("id", "media", "prompt").rows_by_key("id", unique=True)
     )
-    changes = changes_of(store, selection.rule, evidence)
+    changes = {
+        name: one
+        for rule, of_rule in rules.values()
+        for name, one in changes_of(store, rule, of_rule).items()
+    }
     examples = tuple(
         describe(row, evidence[row["id"]], images, others, training, changes.get(row["id"]))
         for row in rows.iter_rows(named=True)
@@ -140,6 +162,7 @@ def explain(
         readout=evaluated.metrics["readout"],
         examples=examples,
         notes=tuple(images.notes()),
+        left_out=how,
     )
     if out is not None:
         write_page(Path(out), TEMPLATES, "explain.html", content=explanations, **OF_MAPS)
@@ -174,7 +197,7 @@ def _add_views(
     return tuple(seen)
 
 
-def _explained_store(result: Evaluated) -> FeatureStore:
+def _explained_store(result: Result) -> FeatureStore:
     """Return the store of a result, whose training examples made its selection."""
     if result.config is None:
         raise ReportError(
@@ -185,11 +208,6 @@ def _explained_store(result: Evaluated) -> FeatureStore:
     if result.store is None:
         raise ReportError(
             f"{result.folder} is not in a store, whose features are needed; pass STORE/results/NAME"
-        )
-    if result.split != "test":
-        raise ReportError(
-            f"{result.folder} is a cross-validation, whose folds have heads of their own; pass the"
-            " result of test examples"
         )
     if result.config.pseudo_labels is not None:
         raise ReportError(
@@ -205,9 +223,9 @@ def _explained_store(result: Evaluated) -> FeatureStore:
     return result.store
 
 
-def _pick(result: Evaluated, ids: Sequence[str], *, errors: bool, n: int) -> pl.DataFrame:
+def _pick(result: Result, ids: Sequence[str], *, errors: bool, n: int) -> pl.DataFrame:
     """Return the predictions of some examples: those named, or wrong and least sure ones."""
-    predictions = result.predictions
+    predictions = result.predictions()
     if not ids:
         rows = pick_examples(predictions, n, only_wrong=errors)
         if not rows.height:

@@ -148,6 +148,8 @@ class Explanations:
     """What was found of each example, in the order in which they were asked for."""
     notes: tuple[str, ...]
     """What a reader of the page must know, a sentence each."""
+    left_out: str = ""
+    """Of a cross-validation, whose heads classified the examples; empty of test examples."""
 
     def __repr__(self) -> str:
         """Return a few lines: which examples, how many are wrong, and where more is."""
@@ -183,7 +185,7 @@ class Explanations:
         return {
             "model": self.model,
             "readout": self.readout,
-            "notes": list(self.notes),
+            "notes": [*filter(None, [self.left_out]), *self.notes],
             "examples": [
                 {
                     **{n: getattr(one, n) for n in ("id", "subtask", "label", "prediction")},

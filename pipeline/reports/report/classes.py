@@ -14,8 +14,8 @@ import numpy as np
 from savs.datasets.many_labels import label_table
 from savs.datasets.metrics.many_labels import cooccurrence
 from savs.foundation.bounds import whole_number
+from savs.pipeline.evaluation.results import Result
 from savs.pipeline.reports.report.drawing import LEVELS, grid_path, shade, shade_paths
-from savs.pipeline.reports.report.evaluated import Evaluated
 
 MOST_NUMBERED = 20
 """Most classes of a matrix that has its numbers; a larger one is drawn with shades alone."""
@@ -84,7 +84,7 @@ class ClassesPart:
     levels: int = LEVELS
 
 
-def classes_part(result: Evaluated) -> ClassesPart:
+def classes_part(result: Result) -> ClassesPart:
     """Return the matrices and tables of the classes in metrics.json, classes by their names."""
     metrics = result.metrics
     if result.labels:
@@ -104,7 +104,7 @@ def classes_part(result: Evaluated) -> ClassesPart:
     )
 
 
-def _labels_part(result: Evaluated) -> ClassesPart:
+def _labels_part(result: Result) -> ClassesPart:
     """Return the table of many labels, and which are together."""
     rows = [
         dict(row) | {"errors": row["positive"] + row["predicted"] - 2 * row["correct"]}
@@ -112,7 +112,7 @@ def _labels_part(result: Evaluated) -> ClassesPart:
     ]
     often = sorted(rows, key=lambda row: -row["positive"])[:MOST_TOGETHER]
     names = [row["label"] for row in sorted(often, key=_by_name) if row["positive"]]
-    counts = cooccurrence(label_table(result.predictions["label"], names).states)
+    counts = cooccurrence(label_table(result.predictions()["label"], names).states)
     of_labels = [
         {"label": name, "n": int(counts[n, n]), "correct": int(counts[n, n])}
         for n, name in enumerate(names)

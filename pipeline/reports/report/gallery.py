@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 
 from savs.datasets.many_labels import UNKNOWN, label_table
+from savs.pipeline.evaluation.results import Result
 from savs.pipeline.reports.pages.pictures import Images, Picture, open_images
-from savs.pipeline.reports.report.evaluated import Evaluated
 from savs.pipeline.reports.report.headline import is_paired
 from savs.pipeline.selection.label_rules import threshold_distances
 
@@ -131,7 +131,7 @@ class Gallery:
 
 
 def gallery_part(
-    results: Sequence[Evaluated],
+    results: Sequence[Result],
     count: int,
     media_root: str | Path | None,
     *,
@@ -148,7 +148,7 @@ def gallery_part(
     The other results say what they predict for the same examples.
     """
     first, *others = results
-    predictions = _of_labels(first) if first.labels else first.predictions
+    predictions = _of_labels(first) if first.labels else first.predictions()
     rows = pick_examples(
         predictions,
         count,
@@ -163,7 +163,7 @@ def gallery_part(
     order = [row["label"] for row in first.labels]
     cards = tuple(_card(row, images, answers_of, order) for row in rows.iter_rows(named=True))
     names = [name for card in cards for name in (*card.labels, *card.predictions)]
-    known = first.predictions.filter(pl.col("prediction").is_not_null())
+    known = first.predictions().filter(pl.col("prediction").is_not_null())
     return Gallery(
         cards=cards,
         classes=tuple(sorted(dict.fromkeys(names))),
@@ -172,9 +172,9 @@ def gallery_part(
     )
 
 
-def _of_labels(result: Evaluated) -> pl.DataFrame:
+def _of_labels(result: Result) -> pl.DataFrame:
     """Return predictions of many labels with `margin`, and the label that is `decisive` for it."""
-    known = result.predictions.filter(pl.col("prediction").is_not_null())
+    known = result.predictions().filter(pl.col("prediction").is_not_null())
     names = [row["label"] for row in result.labels]
     states = label_table(known["label"], names).states.T
     predicted = label_table(known["prediction"], names).states.T
@@ -240,9 +240,9 @@ def _without(examples: pl.DataFrame, others: pl.DataFrame) -> pl.DataFrame:
     return examples.join(others, on="id", how="anti", maintain_order="left")
 
 
-def _answers(other: Evaluated) -> dict[str, tuple[tuple[str, ...] | None, bool]]:
+def _answers(other: Result) -> dict[str, tuple[tuple[str, ...] | None, bool]]:
     column = "predicted" if other.labels else "prediction"
-    rows = other.predictions.select("id", column, "correct").rows()
+    rows = other.predictions().select("id", column, "correct").rows()
     return {name: (_names(prediction), right) for name, prediction, right in rows}
 
 

@@ -8,7 +8,7 @@ import polars as pl
 
 from savs.pipeline.evaluation.compare.compare import compare
 from savs.pipeline.evaluation.compare.result_folders import of_same_examples
-from savs.pipeline.reports.report.evaluated import Evaluated
+from savs.pipeline.evaluation.results import Result
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Headline:
     """Greatest distance from 0 of an end of their intervals."""
 
 
-def headline_of(results: Sequence[Evaluated]) -> Headline:
+def headline_of(results: Sequence[Result]) -> Headline:
     """Return the headline of the first result, and how the others compare.
 
     Results of the same examples and metrics are compared unit by unit; the others are shown with
@@ -62,15 +62,13 @@ def headline_of(results: Sequence[Evaluated]) -> Headline:
     )
 
 
-def is_paired(first: Evaluated, other: Evaluated) -> bool:
+def is_paired(first: Result, other: Result) -> bool:
     """Return whether two results have the same examples and metrics."""
-    return list(first.result.units) == list(other.result.units) and of_same_examples(
-        first.result, other.result
-    )
+    return list(first.units()) == list(other.units()) and of_same_examples(first, other)
 
 
 def _differences(
-    first: Evaluated, others: Sequence[Evaluated], metric: str
+    first: Result, others: Sequence[Result], metric: str
 ) -> tuple[Mapping[str, Any], ...]:
     if not others:
         return ()
@@ -82,13 +80,13 @@ def _differences(
     )
 
 
-def _like(other: Evaluated, main: Mapping[str, Any]) -> Mapping[str, Any]:
+def _like(other: Result, main: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the metric of another result that has the headline's name; else its own headline."""
     same = (metric for metric in other.metrics["metrics"] if metric["name"] == main["name"])
     return next(same, other.headline)
 
 
-def _apart(first: Evaluated, other: Evaluated) -> str:
+def _apart(first: Result, other: Result) -> str:
     """Return why a result is not compared example by example."""
     if is_paired(first, other):
         return ""
@@ -97,7 +95,7 @@ def _apart(first: Evaluated, other: Evaluated) -> str:
     return "of other examples"
 
 
-def _bar(result: Evaluated, metric: Mapping[str, Any], kind: str, note: str = "") -> Bar:
+def _bar(result: Result, metric: Mapping[str, Any], kind: str, note: str = "") -> Bar:
     return Bar(result.name, metric["value"], metric["low"], metric["high"], kind, note)
 
 

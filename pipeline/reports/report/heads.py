@@ -9,8 +9,8 @@ import polars as pl
 
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.evaluation.results import Result
 from savs.pipeline.reports.report.drawing import LEVELS, grid_path, shade, shade_paths
-from savs.pipeline.reports.report.evaluated import Evaluated
 from savs.pipeline.selection.head_map import (
     HEAD_MAP_SCHEMA,
     Stability,
@@ -20,7 +20,6 @@ from savs.pipeline.selection.head_map import (
 )
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_config import SelectionConfig, TaskConfig
-from savs.pipeline.selection.selection_file import load_selection
 from savs.stores import FeatureStore, Head, ResultError, StoreIncompleteError, head_name
 from savs.stores.format.layout import digest
 
@@ -92,7 +91,7 @@ class HeadsPart:
     levels: int = LEVELS
 
 
-def heads_part(result: Evaluated) -> HeadsPart | None:
+def heads_part(result: Result) -> HeadsPart | None:
     """Return what a report shows of the heads; None if no training example scored them.
 
     So it is for the model's own answers, and for classes by their names alone.
@@ -120,12 +119,12 @@ def heads_part(result: Evaluated) -> HeadsPart | None:
     )
 
 
-def _of_store(measure: Callable[[FeatureStore, Selection], T], result: Evaluated) -> T | None:
+def _of_store(measure: Callable[[FeatureStore, Selection], T], result: Result) -> T | None:
     """Return what the store says of a result's heads; None if it cannot."""
     if result.store is None:
         return None
     try:
-        return measure(result.store, load_selection(result.folder))
+        return measure(result.store, result.selection())
     except (ResultError, SelectionError, StoreIncompleteError):
         return None  # the user's own readout, or a store that has changed since
 
@@ -223,7 +222,7 @@ class Across:
     """Heads of the first result, the most stable first in each subtask."""
 
 
-def across_part(results: Sequence[Evaluated]) -> Across:
+def across_part(results: Sequence[Result]) -> Across:
     """Return the comparison of all tasks of all results that have heads."""
     tasks = [task for result in results for task in _tasks(result)]
     compared = tasks[:MOST_TASKS]
@@ -237,7 +236,7 @@ def across_part(results: Sequence[Evaluated]) -> Across:
     )
 
 
-def _tasks(result: Evaluated) -> list[HeadTask]:
+def _tasks(result: Result) -> list[HeadTask]:
     if result.config is None:
         return []
     scored = _of_store(head_map, result)

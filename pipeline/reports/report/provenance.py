@@ -11,9 +11,9 @@ from typing import Any
 import polars as pl
 
 from savs.foundation.errors import SavsError
+from savs.pipeline.evaluation.results import Result
 from savs.pipeline.evaluation.suspects import SUSPECTS
 from savs.pipeline.extraction.request import REQUEST, command_words
-from savs.pipeline.reports.report.evaluated import Evaluated
 from savs.pipeline.selection.training_data import examples_digest, train_digest
 from savs.stores import FeatureStore
 from savs.stores.format.layout import HEADS_SITE, digest
@@ -30,14 +30,12 @@ class Provenance:
     commands: tuple[str, ...]
 
 
-def provenance_part(
-    result: Evaluated, out: Path, media_root: str | Path | None = None
-) -> Provenance:
+def provenance_part(result: Result, out: Path, media_root: str | Path | None = None) -> Provenance:
     """Return the facts about a result, and the commands that make it again."""
     return Provenance(tuple(_facts(result)), tuple(_commands(result, out, media_root)))
 
 
-def _facts(result: Evaluated) -> list[tuple[str, str]]:
+def _facts(result: Result) -> list[tuple[str, str]]:
     model, config, store = result.metrics["model"], result.config, result.store
     facts = {
         "model": model.get("name"),
@@ -73,7 +71,7 @@ def _run_facts(runs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     return facts
 
 
-def _commands(result: Evaluated, out: Path, media_root: str | Path | None) -> list[str]:
+def _commands(result: Result, out: Path, media_root: str | Path | None) -> list[str]:
     """Return the commands, from the extraction on."""
     place = "STORE" if result.store is None else str(result.folder.parent.parent)
     readout = result.metrics["readout"]
@@ -132,7 +130,7 @@ def _extract(store: FeatureStore, place: str) -> list[list[str]]:
     return lines
 
 
-def _is_own(result: Evaluated) -> bool:
+def _is_own(result: Result) -> bool:
     """Return whether the selection was made from the training examples of the result's store."""
     try:
         return (
@@ -158,15 +156,15 @@ class Checks:
     """Id and reason of the first skipped examples."""
 
 
-def checks_part(result: Evaluated) -> Checks:
+def checks_part(result: Result) -> Checks:
     """Return the leaks and skips of a result; its counts and notes are in metrics.json."""
     leaks = {kind: ids for kind, ids in result.metrics["leaks"].items() if ids}
     return Checks(leaks, tuple(_reasons(result)))
 
 
-def _reasons(result: Evaluated) -> list[tuple[str, str]]:
+def _reasons(result: Result) -> list[tuple[str, str]]:
     """Return the skipped examples; the store knows why."""
-    ids = result.predictions.filter(pl.col("prediction").is_null())["id"].head(NAMED).to_list()
+    ids = result.predictions().filter(pl.col("prediction").is_null())["id"].head(NAMED).to_list()
     known: dict[str, str] = {}
     if result.store is not None and ids:
         with suppress(SavsError):  # shards that are gone

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from savs.foundation.errors import ParameterError
+from savs.pipeline.evaluation.results import Result
 from savs.pipeline.evaluation.suspects import load_suspects
 from savs.pipeline.names import DEFAULT_GALLERY
 from savs.pipeline.reports.pages.rendering import require_page, write_page
@@ -18,7 +19,7 @@ from savs.pipeline.reports.report.curves import (
     confidence_parts,
     sweep_parts,
 )
-from savs.pipeline.reports.report.evaluated import Evaluated, find_folders, read_results
+from savs.pipeline.reports.report.folders import find_folders, read_results
 from savs.pipeline.reports.report.gallery import Gallery, gallery_part
 from savs.pipeline.reports.report.headline import GroupCount, Headline, groups_part, headline_of
 from savs.pipeline.reports.report.heads import Across, HeadsPart, across_part, heads_part
@@ -37,7 +38,7 @@ class ReportContent:
 
     title: str
     model: str
-    results: tuple[Evaluated, ...]
+    results: tuple[Result, ...]
     """The first one is described in detail, the others are compared with it."""
     headline: Headline
     metrics: tuple[dict[str, Any], ...]
@@ -71,7 +72,7 @@ class ReportContent:
         )
 
     @property
-    def first(self) -> Evaluated:
+    def first(self) -> Result:
         """The result that is described in detail."""
         return self.results[0]
 
@@ -140,7 +141,7 @@ def report(
         heads=heads_part(first),
         classes=classes_part(first),
         parts=tuple(first.metrics["parts"]),
-        groups=groups_part(first.predictions),
+        groups=groups_part(first.predictions()),
         gallery=gallery,
         confidence=confidence_parts(first.metrics),
         suspects=load_suspects(first.folder),

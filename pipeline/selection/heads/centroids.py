@@ -82,8 +82,8 @@ def cosines(features: Array, centroids: Array) -> Array:
     return normalise(features) @ normalise(centroids).swapaxes(-1, -2)
 
 
-def first_of_best(table: Array) -> Array:
-    """Return the class of greatest cosine; of classes within `TIE` of it the first.
+def first_of_best(table: Array, tie: float = TIE) -> Array:
+    """Return the class of greatest cosine; of classes within a tie of it the first.
 
     `(..., classes)` cosines, classes in order of first appearance in the train file, give `(...)`
     class numbers; ParameterError if one is NaN, because a feature is not finite.
@@ -94,7 +94,7 @@ def first_of_best(table: Array) -> Array:
     best = table.max(axis=-1, keepdims=True)
     if np.isnan(best).any():
         raise not_finite()
-    return (table >= best - TIE).argmax(axis=-1)
+    return (table >= best - tie).argmax(axis=-1)
 
 
 def lead(table: Array, classes: Array) -> Array:

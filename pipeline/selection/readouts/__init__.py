@@ -7,7 +7,8 @@ from savs.pipeline.selection.readouts.catalogue import (
     choose_readout,
     find_readout,
 )
-from savs.pipeline.selection.readouts.readout import ClassScores, Fitted, Readout
+from savs.pipeline.selection.readouts.heads_fit import ClassScores, HeadsFit
+from savs.pipeline.selection.readouts.readout import Fitted, Readout
 
 __all__ = [
     "BUILT_IN",
@@ -15,6 +16,7 @@ __all__ = [
     "TEXT_READOUTS",
     "ClassScores",
     "Fitted",
+    "HeadsFit",
     "Readout",
     "choose_readout",
     "find_readout",

@@ -5,9 +5,9 @@ held-out examples. `calm_readout` has the settings of its repository.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -15,14 +15,8 @@ from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.pipeline.selection.heads.centroids import class_centroids, leads, normalise
 from savs.pipeline.selection.heads.head_scores import held_out_cosines
-from savs.pipeline.selection.readouts.readout import (
-    ClassScores,
-    MeanOfProbabilities,
-    Readout,
-    Widths,
-    likeliest,
-    softmax,
-)
+from savs.pipeline.selection.readouts.heads_fit import HeadsFit, softmax
+from savs.pipeline.selection.readouts.readout import Readout, Widths
 
 TAU = 0.07
 """Temperature of the cosines."""
@@ -30,31 +24,19 @@ HEAD, ALL = "head", "all"
 """What rare classes are shrunk to: each head's own mean over classes, or the mean of all."""
 
 
-@dataclass(frozen=True, slots=True)
-class FittedPosterior(MeanOfProbabilities):
-    """The centroids that probabilities are taken from."""
-
-    tau: ClassVar[float] = TAU
-    centroids: Array
-    """`(heads, classes, d)` float32."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "directions", normalise(self.centroids) / np.float32(TAU))
-
-
 def fit_posterior(
     features: Array, labels: Array, classes: Sequence[str], widths: Widths
-) -> FittedPosterior:
+) -> HeadsFit:
     """Take each class's centroid in each chosen head."""
-    return FittedPosterior(class_centroids(features, labels, len(classes)))
+    return HeadsFit.of_centroids("mean", features, labels, len(classes), TAU)
 
 
 POSTERIOR = Readout(
     name="posterior",
     summary="mean over heads of softmax(cosine / 0.07) (CALM's posterior, arXiv 2602.07077)",
     fit=fit_posterior,
-    load=FittedPosterior,
-    arrays={"centroids": ("heads", "classes", "width")},
+    is_nested=True,
+    has_centroids=True,
 )
 
 
@@ -100,30 +82,6 @@ PUBLISHED = CalmOptions(tau=0.03, tau_w=0.5, leave_out=False, prior=ALL)
 """The settings in CALM's scripts, which choose `top_k` on test examples: give your own."""
 
 
-@dataclass(frozen=True, slots=True)
-class FittedCalm:
-    """Centroids, and a weight for each head and class."""
-
-    centroids: Array
-    """`(heads, classes, d)` float32."""
-    weights: Array
-    """`(heads, classes)` float32; over the heads they sum to 1."""
-    tau: float = TAU
-    directions: Array = field(init=False, repr=False, compare=False)
-    """The centroids, normalised and divided by the temperature."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "directions", normalise(self.centroids) / np.float32(self.tau))
-
-    def scores(self, features: Array) -> ClassScores:
-        """Return weighted means of probabilities; `likeliest` chooses."""
-        total = np.zeros((features.shape[1], self.weights.shape[1]), np.float32)
-        for head, weights in enumerate(self.weights):  # one at a time: see `FittedVote`
-            logits = normalise(features[head]) @ self.directions[head].T
-            total += weights * softmax(logits)
-        return ClassScores(total, likeliest(total, self.tau), total)
-
-
 def reliability(
     features: Array, labels: Array, classes: int, options: CalmOptions = CalmOptions()
 ) -> Array:
@@ -163,13 +121,12 @@ def fit(
     classes: Sequence[str],
     widths: Widths,
     options: CalmOptions = CalmOptions(),
-) -> FittedCalm:
+) -> HeadsFit:
     """Take centroids, and weights from the training examples.
 
     Of heads that are equally sure of a class, the first are among the `top_k`. A class of which no
     head is sure has equal weights.
     """
-    centroids = class_centroids(features, labels, len(classes))
     sure = reliability(features, labels, len(classes), options)
     counts = np.bincount(labels, minlength=len(classes))
     trust = counts / (counts + options.shrinkage)
@@ -182,15 +139,14 @@ def fit(
     sharp = (sure / np.where(best > 0, best, 1)) ** (1 / options.tau_w)  # large powers vanish
     sums = sharp.sum(axis=0)
     weights = np.where(sums > 0, sharp / np.where(sums > 0, sums, 1), 1 / len(features))
-    return FittedCalm(centroids, weights.astype(np.float32), options.tau)
+    return HeadsFit.of_centroids("mean", features, labels, len(classes), options.tau, weights)
 
 
 CALM = Readout(
     name="calm",
     summary="probabilities weighted by head and class on left-out examples (arXiv 2602.07077)",
     fit=fit,
-    load=FittedCalm,
-    arrays={"centroids": ("heads", "classes", "width"), "weights": ("heads", "classes")},
+    has_centroids=True,
 )
 
 
@@ -213,10 +169,9 @@ def calm_readout(name: str, **options: Any) -> Readout:
     >>> savs.select("heard", heads="all", readout=rule)  # doctest: +SKIP
     """
     chosen = replace(PUBLISHED, **options)
-    return Readout(
+    return replace(
+        CALM,
         name=name,
         summary=f"CALM as published (arXiv 2602.07077): {chosen}",
         fit=partial(fit, options=chosen),
-        load=partial(FittedCalm, tau=chosen.tau),
-        arrays=CALM.arrays,
     )

@@ -16,16 +16,11 @@ import numpy as np
 
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.selection.heads.centroids import TIE, few_threads, first_of_best, normalise
+from savs.pipeline.selection.heads.centroids import TIE, few_threads, normalise
 from savs.pipeline.selection.heads.folds import best_setting
+from savs.pipeline.selection.readouts.heads_fit import ClassScores, HeadsFit, softmax
 from savs.pipeline.selection.readouts.hec import score_by_texts
-from savs.pipeline.selection.readouts.readout import (
-    ClassScores,
-    Readout,
-    Widths,
-    require_examples,
-    softmax,
-)
+from savs.pipeline.selection.readouts.readout import Readout, Widths, require_examples
 from savs.pipeline.selection.training_data import NAMES, TEXTS, ClassTexts
 
 PLAIN = (1.0, 1.0)
@@ -36,27 +31,12 @@ BLOCK = 4096
 """Images whose cosines with the cache are in memory at a time."""
 
 
-@dataclass(frozen=True, slots=True)
-class FittedClip:
-    """The texts that images are compared with."""
-
-    directions: Array
-    """`(1, classes, d)` float32 of length 1."""
-    scale: Array
-    """`(1,)` float32: what the model multiplies cosines by."""
-
-    def scores(self, features: Array) -> ClassScores:
-        """Return probabilities; of equal cosines the first class wins. `soft` is the cosine."""
-        with few_threads(features[0].size * len(self.directions[0])):
-            cosines = normalise(features[0]) @ self.directions[0].T
-        return ClassScores(softmax(self.scale * cosines), first_of_best(cosines), cosines)
-
-
 def fit_texts(
     features: Array, labels: Array, classes: Sequence[str], widths: Widths, texts: ClassTexts
-) -> FittedClip:
+) -> HeadsFit:
     """Take the class texts; training examples are not looked at."""
-    return FittedClip(texts.directions, np.array([model_scale(texts, "clip")], np.float32))
+    scale = model_scale(texts, "clip")
+    return HeadsFit.of("sum", texts.directions, weights=scale, slack=TIE * scale)
 
 
 def model_scale(texts: ClassTexts, readout: str) -> float:
@@ -74,8 +54,6 @@ CLIP = Readout(
     name="clip",
     summary="nearest class text, no training (a dual encoder's zero-shot, arXiv 2103.00020)",
     fit=fit_texts,
-    load=FittedClip,
-    arrays={"directions": ("heads", "classes", "width"), "scale": (1,)},
     score_heads=score_by_texts,
     texts=TEXTS,
     learns=False,

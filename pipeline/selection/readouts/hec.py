@@ -7,8 +7,7 @@ serves both parts: those that give the right classes most in both together.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from typing import ClassVar
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,39 +16,23 @@ from savs.pipeline.selection.heads.centroids import TIE, few_threads, normalise
 from savs.pipeline.selection.heads.folds import best_setting
 from savs.pipeline.selection.heads.head_scores import HeadScores
 from savs.pipeline.selection.readouts import lda
-from savs.pipeline.selection.readouts.readout import (
-    ClassScores,
-    MeanOfProbabilities,
-    Readout,
-    Widths,
-    require_examples,
-    softmax,
-)
+from savs.pipeline.selection.readouts.heads_fit import HeadsFit, softmax
+from savs.pipeline.selection.readouts.readout import Readout, Widths, require_examples
 from savs.pipeline.selection.training_data import TEXTS, ClassTexts
 
 ALPHAS = (1.0, 0.25, 0.5, 2.0, 4.0)
 """Weights of `lda` that cross-validation chooses from; of equals the first."""
 
 
-@dataclass(frozen=True, slots=True)
-class FittedHecT(MeanOfProbabilities):
-    """The class texts of the chosen heads."""
-
-    tau: ClassVar[float] = 1.0
-    directions: Array
-    """`(heads, classes, d)` float32, of length 1 or 0."""
-    offsets: Array = field(init=False, repr=False, compare=False)
-    """|x|^2 is the same for all classes, so that a logit is x . t_c - |t_c|^2 / 2."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "offsets", -np.square(self.directions).sum(axis=2) / 2)
-
-
 def fit_texts(
     features: Array, labels: Array, classes: Sequence[str], widths: Widths, texts: ClassTexts
-) -> FittedHecT:
-    """Take the class texts; training examples only chose the heads."""
-    return FittedHecT(texts.directions)
+) -> HeadsFit:
+    """Take the class texts; training examples only chose the heads.
+
+    |x|^2 is the same for all classes, so that a logit is x . t_c - |t_c|^2 / 2.
+    """
+    halves = np.square(texts.directions).sum(axis=2) / 2
+    return HeadsFit.of("mean", texts.directions, -halves, slack=TIE)
 
 
 def score_by_texts(
@@ -91,68 +74,52 @@ HEC_T = Readout(
     name="hec-t",
     summary="mean over heads of nearness to the classes as texts (HEC-T, arXiv 2603.24181)",
     fit=fit_texts,
-    load=FittedHecT,
-    arrays={"directions": ("heads", "classes", "width")},
     score_heads=score_by_texts,
     texts=TEXTS,
     learns=False,
 )
 
 
-@dataclass(frozen=True, slots=True)
-class FittedHecVt:
-    """Class texts and a linear discriminant of each chosen head."""
-
-    directions: Array
-    """`(heads, classes, d)` float32, as in `FittedHecT`."""
-    weights: Array
-    """`(heads, classes, d)` float32, as in `FittedLda`."""
-    bias: Array
-    """`(heads, classes)` float32."""
-    alpha: Array
-    """`(1,)` float32: weight of the discriminant's probabilities."""
-
-    def scores(self, features: Array) -> ClassScores:
-        """Return probabilities; of those that tie the first class wins."""
-        by_text = FittedHecT(self.directions).scores(features).scores
-        vision = lda.FittedLda(self.weights, self.bias)
-        mean = self._mix(by_text, vision.scores(features).scores)
-
-        def exactly(rows: Array) -> tuple[Array, Array]:
-            by_vision, errors = vision.exactly(vision.logits(features, rows))
-            of_text = by_text[rows].astype(np.float64)
-            return self._mix(of_text, by_vision), self._mix(TIE * of_text, errors)
-
-        heads = len(self.weights)
-        choice = lda.first_of_close(mean, vision.closeness(heads) + TIE, heads, exactly)
-        return ClassScores(mean, choice, mean)
-
-    def _mix(self, by_text: Array, by_vision: Array) -> Array:
-        return (by_text + self.alpha * by_vision) / (1 + self.alpha)
-
-
 def fit_both(
-    features: Array, labels: Array, classes: Sequence[str], widths: Widths, texts: ClassTexts
-) -> FittedHecVt:
-    """Fit each head's discriminant, and take its class texts; both weigh the same."""
+    features: Array,
+    labels: Array,
+    classes: Sequence[str],
+    widths: Widths,
+    texts: ClassTexts,
+    alpha: float = ALPHAS[0],
+) -> HeadsFit:
+    """Fit each head's discriminant, and take its class texts: two rows a head.
+
+    Probabilities of the discriminants have the weight `alpha`.
+    """
     require_examples(labels, "hec-vt")
-    fitted = lda.fit(features, labels, classes, widths)
-    alpha = np.array(ALPHAS[:1], np.float32)
-    return FittedHecVt(texts.directions, fitted.weights, fitted.bias, alpha)
+    by_text = fit_texts(features, labels, classes, widths, texts)
+    by_vision = lda.fit(features, labels, classes, widths)
+    pairs = [
+        np.stack([getattr(part, name) for part in (by_text, by_vision)], axis=1)
+        for name in ("directions", "offsets", "weights", "ties")
+    ]
+    both = HeadsFit("mean", *(pair.reshape(-1, *pair.shape[2:]) for pair in pairs))
+    return _weighted(both, alpha)
+
+
+def _weighted(both: HeadsFit, alpha: float) -> HeadsFit:
+    weights = np.ones_like(both.weights)
+    weights[1::2] = alpha
+    return replace(both, weights=weights)
 
 
 def fit_both_tuned(
     features: Array, labels: Array, classes: Sequence[str], widths: Widths, texts: ClassTexts
-) -> FittedHecVt:
+) -> HeadsFit:
     """Fit, with the weight that classifies left-out training examples best."""
-    alphas = [np.array([alpha], np.float32) for alpha in ALPHAS]
 
     def choices(train: Array, out: Array) -> Array:
         part = fit_both(features[:, train], labels[train], classes, widths, texts)
-        return np.stack([replace(part, alpha=a).scores(features[:, out]).choice for a in alphas])
+        return np.stack([_weighted(part, a).scores(features[:, out]).choice for a in ALPHAS])
 
     fitted = fit_both(features, labels, classes, widths, texts)
-    return replace(fitted, alpha=alphas[best_setting(labels, len(ALPHAS), choices)])
+    return _weighted(fitted, ALPHAS[best_setting(labels, len(ALPHAS), choices)])
 
 
 def score_by_both(
@@ -175,13 +142,7 @@ HEC_VT = Readout(
     name="hec-vt",
     summary="hec-t and lda together (HEC-VT, arXiv 2603.24181)",
     fit=fit_both,
-    load=FittedHecVt,
-    arrays={
-        "directions": ("heads", "classes", "width"),
-        "weights": ("heads", "classes", "width"),
-        "bias": ("heads", "classes"),
-        "alpha": (1,),
-    },
+    parts=2,
     score_heads=score_by_both,
     texts=TEXTS,
 )

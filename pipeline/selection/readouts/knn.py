@@ -13,7 +13,8 @@ from savs.pipeline.selection.heads.centroids import (
     row_blocks,
     search,
 )
-from savs.pipeline.selection.readouts.readout import ClassScores, Readout, Widths
+from savs.pipeline.selection.readouts.heads_fit import ClassScores
+from savs.pipeline.selection.readouts.readout import Readout, Widths
 
 NEIGHBOURS = 5
 """Neighbours that each head takes; fewer where the smallest class has fewer examples."""

@@ -22,9 +22,8 @@ Classes of unequal numbers n_c need two things that the source has not:
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
-from typing import ClassVar
 
 import numpy as np
 
@@ -38,14 +37,8 @@ from savs.pipeline.selection.heads.centroids import (
 )
 from savs.pipeline.selection.heads.folds import fold_count, stratified_folds
 from savs.pipeline.selection.heads.head_scores import HeadScores, require_pairs
-from savs.pipeline.selection.readouts.readout import (
-    ClassScores,
-    LogitsOf,
-    MeanOfProbabilities,
-    Readout,
-    Widths,
-    softmax,
-)
+from savs.pipeline.selection.readouts.heads_fit import HeadsFit, softmax
+from savs.pipeline.selection.readouts.readout import Readout, Widths
 
 TAU = 10.0
 """Temperature of the logits."""
@@ -53,78 +46,6 @@ SHRINKAGE = 1.0
 """`reg`: how much of the covariance's trace is added to its diagonal."""
 BLOCK = 2**22
 """Values of features, or probabilities, that are in work at a time: 32 MB in float64."""
-UNIT = 2.0**-24
-"""Rounding of one operation in float32, as a share."""
-CLOSE_BLOCK = 2**18
-"""Probabilities of close examples that are in work at a time: 2 MB in float64."""
-
-
-@dataclass(frozen=True, slots=True)
-class FittedLda(MeanOfProbabilities):
-    """One linear discriminant per head."""
-
-    tau: ClassVar[float] = TAU
-    weights: Array
-    """`(heads, classes, d)` float32."""
-    bias: Array
-    """`(heads, classes)` float32."""
-    offsets: Array = field(init=False, repr=False, compare=False)
-    """The bias, divided by the temperature."""
-    rounding: Array = field(init=False, repr=False, compare=False)
-    """`(heads,)`: logits of a head, divided by the temperature, that differ by at most this are
-    tied."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "directions", self.weights / np.float32(TAU))
-        object.__setattr__(self, "offsets", self.bias / np.float32(TAU))
-        # a logit is a product with a unit feature, so its rounding grows with the weights
-        lengths = [np.linalg.norm(head, axis=1).max() for head in self.weights]
-        object.__setattr__(self, "rounding", np.float32(TIE / TAU) * np.array(lengths, np.float32))
-
-    def choose(self, mean: Array, heads: int, logits_of: LogitsOf) -> ClassScores:
-        """Return the scores that mean probabilities are; of classes that tie the first wins."""
-        share = self.closeness(heads)
-        choice = first_of_close(mean, share, heads, lambda rows: self.exactly(logits_of(rows)))
-        return ClassScores(mean, choice, mean)
-
-    def exactly(self, logits: Array) -> tuple[Array, Array]:
-        """Return mean probabilities of the first heads, and by how much they may differ in a tie.
-
-        `(heads, rows, classes)` logits give two arrays `(rows, classes)` float64. The derivative of
-        a softmax is p (1 - p): where a head is sure, rounding of its logits changes little. Two
-        logits that tie have probabilities of at most a half, so twice that covers them.
-        """
-        shares = softmax(logits.astype(np.float64))
-        errors = shares * (1 - shares) * (2 * self.rounding[: len(shares), None, None])
-        return shares.mean(axis=0), errors.mean(axis=0)
-
-    def closeness(self, heads: int) -> float:
-        """Return the share by which two float32 means over heads may differ in a tie, or more."""
-        # each mean is off by half a rounding for each head that is added, and by eight at most of
-        # the exponential and the division
-        return 2 * float(self.rounding[:heads].max()) + (heads + 16) * UNIT
-
-
-def first_of_close(
-    mean: Array, share: float, heads: int, exactly: Callable[[Array], tuple[Array, Array]]
-) -> Array:
-    """Return the class of greatest probability; of classes that tie the first.
-
-    `mean` are `(n, classes)` float32 means over so many heads. Rows with a second class within this
-    share of the greatest probability are computed again, by `exactly`, see `FittedLda.exactly`.
-    """
-    # A tie is narrower than float32 where logits are small, as those of thousands of examples are,
-    # and float64 takes twice the time: it is for rows that may be tied.
-    choice = mean.argmax(axis=1)
-    least = mean[np.arange(len(mean)), choice, None] * np.float32(1 - share)
-    close = np.flatnonzero(np.count_nonzero(mean >= least, axis=1) > 1)
-    for some in row_blocks(len(close), heads * mean.shape[1], CLOSE_BLOCK):
-        rows = close[some]
-        values, errors = exactly(rows)
-        best = values.argmax(axis=1)[:, None]
-        least = np.take_along_axis(values - errors, best, axis=1)
-        choice[rows] = (values >= least).argmax(axis=1)
-    return choice
 
 
 def fit(
@@ -134,7 +55,7 @@ def fit(
     widths: Widths,
     *,
     as_published: bool = False,
-) -> FittedLda:
+) -> HeadsFit:
     """Fit each head's discriminant, with equal priors and no advantage for a larger class.
 
     `as_published` instead takes the shares of the training examples as priors.
@@ -156,7 +77,19 @@ def fit(
                 partial(regularise, some),
                 as_published=as_published,
             )
-    return FittedLda(weights, bias)
+    return of_weights(weights, bias)
+
+
+def of_weights(weights: Array, bias: Array) -> HeadsFit:
+    """Return the fit of `(heads, classes, d)` weights and `(heads, classes)` biases, float32.
+
+    A logit is a product with a unit feature, so its rounding grows with the weights. Two logits
+    that tie have probabilities of at most a half, so twice p (1 - p) covers them.
+    """
+    lengths = [np.linalg.norm(head, axis=1).max() for head in weights]
+    rounding = np.float32(TIE / TAU) * np.array(lengths, np.float32)
+    tau = np.float32(TAU)
+    return HeadsFit.of("mean", weights / tau, bias / tau, slack=0, steepness=2 * rounding)
 
 
 def discriminants(
@@ -241,10 +174,10 @@ def score_heads(
 
 
 def _of_right_classes(
-    fitted: FittedLda, features: Array, labels: Array
+    fitted: HeadsFit, features: Array, labels: Array
 ) -> Iterator[tuple[Array, Array]]:
     """Yield p of the right class, and by how much its logit leads, `(heads, rows)` in blocks."""
-    heads, classes, d = fitted.weights.shape
+    heads, classes, d = fitted.directions.shape
     across = fitted.directions.swapaxes(1, 2)
     for rows in row_blocks(len(labels), heads * max(classes, d), BLOCK):
         own_class = labels[rows]
@@ -273,8 +206,7 @@ LDA = Readout(
     summary="mean over heads of a shrunk linear discriminant's probabilities, equal priors",
     score_heads=score_heads,
     fit=fit,
-    load=FittedLda,
-    arrays={"weights": ("heads", "classes", "width"), "bias": ("heads", "classes")},
+    is_nested=True,
 )
 HEC_V = replace(
     LDA,

@@ -17,15 +17,16 @@ import numpy as np
 
 from savs.foundation.arrays import Array
 from savs.pipeline.selection.heads.centroids import few_threads
+from savs.pipeline.selection.readouts.heads_fit import HeadsFit
 from savs.pipeline.selection.readouts.lda import discriminants
-from savs.pipeline.selection.readouts.linear import LINEAR, FittedLinear, by_head, side_by_side
+from savs.pipeline.selection.readouts.linear import by_head, side_by_side
 from savs.pipeline.selection.readouts.readout import Readout, Widths
 
 LEAST = 2.0**-20
 """Least share of the shrunk covariance that either part has, so that it can be inverted."""
 
 
-def fit(features: Array, labels: Array, classes: Sequence[str], widths: Widths) -> FittedLinear:
+def fit(features: Array, labels: Array, classes: Sequence[str], widths: Widths) -> HeadsFit:
     """Take the class means and the covariance; with one example a class that is I."""
     rows, count = side_by_side(features)[None], len(classes)
 
@@ -61,6 +62,4 @@ MAHALANOBIS = Readout(
     name="mahalanobis",
     summary="nearest class mean by one shrunk covariance of all chosen heads (arXiv 1807.03888)",
     fit=fit,
-    load=FittedLinear,
-    arrays=LINEAR,
 )

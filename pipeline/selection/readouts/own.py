@@ -11,7 +11,8 @@ from savs.foundation.errors import SavsError
 from savs.foundation.own_code import calling, is_ours, place_of
 from savs.pipeline.errors import OwnCodeError
 from savs.pipeline.selection.heads.head_scores import HeadScores
-from savs.pipeline.selection.readouts.readout import ClassScores, Fitted, Readout, Widths
+from savs.pipeline.selection.readouts.heads_fit import ClassScores, HeadsFit
+from savs.pipeline.selection.readouts.readout import Fitted, Readout, Widths
 
 
 def guarded(rule: Readout) -> Readout:
@@ -19,13 +20,14 @@ def guarded(rule: Readout) -> Readout:
 
     One of savs's own functions, such as `calm_readout` with other settings, is returned as it is.
     """
-    if is_ours(rule.fit) and is_ours(rule.load) and is_ours(rule.score_heads):
+    functions = (rule.fit, rule.load, rule.score_heads)
+    if all(function is None or is_ours(function) for function in functions):
         return rule
     own = OwnReadout(rule)
     return replace(
         rule,
         fit=own.fit,
-        load=own.load,
+        load=None if rule.load is None else own.load,
         score_heads=rule.score_heads if is_ours(rule.score_heads) else own.score_heads,
         fit_numbers=None if rule.fit_numbers is None else own.fit_numbers,
     )
@@ -57,6 +59,7 @@ class OwnReadout:
 
     def load(self, **arrays: Array) -> Fitted:
         """Make a fit from its arrays."""
+        assert self.rule.load is not None
         with self._calling(self.rule.load):
             return self._as_fit(self.rule.load(**arrays), self.rule.load, None)
 
@@ -83,6 +86,9 @@ class OwnReadout:
         heads, examples, width = features.shape
         with self._calling(function):
             fitted = function(*given, **texts)
+        if self.rule.load is None and not isinstance(fitted, HeadsFit):
+            raise self._wrong(function, f"gives a {type(fitted).__name__}, expected a HeadsFit")
+        with self._calling(function):
             arrays = {name: np.asarray(getattr(fitted, name)) for name in self.rule.arrays}
         lengths = {"heads": heads, "classes": classes, "examples": examples, "width": width}
         for name, form in self.rule.forms(lengths).items():
@@ -90,6 +96,9 @@ class OwnReadout:
             if values.dtype != form.dtype:
                 what = f"gives {name} of {values.dtype}, expected {form.dtype}"
                 raise self._wrong(function, what)
+        is_mean = isinstance(fitted, HeadsFit) and fitted.pool == "mean"
+        if is_mean and not (arrays["weights"].sum(axis=0) > 0).all():
+            raise self._wrong(function, "gives weights whose sum over heads is not above 0")
         return self._as_fit(fitted, function, classes)
 
     def _as_fit(self, fitted: Any, function: Callable[..., Any], classes: int | None) -> Fitted:

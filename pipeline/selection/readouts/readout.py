@@ -1,78 +1,45 @@
 """The interface of a readout, a rule from head features to class scores, and what rules share."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import ClassVar, NamedTuple, Protocol
-
-import numpy as np
+from typing import NamedTuple, Protocol
 
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.selection.heads.centroids import TIE, few_threads, normalise
 from savs.pipeline.selection.heads.head_scores import SCORINGS, HeadScores
+from savs.pipeline.selection.readouts.heads_fit import ClassScores
 from savs.stores.format.layout import Sha256, Text
 
 NAME = r"^[\w-]+\Z"
 """Form of a readout's name, which names a folder of results, too."""
-AXES = ("heads", "classes", "examples", "width")
-"""Axes of a fit's arrays: chosen heads, classes, training examples, width of the widest head."""
+AXES = ("heads", "rows", "classes", "examples", "width")
+"""Axes of a fit's arrays: chosen heads, rows of a `HeadsFit`, classes, training examples, width of
+the widest head."""
+HEADS_FIT: dict[str, tuple[str | int, ...]] = {
+    "directions": ("rows", "classes", "width"),
+    "offsets": ("rows", "classes"),
+    "weights": ("rows", "classes"),
+    "ties": ("rows", 2),
+}
+"""Axes of the arrays of a `HeadsFit`."""
 Widths = Sequence[int]
 """Each head's own width; its features are padded with zeros beyond."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClassScores:
-    """A readout's scores and choices for n examples."""
-
-    scores: Array
-    """`(n, classes)` float32: votes, or probabilities."""
-    choice: Array
-    """`(n,)` number of the predicted class, by the readout's tie rule."""
-    soft: Array
-    """`(n, classes)` float32 without ties in practice, for metrics that compare examples."""
-
-    def part(self, rows: Array | slice) -> "ClassScores":
-        """Return those of some examples."""
-        return ClassScores(self.scores[rows], self.choice[rows], self.soft[rows])
-
-    @classmethod
-    def joined(cls, parts: Sequence["ClassScores"]) -> "ClassScores":
-        """Return those of all examples of one part or more, in their order."""
-        return cls(
-            np.concatenate([part.scores for part in parts]),
-            np.concatenate([part.choice for part in parts]),
-            np.concatenate([part.soft for part in parts]),
-        )
-
-
 class Fitted(Protocol):
-    """A readout fitted to training examples. Its attributes include `Readout.arrays`."""
+    """A readout fitted to training examples, a `HeadsFit` or an object with the same method.
+
+    Its attributes include `Readout.arrays`.
+    """
 
     def scores(self, features: Array) -> ClassScores:
         """Score `(heads, n, d)` features, heads in the order of the fit, best first."""
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class MarginTerms:
-    """How far a fit to two classes prefers the second one, as a mean over its heads.
-
-    Of a normalised feature x that is the mean of `bend(direction . x + offset)`: the soft score of
-    the second class minus that of the first. Terms of many labels share a product of each head.
-    """
-
-    directions: Array
-    """`(heads, d)` float32."""
-    offsets: Array
-    """`(heads,)` float32."""
-    is_bent: bool
-    """Whether `bend` is tanh(z / 2), the difference of two probabilities; else it is z."""
-
-
 def margins(scores: ClassScores) -> Array:
-    """Return the same of `(n, 2)` scores, `(n,)`."""
+    """Return how far `(n, 2)` scores prefer the second of two classes, `(n,)`."""
     return scores.soft[:, 1] - scores.soft[:, 0]
 
 
@@ -119,11 +86,18 @@ class Readout:
     fit: Callable[..., Fitted]
     """Fits to `(heads, n, d)` float32 features of the chosen heads, best first, `(n,)` class
     numbers, the classes, and the widths of the heads; and to `texts`, see there."""
-    load: Callable[..., Fitted]
-    """Makes the fit again from its `arrays`, given by name: the type of the fit."""
-    arrays: Mapping[str, tuple[str | int, ...]]
+    load: Callable[..., Fitted] | None = None
+    """Makes a fit that is no `HeadsFit` again from its `arrays`, given by name: its type."""
+    arrays: Mapping[str, tuple[str | int, ...]] = field(default_factory=lambda: HEADS_FIT)
     """Attributes of a fit that make it again -> their axes: each of `AXES`, or a number. `labels`
     are int64 class numbers, each class at least once; the others finite float32."""
+    parts: int = 1
+    """Rows of a `HeadsFit` that a head has."""
+    is_nested: bool = False
+    """Whether the first heads of a `HeadsFit` are the fit to these alone."""
+    has_centroids: bool = False
+    """Whether the directions of a `HeadsFit` are the class means, of a vote of length 1: then
+    typicality is computed from them."""
     score_heads: Callable[..., HeadScores] = score_heads
     """Scores all heads from what `fit` gets, and the name of a scoring."""
     fit_numbers: Callable[..., Fitted] | None = None
@@ -147,9 +121,24 @@ class Readout:
         for name, axes in self.arrays.items():
             if not all(isinstance(axis, int) or axis in AXES for axis in axes):
                 raise ValueError(f"{name!r} has the axes {axes}, expected some of {AXES}")
+        if (self.load is None) != (self.arrays is HEADS_FIT):
+            raise ValueError(
+                f"readout {self.name!r}: expected `load` and `arrays`, or neither of a HeadsFit"
+            )
+        if self.load and (self.is_nested or self.has_centroids or self.parts != 1):
+            raise ValueError(
+                f"readout {self.name!r}: a HeadsFit alone has `is_nested`, `has_centroids` and"
+                " `parts`; omit them"
+            )
+        if self.parts < 1 or (self.parts > 1 and (self.is_nested or self.has_centroids)):
+            raise ValueError(
+                f"readout {self.name!r}: `parts` is {self.parts}, expected 1, or more where the fit"
+                " is not nested and has no centroids"
+            )
 
     def forms(self, lengths: Mapping[str, int]) -> dict[str, TensorForm]:
-        """Return the form of each of the arrays, from the length of each of `AXES`."""
+        """Return the form of each of the arrays, from the length of each axis but `rows`."""
+        lengths = {**lengths, "rows": lengths["heads"] * self.parts}
         return {
             name: TensorForm(
                 tuple(axis if isinstance(axis, int) else lengths[axis] for axis in axes),
@@ -157,96 +146,6 @@ class Readout:
             )
             for name, axes in self.arrays.items()
         }
-
-
-def softmax(values: Array, *, axis: int = -1) -> Array:
-    """Return exp(values) normalised along an axis; `values` are overwritten and returned.
-
-    >>> softmax(np.array([0.0, np.log(3)])).round(3).tolist()
-    [0.25, 0.75]
-    """
-    values -= values.max(axis=axis, keepdims=True)
-    np.exp(values, out=values)
-    values /= values.sum(axis=axis, keepdims=True)
-    return values
-
-
-def likeliest(probabilities: Array, tau: float) -> Array:
-    """Return the class of greatest probability; of classes whose logits tie the first.
-
-    Of `(n, classes)` means over heads of softmax(logits / tau): logits that differ by `TIE` give
-    probabilities that differ by a factor of exp(TIE / tau).
-
-    >>> likeliest(np.array([[0.2, 0.4, 0.4000001]]), 0.07)
-    array([1])
-    """
-    best = probabilities.max(axis=1, keepdims=True)
-    return (probabilities >= best * float(np.exp(-TIE / tau))).argmax(axis=1)
-
-
-def mean_probabilities(
-    features: Array, directions: Array, offsets: Array | None, counts: Sequence[int]
-) -> Iterator[Array]:
-    """Yield `(n, classes)` means over the first heads of each head's class probabilities.
-
-    A logit is the product of one of the `(heads, classes, d)` directions and a feature, normalised
-    here, plus one of the `(heads, classes)` offsets. `counts` says how many heads, ascending: there
-    is a mean for each.
-    """
-    n, (_, classes, d) = features.shape[1], directions.shape
-    total = np.zeros((n, classes), np.float32)
-    with few_threads(n * classes * d):
-        for head in range(counts[-1]):  # one at a time: with many classes a table is large
-            logits = normalise(features[head]) @ directions[head].T
-            if offsets is not None:
-                logits += offsets[head]
-            total += softmax(logits)
-            if head + 1 in counts:
-                yield total / np.float32(head + 1)
-
-
-LogitsOf = Callable[[Array], Array]
-"""Returns the logits of some rows in some heads, divided by the temperature: `(m,)` numbers of rows
--> `(heads, m, classes)` float32."""
-
-
-@dataclass(frozen=True, slots=True)
-class MeanOfProbabilities:
-    """A fit whose scores are `mean_probabilities`: scores of the first heads come on the way."""
-
-    tau: ClassVar[float]
-    """Temperature of the logits."""
-    directions: Array = field(init=False, repr=False, compare=False)
-    """`(heads, classes, d)` float32, divided by the temperature."""
-    offsets: Array | None = field(init=False, repr=False, compare=False, default=None)
-    """`(heads, classes)` float32."""
-
-    def scores(self, features: Array) -> ClassScores:
-        """Return mean probabilities; `likeliest` chooses."""
-        return next(self.nested(features, [len(self.directions)]))
-
-    def nested(self, features: Array, counts: Sequence[int]) -> Iterator[ClassScores]:
-        """Yield the scores of the first heads alone, as many as each of `counts`, ascending."""
-        means = mean_probabilities(features, self.directions, self.offsets, counts)
-        for heads, mean in zip(counts, means, strict=True):
-            yield self.choose(mean, heads, partial(self.logits, features[:heads]))
-
-    def choose(self, mean: Array, heads: int, logits_of: LogitsOf) -> ClassScores:
-        """Return the scores that `(n, classes)` mean probabilities of the first heads are."""
-        return ClassScores(mean, likeliest(mean, self.tau), mean)
-
-    def terms(self) -> MarginTerms:
-        """Return the terms whose mean is the margin of two classes."""
-        offsets = np.zeros(self.directions.shape[:2]) if self.offsets is None else self.offsets
-        directions, apart = (values[:, 1] - values[:, 0] for values in (self.directions, offsets))
-        return MarginTerms(directions, apart.astype(np.float32), is_bent=True)
-
-    def logits(self, features: Array, rows: Array) -> Array:
-        """Return the logits of some rows, as `LogitsOf`, from features of the first heads."""
-        heads, (_, classes, d) = len(features), self.directions.shape
-        with few_threads(len(rows) * classes * d):
-            logits = normalise(features[:, rows]) @ self.directions[:heads].swapaxes(1, 2)
-        return logits if self.offsets is None else logits + self.offsets[:heads, None]
 
 
 def require_examples(labels: Array, readout: str) -> None:

@@ -24,8 +24,9 @@ from savs.foundation.arrays import Array
 from savs.pipeline.selection.heads.centroids import LARGE, few_threads, normalise, row_blocks
 from savs.pipeline.selection.heads.folds import FOLDS, number_folds
 from savs.pipeline.selection.heads.head_scores import HeadScores
+from savs.pipeline.selection.readouts.heads_fit import HeadsFit
 from savs.pipeline.selection.readouts.lda import BLOCK
-from savs.pipeline.selection.readouts.linear import LINEAR, FittedLinear, by_head, side_by_side
+from savs.pipeline.selection.readouts.linear import by_head, side_by_side
 from savs.pipeline.selection.readouts.readout import Readout, Widths
 
 STRENGTHS = 10.0 ** np.arange(-3, 4)
@@ -39,7 +40,7 @@ TIE = 1e-9
 """Errors that differ by less, as a share, are equal: with one example of each class all are."""
 
 
-def fit(features: Array, labels: Array, classes: Sequence[str], widths: Widths) -> FittedLinear:
+def fit(features: Array, labels: Array, classes: Sequence[str], widths: Widths) -> HeadsFit:
     """Fit with the best strength; of strengths that are equally good the greatest."""
     count = len(classes)
     rows = side_by_side(features).astype(np.float64)
@@ -111,7 +112,7 @@ def _left_out_errors(
     return errors
 
 
-def fit_numbers(features: Array, labels: Array, clusters: Array) -> FittedLinear:
+def fit_numbers(features: Array, labels: Array, clusters: Array) -> HeadsFit:
     """Fit `(n,)` numbers with the strength that is best when folds are left out, the greatest."""
     rows = side_by_side(features).astype(np.float64)
     with few_threads(rows.size * min(rows.shape)):
@@ -168,6 +169,4 @@ RIDGE = Readout(
     summary="ridge regression to one-hot labels, or to numbers, on the chosen heads side by side",
     fit=fit,
     fit_numbers=fit_numbers,
-    load=FittedLinear,
-    arrays=LINEAR,
 )

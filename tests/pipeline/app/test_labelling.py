@@ -28,7 +28,7 @@ from savs.pipeline.app.labelling import (
     label_page,
 )
 from savs.pipeline.app.workspace import Workspace
-from savs.pipeline.evaluation.evaluation_file import load_metrics
+from savs.pipeline.evaluation.results import Result
 from savs.pipeline.selection.selection_config import selection_run
 from stores import identity, make_store, write_store
 
@@ -360,7 +360,7 @@ def test_the_cross_validation_of_an_earlier_classifier_is_replaced(workspace) ->
     savs.label(workspace.store(), {first: TRUTH[first]})
     choose_again(workspace)
     assert selection_run(of_folds) == selection_run(workspace.folder)
-    assert load_metrics(of_folds)["planned"] == 19
+    assert Result(of_folds).metrics["planned"] == 19
     metrics = (of_folds / "metrics.json").read_bytes()
     choose_again(workspace)  # of the same labels: it is measured, and nothing is written
     assert (of_folds / "metrics.json").read_bytes() == metrics
@@ -416,7 +416,7 @@ def test_many_labels_are_saved_together_and_undone(of_many) -> None:
     assert (after.joint_heads, after.precision, after.readout) == (True, 0.6, "lda")
     assert {str(task.subtask) for task in after.tasks} > {"axolotl"}
     assert labelling.fits.curve[-1].labels == 92
-    measured = load_metrics(of_many.folder.with_name("vote-cv"))["metrics"][0]
+    measured = Result(of_many.folder.with_name("vote-cv")).metrics["metrics"][0]
     assert measured["name"] == "mAP"
     assert labelling.fits.curve[-1].value == pytest.approx(measured["value"])
     page = fits_page(labelling)

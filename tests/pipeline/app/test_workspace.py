@@ -7,6 +7,7 @@ from savs import calibrate, load_selection, save_selection, select
 from savs.pipeline.app.workspace import Workspace
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.reports.explain.evidence import trained_alone
+from savs.pipeline.selection.heads.centroids import normalise
 from savs.stores.errors import ResultError
 
 
@@ -35,8 +36,8 @@ def test_a_classifier_alone_has_centroids_and_no_store(workspace, tmp_path) -> N
     assert here.store is not None
     trained = there.trained[None]
     assert trained.ids == ()
-    # the same votes, from the centroids that the classifier keeps
-    assert trained.centroids == pytest.approx(here.trained[None].centroids)
+    # the same votes, from the directions that the classifier keeps
+    assert trained.centroids == pytest.approx(normalise(here.trained[None].centroids))
 
 
 @pytest.mark.parametrize("readout", ["vote", "lda", "knn"])
@@ -44,8 +45,8 @@ def test_centroids_are_those_of_the_fit_or_of_the_calibration(workspace, readout
     store = workspace.store()
     bare = select(store, heads=2, readout=readout)
     whole = calibrate(store, bare).selection
-    assert trained_alone(whole.tasks[0]) is not None
-    assert (trained_alone(bare.tasks[0]) is not None) == (readout == "vote")
+    assert trained_alone(whole.tasks[0], whole.rule) is not None
+    assert (trained_alone(bare.tasks[0], bare.rule) is not None) == (readout == "vote")
 
 
 def test_a_store_of_other_training_examples_gives_no_neighbours(workspace, tmp_path) -> None:

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from polars.testing import assert_frame_equal
 
-from savs import evaluate, save_evaluation, save_selection, select
+from savs import evaluate, save_selection, select
 from savs.pipeline.cli.selections import find_selection
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation import evaluation, evaluation_file, predictions
+from savs.pipeline.evaluation import evaluation, predictions
 from savs.stores import open_store
 from savs.stores.read import shards
 from stores import make_store
@@ -163,19 +163,9 @@ def test_a_shard_is_opened_once_for_its_tables_and_the_folder_listed_once(
     )
     save_selection(selection, tmp_path / "s/results/vote")
     store = open_store(tmp_path / "s")
-    assert evaluate(store, find_selection(store, None, selection.rule)).metrics
+    assert evaluate(store, find_selection(store, selection.rule, None, is_named=False)).metrics
     names = [
         f"{split}-0000{number}.h5" for split in ("train", "test", "test") for number in range(3)
     ]
     assert sorted(opened) == sorted(names)
     assert len(listed) == 1
-
-
-def test_the_digests_of_an_evaluation_are_made_of_what_is_written(tmp_path, arrays, monkeypatch):
-    """No file is read again for them."""
-    store = make_store(tmp_path / "s", *arrays)
-    result = evaluate(store, select(store, heads=3))
-    monkeypatch.setattr(evaluation_file, "file_sha256", lambda path: pytest.fail(f"{path} is read"))
-    save_evaluation(result, tmp_path / "r")
-    monkeypatch.undo()
-    assert evaluation_file.load_metrics(tmp_path / "r")["scored"] == 7

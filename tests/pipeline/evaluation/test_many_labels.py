@@ -19,8 +19,8 @@ from savs.datasets.many_labels import with_label
 from savs.foundation.errors import ParameterError
 from savs.pipeline.cli.app import app
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.evaluation_file import load_metrics
 from savs.pipeline.evaluation.many_labels import LabelLogits
+from savs.pipeline.evaluation.results import Result
 from savs.pipeline.evaluation.suspects import suspects
 from savs.pipeline.reports.suggestions.suggestions import write_suggestions
 from savs.pipeline.selection.label_rules import PLAIN
@@ -156,7 +156,7 @@ def test_a_result_is_written_read_and_printed(many, tmp_path):
     out = run("evaluate", store.path, "--selection", folder, "--per-class", "--out", folder)
     assert "exact match" in out
     assert "both predicted" in out
-    saved = load_metrics(folder)
+    saved = Result(folder).metrics
     assert [metric["name"] for metric in saved["metrics"]][:2] == ["mAP", "mAP, micro"]
     assert len(saved["per_label"]) == 20
     table = pl.read_parquet(folder / "predictions.parquet")

@@ -14,13 +14,13 @@ from savs.foundation.errors import ParameterError
 from savs.pipeline.cli.app import app
 from savs.pipeline.cli.commands.app import _find as served
 from savs.pipeline.errors import ComparisonError, SelectionError
-from savs.pipeline.evaluation.evaluation_file import load_metrics, load_predictions
+from savs.pipeline.evaluation.results import Result
 from savs.pipeline.evaluation.suspects import suspects
 from savs.pipeline.selection.heads.folds import number_folds
 from savs.pipeline.selection.number_rules import NumberRule, fit_reach
 from savs.pipeline.selection.readouts.ridge import NUMBER_STRENGTHS
 from savs.pipeline.selection.selection import default_readout
-from savs.stores import LayerGrid, ResultError
+from savs.stores import LayerGrid
 from stores import identity, make_store, write_store
 
 GRID = (LayerGrid(0, (0, 1, 2), 6), LayerGrid(3, (0, 2), 4))
@@ -178,9 +178,8 @@ def test_what_is_saved_is_read_again_and_metrics_are_of_the_table(stores, kind, 
     assert metrics["interval coverage"].value == pytest.approx(inside.mean())
     assert 0.8 < inside.mean() < 1
     savs.save_evaluation(result, tmp_path / "result")
-    assert load_metrics(tmp_path / "result")["metrics"][0]["scale"] == "error"
-    with pytest.raises(ResultError, match="result of numbers, for which this does not work"):
-        load_predictions(tmp_path / "result")
+    assert Result(tmp_path / "result").metrics["metrics"][0]["scale"] == "error"
+    assert Result(tmp_path / "result").predictions()["value"].equals(table["value"])
     with pytest.raises(ComparisonError, match="predictions of numbers"):
         savs.compare([tmp_path / "result", tmp_path])
 

@@ -15,7 +15,6 @@ from savs import evaluate, save_evaluation, select
 from savs.pipeline.errors import QueryError, SelectionError
 from savs.pipeline.evaluation.query import collect_query, query
 from savs.pipeline.running import bounded_process
-from savs.pipeline.running.result_files import results_folder
 from savs.pipeline.selection.heads.heads_table import heads_frame
 from savs.stores import ResultError, StoreCorruptError, StoreIncompleteError, open_store
 from stores import make_store
@@ -31,7 +30,7 @@ def store_of(folder):
 def save_results(store, heads, name):
     """Save the results of a selection and return it."""
     selection = select(store, heads=heads)
-    save_evaluation(evaluate(store, selection), results_folder(store.path, name))
+    save_evaluation(evaluate(store, selection), store.results.place(name))
     return selection
 
 
@@ -92,7 +91,7 @@ def test_predictions_are_those_that_evaluate_left(evaluated) -> None:
 
 @pytest.mark.costly
 def test_long_lists_of_equal_predictions_are_refused_before_they_fill_the_memory(evaluated) -> None:
-    folder = results_folder(evaluated.path, "vote")
+    folder = evaluated.results["vote"].folder
     one = pl.read_parquet(folder / "predictions.parquet").head(1)
     one = one.with_columns(prediction_set=pl.Series([["a"] * 5000]))
     one.select(pl.all().gather([0] * 1000)).write_parquet(folder / "predictions.parquet")
@@ -251,7 +250,7 @@ def tables(tmp_path_factory):
 def test_any_query_gives_what_it_gives_in_memory(tables, sql) -> None:
     store, whole = tables
     expected = pl.SQLContext(whole, eager=True).execute(sql)
-    there = {"votes": results_folder(store.path, "vote") / "config.json"}
+    there = {"votes": store.results["vote"].folder / "config.json"}
     assert_frame_equal(collect_query(store, there, sql), expected, check_row_order=False)
 
 

@@ -8,8 +8,8 @@ from PIL import Image
 from savs.pipeline.evaluation.own_answer import generated_texts
 from savs.pipeline.extraction.checks import preflight
 from savs.pipeline.extraction.entry_points import load_model
-from savs.pipeline.extraction.model import label_likelihood
 from savs.pipeline.extraction.model.answers import Answers, label_tokens
+from savs.pipeline.extraction.model.continuation import Continuation, in_pieces
 from savs.pipeline.running.progress import Reporting
 from savs.stores import ResultError, StoreMismatchError
 
@@ -63,8 +63,12 @@ def test_each_subtask_is_asked_its_own_labels(run, inputs, tiny_model, reuse):
 @pytest.mark.thorough
 def test_where_a_cache_changes_answers_whole_passes_are_run(run, monkeypatch):
     right = run("right", answers="labels", dtype="float32").store
-    go_on = label_likelihood._continue_prompts
-    monkeypatch.setattr(label_likelihood, "_continue_prompts", lambda *given: 2 * go_on(*given))
+    take = Continuation.take
+
+    def others(self, rows):
+        return take(self, [0] * len(rows))
+
+    monkeypatch.setattr(Continuation, "take", others)
     said = []
     store = run(
         "whole", answers="labels", dtype="float32", reporting=Reporting(detail=said.append)
@@ -96,7 +100,7 @@ def test_labels_that_the_memory_does_not_hold_run_in_pieces():
         return torch.tensor([float(row + label) for row, label in part])
 
     pairs = [(row, label) for row in range(3) for label in range(2)]
-    done = label_likelihood.in_pieces(pairs, 5, run)
+    done = in_pieces(pairs, 5, run)
     assert [pair for part, _ in done for pair in part] == pairs
     assert [float(v) for _, values in done for v in values] == [sum(pair) for pair in pairs]
     assert tried == [5, 2, 2, 2]
@@ -104,8 +108,8 @@ def test_labels_that_the_memory_does_not_hold_run_in_pieces():
 
 @pytest.mark.thorough
 def test_an_answer_that_is_not_finite_skips_the_row(run, monkeypatch):
-    rest = label_likelihood._after_cache
-    monkeypatch.setattr(label_likelihood, "_after_cache", lambda *given: rest(*given) * torch.nan)
+    sums = Continuation._label_sums
+    monkeypatch.setattr(Continuation, "_label_sums", lambda *given: sums(*given) * torch.nan)
     monkeypatch.setattr(preflight, "cache_ways", lambda *_, **__: [])
     done = run(answers="labels", dtype="float32")
     assert len(done.skipped) == 11

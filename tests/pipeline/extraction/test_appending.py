@@ -10,7 +10,7 @@ from savs import evaluate, extract, merge, save_selection, select, verify
 from savs.datasets import RowError
 from savs.pipeline.extraction.sinks import StoredShards
 from savs.pipeline.running.progress import Reporting
-from savs.pipeline.selection.selection_config import appended_since, older_note_beside
+from savs.pipeline.selection.selection_config import appended_since
 from savs.stores import (
     StoreIncompleteError,
     StoreMismatchError,
@@ -223,7 +223,7 @@ def test_shards_with_skipped_examples_are_made_again_where_all_their_rows_are_gi
 def test_selections_made_before_say_that_they_are_older(grown):
     grown.extract(train=grown.file("train.jsonl", range(6)), test=grown.file("t.jsonl", [7, 8]))
     older = select(open_store(grown.store), heads=2)
-    place = save_selection(older, grown.store / "results" / "vote")
+    save_selection(older, grown.store / "results" / "vote")
     store = grown.append(train=grown.file("more.jsonl", range(10, 13))).store
     assert appended_since(older, store.manifest) == 3
     note = (
@@ -231,9 +231,11 @@ def test_selections_made_before_say_that_they_are_older(grown):
         " again to use them, with `savs train` or `savs select`"
     )
     assert evaluate(store, older).notes[0] == note
-    assert older_note_beside(place, older) == [note]
+    assert store.results["vote"].older_notes == [note]
+    assert store.results["vote"].is_older
     newer = select(store, heads=2)
-    assert older_note_beside(place, newer) == []
+    save_selection(newer, grown.store / "results" / "vote")
+    assert not store.results["vote"].is_older
     assert note not in evaluate(store, newer).notes
 
 

@@ -10,7 +10,7 @@ from savs import evaluate, select
 from savs.pipeline.evaluation.own_answer import generated_texts
 from savs.pipeline.extraction.checks import preflight
 from savs.pipeline.extraction.entry_points import load_model
-from savs.pipeline.extraction.model import label_likelihood
+from savs.pipeline.extraction.model.continuation import Continuation
 from savs.pipeline.extraction.text_rows import PROMPTS
 from savs.stores.format.layout import to_float32
 
@@ -56,13 +56,13 @@ def test_texts_of_classes_are_asked_no_labels(store_of) -> None:
 
 
 def test_nothing_is_generated_behind_texts_of_classes(store_of, monkeypatch) -> None:
-    generated, prompts = label_likelihood._generated, []
+    generated, prompts = Continuation.generated, []
 
-    def counted(model, begun, ends):
-        prompts.append(len(begun.logits))
-        return generated(model, begun, ends)
+    def counted(self, ends):
+        prompts.append(len(self.mask))
+        return generated(self, ends)
 
-    monkeypatch.setattr(label_likelihood, "_generated", counted)
+    monkeypatch.setattr(Continuation, "generated", counted)
     monkeypatch.setattr(preflight, "cache_ways", lambda *_, **__: [])
     store = store_of(classes="labels", answers="labels,generate")
     assert sum(prompts) == 6 + 5  # the training and the test examples, not the six texts

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 from reuse_runs import after_the_proof, same
+from sounds import wav
 
 from savs import (
     SavsClassifier,
@@ -336,6 +337,7 @@ def test_what_cannot_be_read_is_refused_before_weights_are(run, inputs, tiny_mod
     message = "the test example 'w' has no image, so it has no mean over one; leave it out"
     with pytest.raises(ModelError, match=message):
         run(test=words, pooling="image-mean")
+    (inputs.root / "a.wav").write_bytes(wav(np.zeros(1600, np.float32)))
     sound = {"id": "w", "audio": "a.wav", "question": "Why?", "label": "a"}
     with pytest.raises(ModelError, match=message):
         run(test=inputs.rows("sound.jsonl", [sound]), pooling="image-mean")

@@ -15,9 +15,9 @@ from savs.pipeline.running.result_files import (
     copy_result,
     read_json,
     read_table,
-    whole_result,
     write_json,
     write_table,
+    writing,
 )
 from savs.pipeline.selection.selection_file import write_tensors
 from savs.stores import ResultError, StoreWriteError
@@ -34,9 +34,8 @@ def test_a_failed_result_leaves_nothing_of_its_own_and_all_of_others(tmp_path, o
     folder = tmp_path / "vote"
 
     def fail() -> None:
-        with whole_result(folder):
-            write_json(folder / METRICS, {"by": "us"})
-            write_json(folder / "deep/x.json", {"by": "us"})
+        with writing(folder) as new:
+            write_json(new / METRICS, {"by": "us"})
             for file in others:  # of another process
                 (tmp_path / "new").write_text("theirs")
                 (tmp_path / "new").replace(folder / file)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from claimants import elsewhere, leave_claim, show_sign
 
-from savs.pipeline.running.result_files import whole_result, write_file
+from savs.pipeline.running.result_files import write_file, writing
 from savs.stores import FeatureStore, StoreLockedError, StoreMismatchError, open_store
 from savs.stores.format.layout import CARD, CLAIMS, MANIFEST
 from savs.stores.format.manifest import write_manifest
@@ -144,8 +144,8 @@ def test_an_interruption_behind_what_it_wrote_leaves_nothing(
     out = tmp_path / "slim"
 
     def write_result_and_stop() -> None:
-        with whole_result(out / "results/vote"):
-            write_file(out / "results/vote/config.json", b"{}")
+        with writing(out / "results/vote") as new:
+            write_file(new / "config.json", b"{}")
         raise KeyboardInterrupt
 
     if owner is not None:

@@ -40,7 +40,7 @@ MOST_BYTES, MOST_CLASSES = "20mb", 20  # of an upload; that are shown
 UNREAD = "The image cannot be read"
 CALIBRATION = TASK["calibration"]  # None: not calibrated
 NONCONFORMITY = FITTED.get("0.calibration.nonconformity", ())  # 1 - p(right class), ascending
-CENTROIDS = "0.centroids" if "0.centroids" in FITTED else "0.calibration.centroids"
+CENTROIDS = FITTED.get("0.calibration.centroids", FITTED["0.directions"])  # or of class means
 
 
 def find_model():  # name and commit
@@ -85,7 +85,7 @@ def describe(heads, likely):  # whether the answer is sure, and whether the imag
     text = f"{'Sure' if len(possible) == 1 else 'Unsure'}: {names}, {rate}."
     if LIMIT is None:
         text += f" {len(NONCONFORMITY)} left-out training images are too few to rule out a class."
-    pairs = zip(FITTED[CENTROIDS], heads, strict=True)
+    pairs = zip(CENTROIDS, heads, strict=True)
     rows = [normalize(line, dim=1)[:, : len(x)] @ normalize(x, dim=0) for line, x in pairs]
     if stack(rows).mean(0).max() < CALIBRATION["typical"]:
         text += "\nAtypical: it is unlike the training images, and may show none of the classes."

@@ -16,7 +16,7 @@ from transformers import AutoModelForMultimodalLM, AutoProcessor
 
 CONFIG = json.loads(Path(__file__).with_name("config.json").read_text("utf-8"))
 FITTED = load_file(Path(__file__).with_name("classifier.safetensors"))
-READOUT, TASKS, MODEL = CONFIG["readout"], CONFIG["tasks"], CONFIG["source"]["model"]
+TASKS, MODEL = CONFIG["tasks"], CONFIG["source"]["model"]
 TASK, HAS_MANY = TASKS[0], CONFIG["labels"] == "many"  # each of many labels is a task
 HEADS = {head: n for n, head in enumerate(dict.fromkeys((*h,) for t in TASKS for h in t["heads"]))}
 QUESTION = TASK["question"].removeprefix("<image>")
@@ -61,27 +61,22 @@ def encode(processor, image):
 
 
 def score(heads, task=0):  # of each class; the number of the chosen one; scores without ties
-    is_lda, centroids = READOUT in ("lda", "hec-v"), FITTED.get(f"{task}.centroids")
-    lines = FITTED[f"{task}.weights"] if centroids is None else normalize(centroids, dim=2)
+    names, pool = ("directions", "offsets", "weights", "ties"), TASKS[task]["pool"]
+    lines, offsets, weights, ties = (FITTED[f"{task}.{name}"] for name in names)
+    slack, steepness = ties.T[:, :, None]  # what may be rounding
     pairs = zip(lines, [heads[HEADS[(*h,)]] for h in TASKS[task]["heads"]], strict=True)
-    table = torch.stack([line[:, : len(x)] @ normalize(x, dim=0) for line, x in pairs])
-    if READOUT == "vote":
-        votes = (table >= table.max(1, keepdim=True)[0] - 2**-19).int().argmax(1)
+    table = torch.stack([line[:, : len(x)] @ normalize(x, dim=0) for line, x in pairs]) + offsets
+    if pool == "vote":
+        votes = (table >= table.max(1, keepdim=True)[0] - slack).int().argmax(1)
         counts = votes.bincount(minlength=len(TASK["classes"])).float()
         best = next(vote for vote in votes if counts[vote] == counts.max())
         return counts, best, table.mean(0)
-    if centroids is None and not is_lda:  # all heads are one vector
-        logits = table.sum(0) + FITTED[f"{task}.bias"]
-        apart = 2**-19 * len(lines) ** 0.5 * lines.square().sum((0, 2)).max().sqrt()
-        return logits.softmax(0), (logits >= logits.max() - apart).int().argmax(), logits
-    bias, tau = (FITTED[f"{task}.bias"], 10) if is_lda else (0, 0.07)
-    shares = ((table + bias) / tau).double().softmax(1)
-    scores = (shares * FITTED[f"{task}.weights"]).sum(0) if READOUT == "calm" else shares.mean(0)
-    apart = scores.max() * (1 - np.exp(-(2**-19) / tau))  # what may be rounding
-    if is_lda:
-        lengths = lines.norm(dim=2).amax(1, keepdim=True)
-        unsure = 2 * (2**-19 / tau) * lengths * shares * (1 - shares)
-        apart = unsure.mean(0)[scores.argmax()]
+    if pool == "sum":
+        logits = table.sum(0)
+        return logits.softmax(0), (logits >= logits.max() - slack.sum()).int().argmax(), logits
+    shares, weights = table.double().softmax(1), weights / weights.double().sum(0)
+    scores = (weights * shares).sum(0)
+    apart = (weights * shares * (slack + steepness * (1 - shares))).sum(0)[scores.argmax()]
     return scores, (scores >= scores.max() - apart).int().argmax(), scores
 
 

@@ -222,9 +222,9 @@ for case in cases:
 @pytest.mark.costly
 def test_wrong_variables_end_the_program_with_a_line(animals, tmp_path) -> None:
     selection = load_selection(animals)
-    local = model(selection, name="/models/mine", revision=None)
-    saved = save_selection(local, tmp_path / "saved")
-    done = write_space(open_store(animals.parent / "s"), saved, tmp_path / "space")
+    facts = {"name": "/models/mine", "revision": None}
+    saved = save_selection(model(selection, **facts), tmp_path / "saved")
+    done = write_space(store_of(animals.parent / "s", **facts), saved, tmp_path / "space")
     assert {path.name for path in done.path.iterdir()} == {*SPACE}
     assert "put its files into" in (done.note or "")
     cases = [{"RISK": "2"}, {"RISK": "x"}, {"MODEL": "demo"}, {}]
@@ -255,6 +255,14 @@ def model(selection, **facts):
     return replace(selection, source=source)
 
 
+def store_of(path: Path, **facts):
+    """Return a store as if another model had made it."""
+    store = open_store(path)
+    identity = store.manifest.identity
+    identity = replace(identity, model={**identity.model, **facts})
+    return replace(store, manifest=replace(store.manifest, identity=identity))
+
+
 def test_the_folder_has_what_the_hub_reads_and_no_image(animals, tmp_path) -> None:
     store = open_store(animals.parent / "s")
     done = write_space(store, animals, tmp_path / "pets")
@@ -264,8 +272,9 @@ def test_the_folder_has_what_the_hub_reads_and_no_image(animals, tmp_path) -> No
     assert front["title"] == "pets"
     assert (front["sdk"], front["app_file"], front["sdk_version"]) == ("gradio", "app.py", GRADIO)
     assert "models" not in front  # the demo model is on no hub
-    hub = model(load_selection(animals), name="owner/model", revision="0123abc")
-    other = write_space(store, save_selection(hub, tmp_path / "hub"), tmp_path / "other")
+    facts = {"name": "owner/model", "revision": "0123abc"}
+    hub = save_selection(model(load_selection(animals), **facts), tmp_path / "hub")
+    other = write_space(store_of(store.path, **facts), hub, tmp_path / "other")
     assert front_matter(other.path)["models"] == ["owner/model"]
     assert {*other.files} == {*SPACE}
     assert other.note is None

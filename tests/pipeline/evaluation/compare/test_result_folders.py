@@ -40,7 +40,7 @@ def test_units_are_what_the_metrics_are_the_mean_of(tmp_path):
     assert table["stratum"].to_list() == ["all"] * 4 + list("abab")
     found = read_result(tmp_path / "r")
     for metric, units in zip(result.metrics, result.units, strict=True):
-        assert found.units[metric.name].equals(units.scores)
+        assert found.units()[metric.name].equals(units.scores)
 
 
 def test_predictions_without_labels_have_no_units(tmp_path):

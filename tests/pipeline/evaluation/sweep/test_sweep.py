@@ -11,14 +11,13 @@ from savs import evaluate, select, sweep
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.statistics.intervals import estimate_over_draws, weigh_units
 from savs.pipeline.evaluation.sweep.draws import make_draws, pool_variance
-from savs.pipeline.evaluation.sweep.passes import Batch
 from savs.pipeline.evaluation.sweep.table import SUMMARY_SCHEMA, UNITS_SCHEMA, VALUES_SCHEMA
-from savs.pipeline.selection.heads.centroids import class_centroids
 from savs.pipeline.selection.readouts import READOUTS
 from savs.pipeline.selection.readouts.calm import POSTERIOR
+from savs.pipeline.selection.readouts.heads_fit import HeadsFit, score_fits
 from savs.pipeline.selection.readouts.hec import HEC_T
 from savs.pipeline.selection.readouts.lda import LDA
-from savs.pipeline.selection.readouts.vote import VOTE, FittedVote
+from savs.pipeline.selection.readouts.vote import VOTE
 from savs.pipeline.selection.training_data import NAMES, training_tasks
 from stores import make_store
 
@@ -156,7 +155,8 @@ def test_thumbnails_change_nothing(store, tmp_path):
 def test_no_limit_of_memory_changes_a_value(store, monkeypatch, limit):
     options = {"shots": [1, 3], "draws": 3, "readouts": ["vote", "lda"]}
     whole = sweep(store, **options).values
-    monkeypatch.setattr(f"savs.pipeline.evaluation.sweep.passes.{limit}", 1)
+    of_sweep = "evaluation.sweep.passes" if limit == "MEMORY" else "selection.readouts.heads_fit"
+    monkeypatch.setattr(f"savs.pipeline.{of_sweep}.{limit}", 1)
     assert sweep(store, **options).values.equals(whole)
 
 
@@ -172,11 +172,11 @@ def test_integer_features_tie_alike_in_a_sweep_and_in_an_evaluation(
     features = rng.integers(low, high, size=(heads, 200, width)).astype(np.float32)
     labels = np.arange(classes * shots) % classes
     draws = rng.integers(low, high, size=(30, heads, classes * shots, width)).astype(np.float32)
-    fits = [FittedVote(class_centroids(draw, labels, classes)) for draw in draws]
+    fits = [VOTE.fit(draw, labels, [""] * classes, [width] * heads) for draw in draws]
     order = list(range(heads))
     differences = 0
-    batch = Batch(fits, [order] * len(fits))
-    for own, (found,) in zip(fits, batch.scores(features, [heads]), strict=True):
+    together = score_fits(fits, [order] * len(fits), features, [heads])
+    for own, (found,) in zip(fits, together, strict=True):
         choice = own.scores(features).choice
         differences += int((choice != found.choice).sum())
     assert differences == 0
@@ -197,11 +197,11 @@ def test_a_batch_gives_the_scores_of_each_fit_ties_and_twins_included(seed, rule
         train[2, labels == 2] = train[2, labels == 0]  # twins: their votes go to the first class
         orders.append(rng.permutation(6)[:most].tolist())
         fits.append(rule.fit(train[orders[-1]], labels, list("abc"), [4] * most))
-    found = Batch(fits, orders).scores(features, counts)
+    found = score_fits(fits, orders, features, counts)
     for fit, order, scores in zip(fits, orders, found, strict=True):
         for count, ours in zip(counts, scores, strict=True):
             arrays = {name: getattr(fit, name)[:count] for name in rule.arrays}
-            expected = rule.load(**arrays).scores(features[order[:count]])
+            expected = HeadsFit(fit.pool, **arrays).scores(features[order[:count]])
             np.testing.assert_allclose(ours.scores, expected.scores, atol=1e-6)
             np.testing.assert_allclose(ours.soft, expected.soft, atol=1e-6)
             np.testing.assert_array_equal(ours.choice, expected.choice)

@@ -16,9 +16,8 @@ from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.forward import cut
 from savs.pipeline.extraction.model import host_inputs as module
 from savs.pipeline.extraction.model.answers import NOTHING, Answers
-from savs.pipeline.extraction.model.caches import image_positions
+from savs.pipeline.extraction.model.continuation import image_positions, positions_and_next
 from savs.pipeline.extraction.model.host_inputs import host_inputs
-from savs.pipeline.extraction.model.label_likelihood import positions_and_next
 from savs.pipeline.extraction.model.tower_attention import set_runs
 from savs.pipeline.extraction.shared_forward import SharedForward
 

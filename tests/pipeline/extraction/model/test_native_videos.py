@@ -27,7 +27,7 @@ from savs.pipeline.extraction.checks.ways import choose
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.forward import cut
 from savs.pipeline.extraction.model.answers import Answers, label_tokens
-from savs.pipeline.extraction.model.caches import image_positions
+from savs.pipeline.extraction.model.continuation import image_positions
 from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pixel_scale import find_scale

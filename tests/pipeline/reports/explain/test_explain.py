@@ -1,6 +1,7 @@
 """Explanations agree with the predictions, and with features that are compared by hand."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
@@ -144,8 +145,6 @@ def test_the_page_tells_the_same(vote, tmp_path):
 
 @pytest.mark.thorough
 def test_what_cannot_be_explained_is_refused(store, vote, tmp_path):
-    folds = store.path / "results" / "vote-cv"
-    save_evaluation(evaluate(store, select(store, heads=2), on="folds"), folds)
     save_evaluation(evaluate(store, select(store, heads=2)), tmp_path / "away")
     problem = draw_problem(6, subtasks=("one", "two"), counts=(5, 5, 5))
     other = write_problem(tmp_path / "t", problem)
@@ -157,7 +156,6 @@ def test_what_cannot_be_explained_is_refused(store, vote, tmp_path):
         (ParameterError, "`n` is 0", vote, {"n": 0}),
         (ReportError, "no heads: the model answered", save_result(tmp_path / "alone", [1, 0]), {}),
         (ReportError, r"away is not in a store", tmp_path / "away", {}),
-        (ReportError, "is a cross-validation", folds, {}),
         (ReportError, "other training examples than", foreign, {}),
         (ReportError, r"p.txt is not an HTML file", vote, {"out": tmp_path / "p.txt"}),
         (OutputError, "cannot be written", vote, {"n": 1, "out": tmp_path / "file" / "p.html"}),
@@ -178,3 +176,43 @@ def test_without_wrong_examples_there_are_no_errors_to_explain(tmp_path):
     save_evaluation(evaluate(store, select(store, heads=2)), store.path / "results" / "vote")
     with pytest.raises(ReportError, match="has no wrong example; omit `errors`"):
         explain(store.path / "results" / "vote", errors=True)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("folds", [5, 3, "loo"])
+@pytest.mark.parametrize("readout", ["vote", "lda"])
+def test_left_out_examples_are_explained_by_the_heads_of_their_own_fold(
+    store, tmp_path, readout, folds
+) -> None:
+    problem = draw_problem(11, counts=(6, 7, 6), subtasks=("one", "two"), tests=4)
+    store = write_problem(tmp_path / "s", problem)
+    crossed = evaluate(store, select(store, heads=5, readout=readout), on="folds", folds=folds)
+    folder = store.path / "results" / f"{readout}-cv"
+    save_evaluation(crossed, folder)
+    rows = {row["id"]: row for row in crossed.predictions.iter_rows(named=True)}
+    found = explain(folder, ids=[*rows])
+    assert {one.id for one in found.examples} == {*rows}
+    assert "was left out" in found.left_out
+    train = store.examples("train")
+    for one in found.examples:
+        same = set(train.filter(pl.col("subtask").eq_missing(one.subtask))["id"])
+        nearest = {near.name for head in one.heads for near in head.nearest}
+        assert nearest <= same - {one.id}
+        assert one.prediction == rows[one.id]["prediction"]
+        if readout == "vote":  # the fold's heads cast the votes that were counted
+            votes = [head.vote for head in one.heads]
+            counted = {v["class"]: int(v["score"]) for v in rows[one.id]["votes"] if v["score"]}
+            assert {name: votes.count(name) for name in votes} == counted
+    if folds != "loo":
+        assert len({tuple(head.name for head in one.heads) for one in found.examples}) > 2
+
+
+@pytest.mark.thorough
+def test_predictions_of_other_heads_than_those_of_the_folds_are_not_explained(tmp_path) -> None:
+    problem = draw_problem(11, counts=(6, 7, 6), tests=4)
+    store = write_problem(tmp_path / "s", problem)
+    crossed = evaluate(store, select(store, heads=5), on="folds")
+    table = crossed.table.with_columns(margin=pl.col("margin") + 1)
+    save_evaluation(replace(crossed, table=table), tmp_path / "s/results/vote-cv")
+    with pytest.raises(ReportError, match="that no folds of the training examples give now"):
+        explain(tmp_path / "s/results/vote-cv")

@@ -6,7 +6,7 @@ from reported import Page
 from scipy.stats import spearmanr
 
 from savs import evaluate, report, save_evaluation, select
-from savs.pipeline.reports.report.evaluated import read_results
+from savs.pipeline.reports.report.folders import read_results
 from savs.pipeline.reports.report.heads import across_part
 from savs.pipeline.running.formatting import percent
 from stores import make_store

@@ -13,7 +13,7 @@ from reported import Page, save_random_result
 from savs import evaluate, report, save_evaluation, select
 from savs.datasets.media.images import thumbnail
 from savs.pipeline.reports.pages import pictures as images
-from savs.pipeline.reports.report.evaluated import read_results
+from savs.pipeline.reports.report.folders import read_results
 from savs.pipeline.reports.report.gallery import best_votes, gallery_part
 from stores import make_store
 
@@ -22,7 +22,7 @@ def test_the_surest_mistakes_of_every_class_come_before_further_ones(tmp_path):
     folder = save_random_result(tmp_path / "vote", 400, 5, accuracy=0.5)
     (result,) = read_results([folder])
     gallery = gallery_part([result], 30, None)
-    wrong = result.predictions.filter(~pl.col("correct"))
+    wrong = result.predictions().filter(~pl.col("correct"))
     shown = [card for card in gallery.cards if not card.is_right]
     assert gallery.wrong == wrong.height > 100
     assert len(gallery.cards) <= 30
@@ -31,7 +31,7 @@ def test_the_surest_mistakes_of_every_class_come_before_further_ones(tmp_path):
         margins = [card.margin for card in shown if card.labels == (label,)][:4]
         assert margins == own.head(4).to_list()  # 20 places for mistakes, of 5 classes
     unsure = [card.margin for card in gallery.cards if "least sure" in card.kinds]
-    assert sorted(unsure) == result.predictions["margin"].sort().head(len(unsure)).to_list()
+    assert sorted(unsure) == result.predictions()["margin"].sort().head(len(unsure)).to_list()
     assert {kind for card in gallery.cards for kind in card.kinds} == {"wrong", "least sure"}
     assert all(("wrong" in card.kinds) != card.is_right for card in gallery.cards)
 
@@ -59,10 +59,10 @@ def test_examples_like_no_training_example_have_places_of_their_own(tmp_path):
     folder = save_random_result(tmp_path / "vote", 400, 5, accuracy=0.5)
     (result,) = read_results([folder])
     typical = np.random.default_rng(1).permutation(400) / 400
-    told = result.predictions.with_columns(
+    told = result.predictions().with_columns(
         typicality=pl.Series(typical, dtype=pl.Float32), atypical=pl.Series(typical < 0.01)
     )
-    object.__setattr__(result, "predictions", told)
+    vars(result)["_predictions"] = told
     gallery = gallery_part([result], 30, None)
     odd = [card for card in gallery.cards if "least typical" in card.kinds]
     least = told.sort("typicality")["id"].to_list()
@@ -180,7 +180,7 @@ def test_a_name_that_leads_out_of_the_media_root_is_not_read(tmp_path):
 
 def test_a_card_has_the_votes_of_its_own_prediction(tmp_path):
     (result,) = read_results([save_random_result(tmp_path / "vote", 20, 3)])
-    votes = dict(result.predictions.select("id", "votes").iter_rows())
+    votes = dict(result.predictions().select("id", "votes").iter_rows())
     cards = gallery_part([result], 20, None).cards
     assert len({card.votes for card in cards}) > 1
     assert all(card.votes == best_votes(votes[card.id]) for card in cards)

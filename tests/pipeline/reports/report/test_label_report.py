@@ -33,7 +33,7 @@ def test_every_label_is_shown_as_it_is(reported):
     assert content.headline.metric == "mAP"
     assert len(content.headline.differences) == 1
     names = ("label", "AP", "F1", "there", "predicted", "threshold", "wrong")
-    predicted = [{*labels} for labels in content.first.predictions["predicted"]]
+    predicted = [{*labels} for labels in content.first.predictions()["predicted"]]
     wrong = {
         name: sum(
             of_row[number] == 1 - (name in said)
@@ -67,7 +67,7 @@ def test_labels_together_and_reliability_are_those_of_a_count(reported):
             int((there & (states[:, LABELS.index(other)] == 1)).sum()) for other in table.header[1:]
         ]
     order = [row["label"] for row in metrics["per_label"]]
-    predictions = content.first.predictions
+    predictions = content.first.predictions()
     shares = np.array(predictions["probabilities"].to_list())
     known = states[:, [LABELS.index(name) for name in order]]
     assert sum(map(len, known)) > (known >= 0).sum() == content.confidence[0].confidence["examples"]
@@ -81,7 +81,7 @@ def test_labels_together_and_reliability_are_those_of_a_count(reported):
 def test_examples_show_their_labels_and_each_wrong_one(reported):
     content, page, metrics, states = reported
     thresholds = {row["label"]: row["threshold"] for row in metrics["per_label"]}
-    rows = {row["id"]: row for row in content.first.predictions.iter_rows(named=True)}
+    rows = {row["id"]: row for row in content.first.predictions().iter_rows(named=True)}
     wrong = [card for card in content.gallery.cards if not card.is_right]
     assert len(wrong) == content.gallery.wrong == sum(not row["correct"] for row in rows.values())
     first = {name for card in wrong[: len(thresholds)] for name in card.missed + card.false}

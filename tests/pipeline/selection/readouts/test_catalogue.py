@@ -62,7 +62,14 @@ def test_a_file_a_name_and_an_object_are_chosen(mine) -> None:
     [
         ("name='vote'", SelectionError, "the name 'vote' is taken"),
         ("name='../x'", OwnCodeError, "expected a name of letters"),
-        ("arrays={'x': ('rows',)}", OwnCodeError, r"'x' has the axes \('rows',\), expected some"),
+        ("arrays={'x': ('lines',)}", OwnCodeError, r"'x' has the axes \('lines',\), expected some"),
+        ("name='x', load=dict", OwnCodeError, "'x': expected `load` and `arrays`, or neither"),
+        (
+            "name='x', load=dict, arrays={'x': ('heads',)}",
+            OwnCodeError,
+            "'x': a HeadsFit alone has `is_nested`, `has_centroids` and `parts`",
+        ),
+        ("name='x', parts=2", OwnCodeError, "'x': `parts` is 2, expected 1, or more where the fit"),
     ],
 )
 def test_a_readout_that_cannot_be_taken(tmp_path, change, error, message) -> None:
@@ -126,7 +133,7 @@ def test_a_readout_whose_load_fails_is_named(store, tmp_path) -> None:
     def fail(**arrays):
         raise KeyError("weights")
 
-    own = replace(VOTE, name="own", load=fail)
+    own = replace(READOUTS["knn"], name="own", load=fail)
     folder = save_selection(select(store, heads=2, readout=own), tmp_path)
     message = r"safetensors cannot be .* line \d+: fail of the readout 'own' raises KeyError: 'weig"
     with pytest.raises(ResultError, match=message):

@@ -7,7 +7,7 @@ from readout_cases import CASES, Case, draw
 
 from savs.pipeline.selection.calibration import calibrate_task
 from savs.pipeline.selection.heads.folds import stratified_folds
-from savs.pipeline.selection.readouts import READOUTS, ClassScores, lda
+from savs.pipeline.selection.readouts import READOUTS, ClassScores, heads_fit
 
 thorough = pytest.mark.thorough
 LDA, HEC_V, VOTE = (READOUTS[name] for name in ("lda", "hec-v", "vote"))
@@ -166,7 +166,7 @@ def test_a_head_that_hardly_varies_makes_no_ties_of_clear_predictions():
     for part in (case.train, case.test):
         part[0] = case.train[0, 0] + np.float32(4e-6) * part[0]
     fitted = LDA.fit(case.train, case.labels, case.classes, case.widths)
-    lengths = np.linalg.norm(fitted.weights, axis=2).max(axis=1)
+    lengths = slowly.LDA_TAU * np.linalg.norm(fitted.directions, axis=2).max(axis=1)
     assert lengths[0] > 1e4 * lengths[1:].max()
     found = fitted.scores(case.test)
     low, high = np.sort(found.scores, axis=1).T
@@ -181,7 +181,7 @@ def test_how_many_close_examples_are_in_work_changes_no_choice(monkeypatch):
     case.train[:, case.labels == 2] = case.train[:, case.labels == 1]  # all of 2 tie with 1
     choice = classify(LDA, case).choice
     assert set(choice) == {0, 1}
-    monkeypatch.setattr(lda, "CLOSE_BLOCK", 1)
+    monkeypatch.setattr(heads_fit, "CLOSE_BLOCK", 1)
     np.testing.assert_array_equal(classify(LDA, case).choice, choice)
 
 

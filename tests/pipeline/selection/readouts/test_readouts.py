@@ -12,17 +12,15 @@ from savs.pipeline.selection.readouts.calm import (
     CALM,
     POSTERIOR,
     CalmOptions,
-    FittedCalm,
-    FittedPosterior,
     calm_readout,
 )
+from savs.pipeline.selection.readouts.calm import TAU as CALM_TAU
 from savs.pipeline.selection.readouts.calm import fit as fit_calm
-from savs.pipeline.selection.readouts.knn import FittedKnn
+from savs.pipeline.selection.readouts.heads_fit import HeadsFit
 from savs.pipeline.selection.readouts.lda import LDA
-from savs.pipeline.selection.readouts.linear import LOGISTIC, FittedLinear
+from savs.pipeline.selection.readouts.linear import LOGISTIC, by_head
 from savs.pipeline.selection.readouts.mahalanobis import ledoit_wolf
 from savs.pipeline.selection.readouts.ridge import RIDGE, STRENGTHS, TAU
-from savs.pipeline.selection.readouts.vote import FittedVote
 
 thorough = pytest.mark.thorough  # scikit-learn takes a second to import
 
@@ -106,10 +104,18 @@ def test_counts_and_choices_equal_the_slow_method(name, make):
     assert found.choice.tolist() == [choice for choice, _ in slow]
 
 
-@pytest.mark.parametrize("fit", [FittedVote, lambda axes: FittedKnn(axes, np.array([0, 1]))])
-def test_features_that_are_not_finite_are_refused(fit):
+@pytest.mark.parametrize("name", [n for n in READOUTS if n != "logistic"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_features_that_are_not_finite_are_refused(name, value):
+    train = np.eye(2, dtype=np.float32)[None]
+    fitted = READOUTS[name].fit(train, np.array([0, 1]), ["a", "b"], [2])
     with pytest.raises(ValueError, match="NaN"):
-        fit(np.eye(2, dtype=np.float32)[None]).scores(np.float32([[[np.nan, 1]]]))
+        fitted.scores(np.float32([[[value, 1]]]))
+
+
+def posterior(directions):
+    """Return the fit of `posterior` to unit centroids."""
+    return HeadsFit.of("mean", directions / np.float32(CALM_TAU))
 
 
 AXES = np.tile(np.eye(4, dtype=np.float32), (9, 1, 1))
@@ -127,27 +133,27 @@ AXES = np.tile(np.eye(4, dtype=np.float32), (9, 1, 1))
 )
 def test_majority_and_ties(ballots, winner):
     features = np.eye(4, dtype=np.float32)[list(ballots)][:, None]  # each head sees one axis
-    found = FittedVote(AXES[: len(ballots)]).scores(features)
+    found = HeadsFit.of("vote", AXES[: len(ballots)]).scores(features)
     assert found.choice.tolist() == [winner]
     assert found.scores[0].tolist() == [ballots.count(c) for c in range(4)]
 
 
 def test_soft_votes_are_the_mean_cosine():
     # head 0 sees (3, 4): cosines .6, .8; head 1 sees (1, 0): cosines 1, 0; means .8, .4
-    found = FittedVote(AXES[:2, :2, :2]).scores(np.float32([[[3, 4]], [[1, 0]]]))
+    found = HeadsFit.of("vote", AXES[:2, :2, :2]).scores(np.float32([[[3, 4]], [[1, 0]]]))
     np.testing.assert_allclose(found.soft, [[0.8, 0.4]], rtol=1e-6)
 
 
 def test_a_posterior_derived_by_hand():
     # head 0 sees (3, 4): cosines .6 and .8, p(second) = 1 / (1 + exp(-.2 / .07)) = .94568
     # head 1 sees a zero vector: cosines 0 and 0, p = .5; the mean is .72284
-    found = FittedPosterior(AXES[:2, :2, :2]).scores(np.float32([[[3, 4]], [[0, 0]]]))
+    found = posterior(AXES[:2, :2, :2]).scores(np.float32([[[3, 4]], [[0, 0]]]))
     np.testing.assert_allclose(found.scores, [[0.27716, 0.72284]], atol=1e-5)
     assert found.choice.tolist() == [1]
 
 
 @pytest.mark.parametrize(
-    "fit", [FittedPosterior, lambda axes: FittedLinear(axes, np.zeros(3, np.float32))]
+    "fit", [posterior, lambda axes: by_head(axes[0], np.zeros(3, np.float32), 1)]
 )
 def test_equal_probabilities_go_to_the_first_class(fit):
     # (0, 1, 1) is as near to the second axis as to the third; a zero vector to all
@@ -160,11 +166,12 @@ def test_equal_probabilities_go_to_the_first_class(fit):
 def test_bit_identical_centroids_go_to_the_first_class_whatever_the_rounding(queries):
     for seed in range(20):
         case = draw(seed, 3, (2,) * 9, 64)
-        centroids = POSTERIOR.fit(case.train, case.labels, case.classes, case.widths).centroids
+        fitted = POSTERIOR.fit(case.train, case.labels, case.classes, case.widths)
+        centroids = fitted.directions * np.float32(CALM_TAU)
         centroids[:, 8] = centroids[:, 1]
         noise = np.random.default_rng(seed).normal(size=(3, queries, 64))
         near = (centroids[:, 1:2] + 0.1 * noise).astype(np.float32)
-        found = FittedPosterior(centroids).scores(near)
+        found = posterior(centroids).scores(near)
         assert (found.choice == 1).all()
         # columns of a matrix product are rounded differently
         np.testing.assert_allclose(found.scores[:, 8], found.scores[:, 1], rtol=1e-5)
@@ -188,9 +195,9 @@ def test_shrinkage_and_strength_are_those_of_scikit_learn(name):
     length = np.square(x - x.mean(axis=0)).sum()
     theirs = RidgeCV(alphas=length * STRENGTHS).fit(x, np.eye(len(sizes))[case.labels])
     fitted = RIDGE.fit(case.train, case.labels, case.classes, case.widths)
-    ours = fitted.weights.transpose(1, 0, 2).reshape(len(sizes), -1) * TAU
+    ours = fitted.directions.transpose(1, 0, 2).reshape(len(sizes), -1) * TAU
     np.testing.assert_allclose(ours, theirs.coef_, atol=1e-5)
-    np.testing.assert_allclose(fitted.bias * TAU, theirs.intercept_, atol=1e-5)
+    np.testing.assert_allclose(fitted.offsets[0] * TAU, theirs.intercept_, atol=1e-5)
 
 
 def test_large_problems_have_the_strength_and_slopes_of_small_ones(monkeypatch):
@@ -198,20 +205,20 @@ def test_large_problems_have_the_strength_and_slopes_of_small_ones(monkeypatch):
     arguments = (case.train, case.labels, case.classes, case.widths)
     precise = RIDGE.fit(*arguments)
     monkeypatch.setattr(ridge, "LARGE", 0)  # outputs of left-out examples in float32
-    np.testing.assert_array_equal(RIDGE.fit(*arguments).weights, precise.weights)
+    np.testing.assert_array_equal(RIDGE.fit(*arguments).directions, precise.directions)
 
 
 def test_ridge_learns_nothing_from_equal_features_or_single_examples():
     same = np.full((2, 6, 3), 0.3, np.float32)
     fitted = RIDGE.fit(same, np.arange(6) % 2, ["a", "b"], (3, 3))
-    np.testing.assert_array_equal(fitted.weights, 0)
+    np.testing.assert_array_equal(fitted.directions, 0)
     # one example a class: without it the other's target is predicted, whatever the strength
     pair = np.float32([[[1, 0], [0, 1]]])
     fitted = RIDGE.fit(pair, np.arange(2), ["a", "b"], (2,))
     # X^T X has the one direction (1, -1) / sqrt(2) of length 1/2: 1/2 / (1/2 + 1000 / 2), and the
     # targets' slopes along it are (1, -1) / sqrt(2)
     np.testing.assert_allclose(
-        fitted.weights[0] * TAU, np.float32([[0.5, -0.5], [-0.5, 0.5]]) / 1001, 1e-5
+        fitted.directions[0] * TAU, np.float32([[0.5, -0.5], [-0.5, 0.5]]) / 1001, 1e-5
     )
 
 
@@ -221,7 +228,8 @@ def test_logits_of_heads_side_by_side_tie_by_their_weights():
     weights = np.float32([[[0, 0], [8, 0], [8, 0]], [[0, 0], [0, 6], [0, 6]]])
     x = np.float32([[[1, 0]], [[0, 1]]])
     for ahead, choice in ((2e-5, 1), (4e-5, 2)):
-        found = FittedLinear(weights, np.float32([13.5, 0, ahead])).scores(x)
+        rows = weights.transpose(1, 0, 2).reshape(3, 4)
+        found = by_head(rows, np.float32([13.5, 0, ahead]), 2).scores(x)
         assert found.choice.tolist() == [choice]
         assert found.soft[0, 0] == 13.5
 
@@ -249,7 +257,8 @@ def test_weights_are_even_where_no_head_knows_the_class():
 def test_a_head_weighs_for_each_class_by_itself():
     # class a sees head 0 only, class b head 1 only: .9 * p(a) against .9 * p(b), by hand:
     # head 0 says (1, 0): p = (1, 0) to 1e-6; head 1 says the same; a: .9 + .1, b: 0
-    fitted = FittedCalm(AXES[:2, :2, :2], np.float32([[0.9, 0.1], [0.1, 0.9]]))
+    directions = AXES[:2, :2, :2] / np.float32(CALM_TAU)
+    fitted = HeadsFit.of("mean", directions, weights=np.float32([[0.9, 0.1], [0.1, 0.9]]))
     found = fitted.scores(np.float32([[[1, 0], [1, 0]], [[1, 0], [0, 1]]]))
     np.testing.assert_allclose(found.scores, [[1, 0], [0.9, 0.9]], atol=1e-5)
     assert found.choice.tolist() == [0, 0]  # the second is a tie
@@ -321,9 +330,9 @@ def test_the_fit_is_the_optimum_of_the_penalised_likelihood(counts):
     # of two classes scikit-learn penalises one row of weights: that of the second class
     case = draw(4, 3, counts, 5)
     fitted = LOGISTIC.fit(case.train, case.labels, case.classes, case.widths)
-    weights = fitted.weights.transpose(1, 0, 2).reshape(len(counts), -1).astype(np.float64)
+    weights = fitted.directions.transpose(1, 0, 2).reshape(len(counts), -1).astype(np.float64)
     rows = side_by_side(case.train)
-    p = np.array([slowly.softmax((weights @ x + fitted.bias).tolist(), 1.0) for x in rows])
+    p = np.array([slowly.softmax((weights @ x + fitted.offsets[0]).tolist(), 1.0) for x in rows])
     short = p - np.eye(len(counts))[case.labels]
     gradient = short.T @ rows + weights
     assert np.abs(gradient[1:]).max() < 1e-2
@@ -352,10 +361,7 @@ def test_calm_as_published_equals_its_formula(options, seed):
     readout = calm_readout("mine", **options)
     fitted = readout.fit(case.train, case.labels, case.classes, case.widths)
     np.testing.assert_allclose(fitted.weights, slow_weights, atol=2e-4)
-    scores = fitted.scores(case.test)
-    np.testing.assert_allclose(scores.scores, slow, atol=3e-4)
-    again = readout.load(centroids=fitted.centroids, weights=fitted.weights)
-    np.testing.assert_array_equal(again.scores(case.test).scores, scores.scores)
+    np.testing.assert_allclose(fitted.scores(case.test).scores, slow, atol=3e-4)
 
 
 @pytest.mark.parametrize(

@@ -172,9 +172,9 @@ def test_hec_vt_adds_the_discriminant(told) -> None:
         slowly.lda_head_score(head, labels, len(classes), None)[0] for head in features["train"]
     ]
     assert chosen == np.argsort(-both, kind="stable")[:3].tolist()
-    assert select(told, heads=3, readout="hec-vt-cv").only_task().fitted.alpha in (
-        0.25, 0.5, 1, 2, 4,
-    )  # fmt: skip
+    weights = select(told, heads=3, readout="hec-vt-cv").only_task().fitted.weights
+    assert (weights[::2] == 1).all()
+    assert np.unique(weights[1::2]) in (0.25, 0.5, 1, 2, 4)
 
 
 @pytest.mark.parametrize("readout", TEXT_READOUTS)
