@@ -321,8 +321,8 @@ def test_the_commands_print_numbers_in_their_own_unit(stores):
     assert done.exit_code == 0, done.output
     assert "cross-validated MAE" in done.output
     scores = savs.load_selection(store.path / "results" / "ridge").tasks[0].scores
-    explained = "..".join(f"{100 * score / TRAIN:.1f}" for score in (scores[0], scores[-1]))
-    assert f"{explained} % of the variance" in done.output
+    least, most = (f"{100 * score / TRAIN:.1f}" for score in (scores[-1], scores[0]))
+    assert f"{least} to {most} of the variance" in done.output
     done = runner.invoke(app, ["suggest", str(store.path)])
     assert "have numbers as labels" in str(done.exception)
     done = runner.invoke(app, ["evaluate", str(store.path), "--per-class"])
