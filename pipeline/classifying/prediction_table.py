@@ -18,8 +18,12 @@ from savs.datasets.label_kinds import MANY, NUMBERS
 from savs.pipeline.errors import OutputError
 from savs.pipeline.evaluation.evaluation import SelectedHeads
 from savs.pipeline.evaluation.many_labels import predicted_labels, score_test
-from savs.pipeline.evaluation.numbers import NUMBER_COLUMNS
-from savs.pipeline.evaluation.predictions import VOTES, in_schema, packed_predictions
+from savs.pipeline.evaluation.predictions import (
+    NUMBER_COLUMNS,
+    VOTES,
+    in_schema,
+    packed_predictions,
+)
 from savs.pipeline.running.output_files import media_cell, new_file
 from savs.pipeline.selection.selection import Selection
 from savs.stores import FeatureStore

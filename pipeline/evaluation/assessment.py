@@ -20,6 +20,7 @@ from savs.pipeline.errors import LeakError
 from savs.pipeline.evaluation.confidence import Confidence, measure_confidence
 from savs.pipeline.evaluation.per_class import class_table, confusion_table, part_table
 from savs.pipeline.evaluation.predictions import (
+    NUMBER_SCHEMA,
     PREDICTION_SCHEMA,
     Predictor,
     in_schema,
@@ -209,7 +210,7 @@ def assess(
         confidence = measure_confidence(table, selection, risk, prompts)
         submission = make_submission(benchmark, table)
     else:  # classes need none of it at start-up
-        from savs.pipeline.evaluation.numbers import NUMBER_SCHEMA, measure_numbers, number_notes
+        from savs.pipeline.evaluation.numbers import measure_numbers, number_notes
 
         table = in_schema(table, NUMBER_SCHEMA)
         how = "with the mean of the training numbers as its prediction"

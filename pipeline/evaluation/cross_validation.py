@@ -22,7 +22,7 @@ from savs.datasets.metrics.metrics import (
 )
 from savs.datasets.splits.clusters import clusters_of
 from savs.pipeline.evaluation.assessment import Evaluation
-from savs.pipeline.evaluation.predictions import in_schema, packed, predicted
+from savs.pipeline.evaluation.predictions import NUMBER_SCHEMA, in_schema, packed, predicted
 from savs.pipeline.evaluation.statistics.intervals import summarise_all
 from savs.pipeline.running.formatting import counted, of_shares
 from savs.pipeline.selection.left_out import LeftOut, Limit
@@ -103,7 +103,7 @@ def assess_left_out(
         classes = {task.subtask: task.classes for task in selection.tasks}
         units = _measure(store, table.collect(), classes)
     else:
-        from savs.pipeline.evaluation.numbers import NUMBER_SCHEMA, measure_numbers, number_notes
+        from savs.pipeline.evaluation.numbers import measure_numbers, number_notes
 
         table = in_schema(table, NUMBER_SCHEMA)
         units = measure_numbers(table, rule)

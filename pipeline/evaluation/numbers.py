@@ -9,7 +9,7 @@ from savs.datasets import Units
 from savs.datasets.label_kinds import number_text
 from savs.datasets.metrics.numbers import NumberPredictions, number_metrics
 from savs.foundation.arrays import Array
-from savs.pipeline.evaluation.predictions import EXAMPLE_SCHEMA
+from savs.pipeline.evaluation.predictions import NUMBER_COLUMNS
 from savs.pipeline.running.formatting import counted
 from savs.pipeline.selection.left_out import LeftOut, left_out_errors
 from savs.pipeline.selection.number_rules import COVERAGE, NumberRule, fit_reach
@@ -17,20 +17,6 @@ from savs.pipeline.selection.readouts import ClassScores
 
 DIGITS = 7
 """Significant digits of a prediction as text: those of float32."""
-NUMBER_COLUMNS = {"value": pl.Float64, "low": pl.Float64, "high": pl.Float64}
-NUMBER_SCHEMA = {
-    "id": pl.String,
-    "split": pl.String,
-    "label": pl.String,
-    "prediction": pl.String,
-    "correct": pl.Boolean,
-    **NUMBER_COLUMNS,
-    **EXAMPLE_SCHEMA,
-}
-"""Columns of the predictions of numbers. `value` is the predicted number, `prediction` its text, or
-that of the level next to it; the truth lies from `low` to `high` with a probability of 95 %, null
-if too few examples were left out to know. `correct` is whether the level is the right one, or of
-a regression whether the number lies in its interval. A skipped example has no prediction."""
 
 
 def with_numbers(

@@ -84,6 +84,20 @@ texts, as the store has them; `labels` are those that are there, null of an exam
 labelled; `probabilities` are in the order of the table of labels. A skipped example has no
 prediction and is not correct, nor is one with a label too many or too few. Labels that are unknown
 of it do not count."""
+NUMBER_COLUMNS = {"value": pl.Float64, "low": pl.Float64, "high": pl.Float64}
+NUMBER_SCHEMA = {
+    "id": pl.String,
+    "split": pl.String,
+    "label": pl.String,
+    "prediction": pl.String,
+    "correct": pl.Boolean,
+    **NUMBER_COLUMNS,
+    **EXAMPLE_SCHEMA,
+}
+"""Columns of the predictions of numbers. `value` is the predicted number, `prediction` its text, or
+that of the level next to it; the truth lies from `low` to `high` with a probability of 95 %, null
+if too few examples were left out to know. `correct` is whether the level is the right one, or of
+a regression whether the number lies in its interval. A skipped example has no prediction."""
 
 
 class Predictor(Protocol):

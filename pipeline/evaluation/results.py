@@ -23,9 +23,8 @@ from savs.foundation.errors import ParameterError, SavsError, command
 from savs.foundation.files import finish_files, real_path
 from savs.pipeline.evaluation.confidence import Confidence
 from savs.pipeline.evaluation.evaluation_file import UNIT_SCHEMA
-from savs.pipeline.evaluation.numbers import NUMBER_SCHEMA
 from savs.pipeline.evaluation.per_class import ClassRow, ConfusionRow, LabelRow, PairRow, PartRow
-from savs.pipeline.evaluation.predictions import LABEL_SCHEMA, PREDICTION_SCHEMA
+from savs.pipeline.evaluation.predictions import LABEL_SCHEMA, NUMBER_SCHEMA, PREDICTION_SCHEMA
 from savs.pipeline.evaluation.statistics.intervals import Metric
 from savs.pipeline.running.result_files import (
     CLASSIFIER,
@@ -183,7 +182,7 @@ class Result:
     @property
     def is_selected(self) -> bool:
         """Whether it holds a selection; the model's own answers have none."""
-        return (self.folder / CONFIG).is_file()
+        return os.path.lexists(self.folder / CONFIG)  # what is no file is refused when it is read
 
     @property
     def is_evaluated(self) -> bool:

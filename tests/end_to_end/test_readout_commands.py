@@ -92,7 +92,7 @@ def test_the_readout_of_tabicl_on_the_page(savs, store, tmp_path, monkeypatch):
     # distances of 64 components are those of the heads side by side, of which 15 vary
     x = side_by_side(opened.features("train", selection.only_task().heads))
     np.testing.assert_allclose(pairwise(fitted.rows), pairwise(x), atol=1e-4)
-    assert fitted.model.random_state == 0
+    assert fitted.fitted.model.random_state == 0
     loaded = load_selection(made["selection"], readout=mine).only_task().fitted
     test = opened.features("test", selection.only_task().heads)
     np.testing.assert_array_equal(loaded.scores(test).scores, fitted.scores(test).scores)
@@ -170,7 +170,7 @@ def test_a_file_that_is_no_readout(savs, store, tmp_path, code, message):
 def test_cross_validation(savs, store):
     found = ok(savs("evaluate", store, "--folds", "5", "--json"))
     assert found["planned"] == 16
-    assert "cross-validated" in found["notes"][0]
+    assert "cross-validation" in found["notes"][0]
     assert Path(found["metrics_file"]).parent.name == "vote-cv"
     done = savs("evaluate", store, "--folds", "5", "--readout", "zero-shot")
     assert done.returncode == 2

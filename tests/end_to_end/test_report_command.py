@@ -112,7 +112,7 @@ def test_what_cannot_be_explained_is_refused(savs, features):
     done = savs("explain", result, "--id", "nothing")
     assert done.returncode == 1
     assert "has no example 'nothing'" in done.stderr
-    done = savs("explain", features)
+    done = savs("explain", features / "results")
     assert done.returncode == 1
     assert done.stderr.startswith("error: ")
     assert done.stderr.count("\n") == 1

@@ -74,7 +74,7 @@ def waiting(own_images) -> None:
 def test_the_commands_and_the_python_of_the_readme(savs):
     calls = [words for code in blocks(README, "bash") for words in commands(code)]
     assert [words[0] for words in calls] == [
-        *("train", "classify", "evaluate", "report", "export", "export"),
+        *("train", "classify", "evaluate", "report", "explain", "export", "export"),
         *("suggest", "label", "train"),
         *("extract", "select", "evaluate", "select", "evaluate", "report"),
         "extract",
@@ -219,7 +219,7 @@ PAGE = (ROOT / "docs" / "store.md").read_text("utf-8")
 @pytest.fixture
 def own(tmp_path, monkeypatch) -> Path:
     """Return the store that the page's Python block writes."""
-    (code,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    (code,) = re.findall(r"```python\n(import numpy.*?)```", PAGE, re.DOTALL)
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "docs/store.md", "exec"), {})
     return tmp_path / "own"

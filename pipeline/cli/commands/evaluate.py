@@ -87,6 +87,7 @@ def evaluate_command(
     from savs.pipeline.selection.heads.folds import FOLDS
     from savs.pipeline.selection.readouts import choose_readout
     from savs.pipeline.selection.selection import default_readout
+    from savs.stores.files.addresses import is_remote
     from savs.stores.format.layout import CAPTIONS, RESULTS
 
     opened = savs.open_store(store, partial=partial)
@@ -95,8 +96,10 @@ def evaluate_command(
     readout = readout or default_readout(label_kind(opened.manifest.identity.benchmark))
     rule = None if readout in OWN_ANSWERS else choose_readout(readout, also=OWN_ANSWERS)
     of_captions = rule is not None and saved is None and compares_captions(opened, rule)
-    ours = real_path(opened.path / RESULTS)
-    is_ours = saved is None or real_path(saved.folder).parent == ours
+    is_ours = saved is None or (
+        not is_remote(opened.path)
+        and real_path(saved.folder).parent == real_path(opened.path / RESULTS)
+    )
     left_out = bool(opened.ids("train")) and not opened.ids("test") and risk is None
     cv = folds is not None or (left_out and is_ours and rule is not None and not of_captions)
     if rule is None and cv:

@@ -160,8 +160,8 @@ class HeadsFit:
         ends = [count * parts for count in counts]
         votes = np.empty((ends[-1] if self.pool == "vote" else 0, n), np.int64)
         total = np.zeros((n, classes), np.float32)
-        has_offsets: Array = self.offsets.any(axis=1)
-        is_weighted: Array = (self.weights != 1).any(axis=1) & (self.pool != "vote")
+        has_offsets = np.asarray(self.offsets.any(axis=1))
+        is_weighted = np.asarray((self.weights != 1).any(axis=1)) & (self.pool != "vote")
         units = features[:0]
         with few_threads(n * classes * d):
             for row in range(ends[-1]):  # one at a time: with many classes a table is large

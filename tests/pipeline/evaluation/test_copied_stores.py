@@ -53,5 +53,5 @@ def test_a_slim_store_has_its_card_before_it_is_whole(tmp_path, monkeypatch) -> 
     monkeypatch.setattr(
         FeatureWriter, "seal", lambda writer: (cards.append((out / CARD).read_text()), seal(writer))
     )
-    _export_store(store, store.heads[:1], out, None)
+    _export_store(store, store.heads[:1], out, [])
     assert cards == [(out / CARD).read_text()] == [store_card(open_store(out), [])]

@@ -46,7 +46,9 @@ def test_without_a_selection_the_default_one_is_made_and_said(tmp_path):
 def test_a_selection_of_another_model_or_without_a_subtask_is_refused(tmp_path, arrays):
     ours = make_store(tmp_path / "ours", *arrays)
     theirs = make_store(tmp_path / "theirs", *arrays, model="other")
-    with pytest.raises(SelectionError, match=r"model\.name: 'other' in the selection, 'toy' in the"):
+    with pytest.raises(
+        SelectionError, match=r"model\.name: 'other' in the selection, 'toy' in the"
+    ):
         evaluate(ours, select(theirs, heads=2))
     rows = {"train_rows": [{"subtask": "t"}] * 8, "test_rows": [{"subtask": "t"}] * 7}
     with pytest.raises(SelectionError, match="no subtask 't'"):

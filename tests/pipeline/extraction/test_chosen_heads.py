@@ -26,7 +26,7 @@ def test_a_store_of_chosen_heads_has_their_bits_and_no_others(run, chosen, monke
             small.features(split, raw=True), store.features(split, heads, raw=True)
         )
         assert small.examples(split).equals(store.examples(split))
-    assert small.facts["bytes"] < store.facts["bytes"]
+    assert small.facts["bytes"] <= store.facts["bytes"]  # of files in whole pages
     found, expected = (evaluate(one, selection).predictions for one in (small, store))
     assert found["prediction"].equals(expected["prediction"])
 

@@ -18,7 +18,7 @@ REFUSALS = {
         errno.EROFS,
         "the disk cannot be written: .*Read-only.*run the same command again",
     ),
-    "not permitted": (errno.EACCES, "cannot be written: Permission denied; pass a folder"),
+    "not permitted": (errno.EACCES, "cannot be written: Permission denied; make it writable"),
     "broken": (errno.EIO, "the disk cannot be written: "),
 }
 

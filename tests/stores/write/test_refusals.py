@@ -124,6 +124,6 @@ def test_what_the_reader_would_refuse_is_not_published(tmp_path, toy, change) ->
 
 
 def test_what_a_server_says_of_a_refusal_is_passed_on() -> None:
-    message = "s3:/b/x cannot be written: Access Denied; pass a folder"
+    message = "s3:/b/x cannot be written: Access Denied; make it writable"
     with pytest.raises(StoreWriteError, match=message), write_errors(Path("s3://b/x")):
         raise PermissionError("Access Denied")  # s3fs, which gives no number

@@ -232,5 +232,5 @@ def test_a_users_readout_is_named_and_must_be_given(tmp_path) -> None:
     card = (done.path / "README.md").read_text()
     assert "--readout FILE.py" in card
     assert "The file of the readout is `mine.py (SHA-256 " in card
-    with pytest.raises(ResultError, match=r"results/lda does not exist; run `savs select`"):
+    with pytest.raises(ResultError, match=r"results/lda does not exist; pass a store"):
         write_bundle(store, tmp_path / "results" / "lda", tmp_path / "other")
