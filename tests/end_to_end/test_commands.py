@@ -277,7 +277,7 @@ def test_zero_shot_beside_the_heads_vote(savs, scenes, store, tmp_path):
                 "hec-vt-cv, zero-shot, zero-shot-mean, icl, generated, or the path",
             ),
         ),
-        (("--selection", "run.toml"), ("run.toml",)),
+        (("--selection", "run.toml"), ("run.toml is no folder; pass a store, or the folder of",)),
     ],
     ids=["readout", "selection"],
 )

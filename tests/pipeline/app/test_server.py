@@ -56,7 +56,7 @@ def test_without_gradio_the_command_says_how_to_install_it(savs, workspace, monk
             "--media-root is 'nowhere', which is",
         ),
         (["{store}/results/vote", "--selection", "vote"], "--selection is for a store"),
-        (["{store}", "--selection", "none"], "none"),
+        (["{store}", "--selection", "none"], "has no result 'none', expected one of: "),
         (["{store}", "--port", "70000"], "--port is 70000, expected 1 to 65535"),
     ],
 )

@@ -16,6 +16,11 @@ def chosen(run, tmp_path):
     return store, selection, save_selection(selection, tmp_path / "selection")
 
 
+def shard_bytes(store) -> int:
+    # a file system counts whole pages, which small stores may have in equal number
+    return sum(path.stat().st_size for path in store.path.glob("*.h5"))
+
+
 def test_a_store_of_chosen_heads_has_their_bits_and_no_others(run, chosen, monkeypatch) -> None:
     store, selection, folder = chosen
     heads = sorted((layer, head) for layer, head, _ in selection.top_heads)
@@ -26,7 +31,7 @@ def test_a_store_of_chosen_heads_has_their_bits_and_no_others(run, chosen, monke
             small.features(split, raw=True), store.features(split, heads, raw=True)
         )
         assert small.examples(split).equals(store.examples(split))
-    assert small.facts["bytes"] <= store.facts["bytes"]  # of files in whole pages
+    assert shard_bytes(small) < shard_bytes(store)
     found, expected = (evaluate(one, selection).predictions for one in (small, store))
     assert found["prediction"].equals(expected["prediction"])
 
