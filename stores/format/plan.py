@@ -140,6 +140,14 @@ class StorePlan:
             for shard in plan.shards(split, self.shard_rows)
         ]
 
+    def without_sources(self) -> "StorePlan":
+        """Return the plan without the names of the folders and tables that rows came from."""
+        splits = {
+            name: replace(plan, segments=tuple(replace(s, source=None) for s in plan.segments))
+            for name, plan in self.splits.items()
+        }
+        return replace(self, splits=splits)
+
     def planned_ids(self, spec: ShardSpec) -> list[str]:
         """Return the ids of a shard's planned rows."""
         plan = self.splits[spec.split]

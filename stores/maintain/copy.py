@@ -46,7 +46,8 @@ def slim(
 ) -> FeatureStore:
     """Write a store that holds only some heads of another, in their order by layer and head.
 
-    Everything else is kept, bit for bit: examples, skips, answers, runs.
+    Everything else is kept, bit for bit: examples, skips, answers, runs. But for the paths of the
+    folders that it follows: they are of this machine, and a copy travels.
 
     Parameters
     ----------
@@ -80,7 +81,10 @@ def slim(
     )
     identity = replace(store.manifest.identity, grid=grid)
     parts = [(store, spec) for spec in store.present()]
-    manifest = replace(store.manifest, identity=identity, batching={}, runs=(), shards=())
+    plan = store.manifest.plan.without_sources()
+    manifest = replace(
+        store.manifest, identity=identity, plan=plan, batching={}, runs=(), shards=()
+    )
     return _write(manifest, parts, Path(out), before_seal)
 
 

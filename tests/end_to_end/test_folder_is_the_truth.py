@@ -276,3 +276,14 @@ def test_rows_in_memory_that_are_given_again_are_followed_too(trained, tmp_path,
     media = store.examples("train")["media"].list.first().to_list()
     assert sorted(media) == sorted(row["image"] for row in kept)
     assert len(list(Path("store").glob("*.h5"))) == 1  # nothing was read again
+
+
+def test_an_exported_store_names_no_folder_of_this_machine(again, savs) -> None:
+    def sources(store: str) -> set[str | None]:
+        plans = open_store(store).manifest.plan.splits.values()
+        return {segment.source for plan in plans for segment in plan.segments}
+
+    done = savs("export", "store", "--to", "store", "--out", "copy")
+    assert done.returncode == 0, done.stderr
+    assert sources("store") != {None}
+    assert sources("copy") == {None}
