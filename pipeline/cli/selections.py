@@ -108,7 +108,7 @@ def estimates_of(selection: "Selection", crossed: "Evaluation") -> "Mapping[str 
     names = {metric.name: metric for metric in crossed.metrics}
     subtasks = [task.subtask for task in selection.tasks]
     if len(subtasks) == 1:
-        return {subtasks[0]: crossed.metrics[0] if selection.tasks[0].number else names["accuracy"]}
+        return {subtasks[0]: names.get("accuracy", crossed.metrics[0])}
     return {subtask: names[f"accuracy, {subtask}"] for subtask in subtasks}
 
 

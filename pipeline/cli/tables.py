@@ -11,11 +11,13 @@ if TYPE_CHECKING:
     import polars as pl
 
     from savs.pipeline.evaluation.assessment import Evaluation
-    from savs.pipeline.evaluation.confidence import Confidence, RiskReport
     from savs.pipeline.selection.selection import Selection, TaskSelection
+    from savs.pipeline.statistics.confidence import Confidence, RiskReport
     from savs.pipeline.statistics.intervals import Mean, Metric
 
 HEADS_SHOWN = 8
+ALL = "the training examples"
+"""What strengths are shares of, if nothing else is said."""
 LABELS_SHOWN = 20
 PAIRS_SHOWN = 10
 """Pairs of labels that `--per-class` prints; metrics.json has more."""
@@ -35,31 +37,26 @@ def print_selection(
     `estimates` are the cross-validated accuracies, if they are known. Of many labels those are
     average precisions, and the first `LABELS_SHOWN` labels are printed.
     """
-    from savs.datasets.label_kinds import MANY, NUMBERS
     from savs.stores import head_name
 
     rows, known = [], estimates or {}
-    many, of_numbers = selection.labels == MANY, selection.labels in NUMBERS
-    for task in selection.tasks[: LABELS_SHOWN if many else None]:
+    target = selection.target
+    for task in selection.tasks[: LABELS_SHOWN if target.tasks_share_rows else None]:
         names = [head_name(head) for head in task.heads[:HEADS_SHOWN]]
         more = len(task.heads) - len(names)
         rows.append(
             [
                 task.subtask or "all",
-                selection.labels if of_numbers else str(len(task.classes)),
+                str(len(task.classes)) if target.kinds_of_task else target.name,
                 str(task.examples),
-                _strengths(task),
+                _strengths(task, target.strength_of),
                 _accuracy(known[task.subtask]) if task.subtask in known else "-",
                 " ".join(names) + (f" and {more} more" if more else ""),
             ]
         )
-    of, measure = (
-        ("label", "cross-validated AP (%)") if many else ("subtask", "cross-validated (%)")
-    )
-    if of_numbers:
-        measure = "cross-validated MAE"
-    labels = "labels" if of_numbers else "classes"
-    header = [of, labels, "examples", "head strength (%)", measure, "heads, best first"]
+    counted_as = "classes" if target.kinds_of_task else "labels"
+    header = [target.part, counted_as, "examples", "head strength (%)", target.estimated_as]
+    header += ["heads, best first"]
     print_table(header, rows)
     if (more := len(selection.tasks) - len(rows)) > 0:
         say(f"and {counted(more, 'other label')}; --json lists all")
@@ -69,10 +66,10 @@ def print_selection(
     )
 
 
-def _strengths(task: "TaskSelection") -> str:
+def _strengths(task: "TaskSelection", share_of: str) -> str:
     """Return the least and the greatest strength of the chosen heads."""
     ends = " to ".join(percent(end) for end in (min(task.strengths), max(task.strengths)))
-    return ends if task.number is None else f"{ends} of the variance"
+    return ends if share_of == ALL else f"{ends} of {share_of}"
 
 
 def _accuracy(metric: "Metric") -> str:
@@ -227,12 +224,11 @@ def _share(share: "Mean | None") -> str:
     return f"{percent(share.value)} ({percent(share.low)} .. {percent(share.high)})"
 
 
-def draw_map(table: "pl.DataFrame", *, of_numbers: bool = False) -> list[str]:
+def draw_map(table: "pl.DataFrame", *, strength_of: str = ALL) -> list[str]:
     """Return the lines of a head map, whole or of some subtasks, and what they mean.
 
     Of one subtask, the chosen heads bear their rank; of several, the number of subtasks that chose
-    them. Heads that the store does not hold are dots. Strengths of numbers are shares of their
-    variance.
+    them. Heads that the store does not hold are dots. Strengths are shares of `strength_of`.
     """
     from savs.pipeline.selection.head_map import mean_map
 
@@ -247,9 +243,7 @@ def draw_map(table: "pl.DataFrame", *, of_numbers: bool = False) -> list[str]:
             shade = SHADES[_step(strength, lowest, highest)]
             cells[head] = _cell(shade, chosen, None if several else rank)
         lines.append(f"L{layer:<4} {''.join(cells)}".rstrip())
-    does, of = "classifies", "the training examples"
-    if of_numbers:
-        does, of = "explains", "the variance"
+    does = "classifies" if strength_of == ALL else "explains"
     marks = (
         "how many subtasks chose the head, + ten or more"
         if several
@@ -258,7 +252,7 @@ def draw_map(table: "pl.DataFrame", *, of_numbers: bool = False) -> list[str]:
     return [
         *lines,
         f"darker: a stronger head, which alone {does} {percent(lowest)} to {percent(highest)} % of"
-        f" {of}; numbers: {marks}",
+        f" {strength_of}; numbers: {marks}",
     ]
 
 

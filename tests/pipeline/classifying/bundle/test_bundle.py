@@ -182,7 +182,7 @@ def test_the_card_says_how_far_probabilities_can_be_trusted(animals, tmp_path) -
     done = write_bundle(store, tmp_path / "lda", tmp_path / "bundle")
     assert_same(load_selection(done.path), selection)
     card = (done.path / "README.md").read_text()
-    known = selection.tasks[0].calibration
+    known = selection.tasks[0].decision
     right = f"{100 * (1 - known.nonconformity.mean()):.1f} % on average"
     assert f"examples (temperature {known.temperature:.3g})." in card
     assert f"by {len(known.nonconformity)} left-out training" in card
