@@ -77,12 +77,13 @@ class CalibrationConfig(Decision):
 
     def with_arrays(self, arrays: Mapping[str, Array]) -> "Calibration":
         """Return the calibration."""
-        numbers = {name: getattr(self, name) for name in NUMBERS}
-        arrays = {CENTROIDS: None, **arrays}
-        return Calibration(**numbers, **arrays)
-
-
-NUMBERS = ("temperature", "smoothing", "typical")
+        return Calibration(
+            temperature=self.temperature,
+            smoothing=self.smoothing,
+            typical=self.typical,
+            nonconformity=arrays[NONCONFORMITY],
+            centroids=arrays.get(CENTROIDS),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +97,9 @@ class Calibration(CalibrationConfig):
 
     def without_arrays(self) -> CalibrationConfig:
         """Return the numbers alone."""
-        return CalibrationConfig(**{name: getattr(self, name) for name in NUMBERS})
+        return CalibrationConfig(
+            temperature=self.temperature, smoothing=self.smoothing, typical=self.typical
+        )
 
     def probabilities(self, scores: ClassScores) -> Array:
         """Return `(n, classes)` float32 probabilities in the order of the scores."""

@@ -199,7 +199,7 @@ def test_a_calibrated_classifier_says_what_classify_says(animals, made, tmp_path
 
 def bare(selection):
     """Return a selection without its calibration."""
-    return replace(selection, tasks=(replace(selection.tasks[0], calibration=None),))
+    return replace(selection, tasks=(replace(selection.tasks[0], decision=None),))
 
 
 def test_a_local_model_is_named_by_its_folder(fitted, shots, tmp_path) -> None:
