@@ -52,6 +52,7 @@ MEMORY = 2**28
 READ = 2**26
 """Bytes of features that are read at a time."""
 
+
 @dataclass(frozen=True, slots=True)
 class TrainingTask:
     """The training examples of one subtask, or of one of many labels.
