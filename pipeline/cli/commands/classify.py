@@ -21,7 +21,7 @@ from savs.pipeline.cli.options.shared import (
     option,
     setting,
 )
-from savs.pipeline.cli.output import REPORTING, print_json, print_table, say, tell_skipped
+from savs.pipeline.cli.output import REPORTING, print_cells, print_json, say, tell_skipped
 from savs.pipeline.cli.selections import name_classifiers
 from savs.pipeline.extraction.cluster.node import NONE
 from savs.pipeline.extraction.model.model_options import AUTO, PlacingKeywords
@@ -222,11 +222,11 @@ def _print_counts(done: "Classification") -> None:
         numbers = done.predictions["value"].drop_nulls().sort()
         ends = [("lowest", numbers.min()), ("median", numbers.median()), ("highest", numbers.max())]
         row = [measured(value, "error") for _, value in ends]  # type: ignore[arg-type]
-        print_table(["images", *(name for name, _ in ends)], [[f"{len(numbers):,}", *row]])
+        print_cells(["images", *(name for name, _ in ends)], [[f"{len(numbers):,}", *row]])
         return
     many = "labels" in done.predictions.columns
     rows = [[name, f"{count:,}"] for name, count in done.counts]
-    print_table(["label" if many else "prediction", "examples"], rows)
+    print_cells(["label" if many else "prediction", "examples"], rows)
     if many:
         return
     unsure, atypical = (done.predictions[name].sum() for name in ("unsure", "atypical"))
@@ -248,7 +248,7 @@ def _print_predictions(done: "Classification") -> None:
             [row["id"], row["prediction"], *(measured(row[name], "error") for name in of_row[1:])]
             for row in done.predictions.drop_nulls("value").iter_rows(named=True)
         ]
-        print_table(["id", *of_row], rows)
+        print_cells(["id", *of_row], rows)
         return
     has_subtasks = "subtask" in done.predictions.columns
     rows: list[list[str]] = []
@@ -268,7 +268,7 @@ def _print_predictions(done: "Classification") -> None:
             ]
         )
     header = ["id", *(["subtask"] if has_subtasks else []), "prediction", "probability (%)"]
-    print_table([*header, "margin", "votes", "marks"], rows, right=False)
+    print_cells([*header, "margin", "votes", "marks"], rows, are_texts=True)
 
 
 def _print_labels(done: "Classification") -> None:
@@ -281,7 +281,7 @@ def _print_labels(done: "Classification") -> None:
             f"{pair['label']} {percent(pair['probability'])}" for pair in best
         )
         rows.append([row["id"], ", ".join(row["labels"]) or "-", most_probable])
-    print_table(["id", "labels", "probabilities (%)"], rows, right=False)
+    print_cells(["id", "labels", "probabilities (%)"], rows, are_texts=True)
 
 
 def _marks(row: dict[str, Any]) -> str:

@@ -18,8 +18,7 @@ from savs.pipeline.cli.options.shared import (
     parse_folds,
     result_place,
 )
-from savs.pipeline.cli.output import print_json, say
-from savs.pipeline.cli.tables import print_confidence, print_evaluation
+from savs.pipeline.cli.output import print_evaluation, print_json, print_line, print_tables, say
 from savs.pipeline.names import OWN_ANSWERS, READOUT_NAMES, TEXT_READOUT_NAMES
 
 if TYPE_CHECKING:
@@ -82,6 +81,7 @@ def evaluate_command(
     from savs.pipeline.cli.selections import find_selection
     from savs.pipeline.evaluation import results
     from savs.pipeline.evaluation.captions import compares_captions
+    from savs.pipeline.evaluation.tables import confidence_tables
     from savs.pipeline.inputs.plugins import stored_benchmark
     from savs.pipeline.running.result_files import SUBMISSION
     from savs.pipeline.selection.heads.folds import FOLDS
@@ -154,7 +154,8 @@ def evaluate_command(
     else:
         print_evaluation(result, per_class=per_class)
         for part in result.confidence:
-            print_confidence(part)
+            print_line()
+            print_tables(confidence_tables(part.to_json()))
     say(f"wrote {metrics} and {predictions}")
     if result.submission is not None:
         say(f"wrote {folder / SUBMISSION}, for the official evaluation")

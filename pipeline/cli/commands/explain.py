@@ -19,9 +19,9 @@ from savs.pipeline.cli.options.shared import (
 )
 from savs.pipeline.cli.output import (
     REPORTING,
+    print_cells,
     print_json,
     print_line,
-    print_table,
     say,
     shows_details,
 )
@@ -135,7 +135,7 @@ def _print(one: "Explained") -> None:
         ]
         for head in one.heads
     ]
-    print_table(["head", "nearest class", "cosine", "lead", "nearest training example"], rows)
+    print_cells(["head", "nearest class", "cosine", "lead", "nearest training example"], rows)
     if one.changes is None:
         return
     change = one.changes

@@ -9,7 +9,7 @@ import typer
 from savs.foundation.errors import command
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import StoreArgument, option
-from savs.pipeline.cli.output import print_json, print_table, say
+from savs.pipeline.cli.output import print_cells, print_json, say
 from savs.pipeline.running.formatting import counted
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def label_command(
     elif changes.height:
         counts = Counter(changes.select("old_split", "split", "label").iter_rows())
         rows = [[old, now, text or "-", f"{n:,}"] for (old, now, text), n in counts.items()]
-        print_table(["was in", "is in", "label", "examples"], rows)
+        print_cells(["was in", "is in", "label", "examples"], rows)
     known = f"; {done.unchanged:,} were known" if done.unchanged else ""
     if not changes.height and not known:
         known = f"; {labels} has no label: fill in its column `label`"

@@ -19,10 +19,10 @@ from savs.pipeline.cli.options.shared import (
 )
 from savs.pipeline.cli.output import (
     REPORTING,
+    print_cells,
     print_json,
     print_line,
     print_pairs,
-    print_table,
     say,
 )
 from savs.pipeline.extraction.model.model_options import ModelKeywords
@@ -92,7 +92,7 @@ def models_command(
         print_line()
         marks = {True: "yes", False: "NO", None: "-"}
         rows = [[check.name, marks[check.passed]] for check in checkup.checks]
-        print_table(["check", "holds"], rows)
+        print_cells(["check", "holds"], rows)
         for check in checkup.checks:
             say(f"{check.name}: {check.what}")
         say(checkup.verdict)
@@ -141,7 +141,7 @@ def _print_families(status: str | None, *, as_json: bool) -> None:
         for f in families
     ]
     columns = ["family", "status", "reads", "computed once", "sites", "details"]
-    print_table(columns, rows, right=False)
+    print_cells(columns, rows, are_texts=True)
     say(
         f"{len(families)} architectures, tested with transformers {report['transformers']}; test a"
         " checkpoint: savs models CHECKPOINT"

@@ -18,14 +18,11 @@ from savs.pipeline.cli.options.shared import (
     option,
     result_place,
 )
-from savs.pipeline.cli.output import detail, print_json, print_line, print_table, say
-from savs.pipeline.cli.tables import print_selection
+from savs.pipeline.cli.output import detail, print_json, print_tables, say
 from savs.pipeline.names import DEFAULT_HEADS, IMPORTED
-from savs.pipeline.running.formatting import counted, percent
+from savs.pipeline.running.formatting import counted, counted_as
 
 if TYPE_CHECKING:
-    import polars as pl
-
     from savs.pipeline.evaluation.statistics.intervals import Metric
     from savs.pipeline.selection.selection import Selection, TaskSelection
     from savs.stores import FeatureStore
@@ -91,6 +88,7 @@ def select_command(
     from savs.pipeline.cli.selections import calibrated, estimates_of
     from savs.pipeline.evaluation.results import TRAINED, Results
     from savs.pipeline.evaluation.suspects import save_suspects, suspects
+    from savs.pipeline.evaluation.tables import selection_table, suspects_table
     from savs.pipeline.running.result_files import writing
     from savs.pipeline.selection.selection_file import write_selection
 
@@ -144,9 +142,17 @@ def select_command(
         listed = {} if doubtful is None else {"suspects": doubtful.to_dicts()}
         print_json(facts | {"tasks": tasks} | listed)
     else:
-        print_selection(selection, estimates)
+        tables = [selection_table(selection, estimates)]
         if doubtful is not None:
-            _print_suspects(doubtful)
+            tables.append(suspects_table(doubtful.head(SHOWN)))
+        print_tables(tables)
+        if doubtful is not None:
+            count = counted_as(doubtful.height, "training example", "is", "are")
+            all_of = "it" if doubtful.height == 1 else "all"
+            say(
+                f"{count} predicted to be of another class by a classifier of others; suspects.csv"
+                f" next to the selection has {all_of}"
+            )
     if depth := _depth(opened, selection):
         say(depth)
     is_default = readout in (None, "vote") and TRAINED not in Results(opened.path)
@@ -183,42 +189,6 @@ def _task_facts(task: "TaskSelection", estimate: "Metric | None", kind: str) -> 
         )
     ]
     return facts
-
-
-def _print_suspects(table: "pl.DataFrame") -> None:
-    from savs.pipeline.running.output_files import media_cell
-
-    print_line()
-    named = any(media_cell(row["media"]) != row["id"] for row in table.iter_rows(named=True))
-    rows = [
-        [
-            row["id"],
-            *([media_cell(row["media"])] if named else []),
-            *([row["subtask"]] if row["subtask"] else []),
-            row["label"],
-            row["prediction"],
-            f"{row['margin']:.3g}",
-            percent(row["strength"]),
-        ]
-        for row in table.head(SHOWN).iter_rows(named=True)
-    ]
-    subtask = ["subtask"] if table["subtask"].null_count() < table.height else []
-    header = [
-        "suspect",
-        *(["media"] if named else []),
-        *subtask,
-        "label",
-        "predicted",
-        "margin",
-        "strength (%)",
-    ]
-    print_table(header, rows, right=False)
-    one = table.height == 1
-    say(
-        f"{table.height} training example{' is' if one else 's are'} predicted to be of another"
-        " class by a classifier of others; suspects.csv next to the selection has"
-        f" {'it' if one else 'all'}"
-    )
 
 
 def _depth(store: "FeatureStore", selection: "Selection") -> str | None:

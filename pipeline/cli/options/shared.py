@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from savs.pipeline.names import READOUT_NAMES, SCORING_NAMES, TEXT_READOUT_NAMES
+from savs.pipeline.running.table import FORMS, TABLE
 
 if TYPE_CHECKING:
     from savs.stores import FeatureStore
@@ -111,6 +112,13 @@ def require_choice(name: str, value: str, known: Sequence[str]) -> None:
     """Raise a usage error unless a parameter has one of the known values."""
     if value not in known:
         raise typer.BadParameter(f"`{name}` is {value!r}, expected one of {', '.join(known)}")
+
+
+def require_form(form: str, *, as_json: bool) -> None:
+    """Raise a usage error unless a table has this form, and is not asked for as JSON as well."""
+    require_choice("form", form, (TABLE, *FORMS))
+    if form != TABLE and as_json:
+        raise typer.BadParameter("--format and --json are two ways to print; pass one")
 
 
 def read_text(path: Path, option: str = "") -> str:

@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from savs.pipeline.errors import ReportError
-from savs.pipeline.running.formatting import counted, percent, points, probability
+from savs.pipeline.running.formatting import counted, interval, percent, points, probability
 from savs.pipeline.running.output_files import output_files
 
 HERE = Path(__file__).parent
@@ -92,6 +92,7 @@ def _environment(*folders: Path) -> Environment:
         "lines": show_lines,
         "percent": percent,
         "points": points,
+        "interval": interval,
         "probability": probability,
     }
     return environment

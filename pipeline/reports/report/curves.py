@@ -12,6 +12,12 @@ import polars as pl
 
 from savs.pipeline.errors import ReportError
 from savs.pipeline.evaluation.sweep.table import headline, load_summary, with_methods
+from savs.pipeline.evaluation.tables import (
+    coverage_table,
+    reliability_table,
+    risk_table,
+    sweep_table,
+)
 from savs.pipeline.names import DEFAULT_HEADS
 from savs.pipeline.reports.pages.rendering import render
 from savs.pipeline.reports.report.drawing import (
@@ -27,6 +33,7 @@ from savs.pipeline.reports.report.drawing import (
     thinned,
 )
 from savs.pipeline.running.output_files import new_file
+from savs.pipeline.running.table import Table
 
 MOST_SERIES = 6
 """Most lines of a chart: no more colours and dashes can be found out apart."""
@@ -48,9 +55,8 @@ class Curves:
     name: str
     metric: str
     charts: tuple[Chart, ...]
-    rows: tuple[dict[str, Any], ...]
-    """All rows of the headline metric, as in summary.parquet."""
-    chance: float
+    table: Table
+    """All rows of the headline metric."""
 
 
 def sweep_parts(folders: Sequence[Path]) -> tuple[tuple[Curves, ...], tuple[Curves, ...]]:
@@ -72,9 +78,9 @@ def sweep_parts(folders: Sequence[Path]) -> tuple[tuple[Curves, ...], tuple[Curv
             is_of_depths = bool(rows["max_layer"].count())
             if rows["prompt"].count() and not is_of_depths:
                 continue
-            metric, chance = str(rows["metric"][0]), float(rows["chance"][0])
+            metric = str(rows["metric"][0])
             charts = (_depth_charts if is_of_depths else charts_of_sweep)(rows, metric)
-            part = Curves(name, metric, charts, tuple(rows.to_dicts()), chance)
+            part = Curves(name, metric, charts, sweep_table(rows, metric))
             (depths if is_of_depths else curves).append(part)
     return tuple(curves), tuple(depths)
 
@@ -253,8 +259,17 @@ class ConfidencePart:
     """One of `confidence` of metrics.json."""
     temperatures: tuple[tuple[str, str], ...]
     """Subtask, or `all`, and its temperature; empty if probabilities are not calibrated."""
+    reliability: Table
+    risk: Table | None
     chart: Chart | None
     """Accuracy if only the likeliest share is answered; None of many labels."""
+    coverage: Table | None
+    """The numbers of the chart."""
+
+    @property
+    def temperature_table(self) -> Table:
+        """The temperatures."""
+        return Table.of_cells(["subtask", "temperature"], self.temperatures)
 
 
 def confidence_parts(metrics: Mapping[str, Any]) -> tuple[ConfidencePart, ...]:
@@ -269,7 +284,10 @@ def confidence_parts(metrics: Mapping[str, Any]) -> tuple[ConfidencePart, ...]:
                 (name, "none" if value is None else f"{value:.3g}")
                 for name, value in (one["temperatures"] or {}).items()
             ),
+            reliability=reliability_table(one),
+            risk=risk_table(one["risk"]) if one["risk"] else None,
             chart=_coverage_chart(one["coverage"]) if one["coverage"] else None,
+            coverage=coverage_table(one["coverage"]) if one["coverage"] else None,
         )
         for one in metrics["confidence"]
     )

@@ -6,9 +6,14 @@ from typing import Any
 
 import polars as pl
 
+from savs.foundation.frames import schema_of
 from savs.pipeline.evaluation.compare.compare import compare
 from savs.pipeline.evaluation.compare.result_folders import of_same_examples
+from savs.pipeline.evaluation.per_class import PartRow
 from savs.pipeline.evaluation.results import Result
+from savs.pipeline.evaluation.tables import INTERVAL, P_VALUES, PAIRED
+from savs.pipeline.running.formatting import percent
+from savs.pipeline.running.table import Column, Drawing, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +37,8 @@ class Headline:
     main: Mapping[str, Any]
     """The headline of the first result, as in metrics.json."""
     bars: tuple[Bar, ...]
-    differences: tuple[Mapping[str, Any], ...]
-    """Rows of `compare` about this metric: each other result minus the first."""
-    reach: float
-    """Greatest distance from 0 of an end of their intervals."""
+    differences: Table | None
+    """Each other result minus the first, of this metric; None without others."""
 
 
 def headline_of(results: Sequence[Result]) -> Headline:
@@ -47,8 +50,6 @@ def headline_of(results: Sequence[Result]) -> Headline:
     first, *others = results
     main = first.headline
     paired = [other for other in others if is_paired(first, other)]
-    differences = _differences(first, paired, str(main["name"]))
-    ends = [row[end] for row in differences for end in ("low", "high", "difference")]
     return Headline(
         metric=str(main["name"]),
         main=main,
@@ -57,8 +58,7 @@ def headline_of(results: Sequence[Result]) -> Headline:
             *(_bar(other, _like(other, main), "other", _apart(first, other)) for other in others),
             *_baselines(main),
         ),
-        differences=differences,
-        reach=max((abs(end) for end in ends if end is not None), default=0.0),
+        differences=_differences(first, paired, str(main["name"])),
     )
 
 
@@ -67,17 +67,15 @@ def is_paired(first: Result, other: Result) -> bool:
     return list(first.units()) == list(other.units()) and of_same_examples(first, other)
 
 
-def _differences(
-    first: Result, others: Sequence[Result], metric: str
-) -> tuple[Mapping[str, Any], ...]:
+def _differences(first: Result, others: Sequence[Result], metric: str) -> Table | None:
     if not others:
-        return ()
-    comparison = compare([first.folder, *(other.folder for other in others)], metric=metric)
-    names = [other.name for other in others]
-    return tuple(
-        {**row, "b": name}
-        for name, row in zip(names, comparison.iter_rows(named=True), strict=True)
-    )
+        return None
+    rows = compare([first.folder, *(other.folder for other in others)], metric=metric)
+    rows = rows.with_columns(b=pl.Series([other.name for other in others]))
+    ends = rows.select(pl.max_horizontal(pl.col("difference", "low", "high").abs()).max())
+    columns = [Column("result", "b", is_text=True), *PAIRED, Column("test", "test"), *P_VALUES]
+    drawing = Drawing("apart", ("difference", "low", "high"), reach=ends.item())
+    return Table(rows, columns, drawing=drawing)
 
 
 def _like(other: Result, main: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -108,19 +106,26 @@ def _baselines(main: Mapping[str, Any]) -> list[Bar]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class GroupCount:
-    """Groups of one size with the same number of right examples."""
+def parts_tables(parts: Sequence[Mapping[str, Any]]) -> dict[str, Table]:
+    """Return the accuracy of each subtask, and of each category, rows of metrics.json's `parts`."""
+    columns = [
+        Column("accuracy", "accuracy", percent),
+        INTERVAL,
+        Column("right", "correct"),
+        Column("of", "n"),
+    ]
+    drawing = Drawing("track", ("accuracy", "low", "high"))
+    tables = {}
+    for by in ("subtask", "category"):
+        if rows := [row for row in parts if row["by"] == by]:
+            frame = pl.DataFrame(rows, schema=schema_of(PartRow))
+            name = Column(by, "name", lambda name: "(none)" if name is None else name, is_text=True)
+            tables[by] = Table(frame, [name, *columns], drawing=drawing)
+    return tables
 
-    size: int
-    right: int
-    groups: int
-    share: float
-    """Share of the groups of this size."""
 
-
-def groups_part(predictions: pl.DataFrame) -> tuple[GroupCount, ...]:
-    """Return how many groups have how many right examples; none if no group has several."""
+def groups_table(predictions: pl.DataFrame) -> Table | None:
+    """Return how many groups have how many right examples; None if no group has several."""
     groups = (
         predictions.drop_nulls("group")
         .group_by("group")
@@ -133,4 +138,12 @@ def groups_part(predictions: pl.DataFrame) -> tuple[GroupCount, ...]:
         .with_columns(share=pl.col("groups") / pl.col("groups").sum().over("size"))
         .sort("size", "right", descending=[False, True])
     )
-    return tuple(GroupCount(**row) for row in counts.iter_rows(named=True))
+    if not counts.height:
+        return None
+    columns = [
+        Column("right", ("right", "size"), "{} of {}".format, is_text=True),
+        Column("groups", "groups"),
+        Column("share (%)", "share", percent),
+    ]
+    rows = counts.with_columns(wrong=pl.col("right") < pl.col("size"))
+    return Table(rows, columns, drawing=Drawing("bar", ("share",), wrong="wrong"))

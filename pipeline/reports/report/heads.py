@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -10,7 +10,10 @@ import polars as pl
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.results import Result
+from savs.pipeline.evaluation.tables import SUBTASK
 from savs.pipeline.reports.report.drawing import LEVELS, grid_path, shade, shade_paths
+from savs.pipeline.running.formatting import percent
+from savs.pipeline.running.table import Column, Drawing, Table
 from savs.pipeline.selection.head_map import (
     HEAD_MAP_SCHEMA,
     Stability,
@@ -29,6 +32,22 @@ MOST_RANKED = 300
 """Most rows of the table of chosen heads; a map shows all."""
 MOST_MAPS = 20
 """Most subtasks that have a map of their own."""
+
+
+CHOSEN = (
+    Column("head", "name", is_text=True),
+    Column("rank", "rank"),
+    Column("strength (%)", "strength", percent),
+    Column("score", "score", "{:g}".format),
+    Column("examples", "examples"),
+    Column("margin", "margin", "{:.3f}".format),
+)
+LAYERS = (
+    Column("layer", "number", is_text=True),
+    Column("mean", "mean", percent),
+    Column("best", "best", percent),
+    Column("times chosen", "chosen"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +101,9 @@ class HeadsPart:
 
     maps: tuple[HeadMap, ...]
     """Of all subtasks together first; then each alone, if there are several."""
-    rows: tuple[dict[str, Any], ...]
+    chosen: Table
     """The chosen heads, best first, with their strengths and scores."""
+    layers: Table
     more: int
     """Chosen heads that the table lacks."""
     has_scores: bool
@@ -108,12 +128,14 @@ def heads_part(result: Result) -> HeadsPart | None:
     subtasks = heads["subtask"].unique(maintain_order=True).to_list()
     several = len(subtasks) > 1
     kind = "label" if result.labels else "subtask"
+    of_task = [Column(kind, "subtask", is_text=True)] if several else []
     maps = [_draw(heads, f"all {kind}s" if several else "", chosen_by=kind if several else None)]
     if several and len(subtasks) <= MOST_MAPS and scored is not None:
         maps += [_draw(heads.filter(subtask=name), str(name)) for name in subtasks]
     return HeadsPart(
         maps=tuple(maps),
-        rows=tuple(rows.head(MOST_RANKED).to_dicts()),
+        chosen=Table(rows.head(MOST_RANKED), [*of_task, *CHOSEN]),
+        layers=Table(pl.DataFrame(maps[0].layers), LAYERS),
         more=max(0, rows.height - MOST_RANKED),
         has_scores=scored is not None,
     )
@@ -218,7 +240,8 @@ class Across:
     """None on the diagonal, and for heads of different models."""
     more: int
     stability: Stability | None
-    stable: tuple[dict[str, Any], ...]
+    overlap: Table | None
+    stable: Table | None
     """Heads of the first result, the most stable first in each subtask."""
 
 
@@ -232,7 +255,8 @@ def across_part(results: Sequence[Result]) -> Across:
         pairs=tuple(tuple(_pair(a, b) if a is not b else None for b in compared) for a in compared),
         more=len(tasks) - len(compared),
         stability=stability,
-        stable=() if stability is None else tuple(_stable(stability)),
+        overlap=None if stability is None else _overlap(stability),
+        stable=None if stability is None else _stable(stability),
     )
 
 
@@ -280,12 +304,30 @@ def _correlation(a: HeadTask, b: HeadTask) -> float | None:
     return float(np.corrcoef(ranks)[0, 1])
 
 
-def _stable(stability: Stability) -> list[dict[str, Any]]:
+def _overlap(stability: Stability) -> Table:
+    rows = {
+        "subtask": [name or "all" for name in stability.overlap],
+        "shared": list(stability.overlap.values()),
+        "chance": [stability.chance[name] for name in stability.overlap],
+    }
+    columns = [
+        Column("subtask", "subtask", is_text=True),
+        Column("shared", "shared", percent),
+        Column("by chance", "chance", percent),
+    ]
+    drawing = Drawing("track", ("shared", None, None, "chance"))
+    return Table(pl.DataFrame(rows), columns, drawing=drawing)
+
+
+def _stable(stability: Stability) -> Table:
     rows = stability.heads.with_columns(place=pl.col("subtask").rle_id())
-    return (
-        rows.sort("place", "share", descending=[False, True], maintain_order=True)
-        .group_by("place", maintain_order=True)
-        .head(MOST_HEADS)
-        .drop("place")
-        .to_dicts()
-    )
+    rows = rows.sort("place", "share", descending=[False, True], maintain_order=True)
+    rows = rows.group_by("place", maintain_order=True).head(MOST_HEADS)
+    columns = [
+        Column("head", "name", is_text=True),
+        *([SUBTASK] if len(stability.overlap) > 1 else []),
+        Column("draws", "share", percent),
+        Column("rank", "rank"),
+    ]
+    drawing = Drawing("bar", ("share",), wrong="is_other")
+    return Table(rows.with_columns(is_other=pl.col("rank").is_null()), columns, drawing=drawing)

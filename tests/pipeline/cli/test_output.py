@@ -10,8 +10,9 @@ from random_stores import draw_problem, write_problem
 
 from savs import save_selection, select
 from savs.pipeline.cli import output
+from savs.pipeline.cli.head_map import draw_map
 from savs.pipeline.cli.output import progress, say
-from savs.pipeline.cli.tables import draw_map, print_selection
+from savs.pipeline.evaluation.tables import selection_table
 from savs.pipeline.selection.head_map import HEAD_MAP_SCHEMA, head_map
 
 
@@ -28,14 +29,13 @@ def test_progress_says_no_time_left_before_the_first_example_is_done(capsys, mon
     assert last.startswith("4 examples in ")
 
 
-def test_the_ends_of_the_strengths_are_shown_whatever_the_order_of_heads(capsys):
+def test_the_ends_of_the_strengths_are_shown_whatever_the_order_of_heads():
     # of 60 examples, 47 and 21 alone; chosen by 34.3 and 32.3, sums of probabilities
     task = SimpleNamespace(
         subtask=None, classes=("a", "b"), examples=60, heads=[(0, 0), (0, 1)], number=None
     )
     task.strengths, task.scores = (21 / 60, 47 / 60), (34.3, 32.3)
-    print_selection(SimpleNamespace(tasks=[task], labels="one"))
-    header, row = capsys.readouterr().out.splitlines()
+    header, row = selection_table(SimpleNamespace(tasks=[task], labels="one")).text().splitlines()
     assert "head strength (%)" in header
     assert "35.0 to 78.3" in row
     assert "34" not in row

@@ -5,8 +5,9 @@ import io
 import polars as pl
 import pytest
 
-from savs.pipeline.cli.method_formats import as_text, method_cells
 from savs.pipeline.evaluation.compare.compare import METHOD_SCHEMA
+from savs.pipeline.evaluation.tables import methods_table
+from savs.pipeline.running.table import FORMS
 
 ROWS = [
     {"method": "zero-shot", "model": "A_7|B", "value": 0.5, "low": 0.4, "high": 0.6}
@@ -25,7 +26,7 @@ def table(*changes):
 
 
 def text(form, *changes):
-    return as_text(table(*changes), form, method_cells)
+    return FORMS[form](methods_table(table(*changes)))
 
 
 def test_markdown():
@@ -34,7 +35,7 @@ def test_markdown():
         " p (Holm) | forwards | seconds | bytes |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
         r"| zero-shot | A_7\|B | 50.0 | 40.0 .. 60.0 | - | - | - | 1,200 | 61.3 | 3.69 MB |",
-        r"| SAVs (vote), 20 heads | A_7\|B | 75.0 | - .. - | +25.0 | +10.0 .. +40.0 | < 0.0001"
+        r"| SAVs (vote), 20 heads | A_7\|B | 75.0 | - | +25.0 | +10.0 .. +40.0 | < 0.0001"
         " | - | - | - |",
     ]
 
@@ -56,7 +57,7 @@ def test_latex_sets_signs_as_they_are_meant():
     lost = {"difference": -0.25, "difference_low": -0.4, "difference_high": -0.1}
     lines = text("latex", {}, {"model": "A-7-1|B"} | lost).splitlines()
     assert lines[5] == (
-        r"SAVs (vote), 20 heads & A-7-1\textbar{}B & 75.0 & - .. - & $-$25.0 & $-$40.0 to $-$10.0 &"
+        r"SAVs (vote), 20 heads & A-7-1\textbar{}B & 75.0 & - & $-$25.0 & $-$40.0 to $-$10.0 &"
         r" \textless{} 0.0001 & - & - & - \\"
     )
 
