@@ -94,14 +94,23 @@ def metrics_table(
     """
     are_shares = all("scale" not in metric for metric in metrics)
     frame = pl.DataFrame([{"scale": "share"} | dict(m) for m in metrics], infer_schema_length=None)
-    columns = [
-        Column("metric (%)" if are_shares else "metric", "name", is_text=True),
-        Column("value", ("value", "scale"), _measured),
-        Column("95 % interval", ("low", "high", "scale"), _measured_interval),
-        Column("chance", ("chance", "scale"), _measured),
-        *([Column("majority", "majority", percent)] if are_shares else []),
-        Column("units", "units"),
-    ]
+    if are_shares:
+        columns = [
+            Column("metric (%)", "name"),
+            Column("value", "value", percent),
+            INTERVAL,
+            Column("chance", "chance", percent),
+            Column("majority", "majority", percent),
+            Column("units", "units"),
+        ]
+    else:
+        columns = [
+            Column("metric", "name"),
+            Column("value", ("value", "scale"), measured),
+            Column("95 % interval", ("low", "high", "scale"), _measured_interval),
+            Column("chance", ("chance", "scale"), measured),
+            Column("units", "units"),
+        ]
     if train_shares is not None:
         columns.append(Column("trained on", "trained_on"))
         frame = frame.with_columns(trained_on=pl.lit(of_shares(*train_shares)))
@@ -109,19 +118,15 @@ def metrics_table(
     return Table(frame, columns, drawing=drawing)
 
 
-def _measured(value: float | None, scale: str) -> str:
-    return percent(value) if scale == "share" else measured(value, scale)
-
-
 def _measured_interval(low: float | None, high: float | None, scale: str) -> str:
-    return interval(low, high, partial(_measured, scale=scale))
+    return interval(low, high, partial(measured, scale=scale))
 
 
 def classes_table(rows: Rows) -> Table:
     """Return how well each class is found, rows of `class_table`."""
     frame = _frame(rows, ClassRow)
     columns = [
-        Column("class", "label", is_text=True),
+        Column("class", "label"),
         Column("examples", "n"),
         Column("predicted", "predicted"),
         Column("precision", "precision", percent),
@@ -139,7 +144,7 @@ def confusions_table(
     """Return the most frequent confusions, rows of `confusion_table`."""
     frame = _frame(rows, ConfusionRow)
     columns = [
-        Column("class", "label", is_text=True),
+        Column("class", "label"),
         Column("taken for", "prediction", lambda name: name or "(skipped)", is_text=True),
         Column("examples", "n", link="pick"),
         *([SUBTASK] if has_subtasks else []),
@@ -157,7 +162,7 @@ def labels_table(rows: Rows) -> Table:
     """Return how well each of many labels is found, rows of `LabelRow`."""
     frame = _frame(rows, LabelRow)
     columns = [
-        Column("label", "label", is_text=True),
+        Column("label", "label"),
         Column("examples", "n"),
         Column("there", "positive"),
         Column("predicted", "predicted"),
@@ -178,7 +183,7 @@ def pairs_table(rows: Rows, *, most: int = MOST_CONFUSIONS) -> Table:
     """Return the labels that are most often together, rows of `PairRow`."""
     frame = _frame(rows, PairRow).head(most)
     columns = [
-        Column("label", "label", is_text=True),
+        Column("label", "label"),
         Column("with", "other", is_text=True),
         Column("both there", "n"),
         Column("both predicted", "predicted"),
@@ -265,7 +270,7 @@ def risk_table(report: Mapping[str, Any]) -> Table:
     names = ("value", "low", "high", "most")
     schema = {"name": pl.String, **dict.fromkeys(names, pl.Float64)}
     columns = [
-        Column(f"risk {report['risk']:g}", "name", is_text=True),
+        Column(f"risk {report['risk']:g}", "name"),
         Column("value (%)", "value", percent),
         INTERVAL,
         Column("at most", "most", percent),
@@ -322,8 +327,8 @@ def selection_table(
 
 
 def _accuracy(metric: Metric) -> str:
-    ends = _measured_interval(metric.low, metric.high, metric.scale)
-    return f"{_measured(metric.value, metric.scale)} ({ends})"
+    show = percent if metric.scale == "share" else partial(measured, scale=metric.scale)
+    return f"{show(metric.value)} ({interval(metric.low, metric.high, show)})"
 
 
 def suspects_table(suspects: pl.DataFrame) -> Table:
@@ -333,7 +338,7 @@ def suspects_table(suspects: pl.DataFrame) -> Table:
     has_media = suspects.filter(pl.col("media").ne_missing(pl.col("id"))).height > 0
     has_subtasks = suspects["subtask"].count() > 0
     columns = [
-        Column("suspect", "id", is_text=True),
+        Column("suspect", "id"),
         *([Column("media", "media", is_text=True)] if has_media else []),
         *([SUBTASK] if has_subtasks else []),
         Column("label", "label", is_text=True),
@@ -414,7 +419,7 @@ def _point_columns(rows: pl.DataFrame) -> list[Column]:
     """Return what tells the points of a sweep apart."""
     readout, heads = Column("readout", "readout", is_text=True), Column("heads", "heads", _some)
     if rows["prompt"].count():
-        return [Column("prompt", "prompt", is_text=True), readout, heads]
+        return [Column("prompt", "prompt"), readout, heads]
     shots = Column("shots", "shots", lambda shots: "all" if shots is None else str(shots))
     if not rows["max_layer"].count():
         return [readout, shots, heads]
@@ -433,13 +438,13 @@ def comparison_tables(rows: pl.DataFrame) -> list[Table]:
     tables = []
     for (a, b), part in rows.group_by("a", "b", maintain_order=True):
         columns = [
-            Column("metric (%)", "metric", is_text=True),
+            Column("metric (%)", "metric"),
             Column(str(a), "value_a", percent),
             Column(str(b), "value_b", percent),
             *PAIRED,
             Column("units", "units"),
             Column("clusters", "clusters"),
-            Column("test", "test"),
+            Column("test", "test", is_text=True),
             *P_VALUES,
         ]
         tables.append(Table(part, columns))
@@ -452,7 +457,7 @@ def comparison_tables(rows: pl.DataFrame) -> list[Table]:
     means = across_data_sets(rows)
     if means.height:
         columns = [
-            Column("mean over data sets", ("b", "a"), "{} minus {}".format, is_text=True),
+            Column("mean over data sets", ("b", "a"), "{} minus {}".format),
             Column("data sets", "data_sets"),
             *PAIRED,
             P_VALUES[0],

@@ -6,7 +6,6 @@ Terminals, papers, model cards and pages show the same tables, each in its form.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Literal
 
 from savs.pipeline.running.formatting import visible
@@ -50,7 +49,7 @@ class Column:
     """Columns of the frame whose values `show` makes a cell of, such as the ends of an interval."""
     show: Callable[..., str] = plain
     is_text: bool = False
-    """Texts are set to the left, numbers to the right."""
+    """Texts and the first column are set to the left, numbers to the right."""
     link: str = ""
     """Column of the frame with the examples that a page's link picks, null for no link."""
 
@@ -102,16 +101,21 @@ class Table:
 
         names = [str(number) for number in range(len(header))]
         columns = [
-            Column(heading, name, is_text=are_texts or name == "0")
+            Column(heading, name, is_text=are_texts)
             for heading, name in zip(header, names, strict=True)
         ]
         cells = {n: [plain(row[place]) for row in rows] for place, n in enumerate(names)}
         return cls(pl.DataFrame(cells, schema=dict.fromkeys(names, pl.String)), columns)
 
     @property
+    def is_left(self) -> list[bool]:
+        """Whether each column is set to the left."""
+        return [place == 0 or column.is_text for place, column in enumerate(self.columns)]
+
+    @property
     def texts(self) -> int:
-        """Number of the first columns that are texts; a page draws after them."""
-        return sum(1 for _ in takewhile(lambda column: column.is_text, self.columns))
+        """Number of the first columns that are set to the left; a page draws after them."""
+        return [*self.is_left, False].index(False)
 
     @property
     def header(self) -> list[str]:
@@ -130,8 +134,8 @@ class Table:
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         lines = [
             "  ".join(
-                cell.ljust(width) if column.is_text else cell.rjust(width)
-                for column, cell, width in zip(self.columns, row, widths, strict=True)
+                cell.ljust(width) if left else cell.rjust(width)
+                for left, cell, width in zip(self.is_left, row, widths, strict=True)
             ).rstrip()
             for row in cells
         ]
@@ -139,15 +143,10 @@ class Table:
 
     def markdown(self, word: Callable[[str], str] | None = None) -> str:
         """Return it in Markdown; `word` writes a text, by default with escapes."""
-        kinds = [" --- " if column.is_text else " ---: " for column in self.columns]
+        kinds = [" --- " if left else " ---: " for left in self.is_left]
+        words = [word if word and left else _escaped for left in self.is_left]
         lines = [[_escaped(cell) for cell in self.header]]
-        lines += [
-            [
-                word(cell) if word and column.is_text else _escaped(cell)
-                for column, cell in zip(self.columns, row, strict=True)
-            ]
-            for row in self.rows
-        ]
+        lines += [[say(cell) for say, cell in zip(words, row, strict=True)] for row in self.rows]
         first, *others = (f"| {' | '.join(cells)} |\n" for cells in lines)
         return "".join([first, f"|{'|'.join(kinds)}|\n", *others])
 
@@ -156,7 +155,7 @@ class Table:
 
         A minus is one, not a hyphen, and an interval is "97.2 to 99.9".
         """
-        sides = "".join("l" if column.is_text else "r" for column in self.columns)
+        sides = "".join("l" if left else "r" for left in self.is_left)
         header, *rows = map(_latex_line, (self.header, *self.rows))
         rules = [f"\\begin{{tabular}}{{{sides}}}", r"\toprule", header, r"\midrule", *rows]
         return "\n".join([*rules, r"\bottomrule", r"\end{tabular}"]) + "\n"

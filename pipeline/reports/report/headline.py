@@ -73,7 +73,7 @@ def _differences(first: Result, others: Sequence[Result], metric: str) -> Table 
     rows = compare([first.folder, *(other.folder for other in others)], metric=metric)
     rows = rows.with_columns(b=pl.Series([other.name for other in others]))
     ends = rows.select(pl.max_horizontal(pl.col("difference", "low", "high").abs()).max())
-    columns = [Column("result", "b", is_text=True), *PAIRED, Column("test", "test"), *P_VALUES]
+    columns = [Column("result", "b"), *PAIRED, Column("test", "test", is_text=True), *P_VALUES]
     drawing = Drawing("apart", ("difference", "low", "high"), reach=ends.item())
     return Table(rows, columns, drawing=drawing)
 
@@ -119,7 +119,7 @@ def parts_tables(parts: Sequence[Mapping[str, Any]]) -> dict[str, Table]:
     for by in ("subtask", "category"):
         if rows := [row for row in parts if row["by"] == by]:
             frame = pl.DataFrame(rows, schema=schema_of(PartRow))
-            name = Column(by, "name", lambda name: "(none)" if name is None else name, is_text=True)
+            name = Column(by, "name", lambda name: "(none)" if name is None else name)
             tables[by] = Table(frame, [name, *columns], drawing=drawing)
     return tables
 
@@ -141,7 +141,7 @@ def groups_table(predictions: pl.DataFrame) -> Table | None:
     if not counts.height:
         return None
     columns = [
-        Column("right", ("right", "size"), "{} of {}".format, is_text=True),
+        Column("right", ("right", "size"), "{} of {}".format),
         Column("groups", "groups"),
         Column("share (%)", "share", percent),
     ]

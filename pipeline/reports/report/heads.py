@@ -43,7 +43,7 @@ CHOSEN = (
     Column("margin", "margin", "{:.3f}".format),
 )
 LAYERS = (
-    Column("layer", "number", is_text=True),
+    Column("layer", "number"),
     Column("mean", "mean", percent),
     Column("best", "best", percent),
     Column("times chosen", "chosen"),
@@ -128,7 +128,7 @@ def heads_part(result: Result) -> HeadsPart | None:
     subtasks = heads["subtask"].unique(maintain_order=True).to_list()
     several = len(subtasks) > 1
     kind = "label" if result.labels else "subtask"
-    of_task = [Column(kind, "subtask", is_text=True)] if several else []
+    of_task = [Column(kind, "subtask")] if several else []
     maps = [_draw(heads, f"all {kind}s" if several else "", chosen_by=kind if several else None)]
     if several and len(subtasks) <= MOST_MAPS and scored is not None:
         maps += [_draw(heads.filter(subtask=name), str(name)) for name in subtasks]
@@ -311,7 +311,7 @@ def _overlap(stability: Stability) -> Table:
         "chance": [stability.chance[name] for name in stability.overlap],
     }
     columns = [
-        Column("subtask", "subtask", is_text=True),
+        Column("subtask", "subtask"),
         Column("shared", "shared", percent),
         Column("by chance", "chance", percent),
     ]
