@@ -58,6 +58,9 @@ PAIRED = (
     Column("95 % interval", ("low", "high"), _POINTS),
 )
 """A paired difference and its interval."""
+PRECISION, RECALL, F1 = (
+    Column(name, name.lower(), percent) for name in ("precision", "recall", "F1")
+)
 SUBTASK = Column("subtask", "subtask", is_text=True)
 WINS = tuple(Column(name, name) for name in ("wins", "ties", "losses"))
 WIN = "win, loss: a {} where the interval of the difference lies above, or below 0"
@@ -127,12 +130,12 @@ def classes_table(rows: Rows) -> Table:
     frame = _frame(rows, ClassRow)
     columns = [
         Column("class", "label"),
+        RECALL,
+        INTERVAL,
+        PRECISION,
+        F1,
         Column("examples", "n"),
         Column("predicted", "predicted"),
-        Column("precision", "precision", percent),
-        Column("recall", "recall", percent),
-        INTERVAL,
-        Column("F1", "f1", percent),
         *([SUBTASK] if frame["subtask"].n_unique() > 1 else []),
     ]
     return Table(frame, columns, drawing=Drawing("track", ("recall", "low", "high"), "recall"))
@@ -163,16 +166,16 @@ def labels_table(rows: Rows) -> Table:
     frame = _frame(rows, LabelRow)
     columns = [
         Column("label", "label"),
+        Column("AP", "average_precision", percent),
+        INTERVAL,
+        PRECISION,
+        RECALL,
+        F1,
+        Column("threshold", "threshold", percent),
         Column("examples", "n"),
         Column("there", "positive"),
         Column("predicted", "predicted"),
         Column("wrong", "wrong", link="pick"),
-        Column("AP", "average_precision", percent),
-        INTERVAL,
-        Column("precision", "precision", percent),
-        Column("recall", "recall", percent),
-        Column("F1", "f1", percent),
-        Column("threshold", "threshold", percent),
     ]
     wrong = pl.col("positive") + pl.col("predicted") - 2 * pl.col("correct")
     drawn = Drawing("track", ("average_precision", "low", "high", "chance"), "AP")
@@ -235,9 +238,9 @@ def reliability_table(confidence: Mapping[str, Any]) -> Table:
     of_pairs = "of all pairs of an example and a label: right where the label is there"
     columns = [
         Column("probability (%)", ("low", "high"), partial(interval, show=_whole)),
-        Column("pairs" if are_pairs else "examples", "examples"),
         Column("mean", "probability", percent),
         Column("right (%)", "accuracy", percent),
+        Column("pairs" if are_pairs else "examples", "examples"),
     ]
     frame = pl.DataFrame(confidence["reliability"])
     drawing = Drawing("track", ("accuracy", None, None, "probability"))

@@ -22,7 +22,7 @@ from savs.pipeline.evaluation.tables import (
     labels_table,
     pairs_table,
 )
-from savs.pipeline.reports.report.drawing import LEVELS, grid_path, shade, shade_paths
+from savs.pipeline.reports.pages.charts import grid_path, matrix_paths
 from savs.pipeline.reports.report.gallery import Gallery
 from savs.pipeline.running.table import Table
 
@@ -84,7 +84,6 @@ class ClassesPart:
     """The labels by their names; None of one label. The matrix then has those that are together."""
     pairs: Table | None = None
     """The most frequent pairs of labels."""
-    levels: int = LEVELS
 
 
 def classes_part(result: Result, gallery: Gallery | None) -> ClassesPart:
@@ -170,8 +169,8 @@ def _matrix(
         table=classes_table(rows),
         columns=tuple(columns),
         cells=_cells(labels, columns, counts) if is_small else (),
-        right={} if is_small else _paths(labels, columns, counts, right=True),
-        wrong={} if is_small else _paths(labels, columns, counts, right=False),
+        right={} if is_small else matrix_paths(labels, columns, counts, right=True),
+        wrong={} if is_small else matrix_paths(labels, columns, counts, right=False),
         lines=grid_path(1, 1) if is_small else grid_path(len(columns), len(labels)),
         accuracy=sum(row["correct"] for row in rows) / max(examples, 1),  # the file may be edited
         examples=examples,
@@ -191,21 +190,3 @@ def _cells(
         )
         for row in labels
     )
-
-
-def _paths(
-    labels: Sequence[dict[str, Any]],
-    columns: Sequence[str | None],
-    counts: Mapping[tuple[str, str | None], int],
-    *,
-    right: bool,
-) -> dict[int, str]:
-    """Return the shades of the cells on the diagonal, or off it, by share of their row."""
-    places = {name: place for place, name in enumerate(columns)}
-    rows = {row["label"]: (y, row["n"]) for y, row in enumerate(labels)}
-    cells = {
-        (places[name], rows[label][0]): shade(count / rows[label][1], 0, 1)
-        for (label, name), count in counts.items()
-        if count and label in rows and (label == name) == right
-    }
-    return shade_paths(cells)

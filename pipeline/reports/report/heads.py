@@ -11,7 +11,7 @@ from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.results import Result
 from savs.pipeline.evaluation.tables import SUBTASK
-from savs.pipeline.reports.report.drawing import LEVELS, grid_path, shade, shade_paths
+from savs.pipeline.reports.pages.charts import HeadMap, draw_heads
 from savs.pipeline.running.formatting import percent
 from savs.pipeline.running.table import Column, Drawing, Table
 from savs.pipeline.selection.head_map import (
@@ -19,7 +19,6 @@ from savs.pipeline.selection.head_map import (
     Stability,
     head_map,
     head_stability,
-    mean_map,
 )
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_config import SelectionConfig, TaskConfig
@@ -51,51 +50,6 @@ LAYERS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """A chosen head on a map."""
-
-    x: int
-    y: int
-    text: str
-    """Its rank; of several subtasks, how many chose it."""
-    title: str
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """A row of a map: one layer, with its profile."""
-
-    number: int
-    mean: float
-    """Mean strength of its heads."""
-    best: float
-    chosen: int
-    """How often its heads were chosen."""
-
-
-@dataclass(frozen=True, slots=True)
-class HeadMap:
-    """A grid of layers and heads, shaded by strength."""
-
-    title: str
-    columns: int
-    layers: tuple[Layer, ...]
-    lowest: float
-    """Strength of the lightest shade."""
-    highest: float
-    paths: dict[int, str]
-    """Shade -> SVG path of its heads, in cells."""
-    lines: str
-    """SVG path of the lines between cells."""
-    marks: tuple[Mark, ...]
-
-    @property
-    def cell(self) -> int:
-        """Side of a cell in pixels: small grids have large cells."""
-        return max(13, min(30, 560 // self.columns))
-
-
-@dataclass(frozen=True, slots=True)
 class HeadsPart:
     """What a report shows of the heads."""
 
@@ -108,7 +62,6 @@ class HeadsPart:
     """Chosen heads that the table lacks."""
     has_scores: bool
     """Whether the map has the scores of all heads: the store must be there."""
-    levels: int = LEVELS
 
 
 def heads_part(result: Result) -> HeadsPart | None:
@@ -129,9 +82,9 @@ def heads_part(result: Result) -> HeadsPart | None:
     several = len(subtasks) > 1
     kind = "label" if result.labels else "subtask"
     of_task = [Column(kind, "subtask")] if several else []
-    maps = [_draw(heads, f"all {kind}s" if several else "", chosen_by=kind if several else None)]
+    maps = [draw_heads(heads, chosen_by=kind if several else None)]
     if several and len(subtasks) <= MOST_MAPS and scored is not None:
-        maps += [_draw(heads.filter(subtask=name), str(name)) for name in subtasks]
+        maps += [draw_heads(heads.filter(subtask=name), title=str(name)) for name in subtasks]
     return HeadsPart(
         maps=tuple(maps),
         chosen=Table(rows.head(MOST_RANKED), [*of_task, *CHOSEN]),
@@ -161,43 +114,6 @@ def _chosen(config: SelectionConfig) -> pl.DataFrame:
         )
     ]
     return pl.DataFrame(rows, schema=HEAD_MAP_SCHEMA, orient="row")
-
-
-def _draw(scored: pl.DataFrame, title: str, *, chosen_by: str | None = None) -> HeadMap:
-    """Return the map of a subtask's heads, or of several, or labels; `chosen_by` says which."""
-    heads = mean_map(scored).sort("layer", "head")
-    numbers = heads["layer"].unique(maintain_order=True).to_list()
-    rows = {layer: y for y, layer in enumerate(numbers)}
-    columns = int(heads["head"].max()) + 1  # type: ignore
-    lowest, highest = float(heads["strength"].min()), float(heads["strength"].max())  # type: ignore
-    cells = {
-        (head, rows[layer]): shade(strength, lowest, highest)
-        for layer, head, strength in heads.select("layer", "head", "strength").rows()
-    }
-    profile = heads.group_by(number="layer", maintain_order=True).agg(
-        mean=pl.col("strength").mean(), best=pl.col("strength").max(), chosen=pl.col("chosen").sum()
-    )
-    return HeadMap(
-        title=title,
-        columns=columns,
-        layers=tuple(Layer(**row) for row in profile.iter_rows(named=True)),
-        lowest=lowest,
-        highest=highest,
-        paths=shade_paths(cells),
-        lines=grid_path(columns, len(numbers)),
-        marks=tuple(_marks(heads.filter(pl.col("chosen") > 0), rows, chosen_by)),
-    )
-
-
-def _marks(chosen: pl.DataFrame, rows: dict[int, int], chosen_by: str | None) -> Sequence[Mark]:
-    marks = []
-    for row in chosen.iter_rows(named=True):
-        text = str(row["chosen"] if chosen_by else row["rank"])
-        by = f"chosen by {row['chosen']} {chosen_by}s"
-        choice = by if chosen_by else f"rank {row['rank']}"
-        title = f"{row['name']}: {100 * row['strength']:.1f} %, {choice}"
-        marks.append(Mark(row["head"], rows[row["layer"]], text, title))
-    return marks
 
 
 MOST_TASKS = 24
