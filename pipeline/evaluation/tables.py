@@ -23,7 +23,6 @@ from savs.pipeline.evaluation.per_class import (
     class_table,
     confusion_table,
 )
-from savs.pipeline.evaluation.statistics.intervals import Metric
 from savs.pipeline.running.formatting import (
     counted,
     format_bytes,
@@ -37,6 +36,7 @@ from savs.pipeline.running.formatting import (
 from savs.pipeline.running.output_files import with_media_cells
 from savs.pipeline.running.table import Column, Drawing, Table, plain
 from savs.pipeline.selection.selection import Selection
+from savs.pipeline.statistics.intervals import Metric
 from savs.stores import head_name
 
 Rows = pl.DataFrame | Sequence[Mapping[str, Any]]

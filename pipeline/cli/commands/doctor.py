@@ -223,7 +223,7 @@ def self_test() -> Iterator[str]:
     import numpy as np
 
     import savs
-    from savs.pipeline.selection.readouts import READOUTS
+    from savs.pipeline.readouts import READOUTS
 
     values = np.random.default_rng(0).normal(0, 0.1, (24, 4, 8)).astype(np.float32)
     values[0::2, :, 0] += 5

@@ -23,8 +23,8 @@ from savs.pipeline.names import DEFAULT_HEADS, IMPORTED
 from savs.pipeline.running.formatting import counted, counted_as
 
 if TYPE_CHECKING:
-    from savs.pipeline.evaluation.statistics.intervals import Metric
     from savs.pipeline.selection.selection import Selection, TaskSelection
+    from savs.pipeline.statistics.intervals import Metric
     from savs.stores import FeatureStore
 
 SHOWN = 20

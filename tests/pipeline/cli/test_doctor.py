@@ -26,7 +26,7 @@ SECRETS = {
 @pytest.fixture
 def quick(monkeypatch) -> None:
     """Test one readout alone: all of them take seconds."""
-    monkeypatch.setattr("savs.pipeline.selection.readouts.READOUTS", ("vote",))
+    monkeypatch.setattr("savs.pipeline.readouts.READOUTS", ("vote",))
 
 
 def test_nothing_is_wrong_here_and_no_secret_is_told(quick, monkeypatch) -> None:
@@ -49,7 +49,7 @@ def test_what_is_broken_is_named_and_exits_with_1(monkeypatch) -> None:
     def broken(*_, **__):
         raise RuntimeError("no BLAS")
 
-    monkeypatch.setattr("savs.pipeline.selection.readouts.READOUTS", ("vote",))
+    monkeypatch.setattr("savs.pipeline.readouts.READOUTS", ("vote",))
     monkeypatch.setattr(savs, "evaluate", broken)
     monkeypatch.setattr("PIL.features.check", lambda part: part != "avif")
     done = CliRunner().invoke(app, ["doctor"])
