@@ -183,11 +183,7 @@ def _tell_sorted(files: "SortedFiles") -> None:
         rows = counted_as(len(files.missing), "file", "is", "are")
         say(f"{rows} gone since the classification and not copied, first {files.missing[0]}")
     unsure = f", {files.unsure:,} of them unsure" if files.unsure else ""
-    again = f", {files.equal:,} equal to another of its name" if files.equal else ""
-    say(
-        f"{counted(files.files, 'file')} in {files.folder}{unsure} ({files.copied:,} copied"
-        f" now{again})"
-    )
+    say(f"{counted(files.files, 'file')} in {files.folder}{unsure} ({files.copied:,} copied now)")
 
 
 def _earlier_skips(out: Path) -> frozenset[str]:

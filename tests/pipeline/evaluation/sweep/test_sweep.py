@@ -155,7 +155,7 @@ def test_thumbnails_change_nothing(store, tmp_path):
 def test_no_limit_of_memory_changes_a_value(store, monkeypatch, limit):
     options = {"shots": [1, 3], "draws": 3, "readouts": ["vote", "lda"]}
     whole = sweep(store, **options).values
-    of_sweep = "evaluation.sweep.passes" if limit == "MEMORY" else "selection.readouts.heads_fit"
+    of_sweep = "evaluation.sweep.passes" if limit == "MEMORY" else "readouts.heads_fit"
     monkeypatch.setattr(f"savs.pipeline.{of_sweep}.{limit}", 1)
     assert sweep(store, **options).values.equals(whole)
 
