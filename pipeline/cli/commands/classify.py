@@ -1,5 +1,6 @@
 """`savs classify`: new images without labels, by a saved classifier."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -7,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import savs
+from savs.foundation.errors import ParameterError
+from savs.foundation.network import HUB
 from savs.pipeline.cli.options.fields import GpusOption, expand_options, require_own_devices
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import (
@@ -29,7 +32,6 @@ from savs.pipeline.cli.output import (
     say,
     tell_skipped,
 )
-from savs.pipeline.cli.selections import name_classifiers
 from savs.pipeline.extraction.cluster.node import NONE
 from savs.pipeline.extraction.model.model_options import AUTO, PlacingKeywords
 from savs.pipeline.extraction.run_options import BatchKeywords
@@ -284,3 +286,24 @@ def _predictions(done: "Classification") -> Table:
 
 def _number(value: float | None) -> str:
     return measured(value, "error")
+
+
+def name_classifiers(texts: Sequence[str]) -> dict[str, str | Path]:
+    """Return name -> folder of classifiers given as `NAME=FOLDER`, or as folders.
+
+    `hf://owner/name` stays as it is. A folder that exists may have `=` in its name. Without a name,
+    the folder's own is used. ParameterError if two have one name.
+    """
+    classifiers: dict[str, str | Path] = {}
+    for text in texts:
+        name, mark, folder = text.partition("=")
+        if not mark or Path(text).exists():
+            name, folder = Path(text).absolute().name, text
+        path = folder if folder.startswith(HUB) else Path(folder)
+        if name in classifiers:
+            raise ParameterError(
+                f"two classifiers are called {name!r}: {classifiers[name]} and {path}; pass"
+                " --also NAME=FOLDER"
+            )
+        classifiers[name] = path
+    return classifiers

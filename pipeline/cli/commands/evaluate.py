@@ -1,7 +1,7 @@
 """`savs evaluate`: predictions and metrics from a store, without a GPU."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,7 +15,6 @@ from savs.pipeline.cli.options.shared import (
     StoreArgument,
     advanced,
     option,
-    parse_folds,
     result_place,
 )
 from savs.pipeline.cli.output import print_evaluation, print_json, print_line, print_tables, say
@@ -107,7 +106,7 @@ def evaluate_command(
     if risk is not None and (rule is None or cv):
         wrong = "--folds" if cv else f"--readout {readout}"
         raise typer.BadParameter(f"`risk` needs a calibrated selection; omit it with {wrong}")
-    parts = FOLDS if folds is None else parse_folds(folds)
+    parts = FOLDS if folds is None else _parse_folds(folds)
     if not cv:
         opened.require_split("test")
     name = saved.folder.absolute().name if saved else rule.name if rule else readout
@@ -171,3 +170,15 @@ def _keep_other(folder: Path, selection: Path) -> None:
             f"{folder} holds another selection than {selection}, which would replace it; pass"
             " --out DIR with a folder of another name"
         )
+
+
+def _parse_folds(text: str) -> Any:
+    """Return a number of folds, or `loo`; a usage error for anything else."""
+    if text == "loo":
+        return text
+    from savs.foundation.bounds import whole_number
+
+    folds = whole_number(text)
+    if folds is None or folds < 2:
+        raise typer.BadParameter(f"`folds` is {text!r:.50}, expected an integer from 2 on, or loo")
+    return folds

@@ -11,7 +11,6 @@ from savs.foundation.errors import command
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import (
     HeadsOption,
-    ReadoutOption,
     ScoringOption,
     StoreArgument,
     advanced,
@@ -19,10 +18,13 @@ from savs.pipeline.cli.options.shared import (
     result_place,
 )
 from savs.pipeline.cli.output import detail, print_json, print_tables, say
-from savs.pipeline.names import DEFAULT_HEADS, IMPORTED
+from savs.pipeline.names import DEFAULT_HEADS, IMPORTED, READOUT_NAMES, TEXT_READOUT_NAMES
 from savs.pipeline.running.formatting import counted, counted_as
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from savs.pipeline.evaluation.assessment import Evaluation
     from savs.pipeline.selection.selection import Selection, TaskSelection
     from savs.pipeline.statistics.intervals import Metric
     from savs.stores import FeatureStore
@@ -39,7 +41,16 @@ EXAMPLES = (
 def select_command(
     store: StoreArgument,
     heads: HeadsOption = None,
-    readout: ReadoutOption = None,
+    readout: Annotated[
+        str | None,
+        option(
+            "--readout",
+            metavar="NAME",
+            help=f"{', '.join(READOUT_NAMES)}; by the classes' names"
+            f" {', '.join(TEXT_READOUT_NAMES)}; or a Python file (default: vote, or ridge of"
+            " numbers).",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         option(metavar="DIR", help="Output folder (default: STORE/results/READOUT)."),
@@ -85,7 +96,7 @@ def select_command(
     from savs.datasets.benchmarks.options import stored_prompts, under_one_prompt
     from savs.datasets.label_kinds import label_kind
     from savs.datasets.splits.labels import label_doubts, refuse_doubts
-    from savs.pipeline.cli.selections import calibrated, estimates_of
+    from savs.pipeline.cli.selections import calibrated
     from savs.pipeline.evaluation.results import TRAINED, Results
     from savs.pipeline.evaluation.suspects import save_suspects, suspects
     from savs.pipeline.evaluation.tables import selection_table, suspects_table
@@ -122,7 +133,7 @@ def select_command(
         )
     elif estimate:
         selection, crossed = calibrated(opened, selection, is_needed=list_suspects)
-    estimates = None if crossed is None else estimates_of(selection, crossed)
+    estimates = None if crossed is None else _estimates_of(selection, crossed)
     doubtful = suspects(opened, selection, crossed) if list_suspects else None
     folder = result_place(opened, out, selection.readout)
     with writing(folder) as new:
@@ -161,6 +172,35 @@ def select_command(
         more += ["--readout", readout or selection.readout]
     more += [] if opened.ids("test") else ["--folds", 5]
     say(f"wrote {folder}; next: " + command("savs", "evaluate", store, *more))
+
+
+def _estimates_of(selection: "Selection", crossed: "Evaluation") -> "Mapping[str | None, Metric]":
+    """Return the cross-validated accuracy of each subtask, or average precision of each label.
+
+    Of numbers it is the mean absolute error.
+    """
+    from savs.pipeline.statistics.intervals import Metric
+
+    if crossed.per_label is not None:
+        clusters = max((metric.clusters for metric in crossed.metrics), default=0)
+        return {
+            row["label"]: Metric(
+                name="average precision",
+                value=row["average_precision"],
+                low=row["low"],
+                high=row["high"],
+                chance=row["chance"],
+                majority=None,
+                units=row["n"],
+                clusters=clusters,
+            )
+            for row in crossed.per_label.drop_nulls("average_precision").iter_rows(named=True)
+        }
+    names = {metric.name: metric for metric in crossed.metrics}
+    subtasks = [task.subtask for task in selection.tasks]
+    if len(subtasks) == 1:
+        return {subtasks[0]: crossed.metrics[0] if selection.tasks[0].number else names["accuracy"]}
+    return {subtask: names[f"accuracy, {subtask}"] for subtask in subtasks}
 
 
 def _task_facts(task: "TaskSelection", estimate: "Metric | None", kind: str) -> dict[str, Any]:
