@@ -250,7 +250,7 @@ def _predictions(done: "Classification") -> Table:
 
     def marks(unsure: bool | None, names: list[str], atypical: bool | None, typical: float) -> str:
         doubts = [f"unsure ({', '.join(names) or 'no class'})"] if unsure else []
-        return ", ".join(doubts + [f"atypical ({typical:.3f})"] * bool(atypical))
+        return ", ".join([*doubts, *([f"atypical ({typical:.3f})"] if atypical else [])])
 
     def votes(scores: list[dict[str, Any]]) -> str:
         best = [vote for vote in scores[:VOTES_SHOWN] if vote["score"] > 0]
