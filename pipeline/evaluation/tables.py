@@ -154,10 +154,10 @@ def confusions_table(
     ]
     more = frame.height - most
     return Table(
-        frame.head(most).with_columns(share=pl.col("n") / pl.col("n").max(), wrong=pl.lit(True)),
+        frame.head(most).with_columns(share=pl.col("n") / pl.col("n").max(), style=pl.lit("wrong")),
         columns,
         notes=(f"and {more:,} other confusions, see metrics.json",) if more > 0 else (),
-        drawing=Drawing("bar", ("share",), wrong="wrong"),
+        drawing=Drawing("bar", ("share",), style="style"),
     )
 
 

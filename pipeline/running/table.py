@@ -71,8 +71,8 @@ class Drawing:
     """Middle of the scale."""
     reach: float = 0.0
     """Greatest distance from 0 of a difference that is drawn."""
-    wrong: str | None = None
-    """Column that says whether a bar has the colour of mistakes."""
+    style: str | None = None
+    """Column of the style of each row: `wrong` of a bar; `main`, `other` or `baseline`."""
 
     def values(self, row: Mapping[str, Any]) -> list[Any]:
         """Return what is drawn in a row."""

@@ -215,24 +215,14 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
-    """A row of a map: one layer, with its profile."""
-
-    number: int
-    mean: float
-    """Mean strength of its heads."""
-    best: float
-    chosen: int
-    """How often its heads were chosen."""
-
-
-@dataclass(frozen=True, slots=True)
 class HeadMap:
     """A grid of layers and heads, shaded by strength."""
 
     title: str
     columns: int
-    layers: tuple[Layer, ...]
+    layers: pl.DataFrame
+    """A row a layer: its `number`, the `mean` and `best` strength of its heads, and how often they
+    were `chosen`."""
     lowest: float
     """Strength of the lightest shade."""
     highest: float
@@ -270,7 +260,7 @@ def draw_heads(
     return HeadMap(
         title=title or (f"all {chosen_by}s" if chosen_by else ""),
         columns=columns,
-        layers=tuple(Layer(**row) for row in profile.iter_rows(named=True)),
+        layers=profile,
         lowest=lowest,
         highest=highest,
         paths=shade_paths(cells),

@@ -35,17 +35,6 @@ MOST_TOGETHER = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """How many examples of a class were predicted as a class."""
-
-    count: int
-    share: float
-    """Share of the examples of its class."""
-    is_right: bool
-    prediction: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class Matrix:
     """The classes of one subtask: rows are labels, columns predictions."""
 
@@ -56,8 +45,8 @@ class Matrix:
     """Of all classes."""
     columns: tuple[str | None, ...]
     """Predictions; None if some were skipped."""
-    cells: tuple[tuple[Cell, ...], ...]
-    """Cells of each label with test examples; empty for a large matrix."""
+    cells: tuple[tuple[int, ...], ...]
+    """Counts of each label with test examples; empty for a large matrix."""
     right: Mapping[int, str]
     """Shade -> SVG path of the cells on the diagonal, for a large matrix."""
     wrong: Mapping[int, str]
@@ -168,25 +157,14 @@ def _matrix(
         labels=tuple(labels),
         table=classes_table(rows),
         columns=tuple(columns),
-        cells=_cells(labels, columns, counts) if is_small else (),
+        cells=tuple(
+            tuple(counts.get((row["label"], name), 0) for name in columns) for row in labels
+        )
+        if is_small
+        else (),
         right={} if is_small else matrix_paths(labels, columns, counts, right=True),
         wrong={} if is_small else matrix_paths(labels, columns, counts, right=False),
         lines=grid_path(1, 1) if is_small else grid_path(len(columns), len(labels)),
         accuracy=sum(row["correct"] for row in rows) / max(examples, 1),  # the file may be edited
         examples=examples,
-    )
-
-
-def _cells(
-    labels: Sequence[dict[str, Any]],
-    columns: Sequence[str | None],
-    counts: Mapping[tuple[str, str | None], int],
-) -> tuple[tuple[Cell, ...], ...]:
-    return tuple(
-        tuple(
-            Cell(count, count / row["n"], name == row["label"], name)
-            for name in columns
-            for count in [counts.get((row["label"], name), 0)]
-        )
-        for row in labels
     )

@@ -17,26 +17,14 @@ from savs.pipeline.running.table import Column, Drawing, Table
 
 
 @dataclass(frozen=True, slots=True)
-class Bar:
-    """One row of a plot of shares: a value with its interval, or a baseline."""
-
-    name: str
-    value: float
-    low: float | None
-    high: float | None
-    kind: str
-    """`main`, `other` or `baseline`."""
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class Headline:
     """What a reader sees first."""
 
     metric: str
     main: Mapping[str, Any]
     """The headline of the first result, as in metrics.json."""
-    bars: tuple[Bar, ...]
+    results: Table
+    """Every result next to chance and majority."""
     differences: Table | None
     """Each other result minus the first, of this metric; None without others."""
 
@@ -50,14 +38,24 @@ def headline_of(results: Sequence[Result]) -> Headline:
     first, *others = results
     main = first.headline
     paired = [other for other in others if is_paired(first, other)]
+    baselines = {"chance": main["chance"], "majority": main["majority"]}
+    rows = [{"name": first.name, "style": "main", **_ends(main), **baselines}]
+    for other in others:
+        apart = "" if other in paired else _apart(first, other)
+        same = (one for one in other.metrics["metrics"] if one["name"] == main["name"])
+        ends = _ends(next(same, other.headline))  # else its own headline
+        rows.append({"name": f"{other.name}{apart}", "style": "other", **ends, **baselines})
+    rows += [
+        {"name": name, "style": "baseline", "value": value}
+        for name, value in (("majority class", main["majority"]), ("chance", main["chance"]))
+        if value is not None
+    ]
+    drawing = Drawing("track", ("value", "low", "high", "chance", "majority"), style="style")
+    columns = [Column("result", "name"), Column("value", "value", percent), INTERVAL]
     return Headline(
         metric=str(main["name"]),
         main=main,
-        bars=(
-            _bar(first, main, "main"),
-            *(_bar(other, _like(other, main), "other", _apart(first, other)) for other in others),
-            *_baselines(main),
-        ),
+        results=Table(pl.DataFrame(rows, infer_schema_length=None), columns, drawing=drawing),
         differences=_differences(first, paired, str(main["name"])),
     )
 
@@ -78,32 +76,14 @@ def _differences(first: Result, others: Sequence[Result], metric: str) -> Table 
     return Table(rows, columns, drawing=drawing)
 
 
-def _like(other: Result, main: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the metric of another result that has the headline's name; else its own headline."""
-    same = (metric for metric in other.metrics["metrics"] if metric["name"] == main["name"])
-    return next(same, other.headline)
+def _ends(metric: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: metric[name] for name in ("value", "low", "high")}
 
 
 def _apart(first: Result, other: Result) -> str:
     """Return why a result is not compared example by example."""
-    if is_paired(first, other):
-        return ""
-    if other.split != first.split:
-        return f"of the {other.split} examples"
-    return "of other examples"
-
-
-def _bar(result: Result, metric: Mapping[str, Any], kind: str, note: str = "") -> Bar:
-    return Bar(result.name, metric["value"], metric["low"], metric["high"], kind, note)
-
-
-def _baselines(main: Mapping[str, Any]) -> list[Bar]:
-    baselines = {"majority class": main["majority"], "chance": main["chance"]}
-    return [
-        Bar(name, value, None, None, "baseline")
-        for name, value in baselines.items()
-        if value is not None
-    ]
+    of_other = "other" if other.split == first.split else f"the {other.split}"
+    return f" (of {of_other} examples)"
 
 
 def parts_tables(parts: Sequence[Mapping[str, Any]]) -> dict[str, Table]:
@@ -145,5 +125,6 @@ def groups_table(predictions: pl.DataFrame) -> Table | None:
         Column("groups", "groups"),
         Column("share (%)", "share", percent),
     ]
-    rows = counts.with_columns(wrong=pl.col("right") < pl.col("size"))
-    return Table(rows, columns, drawing=Drawing("bar", ("share",), wrong="wrong"))
+    style = pl.when(pl.col("right") < pl.col("size")).then(pl.lit("wrong"))
+    rows = counts.with_columns(style=style)
+    return Table(rows, columns, drawing=Drawing("bar", ("share",), style="style"))

@@ -88,7 +88,7 @@ def heads_part(result: Result) -> HeadsPart | None:
     return HeadsPart(
         maps=tuple(maps),
         chosen=Table(rows.head(MOST_RANKED), [*of_task, *CHOSEN]),
-        layers=Table(pl.DataFrame(maps[0].layers), LAYERS),
+        layers=Table(maps[0].layers, LAYERS),
         more=max(0, rows.height - MOST_RANKED),
         has_scores=scored is not None,
     )
@@ -245,5 +245,6 @@ def _stable(stability: Stability) -> Table:
         Column("draws", "share", percent),
         Column("rank", "rank"),
     ]
-    drawing = Drawing("bar", ("share",), wrong="is_other")
-    return Table(rows.with_columns(is_other=pl.col("rank").is_null()), columns, drawing=drawing)
+    drawing = Drawing("bar", ("share",), style="style")
+    style = pl.when(pl.col("rank").is_null()).then(pl.lit("wrong"))
+    return Table(rows.with_columns(style=style), columns, drawing=drawing)

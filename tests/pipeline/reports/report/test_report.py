@@ -37,8 +37,8 @@ def test_the_headline_stands_beside_chance_majority_and_other_results(page, vote
         ("vote", percent(main["value"]), interval(main)),
         ("lda", percent(lda[0]["value"]), interval(lda[0])),
         ("vote-cv (of the train examples)", percent(cv["value"]), interval(cv)),
-        ("majority class", percent(main["majority"]), ""),
-        ("chance", percent(main["chance"]), ""),
+        ("majority class", percent(main["majority"]), "-"),
+        ("chance", percent(main["chance"]), "-"),
     ]
     assert f"95 % interval {interval(main)}" in page[1].text
     assert f"{main['units']:,} units in {main['clusters']:,} clusters" in page[1].text
