@@ -30,7 +30,8 @@ def draw_map(table: "pl.DataFrame", *, of_numbers: bool = False) -> list[str]:
     for (layer,), row in heads.group_by("layer", maintain_order=True):
         cells = ["··"] * width
         for head, strength, chosen, rank in row.select("head", "strength", "chosen", "rank").rows():
-            shade = SHADES[_step(strength, lowest, highest)]
+            share = 1 if highest == lowest else (strength - lowest) / (highest - lowest)
+            shade = SHADES[round((len(SHADES) - 1) * share)]
             cells[head] = _cell(shade, chosen, None if several else rank)
         lines.append(f"L{layer:<4} {''.join(cells)}".rstrip())
     does, of = "classifies", "the training examples"
@@ -55,8 +56,3 @@ def _cell(shade: str, chosen: int, rank: int | None) -> str:
     if rank is not None or not chosen:
         return 2 * shade
     return shade + (str(chosen) if chosen < 10 else "+")
-
-
-def _step(strength: float, lowest: float, highest: float) -> int:
-    last = len(SHADES) - 1
-    return last if highest == lowest else round(last * (strength - lowest) / (highest - lowest))

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from savs.pipeline.cli.options.fields import (
+    BenchmarkArgument,
     GpusOption,
     expand_options,
     require_own_devices,
+    resolve_benchmark,
 )
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import (
@@ -54,13 +56,7 @@ EXAMPLES = (
 
 @expand_options
 def extract_command(
-    benchmark: Annotated[
-        str,
-        typer.Argument(
-            metavar="BENCHMARK",
-            help="A name from `savs benchmarks`, or a Python file (mine.py).",
-        ),
-    ],
+    benchmark: BenchmarkArgument,
     inputs: InputOptions,
     out: Annotated[
         str,
@@ -98,7 +94,7 @@ def extract_command(
     json: JsonOption = False,
 ) -> None:
     """Resumes an existing store. Several processes with the same command share the work."""
-    chosen = _resolve_benchmark(benchmark, inputs)
+    chosen = resolve_benchmark(benchmark, inputs)
     require_extra()
     place = find_place(out)
     if page is not None and not dry_run:
@@ -142,19 +138,6 @@ def extract_command(
             print_line(str(store.path))
     skipped = [row for row in done.skipped if row[:2] not in before]
     tell_skipped_examples(done.store, skipped, max_skip)
-
-
-def _resolve_benchmark(name: str, inputs: InputOptions) -> "Benchmark":
-    """Return the benchmark with its columns and question; a usage error if it takes none."""
-    from savs.datasets.errors import OptionError
-    from savs.pipeline.inputs.plugins import choose_benchmark
-
-    try:
-        return choose_benchmark(
-            name, columns=inputs.columns, question=inputs.question, labels=inputs.labels
-        )
-    except OptionError as error:
-        raise typer.BadParameter(str(error)) from error
 
 
 def _summary(done: "Extraction") -> dict[str, Any]:

@@ -136,24 +136,16 @@ def _print_families(status: str | None, *, as_json: bool) -> None:
     if as_json:
         print_json(report | {"families": families})
         return
-    rows = [
-        [f["family"], f["status"], _reads(f["reads"]), f["sharing"], _sites(f["sites"]), f["what"]]
-        for f in families
-    ]
+    rows = []
+    for f in families:
+        # inputs next to text, with the status of untested ones
+        reads = [k if how == "verified" else f"{k} ({how})" for k, how in f["reads"].items()]
+        missing = [name for name, how in f["sites"].items() if how != "read"]  # --json says why
+        sites = f"all but {', '.join(missing)}" if missing else "all" if f["sites"] else ""
+        rows.append([f["family"], f["status"], ", ".join(reads), f["sharing"], sites, f["what"]])
     columns = ["family", "status", "reads", "computed once", "sites", "details"]
     print_cells(columns, rows, are_texts=True)
     say(
         f"{len(families)} architectures, tested with transformers {report['transformers']}; test a"
         " checkpoint: savs models CHECKPOINT"
     )
-
-
-def _reads(kinds: dict[str, str]) -> str:
-    """Return the inputs of an architecture next to text, with the status of untested ones."""
-    return ", ".join(k if how == "verified" else f"{k} ({how})" for k, how in kinds.items())
-
-
-def _sites(sites: dict[str, str]) -> str:
-    """Return which sites were read; --json says why others were not."""
-    missing = [name for name, how in sites.items() if how != "read"]
-    return f"all but {', '.join(missing)}" if missing else "all" if sites else ""

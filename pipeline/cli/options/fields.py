@@ -21,7 +21,7 @@ from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.running.options import Option, options_of
 
 if TYPE_CHECKING:
-    pass
+    from savs.datasets import Benchmark
 
 PANELS = {"main": None, "advanced": ADVANCED, "file": FILE_ONLY}
 CLASSES = (InputOptions, ModelOptions, RunOptions)
@@ -211,6 +211,28 @@ PARSERS: dict[str, Callable[..., Any]] = {
 }
 """Field -> the function that makes it of the texts on the command line; its parameters are the
 field's options."""
+
+
+BenchmarkArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="BENCHMARK",
+        help="A name from `savs benchmarks`, or a Python file (mine.py).",
+    ),
+]
+
+
+def resolve_benchmark(name: str, inputs: InputOptions) -> "Benchmark":
+    """Return the benchmark with its columns and question; a usage error if it takes none."""
+    from savs.datasets.errors import OptionError
+    from savs.pipeline.inputs.plugins import choose_benchmark
+
+    try:
+        return choose_benchmark(
+            name, columns=inputs.columns, question=inputs.question, labels=inputs.labels
+        )
+    except OptionError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 GpusOption = Annotated[

@@ -130,7 +130,7 @@ class Chart:
 def draw_lines(
     title: str,
     x_name: str,
-    ticks: Mapping[float, str],
+    ticks: Mapping[int, str] | Mapping[float, str],
     lines: Mapping[str, Sequence[Value]],
     *,
     chance: float | None = None,
@@ -141,7 +141,8 @@ def draw_lines(
     `ticks` are places on the horizontal axis, the first and the last among them, and their texts;
     `scale` has shares of other charts that have the same vertical axis.
     """
-    places = sorted(ticks)
+    texts = dict[float, str](ticks)
+    places = sorted(texts)
     span = places[-1] - places[0]
     first, last = (LEFT + 20, RIGHT - 20) if span else 2 * [(LEFT + RIGHT) / 2]
 
@@ -167,7 +168,7 @@ def draw_lines(
     return Chart(
         title=title,
         x_name=x_name,
-        x_ticks=tuple((x_of(place), ticks[place]) for place in reversed(shown)),
+        x_ticks=tuple((x_of(place), texts[place]) for place in reversed(shown)),
         y_ticks=tuple((y_of(h), f"{100 * h:g}") for h in heights if h <= top + 1e-9),
         series=tuple(
             Series(

@@ -162,12 +162,8 @@ def _chart(rows: pl.DataFrame, names: Sequence[Any], axis: str, by: str, title: 
         {n: "all" if value is None else str(value) for n, value in enumerate(settings)},
         lines,
         chance=rows["chance"][0],
-        scale=_scale(rows),
+        scale=pl.concat([rows[name] for name in ("mean", "low", "high")]).drop_nulls(),
     )
-
-
-def _scale(rows: pl.DataFrame) -> pl.Series:
-    return pl.concat([rows[name] for name in ("mean", "low", "high")]).drop_nulls()
 
 
 def _value(place: int, row: Mapping[str, Any], title: str) -> Value:

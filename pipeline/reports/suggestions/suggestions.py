@@ -62,10 +62,11 @@ def write_suggestions(
             subtask=None if prompts else rows[stored]["subtask"],
             question=" / ".join(prompts) or rows[stored]["prompt"],
             prediction=predicted[name],
-            names=_names(predicted[name], is_many=is_many),
+            names=tuple(() if text is None else states_of(text) if is_many else (text,)),
             pictures=images.find(stored, rows[stored]["media"]),
         )
         for stored, name in names.items()
+        for text in [predicted[name]]
     ]
     write_page(
         out,
@@ -79,9 +80,3 @@ def write_suggestions(
         notes=[*suggestions.notes, *images.notes()],
         store=str(store.path),
     )
-
-
-def _names(prediction: str | None, *, is_many: bool) -> tuple[str, ...]:
-    if prediction is None:
-        return ()
-    return tuple(states_of(prediction)) if is_many else (prediction,)
