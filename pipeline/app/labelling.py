@@ -23,16 +23,9 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.suggest import suggest
 from savs.pipeline.evaluation.suspects import load_suspects
 from savs.pipeline.inputs.labelling import Labeller, State
+from savs.pipeline.reports.pages.charts import Chart, Value, draw_lines
 from savs.pipeline.reports.pages.pictures import Picture, open_images
-from savs.pipeline.reports.report.drawing import (
-    LEFT,
-    RIGHT,
-    Chart,
-    Point,
-    Series,
-    band_of,
-    height_of,
-)
+from savs.pipeline.running.formatting import interval, percent
 from savs.pipeline.targets import target_of
 from savs.stores import FeatureStore
 from savs.stores.format.layout import UNLABELLED
@@ -359,30 +352,18 @@ def _one_per_image(store: FeatureStore, rows: pl.DataFrame) -> pl.DataFrame:
 def curve_of(expected: Sequence[Expected], metric: str) -> Chart:
     """Return the chart of a metric by number of labels; equal numbers lie at one x."""
     expected = sorted(expected, key=lambda one: one.labels)  # labels can be taken back
-    first, last = expected[0].labels, expected[-1].labels
-    height = height_of(share for one in expected for share in (one.low, one.value, one.high))
-    start, width = LEFT + 20, RIGHT - LEFT - 40
-    places = [start + width * (one.labels - first) / max(last - first, 1) for one in expected]
-    points = tuple(
-        Point(
-            place,
-            height.at(one.value),
-            f"{one.labels:,} examples: {100 * one.value:.1f} %"
-            f" ({100 * one.low:.1f} .. {100 * one.high:.1f})",
+    values = [
+        Value(
+            one.labels,
+            one.value,
+            one.low,
+            one.high,
+            f"{one.labels:,} examples: {percent(one.value)} % ({interval(one.low, one.high)})",
         )
-        for place, one in zip(places, expected, strict=True)
-    )
-    ends = zip(places, expected, strict=True)
-    band = band_of([(place, height.at(one.high), height.at(one.low)) for place, one in ends])
-    ticks = {places[0]: f"{first:,}", places[-1]: f"{last:,}"}
-    return Chart(
-        title=f"Expected {metric}, %",
-        x_name="training examples",
-        x_ticks=tuple(ticks.items()),
-        y_ticks=height.ticks(),
-        series=(Series("", points, band),),
-        chance=None,
-    )
+        for one in expected
+    ]
+    ticks = {one.labels: f"{one.labels:,}" for one in (expected[0], expected[-1])}
+    return draw_lines(f"Expected {metric}, %", "training examples", ticks, {"": values})
 
 
 # The page.

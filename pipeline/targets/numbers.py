@@ -169,7 +169,8 @@ class Numbers(Target):
     skipped_as = "with the mean of the training numbers as its prediction"
     uncalibrated = "numbers have no intervals"
     scores_are_strengths = True
-    strength_of = "the variance"
+    strength_of = ("explains", "the variance")
+    share_of = " of the variance"
     is_sure_alone = False
     is_swept_whole = True
     has_classes = False

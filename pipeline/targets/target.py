@@ -404,8 +404,10 @@ class Target(ABC):
 
     scores_are_strengths: ClassVar[bool] = False
     """Whether scores of heads are strengths, whatever the readout and the scoring."""
-    strength_of: ClassVar[str] = "the training examples"
-    """What a head's strength is a share of."""
+    strength_of: ClassVar[tuple[str, str]] = ("classifies", "the training examples")
+    """What a head does alone, as strong as it is, and to what."""
+    share_of: ClassVar[str] = ""
+    """What follows the share that a strength is."""
 
     @abstractmethod
     def folds(

@@ -18,7 +18,6 @@ from method_comparison.tasks import Draw
 from savs import extract, select, sweep
 from savs.datasets import Units
 from savs.datasets.splits.clusters import clusters_of
-from savs.pipeline.cli.method_formats import Cells
 from savs.pipeline.evaluation.sweep.draws import make_draws
 from savs.pipeline.evaluation.sweep.table import (
     Point,
@@ -31,6 +30,7 @@ from savs.pipeline.evaluation.sweep.table import (
 )
 from savs.pipeline.names import DEFAULT_HEADS
 from savs.pipeline.running.formatting import counted, percent, points
+from savs.pipeline.running.table import Table
 from savs.pipeline.selection.left_out import leave_out
 from savs.pipeline.selection.training_data import StoredTraining, TrainingArrays
 from savs.pipeline.targets.one import ONE_CLASS
@@ -164,7 +164,7 @@ def _units(one: PointScores, draw: int) -> Units:
     return replace(one.units, scores=one.units.scores.with_columns(score=scores))
 
 
-def tables(measured: Mapping[str, Measured]) -> list[Cells]:
+def tables(measured: Mapping[str, Measured]) -> list[Table]:
     """Return readouts and shots as means over tasks, each task, and the control.
 
     FLOP are those of the last task.
@@ -176,11 +176,11 @@ def tables(measured: Mapping[str, Measured]) -> list[Cells]:
         for readout, mean in means.items()
         for shots in mean["shots"].unique().sort()
     }
-    whole = _site_table(first.stores, columns)
+    header, rows = _site_cells(first.stores, columns)
     cost = [_cost(store, last.flop[name]) for name, store in first.stores.items()]
-    whole = (
-        [whole[0][0], "candidates", "bytes", "MFLOP", *whole[0][1:]],
-        [[row[0], *costs, *row[1:]] for row, costs in zip(whole[1], cost, strict=True)],
+    whole = Table.of_cells(
+        [header[0], "candidates", "bytes", "MFLOP", *header[1:]],
+        [[row[0], *costs, *row[1:]] for row, costs in zip(rows, cost, strict=True)],
     )
     of_task = {
         name: _most_shots(one.readouts[READOUTS[0]].summary) for name, one in measured.items()
@@ -191,8 +191,8 @@ def tables(measured: Mapping[str, Measured]) -> list[Cells]:
     }
     return [
         whole,
-        _site_table(first.stores, of_task, has_intervals=False),
-        _site_table(first.stores, control),
+        Table.of_cells(*_site_cells(first.stores, of_task, has_intervals=False)),
+        Table.of_cells(*_site_cells(first.stores, control)),
     ]
 
 
@@ -221,10 +221,10 @@ def _most_shots(summary: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(pl.col("shots") == rows["shots"].max())
 
 
-def _site_table(
+def _site_cells(
     stores: Stores, columns: Mapping[str, pl.DataFrame], *, has_intervals: bool = True
-) -> Cells:
-    """Return a row a store: the mean of the first, and the differences of others from it."""
+) -> tuple[list[str], list[list[str]]]:
+    """Return the header, and a row a store: the mean of the first, and how far others differ."""
     rows = []
     for name in stores:
         cells = []

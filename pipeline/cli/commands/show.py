@@ -13,7 +13,7 @@ from savs.pipeline.cli.options.shared import (
     SubtaskOption,
     option,
 )
-from savs.pipeline.cli.output import print_json, print_line, print_pairs, print_table, say
+from savs.pipeline.cli.output import print_cells, print_json, print_line, print_pairs, say
 from savs.pipeline.running.formatting import counted_as, format_bytes, format_seconds
 from savs.stores.files.addresses import is_writable
 
@@ -81,7 +81,7 @@ def show_command(
     rows += [[head, what] for head, what in model.get(IMAGE_OUTPUTS, {}).items()]
     print_pairs(rows)
     print_line()
-    print_table(
+    print_cells(
         ["split", "subtask", "class", "examples", "skipped"],
         [
             [
@@ -109,7 +109,7 @@ def _print_head_map(
     """Print the map of all heads; the training features are read."""
     import polars as pl
 
-    from savs.pipeline.cli.tables import draw_map
+    from savs.pipeline.cli.head_map import draw_map
     from savs.pipeline.evaluation.results import Results
     from savs.pipeline.selection.head_map import head_map
     from savs.stores.files.addresses import is_remote
@@ -127,7 +127,7 @@ def _print_head_map(
     if as_json:
         print_json({"path": str(store.path), "heads": table.to_dicts()})
     else:
-        lines = draw_map(table, strength_of=chosen.target.strength_of)
+        lines = draw_map(table, chosen.target)
         print_line("\n".join(lines), keep="\n")
 
 
@@ -139,7 +139,7 @@ def _print_progress(done: "StoreProgress") -> None:
     )
     print_line()
     print_line(f"{share}{rate}")
-    print_table(
+    print_cells(
         ["process", "rank", "device", "state", "examples", "per second", "last sign"],
         [
             [
