@@ -164,8 +164,10 @@ class ClassifiedRun:
         if place.manifest is None and run.shard_rows is None:
             # Batches end with their shard: smaller shards would make small batches of few images.
             run = replace(run, shard_rows=max(FEWEST, default_shard_rows(len(wanted.examples))))
+        site = self.selection.source.site
         sink = NewMediaSink(
-            {self.selection.source.site: place},
+            site,
+            {site: place},
             {"train": [], "test": wanted.examples},
             wanted.media_of,
             run,

@@ -111,18 +111,18 @@ def read_heads(
             _RESIDENCE.resident = resident = None  # its memory is free before the next is loaded
         earlier = None if resident is None else resident.reader
         reader = ModelRun(options, run, reporting, after=earlier)
-        reader.read(
+        outcome = reader.read(
             RunExamples({"test": examples}, lambda _: media, media.rules, decoding=decoding),
             sink,
             chosen,
         )
         deepest = last if resident is None else resident.last
         _RESIDENCE.resident = Resident(options, files, deepest, reader)
-    source = reader.identity.source()
+    assert outcome.identity is not None  # a sink in memory lacks all rows
     parts = sink.in_order()
-    values = np.concatenate([_side_by_side(part, reader.grid) for part in parts])
+    values = np.concatenate([_side_by_side(part, sink.grid) for part in parts])
     skipped = [row for p in parts for row in zip(p.skipped["id"], p.skipped["reason"], strict=True)]
-    return ImageHeads(source, reader.grid, values, dict(skipped))
+    return ImageHeads(outcome.identity.source(), sink.grid, values, dict(skipped))
 
 
 @contextmanager

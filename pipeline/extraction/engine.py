@@ -44,10 +44,6 @@ class RowOnDisk:
     """Counted from 0 in the file."""
 
 
-Outcome = Assembly | RowOnDisk | Refused
-"""The shard in memory that has the features of a request, their row on disk, or why it has none."""
-
-
 @dataclass
 class Engine:
     """Runs the rows of shards through a model and writes the shards, each as soon as it is whole.
@@ -73,8 +69,12 @@ class Engine:
     """Is told how many rows are done, batch by batch."""
     _owners: dict[int, list[Assembly]] = field(default_factory=dict)
     """Request -> the shards whose rows wait for it."""
-    _done: dict[int, Outcome] = field(default_factory=dict)
-    """Request -> shard in memory, row on disk, or reason of refusal."""
+    _in_memory: dict[int, Assembly] = field(default_factory=dict)
+    """Request -> shard in memory that has its features, until these are on the disk."""
+    _on_disk: dict[int, RowOnDisk] = field(default_factory=dict)
+    """Request -> row on the disk, also of those that are read back."""
+    _reasons: dict[int, str] = field(default_factory=dict)
+    """Request -> reason of refusal."""
     _untouched: set[int] = field(default_factory=set)
     """First requests of prepared shards of which the model has run nothing yet."""
     _recalls: deque[tuple[Sequence[int], Future[Recalled]]] = field(default_factory=deque)
@@ -120,7 +120,7 @@ class Engine:
             prompt = self.model.encoder.text_read(stored.prompt, stored.digests)
             key = self.planner.key(stored.digests, prompt, stored.spec.split, stored.subtask)
             request = self.planner.known.setdefault(key, len(self.planner.known))
-            self._done[request] = RowOnDisk(stored.spec, stored.row)
+            self._on_disk[request] = RowOnDisk(stored.spec, stored.row)
 
     def run(self, shards: Iterable[ShardRows]) -> None:
         """Make and write shards. Whatever ends the run, those that are whole by then are written.
@@ -184,18 +184,17 @@ class Engine:
                 # A request runs once, whichever shards have its rows. Either it is on its way and
                 # gets one more owner; or it ended, refused or with features; or it is new. One that
                 # is read back from the disk has owners like one that runs.
-                ended = self._done.get(request)
                 if request in self._owners:
                     if assembly not in self._owners[request]:
                         self._owners[request].append(assembly)
-                elif isinstance(ended, Refused):
-                    rows += assembly.refuse(request, ended.reason)
-                elif isinstance(ended, Assembly):
-                    rows += assembly.fill({request: 0}, *ended.of(request))
+                elif reason := self._reasons.get(request):
+                    rows += assembly.refuse(request, reason)
+                elif shard := self._in_memory.get(request):
+                    rows += assembly.fill({request: 0}, *shard.of(request))
                 else:
                     self._owners[request] = [assembly]
-                    if ended is not None:
-                        recalled.setdefault(ended.spec, {})[request] = ended.row
+                    if stored := self._on_disk.get(request):
+                        recalled.setdefault(stored.spec, {})[request] = stored.row
             for spec, places in recalled.items():
                 task = self._disk.submit(self.sink.read, spec, list(places.values()))
                 self._recalls.append((list(places), task))
@@ -248,8 +247,8 @@ class Engine:
         waiting: dict[Assembly, dict[int, int]] = {}
         for request, column in columns.items():
             owners = self._owners.pop(request)
-            if not isinstance(self._done.get(request), RowOnDisk):
-                self._done[request] = owners[0]
+            if request not in self._on_disk:
+                self._in_memory[request] = owners[0]
             for assembly in owners:
                 waiting.setdefault(assembly, {})[request] = column
         for assembly, columns_here in waiting.items():
@@ -258,7 +257,7 @@ class Engine:
             self._finish(assembly)
 
     def _refuse(self, refused: Refused) -> None:
-        self._done[refused.request] = refused
+        self._reasons[refused.request] = refused.reason
         for assembly in self._owners.pop(refused.request):
             self.on_rows(assembly.refuse(refused.request, refused.reason))
             self._finish(assembly)
@@ -273,8 +272,9 @@ class Engine:
             contents = assembly.contents(records)
             self._writing.append(self._disk.submit(self.sink.write, assembly.spec, contents))
             for request, row in assembly.rows().items():
-                if self._done.get(request) is assembly:
-                    self._done[request] = RowOnDisk(assembly.spec, row)
+                if self._in_memory.get(request) is assembly:
+                    del self._in_memory[request]
+                    self._on_disk[request] = RowOnDisk(assembly.spec, row)
             self._await_disk(leave=UNWRITTEN)
 
     def _await_disk(self, *, leave: int) -> None:

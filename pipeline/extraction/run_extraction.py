@@ -152,6 +152,7 @@ def run_extraction(
         if store is None:
             require_media(examples.examples, examples.media)
         sink = StoreSink(
+            labels[0],
             dict(zip(labels, places, strict=True)),
             examples.examples,
             examples.media,

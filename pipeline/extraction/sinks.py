@@ -3,7 +3,7 @@
 `ModelRun.read` does the same for every sink. What differs is asked of the sink: which rows it still
 wants, how batches are made, which shards this process makes, and how progress is given.
 
-A run that reads several sites fills a store of each. The first leads: in it shards are claimed and
+A run that reads several sites fills a store of each. One leads: in it shards are claimed and
 progress is shown. A shard is done when all stores have it, and the one that leads gets it last.
 """
 
@@ -33,6 +33,7 @@ from savs.pipeline.running.launchers import ALONE, Rank
 from savs.stores import (
     FeatureWriter,
     Identity,
+    LayerGrid,
     ShardContent,
     ShardSpec,
     StoreError,
@@ -97,7 +98,7 @@ class Sink(ABC):
 
     @property
     def recorded(self) -> Identities:
-        """What the features that it holds already are of."""
+        """Identity of each store that exists."""
         return {}
 
     @abstractmethod
@@ -178,13 +179,15 @@ class EnoughError(Exception):
 class StoreSink(Sink):
     """A store of each site, in places that are reserved.
 
-    `places` is the label of a site -> what `reserve` gave; the first leads. `examples` are all that
-    the store will hold, in the order of its plan. `can_redo` returns whether a finished shard can
-    be made again, see `FeatureWriter.reopen_skipped`. `revision` is what else changes in a store.
+    `places` is the label of a site -> what `reserve` gave, in the order in which sites are read;
+    the store of the site `lead` leads. `examples` are all that the store will hold, in the order of
+    its plan. `can_redo` returns whether a finished shard can be made again, see
+    `FeatureWriter.reopen_skipped`. `revision` is what else changes in a store.
     """
 
     def __init__(
         self,
+        lead: str,
         places: Mapping[str, Reservation],
         examples: Splits,
         media: MediaOf,
@@ -196,9 +199,9 @@ class StoreSink(Sink):
         revision: Revision = UNREVISED,
     ) -> None:
         self._revision = revision
+        self._lead = lead
         self._places = places
-        self._place = next(iter(places.values()))
-        """That of the store that leads."""
+        self._place = places[lead]
         self._by_id = {split: {e.id: e for e in rows} for split, rows in examples.items()}
         self._media = media
         self._run = run
@@ -308,9 +311,8 @@ class StoreSink(Sink):
                     f" to it; extract `site` {label} by itself into another `out`"
                 )
             plan = writers[label].manifest.plan
-        ordered = {label: writers[label] for label in self._places}
-        self._writer = next(iter(ordered.values()))
-        return ordered
+        self._writer = writers[self._lead]
+        return {label: writers[label] for label in self._places}
 
     def _reopened(self, writers: Mapping[str, FeatureWriter]) -> dict[str, list[ShardSpec]]:
         """Return the finished shards that are made again, if there are any."""
@@ -322,15 +324,19 @@ class StoreSink(Sink):
         known = recorded(self._writer.manifest.batching, self._run, attention, shared=shared)
         if known is None:
             known = msgspec.convert(self._writer.settle_batching(find().to_json()), Batching)
-        for files in [*self._files.values()][1:]:
-            files.writer.settle_batching(known.to_json())
+        for follower in self._followers:
+            follower.settle_batching(known.to_json())
         return known
+
+    @property
+    def _followers(self) -> list[FeatureWriter]:
+        """The stores that do not lead."""
+        return [files.writer for label, files in self._files.items() if label != self._lead]
 
     def passes(self, show: Show) -> Iterator[Iterable[ShardRows]]:
         """Yield the shards that this process claims, until all are done by any process."""
         start = self._rank.rank / self._rank.ranks
-        followers = [files.writer for files in [*self._files.values()][1:]]
-        self._shards = self._writer.open_shards(self._wanted, start, followers)
+        self._shards = self._writer.open_shards(self._wanted, start, self._followers)
         self._started_s = time.monotonic()
         while self._shards.wait(lambda: show(self.tell(0, waits=True))):
             yield (self._shard(spec) for spec in self._shards.claimed())
@@ -353,13 +359,13 @@ class StoreSink(Sink):
         Returns False if another process has finished it meanwhile.
         """
         is_ours = False
-        for label in [*self._files][::-1]:
+        for label in sorted(self._files, key=lambda label: label == self._lead):
             while True:
                 try:
                     is_ours |= self._files[label].write(spec, contents[label])
                     break
                 except StoreLockedError:
-                    if label == next(iter(self._files)):
+                    if label == self._lead:
                         raise
                     # Another process had claimed this shard in the store that leads, and was taken
                     # for dead: it writes it here just now, or its claim will be seen to be dead.
@@ -511,6 +517,8 @@ class MemorySink(Sink):
     def __init__(self, shards: Sequence[ShardRows]) -> None:
         self._contents: dict[ShardSpec, Contents] = {}
         self._todo = shards
+        self.grid: tuple[LayerGrid, ...] = ()
+        """The heads of the site that is read, once the model is loaded."""
 
     def write(self, spec: ShardSpec, contents: Contents) -> None:
         """Keep a shard of each site."""
@@ -528,6 +536,7 @@ class MemorySink(Sink):
     def begin(self, identities: Identities, answers: Answers) -> int:
         """Return all rows."""
         del answers
+        self.grid = next(iter(identities.values())).grid
         return self.rows_left(identities)
 
     def passes(self, show: Show) -> Iterator[Iterable[ShardRows]]:

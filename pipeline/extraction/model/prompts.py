@@ -112,41 +112,42 @@ def _apply(
         options |= video_options(videos)
     is_heard = any(video.sound is not None for video in videos)
     mentioned = _mention_control_tokens(processor.tokenizer, prompts)
-
-    def applied(template: str | None) -> Any:
-        with template_errors():
-            if is_heard:
-                return _with_video_sound(
-                    processor, turns, prompts, template, options, answer=answer
-                )
-            inputs = processor.apply_chat_template(
-                turns,
-                chat_template=template,
-                add_generation_prompt=answer,
-                tokenize=True,
-                return_dict=True,
-                return_tensors="pt",
-                sanitize_control_tokens=mentioned,
-                processor_kwargs=options,
-            )
-        set_seconds(inputs, processor, videos)
-        inputs.pop("labels", None)  # PaliGemma's processor makes them, and a loss would be computed
-        return pad_left(inputs)
-
     places = image_places(processor)
     is_joined = places is not None and any(JOINED in conversation[0] for conversation in turns)
     template = places.joining("".join(map(kinds_of, prompts))) if places and is_joined else None
-    try:
-        return applied(template)
-    except NotImplementedError as error:
-        if videos:  # the template may be one that the processor has for videos alone
-            raise _holds_control_tokens(error) from error
-        # the tokenizer begins each text itself, the template shall do it
-        template = "{{ bos_token }}" + str(template or processor.chat_template)
-    try:
-        return applied(template)
-    except NotImplementedError as error:
-        raise _holds_control_tokens(error) from error
+    templates = [template]
+    if not videos:  # else the template may be one that the processor has for videos alone
+        # where the tokenizer begins each text itself, the template shall do it
+        templates.append("{{ bos_token }}" + str(template or processor.chat_template))
+    refusal: Exception | None = None
+    for template in templates:
+        try:
+            with template_errors():
+                if is_heard:
+                    inputs = _with_video_sound(
+                        processor, turns, prompts, template, options, answer=answer
+                    )
+                else:
+                    inputs = processor.apply_chat_template(
+                        turns,
+                        chat_template=template,
+                        add_generation_prompt=answer,
+                        tokenize=True,
+                        return_dict=True,
+                        return_tensors="pt",
+                        sanitize_control_tokens=mentioned,
+                        processor_kwargs=options,
+                    )
+        except NotImplementedError as error:
+            refusal = error
+            continue
+        set_seconds(inputs, processor, videos)
+        inputs.pop("labels", None)  # PaliGemma's processor makes them, and a loss would be computed
+        return pad_left(inputs)
+    raise ValueError(
+        "the prompt's text holds one of the model's control tokens, which this processor cannot"
+        f" run on it as plain text ({refusal})"
+    ) from refusal
 
 
 def _with_video_sound(
@@ -204,21 +205,13 @@ def _with_video_sound(
             fps=rates.pop(),
             **options,
         )
-    set_seconds(inputs, processor, videos)
     inputs["use_audio_in_video"] = True
-    return pad_left(inputs)
+    return inputs
 
 
 def reads_video_sound(processor: Any) -> bool:
     """Return whether a processor can put the sound of a video between its frames."""
     return hasattr(processor, "replace_video_with_audio_token")
-
-
-def _holds_control_tokens(error: Exception) -> ValueError:
-    return ValueError(
-        "the prompt's text holds one of the model's control tokens, which this processor cannot"
-        f" run on it as plain text ({error})"
-    )
 
 
 def _apply_text(

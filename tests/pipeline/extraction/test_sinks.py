@@ -73,7 +73,9 @@ def test_a_shard_that_was_written_again_meanwhile_is_not_read(tmp_path) -> None:
 def test_a_process_waits_only_where_it_found_no_shard(tmp_path, monkeypatch) -> None:
     examples = {"train": [Example(f"train:{n}", "train", n, "a", "?", ()) for n in range(2)]}
     with reserve(tmp_path / "store") as place:
-        sink = StoreSink({HEADS: place}, examples, lambda _: MediaFolder(tmp_path), RunOptions())
+        sink = StoreSink(
+            HEADS, {HEADS: place}, examples, lambda _: MediaFolder(tmp_path), RunOptions()
+        )
         told: list[str] = []
         monkeypatch.setattr(place.claims.signs, "note", lambda state, **facts: told.append(state))
         assert sink.begin({HEADS: identity()}, NO_ANSWERS) == 2
