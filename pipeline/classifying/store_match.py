@@ -27,11 +27,11 @@ from savs.pipeline.extraction.checks.batch_equality import (
 from savs.pipeline.extraction.chosen_heads import keep_heads
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelKeywords, ModelOptions
-from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model_run import ModelRun
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.names import IMPORTED
+from savs.pipeline.prompts.pieces import Pieces
 from savs.pipeline.running.options import sort_keywords
 from savs.pipeline.running.progress import SILENT, Reporting
 from savs.pipeline.selection.compatibility import require_fit

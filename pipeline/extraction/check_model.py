@@ -16,15 +16,15 @@ from savs.pipeline.extraction.checks.batch_equality import Check, Trial, prove
 from savs.pipeline.extraction.checks.sharing import OFF, WORDS, questions_about, sharing_ways
 from savs.pipeline.extraction.checks.towers import IN_RUNS, LOOP, TOWER_WORDS, tower_ways
 from savs.pipeline.extraction.checks.ways import choose
-from savs.pipeline.extraction.model.image_places import image_places
+from savs.pipeline.extraction.model.hook_points import missing_sites
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.model.pieces import Pieces, images_in
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
-from savs.pipeline.extraction.model.site_points import missing_sites
 from savs.pipeline.extraction.model.sites import NAMES
 from savs.pipeline.extraction.model_run import ModelRun
 from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.prompts.image_places import image_places
+from savs.pipeline.prompts.pieces import Pieces, images_in
 from savs.pipeline.running.formatting import format_bytes
 from savs.stores.format.layout import IMAGE_OUTPUTS
 

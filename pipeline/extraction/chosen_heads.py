@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from savs.pipeline.extraction.model.attention_hooks import HookPoint
+from savs.pipeline.extraction.model.hook_points import HookPoint
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.sites import AT_HEADS, HEADS, NORM, Site, parse_site
 from savs.pipeline.extraction.run_options import RunOptions

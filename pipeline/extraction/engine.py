@@ -19,8 +19,9 @@ from savs.pipeline.extraction.batches.workers import (
 from savs.pipeline.extraction.forward import Forward, Started
 from savs.pipeline.extraction.in_context import Demonstrations
 from savs.pipeline.extraction.model.answers import Answers
-from savs.pipeline.extraction.model.loaded_model import LoadedModel, Read
+from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
+from savs.pipeline.extraction.model.reading import Read
 from savs.pipeline.extraction.shared_forward import SharedForward
 from savs.pipeline.extraction.sinks import Recalled, ShardRows, Sink, StoredPrompt
 from savs.pipeline.running import signals as interruption

@@ -66,22 +66,21 @@ from savs.pipeline.extraction.model.checkpoint_files import (
     unread_bytes,
     weight_files,
 )
-from savs.pipeline.extraction.model.embedding_recipe import with_recipe
 from savs.pipeline.extraction.model.first_layers import layer_count
+from savs.pipeline.extraction.model.hook_points import find_site_points, image_tokens
 from savs.pipeline.extraction.model.identity import identity_before_loading
 from savs.pipeline.extraction.model.load import can_end_early, explained, load, load_encoder
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions
-from savs.pipeline.extraction.model.pieces import Pieces, images_in, is_plain
+from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions, with_recipe
 from savs.pipeline.extraction.model.pixel_scale import PixelScale, find_scale
 from savs.pipeline.extraction.model.placement import find_placement
-from savs.pipeline.extraction.model.site_points import find_site_points, image_tokens
 from savs.pipeline.extraction.model.sites import AT_HEADS, IMAGE_MEAN, Site
 from savs.pipeline.extraction.model.tower_attention import set_runs
 from savs.pipeline.extraction.request import REQUEST, request_of_site
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.extraction.sinks import EnoughError, Show, Sink
 from savs.pipeline.inputs.source import Splits
+from savs.pipeline.prompts.pieces import Pieces, images_in, is_plain
 from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.formatting import counted_as
 from savs.pipeline.running.launchers import Rank, find_rank
@@ -372,7 +371,7 @@ class ModelRun:
         """Return the rows that the sink lacks, and what its stores would be of, site by site.
 
         `weights` is the digest of the weights, None if it is not known. Raises where a store, or
-        the chosen heads, are of another model.
+        the chosen heads, belong to another model.
         """
         examples, sink, heads = checked.examples, checked.sink, checked.heads
         before = partial(

@@ -24,13 +24,13 @@ from savs.pipeline.extraction.model.continuation import (
     use,
 )
 from savs.pipeline.extraction.model.devices import moved
-from savs.pipeline.extraction.model.loaded_model import (
-    NO_OUTPUTS,
-    Features,
-    Launched,
-    LoadedModel,
-)
-from savs.pipeline.extraction.model.pieces import (
+from savs.pipeline.extraction.model.hook_points import image_tokens
+from savs.pipeline.extraction.model.loaded_model import NO_OUTPUTS, LoadedModel
+from savs.pipeline.extraction.model.pixel_scale import PixelScale
+from savs.pipeline.extraction.model.reading import Features, Launched
+from savs.pipeline.extraction.model.shared_images import ImageFeatures
+from savs.pipeline.extraction.model.sites import IMAGE_MEAN
+from savs.pipeline.prompts.pieces import (
     GRID,
     IDS,
     MASK,
@@ -38,10 +38,6 @@ from savs.pipeline.extraction.model.pieces import (
     POSITIONS,
     TEXT,
 )
-from savs.pipeline.extraction.model.pixel_scale import PixelScale
-from savs.pipeline.extraction.model.shared_images import ImageFeatures
-from savs.pipeline.extraction.model.site_points import image_tokens
-from savs.pipeline.extraction.model.sites import IMAGE_MEAN
 
 LEAST_SAVED = 1024
 """Tokens that a pass after prefixes must save on a GPU: with fewer, starting two passes instead of
@@ -236,7 +232,7 @@ class SharedForward:
         prompts = unread(self.model.model, self.model.placed(inputs) | self._images(batch, firsts))
         with (
             torch.inference_mode(),
-            self.model.collecting(prompts.arguments, to_the_end=to_the_end) as read,
+            self.model.reading(prompts.arguments, to_the_end=to_the_end) as reading,
         ):
             prompts.run()
         points = enumerate(self.model.hook_points)
@@ -244,7 +240,7 @@ class SharedForward:
         # What follows needs no images, and these may be large.
         text = {name: value for name, value in prompts.arguments.items() if name in TEXT}
         prompts = replace(prompts, arguments=text)
-        return Prefix(keys, prompts, {place: read[place] for place in pooled})
+        return Prefix(keys, prompts, {place: reading.features[place] for place in pooled})
 
 
 def _rows(means: Features, order: Sequence[int]) -> Features:

@@ -24,7 +24,7 @@ from savs.pipeline.extraction.batches.feed import MediaOf
 from savs.pipeline.extraction.checks.preflight import Batching, recorded
 from savs.pipeline.extraction.checks.refusals import bytes_needed, require_space
 from savs.pipeline.extraction.model.answers import Answers
-from savs.pipeline.extraction.model.loaded_model import Read
+from savs.pipeline.extraction.model.reading import Read
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.source import Splits
 from savs.pipeline.inputs.stored_rows import planned_rows

@@ -122,8 +122,9 @@ def _load_emulated(options: Any, encoder: Any, placement: Any, last_layer: None 
     import torch
     from transformers import PretrainedConfig
 
-    from savs.pipeline.extraction.model.attention_hooks import find_hook_points
-    from savs.pipeline.extraction.model.loaded_model import Launched, LoadedModel
+    from savs.pipeline.extraction.model.hook_points import find_hook_points
+    from savs.pipeline.extraction.model.loaded_model import LoadedModel
+    from savs.pipeline.extraction.model.reading import Launched
 
     class Part(torch.nn.Module):
         """Gives what it gets: an output projection, an MLP or the final norm."""

@@ -26,8 +26,8 @@ from savs.pipeline.extraction.batches.prepare import pieces_of
 from savs.pipeline.extraction.model.answers import label_tokens
 from savs.pipeline.extraction.model.continuation import extended, padded, summed
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.pieces import Pieces, shape_of
 from savs.pipeline.inputs.source import Source
+from savs.pipeline.prompts.pieces import Pieces, shape_of
 
 Row = tuple[Pieces, tuple[int, ...]]
 """A prompt, and the tokens of its label."""

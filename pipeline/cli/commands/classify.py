@@ -23,7 +23,7 @@ from savs.pipeline.cli.options.shared import (
 )
 from savs.pipeline.cli.output import REPORTING, print_json, print_table, say, tell_skipped
 from savs.pipeline.cli.selections import name_classifiers
-from savs.pipeline.extraction.cluster.node import NONE
+from savs.pipeline.cluster.node import NONE
 from savs.pipeline.extraction.model.model_options import AUTO, PlacingKeywords
 from savs.pipeline.extraction.run_options import BatchKeywords
 from savs.pipeline.inputs.input_options import NewImageKeywords

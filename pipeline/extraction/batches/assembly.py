@@ -10,8 +10,8 @@ import numpy as np
 from savs.datasets import Example
 from savs.foundation.arrays import Array
 from savs.pipeline.extraction.model.answers import ANSWERS, ICL, Answers
-from savs.pipeline.extraction.model.attention_hooks import HookPoint
-from savs.pipeline.extraction.model.loaded_model import Read
+from savs.pipeline.extraction.model.hook_points import HookPoint
+from savs.pipeline.extraction.model.reading import Read
 from savs.pipeline.extraction.model.sites import HEADS
 from savs.pipeline.inputs.stored_rows import example_columns
 from savs.stores import ShardContent, ShardSpec

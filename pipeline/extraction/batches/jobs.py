@@ -12,7 +12,7 @@ from typing import Any
 from savs.datasets.example import sounds_among
 from savs.datasets.media.sounds import DEFAULT_RATE
 from savs.foundation.errors import ParameterError
-from savs.pipeline.extraction.model.image_encoder import image_tokens
+from savs.pipeline.encoders.image import image_tokens
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.shared_images import ImageKey
 

@@ -15,9 +15,9 @@ from savs.datasets.media.sounds import DEFAULT_RATE, sounds_of
 from savs.datasets.media.videos import Decoded, heard_in, images_of
 from savs.pipeline.extraction.batches.jobs import Done, Job, Prepared, Refused
 from savs.pipeline.extraction.model.host_inputs import host_inputs
-from savs.pipeline.extraction.model.pieces import Pieces, images_in, in_type, is_plain, shape_of
 from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES, PromptEncoder
 from savs.pipeline.extraction.model.shared_images import ImageKey, encode_image, encode_texts
+from savs.pipeline.prompts.pieces import Pieces, images_in, in_type, is_plain, shape_of
 from savs.stores.format.layout import THUMBNAIL_PX
 
 

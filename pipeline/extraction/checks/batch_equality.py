@@ -31,8 +31,10 @@ from savs.pipeline.extraction.model.answers import (
 )
 from savs.pipeline.extraction.model.devices import is_out_of_memory
 from savs.pipeline.extraction.model.host_inputs import host_inputs
-from savs.pipeline.extraction.model.loaded_model import LoadedModel, Read
-from savs.pipeline.extraction.model.pieces import (
+from savs.pipeline.extraction.model.loaded_model import LoadedModel
+from savs.pipeline.extraction.model.reading import Read
+from savs.pipeline.extraction.model.tower_attention import as_loop
+from savs.pipeline.prompts.pieces import (
     PIXELS,
     Pieces,
     images_in,
@@ -40,7 +42,6 @@ from savs.pipeline.extraction.model.pieces import (
     map_images,
     shape_of,
 )
-from savs.pipeline.extraction.model.tower_attention import as_loop
 from savs.stores.format.layout import to_float32
 
 TOLERANCES = {"float32": 1e-4, "bfloat16": 2.5e-1, "float16": 2.5e-2}

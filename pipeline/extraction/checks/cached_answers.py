@@ -21,8 +21,8 @@ from savs.pipeline.extraction.checks.batch_equality import (
 )
 from savs.pipeline.extraction.checks.ways import UntriedError, Verdict, Way, error_line
 from savs.pipeline.extraction.model.answers import Answers
-from savs.pipeline.extraction.model.loaded_model import Read
-from savs.pipeline.extraction.model.pieces import Pieces, shape_of
+from savs.pipeline.extraction.model.reading import Read
+from savs.pipeline.prompts.pieces import Pieces, shape_of
 
 CACHED, WHOLE = "cached", "whole"
 """After the cache of their prompts, or each with its whole prompt."""

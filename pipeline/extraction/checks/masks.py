@@ -19,8 +19,8 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.checks.batch_equality import batches_of
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.pieces import MASK, Pieces
 from savs.pipeline.extraction.model.tower_attention import RUNS, SDPA, has_sdpa_tower, set_runs
+from savs.pipeline.prompts.pieces import MASK, Pieces
 
 CHUNKED = "chunked_attention"
 """What `layer_types` of configurations calls layers that see no token of an earlier chunk, which

@@ -48,10 +48,10 @@ from savs.pipeline.extraction.checks.towers import (
 from savs.pipeline.extraction.checks.ways import NOTHING_COMPARED, Choice, choose
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.tower_attention import SDPA
 from savs.pipeline.extraction.run_options import DEFAULT_BATCH_SIZE, RunOptions
+from savs.pipeline.prompts.pieces import Pieces
 
 ALONE, ANYHOW, UNCOMPARED = "alone", "anyhow", "uncompared"
 """How examples run where batches change features, by `strict` and by `warn`, and where that is not

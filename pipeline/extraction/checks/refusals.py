@@ -13,16 +13,16 @@ from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.feed import MediaOf
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
-from savs.pipeline.extraction.model.prompts import (
+from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.inputs.source import Splits
+from savs.pipeline.inputs.stored_rows import example_columns
+from savs.pipeline.prompts.chat import (
     FRAMES_INSTEAD,
     NO_SOUND_FOR_CODE,
     NOT_FOR_CODE,
     reads_video_sound,
     takes_videos,
 )
-from savs.pipeline.extraction.run_options import RunOptions
-from savs.pipeline.inputs.source import Splits
-from savs.pipeline.inputs.stored_rows import example_columns
 from savs.pipeline.running.formatting import counted, format_bytes
 from savs.stores import Identity, StoreWriteError
 from savs.stores.files.addresses import is_remote

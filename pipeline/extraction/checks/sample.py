@@ -13,8 +13,8 @@ from savs.datasets.media.videos import videos_of
 from savs.datasets.rows.media_names import is_video_name
 from savs.pipeline.extraction.batches.feed import MediaOf
 from savs.pipeline.extraction.batches.prepare import pieces_of
-from savs.pipeline.extraction.model.pieces import Pieces, shape_of
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
+from savs.pipeline.prompts.pieces import Pieces, shape_of
 
 T = TypeVar("T")
 COMPARED = 4

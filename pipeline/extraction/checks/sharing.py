@@ -21,11 +21,11 @@ from savs.pipeline.extraction.checks.batch_equality import (
 from savs.pipeline.extraction.checks.ways import UntriedError, Verdict, Way
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.pieces import Pieces, images_in, is_plain, map_images
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.shared_images import ImageKey, knows_sizes
 from savs.pipeline.extraction.shared_forward import SharedForward
+from savs.pipeline.prompts.pieces import Pieces, images_in, is_plain, map_images
 
 PREFIXES, IMAGES = "prefixes", "images"
 LEVELS = (PREFIXES, IMAGES)

@@ -10,9 +10,9 @@ from savs.pipeline.extraction.checks.sample import COMPARED
 from savs.pipeline.extraction.checks.ways import UntriedError, Verdict, Way
 from savs.pipeline.extraction.model.devices import is_out_of_memory
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.pieces import Pieces, is_plain
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES
+from savs.pipeline.prompts.pieces import Pieces, is_plain
 
 ASKED, MEASURED, FIXED = "asked", "measured", "fixed"
 """How the most tokens of a batch were found."""

@@ -23,7 +23,6 @@ from savs.pipeline.extraction.checks.ways import (
     Way,
 )
 from savs.pipeline.extraction.model.host_inputs import host_inputs
-from savs.pipeline.extraction.model.pieces import Pieces, images_in
 from savs.pipeline.extraction.model.tower_attention import (
     RUNS,
     as_loop,
@@ -31,6 +30,7 @@ from savs.pipeline.extraction.model.tower_attention import (
     is_masked,
     set_runs,
 )
+from savs.pipeline.prompts.pieces import Pieces, images_in
 
 AUTO, IN_RUNS, LOOP = "auto", "runs", "loop"
 """Values of the option `tower_attention`; the last two are ways of the tower."""

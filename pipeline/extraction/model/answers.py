@@ -16,12 +16,12 @@ from transformers import GenerationConfig
 from savs.datasets import Example
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.image_places import template_errors
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.source import Splits
+from savs.pipeline.prompts.image_places import template_errors
+from savs.pipeline.prompts.pieces import Pieces
 from savs.stores.format.layout import GENERATED_CHARACTERS, SPLITS
 
 ANSWERS = "answers"

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.attention_hooks import decoder_layers
+from savs.pipeline.extraction.model.hook_points import decoder_layers
 
 
 class AbsentLayer(nn.Module):

@@ -32,8 +32,22 @@ from transformers.utils.hub import cached_file
 from savs.datasets.example import SPLIT
 from savs.foundation.network import hub_problem
 from savs.pipeline.demo import DEMO_NAME
+from savs.pipeline.encoders.embedding import (
+    HEAD,
+    embedding_inputs,
+    embeddings,
+    output_layer,
+    require_tokens,
+)
+from savs.pipeline.encoders.image import (
+    Tower,
+    inputs_of,
+    is_dual,
+    is_image_encoder,
+    text_limit,
+)
+from savs.pipeline.encoders.recipe import EmbeddingRecipe, read_recipe
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.attention_hooks import find_hook_points, require_decoder_only
 from savs.pipeline.extraction.model.checkpoint_files import (
     adapter_digest,
     code_digest,
@@ -42,53 +56,40 @@ from savs.pipeline.extraction.model.checkpoint_files import (
     weight_paths,
 )
 from savs.pipeline.extraction.model.devices import is_out_of_memory
-from savs.pipeline.extraction.model.embedder import (
-    HEAD,
-    Embedder,
-    embedding_inputs,
-    embedding_point,
-    require_tokens,
-)
-from savs.pipeline.extraction.model.embedding_recipe import (
-    EmbeddingRecipe,
-    read_recipe,
-    with_recipe,
-)
 from savs.pipeline.extraction.model.first_layers import first_layers
+from savs.pipeline.extraction.model.hook_points import (
+    HookPoint,
+    find_hook_points,
+    require_decoder_only,
+)
 from savs.pipeline.extraction.model.identity import CODE, model_settings
-from savs.pipeline.extraction.model.image_encoder import (
-    ImageEncoder,
-    is_dual,
-    is_image_encoder,
-    reader_of,
-    text_limit,
-)
-from savs.pipeline.extraction.model.image_places import IMAGE, image_places
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.mistral_processor import (
-    MODEL_TYPES,
-    MistralProcessor,
-    require_mistral,
-)
-from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions, plain_name
+from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions, plain_name, with_recipe
 from savs.pipeline.extraction.model.placement import Placement
 from savs.pipeline.extraction.model.prompt_encoder import (
     NO_CODE,
     PromptEncoder,
     load_own_code,
 )
-from savs.pipeline.extraction.model.prompt_form import (
+from savs.pipeline.prompts.chat import (
+    chat_inputs,
+    pictured_inputs,
+    require_plain_mark,
+)
+from savs.pipeline.prompts.image_places import IMAGE, image_places
+from savs.pipeline.prompts.mistral_processor import (
+    MODEL_TYPES,
+    MistralProcessor,
+    require_mistral,
+)
+from savs.pipeline.prompts.prompt_form import (
     EXAMPLE,
     IN_FRONT,
     NEEDS_IMAGE,
     begin_text,
     find_form,
 )
-from savs.pipeline.extraction.model.prompts import (
-    chat_inputs,
-    pictured_inputs,
-    require_plain_mark,
-)
+from savs.stores import LayerGrid
 
 KINDS = (AutoModelForImageTextToText, AutoModelForMultimodalLM, AutoModelForCausalLM)
 """What a checkpoint is loaded as: the first that knows its architecture."""
@@ -154,7 +155,7 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
     )
     if kind is AutoModel:
         length = text_limit(name, config, processor) if is_dual(config) else None
-        to_inputs = reader_of(config, length)
+        to_inputs = inputs_of(config, length)
         encoder = replace(encoder, to_inputs=to_inputs, reads_prompts=False, text_tokens=length)
         _require_plain(encoder, options)
         _limit_pixels(name, processor, options.pixels)
@@ -349,7 +350,7 @@ def load(
         kind = encoder.kind
         if last_layer is not None:
             kind = first_layers(kind._model_mapping[type(encoder.config)], last_layer)
-        loaded: Any = kind.from_pretrained(
+        model_and_report: Any = kind.from_pretrained(
             options.path,
             dtype=options.dtype,
             attn_implementation=None if options.attention == AUTO else options.attention,
@@ -357,7 +358,7 @@ def load(
             **options.source,
             **placement.keywords | keywords,
         )
-        model, report = loaded
+        model, report = model_and_report
     weights.require_unchanged(name)
     _require_type_of_flash(options, model)
     absent = [*report["missing_keys"], *report["mismatched_keys"]]
@@ -371,19 +372,29 @@ def load(
     if code := code_digest(model, model.config, encoder.processor, encoder.tokenizer):
         settings[CODE] = code
     if not encoder.reads_prompts:
-        tower = ImageEncoder(model, encoder, (), settings, weights).with_outputs()
-        return replace(tower, settings=settings | tower.facts())
+        tower = Tower(encoder.name, model)
+        loaded = LoadedModel(model, encoder, (), settings, weights, tower)
+        widths = tower.widths(lambda: loaded.placed(encoder.encode([(tower.sample,)])))
+        points = tuple(
+            HookPoint(
+                LayerGrid(layer, (0,), width),
+                tower,
+                is_output=True,
+                pool=partial(tower.output, layer, width),
+            )
+            for layer, width in widths.items()
+        )
+        settings |= tower.facts([*widths])
+        return replace(loaded, hook_points=points, settings=settings)
     if encoder.embedding is not None:
-        return Embedder(model, encoder, (embedding_point(name, model),), settings, weights)
-    return LoadedModel(
-        model=model,
-        encoder=encoder,
-        hook_points=find_hook_points(model)
-        if encoder.code.find_heads is None
-        else encoder.code.hook_points(model),
-        settings=settings,
-        weights=weights,
-    )
+        layer = output_layer(name, model)
+        pool = partial(embeddings, encoder.embedding, encoder.tokenizer)
+        points = (HookPoint(LayerGrid(0, (0,), layer.in_features), layer, pool=pool),)
+    elif encoder.code.find_heads is not None:
+        points = encoder.code.hook_points(model)
+    else:
+        points = find_hook_points(model)
+    return LoadedModel(model, encoder, points, settings, weights)
 
 
 def can_end_early(options: ModelOptions, encoder: PromptEncoder, last_layer: int) -> bool:

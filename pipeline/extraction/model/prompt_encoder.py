@@ -26,19 +26,19 @@ from savs.datasets.media.sounds import DEFAULT_RATE, sounds_of
 from savs.datasets.media.videos import videos_of
 from savs.foundation.errors import SavsError
 from savs.foundation.own_code import calling, place_of
+from savs.pipeline.encoders.recipe import EmbeddingRecipe
 from savs.pipeline.errors import ModelError, OwnCodeError
-from savs.pipeline.extraction.model.attention_hooks import HookPoint
-from savs.pipeline.extraction.model.embedding_recipe import EmbeddingRecipe
-from savs.pipeline.extraction.model.pieces import Pieces
-from savs.pipeline.extraction.model.prompt_form import PromptForm
-from savs.pipeline.extraction.model.prompts import (
+from savs.pipeline.extraction.model.hook_points import HookPoint
+from savs.pipeline.inputs.plugins import load_file
+from savs.pipeline.prompts.chat import (
     NO_SOUND_FOR_CODE,
     NOT_FOR_CODE,
     chat_inputs,
     conversation_inputs,
     sound_rate,
 )
-from savs.pipeline.inputs.plugins import load_file
+from savs.pipeline.prompts.pieces import Pieces
+from savs.pipeline.prompts.prompt_form import PromptForm
 
 ToInputs = Callable[[Any, Sequence[Pieces]], Any]
 """Processor and prompts -> what the model takes, padded on the left."""
@@ -154,7 +154,7 @@ class PromptEncoder:
     image_mark: str | None = None
     """What a prompt form has for an image; None if the processor puts that in front."""
     reads_prompts: bool = True
-    """False for encoders, which read an image by itself, or a text, see `ImageEncoder`."""
+    """False for encoders, which read an image by itself, or a text, see `Tower`."""
     text_tokens: int | None = None
     """How many tokens a dual encoder reads of a text; None for an image encoder."""
     embedding: EmbeddingRecipe | None = None

@@ -15,9 +15,9 @@ from PIL import Image
 
 from savs.pipeline.extraction.model.host_inputs import tower_inputs
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.pieces import GRID, PIXELS, TEXT, Pieces
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES, PromptEncoder
+from savs.pipeline.prompts.pieces import GRID, PIXELS, TEXT, Pieces
 
 ImageKey = tuple[str, int]
 """What an image is known by: SHA-256 of its medium, and which frame of that it is."""

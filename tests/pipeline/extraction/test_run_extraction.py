@@ -105,7 +105,7 @@ def test_bad_images_are_skipped_with_a_reason(run, inputs):
 @pytest.mark.thorough
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_rows_with_nan_are_skipped_and_say_which_head(run, monkeypatch, dtype):
-    from savs.pipeline.extraction.model.loaded_model import Launched
+    from savs.pipeline.extraction.model.reading import Launched
 
     result, passes = Launched.result, []
 

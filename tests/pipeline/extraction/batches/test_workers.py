@@ -29,7 +29,7 @@ pytestmark = pytest.mark.thorough
 
 DEADLY = """
 import os, signal, time
-from savs.pipeline.extraction.model.prompts import chat_inputs
+from savs.pipeline.prompts.chat import chat_inputs
 
 
 def to_inputs(processor, prompts):
@@ -192,7 +192,7 @@ def test_a_planner_that_waits_gets_what_is_out(crew, jobs):
 LIMIT, MOST_DESCRIPTORS = 128, 24
 WAITING = """
 import os, time
-from savs.pipeline.extraction.model.prompts import chat_inputs
+from savs.pipeline.prompts.chat import chat_inputs
 
 
 def to_inputs(processor, prompts):

@@ -31,7 +31,7 @@ from savs.pipeline.extraction.model.continuation import image_positions
 from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pixel_scale import find_scale
-from savs.pipeline.extraction.model.prompts import takes_videos
+from savs.pipeline.prompts.chat import takes_videos
 
 ALWAYS = ("qwen3_vl",)
 OWN_TIMES = {

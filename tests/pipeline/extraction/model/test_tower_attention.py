@@ -10,7 +10,6 @@ from tiny_parts import picture
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.attention_maps import look
 from savs.pipeline.extraction.checks import batch_equality, preflight
 from savs.pipeline.extraction.checks.batch_equality import Trial, read_in_batches, run_single
 from savs.pipeline.extraction.checks.towers import LOOP, require_runs, tower_ways
@@ -26,6 +25,7 @@ from savs.pipeline.extraction.model.tower_attention import (
     set_runs,
 )
 from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.reports.explain.maps import look
 
 IN_RUNS = {
     *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe"),

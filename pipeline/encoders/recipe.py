@@ -1,13 +1,12 @@
 """How a multimodal embedding model makes its embedding: prompt, place, normalisation, image sizes.
 
 Such a model is a language model that was trained so that the state at some token, or a mean of
-states, represents its input. Recipes of published ones are TOML files in `extraction/embeddings`;
-a user's file is read in the same way.
+states, represents its input. Recipes of published ones are TOML files in `encoders/recipes`; a
+user's file is read in the same way.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,11 +17,12 @@ from PIL import Image
 
 from savs.foundation.files import read_regular_text
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.model_options import MOST_MIN_PIXELS, ModelOptions
-from savs.pipeline.extraction.model.prompt_form import IMAGE, PROMPT, PromptForm
+from savs.pipeline.prompts.prompt_form import IMAGE, PROMPT, PromptForm
 
-FOLDER = files("savs.pipeline.extraction") / "embeddings"
+FOLDER = files("savs.pipeline.encoders") / "recipes"
 SYSTEM = "{system}"
+MOST_MIN_PIXELS = 2**22
+"""Largest `min_pixels`, which a stranger's classifier may set: 5,000 tokens of Qwen2-VL."""
 LAST, SEQUENTIAL = "last", "sequential"
 NOT_OF_FEATURES = ("model_types", "adapter")
 """Fields that change nothing, or that the model's own facts have."""
@@ -126,20 +126,6 @@ def read_recipe(source: str | Path | None) -> EmbeddingRecipe | None:
         raise ModelError(
             f"`embedding` {text:.80} is not a recipe: {error}; the fields are in docs/encoders.md"
         ) from error
-
-
-def with_recipe(options: ModelOptions) -> ModelOptions:
-    """Return options with what their recipe says in the place of what was not given."""
-    recipe = read_recipe(options.embedding)
-    if recipe is None:
-        return options
-    return replace(
-        options,
-        embedding=msgspec.json.encode(msgspec.structs.replace(recipe, adapter=None)).decode(),
-        adapter=options.adapter or recipe.adapter,
-        min_pixels=options.min_pixels or recipe.min_pixels,
-        max_pixels=options.max_pixels or recipe.max_pixels,
-    )
 
 
 def recorded_recipe(facts: Mapping[str, Any]) -> str | None:

@@ -5,7 +5,7 @@ from PIL import Image
 
 from savs.datasets.media.sounds import Sound
 from savs.datasets.media.videos import Video
-from savs.pipeline.extraction.model.pieces import shape_of
+from savs.pipeline.prompts.pieces import shape_of
 
 FRAMES = (Image.new("RGB", (8, 8)),) * 4
 

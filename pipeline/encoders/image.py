@@ -6,8 +6,7 @@ alone: DINO, ViT, RADIO, the vision side of SigLIP, what timm has. There are no 
 read: each output is stored as a layer of one head.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,13 +17,7 @@ from transformers import AutoModel
 
 from savs.datasets.media.videos import videos_of
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.answers import NOTHING, AnswerQuery
-from savs.pipeline.extraction.model.attention_hooks import HookPoint
-from savs.pipeline.extraction.model.loaded_model import Launched, LoadedModel
-from savs.pipeline.extraction.model.pieces import PIXELS, Pieces, images_in, is_plain
-from savs.pipeline.extraction.model.pixel_scale import PixelScale
-from savs.pipeline.extraction.model.prompt_encoder import ToInputs
-from savs.stores import LayerGrid
+from savs.pipeline.prompts.pieces import IDS, PIXELS, Pieces, images_in, is_plain
 from savs.stores.format.layout import IMAGE_OUTPUTS, LOGIT_SCALE, head_name
 
 TOWERS = ("get_image_features", "get_text_features")
@@ -79,7 +72,7 @@ def text_limit(name: str, config: Any, processor: Any) -> int:
     return int(min(filter(None, (positions, processor.tokenizer.model_max_length))))
 
 
-def reader_of(config: Any, length: int | None) -> ToInputs:
+def inputs_of(config: Any, length: int | None) -> Callable[..., Any]:
     """Return the function that makes prompts into the inputs of a model.
 
     `length` is that of a text, None for an image encoder.
@@ -153,95 +146,91 @@ def image_tokens(config: Any) -> int:
     return patches if isinstance(patches, int) else IMAGE_TOKENS
 
 
-@dataclass(frozen=True, slots=True)
-class ImageEncoder(LoadedModel):
-    """A frozen encoder. Images and texts run through different towers, in different batches.
+class Tower(nn.Module):
+    """An encoder as one module, whose output is what features are read from.
 
-    Its hook points stand for what it gives out; there is no attention head.
+    Images and texts run through different towers, in different batches.
     """
 
-    def count_tokens(self, inputs: Mapping[str, Any]) -> int:
-        """Return the positions that a batch takes: texts with their padding, or patches."""
-        if PIXELS in inputs:
-            return len(inputs[PIXELS]) * image_tokens(self.model.config)
-        return inputs["input_ids"].numel()
+    def __init__(self, name: str, model: Any) -> None:
+        super().__init__()
+        self.name, self.model = name, model
+        self.is_dual = is_dual(model.config)
+        self.sample = "text" if self.is_dual else BLANK
+        """What is run to see which outputs there are."""
 
-    def launch(
-        self, inputs: Any, query: AnswerQuery = NOTHING, scale: PixelScale | None = None
-    ) -> Launched:
-        """Start a pass through the tower of a batch of images or of texts.
+    def forward(self, **arguments: Any) -> dict[int, torch.Tensor]:
+        """Return the outputs of a batch of images or of texts by layer, `(batch, width)`."""
+        if self.is_dual:
+            tower = getattr(self.model, TOWERS[PIXELS not in arguments])
+            output = tower(**arguments)
+            # a tensor before transformers 5, and in some classes since
+            return {POOLED: output if torch.is_tensor(output) else output.pooler_output}
+        output = self.model(**arguments)
+        pooled = next((output[n] for n in POOLED_NAMES if output.get(n) is not None), None)
+        patches = output.get("last_hidden_state")
+        outputs = {} if pooled is None else {POOLED: pooled.flatten(1)}
+        if patches is not None:
+            outputs[PATCHES] = patch_means(self.model, arguments, patches)
+        return outputs
 
-        Raises
-        ------
-        ModelError
-            What comes out has another width than before: the towers of a dual encoder differ in it.
-        """
-        arguments = self.placed(inputs, scale)
-        outputs = self._outputs(arguments)
-        read = [outputs[grid.layer] for grid in self.grid]
-        for grid, values in zip(self.grid, read, strict=True):
-            if values.shape[1:] != (grid.head_dim,):
-                tower = TOWERS[PIXELS not in arguments] if self.encoder.is_dual else "it"
-                raise ModelError(
-                    f"{self.name}: {tower} gives {tuple(values.shape)} for {len(values)} inputs,"
-                    f" expected {grid.head_dim} values of each"
-                )
-        return self._collected(dict(enumerate(read)), {})
-
-    def with_outputs(self) -> "ImageEncoder":
-        """Return the model with a hook point for each output, which one pass shows.
+    def widths(self, inputs: Callable[[], Mapping[str, Any]]) -> dict[int, int]:
+        """Return the width of each output by layer, which one pass shows; `inputs` are for it.
 
         Raises
         ------
         ModelError
             It cannot read an image, or nothing in what it gives out is known.
         """
-        sample = ("text",) if self.encoder.is_dual else (BLANK,)
+        kind = f"{self.name} ({type(self.model).__name__})"
         try:
-            outputs = self._outputs(self.placed(self.encoder.encode([sample])))
+            with torch.inference_mode():
+                outputs = self(**inputs())
         except (ValueError, TypeError, RuntimeError, KeyError) as error:
             raise ModelError(
-                f"{self.name} ({type(self.model).__name__}) does not run on"
-                f" {'a text' if self.encoder.is_dual else 'an image'}: {error}; take an encoder of"
-                " images (docs/encoders.md)"
+                f"{kind} does not run on {'a text' if self.is_dual else 'an image'}: {error}; take"
+                " an encoder of images (docs/encoders.md)"
             ) from error
         if not outputs:
             raise ModelError(
-                f"{self.name} ({type(self.model).__name__}) gives neither a pooled output nor"
-                " patches; take an encoder of images (docs/encoders.md)"
+                f"{kind} gives neither a pooled output nor patches; take an encoder of images"
+                " (docs/encoders.md)"
             )
-        points = [
-            HookPoint(LayerGrid(layer, (0,), values.shape[1]), nn.Identity())
-            for layer, values in outputs.items()
-        ]
-        return replace(self, hook_points=tuple(points))
+        return {layer: values.shape[1] for layer, values in outputs.items()}
 
-    def facts(self) -> dict[str, Any]:
+    def output(
+        self, layer: int, width: int, outputs: Any, arguments: Mapping[str, Any]
+    ) -> torch.Tensor:
+        """Return one output of a batch.
+
+        Raises
+        ------
+        ModelError
+            It has another width than before: the towers of a dual encoder differ in it.
+        """
+        values = outputs[layer]
+        if values.shape[1:] != (width,):
+            tower = TOWERS[PIXELS not in arguments] if self.is_dual else "it"
+            raise ModelError(
+                f"{self.name}: {tower} gives {tuple(values.shape)} for {len(values)} inputs,"
+                f" expected {width} values of each"
+            )
+        return values
+
+    def count_tokens(self, inputs: Mapping[str, Any]) -> int:
+        """Return the positions that a batch takes: texts with their padding, or patches."""
+        if PIXELS in inputs:
+            return len(inputs[PIXELS]) * image_tokens(self.model.config)
+        return inputs[IDS].numel()
+
+    def facts(self, layers: Sequence[int]) -> dict[str, Any]:
         """Return what the outputs are; a store tells by it which kind of encoder it is of."""
-        if self.encoder.is_dual:
-            return _scale_facts(self.model)
+        if self.is_dual:
+            return {LOGIT_SCALE: _scale(self.model)}
         others = prefix_tokens(self.model)
         after = f" after {others} other tokens" if others else ""
         words = {POOLED: "pooled", PATCHES: f"mean of the patches{after}"}
-        return {
-            IMAGE_OUTPUTS: {head_name((grid.layer, 0)): words[grid.layer] for grid in self.grid}
-        }
-
-    def _outputs(self, arguments: Mapping[str, Any]) -> dict[int, torch.Tensor]:
-        """Return the outputs of a batch by layer, `(batch, width)`."""
-        with torch.inference_mode():
-            if self.encoder.is_dual:
-                tower = getattr(self.model, TOWERS[PIXELS not in arguments])
-                output = tower(**arguments)
-                # a tensor before transformers 5, and in some classes since
-                return {POOLED: output if torch.is_tensor(output) else output.pooler_output}
-            output = self.model(**arguments)
-            pooled = next((output[n] for n in POOLED_NAMES if output.get(n) is not None), None)
-            patches = output.get("last_hidden_state")
-            outputs = {} if pooled is None else {POOLED: pooled.flatten(1)}
-            if patches is not None:
-                outputs[PATCHES] = patch_means(self.model, arguments, patches)
-            return outputs
+        return {IMAGE_OUTPUTS: {head_name((layer, 0)): words[layer] for layer in layers}}
 
 
 def patch_means(
@@ -295,16 +284,14 @@ def _patches(config: Any, pixels: torch.Tensor) -> int | None:
     return (height // size) * (width // size) if isinstance(size, int) else None
 
 
-def _scale_facts(model: Any) -> dict[str, float | None]:
+def _scale(model: Any) -> float | None:
     """Return what a dual encoder multiplies cosines by, None if it does not say."""
     scale = getattr(model, LOGIT_SCALE, None)
     temperature = getattr(model, "temperature", None)
     if isinstance(scale, torch.Tensor):
-        return {LOGIT_SCALE: _rounded(scale.float().exp())}
-    if isinstance(temperature, torch.Tensor):
-        return {LOGIT_SCALE: _rounded(1 / temperature.float())}
-    return {LOGIT_SCALE: None}
-
-
-def _rounded(value: torch.Tensor) -> float:
-    return float(f"{value.item():.6g}")
+        factor = scale.float().exp()
+    elif isinstance(temperature, torch.Tensor):
+        factor = 1 / temperature.float()
+    else:
+        return None
+    return float(f"{factor.item():.6g}")

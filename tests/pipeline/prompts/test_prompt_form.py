@@ -15,8 +15,8 @@ from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.answers import label_tokens
 from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.model.prompt_form import BUILT_IN, parse_form
-from savs.pipeline.extraction.model.prompts import pad_left
+from savs.pipeline.prompts.chat import pad_left
+from savs.pipeline.prompts.prompt_form import BUILT_IN, parse_form
 
 RED, BLUE = Image.new("RGB", (28, 28), "red"), Image.new("RGB", (28, 28), "blue")
 pytestmark = pytest.mark.filterwarnings(

@@ -1,6 +1,6 @@
 """What a Ray actor is given by its environment; no cluster is needed."""
 
-from savs.pipeline.extraction.cluster.ray_engine import _environment
+from savs.pipeline.cluster.ray_engine import _environment
 
 
 def test_actors_get_the_variables_of_models_storages_and_options(monkeypatch) -> None:

@@ -12,7 +12,7 @@ from savs.datasets.example import IMAGE_MARK, KEEP
 from savs.datasets.media.sounds import Sound
 from savs.datasets.media.videos import Decoded, Video, heard_in, videos_of
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.image_places import (
+from savs.pipeline.prompts.image_places import (
     AUDIO,
     IMAGE,
     JOINED,
@@ -22,7 +22,7 @@ from savs.pipeline.extraction.model.image_places import (
     kinds_of,
     template_errors,
 )
-from savs.pipeline.extraction.model.pieces import (
+from savs.pipeline.prompts.pieces import (
     KINDS,
     MASK,
     OMNI_SECONDS,
@@ -31,7 +31,7 @@ from savs.pipeline.extraction.model.pieces import (
     images_in,
     shape_of,
 )
-from savs.pipeline.extraction.model.sound_limit import SoundLimit
+from savs.pipeline.prompts.sound_limit import SoundLimit
 
 
 def chat_inputs(

@@ -18,17 +18,16 @@ from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
 
 from savs import SavsClassifier, classify, evaluate, save_selection, select
 from savs.pipeline.classifying.bundle.bundle import why_not_standalone
-from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.entry_points import check_model, load_model
-from savs.pipeline.extraction.model.embedding_recipe import (
+from savs.pipeline.encoders.recipe import (
     EmbeddingRecipe,
     Resize,
     read_recipe,
     recipe_names,
     recorded_recipe,
-    with_recipe,
 )
-from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.entry_points import check_model, load_model
+from savs.pipeline.extraction.model.model_options import ModelOptions, with_recipe
 
 pytestmark = pytest.mark.thorough
 

@@ -11,8 +11,11 @@ from tiny_parts import picture
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.entry_points import load_model
-from savs.pipeline.extraction.model.attention_hooks import decoder_layers
-from savs.pipeline.extraction.model.site_points import find_site_points, missing_sites
+from savs.pipeline.extraction.model.hook_points import (
+    decoder_layers,
+    find_site_points,
+    missing_sites,
+)
 from savs.pipeline.extraction.model.sites import KNOWN, parse_site, parse_sites
 from savs.stores.format.layout import HEADS_SITE
 

@@ -10,9 +10,9 @@ from tiny_parts import picture
 from transformers import LlavaForConditionalGeneration, LlavaNextForConditionalGeneration
 
 from savs.pipeline.extraction.model.identity import prompt_digest
-from savs.pipeline.extraction.model.image_places import IMAGE, PROBES, image_places
 from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.prompts.image_places import IMAGE, PROBES, image_places
 from savs.pipeline.reports.preview.rendered_prompt import load_wording
 from savs.stores.format.layout import digest
 

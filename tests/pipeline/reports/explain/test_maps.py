@@ -10,16 +10,16 @@ from tiny_parts import picture
 from transformers import GPTNeoXConfig, GPTNeoXForCausalLM
 
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.attention_maps import (
+from savs.pipeline.extraction.entry_points import load_model
+from savs.pipeline.extraction.model.attention_rows import keep_last_rows
+from savs.pipeline.extraction.model.hook_points import HookPoint, decoder_layers
+from savs.pipeline.reports.explain.maps import (
     head_words,
     heads_at_last_token,
-    keep_last_rows,
     look,
     mask_patches,
     token_texts,
 )
-from savs.pipeline.extraction.entry_points import load_model
-from savs.pipeline.extraction.model.attention_hooks import HookPoint, decoder_layers
 from savs.stores import LayerGrid
 
 QUERYING = ("blip-2", "instructblip", "kosmos-2", "idefics2")
@@ -60,7 +60,7 @@ def test_weights_are_those_of_the_models_own_eager_attention(demo):
     assert len(slow) == len(rows) == len(demo.hook_points)
     for layer, attention in enumerate(slow):
         torch.testing.assert_close(
-            rows[layer].weights, attention[0, :, -1].float(), atol=2e-6, rtol=1e-4
+            torch.as_tensor(rows[layer].weights), attention[0, :, -1].float(), atol=2e-6, rtol=1e-4
         )
 
 

@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 from held import SIZE, Hold
 
-from savs.pipeline.extraction.cluster.node import _end, exit_code, with_options
+from savs.pipeline.cluster.node import _end, exit_code, with_options
 from savs.stores import open_store
 from savs.stores.maintain.verify import verify
 

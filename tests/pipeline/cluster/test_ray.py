@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from savs.pipeline.cluster.ray_engine import RayOptions
 from savs.pipeline.errors import ClusterError
-from savs.pipeline.extraction.cluster.ray_engine import RayOptions
 from savs.stores import open_store
 from savs.stores.maintain.verify import verify
 

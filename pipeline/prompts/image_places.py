@@ -21,8 +21,8 @@ from jinja2 import TemplateError
 from savs.datasets.media.sounds import Sound
 from savs.datasets.media.videos import Video
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.pieces import Pieces
-from savs.pipeline.extraction.model.prompt_form import ONE_IMAGE
+from savs.pipeline.prompts.pieces import Pieces
+from savs.pipeline.prompts.prompt_form import ONE_IMAGE
 
 IMAGE, VIDEO, AUDIO, TEXT = "I", "V", "A", "T"
 """Kinds of pieces; a prompt is a string of them, such as `ITI`."""

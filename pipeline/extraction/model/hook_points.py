@@ -1,25 +1,36 @@
-"""Find the sites of a language model next to its heads, by the structure of its decoder.
+"""Hook points: where a language model's heads and other sites are read, found by its structure.
 
-A decoder layer adds two blocks to the residual stream. Where a norm follows a block before its
-output is added, what that norm gives is read: it is what the stream gets.
+A head's output is what it gives to its layer's output projection. A decoder layer adds two blocks
+to the residual stream. Where a norm follows a block before its output is added, what that norm
+gives is read: it is what the stream gets.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Any
 
 import torch
 from torch import nn
 
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.attention_hooks import (
-    HookPoint,
-    decoder_layers,
-    find_hook_points,
+from savs.pipeline.extraction.model.sites import (
+    AT_HEADS,
+    ATTENTION,
+    HEADS,
+    MLP,
+    NORM,
+    RESIDUAL,
+    Site,
 )
-from savs.pipeline.extraction.model.sites import ATTENTION, HEADS, MLP, NORM, RESIDUAL, Site
 from savs.stores import LayerGrid
 
+ATTENTION_NAMES = ("self_attn", "self_attention", "attn")
+"""What transformers calls a decoder layer's self-attention."""
+PROJECTION_NAMES = ("o_proj", "out_proj", "dense")
+"""What it calls the output projection of that."""
+LINEAR = "linear_attention"
+"""What `layer_types` of its configurations calls layers that attend without a softmax."""
 MLP_NAMES = ("mlp", "feed_forward", "ffn")
 """What transformers calls a decoder layer's MLP; else it ends with the layer's last projection."""
 AFTER_ATTENTION = ("post_self_attn_layernorm", "post_norm1", "post_attention_layernorm")
@@ -32,6 +43,117 @@ SEVERAL_STREAMS = "altup_num_inputs"
 IMAGE_TOKENS = ("image_token_id", "image_token_index")
 VIDEO_TOKENS = ("video_token_id", "video_token_index")
 """What configurations call the token that stands for a part of an image, or of a video."""
+
+
+@dataclass(frozen=True, slots=True)
+class HookPoint:
+    """A place of a model that is read: one layer's heads, another site, or an output."""
+
+    grid: LayerGrid
+    module: nn.Module
+    """The output projection, whose input concatenates all heads; or the module of which the output
+    is read."""
+    places: tuple[int, ...] | None = None
+    """Places of the heads of `grid` among all that are read; None if those are all."""
+    site: Site = AT_HEADS
+    is_output: bool = False
+    """Whether the module's output is read, and not its input."""
+    pool: Callable[[Any, Mapping[str, Any]], torch.Tensor] | None = None
+    """Makes `(batch, width)` of what is read and the arguments of the pass; by default one vector
+    of each sequence is taken as the site's pooling says."""
+
+
+def find_hook_points(model: Any) -> tuple[HookPoint, ...]:
+    """Return the hook points of a model's language decoder, found by structure.
+
+    The decoder is what `get_decoder()` names, its layers the first list of modules in it of which
+    one has self-attention with an output projection; layers without are passed over, so they may be
+    absent. So are those of linear attention (gated delta rule, lightning attention), which have no
+    softmax over tokens, and with it no heads of the method. A head's width is the projection's
+    input width divided by the number of heads, which may differ from hidden size / heads.
+
+    Raises
+    ------
+    ModelError
+        There is no decoder with attention heads, or a width is not a multiple of the heads.
+    """
+    require_decoder_only(type(model).__name__, model.config)
+    layers = decoder_layers(model)
+    kinds = getattr(model.config.get_text_config(decoder=True), "layer_types", None) or ()
+    points = () if layers is None else tuple(_points(layers, kinds))
+    if not points:
+        decoder = type(model.get_decoder()).__name__
+        raise ModelError(
+            f"{type(model).__name__}: no layer of its decoder, {decoder}, has softmax"
+            f" self-attention ({', '.join(ATTENTION_NAMES)}) with an output projection"
+            f" ({', '.join(PROJECTION_NAMES)}); give `model_code` with find_heads"
+        )
+    return points
+
+
+def require_decoder_only(name: str, config: Any) -> None:
+    """Refuse an encoder with a decoder, by its configuration alone.
+
+    Raises
+    ------
+    ModelError
+        It is one, or its language model is.
+    """
+    if any(
+        getattr(part, "is_encoder_decoder", False)
+        for part in (config, config.get_text_config(decoder=True))
+    ):
+        raise ModelError(
+            f"{name} is an encoder with a decoder: at the decoder's start token self-attention sees"
+            " that token alone, so the first layer's heads are the same for every prompt, and the"
+            " prompt is read by cross-attention only; take a decoder-only model, or give"
+            " `model_code` with find_heads"
+        )
+
+
+def decoder_layers(model: Any) -> nn.ModuleList | None:
+    """Return the layers of a model's language decoder: the first list of which one has heads."""
+    for layers in model.get_decoder().modules():
+        if isinstance(layers, nn.ModuleList) and any(_hook_point(0, layer) for layer in layers):
+            return layers
+    return None
+
+
+def _points(layers: nn.ModuleList, kinds: Sequence[str]) -> Iterator[HookPoint]:
+    for number, (layer, kind) in enumerate(zip_longest(layers, kinds[: len(layers)])):
+        if kind != LINEAR and (point := _hook_point(number, layer)) is not None:
+            yield point
+
+
+def _hook_point(number: int, layer: nn.Module) -> HookPoint | None:
+    for name in ATTENTION_NAMES:
+        attention = getattr(layer, name, None)
+        for projection_name in PROJECTION_NAMES:
+            projection = getattr(attention, projection_name, None)
+            if not hasattr(projection, "in_features"):  # a gate before it is a part of it (Inkling)
+                projection = getattr(projection, "linear", projection)
+            heads = _head_count(attention)
+            if projection is not None and heads:
+                return HookPoint(_grid_of_heads(number, heads, projection), projection)
+    return None
+
+
+def _head_count(attention: Any) -> int | None:
+    """Return the number of heads of an attention block: its own, which may differ by layer."""
+    heads = getattr(attention, "num_heads", None)
+    if heads is None:
+        heads = getattr(getattr(attention, "config", None), "num_attention_heads", None)
+    return heads if isinstance(heads, int) else None
+
+
+def _grid_of_heads(number: int, heads: int, projection: Any) -> LayerGrid:
+    width = getattr(projection, "in_features", None)
+    if not width or int(width) % heads:
+        raise ModelError(
+            f"layer {number}: its output projection, a {type(projection).__name__}, takes {width}"
+            f" values, which {heads} heads cannot share equally; give `model_code` with find_heads"
+        )
+    return LayerGrid(number, tuple(range(heads)), int(width) // heads)
 
 
 def find_site_points(
@@ -57,7 +179,7 @@ def find_site_points(
             points += [replace(point, site=site) for point in heads]
         else:
             points += [
-                HookPoint(_grid(site, number, model, widths), module, site=site)
+                HookPoint(_grid(site, number, model, widths), module, site=site, is_output=True)
                 for number, module in _modules(model, site)
             ]
     return tuple(points)
@@ -174,12 +296,3 @@ def image_tokens(name: str, config: Any) -> tuple[int, ...]:
             " then"
         )
     return tuple(token for token in tokens if isinstance(token, int))
-
-
-def image_weights(ids: torch.Tensor, tokens: Sequence[int]) -> torch.Tensor:
-    """Return `(batch, tokens)`: 1 / N at the N tokens of images in each row, 0 at the others.
-
-    NaN where a row has none.
-    """
-    is_image = torch.stack([ids == token for token in tokens]).any(dim=0).float()
-    return is_image / is_image.sum(dim=1, keepdim=True)

@@ -16,8 +16,8 @@ from typing import Any
 
 from savs.foundation.errors import ParameterError
 from savs.foundation.imports import install_command
+from savs.pipeline.cluster.node import DONE, TICK_S
 from savs.pipeline.errors import ClusterError, MissingExtraError
-from savs.pipeline.extraction.cluster.node import DONE, TICK_S
 from savs.pipeline.running import signals as interruption
 
 PATIENCE_S = 10.0

@@ -1,7 +1,7 @@
 import pytest
 
 from savs.foundation.errors import ParameterError
-from savs.pipeline.extraction.cluster.node import parse_devices
+from savs.pipeline.cluster.node import parse_devices
 
 DEVICES = {
     "all": ["cuda:0", "cuda:1", "cuda:2"],

@@ -1,31 +1,19 @@
-"""Where heads look: the last token's attention on the patches of images, and the words they write.
+"""Maps of attention: where heads look at the end of a prompt, and the words that they write."""
 
-A registered attention function calls the one that the model uses, so features keep their bits, and
-computes one row of weights from the same queries and keys. No whole attention matrix is made.
-"""
-
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image, ImageStat
-from torch import nn
-from transformers import AttentionInterface, AttentionMaskInterface
-from transformers.integrations.sdpa_attention import repeat_kv, sdpa_attention_forward
-from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, sdpa_mask
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.chosen_heads import keep_heads
-from savs.pipeline.extraction.model.attention_hooks import HookPoint
+from savs.pipeline.extraction.model.attention_rows import keep_last_rows, written_tokens
+from savs.pipeline.extraction.model.hook_points import IMAGE_TOKENS
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.pieces import GRID, Pieces, images_in, map_images
-from savs.pipeline.extraction.model.site_points import IMAGE_TOKENS
-from savs.pipeline.extraction.model.tower_attention import VISION, attention_names, set_attention
+from savs.pipeline.prompts.pieces import GRID, Pieces, images_in, map_images
 from savs.stores import Head, head_name
 from savs.stores.format.layout import to_float32
 
@@ -38,10 +26,13 @@ QUERIES = (
 """Settings of models whose image tokens are learned queries: BLIP-2, Kosmos-2, Idefics2, Aria."""
 FAR = 0.02
 """Greatest relative distance of a head's output from weights times values."""
-NAME = "savs_last_row"
-"""Name of the registered function."""
-NORMS = ("norm", "final_layernorm", "ln_f", "final_layer_norm")
-"""What transformers calls the norm after a decoder's last layer."""
+BROKEN = "\ufffd"
+"""What a tokenizer writes for bytes that are no character."""
+LONGEST = 4
+"""Bytes, so tokens, of a character in UTF-8."""
+PART = "(part of a character)"
+WORDS = 10
+"""Tokens that `head_words` returns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +70,14 @@ def look(model: LoadedModel, prompt: Pieces, heads: Sequence[Head]) -> Look:
         if head[0] not in rows:
             raise ModelError(f"{model.name}: the attention of layer {head[0]} cannot be read")
         row = rows[head[0]]
-        output = row.output[places[head]].cpu().numpy()
+        output = row.output[places[head]]
         apart = np.linalg.norm(output - feature) / max(float(np.linalg.norm(feature)), 1e-12)
         if apart > FAR:
             raise ModelError(
                 f"{model.name}: {head_name(head)} is not its attention times its values (relative"
                 f" distance {apart:.2g}), so a map would not show what the head reads"
             )
-        maps.append(row.weights[places[head]].cpu().numpy())
+        maps.append(row.weights[places[head]])
     weights = np.stack(maps)
     ids = inputs["input_ids"][0].tolist()
     grids, at = _patches(model, inputs, ids, images_in(prompt))
@@ -188,104 +179,6 @@ def _makes_squares(processor: Any) -> bool:
     return is_square and not any(getattr(processor, name, None) for name in CUTS)
 
 
-@dataclass(frozen=True, slots=True)
-class LastRow:
-    """What the last token attends to, in one layer."""
-
-    weights: torch.Tensor
-    """`(heads, positions)` float32; each row adds up to 1."""
-    output: torch.Tensor
-    """`(heads, head_dim)` float32: the weighted sum of the values, which is the head's feature
-    where nothing follows before the output projection."""
-
-
-@contextmanager
-def keep_last_rows(model: Any, points: Sequence[HookPoint]) -> Iterator[dict[int, LastRow]]:
-    """Keep the last token's attention of some layers during forward passes of one prompt each.
-
-    All parts of the model have the attention after it that they had before.
-
-    Yields
-    ------
-    dict
-        Layer -> what the latest pass kept.
-
-    Raises
-    ------
-    ModelError
-        The model's attention cannot be replaced.
-    """
-    layers = _attention_modules(model, points)
-    rows: dict[int, LastRow] = {}
-    used, names = model.config._attn_implementation, attention_names(model.config)
-    inner = ALL_ATTENTION_FUNCTIONS.get(used, sdpa_attention_forward)
-
-    def attend(
-        module: nn.Module,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        attention_mask: torch.Tensor | None,
-        **options: Any,
-    ) -> Any:
-        if id(module) in layers:
-            rows[layers[id(module)]] = _last_row(query, key, value, attention_mask, options)
-        return inner(module, query, key, value, attention_mask, **options)
-
-    AttentionInterface.register(NAME, attend)
-    AttentionMaskInterface.register(NAME, ALL_MASK_ATTENTION_FUNCTIONS.get(used, sdpa_mask))
-    try:
-        model.set_attn_implementation(NAME)
-        if model.config._attn_implementation != NAME:
-            raise ModelError(f"{type(model).__name__} does not let its attention be read")
-        if VISION in names:  # which has no rows to keep, and may say where its chunks end
-            set_attention(model, {VISION: names[VISION]})
-        yield rows
-    finally:
-        set_attention(model, names)
-
-
-def _attention_modules(model: Any, points: Sequence[HookPoint]) -> dict[int, int]:
-    """Return the attention module of each hook point, by its id -> its layer."""
-    layers = {id(point.module): point.grid.layer for point in points}
-    return {
-        id(module): layers[id(child)]
-        for module in model.modules()
-        for child in module.children()
-        if id(child) in layers
-    }
-
-
-def _last_row(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    mask: torch.Tensor | None,
-    options: dict[str, Any],
-) -> LastRow:
-    """Return one row of softmax(Q K^T scale + mask) and its product with V, in float32."""
-    groups = query.shape[1] // key.shape[1]
-    keys, values = (repeat_kv(part, groups)[0].float() for part in (key, value))
-    scale = options.get("scaling")
-    scale = query.shape[-1] ** -0.5 if scale is None else scale
-    scores = (keys @ query[0, :, -1, :, None].float())[..., 0] * scale  # (heads, positions)
-    if mask is not None and mask.ndim == 4:
-        row = mask[0, :, -1, : scores.shape[1]]
-        hidden = ~row if row.dtype == torch.bool else row < torch.finfo(row.dtype).min / 2
-        scores = scores.masked_fill(hidden, -torch.inf)
-    elif window := options.get("sliding_window"):
-        scores[:, :-window] = -torch.inf
-    weights = scores.softmax(dim=-1)
-    return LastRow(weights, (weights[:, None] @ values)[:, 0])
-
-
-BROKEN = "\ufffd"
-"""What a tokenizer writes for bytes that are no character."""
-LONGEST = 4
-"""Bytes, so tokens, of a character in UTF-8."""
-PART = "(part of a character)"
-
-
 def token_texts(tokenizer: Any, ids: Sequence[int]) -> tuple[str, ...]:
     """Return the text of each token; of one that is a part of a character, the character.
 
@@ -310,45 +203,7 @@ def token_texts(tokenizer: Any, ids: Sequence[int]) -> tuple[str, ...]:
     return tuple(texts)
 
 
-WORDS = 10
-"""Tokens that `head_words` returns."""
-
-
 def head_words(model: LoadedModel, head: Head, feature: Array) -> tuple[str, ...]:
-    """Return the `WORDS` tokens whose logits a head's output raises most, greatest first.
-
-    The output goes through its slice of the output projection, the scale of the final norm, and the
-    output embeddings. What later layers make of it is left out, so this is a hint, no cause.
-
-    `model` has all its heads; `feature` is the `(head_dim,)` output of the head, or a mean of
-    several.
-
-    Raises
-    ------
-    ModelError
-        The model's parts are not found where they are in most architectures.
-    """
-    point = next(p for p in model.hook_points if p.grid.layer == head[0])
-    start = point.grid.heads.index(head[1]) * point.grid.head_dim
-    weight: Any = point.module.weight
-    embeddings = model.model.get_output_embeddings()
-    scale = _final_scale(model)
-    if embeddings is None or scale is None:
-        raise ModelError(f"{model.name} has no final norm or no output embeddings to read words by")
-    with torch.inference_mode():
-        slice_ = weight[:, start : start + len(feature)].float()
-        written = slice_ @ torch.as_tensor(feature, device=slice_.device)
-        logits = embeddings.weight.float() @ (written * scale).to(embeddings.weight.device)
-        tokens = logits.topk(WORDS).indices.tolist()
+    """Return the texts of the `WORDS` tokens that a head writes, see `written_tokens`."""
+    tokens = written_tokens(model, head, feature, WORDS)
     return tuple(token_texts(model.encoder.tokenizer, [token])[0] for token in tokens)
-
-
-def _final_scale(model: LoadedModel) -> torch.Tensor | None:
-    """Return the scale of the final norm; Gemma's norms add one to theirs."""
-    decoder = model.model.get_decoder()
-    for name in NORMS:  # by name: a user's `find_heads` may read layers that savs does not know
-        norm: Any = getattr(decoder, name, None)
-        if isinstance(getattr(norm, "weight", None), torch.Tensor):
-            scale = norm.weight.float()
-            return scale + 1 if "Gemma" in type(norm).__name__ else scale
-    return None

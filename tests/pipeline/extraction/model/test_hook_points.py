@@ -9,7 +9,8 @@ from torch import nn
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM, AutoModelForImageTextToText
 
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.attention_hooks import collect_features, find_hook_points
+from savs.pipeline.extraction.model.hook_points import find_hook_points
+from savs.pipeline.extraction.model.reading import Reading
 
 HIDDEN = 12
 
@@ -70,12 +71,15 @@ def test_each_layer_has_its_own_heads_and_a_gate_belongs_to_them() -> None:
     points = find_hook_points(model)
     assert [(len(p.grid.heads), p.grid.head_dim) for p in points] == [(6, 5), (2, 8)]
     hidden = torch.randn(1, 3, HIDDEN)
-    with torch.inference_mode(), collect_features(dict(enumerate(points)), to_the_end=True) as read:
+    with (
+        torch.inference_mode(),
+        Reading(dict(enumerate(points)), {}, to_the_end=True) as reading,
+    ):
         model(hidden)
     first: Attention = model.layers[0].self_attn  # type: ignore[assignment]
     gate = torch.sigmoid(first.o_proj.gate_proj(hidden))  # type: ignore[operator,union-attr]
     expected = (first.values(hidden) * gate)[:, -1]
-    torch.testing.assert_close(read[0], expected)
+    torch.testing.assert_close(reading.features[0], expected)
 
 
 @pytest.mark.parametrize(
@@ -112,6 +116,6 @@ def test_a_layer_that_the_model_skips_is_named():
     points = find_hook_points(decoder)
     with (
         pytest.raises(ModelError, match="reached 1 of 2 places to read, and not heads of layer 1"),
-        collect_features(dict(enumerate(points)), to_the_end=True),
+        Reading(dict(enumerate(points)), {}, to_the_end=True),
     ):
         decoder.layers[0].self_attn(torch.zeros(1, 1, HIDDEN))
