@@ -14,12 +14,11 @@ from savs.pipeline.classifying.model_match import DECODING, decoding_rules
 from savs.pipeline.errors import ModelError
 from savs.pipeline.evaluation.evaluation import task_features
 from savs.pipeline.extraction.batches.prepare import pieces_of
-from savs.pipeline.extraction.check_model import Checkup, model_description
-from savs.pipeline.extraction.checks.batch_equality import (
+from savs.pipeline.extraction.check_model import Check, Checkup, model_description
+from savs.pipeline.extraction.checks.trial import (
     DEAD,
     FEW,
     TOLERANCES,
-    Check,
     compare,
     distances,
     run_single,

@@ -90,7 +90,7 @@ def output_layer(name: str, model: Any) -> Any:
 
 def require_tokens(name: str, recipe: EmbeddingRecipe, tokenizer: Any) -> None:
     """Raise ModelError if the embedding is read at a token that the model lacks."""
-    wanted = () if recipe.read == LAST else recipe.read
-    for token in (wanted,) if isinstance(wanted, str) else wanted:
+    tokens = () if recipe.read == LAST else recipe.read
+    for token in (tokens,) if isinstance(tokens, str) else tokens:
         if token not in tokenizer.get_vocab():
             raise ModelError(f"`embedding` is read at {token!r}, which is no token of {name}")

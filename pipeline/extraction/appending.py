@@ -82,13 +82,13 @@ def add_examples(store: FeatureStore, source: Source) -> WantedExamples:
     notes: list[str] = []
     stored = {split: stored_rows(store, split) for split in store.manifest.plan.splits}
     for split in dict.fromkeys([*stored, *input_splits]):
-        known = stored.get(split)
-        held = {} if known is None else as_examples(known, split)
+        table = stored.get(split)
+        stored_by_id = {} if table is None else as_examples(table, split)
         new = input_splits.get(split, [])
-        if known is not None:
-            _require_same(store, source, split, held, new)
-        examples[split] = _joined(store, split, held, new)
-        todo[split] = [example for example in new if example.id not in held]
+        if table is not None:
+            _require_same(store, source, split, stored_by_id, new)
+        examples[split] = _joined(store, split, stored_by_id, new)
+        todo[split] = [example for example in new if example.id not in stored_by_id]
         if split in input_splits:
             notes.append(_counted(split, len(todo[split]), len(new) - len(todo[split])))
     train, test = examples.get("train", []), examples.get("test", [])
@@ -149,22 +149,22 @@ def as_examples(rows: pl.DataFrame, split: str) -> dict[str, Example]:
 
 
 def _joined(
-    store: FeatureStore, split: str, held: Mapping[str, Example], rows: Sequence[Example]
+    store: FeatureStore, split: str, stored_by_id: Mapping[str, Example], rows: Sequence[Example]
 ) -> list[Example]:
     """Return the planned examples of a split, then the new ones."""
     planned = store.ids(split)
     new = {example.id: example for example in rows}
-    absent = next((name for name in planned if name not in held and name not in new), None)
+    absent = next((name for name in planned if name not in stored_by_id and name not in new), None)
     if absent is not None:
         raise StoreIncompleteError(
             f"{store.path}: shard {store.missing(split)[0].name} is missing, and its {split}"
             f" example {absent!r} is not among those given; finish the run that was interrupted:"
             " give its files with `append`, then append others"
         )
-    known = set(planned)
+    planned_ids = set(planned)
     return [
-        *(held.get(name) or new[name] for name in planned),
-        *(example for example in rows if example.id not in known),
+        *(stored_by_id.get(name) or new[name] for name in planned),
+        *(example for example in rows if example.id not in planned_ids),
     ]
 
 
@@ -172,7 +172,7 @@ def _require_same(
     store: FeatureStore,
     source: Source,
     split: str,
-    held: Mapping[str, Example],
+    stored_by_id: Mapping[str, Example],
     rows: Sequence[Example],
 ) -> None:
     """Raise StoreMismatchError if an example has the id of another one that the store has.
@@ -180,10 +180,10 @@ def _require_same(
     Media of skipped examples are not compared: they may have been repaired. Nor are any if a
     shard is missing: this run continues an earlier one.
     """
-    again = [example for example in rows if example.id in held]
+    again = [example for example in rows if example.id in stored_by_id]
     for example in again:
         for name in COMPARED:
-            before, now = getattr(held[example.id], name), getattr(example, name)
+            before, now = getattr(stored_by_id[example.id], name), getattr(example, name)
             if before != now and name == "prompt":
                 raise StoreMismatchError(
                     f"{store.path} asks {before!r} about {split} example {example.id!r}, and now it"

@@ -186,16 +186,16 @@ class _Follower:
             self._adopt(name, given, others=set(files.values()) - {name})
             rows = self.before[name] = self._rows_of(name)
             outputs = {} if self.store is None else self.store.manifest.identity.outputs
-            found = self.of_source[name] = reconcile(
+            reconciled = self.of_source[name] = reconcile(
                 rows,
                 given,
                 in_split=bool(outputs),
                 has_classes=self.source.benchmark.read_folder is not None,
                 fails_again=self._fails_again,
             )
-            self._note_conflicts(found)
-            self._keep_labels(found)
-            self.placed |= found.placed
+            self._note_conflicts(reconciled)
+            self._keep_labels(reconciled)
+            self.placed |= reconciled.placed
 
     def _contents(self, split: str, row: Example) -> Contents | None:
         if self.store is None:  # names stand for files that no other one equals in size
@@ -211,11 +211,11 @@ class _Follower:
         A source whose path is not known yet is one that is, if most of what that had is there: its
         folder was moved. So are rows that no source brought, segment by segment.
         """
-        known = {s.source for plan in self.plans.values() for s in plan.segments}
+        sources = {s.source for plan in self.plans.values() for s in plan.segments}
         contents = {row.contents for row in given}
         shares: dict[str, float] = {}
-        if name not in known:
-            for other in sorted(filter(None, known - others)):
+        if name not in sources:
+            for other in sorted(filter(None, sources - others)):
                 rows = [row for row in self._rows_of(other) if row.last.split is not None]
                 share = sum(row.contents in contents for row in rows) / max(len(rows), 1)
                 shares[other] = share
@@ -230,9 +230,9 @@ class _Follower:
             segments = []
             for segment in plan.segments:
                 ids = [plan.ids[next(places)] for _ in range(segment.rows)]
-                held = [self.stored[split].contents.get(n) for n in ids]
-                found = sum(one is not None and one in contents for one in held)
-                is_ours = segment.source is None and split in splits and 2 * found > segment.rows
+                contents_of_rows = [self.stored[split].contents.get(n) for n in ids]
+                count = sum(one is not None and one in contents for one in contents_of_rows)
+                is_ours = segment.source is None and split in splits and 2 * count > segment.rows
                 is_ours |= best is not None and segment.source == best
                 segments.append(replace(segment, source=name) if is_ours else segment)
             self.plans[split] = replace(plan, segments=tuple(segments))
@@ -260,10 +260,10 @@ class _Follower:
             return True
         return False
 
-    def _note_conflicts(self, found: Reconciled) -> None:
+    def _note_conflicts(self, reconciled: Reconciled) -> None:
         """Say which files are in several class folders; RowError if the options are strict."""
         lines = []
-        for rows in found.conflicts:
+        for rows in reconciled.conflicts:
             once = {row.example.media[0]: row.example.label for row in rows}
             lines.append(
                 f"{' and '.join(once)} have the same bytes and different classes, so"
@@ -273,15 +273,15 @@ class _Follower:
             list(dict.fromkeys(lines)), strict=self.source.options.strict
         )
 
-    def _keep_labels(self, found: Reconciled) -> None:
+    def _keep_labels(self, reconciled: Reconciled) -> None:
         """See which labels that came later stay: not those of rows that moved to another class."""
         if self.store is None:
             return
         late = self.store.manifest.labels
-        renamed = found.renamed_classes() if self.source.kind == ONE else {}
+        renamed = reconciled.renamed_classes() if self.source.kind == ONE else {}
         lost: dict[str, str] = {}
-        edited = {stored.key for stored, _ in found.edited}
-        for stored, given in (*found.matches, *found.edited):
+        edited = {stored.key for stored, _ in reconciled.edited}
+        for stored, given in (*reconciled.matches, *reconciled.edited):
             label = late.get(stored.split, {}).get(stored.id)
             before, now = stored.last.label, given.example.label
             if label is None:
@@ -305,13 +305,13 @@ class _Follower:
     def require_most(self) -> None:
         """Raise SourceError if a class is gone, or more than half of the rows."""
         split_of = {name: split for split, name in reversed(self.files().items())}
-        for name, found in self.of_source.items():
+        for name, reconciled in self.of_source.items():
             before = [row for row in self.before[name] if row.last.split is not None]
-            gone = found.gone_classes(before) if self.source.kind == ONE else {}
+            gone = reconciled.gone_classes(before) if self.source.kind == ONE else {}
             what = ""
-            if 2 * len(found.removed) > len(before):
-                first = found.removed[0].last.id
-                what = f"{len(found.removed):,} of {len(before):,} examples, {first!r} first,"
+            if 2 * len(reconciled.removed) > len(before):
+                first = reconciled.removed[0].last.id
+                what = f"{len(reconciled.removed):,} of {len(before):,} examples, {first!r} first,"
             elif gone:
                 label, lost = next(iter(gone.items()))
                 what = f"all {len(lost):,} examples of class {label!r}, {lost[0].last.id!r} first,"
@@ -327,19 +327,19 @@ class _Follower:
         names = list(self.of_source)
         left = {
             (row.example.split, row.example.id): row.example
-            for found in self.of_source.values()
-            for row in found.unread
+            for reconciled in self.of_source.values()
+            for row in reconciled.unread
         }
         for split, plan in self.plans.items():
             if self.store is not None and split in FOLLOWED:
                 self._go_on(split, plan, left, names, self.store)
         planned = {split: set(plan.ids) for split, plan in self.plans.items()}
         for (split, _), example in left.items():
-            taken = planned.setdefault(split, set())
+            ids = planned.setdefault(split, set())
             name, number = example.id, 2
-            while name in taken:
+            while name in ids:
                 name, number = f"{example.id}@{number}", number + 1
-            taken.add(name)
+            ids.add(name)
             self.todo.setdefault(split, []).append(replace(example, id=name))
             if name != example.id:
                 self.placed[split, name] = GivenRow(example, None).placed
@@ -380,17 +380,17 @@ class _Follower:
             unread = [name for spec in specs for name in manifest.plan.planned_ids(spec)]
             again: dict[str, Example] = {}
             for name in unread:
-                seen = rows[name].id if name in rows else name
-                if segment.source in names and (split, seen) in left:
-                    again[name] = replace(left[split, seen], id=name)
+                given_id = rows[name].id if name in rows else name
+                if segment.source in names and (split, given_id) in left:
+                    again[name] = replace(left[split, given_id], id=name)
             examples = [stored.examples.get(name) or again.get(name) for name in ids]
             whole = [example for example in examples if example is not None]
             if len(whole) == len(ids) and segment_of(planned_rows(whole)).agrees(segment):
                 self.todo.setdefault(split, []).extend(again.values())
                 for name, example in again.items():
-                    seen = rows[name].id if name in rows else name
-                    self.placed[split, name] = GivenRow(left.pop((split, seen)), None).placed
-                    if name == example.id == seen:
+                    given_id = rows[name].id if name in rows else name
+                    self.placed[split, name] = GivenRow(left.pop((split, given_id)), None).placed
+                    if name == example.id == given_id:
                         del self.placed[split, name]
             else:
                 dropped += [spec.number for spec in specs]
@@ -408,24 +408,26 @@ class _Follower:
         if self.store is not None:
             revision = self._revision(self.store, sources)
         labels = {} if self.store is None else revision.labels_of(self.store.manifest)
-        held = {split: list(stored.examples.values()) for split, stored in self.stored.items()}
+        stored_rows = {
+            split: list(stored.examples.values()) for split, stored in self.stored.items()
+        }
         examples: Splits = {}
         begun = self.stored or ("train",)  # a new store has that split, even without an example
         for split in dict.fromkeys([*begun, *self.given]):
-            known = {example.id: example for example in held.get(split, [])}
-            new = {example.id: example for example in self.todo.get(split, [])}
+            stored_by_id = {example.id: example for example in stored_rows.get(split, [])}
+            to_read = {example.id: example for example in self.todo.get(split, [])}
             plan = self.plans.get(split, SplitPlan((), ()))
-            names = dict.fromkeys([*plan.ids, *new])
-            planned = [known.get(name) or new.get(name) for name in names]
+            names = dict.fromkeys([*plan.ids, *to_read])
+            planned = [stored_by_id.get(name) or to_read.get(name) for name in names]
             examples[split] = [row for row in planned if row is not None]
         now = self._rows_now(labels)
         self._check(now)
-        outcomes = [one for found in self.of_source.values() for one in found.outcomes]
+        outcomes = [one for reconciled in self.of_source.values() for one in reconciled.outcomes]
         first = f"{self.shown()}: {outcome_text(outcomes, len(self.source.benchmark.prompts))}"
         readable = frozenset(
             (split, name)
-            for found in self.of_source.values()
-            for row, given in found.matches
+            for reconciled in self.of_source.values()
+            for row, given in reconciled.matches
             for split, name in [row.key]
             if self.stored[split].examples[name].media == given.example.media
             and split == given.example.split
@@ -489,10 +491,10 @@ class _Follower:
                 )
         train, test = (now.get(split, []) for split in SPLITS)
         examples = [row.example for row in train]
-        own = [row.example for row in test if not row.is_late]
+        tested = [row.example for row in test if not row.is_late]
         if train or UNLABELLED not in now:  # else labels make the training examples
-            check_splits(examples, own, self.source.benchmark.options.get(OPTION))
-            self.notes += unknown_labels(examples, own, self.source.kind)
+            check_splits(examples, tested, self.source.benchmark.options.get(OPTION))
+            self.notes += unknown_labels(examples, tested, self.source.kind)
         tables = [_table(rows) for rows in (train, test)]
         if self.todo.get("test"):
             once = under_one_prompt(tables[1], self.source.benchmark.prompts)

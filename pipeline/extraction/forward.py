@@ -139,8 +139,8 @@ class Forward:
         self, batch: Prepared, job: Job, query: AnswerQuery, launched: Launched
     ) -> Launched:
         """Add the answers after demonstrations, where prompts are asked after any."""
-        known = {request.number: request.context for request in job.requests}
-        contexts = [known.get(number, NO_CONTEXT) for number in batch.requests]
+        context_of = {request.number: request.context for request in job.requests}
+        contexts = [context_of.get(number, NO_CONTEXT) for number in batch.requests]
         if {*contexts} == {NO_CONTEXT}:
             return launched
         lengths = batch.inputs[MASK].sum(dim=1).tolist()
@@ -165,10 +165,10 @@ class Forward:
         try:
             return cut(batch, rows)
         except ValueError:
-            wanted = batch.requests[rows]
-            requests = tuple(r for r in job.requests if r.number in wanted)
+            numbers = batch.requests[rows]
+            requests = tuple(r for r in job.requests if r.number in numbers)
             (piece,) = self.prepare(replace(job, requests=requests)).parts
-            if not isinstance(piece, Prepared) or piece.requests != wanted:
+            if not isinstance(piece, Prepared) or piece.requests != numbers:
                 raise
             return piece
 

@@ -18,7 +18,7 @@ from savs.datasets.splits.shots import Shots
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.batches.feed import MediaOf
 from savs.pipeline.extraction.batches.prepare import pieces_of
-from savs.pipeline.extraction.checks.batch_equality import NATS
+from savs.pipeline.extraction.checks.trial import NATS
 from savs.pipeline.extraction.model.answers import AnswerQuery, Answers
 from savs.pipeline.extraction.model.continuation import (
     Continuation,
@@ -116,14 +116,14 @@ class Demonstrations:
             name: value[:, start:] if torch.is_tensor(value) and value.shape[:2] == shape else value
             for name, value in arguments.items()
         }
-        shown = self.prompt.take([0] * shape[0])
-        if shown.next_positions is not None:
-            both = positions_and_next(shown.model, arguments)
-            assert both is not None  # as of the demonstrations
-            shift = shown.next_positions - self.head
-            inputs[POSITIONS] = both[0][:, :, start:] + shift[:, :, None]
-            inputs[NEXT_POSITIONS] = both[1] + shift
-        return shown.then(inputs)
+        demonstrations = self.prompt.take([0] * shape[0])
+        if demonstrations.next_positions is not None:
+            positions = positions_and_next(demonstrations.model, arguments)
+            assert positions is not None  # as of the demonstrations
+            shift = demonstrations.next_positions - self.head
+            inputs[POSITIONS] = positions[0][:, :, start:] + shift[:, :, None]
+            inputs[NEXT_POSITIONS] = positions[1] + shift
+        return demonstrations.then(inputs)
 
 
 def read_demonstrations(
@@ -274,7 +274,7 @@ def _require_room(
 def _context(model: LoadedModel) -> int | None:
     """Return the tokens that the model's positions allow, None if that is not known."""
     config = model.model.config.get_text_config()
-    known = getattr(config, "max_position_embeddings", None)
-    listed = model.encoder.tokenizer.model_max_length
-    limits = [n for n in (known, listed) if isinstance(n, int) and 0 < n < 10**9]
+    of_model = getattr(config, "max_position_embeddings", None)
+    of_tokenizer = model.encoder.tokenizer.model_max_length
+    limits = [n for n in (of_model, of_tokenizer) if isinstance(n, int) and 0 < n < 10**9]
     return min(limits, default=None)

@@ -39,13 +39,18 @@ from savs.pipeline.extraction.batches.workers import (
     count_workers,
     start_server,
 )
-from savs.pipeline.extraction.checks.cached_answers import WHOLE
+from savs.pipeline.extraction.checks.decisions import (
+    GIVEN,
+    IN_RUNS,
+    PREFIXES,
+    WHOLE,
+    Batching,
+    images_recur,
+    preflight,
+)
 from savs.pipeline.extraction.checks.flash import use_attention
-from savs.pipeline.extraction.checks.preflight import Batching, preflight
 from savs.pipeline.extraction.checks.refusals import require_sounds, require_videos
-from savs.pipeline.extraction.checks.sample import sample
-from savs.pipeline.extraction.checks.sharing import PREFIXES, images_recur
-from savs.pipeline.extraction.checks.towers import GIVEN, IN_RUNS
+from savs.pipeline.extraction.checks.trial import sample
 from savs.pipeline.extraction.chosen_heads import (
     ChosenHeads,
     has_the_heads,
@@ -66,14 +71,13 @@ from savs.pipeline.extraction.model.checkpoint_files import (
     unread_bytes,
     weight_files,
 )
-from savs.pipeline.extraction.model.first_layers import layer_count
 from savs.pipeline.extraction.model.hook_points import find_site_points, image_tokens
 from savs.pipeline.extraction.model.identity import identity_before_loading
 from savs.pipeline.extraction.model.load import can_end_early, explained, load, load_encoder
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions, with_recipe
 from savs.pipeline.extraction.model.pixel_scale import PixelScale, find_scale
-from savs.pipeline.extraction.model.placement import find_placement
+from savs.pipeline.extraction.model.placement import find_placement, layer_count
 from savs.pipeline.extraction.model.sites import AT_HEADS, IMAGE_MEAN, Site
 from savs.pipeline.extraction.model.tower_attention import set_runs
 from savs.pipeline.extraction.request import REQUEST, request_of_site

@@ -1,14 +1,18 @@
 """Prompts that share images through the model: each image once, and what they begin with once.
 
+An image by itself is the same whatever prompt shows it, so it is read, cut into patches and run
+through the vision tower once, and its features are kept while there is room.
+
 Where a chat template puts images before the question, all questions about an image begin with the
 same tokens. These run in one pass with a cache; each question then runs as a suffix after it.
 Suffixes are padded on the right, where no token before the padding sees it: padding on the left,
 after a prefix, is silently wrong where attention has a sliding window.
 """
 
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import inspect
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
@@ -25,16 +29,17 @@ from savs.pipeline.extraction.model.continuation import (
 )
 from savs.pipeline.extraction.model.devices import moved
 from savs.pipeline.extraction.model.hook_points import image_tokens
+from savs.pipeline.extraction.model.host_inputs import tower_inputs
 from savs.pipeline.extraction.model.loaded_model import NO_OUTPUTS, LoadedModel
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.reading import Features, Launched
-from savs.pipeline.extraction.model.shared_images import ImageFeatures
 from savs.pipeline.extraction.model.sites import IMAGE_MEAN
 from savs.pipeline.prompts.pieces import (
     GRID,
     IDS,
     MASK,
     NEXT_POSITIONS,
+    PIXELS,
     POSITIONS,
     TEXT,
 )
@@ -44,6 +49,14 @@ LEAST_SAVED = 1024
 one takes longer than it saves."""
 PrefixKey = tuple[tuple[ImageKey, ...], bytes]
 """Images and tokens of a prefix: what must be equal for prompts to share it."""
+MOST_BYTES = 2**29
+"""Features of images that are kept on the device at most: 290 images of 256 tokens of a 7B."""
+POOLED = "pooler_output"
+"""Where the field has what the decoder reads: a tensor, or one tensor an image or a tile."""
+UNUSED = ("last_hidden_state", "hidden_states", "attentions")
+"""What the decoder does not read."""
+NO_STATES: Mapping[str, Any] = {"last_hidden_state": None}
+"""What some outputs cannot be made without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +151,11 @@ class SharedForward:
             if len(set(layout.sizes)) == 1 and self._saves(layout, range(len(layout.keys))):
                 return self._after_prefixes(batch, layout, query)
         self._last = None
-        known = {}
-        if self.host_inputs and (both := positions_and_next(self.model.model, batch.inputs)):
-            known = dict(zip((POSITIONS, NEXT_POSITIONS)[: 1 + bool(query)], both, strict=False))
-        return self.model.run(self.whole_arguments(batch) | self.model.placed(known), query)
+        positions = {}
+        if self.host_inputs and (known := positions_and_next(self.model.model, batch.inputs)):
+            names = (POSITIONS, NEXT_POSITIONS) if query else (POSITIONS,)
+            positions = dict(zip(names, known, strict=False))
+        return self.model.run(self.whole_arguments(batch) | self.model.placed(positions), query)
 
     def whole_arguments(self, batch: Prepared) -> dict[str, Any]:
         """Return what the model's forward takes for whole prompts, images computed once."""
@@ -255,11 +269,141 @@ def take(batch: Prepared, rows: Sequence[int]) -> Prepared:
         each = value.unflatten(0, (len(batch.requests), -1))  # a grid has an item an image
         inputs[name] = each[list(rows)].flatten(0, 1)
     image_keys = tuple(batch.image_keys[row] for row in rows)
-    seen = set(chain.from_iterable(image_keys))
+    shown_keys = set(chain.from_iterable(image_keys))
     return Prepared(
         requests=tuple(batch.requests[row] for row in rows),
         inputs=inputs,
         images=batch.images,
         image_keys=image_keys,
-        vision={key: value for key, value in batch.vision.items() if key in seen},
+        vision={key: value for key, value in batch.vision.items() if key in shown_keys},
     )
+
+
+@dataclass
+class ImageFeatures:
+    """Runs the vision tower and keeps what it gives, by the content of each image."""
+
+    model: LoadedModel
+    scale: PixelScale | None
+    host_inputs: bool = False
+    """Whether the tower is given what it would compute from the sizes of images."""
+    most_bytes: int = MOST_BYTES
+    _cached: OrderedDict[ImageKey, Any] = field(default_factory=OrderedDict)
+    _bytes: int = 0
+
+    def of(
+        self, image_keys: Iterable[ImageKey], vision: Mapping[ImageKey, Mapping[str, Any]]
+    ) -> Any:
+        """Return the features of images, concatenated, in the form that the model's forward takes.
+
+        Images are in reading order, prompt after prompt; `vision` has what the tower takes for
+        each.
+        """
+        wanted = list(image_keys)
+        features = {key: self._cached[key] for key in wanted if key in self._cached}
+        new = [key for key in dict.fromkeys(wanted) if key not in features]
+        for keys in _alike(new, vision):
+            images = [vision[key] for key in keys]
+            parts = self._run(images) or [self._run([image])[0] for image in images]
+            features |= dict(zip(keys, parts, strict=True))
+        for key in dict.fromkeys(wanted):
+            self._keep(key, features[key])
+        return joined([features[key] for key in wanted])
+
+    def forget(self) -> None:
+        """Drop everything: the device needs the room."""
+        self._cached.clear()
+        self._bytes = 0
+
+    def _run(self, images: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """Run the tower on images that are alike; return what it gives for each.
+
+        That is nothing if the tower puts several images into one item.
+        """
+        whole = self.model.model  # the method of its inner model says what it takes
+        tower = getattr(whole.base_model, "get_image_features", None) or whole.get_image_features
+        known = inspect.signature(tower).parameters
+        names = [name for name in images[0] if name in known]
+        inputs = {name: put_together([image[name] for image in images]) for name in names}
+        if self.host_inputs:
+            inputs |= tower_inputs(self.model.encoder, inputs[GRID])
+        with torch.inference_mode():
+            output = tower(**self.model.placed(inputs, self.scale), return_dict=True)
+        values = {name: value for name, value in output.items() if name not in UNUSED}
+        if len(values[POOLED]) % len(images):
+            return []
+        count = len(images)
+        return [
+            type(output)(**NO_STATES, **{n: _part(n, v, place, count) for n, v in values.items()})
+            for place in range(count)
+        ]
+
+    def _keep(self, key: ImageKey, features: Any) -> None:
+        if key not in self._cached:
+            self._bytes += _bytes(features.to_tuple())
+        self._cached[key] = features
+        self._cached.move_to_end(key)
+        while self._bytes > self.most_bytes:
+            _, dropped = self._cached.popitem(last=False)
+            self._bytes -= _bytes(dropped.to_tuple())
+
+
+def put_together(values: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Concatenate tensors, in page-locked memory where they are in that."""
+    if not values[0].is_pinned():
+        return torch.cat(list(values))
+    shape = (sum(map(len, values)), *values[0].shape[1:])
+    return torch.cat(list(values), out=torch.empty(shape, dtype=values[0].dtype, pin_memory=True))
+
+
+def _alike(
+    keys: Sequence[ImageKey], vision: Mapping[ImageKey, Mapping[str, Any]]
+) -> list[list[ImageKey]]:
+    """Group images by their shapes and by the inputs that describe their sizes."""
+    groups: dict[Any, list[ImageKey]] = {}
+    for key in keys:
+        shapes = tuple(
+            (name, tuple(value.shape), None if name == PIXELS else value.numpy().tobytes())
+            for name, value in vision[key].items()
+            if torch.is_tensor(value)
+        )
+        groups.setdefault(shapes, []).append(key)
+    return list(groups.values())
+
+
+def _part(name: str, value: Any, place: int, count: int) -> Any:
+    """Return one image's part of what the tower gave for several that are alike."""
+    if name == POOLED or torch.is_tensor(value):
+        each = len(value) // count
+        return value[place * each : (place + 1) * each]
+    return [_part(POOLED, layer, place, count) for layer in value]
+
+
+def joined(outputs: Sequence[Any]) -> Any:
+    """Return several outputs of a vision tower as one of all their images.
+
+    Raises
+    ------
+    RuntimeError
+        They are tensors of different shapes: this tower can take images in one batch alone.
+    """
+    whole = type(outputs[0])(**NO_STATES)
+    for name in outputs[0]:
+        values = [output[name] for output in outputs]
+        if name == POOLED or torch.is_tensor(values[0]):
+            whole[name] = _side_by_side(values)
+        else:  # an item a layer
+            whole[name] = [_side_by_side(layer) for layer in zip(*values, strict=True)]
+    return whole
+
+
+def _side_by_side(values: Sequence[Any]) -> Any:
+    if torch.is_tensor(values[0]):
+        return torch.cat(list(values))
+    return type(values[0])(part for value in values for part in value)
+
+
+def _bytes(value: Any) -> int:
+    if torch.is_tensor(value):
+        return value.nbytes
+    return sum(map(_bytes, value)) if isinstance(value, list | tuple) else 0

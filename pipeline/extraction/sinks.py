@@ -21,7 +21,7 @@ import numpy as np
 
 from savs.datasets import Example
 from savs.pipeline.extraction.batches.feed import MediaOf
-from savs.pipeline.extraction.checks.preflight import Batching, recorded
+from savs.pipeline.extraction.checks.decisions import Batching, recorded
 from savs.pipeline.extraction.checks.refusals import bytes_needed, require_space
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.reading import Read
@@ -321,12 +321,12 @@ class StoreSink(Sink):
 
     def settle(self, find: Callable[[], Batching], attention: str, *, shared: bool) -> Batching:
         """Return how batches are made as the store records it: the first process decides."""
-        known = recorded(self._writer.manifest.batching, self._run, attention, shared=shared)
-        if known is None:
-            known = msgspec.convert(self._writer.settle_batching(find().to_json()), Batching)
+        batching = recorded(self._writer.manifest.batching, self._run, attention, shared=shared)
+        if batching is None:
+            batching = msgspec.convert(self._writer.settle_batching(find().to_json()), Batching)
         for follower in self._followers:
-            follower.settle_batching(known.to_json())
-        return known
+            follower.settle_batching(batching.to_json())
+        return batching
 
     @property
     def _followers(self) -> list[FeatureWriter]:

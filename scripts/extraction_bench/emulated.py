@@ -23,7 +23,7 @@ def emulate(case: Case, work: Path) -> dict[str, Any]:
     """Run a case; return rows, seconds at the steady rate, seconds of all, memory and CPU."""
     from savs.datasets import MediaFolder
     from savs.pipeline.extraction import model_run
-    from savs.pipeline.extraction.checks.tokens import MOST_TOKENS
+    from savs.pipeline.extraction.checks.decisions import MOST_TOKENS
 
     read = MediaFolder.read
     if case.cold_s:

@@ -21,12 +21,12 @@ from savs.pipeline.extraction.check_model import (
     check_sounds,
     images_a_turn,
     pictures_of,
+    prove,
     sample_prompts,
     takes_text,
 )
-from savs.pipeline.extraction.checks.batch_equality import prove
-from savs.pipeline.extraction.checks.sharing import OFF, questions_about, sharing_ways
-from savs.pipeline.extraction.checks.ways import choose
+from savs.pipeline.extraction.checks.decisions import OFF, questions_about, sharing_ways
+from savs.pipeline.extraction.checks.trial import choose
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.hook_points import find_hook_points, find_site_points
 from savs.pipeline.extraction.model.loaded_model import LoadedModel

@@ -10,8 +10,8 @@ import torch
 
 from savs import extract
 from savs.datasets import MediaFolder
-from savs.pipeline.extraction.check_model import sample_prompts
-from savs.pipeline.extraction.checks.batch_equality import TOLERANCES, Check, distance, prove
+from savs.pipeline.extraction.check_model import Check, prove, sample_prompts
+from savs.pipeline.extraction.checks.trial import TOLERANCES, distance
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions

@@ -121,13 +121,13 @@ class Planner:
             if absent is not None:
                 skipped[place] = absent
                 continue
-            seen = [m for m in media if isinstance(m, ReadMedium)]
-            digests[place] = tuple(m.sha256 for m in seen)
+            media_read = [m for m in media if isinstance(m, ReadMedium)]
+            digests[place] = tuple(m.sha256 for m in media_read)
             prompt = self.counter.encoder.text_read(example.prompt, example.media)
             key = self.key(digests[place], prompt, example.split, example.subtask)
             if key not in self.known:
                 self.known[key] = len(self.known)
-                new.append((self.known[key], replace(example, prompt=prompt), seen))
+                new.append((self.known[key], replace(example, prompt=prompt), media_read))
             waiting.append((self.known[key], place))
         is_last = len(assembly.examples) - 1 in window
         jobs = self._cut(new, is_first=is_first)
@@ -137,28 +137,30 @@ class Planner:
         self, new: Sequence[tuple[int, Example, list[ReadMedium]]], *, is_first: bool
     ) -> list[Job]:
         texts = self.counter.text([example.prompt for _, example, _ in new]) if new else []
-        uses = Counter(chain.from_iterable({m.sha256 for m in seen} for _, _, seen in new))
+        uses = Counter(
+            chain.from_iterable({m.sha256 for m in media_read} for _, _, media_read in new)
+        )
         alone: list[Request] = []
         sharing: list[Request] = []
-        for (number, example, seen), text in zip(new, texts, strict=True):
+        for (number, example, media_read), text in zip(new, texts, strict=True):
             request = Request(
                 number=number,
                 example=example.id,
                 prompt=example.prompt,
-                media=tuple(m.sha256 for m in seen),
-                images=sum(len(m.sizes) for m in seen),
-                tokens=text + sum(map(self._tokens, seen)),
-                pixels=sum(width * height for m in seen for width, height in m.sizes),
+                media=tuple(m.sha256 for m in media_read),
+                images=sum(len(m.sizes) for m in media_read),
+                tokens=text + sum(map(self._tokens, media_read)),
+                pixels=sum(width * height for m in media_read for width, height in m.sizes),
                 labels=self.answers.labels_for(example.split, example.subtask),
                 generates=self.answers.generates_for(example.split),
                 context=self.answers.context_of(example.split, example.subtask),
             )
             several = any(self.prompt_counts.get(name, 0) > 1 for name in example.media)
-            several |= any(uses[m.sha256] > 1 for m in seen)
+            several |= any(uses[m.sha256] > 1 for m in media_read)
             shares = several and request.images == self.shared_images
-            shares &= not any(m.is_video or m.seconds is not None for m in seen)
+            shares &= not any(m.is_video or m.seconds is not None for m in media_read)
             (sharing if shares else alone).append(request)
-        media = {m.sha256: m.medium for _, _, seen in new for m in seen}
+        media = {m.sha256: m.medium for _, _, media_read in new for m in media_read}
         batches = [(batch, False) for batch in make_batches(alone, self.limits)]
         batches += [(batch, True) for batch in make_shared_batches(sharing, self.limits)]
         return [

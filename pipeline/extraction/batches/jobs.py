@@ -14,7 +14,9 @@ from savs.datasets.media.sounds import DEFAULT_RATE
 from savs.foundation.errors import ParameterError
 from savs.pipeline.encoders.image import image_tokens
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
-from savs.pipeline.extraction.model.shared_images import ImageKey
+
+ImageKey = tuple[str, int]
+"""What an image is known by: SHA-256 of its medium, and which frame of that it is."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from itertools import chain
 from typing import Any
 
 import torch
+from PIL import Image
 
 from savs.datasets import Example, MediaError, MediaFolder
 from savs.datasets.example import SPLIT, split_prompt
@@ -13,12 +14,16 @@ from savs.datasets.media.images import thumbnail
 from savs.datasets.media.media import MediaRules, decode_medium, pictures_in
 from savs.datasets.media.sounds import DEFAULT_RATE, sounds_of
 from savs.datasets.media.videos import Decoded, heard_in, images_of
-from savs.pipeline.extraction.batches.jobs import Done, Job, Prepared, Refused
+from savs.pipeline.extraction.batches.jobs import Done, ImageKey, Job, Prepared, Refused
 from savs.pipeline.extraction.model.host_inputs import host_inputs
 from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES, PromptEncoder
-from savs.pipeline.extraction.model.shared_images import ImageKey, encode_image, encode_texts
-from savs.pipeline.prompts.pieces import Pieces, images_in, in_type, is_plain, shape_of
+from savs.pipeline.prompts.pieces import GRID, TEXT, Pieces, images_in, in_type, is_plain, shape_of
 from savs.stores.format.layout import THUMBNAIL_PX
+
+SIZES_ALONE = {"device": "meta"}
+"""Options of an image processor that make it compute the shapes of pixels, and no pixels."""
+PLAIN = "What is this?"
+"""Text next to an image by itself: processors and templates are made for both."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,6 +190,23 @@ def share_images(
             for key, image in images.items()
         },
     )
+
+
+def encode_texts(
+    encoder: PromptEncoder, prompts: Sequence[Pieces], *, sizes_alone: bool
+) -> dict[str, Any]:
+    """Return the inputs of a batch of prompts without those of the vision tower.
+
+    If `sizes_alone`, the processor computes no pixels, see `knows_sizes`.
+    """
+    inputs = encoder.encode(prompts, SIZES_ALONE if sizes_alone else None)
+    return {name: inputs[name] for name in (*TEXT, GRID) if name in inputs}
+
+
+def encode_image(encoder: PromptEncoder, image: Image.Image, *, raw: bool) -> dict[str, Any]:
+    """Return what the vision tower takes for one image; `raw` as in `PromptEncoder.encode`."""
+    inputs = encoder.encode([(image, PLAIN)], RAW_IMAGES if raw else None)
+    return {name: value for name, value in inputs.items() if name not in TEXT}
 
 
 def _in_type(inputs: Mapping[str, Any], dtype: torch.dtype) -> dict[str, Any]:

@@ -127,8 +127,8 @@ class AnswerQuery:
 
     def most_rows(self, tokens: int) -> int:
         """Return how many labels run at once after prompts of up to some tokens."""
-        asked = {label for labels in self.labels for label in labels}
-        longest = max((len(self.texts[label]) for label in asked), default=0)
+        numbers = {label for labels in self.labels for label in labels}
+        longest = max((len(self.texts[label]) for label in numbers), default=0)
         return max(1, self.answers.cells // (tokens + longest))
 
     def pairs(self) -> list[tuple[int, int]]:

@@ -56,7 +56,6 @@ from savs.pipeline.extraction.model.checkpoint_files import (
     weight_paths,
 )
 from savs.pipeline.extraction.model.devices import is_out_of_memory
-from savs.pipeline.extraction.model.first_layers import first_layers
 from savs.pipeline.extraction.model.hook_points import (
     HookPoint,
     find_hook_points,
@@ -65,7 +64,7 @@ from savs.pipeline.extraction.model.hook_points import (
 from savs.pipeline.extraction.model.identity import CODE, model_settings
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions, plain_name, with_recipe
-from savs.pipeline.extraction.model.placement import Placement
+from savs.pipeline.extraction.model.placement import Placement, first_layers
 from savs.pipeline.extraction.model.prompt_encoder import (
     NO_CODE,
     PromptEncoder,

@@ -58,10 +58,10 @@ class OwnCode:
         """Return what `find_heads` finds; OwnCodeError if it fails, or gives no such places."""
         assert self.find_heads is not None
         with calling(self.find_heads, _fault, SavsError):
-            found = self.find_heads(model)
-        if problem := _points_problem(found):
+            points = self.find_heads(model)
+        if problem := _points_problem(points):
             raise _fault(place_of(self.find_heads), f"gives {problem}")
-        return tuple(found)
+        return tuple(points)
 
     def inputs(self, processor: Any, prompts: Sequence[Pieces]) -> Any:
         """Return what `to_inputs` makes; OwnCodeError if it fails, or gives no inputs of these."""
@@ -77,11 +77,11 @@ def _fault(place: str, what: str) -> OwnCodeError:
     return OwnCodeError(f"{place} {what}; fix this file, which `model_code` names")
 
 
-def _points_problem(found: Any) -> str | None:
+def _points_problem(points: Any) -> str | None:
     """Return what is wrong with the places that `find_heads` gave, if anything."""
-    if isinstance(found, str) or not isinstance(found, Sequence) or not found:
-        return f"{found!r:.80}, expected a list of HookPoint"
-    for point in found:
+    if isinstance(points, str) or not isinstance(points, Sequence) or not points:
+        return f"{points!r:.80}, expected a list of HookPoint"
+    for point in points:
         if not isinstance(point, HookPoint):
             return f"a {type(point).__name__}, expected HookPoint"
         if not isinstance(point.module, torch.nn.Module):
@@ -95,7 +95,7 @@ def _points_problem(found: Any) -> str | None:
                 f"{len(heads)} heads of {grid.head_dim} values for a module that takes {width},"
                 " expected heads that share all of them"
             )
-    layers = [point.grid.layer for point in found]
+    layers = [point.grid.layer for point in points]
     if layers != sorted(set(layers)):
         return f"the layers {layers}, expected each once, ascending"
     return None
@@ -208,8 +208,8 @@ class PromptEncoder:
 
     def pieces_read(self, pieces: Pieces) -> Pieces:
         """Return what the model reads of a prompt in pieces, see `text_read`."""
-        seen = tuple(piece for piece in pieces if not isinstance(piece, str))
-        return pieces if self.reads_prompts or not seen else seen
+        media = tuple(piece for piece in pieces if not isinstance(piece, str))
+        return pieces if self.reads_prompts or not media else media
 
     def encode(
         self, prompts: Sequence[Pieces], image_options: Mapping[str, Any] | None = None

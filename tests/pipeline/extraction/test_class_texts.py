@@ -8,7 +8,7 @@ from tiny_models import HEADS, LAYERS
 
 from savs import evaluate, select
 from savs.pipeline.evaluation.own_answer import generated_texts
-from savs.pipeline.extraction.checks import preflight
+from savs.pipeline.extraction.checks import decisions
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.continuation import Continuation
 from savs.pipeline.extraction.text_rows import PROMPTS
@@ -63,7 +63,7 @@ def test_nothing_is_generated_behind_texts_of_classes(store_of, monkeypatch) -> 
         return generated(self, ends)
 
     monkeypatch.setattr(Continuation, "generated", counted)
-    monkeypatch.setattr(preflight, "cache_ways", lambda *_, **__: [])
+    monkeypatch.setattr(decisions, "cache_ways", lambda *_, **__: [])
     store = store_of(classes="labels", answers="labels,generate")
     assert sum(prompts) == 6 + 5  # the training and the test examples, not the six texts
     assert generated_texts(store, "classes").to_list() == [""] * 6

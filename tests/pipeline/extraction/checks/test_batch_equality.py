@@ -5,14 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from savs.pipeline.extraction.checks.batch_equality import (
-    Trial,
-    check_batches,
-    distances,
-    votes_lost,
-)
-from savs.pipeline.extraction.checks.preflight import Batching, preflight, recorded
-from savs.pipeline.extraction.checks.ways import Choice
+from savs.pipeline.extraction.check_model import check_batches
+from savs.pipeline.extraction.checks.decisions import Batching, preflight, recorded
+from savs.pipeline.extraction.checks.trial import Choice, Trial, distances, votes_lost
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.loaded_model import LoadedModel

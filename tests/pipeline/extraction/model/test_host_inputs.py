@@ -9,9 +9,8 @@ from tiny_parts import picture
 
 from savs.pipeline.extraction.batches.jobs import Prepared
 from savs.pipeline.extraction.batches.prepare import share_images
-from savs.pipeline.extraction.checks.batch_equality import Trial
-from savs.pipeline.extraction.checks.towers import COMPUTED, host_ways
-from savs.pipeline.extraction.checks.ways import Choice, choose
+from savs.pipeline.extraction.checks.decisions import COMPUTED, host_ways
+from savs.pipeline.extraction.checks.trial import Choice, Trial, choose
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.forward import cut
 from savs.pipeline.extraction.model import host_inputs as module

@@ -8,8 +8,8 @@ from transformers import VoxtralConfig
 
 from savs.datasets.media.sounds import Sound
 from savs.pipeline.errors import MissingExtraError
-from savs.pipeline.extraction.check_model import check_sounds
-from savs.pipeline.extraction.checks.batch_equality import distance, prove, run_single
+from savs.pipeline.extraction.check_model import check_sounds, prove
+from savs.pipeline.extraction.checks.trial import distance, run_single
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model import mistral_processor
 from savs.pipeline.extraction.model.load import load_encoder

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from savs.pipeline.extraction.model import shared_images
-from savs.pipeline.extraction.model.shared_images import put_together
+from savs.pipeline.extraction import shared_forward
+from savs.pipeline.extraction.shared_forward import put_together
 
 
 @pytest.mark.parametrize("is_pinned", [True, False])
@@ -17,7 +17,7 @@ def test_images_that_are_put_together_stay_in_page_locked_memory(monkeypatch, is
         return empty(shape, dtype=dtype)
 
     monkeypatch.setattr(torch.Tensor, "is_pinned", lambda self: is_pinned)
-    monkeypatch.setattr(shared_images.torch, "empty", make)
+    monkeypatch.setattr(shared_forward.torch, "empty", make)
     values = [torch.arange(6).view(3, 2), torch.arange(4).view(2, 2)]
     whole = put_together(values)
     assert whole.tolist() == [[0, 1], [2, 3], [4, 5], [0, 1], [2, 3]]

@@ -1,27 +1,30 @@
-"""Whether batches change features, tried on a few prompts.
+"""Ways to run a model, tried on a few of the user's own prompts.
 
-What is kept must be what single examples give. Where batches change that, they are not used.
+A run could share images, or use FlashAttention, or put examples into batches. Each of these is a
+way. It is taken if it gives what the plain run gives: each prompt by itself.
 """
 
+import statistics
+import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
-from typing import Any
+from functools import cached_property
+from itertools import chain
+from typing import TypeVar
 
 import numpy as np
 import torch
 
-from savs.datasets.media.sounds import Sound, sounds_of
+from savs.datasets import Example
+from savs.datasets.media.sounds import Sound
+from savs.datasets.media.videos import videos_of
+from savs.datasets.rows.media_names import is_video_name
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.checks.ways import (
-    NOTHING_COMPARED,
-    UntriedError,
-    Verdict,
-    Way,
-    plain_runs,
-)
+from savs.pipeline.extraction.batches.feed import MediaOf
+from savs.pipeline.extraction.batches.prepare import pieces_of
 from savs.pipeline.extraction.model.answers import (
     ANSWERS,
     NO_ANSWERS,
@@ -29,19 +32,12 @@ from savs.pipeline.extraction.model.answers import (
     AnswerQuery,
     Answers,
 )
-from savs.pipeline.extraction.model.devices import is_out_of_memory
 from savs.pipeline.extraction.model.host_inputs import host_inputs
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
+from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.reading import Read
 from savs.pipeline.extraction.model.tower_attention import as_loop
-from savs.pipeline.prompts.pieces import (
-    PIXELS,
-    Pieces,
-    images_in,
-    in_type,
-    map_images,
-    shape_of,
-)
+from savs.pipeline.prompts.pieces import PIXELS, Pieces, in_type, map_images, shape_of
 from savs.stores.format.layout import to_float32
 
 TOLERANCES = {"float32": 1e-4, "bfloat16": 2.5e-1, "float16": 2.5e-2}
@@ -62,18 +58,165 @@ FEW = 0.05
 """Share of heads, and of their votes, that may change. Wrong batching changes most of them."""
 DEAD = 1e-6
 """A head whose features are all shorter than this says nothing, and is not compared."""
-TOGETHER = "together"
-"""Name of the way that puts examples into batches."""
+NOTHING_COMPARED = "nothing was compared"
+T = TypeVar("T")
+COMPARED = 4
+"""Examples that are tried."""
+SIZED = 200
+"""Examples whose sounds are looked at to find short and long ones among them."""
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """One claim about a model, and whether it holds."""
+class Sample:
+    """A few of the user's own prompts."""
+
+    prompts: Sequence[Pieces]
+    seconds: float
+    """Time that one of them takes to be decoded and encoded: the median; 0 without prompts."""
+
+
+def sample(encoder: PromptEncoder, examples: Sequence[Example], media: MediaOf) -> Sample:
+    """Return a few prompts of different lengths, as in every batch of one shape, see `shape_of`.
+
+    Where names tell that some show videos and others do not, up to half are of each: two shapes. Of
+    sounds the smallest and the largest file are among them: models may treat short ones otherwise.
+    """
+    named: dict[bool, list[Example]] = {}
+    for example in sorted(examples, key=lambda e: (len(e.media), len(e.prompt))):
+        named.setdefault(any(map(is_video_name, example.media)), []).append(example)
+    kinds: dict[bool, list[Pieces]] = {}
+    seconds: list[float] = []
+    by_size = (_by_size(rows, media) for rows in named.values())
+    for example in chain.from_iterable(_spread(rows, COMPARED) for rows in by_size):
+        started = time.perf_counter()
+        try:
+            read = encoder.text_read(example.prompt, example.media)
+            pieces = pieces_of(replace(example, prompt=read), media(example), encoder)
+            encoder.encode([pieces])
+        except Exception:  # the run itself skips it, and says so
+            continue
+        seconds.append(time.perf_counter() - started)
+        kinds.setdefault(bool(videos_of(pieces)), []).append(pieces)
+    prompts = [
+        pieces
+        for of_kind in kinds.values()
+        for pieces in _spread(_alike(of_kind), COMPARED // len(kinds))
+    ]
+    return Sample(prompts, statistics.median(seconds) if seconds else 0.0)
+
+
+def _by_size(examples: Sequence[Example], media: MediaOf) -> Sequence[Example]:
+    """Return examples of sounds by the bytes of their files, some of many; others as they are."""
+    if not any(examples[0].sounds):
+        return examples
+    some = _spread(examples, SIZED)
+    return sorted(some, key=lambda e: sum(media(e).size(name) or 0 for name in e.media))
+
+
+def _spread(items: Sequence[T], count: int) -> list[T]:
+    """Return some of a list at equal distances, both ends among them; all of a shorter one."""
+    places = (round(step * (len(items) - 1) / (count - 1)) for step in range(count))
+    return [items[place] for place in dict.fromkeys(places)]
+
+
+def _alike(prompts: Sequence[Pieces]) -> list[Pieces]:
+    """Return the prompts of the shape that most have."""
+    [(often, _)] = Counter(map(shape_of, prompts)).most_common(1)
+    return [pieces for pieces in prompts if shape_of(pieces) == often]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Result of a comparison."""
+
+    same: bool
+    seen: str
+    """What was compared and found, for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The way that is taken, and why; a store records it."""
 
     name: str
-    passed: bool | None
-    """None if the claim does not apply to this model."""
-    what: str
+    seen: str
+    """What the comparison saw, or why there was none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """One of the ways to choose from."""
+
+    name: str
+    attempt: Callable[[], Verdict]
+    """Sets the model to run so, runs it, and compares."""
+    undo: Callable[[], object] = lambda: None
+    """Sets the model back after an attempt that failed."""
+    refusal: str = ""
+    """Begins the reason where the way is not taken. Of ways with one refusal the last is named."""
+
+
+class UntriedError(Exception):
+    """No way can be tried; the text says why."""
+
+
+def choose(default: str, ways: Iterable[Way], *, untried: str | None = None) -> Choice:
+    """Return the first way that gives the same, which stays set; else `default`.
+
+    Where nothing can be compared, that is `untried`, or else the default, too.
+    """
+    refused: dict[str, str] = {}
+    try:
+        for way in ways:
+            verdict = _try(way)
+            if verdict.same:
+                refused.pop(way.refusal, None)
+                return Choice(way.name, "; ".join([verdict.seen, *refused.values()]))
+            reason = f"{way.refusal}: {verdict.seen}" if way.refusal else verdict.seen
+            refused[way.refusal] = reason
+        if not refused:
+            raise UntriedError(NOTHING_COMPARED)
+    except UntriedError as error:
+        return Choice(default if untried is None else untried, str(error))
+    return Choice(default, "; ".join(refused.values()))
+
+
+def _try(way: Way) -> Verdict:
+    try:
+        verdict = way.attempt()
+    except UntriedError:
+        way.undo()
+        raise
+    except Exception as error:  # whatever it is, the plain way has not failed by it
+        verdict = Verdict(False, error_line(error))
+    if not verdict.same:
+        way.undo()
+    return verdict
+
+
+@contextmanager
+def plain_runs() -> Iterator[None]:
+    """Turn what examples raise in the plain way into UntriedError.
+
+    It is no fault of another way; the run itself skips such examples, or fails, and says so.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise UntriedError(f"no prompt could be tried: {error_line(error)}") from error
+
+
+def error_line(error: Exception) -> str:
+    """Return what was raised, as the result of a comparison.
+
+    Of a ModelError that is the fault alone, without what the user could do.
+    """
+    text = str(error).partition("\n")[0]
+    return (
+        text.partition(";")[0]
+        if isinstance(error, ModelError)
+        else f"{type(error).__name__}: {text}"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +288,11 @@ class Trial:
         with plain_runs():
             _ = self.singles
 
+    def in_batches(self, size: int) -> Verdict:
+        """Compare prompts in batches of a size, each of one shape, with single examples."""
+        _ = self.singles  # first: where they fail, no batch runs
+        return self.compare(read_in_batches(self.model, self.prompts, size))
+
     def compare(self, other: Array) -> Verdict:
         """Compare `(prompts, heads, head_dim)` of another run with single examples."""
         alone = np.stack([single.heads for single in self.singles])
@@ -172,44 +320,6 @@ def answers_of(read: Read) -> Array:
     """Return `(batch, labels)` log-likelihoods of the labels that were tried, float32."""
     values = read.outputs.get(ANSWERS, np.zeros((len(read.heads[0][0]), 0)))
     return values[:, ~np.isnan(values).all(axis=0)]
-
-
-def distance(single: Array, other: Array) -> float:
-    """Return the greatest relative L2 distance between two examples' heads, see `distances`."""
-    return float(distances(single, other).max(initial=0.0))
-
-
-def check_batches(trial: Trial, size: int) -> Check:
-    """Check that prompts in batches of a size give what they give by themselves.
-
-    As in an extraction, a batch has one shape, see `shape_of`. A head moves where its distance from
-    the single example is beyond rounding; its vote changes where the batched feature is nearer to
-    another example than to its own.
-    """
-    verdict = _in_batches(trial, size)
-    return Check(f"batches of {size} equal single examples", verdict.same, verdict.seen)
-
-
-def batch_ways(trial: Trial) -> Iterator[Way]:
-    """Yield the way in which all prompts of one shape run together."""
-    if max(Counter(map(shape_of, trial.prompts)).values(), default=0) < 2:
-        raise UntriedError(NOTHING_COMPARED)
-    trial.run_alone()
-    yield Way(TOGETHER, partial(_all_together, trial))
-
-
-def _all_together(trial: Trial) -> Verdict:
-    try:
-        return _in_batches(trial, len(trial.prompts))
-    except Exception as error:
-        if isinstance(error, ValueError) or is_out_of_memory(error):
-            raise UntriedError(NOTHING_COMPARED) from error  # the run cuts such a batch, or fails
-        raise
-
-
-def _in_batches(trial: Trial, size: int) -> Verdict:
-    _ = trial.singles  # first: where they fail, no batch runs
-    return trial.compare(read_in_batches(trial.model, trial.prompts, size))
 
 
 def read_in_batches(
@@ -255,6 +365,11 @@ def compare_bits(alone: Array, other: Array) -> Verdict:
     return Verdict(same, f"features {'keep' if same else 'would not keep'} every bit")
 
 
+def distance(single: Array, other: Array) -> float:
+    """Return the greatest relative L2 distance between two examples' heads, see `distances`."""
+    return float(distances(single, other).max(initial=0.0))
+
+
 def distances(single: Array, other: Array) -> Array:
     """Return the relative L2 distance of each head, 0 for dead ones.
 
@@ -286,109 +401,6 @@ def batches_of(prompts: Sequence[Pieces], size: int) -> list[list[int]]:
     shapes = list(map(shape_of, prompts))
     alike = [[i for i, s in enumerate(shapes) if s == shape] for shape in sorted(set(shapes))]
     return [group[i : i + size] for group in alike for i in range(0, len(group), size)]
-
-
-def check_reading(model: LoadedModel, pieces: Pieces, single: Single) -> Check:
-    """Check the heads against the whole input of every output projection in a full forward pass."""
-    name = "heads are the projection's input"
-    if not model.encoder.has_heads:
-        return Check(name, None, f"{model.encoder.kind_name} has outputs and no heads")
-    seen: dict[int, torch.Tensor] = {}
-    handles = [
-        point.module.register_forward_pre_hook(partial(_keep, seen, point.grid.layer))
-        for point in model.hook_points
-    ]
-    inputs = model.placed(model.inputs([pieces]))
-    try:
-        with torch.inference_mode():
-            model.model(**inputs, use_cache=False)
-    except Exception:  # how some model returns its logits is no matter of the heads
-        if len(seen) < len(model.hook_points):
-            raise
-    finally:
-        for handle in handles:
-            handle.remove()
-    place, worst = 0, 0.0
-    for point in model.hook_points:
-        count, width = len(point.grid.heads), point.grid.head_dim
-        last = seen[point.grid.layer][0, -1].float().cpu().numpy()
-        if last.size != count * width:
-            what = f"layer {point.grid.layer}: {count} heads x {width} are not {last.size} values"
-            return Check(name, False, what)
-        ours = single.heads[place : place + count, :width]
-        worst = max(worst, distance(last.reshape(count, width), ours))
-        place += count
-    limit = TOLERANCES[model.dtype]
-    what = f"{place} heads, greatest distance {worst:.1e}"
-    return Check(name, bool(worst <= limit), what)
-
-
-def _keep(
-    seen: dict[int, torch.Tensor], layer: int, _module: Any, inputs: tuple[torch.Tensor, ...]
-) -> None:
-    seen[layer] = inputs[0].detach()
-
-
-def check_media(noun: str, single: Single, changed: Single | None) -> Check:
-    """Check that another image, or sound, of the same size gives other features."""
-    name = f"the {noun} reaches the heads"
-    if changed is None:
-        article = "an" if noun == "image" else "a"
-        return Check(name, None, f"no prompt with {article} {noun} was run")
-    moved = distance(single.heads, changed.heads)
-    return Check(name, moved > 0, f"another {noun} moves a head by up to {moved:.1e}")
-
-
-def check_values(singles: Sequence[Single]) -> list[Check]:
-    """Check that features are finite, and count the heads that say nothing."""
-    values = np.stack([single.heads for single in singles])
-    finite = bool(np.isfinite(values).all())
-    lengths = np.linalg.norm(values, axis=2).max(axis=0)
-    dead = int((lengths <= DEAD).sum())
-    same = int((np.ptp(values, axis=0).max(axis=1) <= DEAD).sum()) if len(singles) > 1 else 0
-    return [
-        Check(
-            "features are finite",
-            finite,
-            f"{values.size:,} values" if finite else "NaN or infinity; give `dtype` float32",
-        ),
-        Check(
-            "heads differ between prompts",
-            same < len(lengths),
-            f"{len(lengths)} heads, {dead} dead, {same} the same for every prompt",
-        ),
-    ]
-
-
-def prove(model: LoadedModel, prompts: Sequence[Pieces], sizes: Sequence[int]) -> list[Check]:
-    """Run all checks on some prompts, alone and in batches.
-
-    Of the prompts there are at least two, of different lengths: text only, one image, several,
-    sounds. Batches have the `sizes`.
-
-    Raises
-    ------
-    ModelError
-        A prompt cannot be run by itself.
-    """
-    trial = Trial(model, prompts)
-    singles = trial.singles
-    by_length = sorted(range(len(prompts)), key=lambda i: singles[i].tokens)
-    longest = by_length[-1]
-    checks = [check_reading(model, prompts[longest], singles[longest])]
-    checks += check_values(singles)
-    for noun, media_in in (("image", images_in), ("sound", sounds_of)):
-        # the shortest with one: attention windows may end before the start of a long one
-        number = next((i for i in by_length if media_in(prompts[i])), None)
-        changed = None if number is None else run_single(model, inverted(prompts[number]))
-        if noun == "image" or any(map(sounds_of, prompts)):
-            checks.append(check_media(noun, singles[number or 0], changed))
-    for size in sizes:
-        try:
-            checks.append(check_batches(trial, size))
-        except (ModelError, ValueError, RuntimeError) as error:
-            checks.append(Check(f"batches of {size} equal single examples", False, str(error)))
-    return checks
 
 
 def inverted(pieces: Pieces) -> Pieces:
