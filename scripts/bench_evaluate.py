@@ -25,10 +25,10 @@ from evaluation_bench.other_ways import cpu_seconds  # noqa: E402
 from evaluation_bench.random_store import Size, random_store  # noqa: E402
 
 from savs import evaluate, select, sweep  # noqa: E402
-from savs.pipeline.selection.heads.centroids import normalise  # noqa: E402
-from savs.pipeline.selection.heads.head_scores import resubstitution  # noqa: E402
-from savs.pipeline.selection.readouts import HeadsFit  # noqa: E402
-from savs.pipeline.selection.readouts.lda import of_weights  # noqa: E402
+from savs.pipeline.heads.centroids import normalise  # noqa: E402
+from savs.pipeline.heads.head_scores import resubstitution  # noqa: E402
+from savs.pipeline.readouts import HeadsFit  # noqa: E402
+from savs.pipeline.readouts.lda import of_weights  # noqa: E402
 
 IMAGES = Size(100, 2000, 0, layers=1, heads=20, width=16, shard_rows=4096, has_images=True)
 STORES = {

@@ -30,8 +30,8 @@ from method_comparison.tasks import POOLS, rows_of
 from savs import FeatureStore, Selection, evaluate, extract, label, open_store, select, suggest
 from savs.datasets.benchmarks.shapes import write_shapes
 from savs.foundation.arrays import Array
-from savs.pipeline.evaluation.statistics.intervals import student_quantile
 from savs.pipeline.evaluation.suspects import suspects
+from savs.pipeline.statistics.intervals import student_quantile
 
 START, ROUNDS, ROUND_LABELS, HEADS = 3, 4, 10, 20
 WRONG = 0.1

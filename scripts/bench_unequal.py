@@ -17,8 +17,8 @@ import numpy as np
 from bench_readouts import HEADS, print_row, store_of
 
 from savs.foundation.arrays import Array
-from savs.pipeline.selection.heads.head_scores import rank_heads
-from savs.pipeline.selection.readouts import READOUTS, Readout
+from savs.pipeline.heads.head_scores import rank_heads
+from savs.pipeline.readouts import READOUTS, Readout
 from savs.pipeline.selection.training_data import training_tasks
 from savs.stores import FeatureStore
 

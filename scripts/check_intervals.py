@@ -35,8 +35,8 @@ from interval_checks.numbers import pool_coverage as pool_of_numbers
 from interval_checks.training import FOLDS, POOLS, fold_coverage, pool_coverage
 
 from savs.foundation.arrays import Array
-from savs.pipeline.evaluation.statistics.intervals import estimate_over_draws
-from savs.pipeline.evaluation.statistics.paired_tests import mcnemar, sign_flip
+from savs.pipeline.statistics.intervals import estimate_over_draws
+from savs.pipeline.statistics.paired_tests import mcnemar, sign_flip
 
 GAINS = (0.02, 0.05, 0.1, 0.3)
 RANK_CASES = ((0.1, 1.5), (0.25, 1.0), (0.25, 2.0), (0.1, 3.0))

@@ -19,7 +19,7 @@ with app.setup:
     from PIL import Image
 
     from savs import evaluate, open_store, select
-    from savs.pipeline.selection.heads.heads_table import heads_frame
+    from savs.pipeline.selection.heads_table import heads_frame
 
 
 @app.cell

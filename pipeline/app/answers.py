@@ -30,9 +30,9 @@ from savs.pipeline.reports.explain.explain import OF_MAPS
 from savs.pipeline.reports.explain.explanation import HeadVote, head_votes
 from savs.pipeline.reports.pages.pictures import Picture, open_images, pictures_of, thinned
 from savs.pipeline.running.progress import Reporting
-from savs.pipeline.selection.calibration import class_probabilities, least_examples, require_risk
 from savs.pipeline.selection.compatibility import require_match
 from savs.pipeline.selection.selection import Selection, TaskSelection
+from savs.pipeline.targets.calibration import class_probabilities, least_examples, require_risk
 from savs.stores import Head, head_name
 
 MOST_FILES = 100

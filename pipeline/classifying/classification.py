@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from savs.pipeline.classifying.prediction_table import OutputForm
     from savs.pipeline.classifying.sorted_files import SortedFiles
-    from savs.pipeline.selection.readouts import Readout
+    from savs.pipeline.readouts import Readout
 
 
 class QuestionKeywords(TypedDict, total=False):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from savs.pipeline.classifying.bundle.hub import find_classifier
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.selection.readouts import Readout
+from savs.pipeline.readouts import Readout
 from savs.pipeline.selection.selection import Selection, TaskSelection
 from savs.pipeline.selection.selection_config import grid_widths, require_classes
 from savs.stores import LayerGrid

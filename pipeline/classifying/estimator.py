@@ -33,11 +33,11 @@ from savs.pipeline.extraction.model.model_options import (
     with_recipe,
 )
 from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.readouts import ClassScores, Readout
 from savs.pipeline.running.formatting import listed
 from savs.pipeline.running.progress import SILENT, bars
 from savs.pipeline.selection.compatibility import require_match
 from savs.pipeline.selection.left_out import calibrate
-from savs.pipeline.selection.readouts import ClassScores, Readout
 from savs.pipeline.selection.selection import Selection, select
 from savs.pipeline.selection.selection_config import require_classes
 from savs.pipeline.selection.selection_file import save_selection

@@ -13,11 +13,11 @@ from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.many_labels import LabelLogits
-from savs.pipeline.selection.calibration import Calibration, class_probabilities
+from savs.pipeline.readouts import ClassScores, Readout
 from savs.pipeline.selection.left_out import calibrate
-from savs.pipeline.selection.readouts import ClassScores, Readout
 from savs.pipeline.selection.selection import select
 from savs.pipeline.selection.training_data import TrainingArrays
+from savs.pipeline.targets.calibration import Calibration, class_probabilities
 from savs.stores import LayerGrid
 from savs.stores.format.manifest import FeatureSource
 

@@ -39,11 +39,11 @@ from savs.pipeline.extraction.run_options import TrainRunKeywords
 from savs.pipeline.inputs.in_memory import Rows
 from savs.pipeline.inputs.input_options import InputOptions, TrainInputKeywords
 from savs.pipeline.names import IMPORTED
+from savs.pipeline.readouts import Readout
 from savs.pipeline.running.progress import SILENT, Reporting, bars
 from savs.pipeline.running.result_files import require_writable
 from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.readout_choice import FAST, choose_readout_by_folds
-from savs.pipeline.selection.readouts import Readout
 from savs.pipeline.selection.selection import Heads, Selection, default_readout
 from savs.pipeline.selection.selection_file import write_selection
 from savs.stores import FeatureStore

@@ -26,8 +26,8 @@ from savs.foundation.files import FULL
 from savs.pipeline.evaluation.evaluation import evaluate
 from savs.pipeline.extraction.model.model_options import EXTRA_PACKAGES
 from savs.pipeline.inputs.stored_rows import example_columns, planned_rows
+from savs.pipeline.readouts import READOUTS
 from savs.pipeline.running.cores import count_cores
-from savs.pipeline.selection.readouts import READOUTS
 from savs.pipeline.selection.selection import select
 from savs.stores import Identity, LayerGrid, ShardContent, open_store, open_writer
 from savs.stores.format.layout import digest

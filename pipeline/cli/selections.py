@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from savs.pipeline.evaluation.assessment import Evaluation
     from savs.pipeline.evaluation.results import Result
-    from savs.pipeline.evaluation.statistics.intervals import Metric
-    from savs.pipeline.selection.readouts import Readout
+    from savs.pipeline.readouts import Readout
     from savs.pipeline.selection.selection import Selection
+    from savs.pipeline.statistics.intervals import Metric
     from savs.stores import FeatureStore, Head
 
 CHOSEN, ALL = "chosen", "all"
@@ -34,7 +34,7 @@ def find_selection(
     """
     from savs.pipeline.errors import SelectionError
     from savs.pipeline.evaluation.results import TRAINED, Results
-    from savs.pipeline.selection.readouts import BUILT_IN
+    from savs.pipeline.readouts import BUILT_IN
     from savs.pipeline.selection.selection_config import is_of_store
     from savs.stores.files.addresses import is_remote
 
@@ -88,7 +88,7 @@ def estimates_of(selection: "Selection", crossed: "Evaluation") -> "Mapping[str 
 
     Of numbers it is the mean absolute error.
     """
-    from savs.pipeline.evaluation.statistics.intervals import Metric
+    from savs.pipeline.statistics.intervals import Metric
 
     if crossed.per_label is not None:
         clusters = max((metric.clusters for metric in crossed.metrics), default=0)

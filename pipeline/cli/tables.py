@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from savs.pipeline.evaluation.assessment import Evaluation
     from savs.pipeline.evaluation.confidence import Confidence, RiskReport
-    from savs.pipeline.evaluation.statistics.intervals import Mean, Metric
     from savs.pipeline.selection.selection import Selection, TaskSelection
+    from savs.pipeline.statistics.intervals import Mean, Metric
 
 HEADS_SHOWN = 8
 LABELS_SHOWN = 20

@@ -27,10 +27,10 @@ from savs.pipeline.evaluation.predictions import (
     packed,
     packed_predictions,
 )
-from savs.pipeline.evaluation.statistics.intervals import Metric, summarise_all
 from savs.pipeline.names import ZERO_SHOT
 from savs.pipeline.running.formatting import counted, counted_as, listed, measured, of_shares
 from savs.pipeline.selection.selection import Selection
+from savs.pipeline.statistics.intervals import Metric, summarise_all
 from savs.stores import FeatureStore
 from savs.stores.format.layout import digest
 

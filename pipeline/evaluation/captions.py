@@ -23,10 +23,10 @@ from savs.pipeline.evaluation.predictions import (
     predicted,
     with_skipped,
 )
-from savs.pipeline.selection.heads.centroids import first_of_best, normalise
-from savs.pipeline.selection.readouts import ClassScores, Readout
-from savs.pipeline.selection.readouts.clip import CLIP
-from savs.pipeline.selection.readouts.heads_fit import softmax
+from savs.pipeline.heads.centroids import first_of_best, normalise
+from savs.pipeline.readouts import ClassScores, Readout
+from savs.pipeline.readouts.clip import CLIP
+from savs.pipeline.readouts.heads_fit import softmax
 from savs.pipeline.selection.selection import fit_tasks, given_heads
 from savs.pipeline.selection.training_data import (
     StoredTraining,

@@ -13,8 +13,8 @@ import polars as pl
 
 from savs.datasets.many_labels import PRESENT, UNKNOWN
 from savs.foundation.arrays import Array
-from savs.pipeline.evaluation.statistics.intervals import Mean, estimate_share
 from savs.pipeline.selection.selection import Selection, TaskSelection
+from savs.pipeline.statistics.intervals import Mean, estimate_share
 
 MEASURED = (
     *("label", "correct", "probability", "prediction_set", "unsure", "atypical"),

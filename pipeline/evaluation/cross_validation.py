@@ -23,10 +23,10 @@ from savs.datasets.metrics.metrics import (
 from savs.datasets.splits.clusters import clusters_of
 from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.predictions import NUMBER_SCHEMA, in_schema, packed, predicted
-from savs.pipeline.evaluation.statistics.intervals import summarise_all
 from savs.pipeline.running.formatting import counted, of_shares
 from savs.pipeline.selection.left_out import LeftOut, Limit
 from savs.pipeline.selection.selection import Selection
+from savs.pipeline.statistics.intervals import summarise_all
 from savs.stores import FeatureStore
 
 NOUNS = {IMAGE_FOLDER.name: OF_IMAGES.noun, AUDIO_FOLDER.name: OF_SOUNDS.noun}

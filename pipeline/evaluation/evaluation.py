@@ -29,10 +29,10 @@ from savs.pipeline.evaluation.predictions import (
     predicted_by_tasks,
     risk_notes,
 )
+from savs.pipeline.heads.folds import FOLDS
 from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import OWN_ANSWERS
 from savs.pipeline.selection.compatibility import require_fit
-from savs.pipeline.selection.heads.folds import FOLDS
 from savs.pipeline.selection.left_out import calibrate, leave_out
 from savs.pipeline.selection.selection import Selection, TaskSelection, default_heads, select
 from savs.pipeline.selection.selection_config import (

@@ -13,7 +13,6 @@ import polars as pl
 from savs.datasets import Units
 from savs.foundation.errors import ParameterError
 from savs.pipeline.evaluation.assessment import Evaluation
-from savs.pipeline.evaluation.statistics.intervals import unit_rows
 from savs.pipeline.running.result_files import (
     METRICS,
     PREDICTIONS,
@@ -25,6 +24,7 @@ from savs.pipeline.running.result_files import (
     writing,
 )
 from savs.pipeline.selection.selection_file import write_selection
+from savs.pipeline.statistics.intervals import unit_rows
 from savs.stores.format.layout import digest
 
 UNIT_SCHEMA = pl.Schema(

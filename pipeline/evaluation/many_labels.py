@@ -37,15 +37,13 @@ from savs.pipeline.evaluation.cost import selection_cost
 from savs.pipeline.evaluation.cross_validation import INFLATION, folds_note, train_shares
 from savs.pipeline.evaluation.per_class import LabelRow, PairRow
 from savs.pipeline.evaluation.predictions import LABEL_SCHEMA, in_schema, names_of, packed
-from savs.pipeline.evaluation.statistics.intervals import Estimate, one_stratum, summarise_all
+from savs.pipeline.heads.centroids import few_threads, normalise, row_blocks
+from savs.pipeline.readouts import HeadsFit
+from savs.pipeline.readouts.heads_fit import shares
+from savs.pipeline.readouts.readout import margins
 from savs.pipeline.running.formatting import counted
 from savs.pipeline.selection.compatibility import require_fit
-from savs.pipeline.selection.heads.centroids import few_threads, normalise, row_blocks
-from savs.pipeline.selection.label_rules import NEVER, fit_rules, rules_of
 from savs.pipeline.selection.left_out import LeftOut, left_out_margins
-from savs.pipeline.selection.readouts import HeadsFit
-from savs.pipeline.selection.readouts.heads_fit import shares
-from savs.pipeline.selection.readouts.readout import margins
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_config import (
     grid_widths,
@@ -53,6 +51,8 @@ from savs.pipeline.selection.selection_config import (
     require_same_prompt,
 )
 from savs.pipeline.selection.training_data import head_widths
+from savs.pipeline.statistics.intervals import Estimate, one_stratum, summarise_all
+from savs.pipeline.targets.label_rules import NEVER, fit_rules, rules_of
 from savs.stores import FeatureStore, Head
 
 BLOCK = 2**23

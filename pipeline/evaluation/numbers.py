@@ -10,10 +10,10 @@ from savs.datasets.label_kinds import number_text
 from savs.datasets.metrics.numbers import NumberPredictions, number_metrics
 from savs.foundation.arrays import Array
 from savs.pipeline.evaluation.predictions import NUMBER_COLUMNS
+from savs.pipeline.readouts import ClassScores
 from savs.pipeline.running.formatting import counted
 from savs.pipeline.selection.left_out import LeftOut, left_out_errors
-from savs.pipeline.selection.number_rules import COVERAGE, NumberRule, fit_reach
-from savs.pipeline.selection.readouts import ClassScores
+from savs.pipeline.targets.number_rules import COVERAGE, NumberRule, fit_reach
 
 DIGITS = 7
 """Significant digits of a prediction as text: those of float32."""

@@ -20,8 +20,8 @@ from savs.pipeline.evaluation.predictions import (
     with_skipped,
 )
 from savs.pipeline.names import GENERATED, ICL, OWN_ANSWERS, ZERO_SHOT, ZERO_SHOT_MEAN
+from savs.pipeline.readouts import ClassScores
 from savs.pipeline.selection.label_answers import ANSWERS, among_labels, label_answers
-from savs.pipeline.selection.readouts import ClassScores
 from savs.pipeline.selection.training_data import training_tasks
 from savs.stores import FeatureStore, ResultError
 from savs.stores.format.layout import GENERATED_CHARACTERS

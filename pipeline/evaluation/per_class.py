@@ -12,7 +12,7 @@ import polars as pl
 from msgspec import Meta
 
 from savs.foundation.frames import schema_of
-from savs.pipeline.evaluation.statistics.intervals import estimate_share, wilson_interval
+from savs.pipeline.statistics.intervals import estimate_share, wilson_interval
 from savs.stores.format.layout import Count
 
 

@@ -16,15 +16,15 @@ from savs.datasets.example import of_subtask
 from savs.foundation.arrays import Array
 from savs.foundation.frames import scan_parquet
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.selection.calibration import (
+from savs.pipeline.heads.centroids import lead, row_blocks
+from savs.pipeline.readouts import ClassScores
+from savs.pipeline.selection.selection import Selection, TaskSelection
+from savs.pipeline.targets.calibration import (
     Calibration,
     class_probabilities,
     least_examples,
     require_risk,
 )
-from savs.pipeline.selection.heads.centroids import lead, row_blocks
-from savs.pipeline.selection.readouts import ClassScores
-from savs.pipeline.selection.selection import Selection, TaskSelection
 from savs.stores import FeatureStore
 
 VOTES_KEPT = 20

@@ -13,7 +13,7 @@ from savs.pipeline.evaluation.results import Result, Results
 from savs.pipeline.running.bounded_process import BoundError, frame_within_limits
 from savs.pipeline.running.result_files import CONFIG, EVALUATE, PREDICTIONS, reading
 from savs.pipeline.selection.compatibility import require_fit
-from savs.pipeline.selection.heads.heads_table import heads_frame
+from savs.pipeline.selection.heads_table import heads_frame
 from savs.pipeline.selection.selection_config import load_config
 from savs.stores import FeatureStore
 from savs.stores.files.addresses import is_remote

@@ -25,7 +25,7 @@ from savs.pipeline.evaluation.confidence import Confidence
 from savs.pipeline.evaluation.evaluation_file import UNIT_SCHEMA
 from savs.pipeline.evaluation.per_class import ClassRow, ConfusionRow, LabelRow, PairRow, PartRow
 from savs.pipeline.evaluation.predictions import LABEL_SCHEMA, NUMBER_SCHEMA, PREDICTION_SCHEMA
-from savs.pipeline.evaluation.statistics.intervals import Metric
+from savs.pipeline.readouts import Readout
 from savs.pipeline.running.result_files import (
     CLASSIFIER,
     CONFIG,
@@ -40,7 +40,6 @@ from savs.pipeline.running.result_files import (
     reading,
     writing,
 )
-from savs.pipeline.selection.readouts import Readout
 from savs.pipeline.selection.selection import Selection, default_readout
 from savs.pipeline.selection.selection_config import (
     SelectionConfig,
@@ -49,6 +48,7 @@ from savs.pipeline.selection.selection_config import (
     read_config,
 )
 from savs.pipeline.selection.selection_file import load_selection
+from savs.pipeline.statistics.intervals import Metric
 from savs.stores import FeatureStore, open_store
 from savs.stores.errors import ResultError
 from savs.stores.files.addresses import is_remote

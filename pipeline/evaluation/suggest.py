@@ -17,16 +17,16 @@ from savs.foundation.files import regular_size
 from savs.foundation.frames import collect_rows, scan_parquet
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.evaluation import task_features
+from savs.pipeline.heads.centroids import lead
+from savs.pipeline.readouts import ClassScores
 from savs.pipeline.running.formatting import counted, counted_as, listed
 from savs.pipeline.running.output_files import media_of_cell
 from savs.pipeline.running.result_files import reading
 from savs.pipeline.selection.compatibility import require_fit
-from savs.pipeline.selection.heads.centroids import lead
-from savs.pipeline.selection.label_rules import threshold_distances
-from savs.pipeline.selection.readouts import ClassScores
 from savs.pipeline.selection.selection import Selection, TaskSelection, only_subtask
 from savs.pipeline.selection.selection_config import require_same_prompt
 from savs.pipeline.selection.training_data import grid_widths, head_widths, require_one_label
+from savs.pipeline.targets.label_rules import threshold_distances
 from savs.stores import FeatureStore
 from savs.stores.format.layout import THUMBNAIL_COLUMN, UNLABELLED
 from savs.stores.read.store import AnyStore, as_store

@@ -23,9 +23,9 @@ from savs.pipeline.running.result_files import (
     withdraw,
     write_csv,
 )
-from savs.pipeline.selection.label_rules import NEVER, rules_of, threshold_distances
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_config import selection_run
+from savs.pipeline.targets.label_rules import NEVER, rules_of, threshold_distances
 from savs.stores.read.store import AnyStore
 
 STRONG = 0.2

@@ -8,8 +8,8 @@ import polars as pl
 
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.selection.heads.head_scores import rank_heads
-from savs.pipeline.selection.readouts.readout import score_heads
+from savs.pipeline.heads.head_scores import rank_heads
+from savs.pipeline.readouts.readout import score_heads
 from savs.pipeline.selection.selection import (
     Selection,
     heads_of,

@@ -17,24 +17,18 @@ from savs.datasets.many_labels import UNKNOWN
 from savs.foundation.arrays import Array
 from savs.foundation.progress import track
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.selection.calibration import (
-    calibrate_task,
-    typicality_of,
-)
-from savs.pipeline.selection.compatibility import require_fit
-from savs.pipeline.selection.heads.centroids import class_centroids
-from savs.pipeline.selection.heads.folds import (
+from savs.pipeline.heads.centroids import class_centroids
+from savs.pipeline.heads.folds import (
     FOLDS,
     fold_count,
     label_folds,
     number_folds,
     stratified_folds,
 )
-from savs.pipeline.selection.heads.head_scores import HeadScores
-from savs.pipeline.selection.label_rules import fit_rules, rule_of_whole
-from savs.pipeline.selection.number_rules import NumberRule, fit_reach
-from savs.pipeline.selection.readouts import ClassScores, Fitted, Readout
-from savs.pipeline.selection.readouts.readout import margins
+from savs.pipeline.heads.head_scores import HeadScores
+from savs.pipeline.readouts import ClassScores, Fitted, Readout
+from savs.pipeline.readouts.readout import margins
+from savs.pipeline.selection.compatibility import require_fit
 from savs.pipeline.selection.selection import (
     ScoredHeads,
     Selection,
@@ -59,6 +53,12 @@ from savs.pipeline.selection.training_data import (
     grid_widths,
     training_of,
 )
+from savs.pipeline.targets.calibration import (
+    calibrate_task,
+    typicality_of,
+)
+from savs.pipeline.targets.label_rules import fit_rules, rule_of_whole
+from savs.pipeline.targets.number_rules import NumberRule, fit_reach
 from savs.stores import Head
 
 SEEN = 512

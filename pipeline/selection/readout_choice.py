@@ -16,10 +16,10 @@ import numpy as np
 from savs.datasets.label_kinds import MANY
 from savs.datasets.metrics.ranking import average_precision_units
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.selection.heads.folds import FOLDS
+from savs.pipeline.heads.folds import FOLDS
+from savs.pipeline.readouts import ClassScores, Readout
+from savs.pipeline.readouts.readout import margins
 from savs.pipeline.selection.left_out import LeftOut, held_out, leave_out, leave_out_of
-from savs.pipeline.selection.readouts import ClassScores, Readout
-from savs.pipeline.selection.readouts.readout import margins
 from savs.pipeline.selection.selection import Heads, Selection, select
 from savs.pipeline.selection.training_data import (
     Training,

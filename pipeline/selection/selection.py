@@ -14,11 +14,7 @@ from savs.foundation.bounds import whole_number
 from savs.foundation.errors import ParameterError
 from savs.foundation.progress import track
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.names import DEFAULT_HEADS, SCORING_NAMES
-from savs.pipeline.running.formatting import counted, listed
-from savs.pipeline.selection.calibration import Calibration
-from savs.pipeline.selection.compatibility import require_fit
-from savs.pipeline.selection.heads.head_scores import (
+from savs.pipeline.heads.head_scores import (
     PAIR_SCORINGS,
     SCORINGS,
     WORST_PROMPT,
@@ -29,12 +25,15 @@ from savs.pipeline.selection.heads.head_scores import (
     score_pairs,
     worst_of,
 )
-from savs.pipeline.selection.heads.pursuit import PURSUIT, name_left_out, pursue
+from savs.pipeline.heads.pursuit import PURSUIT, name_left_out, pursue
+from savs.pipeline.names import DEFAULT_HEADS, SCORING_NAMES
+from savs.pipeline.readouts import Fitted, HeadsFit, Readout, choose_readout
+from savs.pipeline.readouts.heads_fit import Pool
+from savs.pipeline.readouts.readout import require_examples, score_heads
+from savs.pipeline.readouts.ridge import score_numbers
+from savs.pipeline.running.formatting import counted, listed
+from savs.pipeline.selection.compatibility import require_fit
 from savs.pipeline.selection.label_answers import AnsweredTraining
-from savs.pipeline.selection.readouts import Fitted, HeadsFit, Readout, choose_readout
-from savs.pipeline.selection.readouts.heads_fit import Pool
-from savs.pipeline.selection.readouts.readout import require_examples, score_heads
-from savs.pipeline.selection.readouts.ridge import score_numbers
 from savs.pipeline.selection.selection_config import (
     GIVEN,
     SelectionConfig,
@@ -53,6 +52,7 @@ from savs.pipeline.selection.training_data import (
     text_arguments,
     training_of,
 )
+from savs.pipeline.targets.calibration import Calibration
 from savs.stores import Head, LayerGrid, head_name
 from savs.stores.format.layout import parse_head
 

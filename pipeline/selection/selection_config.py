@@ -19,13 +19,10 @@ from savs.foundation.errors import ParameterError
 from savs.foundation.files import finish_files
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.names import SCORING_NAMES
+from savs.pipeline.readouts.heads_fit import Pool
+from savs.pipeline.readouts.readout import NAME, ReadoutFile
 from savs.pipeline.running.formatting import counted_as
 from savs.pipeline.running.result_files import CONFIG, SELECT, read_json
-from savs.pipeline.selection.calibration import CalibrationConfig
-from savs.pipeline.selection.label_rules import LabelRule
-from savs.pipeline.selection.number_rules import NUMBER, NumberRule
-from savs.pipeline.selection.readouts.heads_fit import Pool
-from savs.pipeline.selection.readouts.readout import NAME, ReadoutFile
 from savs.pipeline.selection.training_data import (
     answered_share,
     examples_digest,
@@ -35,6 +32,9 @@ from savs.pipeline.selection.training_data import (
     split_digest,
     train_digest,
 )
+from savs.pipeline.targets.calibration import CalibrationConfig
+from savs.pipeline.targets.label_rules import LabelRule
+from savs.pipeline.targets.number_rules import NUMBER, NumberRule
 from savs.stores import FeatureStore, Head, ResultError
 from savs.stores.format.layout import Count, Facts, Sha256, Text, digest
 from savs.stores.format.manifest import FeatureSource, Manifest

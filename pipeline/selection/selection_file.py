@@ -19,6 +19,9 @@ from safetensors.numpy import save
 from savs.foundation.arrays import Array
 from savs.foundation.files import regular_size
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.readouts import BUILT_IN, Fitted, HeadsFit, Readout, choose_readout
+from savs.pipeline.readouts.own import OwnFit
+from savs.pipeline.readouts.readout import ReadoutFile, TensorForm
 from savs.pipeline.running.result_files import (
     CLASSIFIER,
     CONFIG,
@@ -30,10 +33,6 @@ from savs.pipeline.running.result_files import (
     write_json,
     writing,
 )
-from savs.pipeline.selection.calibration import AXES, CENTROIDS, Calibration
-from savs.pipeline.selection.readouts import BUILT_IN, Fitted, HeadsFit, Readout, choose_readout
-from savs.pipeline.selection.readouts.own import OwnFit
-from savs.pipeline.selection.readouts.readout import ReadoutFile, TensorForm
 from savs.pipeline.selection.selection import Selection, TaskSelection
 from savs.pipeline.selection.selection_config import (
     FORMAT,
@@ -44,6 +43,7 @@ from savs.pipeline.selection.selection_config import (
     read_config,
     require_selection,
 )
+from savs.pipeline.targets.calibration import AXES, CENTROIDS, Calibration
 from savs.stores import ResultError
 from savs.stores.format.layout import digest
 

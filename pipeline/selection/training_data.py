@@ -24,19 +24,16 @@ from savs.datasets.splits.clusters import clusters_of
 from savs.foundation.arrays import Array
 from savs.foundation.errors import command
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.heads.centroids import normalise
 from savs.pipeline.names import IMPORTED
+from savs.pipeline.readouts.readout import ClassTexts
 from savs.pipeline.running.formatting import counted
-from savs.pipeline.selection.heads.centroids import normalise
-from savs.pipeline.selection.number_rules import LEAST, NUMBER, NumberRule
+from savs.pipeline.targets.number_rules import LEAST, NUMBER, NumberRule
 from savs.stores import FeatureStore, Head, HeadNotFoundError, LayerGrid
 from savs.stores.format.layout import (
     CAPTIONS,
     CLASSES,
     LOGIT_SCALE,
-    TEXTS_OF_BENCHMARK,
-    TEXTS_OF_FILE,
-    TEXTS_OF_NAMES,
-    TEXTS_OF_PROMPTS,
     UNLABELLED,
     digest,
 )
@@ -54,10 +51,6 @@ MEMORY = 2**28
 """Bytes of chosen features that several tasks have in memory at a time, or those of one task."""
 READ = 2**26
 """Bytes of features that are read at a time."""
-TEXTS = (TEXTS_OF_FILE, TEXTS_OF_BENCHMARK, TEXTS_OF_PROMPTS)
-"""Kinds of class texts, the preferred one first."""
-NAMES = (TEXTS_OF_NAMES,)
-"""Names alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +80,6 @@ class TrainingTask:
         """Return the task with some of its examples: `(n,)` flags, or indices."""
         clusters = None if self.clusters is None else self.clusters[chosen]
         return replace(self, rows=self.rows[chosen], labels=self.labels[chosen], clusters=clusters)
-
-
-@dataclass(frozen=True, slots=True)
-class ClassTexts:
-    """The texts of a subtask's classes in some heads."""
-
-    directions: Array
-    """`(heads, classes, d)` float32: of each class the normalised mean of its normalised texts."""
-    scale: float | None
-    """What a dual encoder multiplies cosines by; None for another model."""
 
 
 @dataclass(frozen=True, slots=True)

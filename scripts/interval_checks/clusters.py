@@ -20,7 +20,7 @@ from savs.datasets.metrics.ranking import (
     roc_auc_units,
 )
 from savs.foundation.arrays import Array
-from savs.pipeline.evaluation.statistics.intervals import (
+from savs.pipeline.statistics.intervals import (
     Estimate,
     UnitWeights,
     estimate_share,

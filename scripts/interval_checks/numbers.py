@@ -14,10 +14,10 @@ from interval_checks.clusters import Design, Shares, holds, plain_interval
 from savs.datasets.metrics.numbers import NumberPredictions, number_metrics
 from savs.foundation.arrays import Array
 from savs.pipeline.evaluation.cross_validation import INFLATION
-from savs.pipeline.evaluation.statistics.intervals import Estimate, one_stratum, summarise
-from savs.pipeline.selection.heads.folds import FOLDS, number_folds
-from savs.pipeline.selection.number_rules import COVERAGE, fit_reach
-from savs.pipeline.selection.readouts.ridge import fit_numbers
+from savs.pipeline.heads.folds import FOLDS, number_folds
+from savs.pipeline.readouts.ridge import fit_numbers
+from savs.pipeline.statistics.intervals import Estimate, one_stratum, summarise
+from savs.pipeline.targets.number_rules import COVERAGE, fit_reach
 
 CORRELATIONS = (0.0, 0.5, 0.9)
 MANY = 400_000

@@ -12,9 +12,9 @@ import numpy as np
 from interval_checks.clusters import Shares, holds, make_design
 from savs.foundation.arrays import Array
 from savs.pipeline.evaluation.cross_validation import INFLATION
-from savs.pipeline.evaluation.statistics.intervals import Estimate, estimate_over_draws
 from savs.pipeline.evaluation.sweep.draws import pool_variance
 from savs.pipeline.selection.training_data import TrainingTask
+from savs.pipeline.statistics.intervals import Estimate, estimate_over_draws
 
 TRUTH_SETS = 800
 """Training sets that the true means are taken over."""

@@ -13,12 +13,12 @@ from method_comparison.methods import CPU, METHODS, Method, has_result
 from savs.foundation.arrays import Array
 from savs.pipeline.evaluation.compare.result_folders import read_result
 from savs.pipeline.evaluation.results import Results
-from savs.pipeline.evaluation.statistics.intervals import (
+from savs.pipeline.statistics.intervals import (
     DrawEstimate,
     estimate_over_draws,
     weigh_units,
 )
-from savs.pipeline.evaluation.statistics.paired_tests import holm
+from savs.pipeline.statistics.paired_tests import holm
 
 Bounds = tuple[float, float] | tuple[None, None]
 CERTAIN = 0.05

@@ -11,7 +11,7 @@ from shard_files import rewrite
 from zlib_ng import zlib_ng
 
 from savs import evaluate, select, sweep
-from savs.pipeline.selection.readouts import READOUTS
+from savs.pipeline.readouts import READOUTS
 from savs.stores import FeatureStore
 from stores import make_store
 

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 from official_files import scored, write_naturalbench
 
+from savs.pipeline.heads.head_scores import rank_heads
 from savs.pipeline.selection import selection as stage
-from savs.pipeline.selection.heads.head_scores import rank_heads
 
 pytestmark = pytest.mark.thorough
 

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from savs.pipeline.selection.heads.centroids import class_centroids, nearest_centroids
-from savs.pipeline.selection.heads.head_scores import HeadScores
-from savs.pipeline.selection.readouts import ClassScores, Readout
+from savs.pipeline.heads.centroids import class_centroids, nearest_centroids
+from savs.pipeline.heads.head_scores import HeadScores
+from savs.pipeline.readouts import ClassScores, Readout
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import pytest
 from random_stores import draw_problem, write_problem
 
 from savs import load_selection, open_store, select
-from savs.pipeline.selection.readouts import READOUTS
-from savs.pipeline.selection.readouts.linear import side_by_side
+from savs.pipeline.readouts import READOUTS
+from savs.pipeline.readouts.linear import side_by_side
 from stores import make_store
 
 pytestmark = pytest.mark.thorough
@@ -153,7 +153,7 @@ def test_a_scoring_that_cannot_be(savs, store):
         ("1 / 0", "fails when it runs: ZeroDivisionError"),
         (None, "is no Python file"),
         (
-            "from savs.pipeline.selection.readouts.vote import VOTE as READOUT",
+            "from savs.pipeline.readouts.vote import VOTE as READOUT",
             "the name 'vote' is taken",
         ),
     ],

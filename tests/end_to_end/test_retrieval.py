@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from official_files import scored, write_retrieval
 
+from savs.pipeline.heads.head_scores import rank_heads
 from savs.pipeline.selection import selection as stage
-from savs.pipeline.selection.heads.head_scores import rank_heads
 
 pytestmark = pytest.mark.thorough
 

@@ -2,9 +2,9 @@
 
 from savs.pipeline import names
 from savs.pipeline.evaluation.export import FORMS
-from savs.pipeline.selection.heads.head_scores import SCORINGS, WORST_PROMPT
-from savs.pipeline.selection.heads.pursuit import PURSUIT
-from savs.pipeline.selection.readouts import READOUTS, TEXT_READOUTS
+from savs.pipeline.heads.head_scores import SCORINGS, WORST_PROMPT
+from savs.pipeline.heads.pursuit import PURSUIT
+from savs.pipeline.readouts import READOUTS, TEXT_READOUTS
 
 
 def test_names_are_those_of_the_catalogues():

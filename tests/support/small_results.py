@@ -9,7 +9,7 @@ import polars as pl
 from savs import Evaluation, save_evaluation
 from savs.datasets import Benchmark, find_benchmark
 from savs.pipeline.evaluation.predictions import in_schema
-from savs.pipeline.evaluation.statistics.intervals import summarise
+from savs.pipeline.statistics.intervals import summarise
 
 
 def save_result(

@@ -17,6 +17,7 @@ from savs.pipeline.classifying.bundle.card import Shared, model_card, space_card
 from savs.pipeline.demo import DEMO_MODEL, DEMO_NAME
 from savs.pipeline.errors import ExportError
 from savs.pipeline.evaluation.results import Result
+from savs.pipeline.readouts import Readout
 from savs.pipeline.running.result_files import (
     CLASSIFIER,
     CONFIG,
@@ -24,7 +25,6 @@ from savs.pipeline.running.result_files import (
     write_file,
 )
 from savs.pipeline.selection.compatibility import require_fit
-from savs.pipeline.selection.readouts import Readout
 from savs.pipeline.selection.selection import only_subtask
 from savs.pipeline.selection.selection_config import (
     SelectionConfig,

@@ -14,9 +14,9 @@ from savs.pipeline.demo import DEMO_NAME
 from savs.pipeline.evaluation.results import Result
 from savs.pipeline.names import IMPORTED
 from savs.pipeline.running.formatting import format_bytes, percent, visible
-from savs.pipeline.selection.label_rules import rules_of
 from savs.pipeline.selection.selection import Selection, TaskSelection
 from savs.pipeline.selection.training_data import StoredTraining, train_digest
+from savs.pipeline.targets.label_rules import rules_of
 from savs.stores import FeatureStore, head_name
 
 TAGS = ("savs", "few-shot", "sparse-attention-vectors")

@@ -82,10 +82,10 @@ def evaluate_command(
     from savs.pipeline.cli.selections import find_selection
     from savs.pipeline.evaluation import results
     from savs.pipeline.evaluation.captions import compares_captions
+    from savs.pipeline.heads.folds import FOLDS
     from savs.pipeline.inputs.plugins import stored_benchmark
+    from savs.pipeline.readouts import choose_readout
     from savs.pipeline.running.result_files import SUBMISSION
-    from savs.pipeline.selection.heads.folds import FOLDS
-    from savs.pipeline.selection.readouts import choose_readout
     from savs.pipeline.selection.selection import default_readout
     from savs.stores.files.addresses import is_remote
     from savs.stores.format.layout import CAPTIONS, RESULTS

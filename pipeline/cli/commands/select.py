@@ -26,8 +26,8 @@ from savs.pipeline.running.formatting import counted, percent
 if TYPE_CHECKING:
     import polars as pl
 
-    from savs.pipeline.evaluation.statistics.intervals import Metric
     from savs.pipeline.selection.selection import Selection, TaskSelection
+    from savs.pipeline.statistics.intervals import Metric
     from savs.stores import FeatureStore
 
 SHOWN = 20

@@ -107,7 +107,7 @@ def _suggestions(
     from savs.datasets.label_kinds import ONE
     from savs.pipeline.evaluation.results import Results
     from savs.pipeline.evaluation.suggest import SUFFIXES, suggest_from_predictions
-    from savs.pipeline.selection.readouts import choose_readout
+    from savs.pipeline.readouts import choose_readout
     from savs.pipeline.selection.selection import default_readout
     from savs.pipeline.selection.training_data import require_one_label
     from savs.stores.format.layout import UNLABELLED

@@ -21,14 +21,14 @@ from savs.pipeline.evaluation.compare.result_folders import (
     short_names,
 )
 from savs.pipeline.evaluation.results import Result, require_path
-from savs.pipeline.evaluation.statistics.intervals import estimate
-from savs.pipeline.evaluation.statistics.paired_tests import (
+from savs.pipeline.names import READOUT_NAMES
+from savs.pipeline.running.result_files import METRICS
+from savs.pipeline.statistics.intervals import estimate
+from savs.pipeline.statistics.paired_tests import (
     difference_over_data_sets,
     holm,
     subtract,
 )
-from savs.pipeline.names import READOUT_NAMES
-from savs.pipeline.running.result_files import METRICS
 from savs.stores import ResultError
 from savs.stores.format.layout import SITE
 

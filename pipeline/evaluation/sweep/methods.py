@@ -25,8 +25,8 @@ from savs.pipeline.evaluation.sweep.shared_examples import Stores
 from savs.pipeline.evaluation.sweep.table import Point
 from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import GENERATED, ICL, OWN_ANSWERS
+from savs.pipeline.readouts import Readout, choose_readout
 from savs.pipeline.selection.left_out import calibrate
-from savs.pipeline.selection.readouts import Readout, choose_readout
 from savs.pipeline.selection.selection import select
 from savs.pipeline.selection.training_data import (
     StoredTraining,

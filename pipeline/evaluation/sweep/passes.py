@@ -16,9 +16,9 @@ from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.predictions import VOTES_KEPT, named, predicted, with_skipped
 from savs.pipeline.evaluation.sweep.draws import Draw, DrawKey
-from savs.pipeline.selection.heads.head_scores import rank_heads
-from savs.pipeline.selection.readouts import ClassScores, Fitted, HeadsFit, Readout
-from savs.pipeline.selection.readouts.heads_fit import score_fits
+from savs.pipeline.heads.head_scores import rank_heads
+from savs.pipeline.readouts import ClassScores, Fitted, HeadsFit, Readout
+from savs.pipeline.readouts.heads_fit import score_fits
 from savs.pipeline.selection.selection import score_tasks
 from savs.pipeline.selection.training_data import (
     StoredTraining,

@@ -39,8 +39,8 @@ from savs.pipeline.evaluation.sweep.shared_examples import (
 from savs.pipeline.evaluation.sweep.table import Point, Sweep, SweepScores
 from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import DEFAULT_DRAWS, DEFAULT_HEADS
+from savs.pipeline.readouts import Readout
 from savs.pipeline.running.formatting import counted_as
-from savs.pipeline.selection.readouts import Readout
 from savs.pipeline.selection.selection import (
     default_heads,
     head_count,
@@ -101,7 +101,7 @@ def sweep(
     draws
         How often examples are drawn for each number of shots; the whole pool is taken once.
     readouts
-        Names, Python files or objects, see `savs.pipeline.selection.readouts`; and `zero-shot`,
+        Names, Python files or objects, see `savs.pipeline.readouts`; and `zero-shot`,
         `icl` and `generated`, the model's own answers. The others are compared with the first. Of
         several stores, `STORE:READOUT` is that of one store, and must be possible; a name that
         needs what a store lacks, such as texts of the classes, is left out there.

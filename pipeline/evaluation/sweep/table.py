@@ -18,22 +18,22 @@ from savs.datasets import Units
 from savs.foundation.arrays import Array
 from savs.foundation.frames import lazy_frames, schema_of
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.statistics.intervals import (
+from savs.pipeline.evaluation.sweep.draws import pool_variance
+from savs.pipeline.running.formatting import counted, percent
+from savs.pipeline.running.result_files import read_table, write_table, writing
+from savs.pipeline.selection.training_data import TrainingTask
+from savs.pipeline.statistics.intervals import (
     UnitWeights,
     estimate,
     estimate_over_draws,
     weigh_units,
 )
-from savs.pipeline.evaluation.statistics.paired_tests import (
+from savs.pipeline.statistics.paired_tests import (
     difference_over_data_sets,
     holm,
     mean_over_data_sets,
     subtract,
 )
-from savs.pipeline.evaluation.sweep.draws import pool_variance
-from savs.pipeline.running.formatting import counted, percent
-from savs.pipeline.running.result_files import read_table, write_table, writing
-from savs.pipeline.selection.training_data import TrainingTask
 
 VALUES_FILE = "values.parquet"
 SUMMARY_FILE = "summary.parquet"

@@ -12,10 +12,10 @@ from savs.datasets.media.sounds import sounds_of
 from savs.datasets.media.videos import videos_of
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import ReportError
+from savs.pipeline.heads.centroids import cosines, leads
 from savs.pipeline.reports.explain.evidence import Evidence
 from savs.pipeline.reports.report.drawing import LEVELS, shade_paths
 from savs.pipeline.selection.compatibility import require_match
-from savs.pipeline.selection.heads.centroids import cosines, leads
 from savs.pipeline.selection.selection_config import SelectionConfig
 from savs.stores import head_name
 

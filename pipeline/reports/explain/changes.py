@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from savs.foundation.arrays import Array
-from savs.pipeline.selection.heads.centroids import first_of_best, normalise
-from savs.pipeline.selection.readouts import Readout
-from savs.pipeline.selection.readouts.heads_fit import count_votes, elect
-from savs.pipeline.selection.readouts.readout import Widths
+from savs.pipeline.heads.centroids import first_of_best, normalise
+from savs.pipeline.readouts import Readout
+from savs.pipeline.readouts.heads_fit import count_votes, elect
+from savs.pipeline.readouts.readout import Widths
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,16 +11,16 @@ from savs.foundation.errors import command
 from savs.pipeline.errors import ReportError
 from savs.pipeline.evaluation.predictions import lead
 from savs.pipeline.evaluation.results import Result
-from savs.pipeline.selection.heads.centroids import (
+from savs.pipeline.heads.centroids import (
     class_centroids,
     cosines,
     first_of_best,
     leads,
     normalise,
 )
+from savs.pipeline.readouts import BUILT_IN, HeadsFit, Readout
 from savs.pipeline.selection.left_out import FoldFit, fit_folds, folds_with_shares
 from savs.pipeline.selection.readout_choice import FAST
-from savs.pipeline.selection.readouts import BUILT_IN, HeadsFit, Readout
 from savs.pipeline.selection.selection import Selection, TaskSelection, chosen_features
 from savs.pipeline.selection.training_data import (
     StoredTraining,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from savs.pipeline.readouts import Readout
 from savs.pipeline.reports.explain.attention import View
 from savs.pipeline.reports.explain.changes import (
     refit,
@@ -19,7 +20,6 @@ from savs.pipeline.reports.explain.evidence import Evidence, Trained
 from savs.pipeline.reports.pages.pictures import Images, Picture
 from savs.pipeline.reports.report.gallery import Vote, best_votes
 from savs.pipeline.running.formatting import counted, listed
-from savs.pipeline.selection.readouts import Readout
 from savs.pipeline.selection.training_data import head_widths
 from savs.stores import FeatureStore, head_name
 

@@ -13,7 +13,7 @@ from savs.datasets.many_labels import UNKNOWN, label_table
 from savs.pipeline.evaluation.results import Result
 from savs.pipeline.reports.pages.pictures import Images, Picture, open_images
 from savs.pipeline.reports.report.headline import is_paired
-from savs.pipeline.selection.label_rules import threshold_distances
+from savs.pipeline.targets.label_rules import threshold_distances
 
 WRONG, UNSURE, ATYPICAL = "wrong", "least sure", "least typical"
 SHARE_WRONG = 2 / 3

@@ -8,7 +8,7 @@ import pytest
 from sklearn.metrics import average_precision_score, f1_score
 
 from savs.datasets.metrics.many_labels import METRICS, LabelPredictions, cooccurrence, label_metrics
-from savs.pipeline.evaluation.statistics.intervals import estimate
+from savs.pipeline.statistics.intervals import estimate
 
 
 def drawn(seed, labels=20, n=60, unknown=0.2, levels=7):

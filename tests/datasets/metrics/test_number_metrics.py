@@ -13,7 +13,7 @@ from sklearn.metrics import (
 
 from savs.datasets.label_kinds import number_text, parse_number
 from savs.datasets.metrics.numbers import NumberPredictions, kappa_units, number_metrics
-from savs.pipeline.evaluation.statistics.intervals import summarise
+from savs.pipeline.statistics.intervals import summarise
 
 LEVELS = (1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 9.0)
 """Of training examples: nine is in no test example."""

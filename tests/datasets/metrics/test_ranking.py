@@ -18,7 +18,7 @@ from savs.datasets.metrics.ranking import (
     ranking_metrics,
     roc_auc_units,
 )
-from savs.pipeline.evaluation.statistics.intervals import estimate, summarise
+from savs.pipeline.statistics.intervals import estimate, summarise
 
 CLASSES = {None: ["Yes", "No"]}
 PAIRS = [(roc_auc_units, roc_auc_score), (average_precision_units, average_precision_score)]

@@ -6,8 +6,8 @@ from random_stores import draw_problem, write_problem
 from savs import calibrate, load_selection, save_selection, select
 from savs.pipeline.app.workspace import Workspace
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.heads.centroids import normalise
 from savs.pipeline.reports.explain.evidence import trained_alone
-from savs.pipeline.selection.heads.centroids import normalise
 from savs.stores.errors import ResultError
 
 

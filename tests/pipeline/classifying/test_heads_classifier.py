@@ -16,7 +16,7 @@ from savs import evaluate, select
 from savs.foundation.errors import ParameterError
 from savs.pipeline.classifying.heads_classifier import HeadsClassifier, probabilities
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.selection.readouts import READOUTS, ClassScores
+from savs.pipeline.readouts import READOUTS, ClassScores
 from stores import make_store
 
 pytestmark = pytest.mark.thorough

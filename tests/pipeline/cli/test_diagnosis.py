@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from savs.pipeline.cli import diagnosis
 from savs.pipeline.cli.app import app
 from savs.pipeline.cli.diagnosis import Package, describe_variables, diagnose, without_home
-from savs.pipeline.selection.readouts import READOUTS
+from savs.pipeline.readouts import READOUTS
 
 SECRETS = {
     "HF_TOKEN": "hf_secret",

@@ -8,10 +8,10 @@ import pytest
 from savs import calibrate, evaluate, select
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.cross_validation import INFLATION
-from savs.pipeline.evaluation.statistics.intervals import wilson_interval
-from savs.pipeline.selection.heads.folds import stratified_folds
-from savs.pipeline.selection.readouts import READOUTS
+from savs.pipeline.heads.folds import stratified_folds
+from savs.pipeline.readouts import READOUTS
 from savs.pipeline.selection.selection import chosen_features, only_subtask
+from savs.pipeline.statistics.intervals import wilson_interval
 from stores import make_store
 
 pytestmark = pytest.mark.thorough

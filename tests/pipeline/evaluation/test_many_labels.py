@@ -23,8 +23,8 @@ from savs.pipeline.evaluation.many_labels import LabelLogits
 from savs.pipeline.evaluation.results import Result
 from savs.pipeline.evaluation.suspects import suspects
 from savs.pipeline.reports.suggestions.suggestions import write_suggestions
-from savs.pipeline.selection.label_rules import PLAIN
 from savs.pipeline.selection.training_data import training_tasks
+from savs.pipeline.targets.label_rules import PLAIN
 from savs.stores import LayerGrid
 from stores import identity, make_store, write_store
 

@@ -8,8 +8,8 @@ import pytest
 
 from savs import calibrate, evaluate, save_evaluation, select
 from savs.pipeline.inputs.importing import import_features
-from savs.pipeline.selection.calibration import class_probabilities
 from savs.pipeline.selection.selection_config import SelectionConfig
+from savs.pipeline.targets.calibration import class_probabilities
 from savs.stores import FeatureStore
 
 ROWS = [(split, label) for split in ("train", "train", "test") for label in "ab"]

@@ -16,10 +16,10 @@ from savs.pipeline.cli.commands.app import _find as served
 from savs.pipeline.errors import ComparisonError, SelectionError
 from savs.pipeline.evaluation.results import Result
 from savs.pipeline.evaluation.suspects import suspects
-from savs.pipeline.selection.heads.folds import number_folds
-from savs.pipeline.selection.number_rules import NumberRule, fit_reach
-from savs.pipeline.selection.readouts.ridge import NUMBER_STRENGTHS
+from savs.pipeline.heads.folds import number_folds
+from savs.pipeline.readouts.ridge import NUMBER_STRENGTHS
 from savs.pipeline.selection.selection import default_readout
+from savs.pipeline.targets.number_rules import NumberRule, fit_reach
 from savs.stores import LayerGrid
 from stores import identity, make_store, write_store
 

@@ -2,7 +2,7 @@ import polars as pl
 import pytest
 
 from savs.pipeline.evaluation.per_class import class_table, confusion_table, part_table
-from savs.pipeline.evaluation.statistics.intervals import wilson_interval
+from savs.pipeline.statistics.intervals import wilson_interval
 
 
 def predictions_of(rows, **columns):

@@ -15,7 +15,7 @@ from savs import evaluate, save_evaluation, select
 from savs.pipeline.errors import QueryError, SelectionError
 from savs.pipeline.evaluation.query import collect_query, query
 from savs.pipeline.running import bounded_process
-from savs.pipeline.selection.heads.heads_table import heads_frame
+from savs.pipeline.selection.heads_table import heads_frame
 from savs.stores import ResultError, StoreCorruptError, StoreIncompleteError, open_store
 from stores import make_store
 

@@ -6,7 +6,7 @@ import pytest
 from random_stores import KINDS, SEEDS, write_problem
 
 from savs import evaluate, select
-from savs.pipeline.selection.readouts import READOUTS
+from savs.pipeline.readouts import READOUTS
 
 MARKS = {0: (), 1: pytest.mark.thorough}
 STORES = [

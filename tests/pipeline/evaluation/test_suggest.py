@@ -15,7 +15,7 @@ from savs.pipeline.evaluation.suggest import (
     sureness,
     unit_features,
 )
-from savs.pipeline.selection.readouts import ClassScores
+from savs.pipeline.readouts import ClassScores
 from savs.stores import ResultError, StoreIncompleteError
 from stores import make_store
 

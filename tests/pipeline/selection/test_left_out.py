@@ -13,11 +13,11 @@ from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.cross_validation import assess_left_out
 from savs.pipeline.evaluation.predictions import risk_notes
+from savs.pipeline.heads.centroids import class_centroids
+from savs.pipeline.readouts import READOUTS
 from savs.pipeline.running.result_files import CLASSIFIER
-from savs.pipeline.selection.calibration import typicality
-from savs.pipeline.selection.heads.centroids import class_centroids
-from savs.pipeline.selection.readouts import READOUTS
 from savs.pipeline.selection.selection_file import check_values
+from savs.pipeline.targets.calibration import typicality
 from savs.stores import ResultError
 from stores import make_store
 

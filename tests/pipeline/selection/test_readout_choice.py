@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from savs.pipeline.heads.folds import stratified_folds
+from savs.pipeline.readouts import ClassScores
 from savs.pipeline.selection import readout_choice
-from savs.pipeline.selection.heads.folds import stratified_folds
 from savs.pipeline.selection.left_out import LeftOut
 from savs.pipeline.selection.readout_choice import choose_readout_by_folds
-from savs.pipeline.selection.readouts import ClassScores
 from savs.pipeline.selection.selection import select
 from savs.pipeline.selection.training_data import TrainingArrays, TrainingTask
 from savs.stores import LayerGrid

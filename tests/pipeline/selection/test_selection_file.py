@@ -12,10 +12,10 @@ from saved_selections import assert_same, config_of, two_task_store
 from savs import Selection, load_selection, save_selection, select
 from savs.pipeline.errors import OwnCodeError, SelectionError
 from savs.pipeline.evaluation.results import Result
+from savs.pipeline.readouts.knn import FittedKnn
+from savs.pipeline.readouts.vote import VOTE
 from savs.pipeline.running.result_files import CLASSIFIER, CONFIG
 from savs.pipeline.selection import selection_file
-from savs.pipeline.selection.readouts.knn import FittedKnn
-from savs.pipeline.selection.readouts.vote import VOTE
 from savs.pipeline.selection.selection_config import SelectionConfig, load_config
 from savs.stores import ResultError
 

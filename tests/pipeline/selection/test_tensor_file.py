@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from savs.pipeline.selection.readouts.readout import TensorForm
+from savs.pipeline.readouts.readout import TensorForm
 from savs.pipeline.selection.selection_file import read_tensors, write_tensors
 from savs.stores import ResultError
 

@@ -222,7 +222,7 @@ def test_a_users_readout_is_named_and_must_be_given(tmp_path) -> None:
     file = tmp_path / "mine.py"
     file.write_text(
         "from dataclasses import replace\n"
-        "from savs.pipeline.selection.readouts import READOUTS\n"
+        "from savs.pipeline.readouts import READOUTS\n"
         "READOUT = replace(READOUTS['vote'], name='mine')\n"
     )
     saved = save_selection(select(store, heads=2, readout=file), tmp_path / "saved")

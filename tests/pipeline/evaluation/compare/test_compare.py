@@ -14,8 +14,8 @@ from savs.pipeline.evaluation.compare.compare import (
     across_data_sets,
     method_table,
 )
-from savs.pipeline.evaluation.statistics.intervals import wilson_interval
-from savs.pipeline.evaluation.statistics.paired_tests import (
+from savs.pipeline.statistics.intervals import wilson_interval
+from savs.pipeline.statistics.paired_tests import (
     holm,
     mcnemar,
     mean_over_data_sets,

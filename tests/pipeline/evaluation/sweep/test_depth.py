@@ -7,7 +7,7 @@ from random_stores import draw_problem, write_problem
 
 from savs import evaluate, load_selection, save_selection, select, sweep
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.statistics.paired_tests import subtract
+from savs.pipeline.statistics.paired_tests import subtract
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from savs import evaluate, import_features, sweep
 from savs.datasets import accuracy as accuracy_of
 from savs.datasets.benchmarks.general import GENERAL
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.statistics.paired_tests import holm
 from savs.pipeline.evaluation.sweep.shared_examples import SharedTest, hold_same_test, shared_tasks
 from savs.pipeline.evaluation.sweep.table import (
     STORES_SCHEMA,
@@ -20,6 +19,7 @@ from savs.pipeline.evaluation.sweep.table import (
     with_methods,
 )
 from savs.pipeline.reports.report.curves import sweep_parts
+from savs.pipeline.statistics.paired_tests import holm
 from savs.stores.maintain.copy import merge
 from stores import make_store
 

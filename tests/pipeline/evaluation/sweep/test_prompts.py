@@ -8,8 +8,8 @@ import pytest
 
 from savs import calibrate, evaluate, select, sweep
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.statistics.paired_tests import holm, mcnemar
 from savs.pipeline.evaluation.sweep.sweep import paired
+from savs.pipeline.statistics.paired_tests import holm, mcnemar
 from stores import make_store
 
 pytestmark = pytest.mark.thorough

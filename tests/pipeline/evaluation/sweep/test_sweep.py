@@ -9,16 +9,16 @@ from text_stores import make_text_store
 
 from savs import evaluate, select, sweep
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.statistics.intervals import estimate_over_draws, weigh_units
 from savs.pipeline.evaluation.sweep.draws import make_draws, pool_variance
 from savs.pipeline.evaluation.sweep.table import SUMMARY_SCHEMA, UNITS_SCHEMA, VALUES_SCHEMA
-from savs.pipeline.selection.readouts import READOUTS
-from savs.pipeline.selection.readouts.calm import POSTERIOR
-from savs.pipeline.selection.readouts.heads_fit import HeadsFit, score_fits
-from savs.pipeline.selection.readouts.hec import HEC_T
-from savs.pipeline.selection.readouts.lda import LDA
-from savs.pipeline.selection.readouts.vote import VOTE
+from savs.pipeline.readouts import READOUTS
+from savs.pipeline.readouts.calm import POSTERIOR
+from savs.pipeline.readouts.heads_fit import HeadsFit, score_fits
+from savs.pipeline.readouts.hec import HEC_T
+from savs.pipeline.readouts.lda import LDA
+from savs.pipeline.readouts.vote import VOTE
 from savs.pipeline.selection.training_data import NAMES, training_tasks
+from savs.pipeline.statistics.intervals import estimate_over_draws, weigh_units
 from stores import make_store
 
 pytestmark = pytest.mark.thorough

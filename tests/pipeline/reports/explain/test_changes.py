@@ -6,6 +6,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from savs.pipeline.heads.centroids import class_centroids, nearest_centroids
+from savs.pipeline.readouts import BUILT_IN, ClassScores
 from savs.pipeline.reports.explain import changes
 from savs.pipeline.reports.explain.changes import (
     refit,
@@ -14,8 +16,6 @@ from savs.pipeline.reports.explain.changes import (
     without_each_example,
     without_each_head,
 )
-from savs.pipeline.selection.heads.centroids import class_centroids, nearest_centroids
-from savs.pipeline.selection.readouts import BUILT_IN, ClassScores
 
 
 @pytest.fixture(params=range(8))

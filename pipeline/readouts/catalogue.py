@@ -1,0 +1,84 @@
+"""Readouts by name, and those of the user: in a Python file, or an object."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.inputs.plugins import read_file, run_file
+from savs.pipeline.readouts.calm import CALM, POSTERIOR
+from savs.pipeline.readouts.clip import CLIP, CLIP_NAMES, TIP_ADAPTER, TIP_ADAPTER_CV
+from savs.pipeline.readouts.hec import HEC_T, HEC_VT, HEC_VT_CV
+from savs.pipeline.readouts.knn import KNN
+from savs.pipeline.readouts.lda import HEC_V, LDA
+from savs.pipeline.readouts.linear import LOGISTIC
+from savs.pipeline.readouts.mahalanobis import MAHALANOBIS
+from savs.pipeline.readouts.own import guarded
+from savs.pipeline.readouts.readout import Readout, ReadoutFile
+from savs.pipeline.readouts.ridge import RIDGE
+from savs.pipeline.readouts.vote import VOTE
+
+READOUTS: dict[str, Readout] = {
+    readout.name: readout
+    for readout in (VOTE, POSTERIOR, CALM, LDA, HEC_V, MAHALANOBIS, LOGISTIC, RIDGE, KNN)
+}
+"""Name on the command line -> built-in readout that learns from images alone."""
+TEXT_READOUTS: dict[str, Readout] = {
+    readout.name: readout
+    for readout in (CLIP, CLIP_NAMES, TIP_ADAPTER, TIP_ADAPTER_CV, HEC_T, HEC_VT, HEC_VT_CV)
+}
+"""Name -> built-in readout that compares images with the classes as texts."""
+BUILT_IN = READOUTS | TEXT_READOUTS
+
+
+def find_readout(name: str, also: Sequence[str] = ()) -> Readout:
+    """Return a built-in readout by its name; SelectionError if none has it. No file is run.
+
+    `also` are further names that the caller accepts, for the message.
+    """
+    if name not in BUILT_IN:
+        known = (*BUILT_IN, *also)
+        close = get_close_matches(name, known, 1)
+        hint = f" (did you mean {close[0]!r}?)" if close else ""
+        raise SelectionError(
+            f"no readout is called {name!r}{hint}; expected one of: {', '.join(known)}, or the path"
+            " of a Python file that defines READOUT"
+        )
+    return BUILT_IN[name]
+
+
+def choose_readout(readout: str | Path | Readout, also: Sequence[str] = ()) -> Readout:
+    """Return the readout that a caller gives: by name, in a Python file, or as an object.
+
+    The name of a file ends in `.py`. The file is run: give only names that the user gave.
+
+    Raises
+    ------
+    SelectionError
+        There is none of this name, the file has no `READOUT`, or the user's readout has the name of
+        a built-in one.
+    OwnCodeError
+        The file is not there, or fails when it runs.
+    """
+    if isinstance(readout, Readout):
+        rule, where = readout, "the readout given"
+    elif str(readout).endswith(".py"):
+        rule, where = _from_file(Path(readout)), str(readout)
+    else:
+        return find_readout(str(readout), also)
+    if BUILT_IN.get(rule.name, rule) is not rule:
+        raise SelectionError(f"{where}: the name {rule.name!r} is taken; choose another")
+    return guarded(rule)
+
+
+def _from_file(path: Path) -> Readout:
+    content = read_file(path, "readout")
+    rule = getattr(run_file(path, content), "READOUT", None)
+    if not isinstance(rule, Readout):
+        raise SelectionError(
+            f"{path} defines no READOUT that is a savs.pipeline.readouts.Readout;"
+            " docs/readouts.md has an example"
+        )
+    return replace(rule, file=ReadoutFile(path.name, hashlib.sha256(content).hexdigest()))

@@ -1,0 +1,139 @@
+"""The vote of each single head on each example, with its cosines and margin."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import numpy as np
+import polars as pl
+
+from savs.foundation.arrays import Array
+from savs.foundation.frames import lazy_frames
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.heads.centroids import class_centroids, cosines, first_of_best, leads
+from savs.pipeline.selection.training_data import TrainingTask, head_widths, training_tasks
+from savs.stores import FeatureStore, Head, head_name
+from savs.stores.read.store import AnyStore, as_store
+
+HEAD_VOTE_SCHEMA: Mapping[str, pl.DataType] = {
+    "id": pl.String(),
+    "split": pl.String(),
+    "subtask": pl.String(),
+    "label": pl.String(),
+    "layer": pl.Int32(),
+    "head": pl.Int32(),
+    "name": pl.String(),
+    "vote": pl.String(),
+    "correct": pl.Boolean(),
+    "margin": pl.Float32(),
+    "similarity": pl.List(pl.Struct({"class": pl.String, "cosine": pl.Float32})),
+}
+"""Columns of `heads_frame`. `margin` is the cosine of the vote's centroid less the next best one,
+0 if the two tie."""
+
+
+def heads_frame(
+    store: AnyStore, heads: Sequence[Head] | None = None, split: str = "test"
+) -> pl.LazyFrame:
+    """Return one row per example and head, with the vote of that head alone.
+
+    Centroids are the class means over the store's training examples, subtask by subtask. Rows come
+    shard by shard, so memory is bounded by one shard's heads.
+
+    Parameters
+    ----------
+    store
+        Features; the train split is read when the frame is collected.
+    heads
+        Which heads, in which order; all of them by default.
+    split
+        Whose examples. Of the training examples, each is part of its own centroid.
+
+    Returns
+    -------
+    LazyFrame
+        Columns `HEAD_VOTE_SCHEMA`.
+
+    Raises
+    ------
+    HeadNotFoundError
+        The store does not hold one of the heads.
+    SelectionError
+        A subtask has no training examples.
+    StoreIncompleteError
+        A planned shard of the split is missing. Of a store that is opened with `partial`, subtasks
+        without training examples are left out.
+    """
+    store = as_store(store)
+    wanted = list(store.heads if heads is None else heads)
+    return lazy_frames(lambda: _frames(store, wanted, split), HEAD_VOTE_SCHEMA, "savs head votes")
+
+
+def _frames(store: FeatureStore, heads: list[Head], split: str) -> Iterator[pl.DataFrame]:
+    training = training_tasks(store)
+    centroids = _centroids(store, heads, training)
+    tasks = {t.subtask: (t.classes, c) for t, c in zip(training, centroids, strict=True)}
+    for block in store.blocks(split, heads):
+        for (subtask,), part in block.examples.with_row_index("row").group_by(
+            "subtask", maintain_order=True
+        ):
+            task = tasks.get(None if subtask is None else str(subtask))
+            if task is None and store.partial:
+                continue  # its training examples are not extracted yet
+            if task is None:
+                raise SelectionError(
+                    f"subtask {subtask!r} of the {split} split has no training examples; add"
+                    " some, or drop its rows"
+                )
+            yield _votes(part, heads, block.features[:, part["row"].to_numpy()], *task)
+
+
+def _centroids(
+    store: FeatureStore, heads: list[Head], tasks: Sequence[TrainingTask]
+) -> list[Array]:
+    """Return `(heads, classes, d)` for each task; memory holds one layer of the train split."""
+    width = max(head_widths(store, heads))
+    centroids = [np.zeros((len(heads), len(task.classes), width), np.float32) for task in tasks]
+    for layer in dict.fromkeys(layer for layer, _ in heads):
+        rows = [row for row, head in enumerate(heads) if head[0] == layer]
+        features = store.features("train", [heads[row] for row in rows])
+        for task, of_task in zip(tasks, centroids, strict=True):
+            part = class_centroids(features[:, task.rows], task.labels, len(task.classes))
+            of_task[rows, :, : part.shape[2]] = part
+    return centroids
+
+
+def _votes(
+    examples: pl.DataFrame,
+    heads: list[Head],
+    features: Array,
+    classes: tuple[str, ...],
+    centroids: Array,
+) -> pl.DataFrame:
+    """Return the rows of some examples: all heads of the first, then all of the next."""
+    table = cosines(features, centroids).transpose(1, 0, 2)  # (n, heads, classes)
+    chosen = first_of_best(table)  # (n, heads)
+    names = np.array(classes, dtype=object)
+    n, count = chosen.shape
+    repeated = examples.select(
+        pl.col(name).repeat_by(count).explode() for name in ("id", "split", "subtask", "label")
+    )
+    return (
+        repeated.with_columns(
+            pl.Series("layer", [layer for layer, _ in heads] * n, dtype=pl.Int32),
+            pl.Series("head", [head for _, head in heads] * n, dtype=pl.Int32),
+            pl.Series("name", [head_name(head) for head in heads] * n),
+            pl.Series("vote", names[chosen].ravel(), dtype=pl.String),
+            pl.Series("margin", leads(table, chosen).ravel(), dtype=pl.Float32),
+            _similarities(table.reshape(n * count, -1), classes),
+        )
+        .with_columns(correct=pl.col("vote") == pl.col("label"))
+        .select(list(HEAD_VOTE_SCHEMA))
+    )
+
+
+def _similarities(table: Array, classes: Sequence[str]) -> pl.Series:
+    """Return `(rows, classes)` cosines as lists of class and cosine."""
+    flat = pl.DataFrame(
+        {"class": list(classes) * len(table), "cosine": table.ravel()},
+        schema={"class": pl.String, "cosine": pl.Float32},
+    ).to_struct("similarity")
+    return flat.reshape(table.shape).arr.to_list()

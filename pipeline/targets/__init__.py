@@ -1,0 +1,1 @@
+"""What a label is: a class of several, any of many labels, or a number."""
