@@ -19,11 +19,11 @@ from savs.pipeline.classifying.feature_cache import ImageHeads, model_files
 from savs.pipeline.classifying.model_match import decoding_rules
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.chosen_heads import ChosenHeads
+from savs.pipeline.extraction.line.sinks import MemorySink, in_shards
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model_run import ModelRun, RunExamples
 from savs.pipeline.extraction.run_options import RunOptions
-from savs.pipeline.extraction.sinks import MemorySink, in_shards
 from savs.pipeline.running.progress import SILENT, Reporting
 from savs.pipeline.selection.selection_config import SelectionConfig
 from savs.stores import LayerGrid, ShardContent

@@ -13,7 +13,6 @@ from savs.foundation.arrays import Array
 from savs.pipeline.classifying.model_match import DECODING, decoding_rules
 from savs.pipeline.errors import ModelError
 from savs.pipeline.evaluation.evaluation import task_features
-from savs.pipeline.extraction.batches.prepare import pieces_of
 from savs.pipeline.extraction.check_model import Check, Checkup, model_description
 from savs.pipeline.extraction.checks.trial import (
     DEAD,
@@ -24,6 +23,7 @@ from savs.pipeline.extraction.checks.trial import (
     run_single,
 )
 from savs.pipeline.extraction.chosen_heads import keep_heads
+from savs.pipeline.extraction.line.prepare import pieces_of
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelKeywords, ModelOptions
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder

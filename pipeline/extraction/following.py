@@ -35,7 +35,7 @@ from savs.datasets.splits.shared_media import (
 )
 from savs.foundation.files import is_utf8
 from savs.pipeline.extraction.appending import WantedExamples, as_examples, stored_rows
-from savs.pipeline.extraction.batches.assembly import NOT_FINITE
+from savs.pipeline.extraction.line.assembly import NOT_FINITE
 from savs.pipeline.extraction.reconciliation import (
     Contents,
     GivenRow,

@@ -21,6 +21,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 
 from savs.datasets import Example
@@ -31,14 +32,6 @@ from savs.datasets.media.videos import images_of
 from savs.datasets.splits.shared_media import has_sounds
 from savs.pipeline.demo import SHIPPED
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.batches.feed import MediaOf, Planner, prompts_of
-from savs.pipeline.extraction.batches.jobs import TokenCounter
-from savs.pipeline.extraction.batches.prepare import PrepareSettings
-from savs.pipeline.extraction.batches.workers import (
-    WorkerSettings,
-    count_workers,
-    start_server,
-)
 from savs.pipeline.extraction.checks.decisions import (
     GIVEN,
     IN_RUNS,
@@ -46,6 +39,7 @@ from savs.pipeline.extraction.checks.decisions import (
     WHOLE,
     Batching,
     images_recur,
+    is_valid,
     preflight,
 )
 from savs.pipeline.extraction.checks.flash import use_attention
@@ -57,13 +51,18 @@ from savs.pipeline.extraction.chosen_heads import (
     keep_heads,
     wanted_sites,
 )
-from savs.pipeline.extraction.engine import Engine
-from savs.pipeline.extraction.in_context import (
+from savs.pipeline.extraction.line.engine import Engine
+from savs.pipeline.extraction.line.feed import MediaOf, Planner, prompts_of
+from savs.pipeline.extraction.line.in_context import (
     Demonstrations,
     Drawn,
     draw_demonstrations,
     read_demonstrations,
 )
+from savs.pipeline.extraction.line.jobs import TokenCounter
+from savs.pipeline.extraction.line.prepare import PrepareSettings
+from savs.pipeline.extraction.line.sinks import EnoughError, Show, Sink
+from savs.pipeline.extraction.line.workers import WorkerSettings, count_workers, start_server
 from savs.pipeline.extraction.model.answers import Answers, answer_note, make_answers
 from savs.pipeline.extraction.model.checkpoint_files import (
     WeightFiles,
@@ -82,7 +81,6 @@ from savs.pipeline.extraction.model.sites import AT_HEADS, IMAGE_MEAN, Site
 from savs.pipeline.extraction.model.tower_attention import set_runs
 from savs.pipeline.extraction.request import REQUEST, request_of_site
 from savs.pipeline.extraction.run_options import RunOptions
-from savs.pipeline.extraction.sinks import EnoughError, Show, Sink
 from savs.pipeline.inputs.source import Splits
 from savs.pipeline.prompts.pieces import Pieces, images_in, is_plain
 from savs.pipeline.running import signals as interruption
@@ -503,17 +501,19 @@ class ModelRun:
         settled, prompts = self.settled, checked.prompts
         if settled is None or (len(prompts) > 1 and not settled.batching.is_compared):
             scale, attention = find_scale(self.encoder, prompts), self.options.attention
-            try_them = partial(
-                preflight,
-                model,
-                prompts,
-                scale,
-                self.run,
-                checked.answers,
-                shared=shared,
-                attention=attention,
+            record = checked.sink.settle(
+                lambda record: is_valid(record, self.run, attention, shared=shared),
+                lambda: preflight(
+                    model,
+                    prompts,
+                    scale,
+                    self.run,
+                    checked.answers,
+                    shared=shared,
+                    attention=attention,
+                ).to_json(),
             )
-            settled = Settled(checked.sink.settle(try_them, attention, shared=shared), scale)
+            settled = Settled(msgspec.convert(record, Batching), scale)
             way = settled.batching.attention.name
             if attention == AUTO and (note := use_attention(model, way)):
                 self.reporting.say(note)

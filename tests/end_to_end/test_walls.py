@@ -40,7 +40,7 @@ BREACHES = {
         "stores/format/plan.py": "from savs.stores.read.store import open_store",
     },
     "rooms of the extraction import downwards": {
-        "pipeline/extraction/model/load.py": "import savs.pipeline.extraction.batches.jobs",
+        "pipeline/extraction/model/load.py": "import savs.pipeline.extraction.line.jobs",
     },
     "rooms of the pipeline import downwards": {
         "pipeline/extraction/request.py": "import savs.pipeline.evaluation.evaluation",

@@ -20,8 +20,6 @@ from PIL import Image
 from savs.datasets.media.videos import images_of
 from savs.datasets.rows.media_names import is_packed
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.batches.jobs import BatchLimits, ImageKey
-from savs.pipeline.extraction.batches.prepare import encode_texts, share_images
 from savs.pipeline.extraction.checks.flash import (
     FLASH,
     WITH_TOWER,
@@ -32,7 +30,6 @@ from savs.pipeline.extraction.checks.flash import (
 from savs.pipeline.extraction.checks.trial import (
     CHAOS,
     COMPARED,
-    NATS,
     NOTHING_COMPARED,
     TOLERANCES,
     Choice,
@@ -52,7 +49,10 @@ from savs.pipeline.extraction.checks.trial import (
     read_nudged,
     stacked,
 )
-from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
+from savs.pipeline.extraction.line.jobs import BatchLimits, ImageKey
+from savs.pipeline.extraction.line.prepare import encode_texts, share_images
+from savs.pipeline.extraction.line.shared_forward import SharedForward
+from savs.pipeline.extraction.model.answers import NATS, NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.devices import is_out_of_memory
 from savs.pipeline.extraction.model.host_inputs import host_inputs
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
@@ -68,7 +68,6 @@ from savs.pipeline.extraction.model.tower_attention import (
     set_runs,
 )
 from savs.pipeline.extraction.run_options import DEFAULT_BATCH_SIZE, RunOptions
-from savs.pipeline.extraction.shared_forward import SharedForward
 from savs.pipeline.prompts.pieces import Pieces, images_in, is_plain, map_images, shape_of
 
 TOGETHER = "together"
@@ -200,10 +199,8 @@ class Batching:
         return asdict(self)
 
 
-def recorded(
-    record: Mapping[str, Any], run: RunOptions, attention: str, *, shared: bool
-) -> Batching | None:
-    """Return what a store records, or None if it records nothing, or if other options are given.
+def is_valid(record: Mapping[str, Any], run: RunOptions, attention: str, *, shared: bool) -> bool:
+    """Return whether a store records how batches are made, and by the options of a run.
 
     `attention` is the option; `shared` says that some images are shown by several prompts, so that
     sharing must be decided.
@@ -211,12 +208,11 @@ def recorded(
     try:
         batching = msgspec.convert(record, Batching)
     except msgspec.ValidationError:
-        return None
+        return False
     decided = ("batch_tokens", *DEFAULTS)
     is_same = all(getattr(run, name) in (None, getattr(batching, name)) for name in decided)
     is_same &= attention in (AUTO, attention_of(batching.attention.name))
-    is_same &= batching.sharing.name != UNNEEDED or not shared
-    return batching if is_same else None
+    return is_same and (batching.sharing.name != UNNEEDED or not shared)
 
 
 def preflight(

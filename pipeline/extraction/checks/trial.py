@@ -23,8 +23,8 @@ from savs.datasets.media.videos import videos_of
 from savs.datasets.rows.media_names import is_video_name
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.batches.feed import MediaOf
-from savs.pipeline.extraction.batches.prepare import pieces_of
+from savs.pipeline.extraction.line.feed import MediaOf
+from savs.pipeline.extraction.line.prepare import pieces_of
 from savs.pipeline.extraction.model.answers import (
     ANSWERS,
     NO_ANSWERS,
@@ -47,8 +47,6 @@ random ones of twenty architectures; wrong padding, positions or images give dis
 CHAOS = 10
 """A head may move this many times as far as rounding moves it: some models amplify that, whatever
 the batch, see `read_nudged`."""
-NATS = {"float32": 1e-3, "bfloat16": 3e-1, "float16": 3e-2}
-"""Difference of a log-likelihood, a token, that rounding alone explains."""
 FEATURES = (PIXELS, "input_features", "input_values")
 """What inputs of images and sounds are called, or begin with."""
 SAME = {"float32": 1e-5, "bfloat16": 2e-2, "float16": 2e-3}

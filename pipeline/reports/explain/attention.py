@@ -101,7 +101,7 @@ def view_example(
         The example has no image, or has a video, or the model gives other features than the store
         has.
     """
-    from savs.pipeline.extraction.batches.prepare import pieces_of
+    from savs.pipeline.extraction.line.prepare import pieces_of
     from savs.pipeline.reports.explain.maps import (
         head_words,
         heads_at_last_token,

@@ -6,8 +6,8 @@ from PIL import Image
 
 from savs.datasets import Example, MediaFolder
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.batches.prepare import pieces_of
 from savs.pipeline.extraction.entry_points import load_model
+from savs.pipeline.extraction.line.prepare import pieces_of
 from savs.stores import StoreMismatchError
 
 QWEN = "<|im_start|>user\n{}<|im_end|>\n<|im_start|>assistant\n"

@@ -4,7 +4,6 @@ import pytest
 from tiny_models import BUILDERS, LIMITED, marked
 from tiny_parts import picture
 
-from savs.pipeline.extraction import shared_forward
 from savs.pipeline.extraction.checks.decisions import (
     OFF,
     images_recur,
@@ -14,9 +13,10 @@ from savs.pipeline.extraction.checks.decisions import (
 )
 from savs.pipeline.extraction.checks.trial import Trial, Verdict, choose
 from savs.pipeline.extraction.entry_points import load_model
+from savs.pipeline.extraction.line import shared_forward
+from savs.pipeline.extraction.line.shared_forward import ImageFeatures, SharedForward
 from savs.pipeline.extraction.model.answers import AnswerQuery, Answers
 from savs.pipeline.extraction.model.pixel_scale import find_scale
-from savs.pipeline.extraction.shared_forward import ImageFeatures, SharedForward
 
 pytestmark = pytest.mark.thorough
 

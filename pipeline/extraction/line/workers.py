@@ -26,9 +26,9 @@ from typing import Any
 import torch
 
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.batches.jobs import Done, Job, Refused
-from savs.pipeline.extraction.batches.prepare import PrepareSettings, prepare
-from savs.pipeline.extraction.batches.transport import portable, receive, send
+from savs.pipeline.extraction.line.jobs import Done, Job, Refused
+from savs.pipeline.extraction.line.prepare import PrepareSettings, prepare
+from savs.pipeline.extraction.line.transport import portable, receive, send
 from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import AUTO, BALANCED, ModelOptions
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder

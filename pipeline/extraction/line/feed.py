@@ -17,8 +17,8 @@ from savs.datasets.media.media import image_sizes, sha256
 from savs.datasets.media.sounds import seconds_of
 from savs.datasets.media.videos import DEFAULT_FRAMES
 from savs.datasets.rows.media_names import is_packed
-from savs.pipeline.extraction.batches.assembly import Assembly
-from savs.pipeline.extraction.batches.jobs import (
+from savs.pipeline.extraction.line.assembly import Assembly
+from savs.pipeline.extraction.line.jobs import (
     BatchLimits,
     Job,
     Medium,

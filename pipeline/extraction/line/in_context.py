@@ -16,10 +16,9 @@ from savs.datasets import Example, RowError
 from savs.datasets.example import of_subtask
 from savs.datasets.splits.shots import Shots
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.batches.feed import MediaOf
-from savs.pipeline.extraction.batches.prepare import pieces_of
-from savs.pipeline.extraction.checks.trial import NATS
-from savs.pipeline.extraction.model.answers import AnswerQuery, Answers
+from savs.pipeline.extraction.line.feed import MediaOf
+from savs.pipeline.extraction.line.prepare import pieces_of
+from savs.pipeline.extraction.model.answers import NATS, AnswerQuery, Answers
 from savs.pipeline.extraction.model.continuation import (
     Continuation,
     begin,

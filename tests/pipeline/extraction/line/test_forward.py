@@ -6,12 +6,12 @@ import torch
 from PIL import Image
 
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.batches.jobs import Done, Job, Prepared, Refused, Request
 from savs.pipeline.extraction.entry_points import load_model
-from savs.pipeline.extraction.forward import RECOVERY, Forward, cut
+from savs.pipeline.extraction.line.forward import RECOVERY, Forward, cut
+from savs.pipeline.extraction.line.jobs import Done, Job, Prepared, Refused, Request
+from savs.pipeline.extraction.line.shared_forward import SharedForward
 from savs.pipeline.extraction.model.answers import ICL, NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.devices import is_out_of_memory
-from savs.pipeline.extraction.shared_forward import SharedForward
 
 
 def prompts(count):

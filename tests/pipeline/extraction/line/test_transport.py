@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.batches import transport
-from savs.pipeline.extraction.batches.jobs import Done, Job, Medium, Prepared, Refused, Request
-from savs.pipeline.extraction.batches.transport import portable, receive, send
+from savs.pipeline.extraction.line import transport
+from savs.pipeline.extraction.line.jobs import Done, Job, Medium, Prepared, Refused, Request
+from savs.pipeline.extraction.line.transport import portable, receive, send
 
 INPUTS = {
     "pixel_values": torch.arange(12, dtype=torch.bfloat16).view(3, 4).T,

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from savs.pipeline.extraction import shared_forward
-from savs.pipeline.extraction.shared_forward import put_together
+from savs.pipeline.extraction.line import shared_forward
+from savs.pipeline.extraction.line.shared_forward import put_together
 
 
 @pytest.mark.parametrize("is_pinned", [True, False])

@@ -7,23 +7,19 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
-from savs.pipeline.extraction.batches.assembly import Assembly, find_faults
-from savs.pipeline.extraction.batches.feed import PlannedWindow, Planner, ahead
-from savs.pipeline.extraction.batches.jobs import Done, Job, Refused
-from savs.pipeline.extraction.batches.prepare import prepare
-from savs.pipeline.extraction.batches.workers import (
-    WorkerSettings,
-    keep_freed_memory,
-    prepared_jobs,
-)
-from savs.pipeline.extraction.forward import Forward, Started
-from savs.pipeline.extraction.in_context import Demonstrations
+from savs.pipeline.extraction.line.assembly import Assembly, find_faults
+from savs.pipeline.extraction.line.feed import PlannedWindow, Planner, ahead
+from savs.pipeline.extraction.line.forward import Forward, Started
+from savs.pipeline.extraction.line.in_context import Demonstrations
+from savs.pipeline.extraction.line.jobs import Done, Job, Refused
+from savs.pipeline.extraction.line.prepare import prepare
+from savs.pipeline.extraction.line.shared_forward import SharedForward
+from savs.pipeline.extraction.line.sinks import Recalled, ShardRows, Sink, StoredPrompt
+from savs.pipeline.extraction.line.workers import WorkerSettings, keep_freed_memory, prepared_jobs
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.reading import Read
-from savs.pipeline.extraction.shared_forward import SharedForward
-from savs.pipeline.extraction.sinks import Recalled, ShardRows, Sink, StoredPrompt
 from savs.pipeline.running import signals as interruption
 from savs.stores import ShardSpec
 from savs.stores.format.layout import SECONDS

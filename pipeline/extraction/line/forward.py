@@ -7,14 +7,14 @@ from typing import Any
 import torch
 
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.batches.jobs import Done, Job, Prepared, Refused
-from savs.pipeline.extraction.in_context import NO_CONTEXT, Demonstrations, alike
+from savs.pipeline.extraction.line.in_context import NO_CONTEXT, Demonstrations, alike
+from savs.pipeline.extraction.line.jobs import Done, Job, Prepared, Refused
+from savs.pipeline.extraction.line.shared_forward import SharedForward, take
 from savs.pipeline.extraction.model.answers import ICL, AnswerQuery, Answers
 from savs.pipeline.extraction.model.devices import is_out_of_memory
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.reading import Launched
-from savs.pipeline.extraction.shared_forward import SharedForward, take
 from savs.pipeline.prompts.pieces import GRID, MASK, PIXELS
 
 RECOVERY = 64

@@ -5,10 +5,10 @@ import pytest
 from claimants import ended, leave_claim
 
 from savs.datasets import Example, MediaFolder
+from savs.pipeline.extraction.line.sinks import StoredShards, StoreSink
 from savs.pipeline.extraction.model.answers import NO_ANSWERS
 from savs.pipeline.extraction.model.sites import HEADS
 from savs.pipeline.extraction.run_options import RunOptions
-from savs.pipeline.extraction.sinks import StoredShards, StoreSink
 from savs.stores import ShardContent, StoreMismatchError, open_writer, reserve
 from stores import GRID, columns, identity, planned
 

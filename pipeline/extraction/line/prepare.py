@@ -14,7 +14,7 @@ from savs.datasets.media.images import thumbnail
 from savs.datasets.media.media import MediaRules, decode_medium, pictures_in
 from savs.datasets.media.sounds import DEFAULT_RATE, sounds_of
 from savs.datasets.media.videos import Decoded, heard_in, images_of
-from savs.pipeline.extraction.batches.jobs import Done, ImageKey, Job, Prepared, Refused
+from savs.pipeline.extraction.line.jobs import Done, ImageKey, Job, Prepared, Refused
 from savs.pipeline.extraction.model.host_inputs import host_inputs
 from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES, PromptEncoder
 from savs.pipeline.prompts.pieces import GRID, TEXT, Pieces, images_in, in_type, is_plain, shape_of

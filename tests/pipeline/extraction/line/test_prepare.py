@@ -5,8 +5,8 @@ import torch
 from PIL import Image
 
 from savs.datasets.media.media import MediaRules
-from savs.pipeline.extraction.batches.jobs import Job, Medium, Prepared, Refused, Request
-from savs.pipeline.extraction.batches.prepare import PrepareSettings, prepare
+from savs.pipeline.extraction.line.jobs import Job, Medium, Prepared, Refused, Request
+from savs.pipeline.extraction.line.prepare import PrepareSettings, prepare
 
 SETTINGS = PrepareSettings(MediaRules(), torch.bfloat16, raw_pixels=False, thumbnails=False)
 
@@ -66,7 +66,7 @@ def test_pixels_are_given_in_the_models_type_or_as_bytes(encoder, job):
 
 
 def test_an_image_of_several_requests_is_decoded_once(encoder, job, monkeypatch):
-    from savs.pipeline.extraction.batches import prepare as module
+    from savs.pipeline.extraction.line import prepare as module
 
     decode, decoded = module.decode_medium, []
     monkeypatch.setattr(

@@ -10,8 +10,8 @@ from PIL import Image
 from savs import evaluate
 from savs.datasets import RowError
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction import in_context
 from savs.pipeline.extraction.entry_points import load_model
+from savs.pipeline.extraction.line import in_context
 from savs.pipeline.running.progress import Reporting
 from savs.stores import ResultError
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from savs.pipeline.extraction.batches.jobs import ImageKey, Prepared
+from savs.pipeline.extraction.line.jobs import ImageKey, Prepared
 from savs.pipeline.extraction.model.answers import ANSWERS, NOTHING, AnswerQuery
 from savs.pipeline.extraction.model.continuation import (
     Continuation,

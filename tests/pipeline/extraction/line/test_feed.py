@@ -10,10 +10,10 @@ from clips import PALETTE, encode, plain
 
 from savs.datasets import Example, MediaFolder, find_benchmark, read_examples
 from savs.datasets.media.media import DEFAULT_RULES, MediaRules
-from savs.pipeline.extraction.batches import feed as window
-from savs.pipeline.extraction.batches.assembly import Assembly
-from savs.pipeline.extraction.batches.feed import Planner, ReadMedium, ahead, windows
-from savs.pipeline.extraction.batches.jobs import BatchLimits
+from savs.pipeline.extraction.line import feed as window
+from savs.pipeline.extraction.line.assembly import Assembly
+from savs.pipeline.extraction.line.feed import Planner, ReadMedium, ahead, windows
+from savs.pipeline.extraction.line.jobs import BatchLimits
 from savs.pipeline.extraction.model.answers import NO_ANSWERS
 from savs.stores import ShardSpec
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from savs.foundation.errors import ParameterError
-from savs.pipeline.extraction.batches.jobs import (
+from savs.pipeline.extraction.line.jobs import (
     LEAST_IMAGE_TOKENS,
     MOST_IMAGE_TOKENS,
     MOST_PIXELS,

@@ -16,10 +16,10 @@ import torch
 
 from savs.datasets.media.media import MediaRules
 from savs.pipeline.errors import ModelError, OwnCodeError
-from savs.pipeline.extraction.batches import workers as module
-from savs.pipeline.extraction.batches.jobs import Job, Medium, Refused, Request
-from savs.pipeline.extraction.batches.prepare import PrepareSettings
-from savs.pipeline.extraction.batches.workers import WorkerSettings, count_workers, prepared_jobs
+from savs.pipeline.extraction.line import workers as module
+from savs.pipeline.extraction.line.jobs import Job, Medium, Refused, Request
+from savs.pipeline.extraction.line.prepare import PrepareSettings
+from savs.pipeline.extraction.line.workers import WorkerSettings, count_workers, prepared_jobs
 from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.run_options import RunOptions
@@ -245,7 +245,7 @@ def test_for_a_gpu_inputs_are_page_locked_in_threads_of_that_gpu(crew, jobs, mon
         locked.append((pin_memory, threads.get(threading.current_thread())))
         return empty(*shape, **options)
 
-    monkeypatch.setattr("savs.pipeline.extraction.batches.transport.torch.empty", make)
+    monkeypatch.setattr("savs.pipeline.extraction.line.transport.torch.empty", make)
     gpu = torch.device("cuda:3")
     encoder, settings = crew(2)
     done = list(prepared_jobs(iter(jobs(3)), encoder, replace(settings, gpu=gpu)))

@@ -7,6 +7,7 @@ A run that reads several sites fills a store of each. One leads: in it shards ar
 progress is shown. A shard is done when all stores have it, and the one that leads gets it last.
 """
 
+import shutil
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -16,18 +17,15 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from savs.datasets import Example
-from savs.pipeline.extraction.batches.feed import MediaOf
-from savs.pipeline.extraction.checks.decisions import Batching, recorded
-from savs.pipeline.extraction.checks.refusals import bytes_needed, require_space
-from savs.pipeline.extraction.model.answers import Answers
+from savs.pipeline.extraction.line.feed import MediaOf
+from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.reading import Read
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.source import Splits
-from savs.pipeline.inputs.stored_rows import planned_rows
+from savs.pipeline.inputs.stored_rows import example_columns, planned_rows
 from savs.pipeline.running.formatting import counted, format_bytes
 from savs.pipeline.running.launchers import ALONE, Rank
 from savs.stores import (
@@ -39,9 +37,12 @@ from savs.stores import (
     StoreError,
     StoreLockedError,
     StoreMismatchError,
+    StoreWriteError,
 )
-from savs.stores.format.layout import THUMBNAIL_COLUMN
+from savs.stores.files.addresses import is_remote
+from savs.stores.format.layout import THUMBNAIL_COLUMN, Facts
 from savs.stores.format.revision import UNREVISED, Revision
+from savs.stores.shard.content import encode_column
 from savs.stores.shard.read import open_shard
 from savs.stores.write.opening import Reservation
 from savs.stores.write.writer import OpenShards
@@ -52,6 +53,9 @@ Identities = Mapping[str, Identity]
 """Label of a site -> what the features of its store are of."""
 Contents = Mapping[str, ShardContent]
 """Label of a site -> what its file of a shard holds."""
+SHA256 = "0" * 64
+THUMBNAIL_BYTES = 3_000
+"""A small JPEG of a photo, as text."""
 LOCKED_S = 1.0
 """How often a shard is tried that another process writes."""
 
@@ -121,12 +125,12 @@ class Sink(ABC):
     def begin(self, identities: Identities, answers: Answers) -> int:
         """Take note of the model, which is loaded by now, and return the rows that are to do."""
 
-    def settle(self, find: Callable[[], Batching], attention: str, *, shared: bool) -> Batching:
-        """Return how batches are made: as recorded, or as `find` finds it out.
+    def settle(self, is_valid: Callable[[Facts], bool], find: Callable[[], Facts]) -> Facts:
+        """Return how batches are made: as recorded, if that `is_valid`, or as `find` finds it out.
 
-        `attention` is the option; `shared` says that some images are shown by several prompts.
+        The record has the form of `Batching`.
         """
-        del attention, shared
+        del is_valid
         return find()
 
     @property
@@ -319,14 +323,14 @@ class StoreSink(Sink):
         reopened = {label: w.reopen_skipped(self._can_redo) for label, w in writers.items()}
         return {label: specs for label, specs in reopened.items() if specs}
 
-    def settle(self, find: Callable[[], Batching], attention: str, *, shared: bool) -> Batching:
+    def settle(self, is_valid: Callable[[Facts], bool], find: Callable[[], Facts]) -> Facts:
         """Return how batches are made as the store records it: the first process decides."""
-        batching = recorded(self._writer.manifest.batching, self._run, attention, shared=shared)
-        if batching is None:
-            batching = msgspec.convert(self._writer.settle_batching(find().to_json()), Batching)
+        record = self._writer.manifest.batching
+        if not is_valid(record):
+            record = self._writer.settle_batching(find())
         for follower in self._followers:
-            follower.settle_batching(batching.to_json())
-        return batching
+            follower.settle_batching(record)
+        return record
 
     @property
     def _followers(self) -> list[FeatureWriter]:
@@ -506,6 +510,40 @@ def side_by_side(parts: Sequence[Recalled]) -> Recalled:
     first = parts[0]
     heads = list(chain.from_iterable(part.read.heads for part in parts))
     return Recalled(Read(heads, first.read.outputs), first.thumbnails)
+
+
+def bytes_needed(
+    identity: Identity,
+    examples: Sequence[Example],
+    answers: Answers = NO_ANSWERS,
+    *,
+    thumbnails: bool = False,
+) -> int:
+    """Return the bytes that examples take in a store, features and tables.
+
+    `identity` says which heads there are and their type.
+    """
+    each = identity.row_bytes + sum(output.nbytes for output in answers.room(1).values())
+    small = sum(THUMBNAIL_BYTES for example in examples if example.media) if thumbnails else 0
+    columns = example_columns(examples, [(SHA256,) * len(e.media) for e in examples])
+    tables = sum(encode_column(name, column).nbytes for name, column in columns.items())
+    return each * len(examples) + tables + small
+
+
+def require_space(folder: Any, needed: int) -> int | None:
+    """Return the free bytes of a disk; raise StoreWriteError if it has less than is needed.
+
+    None for object storage, which has no end.
+    """
+    if is_remote(folder):
+        return None
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise StoreWriteError(
+            f"{folder} needs {format_bytes(needed)}, {format_bytes(free)} are free; give `out` a"
+            " larger disk, or `limit`"
+        )
+    return free
 
 
 class MemorySink(Sink):

@@ -5,7 +5,7 @@ import threading
 import pytest
 from rounding import check_same_features
 
-from savs.pipeline.extraction.engine import AHEAD, Engine
+from savs.pipeline.extraction.line.engine import AHEAD, Engine
 from savs.pipeline.running.progress import Reporting
 from savs.stores import open_store
 from savs.stores.write.writer import OpenShards

@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 from reuse_runs import after_the_proof, same
 
-from savs.pipeline.extraction.batches.prepare import encode_image
 from savs.pipeline.extraction.entry_points import load_model
+from savs.pipeline.extraction.line.prepare import encode_image
+from savs.pipeline.extraction.line.shared_forward import ImageFeatures, SharedForward
 from savs.pipeline.extraction.model.answers import NOTHING
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.shared_forward import ImageFeatures, SharedForward
 from savs.pipeline.running.progress import Reporting
 from savs.stores.shard.read import open_shard
 
