@@ -9,15 +9,17 @@ import json
 from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
-from PIL import Image
 
 from savs.foundation.files import read_regular_text
 from savs.pipeline.errors import ModelError
 from savs.pipeline.prompts.prompt_form import IMAGE, PROMPT, PromptForm
+
+if TYPE_CHECKING:  # the options of commands need no Pillow
+    from PIL.Image import Image
 
 FOLDER = files("savs.pipeline.encoders") / "recipes"
 SYSTEM = "{system}"
@@ -39,7 +41,7 @@ class Resize(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     min_pixels: LeastPixels
     max_pixels: Pixels
 
-    def apply(self, image: Image.Image) -> Image.Image:
+    def apply(self, image: "Image") -> "Image":
         """Return an image of the size that is the rule's; ValueError for one of extreme shape."""
         from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
 

@@ -5,6 +5,7 @@ import resource
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,6 @@ from savs.pipeline.extraction.checks.trial import (
 from savs.pipeline.extraction.model.hook_points import missing_sites
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.sites import NAMES
 from savs.pipeline.extraction.model_run import ModelRun
 from savs.pipeline.extraction.run_options import RunOptions
@@ -158,9 +158,7 @@ def check_reading(model: LoadedModel, pieces: Pieces, single: Single) -> Check:
         return Check(name, None, f"{model.encoder.kind_name} has outputs and no heads")
     seen: dict[int, torch.Tensor] = {}
     handles = [
-        point.module.register_forward_pre_hook(
-            lambda _, inputs, layer=point.grid.layer: seen.update({layer: inputs[0].detach()})
-        )
+        point.module.register_forward_pre_hook(partial(_keep, seen, point.grid.layer))
         for point in model.hook_points
     ]
     inputs = model.placed(model.inputs([pieces]))
@@ -186,6 +184,12 @@ def check_reading(model: LoadedModel, pieces: Pieces, single: Single) -> Check:
     limit = TOLERANCES[model.dtype]
     what = f"{place} heads, greatest distance {worst:.1e}"
     return Check(name, bool(worst <= limit), what)
+
+
+def _keep(
+    seen: dict[int, torch.Tensor], layer: int, _module: Any, inputs: tuple[torch.Tensor, ...]
+) -> None:
+    seen[layer] = inputs[0].detach()
 
 
 def check_media(noun: str, single: Single, changed: Single | None) -> Check:
@@ -316,22 +320,17 @@ def model_description(model: LoadedModel) -> dict[str, str]:
         other = "of either tower" if model.encoder.is_dual else "the embedding"
         what = model.settings.get(IMAGE_OUTPUTS, {"L0.H0": other})
         read = {"outputs": "; ".join(f"{head} {is_}" for head, is_ in what.items()) + f"; {wide}"}
-    return {
+    facts = {
         "model": f"{model.name} ({type(model.model).__name__})",
         "processor": type(model.encoder.processor).__name__,
         **read,
         "computes in": f"{model.dtype} on {model.device}, {model.attention} attention",
         "peak memory": format_bytes(_peak_bytes(model)),
-        **_image_facts(model.encoder),
     }
-
-
-def _image_facts(encoder: PromptEncoder) -> dict[str, str]:
-    """Return how images come to stand at their marks."""
-    places = image_places(encoder.processor)
-    if places is None or encoder.code.to_inputs is not None:
-        return {}
-    return {"images at their marks": places.describe()}
+    places = image_places(model.encoder.processor)
+    if places is not None and model.encoder.code.to_inputs is None:
+        facts["images at their marks"] = places.describe()
+    return facts
 
 
 def _peak_bytes(model: LoadedModel) -> int:

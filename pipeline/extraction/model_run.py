@@ -180,7 +180,7 @@ class Checked:
     """What the answers cost, for the user."""
     workers: int
 
-    def points(self, model: LoadedModel, *, chosen: bool = True) -> LoadedModel:
+    def reading(self, model: LoadedModel, *, chosen: bool = True) -> LoadedModel:
         """Return a model that reads the sites: of the `chosen` heads, or of all.
 
         Its passes stop at the deepest of them.
@@ -417,7 +417,7 @@ class ModelRun:
                 self.whole = self.load()
                 self._say_layers(self.whole, heads, "runs")
         sink.note("checking", device=str(self.whole.device))
-        model, every = checked.points(self.whole), checked.points(self.whole, chosen=False)
+        model, every = checked.reading(self.whole), checked.reading(self.whole, chosen=False)
         identities = {
             site.label: every.identity(
                 examples.benchmark, checked.answers, examples.decoding, site.label
@@ -447,7 +447,7 @@ class ModelRun:
             return None
         try:
             model = self.load(heads.last_layer)
-            limited = checked.points(model)
+            limited = checked.reading(model)
             for prompt in checked.prompts[:1]:
                 limited.read(limited.inputs([prompt]))
         except Exception as error:  # each family has its own

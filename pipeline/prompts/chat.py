@@ -178,26 +178,21 @@ def _with_video_sound(
         turns, chat_template=template, add_generation_prompt=answer, tokenize=False
     )
 
-    def media_of(kind: str) -> list[list[Any]] | None:
-        media = [
-            [
-                piece[kind]
-                for turn in conversation
-                for piece in turn["content"]
-                if piece["type"] == kind
-            ]
-            for conversation in turns
-        ]
-        return media if any(media) else None
-
+    whole = [
+        [piece for turn in conversation for piece in turn["content"]] for conversation in turns
+    ]
+    images, frames = (
+        [[piece[kind] for piece in pieces if piece["type"] == kind] for pieces in whole]
+        for kind in ("image", "video")
+    )
     heard = [piece for p in prompts for piece in p if isinstance(piece, Video | Sound)]
     numbers = iter(range(len(videos)))
     with catch_warnings():
         simplefilter("ignore", DeprecationWarning)  # its arithmetic with tensors, in numpy 2
         inputs = processor(
             text=text,
-            images=media_of("image"),
-            videos=media_of("video"),
+            images=images if any(images) else None,
+            videos=frames if any(frames) else None,
             audio=[sound.samples for pieces in prompts for sound in heard_in(pieces)],
             audio_from_video_indices=[
                 next(numbers) if isinstance(p, Video) else None for p in heard

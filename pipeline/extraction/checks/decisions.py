@@ -550,13 +550,16 @@ def _share(shared: SharedForward, trial: Trial, *, sizes_alone: bool) -> Verdict
     """Compare prompts that share with those that run by themselves, all at once and once more."""
     model, questions, singles = trial.model, trial.prompts, trial.singles
     shared.least_saved = 0
+    images = [image for pieces in questions for image in images_of(pieces)]
+    # known by identity: equal images may be one object
+    keys: dict[int, ImageKey] = {id(image): (f"image {n}", 0) for n, image in enumerate(images)}
     other = np.stack([single.heads for single in singles])  # each is replaced below
     last = len(questions) - 1  # it continues from the prefix that was kept
     for part in (range(last + 1), [last]):
         batch = share_images(
             model.encoder,
             [questions[i] for i in part],
-            _keys(questions),
+            keys,
             numbers=part,
             dtype=model.model.dtype,
             raw=shared.features.scale is not None,
@@ -576,12 +579,6 @@ def _share(shared: SharedForward, trial: Trial, *, sizes_alone: bool) -> Verdict
     if distance(singles[0].heads, singles[3].heads) > 0 and distance(other[0], other[3]) == 0:
         return Verdict(False, "another image under the same text gives the same heads")
     return verdict
-
-
-def _keys(questions: Sequence[Pieces]) -> dict[int, ImageKey]:
-    """Return what each image is known by, by its identity; equal images may be one object."""
-    images = [image for pieces in questions for image in images_of(pieces)]
-    return {id(image): (f"image {number}", 0) for number, image in enumerate(images)}
 
 
 @dataclass

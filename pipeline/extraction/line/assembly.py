@@ -73,19 +73,17 @@ class Assembly:
         if request not in self._done:
             self._waiting.setdefault(request, []).append(place)
             return True
-        self._copy(self._done[request], place)
-        return False
-
-    def _copy(self, source: int, place: int) -> None:
+        source = self._done[request]
         if source in self._reasons:
             self._reasons[place] = self._reasons[source]
-            return
+            return False
         for values in self._layers:
             values[:, place] = values[:, source]
         for values in self._outputs.values():
             values[place] = values[source]
         if source in self._small:
             self._small[place] = self._small[source]
+        return False
 
     def fill(self, columns: Mapping[int, int], read: Read, thumbnails: Mapping[int, bytes]) -> int:
         """Give all rows that wait for some requests their features; return how many they are.

@@ -93,15 +93,27 @@ class Forward:
 
     def _try(self, batch: Prepared, job: Job) -> Launched | Exception:
         """Start a batch, or return why not: it does not fit the memory, or sharing fails."""
-        query = self._query(batch, job)
+        labels = {request.number: request.labels for request in job.requests}
+        query = self.answers.query(
+            [labels.get(number, ()) for number in batch.requests],
+            generates=any(request.generates for request in job.requests),  # all belong to one split
+        )
         try:
-            launched = self._in_context(batch, job, query, self._launch(batch, query))
+            if batch.image_keys:
+                launched = self.shared.launch(batch, query)
+            else:
+                inputs = {**batch.inputs, **batch.host_inputs}
+                launched = self.model.launch(inputs, query, self._scale_of(batch))
+            launched = self._in_context(batch, job, query, launched)
         except Exception as raised:
             if not batch.image_keys and not is_out_of_memory(raised):
                 raise
             error = raised.with_traceback(None)  # its frames hold the activations
         else:
-            self._grow()
+            self._has_fitted = True
+            self._fitted += 1
+            if self._fitted == RECOVERY:
+                self._most, self._fitted = 2 * self._most, 0
             return launched
         if is_out_of_memory(error):
             self._shrink(batch)
@@ -116,20 +128,6 @@ class Forward:
         else:
             for part in parts:
                 yield from self._run(part, job)
-
-    def _query(self, batch: Prepared, job: Job) -> AnswerQuery:
-        """Return what is asked of a batch; the requests of a job belong to one split."""
-        labels = {request.number: request.labels for request in job.requests}
-        return self.answers.query(
-            [labels.get(number, ()) for number in batch.requests],
-            generates=any(request.generates for request in job.requests),
-        )
-
-    def _launch(self, batch: Prepared, query: AnswerQuery) -> Launched:
-        if batch.image_keys:
-            return self.shared.launch(batch, query)
-        inputs = {**batch.inputs, **batch.host_inputs}
-        return self.model.launch(inputs, query, self._scale_of(batch))
 
     def _scale_of(self, batch: Prepared) -> PixelScale | None:
         """Return what its pixels are normalised by; None unless `Prepared.is_plain`."""
@@ -178,12 +176,6 @@ class Forward:
             requests = tuple(r for r in job.requests if r.number in part)
             for piece in self.prepare(replace(job, requests=requests)).parts:
                 yield from self._run(piece, job) if isinstance(piece, Prepared) else [piece]
-
-    def _grow(self) -> None:
-        self._has_fitted = True
-        self._fitted += 1
-        if self._fitted == RECOVERY:
-            self._most, self._fitted = 2 * self._most, 0
 
     def _shrink(self, batch: Prepared) -> None:
         self.drain()

@@ -149,11 +149,12 @@ def read_demonstrations(
         longest = max(questions, key=lambda e: (len(e.prompt), e.id), default=examples[0])
         turns = [(_pieces(model, media, e), str(e.label)) for e in examples]
         question = _pieces(model, media, longest)
-        where = of_subtask(subtask)
+        where, labels = of_subtask(subtask), list(answers.tokens)
+        names = [labels[place] for place in answers.labels_of[subtask]]
+        tokens = {label: answers.tokens[label] for label in names}
+        subtask_answers = replace(answers, tokens=tokens, ends=())
         try:
-            demonstrations, line = _read(
-                model, turns, question, _answers_of(answers, subtask), where
-            )
+            demonstrations, line = _read(model, turns, question, subtask_answers, where)
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
@@ -191,12 +192,6 @@ def alike(lengths: Sequence[int], contexts: Sequence[int], most: int) -> list[sl
 
 def _pieces(model: LoadedModel, media: MediaOf, example: Example) -> Pieces:
     return pieces_of(example, media(example), model.encoder)
-
-
-def _answers_of(answers: Answers, subtask: str | None) -> Answers:
-    labels = list(answers.tokens)
-    names = [labels[place] for place in answers.labels_of.get(subtask, ())]
-    return replace(answers, tokens={label: answers.tokens[label] for label in names}, ends=())
 
 
 def _read(

@@ -131,10 +131,7 @@ class Here:
 
     def submit(self, job: Job) -> Future[Results]:
         """Prepare a job after those before it."""
-        return self._pool.submit(self._prepare, job)
-
-    def _prepare(self, job: Job) -> Results:
-        return [(job, prepare(self._encoder, job, self._settings))]
+        return self._pool.submit(lambda: [(job, prepare(self._encoder, job, self._settings))])
 
     def close(self) -> None:
         """Wait for the job that is begun."""

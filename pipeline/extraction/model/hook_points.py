@@ -80,7 +80,9 @@ def find_hook_points(model: Any) -> tuple[HookPoint, ...]:
     require_decoder_only(type(model).__name__, model.config)
     layers = decoder_layers(model)
     kinds = getattr(model.config.get_text_config(decoder=True), "layer_types", None) or ()
-    points = () if layers is None else tuple(_points(layers, kinds))
+    every = () if layers is None else enumerate(zip_longest(layers, kinds[: len(layers)]))
+    candidates = (_hook_point(number, layer) for number, (layer, kind) in every if kind != LINEAR)
+    points = tuple(point for point in candidates if point is not None)
     if not points:
         decoder = type(model.get_decoder()).__name__
         raise ModelError(
@@ -117,12 +119,6 @@ def decoder_layers(model: Any) -> nn.ModuleList | None:
         if isinstance(layers, nn.ModuleList) and any(_hook_point(0, layer) for layer in layers):
             return layers
     return None
-
-
-def _points(layers: nn.ModuleList, kinds: Sequence[str]) -> Iterator[HookPoint]:
-    for number, (layer, kind) in enumerate(zip_longest(layers, kinds[: len(layers)])):
-        if kind != LINEAR and (point := _hook_point(number, layer)) is not None:
-            yield point
 
 
 def _hook_point(number: int, layer: nn.Module) -> HookPoint | None:

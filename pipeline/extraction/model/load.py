@@ -171,8 +171,12 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
         mark = (recipe and recipe.image_mark) or _image_mark(config, processor)
         start = begin_text(processor) if text_only else ""
         processor.chat_template = form.chat_template(mark, start)
-    elif code.to_inputs is None:
-        _require_template(name, processor)
+    elif code.to_inputs is None and getattr(processor, "chat_template", None) is None:
+        raise ModelError(
+            f"{name} has no chat template, so its prompt form is unknown; give it as"
+            f" `prompt_template` {EXAMPLE}, or put a chat_template.jinja with its config.json and"
+            " give the folder as `model`"
+        )
     require_plain_mark(name, processor, options.placeholders)
     return replace(
         encoder,
@@ -254,15 +258,6 @@ def _require_plain(encoder: PromptEncoder, options: ModelOptions) -> None:
         raise ModelError(
             f"{encoder.name} is {encoder.kind_name}: it reads an image without a prompt, and has no"
             f" attention heads to find; drop {option}"
-        )
-
-
-def _require_template(name: str, processor: Any) -> None:
-    if getattr(processor, "chat_template", None) is None:
-        raise ModelError(
-            f"{name} has no chat template, so its prompt form is unknown; give it as"
-            f" `prompt_template` {EXAMPLE}, or put a chat_template.jinja with its config.json and"
-            " give the folder as `model`"
         )
 
 
@@ -359,7 +354,12 @@ def load(
         )
         model, report = model_and_report
     weights.require_unchanged(name)
-    _require_type_of_flash(options, model)
+    if "flash" in options.attention and model.dtype not in (torch.bfloat16, torch.float16):
+        raise ModelError(  # else every example would fail
+            f"`attention` is {options.attention}, which computes in bfloat16 and float16, and the"
+            f" model is in {str(model.dtype).removeprefix('torch.')}; give `dtype` bfloat16, or"
+            f" `attention` {AUTO}"
+        )
     absent = [*report["missing_keys"], *report["mismatched_keys"]]
     if encoder.embedding is not None:
         absent = [weight for weight in absent if not str(weight).startswith(HEAD)]
@@ -417,16 +417,6 @@ def can_end_early(options: ModelOptions, encoder: PromptEncoder, last_layer: int
         and not {"device_map", "quantization_config"} & arguments.keys()
         and getattr(encoder.config, "quantization_config", None) is None
     )
-
-
-def _require_type_of_flash(options: ModelOptions, model: Any) -> None:
-    """Refuse a FlashAttention for a model that it would fail in with every example."""
-    if "flash" in options.attention and model.dtype not in (torch.bfloat16, torch.float16):
-        raise ModelError(
-            f"`attention` is {options.attention}, which computes in bfloat16 and float16, and the"
-            f" model is in {str(model.dtype).removeprefix('torch.')}; give `dtype` bfloat16, or"
-            f" `attention` {AUTO}"
-        )
 
 
 def _require_weights(name: str, absent: Iterable[Any]) -> None:

@@ -261,10 +261,12 @@ def load_own_code(source: str) -> OwnCode:
         Has neither function, or no entry point has this name.
     """
     module = load_file(source, "model_code") if source.endswith(".py") else _entry_point(source)
+    path = getattr(module, "__file__", None)
+    content = Path(path).read_bytes() if path else repr(module).encode()
     code = OwnCode(
         getattr(module, "find_heads", None),
         getattr(module, "to_inputs", None),
-        _digest(module),
+        hashlib.sha256(content).hexdigest(),
     )
     if code.find_heads is None and code.to_inputs is None:
         raise ModelError(
@@ -289,9 +291,3 @@ def _entry_point(name: str) -> Any:
             f"the entry point {name!r} of the group {GROUP}, {point.value}, cannot be imported:"
             f" {type(error).__name__}: {error}"
         ) from error
-
-
-def _digest(module: Any) -> str:
-    path = getattr(module, "__file__", None)
-    content = Path(path).read_bytes() if path else repr(module).encode()
-    return hashlib.sha256(content).hexdigest()

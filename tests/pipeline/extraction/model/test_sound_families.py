@@ -11,9 +11,9 @@ from savs.pipeline.errors import MissingExtraError
 from savs.pipeline.extraction.check_model import check_sounds, prove
 from savs.pipeline.extraction.checks.trial import distance, run_single
 from savs.pipeline.extraction.entry_points import load_model
-from savs.pipeline.extraction.model import mistral_processor
 from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.prompts import mistral_processor
 from savs.pipeline.prompts.chat import chat_inputs, sound_rate
 
 ALWAYS = ("qwen2_audio",)

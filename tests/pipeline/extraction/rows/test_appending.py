@@ -147,7 +147,7 @@ def test_an_interrupted_append_loses_one_shard_and_goes_on(grown, monkeypatch):
 
 def test_processes_that_append_the_same_share_one_plan(grown):
     from savs.datasets import find_benchmark
-    from savs.pipeline.extraction.appending import add_examples
+    from savs.pipeline.extraction.rows.appending import add_examples
     from savs.pipeline.inputs.input_options import InputOptions
     from savs.pipeline.inputs.source import Source
     from savs.pipeline.inputs.stored_rows import planned_rows

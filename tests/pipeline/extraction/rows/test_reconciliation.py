@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from savs.datasets import Example
-from savs.pipeline.extraction.reconciliation import (
+from savs.pipeline.extraction.rows.reconciliation import (
     Contents,
     GivenRow,
     StoredRow,

@@ -12,9 +12,9 @@ from savs.datasets import Benchmark, Example, RowError
 from savs.datasets.example import without_marks
 from savs.datasets.rows.plugin_guard import read_captions
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.appending import WantedExamples, as_examples, stored_rows
 from savs.pipeline.extraction.checks.refusals import require_encoder_run
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
+from savs.pipeline.extraction.rows.appending import WantedExamples, as_examples, stored_rows
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.class_names import (
     fill,

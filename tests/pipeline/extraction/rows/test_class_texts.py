@@ -11,7 +11,7 @@ from savs.pipeline.evaluation.own_answer import generated_texts
 from savs.pipeline.extraction.checks import decisions
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.continuation import Continuation
-from savs.pipeline.extraction.text_rows import PROMPTS
+from savs.pipeline.extraction.rows.text_rows import PROMPTS
 from savs.stores.format.layout import to_float32
 
 pytestmark = pytest.mark.thorough

@@ -34,9 +34,10 @@ from savs.datasets.splits.shared_media import (
     recurring_digests,
 )
 from savs.foundation.files import is_utf8
-from savs.pipeline.extraction.appending import WantedExamples, as_examples, stored_rows
 from savs.pipeline.extraction.line.assembly import NOT_FINITE
-from savs.pipeline.extraction.reconciliation import (
+from savs.pipeline.extraction.request import CREDENTIALS
+from savs.pipeline.extraction.rows.appending import WantedExamples, as_examples, stored_rows
+from savs.pipeline.extraction.rows.reconciliation import (
     Contents,
     GivenRow,
     Reconciled,
@@ -44,7 +45,6 @@ from savs.pipeline.extraction.reconciliation import (
     outcome_text,
     reconcile,
 )
-from savs.pipeline.extraction.request import CREDENTIALS
 from savs.pipeline.inputs.input_options import FileOfRows
 from savs.pipeline.inputs.source import Source, Splits
 from savs.pipeline.inputs.stored_rows import planned_rows
