@@ -30,7 +30,7 @@ families transformers:
 
 # Run the proofs of all families that read sounds; what Voxtral needs would keep numpy back, so it has a folder of its own
 sounds:
-    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/voxtral mistral-common soundfile soxr tiktoken pydantic-extra-types pycountry
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/voxtral mistral-common soundfile soxr tiktoken pydantic-extra-types pycountry jsonschema jsonschema-specifications referencing rpds-py attrs
     OMP_NUM_THREADS=1 PYTHONPATH=build/voxtral .venv/bin/python -m pytest -q -n 2 tests/pipeline/extraction/model/test_sound_families.py
 
 # Build the wheel, install it into a fresh environment without torch, and use it there
