@@ -34,11 +34,11 @@ from savs.pipeline.classifying.sorted_files import SortedFiles, SortedFolder
 from savs.pipeline.errors import OutputError
 from savs.pipeline.evaluation.results import Results
 from savs.pipeline.extraction.chosen_heads import ChosenHeads
+from savs.pipeline.extraction.line.sinks import Identities, StoreSink
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model_run import ModelRun, Outcome, RunExamples
 from savs.pipeline.extraction.run_options import RunOptions
-from savs.pipeline.extraction.sinks import Identities, StoreSink
 from savs.pipeline.inputs.source import find_video
 from savs.pipeline.running.launchers import Rank
 from savs.pipeline.running.progress import Reporting
@@ -163,8 +163,10 @@ class ClassifiedRun:
         if place.manifest is None and run.shard_rows is None:
             # Batches end with their shard: smaller shards would make small batches of few images.
             run = replace(run, shard_rows=max(FEWEST, default_shard_rows(len(wanted.examples))))
+        site = self.selection.source.site
         sink = NewMediaSink(
-            {self.selection.source.site: place},
+            site,
+            {site: place},
             {"train": [], "test": wanted.examples},
             wanted.media_of,
             run,

@@ -24,8 +24,12 @@ from savs.pipeline.classifying.feature_cache import FeatureCache, ImageHeads, fe
 from savs.pipeline.classifying.heads_classifier import NamedLabels
 from savs.pipeline.classifying.model_match import decoding_of, model_options
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.extraction.model.embedding_recipe import with_recipe
-from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions, require_extra
+from savs.pipeline.extraction.model.model_options import (
+    AUTO,
+    ModelOptions,
+    require_extra,
+    with_recipe,
+)
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.readouts import Readout
 from savs.pipeline.running.formatting import listed

@@ -13,25 +13,24 @@ from savs.foundation.arrays import Array
 from savs.pipeline.classifying.model_match import DECODING, decoding_rules
 from savs.pipeline.errors import ModelError
 from savs.pipeline.evaluation.evaluation import run_features
-from savs.pipeline.extraction.batches.prepare import pieces_of
-from savs.pipeline.extraction.check_model import Checkup, model_description
-from savs.pipeline.extraction.checks.batch_equality import (
+from savs.pipeline.extraction.check_model import Check, Checkup, model_description
+from savs.pipeline.extraction.checks.trial import (
     DEAD,
     FEW,
     TOLERANCES,
-    Check,
     compare,
     distances,
     run_single,
 )
 from savs.pipeline.extraction.chosen_heads import keep_heads
+from savs.pipeline.extraction.line.prepare import pieces_of
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelKeywords, ModelOptions
-from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model_run import ModelRun
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.names import IMPORTED
+from savs.pipeline.prompts.pieces import Pieces
 from savs.pipeline.running.options import sort_keywords
 from savs.pipeline.running.progress import SILENT, Reporting
 from savs.pipeline.selection.compatibility import require_fit

@@ -14,7 +14,7 @@ from web import serve
 
 from savs import classify, evaluate, load_selection, save_selection, select
 from savs.datasets import RowError, SourceError
-from savs.pipeline.extraction.engine import Engine
+from savs.pipeline.extraction.line.engine import Engine
 from savs.pipeline.readouts import READOUTS
 from savs.pipeline.running.progress import Reporting
 from savs.pipeline.targets.one import CLASSIFIED_SCHEMA

@@ -32,8 +32,8 @@ from savs.pipeline.classifying import image_heads
 from savs.pipeline.demo import DEMO_MODEL
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.extraction import model_run
-from savs.pipeline.extraction.model.attention_hooks import decoder_layers
-from savs.pipeline.extraction.model.first_layers import AbsentLayer
+from savs.pipeline.extraction.model.hook_points import decoder_layers
+from savs.pipeline.extraction.model.placement import AbsentLayer
 from savs.pipeline.extraction.model_run import ModelRun
 
 pytestmark = pytest.mark.thorough
