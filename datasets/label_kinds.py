@@ -6,28 +6,69 @@ it a row has one class.
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 OPTION = "labels"
 """Name in the options of a store's benchmark."""
 ONE, MANY, ORDINAL, REGRESSION = "one", "many", "ordinal", "regression"
 """One class, or many labels; numbers of which a few are levels, or any numbers."""
-NUMBERS = (ORDINAL, REGRESSION)
 CLASSES = "classes"
 """Form of labels that are one class each, with one positive class."""
 MOST = 1e100
 """Numbers are smaller than this, so that their squares are finite."""
 
 
-def label_kind(facts: Mapping[str, Any]) -> str:
+@dataclass(frozen=True, slots=True)
+class LabelKind:
+    """What labels of rows are, as far as their text tells."""
+
+    name: str
+    a_row_has: str
+    """What a row has instead of a class, in a message."""
+    are_classes: bool = False
+    """Whether each is one class of several."""
+    are_numbers: bool = False
+    can_be_drawn: bool = True
+    """Whether training examples can be drawn by their label."""
+
+    def names(self, text: str) -> list[str]:
+        """Return the classes, labels or numbers that a canonical text names."""
+        return list(self._states(text))
+
+    def there(self, text: str) -> list[str]:
+        """Return those that are there: others are unknown."""
+        return [name for name, is_there in self._states(text).items() if is_there]
+
+    def _states(self, text: str) -> Mapping[str, bool | None]:
+        if self.are_classes or self.are_numbers:
+            return {text: True}
+        from savs.datasets.many_labels import states_of  # numpy: most commands' help needs none
+
+        return states_of(text)
+
+
+KINDS = {
+    kind.name: kind
+    for kind in (
+        LabelKind(ONE, "one class", are_classes=True),
+        LabelKind(MANY, "many labels, each of which is a task"),
+        LabelKind(ORDINAL, "a number", are_numbers=True),
+        LabelKind(REGRESSION, "a number", are_numbers=True, can_be_drawn=False),
+    )
+}
+CLASS = KINDS[ONE]
+
+
+def label_kind(facts: Mapping[str, Any]) -> LabelKind:
     """Return what the labels of a store are; `facts` are its identity's `benchmark`."""
     return kind_of(facts.get("options", {}).get(OPTION))
 
 
-def kind_of(form: Mapping[str, Any] | None) -> str:
+def kind_of(form: Mapping[str, Any] | None) -> LabelKind:
     """Return what labels of a form are, see `labels_form`."""
     name = (form or {}).get("form", CLASSES)
-    return ONE if name == CLASSES else name if name in NUMBERS else MANY
+    return CLASS if name == CLASSES else KINDS.get(name, KINDS[MANY])
 
 
 def parse_number(value: Any) -> float:

@@ -8,13 +8,11 @@ are there, `null` are unknown, and all others are absent.
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 import numpy as np
 import polars as pl
 
-from savs.datasets.label_kinds import MANY, label_kind
 from savs.foundation.arrays import Array
 
 PRESENT, ABSENT, UNKNOWN = 1, 0, -1
@@ -23,11 +21,6 @@ SIDES = ("absent", "present")
 """The classes of the task that a label is."""
 States = Mapping[str, bool | None]
 """Label -> whether it is there; None if that is unknown. A label without a name is absent."""
-
-
-def has_many_labels(facts: Mapping[str, Any]) -> bool:
-    """Return whether rows of a store have many labels; `facts` are its identity's `benchmark`."""
-    return label_kind(facts) == MANY
 
 
 def states_of(text: str) -> States:

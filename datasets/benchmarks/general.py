@@ -12,7 +12,7 @@ import polars as pl
 from savs.datasets.benchmark import About, Benchmark, Fields
 from savs.datasets.errors import OptionError
 from savs.datasets.example import with_sounds
-from savs.datasets.label_kinds import NUMBERS, ONE, OPTION, kind_of
+from savs.datasets.label_kinds import OPTION, kind_of
 from savs.datasets.metrics.metrics import (
     SCORED,
     Classes,
@@ -86,10 +86,11 @@ def marked_media(row: Row, prompt: str, columns: Mapping[str, str]) -> tuple[str
 def _label(row: Row, columns: Mapping[str, str], labels: Mapping[str, Any] | None) -> str | None:
     """Return the label; None if its column is there, but null or empty."""
     column, kind = columns["label"], kind_of(labels)
-    if labels is not None and kind != ONE:
+    if labels is not None and not kind.are_classes:
         if row.optional(columns["subtask"]) is not None:
-            what = "a number" if kind in NUMBERS else "many labels, each of which is a task"
-            raise row.error(f"it has a subtask and {what}", "drop the column of the subtask")
+            raise row.error(
+                f"it has a subtask and {kind.a_row_has}", "drop the column of the subtask"
+            )
         return read_labels(row, column, labels)
     empty = column in row.values and row.values[column] in (None, "")
     if isinstance(value := row.values.get(column), list | dict):

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from savs.datasets.label_kinds import NUMBERS, number_text, parse_number
+from savs.datasets.label_kinds import kind_of, number_text, parse_number
 from savs.datasets.many_labels import States, text_of
 from savs.datasets.row import Row, strict_json
 
@@ -23,7 +23,7 @@ def read_labels(row: Row, column: str, form: Mapping[str, Any]) -> str | None:
         The labels are spelt in another way, one is empty or named twice, or a cell of a label's own
         column is neither 0 nor 1.
     """
-    if form["form"] in NUMBERS:
+    if kind_of(form).are_numbers:
         return read_number(row, column)
     if form["form"] == "columns":
         return _of_columns(row, column, form["columns"])

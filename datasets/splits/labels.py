@@ -11,8 +11,7 @@ import polars as pl
 
 from savs.datasets.errors import RowError
 from savs.datasets.example import Example, first_few, of_subtask
-from savs.datasets.label_kinds import MANY, NUMBERS, ONE, kind_of
-from savs.datasets.many_labels import named_labels, states_of
+from savs.datasets.label_kinds import CLASS, LabelKind, kind_of
 
 UNEVEN = 10
 """Examples of the most frequent class for one of the rarest, from which this is named."""
@@ -57,7 +56,7 @@ def check_splits(
             )
     classes = _classes(train)
     for subtask, labels in classes.items():
-        if len(labels) < 2 and kind_of(form) in NUMBERS:
+        if len(labels) < 2 and kind_of(form).are_numbers:
             raise RowError(
                 f"all training examples have the number {labels.pop()}, from"
                 f" {train[0].id!r} to {train[-1].id!r}; add some with other numbers"
@@ -94,12 +93,12 @@ def _classes(train: Sequence[Example]) -> dict[str | None, set[str]]:
 def unknown_labels(
     train: Sequence[Example],
     test: Sequence[Example],
-    kind: str = ONE,
+    kind: LabelKind = CLASS,
     counts: Sequence[int] | None = None,
 ) -> list[str]:
     """Return one line for each test label that no training example has, of numbers for none.
 
-    `kind` is what labels are, see `label_kind`; each test example stands for as many as `counts`
+    `kind` is what labels are; each test example stands for as many as `counts`
     says, by default for itself.
 
     Examples
@@ -109,13 +108,15 @@ def unknown_labels(
     >>> unknown_labels([example("train", "cat")], [example("test", "Cat ")])
     ["test label 'Cat ' (1 example) is in no training example (did you mean 'cat'?)"]
     """
-    if kind in NUMBERS:
+    if kind.are_numbers:
         return []
-    names = named_labels if kind == MANY else list
-    classes = {subtask: set(names(labels)) for subtask, labels in _classes(train).items()}
+    classes = {
+        subtask: {name for label in labels for name in kind.names(label)}
+        for subtask, labels in _classes(train).items()
+    }
     unknown: Counter[tuple[str | None, str]] = Counter()
     for example, count in zip(test, counts or [1] * len(test), strict=True):
-        for label in names([] if example.label is None else [example.label]):
+        for label in [] if example.label is None else kind.names(example.label):
             if label not in classes.get(example.subtask, ()):
                 unknown[example.subtask, label] += count
     lines = []
@@ -129,7 +130,9 @@ def unknown_labels(
     return lines
 
 
-def label_doubts(examples: pl.DataFrame, split: str = "train", kind: str = ONE) -> list[str]:
+def label_doubts(
+    examples: pl.DataFrame, split: str = "train", kind: LabelKind = CLASS
+) -> list[str]:
     """Return one line for each thing that is doubtful about labelled examples.
 
     Named are labels that differ by case, spaces or the form of a number alone (`Cat` and `cat `,
@@ -138,7 +141,7 @@ def label_doubts(examples: pl.DataFrame, split: str = "train", kind: str = ONE) 
     are looked at one by one. Media are equal by content where digests are known, else by name.
     Examples without media are compared where their prompt has one label. Of the split `test`
     only labels are doubtful: examples that are there again and uneven classes are not. Of many
-    labels (see `label_kind`) rare ones are not doubtful either, of numbers repeated media alone
+    labels rare ones are not doubtful either, of numbers repeated media alone
     are. Reads the
     columns `id`, `subtask`, `label`, `prompt`, `media` and `media_sha256` (empty lists: digests are
     not known).
@@ -155,12 +158,10 @@ def label_doubts(examples: pl.DataFrame, split: str = "train", kind: str = ONE) 
     for (subtask,), part in labelled.group_by("subtask", maintain_order=True):
         where = "" if subtask is None else f"subtask {subtask!r}: "
         mixed, again = _repeats(part)
-        labels: Iterable[str] = part["label"]
-        if kind == MANY:
-            labels = [name for text in labels for name in states_of(text)]
-        doubts = [*(() if kind in NUMBERS else _alike(labels)), *mixed]
+        labels = [name for text in part["label"] for name in kind.names(text)]
+        doubts = [*(() if kind.are_numbers else _alike(labels)), *mixed]
         if split == "train":
-            doubts += [*again, *(_uneven(labels) if kind == ONE else ())]
+            doubts += [*again, *(_uneven(labels) if kind.are_classes else ())]
         else:
             where = f"{split}: {where}"
         lines += [where + line for line in doubts]

@@ -4,9 +4,11 @@ import random
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from savs.datasets.errors import RowError
 from savs.datasets.example import Example, of_subtask
+from savs.datasets.label_kinds import CLASS, LabelKind
 from savs.foundation.errors import ParameterError
 
 
@@ -33,8 +35,8 @@ class Shots:
     """Whole groups of each subtask."""
     seed: int = 0
     """Seed of the draw: equal seeds draw equal examples."""
-    many: bool = False
-    """Whether an example has many labels: then `each_class` of each label, at least, and as many
+    kind: LabelKind = CLASS
+    """What labels are. Of many, `each_class` of each label are drawn, at least, and as many
     examples without any label, if there are some."""
 
     def draw(self, pool: Sequence[Example]) -> list[Example]:
@@ -127,7 +129,7 @@ class Shots:
         if self.groups is not None:
             wanted = _Wanted(self.groups, "groups", "`train_groups`", _group_keys(pool))
         elif self.each_class is not None:
-            keys_of = _label_keys if self.many else _class_keys
+            keys_of = partial(_label_keys, kind=self.kind)
             wanted = _Wanted(self.each_class, "examples", "`shots`", keys_of)
         else:
             raise ParameterError("Shots has neither each_class nor groups; set one of them")
@@ -169,16 +171,10 @@ def _too_few(wanted: _Wanted, stratum: str, total: int, most: int, otherwise: st
     )
 
 
-def _class_keys(example: Example) -> list[tuple[str, str]]:
-    where = of_subtask(example.subtask)
-    return [(f"class {_label(example)!r}{where}", example.id)]
-
-
-def _label_keys(example: Example) -> list[tuple[str, str]]:
-    from savs.datasets.many_labels import count_labels  # numpy: the help of a command needs none
-
-    names = count_labels([_label(example)])
-    strata = [f"label {name!r}" for name in names] or ["the rows without a label"]
+def _label_keys(example: Example, kind: LabelKind) -> list[tuple[str, str]]:
+    names, where = kind.there(_label(example)), of_subtask(example.subtask)
+    stratum = "class" if kind.are_classes or kind.are_numbers else "label"
+    strata = [f"{stratum} {name!r}{where}" for name in names] or ["the rows without a label"]
     return [(stratum, example.id) for stratum in strata]
 
 

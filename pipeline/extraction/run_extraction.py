@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from savs.datasets import Benchmark, Example
-from savs.datasets.label_kinds import ONE
 from savs.datasets.splits.shared_media import has_sounds, media_names
 from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.checks.refusals import require_media
@@ -115,7 +114,7 @@ def run_extraction(
     """
     fetched = None if is_remote(out) else Path(f"{out}.fetched")
     source = Source(benchmark, inputs, make_fetching(inputs, fetched), trains=not run.names_classes)
-    if source.kind != ONE and (run.classes or "labels" in run.answer_kinds):
+    if not source.kind.are_classes and (run.classes or "labels" in run.answer_kinds):
         raise ParameterError(
             f"`{'classes' if run.classes else 'answers'}` compares an image with classes of which"
             " one is right, and rows have many labels or numbers; omit it"

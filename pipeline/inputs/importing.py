@@ -22,7 +22,7 @@ from savs.datasets import (
 )
 from savs.datasets.benchmark import Benchmark, Fields
 from savs.datasets.benchmarks.general import FIELDS, general, parse_row
-from savs.datasets.label_kinds import OPTION, label_kind
+from savs.datasets.label_kinds import OPTION, LabelKind, label_kind
 from savs.datasets.media.media import MediaRules
 from savs.datasets.row import Row
 from savs.datasets.rows.file_formats import iter_rows
@@ -178,7 +178,7 @@ def _notes(
     labelled: Labelled,
     digests: Digests,
     root: Path,
-    kind: str,
+    kind: LabelKind,
 ) -> Iterator[str]:
     yield f"rows of features and labels were matched by {'id' if labelled.by_id else 'their order'}"
     if "float64" in file.type_in_file:

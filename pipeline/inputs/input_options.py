@@ -284,7 +284,7 @@ class InputOptions:
                 raise ParameterError(f"`{name}` is {value}, expected at least 1")
         if self.shots is not None and self.train_groups is not None:
             raise ParameterError("`shots` and `train_groups` are two ways to draw; give one")
-        if kind_of(self.labels) == REGRESSION and self.shots is not None:
+        if not kind_of(self.labels).can_be_drawn and self.shots is not None:
             raise ParameterError(
                 "`shots` are drawn per class, and `task` regression has none; give `train` and"
                 " `test`, or `hold_out` or `train_groups`"

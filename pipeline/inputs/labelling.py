@@ -10,8 +10,7 @@ import polars as pl
 
 from savs.datasets.benchmarks.options import stored_prompts, without_prompt
 from savs.datasets.example import first_few, of_subtask
-from savs.datasets.label_kinds import MANY, NUMBERS, OPTION, label_kind
-from savs.datasets.many_labels import states_of
+from savs.datasets.label_kinds import OPTION, label_kind
 from savs.datasets.row import Row
 from savs.datasets.rows.file_formats import read_rows
 from savs.datasets.rows.label_forms import read_labels
@@ -130,13 +129,9 @@ class Labeller:
         facts = self.store.manifest.identity.benchmark
         self._prompts = stored_prompts(facts)
         kind = label_kind(facts)
-        if kind in NUMBERS:
-            raise ParameterError(
-                f"the labels of {self.store.path} are numbers, which are not given later; correct"
-                " them in the rows, and extract or import again"
-            )
-        self._form = facts["options"][OPTION] if kind == MANY else None
-        """How rows spell many labels; None if they have one."""
+        self._form = None if kind.are_classes else facts["options"][OPTION]
+        """How rows spell labels; None if each is one class."""
+        self._kind = kind
         self.classes = self._known_classes()
         """Subtask -> its classes."""
 
@@ -193,8 +188,8 @@ class Labeller:
         return self.store.manifest.planned.get((split, name), (split, name))
 
     def _names(self, text: str) -> list[str]:
-        """Return the classes that the label of an example names: one, or many."""
-        return [text] if self._form is None else list(states_of(text))
+        """Return the classes or labels that the label of an example names; numbers are none."""
+        return [] if self._kind.are_numbers else self._kind.names(text)
 
     def _resolve(self, labels: Labels) -> dict[int, str | None]:
         """Return place in the table -> label, of what a user names by id or image."""
@@ -215,7 +210,7 @@ class Labeller:
         for name, text in labels.items():
             if self._form is not None:
                 row = Row(f"the label of {name!r}", 0, {LABEL: text})
-                form = self._form if self._form["form"] == "separator" else {"form": "list"}
+                form = self._form if "columns" not in self._form else {"form": "list"}
                 yield where, self._of_id(name, where), read_labels(row, LABEL, form)
                 continue
             if text is not None and (not isinstance(text, str) or not text.strip()):

@@ -23,7 +23,7 @@ from savs.datasets import (
 from savs.datasets.benchmarks.class_folders import has_unlabelled
 from savs.datasets.benchmarks.options import under_each_prompt, under_one_prompt
 from savs.datasets.example import FRAMES, NATIVE, WITH_SOUND
-from savs.datasets.label_kinds import MANY, OPTION, kind_of
+from savs.datasets.label_kinds import OPTION, LabelKind, kind_of
 from savs.datasets.media.containers import container_of
 from savs.datasets.media.download import MAX_TOTAL_BYTES, Fetching
 from savs.datasets.media.images import MAX_IMAGE_PIXELS
@@ -72,8 +72,8 @@ class Source:
     """Source -> its files: each is looked up once, since that may ask a hub over the network."""
 
     @property
-    def kind(self) -> str:
-        """What the labels of rows are, see `label_kind`."""
+    def kind(self) -> LabelKind:
+        """What the labels of rows are."""
         return kind_of(self.benchmark.options.get(OPTION))
 
     def examples(self) -> Splits:
@@ -117,7 +117,7 @@ class Source:
     def _read(self) -> Splits:
         options, splits, draw = self.options, {}, self.options.draw
         if draw is not None:
-            draw = replace(draw, many=self.kind == MANY)
+            draw = replace(draw, kind=self.kind)
         if options.hold_out is not None:
             file = str(options.train or options.test)  # one of them is given
             pool = read_examples(self.benchmark, self._find(file), "test")

@@ -38,7 +38,7 @@ def target_named(name: str) -> Target:
 
 def target_of(facts: Mapping[str, Any]) -> Target:
     """Return the target of a store; `facts` are its identity's `benchmark`."""
-    return target_named(label_kind(facts))
+    return target_named(label_kind(facts).name)
 
 
 def parse_decision(value: Any) -> Decision:

@@ -8,6 +8,7 @@ import pytest
 from savs.datasets import Example, RowError, find_benchmark, read_examples
 from savs.datasets.benchmarks.options import adapt
 from savs.datasets.errors import OptionError
+from savs.datasets.label_kinds import KINDS
 from savs.datasets.many_labels import count_labels, label_table, states_of
 from savs.datasets.splits.labels import label_doubts, unknown_labels
 from savs.datasets.splits.shots import Shots
@@ -134,17 +135,17 @@ def test_shots_are_drawn_for_each_label_and_for_rows_without_any():
         Example(id=str(i), split="test", index=i, label=text, prompt="?")
         for i, text in enumerate(texts)
     ]
-    shots = Shots(3, many=True)
+    shots = Shots(3, kind=KINDS["many"])
     for train in (shots.draw(pool), shots.split(pool, [e.id for e in pool])[0]):
         counts = count_labels(example.label for example in train)
         assert set(counts) == {"cat", "dog", "bird"}
         assert min(counts.values()) >= 3
         assert sum(example.label == "[]" for example in train) >= 3
         assert len(train) < 18
-    more = Shots(5, many=True).draw(pool)
+    more = Shots(5, kind=KINDS["many"]).draw(pool)
     assert {e.id for e in shots.draw(pool)} <= {e.id for e in more}
     with pytest.raises(RowError, match="label 'dog' has 8 examples, `shots` asks for 9"):
-        Shots(9, many=True).draw(pool)
+        Shots(9, kind=KINDS["many"]).draw(pool)
 
 
 def test_texts_say_of_each_label_what_they_know():

@@ -81,7 +81,7 @@ def test_a_positive_class_adds_the_metrics_that_rank_by_it():
     form = InputOptions(positive="bad").labels
     benchmark = adapt(GENERAL, labels=form)
     facts = {"name": "general", "options": benchmark.options}
-    assert label_kind(facts) == "one"
+    assert label_kind(facts).name == "one"
     votes = [
         [{"class": "bad", "soft": soft}, {"class": "good", "soft": 1 - soft}]
         for soft in (0.9, 0.6, 0.4, 0.2)

@@ -17,7 +17,7 @@ from savs.datasets.benchmarks.class_folders import is_empty
 from savs.datasets.benchmarks.options import under_one_prompt
 from savs.datasets.errors import SourceError
 from savs.datasets.example import first_few
-from savs.datasets.label_kinds import ONE, OPTION
+from savs.datasets.label_kinds import OPTION
 from savs.datasets.media.media import sha256
 from savs.datasets.media.sounds import DEFAULT_RATE
 from savs.datasets.splits.labels import (
@@ -278,7 +278,7 @@ class _Follower:
         if self.store is None:
             return
         late = self.store.manifest.labels
-        renamed = reconciled.renamed_classes() if self.source.kind == ONE else {}
+        renamed = reconciled.renamed_classes() if self.source.kind.are_classes else {}
         lost: dict[str, str] = {}
         edited = {stored.key for stored, _ in reconciled.edited}
         for stored, given in (*reconciled.matches, *reconciled.edited):
@@ -307,7 +307,7 @@ class _Follower:
         split_of = {name: split for split, name in reversed(self.files().items())}
         for name, reconciled in self.of_source.items():
             before = [row for row in self.before[name] if row.last.split is not None]
-            gone = reconciled.gone_classes(before) if self.source.kind == ONE else {}
+            gone = reconciled.gone_classes(before) if self.source.kind.are_classes else {}
             what = ""
             if 2 * len(reconciled.removed) > len(before):
                 first = reconciled.removed[0].last.id
