@@ -48,7 +48,7 @@ from savs.pipeline.selection.selection_config import (
 from savs.pipeline.selection.selection_file import load_selection
 from savs.pipeline.statistics.confidence import Confidence
 from savs.pipeline.statistics.intervals import Metric
-from savs.pipeline.targets import target_named, target_of
+from savs.pipeline.targets import Target, target_named, target_of
 from savs.pipeline.targets.many import LabelRow, PairRow
 from savs.stores import FeatureStore, open_store
 from savs.stores.errors import ResultError
@@ -260,6 +260,11 @@ class Result:
         sums = evaluated if isinstance(evaluated, dict) else {}
         return is_whole and CONFIG in sums and sums[CONFIG] != sha256[CONFIG]
 
+    @property
+    def target(self) -> Target:
+        """What labels are."""
+        return target_named(ONE) if self.config is None else self.config.target
+
     def predictions(self) -> pl.DataFrame:
         """Return predictions.parquet, a row an example; `metrics` checks its digest.
 
@@ -270,9 +275,8 @@ class Result:
 
     @cached_property
     def _predictions(self) -> pl.DataFrame:
-        target = target_named(ONE) if self.config is None else self.config.target
-        schema = pl.Schema(target.schema)
-        return read_table(self.folder / PREDICTIONS, schema, list(target.always))
+        schema = pl.Schema(self.target.schema)
+        return read_table(self.folder / PREDICTIONS, schema, list(self.target.always))
 
     def units(self) -> Mapping[str, pl.DataFrame]:
         """Return `score`, `cluster` and `stratum` of each unit, by metric, the headline first.

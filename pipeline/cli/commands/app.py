@@ -84,9 +84,10 @@ def _find(place: str, selection: str | None) -> tuple[Path, Path | None]:
     if (store := Path(place) / MANIFEST).exists():
         path = store.parent
         opened = open_store(path)
+        target = target_of(opened.manifest.identity.benchmark)
+        target.require("the app", path)
         results = Results(path)
         if selection is None and not results.selected:
-            target = target_of(opened.manifest.identity.benchmark)
             return results.place(target.default_readout).folder, path
         folder = results.find(selection).folder
         require_fit(load_config(folder), opened.manifest, path, of=folder)
@@ -97,6 +98,6 @@ def _find(place: str, selection: str | None) -> tuple[Path, Path | None]:
         raise typer.BadParameter(f"the app reads folders of this machine; copy {place} here first")
     folder = find_classifier(place, say).folder
     # that it is a classifier is said now
-    load_config(folder)
+    load_config(folder).target.require("the app", folder)
     home = real_path(folder).parent.parent
     return folder, home if (home / MANIFEST).exists() else None

@@ -13,17 +13,20 @@ from savs.foundation.errors import command
 from savs.foundation.files import real_path
 from savs.pipeline.errors import ComparisonError
 from savs.pipeline.evaluation.results import Result, Results
-from savs.pipeline.running.result_files import METRICS
 from savs.stores.format.layout import MANIFEST, RESULTS
 
 
-def read_result(folder: Path, name: str = "") -> Result:
+def read_result(folder: Path, name: str = "", use: str = "a comparison") -> Result:
     """Read a result that can be compared; `name` is its short one, by default its folder's.
+
+    `use` is what it is for, see `Target.refused`.
 
     Raises
     ------
     ComparisonError
-        It is no folder of results, or has no metrics, or those of numbers.
+        It is no folder of results, or has no metrics.
+    SelectionError
+        The use has no meaning for its labels.
     ResultError
         A file of it is missing or damaged, or its files belong to different evaluations.
     """
@@ -40,11 +43,7 @@ def read_result(folder: Path, name: str = "") -> Result:
             + (", ".join(there) or "it has none yet, run " + command("savs", "evaluate", folder))
         )
     result = Result(folder, name)
-    if any("scale" in metric for metric in result.metrics["metrics"]):
-        raise ComparisonError(
-            f"{folder} has predictions of numbers, for which this does not work; use savs evaluate"
-            f" or savs query, or read {METRICS}"
-        )
+    result.target.require(use, folder)
     if not result.units():
         raise ComparisonError(
             f"{folder} has no metrics, because its test examples have no labels; label them"

@@ -140,6 +140,7 @@ def sweep(
     if prompts:
         return _compare_prompts(named, heads, readouts, scoring)
     for store in named.values():
+        target_of(store.manifest.identity.benchmark).require("a sweep", store.path)
         store.require_complete()
     tasks, notes = _training(named)
     methods, left_out = find_methods(named, tasks, readouts)

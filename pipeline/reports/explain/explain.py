@@ -107,7 +107,7 @@ def explain(
         raise ParameterError("attention maps need the images: give media_root (`media_root`)")
     if loading and not attention_maps:
         raise ParameterError(f"{min(loading)} is about attention maps; ask for them, or omit it")
-    (evaluated,) = read_results([Result.at(result).measured.folder])
+    (evaluated,) = read_results([Result.at(result).measured.folder], "an explanation")
     store = _explained_store(evaluated)
     if attention_maps and (site := store.manifest.identity.site) != HEADS_SITE:
         raise ReportError(
@@ -203,7 +203,6 @@ def _explained_store(result: Result) -> FeatureStore:
             f"{result.folder} has no heads: the model answered by itself; pass the result of a"
             " readout, such as STORE/results/vote"
         )
-    result.config.target.require("an explanation", result.folder)
     if result.store is None:
         raise ReportError(
             f"{result.folder} is not in a store, whose features are needed; pass STORE/results/NAME"

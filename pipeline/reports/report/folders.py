@@ -64,7 +64,7 @@ def _expand(path: Path) -> list[Path]:
     return measured + [folder for folder in sorted(path.glob(f"{RESULTS}/*/")) if is_sweep(folder)]
 
 
-def read_results(folders: Sequence[Path]) -> list[Result]:
+def read_results(folders: Sequence[Path], use: str = "a report") -> list[Result]:
     """Read folders of results, named by the shortest ends of their paths.
 
     Raises
@@ -75,7 +75,7 @@ def read_results(folders: Sequence[Path]) -> list[Result]:
         A selection was made from other features than its store has.
     """
     results = [
-        read_result(folder, name)
+        read_result(folder, name, use)
         for folder, name in zip(folders, short_names(folders), strict=True)
     ]
     for one in results:

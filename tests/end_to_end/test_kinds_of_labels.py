@@ -1,0 +1,145 @@
+"""Every command for every kind of labels, and the one room that asks which kind it is."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from typer.testing import CliRunner
+
+import savs
+from savs.datasets.many_labels import text_of
+from savs.pipeline.cli.app import app
+from savs.pipeline.targets import TARGETS
+from savs.stores import LayerGrid
+from stores import identity, write_store
+
+pytestmark = pytest.mark.thorough
+ROOT = Path(__file__).parents[2]
+GRID = (LayerGrid(0, (0, 1, 2), 6), LayerGrid(3, (0, 2), 4))
+FORMS = {"one": {}, "many": {"form": "list"}} | {
+    name: {"form": name} for name in ("ordinal", "regression")
+}
+TRAIN, TEST = 48, 24
+
+
+def texts(kind: str, hidden: np.ndarray) -> list[str]:
+    """Return labels of a kind that say something about two hidden numbers of each example."""
+    if kind == "one":
+        return [("left", "middle", "right")[int(x > -0.4) + int(x > 0.4)] for x, _ in hidden]
+    if kind == "many":
+        return [text_of({"warm": bool(x > 0), "big": bool(y > 0)}) for x, y in hidden]
+    if kind == "ordinal":
+        return [str(int(np.clip(np.rint(1.2 * x) + 3, 1, 5))) for x, _ in hidden]
+    return [f"{20 + 5 * x:.6g}" for x, _ in hidden]
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    """A trained store of each kind, whose heads know of the labels, with unlabelled rows."""
+    root = tmp_path_factory.mktemp("kinds")
+    rng = np.random.default_rng(0)
+    hidden = rng.normal(size=(TRAIN + TEST, 2))
+    features = {}
+    for layer in GRID:
+        values = rng.normal(size=(len(layer.heads), len(hidden), layer.head_dim))
+        values[0] += hidden @ rng.normal(size=(2, layer.head_dim)) * 3
+        features[layer.layer] = np.float32(values)
+    made = {}
+    for kind in TARGETS:
+        rows = [{"label": text} for text in texts(kind, hidden)]
+        made[kind] = write_store(
+            root / kind,
+            identity(grid=GRID, options={"labels": FORMS[kind]} if FORMS[kind] else {}),
+            {
+                "train": {n: v[:, :TRAIN] for n, v in features.items()},
+                "test": {n: v[:, TRAIN:] for n, v in features.items()},
+            },
+            {"train": rows[:TRAIN], "test": rows[TRAIN:]},
+        )
+        savs.train(made[kind])
+    return made
+
+
+COMMANDS = {
+    "select": ["select", "STORE", "--heads", "2", "--out", "OUT"],
+    "select, as JSON": ["select", "STORE", "--heads", "2", "--out", "OUT", "--json"],
+    "evaluate": ["evaluate", "STORE", "--out", "OUT", "--per-class"],
+    "evaluate on folds": ["evaluate", "STORE", "--out", "OUT", "--folds", "3"],
+    "report": ["report", "STORE", "--out", "OUT.html"],
+    "explain": ["explain", "STORE", "--errors", "--out", "OUT.html"],
+    "sweep": ["sweep", "STORE", "--draws", "2", "--shots", "all", "--heads", "1,2"],
+    "compare": ["compare", "STORE/results/trained", "STORE/results/other"],
+    "suggest": ["suggest", "STORE", "--n", "3"],
+    "head map": ["show", "STORE", "--head-map"],
+    "show": ["show", "STORE"],
+    "query": ["query", "STORE", "SELECT count(*) AS n FROM predictions"],
+    "classifier to share": ["export", "STORE", "--to", "classifier", "--out", "OUT"],
+    "suspects": ["select", "STORE", "--suspects", "--out", "OUT"],
+    "correct": ["label", "STORE", "LABELS"],
+    "a risk": ["evaluate", "STORE", "--risk", "0.2", "--out", "OUT"],
+}
+REFUSED = {
+    ("many", "explain"): "an explanation does not work; use savs report",
+    ("many", "a risk"): "a risk does not work; omit `risk`",
+    **{
+        (kind, name): message
+        for kind in ("ordinal", "regression")
+        for name, message in {
+            "explain": "an explanation does not work; use savs evaluate",
+            "report": "a report does not work; use savs evaluate",
+            "sweep": "a sweep does not work; use savs evaluate --folds",
+            "compare": "a comparison does not work; use savs evaluate",
+            "a risk": "a risk does not work; omit `risk`: intervals hold 95 %",
+            "suspects": "a list of suspects does not work; omit it",
+        }.items()
+    },
+}
+
+
+@pytest.mark.parametrize("kind", TARGETS)
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_takes_each_kind_or_refuses_it_in_a_line(stores, tmp_path, kind, name):
+    store = str(stores[kind].path)
+    places = {"STORE": store, "OUT": str(tmp_path / "out")}
+    if name == "compare":
+        other = savs.select(store, heads=3)
+        savs.save_evaluation(savs.evaluate(store, other), Path(store, "results", "other"))
+    label = stores[kind].examples("test")["label"][1]
+    places["LABELS"] = str(tmp_path / "labels.csv")
+    pl.DataFrame({"id": ["test:0"], "label": [label]}).write_csv(places["LABELS"])
+    words = [re.sub("STORE|OUT|LABELS", lambda m: places[m[0]], word) for word in COMMANDS[name]]
+    done = CliRunner().invoke(app, words)
+    message = REFUSED.get((kind, name))
+    if message is None:
+        assert done.exit_code == 0, f"{done.output}\n{done.exception!r}"
+    else:
+        assert done.exit_code != 0
+        assert message in re.sub(r"\s+", " ", f"{done.output} {done.exception}")
+
+
+NAMES = r"\b(ONE|MANY|ORDINAL|REGRESSION|NUMBERS|OneClass|ManyLabels|Regression|Ordinal)\b"
+"""Names of kinds in the code."""
+REGISTRIES = {
+    "datasets/label_kinds.py": "the kinds as their text tells them",
+    "pipeline/targets": "the room",
+    "pipeline/inputs/input_options.py": "the values of --task",
+    "pipeline/classifying/heads_classifier.py": "what scikit-learn calls labels",
+    "pipeline/evaluation/results.py": "a result without a selection has one class",
+    "pipeline/evaluation/assessment.py": "a result without a selection has one class",
+    "pipeline/selection/selection_config.py": "the default of a stored name",
+    "pipeline/classifying/bundle/files": "a program that is copied, and reads the stored name",
+}
+
+
+def test_nothing_outside_asks_which_kind_a_label_is() -> None:
+    asking = [
+        f"{path.relative_to(ROOT)}: {line.strip()}"
+        for room in ("pipeline", "datasets", "stores", "public", "foundation")
+        for path in sorted((ROOT / room).rglob("*.py"))
+        if not str(path.relative_to(ROOT)).startswith((*REGISTRIES, "datasets/benchmarks/shapes"))
+        for line in path.read_text("utf-8").splitlines()
+        if re.search(NAMES, line) and not re.match(r"\s*(ONE = 1|are_counts = total > ONE)", line)
+    ]
+    assert asking == []
