@@ -406,6 +406,16 @@ class ManyLabels(Target):
             )
         return notes
 
+    def limits(self, selection: Selected, quoted: Callable[[str], str]) -> list[str]:
+        """Return that other labels are not predicted, and how sure probabilities are."""
+        plain = sum(task.decision is None for task in selection.tasks)
+        return [
+            "It knows its labels and no other: what else an image shows is not predicted.",
+            "The probability of each label is calibrated by left-out training examples"
+            + (f", but for {plain:,} labels with too few of them" if plain else "")
+            + ".",
+        ]
+
     def contradicted(
         self, selection: Selected, predictions: pl.DataFrame
     ) -> Iterator[pl.DataFrame]:

@@ -159,6 +159,7 @@ class Numbers(Target):
 
     headline = "MAE"
     estimated_as = "cross-validated MAE"
+    heading = "Numbers"
     kinds_of_task = False
     default_readout = "ridge"
     default_scoring = "kfold"
@@ -355,6 +356,25 @@ class Numbers(Target):
                 reaches[~others] = fit_reach(errors[others], part.clusters[others]) or np.nan
             tables.append(with_numbers(examples[part.rows], rule, part.scores, reaches))
         return pl.concat(tables).sort("row")
+
+    def limits(self, selection: Selected, quoted: Callable[[str], str]) -> list[str]:
+        """Return that all images get a number, and whether intervals are known."""
+        reach = _rule_of(selection.tasks[0]).reach
+        sure = (
+            "Intervals are not known: too few training examples were left out."
+            if reach is None
+            else f"The truth lies within {reach:.4g} of the number in 95 % of new examples like"
+            " the training ones."
+        )
+        return ["Each image gets a number, also one that shows nothing to measure.", sure]
+
+    def learned(self, decision: Decision | None) -> list[list[Any]]:
+        """Return the mean, the median, the standard deviation and the levels."""
+        assert isinstance(decision, NumberRule)
+        facts = {"mean": decision.mean, "median": decision.median, "SD": decision.spread}
+        rows: list[list[Any]] = [[name, f"{value:.4g}"] for name, value in facts.items()]
+        levels = ", ".join(f"{level:g}" for level in decision.levels)
+        return [*rows, ["levels", levels]] if levels else rows
 
     def facts(self, decision: Decision | None) -> dict[str, Any]:
         """Return the reach of intervals."""

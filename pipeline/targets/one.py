@@ -19,7 +19,7 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.centroids import class_centroids, lead
 from savs.pipeline.heads.folds import fold_count, stratified_folds
 from savs.pipeline.readouts import ClassScores, Fitted, Readout
-from savs.pipeline.running.formatting import counted
+from savs.pipeline.running.formatting import counted, percent
 from savs.pipeline.statistics.confidence import measure_confidence
 from savs.pipeline.targets.calibration import (
     Calibration,
@@ -336,6 +336,24 @@ class OneClass(Target):
             notes=_unseen(table, classes),
             confidence=measure_confidence(table, calibrations, how.risk, how.prompts),
         )
+
+    def limits(self, selection: Selected, quoted: Callable[[str], str]) -> list[str]:
+        """Return that other images get a class, too, and how sure probabilities are."""
+        lines = [
+            "It knows its classes and no other: an image of something else gets one of them, too."
+        ]
+        for task in selection.tasks:
+            where = "" if task.subtask is None else f" of {quoted(task.subtask)}"
+            known = task.decision
+            lines.append(
+                f"Probabilities{where} are calibrated by {len(known.nonconformity):,} left-out"
+                f" training examples (temperature {known.temperature:.3g}). The right class of"
+                f" these had a probability of"
+                f" {percent(1 - float(known.nonconformity.mean()))} % on average."
+                if isinstance(known, Calibration)
+                else f"Probabilities{where} are shares of votes or scores. They are not calibrated."
+            )
+        return lines
 
     def contradicted(
         self, selection: Selected, predictions: pl.DataFrame

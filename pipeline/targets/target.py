@@ -324,6 +324,8 @@ class Target(ABC):
     """What a classifier is measured by."""
     estimated_as: ClassVar[str] = "cross-validated (%)"
     """Heading of the estimates of tasks."""
+    heading: ClassVar[str] = "Classes"
+    """Of what a task learned."""
     kinds_of_task: ClassVar[bool] = True
     """Whether a task has several classes to count."""
     default_readout: ClassVar[str] = "vote"
@@ -519,6 +521,14 @@ class Target(ABC):
     def in_words(self, classes: Sequence[str]) -> str:
         """Return what a task is to tell apart."""
         return f"{len(classes):,} classes: {listed(classes)}"
+
+    @abstractmethod
+    def limits(self, selection: Selected, quoted: Callable[[str], str]) -> list[str]:
+        """Return what a model card says of limits; `quoted` returns a name as a card has it."""
+
+    def learned(self, decision: Decision | None) -> list[list[Any]]:
+        """Return names and values of what a task without classes learned."""
+        return []
 
     def facts(self, decision: Decision | None) -> dict[str, Any]:
         """Return what `savs select --json` says of a decision."""

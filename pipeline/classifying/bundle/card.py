@@ -17,7 +17,7 @@ from savs.pipeline.running.formatting import format_bytes, percent, visible
 from savs.pipeline.running.table import Table
 from savs.pipeline.selection.selection import Selection, TaskSelection
 from savs.pipeline.selection.training_data import StoredTraining, train_digest
-from savs.pipeline.targets.calibration import Calibration
+from savs.pipeline.targets import Target
 from savs.pipeline.targets.label_rules import rules_of
 from savs.stores import FeatureStore, head_name
 
@@ -48,8 +48,7 @@ The page needs no savs. It deletes uploads after an hour. It reads two variables
 `savs classify . IMAGES --out predictions.csv` classifies many images.
 """
 LIMITS = """\
-* {known}
-{probabilities}\
+{limits}\
 * It was made for the prompt above. Other prompts, pixel limits or weights need another selection.
 * Few training examples decide. Measure it on images like those that it will classify.
 """
@@ -101,18 +100,15 @@ def space_card(shared: Shared, title: str) -> str:
 def _about(shared: Shared, use: str) -> list[str]:
     """Return the parts of a card after the front matter."""
     selection, whole, folder = shared.selection, shared.whole, shared.source
-    sureness = (
-        _label_sureness(selection)
-        if selection.target.tasks_share_rows
-        else "".join(map(_sureness, selection.tasks))
-    ) + _error(selection, whole, folder)
+    limits = selection.target.limits(selection, _text)
+    sentences = "".join(f"* {line}\n" for line in limits) + _error(selection, whole, folder)
     return [
         "# Few-shot image classifier\n",
         _summary(selection),
         *_tasks(selection, shared.store),
         _metrics(selection, whole, folder),
         use,
-        "## Limits\n\n" + LIMITS.format(known=_known(selection), probabilities=sureness),
+        "## Limits\n\n" + LIMITS.format(limits=sentences),
     ]
 
 
@@ -199,7 +195,7 @@ def _tasks(selection: Selection, store: FeatureStore) -> list[str]:
     """Return a part for each task, or one for many labels."""
     counted = _counted(selection, store)
     if not selection.target.tasks_share_rows:
-        return [_task(task, counts) for task, counts in counted]
+        return [_task(selection.target, task, counts) for task, counts in counted]
     rows = [
         [task.subtask, counts and counts[SIDES[1]], percent(rule.threshold)]
         for (task, counts), rule in zip(
@@ -219,30 +215,18 @@ def _tasks(selection: Selection, store: FeatureStore) -> list[str]:
     ]
 
 
-def _known(selection: Selection) -> str:
-    if selection.target.tasks_share_rows:
-        return "It knows its labels and no other: what else an image shows is not predicted."
-    return "It knows its classes and no other: an image of something else gets one of them, too."
-
-
-def _label_sureness(selection: Selection) -> str:
-    plain = sum(task.decision is None for task in selection.tasks)
-    return (
-        "* The probability of each label is calibrated by left-out training examples"
-        + (f", but for {plain:,} labels with too few of them" if plain else "")
-        + ".\n"
-    )
-
-
-def _task(task: TaskSelection, counts: dict[str, int] | None) -> str:
+def _task(target: Target, task: TaskSelection, counts: dict[str, int] | None) -> str:
     where = "" if task.subtask is None else f": {_text(task.subtask)}"
     prompt = "each training example had its own" if task.question is None else _text(task.question)
     classes = task.classes[:CLASSES_SHOWN]
     rows = [[name, counts and counts[name]] for name in classes]
     more = len(task.classes) - len(classes)
+    header = ["class", "training examples"]
+    if not target.kinds_of_task:
+        header, rows = ["of the training examples", ""], target.learned(task.decision)
     return (
-        f"## Classes{where}\n\nPrompt: {prompt}\n\n"
-        + Table.of_cells(["class", "training examples"], rows).markdown(_text)
+        f"## {target.heading}{where}\n\nPrompt: {prompt}\n\n"
+        + Table.of_cells(header, rows).markdown(_text)
         + (f"\nand {more:,} more.\n" if more else "")
         + f"\nHeads, best first: {', '.join(map(head_name, task.heads))}.\n"
     )
@@ -277,18 +261,6 @@ def _measured(evaluation: Mapping[str, Any], what: str, only: str | None) -> str
     scored = evaluation["scored"] if only is None else metrics[0]["units"]
     notes = "".join(f"* {_text(note)}\n" for note in evaluation["notes"])
     return f"Measured on {scored:,} {what}.\n\n{metrics_table(metrics).markdown(_text)}\n{notes}"
-
-
-def _sureness(task: TaskSelection) -> str:
-    where = "" if task.subtask is None else f" of {_text(task.subtask)}"
-    known = task.decision
-    if not isinstance(known, Calibration):
-        return f"* Probabilities{where} are shares of votes or scores. They are not calibrated.\n"
-    return (
-        f"* Probabilities{where} are calibrated by {len(known.nonconformity):,} left-out training"
-        f" examples (temperature {known.temperature:.3g}). The right class of these had a"
-        f" probability of {percent(1 - float(known.nonconformity.mean()))} % on average.\n"
-    )
 
 
 def _error(selection: Selection, whole: Selection, folder: Path) -> str:

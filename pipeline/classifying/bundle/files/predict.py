@@ -97,10 +97,12 @@ def find_labels(heads):  # of many: those that are predicted, and how likely eac
 
 
 def find_number(heads):  # the number, or the level next to it, and where 95 % of the truths lie
+    levels, reach = KNOWN["levels"], KNOWN["reach"] or 0
     value = KNOWN["mean"] + KNOWN["spread"] * score(heads)[2][0].double().item()
-    number = min(KNOWN["levels"] or [value], key=lambda level: abs(level - value))
-    reach = KNOWN["reach"]
-    return number, None if reach is None else [value - reach, value + reach]
+    number = min(levels or [value], key=lambda level: abs(level - value))
+    inside = [level for level in levels if abs(level - value) <= reach] or [number]
+    low, high = (min(inside), max(inside)) if levels else (value - reach, value + reach)
+    return number, None if KNOWN["reach"] is None else [min(low, number), max(high, number)]
 
 
 def load(name, commit=None):  # the function from an image to what its chosen heads put out
