@@ -28,7 +28,6 @@ from method_comparison.table import as_frame, as_markdown, cells
 from method_comparison.tasks import Draw, write_task
 
 from savs.foundation.errors import SavsError
-from savs.pipeline.cli.method_formats import to_latex, to_markdown
 from savs.pipeline.reports.report.curves import write_figure
 
 TASKS = ("relation", "animal", "creature", "surface", "digit")
@@ -84,13 +83,13 @@ def _compare_sites(tasks: Sequence[str], work: Path, draws: int, seed: int) -> N
         measured[task] = sites.measure(files, work / "stores" / task, draws, seed)
         print(f"{task}: done", file=sys.stderr, flush=True)
     tables, means = sites.tables(measured), sites.over_tasks(measured)
-    (work / "sites.tex").write_text("\n".join(to_latex(*table) for table in tables))
+    (work / "sites.tex").write_text("\n".join(table.latex() for table in tables))
     sites.all_rows(measured).write_csv(work / "sites.csv")
     by_shots = means[sites.READOUTS[0]].with_columns(
         pl.col("readout").str.split(":").list.first(), low=None, high=None
     )
     write_figure(work / "sites.svg", by_shots, f"mean accuracy of {len(tasks)} tasks")
-    print("\n".join(to_markdown(*table) for table in tables))
+    print("\n".join(table.markdown() for table in tables))
 
 
 def _commands(drawn: dict[str, list[Draw]], work: Path) -> str:

@@ -14,7 +14,7 @@ from itertools import zip_longest
 import polars as pl
 
 from savs.datasets.benchmarks.options import stored_prompts, without_prompt
-from savs.datasets.many_labels import has_many_labels, states_of, text_of
+from savs.datasets.many_labels import states_unknown, text_of
 from savs.foundation.errors import ParameterError, SavsError
 from savs.pipeline.app.choosing import Chosen, Expected, choose_again
 from savs.pipeline.app.frames import render_frame
@@ -23,16 +23,10 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.suggest import suggest
 from savs.pipeline.evaluation.suspects import load_suspects
 from savs.pipeline.inputs.labelling import Labeller, State
+from savs.pipeline.reports.pages.charts import Chart, Value, draw_lines
 from savs.pipeline.reports.pages.pictures import Picture, open_images
-from savs.pipeline.reports.report.drawing import (
-    LEFT,
-    RIGHT,
-    Chart,
-    Point,
-    Series,
-    band_of,
-    height_of,
-)
+from savs.pipeline.running.formatting import interval, percent
+from savs.pipeline.targets import target_of
 from savs.stores import FeatureStore
 from savs.stores.format.layout import UNLABELLED
 
@@ -215,7 +209,8 @@ class Labelling:
             raise ParameterError(f"{identifier!r} is not on this page; label the image that is")
         names = [label] if isinstance(label, str) else list(label)
         if not isinstance(label, str):
-            label = text_of({**unknown_labels(waiting.label), **dict.fromkeys(names, True)})
+            unknown = states_unknown(waiting.label)
+            label = text_of({**dict.fromkeys(unknown), **dict.fromkeys(names, True)})
         with self._turn:
             session.undone = None
             outcome = self._open().give(
@@ -357,30 +352,18 @@ def _one_per_image(store: FeatureStore, rows: pl.DataFrame) -> pl.DataFrame:
 def curve_of(expected: Sequence[Expected], metric: str) -> Chart:
     """Return the chart of a metric by number of labels; equal numbers lie at one x."""
     expected = sorted(expected, key=lambda one: one.labels)  # labels can be taken back
-    first, last = expected[0].labels, expected[-1].labels
-    height = height_of(share for one in expected for share in (one.low, one.value, one.high))
-    start, width = LEFT + 20, RIGHT - LEFT - 40
-    places = [start + width * (one.labels - first) / max(last - first, 1) for one in expected]
-    points = tuple(
-        Point(
-            place,
-            height.at(one.value),
-            f"{one.labels:,} examples: {100 * one.value:.1f} %"
-            f" ({100 * one.low:.1f} .. {100 * one.high:.1f})",
+    values = [
+        Value(
+            one.labels,
+            one.value,
+            one.low,
+            one.high,
+            f"{one.labels:,} examples: {percent(one.value)} % ({interval(one.low, one.high)})",
         )
-        for place, one in zip(places, expected, strict=True)
-    )
-    ends = zip(places, expected, strict=True)
-    band = band_of([(place, height.at(one.high), height.at(one.low)) for place, one in ends])
-    ticks = {places[0]: f"{first:,}", places[-1]: f"{last:,}"}
-    return Chart(
-        title=f"Expected {metric}, %",
-        x_name="training examples",
-        x_ticks=tuple(ticks.items()),
-        y_ticks=height.ticks(),
-        series=(Series("", points, band),),
-        chance=None,
-    )
+        for one in expected
+    ]
+    ticks = {one.labels: f"{one.labels:,}" for one in (expected[0], expected[-1])}
+    return draw_lines(f"Expected {metric}, %", "training examples", ticks, {"": values})
 
 
 # The page.
@@ -392,7 +375,7 @@ def label_page(
     """Return the page of the next example, below a message."""
     waiting = labelling.next(session, kind, subtask)
     classes, store = labelling.classes(subtask), labelling.store()
-    is_many = has_many_labels(store.manifest.identity.benchmark)
+    target = target_of(store.manifest.identity.benchmark)
     pictures: Sequence[Picture] = ()
     if waiting is not None:
         root = labelling.workspace.media_root
@@ -406,24 +389,11 @@ def label_page(
         message=labelling.workspace.spelled(message),
         labelled=len(session.labelled),
         kind=kind,
-        is_many=is_many,
-        label=_named(waiting and waiting.label, is_many=is_many),
-        prediction=_named(waiting and waiting.prediction, is_many=is_many),
-        unknown=unknown_labels(waiting.label if is_many and waiting else None),
+        is_many=target.tasks_share_rows,
+        label=target.named(waiting and waiting.label),
+        prediction=target.named(waiting and waiting.prediction),
+        unknown=dict.fromkeys(target.unknown(waiting and waiting.label)),
     )
-
-
-def _named(text: str | None, *, is_many: bool) -> list[str] | None:
-    """Return the labels that the label of an example names: one, or many; None without one."""
-    if text is None or not is_many:
-        return None if text is None else [text]
-    return [name for name, is_there in states_of(text).items() if is_there]
-
-
-def unknown_labels(text: str | None) -> dict[str, None]:
-    """Return the labels that are unknown in a canonical text."""
-    states = {} if text is None else states_of(text)
-    return {name: None for name, is_there in states.items() if is_there is None}
 
 
 def fits_page(labelling: Labelling) -> str:

@@ -7,6 +7,7 @@ from savs.pipeline.errors import ReportError
 from savs.pipeline.evaluation.evaluation import evaluate
 from savs.pipeline.evaluation.evaluation_file import save_evaluation
 from savs.pipeline.evaluation.results import Result
+from savs.pipeline.evaluation.tables import metrics_table
 from savs.pipeline.reports.explain.explain import OF_MAPS, explain
 from savs.pipeline.reports.report.classes import classes_part
 from savs.pipeline.reports.report.folders import read_results
@@ -45,12 +46,12 @@ def results_page(workspace: Workspace) -> str:
     content = {  # named as the templates of a report name them
         "first": first,
         "headline": headline_of([first]),
-        "classes": classes_part(first),
+        "classes": classes_part(first, None),  # the wrong examples stand for a gallery
         "wrong": cards,
         "more": 0 if wrong is None else wrong.wrong - len(cards),
         "notes": () if wrong is None else tuple(map(workspace.spelled, wrong.notes)),
-        "metrics": first.metrics["metrics"] if first.labels else (),  # else the headline says it
-        "gallery": None,  # the wrong examples stand for it
+        "metrics": metrics_table(first.metrics["metrics"]) if first.labels else None,
+        "gallery": None,
     }
     return render_frame("results.html", content=content)
 

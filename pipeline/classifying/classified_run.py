@@ -12,7 +12,6 @@ from tempfile import TemporaryDirectory
 import polars as pl
 
 from savs.datasets import Example, MediaFolder
-from savs.datasets.label_kinds import MANY
 from savs.datasets.splits.shared_media import picture_names
 from savs.pipeline.classifying.classified_store import (
     RECORD,
@@ -66,7 +65,7 @@ class Filled:
     """What a run made."""
 
     predictions: pl.DataFrame
-    """Columns `CLASSIFIED_SCHEMA`; of an output file only those that are in `LISTED`."""
+    """Columns `Target.new_schema`; of an output file only those that are in `LISTED`."""
     outcome: Outcome
     sorted_files: SortedFiles | None = None
     """The copies in the folders of classes, if there is a `sort_into`."""
@@ -181,12 +180,9 @@ class ClassifiedRun:
         if is_known and stored and not sink.rows_left(stored) and sink.is_complete(stored):
             return Outcome()
         reader = ModelRun(self.loading, self.options, self.reporting, rank=self.rank)
-        many = self.selection.labels == MANY
-        if (number := self.selection.tasks[0].number) is not None:
-            if number.reach is None:
-                say("the classifier is not calibrated: numbers have no intervals")
-        elif any((t.label_rule if many else t.calibration) is None for t in self.selection.tasks):
-            say("the classifier is not calibrated: probability is only the share of the scores")
+        decisions = [task.decision for task in self.selection.tasks]
+        if any(decision is None or not decision.is_fitted for decision in decisions):
+            say(f"the classifier is not calibrated: {self.selection.target.uncalibrated}")
         decoding = decoding_of(self.selection)
         tried = wanted.todo or [e for e in wanted.examples if e.id in wanted.folders]
         notes = [] if "video" in decoding else _video_notes(tried, wanted)

@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 import polars as pl
 
-from savs.datasets import MediaError, MediaFolder
+from savs.datasets import Example, MediaError
 from savs.datasets.rows.media_names import is_address, is_packed
 from savs.foundation.errors import ParameterError
 from savs.foundation.files import (
@@ -62,8 +62,6 @@ class SortedFiles:
     """Copies of the media of this run, those of earlier runs included."""
     copied: int
     """Copies that this run made."""
-    equal: int
-    """Media that have the copy of another one, with the same name and content."""
     unsure: int
     """Copies in the folder of unsure images."""
     renamed: Mapping[str, str]
@@ -99,32 +97,28 @@ class SortedFolder:
         OutputError if the folder has other files, belongs to another classifier, or cannot be
         written.
         """
-        for group in self.groups:
-            for name in (name for example in group.examples for name in example.media):
-                if is_address(name) or is_packed(name):
-                    what = "a URL" if is_address(name) else "stored in the row of a file"
-                    raise ParameterError(
-                        f"`sort_into` copies files, and {name} is {what}; omit `sort_into`, or save"
-                        " these images as files first"
-                    )
+        for name in (name for _, example in self._examples() for name in example.media):
+            if is_address(name) or is_packed(name):
+                what = "a URL" if is_address(name) else "stored in the row of a file"
+                raise ParameterError(
+                    f"`sort_into` copies files, and {name} is {what}; omit `sort_into`, or save"
+                    " these images as files first"
+                )
+        record = self.path / RECORD
         with disk_errors(self.path, ADVICE):
             make_folder(self.path)
-            others = (p.name for p in self.path.iterdir() if not p.name.startswith(RECORD))
-            record = self.path / RECORD
             if not record.exists():
+                others = (p.name for p in self.path.iterdir() if not p.name.startswith(RECORD))
                 if (other := next(others, None)) is not None:
                     raise OutputError(
                         f"{self.path} has files that `sort_into` did not make, such as {other};"
                         " pass a new or empty folder"
                     )
                 write_json(record, dict(self.facts))  # several processes write the same
-            self._require_same(record)
-
-    def _require_same(self, record: Path) -> None:
-        try:
-            before = msgspec.convert(decode_json(record.read_bytes()), dict)
-        except ValueError as error:
-            raise OutputError(f"{record} cannot be read ({error}); pass {ADVICE}") from error
+            try:
+                before = msgspec.convert(decode_json(record.read_bytes()), dict)
+            except ValueError as error:
+                raise OutputError(f"{record} cannot be read ({error}); pass {ADVICE}") from error
         if keys := [key for key in self.facts if before.get(key) != self.facts[key]]:
             raise OutputError(
                 f"{self.path} was sorted by other predictions ({', '.join(keys)} differ); pass"
@@ -137,73 +131,42 @@ class SortedFolder:
         Skipped examples have no copy. A copy that is there is not written again. OutputError if the
         disk is full or refuses; finished copies stay.
         """
-        folders, renamed = self._folders()
-        copied = unsure = equal = 0
-        copies: set[Path] = set()
-        missing: list[str] = []
-        for target in sorted(set(folders.values())):
-            with disk_errors(target, ADVICE):
-                remove_left_overs_in(target)
-        media = list(self._media(predictions, folders))
-        for source, name, target in track(media, "files"):
-            if not source.is_file():
-                missing.append(name)
-                continue
-            with disk_errors(target, ADVICE):
-                path, is_new = _copy(source, target)
-            copied += is_new
-            equal += path in copies
-            unsure += target.name == UNSURE and path not in copies
-            copies.add(path)
-        return SortedFiles(
-            folder=self.path,
-            files=len(copies),
-            copied=copied,
-            equal=equal,
-            unsure=unsure,
-            renamed=renamed,
-            missing=tuple(missing),
-        )
-
-    def _media(
-        self, predictions: pl.DataFrame, folders: Mapping[tuple[str | None, str | None], Path]
-    ) -> Iterator[tuple[Path, str, Path]]:
-        """Yield file, name and target of each medium of this run that has a prediction."""
-        media_of = {
-            example.id: (example.media, group.media)
-            for group in self.groups
-            for example in group.examples
-        }
-        has_subtasks = "subtask" in predictions.columns
-        known = predictions.filter(pl.col("prediction").is_not_null(), pl.col("id").is_in(media_of))
-        for row in known.iter_rows(named=True):
-            names, media = media_of[row["id"]]
-            subtask = row["subtask"] if has_subtasks else None
-            target = folders[subtask, None if row["unsure"] else row["prediction"]]
-            for name in names:
-                if (source := _file(media, name)) is not None:
-                    yield source, name, target
-
-    def _folders(self) -> tuple[dict[tuple[str | None, str | None], Path], dict[str, str]]:
-        """Return subtask and class -> folder (class None: the unsure), and the changed names."""
-        folders: dict[tuple[str | None, str | None], Path] = {}
-        renamed: dict[str, str] = {}
         tasks = self.selection.tasks
         parts = folder_names([task.subtask or "" for task in tasks])
+        folders: dict[tuple[str | None, str | None], Path] = {}
+        renamed: dict[str, str] = {}
         for task in tasks:
             base = self.path / parts[task.subtask or ""] if len(tasks) > 1 else self.path
             classes = folder_names(task.classes, taken=(UNSURE,))
             folders[task.subtask, None] = base / UNSURE
             folders |= {(task.subtask, name): base / folder for name, folder in classes.items()}
             renamed |= {name: folder for name, folder in classes.items() if name != folder}
-        return folders, renamed
+        for target in sorted(set(folders.values())):
+            with disk_errors(target, ADVICE):
+                remove_left_overs_in(target)
+        examples = {example.id: (group, example) for group, example in self._examples()}
+        known = predictions.filter(pl.col("prediction").is_not_null(), pl.col("id").is_in(examples))
+        copied, copies, missing = 0, set[Path](), list[str]()
+        for row in track(known.to_dicts(), "examples"):
+            group, example = examples[row["id"]]
+            target = folders[row.get("subtask"), None if row["unsure"] else row["prediction"]]
+            for name in example.media:
+                try:
+                    source = group.media.path(name)
+                except MediaError:  # it was skipped, and its reason is in the table
+                    continue
+                if not source.is_file():
+                    missing.append(name)
+                    continue
+                with disk_errors(target, ADVICE):
+                    path, is_new = _copy(source, target)
+                copied += is_new
+                copies.add(path)
+        unsure = sum(path.parent.name == UNSURE for path in copies)
+        return SortedFiles(self.path, len(copies), copied, unsure, renamed, tuple(missing))
 
-
-def _file(media: MediaFolder, name: str) -> Path | None:
-    try:
-        return media.path(name)
-    except MediaError:  # it was skipped, and its reason is in the table
-        return None
+    def _examples(self) -> Iterator[tuple[Group, Example]]:
+        return ((group, example) for group in self.groups for example in group.examples)
 
 
 def folder_names(names: Iterable[str], taken: Sequence[str] = ()) -> dict[str, str]:
@@ -224,7 +187,7 @@ def folder_names(names: Iterable[str], taken: Sequence[str] = ()) -> dict[str, s
     return {
         name: safe
         if safe and safe == name and keys[_key(safe)] == 1 and not _DIGESTED.fullmatch(safe)
-        else f"{safe or 'class'}-{_digest(name)}"
+        else f"{safe or 'class'}-{_digest(name.encode('utf-8', 'surrogatepass'))}"
         for name, safe in plain.items()
     }
 
@@ -243,8 +206,8 @@ def _key(name: str) -> str:
     return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
 
 
-def _digest(name: str) -> str:
-    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:DIGITS]
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()[:DIGITS]
 
 
 def _copy(source: Path, folder: Path) -> tuple[Path, bool]:
@@ -255,7 +218,10 @@ def _copy(source: Path, folder: Path) -> tuple[Path, bool]:
     for path in _names(source, folder):
         if not os.path.lexists(path):
             try:
-                _write(source, path)
+                with whole_file(path, replace=False) as partial:
+                    shutil.copyfile(source, partial)
+                    status = source.stat()
+                    os.utime(partial, ns=(status.st_atime_ns, status.st_mtime_ns))
             except FileExistsError:  # another process was faster
                 pass
             else:
@@ -271,16 +237,7 @@ def _names(source: Path, folder: Path) -> Iterator[Path]:
     stem, suffix = source.stem, source.suffix
     if len(os.fsencode(source.name)) <= LONGEST_FILE:
         yield folder / source.name
-    with source.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()[:DIGITS]
     suffix = suffix if len(os.fsencode(suffix)) < LONGEST_FILE // 4 else ""
-    while len(os.fsencode(f"{stem}-{digest}{suffix}")) > LONGEST_FILE:
+    while len(os.fsencode(f"{stem}{suffix}")) + 1 + DIGITS > LONGEST_FILE:
         stem = stem[:-1]
-    yield folder / f"{stem}-{digest}{suffix}"
-
-
-def _write(source: Path, path: Path) -> None:
-    with whole_file(path, replace=False) as partial:
-        shutil.copyfile(source, partial)
-        status = source.stat()
-        os.utime(partial, ns=(status.st_atime_ns, status.st_mtime_ns))
+    yield folder / f"{stem}-{_digest(source.read_bytes())}{suffix}"

@@ -21,8 +21,10 @@ from savs.pipeline.running.formatting import (
     visible,
 )
 from savs.pipeline.running.progress import Reporting
+from savs.pipeline.running.table import FORMS, TABLE, Table
 
 if TYPE_CHECKING:
+    from savs.pipeline.evaluation.assessment import Evaluation
     from savs.stores import FeatureStore
 
 _shows = {"progress": True, "details": False}
@@ -130,19 +132,48 @@ def print_json(value: Any) -> None:
     _print(HIDDEN.sub(lambda c: c[0] if c[0] == "\n" else f"\\u{ord(c[0]):04x}", text))
 
 
-def print_table(
-    header: Sequence[str], rows: Sequence[Sequence[str]], *, right: bool = True
+def print_tables(tables: Sequence[Table]) -> None:
+    """Print tables on stdout, a blank line between two, then their notes on stderr."""
+    for place, table in enumerate(tables):
+        if place:
+            print_line()
+        _print(table.text())
+    for table in tables:
+        for note in table.notes:
+            say(note)
+        for line in table.details:
+            detail(line)
+
+
+def print_cells(
+    header: Sequence[str], rows: Sequence[Sequence[Any]], *, are_texts: bool = False
 ) -> None:
-    """Print columns on stdout: the first is aligned left, the others right, or all left."""
-    cells = [[visible(cell) for cell in row] for row in (header, *rows)]
-    widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
-    for row in cells:
-        first = row[0].ljust(widths[0])
-        others = [
-            cell.rjust(width) if right else cell.ljust(width)
-            for cell, width in zip(row[1:], widths[1:], strict=True)
-        ]
-        _print("  ".join([first, *others]).rstrip())
+    """Print a table of cells, see `Table.of_cells`."""
+    print_tables([Table.of_cells(header, rows, are_texts=are_texts)])
+
+
+def print_form(table: Table, form: str) -> None:
+    """Print a table in one of `FORMS`, or as a terminal has it, with its notes."""
+    if form == TABLE:
+        print_tables([table])
+    else:
+        print_line(FORMS[form](table).removesuffix("\n"), keep="\n")
+
+
+def print_evaluation(evaluation: "Evaluation", *, per_class: bool = False) -> None:
+    """Print the tables of an evaluation, then its counts and notes."""
+    from savs.pipeline.evaluation.tables import evaluation_tables
+
+    print_tables(evaluation_tables(evaluation, per_class=per_class))
+    split, examples = evaluation.table.select("split").head(1).collect().item(), evaluation.examples
+    left_out = evaluation.planned - examples
+    say(
+        f"{counted(evaluation.planned, f'{split} example')} planned,"
+        f" {examples - evaluation.skipped:,} scored,"
+        f" {evaluation.skipped:,} skipped" + (f", {left_out:,} left out" if left_out else "")
+    )
+    for note in evaluation.notes:
+        say(f"note: {note}")
 
 
 def print_pairs(pairs: Sequence[Sequence[str]]) -> None:

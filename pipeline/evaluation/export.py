@@ -149,7 +149,7 @@ def with_viewer_columns(rows: pl.LazyFrame, heads: Sequence[str], media_root: Pa
     `rows` have `media` and `media_sha256`, and the columns `heads`, which `vector` consists of.
     """
     schema = rows.collect_schema()
-    width = sum(_width(schema[head]) for head in heads)
+    width = sum(schema[head].shape[0] for head in heads)  # type: ignore[attr-defined]
 
     def add(batch: pl.DataFrame) -> pl.DataFrame:
         vectors = [_of_length_1(batch[head].to_numpy()) for head in heads]
@@ -172,10 +172,6 @@ def with_viewer_columns(rows: pl.LazyFrame, heads: Sequence[str], media_root: Pa
         projection_pushdown=False,
         slice_pushdown=False,
     )
-
-
-def _width(kind: Any) -> int:
-    return kind.shape[0]
 
 
 def _of_length_1(values: Array) -> Array:

@@ -30,20 +30,10 @@ _OPERATOR = re.compile(
     r"\b(?:AND|OR|NOT|UNION|EXCEPT|INTERSECT|JOIN|WHEN|CAST)\b|::|\|\||<=|>=|<>|!=|[-+*/%<>=(\[]",
     re.IGNORECASE,
 )
-_GROWS = re.compile(
-    r"JOIN|UNION|EXPLODE|UNNEST|\.(?!(?:abs|alias|arr|cast|ceil|coalesce|contains|count|drop_nulls"
-    r"|ends_with|first|floor|get|is_in|is_not_null|is_null|last|len|len_bytes|len_chars|length|list"
-    r"|max|mean|median|min|n_unique|not|null_count|otherwise|over|quantile|round|slice|starts_with"
-    r"|std|str|strict_cast|sum|then|to_lowercase|to_uppercase|var)\()\w+\("
-)
-"""What polars' plan has where rows may become more or texts longer: some steps, and each method but
-these."""
 _TOO_MANY_ROWS = re.compile(r"maximum length reached|fits into 2\^32|from `u128` to `u32`")
 """How polars says that a step has more rows than it can count."""
 _TEXT = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/", re.DOTALL)
 """Literals, names in quotes and comments."""
-_SELECTS = re.compile(r"\b(?:SELECT|FROM)\b", re.IGNORECASE)
-"""Of several, each that reads another may double the plan."""
 _RECURSIVE = re.compile(r"\bRECURSIVE\b", re.IGNORECASE)
 _FIRST_WORD = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(\w+)", re.DOTALL)
 
@@ -51,8 +41,8 @@ _FIRST_WORD = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(\w+)", re.DOTALL)
 def query(store: AnyStore, sql: str, result: str | None = None) -> pl.DataFrame:
     """Return what a SQL query finds in a store; only the heads that it names are read.
 
-    A query that may make rows or longer texts (joins, UNION, functions such as lpad) runs in a
-    process of its own, with limits of memory and time.
+    It runs in a process of its own, with limits of memory and time: a join may have the product of
+    its tables as rows.
 
     Parameters
     ----------
@@ -77,12 +67,11 @@ def query(store: AnyStore, sql: str, result: str | None = None) -> pl.DataFrame:
     store = as_store(store)
     results = Results(store.path)
     named = results.default if result is None else results.place(result)
-    there = {} if named is None or is_remote(store.path) else _there(named)
+    there: dict[str, Path] = {}
+    if named is not None and not is_remote(store.path):
+        files = (named.measured.folder / PREDICTIONS, named.folder / CONFIG)
+        there = {name: file for name, file in zip(TABLES, files, strict=True) if file.exists()}
     try:
-        if _is_short(sql):
-            rows = _lazy_rows(store, there, sql)
-            if _is_small(rows.explain(optimized=False)):
-                return rows.collect()
         return frame_within_limits(collect_query, store, there, sql)
     except BoundError as error:
         raise _too_much(str(error), sql) from error
@@ -106,24 +95,8 @@ def query(store: AnyStore, sql: str, result: str | None = None) -> pl.DataFrame:
 
 def collect_query(store: FeatureStore, there: Mapping[str, Path], sql: str) -> pl.DataFrame:
     """Run a query in this process, which may not live through a great one."""
-    return _lazy_rows(store, there, sql).collect()
-
-
-def _is_short(sql: str) -> bool:
-    """Return whether a query can be parsed and planned in this process.
-
-    Its texts and comments count as well: polars finds their ends in more ways than `_TEXT` knows.
-    """
-    words, operators = len(_SELECTS.findall(sql)), len(_OPERATOR.findall(sql))
-    return words <= 2 and operators <= MOST_OPERATORS and not _RECURSIVE.search(sql)
-
-
-def _is_small(plan: str) -> bool:
-    """Return whether a plan surely makes neither more rows nor longer values than it reads.
-
-    Names and texts of the query are in the plan, too: they can only make it look larger.
-    """
-    return _GROWS.search(plan) is None
+    _require_reading(sql)
+    return pl.SQLContext(_tables(store, there, sql), eager=False).execute(sql).collect()
 
 
 def _too_much(reason: str, sql: str) -> QueryError:
@@ -131,11 +104,6 @@ def _too_much(reason: str, sql: str) -> QueryError:
         f"the query asks for too much: {reason}; join on columns that tell rows apart, such as"
         f" USING (id, split), or filter the tables first (query: {sql:.200})"
     )
-
-
-def _lazy_rows(store: FeatureStore, there: Mapping[str, Path], sql: str) -> pl.LazyFrame:
-    _require_reading(sql)
-    return pl.SQLContext(_tables(store, there, sql), eager=False).execute(sql)
 
 
 def _require_reading(sql: str) -> None:
@@ -177,28 +145,17 @@ def _mentions(sql: str, name: str) -> bool:
     return re.search(rf"\b{name}\b", sql, re.IGNORECASE) is not None
 
 
-def _there(result: Result) -> dict[str, Path]:
-    """Return the tables that results hold, with their files."""
-    files = {"predictions": result.measured.folder / PREDICTIONS, "votes": result.folder / CONFIG}
-    return {name: file for name, file in files.items() if file.exists()}
-
-
 def _tables(store: FeatureStore, there: Mapping[str, Path], sql: str) -> dict[str, pl.LazyFrame]:
     """Return the tables that a query mentions; `examples` always is."""
     tables = {"examples": store.scan()}
     if "predictions" in there and _mentions(sql, "predictions"):
-        _ = Result(there["predictions"].parent).metrics  # its digest is right
-        tables["predictions"] = _predictions(there["predictions"])
+        file = there["predictions"]
+        _ = Result(file.parent).metrics  # its digest is right
+        with reading(file, EVALUATE):
+            tables["predictions"] = scan_parquet(file)
+            expanded_bytes(tables["predictions"], file.stat().st_size)
     if "votes" in there and _mentions(sql, "votes"):
         selection = load_config(there["votes"])
         require_fit(selection, store.manifest, store.path, of=there["votes"].parent)
         tables["votes"] = heads_frame(store, selection.heads)
     return tables
-
-
-def _predictions(file: Path) -> pl.LazyFrame:
-    """Return the table of a result, after its rows were measured."""
-    with reading(file, EVALUATE):
-        frame = scan_parquet(file)
-        expanded_bytes(frame, file.stat().st_size)
-    return frame

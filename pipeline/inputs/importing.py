@@ -382,7 +382,13 @@ def _write(
     plan = make_plan({n: rows.planned() for n, rows in labelled.splits.items()}, shard_rows)
     with whole_store(out, Manifest(identity, plan)) as writer:
         for split, rows in labelled.splits.items():
-            known = [_digests(example, digests[split]) for example in rows.contents]
+            of_names = digests[split]  # an example has digests of all its media, or none
+            known = [
+                tuple(of_names[n] for n in example.media)
+                if of_names.keys() >= {*example.media}
+                else ()
+                for example in rows.contents
+            ]
             for spec in track([*plan.splits[split].shards(split, shard_rows)], "shards"):
                 writer.write(spec, _content(file, rows, range(spec.start, spec.stop), known))
         writer.seal()
@@ -438,12 +444,6 @@ def _layers(file: FeatureFile, rows: Array) -> dict[int, Array]:
             read = file.read(start, start + int(part_rows[-1]) + 1)
             parts.append({layer: values.take(part_rows, axis=1) for layer, values in read.items()})
     return {n: np.concatenate([part[n] for part in parts], axis=1) for n in parts[0]}
-
-
-def _digests(example: Example, digests: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the digests of an example's media; none where one is not known."""
-    known = tuple(digests[name] for name in example.media if name in digests)
-    return known if len(known) == len(example.media) else ()
 
 
 def _require_finite(

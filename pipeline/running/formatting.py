@@ -1,7 +1,7 @@
 """Numbers and texts as people read them: bytes, durations, shares, p values, counts, lists."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 SMALLEST_P = 0.0001
 """The smallest p value that is shown as it is."""
@@ -94,6 +94,19 @@ def listed(names: Sequence[str]) -> str:
 def percent(value: float | None) -> str:
     """Return a share as a percentage, and a dash for None."""
     return "-" if value is None else f"{100 * value:.1f}"
+
+
+def interval(
+    low: float | None, high: float | None, show: Callable[[float | None], str] = percent
+) -> str:
+    """Return the ends of an interval, and a dash if there is none.
+
+    Examples
+    --------
+    >>> interval(0.25, 1.0), interval(None, None)
+    ('25.0 .. 100.0', '-')
+    """
+    return "-" if low is None else f"{show(low)} .. {show(high)}"
 
 
 def measured(value: float | None, scale: str) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import polars as pl
@@ -112,12 +113,13 @@ def with_media_cells(table: pl.DataFrame) -> pl.DataFrame:
 
 
 def cells_of_lists(table: pl.DataFrame) -> pl.DataFrame:
-    """Return a table with lists of names in all columns as JSON text."""
-    lists = [name for name, kind in table.schema.items() if kind.is_nested()]
-    texts = {
-        name: pl.Series([msgspec.json.encode(cell).decode() for cell in table[name].to_list()])
-        for name in lists
-    }
+    """Return a table that CSV can hold: lists, arrays and structs as JSON text."""
+
+    def text(cell: Any) -> str | None:
+        return None if cell is None else msgspec.json.encode(cell).decode()
+
+    nested = [name for name, kind in table.schema.items() if kind.is_nested()]
+    texts = {n: pl.Series(map(text, table[n].to_list()), dtype=pl.String) for n in nested}
     return table.with_columns(**texts)
 
 

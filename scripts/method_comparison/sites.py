@@ -18,7 +18,6 @@ from method_comparison.tasks import Draw
 from savs import extract, select, sweep
 from savs.datasets import Units
 from savs.datasets.splits.clusters import clusters_of
-from savs.pipeline.cli.method_formats import Cells
 from savs.pipeline.evaluation.sweep.draws import make_draws
 from savs.pipeline.evaluation.sweep.table import (
     Point,
@@ -31,8 +30,10 @@ from savs.pipeline.evaluation.sweep.table import (
 )
 from savs.pipeline.names import DEFAULT_HEADS
 from savs.pipeline.running.formatting import counted, percent, points
+from savs.pipeline.running.table import Table
 from savs.pipeline.selection.left_out import leave_out
-from savs.pipeline.selection.training_data import TrainingArrays, training_tasks
+from savs.pipeline.selection.training_data import StoredTraining, TrainingArrays
+from savs.pipeline.targets.one import ONE_CLASS
 from savs.stores import FeatureStore
 
 SITES = (
@@ -108,7 +109,7 @@ def _control(stores: Stores, draws: int, seed: int) -> dict[str, Sweep]:
     """
     name, first = next(iter(stores.items()))
     columns = {
-        text: SweepScores(name, "readout", pool=training_tasks(first))
+        text: SweepScores(name, "readout", pool=StoredTraining(first).tasks())
         for text in ("best one", f"best {DEFAULT_HEADS}", "all", "nested choice")
     }
     for name, store in stores.items():
@@ -138,16 +139,17 @@ def _nested_numbers(
     store: FeatureStore, counts: Sequence[int], draws: int, seed: int
 ) -> Iterator[int]:
     """Yield for each draw the number that its own folds classify best; of equals the least."""
-    tasks, values = training_tasks(store), store.features("train")
+    tasks, values = StoredTraining(store).tasks(), store.features("train")
     clusters = clusters_of(store.examples("train"))
     for draw in make_draws(tasks, SHOTS[-1:], draws, seed):
         rows = draw.task.rows
         drawn = TrainingArrays(
             source=store.manifest.identity.source(),
             values=values[:, rows],
-            labels=draw.task.labels,
-            classes=draw.task.classes,
+            labels=[draw.task.classes[number] for number in draw.task.labels],
+            names=draw.task.classes,
             ids=clusters[rows.tolist()].to_list(),
+            target=ONE_CLASS,
         )
         right = []
         for count in counts if len(counts) > 1 else ():
@@ -162,7 +164,7 @@ def _units(one: PointScores, draw: int) -> Units:
     return replace(one.units, scores=one.units.scores.with_columns(score=scores))
 
 
-def tables(measured: Mapping[str, Measured]) -> list[Cells]:
+def tables(measured: Mapping[str, Measured]) -> list[Table]:
     """Return readouts and shots as means over tasks, each task, and the control.
 
     FLOP are those of the last task.
@@ -174,11 +176,11 @@ def tables(measured: Mapping[str, Measured]) -> list[Cells]:
         for readout, mean in means.items()
         for shots in mean["shots"].unique().sort()
     }
-    whole = _site_table(first.stores, columns)
+    header, rows = _site_cells(first.stores, columns)
     cost = [_cost(store, last.flop[name]) for name, store in first.stores.items()]
-    whole = (
-        [whole[0][0], "candidates", "bytes", "MFLOP", *whole[0][1:]],
-        [[row[0], *costs, *row[1:]] for row, costs in zip(whole[1], cost, strict=True)],
+    whole = Table.of_cells(
+        [header[0], "candidates", "bytes", "MFLOP", *header[1:]],
+        [[row[0], *costs, *row[1:]] for row, costs in zip(rows, cost, strict=True)],
     )
     of_task = {
         name: _most_shots(one.readouts[READOUTS[0]].summary) for name, one in measured.items()
@@ -189,8 +191,8 @@ def tables(measured: Mapping[str, Measured]) -> list[Cells]:
     }
     return [
         whole,
-        _site_table(first.stores, of_task, has_intervals=False),
-        _site_table(first.stores, control),
+        Table.of_cells(*_site_cells(first.stores, of_task, has_intervals=False)),
+        Table.of_cells(*_site_cells(first.stores, control)),
     ]
 
 
@@ -219,10 +221,10 @@ def _most_shots(summary: pl.DataFrame) -> pl.DataFrame:
     return rows.filter(pl.col("shots") == rows["shots"].max())
 
 
-def _site_table(
+def _site_cells(
     stores: Stores, columns: Mapping[str, pl.DataFrame], *, has_intervals: bool = True
-) -> Cells:
-    """Return a row a store: the mean of the first, and the differences of others from it."""
+) -> tuple[list[str], list[list[str]]]:
+    """Return the header, and a row a store: the mean of the first, and how far others differ."""
     rows = []
     for name in stores:
         cells = []

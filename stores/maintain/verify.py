@@ -1,7 +1,7 @@
 """Compare a store with what it says of itself: every shard, every byte, every stray file."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from savs.stores.files.addresses import local_folder
 from savs.stores.format.layout import MANIFEST, SPLITS
 from savs.stores.format.manifest import (
     Manifest,
-    SealedShard,
     manifest_bytes,
     parse_manifest,
     read_manifest,
@@ -31,7 +30,7 @@ class Problem:
     file: str
     """Name in the store's folder."""
     kind: str
-    """manifest, missing, damaged, unreadable, foreign, duplicate or left-over."""
+    """manifest, missing, damaged, unreadable, foreign or left-over."""
     what: str
     remedy: str
 
@@ -87,35 +86,30 @@ def verify(store: str | Path, *, quick: bool = False) -> Report:
             "restore it from a copy, or extract into another folder",
         )
         return Report(len(planned), 0, manifest.sealed, (problem,))
-    problems = []
-    sealed = {shard.name: shard for shard in manifest.shards}
-    names = {spec.name for spec in planned}
-    others = sorted(p for p in folder.glob("*.h5") if p.name not in names and p.is_file())
-    strays = {path.name: _sha256(path) for path in others}
+    problems, sealed = [], {shard.name for shard in manifest.shards}
     done = 0
     for spec in track(planned, "shards"):
         try:
             problem = shard_problem(folder, spec, manifest, quick=quick)
             done += 0 if quick else (folder / spec.name).stat().st_size
         except FileNotFoundError:
-            problem = _missing(spec, sealed.get(spec.name), strays)
+            was = "existed when the store was finished"
+            what = f"it {was if spec.name in sealed else 'was not extracted yet'}"
+            problem = Problem(spec.name, "missing", what, REDO)
         if problem is not None:
             problems.append(problem)
     if not quick and not problems:
         problems += _label_problems(folder, manifest)
-    problems += _strays(folder, manifest, strays)
+    names = {spec.name for spec in planned}
+    for path in sorted(folder.glob("*.h5")):
+        if path.name not in names and path.is_file():
+            what, remedy = "it is not in the plan", "move it away, or give it its name back"
+            problems.append(Problem(path.name, "foreign", what, remedy))
+    for path in left_overs(folder):
+        what = "a process that no longer runs left it"
+        name = str(path.relative_to(folder))
+        problems.append(Problem(name, "left-over", what, "run `savs verify --repair`"))
     return Report(len(planned), done, manifest.sealed, tuple(problems))
-
-
-def _missing(
-    spec: ShardSpec, sealed: SealedShard | None, strays: Mapping[str, str | None]
-) -> Problem:
-    if sealed is None:
-        return Problem(spec.name, "missing", "it was not extracted yet", REDO)
-    twin = next((name for name, sha256 in strays.items() if sha256 == sealed.sha256), None)
-    if twin is None:
-        return Problem(spec.name, "missing", "it existed when the store was finished", REDO)
-    return Problem(spec.name, "missing", f"it was renamed to {twin}", f"rename {twin} back")
 
 
 def shard_problem(
@@ -153,7 +147,11 @@ def _problem(path: Path, spec: ShardSpec, manifest: Manifest, quick: bool) -> Pr
     if sealed is not None and rows != sealed.rows:
         what = f"it has {rows} examples, expected {sealed.rows} as in {MANIFEST}"
         return Problem(spec.name, "damaged", what, REPAIR)
-    if sealed is not None and not quick and _sha256(path) != sealed.sha256:
+    if sealed is not None and not quick:
+        with path.open("rb") as file:
+            is_same = hashlib.file_digest(file, "sha256").hexdigest() == sealed.sha256
+        if is_same:
+            return None
         what = f"its SHA-256 is not the one in {MANIFEST}, though features and columns are intact"
         return Problem(spec.name, "damaged", what, REPAIR)
     return None
@@ -191,32 +189,3 @@ def _label_problems(folder: Path, manifest: Manifest) -> Iterator[Problem]:
 def _short(error: Exception, path: Path) -> str:
     """Return a message without the file's name and its remedy, which a problem has anyway."""
     return str(error).split("; ", 1)[0].replace(f"{path}:", "").replace(f"{path} ", "it ")
-
-
-def _strays(
-    folder: Path, manifest: Manifest, strays: Mapping[str, str | None]
-) -> Iterator[Problem]:
-    """Return what is in the folder and in no plan: other shards, left-over files of writers."""
-    digests = {shard.sha256: shard.name for shard in manifest.shards}
-    for name, sha256 in strays.items():
-        twin = digests.get(sha256 or "")
-        if twin is not None:
-            what = f"it is a copy of {twin}"
-            remedy = f"delete it, or rename it to {twin} if that is missing"
-            yield Problem(name, "duplicate", what, remedy)
-        else:
-            yield Problem(name, "foreign", "it is not in the plan", "move it away")
-    for path in left_overs(folder):
-        what = "a process that no longer runs left it"
-        yield Problem(
-            str(path.relative_to(folder)), "left-over", what, "run `savs verify --repair`"
-        )
-
-
-def _sha256(path: Path) -> str | None:
-    """Return a file's digest, None if it may not be read."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return None

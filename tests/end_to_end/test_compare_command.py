@@ -8,8 +8,9 @@ import pytest
 from small_results import save_result
 
 from savs import compare
-from savs.pipeline.cli.method_formats import as_text, method_cells
 from savs.pipeline.evaluation.compare.compare import method_table
+from savs.pipeline.evaluation.tables import methods_table
+from savs.pipeline.running.table import FORMS
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def test_a_table_for_each_two(savs, results):
     assert lines[2][-1] == "-"  # not the headline
     assert lines[3] == []
     assert lines[4][2:4] == ["blink/vote", "blink/lda"]
-    assert lines[5][3:7] == ["-50.0", "-", "..", "-"]  # one cluster has no interval
+    assert lines[5][3:7] == ["-50.0", "-", "6", "1"]  # one cluster has no interval
     assert "corrected for 2 tests of the headline metric" in done.stderr
     # +70.0 and -50.0 on two data sets; blink has one cluster, so no interval of its own: a tie
     assert lines[-2][:4] == ["mean", "over", "data", "sets"]
@@ -72,7 +73,7 @@ def test_a_table_of_methods(savs, results, tmp_path, form):
     done = savs("compare", *results[:2], "--format", form, "--out", tmp_path / "table.parquet")
     assert done.returncode == 0, done.stderr
     found = method_table(results[:2])
-    assert done.stdout == as_text(found, form, method_cells)
+    assert done.stdout == FORMS[form](methods_table(found))
     assert pl.read_parquet(tmp_path / "table.parquet").equals(found)
 
 

@@ -205,8 +205,8 @@ def run(savs, states, tmp_path):
 
 
 @pytest.fixture(autouse=True)
-def joins_stay_in_this_process(monkeypatch) -> None:
-    """A query that joins runs in a child, whose files nothing can be opened before."""
+def queries_stay_in_this_process(monkeypatch) -> None:
+    """A query runs in a child, whose files nothing can be opened before."""
     name = "savs.pipeline.evaluation.query.frame_within_limits"
     monkeypatch.setattr(name, lambda make, *arguments: make(*arguments))
 

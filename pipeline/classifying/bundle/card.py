@@ -7,15 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from savs.datasets import BENCHMARKS
-from savs.datasets.label_kinds import MANY
 from savs.datasets.many_labels import SIDES
 from savs.foundation.errors import command
 from savs.pipeline.demo import DEMO_NAME
 from savs.pipeline.evaluation.results import Result
+from savs.pipeline.evaluation.tables import metrics_table
 from savs.pipeline.names import IMPORTED
 from savs.pipeline.running.formatting import format_bytes, percent, visible
+from savs.pipeline.running.table import Table
 from savs.pipeline.selection.selection import Selection, TaskSelection
 from savs.pipeline.selection.training_data import StoredTraining, train_digest
+from savs.pipeline.targets.calibration import Calibration
 from savs.pipeline.targets.label_rules import rules_of
 from savs.stores import FeatureStore, head_name
 
@@ -101,7 +103,7 @@ def _about(shared: Shared, use: str) -> list[str]:
     selection, whole, folder = shared.selection, shared.whole, shared.source
     sureness = (
         _label_sureness(selection)
-        if selection.labels == MANY
+        if selection.target.tasks_share_rows
         else "".join(map(_sureness, selection.tasks))
     ) + _error(selection, whole, folder)
     return [
@@ -147,7 +149,7 @@ def store_card(store: FeatureStore, selections: Sequence[str]) -> str:
     return (
         f"{front}\n# Feature store\n\nThe outputs of attention heads at the last token, written by"
         " `savs extract`. It holds features, labels\nand prompts, and no images but thumbnails, if"
-        f" it has those.\n\n{_table(('', ''), rows)}\n## Use\n\n```bash\nhf download OWNER/NAME"
+        f" it has those.\n\n{_facts(rows)}\n## Use\n\n```bash\nhf download OWNER/NAME"
         f" --repo-type dataset --local-dir store\n{evaluation_of('store', selections)}\n```\n"
     )
 
@@ -176,7 +178,7 @@ def _summary(selection: Selection) -> str:
     return (
         "The frozen model reads an image and a question; some of its attention heads vote for a"
         " class\n(Sparse Attention Vectors, arXiv 2412.00142). No weights were trained.\n\n"
-        + _table(("", ""), rows)
+        + _facts(rows)
     )
 
 
@@ -196,17 +198,13 @@ def _counted(
 def _tasks(selection: Selection, store: FeatureStore) -> list[str]:
     """Return a part for each task, or one for many labels."""
     counted = _counted(selection, store)
-    if selection.labels != MANY:
+    if not selection.target.tasks_share_rows:
         return [_task(task, counts) for task, counts in counted]
     rows = [
-        (
-            _text(task.subtask),
-            f"{counts[SIDES[1]]:,}" if counts else "-",
-            percent(rule.threshold),
-        )
+        [task.subtask, counts and counts[SIDES[1]], percent(rule.threshold)]
         for (task, counts), rule in zip(
             counted[:CLASSES_SHOWN],
-            rules_of([task.label_rule for task in selection.tasks[:CLASSES_SHOWN]]),
+            rules_of([task.decision for task in selection.tasks[:CLASSES_SHOWN]]),
             strict=True,
         )
     ]
@@ -216,19 +214,19 @@ def _tasks(selection: Selection, store: FeatureStore) -> list[str]:
     header = ("label", "training examples that have it", "predicted from this probability on (%)")
     return [
         f"## Labels\n\nPrompt: {prompt}\n\n"
-        + _table(header, rows)
+        + Table.of_cells(header, rows).markdown(_text)
         + (f"\nand {more:,} more.\n" if more else "")
     ]
 
 
 def _known(selection: Selection) -> str:
-    if selection.labels == MANY:
+    if selection.target.tasks_share_rows:
         return "It knows its labels and no other: what else an image shows is not predicted."
     return "It knows its classes and no other: an image of something else gets one of them, too."
 
 
 def _label_sureness(selection: Selection) -> str:
-    plain = sum(task.label_rule is None for task in selection.tasks)
+    plain = sum(task.decision is None for task in selection.tasks)
     return (
         "* The probability of each label is calibrated by left-out training examples"
         + (f", but for {plain:,} labels with too few of them" if plain else "")
@@ -240,11 +238,11 @@ def _task(task: TaskSelection, counts: dict[str, int] | None) -> str:
     where = "" if task.subtask is None else f": {_text(task.subtask)}"
     prompt = "each training example had its own" if task.question is None else _text(task.question)
     classes = task.classes[:CLASSES_SHOWN]
-    rows = [(_text(name), f"{counts[name]:,}" if counts else "-") for name in classes]
+    rows = [[name, counts and counts[name]] for name in classes]
     more = len(task.classes) - len(classes)
     return (
         f"## Classes{where}\n\nPrompt: {prompt}\n\n"
-        + _table(("class", "training examples"), rows)
+        + Table.of_cells(["class", "training examples"], rows).markdown(_text)
         + (f"\nand {more:,} more.\n" if more else "")
         + f"\nHeads, best first: {', '.join(map(head_name, task.heads))}.\n"
     )
@@ -277,26 +275,15 @@ def _measured(evaluation: Mapping[str, Any], what: str, only: str | None) -> str
     if only is not None and not metrics:
         return f"The evaluation on {what} has no metric of this subtask alone.\n"
     scored = evaluation["scored"] if only is None else metrics[0]["units"]
-    rows = [
-        (
-            _text(metric["name"]),
-            percent(metric["value"]),
-            f"{percent(metric['low'])} .. {percent(metric['high'])}",
-            percent(metric["chance"]),
-            f"{metric['units']:,}",
-        )
-        for metric in metrics
-    ]
     notes = "".join(f"* {_text(note)}\n" for note in evaluation["notes"])
-    header = ("metric", "%", "95 % interval", "chance", "units")
-    return f"Measured on {scored:,} {what}.\n\n{_table(header, rows)}\n{notes}"
+    return f"Measured on {scored:,} {what}.\n\n{metrics_table(metrics).markdown(_text)}\n{notes}"
 
 
 def _sureness(task: TaskSelection) -> str:
     where = "" if task.subtask is None else f" of {_text(task.subtask)}"
-    if task.calibration is None:
+    known = task.decision
+    if not isinstance(known, Calibration):
         return f"* Probabilities{where} are shares of votes or scores. They are not calibrated.\n"
-    known = task.calibration
     return (
         f"* Probabilities{where} are calibrated by {len(known.nonconformity):,} left-out training"
         f" examples (temperature {known.temperature:.3g}). The right class of these had a"
@@ -343,9 +330,9 @@ def _use(selection: Selection, no_program: str | None) -> str:
     return text + f"\nThere is no `predict.py`: {no_program}.\n"
 
 
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    lines = [header, tuple("---" for _ in header), *rows]
-    return "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+def _facts(rows: Sequence[tuple[str, str]]) -> str:
+    """Return names and texts as a table without headings."""
+    return "| | |\n| --- | --- |\n" + "".join(f"| {name} | {text} |\n" for name, text in rows)
 
 
 def _yaml(text: str) -> str:

@@ -65,7 +65,12 @@ def _show(benchmark: "Benchmark", *, as_json: bool) -> None:
         return
     print_line()
     print_line("sample row")
-    _print_pairs({key: _value_text(value) for key, value in benchmark.about.sample.items()})
+    _print_pairs(
+        {
+            key: "null" if value is None else repr(value) if isinstance(value, str) else str(value)
+            for key, value in benchmark.about.sample.items()
+        }
+    )
     examples = _examples(benchmark)
     for number, example in enumerate(examples, start=1):
         print_line()
@@ -127,7 +132,3 @@ def _print_pairs(pairs: Mapping[str, str]) -> None:
         print_line(f"    {name.ljust(width)}  {first}".rstrip())
         for line in rest:
             print_line(" " * (width + 6) + line)
-
-
-def _value_text(value: Any) -> str:
-    return "null" if value is None else repr(value) if isinstance(value, str) else str(value)

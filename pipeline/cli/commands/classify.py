@@ -1,5 +1,6 @@
 """`savs classify`: new images without labels, by a saved classifier."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -7,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 import savs
+from savs.foundation.errors import ParameterError
+from savs.foundation.network import HUB
 from savs.pipeline.cli.options.fields import GpusOption, expand_options, require_own_devices
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import (
@@ -21,8 +24,14 @@ from savs.pipeline.cli.options.shared import (
     option,
     setting,
 )
-from savs.pipeline.cli.output import REPORTING, print_json, print_table, say, tell_skipped
-from savs.pipeline.cli.selections import name_classifiers
+from savs.pipeline.cli.output import (
+    REPORTING,
+    print_cells,
+    print_json,
+    print_tables,
+    say,
+    tell_skipped,
+)
 from savs.pipeline.cluster.node import NONE
 from savs.pipeline.extraction.model.model_options import AUTO, PlacingKeywords
 from savs.pipeline.extraction.run_options import BatchKeywords
@@ -30,6 +39,7 @@ from savs.pipeline.inputs.input_options import NewImageKeywords
 from savs.pipeline.names import DEFAULT_PREDICTIONS
 from savs.pipeline.running.formatting import counted, counted_as, measured, percent
 from savs.pipeline.running.launchers import find_rank
+from savs.pipeline.running.table import Column, Table
 
 if TYPE_CHECKING:
     from savs.pipeline.classifying.classification import Classification
@@ -147,7 +157,7 @@ def classify_command(
     if json:
         print_json(_summary(done))
     elif done.out is None:
-        _print_predictions(done)
+        print_tables([_predictions(done)])
     else:
         _print_counts(done)
     # of several processes, each that read images says what it wrote
@@ -183,11 +193,7 @@ def _tell_sorted(files: "SortedFiles") -> None:
         rows = counted_as(len(files.missing), "file", "is", "are")
         say(f"{rows} gone since the classification and not copied, first {files.missing[0]}")
     unsure = f", {files.unsure:,} of them unsure" if files.unsure else ""
-    again = f", {files.equal:,} equal to another of its name" if files.equal else ""
-    say(
-        f"{counted(files.files, 'file')} in {files.folder}{unsure} ({files.copied:,} copied"
-        f" now{again})"
-    )
+    say(f"{counted(files.files, 'file')} in {files.folder}{unsure} ({files.copied:,} copied now)")
 
 
 def _earlier_skips(out: Path) -> frozenset[str]:
@@ -221,12 +227,12 @@ def _print_counts(done: "Classification") -> None:
     if "value" in done.predictions.columns:
         numbers = done.predictions["value"].drop_nulls().sort()
         ends = [("lowest", numbers.min()), ("median", numbers.median()), ("highest", numbers.max())]
-        row = [measured(value, "error") for _, value in ends]  # type: ignore[arg-type]
-        print_table(["images", *(name for name, _ in ends)], [[f"{len(numbers):,}", *row]])
+        row = [_number(value) for _, value in ends]  # type: ignore[arg-type]
+        print_cells(["images", *(name for name, _ in ends)], [[f"{len(numbers):,}", *row]])
         return
     many = "labels" in done.predictions.columns
     rows = [[name, f"{count:,}"] for name, count in done.counts]
-    print_table(["label" if many else "prediction", "examples"], rows)
+    print_cells(["label" if many else "prediction", "examples"], rows)
     if many:
         return
     unsure, atypical = (done.predictions[name].sum() for name in ("unsure", "atypical"))
@@ -238,57 +244,66 @@ def _print_counts(done: "Classification") -> None:
         say(f"{atypical:,} of them {verb} atypical: like none of the training examples")
 
 
-def _print_predictions(done: "Classification") -> None:
-    if "labels" in done.predictions.columns:
-        _print_labels(done)
-        return
-    if "value" in done.predictions.columns:
-        of_row = ("prediction", "value", "low", "high")
-        rows = [
-            [row["id"], row["prediction"], *(measured(row[name], "error") for name in of_row[1:])]
-            for row in done.predictions.drop_nulls("value").iter_rows(named=True)
-        ]
-        print_table(["id", *of_row], rows)
-        return
-    has_subtasks = "subtask" in done.predictions.columns
-    rows: list[list[str]] = []
-    for row in done.predictions.iter_rows(named=True):
-        if row["reason"] is not None:
-            continue
-        best = [vote for vote in row["votes"][:VOTES_SHOWN] if vote["score"] > 0]
-        rows.append(
-            [
-                row["id"],
-                *([row["subtask"] or "-"] if has_subtasks else []),
-                row["prediction"],
-                percent(row["probability"]),
-                f"{row['margin']:.3g}",
-                ", ".join(f"{vote['class']} {vote['score']:.3g}" for vote in best),
-                _marks(row),
-            ]
-        )
-    header = ["id", *(["subtask"] if has_subtasks else []), "prediction", "probability (%)"]
-    print_table([*header, "margin", "votes", "marks"], rows, right=False)
-
-
-def _print_labels(done: "Classification") -> None:
+def _predictions(done: "Classification") -> Table:
+    """Return the predictions that were not skipped."""
     import polars as pl
 
-    rows = []
-    for row in done.predictions.filter(pl.col("reason").is_null()).iter_rows(named=True):
-        best = sorted(row["probabilities"], key=lambda pair: -pair["probability"])[:VOTES_SHOWN]
-        most_probable = ", ".join(
-            f"{pair['label']} {percent(pair['probability'])}" for pair in best
-        )
-        rows.append([row["id"], ", ".join(row["labels"]) or "-", most_probable])
-    print_table(["id", "labels", "probabilities (%)"], rows, right=False)
+    def marks(unsure: bool | None, names: list[str], atypical: bool | None, typical: float) -> str:
+        doubts = [f"unsure ({', '.join(names) or 'no class'})"] if unsure else []
+        return ", ".join([*doubts, *([f"atypical ({typical:.3f})"] if atypical else [])])
+
+    def votes(scores: list[dict[str, Any]]) -> str:
+        best = [vote for vote in scores[:VOTES_SHOWN] if vote["score"] > 0]
+        return ", ".join(f"{vote['class']} {vote['score']:.3g}" for vote in best)
+
+    def most_probable(pairs: list[dict[str, Any]]) -> str:
+        best = sorted(pairs, key=lambda pair: -pair["probability"])[:VOTES_SHOWN]
+        return ", ".join(f"{pair['label']} {percent(pair['probability'])}" for pair in best)
+
+    rows = done.predictions.filter(pl.col("reason").is_null())
+    prediction = Column("prediction", "prediction", is_text=True)
+    if "labels" in rows.columns:
+        columns = [
+            Column("labels", "labels", lambda names: ", ".join(names) or "-", is_text=True),
+            Column("probabilities (%)", "probabilities", most_probable, is_text=True),
+        ]
+    elif "value" in rows.columns:
+        rows = rows.drop_nulls("value")
+        numbers = [Column(name, name, _number) for name in ("value", "low", "high")]
+        columns = [prediction, *numbers]
+    else:
+        doubts = ("unsure", "prediction_set", "atypical", "typicality")
+        columns = [
+            *([Column("subtask", "subtask", is_text=True)] if "subtask" in rows.columns else []),
+            prediction,
+            Column("probability (%)", "probability", percent),
+            Column("margin", "margin", "{:.3g}".format),
+            Column("votes", "votes", votes, is_text=True),
+            Column("marks", doubts, marks, is_text=True),
+        ]
+    return Table(rows, [Column("id", "id"), *columns])
 
 
-def _marks(row: dict[str, Any]) -> str:
-    """Return what makes a prediction doubtful: its set if that is not one class, and more."""
-    doubts = []
-    if row["unsure"]:
-        doubts.append(f"unsure ({', '.join(row['prediction_set']) or 'no class'})")
-    if row["atypical"]:
-        doubts.append(f"atypical ({row['typicality']:.3f})")
-    return ", ".join(doubts)
+def _number(value: float | None) -> str:
+    return measured(value, "error")
+
+
+def name_classifiers(texts: Sequence[str]) -> dict[str, str | Path]:
+    """Return name -> folder of classifiers given as `NAME=FOLDER`, or as folders.
+
+    `hf://owner/name` stays as it is. A folder that exists may have `=` in its name. Without a name,
+    the folder's own is used. ParameterError if two have one name.
+    """
+    classifiers: dict[str, str | Path] = {}
+    for text in texts:
+        name, mark, folder = text.partition("=")
+        if not mark or Path(text).exists():
+            name, folder = Path(text).absolute().name, text
+        path = folder if folder.startswith(HUB) else Path(folder)
+        if name in classifiers:
+            raise ParameterError(
+                f"two classifiers are called {name!r}: {classifiers[name]} and {path}; pass"
+                " --also NAME=FOLDER"
+            )
+        classifiers[name] = path
+    return classifiers

@@ -10,7 +10,7 @@ from savs.datasets.benchmarks import shapes
 from savs.foundation.errors import command
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import option
-from savs.pipeline.cli.output import REPORTING, print_json, print_line, print_table, say
+from savs.pipeline.cli.output import REPORTING, print_cells, print_json, print_line, say
 from savs.pipeline.demo import DEMO_CLIP_NAME, DEMO_NAME
 from savs.pipeline.errors import OutputError
 from savs.pipeline.extraction.model.model_options import require_extra
@@ -42,7 +42,7 @@ def demo_command(
     json: JsonOption = False,
 ) -> None:
     """Runs on the CPU, without network access, and ends with a page of the results."""
-    from savs.pipeline.cli.tables import draw_map
+    from savs.pipeline.cli.head_map import draw_map
     from savs.pipeline.evaluation.results import Results
     from savs.pipeline.selection.head_map import head_map
 
@@ -70,7 +70,7 @@ def demo_command(
         print_json(evaluation.to_json() | more | {"store": str(store.path), "report": str(page)})
         return
     print_line("\nThe heads of the model:\n", keep="\n")
-    print_line("\n".join(draw_map(head_map(store, selection))), keep="\n")
+    print_line("\n".join(draw_map(head_map(store, selection), selection.target)), keep="\n")
     _print_story(evaluation, others, files.root, out)
 
 
@@ -135,7 +135,7 @@ def _print_story(
         for metric in evaluation.metrics
         if metric.name not in ("accuracy", "accuracy, macro")
     ]
-    print_table(["task", "heads", "95 % interval", *others, "chance"], rows)
+    print_cells(["task", "heads", "95 % interval", *others, "chance"], rows)
     print_line(
         f"""
 The model has never seen the labels of animal, fruit and creature (a red shape is a "mango").

@@ -1,7 +1,7 @@
 """`savs evaluate`: predictions and metrics from a store, without a GPU."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,11 +15,9 @@ from savs.pipeline.cli.options.shared import (
     StoreArgument,
     advanced,
     option,
-    parse_folds,
     result_place,
 )
-from savs.pipeline.cli.output import print_json, say
-from savs.pipeline.cli.tables import print_confidence, print_evaluation
+from savs.pipeline.cli.output import print_evaluation, print_json, print_line, print_tables, say
 from savs.pipeline.names import OWN_ANSWERS, READOUT_NAMES, TEXT_READOUT_NAMES
 
 if TYPE_CHECKING:
@@ -77,23 +75,23 @@ def evaluate_command(
 
     Without test examples, it leaves out training examples in turn, as with --folds 5.
     """
-    from savs.datasets.label_kinds import label_kind
     from savs.foundation.files import real_path
     from savs.pipeline.cli.selections import find_selection
     from savs.pipeline.evaluation import results
     from savs.pipeline.evaluation.captions import compares_captions
+    from savs.pipeline.evaluation.tables import confidence_tables
     from savs.pipeline.heads.folds import FOLDS
     from savs.pipeline.inputs.plugins import stored_benchmark
     from savs.pipeline.readouts import choose_readout
     from savs.pipeline.running.result_files import SUBMISSION
-    from savs.pipeline.selection.selection import default_readout
+    from savs.pipeline.targets import target_of
     from savs.stores.files.addresses import is_remote
     from savs.stores.format.layout import CAPTIONS, RESULTS
 
     opened = savs.open_store(store, partial=partial)
     known, is_named = results.Results(opened.path), selection is not None
     saved = known.find(selection) if is_named else known.default if readout is None else None
-    readout = readout or default_readout(label_kind(opened.manifest.identity.benchmark))
+    readout = readout or target_of(opened.manifest.identity.benchmark).default_readout
     rule = None if readout in OWN_ANSWERS else choose_readout(readout, also=OWN_ANSWERS)
     of_captions = rule is not None and saved is None and compares_captions(opened, rule)
     is_ours = saved is None or (
@@ -107,7 +105,7 @@ def evaluate_command(
     if risk is not None and (rule is None or cv):
         wrong = "--folds" if cv else f"--readout {readout}"
         raise typer.BadParameter(f"`risk` needs a calibrated selection; omit it with {wrong}")
-    parts = FOLDS if folds is None else parse_folds(folds)
+    parts = FOLDS if folds is None else _parse_folds(folds)
     if not cv:
         opened.require_split("test")
     name = saved.folder.absolute().name if saved else rule.name if rule else readout
@@ -154,7 +152,8 @@ def evaluate_command(
     else:
         print_evaluation(result, per_class=per_class)
         for part in result.confidence:
-            print_confidence(part)
+            print_line()
+            print_tables(confidence_tables(part.to_json()))
     say(f"wrote {metrics} and {predictions}")
     if result.submission is not None:
         say(f"wrote {folder / SUBMISSION}, for the official evaluation")
@@ -170,3 +169,15 @@ def _keep_other(folder: Path, selection: Path) -> None:
             f"{folder} holds another selection than {selection}, which would replace it; pass"
             " --out DIR with a folder of another name"
         )
+
+
+def _parse_folds(text: str) -> Any:
+    """Return a number of folds, or `loo`; a usage error for anything else."""
+    if text == "loo":
+        return text
+    from savs.foundation.bounds import whole_number
+
+    folds = whole_number(text)
+    if folds is None or folds < 2:
+        raise typer.BadParameter(f"`folds` is {text!r:.50}, expected an integer from 2 on, or loo")
+    return folds

@@ -1,6 +1,5 @@
 """`savs explain`: the votes of the chosen heads, and what would have changed them."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,9 +18,9 @@ from savs.pipeline.cli.options.shared import (
 )
 from savs.pipeline.cli.output import (
     REPORTING,
+    print_cells,
     print_json,
     print_line,
-    print_table,
     say,
     shows_details,
 )
@@ -111,15 +110,11 @@ def explain_command(
     if explanations.left_out:
         say(f"note: {explanations.left_out}")
     if out is not None:
-        say(f"wrote {out}: {_summary(explanations.examples)}")
+        wrong = sum(one.is_right is False for one in explanations.examples if one.label)
+        count = counted(len(explanations.examples), "example")
+        say(f"wrote {out}: {count}, {wrong} of them wrong")
         for note in explanations.notes:
             say(f"note: {note}")
-
-
-def _summary(examples: "Sequence[Explained]") -> str:
-    """Return how many examples a page explains, and how many of them are wrong."""
-    count, wrong = len(examples), sum(one.is_right is False for one in examples if one.label)
-    return f"{counted(count, 'example')}, {wrong} of them wrong"
 
 
 def _print(one: "Explained") -> None:
@@ -135,7 +130,7 @@ def _print(one: "Explained") -> None:
         ]
         for head in one.heads
     ]
-    print_table(["head", "nearest class", "cosine", "lead", "nearest training example"], rows)
+    print_cells(["head", "nearest class", "cosine", "lead", "nearest training example"], rows)
     if one.changes is None:
         return
     change = one.changes

@@ -20,7 +20,6 @@ from savs.pipeline.cli.options.shared import (
     require_choice,
 )
 from savs.pipeline.cli.output import print_json, print_line, say
-from savs.pipeline.cli.selections import CHOSEN, find_heads
 from savs.pipeline.names import BUNDLE_FORM, EXPORT_FORMS, IMPORTED, PARQUET, SPACE_FORM
 from savs.pipeline.running.formatting import counted, format_bytes
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from savs.stores import FeatureStore, Head
 
 STORE_FORM = "store"
+CHOSEN, ALL = "chosen", "all"
 EXAMPLES = (
     "savs export pets --to classifier --out pets-classifier",
     "savs export pets --to space --out pets-space",
@@ -126,7 +126,7 @@ def export_command(
             facts = {"path": str(bundle.path), "files": list(bundle.files), "note": bundle.note}
             notes = [", ".join(bundle.files), *filter(None, [bundle.note])]
         else:
-            wanted = find_heads(opened, heads, selection)
+            wanted = _find_heads(opened, heads, selection)
             if form == STORE_FORM:
                 kept = results.selected if selection is None else [results.find(selection)]
                 size, selection_names = _export_store(opened, wanted, place, kept)
@@ -228,3 +228,33 @@ def _export_store(
 
         small = slim(store, heads, out, before_seal=add_selections_and_card)
     return small.facts["bytes"], names
+
+
+def _find_heads(store: "FeatureStore", choice: str, selection: str | None) -> "Sequence[Head]":
+    """Return the heads of a choice; a usage error for anything else."""
+    from savs.pipeline.errors import SelectionError
+    from savs.pipeline.evaluation.results import Results
+    from savs.pipeline.selection.compatibility import require_fit
+    from savs.pipeline.selection.selection import parse_heads
+    from savs.pipeline.selection.selection_config import SelectionConfig, load_config
+
+    if choice == ALL:
+        return store.heads
+    try:
+        wanted = (
+            load_config(Results(store.path).find(selection).folder)
+            if choice == CHOSEN
+            else parse_heads(choice)
+        )
+    except SelectionError:  # it has other words for what heads can be
+        wanted = None
+    if not isinstance(wanted, tuple | SelectionConfig):
+        raise typer.BadParameter(
+            f"`heads` is {choice!r}, expected chosen, all, a list such as L12.H7,L13.H0, or the"
+            " folder of a selection"
+        )
+    if isinstance(wanted, SelectionConfig):
+        require_fit(wanted, store.manifest, store.path)
+    heads = wanted if isinstance(wanted, tuple) else wanted.heads
+    store.require_heads(heads)
+    return [head for head in store.heads if head in heads] if choice == CHOSEN else list(heads)

@@ -23,9 +23,9 @@ from savs.pipeline.cli.options.shared import (
 )
 from savs.pipeline.cli.output import (
     REPORTING,
+    print_cells,
     print_json,
     print_line,
-    print_table,
     say,
     tell_skipped_examples,
 )
@@ -211,7 +211,7 @@ def _print_estimate(
     else:
         rows.append(["examples per second", f"{cost.examples_per_second:.1f}"])
         rows.append(["estimated time", format_seconds(cost.seconds)])
-    print_table(["dry run", ""], rows)
+    print_cells(["dry run", ""], rows)
     for note in cost.notes:
         say(note)
     for name in cost.missing_media[:MISSING_SHOWN]:

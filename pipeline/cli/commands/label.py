@@ -9,11 +9,11 @@ import typer
 from savs.foundation.errors import command
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import StoreArgument, option
-from savs.pipeline.cli.output import print_json, print_table, say
+from savs.pipeline.cli.output import print_cells, print_json, say
 from savs.pipeline.running.formatting import counted
 
 if TYPE_CHECKING:
-    from savs.stores import FeatureStore
+    pass
 
 EXAMPLES = (
     "savs label pets labelled.csv",
@@ -47,7 +47,9 @@ def label_command(
 
     No model runs: an example of the test split, or without a label, becomes a training example.
     """
+    from savs.pipeline.evaluation.results import TRAINED, Results
     from savs.pipeline.inputs.labelling import Labeller
+    from savs.stores.files.addresses import is_remote
 
     if take_back and (split is not None or new_classes):
         name = "split" if split is not None else "new_classes"
@@ -61,7 +63,7 @@ def label_command(
     elif changes.height:
         counts = Counter(changes.select("old_split", "split", "label").iter_rows())
         rows = [[old, now, text or "-", f"{n:,}"] for (old, now, text), n in counts.items()]
-        print_table(["was in", "is in", "label", "examples"], rows)
+        print_cells(["was in", "is in", "label", "examples"], rows)
     known = f"; {done.unchanged:,} were known" if done.unchanged else ""
     if not changes.height and not known:
         known = f"; {labels} has no label: fill in its column `label`"
@@ -69,15 +71,9 @@ def label_command(
     if not changes.height:
         return
     changes_training = "train" in {*changes["split"], *changes["old_split"]}
-    stage = _next_stage(done.store) if changes_training else "evaluate"
+    stage = "evaluate"
+    if changes_training:  # the command that makes the store's classifier again
+        results = Results(done.store.path)
+        is_selected = is_remote(done.store.path) or results.selected
+        stage = "select" if is_selected and TRAINED not in results else "train"
     say("next: " + command("savs", stage, store))
-
-
-def _next_stage(store: "FeatureStore") -> str:
-    """Return the command that makes the store's classifier again."""
-    from savs.pipeline.evaluation.results import TRAINED, Results
-    from savs.stores.files.addresses import is_remote
-
-    results = Results(store.path)
-    is_selected = is_remote(store.path) or results.selected
-    return "select" if is_selected and TRAINED not in results else "train"

@@ -19,10 +19,10 @@ from savs.pipeline.cli.options.shared import (
 )
 from savs.pipeline.cli.output import (
     REPORTING,
+    print_cells,
     print_json,
     print_line,
     print_pairs,
-    print_table,
     say,
 )
 from savs.pipeline.extraction.model.model_options import ModelKeywords
@@ -92,7 +92,7 @@ def models_command(
         print_line()
         marks = {True: "yes", False: "NO", None: "-"}
         rows = [[check.name, marks[check.passed]] for check in checkup.checks]
-        print_table(["check", "holds"], rows)
+        print_cells(["check", "holds"], rows)
         for check in checkup.checks:
             say(f"{check.name}: {check.what}")
         say(checkup.verdict)
@@ -136,24 +136,16 @@ def _print_families(status: str | None, *, as_json: bool) -> None:
     if as_json:
         print_json(report | {"families": families})
         return
-    rows = [
-        [f["family"], f["status"], _reads(f["reads"]), f["sharing"], _sites(f["sites"]), f["what"]]
-        for f in families
-    ]
+    rows = []
+    for f in families:
+        # inputs next to text, with the status of untested ones
+        reads = [k if how == "verified" else f"{k} ({how})" for k, how in f["reads"].items()]
+        missing = [name for name, how in f["sites"].items() if how != "read"]  # --json says why
+        sites = f"all but {', '.join(missing)}" if missing else "all" if f["sites"] else ""
+        rows.append([f["family"], f["status"], ", ".join(reads), f["sharing"], sites, f["what"]])
     columns = ["family", "status", "reads", "computed once", "sites", "details"]
-    print_table(columns, rows, right=False)
+    print_cells(columns, rows, are_texts=True)
     say(
         f"{len(families)} architectures, tested with transformers {report['transformers']}; test a"
         " checkpoint: savs models CHECKPOINT"
     )
-
-
-def _reads(kinds: dict[str, str]) -> str:
-    """Return the inputs of an architecture next to text, with the status of untested ones."""
-    return ", ".join(k if how == "verified" else f"{k} ({how})" for k, how in kinds.items())
-
-
-def _sites(sites: dict[str, str]) -> str:
-    """Return which sites were read; --json says why others were not."""
-    missing = [name for name, how in sites.items() if how != "read"]
-    return f"all but {', '.join(missing)}" if missing else "all" if sites else ""

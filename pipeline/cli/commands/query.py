@@ -1,7 +1,6 @@
 """`savs query`: SQL over a store."""
 
-import json as json_format
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +11,7 @@ from savs.pipeline.cli.output import print_bytes, print_json, print_line, say
 from savs.pipeline.running.formatting import counted
 
 if TYPE_CHECKING:
-    import polars as pl
+    pass
 
 ROWS_SHOWN = 50
 EXAMPLES = (
@@ -40,6 +39,8 @@ def query_command(
     """Heads are columns of examples, such as "L12.H7". Reads only the heads in the query."""
     import polars as pl
 
+    from savs.pipeline.running.output_files import cells_of_lists
+
     require_choice("form", form, ("table", "csv"))
     if form == "csv" and json:
         raise typer.BadParameter("--format csv and --json are two ways to print; pass one")
@@ -47,7 +48,7 @@ def query_command(
     if json:
         print_json(table.to_dicts())
     elif form == "csv":
-        print_bytes(_flat(table).write_csv().encode("utf-8"))
+        print_bytes(cells_of_lists(table).write_csv().encode("utf-8"))
     else:
         with pl.Config(
             tbl_rows=ROWS_SHOWN,
@@ -59,18 +60,3 @@ def query_command(
             print_line(str(table), keep="\n")
         more = f", the first and last {ROWS_SHOWN // 2} shown" if table.height > ROWS_SHOWN else ""
         say(f"{counted(table.height, 'row')}{more}")
-
-
-def _flat(frame: "pl.DataFrame") -> "pl.DataFrame":
-    """Return a frame that CSV can hold: lists, arrays and structs as JSON text."""
-    import polars as pl
-
-    nested = [name for name, dtype in frame.schema.items() if dtype.is_nested()]
-    return frame.with_columns(pl.Series(name, [_text(v) for v in frame[name]]) for name in nested)
-
-
-def _text(value: Any) -> str | None:
-    if value is None:
-        return None
-    plain = value.to_list() if hasattr(value, "to_list") else value  # a polars series
-    return json_format.dumps(plain, ensure_ascii=False)

@@ -11,23 +11,23 @@ from savs.foundation.errors import command
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import (
     HeadsOption,
-    ReadoutOption,
     ScoringOption,
     StoreArgument,
     advanced,
     option,
     result_place,
 )
-from savs.pipeline.cli.output import detail, print_json, print_line, print_table, say
-from savs.pipeline.cli.tables import print_selection
-from savs.pipeline.names import DEFAULT_HEADS, IMPORTED
-from savs.pipeline.running.formatting import counted, percent
+from savs.pipeline.cli.output import detail, print_json, print_tables, say
+from savs.pipeline.names import DEFAULT_HEADS, IMPORTED, READOUT_NAMES, TEXT_READOUT_NAMES
+from savs.pipeline.running.formatting import counted, counted_as
 
 if TYPE_CHECKING:
-    import polars as pl
+    from collections.abc import Mapping
 
+    from savs.pipeline.evaluation.assessment import Evaluation
     from savs.pipeline.selection.selection import Selection, TaskSelection
     from savs.pipeline.statistics.intervals import Metric
+    from savs.pipeline.targets import Target
     from savs.stores import FeatureStore
 
 SHOWN = 20
@@ -42,7 +42,16 @@ EXAMPLES = (
 def select_command(
     store: StoreArgument,
     heads: HeadsOption = None,
-    readout: ReadoutOption = None,
+    readout: Annotated[
+        str | None,
+        option(
+            "--readout",
+            metavar="NAME",
+            help=f"{', '.join(READOUT_NAMES)}; by the classes' names"
+            f" {', '.join(TEXT_READOUT_NAMES)}; or a Python file (default: vote, or ridge of"
+            " numbers).",
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         option(metavar="DIR", help="Output folder (default: STORE/results/READOUT)."),
@@ -88,9 +97,10 @@ def select_command(
     from savs.datasets.benchmarks.options import stored_prompts, under_one_prompt
     from savs.datasets.label_kinds import label_kind
     from savs.datasets.splits.labels import label_doubts, refuse_doubts
-    from savs.pipeline.cli.selections import calibrated, estimates_of
+    from savs.pipeline.cli.selections import calibrated
     from savs.pipeline.evaluation.results import TRAINED, Results
     from savs.pipeline.evaluation.suspects import save_suspects, suspects
+    from savs.pipeline.evaluation.tables import selection_table, suspects_table
     from savs.pipeline.running.result_files import writing
     from savs.pipeline.selection.selection_file import write_selection
 
@@ -124,7 +134,7 @@ def select_command(
         )
     elif estimate:
         selection, crossed = calibrated(opened, selection, is_needed=list_suspects)
-    estimates = None if crossed is None else estimates_of(selection, crossed)
+    estimates = None if crossed is None else _estimates_of(selection, crossed)
     doubtful = suspects(opened, selection, crossed) if list_suspects else None
     folder = result_place(opened, out, selection.readout)
     with writing(folder) as new:
@@ -135,7 +145,9 @@ def select_command(
         detail(f"the store has {held}, fewer than {DEFAULT_HEADS}: took all")
     if json:
         known = estimates or {}
-        tasks = [_task_facts(task, known.get(task.subtask), kind) for task in selection.tasks]
+        tasks = [
+            _task_facts(task, known.get(task.subtask), selection.target) for task in selection.tasks
+        ]
         facts = {
             "selection": str(folder),
             "readout": selection.readout,
@@ -144,9 +156,17 @@ def select_command(
         listed = {} if doubtful is None else {"suspects": doubtful.to_dicts()}
         print_json(facts | {"tasks": tasks} | listed)
     else:
-        print_selection(selection, estimates)
+        tables = [selection_table(selection, estimates)]
         if doubtful is not None:
-            _print_suspects(doubtful)
+            tables.append(suspects_table(doubtful.head(SHOWN)))
+        print_tables(tables)
+        if doubtful is not None:
+            count = counted_as(doubtful.height, "training example", "is", "are")
+            all_of = "it" if doubtful.height == 1 else "all"
+            say(
+                f"{count} predicted to be of another class by a classifier of others; suspects.csv"
+                f" next to the selection has {all_of}"
+            )
     if depth := _depth(opened, selection):
         say(depth)
     is_default = readout in (None, "vote") and TRAINED not in Results(opened.path)
@@ -157,20 +177,45 @@ def select_command(
     say(f"wrote {folder}; next: " + command("savs", "evaluate", store, *more))
 
 
-def _task_facts(task: "TaskSelection", estimate: "Metric | None", kind: str) -> dict[str, Any]:
-    from savs.datasets.label_kinds import MANY, NUMBERS
+def _estimates_of(selection: "Selection", crossed: "Evaluation") -> "Mapping[str | None, Metric]":
+    """Return the cross-validated accuracy of each subtask, or average precision of each label.
 
+    Of numbers it is the mean absolute error.
+    """
+    from savs.pipeline.statistics.intervals import Metric
+
+    if crossed.per_label is not None:
+        clusters = max((metric.clusters for metric in crossed.metrics), default=0)
+        return {
+            row["label"]: Metric(
+                name="average precision",
+                value=row["average_precision"],
+                low=row["low"],
+                high=row["high"],
+                chance=row["chance"],
+                majority=None,
+                units=row["n"],
+                clusters=clusters,
+            )
+            for row in crossed.per_label.drop_nulls("average_precision").iter_rows(named=True)
+        }
+    names = {metric.name: metric for metric in crossed.metrics}
+    subtasks = [task.subtask for task in selection.tasks]
+    if len(subtasks) == 1:
+        return {subtasks[0]: names.get("accuracy", crossed.metrics[0])}
+    return {subtask: names[f"accuracy, {subtask}"] for subtask in subtasks}
+
+
+def _task_facts(
+    task: "TaskSelection", estimate: "Metric | None", target: "Target"
+) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "subtask": task.subtask,
         "classes": list(task.classes),
         "examples": task.examples,
         "cross_validated": estimate and estimate.to_json(),
-        "temperature": task.calibration and task.calibration.temperature,
+        **target.facts(task.decision),
     }
-    if kind == MANY:
-        facts["threshold"] = task.label_rule and task.label_rule.threshold
-    elif kind in NUMBERS:
-        facts["reach"] = task.number and task.number.reach
     facts["heads"] = [
         {
             "head": savs.stores.head_name(head),
@@ -183,42 +228,6 @@ def _task_facts(task: "TaskSelection", estimate: "Metric | None", kind: str) -> 
         )
     ]
     return facts
-
-
-def _print_suspects(table: "pl.DataFrame") -> None:
-    from savs.pipeline.running.output_files import media_cell
-
-    print_line()
-    named = any(media_cell(row["media"]) != row["id"] for row in table.iter_rows(named=True))
-    rows = [
-        [
-            row["id"],
-            *([media_cell(row["media"])] if named else []),
-            *([row["subtask"]] if row["subtask"] else []),
-            row["label"],
-            row["prediction"],
-            f"{row['margin']:.3g}",
-            percent(row["strength"]),
-        ]
-        for row in table.head(SHOWN).iter_rows(named=True)
-    ]
-    subtask = ["subtask"] if table["subtask"].null_count() < table.height else []
-    header = [
-        "suspect",
-        *(["media"] if named else []),
-        *subtask,
-        "label",
-        "predicted",
-        "margin",
-        "strength (%)",
-    ]
-    print_table(header, rows, right=False)
-    one = table.height == 1
-    say(
-        f"{table.height} training example{' is' if one else 's are'} predicted to be of another"
-        " class by a classifier of others; suspects.csv next to the selection has"
-        f" {'it' if one else 'all'}"
-    )
 
 
 def _depth(store: "FeatureStore", selection: "Selection") -> str | None:

@@ -9,8 +9,14 @@ from savs.foundation.errors import command
 from savs.pipeline.cli.options.fields import expand_options
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import HeadsOption, MaxSkipOption, option
-from savs.pipeline.cli.output import REPORTING, print_json, print_table, say, tell_skipped_examples
-from savs.pipeline.cli.tables import print_evaluation
+from savs.pipeline.cli.output import (
+    REPORTING,
+    print_evaluation,
+    print_json,
+    print_tables,
+    say,
+    tell_skipped_examples,
+)
 from savs.pipeline.inputs.input_options import TrainKeywords
 from savs.pipeline.names import READOUT_NAMES
 from savs.pipeline.running.formatting import counted, percent
@@ -103,17 +109,15 @@ def _summary(done: "Trained") -> dict[str, object]:
 
 
 def _print(done: "Trained") -> None:
+    from savs.pipeline.evaluation.tables import suspects_table
+
     if done.accuracies:
         tried = ", ".join(f"{name} {percent(value)}" for name, value in done.accuracies.items())
         say(f"readout: {done.selection.readout}, the best when examples are left out ({tried})")
     if done.left_out or done.tested:
         print_evaluation(done.expected)
     if done.suspects.height:
-        rows = [
-            [row["id"], row["label"], row["prediction"], percent(row["strength"])]
-            for row in done.suspects.head(SHOWN).iter_rows(named=True)
-        ]
-        print_table(["doubtful label", "label", "predicted", "strength (%)"], rows, right=False)
+        print_tables([suspects_table(done.suspects.head(SHOWN))])
 
 
 def _print_next(done: "Trained") -> None:

@@ -8,7 +8,7 @@ import savs
 from savs.pipeline.cli import exit_codes as exits
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import StoreArgument, option
-from savs.pipeline.cli.output import print_json, print_table, say
+from savs.pipeline.cli.output import print_cells, print_json, say
 from savs.pipeline.running.formatting import counted, format_bytes
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def _print_report(store: str, report: "Report", *, quick: bool, as_json: bool) -
             }
         )
     elif problems:
-        print_table(["file", "problem"], [[p.file, p.kind] for p in problems])
+        print_cells(["file", "problem"], [[p.file, p.kind] for p in problems])
     for problem in () if as_json else problems:
         say(f"{problem.file}: {problem.what}; {problem.remedy}")
     unread = any(problem.kind == "manifest" for problem in problems)
@@ -86,7 +86,7 @@ def _print_repair(store: str, done: "Repair", *, as_json: bool) -> None:
         rows += [[name, "set aside"] for name in done.set_aside]
         rows += [[name, "to extract again"] for name in done.to_redo]
         if rows:
-            print_table(["file", "what"], rows)
+            print_cells(["file", "what"], rows)
     others = [problem for problem in done.report.problems if problem.kind != "missing"]
     for problem in others:
         say(f"{problem.file}: {problem.what}; {problem.remedy}")

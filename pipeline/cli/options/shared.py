@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from savs.pipeline.names import READOUT_NAMES, SCORING_NAMES, TEXT_READOUT_NAMES
+from savs.pipeline.names import SCORING_NAMES
+from savs.pipeline.running.table import FORMS, TABLE
 
 if TYPE_CHECKING:
     from savs.stores import FeatureStore
@@ -51,15 +52,6 @@ HeadsOption = Annotated[
     ),
 ]
 
-ReadoutOption = Annotated[
-    str | None,
-    option(
-        "--readout",
-        metavar="NAME",
-        help=f"{', '.join(READOUT_NAMES)}; by the classes' names {', '.join(TEXT_READOUT_NAMES)};"
-        " or a Python file (default: vote, or ridge of numbers).",
-    ),
-]
 
 ScoringOption = Annotated[
     str | None,
@@ -113,6 +105,13 @@ def require_choice(name: str, value: str, known: Sequence[str]) -> None:
         raise typer.BadParameter(f"`{name}` is {value!r}, expected one of {', '.join(known)}")
 
 
+def require_form(form: str, *, as_json: bool) -> None:
+    """Raise a usage error unless a table has this form, and is not asked for as JSON as well."""
+    require_choice("form", form, (TABLE, *FORMS))
+    if form != TABLE and as_json:
+        raise typer.BadParameter("--format and --json are two ways to print; pass one")
+
+
 def read_text(path: Path, option: str = "") -> str:
     """Return the text of a file that an option names; a usage error if it cannot be read."""
     from savs.foundation.files import read_regular_text
@@ -155,15 +154,3 @@ def result_place(store: "FeatureStore", out: Path | None, name: str) -> Path:
             " or pass --out DIR"
         )
     return folder
-
-
-def parse_folds(text: str) -> Any:
-    """Return a number of folds, or `loo`; a usage error for anything else."""
-    if text == "loo":
-        return text
-    from savs.foundation.bounds import whole_number
-
-    folds = whole_number(text)
-    if folds is None or folds < 2:
-        raise typer.BadParameter(f"`folds` is {text!r:.50}, expected an integer from 2 on, or loo")
-    return folds

@@ -14,7 +14,7 @@ from savs.foundation.arrays import Array
 from savs.pipeline.errors import ReportError
 from savs.pipeline.heads.centroids import cosines, leads
 from savs.pipeline.reports.explain.evidence import Evidence
-from savs.pipeline.reports.report.drawing import LEVELS, shade_paths
+from savs.pipeline.reports.pages.charts import LEVELS, shade_paths
 from savs.pipeline.selection.compatibility import require_match
 from savs.pipeline.selection.selection_config import SelectionConfig
 from savs.stores import head_name

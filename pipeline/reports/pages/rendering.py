@@ -10,7 +10,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from savs.pipeline.errors import ReportError
-from savs.pipeline.running.formatting import counted, percent, points, probability
+from savs.pipeline.reports.pages import charts
+from savs.pipeline.running.formatting import counted, interval, percent, points, probability
 from savs.pipeline.running.output_files import output_files
 
 HERE = Path(__file__).parent
@@ -54,7 +55,7 @@ def render(
     part of the page's policy, so that a browser runs no other. A value that a template names and
     that is missing is an error.
     """
-    style = (HERE / "style.css").read_text("utf-8")
+    style = (HERE / "style.css").read_text("utf-8") + charts.STYLE
     return _environment(folder, *also).get_template(template).render(
         style=Markup(style), script=Markup(script), policy=policy(script), **values
     )  # fmt: skip
@@ -92,8 +93,10 @@ def _environment(*folders: Path) -> Environment:
         "lines": show_lines,
         "percent": percent,
         "points": points,
+        "interval": interval,
         "probability": probability,
     }
+    environment.globals |= {"tones": charts.TONES, "levels": charts.LEVELS}
     return environment
 
 

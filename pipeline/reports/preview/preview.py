@@ -19,7 +19,7 @@ from savs.pipeline.extraction.model.model_options import (
 )
 from savs.pipeline.inputs.input_options import InputKeywords, InputOptions
 from savs.pipeline.inputs.plugins import choose_benchmark
-from savs.pipeline.inputs.source import Source, Splits, temporary_fetching
+from savs.pipeline.inputs.source import Source, temporary_fetching
 from savs.pipeline.names import DEFAULT_EXAMPLES
 from savs.pipeline.reports.pages.pictures import Picture, no_picture, pictures_of
 from savs.pipeline.reports.pages.rendering import require_page, write_page
@@ -200,7 +200,9 @@ def _gather(
 ) -> PreviewContent:
     """Return the first examples of both splits, their images decoded, and counts of all."""
     examples = source.examples()
-    notes = _notes(source, examples)
+    folder = str(source.fetching.folder) if source.fetching and source.fetching.folder else None
+    # without the name of the temporary folder of fetched media
+    notes = tuple(n for n in source.notes(examples) if folder is None or folder not in n)
     options = source.options
     drawn = " (drawn)" if options.draw is not None else ""
     sources = {
@@ -220,13 +222,17 @@ def _gather(
                 source=sources[split],
                 examples=len(rows),
                 labels=Counter((e.subtask, e.label) for e in rows),
-                absent=_absent(rows, source.media(split)),
+                absent={
+                    e.id: name
+                    for e in rows
+                    if (name := next((n for n in e.media if not media.has(n)), None))
+                },
                 shown=tuple(
-                    _show(e, source.media(split), placeholders, word)
-                    for e in each_class_in_turn(rows, count)
+                    _show(e, media, placeholders, word) for e in each_class_in_turn(rows, count)
                 ),
             )
             for split, rows in examples.items()
+            for media in [source.media(split)]
         ),
     )
 
@@ -239,17 +245,6 @@ def each_class_in_turn(examples: Sequence[Example], count: int) -> list[Example]
     count = max(count, min(len(by_class), MOST))  # at least one of each class
     turns = zip_longest(*by_class.values())
     return [example for turn in turns for example in turn if example is not None][:count]
-
-
-def _notes(source: Source, examples: Splits) -> tuple[str, ...]:
-    """Return the notes of a source that do not name the temporary folder of fetched media."""
-    folder = str(source.fetching.folder) if source.fetching and source.fetching.folder else None
-    return tuple(n for n in source.notes(examples) if folder is None or folder not in n)
-
-
-def _absent(examples: Sequence[Example], media: MediaFolder) -> dict[str, str]:
-    first = {e.id: next((n for n in e.media if not media.has(n)), None) for e in examples}
-    return {identifier: name for identifier, name in first.items() if name is not None}
 
 
 def _show(example: Example, media: MediaFolder, placeholders: str, word: "Wording | None") -> Shown:

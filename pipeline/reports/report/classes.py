@@ -5,17 +5,26 @@ Of many labels: a table, and which are together.
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from savs.datasets.many_labels import label_table
 from savs.datasets.metrics.many_labels import cooccurrence
 from savs.foundation.bounds import whole_number
 from savs.pipeline.evaluation.results import Result
-from savs.pipeline.reports.report.drawing import LEVELS, grid_path, shade, shade_paths
+from savs.pipeline.evaluation.tables import (
+    classes_table,
+    confusions_table,
+    labels_table,
+    pairs_table,
+)
+from savs.pipeline.reports.pages.charts import grid_path, matrix_paths
+from savs.pipeline.reports.report.gallery import Gallery
+from savs.pipeline.running.table import Table
 
 MOST_NUMBERED = 20
 """Most classes of a matrix that has its numbers; a larger one is drawn with shades alone."""
@@ -26,38 +35,24 @@ MOST_TOGETHER = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
-    """How many examples of a class were predicted as a class."""
-
-    count: int
-    share: float
-    """Share of the examples of its class."""
-    is_right: bool
-    prediction: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class Matrix:
     """The classes of one subtask: rows are labels, columns predictions."""
 
     subtask: str | None
-    classes: tuple[dict[str, Any], ...]
-    """Rows of metrics.json's `per_class`."""
+    labels: tuple[dict[str, Any], ...]
+    """The classes with test examples, rows of metrics.json's `per_class`."""
+    table: Table
+    """Of all classes."""
     columns: tuple[str | None, ...]
     """Predictions; None if some were skipped."""
-    cells: tuple[tuple[Cell, ...], ...]
-    """Cells of each label with test examples; empty for a large matrix."""
+    cells: tuple[tuple[int, ...], ...]
+    """Counts of each label with test examples; empty for a large matrix."""
     right: Mapping[int, str]
     """Shade -> SVG path of the cells on the diagonal, for a large matrix."""
     wrong: Mapping[int, str]
     lines: str
     accuracy: float
     examples: int
-
-    @property
-    def labels(self) -> tuple[dict[str, Any], ...]:
-        """The classes with test examples."""
-        return tuple(row for row in self.classes if row["n"])
 
     @property
     def name(self) -> str:
@@ -71,24 +66,23 @@ class ClassesPart:
 
     matrices: tuple[Matrix, ...]
     """One for each subtask, the least accurate first."""
-    confusions: tuple[dict[str, Any], ...]
-    """The most frequent ones, rows of metrics.json's `confusions`."""
-    more: int
-    """Confusions that the table lacks."""
+    confusions: Table | None
+    """The most frequent ones."""
     has_subtasks: bool
-    labels: tuple[dict[str, Any], ...] = ()
-    """Rows of metrics.json's `per_label`, by their names, with their `errors`; empty of one label.
-    The matrix then has the labels that are together."""
-    pairs: tuple[dict[str, Any], ...] = ()
-    """The most frequent ones, rows of metrics.json's `pairs`."""
-    levels: int = LEVELS
+    labels: Table | None = None
+    """The labels by their names; None of one label. The matrix then has those that are together."""
+    pairs: Table | None = None
+    """The most frequent pairs of labels."""
 
 
-def classes_part(result: Result) -> ClassesPart:
-    """Return the matrices and tables of the classes in metrics.json, classes by their names."""
+def classes_part(result: Result, gallery: Gallery | None) -> ClassesPart:
+    """Return the matrices and tables of the classes in metrics.json, classes by their names.
+
+    Counts of examples that the gallery shows are links to these.
+    """
     metrics = result.metrics
     if result.labels:
-        return _labels_part(result)
+        return _labels_part(result, gallery)
     wrong = metrics["confusions"]
     matrices = [
         _matrix(
@@ -96,20 +90,27 @@ def classes_part(result: Result) -> ClassesPart:
         )
         for subtask, rows in groupby(metrics["per_class"], key=lambda row: row["subtask"])
     ]
+    several = len(matrices) > 1
+    confusions = None
+    if wrong:
+        table = confusions_table(wrong, has_subtasks=several, most=MOST_CONFUSIONS)
+        rows = table.frame.select("subtask", "label", "prediction").rows()
+        picks = [gallery.pick(*row) if gallery and gallery.has(*row) else None for row in rows]
+        confusions = _with_picks(table, picks)
     return ClassesPart(
         matrices=tuple(sorted(matrices, key=lambda matrix: matrix.accuracy)),
-        confusions=tuple(wrong[:MOST_CONFUSIONS]),
-        more=max(0, len(wrong) - MOST_CONFUSIONS),
-        has_subtasks=len(matrices) > 1,
+        confusions=confusions,
+        has_subtasks=several,
     )
 
 
-def _labels_part(result: Result) -> ClassesPart:
+def _with_picks(table: Table, picks: Sequence[str | None]) -> Table:
+    return replace(table, frame=table.frame.with_columns(pick=pl.Series(picks, dtype=pl.String)))
+
+
+def _labels_part(result: Result, gallery: Gallery | None) -> ClassesPart:
     """Return the table of many labels, and which are together."""
-    rows = [
-        dict(row) | {"errors": row["positive"] + row["predicted"] - 2 * row["correct"]}
-        for row in sorted(result.labels, key=_by_name)
-    ]
+    rows = sorted(result.labels, key=_by_name)
     often = sorted(rows, key=lambda row: -row["positive"])[:MOST_TOGETHER]
     names = [row["label"] for row in sorted(often, key=_by_name) if row["positive"]]
     counts = cooccurrence(label_table(result.predictions()["label"], names).states)
@@ -122,13 +123,15 @@ def _labels_part(result: Result) -> ClassesPart:
         for a, b in np.argwhere(counts)
         if a != b
     ]
+    pairs = result.metrics["pairs"]
     return ClassesPart(
         matrices=(_matrix(None, of_labels, together),) if len(names) > 1 else (),
-        confusions=(),
-        more=0,
+        confusions=None,
         has_subtasks=False,
-        labels=tuple(rows),
-        pairs=tuple(result.metrics["pairs"][:MOST_CONFUSIONS]),
+        labels=_with_picks(
+            labels_table(rows), [gallery and gallery.errors(row["label"]) for row in rows]
+        ),
+        pairs=pairs_table(pairs, most=MOST_CONFUSIONS) if pairs else None,
     )
 
 
@@ -151,45 +154,17 @@ def _matrix(
     examples = sum(row["n"] for row in rows)
     return Matrix(
         subtask=subtask,
-        classes=tuple(rows),
+        labels=tuple(labels),
+        table=classes_table(rows),
         columns=tuple(columns),
-        cells=_cells(labels, columns, counts) if is_small else (),
-        right={} if is_small else _paths(labels, columns, counts, right=True),
-        wrong={} if is_small else _paths(labels, columns, counts, right=False),
+        cells=tuple(
+            tuple(counts.get((row["label"], name), 0) for name in columns) for row in labels
+        )
+        if is_small
+        else (),
+        right={} if is_small else matrix_paths(labels, columns, counts, right=True),
+        wrong={} if is_small else matrix_paths(labels, columns, counts, right=False),
         lines=grid_path(1, 1) if is_small else grid_path(len(columns), len(labels)),
         accuracy=sum(row["correct"] for row in rows) / max(examples, 1),  # the file may be edited
         examples=examples,
     )
-
-
-def _cells(
-    labels: Sequence[dict[str, Any]],
-    columns: Sequence[str | None],
-    counts: Mapping[tuple[str, str | None], int],
-) -> tuple[tuple[Cell, ...], ...]:
-    return tuple(
-        tuple(
-            Cell(count, count / row["n"], name == row["label"], name)
-            for name in columns
-            for count in [counts.get((row["label"], name), 0)]
-        )
-        for row in labels
-    )
-
-
-def _paths(
-    labels: Sequence[dict[str, Any]],
-    columns: Sequence[str | None],
-    counts: Mapping[tuple[str, str | None], int],
-    *,
-    right: bool,
-) -> dict[int, str]:
-    """Return the shades of the cells on the diagonal, or off it, by share of their row."""
-    places = {name: place for place, name in enumerate(columns)}
-    rows = {row["label"]: (y, row["n"]) for y, row in enumerate(labels)}
-    cells = {
-        (places[name], rows[label][0]): shade(count / rows[label][1], 0, 1)
-        for (label, name), count in counts.items()
-        if count and label in rows and (label == name) == right
-    }
-    return shade_paths(cells)

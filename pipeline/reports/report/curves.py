@@ -12,33 +12,17 @@ import polars as pl
 
 from savs.pipeline.errors import ReportError
 from savs.pipeline.evaluation.sweep.table import headline, load_summary, with_methods
+from savs.pipeline.evaluation.tables import (
+    coverage_table,
+    reliability_table,
+    risk_table,
+    sweep_table,
+)
 from savs.pipeline.names import DEFAULT_HEADS
-from savs.pipeline.reports.pages.rendering import render
-from savs.pipeline.reports.report.drawing import (
-    LEFT,
-    RIGHT,
-    Chart,
-    Height,
-    Point,
-    Series,
-    band_of,
-    height_of,
-    spread,
-    thinned,
-)
+from savs.pipeline.reports.pages.charts import TONES, Chart, Value, draw_lines
+from savs.pipeline.reports.pages.rendering import HERE, render
 from savs.pipeline.running.output_files import new_file
-
-MOST_SERIES = 6
-"""Most lines of a chart: no more colours and dashes can be found out apart."""
-TONES = (
-    ("#0a5bb5", "none"),
-    ("#b3470f", "7 3"),
-    ("#2e8b57", "2 3"),
-    ("#8c5fd0", "9 3 2 3"),
-    ("#b8860b", "12 4"),
-    ("#d0578c", "4 4"),
-)
-"""Colour and dashes of each line of a chart, those of a report on light ground."""
+from savs.pipeline.running.table import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +32,8 @@ class Curves:
     name: str
     metric: str
     charts: tuple[Chart, ...]
-    rows: tuple[dict[str, Any], ...]
-    """All rows of the headline metric, as in summary.parquet."""
-    chance: float
+    table: Table
+    """All rows of the headline metric."""
 
 
 def sweep_parts(folders: Sequence[Path]) -> tuple[tuple[Curves, ...], tuple[Curves, ...]]:
@@ -72,9 +55,9 @@ def sweep_parts(folders: Sequence[Path]) -> tuple[tuple[Curves, ...], tuple[Curv
             is_of_depths = bool(rows["max_layer"].count())
             if rows["prompt"].count() and not is_of_depths:
                 continue
-            metric, chance = str(rows["metric"][0]), float(rows["chance"][0])
+            metric = str(rows["metric"][0])
             charts = (_depth_charts if is_of_depths else charts_of_sweep)(rows, metric)
-            part = Curves(name, metric, charts, tuple(rows.to_dicts()), chance)
+            part = Curves(name, metric, charts, sweep_table(rows, metric))
             (depths if is_of_depths else curves).append(part)
     return tuple(curves), tuple(depths)
 
@@ -123,7 +106,7 @@ def _setting_text(setting: str, value: int | None) -> str:
 
 def _charts_of(names: Sequence[Any]) -> list[list[Any]]:
     """Return the lines of each chart; the first one, which others are compared with, is in all."""
-    step = MOST_SERIES - 1
+    step = len(TONES) - 1
     others = [names[start : start + step] for start in range(1, len(names), step)]
     return [[names[0], *lines] for lines in others] or [[names[0]]]
 
@@ -160,46 +143,31 @@ def write_figure(out: Path, rows: pl.DataFrame, metric: str) -> None:
     charts = charts_of_sweep(rows, f"{metric} (%)")
     if not charts:
         raise ReportError("one number of shots and of heads makes no curve; sweep several `shots`")
-    text = render(Path(__file__).parent, "figure.svg", charts=charts, tones=TONES)
+    text = render(HERE, "figure.svg", charts=charts)
     with new_file(out, "another `figure`") as file:
         file.write_bytes(text.encode("utf-8", "backslashreplace"))
 
 
 def _chart(rows: pl.DataFrame, names: Sequence[Any], axis: str, by: str, title: str) -> Chart:
-    values = rows[axis].unique().sort(nulls_last=True).to_list()
-    places = dict(zip(values, spread(len(values), LEFT + 20, RIGHT - 20), strict=True))
-    height = _height(rows)
-    lines = []
+    settings = rows[axis].unique().sort(nulls_last=True).to_list()
+    lines = {}
     for value in names:
         name = str(value) if by == "readout" else _setting_text(by, value)
-        line = rows.filter(pl.col(by).eq_missing(pl.lit(value))).iter_rows(named=True)
-        lines.append((name, [(places[row[axis]], row, _title(name, row, axis)) for row in line]))
-    return Chart(
-        title=title,
-        x_name=_AXES[axis],
-        x_ticks=tuple((x, "all" if value is None else str(value)) for value, x in places.items()),
-        y_ticks=height.ticks(),
-        series=tuple(
-            _line(name, sorted(points, key=lambda point: point[0]), height)
-            for name, points in lines
-        ),
-        chance=None if rows["chance"][0] is None else height.chance(rows["chance"][0]),
+        line = rows.filter(pl.col(by).eq_missing(pl.lit(value))).to_dicts()
+        values = [_value(settings.index(row[axis]), row, _title(name, row, axis)) for row in line]
+        lines[name] = sorted(values)
+    return draw_lines(
+        title,
+        _AXES[axis],
+        {n: "all" if value is None else str(value) for n, value in enumerate(settings)},
+        lines,
+        chance=rows["chance"][0],
+        scale=pl.concat([rows[name] for name in ("mean", "low", "high")]).drop_nulls(),
     )
 
 
-def _height(rows: pl.DataFrame) -> Height:
-    return height_of(pl.concat([rows[name] for name in ("mean", "low", "high")]).drop_nulls())
-
-
-def _line(name: str, points: Sequence[tuple[float, dict[str, Any], str]], height: Height) -> Series:
-    """Return a line through points: place, row of the summary, and title."""
-    ends = [
-        (x, height.at(row["high"]), height.at(row["low"]))
-        for x, row, _ in points
-        if row["low"] is not None
-    ]
-    marks = tuple(Point(x, height.at(row["mean"]), title) for x, row, title in points)
-    return Series(name, marks, band_of(ends))
+def _value(place: int, row: Mapping[str, Any], title: str) -> Value:
+    return Value(place, row["mean"], row["low"], row["high"], title)
 
 
 def _title(name: str, row: dict[str, Any], axis: str) -> str:
@@ -215,34 +183,21 @@ def _depth_charts(rows: pl.DataFrame, metric: str) -> tuple[Chart, ...]:
     depths = rows["max_layer"].unique().sort().to_list()
     if len(depths) == 1:
         return ()
-    places = dict(zip(depths, spread(len(depths), LEFT + 20, RIGHT - 20), strict=True))
-    lines = rows.partition_by("readout", "shots", maintain_order=True)[:MOST_SERIES]
-    height = _height(pl.concat(lines))
-    chart = Chart(
-        title=f"{metric} by depth",
-        x_name="last layer that heads are chosen from",
-        x_ticks=thinned([(x, str(layer)) for layer, x in places.items()]),
-        y_ticks=height.ticks(),
-        series=tuple(_depth_series(line, places, height) for line in lines),
-        chance=height.chance(float(rows["chance"][0])),
-    )
-    return (chart,)
-
-
-def _depth_series(line: pl.DataFrame, places: dict[int, float], height: Height) -> Series:
-    rows = line.sort("max_layer").to_dicts()
-    shots = rows[0]["shots"]
-    name = f"{rows[0]['readout']}, {'all' if shots is None else shots} shots"
-    points = [
-        (
-            places[row["max_layer"]],
-            row,
-            f"{row['readout']}, layers up to {row['max_layer']} ({100 * row['share']:.0f} % of the"
-            f" decoder): {100 * row['mean']:.1f} %",
-        )
-        for row in rows
-    ]
-    return _line(name, points, height)
+    lines = {}
+    for line in rows.partition_by("readout", "shots", maintain_order=True)[: len(TONES)]:
+        shots = line["shots"][0]
+        lines[f"{line['readout'][0]}, {'all' if shots is None else shots} shots"] = [
+            _value(
+                depths.index(row["max_layer"]),
+                row,
+                f"{row['readout']}, layers up to {row['max_layer']} ({100 * row['share']:.0f} % of"
+                f" the decoder): {100 * row['mean']:.1f} %",
+            )
+            for row in line.sort("max_layer").to_dicts()
+        ]
+    ticks = {n: str(layer) for n, layer in enumerate(depths)}
+    name, chance = "last layer that heads are chosen from", float(rows["chance"][0])
+    return (draw_lines(f"{metric} by depth", name, ticks, lines, chance=chance),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,8 +208,17 @@ class ConfidencePart:
     """One of `confidence` of metrics.json."""
     temperatures: tuple[tuple[str, str], ...]
     """Subtask, or `all`, and its temperature; empty if probabilities are not calibrated."""
+    reliability: Table
+    risk: Table | None
     chart: Chart | None
     """Accuracy if only the likeliest share is answered; None of many labels."""
+    coverage: Table | None
+    """The numbers of the chart."""
+
+    @property
+    def temperature_table(self) -> Table:
+        """The temperatures."""
+        return Table.of_cells(["subtask", "temperature"], self.temperatures)
 
 
 def confidence_parts(metrics: Mapping[str, Any]) -> tuple[ConfidencePart, ...]:
@@ -269,31 +233,29 @@ def confidence_parts(metrics: Mapping[str, Any]) -> tuple[ConfidencePart, ...]:
                 (name, "none" if value is None else f"{value:.3g}")
                 for name, value in (one["temperatures"] or {}).items()
             ),
+            reliability=reliability_table(one),
+            risk=risk_table(one["risk"]) if one["risk"] else None,
             chart=_coverage_chart(one["coverage"]) if one["coverage"] else None,
+            coverage=coverage_table(one["coverage"]) if one["coverage"] else None,
         )
         for one in metrics["confidence"]
     )
 
 
 def _coverage_chart(coverage: Sequence[Mapping[str, float]]) -> Chart:
-    rows = sorted(coverage, key=lambda row: row["coverage"])
-    places = spread(len(rows), LEFT + 20, RIGHT - 20)
-    height = height_of(row["accuracy"] for row in rows)
-    points = tuple(
-        Point(
-            x,
-            height.at(row["accuracy"]),
+    values = [
+        Value(
+            row["coverage"],
+            row["accuracy"],
+            None,
+            None,
             f"{100 * row['coverage']:.0f} % answered: {100 * row['accuracy']:.1f} % right",
         )
-        for x, row in zip(places, rows, strict=True)
-    )
-    return Chart(
-        title="Accuracy if only the likeliest examples are answered",
-        x_name="share of the examples that is answered, %",
-        x_ticks=tuple(
-            (x, f"{100 * row['coverage']:.0f}") for x, row in zip(places, rows, strict=True)
-        ),
-        y_ticks=height.ticks(),
-        series=(Series("", points, ""),),
-        chance=None,
+        for row in sorted(coverage, key=lambda row: row["coverage"])
+    ]
+    return draw_lines(
+        "Accuracy if only the likeliest examples are answered",
+        "share of the examples that is answered, %",
+        {value.at: f"{100 * value.at:.0f}" for value in values},
+        {"": values},
     )

@@ -6,22 +6,14 @@ from typing import Any
 
 import polars as pl
 
+from savs.foundation.frames import schema_of
 from savs.pipeline.evaluation.compare.compare import compare
 from savs.pipeline.evaluation.compare.result_folders import of_same_examples
+from savs.pipeline.evaluation.per_class import PartRow
 from savs.pipeline.evaluation.results import Result
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """One row of a plot of shares: a value with its interval, or a baseline."""
-
-    name: str
-    value: float
-    low: float | None
-    high: float | None
-    kind: str
-    """`main`, `other` or `baseline`."""
-    note: str = ""
+from savs.pipeline.evaluation.tables import INTERVAL, P_VALUES, PAIRED
+from savs.pipeline.running.formatting import percent
+from savs.pipeline.running.table import Column, Drawing, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +23,10 @@ class Headline:
     metric: str
     main: Mapping[str, Any]
     """The headline of the first result, as in metrics.json."""
-    bars: tuple[Bar, ...]
-    differences: tuple[Mapping[str, Any], ...]
-    """Rows of `compare` about this metric: each other result minus the first."""
-    reach: float
-    """Greatest distance from 0 of an end of their intervals."""
+    results: Table
+    """Every result next to chance and majority."""
+    differences: Table | None
+    """Each other result minus the first, of this metric; None without others."""
 
 
 def headline_of(results: Sequence[Result]) -> Headline:
@@ -47,18 +38,25 @@ def headline_of(results: Sequence[Result]) -> Headline:
     first, *others = results
     main = first.headline
     paired = [other for other in others if is_paired(first, other)]
-    differences = _differences(first, paired, str(main["name"]))
-    ends = [row[end] for row in differences for end in ("low", "high", "difference")]
+    baselines = {"chance": main["chance"], "majority": main["majority"]}
+    rows = [{"name": first.name, "style": "main", **_ends(main), **baselines}]
+    for other in others:
+        apart = "" if other in paired else _apart(first, other)
+        same = (one for one in other.metrics["metrics"] if one["name"] == main["name"])
+        ends = _ends(next(same, other.headline))  # else its own headline
+        rows.append({"name": f"{other.name}{apart}", "style": "other", **ends, **baselines})
+    rows += [
+        {"name": name, "style": "baseline", "value": value}
+        for name, value in (("majority class", main["majority"]), ("chance", main["chance"]))
+        if value is not None
+    ]
+    drawing = Drawing("track", ("value", "low", "high", "chance", "majority"), style="style")
+    columns = [Column("result", "name"), Column("value", "value", percent), INTERVAL]
     return Headline(
         metric=str(main["name"]),
         main=main,
-        bars=(
-            _bar(first, main, "main"),
-            *(_bar(other, _like(other, main), "other", _apart(first, other)) for other in others),
-            *_baselines(main),
-        ),
-        differences=differences,
-        reach=max((abs(end) for end in ends if end is not None), default=0.0),
+        results=Table(pl.DataFrame(rows, infer_schema_length=None), columns, drawing=drawing),
+        differences=_differences(first, paired, str(main["name"])),
     )
 
 
@@ -67,60 +65,47 @@ def is_paired(first: Result, other: Result) -> bool:
     return list(first.units()) == list(other.units()) and of_same_examples(first, other)
 
 
-def _differences(
-    first: Result, others: Sequence[Result], metric: str
-) -> tuple[Mapping[str, Any], ...]:
+def _differences(first: Result, others: Sequence[Result], metric: str) -> Table | None:
     if not others:
-        return ()
-    comparison = compare([first.folder, *(other.folder for other in others)], metric=metric)
-    names = [other.name for other in others]
-    return tuple(
-        {**row, "b": name}
-        for name, row in zip(names, comparison.iter_rows(named=True), strict=True)
-    )
+        return None
+    rows = compare([first.folder, *(other.folder for other in others)], metric=metric)
+    rows = rows.with_columns(b=pl.Series([other.name for other in others]))
+    ends = rows.select(pl.max_horizontal(pl.col("difference", "low", "high").abs()).max())
+    columns = [Column("result", "b"), *PAIRED, Column("test", "test", is_text=True), *P_VALUES]
+    drawing = Drawing("apart", ("difference", "low", "high"), reach=ends.item())
+    return Table(rows, columns, drawing=drawing)
 
 
-def _like(other: Result, main: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the metric of another result that has the headline's name; else its own headline."""
-    same = (metric for metric in other.metrics["metrics"] if metric["name"] == main["name"])
-    return next(same, other.headline)
+def _ends(metric: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: metric[name] for name in ("value", "low", "high")}
 
 
 def _apart(first: Result, other: Result) -> str:
     """Return why a result is not compared example by example."""
-    if is_paired(first, other):
-        return ""
-    if other.split != first.split:
-        return f"of the {other.split} examples"
-    return "of other examples"
+    of_other = "other" if other.split == first.split else f"the {other.split}"
+    return f" (of {of_other} examples)"
 
 
-def _bar(result: Result, metric: Mapping[str, Any], kind: str, note: str = "") -> Bar:
-    return Bar(result.name, metric["value"], metric["low"], metric["high"], kind, note)
-
-
-def _baselines(main: Mapping[str, Any]) -> list[Bar]:
-    baselines = {"majority class": main["majority"], "chance": main["chance"]}
-    return [
-        Bar(name, value, None, None, "baseline")
-        for name, value in baselines.items()
-        if value is not None
+def parts_tables(parts: Sequence[Mapping[str, Any]]) -> dict[str, Table]:
+    """Return the accuracy of each subtask, and of each category, rows of metrics.json's `parts`."""
+    columns = [
+        Column("accuracy", "accuracy", percent),
+        INTERVAL,
+        Column("right", "correct"),
+        Column("of", "n"),
     ]
+    drawing = Drawing("track", ("accuracy", "low", "high"))
+    tables = {}
+    for by in ("subtask", "category"):
+        if rows := [row for row in parts if row["by"] == by]:
+            frame = pl.DataFrame(rows, schema=schema_of(PartRow))
+            name = Column(by, "name", lambda name: "(none)" if name is None else name)
+            tables[by] = Table(frame, [name, *columns], drawing=drawing)
+    return tables
 
 
-@dataclass(frozen=True, slots=True)
-class GroupCount:
-    """Groups of one size with the same number of right examples."""
-
-    size: int
-    right: int
-    groups: int
-    share: float
-    """Share of the groups of this size."""
-
-
-def groups_part(predictions: pl.DataFrame) -> tuple[GroupCount, ...]:
-    """Return how many groups have how many right examples; none if no group has several."""
+def groups_table(predictions: pl.DataFrame) -> Table | None:
+    """Return how many groups have how many right examples; None if no group has several."""
     groups = (
         predictions.drop_nulls("group")
         .group_by("group")
@@ -133,4 +118,13 @@ def groups_part(predictions: pl.DataFrame) -> tuple[GroupCount, ...]:
         .with_columns(share=pl.col("groups") / pl.col("groups").sum().over("size"))
         .sort("size", "right", descending=[False, True])
     )
-    return tuple(GroupCount(**row) for row in counts.iter_rows(named=True))
+    if not counts.height:
+        return None
+    columns = [
+        Column("right", ("right", "size"), "{} of {}".format),
+        Column("groups", "groups"),
+        Column("share (%)", "share", percent),
+    ]
+    style = pl.when(pl.col("right") < pl.col("size")).then(pl.lit("wrong"))
+    rows = counts.with_columns(style=style)
+    return Table(rows, columns, drawing=Drawing("bar", ("share",), style="style"))

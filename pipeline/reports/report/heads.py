@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import polars as pl
@@ -10,13 +10,15 @@ import polars as pl
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.results import Result
-from savs.pipeline.reports.report.drawing import LEVELS, grid_path, shade, shade_paths
+from savs.pipeline.evaluation.tables import SUBTASK
+from savs.pipeline.reports.pages.charts import HeadMap, draw_heads
+from savs.pipeline.running.formatting import percent
+from savs.pipeline.running.table import Column, Drawing, Table
 from savs.pipeline.selection.head_map import (
     HEAD_MAP_SCHEMA,
     Stability,
     head_map,
     head_stability,
-    mean_map,
 )
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_config import SelectionConfig, TaskConfig
@@ -31,49 +33,20 @@ MOST_MAPS = 20
 """Most subtasks that have a map of their own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """A chosen head on a map."""
-
-    x: int
-    y: int
-    text: str
-    """Its rank; of several subtasks, how many chose it."""
-    title: str
-
-
-@dataclass(frozen=True, slots=True)
-class Layer:
-    """A row of a map: one layer, with its profile."""
-
-    number: int
-    mean: float
-    """Mean strength of its heads."""
-    best: float
-    chosen: int
-    """How often its heads were chosen."""
-
-
-@dataclass(frozen=True, slots=True)
-class HeadMap:
-    """A grid of layers and heads, shaded by strength."""
-
-    title: str
-    columns: int
-    layers: tuple[Layer, ...]
-    lowest: float
-    """Strength of the lightest shade."""
-    highest: float
-    paths: dict[int, str]
-    """Shade -> SVG path of its heads, in cells."""
-    lines: str
-    """SVG path of the lines between cells."""
-    marks: tuple[Mark, ...]
-
-    @property
-    def cell(self) -> int:
-        """Side of a cell in pixels: small grids have large cells."""
-        return max(13, min(30, 560 // self.columns))
+CHOSEN = (
+    Column("head", "name", is_text=True),
+    Column("rank", "rank"),
+    Column("strength (%)", "strength", percent),
+    Column("score", "score", "{:g}".format),
+    Column("examples", "examples"),
+    Column("margin", "margin", "{:.3f}".format),
+)
+LAYERS = (
+    Column("layer", "number"),
+    Column("mean", "mean", percent),
+    Column("best", "best", percent),
+    Column("times chosen", "chosen"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +55,13 @@ class HeadsPart:
 
     maps: tuple[HeadMap, ...]
     """Of all subtasks together first; then each alone, if there are several."""
-    rows: tuple[dict[str, Any], ...]
+    chosen: Table
     """The chosen heads, best first, with their strengths and scores."""
+    layers: Table
     more: int
     """Chosen heads that the table lacks."""
     has_scores: bool
     """Whether the map has the scores of all heads: the store must be there."""
-    levels: int = LEVELS
 
 
 def heads_part(result: Result) -> HeadsPart | None:
@@ -108,12 +81,14 @@ def heads_part(result: Result) -> HeadsPart | None:
     subtasks = heads["subtask"].unique(maintain_order=True).to_list()
     several = len(subtasks) > 1
     kind = "label" if result.labels else "subtask"
-    maps = [_draw(heads, f"all {kind}s" if several else "", chosen_by=kind if several else None)]
+    of_task = [Column(kind, "subtask")] if several else []
+    maps = [draw_heads(heads, chosen_by=kind if several else None)]
     if several and len(subtasks) <= MOST_MAPS and scored is not None:
-        maps += [_draw(heads.filter(subtask=name), str(name)) for name in subtasks]
+        maps += [draw_heads(heads.filter(subtask=name), title=str(name)) for name in subtasks]
     return HeadsPart(
         maps=tuple(maps),
-        rows=tuple(rows.head(MOST_RANKED).to_dicts()),
+        chosen=Table(rows.head(MOST_RANKED), [*of_task, *CHOSEN]),
+        layers=Table(maps[0].layers, LAYERS),
         more=max(0, rows.height - MOST_RANKED),
         has_scores=scored is not None,
     )
@@ -139,43 +114,6 @@ def _chosen(config: SelectionConfig) -> pl.DataFrame:
         )
     ]
     return pl.DataFrame(rows, schema=HEAD_MAP_SCHEMA, orient="row")
-
-
-def _draw(scored: pl.DataFrame, title: str, *, chosen_by: str | None = None) -> HeadMap:
-    """Return the map of a subtask's heads, or of several, or labels; `chosen_by` says which."""
-    heads = mean_map(scored).sort("layer", "head")
-    numbers = heads["layer"].unique(maintain_order=True).to_list()
-    rows = {layer: y for y, layer in enumerate(numbers)}
-    columns = int(heads["head"].max()) + 1  # type: ignore
-    lowest, highest = float(heads["strength"].min()), float(heads["strength"].max())  # type: ignore
-    cells = {
-        (head, rows[layer]): shade(strength, lowest, highest)
-        for layer, head, strength in heads.select("layer", "head", "strength").rows()
-    }
-    profile = heads.group_by(number="layer", maintain_order=True).agg(
-        mean=pl.col("strength").mean(), best=pl.col("strength").max(), chosen=pl.col("chosen").sum()
-    )
-    return HeadMap(
-        title=title,
-        columns=columns,
-        layers=tuple(Layer(**row) for row in profile.iter_rows(named=True)),
-        lowest=lowest,
-        highest=highest,
-        paths=shade_paths(cells),
-        lines=grid_path(columns, len(numbers)),
-        marks=tuple(_marks(heads.filter(pl.col("chosen") > 0), rows, chosen_by)),
-    )
-
-
-def _marks(chosen: pl.DataFrame, rows: dict[int, int], chosen_by: str | None) -> Sequence[Mark]:
-    marks = []
-    for row in chosen.iter_rows(named=True):
-        text = str(row["chosen"] if chosen_by else row["rank"])
-        by = f"chosen by {row['chosen']} {chosen_by}s"
-        choice = by if chosen_by else f"rank {row['rank']}"
-        title = f"{row['name']}: {100 * row['strength']:.1f} %, {choice}"
-        marks.append(Mark(row["head"], rows[row["layer"]], text, title))
-    return marks
 
 
 MOST_TASKS = 24
@@ -218,7 +156,8 @@ class Across:
     """None on the diagonal, and for heads of different models."""
     more: int
     stability: Stability | None
-    stable: tuple[dict[str, Any], ...]
+    overlap: Table | None
+    stable: Table | None
     """Heads of the first result, the most stable first in each subtask."""
 
 
@@ -232,7 +171,8 @@ def across_part(results: Sequence[Result]) -> Across:
         pairs=tuple(tuple(_pair(a, b) if a is not b else None for b in compared) for a in compared),
         more=len(tasks) - len(compared),
         stability=stability,
-        stable=() if stability is None else tuple(_stable(stability)),
+        overlap=None if stability is None else _overlap(stability),
+        stable=None if stability is None else _stable(stability),
     )
 
 
@@ -280,12 +220,31 @@ def _correlation(a: HeadTask, b: HeadTask) -> float | None:
     return float(np.corrcoef(ranks)[0, 1])
 
 
-def _stable(stability: Stability) -> list[dict[str, Any]]:
+def _overlap(stability: Stability) -> Table:
+    rows = {
+        "subtask": [name or "all" for name in stability.overlap],
+        "shared": list(stability.overlap.values()),
+        "chance": [stability.chance[name] for name in stability.overlap],
+    }
+    columns = [
+        Column("subtask", "subtask"),
+        Column("shared", "shared", percent),
+        Column("by chance", "chance", percent),
+    ]
+    drawing = Drawing("track", ("shared", None, None, "chance"))
+    return Table(pl.DataFrame(rows), columns, drawing=drawing)
+
+
+def _stable(stability: Stability) -> Table:
     rows = stability.heads.with_columns(place=pl.col("subtask").rle_id())
-    return (
-        rows.sort("place", "share", descending=[False, True], maintain_order=True)
-        .group_by("place", maintain_order=True)
-        .head(MOST_HEADS)
-        .drop("place")
-        .to_dicts()
-    )
+    rows = rows.sort("place", "share", descending=[False, True], maintain_order=True)
+    rows = rows.group_by("place", maintain_order=True).head(MOST_HEADS)
+    columns = [
+        Column("head", "name", is_text=True),
+        *([SUBTASK] if len(stability.overlap) > 1 else []),
+        Column("draws", "share", percent),
+        Column("rank", "rank"),
+    ]
+    drawing = Drawing("bar", ("share",), style="style")
+    style = pl.when(pl.col("rank").is_null()).then(pl.lit("wrong"))
+    return Table(rows.with_columns(style=style), columns, drawing=drawing)

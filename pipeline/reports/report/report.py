@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
 from savs.foundation.errors import ParameterError
 from savs.pipeline.evaluation.results import Result
 from savs.pipeline.evaluation.suspects import load_suspects
+from savs.pipeline.evaluation.tables import metrics_table, suspects_table
 from savs.pipeline.names import DEFAULT_GALLERY
 from savs.pipeline.reports.pages.rendering import require_page, write_page
 from savs.pipeline.reports.report.classes import ClassesPart, classes_part
@@ -21,7 +21,7 @@ from savs.pipeline.reports.report.curves import (
 )
 from savs.pipeline.reports.report.folders import find_folders, read_results
 from savs.pipeline.reports.report.gallery import Gallery, gallery_part
-from savs.pipeline.reports.report.headline import GroupCount, Headline, groups_part, headline_of
+from savs.pipeline.reports.report.headline import Headline, groups_table, headline_of, parts_tables
 from savs.pipeline.reports.report.heads import Across, HeadsPart, across_part, heads_part
 from savs.pipeline.reports.report.provenance import (
     Checks,
@@ -30,6 +30,7 @@ from savs.pipeline.reports.report.provenance import (
     provenance_part,
 )
 from savs.pipeline.running.formatting import counted, listed, percent
+from savs.pipeline.running.table import Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +42,13 @@ class ReportContent:
     results: tuple[Result, ...]
     """The first one is described in detail, the others are compared with it."""
     headline: Headline
-    metrics: tuple[dict[str, Any], ...]
-    """All metrics of the first result, as in metrics.json."""
+    metrics: Table | None
+    """All metrics of the first result; None if the headline is the only one."""
     heads: HeadsPart | None
     classes: ClassesPart
-    parts: tuple[dict[str, Any], ...]
-    """Accuracy of each subtask and category, as in metrics.json."""
-    groups: tuple[GroupCount, ...]
+    parts: dict[str, Table]
+    """Accuracy of each subtask and category."""
+    groups: Table | None
     gallery: Gallery | None
     confidence: tuple[ConfidencePart, ...]
     suspects: pl.DataFrame | None
@@ -132,16 +133,17 @@ def report(
     first = results[0]
     gallery = gallery_part(results, examples, media_root)
     curves, depths = sweep_parts(folders.sweeps)
+    metrics = first.metrics["metrics"]
     content = ReportContent(
         title=title or first.title,
         model=str(first.metrics["model"].get("name") or "unknown model"),
         results=tuple(results),
         headline=headline_of(results),
-        metrics=tuple(first.metrics["metrics"]),
+        metrics=metrics_table(metrics) if len(metrics) > 1 else None,
         heads=heads_part(first),
-        classes=classes_part(first),
-        parts=tuple(first.metrics["parts"]),
-        groups=groups_part(first.predictions()),
+        classes=classes_part(first, gallery),
+        parts=parts_tables(first.metrics["parts"]),
+        groups=groups_table(first.predictions()),
         gallery=gallery,
         confidence=confidence_parts(first.metrics),
         suspects=load_suspects(first.folder),
@@ -152,5 +154,12 @@ def report(
         provenance=provenance_part(first, page, media_root),
     )
     script = Path(__file__).with_name("report.js").read_text("utf-8")
-    write_page(page, Path(__file__).parent, "report.html", script=script, content=content)
+    write_page(
+        page,
+        Path(__file__).parent,
+        "report.html",
+        script=script,
+        content=content,
+        suspects_table=suspects_table,
+    )
     return content

@@ -12,7 +12,7 @@ from savs import classify, load_selection, save_selection, select
 from savs.foundation.errors import ParameterError
 from savs.pipeline.classifying.classifiers import combine
 from savs.pipeline.cli.app import app
-from savs.pipeline.cli.selections import name_classifiers
+from savs.pipeline.cli.commands.classify import name_classifiers
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.selection import only_subtask
 

@@ -34,6 +34,14 @@ def save_results(store, heads, name):
     return selection
 
 
+@pytest.fixture(autouse=True)
+def in_this_process(request, monkeypatch) -> None:
+    """A process for each query takes a second; tests of limits, which are costly, have them."""
+    if "costly" not in request.keywords:
+        name = "savs.pipeline.evaluation.query.frame_within_limits"
+        monkeypatch.setattr(name, lambda make, *arguments: make(*arguments))
+
+
 @pytest.fixture
 def store(tmp_path):
     return store_of(tmp_path / "s")
@@ -351,7 +359,8 @@ def test_a_join_that_takes_too_long_is_refused(tables, monkeypatch) -> None:
 
 
 @pytest.mark.thorough
-def test_a_join_within_the_limits_gives_its_rows_with_heads_and_its_errors(tables) -> None:
+def test_a_process_gives_the_rows_of_a_join_with_heads_and_its_errors(tables, monkeypatch) -> None:
+    monkeypatch.undo()
     store, whole = tables
     sql = """SELECT a.id, a."L0.H3", v.vote FROM examples a JOIN votes v USING (id, split)"""
     expected = pl.SQLContext(whole, eager=True).execute(sql)
@@ -359,30 +368,3 @@ def test_a_join_within_the_limits_gives_its_rows_with_heads_and_its_errors(table
     assert_frame_equal(query(store, sql), expected, check_row_order=False)
     with pytest.raises(QueryError, match=r"(?s)conversion from `str` to `i64` failed.*tables: ex"):
         query(store, "SELECT CAST(a.id AS BIGINT) AS n FROM examples a JOIN votes v USING (id)")
-
-
-@pytest.mark.thorough
-def test_only_a_query_that_may_grow_starts_a_process(tables, monkeypatch) -> None:
-    started = []
-    monkeypatch.setattr(
-        "savs.pipeline.evaluation.query.frame_within_limits", lambda *given: started.append(given)
-    )
-    for sql in (
-        """SELECT id, "L0.H3" FROM examples WHERE label LIKE 'a%' AND id NOT IN ('x') LIMIT 3""",
-        "SELECT label, count(*) AS n, avg(index) AS m FROM examples GROUP BY label ORDER BY n",
-        "SELECT DISTINCT CASE WHEN label = 'a' THEN lower(id) ELSE label END AS x FROM examples",
-    ):
-        query(tables[0], sql)
-        assert not started, sql
-    for sql in (
-        "SELECT a.id FROM examples a, votes b",
-        "SELECT a.id FROM examples a JOIN votes b USING (id)",
-        "SELECT id FROM examples WHERE EXISTS (SELECT a.id FROM votes a, votes b)",
-        "SELECT id FROM examples WHERE (SELECT count(*) FROM votes a, votes b) > 1",
-        "SELECT id FROM examples UNION SELECT id FROM votes",
-        "SELECT id || id AS twice FROM examples",
-        "SELECT array_agg(id) OVER (PARTITION BY label) AS ids FROM examples",
-    ):
-        started.clear()
-        query(tables[0], sql)
-        assert started, sql

@@ -127,8 +127,9 @@ def test_rows_that_lie_far_apart_are_read_a_part_at_a_time(tmp_path, inputs, mon
 
     def opened(path):
         found = open_file(path)
-        part = found.read
-        return replace(found, read=lambda a, b: read.append(b - a) or part(a, b))
+        part = found.heads.read
+        heads = replace(found.heads, read=lambda a, b: read.append(b - a) or part(a, b))
+        return replace(found, heads=heads)
 
     monkeypatch.setattr(importing, "open_features", opened)
     store = import_features(tmp_path / "x.npy", rows, out=tmp_path / "s").store

@@ -206,7 +206,7 @@ def test_strays_are_told_and_stay(damaged, listing) -> None:
     (damaged / "mine.h5").write_text("hello")
     shutil.copyfile(damaged / "train-00000.h5", damaged / "copy.h5")
     problems = {problem.file: problem.kind for problem in repair(damaged).report.problems}
-    assert problems == {GONE: "missing", "mine.h5": "foreign", "copy.h5": "duplicate"}
+    assert problems == {GONE: "missing", "mine.h5": "foreign", "copy.h5": "foreign"}
     assert {"mine.h5", "copy.h5"} <= set(listing(damaged))
 
 
@@ -320,14 +320,6 @@ def test_a_folder_with_the_name_of_a_claim_keeps_no_store_from_its_repair(folder
     assert mended.removed == (f"claims/{claim.name}",)
     assert mended.set_aside == ("train-00000.h5",)
     assert strange.is_dir()
-
-
-def test_an_unreadable_stray_is_foreign(folder, monkeypatch) -> None:
-    shutil.copy(sorted(folder.glob("*.h5"))[0], folder / "stray.h5")
-    assert [problem.kind for problem in verify(folder).problems] == ["duplicate"]
-    monkeypatch.setattr(savs.stores.maintain.verify, "_sha256", lambda path: None)
-    kinds = {problem.file: problem.kind for problem in verify(folder, quick=True).problems}
-    assert kinds == {"stray.h5": "foreign"}
 
 
 def test_a_writer_that_comes_while_shards_are_verified_is_left_alone(

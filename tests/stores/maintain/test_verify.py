@@ -100,8 +100,8 @@ DAMAGES = {
     ),
     "renamed": (
         lambda folder: (folder / SHARD).rename(folder / "mine.h5"),
-        [(SHARD, "missing"), ("mine.h5", "duplicate")],
-        "it was renamed to mine.h5",
+        [(SHARD, "missing"), ("mine.h5", "foreign")],
+        "it existed when the store was finished",
     ),
     "foreign": (
         lambda folder: (folder / "train-00003.h5").write_text("hello"),
@@ -110,8 +110,8 @@ DAMAGES = {
     ),
     "duplicate": (
         lambda folder: shutil.copyfile(folder / SHARD, folder / "copy.h5"),
-        [("copy.h5", "duplicate")],
-        f"it is a copy of {SHARD}",
+        [("copy.h5", "foreign")],
+        "it is not in the plan",
     ),
     "swapped": (
         swap,

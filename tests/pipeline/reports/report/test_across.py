@@ -57,7 +57,7 @@ def test_the_page_tells_overlap_and_stability(vote, tmp_path):
         for subtask, share in stability.overlap.items()
     ]
     rows = page.table("Draws that choose the head").records()
-    assert [row["head"] for row in rows] == [row["name"] for row in content.across.stable]
+    assert [row["head"] for row in rows] == content.across.stable.frame["name"].to_list()
     matrix = page.table("Shared heads, and correlation below")
     pair = content.across.pairs[0][1]
     assert matrix.rows[0][2] == f"{pair.shared}{pair.correlation:.2f}"

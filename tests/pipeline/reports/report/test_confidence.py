@@ -59,7 +59,7 @@ def ends(share):
 @pytest.mark.thorough
 def test_reliability_and_coverage_are_those_of_the_file(page, store):
     found = confidence_of(store)
-    rows = page.table("Reliability").cells("probability", "mean", "right", "examples")
+    rows = page.table("Reliability").cells("probability (%)", "mean", "right (%)", "examples")
     assert rows == [
         (
             f"{100 * cell['low']:.0f} .. {100 * cell['high']:.0f}",
@@ -71,7 +71,7 @@ def test_reliability_and_coverage_are_those_of_the_file(page, store):
     ]
     assert len(rows) > 2
     table = page.table("If only the likeliest")
-    assert table.cells("answered", "right", "least probability") == [
+    assert table.cells("answered (%)", "right (%)", "least probability (%)") == [
         (f"{100 * cell['coverage']:.0f}", percent(cell["accuracy"]), percent(cell["threshold"]))
         for cell in found["coverage"]
     ]
@@ -89,11 +89,12 @@ def test_error_temperatures_and_risk_are_those_of_the_file(page, store):
         name: f"{value:.3g}" for name, value in found["temperatures"].items()
     }
     risk = found["risk"]
-    table = page.table(f"Prediction sets at risk {percent(risk['risk'])} %")
-    assert table.caption.endswith(f"a set has {risk['classes']:.2f} classes on average")
+    table = page.table("Prediction sets")
+    assert table.header[0] == "risk 0.3"
+    assert f"a set has {risk['classes']:.2f} classes on average" in page.text
     shares = [risk[name] for name in ("outside", "answered", "wrong")]
     for row, share in zip(table.records(), shares, strict=True):
-        assert (row["value"], row["95 % interval"]) == (percent(share["value"]), ends(share))
+        assert (row["value (%)"], row["95 % interval"]) == (percent(share["value"]), ends(share))
 
 
 def test_the_only_temperature_is_told(tmp_path):
@@ -102,7 +103,7 @@ def test_the_only_temperature_is_told(tmp_path):
     selection = calibrate(store, select(store, heads=3, readout="lda")).selection
     save_evaluation(evaluate(store, selection), tmp_path / "lda")
     report(tmp_path / "lda", out=tmp_path / "p.html")
-    known = selection.tasks[0].calibration.temperature
+    known = selection.tasks[0].decision.temperature
     page = Page(tmp_path / "p.html")
     assert f"training examples, with temperature {known:.3g}." in page.text
     assert not [table for table in page.tables if table.caption.startswith("Prediction sets")]
@@ -126,7 +127,7 @@ def test_the_curve_goes_through_the_accuracies(store, tmp_path):
 def test_depth_is_that_of_the_file(page, store):
     table = pl.read_parquet(store.path / "results/depth/summary.parquet")
     table = table.filter(metric=table["metric"][0])
-    names = ("shots", "last layer", "of the decoder", "value", "95 % interval")
+    names = ("shots", "max layer", "of decoder (%)", f"{table['metric'][0]} (%)", "95 % interval")
     paired = ("difference", "its interval", "p", "p (Holm)")
     rows = page.table(f"{table['metric'][0]} by depth").cells(*names, *paired)
     assert rows == [
@@ -151,7 +152,7 @@ def test_depth_is_that_of_the_file(page, store):
 def test_suspects_are_those_of_the_file(page, store):
     table = pl.read_csv(store.path / "results/vote" / SUSPECTS)
     assert table.height == 2
-    names = ("example", "subtask", "label", "predicted", "media", "margin", "strength (%)")
+    names = ("suspect", "subtask", "label", "predicted", "media", "margin", "strength (%)")
     assert page.table("2 training examples").cells(*names) == [
         (
             *(cell[name] for name in ("id", "subtask", "label", "prediction", "media")),

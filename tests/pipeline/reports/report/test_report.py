@@ -10,7 +10,6 @@ from small_results import save_result
 from savs import compare, report
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import OutputError, ReportError
-from savs.pipeline.reports.report.headline import GroupCount
 from savs.pipeline.running.formatting import percent, points, probability
 from savs.stores import ResultError
 
@@ -38,8 +37,8 @@ def test_the_headline_stands_beside_chance_majority_and_other_results(page, vote
         ("vote", percent(main["value"]), interval(main)),
         ("lda", percent(lda[0]["value"]), interval(lda[0])),
         ("vote-cv (of the train examples)", percent(cv["value"]), interval(cv)),
-        ("majority class", percent(main["majority"]), ""),
-        ("chance", percent(main["chance"]), ""),
+        ("majority class", percent(main["majority"]), "-"),
+        ("chance", percent(main["chance"]), "-"),
     ]
     assert f"95 % interval {interval(main)}" in page[1].text
     assert f"{main['units']:,} units in {main['clusters']:,} clusters" in page[1].text
@@ -62,8 +61,8 @@ def test_differences_are_those_of_compare(page, vote):
 
 
 def test_every_metric_is_shown_as_it_is(page, vote):
-    names = ("metric", "value", "95 % interval", "chance", "majority", "units")
-    assert page[1].table("In percent, with 95 % intervals.").cells(*names) == [
+    names = ("metric (%)", "value", "95 % interval", "chance", "majority", "units")
+    assert page[1].table("With 95 % intervals.").cells(*names) == [
         (
             metric["name"],
             percent(metric["value"]),
@@ -111,7 +110,7 @@ def test_every_class_and_confusion_is_shown_as_it_is(page, vote):
             ]
             assert counts == [f"{count:,}" for count in expected]
     confusions = page[1].table("All confusions")
-    assert confusions.cells("subtask", "label", "prediction", "examples") == [
+    assert confusions.cells("subtask", "class", "taken for", "examples") == [
         (row["subtask"], row["label"], row["prediction"], f"{row['n']:,}")
         for row in found["confusions"]
     ]
@@ -148,8 +147,8 @@ def test_the_chosen_heads_and_layers_are_told_in_tables(page, evaluated):
 def test_the_sweep_is_shown_as_it_is(page, evaluated):
     summary = pl.read_parquet(evaluated.path / "results/sweep/summary.parquet")
     summary = summary.filter(metric=summary["metric"][0])
-    table = page[1].table(f"{summary['metric'][0]} in percent; chance")
-    assert table.cells("shots", "mean", "SD", "95 % interval", "draws") == [
+    table = page[1].table(f"{summary['metric'][0]} by shots and heads")
+    assert table.cells("shots", f"{summary['metric'][0]} (%)", "SD", "95 % interval", "draws") == [
         (
             "all" if cell["shots"] is None else str(cell["shots"]),
             percent(cell["mean"]),
@@ -261,7 +260,7 @@ def test_skips_leaks_and_groups_are_told(tmp_path):
     )
     content = report(folder, out=tmp_path / "p.html")
     # g1, g2 and g3 have one right example of two each; g4 and g5 have one example
-    assert content.groups == (GroupCount(size=2, right=1, groups=3, share=1.0),)
+    assert content.groups.rows == [["1 of 2", "3", "100.0"]]
     assert content.checks.leaks == {"repeated": ["test:0"], "shared medium": ["test:5"]}
     assert [name for name, _ in content.checks.reasons] == ["test:2"]
     page = Page(tmp_path / "p.html")

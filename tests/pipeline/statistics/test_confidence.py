@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from savs.pipeline.evaluation.confidence import (
+from savs.pipeline.statistics.confidence import (
     accuracy_by_coverage,
     calibration_error,
     reliability,

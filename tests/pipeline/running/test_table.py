@@ -5,8 +5,10 @@ import io
 import polars as pl
 import pytest
 
-from savs.pipeline.cli.method_formats import as_text, method_cells
 from savs.pipeline.evaluation.compare.compare import METHOD_SCHEMA
+from savs.pipeline.evaluation.tables import methods_table
+from savs.pipeline.running.formatting import interval
+from savs.pipeline.running.table import FORMS, Column, Table
 
 ROWS = [
     {"method": "zero-shot", "model": "A_7|B", "value": 0.5, "low": 0.4, "high": 0.6}
@@ -25,7 +27,7 @@ def table(*changes):
 
 
 def text(form, *changes):
-    return as_text(table(*changes), form, method_cells)
+    return FORMS[form](methods_table(table(*changes)))
 
 
 def test_markdown():
@@ -34,7 +36,7 @@ def test_markdown():
         " p (Holm) | forwards | seconds | bytes |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
         r"| zero-shot | A_7\|B | 50.0 | 40.0 .. 60.0 | - | - | - | 1,200 | 61.3 | 3.69 MB |",
-        r"| SAVs (vote), 20 heads | A_7\|B | 75.0 | - .. - | +25.0 | +10.0 .. +40.0 | < 0.0001"
+        r"| SAVs (vote), 20 heads | A_7\|B | 75.0 | - | +25.0 | +10.0 .. +40.0 | < 0.0001"
         " | - | - | - |",
     ]
 
@@ -56,7 +58,7 @@ def test_latex_sets_signs_as_they_are_meant():
     lost = {"difference": -0.25, "difference_low": -0.4, "difference_high": -0.1}
     lines = text("latex", {}, {"model": "A-7-1|B"} | lost).splitlines()
     assert lines[5] == (
-        r"SAVs (vote), 20 heads & A-7-1\textbar{}B & 75.0 & - .. - & $-$25.0 & $-$40.0 to $-$10.0 &"
+        r"SAVs (vote), 20 heads & A-7-1\textbar{}B & 75.0 & - & $-$25.0 & $-$40.0 to $-$10.0 &"
         r" \textless{} 0.0001 & - & - & - \\"
     )
 
@@ -77,3 +79,28 @@ def test_csv_has_every_column_and_no_rounding():
 )
 def test_columns_are_shown_where_they_tell_rows_apart(changes, first):
     assert text("markdown", *changes).startswith(first)
+
+
+def test_a_terminal_sets_texts_to_the_left_and_shows_what_it_would_obey():
+    columns = [
+        Column("name", "name"),
+        Column("count", "count"),
+        Column("ends", ("low", "high"), interval),
+        Column("note", "note", is_text=True),
+    ]
+    rows = {"name": ["a\x1b[2J", "b"], "count": [1200, None], "low": [0.25, None]}
+    frame = pl.DataFrame(rows | {"high": [1.0, None], "note": ["x", "longer"]})
+    assert Table(frame, columns, title="two rows").text().splitlines() == [
+        "two rows",
+        "name      count           ends  note",
+        r"a\x1b[2J  1,200  25.0 .. 100.0  x",
+        "b             -              -  longer",
+    ]
+
+
+def test_cells_are_a_table_whose_first_column_is_set_to_the_left():
+    table = Table.of_cells(["file", "bytes"], [["a.h5", 1200], ["long.h5", None]])
+    assert table.text().splitlines() == ["file     bytes", "a.h5     1,200", "long.h5      -"]
+    texts = Table.of_cells(["file", "what"], [["a", "gone"]], are_texts=True)
+    assert texts.text().splitlines() == ["file  what", "a     gone"]
+    assert texts.markdown(lambda cell: f"`{cell}`").splitlines()[2] == "| `a` | `gone` |"

@@ -4,7 +4,7 @@ Whether probabilities are right as often as they say (`reliability`), and what i
 answer the likeliest examples only (`accuracy_by_coverage`).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,7 +13,6 @@ import polars as pl
 
 from savs.datasets.many_labels import PRESENT, UNKNOWN
 from savs.foundation.arrays import Array
-from savs.pipeline.selection.selection import Selection, TaskSelection
 from savs.pipeline.statistics.intervals import Mean, estimate_share
 
 MEASURED = (
@@ -103,7 +102,7 @@ class Confidence:
 
 def measure_confidence(
     predictions: pl.LazyFrame,
-    selection: Selection | None,
+    temperatures: Mapping[str, float | None],
     risk: float | None,
     prompts: Sequence[str] = (),
 ) -> tuple[Confidence, ...]:
@@ -111,7 +110,8 @@ def measure_confidence(
 
     Where the same examples are under several prompts, each prompt has its own numbers.
 
-    `prompts` are those that each example is under; empty if rows have their own.
+    `temperatures` are those of subtasks, None where a subtask is not calibrated; `prompts` those
+    that each example is under, empty if rows have their own.
     """
     known = (
         predictions.select(MEASURED)
@@ -119,22 +119,23 @@ def measure_confidence(
         .collect()
     )
     parts = [(prompt, known.filter(subtask=prompt)) for prompt in prompts] or [(None, known)]
-    tasks = selection.tasks if selection else ()
     return tuple(
-        _measured(prompt, examples, [t for t in tasks if prompt in (None, t.subtask)], risk)
+        _measured(
+            prompt, examples, {n: t for n, t in temperatures.items() if prompt in (None, n)}, risk
+        )
         for prompt, examples in parts
         if examples.height
     )
 
 
 def _measured(
-    prompt: str | None, known: pl.DataFrame, tasks: Sequence[TaskSelection], risk: float | None
+    prompt: str | None,
+    known: pl.DataFrame,
+    temperatures: dict[str, float | None],
+    risk: float | None,
 ) -> Confidence:
     likely, correct = known["probability"].to_numpy(), known["correct"].to_numpy()
     bins = reliability(likely, correct)
-    temperatures = {
-        task.subtask or "all": task.calibration and task.calibration.temperature for task in tasks
-    }
     return Confidence(
         prompt=prompt,
         examples=known.height,

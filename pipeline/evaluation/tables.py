@@ -1,0 +1,493 @@
+"""The tables of results: how metrics, classes, labels, sweeps and comparisons are worded.
+
+Commands print them; reports and model cards show them, too. Rows are frames, or those of
+metrics.json. Shares are in percent, differences in percentage points.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import polars as pl
+
+from savs.foundation.frames import schema_of
+from savs.pipeline.evaluation.assessment import Evaluation
+from savs.pipeline.evaluation.compare.compare import across_data_sets, repeated
+from savs.pipeline.evaluation.per_class import (
+    ClassRow,
+    ConfusionRow,
+    class_table,
+    confusion_table,
+)
+from savs.pipeline.running.formatting import (
+    counted,
+    format_bytes,
+    interval,
+    measured,
+    of_shares,
+    percent,
+    points,
+    probability,
+)
+from savs.pipeline.running.output_files import with_media_cells
+from savs.pipeline.running.table import Column, Drawing, Table, plain
+from savs.pipeline.selection.selection import Selection
+from savs.pipeline.statistics.intervals import Metric
+from savs.pipeline.targets.many import LabelRow, PairRow
+from savs.stores import head_name
+
+Rows = pl.DataFrame | Sequence[Mapping[str, Any]]
+HEADS_SHOWN = 8
+LABELS_SHOWN = 20
+MOST_CONFUSIONS = 10
+"""Confusions, or pairs of labels, that are printed."""
+INTERVAL = Column("95 % interval", ("low", "high"), interval)
+_POINTS = partial(interval, show=points)
+P_VALUES = (Column("p", "p", probability), Column("p (Holm)", "p_holm", probability))
+DIFFERENCE = (
+    Column("difference", "difference", points),
+    Column("its interval", ("difference_low", "difference_high"), _POINTS),
+    *P_VALUES,
+)
+"""Columns of a paired difference, for tables that have another interval."""
+PAIRED = (
+    Column("difference", "difference", points),
+    Column("95 % interval", ("low", "high"), _POINTS),
+)
+"""A paired difference and its interval."""
+PRECISION, RECALL, F1 = (
+    Column(name, name.lower(), percent) for name in ("precision", "recall", "F1")
+)
+SUBTASK = Column("subtask", "subtask", is_text=True)
+WINS = tuple(Column(name, name) for name in ("wins", "ties", "losses"))
+WIN = "win, loss: a {} where the interval of the difference lies above, or below 0"
+
+
+def evaluation_tables(evaluation: Evaluation, *, per_class: bool = False) -> list[Table]:
+    """Return the metrics, and with `per_class` those of classes, or of many labels."""
+    tables = []
+    if evaluation.metrics:
+        rows = [metric.to_json() for metric in evaluation.metrics]
+        tables.append(metrics_table(rows, evaluation.train_shares))
+    if not per_class:
+        return tables
+    if evaluation.per_label is not None and evaluation.pairs is not None:
+        tables.append(labels_table(evaluation.per_label))
+        if evaluation.pairs.height:
+            tables.append(pairs_table(evaluation.pairs))
+    elif all(metric.scale == "share" for metric in evaluation.metrics):
+        classes = class_table(evaluation.table, inflation=evaluation.inflation)
+        confusions = confusion_table(evaluation.table)
+        tables.append(classes_table(classes))
+        if confusions.height:
+            several = classes["subtask"].n_unique() > 1
+            tables.append(confusions_table(confusions, has_subtasks=several))
+    return tables
+
+
+def metrics_table(
+    metrics: Sequence[Mapping[str, Any]], train_shares: tuple[float, float] | None = None
+) -> Table:
+    """Return metrics with their intervals and baselines.
+
+    `train_shares` says of how much of the training examples the measured classifiers were made.
+    """
+    are_shares = all("scale" not in metric for metric in metrics)
+    frame = pl.DataFrame([{"scale": "share"} | dict(m) for m in metrics], infer_schema_length=None)
+    if are_shares:
+        columns = [
+            Column("metric (%)", "name"),
+            Column("value", "value", percent),
+            INTERVAL,
+            Column("chance", "chance", percent),
+            Column("majority", "majority", percent),
+            Column("units", "units"),
+        ]
+    else:
+        columns = [
+            Column("metric", "name"),
+            Column("value", ("value", "scale"), measured),
+            Column("95 % interval", ("low", "high", "scale"), _measured_interval),
+            Column("chance", ("chance", "scale"), measured),
+            Column("units", "units"),
+        ]
+    if train_shares is not None:
+        columns.append(Column("trained on", "trained_on"))
+        frame = frame.with_columns(trained_on=pl.lit(of_shares(*train_shares)))
+    drawing = Drawing("track", ("value", "low", "high", "chance", "majority"))
+    return Table(frame, columns, drawing=drawing)
+
+
+def _measured_interval(low: float | None, high: float | None, scale: str) -> str:
+    return interval(low, high, partial(measured, scale=scale))
+
+
+def classes_table(rows: Rows) -> Table:
+    """Return how well each class is found, rows of `class_table`."""
+    frame = _frame(rows, ClassRow)
+    columns = [
+        Column("class", "label"),
+        RECALL,
+        INTERVAL,
+        PRECISION,
+        F1,
+        Column("examples", "n"),
+        Column("predicted", "predicted"),
+        *([SUBTASK] if frame["subtask"].n_unique() > 1 else []),
+    ]
+    return Table(frame, columns, drawing=Drawing("track", ("recall", "low", "high"), "recall"))
+
+
+def confusions_table(
+    rows: Rows, *, has_subtasks: bool = False, most: int = MOST_CONFUSIONS
+) -> Table:
+    """Return the most frequent confusions, rows of `confusion_table`."""
+    frame = _frame(rows, ConfusionRow)
+    columns = [
+        Column("class", "label"),
+        Column("taken for", "prediction", lambda name: name or "(skipped)", is_text=True),
+        Column("examples", "n", link="pick"),
+        *([SUBTASK] if has_subtasks else []),
+    ]
+    more = frame.height - most
+    return Table(
+        frame.head(most).with_columns(share=pl.col("n") / pl.col("n").max(), style=pl.lit("wrong")),
+        columns,
+        notes=(f"and {more:,} other confusions, see metrics.json",) if more > 0 else (),
+        drawing=Drawing("bar", ("share",), style="style"),
+    )
+
+
+def labels_table(rows: Rows) -> Table:
+    """Return how well each of many labels is found, rows of `LabelRow`."""
+    frame = _frame(rows, LabelRow)
+    columns = [
+        Column("label", "label"),
+        Column("AP", "average_precision", percent),
+        INTERVAL,
+        PRECISION,
+        RECALL,
+        F1,
+        Column("threshold", "threshold", percent),
+        Column("examples", "n"),
+        Column("there", "positive"),
+        Column("predicted", "predicted"),
+        Column("wrong", "wrong", link="pick"),
+    ]
+    wrong = pl.col("positive") + pl.col("predicted") - 2 * pl.col("correct")
+    drawn = Drawing("track", ("average_precision", "low", "high", "chance"), "AP")
+    return Table(frame.with_columns(wrong=wrong), columns, drawing=drawn)
+
+
+def pairs_table(rows: Rows, *, most: int = MOST_CONFUSIONS) -> Table:
+    """Return the labels that are most often together, rows of `PairRow`."""
+    frame = _frame(rows, PairRow).head(most)
+    columns = [
+        Column("label", "label"),
+        Column("with", "other", is_text=True),
+        Column("both there", "n"),
+        Column("both predicted", "predicted"),
+    ]
+    frame = frame.with_columns(share=pl.col("n") / pl.col("n").max())
+    return Table(frame, columns, drawing=Drawing("bar", ("share",)))
+
+
+def confidence_tables(confidence: Mapping[str, Any]) -> list[Table]:
+    """Return how often probabilities are right, and what not answering would gain.
+
+    `confidence` is one of those of metrics.json.
+    """
+    how = (
+        "not calibrated"
+        if confidence["temperatures"] is None
+        else "calibrated by left-out training examples"
+    )
+    error = percent(confidence["calibration_error"])
+    notes = [f"expected calibration error {error} points; probabilities are {how}"]
+    details = []
+    if atypical := confidence["atypical"]:
+        among = f"; right among them: {_share(atypical['right'])} %" if atypical["right"] else ""
+        line = f"atypical, like no training example: {_share(atypical['share'])} %{among}"
+        (notes if atypical["share"]["value"] else details).append(line)
+    prompt = confidence["prompt"]
+    reliability = reliability_table(confidence)
+    reliability = replace(
+        reliability,
+        title="" if prompt is None else f"under the prompt {prompt!r}:",
+        notes=tuple(notes),
+        details=(*reliability.details, *details),
+    )
+    tables = [reliability]
+    if confidence["coverage"]:
+        tables.append(coverage_table(confidence["coverage"]))
+    if confidence["risk"] is not None:
+        tables.append(risk_table(confidence["risk"]))
+    return tables
+
+
+def _share(mean: Mapping[str, Any]) -> str:
+    return f"{percent(mean['value'])} ({interval(mean['low'], mean['high'])})"
+
+
+def reliability_table(confidence: Mapping[str, Any]) -> Table:
+    """Return how often examples of similar probability are right; pairs of many labels."""
+    are_pairs = not confidence["coverage"]
+    of_pairs = "of all pairs of an example and a label: right where the label is there"
+    columns = [
+        Column("probability (%)", ("low", "high"), partial(interval, show=_whole)),
+        Column("mean", "probability", percent),
+        Column("right (%)", "accuracy", percent),
+        Column("pairs" if are_pairs else "examples", "examples"),
+    ]
+    frame = pl.DataFrame(confidence["reliability"])
+    drawing = Drawing("track", ("accuracy", None, None, "probability"))
+    details = (of_pairs,) if are_pairs else ()
+    return Table(frame, columns, details=details, drawing=drawing)
+
+
+def coverage_table(rows: Rows) -> Table:
+    """Return the accuracy if only the likeliest examples are answered."""
+    columns = [
+        Column("answered (%)", "coverage", _whole),
+        Column("right (%)", "accuracy", percent),
+        Column("least probability (%)", "threshold", percent),
+    ]
+    details = ("answered: only the share of examples with the greatest probability",)
+    return Table(pl.DataFrame(rows), columns, details=details)
+
+
+def _whole(share: float | None) -> str:
+    return f"{100 * (share or 0):.0f}"
+
+
+def risk_table(report: Mapping[str, Any]) -> Table:
+    """Return what prediction sets of a chosen risk came to."""
+    rows = [
+        {"name": "truth outside the prediction set", "most": report["risk"], **report["outside"]},
+        {"name": "answered: one class in the set", **report["answered"]},
+        {"name": "wrong among the answered", **(report["wrong"] or {})},
+    ]
+    names = ("value", "low", "high", "most")
+    schema = {"name": pl.String, **dict.fromkeys(names, pl.Float64)}
+    columns = [
+        Column(f"risk {report['risk']:g}", "name"),
+        Column("value (%)", "value", percent),
+        INTERVAL,
+        Column("at most", "most", percent),
+    ]
+    notes = (
+        f"a set has {report['classes']:.2f} classes on average; the risk is that of the truth"
+        " outside the set, and the error among the answered is another number"
+    )
+    drawing = Drawing("track", ("value", "low", "high"))
+    return Table(pl.DataFrame(rows, schema=schema), columns, notes=(notes,), drawing=drawing)
+
+
+def selection_table(
+    selection: Selection, estimates: Mapping[str | None, Metric] | None = None
+) -> Table:
+    """Return each subtask's classes, examples and best heads with their strengths.
+
+    `estimates` are the cross-validated accuracies, if they are known. Of many labels those are
+    average precisions, and the table has the first `LABELS_SHOWN` labels.
+    """
+    target = selection.target
+    tasks = selection.tasks[: LABELS_SHOWN if target.tasks_share_rows else None]
+    known, rows = estimates or {}, []
+    for task in tasks:
+        names = [head_name(head) for head in task.heads[:HEADS_SHOWN]]
+        more = len(task.heads) - len(names)
+        weakest, strongest = (percent(end(task.strengths)) for end in (min, max))
+        rows.append(
+            [
+                task.subtask or "all",
+                len(task.classes) if target.kinds_of_task else target.name,
+                str(task.examples),
+                f"{weakest} to {strongest}{target.share_of}",
+                _accuracy(known[task.subtask]) if task.subtask in known else "-",
+                " ".join(names) + (f" and {more} more" if more else ""),
+            ]
+        )
+    header = [
+        target.part,
+        "classes" if target.kinds_of_task else "labels",
+        *("examples", "head strength (%)", target.estimated_as),
+        "heads, best first",
+    ]
+    more = len(selection.tasks) - len(tasks)
+    strength = (
+        "head strength: the share of the training examples that each chosen head classifies alone;"
+        " it does not estimate test accuracy"
+    )
+    notes = (f"and {counted(more, 'other label')}; --json lists all",) if more else ()
+    return replace(Table.of_cells(header, rows), notes=notes, details=(strength,))
+
+
+def _accuracy(metric: Metric) -> str:
+    show = percent if metric.scale == "share" else partial(measured, scale=metric.scale)
+    return f"{show(metric.value)} ({interval(metric.low, metric.high, show)})"
+
+
+def suspects_table(suspects: pl.DataFrame) -> Table:
+    """Return training examples whose label others contradict, see `suspects`."""
+    if suspects.schema["media"] != pl.String:
+        suspects = with_media_cells(suspects)
+    has_media = suspects.filter(pl.col("media").ne_missing(pl.col("id"))).height > 0
+    has_subtasks = suspects["subtask"].count() > 0
+    columns = [
+        Column("suspect", "id"),
+        *([Column("media", "media", is_text=True)] if has_media else []),
+        *([SUBTASK] if has_subtasks else []),
+        Column("label", "label", is_text=True),
+        Column("predicted", "prediction", is_text=True),
+        Column("margin", "margin", "{:.3g}".format),
+        Column("strength (%)", "strength", percent),
+    ]
+    return Table(suspects, columns)
+
+
+def sweep_table(rows: pl.DataFrame, metric: str) -> Table:
+    """Return one metric of a sweep's summary; a column is there if it has something to say."""
+    is_depth, is_prompts, is_paired = (
+        rows[name].count() > 0 for name in ("max_layer", "prompt", "difference")
+    )
+    columns = [*_point_columns(rows), Column(f"{metric} (%)", "mean", percent)]
+    if rows["sd"].count() or not (is_depth or is_prompts):
+        columns += [Column("SD", "sd", percent), Column("draws", "draws")]
+    columns += [INTERVAL, *(DIFFERENCE if is_paired else ())]
+    chance = percent(rows["chance"][0])
+    notes, details = [], []
+    if is_prompts:
+        notes.append(f"{counted(rows['units'][0], 'training example')}, cross-validated")
+    elif is_depth:
+        notes.append(
+            f"the best {rows['heads'][0]} heads of layers up to `max layer`; of decoder: the share"
+            " of its layers, so of its parameters and FLOP, that savs classify then loads and runs"
+        )
+    else:
+        notes.append(f"chance {chance}; SD over draws, intervals over draws and examples")
+        if (rows["draws"] == 1).any():
+            notes.append(
+                "one draw has no interval: it does not show how much draws differ; `savs evaluate`"
+                " has the interval over test examples alone"
+            )
+    if is_paired:
+        first = (
+            "the first prompt"
+            if is_prompts
+            else f"layers up to {rows['max_layer'].max()}"
+            if is_depth
+            else rows["against"].drop_nulls()[0]
+        )
+        sources = "draws and examples" if rows["draws"].max() != 1 else "examples"
+        same = "draws and examples" if not is_prompts else "examples"
+        notes.append(
+            f"difference: minus {first} on the same {same}, percentage points; intervals and p over"
+            f" {sources}"
+        )
+        if count := rows["p_holm"].count():
+            corrected = f"corrected for the {counted(count, 'row')} of the headline metric"
+            details.append(f"p (Holm): {corrected}")
+    if is_prompts:
+        notes.append(
+            "the best of several prompts looks a little better than it is; `savs evaluate` tests it"
+        )
+    return Table(rows, columns, notes=tuple(notes), details=tuple(details))
+
+
+def stores_table(rows: pl.DataFrame) -> Table:
+    """Return means over stores of different examples, see `Sweep.over_stores`."""
+    columns = [
+        *_point_columns(rows),
+        Column("mean (%)", "mean", percent),
+        INTERVAL,
+        *DIFFERENCE,
+        *WINS,
+    ]
+    notes = (
+        f"means over {rows['stores'][0]} stores of the headline metric; difference: minus"
+        f" {rows['readout'][0]}, percentage points; intervals and p over stores",
+        WIN.format("store"),
+    )
+    return Table(rows, columns, notes=notes)
+
+
+def _point_columns(rows: pl.DataFrame) -> list[Column]:
+    """Return what tells the points of a sweep apart."""
+    readout, heads = Column("readout", "readout", is_text=True), Column("heads", "heads", _some)
+    if rows["prompt"].count():
+        return [Column("prompt", "prompt"), readout, heads]
+    shots = Column("shots", "shots", lambda shots: "all" if shots is None else str(shots))
+    if not rows["max_layer"].count():
+        return [readout, shots, heads]
+    depth = [Column("max layer", "max_layer")]
+    if "share" in rows.columns:
+        depth.append(Column("of decoder (%)", "share", percent))
+    return [readout, shots, heads, *depth]
+
+
+def _some(count: int) -> str:
+    return plain(count or None)
+
+
+def comparison_tables(rows: pl.DataFrame) -> list[Table]:
+    """Return one table for each two results of a `compare`, then the means over data sets."""
+    tables = []
+    for (a, b), part in rows.group_by("a", "b", maintain_order=True):
+        columns = [
+            Column("metric (%)", "metric"),
+            Column(str(a), "value_a", percent),
+            Column(str(b), "value_b", percent),
+            *PAIRED,
+            Column("units", "units"),
+            Column("clusters", "clusters"),
+            Column("test", "test", is_text=True),
+            *P_VALUES,
+        ]
+        tables.append(Table(part, columns))
+    count = counted(rows["p_holm"].count(), "test")
+    notes = (
+        "difference: the second minus the first, in percentage points",
+        f"p (Holm): corrected for {count} of the headline metric; the other p are not corrected",
+    )
+    tables[-1] = replace(tables[-1], notes=notes)
+    means = across_data_sets(rows)
+    if means.height:
+        columns = [
+            Column("mean over data sets", ("b", "a"), "{} minus {}".format),
+            Column("data sets", "data_sets"),
+            *PAIRED,
+            P_VALUES[0],
+            *WINS,
+        ]
+        tables.append(Table(means, columns, notes=(WIN.format("data set"),)))
+    return tables
+
+
+def methods_table(rows: pl.DataFrame) -> Table:
+    """Return a row a result, see `method_table`. Columns that say nothing here are left out."""
+    metrics = rows["metric"].unique(maintain_order=True).to_list()
+    is_useful = {
+        "benchmark": rows["benchmark"].n_unique() > 1,
+        "result": repeated(rows),
+        "method": True,
+        "model": True,
+        "metric": len(metrics) > 1,
+    }
+    columns = [
+        *(Column(name, name, is_text=True) for name, wanted in is_useful.items() if wanted),
+        Column(f"{'value' if len(metrics) > 1 else metrics[0]} (%)", "value", percent),
+        INTERVAL,
+        DIFFERENCE[0],
+        Column("its 95 % interval", DIFFERENCE[1].of, DIFFERENCE[1].show),
+        P_VALUES[1],
+        Column("forwards", "forwards"),
+        Column("seconds", "seconds", lambda s: "-" if s is None else f"{s:,.1f}"),
+        Column("bytes", "bytes", lambda size: "-" if size is None else format_bytes(size)),
+    ]
+    return Table(rows, columns)
+
+
+def _frame(rows: Rows, kind: type) -> pl.DataFrame:
+    return rows if isinstance(rows, pl.DataFrame) else pl.DataFrame(rows, schema=schema_of(kind))
