@@ -27,7 +27,9 @@ from savs.pipeline.encoders.recipe import (
 )
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.entry_points import check_model, load_model
+from savs.pipeline.extraction.model.host_inputs import host_inputs
 from savs.pipeline.extraction.model.model_options import ModelOptions, with_recipe
+from savs.pipeline.prompts.pieces import NEXT_POSITIONS, POSITIONS
 
 pytestmark = pytest.mark.thorough
 
@@ -98,6 +100,15 @@ def test_a_recipe_gives_what_the_published_code_gives(run, inputs, tiny_model, n
         expected = published(name, folder, image, prompts[place])
         np.testing.assert_allclose(found[place], expected, atol=1e-6)
     assert np.ptp(found, axis=0).max() > 0.01
+
+
+def test_positions_of_a_recipe_are_kept_where_others_are_computed_ahead(tiny_model) -> None:
+    model = load_model(str(tiny_model("qwen2_vl")), dtype="float32", embedding=recipe_of("gme"))
+    inputs = model.inputs([(picture(60, 100), "What is it?")])
+    assert inputs[POSITIONS][0].tolist() == list(range(inputs["input_ids"].shape[1]))
+    ahead = host_inputs(model.encoder, inputs)
+    assert ahead
+    assert {POSITIONS, NEXT_POSITIONS}.isdisjoint(ahead)
 
 
 def test_every_recipe_that_ships_is_tried() -> None:
