@@ -154,7 +154,7 @@ def _chart(rows: pl.DataFrame, names: Sequence[Any], axis: str, by: str, title: 
     return draw_lines(
         title,
         _AXES[axis],
-        {n: "all" if value is None else str(value) for n, value in enumerate(settings)},
+        [(n, "all" if value is None else str(value)) for n, value in enumerate(settings)],
         lines,
         chance=rows["chance"][0],
         scale=pl.concat([rows[name] for name in ("mean", "low", "high")]).drop_nulls(),
@@ -190,7 +190,7 @@ def _depth_charts(rows: pl.DataFrame, metric: str) -> tuple[Chart, ...]:
             )
             for row in line.sort("max_layer").to_dicts()
         ]
-    ticks = {n: str(layer) for n, layer in enumerate(depths)}
+    ticks = [(n, str(layer)) for n, layer in enumerate(depths)]
     name, chance = "last layer that heads are chosen from", float(rows["chance"][0])
     return (draw_lines(f"{metric} by depth", name, ticks, lines, chance=chance),)
 
@@ -237,6 +237,6 @@ def _coverage_chart(coverage: Sequence[Mapping[str, float]]) -> Chart:
     return draw_lines(
         "Accuracy if only the likeliest examples are answered",
         "share of the examples that is answered, %",
-        {value.at: f"{100 * value.at:.0f}" for value in values},
+        [(value.at, f"{100 * value.at:.0f}") for value in values],
         {"": values},
     )
