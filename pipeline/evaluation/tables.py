@@ -324,16 +324,16 @@ def _accuracy(metric: Metric) -> str:
     return f"{show(metric.value)} ({interval(metric.low, metric.high, show)})"
 
 
-def suspects_table(suspects: pl.DataFrame) -> Table:
-    """Return training examples whose label others contradict, see `suspects`."""
+def suspects_table(suspects: pl.DataFrame, *, of_labels: bool = False) -> Table:
+    """Return training examples whose label others contradict, see `suspects`; or of many labels."""
     if suspects.schema["media"] != pl.String:
         suspects = with_media_cells(suspects)
     has_media = suspects.filter(pl.col("media").ne_missing(pl.col("id"))).height > 0
-    has_subtasks = suspects["subtask"].count() > 0
+    has_subtasks, part = suspects["subtask"].count() > 0, "doubtful" if of_labels else "subtask"
     columns = [
         Column("suspect", "id"),
         *([Column("media", "media", is_text=True)] if has_media else []),
-        *([SUBTASK] if has_subtasks else []),
+        *([Column(part, "subtask", is_text=True)] if has_subtasks else []),
         Column("label", "label", is_text=True),
         Column("predicted", "prediction", is_text=True),
         Column("margin", "margin", "{:.3g}".format),
