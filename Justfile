@@ -24,8 +24,8 @@ lowest *args:
 families transformers:
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/transformers-{{transformers}} transformers=={{transformers}}
     OMP_NUM_THREADS=1 PYTHONPATH=build/transformers-{{transformers}} .venv/bin/python -m pytest -q -n 2 \
-        tests/pipeline/extraction/model/test_image_places.py tests/pipeline/extraction/model/test_families.py tests/pipeline/extraction/model/test_first_layers.py tests/pipeline/extraction/checks/test_sharing.py \
-        tests/pipeline/extraction/model/test_native_videos.py tests/pipeline/extraction/test_image_encoders.py \
+        tests/pipeline/prompts/test_image_places.py tests/pipeline/extraction/model/test_families.py tests/pipeline/extraction/model/test_first_layers.py tests/pipeline/extraction/checks/test_sharing.py \
+        tests/pipeline/extraction/model/test_native_videos.py tests/pipeline/encoders/test_image_encoders.py \
         tests/pipeline/extraction/model/test_tower_attention.py tests/pipeline/extraction/model/test_host_inputs.py
 
 # Run the proofs of all families that read sounds; what Voxtral needs would keep numpy back, so it has a folder of its own
@@ -53,12 +53,12 @@ costly:
 
 # Kill extractions at sixty random moments, and before each change of their folder; share one among processes
 crash:
-    .venv/bin/python -m pytest -q -m slow tests/end_to_end/test_crash.py tests/end_to_end/test_extract_workers.py tests/pipeline/extraction/cluster/test_node.py
+    .venv/bin/python -m pytest -q -m slow tests/end_to_end/test_crash.py tests/end_to_end/test_extract_workers.py tests/pipeline/cluster/test_node.py
 
 # Extract on a Ray cluster of three nodes on this machine, and lose one (installs the extra `ray`)
 ray:
     .venv/bin/python -m pip install --quiet --disable-pip-version-check -e '.[ray]'
-    .venv/bin/python -m pytest -q -m slow tests/pipeline/extraction/cluster/test_ray.py
+    .venv/bin/python -m pytest -q -m slow tests/pipeline/cluster/test_ray.py
 
 # Run the demo as on an older processor, train the demo models twice to the same bits, LoRA to its gain, and the table of methods again
 same-bits:

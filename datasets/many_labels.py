@@ -40,6 +40,15 @@ def states_of(text: str) -> States:
     return dict.fromkeys(value, True) if isinstance(value, list) else value
 
 
+def states_unknown(text: str | None) -> list[str]:
+    """Return the labels that are unknown in a canonical text; none without a text.
+
+    >>> states_unknown('{"cat":true,"dog":null}')
+    ['dog']
+    """
+    return [] if text is None else [n for n, state in states_of(text).items() if state is None]
+
+
 def with_label(text: str, label: str, *, is_there: bool) -> str:
     """Return a canonical text in which a label is there, or absent.
 

@@ -24,7 +24,7 @@ TESTS = Path(__file__).parents[1] / "tests"
 CLASSES = {
     "changed checkpoints": ["end_to_end/test_changed_checkpoint.py"],
     "planted code": ["end_to_end/test_planted_code.py", "end_to_end/test_planted_checkpoint.py"],
-    "shared stores, clocks": ["stores/write", "pipeline/extraction/cluster/test_node.py"],
+    "shared stores, clocks": ["stores/write", "pipeline/cluster/test_node.py"],
     "repairs": ["stores/maintain/test_repair.py"],
     "rewritten meanwhile": ["end_to_end/test_rewritten_meanwhile.py"],
     "kills and full disks": ["end_to_end/test_crash.py", "end_to_end/test_full_disk.py"],

@@ -23,9 +23,9 @@ from transformers.utils import logging
 
 from savs.datasets.media.sounds import DEFAULT_RATE, Sound, decode_sound
 from savs.pipeline.extraction.check_model import sound_prompts
-from savs.pipeline.extraction.checks.batch_equality import distance, read_in_batches, run_single
+from savs.pipeline.extraction.checks.trial import distance, read_in_batches, run_single
 from savs.pipeline.extraction.entry_points import load_model
-from savs.pipeline.extraction.model.pieces import Pieces
+from savs.pipeline.prompts.pieces import Pieces
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 

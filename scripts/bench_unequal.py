@@ -19,7 +19,7 @@ from bench_readouts import HEADS, print_row, store_of
 from savs.foundation.arrays import Array
 from savs.pipeline.heads.head_scores import rank_heads
 from savs.pipeline.readouts import READOUTS, Readout
-from savs.pipeline.selection.training_data import training_tasks
+from savs.pipeline.selection.training_data import StoredTraining
 from savs.stores import FeatureStore
 
 SIZES = {
@@ -50,7 +50,7 @@ class Features:
 
 def read_features(store: FeatureStore) -> Features:
     """Read both splits of a store of one task."""
-    (task,) = training_tasks(store)
+    (task,) = StoredTraining(store).tasks()
     truth = np.array([task.classes.index(name) for name in store.examples("test")["label"]])
     train, test = (store.features(split) for split in ("train", "test"))
     return Features(store, task.classes, task.labels, truth, train, test)

@@ -22,12 +22,12 @@ import torch
 from PIL import Image
 from transformers.utils import logging
 
-from savs.pipeline.extraction.batches.jobs import BatchLimits, Request, make_batches
-from savs.pipeline.extraction.checks.batch_equality import distance
+from savs.pipeline.extraction.checks.trial import distance
 from savs.pipeline.extraction.entry_points import load_model
+from savs.pipeline.extraction.line.jobs import BatchLimits, Request, make_batches
 from savs.pipeline.extraction.model.continuation import image_positions
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.pieces import MASK, Pieces
+from savs.pipeline.prompts.pieces import MASK, Pieces
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))
 from tiny_models import BUILDERS, build  # type: ignore[import-not-found]

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 
 from savs.datasets import MediaError
-from savs.datasets.label_kinds import MANY
 from savs.datasets.media.images import RAISE
 from savs.datasets.media.media import MediaRules, decode_file
 from savs.foundation.arrays import Array
@@ -21,7 +20,6 @@ from savs.pipeline.classifying.model_match import (
     model_options,
 )
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.many_labels import predict_labels, rule_notes
 from savs.pipeline.extraction.model.model_options import require_extra
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.reports.explain.attention import view_example
@@ -32,7 +30,7 @@ from savs.pipeline.reports.pages.pictures import Picture, open_images, pictures_
 from savs.pipeline.running.progress import Reporting
 from savs.pipeline.selection.compatibility import require_match
 from savs.pipeline.selection.selection import Selection, TaskSelection
-from savs.pipeline.targets.calibration import class_probabilities, least_examples, require_risk
+from savs.pipeline.targets.calibration import Calibration, least_examples, require_risk
 from savs.stores import Head, head_name
 
 MOST_FILES = 100
@@ -59,6 +57,8 @@ class Answer:
     """`(classes,)`, or of each label; NaN if the scores are not probabilities."""
     atypical: bool | None = None
     """None without a calibration."""
+    interval: tuple[str, str] | None = None
+    """The ends of a number's interval."""
     votes: tuple[HeadVote, ...] = ()
     evidence: Evidence | None = None
     reason: str = ""
@@ -82,7 +82,7 @@ class Answers:
     @property
     def is_many(self) -> bool:
         """Whether an answer has many labels."""
-        return self.selection.labels == MANY
+        return self.selection.target.tasks_share_rows
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -93,9 +93,7 @@ class Answers:
     @property
     def is_calibrated(self) -> bool:
         """Whether left-out training examples made the probabilities, of some labels at least."""
-        return self.task.calibration is not None or any(
-            one.label_rule for one in self.selection.tasks
-        )
+        return any(one.decision for one in self.selection.tasks)
 
 
 def answer(
@@ -180,34 +178,23 @@ def _answers(
     if not read:
         return tuple(answers[name] for name in contents)
     rules = replace(decoding_rules(decoding_of(selection)), draft_pixels=(2 * SIDE_PX) ** 2)
-    if selection.labels == MANY:
-        labels = [str(one.subtask) for one in selection.tasks]
-        predicted = predict_labels(selection, names, features)
-        for name, said, shares in zip(read, *predicted, strict=True):
-            answers[name] = Answer(
-                contents[name].name,
-                _pictures(contents[name], rules),
-                labels=tuple(labels[c] for c in np.argsort(-shares, kind="stable") if said[c]),
-                probabilities=shares,
-            )
-        return tuple(answers[name] for name in contents)
-    width = selection.lengths(task)["width"]
-    of_task = features[[names.index(head) for head in task.heads], :, :width]
-    scores, calibration = task.fitted.scores(of_task), task.calibration
-    probabilities = class_probabilities(scores, calibration)
-    is_atypical: list[bool | None] = [None] * len(read)
-    if calibration is not None:
-        typicality = calibration.typicality(of_task, task.fitted, scores)
-        is_atypical = (typicality < calibration.typical).tolist()
-    trained = workspace.fitted().trained[task.subtask]
-    for place, name in enumerate(read):
-        evidence = None if trained is None else weigh(name, trained, of_task[:, place])
+    runs = selection.runs()
+    run = next((one for one in runs if one.subtask == task.subtask), runs[0])
+    of_run = features[[names.index(head) for head in run.heads], :, : run.width]
+    has_classes = selection.target.has_classes
+    trained = workspace.fitted().trained[run.subtask] if has_classes else None
+    for place, (name, said) in enumerate(
+        zip(read, selection.target.said(run, run.score(of_run)), strict=True)
+    ):
+        evidence = None if trained is None else weigh(name, trained, of_run[:, place])
         answers[name] = Answer(
             contents[name].name,
             _pictures(contents[name], rules),
-            prediction=task.classes[scores.choice[place]],
-            probabilities=probabilities[place],
-            atypical=is_atypical[place],
+            prediction=said.prediction,
+            labels=said.labels,
+            probabilities=said.probabilities,
+            atypical=said.atypical,
+            interval=said.interval,
             votes=() if evidence is None else head_votes(evidence),
             evidence=evidence,
         )
@@ -257,8 +244,9 @@ def answers_page(answers: Answers, risk: float) -> str:
     """Return the page of some answers, with prediction sets at a risk."""
     require_risk(risk)
     task, least = answers.task, least_examples(risk)
-    notice = "; ".join(rule_notes(answers.selection)) if answers.is_many else ""
-    if task.calibration is not None and len(task.calibration.nonconformity) < least:
+    notice = "; ".join(answers.selection.target.notes(answers.selection))
+    known = task.decision
+    if isinstance(known, Calibration) and len(known.nonconformity) < least:
         notice = (
             f"{task.examples:,} training examples are too few for this risk: at least {least:,} are"
             " needed, so each set has all classes"
@@ -283,8 +271,8 @@ def _verdict(one: Answer, answers: Answers, risk: float) -> Verdict:
         first = tuple(pair for pair in shares if pair[0] in likely)
         return Verdict(one, first, None, tuple(pair for pair in shares if pair[0] not in likely))
     inside, task = None, answers.task
-    if task.calibration is not None:
-        flags = task.calibration.sets(one.probabilities[None], risk)[0]
+    if isinstance(task.decision, Calibration):
+        flags = task.decision.sets(one.probabilities[None], risk)[0]
         inside = tuple(task.classes[c] for c in order if flags[c])
     return Verdict(one, tuple(shares[:MOST_CLASSES]), inside)
 

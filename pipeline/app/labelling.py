@@ -14,7 +14,7 @@ from itertools import zip_longest
 import polars as pl
 
 from savs.datasets.benchmarks.options import stored_prompts, without_prompt
-from savs.datasets.many_labels import has_many_labels, states_of, text_of
+from savs.datasets.many_labels import states_unknown, text_of
 from savs.foundation.errors import ParameterError, SavsError
 from savs.pipeline.app.choosing import Chosen, Expected, choose_again
 from savs.pipeline.app.frames import render_frame
@@ -26,6 +26,7 @@ from savs.pipeline.inputs.labelling import Labeller, State
 from savs.pipeline.reports.pages.charts import Chart, Value, draw_lines
 from savs.pipeline.reports.pages.pictures import Picture, open_images
 from savs.pipeline.running.formatting import interval, percent
+from savs.pipeline.targets import target_of
 from savs.stores import FeatureStore
 from savs.stores.format.layout import UNLABELLED
 
@@ -208,7 +209,8 @@ class Labelling:
             raise ParameterError(f"{identifier!r} is not on this page; label the image that is")
         names = [label] if isinstance(label, str) else list(label)
         if not isinstance(label, str):
-            label = text_of({**unknown_labels(waiting.label), **dict.fromkeys(names, True)})
+            unknown = states_unknown(waiting.label)
+            label = text_of({**dict.fromkeys(unknown), **dict.fromkeys(names, True)})
         with self._turn:
             session.undone = None
             outcome = self._open().give(
@@ -373,7 +375,7 @@ def label_page(
     """Return the page of the next example, below a message."""
     waiting = labelling.next(session, kind, subtask)
     classes, store = labelling.classes(subtask), labelling.store()
-    is_many = has_many_labels(store.manifest.identity.benchmark)
+    target = target_of(store.manifest.identity.benchmark)
     pictures: Sequence[Picture] = ()
     if waiting is not None:
         root = labelling.workspace.media_root
@@ -387,24 +389,11 @@ def label_page(
         message=labelling.workspace.spelled(message),
         labelled=len(session.labelled),
         kind=kind,
-        is_many=is_many,
-        label=_named(waiting and waiting.label, is_many=is_many),
-        prediction=_named(waiting and waiting.prediction, is_many=is_many),
-        unknown=unknown_labels(waiting.label if is_many and waiting else None),
+        is_many=target.tasks_share_rows,
+        label=target.named(waiting and waiting.label),
+        prediction=target.named(waiting and waiting.prediction),
+        unknown=dict.fromkeys(target.unknown(waiting and waiting.label)),
     )
-
-
-def _named(text: str | None, *, is_many: bool) -> list[str] | None:
-    """Return the labels that the label of an example names: one, or many; None without one."""
-    if text is None or not is_many:
-        return None if text is None else [text]
-    return [name for name, is_there in states_of(text).items() if is_there]
-
-
-def unknown_labels(text: str | None) -> dict[str, None]:
-    """Return the labels that are unknown in a canonical text."""
-    states = {} if text is None else states_of(text)
-    return {name: None for name, is_there in states.items() if is_there is None}
 
 
 def fits_page(labelling: Labelling) -> str:

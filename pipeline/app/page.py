@@ -9,7 +9,6 @@ import gradio as gr
 from gradio.themes import Default
 from markupsafe import escape
 
-from savs.datasets.label_kinds import ONE
 from savs.foundation.errors import ParameterError, SavsError
 from savs.pipeline.app.answers import Answers, answer, answers_page, attention_page
 from savs.pipeline.app.frames import HERE
@@ -146,7 +145,7 @@ def _classify_tab(page: gr.Blocks, workspace: Workspace) -> None:
             note(f"Question: {task.question}" if asks else ""),
             gr.update(choices=choices, value=choices[0][1], visible=len(choices) > 1),
             gr.update(visible=task.question is None),
-            gr.update(visible=workspace.selection().labels == ONE),
+            gr.update(visible=not workspace.selection().target.refusal("a risk", "")),
         )
 
     def dropped(

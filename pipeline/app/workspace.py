@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from savs.datasets.many_labels import has_many_labels
 from savs.foundation.errors import SavsError, command
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.results import Result
@@ -17,8 +16,8 @@ from savs.pipeline.reports.explain.evidence import Trained, trained_alone, train
 from savs.pipeline.running.result_files import CLASSIFIER, CONFIG, SELECT
 from savs.pipeline.selection.compatibility import require_fit
 from savs.pipeline.selection.selection import Selection, TaskSelection
-from savs.pipeline.selection.selection_config import require_classes
 from savs.pipeline.selection.training_data import train_digest
+from savs.pipeline.targets import target_of
 from savs.stores import FeatureStore, open_store
 from savs.stores.errors import ResultError
 from savs.stores.format.manifest import read_manifest
@@ -86,7 +85,7 @@ class Workspace:
     def metric(self) -> str:
         """Return what the classifier is measured by."""
         benchmark = {} if self.path is None else self.store().manifest.identity.benchmark
-        return "mAP" if has_many_labels(benchmark) else "accuracy"
+        return target_of(benchmark).headline
 
     def selection(self) -> Selection:
         """Return the classifier that is on the disk now.
@@ -107,7 +106,6 @@ class Workspace:
             stamps = tuple(_stamp(self.folder / name) for name in (CONFIG, CLASSIFIER))
             if self._loaded is None or self._loaded[0] != stamps:
                 selection = self.result.selection()
-                require_classes(selection, self.folder, or_many=True)
                 if self.path is not None:
                     require_fit(selection, read_manifest(self.path), self.path, of=self.folder)
                 self._loaded = stamps, selection

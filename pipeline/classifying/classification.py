@@ -169,8 +169,7 @@ def classify(
     from savs.pipeline.classifying.new_images import fetching_for, find_new_images, prompt_table
     from savs.pipeline.classifying.prediction_table import TableForm
     from savs.pipeline.classifying.sorted_files import require_apart
-    from savs.pipeline.evaluation.predictions import risk_notes
-    from savs.pipeline.selection.selection_config import KINDS, ONE, require_same_prompt
+    from savs.pipeline.selection.selection_config import require_same_prompt
 
     asking, reading, placing, batches = sort_keywords(
         *("classify", options),
@@ -191,12 +190,10 @@ def classify(
         require_shareable(names, out, force=force)
     reporting = bars() if verbose else reporting
     selection, older = load_classifiers(classifier, readout, reporting.say)
-    for name, value in {"risk": risk, "sort_into": sort_into, "form": form}.items():
-        if value is not None and selection.labels != ONE:
-            raise ParameterError(
-                f"`{name}` is for one class an image, and the classifier has"
-                f" {KINDS[selection.labels]}; omit it, or write a table"
-            )
+    target = selection.target
+    for use, value in {"a risk": risk, "`sort_into`": sort_into, "a page": form}.items():
+        if value is not None:
+            target.require(use, "the classifier")
     loading = model_options(selection, model=model, revision=revision, dtype=dtype, placing=placing)
     reads = InputOptions(**reading)
     with fetching_for(out, reads) as fetching:
@@ -204,7 +201,7 @@ def classify(
         prompts = require_same_prompt(
             selection, prompt_table(new_images.groups), is_allowed=allow_other_prompt
         )
-        prompts += risk_notes(selection, risk)
+        prompts += target.risk_notes(selection, risk)
         for note in [*new_images.notes, *(f"note: {line}" for line in (*older, *prompts))]:
             reporting.say(note)
         run = ClassifiedRun(

@@ -12,7 +12,6 @@ from tempfile import TemporaryDirectory
 import polars as pl
 
 from savs.datasets import Example, MediaFolder
-from savs.datasets.label_kinds import MANY
 from savs.datasets.splits.shared_media import picture_names
 from savs.pipeline.classifying.classified_store import (
     RECORD,
@@ -35,11 +34,11 @@ from savs.pipeline.classifying.sorted_files import SortedFiles, SortedFolder
 from savs.pipeline.errors import OutputError
 from savs.pipeline.evaluation.results import Results
 from savs.pipeline.extraction.chosen_heads import ChosenHeads
+from savs.pipeline.extraction.line.sinks import Identities, StoreSink
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model_run import ModelRun, Outcome, RunExamples
 from savs.pipeline.extraction.run_options import RunOptions
-from savs.pipeline.extraction.sinks import Identities, StoreSink
 from savs.pipeline.inputs.source import find_video
 from savs.pipeline.running.launchers import Rank
 from savs.pipeline.running.progress import Reporting
@@ -66,7 +65,7 @@ class Filled:
     """What a run made."""
 
     predictions: pl.DataFrame
-    """Columns `CLASSIFIED_SCHEMA`; of an output file only those that are in `LISTED`."""
+    """Columns `Target.new_schema`; of an output file only those that are in `LISTED`."""
     outcome: Outcome
     sorted_files: SortedFiles | None = None
     """The copies in the folders of classes, if there is a `sort_into`."""
@@ -164,8 +163,10 @@ class ClassifiedRun:
         if place.manifest is None and run.shard_rows is None:
             # Batches end with their shard: smaller shards would make small batches of few images.
             run = replace(run, shard_rows=max(FEWEST, default_shard_rows(len(wanted.examples))))
+        site = self.selection.source.site
         sink = NewMediaSink(
-            {self.selection.source.site: place},
+            site,
+            {site: place},
             {"train": [], "test": wanted.examples},
             wanted.media_of,
             run,
@@ -179,12 +180,9 @@ class ClassifiedRun:
         if is_known and stored and not sink.rows_left(stored) and sink.is_complete(stored):
             return Outcome()
         reader = ModelRun(self.loading, self.options, self.reporting, rank=self.rank)
-        many = self.selection.labels == MANY
-        if (number := self.selection.tasks[0].number) is not None:
-            if number.reach is None:
-                say("the classifier is not calibrated: numbers have no intervals")
-        elif any((t.label_rule if many else t.calibration) is None for t in self.selection.tasks):
-            say("the classifier is not calibrated: probability is only the share of the scores")
+        decisions = [task.decision for task in self.selection.tasks]
+        if any(decision is None or not decision.is_fitted for decision in decisions):
+            say(f"the classifier is not calibrated: {self.selection.target.uncalibrated}")
         decoding = decoding_of(self.selection)
         tried = wanted.todo or [e for e in wanted.examples if e.id in wanted.folders]
         notes = [] if "video" in decoding else _video_notes(tried, wanted)

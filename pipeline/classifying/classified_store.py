@@ -18,7 +18,7 @@ from savs.datasets.rows.media_names import is_packed
 from savs.datasets.splits.shared_media import digests_of
 from savs.pipeline.classifying.new_images import Group
 from savs.pipeline.errors import OutputError
-from savs.pipeline.extraction.appending import as_examples, stored_rows
+from savs.pipeline.extraction.rows.appending import as_examples, stored_rows
 from savs.pipeline.running.result_files import file_sha256, write_json
 from savs.pipeline.selection.selection_config import SelectionConfig
 from savs.stores import FeatureStore, ShardSpec

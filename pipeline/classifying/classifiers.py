@@ -11,7 +11,7 @@ from savs.pipeline.classifying.bundle.hub import find_classifier
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.readouts import Readout
 from savs.pipeline.selection.selection import Selection, TaskSelection
-from savs.pipeline.selection.selection_config import grid_widths, require_classes
+from savs.pipeline.selection.selection_config import grid_widths
 from savs.stores import LayerGrid
 from savs.stores.format.manifest import FeatureSource
 
@@ -32,7 +32,7 @@ def load_classifiers(
     results = {name: find_classifier(place, say) for name, place in classifier.items()}
     parts = {name: result.selection(readout) for name, result in results.items()}
     for name, part in parts.items():
-        require_classes(part, name)
+        part.target.require("several classifiers", name)
     older = [f"{name}: {note}" for name, result in results.items() for note in result.older_notes]
     return combine(parts), older
 

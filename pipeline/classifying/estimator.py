@@ -7,11 +7,10 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
-from sklearn.utils.validation import check_is_fitted, column_or_1d
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
 
 from savs.datasets.example import AUDIO_MARK, NATIVE, split_prompt
-from savs.datasets.label_kinds import MANY
 from savs.datasets.media.containers import container_of
 from savs.datasets.media.in_memory import Pictured, file_bytes, is_pictured
 from savs.datasets.media.media import sha256
@@ -22,22 +21,25 @@ from savs.foundation.errors import ParameterError
 from savs.foundation.file_digests import cache_folder
 from savs.pipeline.classifying.bundle.hub import find_classifier
 from savs.pipeline.classifying.feature_cache import FeatureCache, ImageHeads, features_key, pinned
-from savs.pipeline.classifying.heads_classifier import probabilities
+from savs.pipeline.classifying.heads_classifier import NamedLabels
 from savs.pipeline.classifying.model_match import decoding_of, model_options
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.many_labels import predict_labels
-from savs.pipeline.extraction.model.embedding_recipe import with_recipe
-from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions, require_extra
+from savs.pipeline.extraction.model.model_options import (
+    AUTO,
+    ModelOptions,
+    require_extra,
+    with_recipe,
+)
 from savs.pipeline.extraction.run_options import RunOptions
-from savs.pipeline.readouts import ClassScores, Readout
+from savs.pipeline.readouts import Readout
 from savs.pipeline.running.formatting import listed
 from savs.pipeline.running.progress import SILENT, bars
 from savs.pipeline.selection.compatibility import require_match
 from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.selection import Selection, select
-from savs.pipeline.selection.selection_config import require_classes
 from savs.pipeline.selection.selection_file import save_selection
 from savs.pipeline.selection.training_data import TrainingArrays
+from savs.pipeline.targets import Target
 from savs.stores.format.layout import HEADS_SITE
 
 
@@ -154,33 +156,28 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         contents = _contents_of(images)
         if labels is None:
             raise ParameterError("fit needs labels, one for each image")
-        many = np.ndim(labels) > 1 and type_of_target(labels) == "multilabel-indicator"
-        targets: Array = np.asarray(labels) if many else column_or_1d(labels)
-        check_classification_targets(targets)
-        if len(targets) != len(contents):
-            raise ParameterError(f"there are {len(contents)} images and {len(targets)} labels")
+        check_classification_targets(labels)
+        named = NamedLabels.of(labels)
+        if len(named.texts) != len(contents):
+            raise ParameterError(f"there are {len(contents)} images and {len(named.texts)} labels")
         question = self._question()
-        classes, numbers = (
-            (np.arange(targets.shape[1]), targets)
-            if many
-            else np.unique(targets, return_inverse=True)
-        )
         heads = self._read(contents, question).whole()
         training = TrainingArrays(
             source=heads.source,
             values=heads.features()[1],
-            labels=numbers,
-            classes=tuple(map(str, classes)),
+            labels=named.texts,
+            names=named.names,
             ids=[sha256(data) for data in contents],
+            target=named.target,
             question=question,
             media=1,
         )
         selection = select(training, heads=self.heads, readout=self.readout, scoring=self.scoring)
-        if selection.rule.calibrates or many:
+        if selection.rule.calibrates or not named.target.is_sure_alone:
             with suppress(SelectionError):  # a class has too few different images
                 selection = calibrate(training, selection).selection
         self.selection_ = selection
-        self.classes_ = classes
+        self.classes_ = named.classes
         return self
 
     def predict(self, images: Sequence[Pictured]) -> Array:
@@ -191,10 +188,8 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         ValueError
             An image cannot be decoded, or the model is not the one that was fitted.
         """
-        if self._has_many_labels():
-            return self._predict_labels(images)[0]
-        choice = self._scores(images).choice
-        return self.classes_[choice]
+        values = self._target.values(self._scores(images))
+        return self.classes_[values] if self._target.has_classes else values
 
     def predict_proba(self, images: Sequence[Pictured]) -> Array:
         """Return `(n, classes)` probabilities, in the order of `classes_`.
@@ -202,10 +197,8 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         They are calibrated where `fit`, or the `select` of a loaded classifier, could do that.
         Otherwise they are shares of votes or scores.
         """
-        if self._has_many_labels():
-            return self._predict_labels(images)[1]
-        task = self.selection_.only_task()
-        return probabilities(self._scores(images), self.selection_.readout, task.calibration)
+        scores = self._scores(images)
+        return self._target.probabilities(scores, self.selection_.readout)
 
     def __call__(self, image: Pictured) -> Any:
         """Return the label of one image."""
@@ -222,12 +215,11 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         require_match(selection, heads.source, allow_other_prompt=False)
         return heads
 
-    def score_heads(self, heads: ImageHeads) -> ClassScores:
+    def score_heads(self, heads: ImageHeads) -> Any:
         """Return the scores of the images that have heads."""
-        task = self.selection_.only_task()
+        (run,) = self.selection_.runs()
         names, features = heads.features()
-        width = max(self.selection_.lengths(task)["width"], 1)
-        return task.fitted.scores(features[[names.index(head) for head in task.heads], :, :width])
+        return run.score(features[[names.index(head) for head in run.heads], :, : run.width])
 
     def save(self, folder: str | Path) -> Path:
         """Save the classifier as `select` does, and return the folder.
@@ -277,7 +269,7 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
             The question is not that of its training examples.
         """
         selection = find_classifier(classifier).selection(readout)
-        require_classes(selection, classifier, or_many=True)
+        selection.target.require("an estimator", classifier)
         (task, *others) = selection.run_tasks
         if others:
             selection.only_task()  # says which subtasks there are
@@ -308,9 +300,8 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
             cache=cache,
         )
         loaded.selection_ = selection
-        many = selection.labels == MANY
-        names = [str(one.subtask) for one in selection.tasks] if many else task.classes
-        loaded.classes_ = np.array(names)
+        (run,) = selection.runs()
+        loaded.classes_ = np.array(run.classes)
         return loaded
 
     def __sklearn_tags__(self) -> Any:
@@ -322,16 +313,12 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         tags.classifier_tags.multi_label = True
         return tags
 
-    def _has_many_labels(self) -> bool:
+    @property
+    def _target(self) -> Target:
         check_is_fitted(self)
-        return self.selection_.labels == MANY
+        return self.selection_.target
 
-    def _predict_labels(self, images: Sequence[Pictured]) -> tuple[Array, Array]:
-        """Return whether each label is predicted, and its probability."""
-        names, features = self.read_images(_contents_of(images)).whole().features()
-        return predict_labels(self.selection_, names, features)
-
-    def _scores(self, images: Sequence[Pictured]) -> ClassScores:
+    def _scores(self, images: Sequence[Pictured]) -> Any:
         check_is_fitted(self)
         return self.score_heads(self.read_images(_contents_of(images)).whole())
 

@@ -21,11 +21,11 @@ from savs.datasets.errors import MediaError
 from savs.foundation.arrays import Array
 from savs.foundation.file_digests import FileState
 from savs.foundation.files import whole_file
+from savs.pipeline.encoders.recipe import read_recipe
 from savs.pipeline.errors import ModelError, OutputError
-from savs.pipeline.extraction.model.embedding_recipe import read_recipe
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.model.prompt_form import parse_form
 from savs.pipeline.extraction.model.sites import Site
+from savs.pipeline.prompts.prompt_form import parse_form
 from savs.pipeline.running.output_files import disk_errors
 from savs.pipeline.selection.training_data import grid_widths
 from savs.stores import Head, LayerGrid, StoreWriteError

@@ -1,6 +1,7 @@
 """`HeadsClassifier`: the part of savs that takes numbers, as an estimator of scikit-learn."""
 
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -9,20 +10,18 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
+from savs.datasets.label_kinds import MANY, ONE
+from savs.datasets.many_labels import text_of
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.many_labels import LabelLogits
-from savs.pipeline.readouts import ClassScores, Readout
+from savs.pipeline.readouts import Readout
 from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.selection import select
 from savs.pipeline.selection.training_data import TrainingArrays
-from savs.pipeline.targets.calibration import Calibration, class_probabilities
+from savs.pipeline.targets import Target, target_named
 from savs.stores import LayerGrid
 from savs.stores.format.manifest import FeatureSource
-
-LEAD = 1e-9
-"""By how much the chosen class is ahead of classes that tie with it."""
 
 
 class HeadsClassifier(ClassifierMixin, BaseEstimator):
@@ -90,11 +89,8 @@ class HeadsClassifier(ClassifierMixin, BaseEstimator):
         """
         X, y = validate_data(self, X, y, dtype=np.float32, multi_output=True)  # noqa: N806
         check_classification_targets(y)
-        self._many = type_of_target(y) == "multilabel-indicator"
-        if self._many:
-            labels, self.classes_ = np.asarray(y), np.arange(y.shape[1])
-        else:
-            self.classes_, labels = np.unique(column_or_1d(y, warn=True), return_inverse=True)
+        named = NamedLabels.of(y)
+        self.classes_ = named.classes
         features = self._by_head(X)
         count, _, width = features.shape
         grid = (LayerGrid(0, tuple(range(count)), width),)
@@ -102,27 +98,25 @@ class HeadsClassifier(ClassifierMixin, BaseEstimator):
         training = TrainingArrays(
             source=source,
             values=features,
-            labels=labels,
-            classes=tuple(str(name) for name in self.classes_),
-            ids=[str(row) for row in range(len(labels))],
+            labels=named.texts,
+            names=named.names,
+            ids=[str(row) for row in range(len(features[0]))],
+            target=named.target,
         )
         selection = select(training, heads=self.heads, readout=self.readout, scoring=self.scoring)
-        self.heads_ = np.array([head for _, head in selection.heads])
-        self._readout = selection.readout
-        if self._many:
+        if not named.target.is_sure_alone:
             with suppress(SelectionError):  # too few examples
                 selection = calibrate(training, selection).selection
-            self._logits = LabelLogits(selection, [width] * len(selection.heads))
-        else:
-            self._fitted = selection.only_task().fitted
+        self.heads_ = np.array([head for _, head in selection.heads])
+        self._readout, self._target = selection.readout, named.target
+        (self._run,) = selection.runs()
         return self
 
     def predict(self, X: Any) -> Array:  # noqa: N803
         """Return `(n,)` labels, or `(n, labels)` of 0 and 1."""
-        if getattr(self, "_many", False):
-            return self._logits.predict(self._chosen(X))[0]
-        choice = self._scores(X).choice
-        return self.classes_[choice]
+        scores = self._scores(X)
+        values = self._target.values(scores)
+        return self.classes_[values] if self._target.has_classes else values
 
     def predict_proba(self, X: Any) -> Array:  # noqa: N803
         """Return `(n, classes)` shares of votes or scores, in the order of `classes_`.
@@ -130,19 +124,14 @@ class HeadsClassifier(ClassifierMixin, BaseEstimator):
         They are not calibrated; `sklearn.calibration.CalibratedClassifierCV` does that. Of many
         labels they are the probability of each, which left-out examples calibrated if they suffice.
         """
-        if getattr(self, "_many", False):
-            return self._logits.predict(self._chosen(X))[1]
         scores = self._scores(X)
-        return probabilities(scores, self._readout)
+        return self._target.probabilities(scores, self._readout)
 
-    def _scores(self, X: Any) -> ClassScores:  # noqa: N803
+    def _scores(self, X: Any) -> Any:  # noqa: N803
+        """Return the scores of `(n, heads * width)` features."""
         check_is_fitted(self)
-        return self._fitted.scores(self._chosen(X))
-
-    def _chosen(self, X: Any) -> Array:  # noqa: N803
-        """Return the `(heads, n, width)` features of the chosen heads."""
         X = validate_data(self, X, dtype=np.float32, reset=False)  # noqa: N806
-        return self._by_head(X)[self.heads_]
+        return self._run.score(self._by_head(X)[self.heads_])
 
     def __sklearn_tags__(self) -> Any:
         """Return what scikit-learn should know: an example may have many labels."""
@@ -161,20 +150,27 @@ class HeadsClassifier(ClassifierMixin, BaseEstimator):
         return np.ascontiguousarray(values.reshape(n, columns // width, width).transpose(1, 0, 2))
 
 
-def probabilities(
-    scores: ClassScores, readout: str, calibration: Calibration | None = None
-) -> Array:
-    """Return `(n, classes)` calibrated probabilities, float64, which sum to 1.
+@dataclass(frozen=True, slots=True)
+class NamedLabels:
+    """The labels of scikit-learn as savs has them."""
 
-    Without a calibration they are shares of the scores. The chosen class has the greatest, by a
-    billionth where the readout's tie rule decided. ParameterError if a user's readout gives
-    negative scores, or none at all.
-    """
-    table = class_probabilities(scores, calibration).astype(np.float64)
-    if np.isnan(table).any():
-        raise ParameterError(
-            f"readout {readout!r} gives scores that are no probabilities; use predict"
-        )
-    tied = np.flatnonzero(table.argmax(axis=1) != scores.choice)
-    table[tied, scores.choice[tied]] = table[tied].max(axis=1) * (1 + LEAD)
-    return table / table.sum(axis=1, keepdims=True)
+    target: Target
+    texts: list[str]
+    """The text of each label, as a store has it."""
+    names: tuple[str, ...]
+    """Classes or labels, as text."""
+    classes: Array
+    """The same as scikit-learn has them: labels, sorted; or the numbers of columns."""
+
+    @classmethod
+    def of(cls, y: Any) -> "NamedLabels":
+        """Return `(n,)` labels, or `(n, labels)` of 0 and 1, as text."""
+        if np.ndim(y) > 1 and type_of_target(y) == "multilabel-indicator":
+            matrix = np.asarray(y)
+            classes = np.arange(matrix.shape[1])
+            names = tuple(map(str, classes))
+            texts = [text_of({names[n]: True for n in np.flatnonzero(row)}) for row in matrix]
+            return cls(target_named(MANY), texts, names, classes)
+        classes, numbers = np.unique(column_or_1d(y, warn=True), return_inverse=True)
+        names = tuple(map(str, classes))
+        return cls(target_named(ONE), [names[n] for n in numbers], names, classes)

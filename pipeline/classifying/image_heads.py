@@ -19,11 +19,11 @@ from savs.pipeline.classifying.feature_cache import ImageHeads, model_files
 from savs.pipeline.classifying.model_match import decoding_rules
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.chosen_heads import ChosenHeads
+from savs.pipeline.extraction.line.sinks import MemorySink, in_shards
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model_run import ModelRun, RunExamples
 from savs.pipeline.extraction.run_options import RunOptions
-from savs.pipeline.extraction.sinks import MemorySink, in_shards
 from savs.pipeline.running.progress import SILENT, Reporting
 from savs.pipeline.selection.selection_config import SelectionConfig
 from savs.stores import LayerGrid, ShardContent
@@ -111,18 +111,18 @@ def read_heads(
             _RESIDENCE.resident = resident = None  # its memory is free before the next is loaded
         earlier = None if resident is None else resident.reader
         reader = ModelRun(options, run, reporting, after=earlier)
-        reader.read(
+        outcome = reader.read(
             RunExamples({"test": examples}, lambda _: media, media.rules, decoding=decoding),
             sink,
             chosen,
         )
         deepest = last if resident is None else resident.last
         _RESIDENCE.resident = Resident(options, files, deepest, reader)
-    source = reader.identity.source()
+    assert outcome.identity is not None  # a sink in memory lacks all rows
     parts = sink.in_order()
-    values = np.concatenate([_side_by_side(part, reader.grid) for part in parts])
+    values = np.concatenate([_side_by_side(part, sink.grid) for part in parts])
     skipped = [row for p in parts for row in zip(p.skipped["id"], p.skipped["reason"], strict=True)]
-    return ImageHeads(source, reader.grid, values, dict(skipped))
+    return ImageHeads(outcome.identity.source(), sink.grid, values, dict(skipped))
 
 
 @contextmanager

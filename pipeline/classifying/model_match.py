@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 from savs.datasets.example import NATIVE, SPLIT, VIDEO_INPUTS
 from savs.datasets.media.media import MediaRules
 from savs.pipeline.demo import SHIPPED
+from savs.pipeline.encoders.recipe import recorded_recipe
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.extraction.model.embedding_recipe import recorded_recipe
 from savs.pipeline.extraction.model.model_options import ModelOptions, PlacingKeywords
-from savs.pipeline.extraction.model.prompt_form import PROMPT
 from savs.pipeline.names import IMPORTED
+from savs.pipeline.prompts.prompt_form import PROMPT
 from savs.pipeline.selection.selection_config import SelectionConfig
 from savs.stores.format.layout import Facts
 

@@ -13,17 +13,9 @@ import msgspec
 import polars as pl
 
 from savs.datasets import MediaFolder
-from savs.datasets.benchmarks.options import without_prompt
-from savs.datasets.label_kinds import MANY, NUMBERS
 from savs.pipeline.errors import OutputError
 from savs.pipeline.evaluation.evaluation import SelectedHeads
-from savs.pipeline.evaluation.many_labels import predicted_labels, score_test
-from savs.pipeline.evaluation.predictions import (
-    NUMBER_COLUMNS,
-    VOTES,
-    in_schema,
-    packed_predictions,
-)
+from savs.pipeline.evaluation.predictions import packed_predictions
 from savs.pipeline.running.output_files import media_cell, new_file
 from savs.pipeline.selection.selection import Selection
 from savs.stores import FeatureStore
@@ -32,88 +24,15 @@ from savs.stores.format.layout import Facts
 CSV = ".csv"
 PARQUET = ".parquet"
 SUFFIXES = (CSV, ".jsonl", ".ndjson", PARQUET)
-CLASSIFIED_SCHEMA = {
-    "id": pl.String,
-    "media": pl.List(pl.String),
-    "subtask": pl.String,
-    "prompt": pl.String,
-    "prediction": pl.String,
-    "probability": pl.Float32,
-    "margin": pl.Float32,
-    "votes": VOTES,
-    "prediction_set": pl.List(pl.String),
-    "unsure": pl.Boolean,
-    "typicality": pl.Float32,
-    "atypical": pl.Boolean,
-    "reason": pl.String,
-}
-"""Columns of the predictions of new images; `subtask` is left out where the classifier has none.
-
-`prediction_set` and `unsure` need a risk; `probability`, `typicality` and `atypical` are those of
-the calibration. Without one, `probability` is the share of the scores, see `shares`. A skipped
-example has a `reason` and no prediction."""
-
-
-LABELS_SCHEMA = {
-    "id": pl.String,
-    "media": pl.List(pl.String),
-    "prompt": pl.String,
-    "prediction": pl.String,
-    "labels": pl.List(pl.String),
-    "probabilities": pl.List(pl.Struct({"label": pl.String, "probability": pl.Float32})),
-    "reason": pl.String,
-}
-"""Columns of the predictions of many labels: `labels` are the predicted ones, and `prediction` is
-their canonical text."""
-
-
-NUMBERS_SCHEMA = {
-    "id": pl.String,
-    "media": pl.List(pl.String),
-    "prompt": pl.String,
-    "prediction": pl.String,
-    **NUMBER_COLUMNS,
-    "reason": pl.String,
-}
-"""Columns of the predictions of numbers, see `NUMBER_SCHEMA`."""
 
 
 def predictions_of(store: FeatureStore, selection: Selection, risk: float | None) -> pl.LazyFrame:
     """Return the predictions of all examples of a store of new images, in the order of its plan.
 
-    Columns `CLASSIFIED_SCHEMA`, of many labels `LABELS_SCHEMA`, of numbers `NUMBERS_SCHEMA`. Ids
-    are those that the images had before each was used in several tasks.
+    Columns `Target.new_schema`.
     """
-    if selection.labels == MANY:
-        return _of_labels(store, selection)
     predictor = SelectedHeads(store, selection, risk=risk, is_compared=True)
-    table = packed_predictions(store, predictor)
-    if selection.labels in NUMBERS:
-        return in_schema(table, NUMBERS_SCHEMA)
-    if len(selection.tasks) > 1:
-        table = table.with_columns(without_prompt(pl.col("id")))
-    columns = in_schema(table, CLASSIFIED_SCHEMA)
-    has_subtasks = any(task.subtask is not None for task in selection.tasks)
-    return columns if has_subtasks else columns.drop("subtask")
-
-
-def _of_labels(store: FeatureStore, selection: Selection) -> pl.LazyFrame:
-    scored = score_test(store, selection)
-    names = [str(task.subtask) for task in selection.tasks]
-    predictions = predicted_labels(scored, names)
-    reasons = dict(store.skipped("test").select("id", "reason").iter_rows())
-    shares = predictions["probabilities"].to_list()
-    pairs = [
-        None if of is None else [{"label": n, "probability": p} for n, p in zip(names, of)]  # noqa: B905
-        for of in shares
-    ]
-    probabilities = pl.Series(pairs, dtype=LABELS_SCHEMA["probabilities"])
-    table = pl.concat([scored.examples, predictions], how="horizontal").with_columns(
-        labels="predicted",
-        probabilities=probabilities,
-        reason=pl.Series([reasons.get(name) for name in scored.examples["id"]], dtype=pl.String),
-    )
-    return in_schema(table.lazy(), LABELS_SCHEMA)
+    return selection.target.of_new(packed_predictions(store, predictor), selection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +40,7 @@ class Predicted:
     """Predictions of new images, and where their media are."""
 
     table: pl.LazyFrame
-    """Columns `CLASSIFIED_SCHEMA`, in the order of the plan."""
+    """Columns `Target.new_schema`, in the order of the plan."""
     selection: Selection
     store: FeatureStore
     """Their store, which has the digests of the media that the model read."""

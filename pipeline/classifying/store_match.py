@@ -12,31 +12,29 @@ from savs.datasets import Example, MediaError, MediaFolder
 from savs.foundation.arrays import Array
 from savs.pipeline.classifying.model_match import DECODING, decoding_rules
 from savs.pipeline.errors import ModelError
-from savs.pipeline.evaluation.evaluation import task_features
-from savs.pipeline.extraction.batches.prepare import pieces_of
-from savs.pipeline.extraction.check_model import Checkup, model_description
-from savs.pipeline.extraction.checks.batch_equality import (
+from savs.pipeline.evaluation.evaluation import run_features
+from savs.pipeline.extraction.check_model import Check, Checkup, model_description
+from savs.pipeline.extraction.checks.trial import (
     DEAD,
     FEW,
     TOLERANCES,
-    Check,
     compare,
     distances,
     run_single,
 )
 from savs.pipeline.extraction.chosen_heads import keep_heads
+from savs.pipeline.extraction.line.prepare import pieces_of
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelKeywords, ModelOptions
-from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model_run import ModelRun
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.names import IMPORTED
+from savs.pipeline.prompts.pieces import Pieces
 from savs.pipeline.running.options import sort_keywords
 from savs.pipeline.running.progress import SILENT, Reporting
 from savs.pipeline.selection.compatibility import require_fit
 from savs.pipeline.selection.selection import Selection
-from savs.pipeline.selection.training_data import grid_widths
 from savs.stores import FeatureStore
 from savs.stores.format.layout import SPLITS, UNLABELLED
 
@@ -199,11 +197,11 @@ def _predictions(
 ) -> Array:
     """Return the class of each example, of `(examples, heads, head_dim)` features."""
     predictions = np.full(len(examples), "", dtype=object)  # where a subtask has no classifier
-    by_head, widths = features.swapaxes(0, 1), grid_widths(store.grid)
+    by_head = features.swapaxes(0, 1)
     index = {head: number for number, head in enumerate(store.heads)}
-    for task in selection.tasks:
-        rows = np.array([n for n, e in enumerate(examples) if e.subtask == task.subtask], int)
+    for run in selection.runs():
+        rows = np.array([n for n, e in enumerate(examples) if e.subtask == run.subtask], int)
         if len(rows):
-            task_rows = task_features(by_head, index, widths, task, rows)
-            predictions[rows] = np.array(task.classes, object)[task.fitted.scores(task_rows).choice]
+            scores = run.score(run_features(by_head, index, run, rows))
+            predictions[rows] = selection.target.sureness(run, scores)[0].to_numpy()
     return predictions

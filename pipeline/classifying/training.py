@@ -21,7 +21,7 @@ from savs.datasets.benchmarks.class_folders import (
 from savs.datasets.benchmarks.general import GENERAL
 from savs.datasets.benchmarks.options import stored_prompts, under_one_prompt
 from savs.datasets.errors import SourceError
-from savs.datasets.label_kinds import NUMBERS, label_kind
+from savs.datasets.label_kinds import label_kind
 from savs.datasets.rows.files import ALL_PARQUET, ALL_SHARDS
 from savs.datasets.splits.labels import label_doubts
 from savs.foundation.errors import ParameterError, command
@@ -43,8 +43,8 @@ from savs.pipeline.readouts import Readout
 from savs.pipeline.running.progress import SILENT, Reporting, bars
 from savs.pipeline.running.result_files import require_writable
 from savs.pipeline.selection.left_out import calibrate
-from savs.pipeline.selection.readout_choice import FAST, choose_readout_by_folds
-from savs.pipeline.selection.selection import Heads, Selection, default_readout
+from savs.pipeline.selection.readout_choice import choose_readout_by_folds
+from savs.pipeline.selection.selection import Heads, Selection
 from savs.pipeline.selection.selection_file import write_selection
 from savs.stores import FeatureStore
 from savs.stores.files.addresses import is_remote
@@ -186,15 +186,13 @@ def train(
             source, out, model, allow_removed, reporting, {**options, "question": question}
         )
     store.require_complete()
-    kind = label_kind(store.manifest.identity.benchmark)
-    readouts = FAST if kind not in NUMBERS else (default_readout(kind),)
-    readouts = readouts if readout is None else (readout,)
+    readouts = () if readout is None else (readout,)
     choice = choose_readout_by_folds(store, heads=heads, readouts=readouts)
     selection, doubtful = choice.selection, None
     with suppress(SelectionError):  # too few examples: `choice.note` says so
         calibration = calibrate(store, selection)
         selection = calibration.selection
-        if kind not in NUMBERS:
+        if not selection.target.refusal("a list of suspects", store.path):
             doubtful = suspects(
                 store, selection, assess_left_out(store, selection, calibration.left_out)
             )

@@ -7,18 +7,19 @@ from savs.pipeline.running.formatting import percent
 if TYPE_CHECKING:
     import polars as pl
 
+    from savs.pipeline.targets import Target
+
 SHADES = " ░▒▓█"
 """From the lowest score of a map to its highest."""
 WIDEST = 99
 """The greatest rank that a cell shows."""
 
 
-def draw_map(table: "pl.DataFrame", *, of_numbers: bool = False) -> list[str]:
+def draw_map(table: "pl.DataFrame", target: "Target") -> list[str]:
     """Return the lines of a head map, whole or of some subtasks, and what they mean.
 
     Of one subtask, the chosen heads bear their rank; of several, the number of subtasks that chose
-    them. Heads that the store does not hold are dots. Strengths of numbers are shares of their
-    variance.
+    them. Heads that the store does not hold are dots.
     """
     from savs.pipeline.selection.head_map import mean_map
 
@@ -34,9 +35,7 @@ def draw_map(table: "pl.DataFrame", *, of_numbers: bool = False) -> list[str]:
             shade = SHADES[round((len(SHADES) - 1) * share)]
             cells[head] = _cell(shade, chosen, None if several else rank)
         lines.append(f"L{layer:<4} {''.join(cells)}".rstrip())
-    does, of = "classifies", "the training examples"
-    if of_numbers:
-        does, of = "explains", "the variance"
+    does, of = target.strength_of
     marks = (
         "how many subtasks chose the head, + ten or more"
         if several

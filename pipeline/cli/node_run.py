@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from savs.pipeline.cli.output import progress, say
-from savs.pipeline.errors import OutputError
-from savs.pipeline.extraction.cluster.node import (
+from savs.pipeline.cluster.node import (
     DONE,
     NONE,
     Node,
@@ -19,7 +18,8 @@ from savs.pipeline.extraction.cluster.node import (
     parts_progress,
     with_options,
 )
-from savs.pipeline.extraction.cluster.ray_engine import RayOptions, run_on_ray
+from savs.pipeline.cluster.ray_engine import RayOptions, run_on_ray
+from savs.pipeline.errors import OutputError
 from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.launchers import find_rank
 from savs.stores import open_store

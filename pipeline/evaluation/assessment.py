@@ -1,6 +1,5 @@
 """From a predictor to an evaluation: metrics with intervals, skips, leaks, notes."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,25 +11,23 @@ import polars as pl
 from savs.datasets import Benchmark, Units, find_leaks
 from savs.datasets.benchmarks.options import stored_prompts
 from savs.datasets.example import first_few
-from savs.datasets.label_kinds import NUMBERS
+from savs.datasets.label_kinds import ONE
 from savs.datasets.rows.plugin_guard import compute_metrics, make_submission
 from savs.datasets.splits.clusters import clusters_of
 from savs.datasets.splits.leaks import REPEATED, SHARED
 from savs.pipeline.errors import LeakError
-from savs.pipeline.evaluation.confidence import Confidence, measure_confidence
 from savs.pipeline.evaluation.per_class import class_table, confusion_table, part_table
 from savs.pipeline.evaluation.predictions import (
-    NUMBER_SCHEMA,
-    PREDICTION_SCHEMA,
     Predictor,
-    in_schema,
-    packed,
     packed_predictions,
 )
 from savs.pipeline.names import ZERO_SHOT
 from savs.pipeline.running.formatting import counted, counted_as, listed, measured, of_shares
 from savs.pipeline.selection.selection import Selection
+from savs.pipeline.statistics.confidence import Confidence
 from savs.pipeline.statistics.intervals import Metric, summarise_all
+from savs.pipeline.targets import Target, target_named
+from savs.pipeline.targets.target import Measured, Measuring, packed
 from savs.stores import FeatureStore
 from savs.stores.format.layout import digest
 
@@ -44,7 +41,7 @@ class Evaluation:
     units: tuple[Units, ...]
     """The scores that each metric is the mean of, in the same order."""
     table: pl.LazyFrame
-    """One row an example, in the order of the input file; columns `PREDICTION_SCHEMA`. That of
+    """One row an example, in the order of the input file; columns `Target.schema`. That of
     `evaluate` is Parquet in memory, of which a query reads the columns that it names."""
     selection: Selection | None
     """None if the model's own answers were taken, or images were compared with captions."""
@@ -99,6 +96,11 @@ class Evaluation:
             lines.append(f"  {counted(len(self.notes), 'note')}: {first_note}")
         lines.append('  next: result.predictions, savs.save_evaluation(result, "DIR")')
         return "\n".join(lines)
+
+    @property
+    def target(self) -> Target:
+        """What labels are."""
+        return self.selection.target if self.selection else target_named(ONE)
 
     @property
     def measured_of(self) -> str:
@@ -156,7 +158,7 @@ class Evaluation:
                 "per_label": self.per_label.to_dicts(),
                 "pairs": self.pairs.to_dicts(),
             }
-        if self.selection is not None and self.selection.labels in NUMBERS:
+        if not self.target.has_classes:
             return of_classes
         return {
             "per_class": class_table(self.table, inflation=self.inflation).to_dicts(),
@@ -197,47 +199,51 @@ def assess(
     examples = whole.select("id", "group", "prompt", "media_sha256", media=names).collect()
     is_kept, marks, leak_notes = mark_leaks(store, examples, drop_leaks=drop_leaks)
     whole = whole if is_kept is None else whole.filter(pl.lit(is_kept))
-    selection = predictor.selection
-    number = None if selection is None else selection.tasks[0].number
     table = pl.concat([whole, packed(marks)], how="horizontal")
-    counts = count_examples(table)
-    if number is None:
-        table = in_schema(table, PREDICTION_SCHEMA)
-        notes += [*leak_notes, *unseen_notes(table, classes)]
-        notes += example_notes(counts["labels"], counts["skipped"])
-        units = compute_metrics(benchmark, table, classes) if counts["labels"] else []
-        prompts = stored_prompts(store.manifest.identity.benchmark)
-        confidence = measure_confidence(table, selection, risk, prompts)
-        submission = make_submission(benchmark, table)
-    else:  # classes need none of it at start-up
-        from savs.pipeline.evaluation.numbers import measure_numbers, number_notes
-
-        table = in_schema(table, NUMBER_SCHEMA)
-        how = "with the mean of the training numbers as its prediction"
-        notes += [*leak_notes, *number_notes(table, number)]
-        notes += example_notes(counts["labels"], counts["skipped"], how)
-        units = measure_numbers(table, number) if counts["labels"] else []
-        confidence, submission = (), None
+    counts, target = count_examples(table), predictor.target
+    prompts = stored_prompts(store.manifest.identity.benchmark)
+    how = Measuring(metrics=partial(compute_metrics, benchmark), prompts=prompts, risk=risk)
+    measured = target.measure(table, predictor.selection, classes, how)
+    notes += [*leak_notes, *measured.notes]
+    notes += example_notes(counts["labels"], counts["skipped"], target.skipped_as)
     if counts["clusters"] < FEW_CLUSTERS < counts["examples"]:
         notes.append(
             "examples that share an image or a group form a cluster; with"
             f" {counts['clusters']} clusters, intervals are wide, and with one there are none"
         )
-    notes += dict.fromkeys(note for metric in units for note in metric.notes)
-    return Evaluation(
-        metrics=summarise_all(units),
-        units=tuple(units),
-        table=table,
-        selection=selection,
-        model=dict(store.manifest.identity.model),
+    return evaluation_of(
+        store,
+        measured,
+        how,
+        notes,
+        selection=predictor.selection,
         planned=len(store.ids("test")),
         skipped=counts["skipped"],
-        notes=tuple(notes),
         rule=predictor.rule,
-        confidence=confidence,
-        submission=submission,
-        benchmark=str(store.manifest.identity.benchmark["name"]),
+        submission=make_submission(benchmark, measured.table),
         cost=predictor.cost(),
+    )
+
+
+def evaluation_of(
+    store: FeatureStore, measured: Measured, how: Measuring, notes: Sequence[str], **facts: Any
+) -> Evaluation:
+    """Return the evaluation of measured predictions; `facts` are other fields of it."""
+    identity = store.manifest.identity
+    return Evaluation(
+        metrics=summarise_all(measured.units, inflation=how.inflation),
+        units=tuple(measured.units),
+        table=measured.table,
+        model=dict(identity.model),
+        notes=tuple(
+            dict.fromkeys([*notes, *(note for unit in measured.units for note in unit.notes)])
+        ),
+        confidence=measured.confidence,
+        benchmark=str(identity.benchmark["name"]),
+        inflation=how.inflation,
+        per_label=measured.per_label,
+        pairs=measured.pairs,
+        **facts,
     )
 
 
@@ -333,18 +339,3 @@ def example_notes(labels: int, skipped: int, how: str = "as wrong") -> list[str]
         what = ("was skipped at extraction; it counts", "were skipped at extraction; they count")
         notes.append(f"{counted_as(skipped, 'test example', *what)} {how}")
     return notes
-
-
-def unseen_notes(table: pl.LazyFrame, classes: Mapping[str | None, Sequence[str]]) -> list[str]:
-    """Return a note for each label of the test examples that the training examples lack."""
-    known = {(subtask, label) for subtask, labels in classes.items() for label in labels}
-    groups = table.group_by("subtask", "label", maintain_order=True).len()
-    unseen: Counter[str] = Counter()
-    for subtask, label, count in groups.collect(engine="streaming").iter_rows():
-        if label is not None and (subtask, label) not in known:
-            unseen[label] += count
-    return [
-        f"label {label!r} of {counted(count, 'test example')} is not in the training examples;"
-        f" {'it counts' if count == 1 else 'they count'} as wrong"
-        for label, count in unseen.items()
-    ]

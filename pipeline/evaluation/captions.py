@@ -19,8 +19,6 @@ from savs.pipeline.evaluation.assessment import partial_notes
 from savs.pipeline.evaluation.cost import splits_cost
 from savs.pipeline.evaluation.predictions import (
     as_wrong,
-    choice_probability,
-    predicted,
     with_skipped,
 )
 from savs.pipeline.heads.centroids import first_of_best, normalise
@@ -32,8 +30,9 @@ from savs.pipeline.selection.training_data import (
     StoredTraining,
     TrainingTask,
     count_texts,
-    training_tasks,
 )
+from savs.pipeline.targets import Target
+from savs.pipeline.targets.one import ONE_CLASS, choice_probability, predicted
 from savs.stores import FeatureStore
 from savs.stores.format.layout import CAPTIONS, CLASSES, LOGIT_SCALE
 
@@ -53,11 +52,12 @@ class MatchedCaptions:
     """
 
     selection = None
+    target: Target = ONE_CLASS
     rule = CLIP.name
 
     def __init__(self, store: FeatureStore, benchmark: Benchmark) -> None:
         """Match them; SelectionError if the store has no captions, or not all of its examples."""
-        captions, tasks = Captions(store, benchmark), training_tasks(store)
+        captions, tasks = Captions(store, benchmark), StoredTraining(store).tasks()
         self._store = store
         self._matched = [captions.match(task) for task in tasks]
         self.classes = {task.subtask: task.classes for task in tasks}

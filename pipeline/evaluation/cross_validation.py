@@ -1,6 +1,7 @@
 """`evaluate` on folds: the accuracy to expect of a selection, from the training examples alone."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import polars as pl
 
@@ -12,7 +13,6 @@ from savs.datasets.benchmarks.class_folders import (
 )
 from savs.datasets.benchmarks.options import prompt_accuracies, stored_prompts
 from savs.datasets.example import of_subtask
-from savs.datasets.label_kinds import MANY
 from savs.datasets.metrics.metrics import (
     Classes,
     Units,
@@ -21,12 +21,10 @@ from savs.datasets.metrics.metrics import (
     subtask_accuracies,
 )
 from savs.datasets.splits.clusters import clusters_of
-from savs.pipeline.evaluation.assessment import Evaluation
-from savs.pipeline.evaluation.predictions import NUMBER_SCHEMA, in_schema, packed, predicted
+from savs.pipeline.evaluation.assessment import Evaluation, evaluation_of
 from savs.pipeline.running.formatting import counted, of_shares
-from savs.pipeline.selection.left_out import LeftOut, Limit
 from savs.pipeline.selection.selection import Selection
-from savs.pipeline.statistics.intervals import summarise_all
+from savs.pipeline.targets.target import LeftOut, Limit, Measuring, packed
 from savs.stores import FeatureStore
 
 NOUNS = {IMAGE_FOLDER.name: OF_IMAGES.noun, AUDIO_FOLDER.name: OF_SOUNDS.noun}
@@ -39,15 +37,6 @@ from the folds themselves is unbiased (Bengio and Grandvalet, JMLR 5, 2004); Nad
 (Machine Learning 52, 2003) correct repeated splits by a constant, too. Simulated selections of
 heads, for five folds, have 1.3 to 1.9 (docs/results.md). The interval is about other training sets
 of as many examples as the folds' classifiers have, not the given one, nor all of its examples."""
-
-
-def _left_out(examples: pl.DataFrame, part: LeftOut) -> pl.DataFrame:
-    """Return the examples that were left out of a task, with their predictions."""
-    if part.task.number is None:
-        return predicted(examples[part.rows], part.task.classes, part.scores)
-    from savs.pipeline.evaluation.numbers import left_out_numbers  # classes need none of it
-
-    return left_out_numbers(examples, part)
 
 
 def train_shares(parts: Sequence[LeftOut]) -> tuple[float, float]:
@@ -86,45 +75,32 @@ def assess_left_out(
     """Measure the left-out predictions of a selection's training examples.
 
     Metrics are accuracies: a benchmark's own may need its whole test split. Examples that share an
-    image or a group stay in one fold, so there are no leaks. Of many labels see
-    `assess_left_out_labels`.
+    image or a group stay in one fold, so there are no leaks.
     """
-    if selection.labels == MANY:
-        from savs.pipeline.evaluation.many_labels import assess_left_out_labels  # imports us
-
-        return assess_left_out_labels(store, selection, parts)
+    target = selection.target
     examples = store.examples("train").with_row_index("row")
     examples = examples.with_columns(clusters_of(examples).alias("cluster"))
-    predictions = pl.concat([_left_out(examples, part) for part in parts]).sort("row")
-    table = packed(predictions)
-    rule, notes = selection.tasks[0].number, [folds_note(store, parts)]
-    if rule is None:
-        table = in_schema(table)
-        classes = {task.subtask: task.classes for task in selection.tasks}
-        units = _measure(store, table.collect(), classes)
-    else:
-        from savs.pipeline.evaluation.numbers import measure_numbers, number_notes
-
-        table = in_schema(table, NUMBER_SCHEMA)
-        units = measure_numbers(table, rule)
-        notes += [note for metric in units for note in metric.notes]
-        notes += number_notes(table, rule)
-    return Evaluation(
-        metrics=summarise_all(units, inflation=INFLATION),
-        units=tuple(units),
-        table=table,
+    table = packed(target.left_out(selection, examples, parts))
+    classes = {task.subtask: task.classes for task in selection.run_tasks}
+    how = Measuring(metrics=partial(_measure, store), inflation=INFLATION)
+    measured = target.measure(table, selection, classes, how)
+    some = [part for part in parts if part.folds]
+    notes = [folds_note(store, some), *target.notes(selection), *measured.notes]
+    return evaluation_of(
+        store,
+        measured,
+        how,
+        notes,
         selection=selection,
-        model=dict(store.manifest.identity.model),
         planned=len(store.ids("train")),
         skipped=0,
-        notes=tuple(notes),
-        inflation=INFLATION,
-        train_shares=train_shares(parts),
+        train_shares=train_shares(some),
     )
 
 
-def _measure(store: FeatureStore, predictions: pl.DataFrame, classes: Classes) -> list[Units]:
+def _measure(store: FeatureStore, table: pl.LazyFrame, classes: Classes) -> list[Units]:
     """Return accuracies, the headline first; of several prompts, those of each alone."""
+    predictions = table.collect()
     if stored_prompts(store.manifest.identity.benchmark):
         return prompt_accuracies(predictions, classes)
     units = [accuracy(predictions, classes), balanced_accuracy(predictions, classes)]

@@ -13,7 +13,6 @@ import numpy as np
 import polars as pl
 
 from savs.datasets import Benchmark
-from savs.datasets.label_kinds import MANY, NUMBERS, ONE, label_kind
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
@@ -24,24 +23,21 @@ from savs.pipeline.evaluation.cross_validation import assess_left_out
 from savs.pipeline.evaluation.own_answer import OwnAnswers
 from savs.pipeline.evaluation.predictions import (
     Predictor,
-    TaskScores,
     as_wrong,
-    predicted_by_tasks,
-    risk_notes,
 )
 from savs.pipeline.heads.folds import FOLDS
 from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import OWN_ANSWERS
 from savs.pipeline.selection.compatibility import require_fit
 from savs.pipeline.selection.left_out import calibrate, leave_out
-from savs.pipeline.selection.selection import Selection, TaskSelection, default_heads, select
+from savs.pipeline.selection.selection import Selection, default_heads, select
 from savs.pipeline.selection.selection_config import (
-    KINDS,
     is_of_store,
     pseudo_labels_note,
     require_same_prompt,
 )
-from savs.pipeline.selection.training_data import head_widths
+from savs.pipeline.targets import target_of
+from savs.pipeline.targets.target import Run, ScoredRows
 from savs.stores import FeatureStore, Head, StoreIncompleteError
 from savs.stores.format.layout import CAPTIONS, THUMBNAIL_COLUMN
 from savs.stores.read.gathering import Block
@@ -117,28 +113,17 @@ def evaluate(
     """
     store = as_store(store)
     _require_possible(method, on, risk)
-    kind = label_kind(store.manifest.identity.benchmark)
-    if kind != ONE and (isinstance(method, str) or risk is not None):
-        what = f"`method` {method!r}" if isinstance(method, str) else "`risk`"
-        raise ParameterError(
-            f"{what} is for examples with one class, and these have {KINDS[kind]}; omit it"
-        )
+    target = target_of(store.manifest.identity.benchmark)
+    if isinstance(method, str):
+        target.require("the model's own answer", store.path)
+    if risk is not None:
+        target.require("a risk", store.path)
     if on == "folds" and not isinstance(method, str):
         selection = _default_selection(store) if method is None else method
         require_fit(selection, store.manifest, store.path)
         return assess_left_out(store, selection, leave_out(store, selection, folds))
     store.require_split("test")
     store.require_complete()
-    if kind == MANY and not isinstance(method, str):
-        # one label needs none of this at start-up
-        from savs.pipeline.evaluation.many_labels import evaluate_labels
-
-        return evaluate_labels(
-            store,
-            calibrate(store, _default_selection(store)).selection if method is None else method,
-            drop_leaks=drop_leaks,
-            allow_other_prompt=allow_other_prompt,
-        )
     measuring = stored_benchmark(store, benchmark)
     predictor: Predictor
     if method == CAPTIONS:
@@ -188,7 +173,7 @@ class SelectedHeads:
         self._notes: list[str] = []
         if selection is None:
             selection = _default_selection(store)
-            if risk is not None or selection.labels in NUMBERS:
+            if risk is not None or not selection.target.is_sure_alone:
                 selection = calibrate(store, selection).selection
             self._notes.append(
                 "no selection was given: the default one was made"
@@ -200,14 +185,14 @@ class SelectedHeads:
         self._is_allowed = is_compared or is_of_store(selection, store) or allow_other_prompt
         if not self._is_allowed:
             require_same_prompt(selection, store.examples("test"), is_allowed=False)
-        self._risk_notes = risk_notes(selection, risk)
+        self.target, self.rule = selection.target, selection.readout
+        self._risk_notes = self.target.risk_notes(selection, risk)
         self._store, self.selection, self._risk = store, selection, risk
-        self.rule = selection.readout
-        self.classes = {task.subtask: task.classes for task in selection.tasks}
-        self._tasks = {task.subtask: task for task in selection.tasks}
+        self.classes = {task.subtask: task.classes for task in selection.run_tasks}
         heads = selection.heads
         self._index = {head: number for number, head in enumerate(heads)}
-        self._widths = dict(zip(heads, head_widths(store, heads), strict=True))
+        store.require_heads(heads)
+        self._runs = {run.subtask: run for run in selection.runs()}
         self._without_task: dict[str | None, None] = {}
 
     def predictions(self) -> Iterator[pl.DataFrame]:
@@ -216,8 +201,9 @@ class SelectedHeads:
         Their rows and features come from one opening of each file.
         """
         store, heads = self._store, [*self._index]
-        most_classes, predicted_rows = max(map(len, self.classes.values())), 0
-        width = len(heads) * max(self._widths[head] for head in heads)
+        runs, predicted_rows = self._runs.values(), 0
+        most_classes = max(len(run.classes) for run in runs)
+        width = len(heads) * max(run.width for run in runs)
         for block in store.blocks("test", heads, rows=BLOCK // max(most_classes, width)):
             parts = [as_wrong(block.skipped, self.classes), *self._classified(block)]
             predicted_rows += sum(part.height for part in parts[1:])
@@ -234,28 +220,22 @@ class SelectedHeads:
     def _classified(self, block: Block) -> Iterator[pl.DataFrame]:
         """Yield the examples of a block with their predictions, subtask by subtask."""
         rows = block.examples.drop(THUMBNAIL_COLUMN, strict=False).with_row_index("row")
-        parts: list[TaskScores] = []
+        parts: list[ScoredRows] = []
         of_subtasks = rows.group_by("subtask", maintain_order=True).agg("row")
         for name, places in zip(of_subtasks["subtask"], of_subtasks["row"], strict=True):
-            task = self._tasks.get(name)
-            if task is None and self._store.partial:
+            run = self._runs.get(name)
+            if run is None and self._store.partial:
                 self._without_task[name] = None
                 continue
-            if task is None:
+            if run is None:
                 raise SelectionError(
                     f"the selection has no subtask {name!r}, which the test split has; it has"
-                    f" {sorted(map(str, self._tasks))}: run `savs select` again"
+                    f" {sorted(map(str, self._runs))}: run `savs select` again"
                 )
-            of_task = places.to_numpy()
-            features = task_features(block.features, self._index, self._widths, task, of_task)
-            if task.number is not None:
-                from savs.pipeline.evaluation.numbers import with_numbers
-
-                scores, reach = task.fitted.scores(features), task.number.reach
-                yield with_numbers(rows[of_task], task.number, scores, reach)
-                continue
-            parts.append(TaskScores.of(task, of_task, features))
-        yield from predicted_by_tasks(rows, parts, self._risk)
+            of_run = places.to_numpy()
+            features = run_features(block.features, self._index, run, of_run)
+            parts.append(ScoredRows(run, of_run, run.score(features)))
+        yield from self.target.columns(rows, parts, self._risk)
 
     def notes(self, table: pl.LazyFrame) -> list[str]:
         """Return what is missing, older or under another prompt than in training."""
@@ -267,6 +247,7 @@ class SelectedHeads:
             for subtask in self._without_task
         ]
         notes = partial_notes(self._store) + self._notes + other_prompts
+        notes += self.target.notes(self.selection)
         return notes + self._risk_notes + absent
 
     def cost(self) -> dict[str, Any]:
@@ -274,16 +255,10 @@ class SelectedHeads:
         return selection_cost(self._store, self.selection)
 
 
-def task_features(
-    features: Array,
-    index: Mapping[Head, int],
-    widths: Mapping[Head, int],
-    task: TaskSelection,
-    rows: Array,
-) -> Array:
-    """Return `(task heads, rows, d)`, as wide as the task's own widest head.
+def run_features(features: Array, index: Mapping[Head, int], run: Run, rows: Array) -> Array:
+    """Return `(heads of the run, rows, d)`, as wide as the widest of these heads.
 
     `index` is the place of each head in the `(heads, rows, d)` features.
     """
-    chosen = np.array([index[head] for head in task.heads])
-    return features[chosen[:, None], rows, : max(widths[head] for head in task.heads)]
+    chosen = np.array([index[head] for head in run.heads])
+    return features[chosen[:, None], rows, : run.width]

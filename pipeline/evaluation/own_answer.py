@@ -14,15 +14,14 @@ from savs.pipeline.evaluation.assessment import partial_notes
 from savs.pipeline.evaluation.cost import answers_cost
 from savs.pipeline.evaluation.predictions import (
     as_wrong,
-    choice_probability,
-    named,
-    predicted,
     with_skipped,
 )
 from savs.pipeline.names import GENERATED, ICL, OWN_ANSWERS, ZERO_SHOT, ZERO_SHOT_MEAN
 from savs.pipeline.readouts import ClassScores
 from savs.pipeline.selection.label_answers import ANSWERS, among_labels, label_answers
-from savs.pipeline.selection.training_data import training_tasks
+from savs.pipeline.selection.training_data import StoredTraining
+from savs.pipeline.targets import Target
+from savs.pipeline.targets.one import ONE_CLASS, choice_probability, named, predicted
 from savs.stores import FeatureStore, ResultError
 from savs.stores.format.layout import GENERATED_CHARACTERS
 from savs.stores.read.store import AnyStore, as_store
@@ -40,6 +39,7 @@ class OwnAnswers:
     """
 
     selection = None
+    target: Target = ONE_CLASS
 
     def __init__(self, store: FeatureStore, readout: str) -> None:
         """Read the answers by the name of their readout.
@@ -57,7 +57,7 @@ class OwnAnswers:
             names = ", ".join(OWN_ANSWERS)
             raise ParameterError(f"`readout` is {readout!r}, expected one of {names}")
         self._store, self.rule = store, readout
-        self.classes = {task.subtask: task.classes for task in training_tasks(store)}
+        self.classes = {task.subtask: task.classes for task in StoredTraining(store).tasks()}
         self.parts, self._notes = (
             _text_answers(store, self.classes)
             if readout == GENERATED

@@ -17,14 +17,12 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from savs.datasets.label_kinds import MANY, NUMBERS, ONE, label_kind
+from savs.datasets.label_kinds import ONE
 from savs.datasets.splits.leaks import REPEATED, SHARED
 from savs.foundation.errors import ParameterError, SavsError, command
 from savs.foundation.files import finish_files, real_path
-from savs.pipeline.evaluation.confidence import Confidence
 from savs.pipeline.evaluation.evaluation_file import UNIT_SCHEMA
-from savs.pipeline.evaluation.per_class import ClassRow, ConfusionRow, LabelRow, PairRow, PartRow
-from savs.pipeline.evaluation.predictions import LABEL_SCHEMA, NUMBER_SCHEMA, PREDICTION_SCHEMA
+from savs.pipeline.evaluation.per_class import ClassRow, ConfusionRow, PartRow
 from savs.pipeline.readouts import Readout
 from savs.pipeline.running.result_files import (
     CLASSIFIER,
@@ -40,7 +38,7 @@ from savs.pipeline.running.result_files import (
     reading,
     writing,
 )
-from savs.pipeline.selection.selection import Selection, default_readout
+from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_config import (
     SelectionConfig,
     load_config,
@@ -48,7 +46,10 @@ from savs.pipeline.selection.selection_config import (
     read_config,
 )
 from savs.pipeline.selection.selection_file import load_selection
+from savs.pipeline.statistics.confidence import Confidence
 from savs.pipeline.statistics.intervals import Metric
+from savs.pipeline.targets import target_named, target_of
+from savs.pipeline.targets.many import LabelRow, PairRow
 from savs.stores import FeatureStore, open_store
 from savs.stores.errors import ResultError
 from savs.stores.files.addresses import is_remote
@@ -63,8 +64,6 @@ UNFINISHED = "-partial"
 """End of the name of a result of an unfinished store."""
 EVALUATED = (UNITS, PREDICTIONS, CLASSIFIER, CONFIG, SUBMISSION)
 """Files that metrics.json may have the SHA-256 of."""
-SCHEMAS = {ONE: PREDICTION_SCHEMA, MANY: LABEL_SCHEMA} | dict.fromkeys(NUMBERS, NUMBER_SCHEMA)
-"""Columns of predictions.parquet, by the kind of labels."""
 CLASSIFIERS = (
     "pass a store, or the folder of a classifier that `savs train`, `savs select` or `savs export"
     " --to classifier` wrote"
@@ -264,16 +263,16 @@ class Result:
     def predictions(self) -> pl.DataFrame:
         """Return predictions.parquet, a row an example; `metrics` checks its digest.
 
-        Columns `PREDICTION_SCHEMA`, `LABEL_SCHEMA` of many labels, or `NUMBER_SCHEMA` of numbers.
+        Columns `Target.schema`.
         ResultError if it is not there, or not as `savs evaluate` wrote it.
         """
         return self._predictions
 
     @cached_property
     def _predictions(self) -> pl.DataFrame:
-        kind = ONE if self.config is None else self.config.labels
-        filled = ["id", "split", "cluster", *([] if kind in NUMBERS else ["correct"])]
-        return read_table(self.folder / PREDICTIONS, pl.Schema(SCHEMAS[kind]), filled)
+        target = target_named(ONE) if self.config is None else self.config.target
+        schema = pl.Schema(target.schema)
+        return read_table(self.folder / PREDICTIONS, schema, list(target.always))
 
     def units(self) -> Mapping[str, pl.DataFrame]:
         """Return `score`, `cluster` and `stratum` of each unit, by metric, the headline first.
@@ -399,8 +398,9 @@ class Results:
         """
         named = self._choices
         if TRAINED not in named and len(named) > 1:
-            kind = label_kind(read_manifest(self.store).identity.benchmark)
-            return named.get(default_readout(kind))
+            return named.get(
+                target_of(read_manifest(self.store).identity.benchmark).default_readout
+            )
         return named.get(TRAINED) or next(iter(named.values()), None)
 
     @property

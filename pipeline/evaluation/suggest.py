@@ -1,6 +1,6 @@
 """`savs suggest`: which images of a store, or of a file of predictions, to label next."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,24 +9,20 @@ import numpy as np
 import polars as pl
 
 from savs.datasets.benchmarks.options import stored_prompts, without_prompt
-from savs.datasets.label_kinds import MANY
 from savs.datasets.splits.leaks import REPEATED, find_leaks
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.foundation.files import regular_size
 from savs.foundation.frames import collect_rows, scan_parquet
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.evaluation import task_features
-from savs.pipeline.heads.centroids import lead
-from savs.pipeline.readouts import ClassScores
+from savs.pipeline.evaluation.evaluation import run_features
 from savs.pipeline.running.formatting import counted, counted_as, listed
 from savs.pipeline.running.output_files import media_of_cell
 from savs.pipeline.running.result_files import reading
 from savs.pipeline.selection.compatibility import require_fit
-from savs.pipeline.selection.selection import Selection, TaskSelection, only_subtask
+from savs.pipeline.selection.selection import Selection, only_subtask
 from savs.pipeline.selection.selection_config import require_same_prompt
-from savs.pipeline.selection.training_data import grid_widths, head_widths, require_one_label
-from savs.pipeline.targets.label_rules import threshold_distances
+from savs.pipeline.targets.target import Run
 from savs.stores import FeatureStore
 from savs.stores.format.layout import THUMBNAIL_COLUMN, UNLABELLED
 from savs.stores.read.store import AnyStore, as_store
@@ -90,9 +86,8 @@ def suggest(
     training examples have already, by media and prompt, are left out; those that have a label, too,
     unless all have one.
 
-    Of many labels the examples are those with the smallest distance of any label to its threshold
-    (Brinker, From Data and Information Analysis to Knowledge Engineering, 2006, On active learning
-    in multi-label classification).
+    How sure a prediction is, `Target.sureness` says: of many labels the smallest distance of any to
+    its threshold, of numbers the width of the interval.
 
     Parameters
     ----------
@@ -117,7 +112,6 @@ def suggest(
     """
     _require_count(count)
     store = as_store(store)
-    require_one_label(store, or_many=True)
     split = UNLABELLED if store.ids(UNLABELLED) else "test"
     tested = store.examples(split)
     notes: list[str] = []
@@ -145,15 +139,13 @@ def suggest(
         different = _most_different(store, split, is_open, count, subtask)
         chosen = pl.concat([pl.DataFrame(schema=SCHEMA), *different])
         return Suggestions(_form(chosen, store), tuple(notes), split)
-    if selection.labels == MANY:
-        if subtask is not None:
+    if subtask is not None:
+        if selection.target.tasks_share_rows:
             raise ParameterError("`subtask` is for examples with one label, and these have many")
-        parts = [_of_labels(store, selection, split, is_open, count)]
-        classes = tuple(str(task.subtask) for task in selection.tasks)
-    else:
-        tasks = only_subtask(selection, subtask).tasks
-        parts = [_of_task(store, selection, task, split, is_open, count) for task in tasks]
-        classes = tuple(dict.fromkeys(name for task in tasks for name in task.classes))
+        selection = only_subtask(selection, subtask)
+    runs = selection.runs()
+    parts = [_least_sure_of(store, selection, run, split, is_open, count) for run in runs]
+    classes = tuple(dict.fromkeys(name for run in runs for name in run.classes))
     return Suggestions(_form(pl.concat(parts), store), tuple(notes), split, classes)
 
 
@@ -218,49 +210,11 @@ def _require_count(count: int) -> None:
         raise ParameterError(f"`n` is {count}, expected at least 1")
 
 
-def _of_task(
-    store: FeatureStore,
-    selection: Selection,
-    task: TaskSelection,
-    split: str,
-    is_open: Mapping[str, bool],
-    count: int,
-) -> pl.DataFrame:
-    def judge(features: Array) -> _Judged:
-        scores = task.fitted.scores(features)
-        names = pl.Series([task.classes[number] for number in scores.choice], dtype=pl.String)
-        return names, sureness(scores)
-
-    return _least_sure_of(store, selection, task, split, judge, is_open, count)
-
-
-def _of_labels(
-    store: FeatureStore, selection: Selection, split: str, is_open: Mapping[str, bool], count: int
-) -> pl.DataFrame:
-    from savs.pipeline.evaluation.many_labels import LabelLogits, label_texts
-
-    labels = LabelLogits(selection, head_widths(store, selection.heads))
-    thresholds = np.array([rule.threshold for rule in labels.rules])
-    names = [str(task.subtask) for task in selection.tasks]
-
-    def judge(features: Array) -> _Judged:
-        predicted, shares = labels.predict(features)
-        distances = threshold_distances(shares, thresholds).min(axis=1).astype(np.float32)
-        return label_texts(names, predicted == 1), distances[:, None]
-
-    return _least_sure_of(store, selection, None, split, judge, is_open, count)
-
-
-_Judged = tuple[pl.Series, Array]
-"""Predictions, and `(n, keys)` float32 of how sure they are: the margin, then what decides ties."""
-
-
 def _least_sure_of(
     store: FeatureStore,
     selection: Selection,
-    task: TaskSelection | None,
+    run: Run,
     split: str,
-    judge: Callable[[Array], _Judged],
     is_open: Mapping[str, bool],
     count: int,
 ) -> pl.DataFrame:
@@ -269,8 +223,8 @@ def _least_sure_of(
     Features are read shard by shard, of candidates kept.
     """
     scored = []
-    for rows, features in _blocks(store, selection, task, split, is_open):
-        predictions, sure = judge(features)
+    for rows, features in _blocks(store, selection, run, split, is_open):
+        predictions, sure = selection.target.sureness(run, run.score(features))
         margins = pl.Series(sure[:, 0])
         columns = rows.with_columns(
             pl.lit("").alias("label"), prediction=predictions, margin=margins
@@ -280,7 +234,7 @@ def _least_sure_of(
         return pl.DataFrame(schema=SCHEMA)
     table = store.in_order(split, pl.concat(scored))
     candidates = table[least_sure(table["sure"].to_numpy(), CANDIDATES * count)]
-    blocks = _blocks(store, selection, task, split, dict.fromkeys(candidates["id"], True))
+    blocks = _blocks(store, selection, run, split, dict.fromkeys(candidates["id"], True))
     return _spread_out(candidates, blocks, count).select(list(SCHEMA))
 
 
@@ -301,29 +255,20 @@ def _spread_out(
 def _blocks(
     store: FeatureStore,
     selection: Selection,
-    task: TaskSelection | None,
+    run: Run,
     split: str,
     is_wanted: Mapping[str, bool],
 ) -> Iterator[tuple[pl.DataFrame, Array]]:
-    """Yield the wanted examples of a task, or of all labels, with their `(heads, n, d)` features.
-
-    Heads are those of the task, or all chosen ones.
-    """
-    heads, widths = selection.heads, grid_widths(store.grid)
+    """Yield the wanted examples of a run with the `(heads, n, d)` features of its heads."""
+    heads = selection.heads
     index = {head: number for number, head in enumerate(heads)}
     for block in store.blocks(split, heads):
         rows = block.examples.drop(THUMBNAIL_COLUMN, strict=False).with_row_index("row")
-        if task is not None:
-            rows = rows.filter(pl.col("subtask").eq_missing(pl.lit(task.subtask)))
+        rows = rows.filter(pl.col("subtask").eq_missing(pl.lit(run.subtask)))
         rows = rows.filter([is_wanted.get(name, False) for name in rows["id"]])
         if rows.height:
             places = rows["row"].to_numpy()
-            yield (
-                rows,
-                block.features[:, places]
-                if task is None
-                else task_features(block.features, index, widths, task, places),
-            )
+            yield rows, run_features(block.features, index, run, places)
 
 
 def _form(table: pl.DataFrame, store: FeatureStore) -> pl.DataFrame:
@@ -390,14 +335,6 @@ def farthest_first(features: Array, count: int) -> list[int]:
         chosen.append(int(nearest.argmin()))
         nearest = np.maximum(nearest, features @ features[chosen[-1]])
     return chosen
-
-
-def sureness(class_scores: ClassScores) -> Array:
-    """Return `(n, 2)` float32: the lead of the choice by score, and by soft score."""
-    leads = [
-        lead(scores, class_scores.choice) for scores in (class_scores.scores, class_scores.soft)
-    ]
-    return np.stack(leads, axis=1).astype(np.float32)
 
 
 def unit_features(features: Array) -> Array:

@@ -11,15 +11,12 @@ from typing import Any
 
 import polars as pl
 
-from savs.datasets.label_kinds import MANY, NUMBERS
 from savs.foundation.frames import schema_of
 from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.compare.compare import across_data_sets, repeated
 from savs.pipeline.evaluation.per_class import (
     ClassRow,
     ConfusionRow,
-    LabelRow,
-    PairRow,
     class_table,
     confusion_table,
 )
@@ -37,6 +34,7 @@ from savs.pipeline.running.output_files import with_media_cells
 from savs.pipeline.running.table import Column, Drawing, Table, plain
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.statistics.intervals import Metric
+from savs.pipeline.targets.many import LabelRow, PairRow
 from savs.stores import head_name
 
 Rows = pl.DataFrame | Sequence[Mapping[str, Any]]
@@ -284,30 +282,27 @@ def selection_table(
     `estimates` are the cross-validated accuracies, if they are known. Of many labels those are
     average precisions, and the table has the first `LABELS_SHOWN` labels.
     """
-    many, of_numbers = selection.labels == MANY, selection.labels in NUMBERS
-    tasks = selection.tasks[: LABELS_SHOWN if many else None]
+    target = selection.target
+    tasks = selection.tasks[: LABELS_SHOWN if target.tasks_share_rows else None]
     known, rows = estimates or {}, []
     for task in tasks:
         names = [head_name(head) for head in task.heads[:HEADS_SHOWN]]
         more = len(task.heads) - len(names)
         weakest, strongest = (percent(end(task.strengths)) for end in (min, max))
-        of_variance = " of the variance" if task.number is not None else ""
         rows.append(
             [
                 task.subtask or "all",
-                selection.labels if of_numbers else len(task.classes),
+                len(task.classes) if target.kinds_of_task else target.name,
                 str(task.examples),
-                f"{weakest} to {strongest}{of_variance}",
+                f"{weakest} to {strongest}{target.share_of}",
                 _accuracy(known[task.subtask]) if task.subtask in known else "-",
                 " ".join(names) + (f" and {more} more" if more else ""),
             ]
         )
-    of, measure = ("label", "AP (%)") if many else ("subtask", "(%)")
     header = [
-        of,
-        "labels" if of_numbers else "classes",
-        *("examples", "head strength (%)"),
-        f"cross-validated {'MAE' if of_numbers else measure}",
+        target.part,
+        "classes" if target.kinds_of_task else "labels",
+        *("examples", "head strength (%)", target.estimated_as),
         "heads, best first",
     ]
     more = len(selection.tasks) - len(tasks)

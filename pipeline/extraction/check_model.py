@@ -5,31 +5,58 @@ import resource
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
 from savs.datasets.benchmarks.shapes.scenes import CANVASES, draw, random_scene
-from savs.datasets.media.sounds import Sound
-from savs.pipeline.extraction.checks.batch_equality import Check, Trial, prove
-from savs.pipeline.extraction.checks.sharing import OFF, WORDS, questions_about, sharing_ways
-from savs.pipeline.extraction.checks.towers import IN_RUNS, LOOP, TOWER_WORDS, tower_ways
-from savs.pipeline.extraction.checks.ways import choose
-from savs.pipeline.extraction.model.image_places import image_places
+from savs.datasets.media.sounds import Sound, sounds_of
+from savs.pipeline.errors import ModelError
+from savs.pipeline.extraction.checks.decisions import (
+    IN_RUNS,
+    LOOP,
+    OFF,
+    TOWER_WORDS,
+    WORDS,
+    questions_about,
+    sharing_ways,
+    tower_ways,
+)
+from savs.pipeline.extraction.checks.trial import (
+    DEAD,
+    TOLERANCES,
+    Single,
+    Trial,
+    choose,
+    distance,
+    inverted,
+    run_single,
+)
+from savs.pipeline.extraction.model.hook_points import missing_sites
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.model.pieces import Pieces, images_in
-from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
-from savs.pipeline.extraction.model.site_points import missing_sites
 from savs.pipeline.extraction.model.sites import NAMES
 from savs.pipeline.extraction.model_run import ModelRun
 from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.prompts.image_places import image_places
+from savs.pipeline.prompts.pieces import Pieces, images_in
 from savs.pipeline.running.formatting import format_bytes
 from savs.stores.format.layout import IMAGE_OUTPUTS
 
 LONG = " Look at every part of the picture, one after the other, before you answer." * 3
 SAME_FEATURES = "the store has the features of this model, as far as rounding allows"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One claim about a model, and whether it holds."""
+
+    name: str
+    passed: bool | None
+    """None if the claim does not apply to this model."""
+    what: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +140,120 @@ def check_up(options: ModelOptions, batch_size: int) -> Checkup:
     return Checkup(facts, tuple(checks), max(good, default=1))
 
 
+def check_batches(trial: Trial, size: int) -> Check:
+    """Check that prompts in batches of a size give what they give by themselves.
+
+    As in an extraction, a batch has one shape, see `shape_of`. A head moves where its distance from
+    the single example is beyond rounding; its vote changes where the batched feature is nearer to
+    another example than to its own.
+    """
+    verdict = trial.in_batches(size)
+    return Check(f"batches of {size} equal single examples", verdict.same, verdict.seen)
+
+
+def check_reading(model: LoadedModel, pieces: Pieces, single: Single) -> Check:
+    """Check the heads against the whole input of every output projection in a full forward pass."""
+    name = "heads are the projection's input"
+    if not model.encoder.has_heads:
+        return Check(name, None, f"{model.encoder.kind_name} has outputs and no heads")
+    seen: dict[int, torch.Tensor] = {}
+    handles = [
+        point.module.register_forward_pre_hook(partial(_keep, seen, point.grid.layer))
+        for point in model.hook_points
+    ]
+    inputs = model.placed(model.inputs([pieces]))
+    try:
+        with torch.inference_mode():
+            model.model(**inputs, use_cache=False)
+    except Exception:  # how some model returns its logits is no matter of the heads
+        if len(seen) < len(model.hook_points):
+            raise
+    finally:
+        for handle in handles:
+            handle.remove()
+    place, worst = 0, 0.0
+    for point in model.hook_points:
+        count, width = len(point.grid.heads), point.grid.head_dim
+        last = seen[point.grid.layer][0, -1].float().cpu().numpy()
+        if last.size != count * width:
+            what = f"layer {point.grid.layer}: {count} heads x {width} are not {last.size} values"
+            return Check(name, False, what)
+        ours = single.heads[place : place + count, :width]
+        worst = max(worst, distance(last.reshape(count, width), ours))
+        place += count
+    limit = TOLERANCES[model.dtype]
+    what = f"{place} heads, greatest distance {worst:.1e}"
+    return Check(name, bool(worst <= limit), what)
+
+
+def _keep(
+    seen: dict[int, torch.Tensor], layer: int, _module: Any, inputs: tuple[torch.Tensor, ...]
+) -> None:
+    seen[layer] = inputs[0].detach()
+
+
+def check_media(noun: str, single: Single, changed: Single | None) -> Check:
+    """Check that another image, or sound, of the same size gives other features."""
+    name = f"the {noun} reaches the heads"
+    if changed is None:
+        article = "an" if noun == "image" else "a"
+        return Check(name, None, f"no prompt with {article} {noun} was run")
+    moved = distance(single.heads, changed.heads)
+    return Check(name, moved > 0, f"another {noun} moves a head by up to {moved:.1e}")
+
+
+def check_values(singles: Sequence[Single]) -> list[Check]:
+    """Check that features are finite, and count the heads that say nothing."""
+    values = np.stack([single.heads for single in singles])
+    finite = bool(np.isfinite(values).all())
+    lengths = np.linalg.norm(values, axis=2).max(axis=0)
+    dead = int((lengths <= DEAD).sum())
+    same = int((np.ptp(values, axis=0).max(axis=1) <= DEAD).sum()) if len(singles) > 1 else 0
+    return [
+        Check(
+            "features are finite",
+            finite,
+            f"{values.size:,} values" if finite else "NaN or infinity; give `dtype` float32",
+        ),
+        Check(
+            "heads differ between prompts",
+            same < len(lengths),
+            f"{len(lengths)} heads, {dead} dead, {same} the same for every prompt",
+        ),
+    ]
+
+
+def prove(model: LoadedModel, prompts: Sequence[Pieces], sizes: Sequence[int]) -> list[Check]:
+    """Run all checks on some prompts, alone and in batches.
+
+    Of the prompts there are at least two, of different lengths: text only, one image, several,
+    sounds. Batches have the `sizes`.
+
+    Raises
+    ------
+    ModelError
+        A prompt cannot be run by itself.
+    """
+    trial = Trial(model, prompts)
+    singles = trial.singles
+    by_length = sorted(range(len(prompts)), key=lambda i: singles[i].tokens)
+    longest = by_length[-1]
+    checks = [check_reading(model, prompts[longest], singles[longest])]
+    checks += check_values(singles)
+    for noun, media_in in (("image", images_in), ("sound", sounds_of)):
+        # the shortest with one: attention windows may end before the start of a long one
+        number = next((i for i in by_length if media_in(prompts[i])), None)
+        changed = None if number is None else run_single(model, inverted(prompts[number]))
+        if noun == "image" or any(map(sounds_of, prompts)):
+            checks.append(check_media(noun, singles[number or 0], changed))
+    for size in sizes:
+        try:
+            checks.append(check_batches(trial, size))
+        except (ModelError, ValueError, RuntimeError) as error:
+            checks.append(Check(f"batches of {size} equal single examples", False, str(error)))
+    return checks
+
+
 def sound_prompts(rate: int) -> list[Pieces]:
     """Return prompts with a sound of other lengths each: noise that swells."""
     rng = np.random.default_rng(0)
@@ -179,22 +320,17 @@ def model_description(model: LoadedModel) -> dict[str, str]:
         other = "of either tower" if model.encoder.is_dual else "the embedding"
         what = model.settings.get(IMAGE_OUTPUTS, {"L0.H0": other})
         read = {"outputs": "; ".join(f"{head} {is_}" for head, is_ in what.items()) + f"; {wide}"}
-    return {
+    facts = {
         "model": f"{model.name} ({type(model.model).__name__})",
         "processor": type(model.encoder.processor).__name__,
         **read,
         "computes in": f"{model.dtype} on {model.device}, {model.attention} attention",
         "peak memory": format_bytes(_peak_bytes(model)),
-        **_image_facts(model.encoder),
     }
-
-
-def _image_facts(encoder: PromptEncoder) -> dict[str, str]:
-    """Return how images come to stand at their marks."""
-    places = image_places(encoder.processor)
-    if places is None or encoder.code.to_inputs is not None:
-        return {}
-    return {"images at their marks": places.describe()}
+    places = image_places(model.encoder.processor)
+    if places is not None and model.encoder.code.to_inputs is None:
+        facts["images at their marks"] = places.describe()
+    return facts
 
 
 def _peak_bytes(model: LoadedModel) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from savs.pipeline.extraction.model.attention_hooks import HookPoint
+from savs.pipeline.extraction.model.hook_points import HookPoint
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.sites import AT_HEADS, HEADS, NORM, Site, parse_site
 from savs.pipeline.extraction.run_options import RunOptions
@@ -88,17 +88,17 @@ def has_the_heads(stored: Identity, encoder: PromptEncoder, chosen: ChosenHeads 
     Without a selection these are all heads of the model, as many as its configuration says. False
     if that cannot be told, such as of layers without attention.
     """
-    held = grid_widths(stored.grid)
+    stored_heads = grid_widths(stored.grid)
     if chosen is not None:
-        return held.keys() == set(chosen.heads)
+        return stored_heads.keys() == set(chosen.heads)
     if not encoder.has_heads:
-        return len(held) == len(stored.model.get(IMAGE_OUTPUTS, "1"))
+        return len(stored_heads) == len(stored.model.get(IMAGE_OUTPUTS, "1"))
     text = encoder.config.get_text_config()
     layers, heads = (getattr(text, f"num_{of}", 0) for of in ("hidden_layers", "attention_heads"))
     if (site := parse_site(stored.site)).name != HEADS:
         widths = {len(grid.heads) * grid.head_dim for grid in stored.grid}
-        there = 1 if site.name == NORM else layers
-        return (there, {getattr(text, "hidden_size", 0)}) == (len(stored.grid), widths)
+        layers_of_site = 1 if site.name == NORM else layers
+        return (layers_of_site, {getattr(text, "hidden_size", 0)}) == (len(stored.grid), widths)
     counts = {len(grid.heads) for grid in stored.grid}
     return encoder.code.find_heads is None and (layers, {heads}) == (len(stored.grid), counts)
 

@@ -1,9 +1,10 @@
 """One run of a model: what happens between a checkpoint's name and the features of examples.
 
-`ModelRun.read` is the story, from top to bottom. What needs no weights comes first, so that most
-mistakes cost seconds: the processor, a few of the user's own prompts, labels as tokens, and all
-that is known of the model before it is loaded. Then weights, on devices that they fit; then how
-batches are made, tried on those prompts or as a store records it; then passes over shards.
+`ModelRun.read` is the story: check, load, decide, fill; each gives the next a value. What needs no
+weights comes first, so that most mistakes cost seconds: the processor, a few of the user's own
+prompts, labels as tokens, and all that is known of the model before it is loaded. Then weights, on
+devices that they fit; then how batches are made, tried on those prompts or as a store records it;
+then passes over shards.
 
 `extract`, `--dry-run`, `classify` and the estimator call this with examples and a sink;
 `load_model`, `check_model` and maps of attention need the model alone: `ModelRun.load`.
@@ -20,6 +21,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 
 from savs.datasets import Example
@@ -30,33 +32,37 @@ from savs.datasets.media.videos import images_of
 from savs.datasets.splits.shared_media import has_sounds
 from savs.pipeline.demo import SHIPPED
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.batches.feed import MediaOf, Planner, prompts_of
-from savs.pipeline.extraction.batches.jobs import TokenCounter
-from savs.pipeline.extraction.batches.prepare import PrepareSettings
-from savs.pipeline.extraction.batches.workers import (
-    WorkerSettings,
-    count_workers,
-    start_server,
+from savs.pipeline.extraction.checks.decisions import (
+    GIVEN,
+    IN_RUNS,
+    PREFIXES,
+    WHOLE,
+    Batching,
+    images_recur,
+    is_valid,
+    preflight,
 )
-from savs.pipeline.extraction.checks.cached_answers import WHOLE
 from savs.pipeline.extraction.checks.flash import use_attention
-from savs.pipeline.extraction.checks.preflight import Batching, preflight
 from savs.pipeline.extraction.checks.refusals import require_sounds, require_videos
-from savs.pipeline.extraction.checks.sample import sample
-from savs.pipeline.extraction.checks.sharing import PREFIXES, images_recur
-from savs.pipeline.extraction.checks.towers import GIVEN, IN_RUNS
+from savs.pipeline.extraction.checks.trial import sample
 from savs.pipeline.extraction.chosen_heads import (
     ChosenHeads,
     has_the_heads,
     keep_heads,
     wanted_sites,
 )
-from savs.pipeline.extraction.engine import Engine
-from savs.pipeline.extraction.in_context import (
+from savs.pipeline.extraction.line.engine import Engine
+from savs.pipeline.extraction.line.feed import MediaOf, Planner, prompts_of
+from savs.pipeline.extraction.line.in_context import (
     Demonstrations,
+    Drawn,
     draw_demonstrations,
     read_demonstrations,
 )
+from savs.pipeline.extraction.line.jobs import TokenCounter
+from savs.pipeline.extraction.line.prepare import PrepareSettings
+from savs.pipeline.extraction.line.sinks import EnoughError, Show, Sink
+from savs.pipeline.extraction.line.workers import WorkerSettings, count_workers, start_server
 from savs.pipeline.extraction.model.answers import Answers, answer_note, make_answers
 from savs.pipeline.extraction.model.checkpoint_files import (
     WeightFiles,
@@ -64,27 +70,24 @@ from savs.pipeline.extraction.model.checkpoint_files import (
     unread_bytes,
     weight_files,
 )
-from savs.pipeline.extraction.model.embedding_recipe import with_recipe
-from savs.pipeline.extraction.model.first_layers import layer_count
+from savs.pipeline.extraction.model.hook_points import find_site_points, image_tokens
 from savs.pipeline.extraction.model.identity import identity_before_loading
 from savs.pipeline.extraction.model.load import can_end_early, explained, load, load_encoder
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions
-from savs.pipeline.extraction.model.pieces import Pieces, images_in, is_plain
+from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions, with_recipe
 from savs.pipeline.extraction.model.pixel_scale import PixelScale, find_scale
-from savs.pipeline.extraction.model.placement import find_placement
-from savs.pipeline.extraction.model.site_points import find_site_points, image_tokens
+from savs.pipeline.extraction.model.placement import find_placement, layer_count
 from savs.pipeline.extraction.model.sites import AT_HEADS, IMAGE_MEAN, Site
 from savs.pipeline.extraction.model.tower_attention import set_runs
 from savs.pipeline.extraction.request import REQUEST, request_of_site
 from savs.pipeline.extraction.run_options import RunOptions
-from savs.pipeline.extraction.sinks import EnoughError, Show, Sink
 from savs.pipeline.inputs.source import Splits
+from savs.pipeline.prompts.pieces import Pieces, images_in, is_plain
 from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.formatting import counted_as
 from savs.pipeline.running.launchers import Rank, find_rank
 from savs.pipeline.running.progress import SILENT, Reporting
-from savs.stores import Identity, LayerGrid
+from savs.stores import Identity
 from savs.stores.format.layout import UNLABELLED, Facts
 
 DRIVER = Path("/sys/module/nvidia/version")
@@ -139,11 +142,9 @@ class Outcome:
     """How the model differs from that of the chosen heads, where it may."""
     lines: tuple[str, ...] = ()
     """How answers, batches and demonstrations are computed, for the user."""
-
-
-def _is_drawn(pieces: Pieces) -> bool:
-    """Return whether all images in a prompt may be scenes that `shapes` drew, by their size."""
-    return all(image.size in CANVASES for image in images_of(pieces))
+    identity: Identity | None = None
+    """Identity of the features of the first site, with all heads of the model; None where no model
+    was loaded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,19 +162,60 @@ class Settled:
 
 
 @dataclass(frozen=True, slots=True)
-class _Work:
-    """What an engine needs apart from a model."""
+class Checked:
+    """A run of which all is checked that needs no weights."""
+
+    examples: RunExamples
+    sink: Sink
+    heads: ChosenHeads | None
+    """None for all."""
+    sites: tuple[Site, ...]
+    """What is read; the first leads."""
+    prompts: Sequence[Pieces]
+    """Some of the examples', on which the model is tried."""
+    drawn: Drawn | None
+    """Demonstrations, if there are any."""
+    answers: Answers
+    lines: tuple[str, ...]
+    """What the answers cost, for the user."""
+    workers: int
+
+    def reading(self, model: LoadedModel, *, chosen: bool = True) -> LoadedModel:
+        """Return a model that reads the sites: of the `chosen` heads, or of all.
+
+        Its passes stop at the deepest of them.
+        """
+        points = find_site_points(model.model, model.hook_points, self.sites)
+        if chosen and self.heads is not None:
+            points = keep_heads(points, self.heads.heads)
+        return replace(model, hook_points=points)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """The model of a run, and what its features are of."""
+
+    model: LoadedModel
+    """It reads what the run wants."""
+    identity: Identity
+    """Of the first site, with all heads of the model."""
+    notes: tuple[str, ...]
+    """How the model differs from that of the chosen heads, where it may."""
+    rows: int
+    """Those to do, by any process."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """How a model runs the examples."""
 
     settled: Settled
     answers: Answers
     contexts: Sequence[Demonstrations]
-    prompts_of_media: Mapping[str, int]
+    prompt_counts: Mapping[str, int]
     """See `prompts_of`."""
-    examples: RunExamples
-    workers: int
-    rows: int
-    """Those to do, by any process."""
-    sink: Sink
+    lines: tuple[str, ...]
+    """How batches and demonstrations are computed, for the user."""
 
 
 class ModelRun:
@@ -203,20 +245,11 @@ class ModelRun:
         self.options = replace(options, revision=self.encoder.revision or options.revision)
         self.run = run
         self.reporting = reporting
-        self.heads: ChosenHeads | None = None
-        """Those of the last read; None for all."""
-        self.sites: tuple[Site, ...] = ()
-        """What the last read was of; the first leads."""
         self.rank = find_rank() if rank is None else rank
         self.whole: LoadedModel | None = None if after is None else after.whole
         """The model as it was loaded, with the hook points of all its heads."""
-        self.settled: Settled | None = None
+        self.settled: Settled | None = None if after is None else after.settled
         """How the last read made its batches."""
-        self._settled_before = None if after is None else after.settled
-        self.identity: Identity
-        """What the features of the first site are of, with all heads of the model."""
-        self.grid: tuple[LayerGrid, ...]
-        """The heads of that which were read."""
 
     def load(self, last_layer: int | None = None) -> LoadedModel:
         """Load the layers up to `last_layer`, or all, to where they fit.
@@ -242,16 +275,36 @@ class ModelRun:
         DatasetError
             Demonstrations cannot be drawn or read.
         """
-        # What needs no weights.
-        self.heads = heads
-        self.sites = wanted_sites(self.run, heads)
-        self._require_sites(examples)
+        checked = self._check(examples, sink, heads)
+        if checked is None:
+            return Outcome()
+        loaded = self._load(checked)
+        if not loaded.rows:
+            sink.end()
+            return Outcome(notes=loaded.notes, identity=loaded.identity)
+        decided = self._decide(checked, loaded.model)
+        started = time.monotonic()
+        self._fill(checked, loaded, decided)
+        seconds = time.monotonic() - started
+        sink.end()
+        lines = (*checked.lines, *decided.lines)
+        return Outcome(sink.rows, seconds, loaded.notes, lines, loaded.identity)
+
+    # --- what needs no weights
+
+    def _check(
+        self, examples: RunExamples, sink: Sink, heads: ChosenHeads | None
+    ) -> Checked | None:
+        """Refuse what cannot be run; None if the sink has all that this run would give it."""
+        sites = wanted_sites(self.run, heads)
+        self._require_sites(sites, examples)
         if examples.needs_video_input and self.encoder.reads_prompts:  # others say so, one by one
             require_videos(self.encoder, with_sound=examples.rules.video == WITH_SOUND)
         if has_sounds(examples.examples):
             require_sounds(self.encoder)
         tried = sample(self.encoder, examples.tried, examples.media)
-        if self.options.model in SHIPPED and not all(map(_is_drawn, tried.prompts)):
+        sizes = {image.size for pieces in tried.prompts for image in images_of(pieces)}
+        if self.options.model in SHIPPED and not sizes <= {*CANVASES}:
             self.reporting.say(
                 f"note: the model {self.options.model} was trained on small drawn scenes alone, and"
                 " these images are others; for photographs take a model of the Hub"
@@ -265,73 +318,27 @@ class ModelRun:
             tried.prompts,
             demonstrated={} if drawn is None else drawn.facts(),
         )
-        rows = [*chain.from_iterable(examples.new.values())]
-        lines = [answer_note(answers, rows)] if answers else []
-        for line in lines:
-            self.reporting.say(line)
-        left = self._require_fit(examples, answers, sink)
+        lines = ()
+        if answers:
+            lines = (answer_note(answers, [*chain.from_iterable(examples.new.values())]),)
+            self.reporting.say(lines[0])
+        checked = Checked(examples, sink, heads, sites, tried.prompts, drawn, answers, lines, 0)
+        left = self._rows_left(checked)
         if left is None:
-            return Outcome()
+            return None
         workers = count_workers(self.run, self.options.device, tried.seconds * left, self.rank)
         if workers:
             start_server()  # it imports while the weights are loaded
+        return replace(checked, workers=workers)
 
-        # The model, and what its features are of.
-        model, whole = self._load(tried.prompts, sink)
-        identities = {
-            site.label: whole.identity(examples.benchmark, answers, examples.decoding, site.label)
-            for site in self.sites
-        }
-        self.identity, self.grid = identities[self.sites[0].label], model.grid
-        notes = () if self.heads is None else tuple(self.heads.check(self.identity))
-        for note in notes:
-            self.reporting.say(f"note: {note}")
-        grids = model.grids
-        todo = sink.begin(
-            {label: replace(one, grid=grids[label]) for label, one in identities.items()},
-            answers,
-        )
-        if not todo:
-            sink.end()
-            return Outcome(notes=notes)
-
-        # How it is run.
-        known = prompts_of(chain.from_iterable(examples.examples.values()), self.encoder)
-        settled = self._settle(model, sink, tried.prompts, known, answers)
-        batching = settled.batching
-        whole = batching.answers.name == WHOLE
-        answers = replace(answers, whole=whole, cells=batching.limits.tokens)
-        on_batches, demonstrated = batching.notes(), []
-        for line in on_batches:
-            (self.reporting.say if batching.is_warning else self.reporting.detail)(line)
-        contexts: Sequence[Demonstrations] = ()
-        if drawn is not None:
-            contexts, demonstrated = read_demonstrations(
-                model, drawn, examples.media, examples.new, answers
-            )
-        for line in demonstrated:
-            self.reporting.say(line)
-        if not batching.raw_pixels and any(map(images_in, filter(is_plain, tried.prompts))):
-            self.reporting.detail(
-                "pixels are normalised by the processor: after it they would differ"
-            )
-
-        # Passes over shards, with the other processes that fill the sink.
-        work = _Work(settled, answers, contexts, known, examples, workers, todo, sink)
-        started = time.monotonic()
-        self._pass(model, work)
-        seconds = time.monotonic() - started
-        sink.end()
-        return Outcome(sink.rows, seconds, notes, (*lines, *on_batches, *demonstrated))
-
-    def _require_sites(self, examples: RunExamples) -> None:
+    def _require_sites(self, sites: Sequence[Site], examples: RunExamples) -> None:
         """Refuse sites of a model without layers to read, and means over absent images."""
-        if not self.encoder.has_heads and self.sites != (AT_HEADS,):
+        if not self.encoder.has_heads and sites != (AT_HEADS,):
             raise ModelError(
                 f"{self.encoder.name} is {self.encoder.kind_name}: what it gives out is kept, and"
                 " no layer of it is read; drop `site`, `slices` and `pooling`"
             )
-        if all(site.pooling != IMAGE_MEAN for site in self.sites):
+        if all(site.pooling != IMAGE_MEAN for site in sites):
             return
         image_tokens(self.encoder.name, self.encoder.config)
         for example in chain.from_iterable(examples.new.values()):
@@ -341,47 +348,49 @@ class ModelRun:
                     " over one; leave it out, or keep `pooling` last"
                 )
 
-    def _require_fit(self, examples: RunExamples, answers: Answers, sink: Sink) -> int | None:
-        """Refuse what is known not to fit before weights are read.
+    def _rows_left(self, checked: Checked) -> int | None:
+        """Return the rows that the sink lacks, as far as is known; None if it surely has all.
 
-        Returns how many rows are left as far as is known, None if there are none and the sink
-        surely holds what this run would give it.
+        The sink, and the chosen heads, are compared with what is known of the model: before the
+        weight files are read for their digest, and after that.
         """
-        rows = sum(map(len, examples.examples.values()))
+        sink, heads = checked.sink, checked.heads
+        self._expected(checked, None)
+        files = self._weights() if self.whole is None else self.whole.weights
+        rows, identities = self._expected(checked, None if files is None else files.digest)
+        # a folder may hold other weights by now, an adapter too
+        is_pinned = self.options.adapter is None and (
+            self.encoder.revision is not None or str(self.options.model) in SHIPPED
+        )
+        has_all = [has_the_heads(one, self.encoder, heads) for one in identities.values()]
+        if rows or not is_pinned or len(identities) < len(checked.sites) or not all(has_all):
+            return rows
+        return None if sink.is_complete(identities) else 0
+
+    def _expected(
+        self, checked: Checked, weights: str | None
+    ) -> tuple[int, Mapping[str, Identity]]:
+        """Return the rows that the sink lacks, and what its stores would be of, site by site.
+
+        `weights` is the digest of the weights, None if it is not known. Raises where a store, or
+        the chosen heads, belong to another model.
+        """
+        examples, sink, heads = checked.examples, checked.sink, checked.heads
         before = partial(
             identity_before_loading,
             options=self.options,
             encoder=self.encoder,
             benchmark=examples.benchmark,
-            answers=answers,
+            answers=checked.answers,
             media=examples.decoding,
+            weights=weights,
         )
-
-        def identities(weights: str | None) -> dict[str, Identity]:
-            return {
-                label: before(identity, site=label, weights=weights)
-                for label, identity in sink.recorded.items()
-            }
-
-        def compare(weights: str | None) -> int:
-            if self.heads is not None:
-                site = self.sites[0].label
-                self.heads.check(before(self.heads.identity, site=site, weights=weights))
-            return sink.rows_left(identities(weights)) if sink.recorded else rows
-
-        compare(None)  # without reading weights
-        files = self._weights() if self.whole is None else self.whole.weights
-        weights = None if files is None else files.digest
-        rows = compare(weights)
-        recorded = identities(weights)
-        # a folder may hold other weights by now, an adapter too
-        is_pinned = self.options.adapter is None and (
-            self.encoder.revision is not None or str(self.options.model) in SHIPPED
-        )
-        has_all = [has_the_heads(one, self.encoder, self.heads) for one in recorded.values()]
-        if rows or not is_pinned or len(recorded) < len(self.sites) or not all(has_all):
-            return rows
-        return None if sink.is_complete(recorded) else 0
+        if heads is not None:
+            heads.check(before(heads.identity, site=checked.sites[0].label))
+        recorded = sink.recorded
+        identities = {label: before(identity, site=label) for label, identity in recorded.items()}
+        rows = sum(map(len, examples.examples.values()))
+        return (sink.rows_left(identities) if recorded else rows), identities
 
     def _weights(self) -> WeightFiles | None:
         """Return the weight files with their digests; None if they are not on this host yet."""
@@ -396,45 +405,50 @@ class ModelRun:
         with explained("model", str(self.options.model)):
             return weight_files(paths)
 
-    def _load(self, prompts: Sequence[Pieces], sink: Sink) -> tuple[LoadedModel, LoadedModel]:
-        """Return the model with the hook points that are wanted, and with all of the sites.
+    # --- the model, and what its features are of
 
-        It is loaded where no earlier run did.
-        """
+    def _load(self, checked: Checked) -> Loaded:
+        """Load the model, where no earlier run did, and begin the sink."""
+        sink, examples, heads = checked.sink, checked.examples, checked.heads
         if self.whole is None:
             sink.note("loading")
-            self.whole = self._load_first_layers(prompts)
+            self.whole = self._load_first_layers(checked)
             if self.whole is None:
                 self.whole = self.load()
-                self._say_layers(self.whole, "runs")
+                self._say_layers(self.whole, heads, "runs")
         sink.note("checking", device=str(self.whole.device))
-        sited = self._sited(self.whole)
-        return self._limited(sited), sited
+        model, every = checked.reading(self.whole), checked.reading(self.whole, chosen=False)
+        identities = {
+            site.label: every.identity(
+                examples.benchmark, checked.answers, examples.decoding, site.label
+            )
+            for site in checked.sites
+        }
+        identity = identities[checked.sites[0].label]
+        notes = () if heads is None else tuple(heads.check(identity))
+        for note in notes:
+            self.reporting.say(f"note: {note}")
+        rows = sink.begin(
+            {label: replace(identities[label], grid=grid) for label, grid in model.grids.items()},
+            checked.answers,
+        )
+        return Loaded(model, identity, notes, rows)
 
-    def _sited(self, model: LoadedModel) -> LoadedModel:
-        points = find_site_points(model.model, model.hook_points, self.sites)
-        return replace(model, hook_points=points)
-
-    def _limited(self, model: LoadedModel) -> LoadedModel:
-        """Return a model that reads the chosen heads alone; its passes stop at the deepest."""
-        if self.heads is None:
-            return model
-        return replace(model, hook_points=keep_heads(model.hook_points, self.heads.heads))
-
-    def _load_first_layers(self, prompts: Sequence[Pieces]) -> LoadedModel | None:
+    def _load_first_layers(self, checked: Checked) -> LoadedModel | None:
         """Load no layer after the deepest chosen head, and try that on a prompt.
 
         None if all layers are loaded: nothing was chosen, they are needed, or the model does not
         run with few.
         """
-        if self.heads is None or not self.heads.of_classifier:
+        heads = checked.heads
+        if heads is None or not heads.of_classifier:
             return None
-        if not can_end_early(self.options, self.encoder, self.heads.last_layer):
+        if not can_end_early(self.options, self.encoder, heads.last_layer):
             return None
         try:
-            model = self.load(self.heads.last_layer)
-            limited = self._limited(self._sited(model))
-            for prompt in prompts[:1]:
+            model = self.load(heads.last_layer)
+            limited = checked.reading(model)
+            for prompt in checked.prompts[:1]:
                 limited.read(limited.inputs([prompt]))
         except Exception as error:  # each family has its own
             reason = str(error).partition("\n")[0]
@@ -442,61 +456,80 @@ class ModelRun:
                 f"all layers are loaded, since the model does not run with few: {reason}"
             )
             return None
-        self._say_layers(model, "loads and runs")
+        self._say_layers(model, heads, "loads and runs")
         return model
 
-    def _say_layers(self, model: LoadedModel, does: str) -> None:
+    def _say_layers(self, model: LoadedModel, heads: ChosenHeads | None, does: str) -> None:
         """Say how many decoder layers run for the heads of a classifier."""
-        if self.heads is None or not self.heads.of_classifier or not self.encoder.has_heads:
+        if heads is None or not heads.of_classifier or not self.encoder.has_heads:
             return
-        total, few = layer_count(model.model), self.heads.last_layer + 1
+        total, few = layer_count(model.model), heads.last_layer + 1
         if total is not None and few < total:
             self.reporting.say(
                 f"{does} {few} of {total} decoder layers, up to the deepest chosen head:"
                 f" {100 * (1 - few / total):.0f} % of the decoder are left out"
             )
 
-    def _settle(
-        self,
-        model: LoadedModel,
-        sink: Sink,
-        prompts: Sequence[Pieces],
-        prompts_of_media: Mapping[str, int],
-        answers: Answers,
-    ) -> Settled:
-        """Return how batches are made; of one prompt alone they were not compared earlier."""
-        settled = self._settled_before
-        if settled is None or (len(prompts) > 1 and not settled.batching.is_compared):
-            scale = find_scale(self.encoder, prompts)
-            shared = images_recur(prompts_of_media)
-            attention = self.options.attention
-            try_them = partial(
-                preflight,
-                model,
-                prompts,
-                scale,
-                self.run,
-                answers,
-                shared=shared,
-                attention=attention,
+    # --- how it runs
+
+    def _decide(self, checked: Checked, model: LoadedModel) -> Decided:
+        """Try ways to run on the first prompts, or take those that a store records."""
+        examples, prompts, say = checked.examples, checked.prompts, self.reporting.say
+        counts = prompts_of(chain.from_iterable(examples.examples.values()), self.encoder)
+        self.settled = self._settle(checked, model, shared=images_recur(counts))
+        batching = self.settled.batching
+        is_whole = batching.answers.name == WHOLE
+        answers = replace(checked.answers, whole=is_whole, cells=batching.limits.tokens)
+        on_batches, demonstrated = batching.notes(), []
+        for line in on_batches:
+            (say if batching.is_warning else self.reporting.detail)(line)
+        contexts: Sequence[Demonstrations] = ()
+        if checked.drawn is not None:
+            contexts, demonstrated = read_demonstrations(
+                model, checked.drawn, examples.media, examples.new, answers
             )
-            settled = Settled(sink.settle(try_them, attention, shared=shared), scale)
+        for line in demonstrated:
+            say(line)
+        if not batching.raw_pixels and any(map(images_in, filter(is_plain, prompts))):
+            self.reporting.detail(
+                "pixels are normalised by the processor: after it they would differ"
+            )
+        return Decided(self.settled, answers, contexts, counts, (*on_batches, *demonstrated))
+
+    def _settle(self, checked: Checked, model: LoadedModel, *, shared: bool) -> Settled:
+        """Return how batches are made; of one prompt alone they were not compared earlier."""
+        settled, prompts = self.settled, checked.prompts
+        if settled is None or (len(prompts) > 1 and not settled.batching.is_compared):
+            scale, attention = find_scale(self.encoder, prompts), self.options.attention
+            record = checked.sink.settle(
+                lambda record: is_valid(record, self.run, attention, shared=shared),
+                lambda: preflight(
+                    model,
+                    prompts,
+                    scale,
+                    self.run,
+                    checked.answers,
+                    shared=shared,
+                    attention=attention,
+                ).to_json(),
+            )
+            settled = Settled(msgspec.convert(record, Batching), scale)
             way = settled.batching.attention.name
             if attention == AUTO and (note := use_attention(model, way)):
                 self.reporting.say(note)
-        in_runs = settled.batching.tower.name == IN_RUNS
-        set_runs(model.model, runs=in_runs)  # also where a store records it
-        self.settled = settled
+        set_runs(model.model, runs=settled.batching.tower.name == IN_RUNS)  # also if recorded
         return settled
 
-    def _pass(self, model: LoadedModel, work: _Work) -> None:
+    # --- passes over shards, with the other processes that fill the sink
+
+    def _fill(self, checked: Checked, loaded: Loaded, decided: Decided) -> None:
         """Run the shards of this process, with an engine for each pass of the sink."""
-        sink, say = work.sink, self.reporting.say
+        sink, say = checked.sink, self.reporting.say
         cuts, unshared, cut_sounds = 0, "", set[str]()
         try:
-            with self.reporting.progress(work.rows) as show, suppress(EnoughError):
+            with self.reporting.progress(loaded.rows) as show, suppress(EnoughError):
                 for shards in sink.passes(show):
-                    engine = self._engine(model, work, show)
+                    engine = self._engine(checked, loaded.model, decided, show)
                     engine.recall(sink.prompts())
                     try:
                         engine.run(shards)
@@ -511,21 +544,22 @@ class ModelRun:
             batches = "1 batch" if cuts == 1 else f"{cuts} batches"
             say(
                 f"{batches} did not fit the memory and ran in pieces; fewer"
-                f" `batch_tokens` than {work.settled.batching.batch_tokens:,} avoid that"
+                f" `batch_tokens` than {decided.settled.batching.batch_tokens:,} avoid that"
             )
         if cut_sounds:
             say(
                 f"{counted_as(len(cut_sounds), 'sound', 'was', 'were')} cut after"
-                f" {work.examples.rules.audio_max_seconds} s (`audio_max_seconds`)"
+                f" {checked.examples.rules.audio_max_seconds} s (`audio_max_seconds`)"
             )
         if unshared:
             say(f"images were computed for each prompt from some batch on: {unshared}")
 
-    def _engine(self, model: LoadedModel, work: _Work, show: Show) -> Engine:
+    def _engine(self, checked: Checked, model: LoadedModel, decided: Decided, show: Show) -> Engine:
         """Return an engine with worker processes; it tells the sink of each batch."""
-        batching, scale = work.settled.batching, work.settled.pixels
+        batching, scale = decided.settled.batching, decided.settled.pixels
+        examples, sink = checked.examples, checked.sink
         prepare = PrepareSettings(
-            rules=replace(work.examples.rules, fetching=None),  # the media are read in this process
+            rules=replace(examples.rules, fetching=None),  # the media are read in this process
             dtype=model.model.dtype,
             raw_pixels=scale is not None,
             thumbnails=self.run.thumbnails,
@@ -534,33 +568,33 @@ class ModelRun:
             host_inputs=batching.host_inputs.name == GIVEN,
         )
         gpu = model.device if model.device.type == "cuda" else None
-        request = work.examples.request
         record = {
             **batching.to_json(),
-            **run_record(model, self.rank, work.sink.process),
+            **run_record(model, self.rank, sink.process),
             "batch_size": batching.limits.rows,
-            "workers": work.workers,
+            "workers": checked.workers,
         }
+        request = examples.request
         return Engine(
             model=model,
             planner=Planner(
                 TokenCounter(self.encoder),
                 batching.limits,
                 batching.shared_images,
-                work.prompts_of_media,
-                work.answers,
+                decided.prompt_counts,
+                decided.answers,
             ),
-            workers=WorkerSettings(work.workers, self.options, prepare, gpu),
-            answers=work.answers,
+            workers=WorkerSettings(checked.workers, self.options, prepare, gpu),
+            answers=decided.answers,
             scale=scale,
-            contexts=work.contexts,
+            contexts=decided.contexts,
             shares_prefixes=batching.sharing.name == PREFIXES,
-            sink=work.sink,
+            sink=sink,
             records={
                 label: record | ({REQUEST: request_of_site(request, label)} if request else {})
                 for label in model.grids
             },
-            on_rows=lambda rows: show(work.sink.tell(rows)),
+            on_rows=lambda rows: show(sink.tell(rows)),
         )
 
 

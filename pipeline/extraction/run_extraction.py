@@ -14,25 +14,26 @@ from savs.datasets import Benchmark, Example
 from savs.datasets.label_kinds import ONE
 from savs.datasets.splits.shared_media import has_sounds, media_names
 from savs.foundation.errors import ParameterError
-from savs.pipeline.extraction.appending import WantedExamples, add_examples, wanted_examples
-from savs.pipeline.extraction.checks.refusals import bytes_needed, require_media
+from savs.pipeline.extraction.checks.refusals import require_media
 from savs.pipeline.extraction.chosen_heads import chosen_heads, wanted_sites
-from savs.pipeline.extraction.following import follow_examples
-from savs.pipeline.extraction.model.answers import Answers
-from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.model_run import ModelRun, RunExamples
-from savs.pipeline.extraction.request import request_facts
-from savs.pipeline.extraction.run_options import RunOptions
-from savs.pipeline.extraction.sinks import (
+from savs.pipeline.extraction.line.sinks import (
     EnoughError,
     Identities,
     MemorySink,
     ShardRows,
     Show,
     StoreSink,
+    bytes_needed,
     in_shards,
 )
-from savs.pipeline.extraction.text_rows import read_words, text_rows, unread_notes, with_texts
+from savs.pipeline.extraction.model.answers import Answers
+from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model_run import ModelRun, RunExamples
+from savs.pipeline.extraction.request import request_facts
+from savs.pipeline.extraction.rows.appending import WantedExamples, add_examples, wanted_examples
+from savs.pipeline.extraction.rows.following import follow_examples
+from savs.pipeline.extraction.rows.text_rows import read_words, text_rows, unread_notes, with_texts
+from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import Source, make_fetching
 from savs.pipeline.running.formatting import counted, format_seconds
@@ -152,6 +153,7 @@ def run_extraction(
         if store is None:
             require_media(examples.examples, examples.media)
         sink = StoreSink(
+            labels[0],
             dict(zip(labels, places, strict=True)),
             examples.examples,
             examples.media,

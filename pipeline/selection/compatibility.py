@@ -15,15 +15,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from savs.datasets.label_kinds import label_kind
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.selection_config import (
-    KINDS,
     SelectionConfig,
     older_note,
     require_selection,
 )
 from savs.pipeline.selection.training_data import grid_widths
+from savs.pipeline.targets import target_of
 from savs.stores.format.manifest import FeatureSource, Manifest
 
 NAMES = ("model.name", "model.revision")
@@ -71,9 +70,9 @@ def differences(
     named = [(line.partition(":")[0], line) for line in lines]
     apart = [Difference(name, line, name not in noted) for name, line in named]
     if isinstance(found, Manifest):
-        kind, meant_kind = label_kind(found.identity.benchmark), selection.labels
-        if kind != meant_kind:
-            line = f"labels: {KINDS[meant_kind]} in the selection, {KINDS[kind]} in the store"
+        target = target_of(found.identity.benchmark)
+        if target is not selection.target:
+            line = f"labels: {selection.target.noun} in the selection, {target.noun} in the store"
             apart.append(Difference("labels", line, is_refused=True))
         notes = older_note(selection, found)
         apart += [Difference("training examples", note, is_refused=False) for note in notes]

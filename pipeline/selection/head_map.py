@@ -14,10 +14,10 @@ from savs.pipeline.selection.selection import (
     Selection,
     heads_of,
     score_tasks,
-    scores_are_counts,
+    scores_are_strengths,
     scoring_alone,
 )
-from savs.pipeline.selection.training_data import StoredTraining, TrainingTask, training_tasks
+from savs.pipeline.selection.training_data import StoredTraining, TrainingTask
 from savs.stores import FeatureStore, head_name
 
 HEAD_MAP_SCHEMA = pl.Schema(
@@ -68,7 +68,7 @@ def head_map(store: FeatureStore, selection: Selection) -> pl.DataFrame:
     chosen = heads_of(training, selection, [task.subtask for task in tasks])
     rule, scoring = selection.rule, selection.scoring
     scores = alone = score_tasks(training, rule, scoring, tasks)
-    if tasks[0].number is None and not scores_are_counts(rule, scoring):
+    if not scores_are_strengths(training.target, rule, scoring):
         by_centroids = replace(rule, score_heads=score_heads, texts=())
         alone = score_tasks(training, by_centroids, scoring_alone(rule, scoring), tasks)
     frames = []
@@ -158,7 +158,7 @@ def head_stability(
     if draws < 2:
         raise SelectionError(f"`draws` is {draws}, expected at least 2")
     training = StoredTraining(store)
-    tasks = training_tasks(store)
+    tasks = StoredTraining(store).tasks()
     chosen = heads_of(training, selection, [task.subtask for task in tasks])
     rng = np.random.default_rng(seed)
     halves = [_half(task, rng) for task in tasks for _ in range(draws)]

@@ -9,7 +9,7 @@ from savs.foundation.arrays import Array
 from savs.foundation.frames import lazy_frames
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.centroids import class_centroids, cosines, first_of_best, leads
-from savs.pipeline.selection.training_data import TrainingTask, head_widths, training_tasks
+from savs.pipeline.selection.training_data import StoredTraining, TrainingTask, head_widths
 from savs.stores import FeatureStore, Head, head_name
 from savs.stores.read.store import AnyStore, as_store
 
@@ -68,7 +68,7 @@ def heads_frame(
 
 
 def _frames(store: FeatureStore, heads: list[Head], split: str) -> Iterator[pl.DataFrame]:
-    training = training_tasks(store)
+    training = StoredTraining(store).tasks()
     centroids = _centroids(store, heads, training)
     tasks = {t.subtask: (t.classes, c) for t, c in zip(training, centroids, strict=True)}
     for block in store.blocks(split, heads):

@@ -13,7 +13,6 @@ import numpy as np
 import polars as pl
 
 from savs.datasets.example import first_few, of_subtask
-from savs.datasets.label_kinds import ONE
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
@@ -22,7 +21,6 @@ from savs.pipeline.selection.training_data import (
     StoredTraining,
     TrainingTask,
     train_digest,
-    training_tasks,
 )
 from savs.stores import FeatureStore, ResultError
 
@@ -108,11 +106,7 @@ class AnsweredTraining(StoredTraining):
             raise ParameterError(
                 f"`pseudo_labels` is {self.least}, expected a probability from 0 to 1"
             )
-        if self.kind != ONE:
-            raise SelectionError(
-                f"`pseudo_labels` gives each example one class, and those of {self.name} have"
-                " several, or a number; omit it"
-            )
+        self.target.require("`pseudo_labels`", self.name)
 
     @property
     def train(self) -> str:
@@ -124,7 +118,7 @@ class AnsweredTraining(StoredTraining):
 
         ResultError as `label_answers`; SelectionError if a class is the sure answer of none.
         """
-        stored = {task.subtask: task for task in training_tasks(self.store)}
+        stored = {task.subtask: task for task in StoredTraining(self.store).tasks()}
         classes = {name: task.classes for name, task in stored.items()}
         tasks = []
         for subtask, answers in label_answers(self.store, "train", ANSWERS, classes):

@@ -13,12 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from savs.datasets.label_kinds import MANY
-from savs.datasets.metrics.ranking import average_precision_units
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.folds import FOLDS
 from savs.pipeline.readouts import ClassScores, Readout
-from savs.pipeline.readouts.readout import margins
 from savs.pipeline.selection.left_out import LeftOut, held_out, leave_out, leave_out_of
 from savs.pipeline.selection.selection import Heads, Selection, select
 from savs.pipeline.selection.training_data import (
@@ -30,7 +27,6 @@ from savs.pipeline.selection.training_data import (
 )
 from savs.stores.read.store import as_store
 
-FAST = ("vote", "posterior", "lda")
 """Readouts that are tried: each takes seconds with 784 heads or 1,000 classes."""
 
 LARGEST = 1_000_000
@@ -56,7 +52,7 @@ def choose_readout_by_folds(
     training: Training,
     *,
     heads: Heads | None = None,
-    readouts: Sequence[str | Path | Readout] = FAST,
+    readouts: Sequence[str | Path | Readout] = (),
     folds: int = FOLDS,
     **options: Any,
 ) -> ReadoutChoice:
@@ -72,7 +68,7 @@ def choose_readout_by_folds(
     heads, options
         As in `select`.
     readouts
-        Names of the readouts, or readouts, at least one.
+        Names of the readouts, or readouts; by default those that the target tries.
     folds
         Parts that the examples are cut into, and again without each.
 
@@ -83,6 +79,7 @@ def choose_readout_by_folds(
     """
     training = as_store(training) if isinstance(training, str | Path) else training
     data, note = training_of(training), None
+    readouts = readouts or data.target.tried_readouts
     if len(readouts) > 1 and (size := data.count * len(grid_widths(data.source.grid))) > LARGEST:
         readouts = readouts[:1]
         note = (
@@ -97,7 +94,7 @@ def choose_readout_by_folds(
         return ReadoutChoice(first, {}, [], f"no accuracy can be estimated: {error}")
     if len(selections) == 1:
         return ReadoutChoice(first, {}, outer[0], note)
-    right = [_share(parts, first.labels) for parts in outer]
+    right = [first.target.right(parts) for parts in outer]
     accuracies = {one.readout: share for one, share in zip(selections, right, strict=True)}
     best = int(np.argmax(right))
     try:
@@ -106,18 +103,6 @@ def choose_readout_by_folds(
         note = f"the readout is {first.readout}, too few examples to try others: {error}"
         return ReadoutChoice(first, {}, outer[0], note)
     return ReadoutChoice(selections[best], accuracies, nested)
-
-
-def _share(parts: Sequence[LeftOut], labels: str) -> float:
-    """Return the share of all examples, of all tasks, that were classified rightly.
-
-    Of many labels it is the mean average precision.
-    """
-    if labels == MANY:
-        left_out = [(margins(part.scores), part.labels == 1) for part in parts if part.folds]
-        return float(np.mean([average_precision_units(*one).mean() for one in left_out]))
-    hits = [part.scores.choice == part.labels for part in parts]
-    return float(np.concatenate(hits).mean())
 
 
 def _nested(
@@ -152,7 +137,7 @@ def _shares(
     parts = leave_out_of(data, selection, list(zip(others, cycle(selection.tasks))), folds)
     count = len(selection.tasks)
     starts = range(0, len(parts), count)
-    return [_share(parts[start : start + count], selection.labels) for start in starts]
+    return [selection.target.right(parts[start : start + count]) for start in starts]
 
 
 def _mixed(chosen: Mapping[int, int], by_readout: Sequence[LeftOut]) -> LeftOut:

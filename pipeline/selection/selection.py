@@ -8,7 +8,6 @@ from typing import Literal
 
 import numpy as np
 
-from savs.datasets.label_kinds import MANY, NUMBERS
 from savs.foundation.arrays import Array
 from savs.foundation.bounds import whole_number
 from savs.foundation.errors import ParameterError
@@ -30,7 +29,6 @@ from savs.pipeline.names import DEFAULT_HEADS, SCORING_NAMES
 from savs.pipeline.readouts import Fitted, HeadsFit, Readout, choose_readout
 from savs.pipeline.readouts.heads_fit import Pool
 from savs.pipeline.readouts.readout import require_examples, score_heads
-from savs.pipeline.readouts.ridge import score_numbers
 from savs.pipeline.running.formatting import counted, listed
 from savs.pipeline.selection.compatibility import require_fit
 from savs.pipeline.selection.label_answers import AnsweredTraining
@@ -45,14 +43,13 @@ from savs.pipeline.selection.training_data import (
     StoredTraining,
     Training,
     TrainingData,
-    TrainingTask,
     chosen_features,
     chosen_in_parts,
     grid_widths,
     text_arguments,
     training_of,
 )
-from savs.pipeline.targets.calibration import Calibration
+from savs.pipeline.targets.target import Run, Target, TrainingTask
 from savs.stores import Head, LayerGrid, head_name
 from savs.stores.format.layout import parse_head
 
@@ -66,8 +63,6 @@ class TaskSelection(TaskConfig):
 
     fitted: Fitted = field(repr=False)
     """What the readout fitted on the chosen heads."""
-    calibration: Calibration | None = field(default=None, repr=False)
-    """What left-out training examples say of it; see `savs.pipeline.calibrate`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,13 +81,11 @@ class Selection(SelectionConfig):
         examples = counted(sum(task.examples for task in self.tasks), "training example")
         if len(self.tasks) == 1:
             (task,) = self.tasks
-            of = f"{len(task.classes):,} classes: {listed(task.classes)}"
-            lines.append(f"  {self.labels if task.number else of}; {examples}")
+            lines.append(f"  {self.target.in_words(task.classes)}; {examples}")
             lines.append(f"  heads, best first: {listed([head_name(head) for head in task.heads])}")
         else:
             names = [str(task.subtask) for task in self.tasks]
-            what = "label" if self.labels == MANY else "subtask"
-            lines.append(f"  {counted(len(names), what)}: {listed(names)}; {examples}")
+            lines.append(f"  {counted(len(names), self.target.part)}: {listed(names)}; {examples}")
         lines.append("  next: savs.evaluate(STORE, selection), savs.save_selection(...)")
         return "\n".join(lines)
 
@@ -106,6 +99,10 @@ class Selection(SelectionConfig):
             There are several subtasks; take `tasks[i].heads`.
         """
         return [(layer, head, -1) for layer, head in self.only_task().heads]
+
+    def runs(self) -> list[Run]:
+        """Return what examples are scored by, see `Target.runs`."""
+        return self.target.runs(self, grid_widths(self.source.grid))
 
     def only_task(self) -> TaskSelection:
         """Return the only subtask's selection; SelectionError if there are several."""
@@ -183,19 +180,11 @@ def select(
         if not isinstance(data, StoredTraining):
             raise ParameterError(f"{data.name} have no answers of a model; omit `pseudo_labels`")
         data = AnsweredTraining(data.store, pseudo_labels)
-    kind = data.kind
-    of_numbers = kind in NUMBERS
-    rule = choose_readout(readout or default_readout(kind))
-    scoring = scoring or ("kfold" if of_numbers else "resubstitution")
+    target = data.target
+    rule = choose_readout(readout or target.default_readout)
+    scoring = scoring or target.default_scoring
     require_scoring(scoring)
-    if of_numbers and (rule.fit_numbers is None or scoring != "kfold"):
-        name, value, other = "readout", rule.name, "ridge"
-        if rule.fit_numbers is not None:
-            name, value, other = "scoring", scoring, "kfold"
-        raise SelectionError(
-            f"`{name}` {value} is for classes, and the labels of {data.name} are numbers; use"
-            f" {other}"
-        )
+    target.require_method(rule, scoring, data.name, joint_heads=joint_heads, precision=precision)
     wanted = parse_heads(heads)
     is_given = isinstance(wanted, tuple | SelectionConfig)
     if is_given and max_layer is not None:
@@ -204,19 +193,8 @@ def select(
     require_layer(source.grid, max_layer)
     held = [*grid_widths(source.grid)]
     among = heads_up_to(held, max_layer)
-    many = kind == MANY
-    if not many and (joint_heads or precision is not None):
-        name = "joint_heads" if joint_heads else "precision"
-        raise ParameterError(f"`{name}` is for examples with many labels, and these have one each")
-    if precision is not None and not 0 < precision < 1:
-        raise ParameterError(f"`precision` is {precision}, expected a number between 0 and 1")
     if joint_heads and is_given:
         raise ParameterError("`heads` gives the heads, so `joint_heads` chooses none; omit one")
-    if many and rule.texts:
-        raise SelectionError(
-            f"readout {rule.name!r} compares images with names of classes of which one is right,"
-            " and the examples have many labels; use another readout"
-        )
     tasks = data.tasks(named=True)
     _require_examples(tasks, rule, is_choice=not is_given and len(held) > 1)
     heads_from = None
@@ -250,15 +228,10 @@ def select(
         tasks=tuple(fit_tasks(data, rule, scoring, chosen)),
         heads_from=heads_from,
         max_layer=max_layer,
-        labels=kind,  # type: ignore[arg-type]
+        labels=target.name,
         joint_heads=joint_heads,
         precision=precision,
     )
-
-
-def default_readout(kind: str) -> str:
-    """Return the default readout for a kind of labels."""
-    return "ridge" if kind in NUMBERS else "vote"
 
 
 def parse_heads(
@@ -347,7 +320,7 @@ def score_tasks(
     """
     layers: list[list[HeadScores]] = [[] for _ in tasks]
     versions = [_versions(training, task, scoring) for task in tasks]
-    as_pairs = training.kind == MANY and scoring in PAIR_SCORINGS
+    as_pairs = training.target.tasks_share_rows and scoring in PAIR_SCORINGS
     as_pairs &= rule.score_heads is score_heads
     if as_pairs and scoring == "loo":
         for task in tasks:
@@ -389,14 +362,11 @@ def _score(
     features: Array,
 ) -> HeadScores:
     """Return the scores of heads each alone, from their `(heads, n, d)` features of a task."""
-    if task.number is not None:
-        return score_numbers(features, task.labels, task.clusters)  # type: ignore[arg-type]
     if scoring == PURSUIT:
         return name_left_out(features, task.labels, task.classes)
     texts = text_arguments(training, rule.texts, task, heads)
-    widths = training.widths(heads)
     alone = "kfold" if scoring == WORST_PROMPT else scoring
-    return rule.score_heads(features, task.labels, task.classes, widths, alone, **texts)
+    return training.target.score(rule, alone, features, task, training.widths(heads), texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -484,13 +454,13 @@ def fit_tasks(
                 subtask=one.task.subtask,
                 classes=one.task.classes,
                 heads=one.heads,
-                strengths=_strengths(rule, scoring, one, features),
+                strengths=_strengths(training.target, rule, scoring, one, features),
                 scores=one.scores,
                 margins=one.margins,
                 examples=len(one.task.rows),
                 question=one.task.question,
                 media=one.task.media,
-                number=one.task.number,
+                decision=one.task.decision,
                 pool=_pool_of(rule, fitted),
                 fitted=fitted,
             )
@@ -507,11 +477,8 @@ def fit_heads(
 ) -> Fitted:
     """Return the readout fitted on a task's heads, from their `(heads, rows, d)` features."""
     task = chosen.task
-    if task.number is not None and rule.fit_numbers is not None:
-        return rule.fit_numbers(features, task.labels, task.clusters)
     texts = text_arguments(training, rule.texts, task, chosen.heads)
-    widths = training.widths(chosen.heads)
-    return rule.fit(features, task.labels, task.classes, widths, **texts)
+    return training.target.fit(rule, features, task, training.widths(chosen.heads), texts)
 
 
 def scoring_alone(rule: Readout, scoring: str) -> str:
@@ -524,19 +491,20 @@ def scoring_alone(rule: Readout, scoring: str) -> str:
     return {PURSUIT: "loo", WORST_PROMPT: "kfold"}.get(scoring, scoring)
 
 
-def scores_are_counts(rule: Readout, scoring: str) -> bool:
-    """Return whether scores of heads are the numbers of examples that each alone is right on."""
-    return rule.score_heads is score_heads and scoring_alone(rule, scoring) == scoring
+def scores_are_strengths(target: Target, rule: Readout, scoring: str) -> bool:
+    """Return whether scores of heads are strengths, as sums over examples."""
+    is_alone = rule.score_heads is score_heads and scoring_alone(rule, scoring) == scoring
+    return is_alone or target.scores_are_strengths
 
 
 def _strengths(
-    rule: Readout, scoring: str, chosen: ScoredHeads, features: Array
+    target: Target, rule: Readout, scoring: str, chosen: ScoredHeads, features: Array
 ) -> tuple[float, ...]:
     """Return the strengths of a task's heads, see `TaskConfig.strengths`."""
     task, scores = chosen.task, np.array(chosen.scores)
     if not len(task.rows):
         return (0.0,) * len(chosen.heads)
-    if task.number is None and not scores_are_counts(rule, scoring):
+    if not scores_are_strengths(target, rule, scoring):
         alone = SCORINGS[scoring_alone(rule, scoring)]
         scores = alone(features, task.labels, task.classes).score
     return tuple((scores / len(task.rows)).tolist())

@@ -7,14 +7,14 @@ here; whether features are, in `compatibility`.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 import polars as pl
 from msgspec import Meta
 
 from savs.datasets.example import of_subtask
-from savs.datasets.label_kinds import MANY, NUMBERS, ONE, ORDINAL, REGRESSION
+from savs.datasets.label_kinds import ONE
 from savs.foundation.errors import ParameterError
 from savs.foundation.files import finish_files
 from savs.pipeline.errors import SelectionError
@@ -32,9 +32,7 @@ from savs.pipeline.selection.training_data import (
     split_digest,
     train_digest,
 )
-from savs.pipeline.targets.calibration import CalibrationConfig
-from savs.pipeline.targets.label_rules import LabelRule
-from savs.pipeline.targets.number_rules import NUMBER, NumberRule
+from savs.pipeline.targets import TARGETS, Decision, Target, parse_decision, target_named
 from savs.stores import FeatureStore, Head, ResultError
 from savs.stores.format.layout import Count, Facts, Sha256, Text, digest
 from savs.stores.format.manifest import FeatureSource, Manifest
@@ -42,13 +40,6 @@ from savs.stores.format.manifest import FeatureSource, Manifest
 FORMAT = 1
 """Version of config.json and classifier.safetensors. No other is read."""
 GIVEN = "given by name"
-KINDS = {
-    ONE: "one label",
-    MANY: "many labels",
-    ORDINAL: "a number on a scale",
-    REGRESSION: "a number",
-}
-"""What an example has, in words."""
 LARGEST = 1e38
 """Scores and margins are smaller: logits are float32."""
 Number = Annotated[float, Meta(gt=-LARGEST, lt=LARGEST)]
@@ -61,7 +52,7 @@ class TaskConfig:
     subtask: Text | None
     """None if the benchmark has no subtasks; of many labels the label."""
     classes: Annotated[tuple[Text, ...], Meta(min_length=1)]
-    """In order of first appearance in the train file; of numbers `NUMBER` alone."""
+    """In order of first appearance in the train file; of numbers a name for them alone."""
     heads: Annotated[tuple[Head, ...], Meta(min_length=1)]
     """Best first."""
     strengths: tuple[Number, ...]
@@ -79,12 +70,8 @@ class TaskConfig:
     """Images and videos of each of their prompts; None if that differs."""
     pool: Pool | None
     """How the readout pools what heads say, see `HeadsFit`; None if it is no such fit."""
-    calibration: CalibrationConfig | None = None
+    decision: Decision | None = None
     """What left-out training examples say; None if they were not looked at."""
-    label_rule: LabelRule | None = None
-    """The same of one of many labels."""
-    number: NumberRule | None = None
-    """The same of numbers."""
 
     def __post_init__(self) -> None:
         _require_unique("classes", self.classes)
@@ -93,10 +80,6 @@ class TaskConfig:
             raise ValueError(
                 f"expected {len(self.heads)} strengths, scores and margins, one for each head"
             )
-        if (self.number is not None) != (self.classes == (NUMBER,)) or (
-            self.number is None and len(self.classes) < 2
-        ):
-            raise ValueError(f"classes: expected at least 2, or {NUMBER!r} alone of numbers")
         if 0 < self.examples < len(self.classes):
             raise ValueError(f"{len(self.classes)} classes have only {self.examples} examples")
 
@@ -120,8 +103,8 @@ class SelectionConfig:
     where the user named the heads."""
     max_layer: Annotated[int, Meta(ge=0)] | None = None
     """Last layer that heads were chosen from; None for all."""
-    labels: Literal["one", "many", "ordinal", "regression"] = ONE
-    """What they are, see `label_kind`. Of many, each is a task of the classes `SIDES`."""
+    labels: Annotated[str, Meta(pattern=rf"^({'|'.join(TARGETS)})\Z")] = ONE
+    """Name of their target."""
     joint_heads: bool = False
     """Whether all labels have the same heads."""
     precision: float | None = None
@@ -129,11 +112,16 @@ class SelectionConfig:
 
     def __post_init__(self) -> None:
         _require_unique("subtasks", [task.subtask for task in self.tasks])
-        if any((task.number is not None) != (self.labels in NUMBERS) for task in self.tasks):
-            raise ValueError(f"labels: expected {' or '.join(NUMBERS)} if tasks have numbers alone")
+        for task in self.tasks:
+            self.target.check(task)
         unknown = {*self.heads} - {*grid_widths(self.source.grid)}
         if unknown:
             raise ValueError(f"source.grid has no head {min(unknown)}")
+
+    @property
+    def target(self) -> Target:
+        """What labels are."""
+        return target_named(self.labels)
 
     @property
     def model(self) -> Facts:
@@ -148,13 +136,15 @@ class SelectionConfig:
     @property
     def run_tasks(self) -> tuple[TaskConfig, ...]:
         """The tasks that an example is run on: its own subtask, or one for all labels."""
-        return (replace(self.tasks[0], subtask=None),) if self.labels == MANY else self.tasks
+        if self.target.tasks_share_rows:
+            return (replace(self.tasks[0], subtask=None),)
+        return self.tasks
 
     @property
     def examples(self) -> int:
         """The training examples of all subtasks; of many labels, those that a label has at most."""
         counts = [task.examples for task in self.tasks]
-        return max(counts) if self.labels == MANY else sum(counts)
+        return max(counts) if self.target.tasks_share_rows else sum(counts)
 
     @property
     def heads(self) -> list[Head]:
@@ -176,8 +166,13 @@ class SelectionConfig:
 
         ValueError if a field is not what it must be: a score is NaN.
         """
-        config = msgspec.convert(self, SelectionConfig, from_attributes=True)
+        config = msgspec.convert(self, SelectionConfig, from_attributes=True, dec_hook=_decision)
         return msgspec.json.decode(msgspec.json.encode(config))
+
+
+def _decision(kind: type, value: Any) -> Any:
+    """Return a decision of a field, as msgspec asks for it."""
+    return parse_decision(value)
 
 
 def _require_unique(what: str, values: Collection[Any]) -> None:
@@ -207,7 +202,7 @@ def parse_config(value: Mapping[str, Any]) -> tuple[ConfigHeader, SelectionConfi
     if value.get("format") != FORMAT:
         raise ValueError(f"format: expected {FORMAT} in this release, got {value.get('format')!r}")
     header = msgspec.convert(value, ConfigHeader)
-    config = msgspec.convert(value, SelectionConfig)
+    config = msgspec.convert(value, SelectionConfig, dec_hook=_decision)
     content = config.to_json()
     if digest(content) != header.run:
         raise ValueError(f"run: expected {digest(content)}, the digest of the content")
@@ -254,17 +249,6 @@ def read_config(file: Path) -> tuple[ConfigHeader, SelectionConfig]:
         raise ResultError(
             f"{file} is not a selection of this release: {error}; run `{SELECT}` again"
         ) from error
-
-
-def require_classes(selection: SelectionConfig, name: Any, *, or_many: bool = False) -> None:
-    """Raise SelectionError if a selection predicts numbers or many labels; `name` is its name."""
-    if selection.labels != ONE and not (or_many and selection.labels == MANY):
-        is_many = selection.labels == MANY
-        what, more = ("many labels", " report, savs") if is_many else ("numbers", "")
-        raise SelectionError(
-            f"{name} is a classifier of {what}, for which this does not work; use savs{more}"
-            " evaluate or savs classify"
-        )
 
 
 def require_selection(selection: Any) -> None:

@@ -43,7 +43,6 @@ from savs.pipeline.selection.selection_config import (
     read_config,
     require_selection,
 )
-from savs.pipeline.targets.calibration import AXES, CENTROIDS, Calibration
 from savs.stores import ResultError
 from savs.stores.format.layout import digest
 
@@ -51,7 +50,6 @@ HEADER_BYTES = 2**12
 """Most bytes of a header without its tensors, and of each tensor in it without its name."""
 TYPES = {"float32": "F32", "int64": "I64"}
 """Type of an array -> its name in the file."""
-NONCONFORMITY = "nonconformity"
 
 
 def save_selection(selection: Selection, folder: str | Path) -> Path:
@@ -137,12 +135,10 @@ def _load_task(
         raise ValueError(f"{CONFIG} says that the pool of its fit is {task.pool!r}")
     if isinstance(fitted, OwnFit):
         fitted = replace(fitted, classes=len(task.classes))
-    calibration = None
-    if task.calibration is not None:
-        of_it: dict[str, Any] = {CENTROIDS: None}
-        of_it |= {n: tensors[_calibration_name(number, n)] for n in _calibration_axes(rule)}
-        calibration = Calibration(**_values(task.calibration), **of_it)
-    return TaskSelection(**_values(task) | {"fitted": fitted, "calibration": calibration})
+    decision = task.decision
+    if decision is not None and (axes := decision.array_axes(rule)):
+        decision = decision.with_arrays({n: tensors[_decision_name(number, n)] for n in axes})
+    return TaskSelection(**_values(task) | {"fitted": fitted, "decision": decision})
 
 
 def copy_selection(path: str | Path, folder: Path) -> None:
@@ -198,9 +194,9 @@ def _arrays(selection: Selection) -> Iterator[tuple[str, Array]]:
     for number, task in enumerate(selection.tasks):
         for name in selection.rule.arrays:
             yield f"{number}.{name}", np.asarray(getattr(task.fitted, name))
-        if task.calibration is not None:
-            for name in _calibration_axes(selection.rule):
-                yield _calibration_name(number, name), getattr(task.calibration, name)
+        if task.decision is not None:
+            for name in task.decision.array_axes(selection.rule):
+                yield _decision_name(number, name), getattr(task.decision, name)
 
 
 def array_forms(config: SelectionConfig, rule: Readout) -> dict[str, TensorForm]:
@@ -209,12 +205,12 @@ def array_forms(config: SelectionConfig, rule: Readout) -> dict[str, TensorForm]
     for number, task in enumerate(config.tasks):
         lengths = config.lengths(task)
         forms |= {f"{number}.{name}": form for name, form in rule.forms(lengths).items()}
-        if task.calibration is not None:
+        if task.decision is not None:
             forms |= {
-                _calibration_name(number, name): TensorForm(
+                _decision_name(number, name): TensorForm(
                     tuple(lengths[axis] for axis in axes), "float32"
                 )
-                for name, axes in _calibration_axes(rule).items()
+                for name, axes in task.decision.array_axes(rule).items()
             }
     return forms
 
@@ -222,27 +218,22 @@ def array_forms(config: SelectionConfig, rule: Readout) -> dict[str, TensorForm]
 def check_values(config: SelectionConfig, tensors: Mapping[str, Array]) -> None:
     """Raise ValueError if numbers are not what they can be.
 
-    That is finite, for class numbers those there are, for nonconformity 0 to 1 and ascending.
+    That is finite, for class numbers those there are, and what a decision allows.
     """
     for name, array in tensors.items():
-        classes = np.arange(len(config.tasks[int(name.partition(".")[0])].classes))
+        number, _, field = name.partition(".")
+        task = config.tasks[int(number)]
+        classes = np.arange(len(task.classes))
         if array.dtype == np.int64 and not np.array_equal(np.unique(array), classes):
             raise ValueError(f"{name}: expected each of {len(classes)} class numbers at least once")
         if not np.isfinite(array).all():
             raise ValueError(f"{name}: expected finite numbers, got NaN or infinity")
-        if name.endswith(f".calibration.{NONCONFORMITY}") and not (
-            (array >= 0).all() and (array <= 1).all() and (array[1:] >= array[:-1]).all()
-        ):
-            raise ValueError(f"{name}: expected numbers from 0 to 1, ascending")
+        if task.decision is not None and field.startswith("decision."):
+            task.decision.check_array(field.partition(".")[2], array)
 
 
-def _calibration_axes(rule: Readout) -> dict[str, tuple[str, ...]]:
-    axes: dict[str, tuple[str, ...]] = {NONCONFORMITY: ("examples",)}
-    return axes if rule.has_centroids else axes | {CENTROIDS: AXES}
-
-
-def _calibration_name(number: int, name: str) -> str:
-    return f"{number}.calibration.{name}"
+def _decision_name(number: int, name: str) -> str:
+    return f"{number}.decision.{name}"
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Array], metadata: Mapping[str, str]) -> str:

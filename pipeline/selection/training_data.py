@@ -12,14 +12,7 @@ import polars as pl
 
 from savs.datasets.benchmarks.options import stored_prompts, without_prompt
 from savs.datasets.example import of_subtask
-from savs.datasets.label_kinds import MANY, NUMBERS, ONE, OPTION, ORDINAL, label_kind
-from savs.datasets.many_labels import (
-    PRESENT,
-    SIDES,
-    UNKNOWN,
-    label_table,
-    named_labels,
-)
+from savs.datasets.label_kinds import OPTION
 from savs.datasets.splits.clusters import clusters_of
 from savs.foundation.arrays import Array
 from savs.foundation.errors import command
@@ -28,7 +21,8 @@ from savs.pipeline.heads.centroids import normalise
 from savs.pipeline.names import IMPORTED
 from savs.pipeline.readouts.readout import ClassTexts
 from savs.pipeline.running.formatting import counted
-from savs.pipeline.targets.number_rules import LEAST, NUMBER, NumberRule
+from savs.pipeline.targets import Target, target_of
+from savs.pipeline.targets.target import TrainingRows, TrainingTask, check_classes, prompt_of
 from savs.stores import FeatureStore, Head, HeadNotFoundError, LayerGrid
 from savs.stores.format.layout import (
     CAPTIONS,
@@ -51,35 +45,6 @@ MEMORY = 2**28
 """Bytes of chosen features that several tasks have in memory at a time, or those of one task."""
 READ = 2**26
 """Bytes of features that are read at a time."""
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingTask:
-    """The training examples of one subtask, or of one of many labels.
-
-    Tasks of labels share rows: each has those that say whether its label is there.
-    """
-
-    subtask: str | None
-    """Its name; of many labels the label."""
-    classes: tuple[str, ...]
-    rows: Array
-    """`(n,)` rows of the train split."""
-    labels: Array
-    """`(n,)` class numbers."""
-    question: str | None
-    """The prompt of all of them; None if they have several."""
-    media: int | None
-    """Media of each of their prompts; None if that differs."""
-    number: NumberRule | None = None
-    """Rule of a task of numbers; its labels are then in standard deviations from the mean."""
-    clusters: Array | None = None
-    """`(n,)` numbers of clusters, of a task of numbers."""
-
-    def part(self, chosen: Array) -> "TrainingTask":
-        """Return the task with some of its examples: `(n,)` flags, or indices."""
-        clusters = None if self.clusters is None else self.clusters[chosen]
-        return replace(self, rows=self.rows[chosen], labels=self.labels[chosen], clusters=clusters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,26 +74,51 @@ class StoredTraining:
         return len(self.store.ids("train"))
 
     @property
-    def kind(self) -> str:
-        """What labels are, see `label_kind`: of many labels each is a task."""
-        return label_kind(self.store.manifest.identity.benchmark)
+    def target(self) -> Target:
+        """What labels are."""
+        return target_of(self.store.manifest.identity.benchmark)
 
     def order(self) -> Array:
         """Return `(rows,)` indices of the rows in the order of their ids, see `id_order`."""
         return id_order(self.store.examples("train")["id"])
 
     def tasks(self, *, named: bool = False) -> list[TrainingTask]:
-        """Return the examples by subtask; if `named`, classes that have texts alone will do.
+        """Return what is to be learned; if `named`, classes that have texts alone will do.
 
-        Errors as in `number_task`, `label_tasks` and `training_tasks`.
+        SelectionError without examples, or as in `Target.tasks`.
         """
-        if self.kind in NUMBERS:
-            return [number_task(self.store, self.kind)]
-        if self.kind == MANY:
-            return label_tasks(self.store)
-        if named and _has_names_alone(self.store):
-            return _named_tasks(self.store)
-        return training_tasks(self.store)
+        store = self.store
+        if has_names_alone(store):
+            if named:
+                return _named_tasks(store)
+            raise SelectionError(
+                f"{store.path} has no training examples, only the names of its classes; add some"
+                " with savs extract --append --train FILE, or use `savs select --readout clip` or"
+                " hec-t"
+            )
+        _require_training(store)
+        return self.target.tasks(self._rows())
+
+    def _rows(self) -> TrainingRows:
+        """Return the examples: labels in the order of the train file, or by id if they came later.
+
+        Readable ones are in the order of ids, see `id_order`.
+        """
+        store, facts = self.store, self.store.manifest.identity.benchmark
+        usable = store.examples("train").with_row_index("row")
+        skipped = store.skipped("train")
+        planned = store.in_order("train", pl.concat([usable, skipped], how="diagonal"))
+        several = bool(stored_prompts(facts))
+        if store.manifest.labels:
+            planned = planned[id_order(planned["id"], with_prompts=several)]
+        readable = planned.filter(pl.col("row").is_not_null())
+        return TrainingRows(
+            name=str(store.path),
+            planned=planned,
+            readable=readable[id_order(readable["id"], with_prompts=several)],
+            names=tuple(facts.get("options", {}).get(OPTION, {}).get("columns", ())),
+            clusters=lambda examples: clusters_of(examples).to_list(),
+        )
 
     def clusters(self) -> list[str]:
         """Return the cluster of each row: examples that share an image or a group share one.
@@ -194,12 +184,14 @@ class TrainingArrays:
     source: FeatureSource
     values: Array
     """`(heads, n, d)` float32, heads in the order of the grid, padded with zeros."""
-    labels: Array
-    """`(n,)` class numbers, each class at least once; or of many labels `(n, classes)` of 0 and 1.
-    """
-    classes: tuple[str, ...]
+    labels: Sequence[str]
+    """The text of each label, as a store has it."""
+    names: tuple[str, ...] = ()
+    """Classes or labels in their order; others follow in order of first appearance."""
     ids: Sequence[str]
     """For each example a name of its content: equal ones are one cluster."""
+    target: Target
+    """What labels are."""
     question: str | None = None
     media: int | None = None
 
@@ -214,33 +206,24 @@ class TrainingArrays:
         return len(self.labels)
 
     @property
-    def kind(self) -> str:
-        """Whether an example may have several classes."""
-        return MANY if self.labels.ndim > 1 else ONE
-
-    @property
     def train(self) -> str:
         """Digest of contents and labels."""
-        named = (
-            [[self.classes[n] for n in np.flatnonzero(row)] for row in self.labels]
-            if self.kind == MANY
-            else [self.classes[n] for n in self.labels]
-        )
-        return digest([list(pair) for pair in zip(self.ids, named, strict=True)])
+        return digest([list(pair) for pair in zip(self.ids, self.labels, strict=True)])
 
     def order(self) -> Array:
         """They stay as they are."""
         return np.arange(self.count)
 
     def tasks(self, *, named: bool = False) -> list[TrainingTask]:
-        """Return the one task, or that of each label; SelectionError for one class."""
-        if self.kind == MANY:
-            states = self.labels.T.astype(np.int8)
-            order = self.order()
-            return many_tasks(self.classes, states, self.ids, order, self.question, self.media)
-        _check_classes(None, self.classes, set(self.classes))
-        rows = np.arange(len(self.labels))
-        return [TrainingTask(None, self.classes, rows, self.labels, self.question, self.media)]
+        """Return what is to be learned; errors as in `Target.tasks`."""
+        media = None if self.media is None else [""] * self.media
+        examples = pl.DataFrame({"id": self.ids, "label": self.labels}).with_columns(
+            pl.lit(None, pl.String).alias("subtask"),
+            pl.lit(self.question, pl.String).alias("prompt"),
+            pl.lit(media, pl.List(pl.String)).alias("media"),
+        )
+        examples = examples.with_row_index("row")
+        return self.target.tasks(TrainingRows(self.name, examples, examples, self.names))
 
     def clusters(self) -> list[str]:
         """Examples of equal content share a cluster."""
@@ -377,143 +360,9 @@ def id_order(ids: pl.Series, *, with_prompts: bool = False) -> Array:
     return keys.select(pl.arg_sort_by("start", "digits", "number", "id")).to_series().to_numpy()
 
 
-def training_tasks(store: FeatureStore) -> list[TrainingTask]:
-    """Return the training examples by subtask, each in the order of ids, see `id_order`.
-
-    Classes are in order of first appearance: in the train file, or if labels came later by id.
-
-    SelectionError without any, or where a class has no usable example, or a subtask has one class
-    only. Or examples have many labels, see `label_tasks`.
-    """
-    require_one_label(store)
-    if _has_names_alone(store):
-        raise SelectionError(
-            f"{store.path} has no training examples, only the names of its classes; add some with"
-            " savs extract --append --train FILE, or use `savs select --readout clip` or hec-t"
-        )
-    _require_training(store)
-    usable = store.examples("train").with_row_index("row")
-    planned = store.in_order("train", pl.concat([usable, store.skipped("train")], how="diagonal"))
-    several = bool(stored_prompts(store.manifest.identity.benchmark))
-    if store.manifest.labels:
-        planned = planned[id_order(planned["id"], with_prompts=several)]
-    tasks = []
-    for (subtask,), part in planned.group_by("subtask", maintain_order=True):
-        name = None if subtask is None else str(subtask)
-        classes = tuple(part["label"].unique(maintain_order=True))
-        readable = part.filter(pl.col("row").is_not_null())
-        readable = readable[id_order(readable["id"], with_prompts=several)]
-        _check_classes(name, classes, set(readable["label"]))
-        numbers = {label: number for number, label in enumerate(classes)}
-        labels = np.array([numbers[label] for label in readable["label"]])
-        rows = readable["row"].to_numpy()
-        question, media = _prompt_of(readable)
-        tasks.append(TrainingTask(name, classes, rows, labels, question, media))
-    return tasks
-
-
-def require_one_label(store: FeatureStore, *, or_many: bool = False) -> None:
-    """Raise SelectionError if the examples of a store have numbers, or many labels."""
-    kind = label_kind(store.manifest.identity.benchmark)
-    if kind != ONE and not (or_many and kind == MANY):
-        what, more = ("many labels", " savs label") if kind == MANY else ("numbers as labels", "")
-        raise SelectionError(
-            f"the examples of {store.path} have {what}, for which this does not work; use"
-            f" {command('savs', 'select', store.path)}, savs evaluate, savs train,{more} or savs"
-            " classify"
-        )
-
-
-def number_task(store: FeatureStore, kind: str) -> TrainingTask:
-    """Return the one task of a store whose labels are numbers.
-
-    SelectionError if there are no training examples, too few independent ones, or all have the
-    same number.
-    """
-    _require_training(store)
-    examples = store.examples("train")
-    rows = id_order(examples["id"])
-    examples = examples[rows]
-    numbers = np.array([float(text) for text in examples["label"]])
-    clusters = np.unique(clusters_of(examples).to_numpy(), return_inverse=True)[1]
-    ids = f"from {examples['id'][0]!r} to {examples['id'][-1]!r}" if len(examples) else "none"
-    if (independent := len(set(clusters.tolist()))) < LEAST:
-        raise SelectionError(
-            f"{store.path} has {counted(independent, 'independent training example')}, {ids}, and"
-            f" numbers need {LEAST}: examples that share an image or a group count once; add others"
-        )
-    if (numbers == numbers[0]).all():
-        raise SelectionError(
-            f"all {len(numbers):,} training examples of {store.path}, {ids}, have the number"
-            f" {examples['label'][0]}, so that nothing can be learned; add some with other numbers"
-        )
-    rule = NumberRule.of(numbers, is_ordinal=kind == ORDINAL)
-    question, media = _prompt_of(examples)
-    return TrainingTask(
-        subtask=None,
-        classes=(NUMBER,),
-        rows=rows,
-        labels=(numbers - rule.mean) / rule.spread,
-        question=question,
-        media=media,
-        number=rule,
-        clusters=clusters,
-    )
-
-
-def label_tasks(store: FeatureStore) -> list[TrainingTask]:
-    """Return for each label a task of the classes `SIDES`, labels in order of first appearance.
-
-    Examples, and where labels came later also the labels, are in the order of ids, see `id_order`.
-    Training examples that do not say whether the label is there are not in its task.
-
-    Raises
-    ------
-    SelectionError
-        There are no training examples, or a label is there in none of them, or absent in none.
-    """
-    _require_training(store)
-    examples, form = store.examples("train"), store.manifest.identity.benchmark["options"][OPTION]
-    texts = [*examples["label"], *store.skipped("train")["label"]]
-    order = id_order(examples["id"])
-    if store.manifest.labels:
-        texts = [*examples["label"][order], *store.skipped("train")["label"]]
-    names = list(dict.fromkeys([*form.get("columns", ()), *named_labels(texts)]))
-    states = label_table(examples["label"], names).states
-    question, media = _prompt_of(examples)
-    ids = examples["id"].to_list()
-    return many_tasks(names, states, ids, order, question, media)
-
-
-def many_tasks(
-    names: Sequence[str],
-    states: Array,
-    ids: Sequence[str],
-    order: Array,
-    question: str | None,
-    media: int | None,
-) -> list[TrainingTask]:
-    """Return the tasks of labels from their `(labels, rows)` states; errors as `label_tasks`.
-
-    `order` is that of the rows, as indices.
-    """
-    if not names:
-        raise SelectionError("no training example has a label; give some to the rows")
-    tasks = []
-    for label, of_label in zip(names, states, strict=True):
-        rows = order[of_label[order] != UNKNOWN]
-        there = int((of_label == PRESENT).sum())
-        if there in (0, len(rows)):
-            what, remedy = ("there", "absent") if there else ("absent", "there")
-            first = f", {ids[int(rows[0])]!r} first," if len(rows) else ""
-            raise SelectionError(
-                f"label {label!r} is {what} in all {len(rows):,} training examples that know of"
-                f" it{first} so that it cannot be learned; add one where it is {remedy}, or take"
-                " the label out of the rows"
-            )
-        labels = of_label[rows].astype(np.int64)
-        tasks.append(TrainingTask(label, SIDES, rows, labels, question, media))
-    return tasks
+def require_possible(store: FeatureStore, use: str) -> None:
+    """Raise SelectionError if a use has no meaning for the labels of a store."""
+    target_of(store.manifest.identity.benchmark).require(use, store.path)
 
 
 def _require_training(store: FeatureStore) -> None:
@@ -538,37 +387,16 @@ def _named_tasks(store: FeatureStore) -> list[TrainingTask]:
         name = None if subtask is None else str(subtask)
         tested = test.filter(pl.col("subtask").eq_missing(pl.lit(name)))
         classes = tuple(part["label"].unique(maintain_order=True))
-        _check_classes(name, classes, set(classes))
+        check_classes(name, classes, set(classes))
         nothing = np.zeros(0, np.int64)
-        question, media = _prompt_of(tested)
+        question, media = prompt_of(tested)
         tasks.append(TrainingTask(name, classes, nothing, nothing, question, media))
     return tasks
 
 
-def _has_names_alone(store: FeatureStore) -> bool:
+def has_names_alone(store: FeatureStore) -> bool:
+    """Return whether a store has texts of classes, and no training examples."""
     return "train" in store.splits and not store.ids("train") and CLASSES in store.splits
-
-
-def _prompt_of(examples: pl.DataFrame) -> tuple[str | None, int | None]:
-    """Return the prompt of all examples, and how many media each has; None where that differs."""
-    columns = (examples["prompt"], examples["media"].list.len())
-    question, media = (values[0] if values.n_unique() == 1 else None for values in columns)
-    return question, media
-
-
-def _check_classes(subtask: str | None, classes: tuple[str, ...], usable: set[str]) -> None:
-    where = of_subtask(subtask)
-    for label in classes:
-        if label not in usable:
-            raise SelectionError(
-                f"class {label!r}{where} has no training example left: all of them were skipped"
-                " at extraction; `savs show` prints the reasons"
-            )
-    if len(classes) < 2:
-        raise SelectionError(
-            f"the training examples{where} have one class only, {next(iter(classes))!r};"
-            " a classifier needs at least two: add examples of another class"
-        )
 
 
 def text_arguments(

@@ -1,1 +1,62 @@
-"""What a label is: a class of several, any of many labels, or a number."""
+"""What a label is: a class of several, any of many labels, or a number.
+
+`target_of` a store, or `target_named` in a selection, is the one place that knows which targets
+there are; each is imported when it is first used.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from typing import Any
+
+import msgspec
+
+from savs.datasets.label_kinds import MANY, ONE, ORDINAL, REGRESSION, label_kind
+from savs.pipeline.targets.target import Decision as Decision
+from savs.pipeline.targets.target import Target as Target
+
+TARGETS = {
+    ONE: "one.ONE_CLASS",
+    MANY: "many.MANY_LABELS",
+    ORDINAL: "numbers.ORDINALS",
+    REGRESSION: "numbers.REGRESSIONS",
+}
+"""Name, as config.json has it -> module and target."""
+DECISIONS = {
+    "classes": "calibration.CalibrationConfig",
+    "label": "label_rules.LabelRule",
+    "number": "numbers.NumberRule",
+}
+"""Kind of a decision, as config.json has it -> module and class."""
+
+
+@cache
+def target_named(name: str) -> Target:
+    """Return a target by its name in `TARGETS`."""
+    return _imported(TARGETS[name])
+
+
+def target_of(facts: Mapping[str, Any]) -> Target:
+    """Return the target of a store; `facts` are its identity's `benchmark`."""
+    return target_named(label_kind(facts))
+
+
+def parse_decision(value: Any) -> Decision:
+    """Return a decision as config.json has it; ValueError if it is not one.
+
+    What has arrays, too, is returned without them.
+    """
+    if isinstance(value, Decision):
+        value = msgspec.to_builtins(value.without_arrays())
+    kind = value.get("kind") if isinstance(value, dict) else None
+    if kind not in DECISIONS:
+        raise ValueError(f"kind: expected one of {', '.join(DECISIONS)}, got {kind!r}")
+    try:
+        return msgspec.convert(value, _imported(DECISIONS[kind]))
+    except msgspec.ValidationError as error:
+        raise ValueError(f"decision: {error}") from error
+
+
+def _imported(path: str) -> Any:
+    module, _, name = path.partition(".")
+    return getattr(import_module(f"savs.pipeline.targets.{module}"), name)

@@ -11,9 +11,10 @@
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from msgspec import Meta
@@ -21,9 +22,11 @@ from msgspec import Meta
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.pipeline.heads.centroids import few_threads, normalise
-from savs.pipeline.readouts import ClassScores, Fitted
+from savs.pipeline.readouts import ClassScores, Fitted, Readout
 from savs.pipeline.readouts.heads_fit import HeadsFit, softmax
+from savs.pipeline.targets.target import Decision
 
+NONCONFORMITY = "nonconformity"
 CENTROIDS = "centroids"
 """The class means, an array of the calibration where the fit has none."""
 AXES = ("heads", "classes", "width")
@@ -48,15 +51,39 @@ SHARE = 0.01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CalibrationConfig:
+class CalibrationConfig(Decision):
     """The numbers of a calibration, as config.json has them."""
 
+    kind: Literal["classes"] = "classes"
     temperature: Annotated[float, Meta(ge=RANGE[0] / 2, le=RANGE[1] * 2)]
     """Divides the logits, log(score + `smoothing`)."""
     smoothing: Annotated[float, Meta(gt=0, le=1)]
     """Added to each score: of votes one that all classes share, of probabilities `LEAST`."""
     typical: Annotated[float, Meta(ge=-1 - ROUNDING, le=1 + ROUNDING)]
     """Typicality below which an example is flagged."""
+
+    @classmethod
+    def array_axes(cls, rule: Readout) -> dict[str, tuple[str, ...]]:
+        """Return the axes of `nonconformity`, and of `centroids` where the fit has none."""
+        axes: dict[str, tuple[str, ...]] = {NONCONFORMITY: ("examples",)}
+        return axes if rule.has_centroids else axes | {CENTROIDS: AXES}
+
+    @classmethod
+    def check_array(cls, name: str, array: Array) -> None:
+        """Raise ValueError unless nonconformity goes from 0 to 1, ascending."""
+        is_rising = (array >= 0).all() and (array <= 1).all() and (array[1:] >= array[:-1]).all()
+        if name == NONCONFORMITY and not is_rising:
+            raise ValueError(f"{name}: expected numbers from 0 to 1, ascending")
+
+    def with_arrays(self, arrays: Mapping[str, Array]) -> "Calibration":
+        """Return the calibration."""
+        return Calibration(
+            temperature=self.temperature,
+            smoothing=self.smoothing,
+            typical=self.typical,
+            nonconformity=arrays[NONCONFORMITY],
+            centroids=arrays.get(CENTROIDS),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +94,12 @@ class Calibration(CalibrationConfig):
     """`(examples,)` float32, ascending: 1 - p(the right class) of each left-out example."""
     centroids: Array | None
     """`(heads, classes, d)` float32 class means; None if they are the directions of the fit."""
+
+    def without_arrays(self) -> CalibrationConfig:
+        """Return the numbers alone."""
+        return CalibrationConfig(
+            temperature=self.temperature, smoothing=self.smoothing, typical=self.typical
+        )
 
     def probabilities(self, scores: ClassScores) -> Array:
         """Return `(n, classes)` float32 probabilities in the order of the scores."""

@@ -7,13 +7,14 @@ label are rarely of one size, and nearest centroids do not know their sizes.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from msgspec import Meta
 
 from savs.datasets.many_labels import ABSENT, PRESENT, UNKNOWN
 from savs.foundation.arrays import Array
+from savs.pipeline.targets.target import Decision
 
 LEAST_SLOPE = 2.0**-7
 """Per standard deviation of the margins: a greater margin is always more probable, even of a label
@@ -31,9 +32,10 @@ NEVER = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LabelRule:
+class LabelRule(Decision):
     """How the margin of a label becomes a probability and a decision."""
 
+    kind: Literal["label"] = "label"
     slope: Annotated[float, Meta(gt=0, lt=MOST)]
     intercept: Annotated[float, Meta(gt=-MOST, lt=MOST)]
     threshold: Annotated[float, Meta(gt=0, le=NEVER)]
@@ -165,6 +167,6 @@ def rule_of_whole(rule: LabelRule, of_folds: Array, of_whole: Array) -> LabelRul
     return replace(rule, slope=float(rule.slope * folds / whole)) if folds and whole else rule
 
 
-def rules_of(rules: Sequence[LabelRule | None]) -> list[LabelRule]:
+def rules_of(decisions: Sequence[Decision | None]) -> list[LabelRule]:
     """Return the rules of labels, `PLAIN` for those without."""
-    return [PLAIN if rule is None else rule for rule in rules]
+    return [rule if isinstance(rule, LabelRule) else PLAIN for rule in decisions]

@@ -23,7 +23,7 @@ def emulate(case: Case, work: Path) -> dict[str, Any]:
     """Run a case; return rows, seconds at the steady rate, seconds of all, memory and CPU."""
     from savs.datasets import MediaFolder
     from savs.pipeline.extraction import model_run
-    from savs.pipeline.extraction.checks.tokens import MOST_TOKENS
+    from savs.pipeline.extraction.checks.decisions import MOST_TOKENS
 
     read = MediaFolder.read
     if case.cold_s:
@@ -122,8 +122,9 @@ def _load_emulated(options: Any, encoder: Any, placement: Any, last_layer: None 
     import torch
     from transformers import PretrainedConfig
 
-    from savs.pipeline.extraction.model.attention_hooks import find_hook_points
-    from savs.pipeline.extraction.model.loaded_model import Launched, LoadedModel
+    from savs.pipeline.extraction.model.hook_points import find_hook_points
+    from savs.pipeline.extraction.model.loaded_model import LoadedModel
+    from savs.pipeline.extraction.model.reading import Launched
 
     class Part(torch.nn.Module):
         """Gives what it gets: an output projection, an MLP or the final norm."""

@@ -19,8 +19,8 @@ def prepare_alone(case: Case, work: Path) -> dict[str, Any]:
     import torch
 
     torch.set_num_threads(1)
-    from savs.pipeline.extraction.batches.prepare import prepare
-    from savs.pipeline.extraction.batches.workers import keep_freed_memory
+    from savs.pipeline.extraction.line.prepare import prepare
+    from savs.pipeline.extraction.line.workers import keep_freed_memory
 
     keep_freed_memory()  # as workers do
     encoder, settings, jobs = _jobs(case, work, rows=min(case.rows, 96))
@@ -46,10 +46,10 @@ def _jobs(case: Case, work: Path, rows: int) -> tuple[Any, Any, list[Any]]:
 
     from savs.datasets import MediaFolder, find_benchmark, read_examples
     from savs.datasets.media.media import MediaRules
-    from savs.pipeline.extraction.batches.assembly import Assembly
-    from savs.pipeline.extraction.batches.feed import Planner
-    from savs.pipeline.extraction.batches.jobs import BatchLimits, TokenCounter
-    from savs.pipeline.extraction.batches.prepare import PrepareSettings
+    from savs.pipeline.extraction.line.assembly import Assembly
+    from savs.pipeline.extraction.line.feed import Planner
+    from savs.pipeline.extraction.line.jobs import BatchLimits, TokenCounter
+    from savs.pipeline.extraction.line.prepare import PrepareSettings
     from savs.pipeline.extraction.model.answers import NO_ANSWERS
     from savs.stores import ShardSpec
 
@@ -70,9 +70,9 @@ def compare_real(work: Path) -> dict[str, Any]:
     """Time an extraction with the demo model, its parts, and the public code's loop."""
     import torch
 
-    from savs.pipeline.extraction.batches.jobs import Prepared
-    from savs.pipeline.extraction.batches.prepare import prepare
     from savs.pipeline.extraction.entry_points import load_model
+    from savs.pipeline.extraction.line.jobs import Prepared
+    from savs.pipeline.extraction.line.prepare import prepare
     from savs.pipeline.extraction.model.pixel_scale import find_scale
 
     case = replace(CASES[0], rows=1000)

@@ -90,7 +90,7 @@ def time_shards(work: Path, **options: Any) -> dict[str, Any]:
     import torch
 
     from savs import extract
-    from savs.pipeline.extraction.engine import Engine
+    from savs.pipeline.extraction.line.engine import Engine
 
     torch.set_num_threads(1)
     spent: list[float] = []

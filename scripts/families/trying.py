@@ -21,21 +21,20 @@ from savs.pipeline.extraction.check_model import (
     check_sounds,
     images_a_turn,
     pictures_of,
+    prove,
     sample_prompts,
     takes_text,
 )
-from savs.pipeline.extraction.checks.batch_equality import prove
-from savs.pipeline.extraction.checks.sharing import OFF, questions_about, sharing_ways
-from savs.pipeline.extraction.checks.ways import choose
+from savs.pipeline.extraction.checks.decisions import OFF, questions_about, sharing_ways
+from savs.pipeline.extraction.checks.trial import choose
 from savs.pipeline.extraction.entry_points import load_model
-from savs.pipeline.extraction.model.attention_hooks import find_hook_points
-from savs.pipeline.extraction.model.image_places import image_places
+from savs.pipeline.extraction.model.hook_points import find_hook_points, find_site_points
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.pieces import Pieces, images_in
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
-from savs.pipeline.extraction.model.prompts import takes_videos
-from savs.pipeline.extraction.model.site_points import find_site_points
 from savs.pipeline.extraction.model.sites import NAMES, Site
+from savs.pipeline.prompts.chat import takes_videos
+from savs.pipeline.prompts.image_places import image_places
+from savs.pipeline.prompts.pieces import Pieces, images_in
 
 VERIFIED, TEXT, UNTESTED, UNSUPPORTED = "verified", "verified (text)", "untested", "unsupported"
 ONE_BY_ONE = "one by one"

@@ -10,14 +10,14 @@ import torch
 
 from savs import extract
 from savs.datasets import MediaFolder
-from savs.pipeline.extraction.check_model import sample_prompts
-from savs.pipeline.extraction.checks.batch_equality import TOLERANCES, Check, distance, prove
+from savs.pipeline.extraction.check_model import Check, prove, sample_prompts
+from savs.pipeline.extraction.checks.trial import TOLERANCES, distance
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.model.pieces import PIXELS
 from savs.pipeline.extraction.model.pixel_scale import CLOSE, find_scale
 from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES
+from savs.pipeline.prompts.pieces import PIXELS
 from savs.stores import FeatureStore
 
 DEMO: dict[str, Any] = {"model": "demo", "max_pixels": 448 * 448}

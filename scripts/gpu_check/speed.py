@@ -18,14 +18,14 @@ from gpu_check.models import work_of
 from gpu_check.shapes import SHAPES, Shape
 from savs.datasets import MediaFolder, find_benchmark, read_examples
 from savs.pipeline.extraction import model_run, run_extraction
-from savs.pipeline.extraction.batches.prepare import pieces_of
 from savs.pipeline.extraction.checks.flash import FLASH, refusal, set_flash
+from savs.pipeline.extraction.line.prepare import pieces_of
 from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.input_options import InputOptions
+from savs.pipeline.prompts.pieces import Pieces
 
 ONE_BY_ONE, BATCHED = "transformers, one by one", "transformers, batched"
 LOOP, RUNS, FLASH_ROW = "savs, sdpa", "savs, sdpa in runs", "savs, FlashAttention"

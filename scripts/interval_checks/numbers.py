@@ -17,7 +17,7 @@ from savs.pipeline.evaluation.cross_validation import INFLATION
 from savs.pipeline.heads.folds import FOLDS, number_folds
 from savs.pipeline.readouts.ridge import fit_numbers
 from savs.pipeline.statistics.intervals import Estimate, one_stratum, summarise
-from savs.pipeline.targets.number_rules import COVERAGE, fit_reach
+from savs.pipeline.targets.numbers import COVERAGE, fit_reach
 
 CORRELATIONS = (0.0, 0.5, 0.9)
 MANY = 400_000

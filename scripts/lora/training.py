@@ -22,12 +22,12 @@ from torch.utils.data import DataLoader
 from lora.options import LoraOptions
 from savs.datasets import Example
 from savs.foundation.errors import ParameterError
-from savs.pipeline.extraction.batches.prepare import pieces_of
+from savs.pipeline.extraction.line.prepare import pieces_of
 from savs.pipeline.extraction.model.answers import label_tokens
 from savs.pipeline.extraction.model.continuation import extended, padded, summed
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.pieces import Pieces, shape_of
 from savs.pipeline.inputs.source import Source
+from savs.pipeline.prompts.pieces import Pieces, shape_of
 
 Row = tuple[Pieces, tuple[int, ...]]
 """A prompt, and the tokens of its label."""

@@ -32,7 +32,8 @@ from savs.pipeline.names import DEFAULT_HEADS
 from savs.pipeline.running.formatting import counted, percent, points
 from savs.pipeline.running.table import Table
 from savs.pipeline.selection.left_out import leave_out
-from savs.pipeline.selection.training_data import TrainingArrays, training_tasks
+from savs.pipeline.selection.training_data import StoredTraining, TrainingArrays
+from savs.pipeline.targets.one import ONE_CLASS
 from savs.stores import FeatureStore
 
 SITES = (
@@ -108,7 +109,7 @@ def _control(stores: Stores, draws: int, seed: int) -> dict[str, Sweep]:
     """
     name, first = next(iter(stores.items()))
     columns = {
-        text: SweepScores(name, "readout", pool=training_tasks(first))
+        text: SweepScores(name, "readout", pool=StoredTraining(first).tasks())
         for text in ("best one", f"best {DEFAULT_HEADS}", "all", "nested choice")
     }
     for name, store in stores.items():
@@ -138,16 +139,17 @@ def _nested_numbers(
     store: FeatureStore, counts: Sequence[int], draws: int, seed: int
 ) -> Iterator[int]:
     """Yield for each draw the number that its own folds classify best; of equals the least."""
-    tasks, values = training_tasks(store), store.features("train")
+    tasks, values = StoredTraining(store).tasks(), store.features("train")
     clusters = clusters_of(store.examples("train"))
     for draw in make_draws(tasks, SHOTS[-1:], draws, seed):
         rows = draw.task.rows
         drawn = TrainingArrays(
             source=store.manifest.identity.source(),
             values=values[:, rows],
-            labels=draw.task.labels,
-            classes=draw.task.classes,
+            labels=[draw.task.classes[number] for number in draw.task.labels],
+            names=draw.task.classes,
             ids=clusters[rows.tolist()].to_list(),
+            target=ONE_CLASS,
         )
         right = []
         for count in counts if len(counts) > 1 else ():

@@ -20,7 +20,7 @@ SAVS = str(Path(sys.executable).with_name("savs"))
 
 KILLED_ON = """
 import os, signal
-from savs.pipeline.extraction.model.prompts import chat_inputs
+from savs.pipeline.prompts.chat import chat_inputs
 
 
 def to_inputs(processor, prompts):

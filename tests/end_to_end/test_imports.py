@@ -1,6 +1,7 @@
 import doctest
 import importlib
 import pkgutil
+import re
 import subprocess
 import sys
 import tomllib
@@ -153,7 +154,7 @@ def test_evaluate_imports_what_it_uses(store):
     assert "polars" in names
     assert not names & {*TORCH, "sklearn", "scipy.stats", "PIL", "av"}
     assert not {f"savs.pipeline.evaluation.{kind}" for kind in ("numbers", "many_labels")} & names
-    assert not any(name.startswith("savs.pipeline.extraction") for name in names)
+    assert not any(re.match(r"savs\.pipeline\.(extraction|encoders|prompts)", n) for n in names)
     saved = imported(running("evaluate", store))  # with the selection that the first one left
     assert "h5py" not in saved
 
@@ -206,7 +207,8 @@ def test_no_module_of_the_pipeline_stands_outside_the_walls():
         for path in (ROOT / "pipeline").iterdir()
         if (path.suffix == ".py" or (path / "__init__.py").exists()) and path.stem != "__init__"
     }
-    allowed = {"savs.pipeline.extraction", "savs.pipeline.errors"}
+    stage_1 = {f"savs.pipeline.{name}" for name in ("prompts", "encoders", "extraction")}
+    allowed = {*stage_1, "savs.pipeline.errors"}
     assert modules - allowed <= set(torch_wall["source_modules"])
 
 

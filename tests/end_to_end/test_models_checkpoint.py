@@ -11,7 +11,7 @@ from savs import open_store
 pytestmark = pytest.mark.thorough
 
 UNMARKED = """
-from savs.pipeline.extraction.model.prompts import chat_inputs
+from savs.pipeline.prompts.chat import chat_inputs
 
 
 def to_inputs(processor, prompts):
@@ -20,7 +20,7 @@ def to_inputs(processor, prompts):
     return inputs
 """
 MIXED = """
-from savs.pipeline.extraction.model.prompts import chat_inputs
+from savs.pipeline.prompts.chat import chat_inputs
 
 
 def to_inputs(processor, prompts):
@@ -30,7 +30,7 @@ def to_inputs(processor, prompts):
     return inputs
 """
 DEAF = """
-from savs.pipeline.extraction.model.prompts import chat_inputs
+from savs.pipeline.prompts.chat import chat_inputs
 
 
 def to_inputs(processor, prompts):

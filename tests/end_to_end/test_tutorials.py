@@ -144,7 +144,7 @@ def test_the_page_about_new_images(savs):
         assert (Path("pets-space") / name).exists()
     names: dict[str, object] = {}
     for number, code in enumerate(blocks(CLASSIFY, "python")):
-        if "map_batches" not in code:  # of Ray, see tests/pipeline/extraction/cluster
+        if "map_batches" not in code:  # of Ray, see tests/pipeline/cluster
             run_python(CLASSIFY, number, names)
     assert names["search"].best_score_ >= 0
     assert json.loads(Path("best/config.json").read_text())["tasks"][0]["examples"] == 48
@@ -182,7 +182,7 @@ def test_a_cluster(savs):
     Path("run.toml").write_text(options)
     calls = [words for code in blocks(TUTORIALS / "cluster.md", "bash") for words in commands(code)]
     assert calls[0] == ["extract", "--config", "run.toml", "--gpus", "cpu,cpu"]
-    calls[0] = calls[0][:3]  # processes of --gpus are tested in tests/pipeline/extraction/cluster
+    calls[0] = calls[0][:3]  # processes of --gpus are tested in tests/pipeline/cluster
     for words in calls:
         if words[0] != "extract" or words == calls[0]:
             done = savs(*words)

@@ -23,6 +23,18 @@ class Made:
     """Test images of the subtask `animal`."""
 
 
+@pytest.fixture
+def run(inputs, tiny_model, tmp_path):
+    """Extract the small two-class input into a store."""
+    train, test = inputs.few_shots()
+
+    def go(name="store", benchmark="general", family="qwen2_vl", **options):
+        given = {"train": train, "test": test, "model": str(tiny_model(family))} | options
+        return extract(benchmark, out=tmp_path / name, **given)
+
+    return go
+
+
 @pytest.fixture(scope="session")
 def made(scenes, tmp_path_factory) -> Made:
     folder = tmp_path_factory.mktemp("classifying")

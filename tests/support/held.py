@@ -7,7 +7,7 @@ SIZE = (90, 60)
 CODE = """
 import multiprocessing, threading, time
 from pathlib import Path
-from savs.pipeline.extraction.model.prompts import chat_inputs
+from savs.pipeline.prompts.chat import chat_inputs
 
 
 def is_check():  # before the first shard, the main thread tries some examples

@@ -8,7 +8,8 @@ import numpy as np
 import polars as pl
 from small_results import save_table
 
-from savs.pipeline.evaluation.predictions import PREDICTION_SCHEMA, in_schema
+from savs.pipeline.targets.one import PREDICTION_SCHEMA
+from savs.pipeline.targets.target import in_schema
 
 ATTACK = "<img src=x onerror=hacked()><script>hacked()</script>\"'</td></script>&amp;"
 """A name that runs a script wherever it is taken as HTML, or ends an attribute."""
@@ -54,7 +55,7 @@ def save_random_result(
     given = {column: PREDICTION_SCHEMA[column] for column in columns}
     return save_table(
         folder,
-        in_schema(pl.LazyFrame(columns, schema_overrides=given)),
+        in_schema(pl.LazyFrame(columns, schema_overrides=given), PREDICTION_SCHEMA),
         {None: names},
         model={"name": name.format("model"), "class": "Toy"},
         notes=(name.format("note"),),

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from savs.pipeline.extraction.checks.batch_equality import TOLERANCES, distances
+from savs.pipeline.extraction.checks.trial import TOLERANCES, distances
 from savs.stores import FeatureStore
 
 

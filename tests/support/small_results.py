@@ -8,8 +8,9 @@ import polars as pl
 
 from savs import Evaluation, save_evaluation
 from savs.datasets import Benchmark, find_benchmark
-from savs.pipeline.evaluation.predictions import in_schema
 from savs.pipeline.statistics.intervals import summarise
+from savs.pipeline.targets.one import PREDICTION_SCHEMA
+from savs.pipeline.targets.target import in_schema
 
 
 def save_result(
@@ -63,7 +64,7 @@ def save_table(
     result = Evaluation(
         metrics=tuple(map(summarise, units)),
         units=tuple(units),
-        table=in_schema(predictions),
+        table=in_schema(predictions, PREDICTION_SCHEMA),
         selection=None,
         **{"model": {}, "planned": whole.height, "skipped": 0, "notes": (), **facts},
     )

@@ -29,7 +29,6 @@ from savs.pipeline.selection.selection import only_subtask
 from savs.pipeline.selection.selection_config import (
     SelectionConfig,
     load_config,
-    require_classes,
 )
 from savs.pipeline.selection.selection_file import copy_selection, load_selection, write_selection
 from savs.stores import ResultError
@@ -187,7 +186,7 @@ def _shared(
     opened, result = as_store(store), Result.at(classifier)
     source, whole = result.folder, result.selection(readout)
     require_fit(whole, opened.manifest, opened.path, of=source)
-    require_classes(whole, source, or_many=subtask is None)
+    whole.target.require("a bundle", source)
     return Shared(opened, source, whole, only_subtask(whole, subtask))
 
 

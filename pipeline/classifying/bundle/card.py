@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from savs.datasets import BENCHMARKS
-from savs.datasets.label_kinds import MANY
 from savs.datasets.many_labels import SIDES
 from savs.foundation.errors import command
 from savs.pipeline.demo import DEMO_NAME
@@ -18,6 +17,7 @@ from savs.pipeline.running.formatting import format_bytes, percent, visible
 from savs.pipeline.running.table import Table
 from savs.pipeline.selection.selection import Selection, TaskSelection
 from savs.pipeline.selection.training_data import StoredTraining, train_digest
+from savs.pipeline.targets.calibration import Calibration
 from savs.pipeline.targets.label_rules import rules_of
 from savs.stores import FeatureStore, head_name
 
@@ -103,7 +103,7 @@ def _about(shared: Shared, use: str) -> list[str]:
     selection, whole, folder = shared.selection, shared.whole, shared.source
     sureness = (
         _label_sureness(selection)
-        if selection.labels == MANY
+        if selection.target.tasks_share_rows
         else "".join(map(_sureness, selection.tasks))
     ) + _error(selection, whole, folder)
     return [
@@ -198,13 +198,13 @@ def _counted(
 def _tasks(selection: Selection, store: FeatureStore) -> list[str]:
     """Return a part for each task, or one for many labels."""
     counted = _counted(selection, store)
-    if selection.labels != MANY:
+    if not selection.target.tasks_share_rows:
         return [_task(task, counts) for task, counts in counted]
     rows = [
         [task.subtask, counts and counts[SIDES[1]], percent(rule.threshold)]
         for (task, counts), rule in zip(
             counted[:CLASSES_SHOWN],
-            rules_of([task.label_rule for task in selection.tasks[:CLASSES_SHOWN]]),
+            rules_of([task.decision for task in selection.tasks[:CLASSES_SHOWN]]),
             strict=True,
         )
     ]
@@ -220,13 +220,13 @@ def _tasks(selection: Selection, store: FeatureStore) -> list[str]:
 
 
 def _known(selection: Selection) -> str:
-    if selection.labels == MANY:
+    if selection.target.tasks_share_rows:
         return "It knows its labels and no other: what else an image shows is not predicted."
     return "It knows its classes and no other: an image of something else gets one of them, too."
 
 
 def _label_sureness(selection: Selection) -> str:
-    plain = sum(task.label_rule is None for task in selection.tasks)
+    plain = sum(task.decision is None for task in selection.tasks)
     return (
         "* The probability of each label is calibrated by left-out training examples"
         + (f", but for {plain:,} labels with too few of them" if plain else "")
@@ -281,9 +281,9 @@ def _measured(evaluation: Mapping[str, Any], what: str, only: str | None) -> str
 
 def _sureness(task: TaskSelection) -> str:
     where = "" if task.subtask is None else f" of {_text(task.subtask)}"
-    if task.calibration is None:
+    known = task.decision
+    if not isinstance(known, Calibration):
         return f"* Probabilities{where} are shares of votes or scores. They are not calibrated.\n"
-    known = task.calibration
     return (
         f"* Probabilities{where} are calibrated by {len(known.nonconformity):,} left-out training"
         f" examples (temperature {known.temperature:.3g}). The right class of these had a"

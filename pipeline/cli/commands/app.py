@@ -72,24 +72,22 @@ def app_command(
 
 def _find(place: str, selection: str | None) -> tuple[Path, Path | None]:
     """Return the folder of a classifier, and its store; None for a classifier alone."""
-    from savs.datasets.label_kinds import ONE
     from savs.foundation.files import real_path
     from savs.pipeline.classifying.bundle.hub import find_classifier
     from savs.pipeline.evaluation.results import Results
     from savs.pipeline.selection.compatibility import require_fit
-    from savs.pipeline.selection.selection import default_readout
-    from savs.pipeline.selection.selection_config import load_config, require_classes
-    from savs.pipeline.selection.training_data import require_one_label
+    from savs.pipeline.selection.selection_config import load_config
+    from savs.pipeline.targets import target_of
     from savs.stores import open_store
     from savs.stores.format.layout import MANIFEST
 
     if (store := Path(place) / MANIFEST).exists():
         path = store.parent
         opened = open_store(path)
-        require_one_label(opened, or_many=True)
         results = Results(path)
         if selection is None and not results.selected:
-            return results.place(default_readout(ONE)).folder, path
+            target = target_of(opened.manifest.identity.benchmark)
+            return results.place(target.default_readout).folder, path
         folder = results.find(selection).folder
         require_fit(load_config(folder), opened.manifest, path, of=folder)
         return folder, path
@@ -99,6 +97,6 @@ def _find(place: str, selection: str | None) -> tuple[Path, Path | None]:
         raise typer.BadParameter(f"the app reads folders of this machine; copy {place} here first")
     folder = find_classifier(place, say).folder
     # that it is a classifier is said now
-    require_classes(load_config(folder), folder, or_many=True)
+    load_config(folder)
     home = real_path(folder).parent.parent
     return folder, home if (home / MANIFEST).exists() else None

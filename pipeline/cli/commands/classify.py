@@ -32,7 +32,7 @@ from savs.pipeline.cli.output import (
     say,
     tell_skipped,
 )
-from savs.pipeline.extraction.cluster.node import NONE
+from savs.pipeline.cluster.node import NONE
 from savs.pipeline.extraction.model.model_options import AUTO, PlacingKeywords
 from savs.pipeline.extraction.run_options import BatchKeywords
 from savs.pipeline.inputs.input_options import NewImageKeywords

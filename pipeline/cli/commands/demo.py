@@ -70,7 +70,7 @@ def demo_command(
         print_json(evaluation.to_json() | more | {"store": str(store.path), "report": str(page)})
         return
     print_line("\nThe heads of the model:\n", keep="\n")
-    print_line("\n".join(draw_map(head_map(store, selection))), keep="\n")
+    print_line("\n".join(draw_map(head_map(store, selection), selection.target)), keep="\n")
     _print_story(evaluation, others, files.root, out)
 
 

@@ -75,7 +75,6 @@ def evaluate_command(
 
     Without test examples, it leaves out training examples in turn, as with --folds 5.
     """
-    from savs.datasets.label_kinds import label_kind
     from savs.foundation.files import real_path
     from savs.pipeline.cli.selections import find_selection
     from savs.pipeline.evaluation import results
@@ -85,14 +84,14 @@ def evaluate_command(
     from savs.pipeline.inputs.plugins import stored_benchmark
     from savs.pipeline.readouts import choose_readout
     from savs.pipeline.running.result_files import SUBMISSION
-    from savs.pipeline.selection.selection import default_readout
+    from savs.pipeline.targets import target_of
     from savs.stores.files.addresses import is_remote
     from savs.stores.format.layout import CAPTIONS, RESULTS
 
     opened = savs.open_store(store, partial=partial)
     known, is_named = results.Results(opened.path), selection is not None
     saved = known.find(selection) if is_named else known.default if readout is None else None
-    readout = readout or default_readout(label_kind(opened.manifest.identity.benchmark))
+    readout = readout or target_of(opened.manifest.identity.benchmark).default_readout
     rule = None if readout in OWN_ANSWERS else choose_readout(readout, also=OWN_ANSWERS)
     of_captions = rule is not None and saved is None and compares_captions(opened, rule)
     is_ours = saved is None or (

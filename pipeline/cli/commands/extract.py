@@ -29,7 +29,7 @@ from savs.pipeline.cli.output import (
     say,
     tell_skipped_examples,
 )
-from savs.pipeline.extraction.cluster.node import NONE
+from savs.pipeline.cluster.node import NONE
 from savs.pipeline.extraction.model.model_options import ModelOptions, require_extra
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.input_options import InputOptions
@@ -116,7 +116,7 @@ def extract_command(
     before = frozenset() if run.retry_skipped else earlier_skips(folders[0])
     if scheme == "ray":
         from savs.pipeline.cli.node_run import extract_on_ray
-        from savs.pipeline.extraction.cluster.ray_engine import RayOptions
+        from savs.pipeline.cluster.ray_engine import RayOptions
 
         place_of_cluster = engine if address.endswith(CLIENT_PORT) else address or None
         options = RayOptions(place_of_cluster, actors, actor_cpus, actor_gpus)

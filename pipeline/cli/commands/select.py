@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from savs.pipeline.evaluation.assessment import Evaluation
     from savs.pipeline.selection.selection import Selection, TaskSelection
     from savs.pipeline.statistics.intervals import Metric
+    from savs.pipeline.targets import Target
     from savs.stores import FeatureStore
 
 SHOWN = 20
@@ -144,7 +145,9 @@ def select_command(
         detail(f"the store has {held}, fewer than {DEFAULT_HEADS}: took all")
     if json:
         known = estimates or {}
-        tasks = [_task_facts(task, known.get(task.subtask), kind) for task in selection.tasks]
+        tasks = [
+            _task_facts(task, known.get(task.subtask), selection.target) for task in selection.tasks
+        ]
         facts = {
             "selection": str(folder),
             "readout": selection.readout,
@@ -199,24 +202,20 @@ def _estimates_of(selection: "Selection", crossed: "Evaluation") -> "Mapping[str
     names = {metric.name: metric for metric in crossed.metrics}
     subtasks = [task.subtask for task in selection.tasks]
     if len(subtasks) == 1:
-        return {subtasks[0]: crossed.metrics[0] if selection.tasks[0].number else names["accuracy"]}
+        return {subtasks[0]: names.get("accuracy", crossed.metrics[0])}
     return {subtask: names[f"accuracy, {subtask}"] for subtask in subtasks}
 
 
-def _task_facts(task: "TaskSelection", estimate: "Metric | None", kind: str) -> dict[str, Any]:
-    from savs.datasets.label_kinds import MANY, NUMBERS
-
+def _task_facts(
+    task: "TaskSelection", estimate: "Metric | None", target: "Target"
+) -> dict[str, Any]:
     facts: dict[str, Any] = {
         "subtask": task.subtask,
         "classes": list(task.classes),
         "examples": task.examples,
         "cross_validated": estimate and estimate.to_json(),
-        "temperature": task.calibration and task.calibration.temperature,
+        **target.facts(task.decision),
     }
-    if kind == MANY:
-        facts["threshold"] = task.label_rule and task.label_rule.threshold
-    elif kind in NUMBERS:
-        facts["reach"] = task.number and task.number.reach
     facts["heads"] = [
         {
             "head": savs.stores.head_name(head),

@@ -121,8 +121,8 @@ def _print_head_map(
     if as_json:
         print_json({"path": str(store.path), "heads": table.to_dicts()})
     else:
-        of_numbers = chosen.tasks[0].number is not None
-        print_line("\n".join(draw_map(table, of_numbers=of_numbers)), keep="\n")
+        lines = draw_map(table, chosen.target)
+        print_line("\n".join(lines), keep="\n")
 
 
 def _print_progress(done: "StoreProgress") -> None:
@@ -162,8 +162,7 @@ def _counts(store: "FeatureStore") -> list[dict[str, Any]]:
     """
     import polars as pl
 
-    from savs.datasets.label_kinds import MANY, NUMBERS, REGRESSION, label_kind, number_text
-    from savs.datasets.many_labels import count_labels
+    from savs.pipeline.targets import target_of
 
     frames = [
         table.select("split", "subtask", "label", skipped=pl.lit(skipped))
@@ -172,20 +171,7 @@ def _counts(store: "FeatureStore") -> list[dict[str, Any]]:
     ]
     if not frames:
         return []
-    table = pl.concat(frames)
-    kind = label_kind(store.manifest.identity.benchmark)
-    if kind in NUMBERS:
-        number = pl.col("label").cast(pl.Float64)
-        table = table.with_columns(number=number).sort("number", maintain_order=True)
-    if kind == REGRESSION and table["number"].count():
-        numbers = table["number"].drop_nulls().to_list()
-        ends = [number_text(end) for end in (numbers[0], numbers[-1])]
-        known = pl.col("label").is_not_null()
-        table = table.with_columns(label=pl.when(known).then(pl.lit(" to ".join(ends))))
-    if kind == MANY:
-        lists = [None if text is None else [*count_labels([text])] for text in table["label"]]
-        labels = pl.Series("label", lists, dtype=pl.List(pl.String))
-        table = table.with_columns(labels).explode("label")
+    table = target_of(store.manifest.identity.benchmark).grouped(pl.concat(frames))
     return (
         table.group_by("split", "subtask", "label", maintain_order=True)
         .agg(examples=(~pl.col("skipped")).sum(), skipped=pl.col("skipped").sum())

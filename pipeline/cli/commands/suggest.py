@@ -104,12 +104,10 @@ def _suggestions(
     source: str, count: int, selection: str | None, readout: str | None, subtask: str | None
 ) -> "tuple[FeatureStore | None, Suggestions]":
     """Return the store, if the source is one, and what to label."""
-    from savs.datasets.label_kinds import ONE
     from savs.pipeline.evaluation.results import Results
     from savs.pipeline.evaluation.suggest import SUFFIXES, suggest_from_predictions
     from savs.pipeline.readouts import choose_readout
-    from savs.pipeline.selection.selection import default_readout
-    from savs.pipeline.selection.training_data import require_one_label
+    from savs.pipeline.targets import target_of
     from savs.stores.format.layout import UNLABELLED
 
     if Path(source).suffix.lower() in SUFFIXES and not Path(source).is_dir():
@@ -118,7 +116,6 @@ def _suggestions(
                 raise typer.BadParameter(f"`{name}` is for a store; {source} is a file")
         return None, suggest_from_predictions(source, count)
     opened = savs.open_store(source)
-    require_one_label(opened, or_many=True)
     if not opened.ids(UNLABELLED):
         opened.require_split("test")
     opened.require_complete()
@@ -126,24 +123,21 @@ def _suggestions(
     saved = results.find(selection) if is_named else results.default if readout is None else None
     chosen = None
     if saved is not None or _has_classes(opened):
-        rule = choose_readout(readout or default_readout(ONE))
+        target = target_of(opened.manifest.identity.benchmark)
+        rule = choose_readout(readout or target.default_readout)
         chosen = find_selection(opened, rule, saved, is_named=is_named)
     return opened, savs.suggest(opened, chosen, count, subtask=subtask)
 
 
 def _has_classes(store: "FeatureStore") -> bool:
     """Return whether a classifier can be made; without training examples, `classify` saved one."""
-    from savs.datasets.many_labels import has_many_labels
     from savs.pipeline.errors import SelectionError
-    from savs.pipeline.selection.training_data import label_tasks
+    from savs.pipeline.selection.training_data import StoredTraining
     from savs.stores.format.layout import UNLABELLED
 
     if not store.ids("train"):
         return UNLABELLED not in store.splits
-    if has_many_labels(store.manifest.identity.benchmark):
-        try:
-            return bool(label_tasks(store))
-        except SelectionError:
-            return False  # of some label all examples say the same
-    classes = store.examples("train").group_by("subtask").agg(count=("label"))
-    return bool((classes["count"].list.n_unique() > 1).all())
+    try:
+        return bool(StoredTraining(store).tasks())
+    except SelectionError:
+        return False  # of one class or label, all examples say the same

@@ -14,7 +14,7 @@ from savs.foundation.bounds import whole_number
 from savs.foundation.errors import SavsError
 from savs.pipeline.cli.options.shared import ADVANCED, FILE_ONLY, option, read_text
 from savs.pipeline.cli.output import FIELD
-from savs.pipeline.extraction.cluster.node import NONE
+from savs.pipeline.cluster.node import NONE
 from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.input_options import InputOptions

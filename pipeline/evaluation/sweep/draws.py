@@ -45,12 +45,12 @@ def make_draws(
     draws: int,
     seed: int,
     *,
-    many: bool = False,
+    share_rows: bool = False,
 ) -> list[Draw]:
     """Return the draws of all tasks: task by task, then by shots, then by number.
 
     Where the pool has exactly that many examples of each class, and for `all`, every draw would be
-    the same: there is one. The tasks of `many` labels share rows, and get those of one draw: it
+    the same: there is one. Tasks that `share_rows`, of many labels, get those of one draw: it
     has at least that many where each label is there, and where it is absent.
 
     Raises
@@ -71,7 +71,7 @@ def make_draws(
         for count in _counts(tasks, shots)
         for number in range(1 if _is_whole(tasks, count) else draws)
     ]
-    if many:
+    if share_rows:
         drawn = {key: _rows(tasks, key.shots, [seed, key.number]) for key in keys}
         return [
             Draw(task.part(np.isin(task.rows, drawn[key])), index, key)
@@ -124,7 +124,7 @@ def pool_variance(tasks: Sequence[TrainingTask], count: float | None) -> float:
     """
     if count is None:
         return 0.0
-    sizes = np.concatenate([np.bincount(task.labels) for task in tasks])
+    sizes = np.concatenate([np.bincount(task.strata) for task in tasks])
     shared = (count / sizes) ** 2
     between = float((1 - shared).sum())
     return float(shared.sum()) / between if between else 0.0
@@ -132,7 +132,7 @@ def pool_variance(tasks: Sequence[TrainingTask], count: float | None) -> float:
 
 def _is_whole(tasks: Sequence[TrainingTask], count: int | None) -> bool:
     """Return whether this many examples of each class are all there are."""
-    return count is None or all((np.bincount(task.labels) == count).all() for task in tasks)
+    return count is None or all((np.bincount(task.strata) == count).all() for task in tasks)
 
 
 def _part(task: TrainingTask, count: int | None, seed: Sequence[int]) -> TrainingTask:
@@ -142,7 +142,7 @@ def _part(task: TrainingTask, count: int | None, seed: Sequence[int]) -> Trainin
     # One order of each class for all numbers of shots: the examples of fewer are among those of
     # more, so that a curve over shots follows one draw that grows.
     rng = np.random.default_rng(seed)
-    orders = [rng.permutation(np.flatnonzero(task.labels == c)) for c in range(len(task.classes))]
+    orders = [rng.permutation(np.flatnonzero(task.strata == c)) for c in range(len(task.classes))]
     return task.part(np.sort(np.concatenate([order[:count] for order in orders])))
 
 
@@ -153,7 +153,7 @@ def _rows(tasks: Sequence[TrainingTask], count: int | None, seed: Sequence[int])
     order = np.random.default_rng(seed).permutation(everything)
     place = np.zeros(everything[-1] + 1, np.int64)
     place[order] = np.arange(len(order))
-    sides = [task.rows[task.labels == side] for task in tasks for side in range(len(task.classes))]
+    sides = [task.rows[task.strata == side] for task in tasks for side in range(len(task.classes))]
     queues = [iter(rows[np.argsort(place[rows])].tolist()) for rows in sides]
     members: dict[int, list[int]] = {}
     for number, rows in enumerate(sides):
@@ -190,5 +190,5 @@ def pool_size(tasks: Sequence[TrainingTask]) -> tuple[int, str]:
     return min(
         (int(count), f"{label!r}" + (f" of {task.subtask!r}" if task.subtask else ""))
         for task in tasks
-        for count, label in zip(np.bincount(task.labels), task.classes, strict=True)
+        for count, label in zip(np.bincount(task.strata), task.classes, strict=True)
     )

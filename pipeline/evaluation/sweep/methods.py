@@ -13,12 +13,12 @@ import numpy as np
 import polars as pl
 
 from savs.datasets import Benchmark, Units
-from savs.datasets.many_labels import UNKNOWN, has_many_labels
 from savs.datasets.splits.clusters import clusters_of
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.captions import Captions, compares_captions
+from savs.pipeline.evaluation.evaluation import SelectedHeads
 from savs.pipeline.evaluation.own_answer import ANSWERS, OwnAnswers
-from savs.pipeline.evaluation.predictions import with_skipped
+from savs.pipeline.evaluation.predictions import packed_predictions, with_skipped
 from savs.pipeline.evaluation.sweep.draws import Draw, DrawKey
 from savs.pipeline.evaluation.sweep.passes import SweepPlan, sweep_readouts, swept_examples
 from savs.pipeline.evaluation.sweep.shared_examples import Stores
@@ -27,7 +27,7 @@ from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import GENERATED, ICL, OWN_ANSWERS
 from savs.pipeline.readouts import Readout, choose_readout
 from savs.pipeline.selection.left_out import calibrate
-from savs.pipeline.selection.selection import select
+from savs.pipeline.selection.selection import Selection, select
 from savs.pipeline.selection.training_data import (
     StoredTraining,
     TrainingArrays,
@@ -35,6 +35,8 @@ from savs.pipeline.selection.training_data import (
     head_widths,
     text_arguments,
 )
+from savs.pipeline.targets import target_of
+from savs.pipeline.targets.target import Measuring
 from savs.stores import FeatureStore
 
 NO_HEADS = 0
@@ -124,12 +126,11 @@ def _store_of(
 
 def _lack(store: FeatureStore, task: TrainingTask, rule: Rule) -> str:
     """Return what a store lacks for a readout; empty if it has all."""
-    has_many = has_many_labels(store.manifest.identity.benchmark)
-    if has_many and (isinstance(rule, str) or rule.texts):
-        return (
-            f"it chooses one class of an example, and those of {store.path} have many labels;"
-            " compare readouts that learn from examples, such as vote and lda"
-        )
+    use = "the model's own answer" if isinstance(rule, str) else "a readout of class names"
+    if isinstance(rule, str) or rule.texts:
+        refusal = target_of(store.manifest.identity.benchmark).refusal(use, store.path)
+        if refusal:
+            return refusal
     if isinstance(rule, str):
         output = rule if rule in (ICL, GENERATED) else ANSWERS
         has = output in store.manifest.identity.outputs
@@ -175,30 +176,27 @@ class StoreDraws:
         for readout, count, key, predictions in sweep_readouts(plan, rules, self.scoring):
             yield [self._point(readout, count, key)], predictions
 
-    def label_metrics(
+    def selected(
         self, methods: Sequence[Method], clusters: pl.Series
     ) -> Iterator[tuple[Point, int, list[Units]]]:
-        """Yield the metrics of many labels at each point; `clusters` are those of test examples.
+        """Yield the metrics at each point; `clusters` are those of test examples.
 
         Each draw is selected, calibrated and measured like a store of its rows.
         """
-        from savs.pipeline.evaluation.many_labels import draw_metrics  # one label needs none of it
-
         values, examples = self.store.features("train"), self.store.examples("train")
-        groups = np.array(clusters_of(examples).to_list())
-        names = tuple(str(task.subtask) for task in self.tasks)
-        states = np.full((examples.height, len(names)), UNKNOWN, np.int8)
-        for column, task in zip(states.T, self.tasks, strict=True):
-            column[task.rows] = task.labels
+        groups, identity = np.array(clusters_of(examples).to_list()), self.store.manifest.identity
+        target = target_of(identity.benchmark)
+        names = tuple(str(task.subtask) for task in self.tasks) if target.tasks_share_rows else ()
         for key in self._keys():
             parts = [draw.task.rows for draw in self.draws if draw.key == key]
             rows = np.unique(np.concatenate(parts))
             training = TrainingArrays(
-                source=self.store.manifest.identity.source(),
+                source=identity.source(),
                 values=values[:, rows],
-                labels=states[rows],
-                classes=names,
+                labels=examples["label"][rows].to_list(),
+                names=names,
                 ids=groups[rows].tolist(),
+                target=target,
             )
             for method in methods:
                 for count in self.counts:
@@ -212,7 +210,16 @@ class StoreDraws:
                     with suppress(SelectionError):  # too few examples to leave some out
                         selection = calibrate(training, selection).selection
                     point, draw = self._point(method.readout, count, key)
-                    yield point, draw, draw_metrics(self.store, selection, clusters)
+                    yield point, draw, self._units(selection, clusters)
+
+    def _units(self, selection: Selection, clusters: pl.Series) -> list[Units]:
+        """Return the metrics of a selection on the test examples that have labels."""
+        predictor = SelectedHeads(self.store, selection, is_compared=True)
+        table = packed_predictions(self.store, predictor)
+        table = pl.concat([table, pl.LazyFrame({"cluster": clusters})], how="horizontal")
+        table = table.filter(pl.col("label").is_not_null())
+        how = Measuring(metrics=lambda _table, _classes: [], only_units=True)
+        return selection.target.measure(table, selection, predictor.classes, how).units
 
     def _captioned(self, readouts: Sequence[str]) -> Predicted:
         captions = Captions(self.store, stored_benchmark(self.store, self.benchmark))

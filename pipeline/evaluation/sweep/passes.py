@@ -14,7 +14,7 @@ import polars as pl
 from savs.datasets.splits.clusters import clusters_of
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.predictions import VOTES_KEPT, named, predicted, with_skipped
+from savs.pipeline.evaluation.predictions import with_skipped
 from savs.pipeline.evaluation.sweep.draws import Draw, DrawKey
 from savs.pipeline.heads.head_scores import rank_heads
 from savs.pipeline.readouts import ClassScores, Fitted, HeadsFit, Readout
@@ -26,6 +26,7 @@ from savs.pipeline.selection.training_data import (
     head_widths,
     text_arguments,
 )
+from savs.pipeline.targets.one import VOTES_KEPT, named, predicted
 from savs.stores import FeatureStore
 
 MEMORY = 2**30

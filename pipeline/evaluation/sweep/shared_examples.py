@@ -136,7 +136,7 @@ def _require_same(
 
 
 def _require_classes(task: TrainingTask, stores: Stores) -> None:
-    counts = np.bincount(task.labels, minlength=len(task.classes))
+    counts = np.bincount(task.strata, minlength=len(task.classes))
     if not counts.all():
         label = task.classes[int(np.argmin(counts))]
         where = of_subtask(task.subtask)

@@ -10,7 +10,6 @@ import polars as pl
 
 from savs.datasets import Benchmark, Units
 from savs.datasets.benchmarks.options import stored_prompts, without_prompt
-from savs.datasets.many_labels import count_labels, has_many_labels
 from savs.datasets.rows.plugin_guard import compute_metrics
 from savs.foundation.files import real_path
 from savs.pipeline.errors import SelectionError
@@ -52,8 +51,8 @@ from savs.pipeline.selection.selection import (
 from savs.pipeline.selection.training_data import (
     StoredTraining,
     TrainingTask,
-    require_one_label,
 )
+from savs.pipeline.targets import target_of
 from savs.stores import FeatureStore
 from savs.stores.read.store import AnyStore, as_store
 
@@ -141,13 +140,12 @@ def sweep(
     if prompts:
         return _compare_prompts(named, heads, readouts, scoring)
     for store in named.values():
-        require_one_label(store, or_many=True)
         store.require_complete()
     tasks, notes = _training(named)
     methods, left_out = find_methods(named, tasks, readouts)
     first_name, first = next(iter(named.items()))
-    many = has_many_labels(first.manifest.identity.benchmark)
-    if many:
+    target = target_of(first.manifest.identity.benchmark)
+    if target.is_swept_whole:
         _require_labels(first, tasks[first_name])
     grid = (
         _grid(named, methods, heads, shots, tasks[first_name])
@@ -158,10 +156,14 @@ def sweep(
     scores = SweepScores(first_name, along, pool=tasks[first_name], layers=first.grid[-1].layer + 1)
     measuring = stored_benchmark(first, benchmark)
     # answers and other stores come in another order, or with other clusters; readouts of one do not
-    is_plain = len(named) == 1 and all(method.is_fitted for method in methods) and not many
+    is_plain = (
+        len(named) == 1
+        and all(method.is_fitted for method in methods)
+        and not target.is_swept_whole
+    )
     test = None if is_plain else SharedTest.of(named)
     for name, store in named.items():
-        drawn = make_draws(tasks[name], grid.shots, draws, seed, many=many)
+        drawn = make_draws(tasks[name], grid.shots, draws, seed, share_rows=target.tasks_share_rows)
         measured = StoreDraws(
             name=name,
             store=store,
@@ -172,9 +174,10 @@ def sweep(
             benchmark=benchmark if _benchmark(store) == _benchmark(first) else None,
         )
         of_store = [method for method in methods if method.store == name]
-        if many and test is not None:
-            scores.pool, scores.drawn = _shared_pool(tasks[name], drawn)
-            for point, draw, metrics in measured.label_metrics(of_store, test.clusters):
+        if target.is_swept_whole and test is not None:
+            if target.tasks_share_rows:
+                scores.pool, scores.drawn = _shared_pool(tasks[name], drawn)
+            for point, draw, metrics in measured.selected(of_store, test.clusters):
                 scores.add(point, draw, metrics)
             continue
         classes = {task.subtask: task.classes for task in tasks[name]}
@@ -207,7 +210,8 @@ def _training(stores: Stores) -> tuple[dict[str, list[TrainingTask]], list[str]]
 
 def _require_labels(store: FeatureStore, tasks: Sequence[TrainingTask]) -> None:
     """Raise SelectionError if no test example has a label of the tasks."""
-    if count_labels(store.examples("test")["label"]).keys().isdisjoint(t.subtask for t in tasks):
+    target = target_of(store.manifest.identity.benchmark)
+    if not target.can_measure(store.examples("test")["label"], tasks):
         raise SelectionError(
             f"no test example of {store.path} has a label that training examples have, so that"
             " nothing can be measured; label some"

@@ -1,70 +1,24 @@
-"""What is refused before a run: a full disk, media and options that a model does not take."""
+"""What is refused before a run: media and options that a model does not take."""
 
-import shutil
-from collections.abc import Sequence
 from itertools import chain
-from typing import Any
 
 from savs.datasets import Example, MediaError
 from savs.datasets.example import NATIVE, of_subtask
 from savs.datasets.media.sounds import DEFAULT_RATE
 from savs.datasets.rows.media_names import is_video_name
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.batches.feed import MediaOf
-from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
+from savs.pipeline.extraction.line.feed import MediaOf
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
-from savs.pipeline.extraction.model.prompts import (
+from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.inputs.source import Splits
+from savs.pipeline.prompts.chat import (
     FRAMES_INSTEAD,
     NO_SOUND_FOR_CODE,
     NOT_FOR_CODE,
     reads_video_sound,
     takes_videos,
 )
-from savs.pipeline.extraction.run_options import RunOptions
-from savs.pipeline.inputs.source import Splits
-from savs.pipeline.inputs.stored_rows import example_columns
-from savs.pipeline.running.formatting import counted, format_bytes
-from savs.stores import Identity, StoreWriteError
-from savs.stores.files.addresses import is_remote
-from savs.stores.shard.content import encode_column
-
-SHA256 = "0" * 64
-THUMBNAIL_BYTES = 3_000
-"""A small JPEG of a photo, as text."""
-
-
-def bytes_needed(
-    identity: Identity,
-    examples: Sequence[Example],
-    answers: Answers = NO_ANSWERS,
-    *,
-    thumbnails: bool = False,
-) -> int:
-    """Return the bytes that examples take in a store, features and tables.
-
-    `identity` says which heads there are and their type.
-    """
-    each = identity.row_bytes + sum(output.nbytes for output in answers.room(1).values())
-    small = sum(THUMBNAIL_BYTES for example in examples if example.media) if thumbnails else 0
-    columns = example_columns(examples, [(SHA256,) * len(e.media) for e in examples])
-    tables = sum(encode_column(name, column).nbytes for name, column in columns.items())
-    return each * len(examples) + tables + small
-
-
-def require_space(folder: Any, needed: int) -> int | None:
-    """Return the free bytes of a disk; raise StoreWriteError if it has less than is needed.
-
-    None for object storage, which has no end.
-    """
-    if is_remote(folder):
-        return None
-    free = shutil.disk_usage(folder).free
-    if needed > free:
-        raise StoreWriteError(
-            f"{folder} needs {format_bytes(needed)}, {format_bytes(free)} are free; give `out` a"
-            " larger disk, or `limit`"
-        )
-    return free
+from savs.pipeline.running.formatting import counted
 
 
 def require_media(examples: Splits, media: MediaOf) -> None:

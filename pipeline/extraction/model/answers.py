@@ -16,12 +16,12 @@ from transformers import GenerationConfig
 from savs.datasets import Example
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.image_places import template_errors
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.source import Splits
+from savs.pipeline.prompts.image_places import template_errors
+from savs.pipeline.prompts.pieces import Pieces
 from savs.stores.format.layout import GENERATED_CHARACTERS, SPLITS
 
 ANSWERS = "answers"
@@ -36,6 +36,8 @@ CELLS = 4096
 """Positions of a cache that labels run after at once, where no run has measured more."""
 TRIED = 8
 """Labels of a check."""
+NATS = {"float32": 1e-3, "bfloat16": 3e-1, "float16": 3e-2}
+"""Difference of a log-likelihood, a token, that rounding alone explains."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +129,8 @@ class AnswerQuery:
 
     def most_rows(self, tokens: int) -> int:
         """Return how many labels run at once after prompts of up to some tokens."""
-        asked = {label for labels in self.labels for label in labels}
-        longest = max((len(self.texts[label]) for label in asked), default=0)
+        numbers = {label for labels in self.labels for label in labels}
+        longest = max((len(self.texts[label]) for label in numbers), default=0)
         return max(1, self.answers.cells // (tokens + longest))
 
     def pairs(self) -> list[tuple[int, int]]:

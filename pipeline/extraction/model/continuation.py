@@ -26,7 +26,7 @@ from savs.pipeline.extraction.model.answers import (
     as_code_points,
 )
 from savs.pipeline.extraction.model.devices import is_out_of_memory, moved
-from savs.pipeline.extraction.model.pieces import (
+from savs.pipeline.prompts.pieces import (
     GRID,
     IDS,
     KINDS,
@@ -256,13 +256,13 @@ def use(cache: Any) -> dict[str, Any]:
 
 def _taken(cache: Any, rows: torch.Tensor) -> Any:
     """Return a copy of some rows of a cache; the cache itself stays as it is."""
-    taken = copy.copy(cache)
-    taken.layers = [copy.copy(layer) for layer in cache.layers]
-    for layer in taken.layers:  # layers of linear attention keep their states in dictionaries
+    copied = copy.copy(cache)
+    copied.layers = [copy.copy(layer) for layer in cache.layers]
+    for layer in copied.layers:  # layers of linear attention keep their states in dictionaries
         states = {name: value.copy() for name, value in vars(layer).items() if type(value) is dict}
         vars(layer).update(states)
-    taken.reorder_cache(rows)  # makes new tensors
-    return taken
+    copied.reorder_cache(rows)  # makes new tensors
+    return copied
 
 
 def has_axes(model: Any) -> bool:

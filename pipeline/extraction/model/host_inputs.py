@@ -21,15 +21,15 @@ from transformers.vision_utils import (
 )
 
 from savs.pipeline.extraction.model.continuation import OF_VIDEOS, has_axes, positions_and_next
-from savs.pipeline.extraction.model.pieces import (
+from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
+from savs.pipeline.extraction.model.tower_attention import VISION
+from savs.pipeline.prompts.pieces import (
     GRID,
     INTERPOLATION,
     KINDS,
     NEXT_POSITIONS,
     POSITIONS,
 )
-from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
-from savs.pipeline.extraction.model.tower_attention import VISION
 
 Grid = tuple[int, int, int]
 """Frames, rows and columns of patches."""
@@ -50,13 +50,12 @@ def host_inputs(encoder: PromptEncoder, inputs: Mapping[str, Any]) -> dict[str, 
     model = _without_weights(encoder)
     if not {GRID, KINDS} <= inputs.keys() or has_videos or merge is None or model is None:
         return {}
-    positions = positions_and_next(model, inputs)
-    assert positions is not None  # the model has axes
-    return {
-        **tower_inputs(encoder, inputs[GRID]),
-        POSITIONS: positions[0],
-        NEXT_POSITIONS: positions[1],
-    }
+    arguments = tower_inputs(encoder, inputs[GRID])
+    if POSITIONS not in inputs:  # else an embedding recipe has set them
+        positions = positions_and_next(model, inputs)
+        assert positions is not None  # the model has axes
+        arguments |= {POSITIONS: positions[0], NEXT_POSITIONS: positions[1]}
+    return arguments
 
 
 def tower_inputs(encoder: PromptEncoder, image_grids: torch.Tensor) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from typing import Any
 
 from savs.datasets.example import FRAMES, SPLIT
 from savs.pipeline.extraction.model.answers import Answers
-from savs.pipeline.extraction.model.image_places import AUDIO, SOUND_PROBES, image_places
 from savs.pipeline.extraction.model.model_options import ModelOptions, plain_name
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
+from savs.pipeline.prompts.image_places import AUDIO, SOUND_PROBES, image_places
 from savs.stores import Identity
 from savs.stores.format.layout import (
     HEADS_SITE,

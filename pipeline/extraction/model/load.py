@@ -32,8 +32,22 @@ from transformers.utils.hub import cached_file
 from savs.datasets.example import SPLIT
 from savs.foundation.network import hub_problem
 from savs.pipeline.demo import DEMO_NAME
+from savs.pipeline.encoders.embedding import (
+    HEAD,
+    embedding_inputs,
+    embeddings,
+    output_layer,
+    require_tokens,
+)
+from savs.pipeline.encoders.image import (
+    Tower,
+    inputs_of,
+    is_dual,
+    is_image_encoder,
+    text_limit,
+)
+from savs.pipeline.encoders.recipe import EmbeddingRecipe, read_recipe
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.attention_hooks import find_hook_points, require_decoder_only
 from savs.pipeline.extraction.model.checkpoint_files import (
     adapter_digest,
     code_digest,
@@ -42,53 +56,39 @@ from savs.pipeline.extraction.model.checkpoint_files import (
     weight_paths,
 )
 from savs.pipeline.extraction.model.devices import is_out_of_memory
-from savs.pipeline.extraction.model.embedder import (
-    HEAD,
-    Embedder,
-    embedding_inputs,
-    embedding_point,
-    require_tokens,
+from savs.pipeline.extraction.model.hook_points import (
+    HookPoint,
+    find_hook_points,
+    require_decoder_only,
 )
-from savs.pipeline.extraction.model.embedding_recipe import (
-    EmbeddingRecipe,
-    read_recipe,
-    with_recipe,
-)
-from savs.pipeline.extraction.model.first_layers import first_layers
 from savs.pipeline.extraction.model.identity import CODE, model_settings
-from savs.pipeline.extraction.model.image_encoder import (
-    ImageEncoder,
-    is_dual,
-    is_image_encoder,
-    reader_of,
-    text_limit,
-)
-from savs.pipeline.extraction.model.image_places import IMAGE, image_places
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.extraction.model.mistral_processor import (
-    MODEL_TYPES,
-    MistralProcessor,
-    require_mistral,
-)
-from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions, plain_name
-from savs.pipeline.extraction.model.placement import Placement
+from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions, plain_name, with_recipe
+from savs.pipeline.extraction.model.placement import Placement, first_layers
 from savs.pipeline.extraction.model.prompt_encoder import (
     NO_CODE,
     PromptEncoder,
     load_own_code,
 )
-from savs.pipeline.extraction.model.prompt_form import (
+from savs.pipeline.prompts.chat import (
+    chat_inputs,
+    pictured_inputs,
+    require_plain_mark,
+)
+from savs.pipeline.prompts.image_places import IMAGE, image_places
+from savs.pipeline.prompts.mistral_processor import (
+    MODEL_TYPES,
+    MistralProcessor,
+    require_mistral,
+)
+from savs.pipeline.prompts.prompt_form import (
     EXAMPLE,
     IN_FRONT,
     NEEDS_IMAGE,
     begin_text,
     find_form,
 )
-from savs.pipeline.extraction.model.prompts import (
-    chat_inputs,
-    pictured_inputs,
-    require_plain_mark,
-)
+from savs.stores import LayerGrid
 
 KINDS = (AutoModelForImageTextToText, AutoModelForMultimodalLM, AutoModelForCausalLM)
 """What a checkpoint is loaded as: the first that knows its architecture."""
@@ -154,7 +154,7 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
     )
     if kind is AutoModel:
         length = text_limit(name, config, processor) if is_dual(config) else None
-        to_inputs = reader_of(config, length)
+        to_inputs = inputs_of(config, length)
         encoder = replace(encoder, to_inputs=to_inputs, reads_prompts=False, text_tokens=length)
         _require_plain(encoder, options)
         _limit_pixels(name, processor, options.pixels)
@@ -171,8 +171,12 @@ def load_encoder(options: ModelOptions) -> PromptEncoder:
         mark = (recipe and recipe.image_mark) or _image_mark(config, processor)
         start = begin_text(processor) if text_only else ""
         processor.chat_template = form.chat_template(mark, start)
-    elif code.to_inputs is None:
-        _require_template(name, processor)
+    elif code.to_inputs is None and getattr(processor, "chat_template", None) is None:
+        raise ModelError(
+            f"{name} has no chat template, so its prompt form is unknown; give it as"
+            f" `prompt_template` {EXAMPLE}, or put a chat_template.jinja with its config.json and"
+            " give the folder as `model`"
+        )
     require_plain_mark(name, processor, options.placeholders)
     return replace(
         encoder,
@@ -254,15 +258,6 @@ def _require_plain(encoder: PromptEncoder, options: ModelOptions) -> None:
         raise ModelError(
             f"{encoder.name} is {encoder.kind_name}: it reads an image without a prompt, and has no"
             f" attention heads to find; drop {option}"
-        )
-
-
-def _require_template(name: str, processor: Any) -> None:
-    if getattr(processor, "chat_template", None) is None:
-        raise ModelError(
-            f"{name} has no chat template, so its prompt form is unknown; give it as"
-            f" `prompt_template` {EXAMPLE}, or put a chat_template.jinja with its config.json and"
-            " give the folder as `model`"
         )
 
 
@@ -349,7 +344,7 @@ def load(
         kind = encoder.kind
         if last_layer is not None:
             kind = first_layers(kind._model_mapping[type(encoder.config)], last_layer)
-        loaded: Any = kind.from_pretrained(
+        model_and_report: Any = kind.from_pretrained(
             options.path,
             dtype=options.dtype,
             attn_implementation=None if options.attention == AUTO else options.attention,
@@ -357,9 +352,14 @@ def load(
             **options.source,
             **placement.keywords | keywords,
         )
-        model, report = loaded
+        model, report = model_and_report
     weights.require_unchanged(name)
-    _require_type_of_flash(options, model)
+    if "flash" in options.attention and model.dtype not in (torch.bfloat16, torch.float16):
+        raise ModelError(  # else every example would fail
+            f"`attention` is {options.attention}, which computes in bfloat16 and float16, and the"
+            f" model is in {str(model.dtype).removeprefix('torch.')}; give `dtype` bfloat16, or"
+            f" `attention` {AUTO}"
+        )
     absent = [*report["missing_keys"], *report["mismatched_keys"]]
     if encoder.embedding is not None:
         absent = [weight for weight in absent if not str(weight).startswith(HEAD)]
@@ -371,19 +371,29 @@ def load(
     if code := code_digest(model, model.config, encoder.processor, encoder.tokenizer):
         settings[CODE] = code
     if not encoder.reads_prompts:
-        tower = ImageEncoder(model, encoder, (), settings, weights).with_outputs()
-        return replace(tower, settings=settings | tower.facts())
+        tower = Tower(encoder.name, model)
+        loaded = LoadedModel(model, encoder, (), settings, weights, tower)
+        widths = tower.widths(lambda: loaded.placed(encoder.encode([(tower.sample,)])))
+        points = tuple(
+            HookPoint(
+                LayerGrid(layer, (0,), width),
+                tower,
+                is_output=True,
+                pool=partial(tower.output, layer, width),
+            )
+            for layer, width in widths.items()
+        )
+        settings |= tower.facts([*widths])
+        return replace(loaded, hook_points=points, settings=settings)
     if encoder.embedding is not None:
-        return Embedder(model, encoder, (embedding_point(name, model),), settings, weights)
-    return LoadedModel(
-        model=model,
-        encoder=encoder,
-        hook_points=find_hook_points(model)
-        if encoder.code.find_heads is None
-        else encoder.code.hook_points(model),
-        settings=settings,
-        weights=weights,
-    )
+        layer = output_layer(name, model)
+        pool = partial(embeddings, encoder.embedding, encoder.tokenizer)
+        points = (HookPoint(LayerGrid(0, (0,), layer.in_features), layer, pool=pool),)
+    elif encoder.code.find_heads is not None:
+        points = encoder.code.hook_points(model)
+    else:
+        points = find_hook_points(model)
+    return LoadedModel(model, encoder, points, settings, weights)
 
 
 def can_end_early(options: ModelOptions, encoder: PromptEncoder, last_layer: int) -> bool:
@@ -407,16 +417,6 @@ def can_end_early(options: ModelOptions, encoder: PromptEncoder, last_layer: int
         and not {"device_map", "quantization_config"} & arguments.keys()
         and getattr(encoder.config, "quantization_config", None) is None
     )
-
-
-def _require_type_of_flash(options: ModelOptions, model: Any) -> None:
-    """Refuse a FlashAttention for a model that it would fail in with every example."""
-    if "flash" in options.attention and model.dtype not in (torch.bfloat16, torch.float16):
-        raise ModelError(
-            f"`attention` is {options.attention}, which computes in bfloat16 and float16, and the"
-            f" model is in {str(model.dtype).removeprefix('torch.')}; give `dtype` bfloat16, or"
-            f" `attention` {AUTO}"
-        )
 
 
 def _require_weights(name: str, absent: Iterable[Any]) -> None:

@@ -1,86 +1,42 @@
 """A frozen model that prompts are run on, and its heads, or other sites, at the last token."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 import torch
 
-from savs.foundation.arrays import Array
+from savs.pipeline.encoders.image import Tower
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, NOTHING, AnswerQuery, Answers
-from savs.pipeline.extraction.model.attention_hooks import HookPoint, collect_features
 from savs.pipeline.extraction.model.checkpoint_files import WeightFiles
 from savs.pipeline.extraction.model.continuation import begin
 from savs.pipeline.extraction.model.devices import moved
+from savs.pipeline.extraction.model.hook_points import HookPoint, image_tokens
 from savs.pipeline.extraction.model.identity import (
     portable,
     processor_facts,
     prompt_digest,
     site_facts,
 )
-from savs.pipeline.extraction.model.pieces import (
+from savs.pipeline.extraction.model.pixel_scale import PixelScale
+from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
+from savs.pipeline.extraction.model.reading import NO_FEATURES, Features, Launched, Read, Reading
+from savs.pipeline.extraction.model.sites import HEADS, IMAGE_MEAN
+from savs.pipeline.extraction.model.tower_attention import RUNS
+from savs.pipeline.prompts.pieces import (
     CHUNK_ENDS,
-    IDS,
     MASK,
     NEXT_POSITIONS,
     PIXELS,
     Pieces,
     in_type,
 )
-from savs.pipeline.extraction.model.pixel_scale import PixelScale
-from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
-from savs.pipeline.extraction.model.site_points import image_tokens, image_weights
-from savs.pipeline.extraction.model.sites import HEADS, IMAGE_MEAN
-from savs.pipeline.extraction.model.tower_attention import RUNS
 from savs.stores import Identity, LayerGrid
 from savs.stores.format.layout import digest
 
 NO_OUTPUTS: Mapping[str, torch.Tensor] = MappingProxyType({})
-Features = Mapping[int, torch.Tensor]
-"""Place of a hook point -> `(batch, heads * head_dim)`."""
-NO_FEATURES: Features = MappingProxyType({})
-
-
-@dataclass(frozen=True, slots=True)
-class Read:
-    """What one forward pass says at the last token of each sequence."""
-
-    heads: Sequence[Array]
-    """`(heads, batch, head_dim)` of each hook point, in the stored type (bfloat16 as bits in
-    uint16)."""
-    outputs: Mapping[str, Array] = field(default_factory=dict)
-    """What is kept in addition to the heads, `(batch, ...)`, see `Answers.room`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Launched:
-    """A forward pass whose values may still be on their way from the device."""
-
-    parts: Sequence[tuple[Mapping[int, LayerGrid], torch.Tensor]]
-    """Hook points of one device by their places, and `(batch, values)` of all their heads side by
-    side on the host."""
-    outputs: Mapping[str, torch.Tensor]
-    arrived: Sequence[torch.cuda.Event]
-    """One event a device; none without a GPU."""
-
-    def result(self) -> Read:
-        """Wait for the values and return them."""
-        for event in self.arrived:
-            event.synchronize()
-        heads: dict[int, Array] = {}
-        for grids, values in self.parts:
-            is_bfloat16 = values.dtype == torch.bfloat16
-            bits = (values.view(torch.uint16) if is_bfloat16 else values).numpy()
-            stop = 0
-            for place, grid in grids.items():
-                start, stop = stop, stop + len(grid.heads) * grid.head_dim
-                each = bits[:, start:stop].reshape(len(bits), len(grid.heads), grid.head_dim)
-                heads[place] = each.transpose(1, 0, 2)
-        outputs = {name: values.numpy() for name, values in self.outputs.items()}
-        return Read([heads[place] for place in sorted(heads)], outputs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +51,8 @@ class LoadedModel:
     """What else changes features: an adapter, the user's code, keyword arguments."""
     weights: WeightFiles | None = None
     """The files of its weights; None for a model that was not loaded from files."""
+    tower: Tower | None = None
+    """What runs of an encoder, which reads no prompt."""
 
     @property
     def name(self) -> str:
@@ -164,7 +122,7 @@ class LoadedModel:
 
     def count_tokens(self, inputs: Mapping[str, Any]) -> int:
         """Return the tokens of a batch, padding included."""
-        return inputs[MASK].numel()
+        return inputs[MASK].numel() if self.tower is None else self.tower.count_tokens(inputs)
 
     def inputs(self, prompts: Sequence[Pieces]) -> Any:
         """Return the model's inputs for a batch of prompts, see `PromptEncoder.encode`."""
@@ -189,17 +147,13 @@ class LoadedModel:
         ModelError
             A sequence ends in padding, or the model computes in another type than it says.
         """
-        self.require_left_padding(inputs)
-        if not query:
-            inputs = {name: v for name, v in inputs.items() if name != NEXT_POSITIONS}
-        return self.run(self.placed(inputs, scale), query)
-
-    def require_left_padding(self, inputs: Mapping[str, torch.Tensor]) -> None:
-        """Raise ModelError if a sequence ends in padding."""
-        if not bool(inputs[MASK][:, -1].all()):
+        if self.tower is None and not bool(inputs[MASK][:, -1].all()):
             raise ModelError(
                 f"the processor of {self.name} does not pad on the left, although savs set it"
             )
+        if not query:
+            inputs = {name: v for name, v in inputs.items() if name != NEXT_POSITIONS}
+        return self.run(self.placed(inputs, scale), query)
 
     def run(
         self,
@@ -218,40 +172,34 @@ class LoadedModel:
         prompts, read = None, means
         with torch.inference_mode():
             if query or len(means) < len(self.hook_points):
-                with self.collecting(
+                with self.reading(
                     arguments, to_the_end=bool(query), ends=ends, without=means
-                ) as read:
+                ) as reading:
                     if query:
                         prompts = begin(self.model, arguments, whole=query.answers.whole)
+                    elif self.tower is not None:
+                        self.tower(**arguments)
                     else:
                         self.model(**{"use_cache": False, **arguments})
+                read = {**means, **reading.features}
             if prompts is not None:
                 outputs = prompts.answers(query, self._decode)
-        return self._collected({**means, **read}, outputs)
+        return self._collected(read, outputs)
 
-    def collecting(
+    def reading(
         self,
         arguments: Mapping[str, Any],
         *,
         to_the_end: bool,
         ends: torch.Tensor | None = None,
         without: Features = NO_FEATURES,
-    ) -> AbstractContextManager[Features]:
-        """Read the hook points in a forward pass of `arguments`, see `collect_features`.
-
-        Those in `without` are left out.
-        """
+    ) -> Reading:
+        """Return what reads the hook points, but for those in `without`, in a forward pass."""
         points = {n: point for n, point in enumerate(self.hook_points) if n not in without}
-        ids, weights = arguments.get(IDS), None
-        if ids is not None and any(p.site.pooling == IMAGE_MEAN for p in points.values()):
-            weights = image_weights(ids, image_tokens(self.name, self.model.config))
-        return collect_features(
-            points,
-            to_the_end=to_the_end,
-            ends=ends,
-            image_weights=weights,
-            batch=None if ids is None else len(ids),
-        )
+        tokens: Sequence[int] = ()
+        if any(point.site.pooling == IMAGE_MEAN for point in points.values()):
+            tokens = image_tokens(self.name, self.model.config)
+        return Reading(points, arguments, to_the_end=to_the_end, ends=ends, image_tokens=tokens)
 
     def _decode(self, tokens: Sequence[int]) -> str:
         return self.encoder.tokenizer.decode(

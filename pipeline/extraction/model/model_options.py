@@ -1,20 +1,21 @@
 """Which model runs and how it is loaded; no torch is imported here."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
+import msgspec
+
 from savs.datasets.example import PLACEHOLDERS, SPLIT
 from savs.foundation.imports import install_command
 from savs.pipeline.demo import SHIPPED
+from savs.pipeline.encoders.recipe import MOST_MIN_PIXELS, read_recipe
 from savs.pipeline.errors import MissingExtraError, ModelError
 from savs.pipeline.running.options import Option
 
 DTYPES = ("auto", "bfloat16", "float16", "float32")
-MOST_MIN_PIXELS = 2**22
-"""Largest `min_pixels`, which a stranger's classifier may set: 5,000 tokens of Qwen2-VL."""
 AUTO, BALANCED = "auto", "balanced"
 """Devices that are chosen: as few GPUs as the weights need, or all; and attention."""
 OWN_OPTIONS = {
@@ -187,6 +188,20 @@ class ModelOptions:
         """The pixel limits that were given, by name."""
         limits = {"min_pixels": self.min_pixels, "max_pixels": self.max_pixels}
         return {name: value for name, value in limits.items() if value is not None}
+
+
+def with_recipe(options: ModelOptions) -> ModelOptions:
+    """Return options with what their recipe says in the place of what was not given."""
+    recipe = read_recipe(options.embedding)
+    if recipe is None:
+        return options
+    return replace(
+        options,
+        embedding=msgspec.json.encode(msgspec.structs.replace(recipe, adapter=None)).decode(),
+        adapter=options.adapter or recipe.adapter,
+        min_pixels=options.min_pixels or recipe.min_pixels,
+        max_pixels=options.max_pixels or recipe.max_pixels,
+    )
 
 
 def plain_name(name: str) -> str:

@@ -26,19 +26,19 @@ from savs.datasets.media.sounds import DEFAULT_RATE, sounds_of
 from savs.datasets.media.videos import videos_of
 from savs.foundation.errors import SavsError
 from savs.foundation.own_code import calling, place_of
+from savs.pipeline.encoders.recipe import EmbeddingRecipe
 from savs.pipeline.errors import ModelError, OwnCodeError
-from savs.pipeline.extraction.model.attention_hooks import HookPoint
-from savs.pipeline.extraction.model.embedding_recipe import EmbeddingRecipe
-from savs.pipeline.extraction.model.pieces import Pieces
-from savs.pipeline.extraction.model.prompt_form import PromptForm
-from savs.pipeline.extraction.model.prompts import (
+from savs.pipeline.extraction.model.hook_points import HookPoint
+from savs.pipeline.inputs.plugins import load_file
+from savs.pipeline.prompts.chat import (
     NO_SOUND_FOR_CODE,
     NOT_FOR_CODE,
     chat_inputs,
     conversation_inputs,
     sound_rate,
 )
-from savs.pipeline.inputs.plugins import load_file
+from savs.pipeline.prompts.pieces import Pieces
+from savs.pipeline.prompts.prompt_form import PromptForm
 
 ToInputs = Callable[[Any, Sequence[Pieces]], Any]
 """Processor and prompts -> what the model takes, padded on the left."""
@@ -58,10 +58,10 @@ class OwnCode:
         """Return what `find_heads` finds; OwnCodeError if it fails, or gives no such places."""
         assert self.find_heads is not None
         with calling(self.find_heads, _fault, SavsError):
-            found = self.find_heads(model)
-        if problem := _points_problem(found):
+            points = self.find_heads(model)
+        if problem := _points_problem(points):
             raise _fault(place_of(self.find_heads), f"gives {problem}")
-        return tuple(found)
+        return tuple(points)
 
     def inputs(self, processor: Any, prompts: Sequence[Pieces]) -> Any:
         """Return what `to_inputs` makes; OwnCodeError if it fails, or gives no inputs of these."""
@@ -77,11 +77,11 @@ def _fault(place: str, what: str) -> OwnCodeError:
     return OwnCodeError(f"{place} {what}; fix this file, which `model_code` names")
 
 
-def _points_problem(found: Any) -> str | None:
+def _points_problem(points: Any) -> str | None:
     """Return what is wrong with the places that `find_heads` gave, if anything."""
-    if isinstance(found, str) or not isinstance(found, Sequence) or not found:
-        return f"{found!r:.80}, expected a list of HookPoint"
-    for point in found:
+    if isinstance(points, str) or not isinstance(points, Sequence) or not points:
+        return f"{points!r:.80}, expected a list of HookPoint"
+    for point in points:
         if not isinstance(point, HookPoint):
             return f"a {type(point).__name__}, expected HookPoint"
         if not isinstance(point.module, torch.nn.Module):
@@ -95,7 +95,7 @@ def _points_problem(found: Any) -> str | None:
                 f"{len(heads)} heads of {grid.head_dim} values for a module that takes {width},"
                 " expected heads that share all of them"
             )
-    layers = [point.grid.layer for point in found]
+    layers = [point.grid.layer for point in points]
     if layers != sorted(set(layers)):
         return f"the layers {layers}, expected each once, ascending"
     return None
@@ -154,7 +154,7 @@ class PromptEncoder:
     image_mark: str | None = None
     """What a prompt form has for an image; None if the processor puts that in front."""
     reads_prompts: bool = True
-    """False for encoders, which read an image by itself, or a text, see `ImageEncoder`."""
+    """False for encoders, which read an image by itself, or a text, see `Tower`."""
     text_tokens: int | None = None
     """How many tokens a dual encoder reads of a text; None for an image encoder."""
     embedding: EmbeddingRecipe | None = None
@@ -208,8 +208,8 @@ class PromptEncoder:
 
     def pieces_read(self, pieces: Pieces) -> Pieces:
         """Return what the model reads of a prompt in pieces, see `text_read`."""
-        seen = tuple(piece for piece in pieces if not isinstance(piece, str))
-        return pieces if self.reads_prompts or not seen else seen
+        media = tuple(piece for piece in pieces if not isinstance(piece, str))
+        return pieces if self.reads_prompts or not media else media
 
     def encode(
         self, prompts: Sequence[Pieces], image_options: Mapping[str, Any] | None = None
@@ -261,10 +261,12 @@ def load_own_code(source: str) -> OwnCode:
         Has neither function, or no entry point has this name.
     """
     module = load_file(source, "model_code") if source.endswith(".py") else _entry_point(source)
+    path = getattr(module, "__file__", None)
+    content = Path(path).read_bytes() if path else repr(module).encode()
     code = OwnCode(
         getattr(module, "find_heads", None),
         getattr(module, "to_inputs", None),
-        _digest(module),
+        hashlib.sha256(content).hexdigest(),
     )
     if code.find_heads is None and code.to_inputs is None:
         raise ModelError(
@@ -289,9 +291,3 @@ def _entry_point(name: str) -> Any:
             f"the entry point {name!r} of the group {GROUP}, {point.value}, cannot be imported:"
             f" {type(error).__name__}: {error}"
         ) from error
-
-
-def _digest(module: Any) -> str:
-    path = getattr(module, "__file__", None)
-    content = Path(path).read_bytes() if path else repr(module).encode()
-    return hashlib.sha256(content).hexdigest()

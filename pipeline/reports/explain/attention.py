@@ -101,13 +101,13 @@ def view_example(
         The example has no image, or has a video, or the model gives other features than the store
         has.
     """
-    from savs.pipeline.extraction.attention_maps import (
+    from savs.pipeline.extraction.line.prepare import pieces_of
+    from savs.pipeline.reports.explain.maps import (
         head_words,
         heads_at_last_token,
         look,
         mask_patches,
     )
-    from savs.pipeline.extraction.batches.prepare import pieces_of
 
     if not media:
         raise ReportError(f"example {evidence.id!r} has no image to look at")

@@ -9,25 +9,24 @@ import polars as pl
 from savs.foundation.arrays import Array
 from savs.foundation.errors import command
 from savs.pipeline.errors import ReportError
-from savs.pipeline.evaluation.predictions import lead
 from savs.pipeline.evaluation.results import Result
 from savs.pipeline.heads.centroids import (
     class_centroids,
     cosines,
     first_of_best,
+    lead,
     leads,
     normalise,
 )
 from savs.pipeline.readouts import BUILT_IN, HeadsFit, Readout
 from savs.pipeline.selection.left_out import FoldFit, fit_folds, folds_with_shares
-from savs.pipeline.selection.readout_choice import FAST
 from savs.pipeline.selection.selection import Selection, TaskSelection, chosen_features
 from savs.pipeline.selection.training_data import (
     StoredTraining,
     TrainingTask,
     head_widths,
-    training_tasks,
 )
+from savs.pipeline.targets.calibration import Calibration
 from savs.stores import FeatureStore, Head
 
 NEAREST = 3
@@ -113,7 +112,8 @@ def gather_left_out(
     rows = store.examples("train").with_row_index("row")
     row_of = dict(rows.select("id", "row").iter_rows())
     known = result.predictions().join(rows.select("id", "row"), on="id")
-    readouts = [selection.rule, *(BUILT_IN[name] for name in FAST if name != selection.readout)]
+    names = (name for name in selection.target.tried_readouts if name != selection.readout)
+    readouts = [selection.rule, *(BUILT_IN[name] for name in names)]
     for folds in folds_with_shares(data, selection, (least, greatest)):
         fold_of = {
             name: fold
@@ -176,7 +176,7 @@ def _gather(store: FeatureStore, trained: Mapping[str, Trained], split: str) -> 
 
 def trained_on(store: FeatureStore, selected: Sequence[TaskSelection]) -> dict[str | None, Trained]:
     """Return what the heads of some subtasks of a selection were fitted on, in its store."""
-    tasks = {task.subtask: task for task in training_tasks(store)}
+    tasks = {task.subtask: task for task in StoredTraining(store).tasks()}
     return {task.subtask: _train(store, task, tasks[task.subtask]) for task in selected}
 
 
@@ -185,8 +185,8 @@ def trained_alone(selection: TaskSelection, rule: Readout) -> Trained | None:
 
     None if the classifier has no centroids either.
     """
-    calibration, fitted = selection.calibration, selection.fitted
-    centroids = None if calibration is None else calibration.centroids
+    known, fitted = selection.decision, selection.fitted
+    centroids = known.centroids if isinstance(known, Calibration) else None
     if rule.has_centroids and isinstance(fitted, HeadsFit):
         centroids = fitted.directions
     if centroids is None:

@@ -30,7 +30,6 @@ from savs.pipeline.reports.report.gallery import pick_examples
 from savs.pipeline.running.formatting import listed, of_shares
 from savs.pipeline.running.progress import SILENT, Reporting
 from savs.pipeline.selection.selection import Selection
-from savs.pipeline.selection.selection_config import require_classes
 from savs.pipeline.selection.training_data import train_digest
 from savs.stores import FeatureStore
 from savs.stores.format.layout import HEADS_SITE
@@ -204,7 +203,7 @@ def _explained_store(result: Result) -> FeatureStore:
             f"{result.folder} has no heads: the model answered by itself; pass the result of a"
             " readout, such as STORE/results/vote"
         )
-    require_classes(result.config, result.folder)
+    result.config.target.require("an explanation", result.folder)
     if result.store is None:
         raise ReportError(
             f"{result.folder} is not in a store, whose features are needed; pass STORE/results/NAME"

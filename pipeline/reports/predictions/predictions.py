@@ -180,7 +180,7 @@ def page_content(predicted: Predicted, out: Path, examples: int) -> PredictionCo
         cards=cards,
         skipped=tuple(skipped.head(MOST_SKIPPED).select("id", "reason").iter_rows()),
         all_skipped=skipped.height,
-        is_calibrated=all(task.calibration is not None for task in tasks),
+        is_calibrated=all(task.decision is not None for task in tasks),
         notes=tuple(images.notes()),
     )
 

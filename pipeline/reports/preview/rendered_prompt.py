@@ -4,12 +4,12 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
-from savs.pipeline.extraction.model.image_encoder import image_tokens
-from savs.pipeline.extraction.model.image_places import image_places, kinds_of
+from savs.pipeline.encoders.image import image_tokens
 from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.model.pieces import Pieces
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
+from savs.pipeline.prompts.image_places import image_places, kinds_of
+from savs.pipeline.prompts.pieces import Pieces
 
 IMAGE_IDS = tuple(
     f"{kind}_token_{name}" for kind in ("image", "video", "audio") for name in ("id", "index")

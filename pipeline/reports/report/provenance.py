@@ -81,7 +81,7 @@ def _commands(result: Result, out: Path, media_root: str | Path | None) -> list[
         select += ["--readout", readout, "--scoring", str(result.metrics["scoring"])]
         if result.config.max_layer is not None:
             select += ["--max-layer", str(result.config.max_layer)]
-        if not any(task.calibration or task.label_rule for task in result.config.tasks):
+        if not any(task.decision for task in result.config.tasks):
             select.append("--no-estimate")
         if result.config.joint_heads:
             select.append("--joint-heads")

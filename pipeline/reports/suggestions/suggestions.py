@@ -6,11 +6,11 @@ from pathlib import Path
 import polars as pl
 
 from savs.datasets.benchmarks.options import stored_prompts
-from savs.datasets.many_labels import has_many_labels, states_of
 from savs.foundation.errors import command
 from savs.pipeline.evaluation.suggest import Suggestions
 from savs.pipeline.reports.pages.pictures import Picture, open_images
 from savs.pipeline.reports.pages.rendering import write_page
+from savs.pipeline.targets import target_of
 from savs.stores import FeatureStore
 
 HERE = Path(__file__).parent
@@ -48,7 +48,7 @@ def write_suggestions(
     split = suggestions.split or "test"
     prompts = stored_prompts(store.manifest.identity.benchmark)
     mark = "#1" if prompts else ""  # an image is there once for each prompt, and here once
-    is_many = has_many_labels(store.manifest.identity.benchmark)
+    target = target_of(store.manifest.identity.benchmark)
     columns = store.manifest.identity.benchmark.get("options", {}).get("columns", {})
     table = suggestions.table.select(columns.get("id", "id"), "prediction")
     predicted = dict(table.iter_rows())
@@ -62,7 +62,7 @@ def write_suggestions(
             subtask=None if prompts else rows[stored]["subtask"],
             question=" / ".join(prompts) or rows[stored]["prompt"],
             prediction=predicted[name],
-            names=tuple(() if text is None else states_of(text) if is_many else (text,)),
+            names=tuple(target.named(predicted[name]) or ()),
             pictures=images.find(stored, rows[stored]["media"]),
         )
         for stored, name in names.items()
@@ -75,7 +75,7 @@ def write_suggestions(
         script=(HERE / "suggestions.js").read_text("utf-8"),
         cards=cards,
         classes=suggestions.classes,
-        is_many=is_many,
+        is_many=target.tasks_share_rows,
         command=command("savs", "label", store.path, "labels.csv"),
         notes=[*suggestions.notes, *images.notes()],
         store=str(store.path),

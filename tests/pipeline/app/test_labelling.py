@@ -107,7 +107,7 @@ def test_ten_labels_are_in_the_store_and_make_a_new_classifier(labelling, worksp
     assert after.tasks[0].examples == before.tasks[0].examples + EVERY
     # made as the one before was
     assert (after.readout, len(after.tasks[0].heads)) == ("lda", 3)
-    assert after.tasks[0].calibration is not None
+    assert after.tasks[0].decision is not None
     (point,) = labelling.fits.curve
     crossed = savs.evaluate(workspace.store(), after, on="folds").metrics[0]
     assert (point.labels, point.value, point.low, point.high) == (

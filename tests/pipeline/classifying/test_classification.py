@@ -14,10 +14,10 @@ from web import serve
 
 from savs import classify, evaluate, load_selection, save_selection, select
 from savs.datasets import RowError, SourceError
-from savs.pipeline.classifying.prediction_table import CLASSIFIED_SCHEMA
-from savs.pipeline.extraction.engine import Engine
+from savs.pipeline.extraction.line.engine import Engine
 from savs.pipeline.readouts import READOUTS
 from savs.pipeline.running.progress import Reporting
+from savs.pipeline.targets.one import CLASSIFIED_SCHEMA
 
 QUESTION = "What animal is this? Choose from cat, dog, bird, fish."
 COMPARED = ["id", "subtask", "prediction", "margin"]

@@ -32,8 +32,8 @@ from savs.pipeline.classifying import image_heads
 from savs.pipeline.demo import DEMO_MODEL
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.extraction import model_run
-from savs.pipeline.extraction.model.attention_hooks import decoder_layers
-from savs.pipeline.extraction.model.first_layers import AbsentLayer
+from savs.pipeline.extraction.model.hook_points import decoder_layers
+from savs.pipeline.extraction.model.placement import AbsentLayer
 from savs.pipeline.extraction.model_run import ModelRun
 
 pytestmark = pytest.mark.thorough
@@ -194,12 +194,12 @@ def test_a_calibrated_classifier_says_what_classify_says(animals, made, tmp_path
         np.testing.assert_allclose(found.max(axis=1), expected["probability"], atol=1e-6)
         plain = SavsClassifier.load(save_selection(bare(selection), tmp_path / f"{readout}-bare"))
         assert np.abs(plain.predict_proba(made.images) - found).max() > 0.01
-        assert load_selection(ask.save(tmp_path / f"{readout}-again")).tasks[0].calibration
+        assert load_selection(ask.save(tmp_path / f"{readout}-again")).tasks[0].decision
 
 
 def bare(selection):
     """Return a selection without its calibration."""
-    return replace(selection, tasks=(replace(selection.tasks[0], calibration=None),))
+    return replace(selection, tasks=(replace(selection.tasks[0], decision=None),))
 
 
 def test_a_local_model_is_named_by_its_folder(fitted, shots, tmp_path) -> None:

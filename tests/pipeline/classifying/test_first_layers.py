@@ -30,10 +30,10 @@ def held(monkeypatch):
     """Return the models that runs load."""
     models, load = [], ModelRun._load
 
-    def keep(self, prompts, sink):
-        limited, whole = load(self, prompts, sink)
-        models.append(whole)
-        return limited, whole
+    def keep(self, checked):
+        loaded = load(self, checked)
+        models.append(self.whole)
+        return loaded
 
     monkeypatch.setattr(ModelRun, "_load", keep)
     return models

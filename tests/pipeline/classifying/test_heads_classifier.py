@@ -14,9 +14,10 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from savs import evaluate, select
 from savs.foundation.errors import ParameterError
-from savs.pipeline.classifying.heads_classifier import HeadsClassifier, probabilities
+from savs.pipeline.classifying.heads_classifier import HeadsClassifier
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.readouts import READOUTS, ClassScores
+from savs.pipeline.targets.one import probabilities_of as probabilities
 from stores import make_store
 
 pytestmark = pytest.mark.thorough

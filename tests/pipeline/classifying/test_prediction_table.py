@@ -7,7 +7,6 @@ import polars as pl
 import pytest
 
 from savs.pipeline.classifying.prediction_table import (
-    CLASSIFIED_SCHEMA,
     Predicted,
     TableForm,
     in_cells,
@@ -15,6 +14,7 @@ from savs.pipeline.classifying.prediction_table import (
 )
 from savs.pipeline.errors import OutputError
 from savs.pipeline.evaluation.suggest import read_predictions
+from savs.pipeline.targets.one import CLASSIFIED_SCHEMA
 
 
 def classified(ids, media, reasons) -> pl.DataFrame:

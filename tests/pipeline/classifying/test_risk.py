@@ -25,7 +25,7 @@ def test_new_images_get_what_evaluate_says_of_them(made, calibrated) -> None:
     assert_frame_equal(found.select(SURE), expected.select(SURE), abs_tol=1e-4)
     assert 0 < found["unsure"].sum() < found.height
     assert (found["unsure"] == (found["prediction_set"].list.len() != 1)).all()
-    typical = load_selection(calibrated).tasks[0].calibration.typical
+    typical = load_selection(calibrated).tasks[0].decision.typical
     own = found.filter(pl.col("subtask") == load_selection(calibrated).tasks[0].subtask)
     assert (own["atypical"] == (own["typicality"] < np.float32(typical))).all()
     assert found["typicality"].is_between(-1, 1).all()

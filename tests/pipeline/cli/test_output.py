@@ -14,6 +14,7 @@ from savs.pipeline.cli.head_map import draw_map
 from savs.pipeline.cli.output import progress, say
 from savs.pipeline.evaluation.tables import selection_table
 from savs.pipeline.selection.head_map import HEAD_MAP_SCHEMA, head_map
+from savs.pipeline.targets.one import ONE_CLASS
 
 
 def test_progress_says_no_time_left_before_the_first_example_is_done(capsys, monkeypatch):
@@ -31,11 +32,10 @@ def test_progress_says_no_time_left_before_the_first_example_is_done(capsys, mon
 
 def test_the_ends_of_the_strengths_are_shown_whatever_the_order_of_heads():
     # of 60 examples, 47 and 21 alone; chosen by 34.3 and 32.3, sums of probabilities
-    task = SimpleNamespace(
-        subtask=None, classes=("a", "b"), examples=60, heads=[(0, 0), (0, 1)], number=None
-    )
+    task = SimpleNamespace(subtask=None, classes=("a", "b"), examples=60, heads=[(0, 0), (0, 1)])
     task.strengths, task.scores = (21 / 60, 47 / 60), (34.3, 32.3)
-    header, row = selection_table(SimpleNamespace(tasks=[task], labels="one")).text().splitlines()
+    selection = SimpleNamespace(tasks=[task], target=ONE_CLASS)
+    header, row = selection_table(selection).text().splitlines()
     assert "head strength (%)" in header
     assert "35.0 to 78.3" in row
     assert "34" not in row
@@ -76,7 +76,7 @@ def map_of(ranks, subtasks=("one",)):
 
 
 def test_a_better_head_is_darker_and_a_chosen_one_has_its_rank():
-    *lines, legend = draw_map(map_of([{(2, 1): 1, (0, 2): 12}]))
+    *lines, legend = draw_map(map_of([{(2, 1): 1, (0, 2): 12}]), ONE_CLASS)
     assert lines == ["      heads 0 to 2", "L0    ██  12", "L2    ·· 1▒▒"]
     assert "alone classifies 40.0 to 100.0 % of the training examples" in legend
     assert legend.endswith("numbers: ranks of the chosen heads")
@@ -84,14 +84,14 @@ def test_a_better_head_is_darker_and_a_chosen_one_has_its_rank():
 
 def test_of_several_subtasks_the_chosen_heads_are_counted():
     ranks = [{(0, 0): 1, (2, 1): 2}, *[{(0, 0): 3}] * 9]
-    *lines, legend = draw_map(map_of(ranks, [f"s{i}" for i in range(10)]))
+    *lines, legend = draw_map(map_of(ranks, [f"s{i}" for i in range(10)]), ONE_CLASS)
     assert lines == ["      heads 0 to 2", "L0    █+  ░░", "L2    ··▓1▒▒"]
     assert "how many subtasks chose the head" in legend
 
 
 def test_heads_that_are_all_alike_are_drawn():
     found = map_of([{}]).with_columns(strength=pl.lit(0.5))
-    assert draw_map(found)[1:3] == ["L0    ██████", "L2    ··████"]
+    assert draw_map(found, ONE_CLASS)[1:3] == ["L0    ██████", "L2    ··████"]
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_show_draws_the_map_of_a_selection(savs, store, tmp_path):
     found = head_map(store, select(store, heads=3))
     done = savs("show", store.path, "--head-map")
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == draw_map(found)
+    assert done.stdout.splitlines() == draw_map(found, ONE_CLASS)
     save_selection(select(store, heads=1), tmp_path / "one")
     done = savs("show", store.path, "--head-map", "--selection", tmp_path / "one", "--json")
     heads = json.loads(done.stdout)["heads"]
@@ -116,7 +116,7 @@ def test_show_draws_the_map_of_a_selection(savs, store, tmp_path):
 def test_show_draws_one_subtask(savs, store):
     found = head_map(store, select(store, heads=3)).filter(subtask="two")
     done = savs("show", store.path, "--head-map", "--subtask", "two")
-    assert done.stdout.splitlines() == draw_map(found)
+    assert done.stdout.splitlines() == draw_map(found, ONE_CLASS)
     refused = savs("show", store.path, "--head-map", "--subtask", "three")
     assert refused.returncode == 2
     assert "'three', expected one of: two, one" in refused.stderr

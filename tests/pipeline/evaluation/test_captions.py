@@ -12,7 +12,7 @@ from savs.datasets.benchmarks.shapes import write_shapes
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.captions import best_threshold
 from savs.pipeline.evaluation.sweep.draws import make_draws
-from savs.pipeline.selection.training_data import training_tasks
+from savs.pipeline.selection.training_data import StoredTraining
 from savs.stores.maintain.copy import merge
 from savs.stores.maintain.verify import verify
 
@@ -99,7 +99,7 @@ def test_a_sweep_learns_the_threshold_from_each_draw(groups) -> None:
     found = sweep(groups, readouts=["clip", "lda"], shots=[2, "all"], draws=3)
     values = found.values.filter(readout="clip", metric="accuracy").sort("shots", "draw")
     own = {metric.name: metric.value for metric in evaluate(groups, "captions").metrics}
-    tasks = training_tasks(groups)
+    tasks = StoredTraining(groups).tasks()
     train, test = np.array(cosines(groups, "train")), np.array(cosines(groups, "test"))
     is_yes = groups.examples("test")["label"].to_numpy() == "Yes"
     expected = []

@@ -19,12 +19,11 @@ from savs.datasets.many_labels import with_label
 from savs.foundation.errors import ParameterError
 from savs.pipeline.cli.app import app
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.many_labels import LabelLogits
 from savs.pipeline.evaluation.results import Result
 from savs.pipeline.evaluation.suspects import suspects
 from savs.pipeline.reports.suggestions.suggestions import write_suggestions
-from savs.pipeline.selection.training_data import training_tasks
 from savs.pipeline.targets.label_rules import PLAIN
+from savs.pipeline.targets.many import LabelLogits
 from savs.stores import LayerGrid
 from stores import identity, make_store, write_store
 
@@ -67,7 +66,7 @@ def test_probabilities_and_metrics_are_those_of_the_oracle(many, readout):
     for number, name in enumerate(row["label"] for row in result.per_label.iter_rows(named=True)):
         task = selection.tasks[number]
         margins = oracle_margins(selection, states, features, name, rows)
-        rule = task.label_rule
+        rule = task.decision
         expected = 1 / (1 + np.exp(-(rule.slope * margins + rule.intercept)))
         found = np.array(table["probabilities"].to_list())[:, number]
         assert found == pytest.approx(expected, abs=2e-4)
@@ -97,7 +96,7 @@ def test_one_product_a_head_gives_each_labels_own_margin(many, readout):
     selection = savs.select(store, heads=3, readout=readout)
     heads = selection.heads
     features = store.features("test", heads)
-    widths = [4 if layer else 6 for layer, _ in heads]
+    widths = {head: 4 if head[0] else 6 for head in heads}
     logits = LabelLogits(selection, widths).of(features)
     for task, found in zip(selection.tasks, logits, strict=True):
         width = max(4 if layer else 6 for layer, _ in task.heads)
@@ -246,15 +245,18 @@ def test_rare_labels_get_no_threshold_and_a_note(tmp_path):
         {"train": rows, "test": [*rows[:6], {"label": '["c"]'}, {"label": '["a","c"]'}]},
     )
     selection = savs.calibrate(store, savs.select(store)).selection
-    assert [task.label_rule is None for task in selection.tasks] == [False, True]
+    assert [task.decision is None for task in selection.tasks] == [False, True]
     result = savs.evaluate(store, selection)
-    assert any("no threshold was fitted for 1 label ('b')" in note for note in result.notes)
+    assert any(
+        "too few independent examples to fit a threshold for 1 label ('b')" in note
+        for note in result.notes
+    )
     assert any("label 'c' of 2 examples is not in the training" in note for note in result.notes)
     assert result.per_label["threshold"][1] == PLAIN.threshold
     exact = next(units for units in result.units if units.name == "exact match")
     assert exact.scores["score"][6:].to_list() == [0, 0]
     strict = savs.calibrate(store, savs.select(store, precision=0.999)).selection
-    rules = [task.label_rule for task in strict.tasks]
+    rules = [task.decision for task in strict.tasks]
     if rules[0].threshold == 1:
         notes = savs.evaluate(store, strict).notes
         assert any("never predicted" in note for note in notes)
@@ -283,12 +285,10 @@ def test_a_label_without_both_sides_is_named(tmp_path, texts, message):
 def test_what_is_for_one_label_is_refused(many, tmp_path):
     store, _, _ = many
     selection = savs.select(store, heads=2)
-    with pytest.raises(ParameterError, match="`risk` is for examples with one class"):
+    with pytest.raises(SelectionError, match="has many labels, for which a risk does not work"):
         savs.evaluate(store, selection, risk=0.1)
-    with pytest.raises(ParameterError, match="'zero-shot' is for examples with one class"):
+    with pytest.raises(SelectionError, match="the model's own answer does not work; use a readout"):
         savs.evaluate(store, "zero-shot")
-    with pytest.raises(SelectionError, match="have many labels, for which this does not work"):
-        training_tasks(store)
     with pytest.raises(SelectionError, match="compares images with names of classes"):
         savs.select(store, readout="clip")
     one = make_store(

@@ -72,7 +72,7 @@ def test_predictions_of_many_subtasks_are_those_of_each_alone(tmp_path) -> None:
             features = store.features("test", task.heads)[:, places]
             scores, part = task.fitted.scores(features), whole.filter(subtask=task.subtask)
             assert part["prediction"].to_list() == [task.classes[n] for n in scores.choice]
-            table = class_probabilities(scores, task.calibration)
+            table = class_probabilities(scores, task.decision)
             np.testing.assert_array_equal(
                 part["probability"], table[np.arange(len(table)), scores.choice].astype(np.float32)
             )

@@ -12,14 +12,12 @@ from typer.testing import CliRunner
 import savs
 from savs.foundation.errors import ParameterError
 from savs.pipeline.cli.app import app
-from savs.pipeline.cli.commands.app import _find as served
 from savs.pipeline.errors import ComparisonError, SelectionError
 from savs.pipeline.evaluation.results import Result
 from savs.pipeline.evaluation.suspects import suspects
 from savs.pipeline.heads.folds import number_folds
 from savs.pipeline.readouts.ridge import NUMBER_STRENGTHS
-from savs.pipeline.selection.selection import default_readout
-from savs.pipeline.targets.number_rules import NumberRule, fit_reach
+from savs.pipeline.targets.numbers import NumberRule, fit_reach
 from savs.stores import LayerGrid
 from stores import identity, make_store, write_store
 
@@ -120,11 +118,11 @@ def test_predictions_intervals_and_scores_are_those_of_scikit_learn(stores, kind
     table = savs.evaluate(store, selection).predictions
     assert table["value"].to_numpy() == pytest.approx(expected, abs=1e-3)
     (left_out,) = calibrated.left_out
-    errors = np.abs(task.number.numbers(left_out.scores.soft) - train[left_out.rows])
+    errors = np.abs(task.decision.numbers(left_out.scores.soft) - train[left_out.rows])
     # 40 clusters of two, of which each and a new one weigh 1 / 41: 39 of 41 are the first 95 %
     ordered = np.sort(errors)
-    assert task.number.reach == pytest.approx(ordered[int(np.ceil(0.95 * 41 * 2 - 1e-9)) - 1])
-    low, high = expected - task.number.reach, expected + task.number.reach
+    assert task.decision.reach == pytest.approx(ordered[int(np.ceil(0.95 * 41 * 2 - 1e-9)) - 1])
+    low, high = expected - task.decision.reach, expected + task.decision.reach
     if kind == "ordinal":
         levels = np.unique(train)
         said = levels[np.abs(expected[:, None] - levels).argmin(axis=1)]
@@ -282,7 +280,6 @@ def test_features_without_any_spread_predict_the_mean(tmp_path):
 def test_what_is_for_classes_is_refused(stores, tmp_path):
     store, _, _ = stores["regression"]
     selection = savs.select(store, heads=2)
-    assert default_readout("one") == "vote"
     cases = [
         (
             SelectionError,
@@ -291,17 +288,18 @@ def test_what_is_for_classes_is_refused(stores, tmp_path):
         ),
         (SelectionError, "`scoring` loo is for classes", lambda: savs.select(store, scoring="loo")),
         (
-            ParameterError,
-            "`risk` is for examples",
+            SelectionError,
+            "has a number, for which a risk does not work; omit `risk`",
             lambda: savs.evaluate(store, selection, risk=0.1),
         ),
-        (ParameterError, "'zero-shot' is for", lambda: savs.evaluate(store, "zero-shot")),
-        (ParameterError, "suspects are labels", lambda: suspects(store, selection)),
+        (
+            SelectionError,
+            "own answer does not work; use ridge",
+            lambda: savs.evaluate(store, "zero-shot"),
+        ),
+        (SelectionError, "a list of suspects does not work", lambda: suspects(store, selection)),
         (ParameterError, "are numbers, which are not given later", lambda: savs.label(store, {})),
         (ParameterError, "`joint_heads` is for", lambda: savs.select(store, joint_heads=True)),
-        (SelectionError, "have numbers as labels, for which", lambda: savs.sweep(store)),
-        (SelectionError, "have numbers as labels", lambda: savs.suggest(store, selection, 3)),
-        (SelectionError, "have numbers as labels", lambda: served(str(store.path), None)),
     ]
     for kind, message, call in cases:
         with pytest.raises(kind, match=message):
@@ -323,8 +321,8 @@ def test_the_commands_print_numbers_in_their_own_unit(stores):
     scores = savs.load_selection(store.path / "results" / "ridge").tasks[0].scores
     least, most = (f"{100 * score / TRAIN:.1f}" for score in (scores[-1], scores[0]))
     assert f"{least} to {most} of the variance" in done.output
-    done = runner.invoke(app, ["suggest", str(store.path)])
-    assert "have numbers as labels" in str(done.exception)
+    done = runner.invoke(app, ["suggest", str(store.path), "--n", "3"])
+    assert done.exit_code == 0, done.output
     done = runner.invoke(app, ["evaluate", str(store.path), "--per-class"])
     assert done.exit_code == 0, done.output
     assert "quadratic kappa" in done.output

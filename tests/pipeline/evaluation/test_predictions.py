@@ -9,12 +9,8 @@ from hypothesis.extra import numpy as hnp
 from polars.testing import assert_frame_equal
 
 from savs import Evaluation
-from savs.pipeline.evaluation.predictions import (
-    PREDICTION_SCHEMA,
-    best_classes,
-    in_schema,
-    packed,
-)
+from savs.pipeline.targets.one import PREDICTION_SCHEMA, best_classes
+from savs.pipeline.targets.target import in_schema, packed
 
 SCORES = hnp.arrays(
     np.float32,
@@ -54,7 +50,7 @@ ROWS = pl.DataFrame(
 
 def test_of_packed_predictions_a_query_reads_the_columns_that_it_names() -> None:
     parts = [packed(ROWS), packed(ROWS.with_columns(typicality=pl.lit(0.5, pl.Float32)))]
-    table = in_schema(pl.concat(parts, how="diagonal_relaxed"))
+    table = in_schema(pl.concat(parts, how="diagonal_relaxed"), PREDICTION_SCHEMA)
     assert dict(table.collect_schema()) == PREDICTION_SCHEMA
     plan = table.select("label").explain()
     assert plan.count("PROJECT 1/") == len(parts)
@@ -62,7 +58,7 @@ def test_of_packed_predictions_a_query_reads_the_columns_that_it_names() -> None
 
 
 def test_the_predictions_of_an_evaluation_are_all_of_its_table() -> None:
-    table = in_schema(packed(ROWS))
+    table = in_schema(packed(ROWS), PREDICTION_SCHEMA)
     found = Evaluation((), (), table, None, {}, planned=3, skipped=0, notes=())
     assert found.examples == 2
     nothing = {name: [None, None] for name in PREDICTION_SCHEMA if name not in ROWS.columns}

@@ -12,10 +12,10 @@ from savs.pipeline.evaluation.suggest import (
     farthest_first,
     least_sure,
     suggest_from_predictions,
-    sureness,
     unit_features,
 )
 from savs.pipeline.readouts import ClassScores
+from savs.pipeline.targets.one import sureness
 from savs.stores import ResultError, StoreIncompleteError
 from stores import make_store
 

@@ -5,8 +5,9 @@ import polars as pl
 import pytest
 
 from savs import evaluate, select
-from savs.pipeline.evaluation.suspects import STRONG, strengths, suspects
+from savs.pipeline.evaluation.suspects import STRONG, suspects
 from savs.pipeline.selection.selection_config import selection_run
+from savs.pipeline.targets.target import strengths
 from stores import make_store
 
 FLIPPED = (3, 8)

@@ -3,20 +3,7 @@ import random
 import pytest
 from transformers import Qwen2VLModel
 
-from savs import extract
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-
-
-@pytest.fixture
-def run(inputs, tiny_model, tmp_path):
-    """Extract the small two-class input into a store."""
-    train, test = inputs.few_shots()
-
-    def go(name="store", benchmark="general", family="qwen2_vl", **options):
-        given = {"train": train, "test": test, "model": str(tiny_model(family))} | options
-        return extract(benchmark, out=tmp_path / name, **given)
-
-    return go
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from savs.pipeline.evaluation.own_answer import generated_texts
-from savs.pipeline.extraction.checks import preflight
+from savs.pipeline.extraction.checks import decisions
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.answers import Answers, label_tokens
 from savs.pipeline.extraction.model.continuation import Continuation, in_pieces
@@ -110,7 +110,7 @@ def test_labels_that_the_memory_does_not_hold_run_in_pieces():
 def test_an_answer_that_is_not_finite_skips_the_row(run, monkeypatch):
     sums = Continuation._label_sums
     monkeypatch.setattr(Continuation, "_label_sums", lambda *given: sums(*given) * torch.nan)
-    monkeypatch.setattr(preflight, "cache_ways", lambda *_, **__: [])
+    monkeypatch.setattr(decisions, "cache_ways", lambda *_, **__: [])
     done = run(answers="labels", dtype="float32")
     assert len(done.skipped) == 11
     assert "the log-likelihood of a label is NaN or infinite in float32" in done.skipped[0][2]

@@ -8,13 +8,8 @@ from tiny_parts import picture
 
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.checks import flash
-from savs.pipeline.extraction.checks.batch_equality import (
-    Trial,
-    distances,
-    read_in_batches,
-)
-from savs.pipeline.extraction.checks.masks import lost_masks
-from savs.pipeline.extraction.checks.ways import choose
+from savs.pipeline.extraction.checks.flash import lost_masks
+from savs.pipeline.extraction.checks.trial import Trial, choose, distances, read_in_batches
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.tower_attention import attention_names
 from savs.pipeline.running.progress import Reporting

@@ -105,7 +105,7 @@ def test_bad_images_are_skipped_with_a_reason(run, inputs):
 @pytest.mark.thorough
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_rows_with_nan_are_skipped_and_say_which_head(run, monkeypatch, dtype):
-    from savs.pipeline.extraction.model.loaded_model import Launched
+    from savs.pipeline.extraction.model.reading import Launched
 
     result, passes = Launched.result, []
 
@@ -133,7 +133,7 @@ def test_rows_with_nan_are_skipped_and_say_which_head(run, monkeypatch, dtype):
 @pytest.mark.thorough
 def test_batches_that_do_not_fit_run_in_pieces_without_being_prepared_again(run, monkeypatch):
 
-    from savs.pipeline.extraction.batches import prepare
+    from savs.pipeline.extraction.line import prepare
     from savs.pipeline.extraction.model.loaded_model import LoadedModel
 
     whole = run("whole", dtype="float32", batch_size=4).store

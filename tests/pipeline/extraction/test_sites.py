@@ -20,7 +20,7 @@ from savs import (
 from savs.foundation.errors import ParameterError
 from savs.pipeline.classifying.bundle.bundle import why_not_standalone
 from savs.pipeline.errors import ModelError, ReportError, SelectionError
-from savs.pipeline.extraction.model.loaded_model import Launched
+from savs.pipeline.extraction.model.reading import Launched
 from savs.stores import StoreMismatchError, StoreNotFoundError
 from savs.stores.write.writer import FeatureWriter
 

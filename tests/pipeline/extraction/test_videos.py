@@ -11,8 +11,8 @@ from PIL import Image
 from savs import extract
 from savs.datasets.media.media import MediaRules
 from savs.datasets.media.videos import decode_video
-from savs.pipeline.extraction.batches.jobs import Job, Medium, Refused, Request
-from savs.pipeline.extraction.batches.prepare import PrepareSettings, prepare
+from savs.pipeline.extraction.line.jobs import Job, Medium, Refused, Request
+from savs.pipeline.extraction.line.prepare import PrepareSettings, prepare
 from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.stores import StoreMismatchError, open_store

@@ -8,7 +8,7 @@ from savs import evaluate, select
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.readouts import READOUTS
 from savs.pipeline.selection.selection import score_tasks
-from savs.pipeline.selection.training_data import StoredTraining, training_tasks
+from savs.pipeline.selection.training_data import StoredTraining
 from stores import make_store
 
 PROMPTS = ("Cat or dog?", "Which?", "Say it.")
@@ -59,7 +59,7 @@ def store(tmp_path_factory):
 @pytest.mark.parametrize("readout", ["vote", "lda"])
 def test_the_score_is_the_lowest_of_those_under_each_prompt(store, readout):
     training = StoredTraining(store)
-    tasks = training_tasks(store)
+    tasks = StoredTraining(store).tasks()
     some = [task.part(np.arange(len(LABELS)) != 4) for task in tasks]
     found = score_tasks(training, READOUTS[readout], "worst-prompt", [*tasks, some[1]])
     x = planted(LABELS, 0)
@@ -93,7 +93,7 @@ def test_heads_are_chosen_that_know_the_classes_whatever_the_prompt(store):
 def test_an_example_that_lacks_a_prompt_is_left_out_of_all(tmp_path):
     store = write(tmp_path / "s", skipped=[0, 7, 8])  # e0#1, e2#2 and e2#3 have no features
     training, ids = StoredTraining(store), store.examples("train")["id"].to_list()
-    for task in training_tasks(store):
+    for task in StoredTraining(store).tasks():
         for number, part in enumerate(training.under_prompts(task)):
             names = [f"e{i}#{number + 1}" for i in range(12) if i not in (0, 2)]
             assert [ids[row] for row in part.rows] == names

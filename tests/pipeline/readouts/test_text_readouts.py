@@ -131,7 +131,7 @@ def test_classes_of_equal_texts_and_examples_go_to_the_first_in_tip_adapter(beta
 def test_all_but_the_tuned_cache_are_calibrated(dual) -> None:
     for readout in TEXT_READOUTS:
         (task,) = calibrate(dual, select(dual, readout=readout)).selection.tasks
-        assert (task.calibration is None) == (readout == "tip-adapter-cv")
+        assert (task.decision is None) == (readout == "tip-adapter-cv")
 
 
 def hec_t(features, texts):

@@ -12,7 +12,6 @@ from savs import calibrate, evaluate, load_selection, save_selection, select
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.cross_validation import assess_left_out
-from savs.pipeline.evaluation.predictions import risk_notes
 from savs.pipeline.heads.centroids import class_centroids
 from savs.pipeline.readouts import READOUTS
 from savs.pipeline.running.result_files import CLASSIFIER
@@ -49,7 +48,7 @@ def test_a_calibration_comes_back_and_changes_no_prediction(store, tmp_path, rea
     before, after = (evaluate(store, one, risk=None).predictions for one in (plain, read))
     for column in ("prediction", "margin", "votes"):
         assert before[column].equals(after[column])
-    ours, theirs = (one.only_task().calibration for one in (read, made))
+    ours, theirs = (one.only_task().decision for one in (read, made))
     np.testing.assert_array_equal(ours.nonconformity, theirs.nonconformity, strict=True)
     has_own = readout not in ("vote", "posterior", "calm")
     assert (ours.centroids is not None) == has_own
@@ -73,7 +72,7 @@ def test_the_folds_are_those_of_cross_validation(store):
     assert estimate.metrics == expected.metrics
     assert estimate.predictions.equals(expected.predictions)
     (left_out,) = found.left_out
-    p = found.selection.only_task().calibration
+    p = found.selection.only_task().decision
     wrong = left_out.scores.choice != left_out.labels
     assert 0 < wrong.sum() < len(wrong)
     # of three classes, the right one of a wrong prediction has at most half
@@ -103,7 +102,7 @@ def test_an_evaluation_says_how_far_probabilities_can_be_trusted(store):
     assert said.atypical.share.value == pytest.approx(odd.height / TEST)
     assert said.atypical.right.value == pytest.approx(odd["correct"].mean())
     written = json.loads(json.dumps(found.to_json()))["confidence"][0]
-    assert written["temperatures"] == {"all": selection.only_task().calibration.temperature}
+    assert written["temperatures"] == {"all": selection.only_task().decision.temperature}
     assert written["risk"]["risk"] == 0.1
     (plain,) = evaluate(store, select(store, heads=3)).confidence
     assert plain.temperatures is None
@@ -114,7 +113,7 @@ def test_an_evaluation_says_how_far_probabilities_can_be_trusted(store):
 def test_a_risk_without_calibration_is_refused_and_one_is_made_by_default(store):
     with pytest.raises(SelectionError, match="has no calibration, which `risk` needs"):
         evaluate(store, select(store, heads=3), risk=0.1)
-    assert evaluate(store, risk=0.1).selection.only_task().calibration is not None
+    assert evaluate(store, risk=0.1).selection.only_task().decision is not None
     with pytest.raises(ParameterError, match="`risk` is 2, expected a number between 0 and 1"):
         evaluate(store, risk=2)
 
@@ -122,7 +121,7 @@ def test_a_risk_without_calibration_is_refused_and_one_is_made_by_default(store)
 def test_the_smallest_number_of_examples_that_can_answer_is_named(tmp_path):
     store = two_task_store(tmp_path / "s")
     selection = calibrate(store, select(store, heads=2)).selection
-    notes = risk_notes(selection, 0.05)
+    notes = selection.target.risk_notes(selection, 0.05)
     assert notes[0] == (
         "with 6 training examples of subtask 'one' every prediction is unsure at risk 0.05: at"
         " least 19 are needed"
@@ -131,7 +130,7 @@ def test_the_smallest_number_of_examples_that_can_answer_is_named(tmp_path):
     assert notes[0] in found.notes
     assert found.predictions["unsure"].all()
     assert found.confidence[0].risk.wrong is None
-    assert risk_notes(selection, 0.2) == []
+    assert selection.target.risk_notes(selection, 0.2) == []
 
 
 def edit(folder, name, change):
@@ -152,19 +151,19 @@ BROKEN = {
 @pytest.mark.parametrize("change", BROKEN.values(), ids=BROKEN)
 def test_nonconformity_that_cannot_be_is_refused(store, change):
     selection = calibrate(store, select(store, heads=3)).selection
-    scores = change(selection.only_task().calibration.nonconformity)
+    scores = change(selection.only_task().decision.nonconformity)
     with pytest.raises(ValueError, match="nonconformity: expected"):
-        check_values(selection, {"0.calibration.nonconformity": scores})
+        check_values(selection, {"0.decision.nonconformity": scores})
 
 
 def test_a_calibration_of_another_shape_or_range_is_refused(store, tmp_path):
     selection = calibrate(store, select(store, heads=3)).selection
     folder = save_selection(selection, tmp_path / "a")
-    edit(folder, "0.calibration.nonconformity", lambda scores: scores[:5])
+    edit(folder, "0.decision.nonconformity", lambda scores: scores[:5])
     with pytest.raises(ResultError, match=f"{CLASSIFIER} cannot be read"):
         load_selection(folder)
     task = selection.only_task()
     for field, value in (("temperature", 0.0), ("typical", 7.0), ("smoothing", -1.0)):
-        wrong = replace(task, calibration=replace(task.calibration, **{field: value}))
-        with pytest.raises(SelectionError, match=rf"calibration\.{field}"):
+        wrong = replace(task, decision=replace(task.decision, **{field: value}))
+        with pytest.raises(SelectionError, match=rf"decision: .*{field}"):
             save_selection(replace(selection, tasks=(wrong,)), tmp_path / "b")

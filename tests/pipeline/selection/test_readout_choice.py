@@ -6,10 +6,11 @@ import pytest
 from savs.pipeline.heads.folds import stratified_folds
 from savs.pipeline.readouts import ClassScores
 from savs.pipeline.selection import readout_choice
-from savs.pipeline.selection.left_out import LeftOut
 from savs.pipeline.selection.readout_choice import choose_readout_by_folds
 from savs.pipeline.selection.selection import select
-from savs.pipeline.selection.training_data import TrainingArrays, TrainingTask
+from savs.pipeline.selection.training_data import TrainingArrays
+from savs.pipeline.targets.one import ONE_CLASS
+from savs.pipeline.targets.target import LeftOut, TrainingTask
 from savs.stores import LayerGrid
 from savs.stores.format.manifest import FeatureSource
 
@@ -31,19 +32,25 @@ def training(seed, counts=(8, 7, 9), shift=0.6):
             grid=(LayerGrid(0, tuple(range(HEADS)), WIDTH),),
         ),
         values=values.astype(np.float32),
-        labels=labels,
-        classes=tuple("abc"[: len(counts)]),
+        labels=["abc"[n] for n in labels],
+        names=tuple("abc"[: len(counts)]),
         ids=[str(i) for i in range(len(labels))],
+        target=ONE_CLASS,
     )
+
+
+def numbers_of(data):
+    return np.array(["abc".index(label) for label in data.labels])
 
 
 def part(data, kept):
     return TrainingArrays(
         source=data.source,
         values=data.values[:, kept],
-        labels=data.labels[kept],
-        classes=data.classes,
+        labels=[data.labels[i] for i in np.flatnonzero(kept)],
+        names=data.names,
         ids=[data.ids[i] for i in np.flatnonzero(kept)],
+        target=data.target,
     )
 
 
@@ -57,7 +64,7 @@ def choices(data, kept, out, readout):
 def left_out(data, readout):
     """Return the prediction of each example by a classifier of the other folds."""
     said = np.zeros(len(data.labels), int)
-    numbers = stratified_folds(data.labels, FOLDS)
+    numbers = stratified_folds(numbers_of(data), FOLDS)
     for fold in range(FOLDS):
         out = numbers == fold
         said[out] = choices(data, ~out, out, readout)
@@ -67,13 +74,13 @@ def left_out(data, readout):
 def by_definition(data):
     """Return nested predictions, one loop in the other, and the readout of all examples."""
     said = np.zeros(len(data.labels), int)
-    numbers = stratified_folds(data.labels, FOLDS)
+    numbers = stratified_folds(numbers_of(data), FOLDS)
     for fold in range(FOLDS):
         out = numbers == fold
         inner = part(data, ~out)
-        right = [(left_out(inner, one) == inner.labels).mean() for one in READOUTS]
+        right = [(left_out(inner, one) == numbers_of(inner)).mean() for one in READOUTS]
         said[out] = choices(data, ~out, out, READOUTS[int(np.argmax(right))])
-    right = [(left_out(data, one) == data.labels).mean() for one in READOUTS]
+    right = [(left_out(data, one) == numbers_of(data)).mean() for one in READOUTS]
     return said, dict(zip(READOUTS, right, strict=True))
 
 

@@ -60,9 +60,9 @@ def loaded(folder: Path) -> Selection | None:
         features = np.ones((lengths["heads"], 1, lengths["width"]), np.float32)
         scores = task.fitted.scores(features)
         assert scores.scores.shape == (1, len(task.classes))
-        if task.calibration is not None:
-            assert np.isfinite(task.calibration.probabilities(scores)).all()
-            assert np.isfinite(task.calibration.typicality(features, task.fitted, scores)).all()
+        if task.decision is not None:
+            assert np.isfinite(task.decision.probabilities(scores)).all()
+            assert np.isfinite(task.decision.typicality(features, task.fitted, scores)).all()
     return found
 
 

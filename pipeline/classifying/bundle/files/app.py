@@ -38,9 +38,9 @@ MOST_PIXELS = 2**25
 Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2  # Pillow refuses more than twice as many
 MOST_BYTES, MOST_CLASSES = "20mb", 20  # of an upload; that are shown
 UNREAD = "The image cannot be read"
-CALIBRATION = TASK["calibration"]  # None: not calibrated
-NONCONFORMITY = FITTED.get("0.calibration.nonconformity", ())  # 1 - p(right class), ascending
-CENTROIDS = FITTED.get("0.calibration.centroids", FITTED["0.directions"])  # or of class means
+CALIBRATION = TASK["decision"]  # None: not calibrated
+NONCONFORMITY = FITTED.get("0.decision.nonconformity", ())  # 1 - p(right class), ascending
+CENTROIDS = FITTED.get("0.decision.centroids", FITTED["0.directions"])  # or of class means
 
 
 def find_model():  # name and commit

@@ -20,7 +20,8 @@ TASKS, MODEL = CONFIG["tasks"], CONFIG["source"]["model"]
 TASK, HAS_MANY = TASKS[0], CONFIG["labels"] == "many"  # each of many labels is a task
 HEADS = {head: n for n, head in enumerate(dict.fromkeys((*h,) for t in TASKS for h in t["heads"]))}
 QUESTION = TASK["question"].removeprefix("<image>")
-SURE = TASK["calibration"] or {"smoothing": 0, "temperature": 1}  # without: shares of the scores
+KNOWN = TASK["decision"] or {}  # what left-out examples say
+SURE = {"smoothing": 0, "temperature": 1} | KNOWN  # without: shares of the scores
 FORM, MARK = MODEL.get("prompt_template"), MODEL.get("image_mark", "")  # of models without a chat
 BLOCK = re.compile(r"(?:.*\.)?(\d+)\.(?:self_attn|self_attention|attn)\.(?:o_proj|out_proj|dense)")
 Image.init()
@@ -87,12 +88,19 @@ def chances(scores):  # how likely each class is
 def find_labels(heads):  # of many: those that are predicted, and how likely each is
     likely, predicted = {}, []
     for number, task in enumerate(TASKS):
-        rule = task["label_rule"] or {"slope": 1, "intercept": 0, "threshold": 0.5}
+        rule = task["decision"] or {"slope": 1, "intercept": 0, "threshold": 0.5}
         absent, there = score(heads, number)[2].double()
         p = torch.sigmoid(rule["slope"] * (there - absent) + rule["intercept"]).item()
         likely[task["subtask"]] = p
         predicted += [task["subtask"]] if p >= rule["threshold"] < 1 else []  # 1: never predicted
     return predicted, likely
+
+
+def find_number(heads):  # the number, or the level next to it, and where 95 % of the truths lie
+    value = KNOWN["mean"] + KNOWN["spread"] * score(heads)[2][0].double().item()
+    number = min(KNOWN["levels"] or [value], key=lambda level: abs(level - value))
+    reach = KNOWN["reach"]
+    return number, None if reach is None else [value - reach, value + reach]
 
 
 def load(name, commit=None):  # the function from an image to what its chosen heads put out
@@ -149,6 +157,8 @@ if __name__ == "__main__":
         answer: dict = {"id": str(path)}
         if HAS_MANY:
             answer["labels"], answer["probabilities"] = find_labels(run(image))
+        elif "spread" in KNOWN:
+            answer["prediction"], answer["interval"] = find_number(run(image))
         else:
             scores, choice, _ = score(run(image))
             answer["prediction"] = TASK["classes"][choice]

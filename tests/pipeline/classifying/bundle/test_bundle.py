@@ -112,7 +112,7 @@ def test_predict_py_passes_over_what_is_no_image_and_reads_folders(
 def test_predict_py_is_short_and_the_folder_loads(animals, tmp_path) -> None:
     store = open_store(animals.parent / "s")
     done = write_bundle(store, animals, tmp_path / "bundle")
-    assert len((done.path / "predict.py").read_text().splitlines()) <= 162
+    assert len((done.path / "predict.py").read_text().splitlines()) <= 170
     assert_same(load_selection(done.path), load_selection(animals))
     with pytest.raises(ExportError, match="bundle has files"):
         write_bundle(store, animals, done.path)
@@ -182,7 +182,7 @@ def test_the_card_says_how_far_probabilities_can_be_trusted(animals, tmp_path) -
     done = write_bundle(store, tmp_path / "lda", tmp_path / "bundle")
     assert_same(load_selection(done.path), selection)
     card = (done.path / "README.md").read_text()
-    known = selection.tasks[0].calibration
+    known = selection.tasks[0].decision
     right = f"{100 * (1 - known.nonconformity.mean()):.1f} % on average"
     assert f"examples (temperature {known.temperature:.3g})." in card
     assert f"by {len(known.nonconformity)} left-out training" in card

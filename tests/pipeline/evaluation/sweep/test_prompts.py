@@ -159,7 +159,7 @@ def test_no_table_of_probabilities_is_of_several_prompts(store):
     for part, task in zip(found.confidence, selection.tasks, strict=True):
         own = found.predictions.filter(subtask=part.prompt)
         assert part.examples == own.height == len(LABELS)
-        assert part.temperatures == {part.prompt: task.calibration.temperature}
+        assert part.temperatures == {part.prompt: task.decision.temperature}
         assert part.coverage[0].accuracy == pytest.approx(own["correct"].mean())
         inside = [label in names for label, names in own["label", "prediction_set"].iter_rows()]
         assert part.risk.outside.value == pytest.approx(1 - np.mean(inside))

@@ -16,8 +16,9 @@ from savs.pipeline.readouts.calm import POSTERIOR
 from savs.pipeline.readouts.heads_fit import HeadsFit, score_fits
 from savs.pipeline.readouts.hec import HEC_T
 from savs.pipeline.readouts.lda import LDA
+from savs.pipeline.readouts.readout import NAMES
 from savs.pipeline.readouts.vote import VOTE
-from savs.pipeline.selection.training_data import NAMES, training_tasks
+from savs.pipeline.selection.training_data import StoredTraining
 from savs.pipeline.statistics.intervals import estimate_over_draws, weigh_units
 from stores import make_store
 
@@ -66,7 +67,7 @@ def test_each_cell_is_a_selection_and_an_evaluation_of_the_draw(store, tmp_path,
     found = sweep(store, heads=[1, 3, "all"], shots=[2, 3], draws=2, readouts=[readout], seed=5)
     values = found.values.filter(pl.col("metric") == "accuracy")
     assert values.height == 3 * 2 * 2
-    for draw in make_draws(training_tasks(store), [2, 3], 2, seed=5):
+    for draw in make_draws(StoredTraining(store).tasks(), [2, 3], 2, seed=5):
         alone = drawn(store, tmp_path, draw, f"{draw.key.shots}-{draw.key.number}")
         for count in (1, 3, 6):
             expected = evaluate(alone, select(alone, heads=count, readout=readout))
@@ -121,15 +122,15 @@ def test_intervals_are_about_other_pools_too(store, shots):
 
 def test_a_pool_of_unequal_classes_has_the_ratio_of_the_sums(tmp_path):
     labels = [*["cat"] * 2, *["dog"] * 4, *["bird"] * 8]
-    tasks = training_tasks(
+    tasks = StoredTraining(
         make_store(tmp_path / "s", noisy(labels), labels, noisy(["cat"]), ["cat"])
-    )
+    ).tasks()
     # two of 2, 4 and 8: squared shares 1, 1/4 and 1/16, in all 21/16, the rest 27/16
     assert pool_variance(tasks, 2) == pytest.approx(21 / 27)
     assert pool_variance(tasks, None) == 0
-    alone = training_tasks(
+    alone = StoredTraining(
         make_store(tmp_path / "t", noisy(CLASSES), CLASSES, noisy(["cat"]), ["cat"])
-    )
+    ).tasks()
     assert pool_variance(alone, 1) == 0  # the whole pool
 
 
@@ -208,7 +209,7 @@ def test_a_batch_gives_the_scores_of_each_fit_ties_and_twins_included(seed, rule
 
 
 def test_draws_differ_and_fewer_shots_are_among_more(store):
-    tasks = training_tasks(store)
+    tasks = StoredTraining(store).tasks()
     found = {d.key[:2]: set(d.task.rows) for d in make_draws(tasks, [1, 3], 4, seed=0)}
     assert len({tuple(sorted(rows)) for rows in found.values()}) == 8
     for number in range(4):
@@ -235,7 +236,7 @@ def test_all_of_an_unbalanced_pool_is_more_than_its_rarest_class_has(tmp_path):
     found = sweep(store, draws=2, heads=[3])
     points = found.summary.filter(metric="accuracy").select("shots", "draws").rows()
     assert points == [(1, 2), (2, 2), (None, 1)]
-    draws = make_draws(training_tasks(store), [3, "all"], 2, 0)
+    draws = make_draws(StoredTraining(store).tasks(), [3, "all"], 2, 0)
     assert [draw.key.shots for draw in draws] == [3, 3, None]
     whole = found.values.filter(pl.col("shots").is_null(), metric="accuracy")["value"].item()
     assert whole == evaluate(store, select(store, heads=3)).metrics[0].value

@@ -8,14 +8,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from savs.pipeline.extraction.checks.tokens import (
+from savs.pipeline.extraction.checks.decisions import (
     CPU_TOKENS,
     FIXED,
     MEASURED,
     MEMORY_SHARE,
     TokenMeter,
 )
-from savs.pipeline.extraction.checks.ways import choose
+from savs.pipeline.extraction.checks.trial import choose
 
 FIRST, SECOND = torch.device("cuda:0"), torch.device("cuda:1")
 PLAIN, PADDED, PIXELS = 100, 40, 60

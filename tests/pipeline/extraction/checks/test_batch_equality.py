@@ -1,18 +1,14 @@
 """The gate before a run in batches: by how many heads move, and whether that changes votes."""
 
+import msgspec
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from savs.pipeline.extraction.checks.batch_equality import (
-    Trial,
-    check_batches,
-    distances,
-    votes_lost,
-)
-from savs.pipeline.extraction.checks.preflight import Batching, preflight, recorded
-from savs.pipeline.extraction.checks.ways import Choice
+from savs.pipeline.extraction.check_model import check_batches
+from savs.pipeline.extraction.checks.decisions import Batching, is_valid, preflight
+from savs.pipeline.extraction.checks.trial import Choice, Trial, distances, votes_lost
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
@@ -196,8 +192,9 @@ def test_what_is_recorded_counts_unless_something_else_is_asked_for(
     options = dict(options)
     begun = batching(sharing=sharing)
     attention = options.pop("attention", "auto")
-    found = recorded(begun.to_json(), RunOptions(**options), attention, shared=shared)
-    assert found == (begun if counts else None)
+    record = begun.to_json()
+    assert is_valid(record, RunOptions(**options), attention, shared=shared) == counts
+    assert msgspec.convert(record, Batching) == begun
 
 
 OLD = {**batching().to_json(), "attention": {"name": "sdpa", "with_tower": False, "seen": ""}}
@@ -207,4 +204,4 @@ OLD |= {"equal": True, "seen": "none moved", "tower": {"runs": False, "runs_seen
 
 @pytest.mark.parametrize("facts", [{}, {"batch_size": 8}, OLD], ids=["none", "few", "old"])
 def test_facts_that_say_too_little_do_not_count(facts):
-    assert recorded(facts, RunOptions(), "auto", shared=False) is None
+    assert not is_valid(facts, RunOptions(), "auto", shared=False)

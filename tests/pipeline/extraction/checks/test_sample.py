@@ -6,15 +6,14 @@ from sounds import tone, wav
 
 from savs.datasets import Example, MediaFolder
 from savs.datasets.media.media import MediaRules
-from savs.pipeline.extraction.checks.preflight import preflight
-from savs.pipeline.extraction.checks.sample import sample
-from savs.pipeline.extraction.checks.ways import Choice
+from savs.pipeline.extraction.checks.decisions import preflight
+from savs.pipeline.extraction.checks.trial import Choice, sample
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.answers import Answers, label_tokens
 from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.model.pieces import shape_of
 from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.prompts.pieces import shape_of
 
 
 @pytest.fixture

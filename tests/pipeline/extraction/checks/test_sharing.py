@@ -4,20 +4,19 @@ import pytest
 from tiny_models import BUILDERS, LIMITED, marked
 from tiny_parts import picture
 
-from savs.pipeline.extraction import shared_forward
-from savs.pipeline.extraction.checks.batch_equality import Trial
-from savs.pipeline.extraction.checks.sharing import (
+from savs.pipeline.extraction.checks.decisions import (
     OFF,
     images_recur,
+    knows_sizes,
     questions_about,
     sharing_ways,
 )
-from savs.pipeline.extraction.checks.ways import Verdict, choose
+from savs.pipeline.extraction.checks.trial import Trial, Verdict, choose
 from savs.pipeline.extraction.entry_points import load_model
+from savs.pipeline.extraction.line import shared_forward
+from savs.pipeline.extraction.line.shared_forward import ImageFeatures, SharedForward
 from savs.pipeline.extraction.model.answers import AnswerQuery, Answers
 from savs.pipeline.extraction.model.pixel_scale import find_scale
-from savs.pipeline.extraction.model.shared_images import ImageFeatures, knows_sizes
-from savs.pipeline.extraction.shared_forward import SharedForward
 
 pytestmark = pytest.mark.thorough
 

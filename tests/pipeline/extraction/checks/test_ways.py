@@ -3,7 +3,7 @@
 import pytest
 
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.checks.ways import Choice, UntriedError, Verdict, Way, choose
+from savs.pipeline.extraction.checks.trial import Choice, UntriedError, Verdict, Way, choose
 
 
 def ways(**outcomes):

@@ -14,9 +14,9 @@ from tiny_models import AUDIO, BUILDERS, DUAL, HEAD_DIM, LIMITED, VISION, marked
 from tiny_parts import picture
 
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.checks.batch_equality import Trial, prove
-from savs.pipeline.extraction.checks.cached_answers import cache_ways
-from savs.pipeline.extraction.checks.ways import choose
+from savs.pipeline.extraction.check_model import prove
+from savs.pipeline.extraction.checks.decisions import cache_ways
+from savs.pipeline.extraction.checks.trial import Trial, choose
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.answers import Answers, label_tokens
 

@@ -7,15 +7,11 @@ from tiny_models import BUILDERS, LIMITED, marked, taken
 from tiny_parts import picture
 
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.model.attention_hooks import decoder_layers
-from savs.pipeline.extraction.model.first_layers import (
-    AbsentLayer,
-    layer_count,
-    share_of_first_layers,
-)
+from savs.pipeline.extraction.model.hook_points import decoder_layers
 from savs.pipeline.extraction.model.load import can_end_early, load_encoder
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model.placement import AbsentLayer, layer_count, share_of_first_layers
 from savs.pipeline.extraction.model_run import ModelRun
 from savs.pipeline.extraction.run_options import RunOptions
 

@@ -7,19 +7,18 @@ from narrow_towers import CONFIGS, build_narrow, counting, counting_passes
 from tiny_models import BUILDERS, marked
 from tiny_parts import picture
 
-from savs.pipeline.extraction.batches.jobs import Prepared
-from savs.pipeline.extraction.batches.prepare import share_images
-from savs.pipeline.extraction.checks.batch_equality import Trial
-from savs.pipeline.extraction.checks.towers import COMPUTED, host_ways
-from savs.pipeline.extraction.checks.ways import Choice, choose
+from savs.pipeline.extraction.checks.decisions import COMPUTED, host_ways
+from savs.pipeline.extraction.checks.trial import Choice, Trial, choose
 from savs.pipeline.extraction.entry_points import load_model
-from savs.pipeline.extraction.forward import cut
+from savs.pipeline.extraction.line.forward import cut
+from savs.pipeline.extraction.line.jobs import Prepared
+from savs.pipeline.extraction.line.prepare import share_images
+from savs.pipeline.extraction.line.shared_forward import SharedForward
 from savs.pipeline.extraction.model import host_inputs as module
 from savs.pipeline.extraction.model.answers import NOTHING, Answers
 from savs.pipeline.extraction.model.continuation import image_positions, positions_and_next
 from savs.pipeline.extraction.model.host_inputs import host_inputs
 from savs.pipeline.extraction.model.tower_attention import set_runs
-from savs.pipeline.extraction.shared_forward import SharedForward
 
 TAKEN = {
     *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe"),

@@ -14,24 +14,20 @@ from tiny_models import BUILDERS, LIMITED, VIDEO, marked
 from savs.datasets.media.media import MediaRules, decode_medium
 from savs.datasets.media.videos import Video, decode_video
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.batches.jobs import Job, Medium, Prepared, Request
-from savs.pipeline.extraction.batches.prepare import PrepareSettings, prepare
-from savs.pipeline.extraction.checks.batch_equality import (
-    Trial,
-    check_reading,
-    run_single,
-)
-from savs.pipeline.extraction.checks.cached_answers import cache_ways
+from savs.pipeline.extraction.check_model import check_reading
+from savs.pipeline.extraction.checks.decisions import cache_ways
 from savs.pipeline.extraction.checks.refusals import require_videos
-from savs.pipeline.extraction.checks.ways import choose
+from savs.pipeline.extraction.checks.trial import Trial, choose, run_single
 from savs.pipeline.extraction.entry_points import load_model
-from savs.pipeline.extraction.forward import cut
+from savs.pipeline.extraction.line.forward import cut
+from savs.pipeline.extraction.line.jobs import Job, Medium, Prepared, Request
+from savs.pipeline.extraction.line.prepare import PrepareSettings, prepare
 from savs.pipeline.extraction.model.answers import Answers, label_tokens
 from savs.pipeline.extraction.model.continuation import image_positions
 from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pixel_scale import find_scale
-from savs.pipeline.extraction.model.prompts import takes_videos
+from savs.pipeline.prompts.chat import takes_videos
 
 ALWAYS = ("qwen3_vl",)
 OWN_TIMES = {

@@ -8,13 +8,13 @@ from transformers import VoxtralConfig
 
 from savs.datasets.media.sounds import Sound
 from savs.pipeline.errors import MissingExtraError
-from savs.pipeline.extraction.check_model import check_sounds
-from savs.pipeline.extraction.checks.batch_equality import distance, prove, run_single
+from savs.pipeline.extraction.check_model import check_sounds, prove
+from savs.pipeline.extraction.checks.trial import distance, run_single
 from savs.pipeline.extraction.entry_points import load_model
-from savs.pipeline.extraction.model import mistral_processor
 from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.extraction.model.prompts import chat_inputs, sound_rate
+from savs.pipeline.prompts import mistral_processor
+from savs.pipeline.prompts.chat import chat_inputs, sound_rate
 
 ALWAYS = ("qwen2_audio",)
 EACH_RUN = ("qwen2_5_omni_thinker", "glmasr")
@@ -104,7 +104,7 @@ def test_less_padding_gives_the_same_bits(tiny_model, monkeypatch):
     encoder = load_encoder(ModelOptions(model=str(tiny_model("qwen2_5_omni_thinker"))))
     prompts = [(noise(0.4), "What is it?"), (noise(0.7, 1), "x")]
     little = chat_inputs(encoder.processor, prompts)
-    monkeypatch.setattr("savs.pipeline.extraction.model.prompts.UNPADDED", ())
+    monkeypatch.setattr("savs.pipeline.prompts.chat.UNPADDED", ())
     much = chat_inputs(encoder.processor, prompts)
     kept = little["input_features"].shape[-1]
     assert kept < much["input_features"].shape[-1]

@@ -10,11 +10,9 @@ from tiny_parts import picture
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 from savs.pipeline.errors import ModelError
-from savs.pipeline.extraction.attention_maps import look
-from savs.pipeline.extraction.checks import batch_equality, preflight
-from savs.pipeline.extraction.checks.batch_equality import Trial, read_in_batches, run_single
-from savs.pipeline.extraction.checks.towers import LOOP, require_runs, tower_ways
-from savs.pipeline.extraction.checks.ways import choose
+from savs.pipeline.extraction.checks import decisions, trial
+from savs.pipeline.extraction.checks.decisions import LOOP, require_runs, tower_ways
+from savs.pipeline.extraction.checks.trial import Trial, choose, read_in_batches, run_single
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model import tower_attention
 from savs.pipeline.extraction.model.tower_attention import (
@@ -26,6 +24,7 @@ from savs.pipeline.extraction.model.tower_attention import (
     set_runs,
 )
 from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.reports.explain.maps import look
 
 IN_RUNS = {
     *("qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe"),
@@ -222,9 +221,9 @@ def test_prompts_alone_run_as_transformers_runs_them(tiny_model, monkeypatch, to
         calls_alone.append(RUNS.calls - before)
         return single
 
-    monkeypatch.setattr(batch_equality, "run_single", counted)
+    monkeypatch.setattr(trial, "run_single", counted)
     options = RunOptions(tower_attention=tower_attention)
-    batching = preflight.preflight(model, PROMPTS, None, options, shared=False)
+    batching = decisions.preflight(model, PROMPTS, None, options, shared=False)
     assert batching.tower.name == tower_attention
     assert batching.batches.name == "together"
     assert calls_alone == [0] * len(PROMPTS)

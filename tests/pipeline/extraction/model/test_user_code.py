@@ -127,9 +127,7 @@ def test_inputs_that_cannot_be_are_a_line(tiny_model, code, after, message) -> N
 def test_an_entry_point_is_code_too(monkeypatch) -> None:
     import importlib.metadata as metadata
 
-    point = metadata.EntryPoint(
-        "mine", "savs.pipeline.extraction.model.attention_hooks", "savs.models"
-    )
+    point = metadata.EntryPoint("mine", "savs.pipeline.extraction.model.hook_points", "savs.models")
     points = metadata.EntryPoints([point])
     monkeypatch.setattr(metadata, "entry_points", lambda group: points)
     with pytest.raises(ModelError, match="mine has neither"):

@@ -104,7 +104,7 @@ def test_the_only_temperature_is_told(tmp_path):
     selection = calibrate(store, select(store, heads=3, readout="lda")).selection
     save_evaluation(evaluate(store, selection), tmp_path / "lda")
     report(tmp_path / "lda", out=tmp_path / "p.html")
-    known = selection.tasks[0].calibration.temperature
+    known = selection.tasks[0].decision.temperature
     page = Page(tmp_path / "p.html")
     assert f"training examples, temperature {known:.3g}" in page.text
     assert not [table for table in page.tables if table.caption.startswith("prediction sets")]

@@ -1,1 +1,0 @@
-"""From planned examples to the batches that the model runs."""

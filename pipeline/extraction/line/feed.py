@@ -1,0 +1,240 @@
+"""The jobs of a whole run, made ahead of the model: media read, rows made requests, batches cut.
+
+Each medium of a window of rows is read once, and known by its content from then on.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from itertools import chain
+from typing import Any, TypeVar
+
+from savs.datasets import Example, MediaError, MediaFolder
+from savs.datasets.example import FRAMES, WITH_SOUND
+from savs.datasets.media.containers import container_of
+from savs.datasets.media.media import image_sizes, sha256
+from savs.datasets.media.sounds import seconds_of
+from savs.datasets.media.videos import DEFAULT_FRAMES
+from savs.datasets.rows.media_names import is_packed
+from savs.pipeline.extraction.line.assembly import Assembly
+from savs.pipeline.extraction.line.jobs import (
+    BatchLimits,
+    Job,
+    Medium,
+    Request,
+    TokenCounter,
+    make_batches,
+    make_shared_batches,
+)
+from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
+from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
+
+T = TypeVar("T")
+MediaOf = Callable[[Example], MediaFolder]
+"""Example -> the folder of its media; examples of one folder give the same object."""
+WINDOW_BYTES = 128 * 2**20
+"""Media of a window at most, unless one alone is larger: two or three windows are in memory."""
+AT_ONCE = 8
+"""Files that are read at the same time: disks and networks answer later than they could."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadMedium:
+    """A medium that was read."""
+
+    sha256: str
+    medium: Medium
+    sizes: list[tuple[int, int]]
+    """Width and height of its images, see `image_sizes`."""
+    is_video: bool = False
+    """Whether they are frames of a video that the model gets as one."""
+    seconds: float | None = None
+    """Of a sound, or a video with its sound, how long it is, see `seconds_of`; None of others."""
+
+
+Window = Mapping[int, Sequence[ReadMedium | str]]
+"""Place of a row in its shard -> its media, each as it was read, or why it cannot be: some rows of
+the shard, in its order."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedWindow:
+    """The rows of a window, as the engine takes them over."""
+
+    assembly: Assembly
+    skipped: Mapping[int, str]
+    """Place of a row -> why its media cannot be read."""
+    waiting: Sequence[tuple[int, int]]
+    """Request and place of each other row. Rows with equal media and equal prompts have the same
+    request, in whatever shard they are."""
+    digests: Mapping[int, tuple[str, ...]]
+    """Place of a row -> SHA-256 of its media."""
+    jobs: Sequence[Job]
+    is_last: bool
+    """Whether it ends its shard."""
+
+
+PromptKey = tuple[tuple[str, ...], str, tuple[int, ...], bool, int]
+"""What makes prompts equal: SHA-256 of each medium, the text, the labels that are asked, whether an
+answer is generated, and the demonstrations."""
+
+
+@dataclass
+class Planner:
+    """Makes jobs of the rows of shards, one shard after the other."""
+
+    counter: TokenCounter
+    limits: BatchLimits
+    shared_images: int = 0
+    """Prompts with this many images may share them; 0 for none."""
+    prompt_counts: Mapping[str, int] = field(default_factory=dict)
+    """Name of a medium -> how many different prompts of the data show it, see `prompts_of`."""
+    answers: Answers = NO_ANSWERS
+    known: dict[PromptKey, int] = field(default_factory=dict)
+    """Prompt -> its request, where it has one: these are not planned again."""
+
+    def plan(self, assembly: Assembly, media: MediaOf) -> Iterator[PlannedWindow]:
+        """Yield the windows of a shard."""
+        is_first = True
+        for window in windows(assembly.examples, media):
+            planned = self._window(assembly, window, is_first=is_first)
+            is_first &= not planned.jobs
+            yield planned
+
+    def key(
+        self, digests: tuple[str, ...], prompt: str, split: str, subtask: str | None
+    ) -> PromptKey:
+        """Return what a row's request is known by."""
+        answers = self.answers
+        wanted = answers.labels_for(split, subtask), answers.generates_for(split)
+        return digests, prompt, *wanted, answers.context_of(split, subtask)
+
+    def _window(self, assembly: Assembly, window: Window, *, is_first: bool) -> PlannedWindow:
+        skipped: dict[int, str] = {}
+        waiting: list[tuple[int, int]] = []
+        digests: dict[int, tuple[str, ...]] = {}
+        new: list[tuple[int, Example, list[ReadMedium]]] = []
+        for place, media in window.items():
+            example = assembly.examples[place]
+            absent = next((m for m in media if isinstance(m, str)), None)
+            if absent is not None:
+                skipped[place] = absent
+                continue
+            media_read = [m for m in media if isinstance(m, ReadMedium)]
+            digests[place] = tuple(m.sha256 for m in media_read)
+            prompt = self.counter.encoder.text_read(example.prompt, example.media)
+            key = self.key(digests[place], prompt, example.split, example.subtask)
+            if key not in self.known:
+                self.known[key] = len(self.known)
+                new.append((self.known[key], replace(example, prompt=prompt), media_read))
+            waiting.append((self.known[key], place))
+        is_last = len(assembly.examples) - 1 in window
+        jobs = self._cut(new, is_first=is_first)
+        return PlannedWindow(assembly, skipped, waiting, digests, jobs, is_last)
+
+    def _cut(
+        self, new: Sequence[tuple[int, Example, list[ReadMedium]]], *, is_first: bool
+    ) -> list[Job]:
+        texts = self.counter.text([example.prompt for _, example, _ in new]) if new else []
+        uses = Counter(
+            chain.from_iterable({m.sha256 for m in media_read} for _, _, media_read in new)
+        )
+        alone: list[Request] = []
+        sharing: list[Request] = []
+        for (number, example, media_read), text in zip(new, texts, strict=True):
+            request = Request(
+                number=number,
+                example=example.id,
+                prompt=example.prompt,
+                media=tuple(m.sha256 for m in media_read),
+                images=sum(len(m.sizes) for m in media_read),
+                tokens=text + sum(map(self._tokens, media_read)),
+                pixels=sum(width * height for m in media_read for width, height in m.sizes),
+                labels=self.answers.labels_for(example.split, example.subtask),
+                generates=self.answers.generates_for(example.split),
+                context=self.answers.context_of(example.split, example.subtask),
+            )
+            several = any(self.prompt_counts.get(name, 0) > 1 for name in example.media)
+            several |= any(uses[m.sha256] > 1 for m in media_read)
+            shares = several and request.images == self.shared_images
+            shares &= not any(m.is_video or m.seconds is not None for m in media_read)
+            (sharing if shares else alone).append(request)
+        media = {m.sha256: m.medium for _, _, media_read in new for m in media_read}
+        batches = [(batch, False) for batch in make_batches(alone, self.limits)]
+        batches += [(batch, True) for batch in make_shared_batches(sharing, self.limits)]
+        return [
+            Job(
+                tuple(batch),
+                {digest: media[digest] for request in batch for digest in request.media},
+                shared,
+                is_first and place == 0,
+            )
+            for place, (batch, shared) in enumerate(batches)
+        ]
+
+    def _tokens(self, medium: ReadMedium) -> int:
+        heard = 0 if medium.seconds is None else self.counter.sound(medium.seconds)
+        if medium.is_video:
+            return heard + self.counter.video(len(medium.sizes), *medium.sizes[0])
+        return heard + sum(self.counter.image(*size) for size in medium.sizes)
+
+
+def prompts_of(examples: Iterable[Example], encoder: PromptEncoder) -> Counter[str]:
+    """Return how many different prompts, as the model reads them, show each medium, by its name."""
+    distinct = {(e.media, encoder.text_read(e.prompt, e.media)) for e in examples}
+    return Counter(chain.from_iterable(set(media) for media, _ in distinct))
+
+
+def windows(examples: Sequence[Example], media: MediaOf) -> Iterator[Window]:
+    """Yield all rows of a shard, in windows of rows whose media fit the memory together.
+
+    Which rows are in a window depends on nothing but rows and sizes of media. Media in rows of
+    files are read one after the other, as they lie there, and others in parallel.
+    """
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="savs-media") as pool:
+        rows: dict[int, list[Future[ReadMedium | str]]] = {}
+        reading: dict[tuple[int, str, bool], Future[ReadMedium | str]] = {}
+        total = 0
+        for place, example in enumerate(examples):
+            folder = media(example)
+            rows[place] = []
+            for name, is_sound in zip(example.media, example.sounds, strict=True):
+                key = (id(folder), name, is_sound)  # other folders may have a file of this name
+                if key not in reading and is_packed(name):
+                    reading[key] = Future()
+                    reading[key].set_result(medium := _read(name, folder, is_sound=is_sound))
+                    total += len(medium.medium.data) if isinstance(medium, ReadMedium) else 0
+                elif key not in reading:
+                    reading[key] = pool.submit(_read, name, folder, is_sound=is_sound)
+                    total += folder.size(name) or 0
+                rows[place].append(reading[key])
+            if total >= WINDOW_BYTES or place == len(examples) - 1:
+                yield {row: [f.result() for f in reads] for row, reads in rows.items()}
+                rows, reading, total = {}, {}, 0
+
+
+def _read(name: str, media: MediaFolder, *, is_sound: bool) -> ReadMedium | str:
+    try:
+        data = media.read(name)
+    except MediaError as error:
+        return str(error)
+    medium = Medium(name, data)
+    if is_sound:
+        seconds = seconds_of(data, media.rules.audio_max_seconds)
+        return ReadMedium(sha256(data), medium, [], seconds=seconds)
+    frames = media.rules.video_frames or DEFAULT_FRAMES
+    is_video = media.rules.video != FRAMES and container_of(data) is not None
+    is_heard = is_video and media.rules.video == WITH_SOUND
+    seconds = seconds_of(data, media.rules.audio_max_seconds) if is_heard else None
+    return ReadMedium(sha256(data), medium, image_sizes(data, frames), is_video, seconds)
+
+
+def ahead(items: Iterator[T]) -> Generator[T, None, None]:
+    """Yield what an iterator gives, made in a thread, one item ahead of the consumer."""
+    end: Any = object()
+    with ThreadPoolExecutor(1, thread_name_prefix="savs-planner") as pool:
+        upcoming = pool.submit(next, items, end)
+        while (item := upcoming.result()) is not end:
+            upcoming = pool.submit(next, items, end)
+            yield item

@@ -1,0 +1,262 @@
+"""What the parts of an extraction hand to each other, and which prompts run together.
+
+Rows with equal prompts are one request; requests of similar length are one job, which a worker
+prepares; what it gives back is run as a batch.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+from savs.datasets.example import sounds_among
+from savs.datasets.media.sounds import DEFAULT_RATE
+from savs.foundation.errors import ParameterError
+from savs.pipeline.encoders.image import image_tokens
+from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
+
+ImageKey = tuple[str, int]
+"""What an image is known by: SHA-256 of its medium, and which frame of that it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A prompt with its media: what runs once for all rows that are equal in both."""
+
+    number: int
+    """Counts the requests of a run."""
+    example: str
+    """Id of its first row, for messages."""
+    prompt: str
+    media: tuple[str, ...]
+    """SHA-256 of each medium, in the order of the prompt."""
+    images: int
+    """Images that the model gets, frames of videos included, as far as known before decoding."""
+    tokens: int
+    """Length of the model's input, as far as known before decoding."""
+    pixels: int = 0
+    """Pixels of its images, as they are decoded."""
+    labels: tuple[int, ...] = ()
+    """The labels whose likelihood is kept, see `Answers.labels_of`."""
+    generates: bool = False
+    """Whether its answer is generated, see `Answers.generates_for`."""
+    context: int = -1
+    """The demonstrations after which they are asked, too, by number; -1 for none."""
+
+    @property
+    def sounds(self) -> tuple[bool, ...]:
+        """Whether each medium is read as a sound."""
+        return sounds_among(self.prompt, len(self.media))
+
+
+@dataclass(frozen=True, slots=True)
+class Medium:
+    """The bytes of an image, a video or a sound."""
+
+    name: str
+    """As the first row names it, for messages."""
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One batch as it goes to a worker process: all that preparing it needs."""
+
+    requests: tuple[Request, ...]
+    media: Mapping[str, Medium]
+    """SHA-256 -> medium, for all media of the requests."""
+    shared: bool = False
+    """Prepare each image once, for all requests that show it; see `Prepared.image_keys`."""
+    is_first: bool = False
+    """Whether it is the first of its shard: what the model kept of others is not continued, so
+    that a shard has the same bits whatever ran before it."""
+
+    def alone(self) -> "list[Job]":
+        """Return a job for each of the requests."""
+        return [
+            replace(self, requests=(r,), media={m: self.media[m] for m in r.media})
+            for r in self.requests
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Inputs that are ready to run."""
+
+    requests: tuple[int, ...]
+    """Numbers of the requests, in the order of the batch."""
+    inputs: dict[str, Any]
+    """What the model takes."""
+    images: int
+    """Images of each prompt, frames of its videos included."""
+    image_keys: tuple[tuple[ImageKey, ...], ...] = ()
+    """The images of each prompt in reading order, where they were prepared once for all prompts:
+    `inputs` then describe the text alone."""
+    vision: Mapping[ImageKey, Mapping[str, Any]] = field(default_factory=dict)
+    """What the vision tower takes for each image that is shown."""
+    is_plain: bool = True
+    """Whether prompts have neither videos nor sounds; with these, pixels are normalised already."""
+    host_inputs: dict[str, Any] = field(default_factory=dict)
+    """What the model would compute from the inputs, see `host_inputs`; nothing if it does."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A request that cannot be run."""
+
+    request: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A job as a worker process gives it back."""
+
+    parts: Sequence[Prepared | Refused]
+    thumbnails: Mapping[int, bytes]
+    """Number of a request -> a small JPEG of its first medium."""
+    unshared: str = ""
+    """Why images that requests share were prepared for each, where that was so."""
+    cut: frozenset[str] = frozenset()
+    """SHA-256 of the sounds that were cut."""
+
+
+MOST_PIXELS = 2**28
+"""Decoded pixels of a batch at most, some 800 MB in each worker; more in one prompt run alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class BatchLimits:
+    """How large a batch may be.
+
+    Raises
+    ------
+    ParameterError
+        A limit is below 1.
+    """
+
+    rows: int
+    """Prompts at most."""
+    tokens: int
+    """Prompts times the length of the longest, at most; a longer prompt is a batch by itself."""
+
+    def __post_init__(self) -> None:
+        if self.rows < 1:
+            raise ParameterError(f"the batch size is {self.rows}, expected at least 1")
+        if self.tokens < 1:
+            raise ParameterError(f"the tokens of a batch are {self.tokens}, expected at least 1")
+
+
+def make_batches(requests: Sequence[Request], limits: BatchLimits) -> list[list[Request]]:
+    """Return the requests that run together: of like length, so that little is padded.
+
+    A batch has one number of images, and of sounds: some models are wrong where it differs within a
+    batch. Requests are ordered by these, then by tokens, then by number, and cut where a limit is
+    reached, that of `MOST_PIXELS` included.
+
+    Examples
+    --------
+    >>> long, short, middle = (Request(n, "", "", (), 0, t) for n, t in enumerate((90, 10, 80)))
+    >>> batches = make_batches([long, short, middle], BatchLimits(rows=8, tokens=200))
+    >>> [[r.tokens for r in batch] for batch in batches]
+    [[10, 80], [90]]
+    """
+    return _cut(sorted(requests, key=lambda r: (_media(r), r.tokens, r.number)), limits)
+
+
+def make_shared_batches(requests: Sequence[Request], limits: BatchLimits) -> list[list[Request]]:
+    """Return the requests that run together where they share images, grouped by image.
+
+    As in `make_batches`, those with as many images and of like length are near each other; requests
+    with the same images stay together.
+
+    Examples
+    --------
+    >>> requests = [Request(n, "", "", (name,), 1, 9) for n, name in enumerate("aba")]
+    >>> batches = make_shared_batches(requests, BatchLimits(rows=2, tokens=99))
+    >>> [[(r.media[0], r.number) for r in batch] for batch in batches]
+    [[('a', 0), ('a', 2)], [('b', 1)]]
+    """
+    groups: dict[tuple[str, ...], list[Request]] = {}
+    for request in requests:
+        groups.setdefault(request.media, []).append(request)
+    ordered = sorted(
+        groups.values(), key=lambda g: (g[0].images, max(r.tokens for r in g), g[0].number)
+    )
+    return _cut([request for group in ordered for request in group], limits)
+
+
+def _media(request: Request) -> tuple[int, int]:
+    """Return how many images and how many sounds the model gets."""
+    return request.images, sum(request.sounds)
+
+
+def _cut(requests: Sequence[Request], limits: BatchLimits) -> list[list[Request]]:
+    """Cut where the number of images or sounds changes and where a limit is reached."""
+    batches: list[list[Request]] = []
+    longest = pixels = 0
+    for request in requests:
+        last = batches[-1] if batches else []
+        longest = max(longest, request.tokens)
+        if not last or last[-1].media != request.media:
+            pixels += request.pixels
+        room = (
+            last
+            and _media(last[0]) == _media(request)
+            and len(last) < limits.rows
+            and (len(last) + 1) * longest <= limits.tokens
+            and pixels <= MOST_PIXELS
+        )
+        if room:
+            last.append(request)
+        else:
+            batches.append([request])
+            longest, pixels = request.tokens, request.pixels
+    return batches
+
+
+PIXELS_A_TOKEN = 28 * 28
+"""Where a processor does not tell: patches of 14 pixels a side, four of which are one token."""
+LEAST_IMAGE_TOKENS, MOST_IMAGE_TOKENS = 64, 4096
+"""Bounds of that estimate for one image."""
+SOUND_TOKENS = 25
+"""Tokens a second of a sound where a processor does not tell: most models have 12.5 or 25."""
+
+
+@dataclass(frozen=True, eq=False)
+class TokenCounter:
+    """Counts the tokens of prompts before anything is decoded."""
+
+    encoder: PromptEncoder
+
+    def text(self, prompts: Sequence[str]) -> list[int]:
+        """Return the tokens of each text, without those of the chat template."""
+        return self.encoder.count_tokens(prompts)
+
+    @lru_cache(maxsize=4096)  # noqa: B019 - a counter lives as long as its run
+    def image(self, width: int, height: int) -> int:
+        """Return the tokens of an image of a size in pixels."""
+        if not self.encoder.reads_prompts:
+            return image_tokens(self.encoder.config)
+        count = self._of_processor("num_image_tokens", image_sizes=[(height, width)])
+        estimate = min(width * height // PIXELS_A_TOKEN, MOST_IMAGE_TOKENS)
+        return max(estimate, LEAST_IMAGE_TOKENS) if count is None else count
+
+    def sound(self, seconds: float) -> int:
+        """Return the tokens of a sound."""
+        samples = round(seconds * (self.encoder.sound_rate or DEFAULT_RATE))
+        count = self._of_processor("num_audio_tokens", audio_lengths=[samples])
+        return round(seconds * SOUND_TOKENS) if count is None else count
+
+    @lru_cache(maxsize=4096)  # noqa: B019 - as above
+    def video(self, frames: int, width: int, height: int) -> int:
+        """Return the tokens of a video whose frames have a size in pixels."""
+        count = self._of_processor("num_video_tokens", video_sizes=[(frames, height, width)])
+        return frames * self.image(width, height) if count is None else count
+
+    def _of_processor(self, kind: str, **media: Any) -> int | None:
+        """Return the tokens of a medium as the processor counts them; None if it does not."""
+        try:
+            return int(self.encoder.processor._get_num_multimodal_tokens(**media)[kind][0])
+        except Exception:  # half of the processors have it, each for itself
+            return None

@@ -1,0 +1,213 @@
+"""From a job to model inputs: media decoded, prompts encoded. This runs in worker processes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import torch
+from PIL import Image
+
+from savs.datasets import Example, MediaError, MediaFolder
+from savs.datasets.example import SPLIT, split_prompt
+from savs.datasets.media.images import thumbnail
+from savs.datasets.media.media import MediaRules, decode_medium, pictures_in
+from savs.datasets.media.sounds import DEFAULT_RATE, sounds_of
+from savs.datasets.media.videos import Decoded, heard_in, images_of
+from savs.pipeline.extraction.line.jobs import Done, ImageKey, Job, Prepared, Refused
+from savs.pipeline.extraction.model.host_inputs import host_inputs
+from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES, PromptEncoder
+from savs.pipeline.prompts.pieces import GRID, TEXT, Pieces, images_in, in_type, is_plain, shape_of
+from savs.stores.format.layout import THUMBNAIL_PX
+
+SIZES_ALONE = {"device": "meta"}
+"""Options of an image processor that make it compute the shapes of pixels, and no pixels."""
+PLAIN = "What is this?"
+"""Text next to an image by itself: processors and templates are made for both."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrepareSettings:
+    """How jobs are prepared."""
+
+    rules: MediaRules
+    dtype: torch.dtype
+    """The model's type; other pixels than bytes are given in it, which halves what is moved."""
+    raw_pixels: bool
+    """Leave pixels of images as bytes, see `PixelScale`; not in prompts with videos or sounds."""
+    thumbnails: bool
+    """Make a small JPEG of each request's first medium."""
+    shared_images: int = 0
+    """Prompts with this many images may share them; 0 for none."""
+    sizes_alone: bool = False
+    """Make the texts of prompts that share images from the images' sizes, see `knows_sizes`."""
+    host_inputs: bool = False
+    """Compute what the model would compute from the sizes of images, see `host_inputs`."""
+
+
+def prepare(encoder: PromptEncoder, job: Job, settings: PrepareSettings) -> Done:
+    """Return the inputs of a job; what cannot be decoded or encoded is refused by itself.
+
+    Where prompts differ in their shape, as videos make them, each shape is a batch of its own, see
+    `shape_of`.
+    """
+    refused: list[Refused] = []
+    usable: list[tuple[int, Pieces]] = []
+    small: dict[int, bytes] = {}
+    thumbnails: dict[tuple[str, bool], bytes] = {}
+    decoded: dict[tuple[str, bool], list[Decoded]] = {}
+    for request in job.requests:
+        media = list(zip(request.media, request.sounds, strict=True))
+        try:
+            for digest, is_sound in media:
+                if (digest, is_sound) not in decoded:
+                    medium = job.media[digest]
+                    decoded[digest, is_sound] = decode_medium(
+                        medium.data,
+                        medium.name,
+                        settings.rules,
+                        encoder.sound_rate_or_default if is_sound else None,
+                    )
+            seen = [decoded[key] for key in media]
+        except MediaError as error:
+            refused.append(Refused(request.number, str(error)))
+            continue
+        usable.append((request.number, arrange(request.prompt, seen, encoder.placeholders)))
+        if settings.thumbnails and seen:
+            first = media[0]
+            if first not in thumbnails:
+                thumbnails[first] = thumbnail(pictures_in(seen[0])[0], THUMBNAIL_PX)
+            small[request.number] = thumbnails[first]
+    alike: dict[tuple[int, ...], list[tuple[int, Pieces]]] = {}
+    for number, pieces in usable:
+        alike.setdefault(shape_of(pieces), []).append((number, pieces))
+    keys = {id(seen): (d, n) for (d, _), items in decoded.items() for n, seen in enumerate(items)}
+    parts: list[Prepared | Refused] = []
+    unshared = ""
+    for shape, part in alike.items():
+        if job.shared and len(shape) == settings.shared_images and not any(shape):
+            try:
+                shared = share_images(
+                    encoder,
+                    [pieces for _, pieces in part],
+                    keys,
+                    numbers=[number for number, _ in part],
+                    dtype=settings.dtype,
+                    raw=settings.raw_pixels,
+                    sizes_alone=settings.sizes_alone,
+                )
+                parts.append(shared)
+                continue
+            except Exception as error:  # the plain way tells what is wrong with which prompt
+                unshared = str(error)
+        parts += _encode(encoder, part, settings)
+    cut = {d for (d, _), shown in decoded.items() if any(s.is_cut for s in heard_in(shown))}
+    return Done([*refused, *parts], small, unshared, frozenset(cut))
+
+
+def pieces_of(example: Example, media: MediaFolder, encoder: PromptEncoder | None = None) -> Pieces:
+    """Return an example's prompt in reading order, with its media decoded as a model takes them.
+
+    Raises
+    ------
+    MediaError
+        A medium is missing or cannot be decoded.
+    """
+    rate = DEFAULT_RATE if encoder is None else encoder.sound_rate_or_default
+    decoded = [
+        media.decode(name, rate if is_sound else None)
+        for name, is_sound in zip(example.media, example.sounds, strict=True)
+    ]
+    return arrange(example.prompt, decoded, SPLIT if encoder is None else encoder.placeholders)
+
+
+def arrange(prompt: str, media: Sequence[Sequence[Decoded]], placeholders: str) -> Pieces:
+    """Return a prompt with what each medium shows in reading order."""
+    pieces = split_prompt(prompt, len(media), placeholders)
+    return tuple(chain.from_iterable(media[p] if isinstance(p, int) else [p] for p in pieces))
+
+
+def _encode(
+    encoder: PromptEncoder, batch: list[tuple[int, Pieces]], settings: PrepareSettings
+) -> list[Prepared | Refused]:
+    """Run the processor; where it refuses a batch, halve it until the culprit is alone."""
+    numbers = tuple(number for number, _ in batch)
+    try:
+        plain = is_plain(batch[0][1])
+        raw = settings.raw_pixels and plain
+        inputs = encoder.encode([pieces for _, pieces in batch], RAW_IMAGES if raw else None)
+        ready = _in_type(inputs, settings.dtype)
+        return [
+            Prepared(
+                requests=numbers,
+                inputs=ready,
+                images=images_in(batch[0][1]),
+                is_plain=plain,
+                host_inputs=host_inputs(encoder, inputs) if settings.host_inputs else {},
+            )
+        ]
+    except Exception as error:  # a processor may raise anything
+        if len(batch) == 1:
+            reason = str(error) if isinstance(error, ValueError | IndexError) else repr(error)
+            sizes = _sizes(batch[0][1])
+            return [Refused(numbers[0], f"the processor refuses it ({sizes}): {reason}")]
+        half = len(batch) // 2
+        return _encode(encoder, batch[:half], settings) + _encode(encoder, batch[half:], settings)
+
+
+def _sizes(pieces: Pieces) -> str:
+    """Return how large the media of a prompt are, for a message."""
+    seconds = [round(sound.seconds, 1) for sound in sounds_of(pieces)]
+    images = [image.size for image in images_of(pieces)]
+    heard = [f"sounds of {seconds} s"] if seconds else []
+    return " and ".join(([] if heard and not images else [f"images of {images} px"]) + heard)
+
+
+def share_images(
+    encoder: PromptEncoder,
+    prompts: Sequence[Pieces],
+    keys: Mapping[int, ImageKey],
+    *,
+    numbers: Sequence[int],
+    dtype: torch.dtype,
+    raw: bool,
+    sizes_alone: bool,
+) -> Prepared:
+    """Return prompts with as many images each, every image prepared once.
+
+    `keys` is the identity of each image -> what it is known by, `numbers` those of the requests;
+    `dtype`, `raw` and `sizes_alone` are as in `PrepareSettings`. The processor may raise anything.
+    """
+    per_prompt = list(map(images_of, prompts))
+    images = {keys[id(image)]: image for image in chain.from_iterable(per_prompt)}
+    return Prepared(
+        requests=tuple(numbers),
+        inputs=_in_type(encode_texts(encoder, prompts, sizes_alone=sizes_alone), dtype),
+        images=len(per_prompt[0]),
+        image_keys=tuple(tuple(keys[id(image)] for image in of_prompt) for of_prompt in per_prompt),
+        vision={
+            key: _in_type(encode_image(encoder, image, raw=raw), dtype)
+            for key, image in images.items()
+        },
+    )
+
+
+def encode_texts(
+    encoder: PromptEncoder, prompts: Sequence[Pieces], *, sizes_alone: bool
+) -> dict[str, Any]:
+    """Return the inputs of a batch of prompts without those of the vision tower.
+
+    If `sizes_alone`, the processor computes no pixels, see `knows_sizes`.
+    """
+    inputs = encoder.encode(prompts, SIZES_ALONE if sizes_alone else None)
+    return {name: inputs[name] for name in (*TEXT, GRID) if name in inputs}
+
+
+def encode_image(encoder: PromptEncoder, image: Image.Image, *, raw: bool) -> dict[str, Any]:
+    """Return what the vision tower takes for one image; `raw` as in `PromptEncoder.encode`."""
+    inputs = encoder.encode([(image, PLAIN)], RAW_IMAGES if raw else None)
+    return {name: value for name, value in inputs.items() if name not in TEXT}
+
+
+def _in_type(inputs: Mapping[str, Any], dtype: torch.dtype) -> dict[str, Any]:
+    return {name: in_type(name, value, dtype) for name, value in inputs.items()}

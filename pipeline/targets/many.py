@@ -1,0 +1,681 @@
+"""An example has any of many labels: each label is a task of two classes.
+
+Logits of all labels are one matrix. A head is multiplied once with the directions of all labels
+that chose it, see `HeadsFit.binary`: features are not gathered for each label.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import msgspec
+import numpy as np
+import polars as pl
+
+from savs.datasets.example import first_few
+from savs.datasets.label_kinds import MANY
+from savs.datasets.many_labels import (
+    PRESENT,
+    SIDES,
+    UNKNOWN,
+    count_labels,
+    label_table,
+    named_labels,
+    states_of,
+    states_unknown,
+    with_label,
+)
+from savs.datasets.metrics.many_labels import LabelPredictions, cooccurrence, label_metrics
+from savs.datasets.metrics.metrics import Classes
+from savs.datasets.metrics.ranking import average_precision_units
+from savs.foundation.arrays import Array
+from savs.foundation.errors import ParameterError
+from savs.foundation.frames import schema_of
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.heads.centroids import few_threads, normalise, row_blocks
+from savs.pipeline.heads.folds import label_folds
+from savs.pipeline.readouts import HeadsFit, Readout
+from savs.pipeline.readouts.heads_fit import shares
+from savs.pipeline.readouts.readout import margins
+from savs.pipeline.running.formatting import counted
+from savs.pipeline.statistics.confidence import label_confidence
+from savs.pipeline.statistics.intervals import Estimate, one_stratum
+from savs.pipeline.targets.label_rules import (
+    NEVER,
+    LabelRule,
+    fit_rules,
+    rule_of_whole,
+    rules_of,
+    threshold_distances,
+)
+from savs.pipeline.targets.one import names_of
+from savs.pipeline.targets.target import (
+    EXAMPLE_SCHEMA,
+    Decision,
+    Folds,
+    LeftOut,
+    Measured,
+    Measuring,
+    Run,
+    Said,
+    ScoredRows,
+    Selected,
+    SelectedTask,
+    Target,
+    TrainingRows,
+    TrainingTask,
+    in_schema,
+    packed,
+    prompt_of,
+    scores_of_seen,
+    strengths,
+)
+from savs.stores import Head
+from savs.stores.format.layout import Count
+
+BLOCK = 2**23
+"""Cells of examples x labels that are columns at a time."""
+PAIRS_KEPT = 100
+"""Pairs of labels that an evaluation lists."""
+NAMED = 5
+"""Labels that a note names."""
+LABEL_SCHEMA = {
+    "id": pl.String,
+    "split": pl.String,
+    "label": pl.String,
+    "prediction": pl.String,
+    "labels": pl.List(pl.String),
+    "unknown": pl.List(pl.String),
+    "predicted": pl.List(pl.String),
+    "probabilities": pl.List(pl.Float32),
+    "correct": pl.Boolean,
+    **EXAMPLE_SCHEMA,
+}
+"""Columns of the predictions of examples with many labels. `label` and `prediction` are canonical
+texts, as the store has them; `labels` are those that are there, null of an example that is not
+labelled; `probabilities` are in the order of the table of labels. A skipped example has no
+prediction and is not correct, nor is one with a label too many or too few. Labels that are unknown
+of it do not count."""
+LABELS_SCHEMA = {
+    "id": pl.String,
+    "media": pl.List(pl.String),
+    "prompt": pl.String,
+    "prediction": pl.String,
+    "labels": pl.List(pl.String),
+    "probabilities": pl.List(pl.Struct({"label": pl.String, "probability": pl.Float32})),
+    "reason": pl.String,
+}
+"""Columns of the predictions of many labels: `labels` are the predicted ones, and `prediction` is
+their canonical text."""
+LOGITS, CALLED = "logits", "called"
+"""Columns of predictions before they are measured: the logit of each label, and 1 where it is
+predicted, 0 where it is not, -1 where nothing is said of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRow:
+    """A row of the table of many labels, see `LabelUnits`."""
+
+    label: str
+    n: Count
+    positive: Count
+    predicted: Count
+    correct: Count
+    average_precision: float | None
+    low: float | None
+    high: float | None
+    chance: float | None
+    """Average precision to expect of these probabilities in random order."""
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    threshold: float
+    """That of the probability."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairRow:
+    """Two labels: in how many examples both are there, and predicted."""
+
+    label: str
+    other: str
+    n: Count
+    predicted: Count
+
+
+TABLE_SCHEMA = schema_of(LabelRow)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelScores:
+    """What a selection says of some examples."""
+
+    logits: Array
+    """`(labels, n)` float32."""
+    rules: Sequence[LabelRule]
+
+    @property
+    def called(self) -> Array:
+        """`(labels, n)` bool: the labels that are predicted."""
+        pairs = zip(self.logits, self.rules, strict=True)
+        return np.stack([row >= rule.least_logit for row, rule in pairs])
+
+    @property
+    def probabilities(self) -> Array:
+        """`(n, labels)` float64."""
+        return 1 / (1 + np.exp(-self.logits.T.astype(np.float64)))
+
+
+class ManyLabels(Target):
+    """An example has any of many labels."""
+
+    name = MANY
+    noun = "many labels"
+    part = "label"
+    headline = "mAP"
+    estimated_as = "cross-validated AP (%)"
+    tasks_share_rows = True
+    schema = LABEL_SCHEMA
+    new_schema = LABELS_SCHEMA
+    is_sure_alone = False
+    is_swept_whole = True
+    has_classes = False
+    refused: ClassVar = {
+        "a risk": "omit `risk`: the threshold of each label decides, see --precision",
+        "the model's own answer": "use a readout, such as vote",
+        "a readout of class names": "use a readout that learns from examples",
+        "`pseudo_labels`": "omit it: it gives each example one class",
+        "an explanation": "use savs report, savs evaluate or savs classify",
+        "`sort_into`": "omit it, or write a table",
+        "a page": "write a table",
+        "several classifiers": "classify with each alone",
+    }
+
+    def check(self, task: Any) -> None:
+        """Raise ValueError unless a task has the two sides of a label."""
+        if len(task.classes) < 2:
+            raise ValueError("classes: expected at least 2")
+
+    def tasks(self, rows: TrainingRows) -> list[TrainingTask]:
+        """Return for each label a task of the classes `SIDES`, in order of first appearance.
+
+        Training examples that do not say whether the label is there are not in its task.
+        SelectionError if a label is there in no example, or absent in none.
+        """
+        names = list(dict.fromkeys([*rows.names, *named_labels(rows.planned["label"])]))
+        if not names:
+            raise SelectionError("no training example has a label; give some to the rows")
+        examples = rows.readable
+        states = label_table(examples["label"], names).states
+        question, media = prompt_of(examples)
+        places, ids = examples["row"].to_numpy(), examples["id"]
+        tasks = []
+        for label, of_label in zip(names, states, strict=True):
+            known = np.flatnonzero(of_label != UNKNOWN)
+            there = int((of_label == PRESENT).sum())
+            if there in (0, len(known)):
+                what, remedy = ("there", "absent") if there else ("absent", "there")
+                first = f", {ids[int(known[0])]!r} first," if len(known) else ""
+                raise SelectionError(
+                    f"label {label!r} is {what} in all {len(known):,} training examples that know"
+                    f" of it{first} so that it cannot be learned; add one where it is {remedy}, or"
+                    " take the label out of the rows"
+                )
+            labels = of_label[known].astype(np.int64)
+            tasks.append(TrainingTask(label, SIDES, places[known], labels, question, media))
+        return tasks
+
+    def require_method(
+        self, rule: Readout, scoring: str, name: str, *, joint_heads: bool, precision: float | None
+    ) -> None:
+        """Raise SelectionError for a readout of class names, ParameterError for a precision."""
+        if precision is not None and not 0 < precision < 1:
+            raise ParameterError(f"`precision` is {precision}, expected a number between 0 and 1")
+        if rule.texts:
+            raise SelectionError(
+                f"readout {rule.name!r} compares images with names of classes of which one is"
+                " right, and the examples have many labels; use another readout"
+            )
+
+    def folds(
+        self,
+        tasks: Sequence[TrainingTask],
+        clusters: Sequence[str],
+        order: Array,
+        folds: Folds,
+        scoring: str,
+    ) -> list[dict[int, Array]]:
+        """Return folds with both sides of each label, drawn from the rows in their `order`.
+
+        All labels share the folds, so that no head is chosen by an example that it classifies
+        later. A label has none where its positive or its negative examples are too few to leave
+        some out; SelectionError if that is so for all labels.
+        """
+        states = np.full((len(tasks), len(clusters)), UNKNOWN, np.int8)
+        for of_label, task in zip(states, tasks, strict=True):
+            of_label[task.rows] = task.labels
+        if folds == "loo":
+            numbers = np.unique(clusters, return_inverse=True)[1]
+        else:
+            names = [clusters[int(row)] for row in order]
+            first = {name: str(place) for place, name in reversed([*enumerate(names)])}
+            numbers = np.empty(len(order), np.int64)
+            numbers[order] = label_folds(
+                states[:, order], min(folds, len(first)), [first[name] for name in names]
+            )
+        least = 1 if scoring == "resubstitution" else 2
+        outs: list[dict[int, Array]] = []
+        for task in tasks:
+            of_rows = numbers[task.rows]
+            flags = {int(fold): of_rows == fold for fold in np.unique(of_rows)}
+            left = [np.bincount(task.labels[~out], minlength=2).min() for out in flags.values()]
+            outs.append(flags if min(left) >= least else {})
+        if not any(outs):
+            raise SelectionError(
+                "cross-validation needs two independent examples where a label is there, and two"
+                " where it is absent, but no label has them; add more examples"
+            )
+        return outs
+
+    def decide(
+        self,
+        rule: Readout,
+        tasks: Sequence[tuple[SelectedTask, LeftOut]],
+        features: Callable[[], Iterable[Array]],
+        rows: int,
+        precision: float | None,
+    ) -> list[Decision | None]:
+        """Return the rule of each label, see `fit_rules`; None with too few left-out examples."""
+        rules = fit_rules(*_margins([part for _, part in tasks], rows), precision)
+        decisions: list[Decision | None] = []
+        for (task, part), fitted, values in zip(tasks, rules, features(), strict=True):
+            if fitted is not None:
+                seen = margins(scores_of_seen(task.fitted, values))
+                fitted = rule_of_whole(fitted, margins(part.seen), seen)
+            decisions.append(fitted)
+        return decisions
+
+    def right(self, parts: Sequence[LeftOut]) -> float:
+        """Return the mean average precision of the labels that were left out."""
+        left_out = [(margins(part.scores), part.labels == 1) for part in parts if part.folds]
+        return float(np.mean([average_precision_units(*one).mean() for one in left_out]))
+
+    def runs(self, selection: Selected, widths: Mapping[Head, int]) -> list[Run]:
+        """Return one run, of all labels."""
+        heads, names = tuple(selection.heads), tuple(str(task.subtask) for task in selection.tasks)
+        logits = LabelLogits(selection, widths)
+        return [Run(None, heads, max(widths[head] for head in heads), names, logits.scores)]
+
+    def columns(
+        self, examples: pl.DataFrame, parts: Sequence[ScoredRows], risk: float | None
+    ) -> Iterator[pl.DataFrame]:
+        """Yield the examples with the text of the predicted labels, `LOGITS` and `CALLED`."""
+        for part in parts:
+            called = part.scores.called
+            yield _with_labels(examples[part.rows], part.run.classes, part.scores.logits, called)
+
+    def sureness(self, run: Run, scores: Any) -> tuple[pl.Series, Array]:
+        """Return the labels, and the distance of the least sure one to its threshold.
+
+        That is how far the logit is from the threshold's (Brinker, From Data and Information
+        Analysis to Knowledge Engineering, 2006, On active learning in multi-label classification).
+        """
+        thresholds = np.array([rule.threshold for rule in scores.rules])
+        distances = threshold_distances(scores.probabilities, thresholds).min(axis=1)
+        return label_texts(run.classes, scores.called.T), distances.astype(np.float32)[:, None]
+
+    def said(self, run: Run, scores: Any) -> list[Said]:
+        """Return the predicted labels with the probabilities of all."""
+        pairs = zip(scores.called.T, scores.probabilities, strict=True)
+        return [
+            Said(
+                "",
+                tuple(run.classes[n] for n in np.argsort(-of_row, kind="stable") if called[n]),
+                of_row,
+            )
+            for called, of_row in pairs
+        ]
+
+    def values(self, scores: Any) -> Array:
+        """Return `(n, labels)` of 0 and 1."""
+        return scores.called.T.astype(np.int64)
+
+    def probabilities(self, scores: Any, readout: str) -> Array:
+        """Return the probability of each label."""
+        return scores.probabilities
+
+    def left_out(
+        self, selection: Selected, examples: pl.DataFrame, parts: Sequence[LeftOut]
+    ) -> pl.DataFrame:
+        """Return all training examples; thresholds and probabilities come from the other folds."""
+        values, states = _margins(parts, examples.height)
+        turns = np.full(states.shape, -1)
+        for label, part in enumerate(parts):
+            turns[label, part.rows] = part.fold
+        logits = np.zeros(states.shape, np.float32)
+        called = np.full(states.shape, -1, np.int8)
+        for turn in np.unique(turns[turns >= 0]):
+            others = np.where(turns == turn, UNKNOWN, states).astype(np.int8)
+            rules = rules_of(fit_rules(values, others, selection.precision))
+            for label, rule in enumerate(rules):
+                out = turns[label] == turn
+                logits[label, out] = rule.slope * values[label, out] + rule.intercept
+                called[label, out] = logits[label, out] >= rule.least_logit
+        names = [str(task.subtask) for task in selection.tasks]
+        return _with_labels(examples, names, logits, called)
+
+    def facts(self, decision: Decision | None) -> dict[str, Any]:
+        """Return the threshold."""
+        return super().facts(decision) | {"threshold": getattr(decision, "threshold", None)}
+
+    def grouped(self, examples: pl.DataFrame) -> pl.DataFrame:
+        """Return a row for each label that is there."""
+        lists = [None if text is None else [*count_labels([text])] for text in examples["label"]]
+        labels = pl.Series("label", lists, dtype=pl.List(pl.String))
+        return examples.with_columns(labels).explode("label")
+
+    def named(self, label: str | None) -> list[str] | None:
+        """Return the labels that are there."""
+        if label is None:
+            return None
+        return [name for name, is_there in states_of(label).items() if is_there]
+
+    def unknown(self, label: str | None) -> list[str]:
+        """Return the labels that are unknown."""
+        return states_unknown(label)
+
+    def can_measure(self, labels: pl.Series, tasks: Sequence[TrainingTask]) -> bool:
+        """Return whether a label of the tasks is there in some example."""
+        return not count_labels(labels).keys().isdisjoint(task.subtask for task in tasks)
+
+    def notes(self, selection: Selected) -> list[str]:
+        """Return notes on labels without a rule, and on those that are never predicted."""
+        notes = []
+        rules = [(task.subtask, task.decision) for task in selection.tasks]
+        if absent := [name for name, rule in rules if rule is None]:
+            notes.append(
+                f"too few independent examples to fit a threshold for {_named(absent)}; using 0.5,"
+                " uncalibrated"
+            )
+        never = [n for n, rule in rules if isinstance(rule, LabelRule) and rule.threshold == NEVER]
+        if never:
+            notes.append(
+                f"no threshold of {_named(never)} has the precision {selection.precision} on"
+                f" left-out training examples: {'it is' if len(never) == 1 else 'they are'} never"
+                " predicted"
+            )
+        return notes
+
+    def contradicted(
+        self, selection: Selected, predictions: pl.DataFrame
+    ) -> Iterator[pl.DataFrame]:
+        """Yield for each label the examples where it is wrongly predicted.
+
+        `prediction` has all labels of the example, with this one changed; `margin` is how far its
+        logit is from that of the threshold.
+        """
+        names = [str(task.subtask) for task in selection.tasks]
+        states = label_table(predictions["label"], names).states
+        predicted = label_table(predictions["prediction"], names).states
+        shares = np.array(predictions["probabilities"].to_list(), np.float64)
+        rules = [task.decision for task in selection.tasks]
+        thresholds = np.array([rule.threshold for rule in rules_of(rules)])
+        distances = threshold_distances(shares, thresholds)
+        for number, rule in enumerate(rules):
+            if rule is None or thresholds[number] == NEVER:
+                continue  # nothing was left out, or nothing is predicted
+            margins = distances[:, number]
+            is_right = states[number] == predicted[number]
+            wrong = np.flatnonzero(~is_right & (states[number] != UNKNOWN))
+            rows = predictions[wrong]
+            changed = [
+                with_label(text, names[number], is_there=bool(there))
+                for text, there in zip(rows["label"], predicted[number, wrong], strict=True)
+            ]
+            yield rows.with_columns(
+                subtask=pl.lit(names[number]),
+                prediction=pl.Series(changed, dtype=pl.String),
+                margin=margins[wrong],
+                strength=strengths(margins[wrong], margins[is_right]),
+            )
+
+    def measure(
+        self, table: pl.LazyFrame, selection: Selected | None, classes: Classes, how: Measuring
+    ) -> Measured:
+        """Return the metrics of `label_metrics`, those of each label, and the frequent pairs."""
+        assert selection is not None
+        names = [str(task.subtask) for task in selection.tasks]
+        rules = [task.decision for task in selection.tasks]
+        examples = table.drop(LOGITS, CALLED).collect()
+        skipped = examples["prediction"].is_null().to_numpy()
+        logits, called = (_matrix(table, name, ~skipped) for name in (LOGITS, CALLED))
+        labels = label_table(examples["label"], names)
+        states = np.where(called < 0, UNKNOWN, labels.states).astype(np.int8)
+        is_called, cluster = called > 0, examples["cluster"]
+        predictions = LabelPredictions(logits, is_called, states, labels.others, skipped)
+        weights = one_stratum(cluster)
+
+        def interval(rows: Array, values: Array) -> tuple[float | None, float | None]:
+            if how.only_units:
+                return None, None
+            of_rows = weights if len(rows) == len(cluster) else one_stratum(cluster[rows])
+            return Estimate.of(values, of_rows, inflation=how.inflation).interval()
+
+        units, of_labels = [], pl.DataFrame(schema=TABLE_SCHEMA)
+        if (states != UNKNOWN).any():
+            measured = label_metrics(predictions, cluster, interval)
+            units = measured.metrics
+            of_labels = measured.table.with_columns(
+                label=pl.Series(names),
+                threshold=pl.Series([rule.threshold for rule in rules_of(rules)]),
+            )
+            of_labels = of_labels.select(TABLE_SCHEMA.names()).cast(TABLE_SCHEMA)
+        if how.only_units:
+            return Measured(table=table, units=units, notes=[])
+        return Measured(
+            table=_packed(examples, logits, is_called, states, names),
+            units=units,
+            notes=_unseen(examples["label"], names),
+            confidence=label_confidence(
+                logits,
+                np.where(skipped, UNKNOWN, states),
+                is_calibrated=any(rule is not None for rule in rules),
+            ),
+            per_label=of_labels,
+            pairs=_pairs(states, is_called, names),
+        )
+
+    def of_new(self, table: pl.LazyFrame, selection: Selected) -> pl.LazyFrame:
+        """Return columns `LABELS_SCHEMA`."""
+        names = [str(task.subtask) for task in selection.tasks]
+        examples = table.drop(LOGITS, CALLED, strict=False).collect()
+        there = examples["prediction"].is_not_null()
+        logits, called = (_matrix(table, name, there.to_numpy()) for name in (LOGITS, CALLED))
+        shares = _shares(logits).to_list()
+        pairs = [
+            [{"label": name, "probability": p} for name, p in zip(names, of_row, strict=True)]
+            for of_row in shares
+        ]
+        probabilities = pl.Series(pairs, dtype=LABELS_SCHEMA["probabilities"])
+        labels = names_of(names, called.T > 0)
+        examples = examples.with_columns(
+            labels=pl.when(there).then(labels), probabilities=pl.when(there).then(probabilities)
+        )
+        return in_schema(examples.lazy(), LABELS_SCHEMA)
+
+
+MANY_LABELS = ManyLabels()
+
+
+class LabelLogits:
+    """The logits of a selection of many labels, from the features of its heads."""
+
+    def __init__(self, selection: Selected, widths: Mapping[Head, int]) -> None:
+        """Sort the fits of labels by head."""
+        self._tasks, self._heads = selection.tasks, selection.heads
+        self._rules = rules_of([task.decision for task in selection.tasks])
+        self._widths = widths
+        self._terms: dict[tuple[Head, bool], list[tuple[int, Array, float, float]]] = {}
+        self._others: list[int] = []
+        for number, task in enumerate(self._tasks):
+            fitted = task.fitted
+            if not isinstance(fitted, HeadsFit) or len(fitted.directions) != len(task.heads):
+                self._others.append(number)
+                continue
+            one = fitted.binary()
+            columns = (one.directions[:, 0], one.offsets[:, 0], one.weights[:, 0])
+            for head, direction, offset, weight in zip(task.heads, *columns, strict=True):
+                terms = self._terms.setdefault((head, one.pool == "mean"), [])
+                terms.append((number, direction, offset, weight))
+
+    def scores(self, features: Array) -> LabelScores:
+        """Return the scores of `(heads, n, d)` features of `selection.heads`."""
+        return LabelScores(self.of(features), self._rules)
+
+    def of(self, features: Array) -> Array:
+        """Return `(labels, n)` float32 logits of `(heads, n, d)` features of `selection.heads`."""
+        logits = np.zeros((len(self._tasks), features.shape[1]), np.float32)
+        for (head, is_mean), terms in self._terms.items():
+            units = normalise(features[self._heads.index(head)])
+            self._add(logits, units, terms, is_mean=is_mean)
+        for number in self._others:
+            task = self._tasks[number]
+            places = [self._heads.index(head) for head in task.heads]
+            width = max(self._widths[head] for head in task.heads)
+            logits[number] = margins(task.fitted.scores(features[places, :, :width]))
+        for of_label, rule in zip(logits, self._rules, strict=True):
+            of_label *= np.float32(rule.slope)
+            of_label += np.float32(rule.intercept)
+        return logits
+
+    def _add(
+        self,
+        logits: Array,
+        units: Array,
+        terms: Sequence[tuple[int, Array, float, float]],
+        *,
+        is_mean: bool,
+    ) -> None:
+        """Add what one head says; `units` are its `(n, d)` normalised features."""
+        numbers = np.array([number for number, *_ in terms])
+        directions = np.zeros((len(terms), units.shape[1]), np.float32)
+        for row, (_, direction, *_) in zip(directions, terms, strict=True):
+            row[: len(direction)] = direction[: len(row)]
+        with few_threads(directions.size * len(units)):
+            values = directions @ units.T
+        values += np.array([offset for *_, offset, _ in terms], np.float32)[:, None]
+        if is_mean:
+            values = shares(values[:, None], axis=1)[:, 0]
+        values *= np.array([weight for *_, weight in terms], np.float32)[:, None]
+        if len(numbers) == len(logits):
+            logits += values  # the terms are in the order of the labels
+        else:
+            logits[numbers] += values
+
+
+def _margins(parts: Sequence[LeftOut], rows: int) -> tuple[Array, Array]:
+    """Return `(labels, rows)` margins and states of left-out examples; both unknown elsewhere."""
+    values, states = np.zeros((len(parts), rows)), np.full((len(parts), rows), UNKNOWN, np.int8)
+    for label, part in enumerate(parts):
+        values[label, part.rows] = margins(part.scores)
+        states[label, part.rows] = part.labels
+    return values, states
+
+
+def _with_labels(
+    examples: pl.DataFrame, names: Sequence[str], logits: Array, called: Array
+) -> pl.DataFrame:
+    """Return examples with `(labels, n)` logits and flags, and the text of the flagged labels."""
+    size = len(names)
+    return examples.with_columns(
+        pl.Series("prediction", label_texts(names, called.T > 0), dtype=pl.String),
+        _lists(LOGITS, logits, pl.Float32, size),
+        _lists(CALLED, called.astype(np.int8), pl.Int8, size),
+    )
+
+
+def _lists(name: str, values: Array, dtype: Any, size: int) -> pl.Series:
+    """Return `(labels, n)` values as a column of lists."""
+    rows = np.ascontiguousarray(values.T)
+    return pl.Series(name, rows, dtype=pl.Array(dtype, size)).arr.to_list()
+
+
+def _matrix(table: pl.LazyFrame, name: str, there: Array) -> Array:
+    """Return a column of lists as `(labels, n)`, of rows that are there; 0 elsewhere."""
+    lists = table.select(name).collect().to_series()
+    values = lists.filter(pl.Series(there)).explode().to_numpy()
+    n = int(there.sum())
+    whole = np.zeros((len(values) // n if n else 0, len(there)), values.dtype)
+    whole[:, there] = values.reshape(n, -1).T if n else 0
+    return whole
+
+
+def _shares(logits: Array) -> pl.Series:
+    """Return `(labels, n)` logits as a column of lists of float32 probabilities."""
+    values = (1 / (1 + np.exp(-logits.T.astype(np.float64)))).astype(np.float32)
+    return pl.Series(values, dtype=pl.Array(pl.Float32, len(logits))).arr.to_list()
+
+
+def _named(labels: Sequence[Any]) -> str:
+    return f"{counted(len(labels), 'label')} ({first_few(map(repr, labels), NAMED)})"
+
+
+def _unseen(texts: pl.Series, names: Sequence[str]) -> list[str]:
+    """Return a note where labels are there that training does not know."""
+    known = set(names)
+    return [
+        f"label {name!r} of {counted(count, 'example')} is not in the training examples; it counts"
+        " as missed"
+        for name, count in count_labels(texts).items()
+        if name not in known
+    ]
+
+
+def _packed(
+    examples: pl.DataFrame, logits: Array, called: Array, states: Array, names: Sequence[str]
+) -> pl.LazyFrame:
+    """Return predictions as Parquet in memory, columns `LABEL_SCHEMA`."""
+    parts = []
+    for some in row_blocks(examples.height, len(names), BLOCK):
+        rows, there, flags = examples[some], states[:, some], called[:, some]
+        wrong = (flags != (there == PRESENT)) & (there != UNKNOWN)
+        is_labelled, is_predicted = rows["label"].is_not_null(), rows["prediction"].is_not_null()
+        columns = {
+            "labels": names_of(names, (there == PRESENT).T),
+            "unknown": names_of(names, (there == UNKNOWN).T),
+            "predicted": names_of(names, flags.T),
+            "probabilities": _shares(logits[:, some]),
+        }
+        known = dict.fromkeys(columns, is_labelled) | dict.fromkeys(
+            ("predicted", "probabilities"), is_predicted
+        )
+        table = rows.with_columns(
+            *(pl.when(known[name]).then(values).alias(name) for name, values in columns.items()),
+            correct=pl.Series(~wrong.any(axis=0)) & is_predicted & is_labelled,
+        )
+        parts.append(packed(in_schema(table.lazy(), LABEL_SCHEMA).collect()))
+    return pl.concat(parts)
+
+
+def label_texts(names: Sequence[str], there: Array) -> pl.Series:
+    """Return the canonical text of the labels that are there, of `(n, labels)` flags."""
+    order = sorted(range(len(names)), key=lambda number: names[number])
+    quoted = [msgspec.json.encode(names[number]).decode() for number in order]
+    return "[" + names_of(quoted, there[:, order]).list.join(",") + "]"
+
+
+def _pairs(states: Array, predicted: Array, names: Sequence[str]) -> pl.DataFrame:
+    together = np.triu(cooccurrence(states), 1)
+    order = np.argsort(-together, axis=None, kind="stable")[:PAIRS_KEPT]
+    first, second = np.unravel_index(order, together.shape)
+    predicted_together = cooccurrence(np.where(states != UNKNOWN, predicted, False).astype(np.int8))
+    table = pl.DataFrame(
+        {
+            "label": [names[n] for n in first],
+            "other": [names[n] for n in second],
+            "n": together[first, second],
+            "predicted": predicted_together[first, second],
+        },
+        schema=schema_of(PairRow),
+    )
+    return table.filter(pl.col("n") > 0)

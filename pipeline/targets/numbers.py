@@ -1,0 +1,500 @@
+"""An example has a number: any of a range, or one of a few levels.
+
+Fits are of numbers less their mean, in standard deviations, so that float32 keeps their digits.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Annotated, Any, ClassVar, Literal
+
+import numpy as np
+import polars as pl
+from msgspec import Meta
+
+from savs.datasets.label_kinds import MOST, ORDINAL, REGRESSION, number_text
+from savs.datasets.metrics.metrics import Classes, Units
+from savs.datasets.metrics.numbers import NumberPredictions, number_metrics
+from savs.foundation.arrays import Array
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.heads.folds import number_folds
+from savs.pipeline.heads.head_scores import HeadScores
+from savs.pipeline.readouts import ClassScores, Fitted, Readout
+from savs.pipeline.readouts.ridge import score_numbers
+from savs.pipeline.running.formatting import counted
+from savs.pipeline.targets.target import (
+    EXAMPLE_SCHEMA,
+    Decision,
+    Folds,
+    LeftOut,
+    Measured,
+    Measuring,
+    Run,
+    Said,
+    ScoredRows,
+    Selected,
+    SelectedTask,
+    Target,
+    TrainingRows,
+    TrainingTask,
+    in_schema,
+    prompt_of,
+)
+from savs.stores import Head
+
+NUMBER = "number"
+"""The one class of a task of numbers: its score is the number."""
+COVERAGE = 0.95
+"""Share of the numbers that lie in their intervals."""
+LEAST = 5
+"""Independent training examples that a task of numbers needs: some are left out twice."""
+ROUNDING = 1e-9
+Finite = Annotated[float, Meta(gt=-MOST, lt=MOST)]
+
+
+DIGITS = 7
+"""Significant digits of a prediction as text: those of float32."""
+NUMBER_COLUMNS = {"value": pl.Float64, "low": pl.Float64, "high": pl.Float64}
+NUMBER_SCHEMA = {
+    "id": pl.String,
+    "split": pl.String,
+    "label": pl.String,
+    "prediction": pl.String,
+    "correct": pl.Boolean,
+    **NUMBER_COLUMNS,
+    **EXAMPLE_SCHEMA,
+}
+"""Columns of the predictions of numbers. `value` is the predicted number, `prediction` its text, or
+that of the level next to it; the truth lies from `low` to `high` with a probability of 95 %, null
+if too few examples were left out to know. `correct` is whether the level is the right one, or of
+a regression whether the number lies in its interval. A skipped example has no prediction."""
+NUMBERS_SCHEMA = {
+    "id": pl.String,
+    "media": pl.List(pl.String),
+    "prompt": pl.String,
+    "prediction": pl.String,
+    **NUMBER_COLUMNS,
+    "reason": pl.String,
+}
+"""Columns of the predictions of numbers, see `NUMBER_SCHEMA`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumberRule(Decision):
+    """What is known of the numbers of training examples, and how far predictions are from them."""
+
+    kind: Literal["number"] = "number"
+    mean: Finite
+    median: Finite
+    """What is predicted of an example by nothing else: chance."""
+    spread: Annotated[float, Meta(gt=0, lt=MOST)]
+    """Standard deviation."""
+    levels: tuple[Finite, ...] = ()
+    """The levels of an ordinal task, ascending; empty for a regression."""
+    reach: Annotated[float, Meta(ge=0, lt=MOST)] | None = None
+    """Half the width of an interval; None if too few examples were left out for one."""
+
+    @property
+    def is_fitted(self) -> bool:  # type: ignore[override]
+        """Whether intervals are known."""
+        return self.reach is not None
+
+    @classmethod
+    def of(cls, numbers: Array, *, is_ordinal: bool) -> "NumberRule":
+        """Return the rule of the `(n,)` numbers of training examples, which are not all equal."""
+        return cls(
+            mean=float(numbers.mean()),
+            median=float(np.median(numbers)),
+            spread=float(numbers.std()),
+            levels=tuple(np.unique(numbers).tolist()) if is_ordinal else (),
+        )
+
+    def numbers(self, soft: Array) -> Array:
+        """Return `(n,)` float64 numbers of the `(n, 1)` soft scores of a fit."""
+        return self.mean + self.spread * soft[:, 0].astype(np.float64)
+
+    def nearest(self, numbers: Array) -> Array:
+        """Return the level next to each number, the lower of two; without levels the numbers."""
+        if not self.levels:
+            return numbers
+        levels = np.array(self.levels)
+        return levels[np.searchsorted((levels[1:] + levels[:-1]) / 2, numbers)]
+
+    def intervals(self, numbers: Array, reach: Array | float) -> tuple[Array, Array]:
+        """Return the ends of intervals: of an ordinal task the outer levels inside, one at least.
+
+        >>> rule = NumberRule.of(np.array([1.0, 2, 3, 5]), is_ordinal=True)
+        >>> [ends.tolist() for ends in rule.intervals(np.array([2.5, 9]), 1.0)]
+        [[2.0, 5.0], [3.0, 5.0]]
+        """
+        low, high = numbers - reach, numbers + reach
+        if not self.levels:
+            return low, high
+        levels, choice = np.array(self.levels), self.nearest(numbers)
+        first = np.minimum(np.searchsorted(levels, low), len(levels) - 1)
+        last = np.maximum(np.searchsorted(levels, high, side="right") - 1, 0)
+        return np.minimum(levels[first], choice), np.maximum(levels[last], choice)
+
+
+def fit_reach(errors: Array, clusters: Array | Sequence[str]) -> float | None:
+    """Return how far from its prediction a number lies in 95 % of new clusters; None if unknown.
+
+    Split conformal for examples in clusters (Lee, Barber and Willett, arXiv 2306.06342): of C
+    clusters each, and the new one, which may be anything, have the weight 1 / (C + 1), and their
+    examples equal shares of it. Where each example is its own cluster that is the
+    ceil((n + 1) 0.95)-th smallest error.
+
+    >>> fit_reach(np.arange(1.0, 20), np.arange(19)), fit_reach(np.arange(1.0, 19), np.arange(18))
+    (19.0, None)
+    """
+    names, sizes = np.unique(np.asarray(clusters), return_inverse=True, return_counts=True)[1:]
+    order = np.argsort(np.abs(errors))
+    weights = np.cumsum(1 / sizes[names][order]) / (len(sizes) + 1)
+    enough = np.flatnonzero(weights >= COVERAGE - ROUNDING)
+    return float(np.abs(errors)[order][enough[0]]) if len(enough) else None
+
+
+class Numbers(Target):
+    """An example has a number."""
+
+    headline = "MAE"
+    estimated_as = "cross-validated MAE"
+    kinds_of_task = False
+    default_readout = "ridge"
+    default_scoring = "kfold"
+    tried_readouts = ("ridge",)
+    schema = NUMBER_SCHEMA
+    new_schema = NUMBERS_SCHEMA
+    always = ("id", "split", "cluster")
+    skipped_as = "with the mean of the training numbers as its prediction"
+    uncalibrated = "numbers have no intervals"
+    scores_are_strengths = True
+    strength_of = ("explains", "the variance")
+    share_of = " of the variance"
+    is_sure_alone = False
+    is_swept_whole = True
+    has_classes = False
+    refused: ClassVar = {
+        "a risk": "omit `risk`: intervals hold 95 %",
+        "the model's own answer": "use ridge",
+        "a readout of class names": "use a readout that learns from examples",
+        "`pseudo_labels`": "omit it: it gives each example one class",
+        "an explanation": "use savs evaluate or savs classify",
+        "`sort_into`": "omit it, or write a table",
+        "a probability": "use predict: intervals are in the table of savs classify",
+        "a page": "write a table",
+        "several classifiers": "classify with each alone",
+        "a list of suspects": "omit it: it lists labels of another class",
+    }
+    is_ordinal: ClassVar[bool]
+
+    def check(self, task: Any) -> None:
+        """Raise ValueError unless a task is one of numbers."""
+        if task.classes != (NUMBER,) or not isinstance(task.decision, NumberRule):
+            raise ValueError(f"classes: expected {NUMBER!r} alone of numbers, and their rule")
+
+    def tasks(self, rows: TrainingRows) -> list[TrainingTask]:
+        """Return the one task.
+
+        SelectionError if too few examples are independent, or all have the same number.
+        """
+        examples = rows.readable
+        numbers = np.array([float(text) for text in examples["label"]])
+        clusters = np.unique(np.asarray(rows.clusters(examples)), return_inverse=True)[1]
+        ids = f"from {examples['id'][0]!r} to {examples['id'][-1]!r}" if len(examples) else "none"
+        if (independent := len(set(clusters.tolist()))) < LEAST:
+            raise SelectionError(
+                f"{rows.name} has {counted(independent, 'independent training example')}, {ids},"
+                f" and numbers need {LEAST}: examples that share an image or a group count once;"
+                " add others"
+            )
+        if (numbers == numbers[0]).all():
+            raise SelectionError(
+                f"all {len(numbers):,} training examples of {rows.name}, {ids}, have the number"
+                f" {examples['label'][0]}, so that nothing can be learned; add some with other"
+                " numbers"
+            )
+        rule = NumberRule.of(numbers, is_ordinal=self.is_ordinal)
+        question, media = prompt_of(examples)
+        return [
+            TrainingTask(
+                subtask=None,
+                classes=(NUMBER,),
+                rows=examples["row"].to_numpy(),
+                labels=(numbers - rule.mean) / rule.spread,
+                question=question,
+                media=media,
+                decision=rule,
+                clusters=clusters,
+            )
+        ]
+
+    def require_method(
+        self, rule: Readout, scoring: str, name: str, *, joint_heads: bool, precision: float | None
+    ) -> None:
+        """Raise SelectionError for a readout or a scoring of classes."""
+        super().require_method(rule, scoring, name, joint_heads=joint_heads, precision=precision)
+        if rule.fit_numbers is None or scoring != self.default_scoring:
+            field, value, other = "readout", rule.name, self.default_readout
+            if rule.fit_numbers is not None:
+                field, value, other = "scoring", scoring, self.default_scoring
+            raise SelectionError(
+                f"`{field}` {value} is for classes, and the labels of {name} are numbers; use"
+                f" {other}"
+            )
+
+    def score(
+        self,
+        rule: Readout,
+        scoring: str,
+        features: Array,
+        task: TrainingTask,
+        widths: Sequence[int],
+        texts: Mapping[str, Any],
+    ) -> HeadScores:
+        """Return how much of the variance each head explains, on left-out examples."""
+        assert task.clusters is not None
+        return score_numbers(features, task.labels, task.clusters)
+
+    def fit(
+        self,
+        rule: Readout,
+        features: Array,
+        task: TrainingTask,
+        widths: Sequence[int],
+        texts: Mapping[str, Any],
+    ) -> Fitted:
+        """Return the regression."""
+        assert rule.fit_numbers is not None
+        return rule.fit_numbers(features, task.labels, task.clusters)
+
+    def folds(
+        self,
+        tasks: Sequence[TrainingTask],
+        clusters: Sequence[str],
+        order: Array,
+        folds: Folds,
+        scoring: str,
+    ) -> list[dict[int, Array]]:
+        """Return folds with small and large numbers each."""
+        return [_folds(task, folds) for task in tasks]
+
+    def decide(
+        self,
+        rule: Readout,
+        tasks: Sequence[tuple[SelectedTask, LeftOut]],
+        features: Callable[[], Iterable[Array]],
+        rows: int,
+        precision: float | None,
+    ) -> list[Decision | None]:
+        """Return the rules with the reach of intervals, see `fit_reach`."""
+        return [_with_reach(_rule_of(task), part) for task, part in tasks]
+
+    def right(self, parts: Sequence[LeftOut]) -> float:
+        """Return the share of the variance that left-out predictions explain."""
+        ((part),) = parts
+        errors = part.labels - part.scores.soft[:, 0]
+        return float(1 - (errors**2).mean() / part.labels.var())
+
+    def runs(self, selection: Selected, widths: Mapping[Head, int]) -> list[Run]:
+        """Return the one run."""
+        return [
+            Run(
+                task.subtask,
+                task.heads,
+                max(widths[head] for head in task.heads),
+                task.classes,
+                partial(_scored, task),
+            )
+            for task in selection.tasks
+        ]
+
+    def columns(
+        self, examples: pl.DataFrame, parts: Sequence[ScoredRows], risk: float | None
+    ) -> Iterator[pl.DataFrame]:
+        """Yield the examples with their numbers and intervals."""
+        for part in parts:
+            scores, rule = part.scores.scores, part.scores.rule
+            yield with_numbers(examples[part.rows], rule, scores, rule.reach)
+
+    def sureness(self, run: Run, scores: Any) -> tuple[pl.Series, Array]:
+        """Return the numbers, and their intervals: the widest is the least sure."""
+        numbers, rule = scores.rule.numbers(scores.scores.soft), scores.rule
+        low, high = rule.intervals(numbers, rule.reach or 0.0)
+        return _texts(rule, numbers), (low - high).astype(np.float32)[:, None]
+
+    def said(self, run: Run, scores: Any) -> list[Said]:
+        """Return numbers with their intervals."""
+        rule, numbers = scores.rule, scores.rule.numbers(scores.scores.soft)
+        low, high = (_texts(rule, ends) for ends in rule.intervals(numbers, rule.reach or 0.0))
+        ends = zip(low, high, strict=True)
+        return [
+            Said(text, interval=None if rule.reach is None else of_row)
+            for text, of_row in zip(_texts(rule, numbers), ends, strict=True)
+        ]
+
+    def values(self, scores: Any) -> Array:
+        """Return the numbers, or the levels next to them."""
+        return scores.rule.nearest(scores.rule.numbers(scores.scores.soft))
+
+    def left_out(
+        self, selection: Selected, examples: pl.DataFrame, parts: Sequence[LeftOut]
+    ) -> pl.DataFrame:
+        """Return left-out examples, whose intervals come from the other folds."""
+        tables = []
+        for task, part in zip(selection.tasks, parts, strict=True):
+            rule = _rule_of(task)
+            errors, reaches = _errors(part, rule), np.full(len(part.fold), np.nan)
+            for turn in np.unique(part.fold):
+                others = part.fold != turn
+                reaches[~others] = fit_reach(errors[others], part.clusters[others]) or np.nan
+            tables.append(with_numbers(examples[part.rows], rule, part.scores, reaches))
+        return pl.concat(tables).sort("row")
+
+    def facts(self, decision: Decision | None) -> dict[str, Any]:
+        """Return the reach of intervals."""
+        return super().facts(decision) | {"reach": getattr(decision, "reach", None)}
+
+    def grouped(self, examples: pl.DataFrame) -> pl.DataFrame:
+        """Return examples in the order of their numbers."""
+        number = pl.col("label").cast(pl.Float64)
+        return examples.with_columns(number=number).sort("number", maintain_order=True)
+
+    def in_words(self, classes: Sequence[str]) -> str:
+        """Return the name of the task."""
+        return self.name
+
+    def measure(
+        self, table: pl.LazyFrame, selection: Selected | None, classes: Classes, how: Measuring
+    ) -> Measured:
+        """Return the metrics; of a skipped example the mean counts as predicted.
+
+        The coverage of intervals is that of the examples with one, and a skipped example is
+        outside.
+        """
+        assert selection is not None
+        rule = _rule_of(selection.tasks[0])
+        table = in_schema(table, NUMBER_SCHEMA)
+        columns = table.select("label", "cluster", *NUMBER_COLUMNS).collect()
+        units = _metrics(columns, rule) if columns["label"].count() else []
+        return Measured(table=table, units=units, notes=[*_notes(table, rule)])
+
+
+class Regression(Numbers):
+    """An example has any number."""
+
+    name, noun, is_ordinal = REGRESSION, "a number", False
+
+    def grouped(self, examples: pl.DataFrame) -> pl.DataFrame:
+        """Return examples with the ends between which all numbers lie as their label."""
+        table = super().grouped(examples)
+        numbers = table["number"].drop_nulls().to_list()
+        if not numbers:
+            return table
+        ends = " to ".join(number_text(end) for end in (numbers[0], numbers[-1]))
+        known = pl.col("label").is_not_null()
+        return table.with_columns(label=pl.when(known).then(pl.lit(ends)))
+
+
+class Ordinal(Numbers):
+    """An example has one of a few levels."""
+
+    name, noun, is_ordinal = ORDINAL, "a number on a scale", True
+
+
+REGRESSIONS, ORDINALS = Regression(), Ordinal()
+
+
+@dataclass(frozen=True, slots=True)
+class NumberScores:
+    """What a fit says of some examples."""
+
+    scores: ClassScores
+    rule: NumberRule
+
+
+def _scored(task: SelectedTask, features: Array) -> NumberScores:
+    return NumberScores(task.fitted.scores(features), _rule_of(task))
+
+
+def _rule_of(task: SelectedTask) -> NumberRule:
+    assert isinstance(task.decision, NumberRule)
+    return task.decision
+
+
+def _folds(task: TrainingTask, folds: Folds) -> dict[int, Array]:
+    assert task.clusters is not None
+    numbers = task.clusters
+    if folds != "loo":
+        numbers = number_folds(task.labels, folds, numbers)
+    return {turn: numbers == turn for turn in np.unique(numbers).tolist()}
+
+
+def _errors(part: LeftOut, rule: NumberRule) -> Array:
+    """Return how far predictions of left-out numbers are from these, `(n,)`."""
+    return np.abs(rule.mean + rule.spread * part.labels - rule.numbers(part.scores.soft))
+
+
+def _with_reach(rule: NumberRule, part: LeftOut) -> NumberRule:
+    return replace(rule, reach=fit_reach(_errors(part, rule), part.clusters))
+
+
+def _texts(rule: NumberRule, numbers: Array) -> pl.Series:
+    """Return the text of each number, or of the level next to it."""
+    said = rule.nearest(numbers) if rule.levels else [float(f"{n:.{DIGITS}g}") for n in numbers]
+    return pl.Series([number_text(float(n)) for n in said], dtype=pl.String)
+
+
+def with_numbers(
+    examples: pl.DataFrame, rule: NumberRule, scores: ClassScores, reach: Array | float | None
+) -> pl.DataFrame:
+    """Return examples with their predictions; `reach` is one for all or one each, maybe NaN."""
+    numbers = rule.numbers(scores.soft)
+    reaches = np.full(len(numbers), np.nan if reach is None else reach)
+    low, high = rule.intervals(numbers, reaches)
+    known = ~np.isnan(reaches)
+    table = examples.with_columns(
+        prediction=_texts(rule, numbers),
+        value=pl.Series(numbers, dtype=pl.Float64),
+        low=pl.Series(np.where(known, low, np.nan), dtype=pl.Float64).fill_nan(None),
+        high=pl.Series(np.where(known, high, np.nan), dtype=pl.Float64).fill_nan(None),
+    )
+    truth = pl.col("label").cast(pl.Float64)
+    right = (
+        pl.col("prediction") == pl.col("label")
+        if rule.levels
+        else truth.is_between("low", "high").fill_null(value=False)
+    )
+    return table.with_columns(correct=right)
+
+
+def _metrics(columns: pl.DataFrame, rule: NumberRule) -> list[Units]:
+    truth = columns["label"].cast(pl.Float64).to_numpy()
+    value = columns["value"].fill_null(rule.mean).to_numpy()
+    inside = None
+    if columns["low"].count():
+        low, high = (columns[name].fill_null(np.nan).to_numpy() for name in ("low", "high"))
+        has_none = (columns["low"].is_null() & columns["value"].is_not_null()).to_numpy()
+        inside = np.where(has_none, np.nan, (low <= truth) & (truth <= high))
+    predictions = NumberPredictions(
+        truth, value, rule.nearest(value) if rule.levels else None, rule.levels, inside
+    )
+    return number_metrics(predictions, columns["cluster"], rule.mean, rule.median, COVERAGE)
+
+
+def _notes(table: pl.LazyFrame, rule: NumberRule) -> Iterator[str]:
+    """Yield notes on levels that training lacks, and on predictions without an interval."""
+    if rule.levels:
+        texts = table.select("label").drop_nulls().collect()["label"]
+        for text, count in texts.value_counts(sort=True).iter_rows():
+            if float(text) not in rule.levels:
+                yield (
+                    f"level {text} of {counted(count, 'example')} is in no training example; it is"
+                    " never predicted"
+                )
+    count = table.select(pl.col("value").count() - pl.col("low").count()).collect().item()
+    if count:
+        yield (
+            f"there are no intervals for {counted(count, 'example')}: they need 19 independent"
+            " training examples that were left out"
+        )

@@ -1,0 +1,558 @@
+"""An example has one class of its subtask."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from savs.datasets.benchmarks.options import without_prompt
+from savs.datasets.example import of_subtask
+from savs.datasets.label_kinds import ONE
+from savs.datasets.metrics.metrics import Classes
+from savs.foundation.arrays import Array
+from savs.foundation.errors import ParameterError
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.heads.centroids import class_centroids, lead
+from savs.pipeline.heads.folds import fold_count, stratified_folds
+from savs.pipeline.readouts import ClassScores, Fitted, Readout
+from savs.pipeline.running.formatting import counted
+from savs.pipeline.statistics.confidence import measure_confidence
+from savs.pipeline.targets.calibration import (
+    Calibration,
+    calibrate_task,
+    class_probabilities,
+    least_examples,
+    require_risk,
+    typicality_of,
+)
+from savs.pipeline.targets.target import (
+    EXAMPLE_SCHEMA,
+    Decision,
+    Folds,
+    LeftOut,
+    Limit,
+    Measured,
+    Measuring,
+    Run,
+    Said,
+    ScoredRows,
+    Selected,
+    SelectedTask,
+    Target,
+    TrainingRows,
+    TrainingTask,
+    check_classes,
+    in_schema,
+    prompt_of,
+    scores_of_seen,
+    strengths,
+)
+from savs.stores import Head
+
+VOTES_KEPT = 20
+"""Classes named in a prediction's `votes`."""
+VOTES = pl.List(pl.Struct({"class": pl.String, "score": pl.Float32, "soft": pl.Float32}))
+LEAD = 1e-9
+"""By how much the chosen class is ahead of classes that tie with it."""
+PREDICTION_SCHEMA = {
+    "id": pl.String,
+    "split": pl.String,
+    "label": pl.String,
+    "prediction": pl.String,
+    "correct": pl.Boolean,
+    "probability": pl.Float32,
+    "margin": pl.Float32,
+    "votes": VOTES,
+    "prediction_set": pl.List(pl.String),
+    "unsure": pl.Boolean,
+    "typicality": pl.Float32,
+    "atypical": pl.Boolean,
+    **EXAMPLE_SCHEMA,
+}
+"""Columns of the predictions. A skipped example has no prediction and is not correct. `votes` has
+the best classes with the readout's score and its soft score, which has no ties in practice.
+`prediction_set` and `unsure` are null unless a risk was given, `typicality` and `atypical` without
+a calibration."""
+CLASSIFIED_SCHEMA = {
+    "id": pl.String,
+    "media": pl.List(pl.String),
+    "subtask": pl.String,
+    "prompt": pl.String,
+    "prediction": pl.String,
+    "probability": pl.Float32,
+    "margin": pl.Float32,
+    "votes": VOTES,
+    "prediction_set": pl.List(pl.String),
+    "unsure": pl.Boolean,
+    "typicality": pl.Float32,
+    "atypical": pl.Boolean,
+    "reason": pl.String,
+}
+"""Columns of the predictions of new images; `subtask` is left out where the classifier has none.
+
+`prediction_set` and `unsure` need a risk; `probability`, `typicality` and `atypical` are those of
+the calibration. Without one, `probability` is the share of the scores, see `shares`. A skipped
+example has a `reason` and no prediction."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskScores:
+    """What the fit of a subtask says of some examples."""
+
+    scores: ClassScores
+    typicality: Array | None
+    """`(n,)` float32; None without a calibration."""
+    calibration: Calibration | None
+
+
+class OneClass(Target):
+    """An example has one class of its subtask."""
+
+    name = ONE
+    noun = "one label"
+    schema = PREDICTION_SCHEMA
+    new_schema = CLASSIFIED_SCHEMA
+
+    def check(self, task: Any) -> None:
+        """Raise ValueError unless a task has two classes or more, and a calibration or nothing."""
+        if len(task.classes) < 2:
+            raise ValueError("classes: expected at least 2")
+
+    def tasks(self, rows: TrainingRows) -> list[TrainingTask]:
+        """Return the examples by subtask, classes in order of first appearance.
+
+        SelectionError where a class has no usable example, or a subtask has one class only.
+        """
+        parts = rows.readable.partition_by("subtask", maintain_order=True, as_dict=True)
+        tasks = []
+        for (subtask,), part in rows.planned.group_by("subtask", maintain_order=True):
+            name = None if subtask is None else str(subtask)
+            classes = tuple(dict.fromkeys([*rows.names, *part["label"]]))
+            readable = parts.get((subtask,), rows.readable.clear())
+            check_classes(name, classes, set(readable["label"]))
+            numbers = {label: number for number, label in enumerate(classes)}
+            labels = np.array([numbers[label] for label in readable["label"]])
+            question, media = prompt_of(readable)
+            places = readable["row"].to_numpy()
+            tasks.append(TrainingTask(name, classes, places, labels, question, media))
+        return tasks
+
+    def folds(
+        self,
+        tasks: Sequence[TrainingTask],
+        clusters: Sequence[str],
+        order: Array,
+        folds: Folds,
+        scoring: str,
+    ) -> list[dict[int, Array]]:
+        """Return folds that have all classes, see `stratified_folds`, task by task."""
+        return [dict(enumerate(self._folds(task, clusters, folds, scoring))) for task in tasks]
+
+    def _folds(
+        self, task: TrainingTask, clusters: Sequence[str], folds: Folds, scoring: str
+    ) -> list[Array]:
+        """Return the flags of each part of a task, which are left out in turn.
+
+        SelectionError if a class has too few examples that share no cluster, or too few would be
+        left to score by.
+        """
+        # Examples of one cluster are nearly the same: one that is left out while its twin is fitted
+        # to would be recognised, not classified. So there are as many folds as the rarest class has
+        # clusters, not examples.
+        where, own = of_subtask(task.subtask), [clusters[int(row)] for row in task.rows]
+        limit = self.limit(task, clusters)
+        if limit.independent < 2:
+            raise SelectionError(
+                "cross-validation needs two independent examples of each class, but class"
+                f" {limit.label!r}{where} has one, or its examples share an image or a group; add"
+                " more examples"
+            )
+        if folds == "loo":
+            numbers = np.unique(own, return_inverse=True)[1]
+        else:
+            count = min(fold_count(task.labels, folds), limit.independent)
+            numbers = stratified_folds(task.labels, count, own)
+        parts = [numbers == fold for fold in range(int(numbers.max()) + 1)]
+        for out in parts:
+            left = np.bincount(task.labels[~out], minlength=len(task.classes))
+            if scoring != "resubstitution" and (left == 1).any():
+                label = task.classes[int(np.flatnonzero(left == 1)[0])]
+                raise SelectionError(
+                    f"cross-validation leaves one training example of class {label!r}{where} to"
+                    f" choose heads by, but {scoring} scoring needs two; add examples, or select"
+                    " with `scoring` resubstitution"
+                )
+            absent = set(range(len(task.classes))) - set(task.labels[~out].tolist())
+            if absent:
+                raise SelectionError(
+                    f"cross-validation cannot split the examples of class"
+                    f" {task.classes[min(absent)]!r}{where}: those that share images or groups stay"
+                    " together; add more independent examples"
+                )
+        return parts
+
+    def limit(self, task: TrainingTask, clusters: Sequence[str]) -> Limit:
+        """Return the class that has the fewest independent examples."""
+        own = np.array([clusters[int(row)] for row in task.rows])
+        of_class = [own[task.labels == number].tolist() for number in range(len(task.classes))]
+        rarest = min(range(len(of_class)), key=lambda number: len(set(of_class[number])))
+        names = of_class[rarest]
+        return Limit(task.classes[rarest], len(set(names)), len(names))
+
+    def typicality(
+        self,
+        rule: Readout,
+        task: TrainingTask,
+        train: Array,
+        fitted: Fitted,
+        out: Array,
+        scores: ClassScores,
+    ) -> Array:
+        """Return how much left-out examples are like those of any class."""
+        return typicality_of(out, _centroids(rule, task, train), fitted, scores)
+
+    def decide(
+        self,
+        rule: Readout,
+        tasks: Sequence[tuple[SelectedTask, LeftOut]],
+        features: Callable[[], Iterable[Array]],
+        rows: int,
+        precision: float | None,
+    ) -> list[Decision | None]:
+        """Return calibrations, see `calibrate_task`; none by a readout that does not calibrate."""
+        if not rule.calibrates:
+            return [None] * len(tasks)
+        decisions: list[Decision | None] = []
+        for (task, part), values in zip(tasks, features(), strict=True):
+            seen = part.seen.scores, scores_of_seen(task.fitted, values).scores
+            decisions.append(
+                calibrate_task(
+                    part.scores.scores,
+                    part.labels,
+                    part.typicality,
+                    _centroids(rule, part.task, values),
+                    seen=seen,
+                )
+            )
+        return decisions
+
+    def right(self, parts: Sequence[LeftOut]) -> float:
+        """Return the share of all examples, of all tasks, that were classified rightly."""
+        hits = [part.scores.choice == part.labels for part in parts]
+        return float(np.concatenate(hits).mean())
+
+    def runs(self, selection: Selected, widths: Mapping[Head, int]) -> list[Run]:
+        """Return a run for each subtask."""
+        return [
+            Run(
+                task.subtask,
+                task.heads,
+                max(widths[head] for head in task.heads),
+                task.classes,
+                partial(_scored, task),
+            )
+            for task in selection.tasks
+        ]
+
+    def columns(
+        self, examples: pl.DataFrame, parts: Sequence[ScoredRows], risk: float | None
+    ) -> Iterator[pl.DataFrame]:
+        """Yield the examples of a block with their predictions, all runs of a form in one table.
+
+        Thousands of subtasks with few examples each take a table for each number of classes, not
+        one each.
+        """
+        forms: dict[tuple[int, bool], list[ScoredRows]] = {}
+        for part in parts:
+            form = len(part.run.classes), part.scores.calibration is None
+            forms.setdefault(form, []).append(part)
+        for (classes, is_plain), alike in forms.items():
+            scores = ClassScores.joined([part.scores.scores for part in alike])
+            sizes = [len(part.rows) for part in alike]
+            first = classes * np.repeat(np.arange(len(alike)), sizes)
+            names = [name for part in alike for name in part.run.classes]
+            rows = examples[np.concatenate([part.rows for part in alike])]
+            rows = predicted(rows, names, scores, first)
+            if is_plain:
+                yield rows.with_columns(probability=choice_probability(scores))
+                continue
+            tables = [
+                class_probabilities(part.scores.scores, part.scores.calibration) for part in alike
+            ]
+            rows = rows.with_columns(probability=_chosen(scores, np.concatenate(tables)))
+            yield _with_calibration(rows, alike, tables, risk)
+
+    def sureness(self, run: Run, scores: Any) -> tuple[pl.Series, Array]:
+        """Return the classes, and how far each is ahead of the next."""
+        names = pl.Series([run.classes[n] for n in scores.scores.choice], dtype=pl.String)
+        return names, sureness(scores.scores)
+
+    def said(self, run: Run, scores: Any) -> list[Said]:
+        """Return classes with the probabilities of all."""
+        known, choices = scores.calibration, scores.scores.choice
+        atypical = [None] * len(choices)
+        if known is not None:
+            atypical = (scores.typicality < known.typical).tolist()
+        shares = class_probabilities(scores.scores, known)
+        return [
+            Said(run.classes[choice], probabilities=of_row, atypical=is_odd)
+            for choice, of_row, is_odd in zip(choices, shares, atypical, strict=True)
+        ]
+
+    def values(self, scores: Any) -> Array:
+        """Return class numbers."""
+        return scores.scores.choice
+
+    def probabilities(self, scores: Any, readout: str) -> Array:
+        """Return probabilities that sum to 1, see `probabilities_of`."""
+        return probabilities_of(scores.scores, readout, scores.calibration)
+
+    def left_out(
+        self, selection: Selected, examples: pl.DataFrame, parts: Sequence[LeftOut]
+    ) -> pl.DataFrame:
+        """Return left-out examples with their predictions; they have no probabilities."""
+        tables = [predicted(examples[p.rows], p.task.classes, p.scores) for p in parts]
+        return pl.concat(tables).sort("row")
+
+    def measure(
+        self, table: pl.LazyFrame, selection: Selected | None, classes: Classes, how: Measuring
+    ) -> Measured:
+        """Return the metrics of the benchmark, and how far probabilities can be trusted."""
+        table = in_schema(table, PREDICTION_SCHEMA)
+        labels = table.select(pl.col("label").count()).collect().item()
+        calibrations = {
+            task.subtask or "all": task.decision.temperature  # type: ignore[union-attr]
+            if isinstance(task.decision, Calibration)
+            else None
+            for task in (selection.tasks if selection else ())
+        }
+        return Measured(
+            table=table,
+            units=how.metrics(table, classes) if labels else [],
+            notes=_unseen(table, classes),
+            confidence=measure_confidence(table, calibrations, how.risk, how.prompts),
+        )
+
+    def contradicted(
+        self, selection: Selected, predictions: pl.DataFrame
+    ) -> Iterator[pl.DataFrame]:
+        """Yield the wrongly predicted examples of each subtask, with margin and strength."""
+        for _, part in predictions.group_by("subtask", maintain_order=True):
+            right = part.filter("correct")["margin"].to_numpy()
+            wrong = part.filter(~pl.col("correct"))
+            margins = np.array([_lead(row) for row in wrong.iter_rows(named=True)], np.float32)
+            yield wrong.with_columns(margin=margins, strength=strengths(margins, right))
+
+    def risk_notes(self, selection: Selected, risk: float | None) -> list[str]:
+        """Return a note for each task that can answer nothing at a risk.
+
+        Raises
+        ------
+        ParameterError
+            The risk is not between 0 and 1.
+        SelectionError
+            A task has no calibration.
+        """
+        if risk is None:
+            return []
+        require_risk(risk)
+        notes, least = [], least_examples(risk)
+        for task in selection.tasks:
+            where = of_subtask(task.subtask)
+            if task.decision is None:
+                raise SelectionError(
+                    f"the selection{where} has no calibration, which `risk` needs: it was made with"
+                    " --no-estimate, of too few examples, or by a readout with negative scores; run"
+                    " `savs select` again, or in Python take calibrate(store, selection).selection"
+                )
+            if task.examples < least:
+                notes.append(
+                    f"with {task.examples} training examples{where} every prediction is unsure at"
+                    f" risk {risk:g}: at least {least} are needed"
+                )
+        return notes
+
+    def of_new(self, table: pl.LazyFrame, selection: Selected) -> pl.LazyFrame:
+        """Return columns `CLASSIFIED_SCHEMA`.
+
+        Ids are those that the images had before each was used in several tasks.
+        """
+        if len(selection.tasks) > 1:
+            table = table.with_columns(without_prompt(pl.col("id")))
+        columns = in_schema(table, CLASSIFIED_SCHEMA)
+        has_subtasks = any(task.subtask is not None for task in selection.tasks)
+        return columns if has_subtasks else columns.drop("subtask")
+
+
+ONE_CLASS = OneClass()
+
+
+def _centroids(rule: Readout, task: TrainingTask, features: Array) -> Array | None:
+    """Return the class means of training features; None where the fit has them."""
+    if rule.has_centroids:
+        return None
+    return class_centroids(features, task.labels, len(task.classes))
+
+
+def _lead(row: Mapping[str, Any]) -> float:
+    """Return the score of the prediction minus that of the label, or of the last that is kept."""
+    scores = {vote["class"]: vote["score"] for vote in row["votes"]}
+    return scores[row["prediction"]] - scores.get(row["label"], row["votes"][-1]["score"])
+
+
+def _scored(task: SelectedTask, features: Array) -> TaskScores:
+    scores, known = task.fitted.scores(features), task.decision
+    if not isinstance(known, Calibration):
+        return TaskScores(scores, None, None)
+    return TaskScores(scores, known.typicality(features, task.fitted, scores), known)
+
+
+def _with_calibration(
+    rows: pl.DataFrame, parts: Sequence[ScoredRows], tables: Sequence[Array], risk: float | None
+) -> pl.DataFrame:
+    """Return rows with `typicality` and `atypical`; for a risk with `prediction_set`, `unsure`."""
+    calibrations = [part.scores.calibration for part in parts]
+    least = [np.full(len(p.rows), c.typical) for p, c in zip(parts, calibrations, strict=True) if c]
+    typical = pl.Series(np.concatenate([p.scores.typicality for p in parts]), dtype=pl.Float32)
+    rows = rows.with_columns(
+        typicality=typical, atypical=typical < pl.Series(np.concatenate(least), dtype=pl.Float64)
+    )
+    if risk is None:
+        return rows
+    inside = [c.sets(t, risk) for c, t in zip(calibrations, tables, strict=True) if c]
+    names = [names_of(p.run.classes, flags) for p, flags in zip(parts, inside, strict=True)]
+    unsure = np.concatenate([flags.sum(axis=1) != 1 for flags in inside])
+    return rows.with_columns(prediction_set=pl.concat(names), unsure=pl.Series(unsure))
+
+
+def named(examples: pl.DataFrame, classes: Sequence[str], choice: Array) -> pl.DataFrame:
+    """Return examples with the class that each is predicted to be, and whether it is right."""
+    names = np.array(classes, dtype=object)[choice]
+    return examples.with_columns(prediction=pl.Series(names, dtype=pl.String)).with_columns(
+        correct=pl.col("prediction") == pl.col("label")
+    )
+
+
+def predicted(
+    examples: pl.DataFrame,
+    classes: Sequence[str],
+    class_scores: ClassScores,
+    first: Array | int = 0,
+) -> pl.DataFrame:
+    """Return examples with their prediction, whether it is right, its margin and its votes.
+
+    `first` is where in `classes` those of an example begin, `(n,)` where examples have others.
+    """
+    margins = lead(class_scores.scores, class_scores.choice)
+    return named(examples, classes, class_scores.choice + first).with_columns(
+        margin=pl.Series(margins, dtype=pl.Float32),
+        votes=_votes(classes, class_scores, first),
+    )
+
+
+def _votes(classes: Sequence[str], class_scores: ClassScores, first: Array | int) -> pl.Series:
+    """Return each example's best classes with their scores, as lists of structs."""
+    order = best_classes(class_scores.scores, VOTES_KEPT)
+    places = (order.T + first).T.ravel()
+    flat = pl.DataFrame(
+        {
+            "class": pl.Series(list(classes), dtype=pl.String)[places],
+            "score": np.take_along_axis(class_scores.scores, order, axis=1).ravel(),
+            "soft": np.take_along_axis(class_scores.soft, order, axis=1).ravel(),
+        }
+    ).cast({"score": pl.Float32, "soft": pl.Float32})
+    return flat.to_struct("votes").reshape(order.shape).arr.to_list()
+
+
+def best_classes(scores: Array, count: int) -> Array:
+    """Return the classes of greatest score, best first; of equal ones the first class.
+
+    `scores` are `(n, classes)` float32; the result `(n, count)`, or fewer if there are fewer
+    classes.
+
+    Examples
+    --------
+    >>> best_classes(np.float32([[0, 2, 0, 3, 2]]), 4)
+    array([[3, 1, 4, 0]])
+    """
+    n, classes = scores.shape
+    lowest = scores.min(axis=1, keepdims=True)
+    if classes <= count or np.count_nonzero(scores == lowest) > scores.size / 2:
+        return np.argsort(-scores, axis=1, kind="stable")[:, :count]  # fast where most are equal
+    last = np.partition(scores, classes - count, axis=1)[:, classes - count, None]
+    better, equal = scores > last, scores == last
+    wanted = count - better.sum(axis=1, keepdims=True)
+    # of equal scores at the cut the first classes fill up, as a stable sort would have them
+    is_best = better | (equal & (np.cumsum(equal, axis=1, dtype=np.int32) <= wanted))
+    columns = np.nonzero(is_best)[1].reshape(n, count)
+    order = np.argsort(-np.take_along_axis(scores, columns, axis=1), axis=1, kind="stable")
+    return np.take_along_axis(columns, order, axis=1)
+
+
+def names_of(classes: Sequence[str], inside: Array) -> pl.Series:
+    """Return `(n, classes)` flags as lists of classes."""
+    rows, columns = np.nonzero(inside)
+    names = pl.Series(list(classes), dtype=pl.String)[columns]
+    flat = pl.DataFrame({"row": rows, "name": names}, schema={"row": pl.Int64, "name": pl.String})
+    lists = flat.group_by("row", maintain_order=True).agg("name")
+    whole = pl.DataFrame({"row": np.arange(len(inside))}, schema={"row": pl.Int64})
+    joined = whole.join(lists, on="row", how="left", maintain_order="left")
+    return joined["name"].fill_null(pl.Series([[]], dtype=pl.List(pl.String)))
+
+
+def choice_probability(
+    class_scores: ClassScores, calibration: Calibration | None = None
+) -> pl.Series:
+    """Return the probability of each choice, see `class_probabilities`; null if that is NaN."""
+    return _chosen(class_scores, class_probabilities(class_scores, calibration))
+
+
+def _chosen(class_scores: ClassScores, table: Array) -> pl.Series:
+    chosen = table[np.arange(len(table)), class_scores.choice]
+    return pl.Series(chosen.astype(np.float32)).fill_nan(None)
+
+
+def probabilities_of(
+    scores: ClassScores, readout: str, calibration: Calibration | None = None
+) -> Array:
+    """Return `(n, classes)` calibrated probabilities, float64, which sum to 1.
+
+    Without a calibration they are shares of the scores. The chosen class has the greatest, by a
+    billionth where the readout's tie rule decided. ParameterError if a user's readout gives
+    negative scores, or none at all.
+    """
+    table = class_probabilities(scores, calibration).astype(np.float64)
+    if np.isnan(table).any():
+        raise ParameterError(
+            f"readout {readout!r} gives scores that are no probabilities; use predict"
+        )
+    tied = np.flatnonzero(table.argmax(axis=1) != scores.choice)
+    table[tied, scores.choice[tied]] = table[tied].max(axis=1) * (1 + LEAD)
+    return table / table.sum(axis=1, keepdims=True)
+
+
+def sureness(class_scores: ClassScores) -> Array:
+    """Return `(n, 2)` float32: the lead of the choice by score, and by soft score."""
+    leads = [
+        lead(scores, class_scores.choice) for scores in (class_scores.scores, class_scores.soft)
+    ]
+    return np.stack(leads, axis=1).astype(np.float32)
+
+
+def _unseen(table: pl.LazyFrame, classes: Classes) -> list[str]:
+    """Return a note for each label of the test examples that the training examples lack."""
+    known = {(subtask, label) for subtask, labels in classes.items() for label in labels}
+    groups = table.group_by("subtask", "label", maintain_order=True).len()
+    unseen: Counter[str] = Counter()
+    for subtask, label, count in groups.collect(engine="streaming").iter_rows():
+        if label is not None and (subtask, label) not in known:
+            unseen[label] += count
+    return [
+        f"label {label!r} of {counted(count, 'test example')} is not in the training examples;"
+        f" {'it counts' if count == 1 else 'they count'} as wrong"
+        for label, count in unseen.items()
+    ]

@@ -1,0 +1,611 @@
+"""What a label is, as all of stage 2 asks for it: the protocol of a target, and what it works on.
+
+A target says what a fit learns (`tasks`), which examples are left out together (`folds`), what
+left-out examples decide (`decide`), which columns predictions have (`columns`), and how they are
+measured (`measure`). It knows rows and scores, and nothing of commands, of a store's files or of
+pages. `one.py`, `many.py` and `numbers.py` hold the targets; nobody else asks which kind a label
+is.
+"""
+
+import io
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, Protocol
+
+import numpy as np
+import polars as pl
+
+from savs.datasets.example import of_subtask
+from savs.datasets.metrics.metrics import Classes, Units
+from savs.foundation.arrays import Array
+from savs.foundation.errors import ParameterError
+from savs.foundation.frames import scan_parquet
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.heads.head_scores import HeadScores
+from savs.pipeline.readouts import ClassScores, Fitted, Readout
+from savs.pipeline.running.formatting import listed
+from savs.pipeline.statistics.confidence import Confidence
+from savs.stores import Head
+
+Folds = int | Literal["loo"]
+LEVEL = 1
+"""Level of zstd, the fastest: tables are read again soon."""
+SEEN = 512
+"""Examples of its own fit that a readout classifies at most, for a decision."""
+EXAMPLE_SCHEMA = {
+    "group": pl.String,
+    "subtask": pl.String,
+    "category": pl.String,
+    "cluster": pl.String,
+    "leak": pl.String,
+    "content": pl.String,
+    "media": pl.List(pl.String),
+    "prompt": pl.String,
+    "extra": pl.String,
+}
+"""Columns of all predictions, whatever the target: what is known of an example. `content` is a
+digest of its media, null if it has none or was skipped; `media` are the names of its images and
+videos; `extra` is a JSON object of the input's columns that the benchmark does not know."""
+
+
+class Decision:
+    """What left-out training examples say of a task's classifier, by the target of the task.
+
+    Its fields but for arrays are what config.json holds; `kind` names it there.
+    """
+
+    kind: Any
+    is_fitted: bool = True
+    """Whether left-out examples made it: else it is what the training labels say alone."""
+
+    @classmethod
+    def array_axes(cls, rule: Readout) -> dict[str, tuple[str, ...]]:
+        """Return the axes of its arrays, which classifier.safetensors holds."""
+        return {}
+
+    def without_arrays(self) -> "Decision":
+        """Return what config.json holds."""
+        return self
+
+    @classmethod
+    def check_array(cls, name: str, array: Array) -> None:
+        """Raise ValueError if finite numbers of one of its arrays are not what they can be."""
+
+    def with_arrays(self, arrays: Mapping[str, Array]) -> "Decision":
+        """Return the decision with its arrays."""
+        return self
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingRows:
+    """Training examples with their labels, from which a target makes tasks."""
+
+    name: str
+    """What messages call their source."""
+    planned: pl.DataFrame
+    """Columns `label` and `subtask`, in the order in which labels appear first; skipped examples,
+    too."""
+    readable: pl.DataFrame
+    """The examples that have features, in the order of ids: columns `row`, `id`, `label`,
+    `subtask`, `prompt` and `media`."""
+    names: tuple[str, ...] = ()
+    """Labels that are known without an example."""
+    clusters: Callable[[pl.DataFrame], Sequence[str]] = field(
+        default=lambda frame: frame["id"].to_list()
+    )
+    """Returns the cluster of each of some readable examples."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingTask:
+    """The training examples that one fit learns from.
+
+    That is a subtask, one of many labels, or all numbers. Tasks of labels share rows: each has
+    those that say whether its label is there.
+    """
+
+    subtask: str | None
+    """Its name; of many labels the label."""
+    classes: tuple[str, ...]
+    rows: Array
+    """`(n,)` rows of the train split."""
+    labels: Array
+    """`(n,)` class numbers; of numbers standard deviations from their mean."""
+    question: str | None
+    """The prompt of all of them; None if they have several."""
+    media: int | None
+    """Media of each of their prompts; None if that differs."""
+    decision: Decision | None = None
+    """What is known before any example is left out."""
+    clusters: Array | None = None
+    """`(n,)` numbers of clusters, where a fit needs them."""
+
+    @property
+    def strata(self) -> Array:
+        """`(n,)` numbers of what shots are counted of: classes; 0 where labels are numbers."""
+        return self.labels if len(self.classes) > 1 else np.zeros(len(self.rows), np.int64)
+
+    def part(self, chosen: Array) -> "TrainingTask":
+        """Return the task with some of its examples: `(n,)` flags, or indices."""
+        clusters = None if self.clusters is None else self.clusters[chosen]
+        return replace(self, rows=self.rows[chosen], labels=self.labels[chosen], clusters=clusters)
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """What limits the number of folds: clusters stay whole, and each fold has all classes."""
+
+    label: str | None
+    """The class that has the fewest independent examples; None where all count."""
+    independent: int
+    """How many of its examples, or of all, share nothing."""
+    examples: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """The examples of a task, each classified by a selection of the other folds."""
+
+    task: TrainingTask
+    order: Array
+    """`(n,)` indices of the task's examples, fold by fold: the order of all that follows."""
+    scores: ClassScores
+    typicality: Array
+    """`(n,)` float32; empty if nothing is decided by it."""
+    seen: ClassScores
+    """Scores of `(m,)` examples that each fold's readout was fitted on; empty unless something is
+    decided."""
+    folds: int
+    """Number of folds; 0 for a label with too few independent examples: none is left out."""
+    train_shares: tuple[float, float]
+    """Least and greatest share of the examples that a fold's selection was made of."""
+    limit: Limit | None
+    """Why there are fewer folds than were asked for; None if there are not."""
+    fold: Array
+    """`(n,)` number of the fold of each example."""
+
+    @property
+    def labels(self) -> Array:
+        """`(n,)` labels as the task has them."""
+        return self.task.labels[self.order]
+
+    @property
+    def clusters(self) -> Array:
+        """`(n,)` numbers of clusters, where the task has some."""
+        assert self.task.clusters is not None
+        return self.task.clusters[self.order]
+
+    @property
+    def rows(self) -> Array:
+        """`(n,)` rows of the training data."""
+        return self.task.rows[self.order]
+
+
+class SelectedTask(Protocol):
+    """The part of a selection that one fit makes."""
+
+    @property
+    def subtask(self) -> str | None:
+        """The name of its examples; of many labels the label."""
+        ...
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The classes."""
+        ...
+
+    @property
+    def heads(self) -> tuple[Head, ...]:
+        """Best first."""
+        ...
+
+    @property
+    def fitted(self) -> Fitted:
+        """What the readout fitted."""
+        ...
+
+    @property
+    def decision(self) -> Decision | None:
+        """What left-out examples say."""
+        ...
+
+    @property
+    def examples(self) -> int:
+        """The number of training examples."""
+        ...
+
+
+class Selected(Protocol):
+    """A selection, as far as a target needs to know it."""
+
+    @property
+    def tasks(self) -> Sequence[SelectedTask]:
+        """One for each fit."""
+        ...
+
+    @property
+    def heads(self) -> list[Head]:
+        """Those of all tasks, each once."""
+        ...
+
+    @property
+    def readout(self) -> str:
+        """Name of the readout."""
+        ...
+
+    @property
+    def precision(self) -> float | None:
+        """What thresholds were chosen for."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one example is scored by: the fit of its subtask, or those of all labels."""
+
+    subtask: str | None
+    heads: tuple[Head, ...]
+    width: int
+    """Of the widest of its heads."""
+    classes: tuple[str, ...]
+    """What probabilities belong to."""
+    score: Callable[[Array], Any]
+    """From `(heads, n, d)` features to scores, as `Target.columns` takes them."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredRows:
+    """Rows of a block, and what their run says."""
+
+    run: Run
+    rows: Array
+    """`(n,)` numbers of rows."""
+    scores: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a run says of one example, for a person."""
+
+    prediction: str
+    """Its text; empty of many labels."""
+    labels: tuple[str, ...] | None = None
+    """Of many labels the predicted ones, the likeliest first."""
+    probabilities: Array | None = None
+    """`(classes,)` of `Run.classes`; None of numbers."""
+    atypical: bool | None = None
+    """None without a calibration."""
+    interval: tuple[str, str] | None = None
+    """The ends of a number's interval."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """Predictions with their metrics."""
+
+    table: pl.LazyFrame
+    """Columns `Target.schema`."""
+    units: list[Units]
+    """The headline first."""
+    notes: list[str]
+    """On labels that training lacks, and the like."""
+    confidence: tuple[Confidence, ...] = ()
+    per_label: pl.DataFrame | None = None
+    pairs: pl.DataFrame | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measuring:
+    """How predictions are measured."""
+
+    metrics: Callable[[pl.LazyFrame, Classes], list[Units]]
+    """The metrics of a benchmark, of examples with one class."""
+    prompts: Sequence[str] = ()
+    """Those that each example is under; empty if rows have their own."""
+    risk: float | None = None
+    """That of prediction sets."""
+    inflation: float = 1.0
+    """Variance of means, in variances of independent clusters."""
+    only_units: bool = False
+    """Whether metrics are all that is needed: no intervals, and the table stays as it is."""
+
+
+class Target(ABC):
+    """A kind of label."""
+
+    name: ClassVar[str]
+    """In config.json, and as `--task`."""
+    noun: ClassVar[str]
+    """What an example has: `one label`."""
+    part: ClassVar[str] = "subtask"
+    """What a task is."""
+    headline: ClassVar[str] = "accuracy"
+    """What a classifier is measured by."""
+    estimated_as: ClassVar[str] = "cross-validated (%)"
+    """Heading of the estimates of tasks."""
+    kinds_of_task: ClassVar[bool] = True
+    """Whether a task has several classes to count."""
+    default_readout: ClassVar[str] = "vote"
+    default_scoring: ClassVar[str] = "resubstitution"
+    tried_readouts: ClassVar[tuple[str, ...]] = ("vote", "posterior", "lda")
+    """What `savs train` chooses the readout from: these are fast."""
+    tasks_share_rows: ClassVar[bool] = False
+    """Whether an example is in several tasks."""
+    schema: ClassVar[Mapping[str, Any]]
+    """Columns of predictions."""
+    always: ClassVar[tuple[str, ...]] = ("id", "split", "correct", "cluster")
+    """Columns of predictions that are never null."""
+    new_schema: ClassVar[Mapping[str, Any]]
+    """Columns of predictions of new images."""
+    skipped_as: ClassVar[str] = "as wrong"
+    """How a skipped example counts."""
+    uncalibrated: ClassVar[str] = "probability is only the share of the scores"
+    """What a classifier without a fitted decision means for predictions."""
+    is_sure_alone: ClassVar[bool] = True
+    """Whether predictions are whole without a decision of left-out examples."""
+    is_swept_whole: ClassVar[bool] = False
+    """Whether a sweep selects, calibrates and measures each draw as a store of its own."""
+    has_classes: ClassVar[bool] = True
+    """Whether a prediction is one of the classes."""
+    refused: ClassVar[Mapping[str, str]] = {}
+    """What has no meaning for these labels -> what to use; the other uses have one."""
+
+    def refusal(self, use: str, name: Any) -> str:
+        """Return why a use has no meaning for these labels, which `name` has; empty if it has."""
+        remedy = self.refused.get(use)
+        return (remedy and f"{name} has {self.noun}, for which {use} does not work; {remedy}") or ""
+
+    def require(self, use: str, name: Any) -> None:
+        """Raise SelectionError if a use has no meaning for these labels, which `name` has."""
+        if reason := self.refusal(use, name):
+            raise SelectionError(reason)
+
+    @abstractmethod
+    def check(self, task: Any) -> None:
+        """Raise ValueError if a task of a selection is not one of this target."""
+
+    @abstractmethod
+    def tasks(self, rows: TrainingRows) -> list[TrainingTask]:
+        """Return what is to be learned; SelectionError if it cannot be."""
+
+    def require_method(
+        self, rule: Readout, scoring: str, name: str, *, joint_heads: bool, precision: float | None
+    ) -> None:
+        """Raise SelectionError or ParameterError if heads cannot be chosen so for these labels."""
+        if joint_heads or precision is not None:
+            wrong = "joint_heads" if joint_heads else "precision"
+            raise ParameterError(
+                f"`{wrong}` is for examples with many labels, and these have one each"
+            )
+
+    def score(
+        self,
+        rule: Readout,
+        scoring: str,
+        features: Array,
+        task: TrainingTask,
+        widths: Sequence[int],
+        texts: Mapping[str, Any],
+    ) -> HeadScores:
+        """Return the scores of heads each alone, from their `(heads, n, d)` features of a task."""
+        return rule.score_heads(features, task.labels, task.classes, widths, scoring, **texts)
+
+    def fit(
+        self,
+        rule: Readout,
+        features: Array,
+        task: TrainingTask,
+        widths: Sequence[int],
+        texts: Mapping[str, Any],
+    ) -> Fitted:
+        """Return a readout fitted to the `(heads, n, d)` features of a task's chosen heads."""
+        return rule.fit(features, task.labels, task.classes, widths, **texts)
+
+    scores_are_strengths: ClassVar[bool] = False
+    """Whether scores of heads are strengths, whatever the readout and the scoring."""
+    strength_of: ClassVar[tuple[str, str]] = ("classifies", "the training examples")
+    """What a head does alone, as strong as it is, and to what."""
+    share_of: ClassVar[str] = ""
+    """What follows the share that a strength is."""
+
+    @abstractmethod
+    def folds(
+        self,
+        tasks: Sequence[TrainingTask],
+        clusters: Sequence[str],
+        order: Array,
+        folds: Folds,
+        scoring: str,
+    ) -> list[dict[int, Array]]:
+        """Return for each task the flags of its examples left out, by number of the fold.
+
+        Examples of one of the `(rows,)` `clusters` stay together; `order` is that of rows by id.
+        SelectionError if too few examples are independent.
+        """
+
+    def limit(self, task: TrainingTask, clusters: Sequence[str]) -> Limit:
+        """Return what limits the number of folds of a task; `clusters` are those of all rows."""
+        return Limit(None, len({clusters[int(row)] for row in task.rows}), len(task.rows))
+
+    def typicality(
+        self,
+        rule: Readout,
+        task: TrainingTask,
+        train: Array,
+        fitted: Fitted,
+        out: Array,
+        scores: ClassScores,
+    ) -> Array:
+        """Return the `(n,)` typicality of left-out features; empty if nothing is decided by it.
+
+        `train` are the features of `task`, which the readout was fitted to.
+        """
+        return np.zeros(0, np.float32)
+
+    @abstractmethod
+    def decide(
+        self,
+        rule: Readout,
+        tasks: Sequence[tuple[SelectedTask, LeftOut]],
+        features: Callable[[], Iterable[Array]],
+        rows: int,
+        precision: float | None,
+    ) -> list[Decision | None]:
+        """Return the decision of each task, from its left-out examples.
+
+        `features` yields the `(heads, n, d)` training features of each task, `rows` is the number
+        of all training examples.
+        """
+
+    @abstractmethod
+    def right(self, parts: Sequence[LeftOut]) -> float:
+        """Return how good left-out predictions are, by which readouts are compared: 0 to 1."""
+
+    @abstractmethod
+    def runs(self, selection: Selected, widths: Mapping[Head, int]) -> list[Run]:
+        """Return what examples are scored by, one run for each subtask."""
+
+    @abstractmethod
+    def columns(
+        self, examples: pl.DataFrame, parts: Sequence[ScoredRows], risk: float | None
+    ) -> Iterator[pl.DataFrame]:
+        """Yield scored examples with their predictions."""
+
+    @abstractmethod
+    def sureness(self, run: Run, scores: Any) -> tuple[pl.Series, Array]:
+        """Return predictions as text, and `(n, keys)` float32 of how sure each is.
+
+        The first key is the margin, the others decide ties.
+        """
+
+    @abstractmethod
+    def said(self, run: Run, scores: Any) -> list[Said]:
+        """Return what a person is told of each example."""
+
+    @abstractmethod
+    def values(self, scores: Any) -> Array:
+        """Return predictions: `(n,)` class numbers or numbers, or `(n, labels)` of 0 and 1."""
+
+    def probabilities(self, scores: Any, readout: str) -> Array:
+        """Return `(n, classes)` float64 in the order of `Run.classes`; SelectionError without."""
+        self.require("a probability", "the classifier")
+        raise NotImplementedError
+
+    @abstractmethod
+    def left_out(
+        self, selection: Selected, examples: pl.DataFrame, parts: Sequence[LeftOut]
+    ) -> pl.DataFrame:
+        """Return left-out training examples with their predictions, as `columns` has them.
+
+        What a decision adds in a fold comes from the other folds.
+        """
+
+    @abstractmethod
+    def measure(
+        self, table: pl.LazyFrame, selection: Selected | None, classes: Classes, how: Measuring
+    ) -> Measured:
+        """Return the metrics of predictions; without a label there are none."""
+
+    def contradicted(
+        self, selection: Selected, predictions: pl.DataFrame
+    ) -> Iterator[pl.DataFrame]:
+        """Yield left-out examples whose label is contradicted, with `margin` and `strength`.
+
+        `strength` is the share of the rightly predicted examples whose margin is not larger.
+        """
+        raise NotImplementedError
+
+    def in_words(self, classes: Sequence[str]) -> str:
+        """Return what a task is to tell apart."""
+        return f"{len(classes):,} classes: {listed(classes)}"
+
+    def facts(self, decision: Decision | None) -> dict[str, Any]:
+        """Return what `savs select --json` says of a decision."""
+        return {"temperature": getattr(decision, "temperature", None)}
+
+    def grouped(self, examples: pl.DataFrame) -> pl.DataFrame:
+        """Return examples with the `label` that they are counted by; maybe several rows each."""
+        return examples
+
+    def named(self, label: str | None) -> list[str] | None:
+        """Return the classes or labels that the label of an example names; None without one."""
+        return None if label is None else [label]
+
+    def unknown(self, label: str | None) -> list[str]:
+        """Return the labels that are unknown of an example."""
+        return []
+
+    def can_measure(self, labels: pl.Series, tasks: Sequence[TrainingTask]) -> bool:
+        """Return whether examples with these labels, maybe null, measure what tasks learn."""
+        return labels.count() > 0
+
+    def notes(self, selection: Selected) -> list[str]:
+        """Return notes on decisions of a selection."""
+        return []
+
+    def risk_notes(self, selection: Selected, risk: float | None) -> list[str]:
+        """Return what prediction sets of a risk cannot say; SelectionError if there can be none."""
+        if risk is not None:
+            self.require("a risk", "the selection")
+        return []
+
+    def of_new(self, table: pl.LazyFrame, selection: Selected) -> pl.LazyFrame:
+        """Return predictions of new images, as a file of them has them: columns `new_schema`."""
+        return in_schema(table, self.new_schema)
+
+
+def strengths(margins: Array, right: Array) -> Array:
+    """Return for each margin the share of the `right` ones that are not larger; 0 without any.
+
+    Examples
+    --------
+    >>> strengths(np.float32([3, 0]), np.float32([1, 2, 3, 4])).tolist()
+    [0.75, 0.0]
+    """
+    return np.searchsorted(np.sort(right), margins, side="right") / max(len(right), 1)
+
+
+def scores_of_seen(fitted: Fitted, features: Array) -> ClassScores:
+    """Return the scores of every n-th example of a fit: `SEEN` at most, or all of fewer."""
+    step = -(-features.shape[1] // SEEN)
+    return fitted.scores(features[:, ::step])
+
+
+def check_classes(subtask: str | None, classes: tuple[str, ...], usable: set[str]) -> None:
+    """Raise SelectionError for a class without a usable example, or for one class alone."""
+    where = of_subtask(subtask)
+    for label in classes:
+        if label not in usable:
+            raise SelectionError(
+                f"class {label!r}{where} has no training example left: all of them were skipped"
+                " at extraction; `savs show` prints the reasons"
+            )
+    if len(classes) < 2:
+        raise SelectionError(
+            f"the training examples{where} have one class only, {next(iter(classes))!r};"
+            " a classifier needs at least two: add examples of another class"
+        )
+
+
+def prompt_of(examples: pl.DataFrame) -> tuple[str | None, int | None]:
+    """Return the prompt of all examples, and how many media each has; None where that differs."""
+    columns = (examples["prompt"], examples["media"].list.len())
+    question, media = (values[0] if values.n_unique() == 1 else None for values in columns)
+    return question, media
+
+
+def packed(predictions: pl.DataFrame) -> pl.LazyFrame:
+    """Return predictions as Parquet in memory; a query reads only the columns that it names."""
+    file = io.BytesIO()
+    predictions.write_parquet(file, compression_level=LEVEL, statistics=False)
+    return scan_parquet(file.getvalue())
+
+
+def in_schema(frame: pl.LazyFrame, schema: Mapping[str, Any]) -> pl.LazyFrame:
+    """Return a table with the columns of a schema alone, null if it has none."""
+    there = frame.collect_schema()
+    return frame.select(
+        (pl.col(name) if name in there else pl.lit(None)).cast(dtype).alias(name)
+        for name, dtype in schema.items()
+    )

@@ -1,0 +1,88 @@
+import dataclasses
+
+import pytest
+import torch
+from PIL import Image
+
+from savs.datasets.media.media import MediaRules
+from savs.pipeline.extraction.line.jobs import Job, Medium, Prepared, Refused, Request
+from savs.pipeline.extraction.line.prepare import PrepareSettings, prepare
+
+SETTINGS = PrepareSettings(MediaRules(), torch.bfloat16, raw_pixels=False, thumbnails=False)
+
+
+@pytest.fixture
+def job(inputs):
+    """Return a maker of a job with one image a request, of the sizes given."""
+
+    def make(*sizes):
+        names = [inputs.image(f"{n}.png", n, size) for n, size in enumerate(sizes)]
+        media = {name: Medium(name, (inputs.root / name).read_bytes()) for name in names}
+        requests = [Request(n, f"e{n}", "What?", (name,), 1, 9) for n, name in enumerate(names)]
+        return Job(tuple(requests), media)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("size"), ZeroDivisionError(), MemoryError(), ValueError("no")]
+)
+def test_whatever_a_processor_raises_refuses_that_row_alone(encoder, job, error):
+    def refusing(processor, prompts):
+        if any(piece.width == 40 for piece, _ in prompts):
+            raise error
+        return encoder.to_inputs(processor, prompts)
+
+    touchy = dataclasses.replace(encoder, to_inputs=refusing)
+    found = job((56, 56), (56, 40), (56, 84), (56, 56), (56, 112))
+    done = prepare(touchy, found, SETTINGS)
+    refused = [part for part in done.parts if isinstance(part, Refused)]
+    assert [part.request for part in refused] == [1]
+    assert "the processor refuses it (images of [(40, 56)] px): " in refused[0].reason
+    assert (str(error) or repr(error)) in refused[0].reason
+    ready = [part for part in done.parts if isinstance(part, Prepared)]
+    assert sorted(number for part in ready for number in part.requests) == [0, 2, 3, 4]
+
+
+def test_a_damaged_image_refuses_its_row(encoder, job):
+    found = job((56, 56), (56, 84))
+    broken = Medium("1.png", found.media["1.png"].data[:60])
+    done = prepare(
+        encoder, dataclasses.replace(found, media={**found.media, "1.png": broken}), SETTINGS
+    )
+    refused, ready = done.parts
+    assert "1.png" in refused.reason
+    assert ready.requests == (0,)
+
+
+def test_pixels_are_given_in_the_models_type_or_as_bytes(encoder, job):
+    found = job((56, 56))
+    (plain,) = prepare(encoder, found, SETTINGS).parts
+    assert plain.inputs["pixel_values"].dtype == torch.bfloat16
+    assert plain.inputs["input_ids"].dtype == torch.int64
+    (raw,) = prepare(encoder, found, dataclasses.replace(SETTINGS, raw_pixels=True)).parts
+    assert raw.inputs["pixel_values"].dtype == torch.uint8
+    assert raw.inputs["pixel_values"].shape == plain.inputs["pixel_values"].shape
+
+
+def test_an_image_of_several_requests_is_decoded_once(encoder, job, monkeypatch):
+    from savs.pipeline.extraction.line import prepare as module
+
+    decode, decoded = module.decode_medium, []
+    monkeypatch.setattr(
+        module, "decode_medium", lambda *given: decoded.append(given[1]) or decode(*given)
+    )
+    found = job((56, 56), (56, 84))
+    again = Request(2, "e2", "And?", ("0.png",), 1, 9)
+    prepare(encoder, dataclasses.replace(found, requests=(*found.requests, again)), SETTINGS)
+    assert decoded == ["0.png", "1.png"]
+
+
+def test_thumbnails_are_of_each_requests_first_image(encoder, job):
+    done = prepare(
+        encoder, job((56, 56), (300, 600)), dataclasses.replace(SETTINGS, thumbnails=True)
+    )
+    assert set(done.thumbnails) == {0, 1}
+    import io
+
+    assert Image.open(io.BytesIO(done.thumbnails[1])).format == "JPEG"

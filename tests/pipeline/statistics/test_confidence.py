@@ -1,0 +1,47 @@
+"""Expected calibration error and accuracy by coverage, by hand."""
+
+import numpy as np
+import pytest
+
+from savs.pipeline.statistics.confidence import (
+    accuracy_by_coverage,
+    calibration_error,
+    reliability,
+)
+
+P = np.array([0.55, 0.60, 0.60, 0.95, 0.85, 1.0], np.float32)
+RIGHT = np.array([1, 0, 1, 1, 0, 1])
+
+
+def test_bins_are_open_below_and_closed_above():
+    found = [(b.low, b.high, b.examples) for b in reliability(P, RIGHT)]
+    assert found == [(0.5, 0.6, 3), (0.8, 0.9, 1), (0.9, 1.0, 2)]
+    assert [b.examples for b in reliability(np.array([0.0, 0.1]), RIGHT[:2])] == [2]
+
+
+def test_the_error_is_the_mean_gap():
+    # bins: mean p .5833 right 2/3; .85 right 0; .975 right 1
+    expected = (3 * (2 / 3 - 0.58333) + 1 * 0.85 + 2 * 0.025) / 6
+    assert calibration_error(reliability(P, RIGHT)) == pytest.approx(expected, abs=1e-4)
+
+
+def test_probabilities_that_are_true_have_no_error_but_chance():
+    rng = np.random.default_rng(0)
+    p = rng.uniform(0.3, 1, 50_000)
+    right = rng.random(50_000) < p
+    assert calibration_error(reliability(p, right)) < 0.01
+    assert calibration_error(reliability(np.sqrt(p), right)) > 0.1
+
+
+def test_coverage_answers_the_likeliest():
+    found = {a.coverage: a for a in accuracy_by_coverage(P, RIGHT)}
+    # 60 % of 6 is 4 when rounded up: 1.0, .95, .85 and one of the two .60, of which half is right
+    assert found[0.6].accuracy == pytest.approx((1 + 1 + 0 + 0.5) / 4)
+    assert found[0.6].threshold == pytest.approx(0.6)
+    assert found[0.1].accuracy == 1
+    assert found[1.0].accuracy == pytest.approx(4 / 6)
+
+
+def test_equal_probabilities_give_the_same_accuracy_everywhere():
+    found = accuracy_by_coverage(np.full(10, 0.5), np.arange(10) % 2)
+    assert {round(a.accuracy, 9) for a in found} == {0.5}
