@@ -362,7 +362,7 @@ def curve_of(expected: Sequence[Expected], metric: str) -> Chart:
         )
         for one in expected
     ]
-    ticks = {one.labels: f"{one.labels:,}" for one in (expected[0], expected[-1])}
+    ticks = [(one.labels, f"{one.labels:,}") for one in (expected[0], expected[-1])]
     return draw_lines(f"Expected {metric}, %", "training examples", ticks, {"": values})
 
 

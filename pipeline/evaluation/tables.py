@@ -196,31 +196,47 @@ def pairs_table(rows: Rows, *, most: int = MOST_CONFUSIONS) -> Table:
 def confidence_tables(confidence: Mapping[str, Any]) -> list[Table]:
     """Return how often probabilities are right, and what not answering would gain.
 
-    `confidence` is one of those of metrics.json.
+    `confidence` is one of those of metrics.json; of many labels it is about pairs of an example and
+    a label.
     """
-    how = (
-        "not calibrated"
-        if confidence["temperatures"] is None
-        else "calibrated by left-out training examples"
-    )
+    temperatures, atypical = confidence["temperatures"], confidence["atypical"]
+    are_pairs = not confidence["coverage"]
+    how = "not calibrated" if temperatures is None else "calibrated by left-out training examples"
+    if temperatures and len(temperatures) == 1:
+        how += f", temperature {next(iter(temperatures.values())):.3g}"
     error = percent(confidence["calibration_error"])
-    notes = [f"expected calibration error {error} points; probabilities are {how}"]
-    details = []
-    if atypical := confidence["atypical"]:
+    count = counted(confidence["examples"], "pair" if are_pairs else "example")
+    notes, details = [], []
+    notes.append(f"expected calibration error {error} points on {count}; probabilities are {how}")
+    if are_pairs:
+        details.append("of all pairs of an example and a label: right where the label is there")
+    if atypical:
         among = f"; right among them: {_share(atypical['right'])} %" if atypical["right"] else ""
         line = f"atypical, like no training example: {_share(atypical['share'])} %{among}"
         (notes if atypical["share"]["value"] else details).append(line)
-    prompt = confidence["prompt"]
-    reliability = reliability_table(confidence)
-    reliability = replace(
-        reliability,
-        title="" if prompt is None else f"under the prompt {prompt!r}:",
-        notes=tuple(notes),
-        details=(*reliability.details, *details),
-    )
-    tables = [reliability]
-    if confidence["coverage"]:
-        tables.append(coverage_table(confidence["coverage"]))
+    columns = [
+        Column("probability (%)", ("low", "high"), partial(interval, show=_whole)),
+        Column("mean", "probability", percent),
+        Column("right (%)", "accuracy", percent),
+        Column("pairs" if are_pairs else "examples", "examples"),
+    ]
+    tables = [
+        Table(
+            pl.DataFrame(confidence["reliability"]),
+            columns,
+            notes=tuple(notes),
+            details=tuple(details),
+            drawing=Drawing("track", ("accuracy", None, None, "probability")),
+        )
+    ]
+    if not are_pairs:
+        columns = [
+            Column("answered (%)", "coverage", _whole),
+            Column("right (%)", "accuracy", percent),
+            Column("least probability (%)", "threshold", percent),
+        ]
+        title = "accuracy if only the likeliest examples are answered"
+        tables.append(Table(pl.DataFrame(confidence["coverage"]), columns, title=title))
     if confidence["risk"] is not None:
         tables.append(risk_table(confidence["risk"]))
     return tables
@@ -228,33 +244,6 @@ def confidence_tables(confidence: Mapping[str, Any]) -> list[Table]:
 
 def _share(mean: Mapping[str, Any]) -> str:
     return f"{percent(mean['value'])} ({interval(mean['low'], mean['high'])})"
-
-
-def reliability_table(confidence: Mapping[str, Any]) -> Table:
-    """Return how often examples of similar probability are right; pairs of many labels."""
-    are_pairs = not confidence["coverage"]
-    of_pairs = "of all pairs of an example and a label: right where the label is there"
-    columns = [
-        Column("probability (%)", ("low", "high"), partial(interval, show=_whole)),
-        Column("mean", "probability", percent),
-        Column("right (%)", "accuracy", percent),
-        Column("pairs" if are_pairs else "examples", "examples"),
-    ]
-    frame = pl.DataFrame(confidence["reliability"])
-    drawing = Drawing("track", ("accuracy", None, None, "probability"))
-    details = (of_pairs,) if are_pairs else ()
-    return Table(frame, columns, details=details, drawing=drawing)
-
-
-def coverage_table(rows: Rows) -> Table:
-    """Return the accuracy if only the likeliest examples are answered."""
-    columns = [
-        Column("answered (%)", "coverage", _whole),
-        Column("right (%)", "accuracy", percent),
-        Column("least probability (%)", "threshold", percent),
-    ]
-    details = ("answered: only the share of examples with the greatest probability",)
-    return Table(pl.DataFrame(rows), columns, details=details)
 
 
 def _whole(share: float | None) -> str:
@@ -280,8 +269,9 @@ def risk_table(report: Mapping[str, Any]) -> Table:
         f"a set has {report['classes']:.2f} classes on average; the risk is that of the truth"
         " outside the set, and the error among the answered is another number"
     )
-    drawing = Drawing("track", ("value", "low", "high"))
-    return Table(pl.DataFrame(rows, schema=schema), columns, notes=(notes,), drawing=drawing)
+    drawing, title = Drawing("track", ("value", "low", "high")), "prediction sets"
+    frame = pl.DataFrame(rows, schema=schema)
+    return Table(frame, columns, title, notes=(notes,), drawing=drawing)
 
 
 def selection_table(
@@ -329,16 +319,16 @@ def _accuracy(metric: Metric) -> str:
     return f"{show(metric.value)} ({interval(metric.low, metric.high, show)})"
 
 
-def suspects_table(suspects: pl.DataFrame) -> Table:
-    """Return training examples whose label others contradict, see `suspects`."""
+def suspects_table(suspects: pl.DataFrame, *, of_labels: bool = False) -> Table:
+    """Return training examples whose label others contradict, see `suspects`; or of many labels."""
     if suspects.schema["media"] != pl.String:
         suspects = with_media_cells(suspects)
     has_media = suspects.filter(pl.col("media").ne_missing(pl.col("id"))).height > 0
-    has_subtasks = suspects["subtask"].count() > 0
+    has_subtasks, part = suspects["subtask"].count() > 0, "doubtful" if of_labels else "subtask"
     columns = [
         Column("suspect", "id"),
         *([Column("media", "media", is_text=True)] if has_media else []),
-        *([SUBTASK] if has_subtasks else []),
+        *([Column(part, "subtask", is_text=True)] if has_subtasks else []),
         Column("label", "label", is_text=True),
         Column("predicted", "prediction", is_text=True),
         Column("margin", "margin", "{:.3g}".format),

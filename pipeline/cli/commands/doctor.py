@@ -43,99 +43,88 @@ FORMATS = {"JPEG": "jpg", "PNG": None, "WEBP": "webp", "AVIF": "avif", "GIF": No
 
 def doctor_command(json: JsonOption = False) -> None:
     """Leaves out tokens, addresses and your name. Exits with code 1 if something is wrong."""
-    facts = diagnose(os.environ)
+    facts, problems = diagnose(os.environ)
     if json:
-        print_json(facts)
+        print_json(facts | {"problems": problems})
     else:
-        print_pairs(list(_rows(facts)))
-    for problem in facts["problems"]:
+        texts = {
+            name: value
+            if isinstance(value, str)
+            else ", ".join(f"{key} {known}" for key, known in value.items()) or "none"
+            for name, value in facts.items()
+        }
+        print_pairs(list(texts.items()))
+    for problem in problems:
         say(f"problem: {problem}")
-    if facts["problems"]:
+    if problems:
         raise typer.Exit(exits.FAILURE)
 
 
-def diagnose(environ: Mapping[str, str]) -> dict[str, Any]:
+def diagnose(environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
     """Return facts about the installation and its machine, and the problems among them.
 
     A test of some seconds is a part. Nothing is written but temporary files, and no connection is
     made.
     """
-    from savs.pipeline.extraction.model.model_options import EXTRA_PACKAGES
     from savs.pipeline.running.cores import count_cores
 
-    packages, devices = list(_packages()), None
-    if all(find_spec(name) for name in EXTRA_PACKAGES):
-        from savs.pipeline.extraction.model.devices import describe_devices
-
-        devices = describe_devices()
-    decoders = {name: decodes(name, part) for name, part in FORMATS.items()}
-    disks = _disks(environ)
-    started = time.monotonic()
-    problems = [
-        *(package["problem"] for package in packages if package["problem"]),
-        *(f"no file can be written in {disk['path']}, the folder of {name} files"
-          for name, disk in disks.items() if not disk["writable"] and name != "here"),
-        *(f"{name} images cannot be decoded" for name, works in decoders.items() if not works),
-        *self_test(),
-    ]  # fmt: skip
-    return {
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    facts: dict[str, Any] = {
         "savs": metadata.version("savs"),
         "system": platform.platform(),
-        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        "python": python,
         "cores": f"{count_cores()} of {os.cpu_count()}",
-        "memory": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-        if hasattr(os, "sysconf")
-        else None,
-        "disks": disks,
-        "variables": describe_variables(environ),
-        "packages": packages,
-        "decoders": decoders | {"video": find_spec("av") is not None},
-        "devices": devices,
-        "self_test_s": round(time.monotonic() - started, 2),
-        "problems": problems,
     }
-
-
-def _rows(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for name in ("savs", "system", "python", "cores"):
-        yield name, facts[name]
-    yield "memory", "unknown" if facts["memory"] is None else format_bytes(facts["memory"])
-    for name, disk in facts["disks"].items():
-        note = "" if disk["writable"] else ", cannot be written"
-        yield f"disk {name}", f"{disk['path']}, {format_bytes(disk['free_bytes'])} free{note}"
-    yield "variables", ", ".join(f"{k}={v}" for k, v in facts["variables"].items()) or "none set"
-    extras: dict[str, list[str]] = {}
-    for one in facts["packages"]:
-        group = f"extra {one['extra']}" if one["extra"] else "packages"
-        extras.setdefault(group, []).append(f"{one['name']} {one['version'] or 'not installed'}")
-    yield from ((name, ", ".join(texts)) for name, texts in extras.items())
-    devices = facts["devices"]
-    if devices is None:
-        yield "devices", "torch is not installed"
-    else:
-        names = [f"{gpu['name']} ({format_bytes(gpu['bytes'])})" for gpu in devices["gpus"]]
-        names += [f"CUDA {devices['cuda']}"] if "cuda" in devices else []
-        names += ["MPS"] if devices["mps"] else []
-        yield "devices", ", ".join([*names, f"CPU with {devices['threads']} threads"])
-    works = [f"{name}{'' if there else ' not'}" for name, there in facts["decoders"].items()]
-    yield "decoders", ", ".join(works)
-    state = counted(len(facts["problems"]), "problem") if facts["problems"] else "passed"
-    yield "self-test", f"{state} in {facts['self_test_s']:.1f} s"
-
-
-def _packages() -> Iterator[dict[str, Any]]:
-    """Yield the packages that savs and its extras ask for, in the order of its metadata."""
+    if hasattr(os, "sysconf"):
+        size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        facts["memory"] = format_bytes(size)
+    problems = []
+    for name, folder in _folders(environ).items():
+        path, free = without_home(folder), shutil.disk_usage(folder).free
+        facts[f"disk {name}"] = f"{path}, {format_bytes(free)} free"
+        if not is_writable(folder):
+            facts[f"disk {name}"] += ", cannot be written"
+            if name != "here":
+                problems.append(f"no file can be written in {path}, the folder of {name} files")
+    facts["variables"] = describe_variables(environ)
     for text in metadata.requires("savs") or ():
         installed = None
         with suppress(metadata.PackageNotFoundError):
             installed = metadata.version(re.split(r"[^\w.-]", text, maxsplit=1)[0])
-        facts = package_facts(text, installed)
-        if facts["extra"] not in LEFT_OUT:
-            yield facts
+        name, extra, problem = package_facts(text, installed)
+        if extra not in LEFT_OUT:
+            group = facts.setdefault(f"extra {extra}" if extra else "packages", {})
+            group[name] = installed or "not installed"
+            problems += [problem] if problem else []
+    facts["devices"] = _devices()
+    decoded = {name: decodes(name, part) for name, part in FORMATS.items()}
+    problems += [f"{name} images cannot be decoded" for name, works in decoded.items() if not works]
+    decoded["video"] = find_spec("av") is not None
+    facts["decoders"] = {name: "yes" if works else "no" for name, works in decoded.items()}
+    started = time.monotonic()
+    failures = list(self_test())
+    state = counted(len(failures), "failure") if failures else "passed"
+    facts["self-test"] = f"{state} in {time.monotonic() - started:.1f} s"
+    return facts, problems + failures
 
 
-def package_facts(text: str, installed: str | None) -> dict[str, Any]:
-    """Return facts about a package, and what is wrong with its version; an extra may be missing.
+def _devices() -> str:
+    """Return what torch computes on."""
+    from savs.pipeline.extraction.model.model_options import EXTRA_PACKAGES
+
+    if not all(find_spec(name) for name in EXTRA_PACKAGES):
+        return "torch is not installed"
+    from savs.pipeline.extraction.model.devices import describe_devices
+
+    devices = describe_devices()
+    names = [f"{gpu['name']} ({format_bytes(gpu['bytes'])})" for gpu in devices["gpus"]]
+    names += [f"CUDA {devices['cuda']}"] if "cuda" in devices else []
+    names += ["MPS"] if devices["mps"] else []
+    return ", ".join([*names, f"CPU with {devices['threads']} threads"])
+
+
+def package_facts(text: str, installed: str | None) -> tuple[str, str | None, str | None]:
+    """Return name and extra of a package, and what is wrong with it; an extra may be missing.
 
     `text` is what savs asks for, as in its metadata.
     """
@@ -147,33 +136,26 @@ def package_facts(text: str, installed: str | None) -> dict[str, Any]:
         problem = f"{asked.name} is not installed, expected {versions or 'any version'}"
     elif installed is not None and not asked.specifier.contains(installed, prereleases=True):
         problem = f"{asked.name} is {installed}, expected {versions}"
-    return {
-        "name": asked.name,
-        "extra": extra and extra[1],
-        "asked": versions,
-        "version": installed,
-        "problem": problem,
-    }
+    return asked.name, extra and extra[1], problem
 
 
-def _disks(environ: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+def _folders(environ: Mapping[str, str]) -> dict[str, Path]:
     """Return where files go: here, temporary ones, and the cache of models if it is there."""
-    from savs.foundation.files import FULL
-
-    folders = {"here": Path.cwd(), "temporary": Path(tempfile.gettempdir())}
     home = environ.get("HF_HOME") or Path("~/.cache/huggingface").expanduser()
     cache = Path(environ.get("HF_HUB_CACHE") or Path(home, "hub"))  # as the hub's client has it
-    disks = {}
-    for name, folder in (folders | ({"hub cache": cache} if cache.is_dir() else {})).items():
-        is_writable = True
-        try:
-            tempfile.TemporaryFile(dir=folder).close()
-        except OSError as error:
-            is_writable = error.errno in FULL  # on a full disk a file can be made
-        free = shutil.disk_usage(folder).free
-        path = without_home(folder)
-        disks[name] = {"path": path, "free_bytes": free, "writable": is_writable}
-    return disks
+    folders = {"here": Path.cwd(), "temporary": Path(tempfile.gettempdir())}
+    return folders | ({"hub cache": cache} if cache.is_dir() else {})
+
+
+def is_writable(folder: Path) -> bool:
+    """Return whether a file can be made in a folder; one on a full disk can."""
+    from savs.foundation.files import FULL
+
+    try:
+        with tempfile.TemporaryFile(dir=folder):
+            return True
+    except OSError as error:
+        return error.errno in FULL
 
 
 def describe_variables(environ: Mapping[str, str]) -> dict[str, str]:

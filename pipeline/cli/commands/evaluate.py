@@ -153,6 +153,8 @@ def evaluate_command(
         print_evaluation(result, per_class=per_class)
         for part in result.confidence:
             print_line()
+            if part.prompt is not None:
+                print_line(f"under the prompt {part.prompt!r}:")
             print_tables(confidence_tables(part.to_json()))
     say(f"wrote {metrics} and {predictions}")
     if result.submission is not None:

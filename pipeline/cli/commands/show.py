@@ -84,13 +84,7 @@ def show_command(
     print_cells(
         ["split", "subtask", "class", "examples", "skipped"],
         [
-            [
-                c["split"],
-                c["subtask"] or "-",
-                c["label"] or "-",
-                f"{c['examples']:,}",
-                f"{c['skipped']:,}",
-            ]
+            [c[name] for name in ("split", "subtask", "label", "examples", "skipped")]
             for c in facts["classes"]
         ],
     )
@@ -144,10 +138,10 @@ def _print_progress(done: "StoreProgress") -> None:
         [
             [
                 writer.process,
-                "-" if writer.rank is None else str(writer.rank),
-                writer.device or "-",
+                writer.rank,
+                writer.device or None,
                 writer.state,
-                f"{writer.rows:,}",
+                writer.rows,
                 f"{writer.per_second:.1f}",
                 f"{writer.last_sign_s:.0f} s ago",
             ]

@@ -130,7 +130,7 @@ class Chart:
 def draw_lines(
     title: str,
     x_name: str,
-    ticks: Mapping[int, str] | Mapping[float, str],
+    ticks: Iterable[tuple[float, str]],
     lines: Mapping[str, Sequence[Value]],
     *,
     chance: float | None = None,
@@ -141,7 +141,7 @@ def draw_lines(
     `ticks` are places on the horizontal axis, the first and the last among them, and their texts;
     `scale` has shares of other charts that have the same vertical axis.
     """
-    texts = {float(place): text for place, text in ticks.items()}
+    texts = dict(ticks)
     places = sorted(texts)
     span = places[-1] - places[0]
     first, last = (LEFT + 20, RIGHT - 20) if span else 2 * [(LEFT + RIGHT) / 2]

@@ -12,12 +12,7 @@ import polars as pl
 
 from savs.pipeline.errors import ReportError
 from savs.pipeline.evaluation.sweep.table import headline, load_summary, with_methods
-from savs.pipeline.evaluation.tables import (
-    coverage_table,
-    reliability_table,
-    risk_table,
-    sweep_table,
-)
+from savs.pipeline.evaluation.tables import confidence_tables, sweep_table
 from savs.pipeline.names import DEFAULT_HEADS
 from savs.pipeline.reports.pages.charts import TONES, Chart, Value, draw_lines
 from savs.pipeline.reports.pages.rendering import HERE, render
@@ -159,7 +154,7 @@ def _chart(rows: pl.DataFrame, names: Sequence[Any], axis: str, by: str, title: 
     return draw_lines(
         title,
         _AXES[axis],
-        {n: "all" if value is None else str(value) for n, value in enumerate(settings)},
+        [(n, "all" if value is None else str(value)) for n, value in enumerate(settings)],
         lines,
         chance=rows["chance"][0],
         scale=pl.concat([rows[name] for name in ("mean", "low", "high")]).drop_nulls(),
@@ -195,7 +190,7 @@ def _depth_charts(rows: pl.DataFrame, metric: str) -> tuple[Chart, ...]:
             )
             for row in line.sort("max_layer").to_dicts()
         ]
-    ticks = {n: str(layer) for n, layer in enumerate(depths)}
+    ticks = [(n, str(layer)) for n, layer in enumerate(depths)]
     name, chance = "last layer that heads are chosen from", float(rows["chance"][0])
     return (draw_lines(f"{metric} by depth", name, ticks, lines, chance=chance),)
 
@@ -206,19 +201,11 @@ class ConfidencePart:
 
     confidence: Mapping[str, Any]
     """One of `confidence` of metrics.json."""
-    temperatures: tuple[tuple[str, str], ...]
-    """Subtask, or `all`, and its temperature; empty if probabilities are not calibrated."""
-    reliability: Table
-    risk: Table | None
+    tables: tuple[Table, ...]
     chart: Chart | None
     """Accuracy if only the likeliest share is answered; None of many labels."""
-    coverage: Table | None
-    """The numbers of the chart."""
-
-    @property
-    def temperature_table(self) -> Table:
-        """The temperatures."""
-        return Table.of_cells(["subtask", "temperature"], self.temperatures)
+    temperatures: Table | None
+    """The temperature of each subtask, if there are several."""
 
 
 def confidence_parts(metrics: Mapping[str, Any]) -> tuple[ConfidencePart, ...]:
@@ -226,20 +213,14 @@ def confidence_parts(metrics: Mapping[str, Any]) -> tuple[ConfidencePart, ...]:
 
     Nothing if it has no probabilities.
     """
-    return tuple(
-        ConfidencePart(
-            confidence=one,
-            temperatures=tuple(
-                (name, "none" if value is None else f"{value:.3g}")
-                for name, value in (one["temperatures"] or {}).items()
-            ),
-            reliability=reliability_table(one),
-            risk=risk_table(one["risk"]) if one["risk"] else None,
-            chart=_coverage_chart(one["coverage"]) if one["coverage"] else None,
-            coverage=coverage_table(one["coverage"]) if one["coverage"] else None,
-        )
-        for one in metrics["confidence"]
-    )
+    parts = []
+    for one in metrics["confidence"]:
+        temperatures = (one["temperatures"] or {}).items()
+        rows = [(name, "none" if value is None else f"{value:.3g}") for name, value in temperatures]
+        several = Table.of_cells(["subtask", "temperature"], rows) if len(rows) > 1 else None
+        chart = _coverage_chart(one["coverage"]) if one["coverage"] else None
+        parts.append(ConfidencePart(one, tuple(confidence_tables(one)), chart, several))
+    return tuple(parts)
 
 
 def _coverage_chart(coverage: Sequence[Mapping[str, float]]) -> Chart:
@@ -256,6 +237,6 @@ def _coverage_chart(coverage: Sequence[Mapping[str, float]]) -> Chart:
     return draw_lines(
         "Accuracy if only the likeliest examples are answered",
         "share of the examples that is answered, %",
-        {value.at: f"{100 * value.at:.0f}" for value in values},
+        [(value.at, f"{100 * value.at:.0f}") for value in values],
         {"": values},
     )

@@ -21,7 +21,7 @@ from savs.pipeline.selection.head_map import (
     head_stability,
 )
 from savs.pipeline.selection.selection import Selection
-from savs.pipeline.selection.selection_config import SelectionConfig, TaskConfig
+from savs.pipeline.selection.selection_config import SelectionConfig
 from savs.stores import FeatureStore, Head, ResultError, StoreIncompleteError, head_name
 from savs.stores.format.layout import digest
 
@@ -168,7 +168,7 @@ def across_part(results: Sequence[Result]) -> Across:
     stability = next((_of_store(head_stability, r) for r in results if r.config), None)
     return Across(
         tasks=tuple(compared),
-        pairs=tuple(tuple(_pair(a, b) if a is not b else None for b in compared) for a in compared),
+        pairs=tuple(tuple(_pair(a, b) for b in compared) for a in compared),
         more=len(tasks) - len(compared),
         stability=stability,
         overlap=None if stability is None else _overlap(stability),
@@ -179,45 +179,30 @@ def across_part(results: Sequence[Result]) -> Across:
 def _tasks(result: Result) -> list[HeadTask]:
     if result.config is None:
         return []
-    scored = _of_store(head_map, result)
-    several = len(result.config.tasks) > 1
+    scored, tasks = _of_store(head_map, result), result.config.tasks
     model = digest(dict(result.config.model))
-    return [
-        HeadTask(
-            f"{result.name}: {task.subtask}" if several else result.name,
-            task.heads,
-            model,
-            *_of_task(scored, task),
-        )
-        for task in result.config.tasks
-    ]
-
-
-def _of_task(
-    scored: pl.DataFrame | None, task: TaskConfig
-) -> tuple[Array | None, tuple[Head, ...]]:
-    if scored is None:
-        return None, ()
-    rows = scored.filter(pl.col("subtask").eq_missing(pl.lit(task.subtask)))
-    heads = tuple((layer, head) for layer, head in rows.select("layer", "head").rows())
-    return rows["score"].to_numpy(), heads
+    compared = []
+    for task in tasks:
+        name = f"{result.name}: {task.subtask}" if len(tasks) > 1 else result.name
+        scores, heads = None, ()
+        if scored is not None:
+            rows = scored.filter(pl.col("subtask").eq_missing(pl.lit(task.subtask)))
+            scores, heads = rows["score"].to_numpy(), tuple(rows.select("layer", "head").rows())
+        compared.append(HeadTask(name, task.heads, model, scores, heads))
+    return compared
 
 
 def _pair(a: HeadTask, b: HeadTask) -> Pair | None:
-    if a.model != b.model:
+    """Return what two tasks share; None if they are one, or of different models."""
+    if a is b or a.model != b.model:
         return None
-    shared = len({*a.heads} & {*b.heads})
-    return Pair(shared, min(len(a.heads), len(b.heads)), _correlation(a, b))
-
-
-def _correlation(a: HeadTask, b: HeadTask) -> float | None:
-    """Return Spearman's rank correlation of two tasks' scores, ties with their mean rank."""
-    if a.scores is None or b.scores is None or a.all_heads != b.all_heads:
-        return None
-    ranks = [pl.Series(values).rank("average").to_numpy() for values in (a.scores, b.scores)]
-    if any(np.ptp(values) == 0 for values in ranks):
-        return None
-    return float(np.corrcoef(ranks)[0, 1])
+    correlation = None
+    if a.scores is not None and b.scores is not None and a.all_heads == b.all_heads:
+        # Spearman's: ties have their mean rank
+        ranks = [pl.Series(values).rank("average").to_numpy() for values in (a.scores, b.scores)]
+        if all(np.ptp(values) > 0 for values in ranks):
+            correlation = float(np.corrcoef(ranks)[0, 1])
+    return Pair(len({*a.heads} & {*b.heads}), min(len(a.heads), len(b.heads)), correlation)
 
 
 def _overlap(stability: Stability) -> Table:

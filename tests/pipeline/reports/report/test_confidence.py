@@ -70,26 +70,27 @@ def test_reliability_and_coverage_are_those_of_the_file(page, store):
         for cell in found["reliability"]
     ]
     assert len(rows) > 2
-    table = page.table("If only the likeliest")
+    table = page.table("accuracy if only the likeliest")
     assert table.cells("answered (%)", "right (%)", "least probability (%)") == [
         (f"{100 * cell['coverage']:.0f}", percent(cell["accuracy"]), percent(cell["threshold"]))
         for cell in found["coverage"]
     ]
-    share = found["atypical"]["share"]["value"]
-    assert f"Atypical, like no training example: {percent(share)} %" in page.text
+    share = found["atypical"]["share"]
+    atypical = f"atypical, like no training example: {percent(share['value'])} ({ends(share)}) %"
+    assert atypical in page.text
     assert "least like any training example" in page.text
 
 
 def test_error_temperatures_and_risk_are_those_of_the_file(page, store):
     found = confidence_of(store)
-    error = f"error: {percent(found['calibration_error'])} % on {found['examples']} examples"
+    error = f"calibration error {percent(found['calibration_error'])} points on {found['examples']}"
     assert error in page.text
     shown = page.table("Temperature of each subtask").records()
     assert {row["subtask"]: row["temperature"] for row in shown} == {
         name: f"{value:.3g}" for name, value in found["temperatures"].items()
     }
     risk = found["risk"]
-    table = page.table("Prediction sets")
+    table = page.table("prediction sets")
     assert table.header[0] == "risk 0.3"
     assert f"a set has {risk['classes']:.2f} classes on average" in page.text
     shares = [risk[name] for name in ("outside", "answered", "wrong")]
@@ -105,8 +106,8 @@ def test_the_only_temperature_is_told(tmp_path):
     report(tmp_path / "lda", out=tmp_path / "p.html")
     known = selection.tasks[0].decision.temperature
     page = Page(tmp_path / "p.html")
-    assert f"training examples, with temperature {known:.3g}." in page.text
-    assert not [table for table in page.tables if table.caption.startswith("Prediction sets")]
+    assert f"training examples, temperature {known:.3g}" in page.text
+    assert not [table for table in page.tables if table.caption.startswith("prediction sets")]
 
 
 def test_the_curve_goes_through_the_accuracies(store, tmp_path):
