@@ -163,12 +163,12 @@ def test_doubts_are_of_labels_not_of_their_sets():
 
     train = [example("train", i, '["cat","dog"]') for i in range(20)]
     test = [example("test", 0, '["cat"]'), example("test", 1, '["Dog "]')]
-    (line,) = unknown_labels(train, test, kind="many")
+    (line,) = unknown_labels(train, test, kind=KINDS["many"])
     assert line.startswith("test label 'Dog ' (1 example) is in no training example (did you mean")
     names = ["id", "subtask", "label", "prompt", "media", "media_sha256"]
     rows = [(str(i), None, '["cat","dog"]', f"{i}", [], []) for i in range(30)]
     rows.append(("x", None, '["Cat"]', "x", [], []))
-    (line,) = label_doubts(pl.DataFrame(rows, schema=names, orient="row"), kind="many")
+    (line,) = label_doubts(pl.DataFrame(rows, schema=names, orient="row"), kind=KINDS["many"])
     assert line == "labels 'cat' (30 examples) and 'Cat' (1 example) differ by case or spaces" + (
         " alone: one class?"
     )

@@ -7,7 +7,7 @@ import pytest
 
 from savs.datasets import RowError, find_benchmark, read_examples
 from savs.datasets.benchmarks.options import adapt, as_stored
-from savs.datasets.label_kinds import label_kind
+from savs.datasets.label_kinds import KINDS, label_kind
 from savs.datasets.rows.plugin_guard import compute_metrics
 from savs.datasets.splits.labels import check_splits, label_doubts, unknown_labels
 from savs.foundation.errors import ParameterError
@@ -67,8 +67,8 @@ def test_numbers_are_not_doubted_as_classes_are(tmp_path):
         media=pl.lit([], pl.List(pl.String)), media_sha256=pl.lit([], pl.List(pl.String))
     )
     assert any("class '1'" in line for line in label_doubts(table))
-    assert not any("class" in line for line in label_doubts(table, kind="ordinal"))
-    assert unknown_labels(train[:1], train[-1:], "regression") == []
+    assert not any("class" in line for line in label_doubts(table, kind=KINDS["ordinal"]))
+    assert unknown_labels(train[:1], train[-1:], KINDS["regression"]) == []
 
 
 def test_a_regression_has_no_classes_to_draw_from():

@@ -10,9 +10,9 @@ from sklearn.metrics import cohen_kappa_score
 from typer.testing import CliRunner
 
 import savs
-from savs.foundation.errors import ParameterError
+from savs.foundation.errors import ParameterError, SavsError
 from savs.pipeline.cli.app import app
-from savs.pipeline.errors import ComparisonError, SelectionError
+from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.results import Result
 from savs.pipeline.evaluation.suspects import suspects
 from savs.pipeline.heads.folds import number_folds
@@ -178,7 +178,7 @@ def test_what_is_saved_is_read_again_and_metrics_are_of_the_table(stores, kind, 
     savs.save_evaluation(result, tmp_path / "result")
     assert Result(tmp_path / "result").metrics["metrics"][0]["scale"] == "error"
     assert Result(tmp_path / "result").predictions()["value"].equals(table["value"])
-    with pytest.raises(ComparisonError, match="predictions of numbers"):
+    with pytest.raises(SelectionError, match="a comparison does not work; use savs evaluate"):
         savs.compare([tmp_path / "result", tmp_path])
 
 
@@ -298,7 +298,6 @@ def test_what_is_for_classes_is_refused(stores, tmp_path):
             lambda: savs.evaluate(store, "zero-shot"),
         ),
         (SelectionError, "a list of suspects does not work", lambda: suspects(store, selection)),
-        (ParameterError, "are numbers, which are not given later", lambda: savs.label(store, {})),
         (ParameterError, "`joint_heads` is for", lambda: savs.select(store, joint_heads=True)),
     ]
     for kind, message, call in cases:
@@ -350,3 +349,17 @@ def test_an_interval_of_levels_has_one_at_least():
     assert high.tolist() == [1, 2, 5, 5]
     assert rule.nearest(np.array([1.5, 3.5])).tolist() == [1, 2]  # the lower of two
     assert [ends.item() for ends in rule.intervals(np.array([1.5]), 0.5)] == [1, 2]
+
+
+def test_a_number_can_be_corrected_and_a_wrong_one_is_named(tmp_path):
+    store, numbers, _ = make_numbers(tmp_path / "corrected")
+    first = store.examples("train")["id"][0]
+    changed = savs.label(store, {first: "2001.5"}).changes
+    assert changed["label"].to_list() == ["2001.5"]
+    again = savs.open_store(store.path)
+    assert again.examples("train")["label"].to_list()[0] == "2001.5"
+    assert savs.select(again).tasks[0].decision.mean == pytest.approx(
+        (numbers[:TRAIN].sum() - numbers[0] + 2001.5) / TRAIN
+    )
+    with pytest.raises(SavsError, match="expected a finite number"):
+        savs.label(store, {first: "many"})
