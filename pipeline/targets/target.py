@@ -483,7 +483,7 @@ class Target(ABC):
 
     @abstractmethod
     def said(self, run: Run, scores: Any) -> list[Said]:
-        """Return what a person is told of each example."""
+        """Return what a person reads of each example."""
 
     @abstractmethod
     def values(self, scores: Any) -> Array:
