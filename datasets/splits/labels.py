@@ -46,7 +46,7 @@ def check_splits(
         if example.label is None and (example.split == "train" or not hidden):
             raise RowError(
                 f"{example.split} example {example.id!r} has no label; every training example needs"
-                " one, and either all test examples or none"
+                f" one, and either all test examples or none{_none_of_them(form)}"
             )
         if (example.subtask is None) != (train[0].subtask is None):
             raise RowError(
@@ -80,6 +80,15 @@ def check_splits(
                 f"test example {example.id!r} belongs to subtask {example.subtask!r}, which has no"
                 f" training examples; the training file has {sorted(map(str, classes))}"
             )
+
+
+def _none_of_them(form: Mapping[str, Any] | None) -> str:
+    """Return what an example is to say that has none of many labels; else nothing."""
+    kind = kind_of(form)
+    if form is None or kind.are_classes or kind.are_numbers:
+        return ""
+    none = {"separator": form.get("separator", "").strip(), "columns": "0 in each column"}
+    return f". An example with none of the labels says {none.get(form['form'], '[]')}"
 
 
 def _classes(train: Sequence[Example]) -> dict[str | None, set[str]]:

@@ -330,7 +330,10 @@ def labels_form(
     if task is not None:
         if task not in TASKS:
             raise OptionError(f"`task` is {task!r}, expected {', '.join(TASKS)}")
-        chosen.append({"form": "list" if task == MANY_LABELS else task})
+        if task != MANY_LABELS:
+            chosen.append({"form": task})
+        elif label_separator is None and label_columns is None:  # else these say how
+            chosen.append({"form": "list"})
     if positive is not None:
         if not positive.strip():
             raise OptionError("`positive` is empty; pass a class")

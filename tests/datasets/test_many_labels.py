@@ -1,6 +1,7 @@
 """Rows with many labels: what a file may say, and what each mistake is answered with."""
 
 import json
+import re
 
 import polars as pl
 import pytest
@@ -10,7 +11,7 @@ from savs.datasets.benchmarks.options import adapt
 from savs.datasets.errors import OptionError
 from savs.datasets.label_kinds import KINDS
 from savs.datasets.many_labels import count_labels, label_table, states_of
-from savs.datasets.splits.labels import label_doubts, unknown_labels
+from savs.datasets.splits.labels import check_splits, label_doubts, unknown_labels
 from savs.datasets.splits.shots import Shots
 from savs.pipeline.inputs.input_options import labels_form
 
@@ -106,7 +107,7 @@ def test_rows_may_wait_for_their_labels(tmp_path, spelt):
 @pytest.mark.parametrize(
     "options",
     [
-        {"task": "many-labels", "label_separator": "|"},
+        {"task": "ordinal", "label_separator": "|"},
         {"task": "ordinal", "positive": "a"},
         {"task": "number"},
         {"positive": " "},
@@ -172,3 +173,16 @@ def test_doubts_are_of_labels_not_of_their_sets():
     assert line == "labels 'cat' (30 examples) and 'Cat' (1 example) differ by case or spaces" + (
         " alone: one class?"
     )
+
+
+@pytest.mark.parametrize(
+    ("spelt", "none"), [("list", "[]"), ("separator", "|"), ("columns", "0 in each column")]
+)
+def test_an_empty_cell_says_what_to_write_for_none_of_the_labels(spelt, none):
+    train = [Example(id="a", split="train", index=0, label=None, prompt="?")]
+    with pytest.raises(RowError, match=re.escape(f"none of the labels says {none}")):
+        check_splits(train, [], FORMS[spelt])
+
+
+def test_the_task_may_be_named_beside_the_form_of_its_labels():
+    assert form(task="many-labels", label_separator="|") == FORMS["separator"]
