@@ -187,6 +187,7 @@ class Numbers(Target):
         "a sweep": "use savs evaluate --folds",
         "a report": "use savs evaluate, savs query, or read metrics.json",
         "the app": "use savs classify, savs suggest and savs label",
+        "an estimator": "use savs classify",
         "a Space": "use savs export --to classifier",
         "a page": "write a table",
         "several classifiers": "classify with each alone",

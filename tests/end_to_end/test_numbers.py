@@ -7,7 +7,6 @@ import pytest
 
 import savs
 from savs.datasets.benchmarks.shapes.scenes import draw, random_scene
-from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
 
 
@@ -44,7 +43,7 @@ def test_images_get_numbers_with_intervals(counted, tmp_path):
     out = tmp_path / "new.csv"
     savs.classify(trained.folder, [folder / "0.png", folder / "1.png"], out=out)
     assert out.read_text().startswith("id,media,prompt,prediction,value,low,high,reason\n")
-    with pytest.raises(ParameterError, match="the classifier has a number; omit it"):
+    with pytest.raises(SelectionError, match="has a number, for which a risk does not work"):
         savs.classify(trained.folder, folder / "0.png", risk=0.1)
-    with pytest.raises(SelectionError, match="classifier of numbers, for which this"):
+    with pytest.raises(SelectionError, match="for which an estimator does not work; use savs classify"):
         savs.SavsClassifier.load(trained.folder)
