@@ -140,8 +140,7 @@ def suggest(
         chosen = pl.concat([pl.DataFrame(schema=SCHEMA), *different])
         return Suggestions(_form(chosen, store), tuple(notes), split)
     if subtask is not None:
-        if selection.target.tasks_share_rows:
-            raise ParameterError("`subtask` is for examples with one label, and these have many")
+        selection.target.require("a subtask", store.path)
         selection = only_subtask(selection, subtask)
     runs = selection.runs()
     parts = [_least_sure_of(store, selection, run, split, is_open, count) for run in runs]

@@ -187,6 +187,7 @@ class ManyLabels(Target):
         "`pseudo_labels`": "omit it: it gives each example one class",
         "an explanation": "use savs report, savs evaluate or savs classify",
         "`sort_into`": "omit it, or write a table",
+        "a subtask": "omit it: labels stay together",
         "a page": "write a table",
         "several classifiers": "classify with each alone",
     }

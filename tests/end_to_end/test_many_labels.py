@@ -101,7 +101,7 @@ def test_new_images_get_the_labels_that_evaluate_gives_them(savs, scenes):
     for given in (["--risk", "0.1"], ["--sort-into", "sorted"], ["--out", "page.html"]):
         refused = savs("classify", "classifier", images[0], *given)
         assert refused.returncode == 1
-        assert "is for one class an image" in refused.stderr
+        assert "the classifier has many labels, for which" in refused.stderr
     savs("evaluate", "drawn", "--no-progress")
     refused = savs("explain", "drawn/results/vote", "--out", "x.html")
     assert refused.returncode == 1

@@ -187,7 +187,8 @@ def _shared(
     opened, result = as_store(store), Result.at(classifier)
     source, whole = result.folder, result.selection(readout)
     require_fit(whole, opened.manifest, opened.path, of=source)
-    whole.target.require("a bundle", source)
+    if subtask is not None:
+        whole.target.require("a subtask", source)
     return Shared(opened, source, whole, only_subtask(whole, subtask))
 
 

@@ -338,7 +338,7 @@ def test_the_examples_are_suggested_whose_least_sure_label_is_least_sure(suggest
     predicted = dict(evaluation.predictions.select("id", "prediction").iter_rows())
     assert found.table["prediction"].to_list() == [predicted[name] for name in found.table["id"]]
     assert found.classes == tuple(evaluation.per_label["label"])
-    with pytest.raises(ParameterError, match="`subtask` is for examples with one label"):
+    with pytest.raises(SelectionError, match="a subtask does not work; omit it"):
         savs.suggest(store, selection, count=3, subtask="l00")
 
 
