@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 OPTION = "labels"
 """Name in the options of a store's benchmark."""
 ONE, MANY, ORDINAL, REGRESSION = "one", "many", "ordinal", "regression"
@@ -17,6 +19,20 @@ CLASSES = "classes"
 """Form of labels that are one class each, with one positive class."""
 MOST = 1e100
 """Numbers are smaller than this, so that their squares are finite."""
+
+
+States = Mapping[str, bool | None]
+"""Label -> whether it is there; None if that is unknown. A label without a name is absent."""
+
+
+def states_of(text: str) -> States:
+    """Return the labels that a canonical text names.
+
+    >>> states_of('["cat"]'), states_of('{"cat":true,"dog":null}')
+    ({'cat': True}, {'cat': True, 'dog': None})
+    """
+    value = msgspec.json.decode(text)
+    return dict.fromkeys(value, True) if isinstance(value, list) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +56,9 @@ class LabelKind:
         """Return those that are there: others are unknown."""
         return [name for name, is_there in self._states(text).items() if is_there]
 
-    def _states(self, text: str) -> Mapping[str, bool | None]:
+    def _states(self, text: str) -> States:
         if self.are_classes or self.are_numbers:
             return {text: True}
-        from savs.datasets.many_labels import states_of  # numpy: most commands' help needs none
-
         return states_of(text)
 
 

@@ -6,31 +6,20 @@ are there, `null` are unknown, and all others are absent.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 import polars as pl
 
+from savs.datasets.label_kinds import States, states_of
 from savs.foundation.arrays import Array
 
 PRESENT, ABSENT, UNKNOWN = 1, 0, -1
 """What a row says of a label."""
 SIDES = ("absent", "present")
 """The classes of the task that a label is."""
-States = Mapping[str, bool | None]
-"""Label -> whether it is there; None if that is unknown. A label without a name is absent."""
-
-
-def states_of(text: str) -> States:
-    """Return the labels that a canonical text names.
-
-    >>> states_of('["cat"]'), states_of('{"cat":true,"dog":null}')
-    ({'cat': True}, {'cat': True, 'dog': None})
-    """
-    value = msgspec.json.decode(text)
-    return dict.fromkeys(value, True) if isinstance(value, list) else value
 
 
 def states_unknown(text: str | None) -> list[str]:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from savs.datasets.label_kinds import kind_of, number_text, parse_number
-from savs.datasets.many_labels import States, text_of
+from savs.datasets.label_kinds import States, kind_of, number_text, parse_number
+from savs.datasets.many_labels import text_of
 from savs.datasets.row import Row, strict_json
 
 FLAGS = {"1": True, "1.0": True, "true": True, "0": False, "0.0": False, "false": False}

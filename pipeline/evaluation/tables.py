@@ -34,6 +34,7 @@ from savs.pipeline.running.output_files import with_media_cells
 from savs.pipeline.running.table import Column, Drawing, Table, plain
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.statistics.intervals import Metric
+from savs.pipeline.targets import Target
 from savs.pipeline.targets.many import LabelRow, PairRow
 from savs.stores import head_name
 
@@ -319,16 +320,16 @@ def _accuracy(metric: Metric) -> str:
     return f"{show(metric.value)} ({interval(metric.low, metric.high, show)})"
 
 
-def suspects_table(suspects: pl.DataFrame, *, of_labels: bool = False) -> Table:
-    """Return training examples whose label others contradict, see `suspects`; or of many labels."""
+def suspects_table(suspects: pl.DataFrame, target: Target) -> Table:
+    """Return training examples whose label others contradict, see `suspects`."""
     if suspects.schema["media"] != pl.String:
         suspects = with_media_cells(suspects)
     has_media = suspects.filter(pl.col("media").ne_missing(pl.col("id"))).height > 0
-    has_subtasks, part = suspects["subtask"].count() > 0, "doubtful" if of_labels else "subtask"
+    has_subtasks = suspects["subtask"].count() > 0
     columns = [
         Column("suspect", "id"),
         *([Column("media", "media", is_text=True)] if has_media else []),
-        *([Column(part, "subtask", is_text=True)] if has_subtasks else []),
+        *([Column(target.doubted, "subtask", is_text=True)] if has_subtasks else []),
         Column("label", "label", is_text=True),
         Column("predicted", "prediction", is_text=True),
         Column("margin", "margin", "{:.3g}".format),

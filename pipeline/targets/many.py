@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from savs.datasets.example import first_few
-from savs.datasets.label_kinds import MANY
+from savs.datasets.label_kinds import MANY, states_of
 from savs.datasets.many_labels import (
     PRESENT,
     SIDES,
@@ -21,7 +21,6 @@ from savs.datasets.many_labels import (
     count_labels,
     label_table,
     named_labels,
-    states_of,
     states_unknown,
     with_label,
 )
@@ -173,6 +172,7 @@ class ManyLabels(Target):
     noun = "many labels"
     part = "label"
     headline = "mAP"
+    doubted = "doubtful"
     estimated_as = "cross-validated AP (%)"
     tasks_share_rows = True
     schema = LABEL_SCHEMA

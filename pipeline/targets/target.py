@@ -328,6 +328,8 @@ class Target(ABC):
     """Of what a task learned."""
     kinds_of_task: ClassVar[bool] = True
     """Whether a task has several classes to count."""
+    doubted: ClassVar[str] = "subtask"
+    """Heading of what the label of a suspect is doubted in."""
     default_readout: ClassVar[str] = "vote"
     default_scoring: ClassVar[str] = "resubstitution"
     tried_readouts: ClassVar[tuple[str, ...]] = ("vote", "posterior", "lda")

@@ -9,8 +9,8 @@ import pytest
 from savs.datasets import Example, RowError, find_benchmark, read_examples
 from savs.datasets.benchmarks.options import adapt
 from savs.datasets.errors import OptionError
-from savs.datasets.label_kinds import KINDS
-from savs.datasets.many_labels import count_labels, label_table, states_of
+from savs.datasets.label_kinds import KINDS, states_of
+from savs.datasets.many_labels import count_labels, label_table
 from savs.datasets.splits.labels import check_splits, label_doubts, unknown_labels
 from savs.datasets.splits.shots import Shots
 from savs.pipeline.inputs.input_options import labels_form

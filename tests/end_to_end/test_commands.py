@@ -53,9 +53,9 @@ def test_evaluate_prints_classes_and_confusions(savs, store):
     found = json.loads((store / "results/vote/metrics.json").read_text())
     lines = [line.split() for line in done.stdout.splitlines()]
     for row in found["per_class"]:
-        counts = [row["label"], str(row["n"]), str(row["predicted"])]
-        (line,) = (line for line in lines if line[:3] == counts and line[-1] == row["subtask"])
-        assert float(line[4]) == pytest.approx(100 * row["recall"], abs=0.051)
+        ends = [str(row["n"]), str(row["predicted"]), row["subtask"]]
+        (line,) = (line for line in lines if line[:1] == [row["label"]] and line[-3:] == ends)
+        assert float(line[1]) == pytest.approx(100 * row["recall"], abs=0.051)
     head = lines.index(["class", "taken", "for", "examples", "subtask"])
     worst = found["confusions"][0]
     assert lines[head + 1] == [

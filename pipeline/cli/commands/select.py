@@ -95,7 +95,7 @@ def select_command(
 ) -> None:
     """Uses the training examples only. Run `savs evaluate` next."""
     from savs.datasets.benchmarks.options import stored_prompts, under_one_prompt
-    from savs.datasets.label_kinds import MANY, label_kind
+    from savs.datasets.label_kinds import label_kind
     from savs.datasets.splits.labels import label_doubts, refuse_doubts
     from savs.pipeline.cli.selections import calibrated
     from savs.pipeline.evaluation.results import TRAINED, Results
@@ -158,7 +158,7 @@ def select_command(
     else:
         tables = [selection_table(selection, estimates)]
         if doubtful is not None:
-            tables.append(suspects_table(doubtful.head(SHOWN), of_labels=kind == MANY))
+            tables.append(suspects_table(doubtful.head(SHOWN), selection.target))
         print_tables(tables)
         if doubtful is not None:
             count = counted_as(doubtful.height, "training example", "is", "are")

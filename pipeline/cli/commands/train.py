@@ -109,7 +109,6 @@ def _summary(done: "Trained") -> dict[str, object]:
 
 
 def _print(done: "Trained") -> None:
-    from savs.datasets.label_kinds import MANY
     from savs.pipeline.evaluation.tables import suspects_table
 
     if done.accuracies:
@@ -118,8 +117,7 @@ def _print(done: "Trained") -> None:
     if done.left_out or done.tested:
         print_evaluation(done.expected)
     if done.suspects.height:
-        many = done.selection.labels == MANY
-        print_tables([suspects_table(done.suspects.head(SHOWN), of_labels=many)])
+        print_tables([suspects_table(done.suspects.head(SHOWN), done.selection.target)])
 
 
 def _print_next(done: "Trained") -> None:
