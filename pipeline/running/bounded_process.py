@@ -73,12 +73,17 @@ def _main() -> None:
             hard = resource.getrlimit(number)[1]
             limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
             resource.setrlimit(number, (limit, hard))
+    code = 0
     try:
         make(*arguments).write_ipc(file)
     except MemoryError:
-        sys.exit(NO_MEMORY)
+        code = NO_MEMORY
     except Exception as error:
         sys.stdout.buffer.write(pickle.dumps(error))  # the caller raises it
+        sys.stdout.buffer.flush()
+    # A thread of polars may still be in a scan, as after LIMIT: an interpreter that is taken down
+    # around it aborts, as if memory were full.
+    os._exit(code)
 
 
 if __name__ == "__main__":
