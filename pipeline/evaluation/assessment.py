@@ -16,7 +16,6 @@ from savs.datasets.rows.plugin_guard import compute_metrics, make_submission
 from savs.datasets.splits.clusters import clusters_of
 from savs.datasets.splits.leaks import REPEATED, SHARED
 from savs.pipeline.errors import LeakError
-from savs.pipeline.evaluation.per_class import class_table, confusion_table, part_table
 from savs.pipeline.evaluation.predictions import (
     Predictor,
     packed_predictions,
@@ -26,6 +25,7 @@ from savs.pipeline.running.formatting import counted, counted_as, listed, measur
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.statistics.confidence import Confidence
 from savs.pipeline.statistics.intervals import Metric, summarise_all
+from savs.pipeline.statistics.per_class import class_table, confusion_table, part_table
 from savs.pipeline.targets import Target, target_named
 from savs.pipeline.targets.target import Measured, Measuring, packed
 from savs.stores import FeatureStore

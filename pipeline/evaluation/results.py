@@ -22,7 +22,6 @@ from savs.datasets.splits.leaks import REPEATED, SHARED
 from savs.foundation.errors import ParameterError, SavsError, command
 from savs.foundation.files import finish_files, real_path
 from savs.pipeline.evaluation.evaluation_file import UNIT_SCHEMA
-from savs.pipeline.evaluation.per_class import ClassRow, ConfusionRow, PartRow
 from savs.pipeline.readouts import Readout
 from savs.pipeline.running.result_files import (
     CLASSIFIER,
@@ -48,8 +47,8 @@ from savs.pipeline.selection.selection_config import (
 from savs.pipeline.selection.selection_file import load_selection
 from savs.pipeline.statistics.confidence import Confidence
 from savs.pipeline.statistics.intervals import Metric
+from savs.pipeline.statistics.per_class import ClassRow, ConfusionRow, LabelRow, PairRow, PartRow
 from savs.pipeline.targets import Target, target_named, target_of
-from savs.pipeline.targets.many import LabelRow, PairRow
 from savs.stores import FeatureStore, open_store
 from savs.stores.errors import ResultError
 from savs.stores.files.addresses import is_remote

@@ -169,10 +169,14 @@ def _most_different(
     for (name,), rows in table.group_by("subtask", maintain_order=True):
         if subtask not in (None, name):
             continue
-        some = rows.gather_every(max(1, -(-rows.height // LOOKED_AT)))
+        some = _evenly_spaced(rows)
         blocks = ((block.examples, block.features) for block in store.blocks(split, heads))
         different = _spread_out(some, blocks, count)
         yield different.with_columns(**UNPREDICTED).select(list(SCHEMA)).cast(SCHEMA)
+
+
+def _evenly_spaced(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.gather_every(max(1, -(-rows.height // LOOKED_AT)))
 
 
 def suggest_from_predictions(path: str | Path, count: int) -> Suggestions:
@@ -232,7 +236,11 @@ def _least_sure_of(
     if not scored:
         return pl.DataFrame(schema=SCHEMA)
     table = store.in_order(split, pl.concat(scored))
-    candidates = table[least_sure(table["sure"].to_numpy(), CANDIDATES * count)]
+    sure = table["sure"].to_numpy()
+    if (sure == sure[0]).all():  # as of numbers, whose intervals are equally wide: any may be first
+        candidates = _evenly_spaced(table)
+    else:
+        candidates = table[least_sure(sure, CANDIDATES * count)]
     blocks = _blocks(store, selection, run, split, dict.fromkeys(candidates["id"], True))
     return _spread_out(candidates, blocks, count).select(list(SCHEMA))
 

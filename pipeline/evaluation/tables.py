@@ -14,12 +14,6 @@ import polars as pl
 from savs.foundation.frames import schema_of
 from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.compare.compare import across_data_sets, repeated
-from savs.pipeline.evaluation.per_class import (
-    ClassRow,
-    ConfusionRow,
-    class_table,
-    confusion_table,
-)
 from savs.pipeline.running.formatting import (
     counted,
     format_bytes,
@@ -34,8 +28,15 @@ from savs.pipeline.running.output_files import with_media_cells
 from savs.pipeline.running.table import Column, Drawing, Table, plain
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.statistics.intervals import Metric
+from savs.pipeline.statistics.per_class import (
+    ClassRow,
+    ConfusionRow,
+    LabelRow,
+    PairRow,
+    class_table,
+    confusion_table,
+)
 from savs.pipeline.targets import Target
-from savs.pipeline.targets.many import LabelRow, PairRow
 from savs.stores import head_name
 
 Rows = pl.DataFrame | Sequence[Mapping[str, Any]]

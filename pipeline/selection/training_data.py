@@ -88,7 +88,7 @@ class StoredTraining:
         SelectionError without examples, or as in `Target.tasks`.
         """
         store = self.store
-        if has_names_alone(store):
+        if _has_names_alone(store):
             if named:
                 return _named_tasks(store)
             raise SelectionError(
@@ -360,11 +360,6 @@ def id_order(ids: pl.Series, *, with_prompts: bool = False) -> Array:
     return keys.select(pl.arg_sort_by("start", "digits", "number", "id")).to_series().to_numpy()
 
 
-def require_possible(store: FeatureStore, use: str) -> None:
-    """Raise SelectionError if a use has no meaning for the labels of a store."""
-    target_of(store.manifest.identity.benchmark).require(use, store.path)
-
-
 def _require_training(store: FeatureStore) -> None:
     if "train" in store.splits and not store.ids("train"):
         if waiting := len(store.ids(UNLABELLED)):
@@ -394,7 +389,7 @@ def _named_tasks(store: FeatureStore) -> list[TrainingTask]:
     return tasks
 
 
-def has_names_alone(store: FeatureStore) -> bool:
+def _has_names_alone(store: FeatureStore) -> bool:
     """Return whether a store has texts of classes, and no training examples."""
     return "train" in store.splits and not store.ids("train") and CLASSES in store.splits
 

@@ -39,6 +39,7 @@ from savs.pipeline.readouts.readout import margins
 from savs.pipeline.running.formatting import counted
 from savs.pipeline.statistics.confidence import label_confidence
 from savs.pipeline.statistics.intervals import Estimate, one_stratum
+from savs.pipeline.statistics.per_class import LabelRow, PairRow
 from savs.pipeline.targets.label_rules import (
     NEVER,
     LabelRule,
@@ -70,7 +71,6 @@ from savs.pipeline.targets.target import (
     strengths,
 )
 from savs.stores import Head
-from savs.stores.format.layout import Count
 
 BLOCK = 2**23
 """Cells of examples x labels that are columns at a time."""
@@ -106,43 +106,10 @@ LABELS_SCHEMA = {
 }
 """Columns of the predictions of many labels: `labels` are the predicted ones, and `prediction` is
 their canonical text."""
+TABLE_SCHEMA = schema_of(LabelRow)
 LOGITS, CALLED = "logits", "called"
 """Columns of predictions before they are measured: the logit of each label, and 1 where it is
 predicted, 0 where it is not, -1 where nothing is said of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class LabelRow:
-    """A row of the table of many labels, see `LabelUnits`."""
-
-    label: str
-    n: Count
-    positive: Count
-    predicted: Count
-    correct: Count
-    average_precision: float | None
-    low: float | None
-    high: float | None
-    chance: float | None
-    """Average precision to expect of these probabilities in random order."""
-    precision: float | None
-    recall: float | None
-    f1: float | None
-    threshold: float
-    """That of the probability."""
-
-
-@dataclass(frozen=True, slots=True)
-class PairRow:
-    """Two labels: in how many examples both are there, and predicted."""
-
-    label: str
-    other: str
-    n: Count
-    predicted: Count
-
-
-TABLE_SCHEMA = schema_of(LabelRow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +137,7 @@ class ManyLabels(Target):
 
     name = MANY
     noun = "many labels"
+    decides = "label"
     part = "label"
     headline = "mAP"
     doubted = "doubtful"
@@ -191,11 +159,6 @@ class ManyLabels(Target):
         "a page": "write a table",
         "several classifiers": "classify with each alone",
     }
-
-    def check(self, task: Any) -> None:
-        """Raise ValueError unless a task has the two sides of a label."""
-        if len(task.classes) < 2:
-            raise ValueError("classes: expected at least 2")
 
     def tasks(self, rows: TrainingRows) -> list[TrainingTask]:
         """Return for each label a task of the classes `SIDES`, in order of first appearance.
@@ -457,9 +420,9 @@ class ManyLabels(Target):
         assert selection is not None
         names = [str(task.subtask) for task in selection.tasks]
         rules = [task.decision for task in selection.tasks]
-        examples = table.drop(LOGITS, CALLED).collect()
+        examples = table.drop(LOGITS, CALLED, strict=False).collect()
         skipped = examples["prediction"].is_null().to_numpy()
-        logits, called = (_matrix(table, name, ~skipped) for name in (LOGITS, CALLED))
+        logits, called = (_matrix(table, name, ~skipped, len(names)) for name in (LOGITS, CALLED))
         labels = label_table(examples["label"], names)
         states = np.where(called < 0, UNKNOWN, labels.states).astype(np.int8)
         is_called, cluster = called > 0, examples["cluster"]
@@ -501,7 +464,8 @@ class ManyLabels(Target):
         names = [str(task.subtask) for task in selection.tasks]
         examples = table.drop(LOGITS, CALLED, strict=False).collect()
         there = examples["prediction"].is_not_null()
-        logits, called = (_matrix(table, name, there.to_numpy()) for name in (LOGITS, CALLED))
+        made = there.to_numpy()
+        logits, called = (_matrix(table, name, made, len(names)) for name in (LOGITS, CALLED))
         shares = _shares(logits).to_list()
         pairs = [
             [{"label": name, "probability": p} for name, p in zip(names, of_row, strict=True)]
@@ -611,13 +575,12 @@ def _lists(name: str, values: Array, dtype: Any, size: int) -> pl.Series:
     return pl.Series(name, rows, dtype=pl.Array(dtype, size)).arr.to_list()
 
 
-def _matrix(table: pl.LazyFrame, name: str, there: Array) -> Array:
-    """Return a column of lists as `(labels, n)`, of rows that are there; 0 elsewhere."""
-    lists = table.select(name).collect().to_series()
-    values = lists.filter(pl.Series(there)).explode().to_numpy()
-    n = int(there.sum())
-    whole = np.zeros((len(values) // n if n else 0, len(there)), values.dtype)
-    whole[:, there] = values.reshape(n, -1).T if n else 0
+def _matrix(table: pl.LazyFrame, name: str, there: Array, size: int) -> Array:
+    """Return a column of lists as `(size, n)`, of rows that are there; 0 elsewhere."""
+    whole = np.zeros((size, len(there)), np.float32 if name == LOGITS else np.int8)
+    if there.any():  # else no example was predicted, and there is no such column
+        lists = table.select(name).collect().to_series().filter(pl.Series(there))
+        whole[:, there] = lists.explode().to_numpy().reshape(-1, size).T
     return whole
 
 

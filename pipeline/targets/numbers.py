@@ -5,7 +5,6 @@ Fits are of numbers less their mean, in standard deviations, so that float32 kee
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -40,7 +39,6 @@ from savs.pipeline.targets.target import (
     in_schema,
     prompt_of,
 )
-from savs.stores import Head
 
 NUMBER = "number"
 """The one class of a task of numbers: its score is the number."""
@@ -50,8 +48,6 @@ LEAST = 5
 """Independent training examples that a task of numbers needs: some are left out twice."""
 ROUNDING = 1e-9
 Finite = Annotated[float, Meta(gt=-MOST, lt=MOST)]
-
-
 DIGITS = 7
 """Significant digits of a prediction as text: those of float32."""
 NUMBER_COLUMNS = {"value": pl.Float64, "low": pl.Float64, "high": pl.Float64}
@@ -160,6 +156,7 @@ class Numbers(Target):
     headline = "MAE"
     estimated_as = "cross-validated MAE"
     heading = "Numbers"
+    decides = "number"
     kinds_of_task = False
     default_readout = "ridge"
     default_scoring = "kfold"
@@ -196,7 +193,7 @@ class Numbers(Target):
     is_ordinal: ClassVar[bool]
 
     def check(self, task: Any) -> None:
-        """Raise ValueError unless a task is one of numbers."""
+        """Raise ValueError unless a task is one of numbers, with their rule."""
         if task.classes != (NUMBER,) or not isinstance(task.decision, NumberRule):
             raise ValueError(f"classes: expected {NUMBER!r} alone of numbers, and their rule")
 
@@ -303,36 +300,25 @@ class Numbers(Target):
         errors = part.labels - part.scores.soft[:, 0]
         return float(1 - (errors**2).mean() / part.labels.var())
 
-    def runs(self, selection: Selected, widths: Mapping[Head, int]) -> list[Run]:
-        """Return the one run."""
-        return [
-            Run(
-                task.subtask,
-                task.heads,
-                max(widths[head] for head in task.heads),
-                task.classes,
-                partial(_scored, task),
-            )
-            for task in selection.tasks
-        ]
-
     def columns(
         self, examples: pl.DataFrame, parts: Sequence[ScoredRows], risk: float | None
     ) -> Iterator[pl.DataFrame]:
         """Yield the examples with their numbers and intervals."""
         for part in parts:
-            scores, rule = part.scores.scores, part.scores.rule
+            scores, rule = part.scores.scores, _rule_of(part.scores.task)
             yield with_numbers(examples[part.rows], rule, scores, rule.reach)
 
     def sureness(self, run: Run, scores: Any) -> tuple[pl.Series, Array]:
         """Return the numbers, and their intervals: the widest is the least sure."""
-        numbers, rule = scores.rule.numbers(scores.scores.soft), scores.rule
+        rule = _rule_of(scores.task)
+        numbers = rule.numbers(scores.scores.soft)
         low, high = rule.intervals(numbers, rule.reach or 0.0)
         return _texts(rule, numbers), (low - high).astype(np.float32)[:, None]
 
     def said(self, run: Run, scores: Any) -> list[Said]:
         """Return numbers with their intervals."""
-        rule, numbers = scores.rule, scores.rule.numbers(scores.scores.soft)
+        rule = _rule_of(scores.task)
+        numbers = rule.numbers(scores.scores.soft)
         low, high = (_texts(rule, ends) for ends in rule.intervals(numbers, rule.reach or 0.0))
         ends = zip(low, high, strict=True)
         return [
@@ -342,7 +328,8 @@ class Numbers(Target):
 
     def values(self, scores: Any) -> Array:
         """Return the numbers, or the levels next to them."""
-        return scores.rule.nearest(scores.rule.numbers(scores.scores.soft))
+        rule = _rule_of(scores.task)
+        return rule.nearest(rule.numbers(scores.scores.soft))
 
     def left_out(
         self, selection: Selected, examples: pl.DataFrame, parts: Sequence[LeftOut]
@@ -354,7 +341,8 @@ class Numbers(Target):
             errors, reaches = _errors(part, rule), np.full(len(part.fold), np.nan)
             for turn in np.unique(part.fold):
                 others = part.fold != turn
-                reaches[~others] = fit_reach(errors[others], part.clusters[others]) or np.nan
+                reach = fit_reach(errors[others], part.clusters[others])
+                reaches[~others] = np.nan if reach is None else reach
             tables.append(with_numbers(examples[part.rows], rule, part.scores, reaches))
         return pl.concat(tables).sort("row")
 
@@ -429,18 +417,6 @@ class Ordinal(Numbers):
 
 
 REGRESSIONS, ORDINALS = Regression(), Ordinal()
-
-
-@dataclass(frozen=True, slots=True)
-class NumberScores:
-    """What a fit says of some examples."""
-
-    scores: ClassScores
-    rule: NumberRule
-
-
-def _scored(task: SelectedTask, features: Array) -> NumberScores:
-    return NumberScores(task.fitted.scores(features), _rule_of(task))
 
 
 def _rule_of(task: SelectedTask) -> NumberRule:

@@ -2,8 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,6 +41,7 @@ from savs.pipeline.targets.target import (
     Selected,
     SelectedTask,
     Target,
+    TaskScores,
     TrainingRows,
     TrainingTask,
     check_classes,
@@ -51,7 +50,6 @@ from savs.pipeline.targets.target import (
     scores_of_seen,
     strengths,
 )
-from savs.stores import Head
 
 VOTES_KEPT = 20
 """Classes named in a prediction's `votes`."""
@@ -99,28 +97,14 @@ the calibration. Without one, `probability` is the share of the scores, see `sha
 example has a `reason` and no prediction."""
 
 
-@dataclass(frozen=True, slots=True)
-class TaskScores:
-    """What the fit of a subtask says of some examples."""
-
-    scores: ClassScores
-    typicality: Array | None
-    """`(n,)` float32; None without a calibration."""
-    calibration: Calibration | None
-
-
 class OneClass(Target):
     """An example has one class of its subtask."""
 
     name = ONE
     noun = "one label"
+    decides = "classes"
     schema = PREDICTION_SCHEMA
     new_schema = CLASSIFIED_SCHEMA
-
-    def check(self, task: Any) -> None:
-        """Raise ValueError unless a task has two classes or more, and a calibration or nothing."""
-        if len(task.classes) < 2:
-            raise ValueError("classes: expected at least 2")
 
     def tasks(self, rows: TrainingRows) -> list[TrainingTask]:
         """Return the examples by subtask, classes in order of first appearance.
@@ -245,19 +229,6 @@ class OneClass(Target):
         hits = [part.scores.choice == part.labels for part in parts]
         return float(np.concatenate(hits).mean())
 
-    def runs(self, selection: Selected, widths: Mapping[Head, int]) -> list[Run]:
-        """Return a run for each subtask."""
-        return [
-            Run(
-                task.subtask,
-                task.heads,
-                max(widths[head] for head in task.heads),
-                task.classes,
-                partial(_scored, task),
-            )
-            for task in selection.tasks
-        ]
-
     def columns(
         self, examples: pl.DataFrame, parts: Sequence[ScoredRows], risk: float | None
     ) -> Iterator[pl.DataFrame]:
@@ -268,7 +239,7 @@ class OneClass(Target):
         """
         forms: dict[tuple[int, bool], list[ScoredRows]] = {}
         for part in parts:
-            form = len(part.run.classes), part.scores.calibration is None
+            form = len(part.run.classes), _calibration_of(part.scores) is None
             forms.setdefault(form, []).append(part)
         for (classes, is_plain), alike in forms.items():
             scores = ClassScores.joined([part.scores.scores for part in alike])
@@ -281,7 +252,8 @@ class OneClass(Target):
                 yield rows.with_columns(probability=choice_probability(scores))
                 continue
             tables = [
-                class_probabilities(part.scores.scores, part.scores.calibration) for part in alike
+                class_probabilities(part.scores.scores, _calibration_of(part.scores))
+                for part in alike
             ]
             rows = rows.with_columns(probability=_chosen(scores, np.concatenate(tables)))
             yield _with_calibration(rows, alike, tables, risk)
@@ -293,10 +265,10 @@ class OneClass(Target):
 
     def said(self, run: Run, scores: Any) -> list[Said]:
         """Return classes with the probabilities of all."""
-        known, choices = scores.calibration, scores.scores.choice
+        known, choices = _calibration_of(scores), scores.scores.choice
         atypical = [None] * len(choices)
         if known is not None:
-            atypical = (scores.typicality < known.typical).tolist()
+            atypical = (_typicality(scores, known) < known.typical).tolist()
         shares = class_probabilities(scores.scores, known)
         return [
             Said(run.classes[choice], probabilities=of_row, atypical=is_odd)
@@ -309,7 +281,7 @@ class OneClass(Target):
 
     def probabilities(self, scores: Any, readout: str) -> Array:
         """Return probabilities that sum to 1, see `probabilities_of`."""
-        return probabilities_of(scores.scores, readout, scores.calibration)
+        return probabilities_of(scores.scores, readout, _calibration_of(scores))
 
     def left_out(
         self, selection: Selected, examples: pl.DataFrame, parts: Sequence[LeftOut]
@@ -422,26 +394,30 @@ def _lead(row: Mapping[str, Any]) -> float:
     return scores[row["prediction"]] - scores.get(row["label"], row["votes"][-1]["score"])
 
 
-def _scored(task: SelectedTask, features: Array) -> TaskScores:
-    scores, known = task.fitted.scores(features), task.decision
-    if not isinstance(known, Calibration):
-        return TaskScores(scores, None, None)
-    return TaskScores(scores, known.typicality(features, task.fitted, scores), known)
+def _calibration_of(scores: TaskScores) -> Calibration | None:
+    known = scores.task.decision
+    return known if isinstance(known, Calibration) else None
+
+
+def _typicality(scores: TaskScores, known: Calibration) -> Array:
+    return known.typicality(scores.features, scores.task.fitted, scores.scores)
 
 
 def _with_calibration(
     rows: pl.DataFrame, parts: Sequence[ScoredRows], tables: Sequence[Array], risk: float | None
 ) -> pl.DataFrame:
     """Return rows with `typicality` and `atypical`; for a risk with `prediction_set`, `unsure`."""
-    calibrations = [part.scores.calibration for part in parts]
-    least = [np.full(len(p.rows), c.typical) for p, c in zip(parts, calibrations, strict=True) if c]
-    typical = pl.Series(np.concatenate([p.scores.typicality for p in parts]), dtype=pl.Float32)
+    pairs = [(part, known) for part in parts if (known := _calibration_of(part.scores))]
+    least = [np.full(len(part.rows), known.typical) for part, known in pairs]
+    typical = pl.Series(
+        np.concatenate([_typicality(part.scores, known) for part, known in pairs]), dtype=pl.Float32
+    )
     rows = rows.with_columns(
         typicality=typical, atypical=typical < pl.Series(np.concatenate(least), dtype=pl.Float64)
     )
     if risk is None:
         return rows
-    inside = [c.sets(t, risk) for c, t in zip(calibrations, tables, strict=True) if c]
+    inside = [known.sets(of, risk) for (_, known), of in zip(pairs, tables, strict=True)]
     names = [names_of(p.run.classes, flags) for p, flags in zip(parts, inside, strict=True)]
     unsure = np.concatenate([flags.sum(axis=1) != 1 for flags in inside])
     return rows.with_columns(prediction_set=pl.concat(names), unsure=pl.Series(unsure))

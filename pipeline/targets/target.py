@@ -11,6 +11,7 @@ import io
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
@@ -241,6 +242,21 @@ class Selected(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class TaskScores:
+    """What the fit of a subtask says of some examples."""
+
+    task: SelectedTask
+    features: Array
+    """`(heads, n, d)`."""
+    scores: ClassScores
+
+    @classmethod
+    def of(cls, task: SelectedTask, features: Array) -> "TaskScores":
+        """Return the scores of features."""
+        return cls(task, features, task.fitted.scores(features))
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """What one example is scored by: the fit of its subtask, or those of all labels."""
 
@@ -320,6 +336,8 @@ class Target(ABC):
     """What an example has: `one label`."""
     part: ClassVar[str] = "subtask"
     """What a task is."""
+    decides: ClassVar[str]
+    """The `kind` of its decisions."""
     headline: ClassVar[str] = "accuracy"
     """What a classifier is measured by."""
     estimated_as: ClassVar[str] = "cross-validated (%)"
@@ -357,17 +375,21 @@ class Target(ABC):
 
     def refusal(self, use: str, name: Any) -> str:
         """Return why a use has no meaning for these labels, which `name` has; empty if it has."""
-        remedy = self.refused.get(use)
-        return (remedy and f"{name} has {self.noun}, for which {use} does not work; {remedy}") or ""
+        if use not in self.refused:
+            return ""
+        return f"{name} has {self.noun}, for which {use} does not work; {self.refused[use]}"
 
     def require(self, use: str, name: Any) -> None:
         """Raise SelectionError if a use has no meaning for these labels, which `name` has."""
         if reason := self.refusal(use, name):
             raise SelectionError(reason)
 
-    @abstractmethod
     def check(self, task: Any) -> None:
-        """Raise ValueError if a task of a selection is not one of this target."""
+        """Raise ValueError unless a task has two classes or more, and a decision of this target."""
+        if len(task.classes) < 2:
+            raise ValueError("classes: expected at least 2")
+        if task.decision is not None and task.decision.kind != self.decides:
+            raise ValueError(f"decision: expected one of {self.decides}, got {task.decision.kind}")
 
     @abstractmethod
     def tasks(self, rows: TrainingRows) -> list[TrainingTask]:
@@ -466,9 +488,18 @@ class Target(ABC):
     def right(self, parts: Sequence[LeftOut]) -> float:
         """Return how good left-out predictions are, by which readouts are compared: 0 to 1."""
 
-    @abstractmethod
     def runs(self, selection: Selected, widths: Mapping[Head, int]) -> list[Run]:
         """Return what examples are scored by, one run for each subtask."""
+        return [
+            Run(
+                task.subtask,
+                task.heads,
+                max(widths[head] for head in task.heads),
+                task.classes,
+                partial(TaskScores.of, task),
+            )
+            for task in selection.tasks
+        ]
 
     @abstractmethod
     def columns(
@@ -493,8 +524,7 @@ class Target(ABC):
 
     def probabilities(self, scores: Any, readout: str) -> Array:
         """Return `(n, classes)` float64 in the order of `Run.classes`; SelectionError without."""
-        self.require("a probability", "the classifier")
-        raise NotImplementedError
+        raise SelectionError(self.refusal("a probability", "the classifier"))
 
     @abstractmethod
     def left_out(
@@ -518,7 +548,7 @@ class Target(ABC):
 
         `strength` is the share of the rightly predicted examples whose margin is not larger.
         """
-        raise NotImplementedError
+        raise SelectionError(self.refusal("a list of suspects", "the selection"))
 
     def in_words(self, classes: Sequence[str]) -> str:
         """Return what a task is to tell apart."""

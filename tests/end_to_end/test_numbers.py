@@ -3,11 +3,16 @@
 import json
 import random
 
+import polars as pl
 import pytest
+from standalone import run_standalone
 
 import savs
 from savs.datasets.benchmarks.shapes.scenes import draw, random_scene
+from savs.pipeline.demo import DEMO_MODEL
 from savs.pipeline.errors import SelectionError
+
+QUESTION = "How many things are there?"
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +26,7 @@ def counted(tmp_path_factory):
     trained = savs.train(
         folder / "train.jsonl",
         task="regression",
-        question="How many things are there?",
+        question=QUESTION,
         model="demo",
         out=folder / "store",
     )
@@ -47,3 +52,27 @@ def test_images_get_numbers_with_intervals(counted, tmp_path):
         savs.classify(trained.folder, folder / "0.png", risk=0.1)
     with pytest.raises(SelectionError, match="an estimator does not work; use savs classify"):
         savs.SavsClassifier.load(trained.folder)
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("task", ["regression", "ordinal"])
+def test_predict_py_says_what_classify_says(counted, tmp_path, task):
+    folder, trained = counted
+    if task == "ordinal":
+        out = tmp_path / "store"
+        trained = savs.train(
+            folder / "train.jsonl", task=task, question=QUESTION, model="demo", out=out
+        )
+    images = [folder / f"{number}.png" for number in range(6)]
+    bundle = savs.write_bundle(trained.store, trained.folder, tmp_path / "bundle").path
+    (answers,) = run_standalone([bundle], images, DEMO_MODEL)
+    expected = savs.classify(trained.folder, images).predictions
+    column = "value" if task == "regression" else "prediction"
+    numbers = expected[column].cast(pl.Float64).to_list()
+    assert [one["prediction"] for one in answers] == pytest.approx(numbers, abs=1e-4)
+    ends = expected.select("low", "high").rows()
+    for one, interval in zip(answers, ends, strict=True):
+        assert one["interval"] == pytest.approx(list(interval), abs=1e-4)
+    card = (bundle / "README.md").read_text()
+    assert "Each image gets a number" in card
+    assert "class" not in card.partition("## Numbers")[2].partition("## Metrics")[0]

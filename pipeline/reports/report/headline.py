@@ -9,11 +9,11 @@ import polars as pl
 from savs.foundation.frames import schema_of
 from savs.pipeline.evaluation.compare.compare import compare
 from savs.pipeline.evaluation.compare.result_folders import of_same_examples
-from savs.pipeline.evaluation.per_class import PartRow
 from savs.pipeline.evaluation.results import Result
 from savs.pipeline.evaluation.tables import INTERVAL, P_VALUES, PAIRED
 from savs.pipeline.running.formatting import percent
 from savs.pipeline.running.table import Column, Drawing, Table
+from savs.pipeline.statistics.per_class import PartRow
 
 
 @dataclass(frozen=True, slots=True)

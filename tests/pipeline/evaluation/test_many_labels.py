@@ -369,3 +369,13 @@ def test_labels_are_marked_on_the_page_and_saved_as_lists(suggested, chrome, tmp
     labelled = savs.label(store, {name: json.loads(text) for name, text in named.items()})
     assert {*savs.open_store(store.path).examples("train")["id"]} >= {*named}
     savs.label(labelled.store, dict.fromkeys(named))
+
+
+def test_a_split_that_was_skipped_whole_is_measured_as_missed(tmp_path):
+    store, *_ = make_many(tmp_path / "skipped", test=4, skipped={"test": range(4)})
+    result = savs.evaluate(store, savs.select(store, heads=2))
+    assert result.skipped == 4
+    assert result.predictions["prediction"].null_count() == 4
+    assert result.predictions["probabilities"].null_count() == 4
+    assert not result.predictions["correct"].any()
+    assert {m.name: m.value for m in result.metrics}["exact match"] == 0

@@ -14,6 +14,7 @@ from savs.foundation.errors import ParameterError, SavsError
 from savs.pipeline.cli.app import app
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.results import Result
+from savs.pipeline.evaluation.suggest import CANDIDATES
 from savs.pipeline.evaluation.suspects import suspects
 from savs.pipeline.heads.folds import number_folds
 from savs.pipeline.readouts.ridge import NUMBER_STRENGTHS
@@ -363,3 +364,23 @@ def test_a_number_can_be_corrected_and_a_wrong_one_is_named(tmp_path):
     )
     with pytest.raises(SavsError, match="expected a finite number"):
         savs.label(store, {first: "many"})
+
+
+def test_the_widest_intervals_are_suggested_and_of_equal_ones_the_images_that_differ(stores):
+    store, _, _ = stores["ordinal"]
+    selection = savs.calibrate(store, savs.select(store)).selection
+    table = savs.evaluate(store, selection).predictions
+    widths = dict(zip(table["id"], table["high"] - table["low"], strict=True))
+    least = sorted(widths.values(), reverse=True)[CANDIDATES * 2 - 1]
+    suggested = savs.suggest(store, selection, count=2).table
+    assert all(widths[name] >= least for name in suggested["id"])
+    assert suggested["margin"].to_list() == [-widths[name] for name in suggested["id"]]
+
+    store, _, _ = stores["regression"]
+    selection = savs.calibrate(store, savs.select(store)).selection
+    names = savs.suggest(store, selection, count=TEST // 4).table["id"].to_list()
+    places = [int(name.partition(":")[2]) for name in names]
+    assert max(places) > 3 * TEST // 4  # from the whole split, not from its beginning
+    groups = store.examples("test")["group"]
+    # two of a group are nearly alike, so that farthest-first takes one of most groups
+    assert len({groups[place] for place in places}) > 0.8 * len(places)

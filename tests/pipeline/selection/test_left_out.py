@@ -17,6 +17,7 @@ from savs.pipeline.readouts import READOUTS
 from savs.pipeline.running.result_files import CLASSIFIER
 from savs.pipeline.selection.selection_file import check_values
 from savs.pipeline.targets.calibration import typicality
+from savs.pipeline.targets.label_rules import PLAIN
 from savs.stores import ResultError
 from stores import make_store
 
@@ -167,3 +168,11 @@ def test_a_calibration_of_another_shape_or_range_is_refused(store, tmp_path):
         wrong = replace(task, decision=replace(task.decision, **{field: value}))
         with pytest.raises(SelectionError, match=rf"decision: .*{field}"):
             save_selection(replace(selection, tasks=(wrong,)), tmp_path / "b")
+
+
+def test_a_decision_of_other_labels_is_refused(store):
+    selection = calibrate(store, select(store, heads=3)).selection
+    with pytest.raises(ValueError, match="decision: expected one of classes, got label"):
+        replace(selection, tasks=(replace(selection.only_task(), decision=PLAIN),))
+    with pytest.raises(ValueError, match="decision: expected one of label, got classes"):
+        replace(selection, labels="many")

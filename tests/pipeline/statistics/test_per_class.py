@@ -1,8 +1,8 @@
 import polars as pl
 import pytest
 
-from savs.pipeline.evaluation.per_class import class_table, confusion_table, part_table
 from savs.pipeline.statistics.intervals import wilson_interval
+from savs.pipeline.statistics.per_class import class_table, confusion_table, part_table
 
 
 def predictions_of(rows, **columns):

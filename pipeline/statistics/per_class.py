@@ -58,6 +58,37 @@ class PartRow:
     high: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class LabelRow:
+    """A row of the table of many labels, see `LabelUnits`."""
+
+    label: str
+    n: Count
+    positive: Count
+    predicted: Count
+    correct: Count
+    average_precision: float | None
+    low: float | None
+    high: float | None
+    chance: float | None
+    """Average precision to expect of these probabilities in random order."""
+    precision: float | None
+    recall: float | None
+    f1: float | None
+    threshold: float
+    """That of the probability."""
+
+
+@dataclass(frozen=True, slots=True)
+class PairRow:
+    """Two labels: in how many examples both are there, and predicted."""
+
+    label: str
+    other: str
+    n: Count
+    predicted: Count
+
+
 def class_table(
     predictions: pl.DataFrame | pl.LazyFrame, *, inflation: float = 1.0
 ) -> pl.DataFrame:
