@@ -240,4 +240,6 @@ def _names(source: Path, folder: Path) -> Iterator[Path]:
     suffix = suffix if len(os.fsencode(suffix)) < LONGEST_FILE // 4 else ""
     while len(os.fsencode(f"{stem}{suffix}")) + 1 + DIGITS > LONGEST_FILE:
         stem = stem[:-1]
-    yield folder / f"{stem}-{_digest(source.read_bytes())}{suffix}"
+    with source.open("rb") as file:  # a video may be larger than memory
+        digest = hashlib.file_digest(file, "sha256").hexdigest()[:DIGITS]
+    yield folder / f"{stem}-{digest}{suffix}"

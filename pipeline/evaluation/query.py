@@ -101,8 +101,9 @@ def collect_query(store: FeatureStore, there: Mapping[str, Path], sql: str) -> p
 
 def _too_much(reason: str, sql: str) -> QueryError:
     return QueryError(
-        f"the query asks for too much: {reason}; join on columns that tell rows apart, such as"
-        f" USING (id, split), or filter the tables first (query: {sql:.200})"
+        f"the query asks for too much: {reason}; name fewer columns, filter the tables, or join on"
+        f" columns that tell rows apart, such as USING (id, split); `store.scan()` in Python has no"
+        f" limit (query: {sql:.200})"
     )
 
 

@@ -354,14 +354,15 @@ def sweep_table(rows: pl.DataFrame, metric: str) -> Table:
         notes.append(f"{counted(rows['units'][0], 'training example')}, cross-validated")
     elif is_depth:
         notes.append(
-            f"the best {rows['heads'][0]} heads of layers up to `max layer`; of decoder: the share"
-            " of its layers, so of its parameters and FLOP, that savs classify then loads and runs"
+            f"chance {chance}; the best {rows['heads'][0]} heads of layers up to the max layer; of"
+            " decoder: the share of its layers, so of its parameters and FLOP, that savs classify"
+            " then loads and runs"
         )
     else:
         notes.append(f"chance {chance}; SD over draws, intervals over draws and examples")
         if (rows["draws"] == 1).any():
             notes.append(
-                "one draw has no interval: it does not show how much draws differ; `savs evaluate`"
+                "one draw has no interval: it does not show how much draws differ; savs evaluate"
                 " has the interval over test examples alone"
             )
     if is_paired:
@@ -383,7 +384,7 @@ def sweep_table(rows: pl.DataFrame, metric: str) -> Table:
             details.append(f"p (Holm): {corrected}")
     if is_prompts:
         notes.append(
-            "the best of several prompts looks a little better than it is; `savs evaluate` tests it"
+            "the best of several prompts looks a little better than it is; savs evaluate tests it"
         )
     return Table(rows, columns, notes=tuple(notes), details=tuple(details))
 

@@ -179,16 +179,18 @@ class Checked:
     lines: tuple[str, ...]
     """What the answers cost, for the user."""
     workers: int
+    """Processes that prepare batches; 0 until the rows that are left are counted."""
 
-    def reading(self, model: LoadedModel, *, chosen: bool = True) -> LoadedModel:
-        """Return a model that reads the sites: of the `chosen` heads, or of all.
-
-        Its passes stop at the deepest of them.
-        """
+    def at_sites(self, model: LoadedModel) -> LoadedModel:
+        """Return a model that reads all heads of the sites."""
         points = find_site_points(model.model, model.hook_points, self.sites)
-        if chosen and self.heads is not None:
-            points = keep_heads(points, self.heads.heads)
         return replace(model, hook_points=points)
+
+    def at_chosen(self, model: LoadedModel) -> LoadedModel:
+        """Return a model `at_sites` that reads the chosen heads alone, and stops at the deepest."""
+        if self.heads is None:
+            return model
+        return replace(model, hook_points=keep_heads(model.hook_points, self.heads.heads))
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +225,8 @@ class ModelRun:
 
     A branch in `options` is pinned to the commit that it is now. `rank` says which of several
     processes this is, by default as the launcher says. `after` is an earlier run of the same
-    checkpoint, whose weights and batches are continued.
+    checkpoint, whose weights and batches are continued. A run fills one store, of which it records
+    how batches are made.
 
     Raises
     ------
@@ -417,7 +420,8 @@ class ModelRun:
                 self.whole = self.load()
                 self._say_layers(self.whole, heads, "runs")
         sink.note("checking", device=str(self.whole.device))
-        model, every = checked.reading(self.whole), checked.reading(self.whole, chosen=False)
+        every = checked.at_sites(self.whole)
+        model = checked.at_chosen(every)
         identities = {
             site.label: every.identity(
                 examples.benchmark, checked.answers, examples.decoding, site.label
@@ -447,7 +451,7 @@ class ModelRun:
             return None
         try:
             model = self.load(heads.last_layer)
-            limited = checked.reading(model)
+            limited = checked.at_chosen(checked.at_sites(model))
             for prompt in checked.prompts[:1]:
                 limited.read(limited.inputs([prompt]))
         except Exception as error:  # each family has its own

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -115,21 +116,21 @@ def open_features(path: Path) -> FeatureFile:
             f"{path} holds {', '.join(sorted(heads.types))}; expected {', '.join(STORED)}: convert"
             " it, in numpy by .astype('float32')"
         )
-    grid = []
-    for layer in sorted({layer for layer, _ in heads.widths}):
-        widths = {head: width for (n, head), width in sorted(heads.widths.items()) if n == layer}
-        if len(set(widths.values())) > 1:
-            raise ImportFileError(
-                f"{path}: heads of layer {layer} have the widths {sorted(set(widths.values()))},"
-                " expected one; call them heads of several layers, L0.H0 and L1.H0"
-            )
-        grid.append(LayerGrid(layer, tuple(widths), next(iter(widths.values()))))
     size = 4 * sum(heads.widths.values())
     if size > MAX_ROW_BYTES or not all(heads.widths.values()):
         raise ImportFileError(
             f"{path} has {size:,} bytes of features per example; expected heads of one value or"
             f" more, and at most {MAX_ROW_BYTES:,}"
         )
+    grid = []
+    for layer, of_layer in groupby(sorted(heads.widths.items()), key=lambda item: item[0][0]):
+        widths = {head: width for (_, head), width in of_layer}
+        if len(set(widths.values())) > 1:
+            raise ImportFileError(
+                f"{path}: heads of layer {layer} have the widths {sorted(set(widths.values()))},"
+                " expected one; call them heads of several layers, L0.H0 and L1.H0"
+            )
+        grid.append(LayerGrid(layer, tuple(widths), next(iter(widths.values()))))
     targets = {STORED[name] for name in heads.types}
     dtype = targets.pop() if len(targets) == 1 else "float32"  # where a file has several
     return FeatureFile(

@@ -104,7 +104,8 @@ class Table:
             Column(heading, name, is_text=are_texts)
             for heading, name in zip(header, names, strict=True)
         ]
-        cells = {n: [plain(row[place]) for row in rows] for place, n in enumerate(names)}
+        # a name that is not UTF-8 is no text of a frame before it is made visible
+        cells = {n: [visible(plain(row[place])) for row in rows] for place, n in enumerate(names)}
         return cls(pl.DataFrame(cells, schema=dict.fromkeys(names, pl.String)), columns)
 
     @property

@@ -5,12 +5,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from savs.datasets.example import IMAGE_MARK, split_prompt
+from savs.datasets.example import AUDIO_MARK, IMAGE_MARK, VIDEO_MARK, split_prompt
 
-PROMPTS = st.lists(
-    st.one_of(st.sampled_from([IMAGE_MARK, "<image", "image>", "<", " ", "\n"]), st.text())
-).map("".join)
-"""Texts in which marks, and what looks like one, are frequent."""
+PROMPTS = (
+    st.lists(
+        st.one_of(
+            st.sampled_from([IMAGE_MARK, VIDEO_MARK, "<image", "image>", "<", " ", "\n"]), st.text()
+        )
+    )
+    .map("".join)
+    .filter(lambda prompt: AUDIO_MARK not in prompt)
+)
+"""Texts in which marks of images and videos, and what looks like one, are frequent."""
 
 
 @pytest.mark.parametrize(
@@ -38,9 +44,12 @@ def test_pieces_stand_in_reading_order(
 
 @given(PROMPTS, st.integers(0, 5))
 def test_pieces_are_the_prompt_with_each_image_once(prompt: str, media: int) -> None:
-    marks = len(re.findall(IMAGE_MARK, prompt))
-    if marks not in (0, media):
-        with pytest.raises(ValueError, match=f"^{marks} <image> placeholders for {media} images$"):
+    marks = re.findall(f"{IMAGE_MARK}|{VIDEO_MARK}", prompt)
+    if len(marks) not in (0, media):
+        mark = IMAGE_MARK if IMAGE_MARK in marks else VIDEO_MARK
+        with pytest.raises(
+            ValueError, match=f"^{len(marks)} {mark} placeholders for {media} images$"
+        ):
             split_prompt(prompt, media)
         return
     pieces = split_prompt(prompt, media)
@@ -48,6 +57,7 @@ def test_pieces_are_the_prompt_with_each_image_once(prompt: str, media: int) -> 
     assert "" not in pieces
     first = [] if marks else [*range(media)]  # images come first where none is marked
     assert [*pieces[: len(first)]] == first
-    texts = (IMAGE_MARK if isinstance(p, int) else p for p in pieces[len(first) :])
+    in_order = iter(marks)
+    texts = (next(in_order) if isinstance(p, int) else p for p in pieces[len(first) :])
     assert "".join(texts) == prompt
     assert not any(isinstance(a, str) and isinstance(b, str) for a, b in pairwise(pieces))

@@ -153,7 +153,8 @@ def test_evaluate_imports_what_it_uses(store):
     names = imported(running("evaluate", store))
     assert "polars" in names
     assert not names & {*TORCH, "sklearn", "scipy.stats", "PIL", "av"}
-    assert not {f"savs.pipeline.evaluation.{kind}" for kind in ("numbers", "many_labels")} & names
+    assert "savs.pipeline.targets.one" in names
+    assert not {f"savs.pipeline.targets.{kind}" for kind in ("numbers", "many")} & names
     assert not any(re.match(r"savs\.pipeline\.(extraction|encoders|prompts)", n) for n in names)
     saved = imported(running("evaluate", store))  # with the selection that the first one left
     assert "h5py" not in saved

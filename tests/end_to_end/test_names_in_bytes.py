@@ -59,6 +59,12 @@ def test_every_output_may_lie_in_such_a_folder(savs, photos, tmp_path) -> None:
         ran = savs(*command)
         assert ran.returncode == 0, ran.stderr
     assert "odd\\udcff" in (tmp_path / out / "report.html").read_text()
+    assert savs("evaluate", ODD, "--out", f"results-{ODD}").returncode == 0
+    assert savs("report", f"results-{ODD}", "--out", "again.html").returncode == 0
+    (tmp_path / ODD / f"{ODD}.h5").write_bytes(b"")
+    ran = savs("verify", ODD)
+    assert ran.returncode == 3, ran.stderr
+    assert "odd\\udcff.h5" in ran.stdout
 
 
 FORMS = ("parquet", "npz", "safetensors")

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -11,8 +12,10 @@ import numpy as np
 import polars as pl
 import pytest
 from random_stores import draw_problem, write_problem
+from typer.testing import CliRunner
 
 from savs import load_selection, open_store, select
+from savs.pipeline.cli.app import app
 from savs.pipeline.readouts import READOUTS
 from savs.pipeline.readouts.linear import side_by_side
 from stores import make_store
@@ -407,3 +410,18 @@ def test_depth_is_printed_and_written(savs, deep, tmp_path) -> None:
     wrong = savs("sweep", deep, "--max-layer", "0", "--heads", "1,2")
     assert wrong.returncode == 1
     assert "expected one number: depths are compared at one" in wrong.stderr
+
+
+def test_a_sweep_is_not_measured_where_its_result_may_not_lie(store, tmp_path, monkeypatch) -> None:
+    def sweep(*arguments, **options):
+        raise AssertionError("it was measured first")
+
+    monkeypatch.setattr("savs.sweep", sweep)
+    linked = tmp_path / "linked"
+    shutil.copytree(store, linked)
+    shutil.rmtree(linked / "results", ignore_errors=True)
+    (tmp_path / "elsewhere").mkdir()
+    (linked / "results").symlink_to(tmp_path / "elsewhere")
+    done = CliRunner().invoke(app, ["sweep", str(linked)])
+    assert done.exit_code == 2, done.exception
+    assert "is a link" in done.output

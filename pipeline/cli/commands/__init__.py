@@ -35,7 +35,7 @@ STAGES = {
         "explain": "Show why the heads voted as they did, example by example.",
     },
     "Keep and share": {
-        "verify": "Check a store for damaged, missing, renamed, foreign and duplicate shards.",
+        "verify": "Check a store for damaged, missing and foreign shards.",
         "merge": "Merge stores of the same model and settings into one.",
         "export": "Export a classifier, a smaller store, or features for other programs.",
     },

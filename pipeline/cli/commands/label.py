@@ -2,7 +2,7 @@
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -11,9 +11,6 @@ from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import StoreArgument, option
 from savs.pipeline.cli.output import print_cells, print_json, say
 from savs.pipeline.running.formatting import counted
-
-if TYPE_CHECKING:
-    pass
 
 EXAMPLES = (
     "savs label pets labelled.csv",

@@ -1,6 +1,6 @@
 """`savs query`: SQL over a store."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -9,9 +9,6 @@ from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import StoreArgument, option, require_choice
 from savs.pipeline.cli.output import print_bytes, print_json, print_line, say
 from savs.pipeline.running.formatting import counted
-
-if TYPE_CHECKING:
-    pass
 
 ROWS_SHOWN = 50
 EXAMPLES = (

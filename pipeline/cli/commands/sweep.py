@@ -147,7 +147,8 @@ def sweep_command(
         sweep, folder = join_sweeps(sweeps), out
     else:
         name = "prompts" if prompts else "sweep" if max_layer is None else "depth"
-        sweep, folder = measure(opened), result_place(next(iter(opened.values())), out, name)
+        folder = result_place(next(iter(opened.values())), out, name)  # before it takes long
+        sweep = measure(opened)
     _write(sweep, folder, metric, form=form, figure=figure, as_json=json)
 
 

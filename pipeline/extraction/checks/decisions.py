@@ -56,6 +56,7 @@ from savs.pipeline.extraction.model.answers import NATS, NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.devices import is_out_of_memory
 from savs.pipeline.extraction.model.host_inputs import host_inputs
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
+from savs.pipeline.extraction.model.model_options import AUTO
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES, PromptEncoder
 from savs.pipeline.extraction.model.reading import Read
@@ -72,8 +73,8 @@ from savs.pipeline.prompts.pieces import Pieces, images_in, is_plain, map_images
 
 TOGETHER = "together"
 """Name of the way that puts examples into batches."""
-AUTO, IN_RUNS, LOOP = "auto", "runs", "loop"
-"""Values of the option `tower_attention`; the last two are ways of the tower."""
+IN_RUNS, LOOP = "runs", "loop"
+"""Ways of the tower, and values of the option `tower_attention`."""
 GIVEN, COMPUTED = "given", "computed"
 """Whether the tower is given what it would compute from the sizes of images."""
 TOWER_WORDS = {

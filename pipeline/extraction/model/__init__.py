@@ -1,1 +1,1 @@
-"""The loaded checkpoint: weights, processor, prompts, hooks on its attention heads."""
+"""The loaded checkpoint: weights, processor, hook points and what is read there."""

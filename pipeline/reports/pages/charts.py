@@ -6,8 +6,6 @@ from typing import Any, NamedTuple
 
 import polars as pl
 
-from savs.pipeline.selection.head_map import mean_map
-
 TONES = (
     ("#0a5bb5", "#7fb6ff", "none"),
     ("#b3470f", "#ffa370", "7 3"),
@@ -240,13 +238,15 @@ class HeadMap:
 
 
 def draw_heads(
-    scored: pl.DataFrame, *, title: str | None = None, chosen_by: str | None = None
+    heads: pl.DataFrame, *, title: str | None = None, chosen_by: str | None = None
 ) -> HeadMap:
     """Return the map of a subtask's heads, or of several, or labels; `chosen_by` says which.
 
+    `heads` are as `mean_map` returns them.
+
     By default the title says so, too.
     """
-    heads = mean_map(scored).sort("layer", "head")
+    heads = heads.sort("layer", "head")
     numbers = heads["layer"].unique(maintain_order=True).to_list()
     rows = {layer: y for y, layer in enumerate(numbers)}
     columns = int(heads["head"].max()) + 1  # type: ignore

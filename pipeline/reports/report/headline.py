@@ -11,7 +11,7 @@ from savs.pipeline.evaluation.compare.compare import compare
 from savs.pipeline.evaluation.compare.result_folders import of_same_examples
 from savs.pipeline.evaluation.results import Result
 from savs.pipeline.evaluation.tables import INTERVAL, P_VALUES, PAIRED
-from savs.pipeline.running.formatting import percent
+from savs.pipeline.running.formatting import percent, visible
 from savs.pipeline.running.table import Column, Drawing, Table
 from savs.pipeline.statistics.per_class import PartRow
 
@@ -39,12 +39,14 @@ def headline_of(results: Sequence[Result]) -> Headline:
     main = first.headline
     paired = [other for other in others if is_paired(first, other)]
     baselines = {"chance": main["chance"], "majority": main["majority"]}
-    rows = [{"name": first.name, "style": "main", **_ends(main), **baselines}]
+    rows = [{"name": visible(first.name), "style": "main", **_ends(main), **baselines}]
     for other in others:
         apart = "" if other in paired else _apart(first, other)
         same = (one for one in other.metrics["metrics"] if one["name"] == main["name"])
         ends = _ends(next(same, other.headline))  # else its own headline
-        rows.append({"name": f"{other.name}{apart}", "style": "other", **ends, **baselines})
+        rows.append(
+            {"name": f"{visible(other.name)}{apart}", "style": "other", **ends, **baselines}
+        )
     rows += [
         {"name": name, "style": "baseline", "value": value}
         for name, value in (("majority class", main["majority"]), ("chance", main["chance"]))
@@ -69,7 +71,7 @@ def _differences(first: Result, others: Sequence[Result], metric: str) -> Table 
     if not others:
         return None
     rows = compare([first.folder, *(other.folder for other in others)], metric=metric)
-    rows = rows.with_columns(b=pl.Series([other.name for other in others]))
+    rows = rows.with_columns(b=pl.Series([visible(other.name) for other in others]))
     ends = rows.select(pl.max_horizontal(pl.col("difference", "low", "high").abs()).max())
     columns = [Column("result", "b"), *PAIRED, Column("test", "test", is_text=True), *P_VALUES]
     drawing = Drawing("apart", ("difference", "low", "high"), reach=ends.item())

@@ -19,6 +19,7 @@ from savs.pipeline.selection.head_map import (
     Stability,
     head_map,
     head_stability,
+    mean_map,
 )
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_config import SelectionConfig
@@ -82,9 +83,11 @@ def heads_part(result: Result) -> HeadsPart | None:
     several = len(subtasks) > 1
     kind = "label" if result.labels else "subtask"
     of_task = [Column(kind, "subtask")] if several else []
-    maps = [draw_heads(heads, chosen_by=kind if several else None)]
+    maps = [draw_heads(mean_map(heads), chosen_by=kind if several else None)]
     if several and len(subtasks) <= MOST_MAPS and scored is not None:
-        maps += [draw_heads(heads.filter(subtask=name), title=str(name)) for name in subtasks]
+        maps += [
+            draw_heads(mean_map(heads.filter(subtask=name)), title=str(name)) for name in subtasks
+        ]
     return HeadsPart(
         maps=tuple(maps),
         chosen=Table(rows.head(MOST_RANKED), [*of_task, *CHOSEN]),

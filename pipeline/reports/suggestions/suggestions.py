@@ -66,7 +66,6 @@ def write_suggestions(
             pictures=images.find(stored, rows[stored]["media"]),
         )
         for stored, name in names.items()
-        for text in [predicted[name]]
     ]
     write_page(
         out,

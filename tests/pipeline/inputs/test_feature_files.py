@@ -9,6 +9,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from savs.pipeline.errors import ImportFileError
+from savs.pipeline.inputs import feature_files
 from savs.pipeline.inputs.feature_files import open_features
 from savs.stores import LayerGrid
 from savs.stores.format.layout import to_float32
@@ -148,3 +149,17 @@ def test_ids_of_tensors_are_those_that_export_writes(tmp_path):
     names = [f"row {i}" for i in range(N)]
     save_file(parts, tmp_path / "x.safetensors", metadata={"id": json.dumps(names)})
     assert open_features(tmp_path / "x.safetensors").ids == tuple(names)
+
+
+def test_the_heads_of_many_layers_are_sorted_once(tmp_path, monkeypatch):
+    looked_at = []
+
+    def counting(items, **options):
+        items = list(items)
+        looked_at.append(len(items))
+        return sorted(items, **options)
+
+    monkeypatch.setattr(feature_files, "sorted", counting, raising=False)
+    np.save(tmp_path / "deep.npy", np.zeros((2, 500, 1, 1), np.float32))
+    assert len(open_features(tmp_path / "deep.npy").grid) == 500
+    assert sum(looked_at) <= 3 * 500

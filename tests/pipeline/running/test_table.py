@@ -104,3 +104,8 @@ def test_cells_are_a_table_whose_first_column_is_set_to_the_left():
     texts = Table.of_cells(["file", "what"], [["a", "gone"]], are_texts=True)
     assert texts.text().splitlines() == ["file  what", "a     gone"]
     assert texts.markdown(lambda cell: f"`{cell}`").splitlines()[2] == "| `a` | `gone` |"
+
+
+def test_a_name_that_is_no_utf8_is_a_cell() -> None:
+    table = Table.of_cells(["file", "problem"], [["odd\udcff.h5", "foreign"]])
+    assert table.text().splitlines()[1].split() == ["odd\\udcff.h5", "foreign"]
