@@ -24,7 +24,10 @@ with lazy_imports(globals()):
         write_space as write_space,
     )
     from savs.pipeline.classifying.classification import classify as classify
-    from savs.pipeline.classifying.estimator import SavsClassifier as SavsClassifier
+    from savs.pipeline.classifying.estimator import (
+        SavsClassifier as SavsClassifier,
+        SavsRegressor as SavsRegressor,
+    )
     from savs.pipeline.classifying.training import train as train
     from savs.pipeline.evaluation.assessment import Evaluation as Evaluation
     from savs.pipeline.evaluation.compare.compare import compare as compare

@@ -29,7 +29,7 @@ from interval_checks.clusters import (
     rank_coverage,
     rate_coverage,
 )
-from interval_checks.numbers import CORRELATIONS, metric_coverage
+from interval_checks.numbers import BETTER, CORRELATIONS, difference_coverage, metric_coverage
 from interval_checks.numbers import POOLS as POOLS_OF_NUMBERS
 from interval_checks.numbers import pool_coverage as pool_of_numbers
 from interval_checks.training import FOLDS, POOLS, fold_coverage, pool_coverage
@@ -132,6 +132,19 @@ def number_table(seed: int, samples: int) -> list[str]:
     return lines
 
 
+def number_difference_table(seed: int, samples: int) -> list[str]:
+    """Return how often intervals of differences of metrics of numbers contain these."""
+    rng = np.random.default_rng(seed)
+    designs = [design for design in all_designs() if 100 < len(design.cluster) < 1000]
+    lines = _header("differences of numbers", *(design.name for design in designs))
+    for better in BETTER:
+        cells = [difference_coverage(rng, design, better, samples // 4) for design in designs]
+        for name in cells[0]:
+            row = f"{name}, correlation .5 and {better:g}"
+            lines.append(_row(row, *(cell[name] for cell in cells)))
+    return lines
+
+
 def reach_table(seed: int, samples: int) -> list[str]:
     """Return how often numbers lie in their intervals, and those of the error contain its mean."""
     rng = np.random.default_rng(seed)
@@ -215,6 +228,7 @@ PARTS: dict[str, Callable[[int, int], list[str]]] = {
     "classes": class_table,
     "ranks": rank_table,
     "numbers": number_table,
+    "number-differences": number_difference_table,
     "reach": reach_table,
     "pools": pool_table,
     "folds": fold_table,
@@ -253,7 +267,7 @@ def draw_coverage(
     weights = make_design("1", units).weights
     for _ in range(samples):
         scores = drawn_scores(rng, logit, draws, units)
-        hits += holds(estimate_over_draws(weights, scores).share_interval(), truth)
+        hits += holds(estimate_over_draws(weights, scores).interval(), truth)
     return hits / samples
 
 

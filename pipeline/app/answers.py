@@ -91,9 +91,11 @@ class Answers:
         return tuple(str(one.subtask) for one in tasks) if self.is_many else self.task.classes
 
     @property
-    def is_calibrated(self) -> bool:
-        """Whether left-out training examples made the probabilities, of some labels at least."""
-        return any(one.decision for one in self.selection.tasks)
+    def how_sure(self) -> str:
+        """What left-out training examples made of the predictions, of some labels at least."""
+        target, tasks = self.selection.target, self.selection.tasks
+        is_calibrated = any(one.decision and one.decision.is_fitted for one in tasks)
+        return target.calibrated if is_calibrated else target.uncalibrated
 
 
 def answer(

@@ -10,6 +10,10 @@ const choose = item => {
     chosen.label = [...document.querySelectorAll(".marks :checked")].map(mark => mark.value);
     if (!chosen.label.length) return;
   }
+  if ("number" in item.dataset) {
+    chosen.label = document.getElementById("number").value;
+    if (!chosen.label) return; // nothing, or no number
+  }
   busy = document.body.querySelector("[data-once]") !== null; // the next page of this frame ends it
   if (busy) item.setAttribute("aria-busy", "true");
   port.postMessage({ choose: chosen });

@@ -25,8 +25,7 @@ from savs.pipeline.evaluation.suspects import load_suspects
 from savs.pipeline.inputs.labelling import Labeller, State
 from savs.pipeline.reports.pages.charts import Chart, Value, draw_lines
 from savs.pipeline.reports.pages.pictures import Picture, open_images
-from savs.pipeline.running.formatting import interval, percent
-from savs.pipeline.targets import target_of
+from savs.pipeline.targets import Target, target_of
 from savs.stores import FeatureStore
 from savs.stores.format.layout import UNLABELLED
 
@@ -126,6 +125,10 @@ class Labelling:
             parts = [subtask] if subtask is not None else [*self._classes]
             return list(dict.fromkeys([name for part in parts for name in self._classes[part]]))
 
+    def target(self) -> Target:
+        """Return what labels are."""
+        return target_of(self.workspace.store().manifest.identity.benchmark)
+
     def store(self) -> FeatureStore:
         """Return the store as it was when the last label was given."""
         with self._turn:
@@ -138,6 +141,10 @@ class Labelling:
             for part, names in self._labeller.classes.items():
                 for name in sorted(names):
                     self._classes[part].setdefault(name)
+            store = self._labeller.store
+            levels = self.target().levels(store.examples()["label"])
+            if levels:
+                self._classes[None].update(dict.fromkeys(levels))
         return self._labeller
 
     def add_class(self, text: str, subtask: str | None) -> str:
@@ -358,12 +365,14 @@ def curve_of(expected: Sequence[Expected], metric: str) -> Chart:
             one.value,
             one.low,
             one.high,
-            f"{one.labels:,} examples: {percent(one.value)} % ({interval(one.low, one.high)})",
+            f"{one.labels:,} examples: {one.worded}",
         )
         for one in expected
     ]
     ticks = [(one.labels, f"{one.labels:,}") for one in (expected[0], expected[-1])]
-    return draw_lines(f"Expected {metric}, %", "training examples", ticks, {"": values})
+    are_shares = expected[0].scale == "share"
+    title, lines = f"Expected {metric}" + ", %" * are_shares, {"": values}
+    return draw_lines(title, "training examples", ticks, lines, are_shares=are_shares)
 
 
 # The page.
@@ -375,7 +384,7 @@ def label_page(
     """Return the page of the next example, below a message."""
     waiting = labelling.next(session, kind, subtask)
     classes, store = labelling.classes(subtask), labelling.store()
-    target = target_of(store.manifest.identity.benchmark)
+    target = labelling.target()
     pictures: Sequence[Picture] = ()
     if waiting is not None:
         root = labelling.workspace.media_root
@@ -389,7 +398,7 @@ def label_page(
         message=labelling.workspace.spelled(message),
         labelled=len(session.labelled),
         kind=kind,
-        is_many=target.tasks_share_rows,
+        given_as=target.given_as,
         label=target.named(waiting and waiting.label),
         prediction=target.named(waiting and waiting.prediction),
         unknown=dict.fromkeys(target.unknown(waiting and waiting.label)),

@@ -267,7 +267,11 @@ def _label_tab(page: gr.Blocks, tab: gr.Tab, workspace: Workspace) -> None:
         page = acted(lambda browser: "", browser, kind, part)
         with suppress(SavsError):
             labelling.begin()
-        return browser, page, gr.update(choices=parts, value=part, visible=bool(parts))
+        is_typed = False
+        with suppress(SavsError):
+            is_typed = labelling.target().given_as == "number"
+        parts_box = gr.update(choices=parts, value=part, visible=bool(parts))
+        return browser, page, parts_box, *[gr.update(visible=not is_typed)] * 2
 
     def chosen(
         browser: Session, kind: str, part: str | None, event: gr.EventData
@@ -297,7 +301,7 @@ def _label_tab(page: gr.Blocks, tab: gr.Tab, workspace: Workspace) -> None:
     inputs = [session, kind, part]
     quiet: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
     for event in (tab.select, kind.input, part.input):
-        event(opened, inputs, [session, example, part], **quiet)
+        event(opened, inputs, [session, example, part, name, add], **quiet)
     example.select(chosen, inputs, [session, example], concurrency_limit=None, **quiet)
     for event in (add.click, name.submit):
         event(added, [name, *inputs], [session, example, name], **quiet)

@@ -50,7 +50,8 @@ def results_page(workspace: Workspace) -> str:
         "wrong": cards,
         "more": 0 if wrong is None else wrong.wrong - len(cards),
         "notes": () if wrong is None else tuple(map(workspace.spelled, wrong.notes)),
-        "metrics": metrics_table(first.metrics["metrics"]) if first.labels else None,
+        "metrics": None if first.target.has_classes else metrics_table(first.metrics["metrics"]),
+        "is_explained": not first.target.refusal("an explanation", first.folder),
         "gallery": None,
     }
     return render_frame("results.html", content=content)

@@ -1,4 +1,4 @@
-"""`SavsClassifier`: images to classes, with the conventions of scikit-learn."""
+"""`SavsClassifier` and `SavsRegressor`: images to classes or numbers, as scikit-learn has them."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
@@ -43,63 +43,19 @@ from savs.pipeline.targets import Target
 from savs.stores.format.layout import HEADS_SITE
 
 
-class SavsClassifier(ClassifierMixin, BaseEstimator):
-    """Few-shot classifier of images: a frozen multimodal model, and the heads that tell classes.
+class _OfImages(BaseEstimator):
+    """What estimators of images have in common."""
 
-    An image is the path of a file, the bytes of one, a PIL image, or a uint8 array of `(height,
-    width)`, `(height, width, 3)` or `(height, width, 4)`. The model is loaded when it is first
-    needed, and stays in the process. Features of images are kept on the disk by content, so that
-    another fit, fold or grid point runs no image again.
-
-    Parameters
-    ----------
-    model
-        A Hugging Face id, a local folder, or `demo`.
-    heads
-        How many heads to keep; None for 20, or all of a model that has fewer.
-    readout
-        `vote`, `lda` or another built-in readout, a Python file, or a `Readout`.
-    question
-        The prompt that each image is put before, such as `"Which animal is this?"`.
-    scoring
-        How heads are scored: `resubstitution`, `loo`, `kfold` or `pursuit`.
-    revision, dtype, device, prompt_template, embedding, min_pixels, max_pixels
-        As in `extract`.
-    site
-        Where features are read: `heads`, `residual`, `attention`, `mlp` or `norm`, as in `extract`.
-    batch_size
-        Images of a forward pass at most; None for 32.
-    cache
-        Folder of the features, some hundred kB per image; None for `~/.cache/savs/features`, False
-        to keep none. Remove it when you like.
-    verbose
-        Show a progress bar while the model reads images.
-
-    Attributes
-    ----------
-    classes_
-        `(classes,)` labels, sorted; of many labels an image their names, or the numbers of columns.
-    selection_
-        The fitted `Selection`: heads, classes and readout, as `select` makes it of a store.
-
-    Examples
-    --------
-    >>> images, labels = ["cat.jpg", "dog.jpg"], ["cat", "dog"]
-    >>> ask = SavsClassifier("demo", question="Which animal is this?")
-    >>> ask.fit(images, labels)("new.jpg")  # doctest: +SKIP
-    'cat'
-    >>> SavsClassifier.load("pets/results/vote").predict(["new.jpg"])  # doctest: +SKIP
-    array(['cat'], dtype='<U3')
-    """
+    selection_: Selection
 
     def __init__(
         self,
         model: str | Path,
         *,
         heads: int | None = None,
-        readout: str | Path | Readout = "vote",
+        readout: str | Path | Readout | None = None,
         question: str | None = None,
-        scoring: str = "resubstitution",
+        scoring: str | None = None,
         revision: str | None = None,
         dtype: str = AUTO,
         device: str = AUTO,
@@ -129,79 +85,42 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         self.cache = cache
         self.verbose = verbose
 
-    def __repr__(self, N_CHAR_MAX: int = 700) -> str:  # noqa: N803 - as in scikit-learn
-        """Return the parameters that were given and, once fitted, the classes and the next step."""
-        parameters = super().__repr__(N_CHAR_MAX)
-        if not hasattr(self, "classes_"):
-            return f"{parameters}\n  next: fit(images, labels)"
-        names = [str(name) for name in self.classes_]
-        return f"{parameters}\n  {len(names):,} classes: {listed(names)}\n  next: predict(images)"
-
-    def fit(self, images: Sequence[Pictured], labels: Sequence[Any]) -> Self:
-        """Choose heads and fit the readout on labelled images; about 20 of each class are enough.
-
-        `labels` may be `(n, labels)` of 0 and 1, where an image may have many labels: `predict` and
-        `predict_proba` then return such matrices. `sklearn.preprocessing.MultiLabelBinarizer` makes
-        one of lists of names. Where each class has two different images or more, left-out ones
-        calibrate it, as in `savs select`.
-
-        Raises
-        ------
-        MissingExtraError
-            torch and transformers are not installed.
-        ValueError
-            There is no question, an image cannot be decoded, numbers of images and labels differ,
-            there is one class only, or the model cannot be loaded.
-        """
+    def _fit(self, images: Sequence[Pictured], labels: "NamedLabels") -> Self:
+        """Choose heads and fit the readout; errors as in `fit`."""
         contents = _contents_of(images)
-        if labels is None:
-            raise ParameterError("fit needs labels, one for each image")
-        check_classification_targets(labels)
-        named = NamedLabels.of(labels)
-        if len(named.texts) != len(contents):
-            raise ParameterError(f"there are {len(contents)} images and {len(named.texts)} labels")
+        if len(labels.texts) != len(contents):
+            raise ParameterError(f"there are {len(contents)} images and {len(labels.texts)} labels")
         question = self._question()
         heads = self._read(contents, question).whole()
         training = TrainingArrays(
             source=heads.source,
             values=heads.features()[1],
-            labels=named.texts,
-            names=named.names,
+            labels=labels.texts,
+            names=labels.names,
             ids=[sha256(data) for data in contents],
-            target=named.target,
+            target=labels.target,
             question=question,
             media=1,
         )
         selection = select(training, heads=self.heads, readout=self.readout, scoring=self.scoring)
-        if selection.rule.calibrates or not named.target.is_sure_alone:
+        if selection.rule.calibrates or not labels.target.is_sure_alone:
             with suppress(SelectionError):  # a class has too few different images
                 selection = calibrate(training, selection).selection
         self.selection_ = selection
-        self.classes_ = named.classes
         return self
 
     def predict(self, images: Sequence[Pictured]) -> Array:
-        """Return `(n,)` labels of images, or `(n, labels)` of 0 and 1.
+        """Return `(n,)` labels or numbers of images, or `(n, labels)` of 0 and 1.
 
         Raises
         ------
         ValueError
             An image cannot be decoded, or the model is not the one that was fitted.
         """
-        values = self._target.values(self._scores(images))
-        return self.classes_[values] if self._target.has_classes else values
-
-    def predict_proba(self, images: Sequence[Pictured]) -> Array:
-        """Return `(n, classes)` probabilities, in the order of `classes_`.
-
-        They are calibrated where `fit`, or the `select` of a loaded classifier, could do that.
-        Otherwise they are shares of votes or scores.
-        """
-        scores = self._scores(images)
-        return self._target.probabilities(scores, self.selection_.readout)
+        return self._target.values(self._scores(images))
 
     def __call__(self, image: Pictured) -> Any:
-        """Return the label of one image."""
+        """Return the label or number of one image."""
         return self.predict([image])[0]
 
     def read_images(self, contents: Sequence[bytes]) -> ImageHeads:
@@ -269,7 +188,7 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
             The question is not that of its training examples.
         """
         selection = find_classifier(classifier).selection(readout)
-        selection.target.require("an estimator", classifier)
+        selection.target.require(cls.__name__, classifier)
         (task, *others) = selection.run_tasks
         if others:
             selection.only_task()  # says which subtasks there are
@@ -299,19 +218,8 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
             batch_size=batch_size,
             cache=cache,
         )
-        loaded.selection_ = selection
-        (run,) = selection.runs()
-        loaded.classes_ = np.array(run.classes)
+        loaded._take(selection)
         return loaded
-
-    def __sklearn_tags__(self) -> Any:
-        """Return what scikit-learn should know: a row of `X` is an image, not a row of numbers."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.string = True
-        tags.no_validation = True
-        tags.classifier_tags.multi_label = True
-        return tags
 
     @property
     def _target(self) -> Target:
@@ -385,6 +293,172 @@ class SavsClassifier(ClassifierMixin, BaseEstimator):
         caches = Path(cache) if isinstance(cache, str | Path) else cache_folder() / "features"
         folder = caches / features_key(options, question, decoding, run.sites)
         return FeatureCache(folder).get(digests, compute)
+
+    def _take(self, selection: Selection) -> None:
+        """Become the estimator of a selection that was loaded."""
+        self.selection_ = selection
+
+    def __sklearn_tags__(self) -> Any:
+        """Return what scikit-learn should know: a row of `X` is an image, not a row of numbers."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        tags.no_validation = True
+        return tags
+
+
+class SavsClassifier(ClassifierMixin, _OfImages):
+    """Few-shot classifier of images: a frozen multimodal model, and the heads that tell classes.
+
+    An image is the path of a file, the bytes of one, a PIL image, or a uint8 array of `(height,
+    width)`, `(height, width, 3)` or `(height, width, 4)`. The model is loaded when it is first
+    needed, and stays in the process. Features of images are kept on the disk by content, so that
+    another fit, fold or grid point runs no image again.
+
+    Parameters
+    ----------
+    model
+        A Hugging Face id, a local folder, or `demo`.
+    heads
+        How many heads to keep; None for 20, or all of a model that has fewer.
+    readout
+        `vote`, `lda` or another built-in readout, a Python file, or a `Readout`; None for `vote`.
+    question
+        The prompt that each image is put before, such as `"Which animal is this?"`.
+    scoring
+        How heads are scored: `resubstitution`, `loo`, `kfold` or `pursuit`; None for the first.
+    revision, dtype, device, prompt_template, embedding, min_pixels, max_pixels
+        As in `extract`.
+    site
+        Where features are read: `heads`, `residual`, `attention`, `mlp` or `norm`, as in `extract`.
+    batch_size
+        Images of a forward pass at most; None for 32.
+    cache
+        Folder of the features, some hundred kB per image; None for `~/.cache/savs/features`, False
+        to keep none. Remove it when you like.
+    verbose
+        Show a progress bar while the model reads images.
+
+    Attributes
+    ----------
+    classes_
+        `(classes,)` labels, sorted; of many labels an image their names, or the numbers of columns.
+    selection_
+        The fitted `Selection`: heads, classes and readout, as `select` makes it of a store.
+
+    Examples
+    --------
+    >>> images, labels = ["cat.jpg", "dog.jpg"], ["cat", "dog"]
+    >>> ask = SavsClassifier("demo", question="Which animal is this?")
+    >>> ask.fit(images, labels)("new.jpg")  # doctest: +SKIP
+    'cat'
+    >>> SavsClassifier.load("pets/results/vote").predict(["new.jpg"])  # doctest: +SKIP
+    array(['cat'], dtype='<U3')
+    """
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:  # noqa: N803 - as in scikit-learn
+        """Return the parameters that were given and, once fitted, the classes and the next step."""
+        parameters = super().__repr__(N_CHAR_MAX)
+        if not hasattr(self, "classes_"):
+            return f"{parameters}\n  next: fit(images, labels)"
+        names = [str(name) for name in self.classes_]
+        return f"{parameters}\n  {len(names):,} classes: {listed(names)}\n  next: predict(images)"
+
+    def fit(self, images: Sequence[Pictured], labels: Sequence[Any]) -> Self:
+        """Choose heads and fit the readout on labelled images; about 20 of each class are enough.
+
+        `labels` may be `(n, labels)` of 0 and 1, where an image may have many labels: `predict` and
+        `predict_proba` then return such matrices. `sklearn.preprocessing.MultiLabelBinarizer` makes
+        one of lists of names. Where each class has two different images or more, left-out ones
+        calibrate it, as in `savs select`.
+
+        Raises
+        ------
+        MissingExtraError
+            torch and transformers are not installed.
+        ValueError
+            There is no question, an image cannot be decoded, numbers of images and labels differ,
+            there is one class only, or the model cannot be loaded.
+        """
+        if labels is None:
+            raise ParameterError("fit needs labels, one for each image")
+        check_classification_targets(labels)
+        named = NamedLabels.of(labels)
+        self._fit(images, named)
+        self.classes_ = named.classes
+        return self
+
+    def predict(self, images: Sequence[Pictured]) -> Array:
+        """Return `(n,)` labels of images, or `(n, labels)` of 0 and 1.
+
+        Raises
+        ------
+        ValueError
+            An image cannot be decoded, or the model is not the one that was fitted.
+        """
+        values = super().predict(images)
+        return self.classes_[values] if self._target.has_classes else values
+
+    def predict_proba(self, images: Sequence[Pictured]) -> Array:
+        """Return `(n, classes)` probabilities, in the order of `classes_`.
+
+        They are calibrated where `fit`, or the `select` of a loaded classifier, could do that.
+        Otherwise they are shares of votes or scores.
+        """
+        scores = self._scores(images)
+        return self._target.probabilities(scores, self.selection_.readout)
+
+    def _take(self, selection: Selection) -> None:
+        super()._take(selection)
+        (run,) = selection.runs()
+        self.classes_ = np.array(run.classes)
+
+    def __sklearn_tags__(self) -> Any:
+        """Return what scikit-learn should know: an image may have many labels."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+class SavsRegressor(RegressorMixin, _OfImages):
+    """Few-shot regression of images: a number of each, such as a count, an age or a quality.
+
+    Images, the model and its features are as in `SavsClassifier`.
+
+    Parameters
+    ----------
+    model, heads, question, revision, dtype, device, prompt_template, embedding, min_pixels,
+    max_pixels, site, batch_size, cache, verbose
+        As in `SavsClassifier`.
+    readout
+        `ridge`, which is the only one of numbers; None for it.
+    scoring
+        `kfold`, the only one of numbers; None for it.
+
+    Attributes
+    ----------
+    selection_
+        The fitted `Selection`, as `select` makes it of a store with `--task regression`.
+
+    Examples
+    --------
+    >>> things = SavsRegressor("demo", question="How many things are there?")
+    >>> things.fit(images, [1, 4, 2, 3, 5, 2])("new.jpg")  # doctest: +SKIP
+    2.31
+    """
+
+    def fit(self, images: Sequence[Pictured], numbers: Sequence[float]) -> Self:
+        """Choose heads and fit the regression on images with numbers, five different ones or more.
+
+        Raises
+        ------
+        MissingExtraError
+            torch and transformers are not installed.
+        ValueError
+            There is no question, an image cannot be decoded, how many images and numbers there are
+            differs, a number is not finite, all are equal, or the model cannot be loaded.
+        """
+        return self._fit(images, NamedLabels.of_numbers(numbers))
 
 
 def _contents_of(images: Any) -> list[bytes]:

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from savs.datasets.label_kinds import MANY, ONE
+from savs.datasets.label_kinds import MANY, ONE, REGRESSION, number_text
 from savs.datasets.many_labels import text_of
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
@@ -174,3 +174,13 @@ class NamedLabels:
         classes, numbers = np.unique(column_or_1d(y, warn=True), return_inverse=True)
         names = tuple(map(str, classes))
         return cls(target_named(ONE), [names[n] for n in numbers], names, classes)
+
+    @classmethod
+    def of_numbers(cls, y: Any) -> "NamedLabels":
+        """Return `(n,)` numbers as text; ValueError if one is not finite."""
+        numbers = column_or_1d(y, dtype=np.float64)
+        if not np.isfinite(numbers).all():
+            place = int(np.flatnonzero(~np.isfinite(numbers))[0])
+            raise ParameterError(f"number {place} is {numbers[place]}, expected a finite one")
+        texts = [number_text(float(number)) for number in numbers]
+        return cls(target_named(REGRESSION), texts, (), np.zeros(0))

@@ -25,7 +25,6 @@ from savs.pipeline.running.formatting import counted, counted_as, listed, measur
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.statistics.confidence import Confidence
 from savs.pipeline.statistics.intervals import Metric, summarise_all
-from savs.pipeline.statistics.per_class import class_table, confusion_table, part_table
 from savs.pipeline.targets import Target, target_named
 from savs.pipeline.targets.target import Measured, Measuring, packed
 from savs.stores import FeatureStore
@@ -70,10 +69,10 @@ class Evaluation:
     train_shares: tuple[float, float] | None = None
     """Least and greatest share of the training examples that the measured classifiers were made of,
     if each example was left out of its own; None where one of all was measured."""
-    per_label: pl.DataFrame | None = None
-    """One `LabelRow` per label; None for one label an example."""
-    pairs: pl.DataFrame | None = None
-    """The most frequent pairs of labels, see `PairRow`."""
+    tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    """Where it is right and wrong, by the names that metrics.json has: `per_class`, `confusions`
+    and `parts`; of many labels `per_label` and `pairs`; of numbers `ranges`. Rows are those of
+    `savs.pipeline.statistics.per_class`."""
 
     def __repr__(self) -> str:
         """Return a few lines: the headline metric, other metrics, notes, and what comes next."""
@@ -146,24 +145,8 @@ class Evaluation:
             "metrics": [metric.to_json() for metric in self.metrics],
             "cost": dict(self.cost),
             "confidence": [part.to_json() for part in self.confidence],
-            **self._tables(),
+            **{name: table.to_dicts() for name, table in self.tables.items()},
             "notes": list(self.notes),
-        }
-
-    def _tables(self) -> dict[str, Any]:
-        """Return the tables of metrics.json: of classes, or of many labels."""
-        of_classes: dict[str, Any] = {"per_class": [], "confusions": [], "parts": []}
-        if self.per_label is not None and self.pairs is not None:
-            return of_classes | {
-                "per_label": self.per_label.to_dicts(),
-                "pairs": self.pairs.to_dicts(),
-            }
-        if not self.target.has_classes:
-            return of_classes
-        return {
-            "per_class": class_table(self.table, inflation=self.inflation).to_dicts(),
-            "confusions": confusion_table(self.table).to_dicts(),
-            "parts": part_table(self.table, inflation=self.inflation).to_dicts(),
         }
 
 
@@ -241,8 +224,7 @@ def evaluation_of(
         confidence=measured.confidence,
         benchmark=str(identity.benchmark["name"]),
         inflation=how.inflation,
-        per_label=measured.per_label,
-        pairs=measured.pairs,
+        tables=measured.tables,
         **facts,
     )
 

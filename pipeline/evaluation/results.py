@@ -47,7 +47,14 @@ from savs.pipeline.selection.selection_config import (
 from savs.pipeline.selection.selection_file import load_selection
 from savs.pipeline.statistics.confidence import Confidence
 from savs.pipeline.statistics.intervals import Metric
-from savs.pipeline.statistics.per_class import ClassRow, ConfusionRow, LabelRow, PairRow, PartRow
+from savs.pipeline.statistics.per_class import (
+    ClassRow,
+    ConfusionRow,
+    LabelRow,
+    PairRow,
+    PartRow,
+    RangeRow,
+)
 from savs.pipeline.targets import Target, target_named, target_of
 from savs.stores import FeatureStore, open_store
 from savs.stores.errors import ResultError
@@ -96,12 +103,13 @@ class _Content:
     metrics: tuple[Metric, ...]
     cost: _Cost
     confidence: tuple[Confidence, ...]
-    per_class: tuple[ClassRow, ...]
-    confusions: tuple[ConfusionRow, ...]
-    parts: tuple[PartRow, ...]
     notes: tuple[str, ...]
+    per_class: tuple[ClassRow, ...] = ()
+    confusions: tuple[ConfusionRow, ...] = ()
+    parts: tuple[PartRow, ...] = ()
     per_label: tuple[LabelRow, ...] = ()
     pairs: tuple[PairRow, ...] = ()
+    ranges: tuple[RangeRow, ...] = ()
 
     def __post_init__(self) -> None:
         """Check what a type does not say."""
@@ -333,11 +341,6 @@ class Result:
     def headline(self) -> Mapping[str, Any]:
         """The first metric."""
         return self.metrics["metrics"][0]
-
-    @property
-    def labels(self) -> tuple[Mapping[str, Any], ...]:
-        """The rows of `per_label`, in the order of probabilities; empty of one label."""
-        return tuple(self.metrics.get("per_label", ()))
 
     @property
     def split(self) -> str:

@@ -4,8 +4,8 @@ Commands print them; reports and model cards show them, too. Rows are frames, or
 metrics.json. Shares are in percent, differences in percentage points.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,7 @@ from savs.foundation.frames import schema_of
 from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.compare.compare import across_data_sets, repeated
 from savs.pipeline.running.formatting import (
+    apart,
     counted,
     format_bytes,
     interval,
@@ -33,8 +34,7 @@ from savs.pipeline.statistics.per_class import (
     ConfusionRow,
     LabelRow,
     PairRow,
-    class_table,
-    confusion_table,
+    RangeRow,
 )
 from savs.pipeline.targets import Target
 from savs.stores import head_name
@@ -45,25 +45,63 @@ LABELS_SHOWN = 20
 MOST_CONFUSIONS = 10
 """Confusions, or pairs of labels, that are printed."""
 INTERVAL = Column("95 % interval", ("low", "high"), interval)
-_POINTS = partial(interval, show=points)
 P_VALUES = (Column("p", "p", probability), Column("p (Holm)", "p_holm", probability))
-DIFFERENCE = (
-    Column("difference", "difference", points),
-    Column("its interval", ("difference_low", "difference_high"), _POINTS),
-    *P_VALUES,
-)
-"""Columns of a paired difference, for tables that have another interval."""
-PAIRED = (
-    Column("difference", "difference", points),
-    Column("95 % interval", ("low", "high"), _POINTS),
-)
-"""A paired difference and its interval."""
 PRECISION, RECALL, F1 = (
     Column(name, name.lower(), percent) for name in ("precision", "recall", "F1")
 )
 SUBTASK = Column("subtask", "subtask", is_text=True)
 WINS = tuple(Column(name, name) for name in ("wins", "ties", "losses"))
 WIN = "win, loss: a {} where the interval of the difference lies above, or below 0"
+
+
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """Columns of metrics: in percent where all are shares, else each as its `scale` wants it."""
+
+    are_shares: bool
+
+    @classmethod
+    def of(cls, rows: pl.DataFrame) -> "Scaled":
+        """Return the columns for rows of metrics."""
+        return cls("scale" not in rows.columns or (rows["scale"] == "share").all())
+
+    def named(self, name: str) -> str:
+        """Return a heading."""
+        return f"{name} (%)" if self.are_shares else name
+
+    def value(self, heading: str, of: str) -> Column:
+        """Return the column of a value."""
+        if self.are_shares:
+            return Column(heading, of, percent)
+        return Column(heading, (of, "scale"), measured)
+
+    def interval(self, heading: str = INTERVAL.heading, *, of: str = "") -> Column:
+        """Return the column of the interval of a value."""
+        return self._interval(heading, of, percent, measured)
+
+    def difference(self, heading: str, *, of: str = "") -> list[Column]:
+        """Return the columns of a paired difference and its interval, under that heading."""
+        column = (
+            Column("difference", "difference", points)
+            if self.are_shares
+            else Column("difference", ("difference", "scale"), apart)
+        )
+        return [column, self._interval(heading, of, points, apart)]
+
+    def _interval(
+        self, heading: str, of: str, share: Callable[..., str], other: Callable[..., str]
+    ) -> Column:
+        if self.are_shares:
+            return Column(heading, (f"{of}low", f"{of}high"), partial(interval, show=share))
+
+        def cell(low: float | None, high: float | None, scale: str) -> str:
+            return interval(low, high, partial(other, scale=scale))
+
+        return Column(heading, (f"{of}low", f"{of}high", "scale"), cell)
+
+    def unit(self) -> str:
+        """Return the unit of differences, after a comma."""
+        return ", percentage points" if self.are_shares else ""
 
 
 def evaluation_tables(evaluation: Evaluation, *, per_class: bool = False) -> list[Table]:
@@ -74,18 +112,23 @@ def evaluation_tables(evaluation: Evaluation, *, per_class: bool = False) -> lis
         tables.append(metrics_table(rows, evaluation.train_shares))
     if not per_class:
         return tables
-    if evaluation.per_label is not None and evaluation.pairs is not None:
-        tables.append(labels_table(evaluation.per_label))
-        if evaluation.pairs.height:
-            tables.append(pairs_table(evaluation.pairs))
-    elif all(metric.scale == "share" for metric in evaluation.metrics):
-        classes = class_table(evaluation.table, inflation=evaluation.inflation)
-        confusions = confusion_table(evaluation.table)
-        tables.append(classes_table(classes))
-        if confusions.height:
-            several = classes["subtask"].n_unique() > 1
-            tables.append(confusions_table(confusions, has_subtasks=several))
-    return tables
+    several = (
+        len({task.subtask for task in evaluation.selection.tasks}) > 1
+        if evaluation.selection
+        else False
+    )
+    worded = {
+        "per_class": classes_table,
+        "confusions": partial(confusions_table, has_subtasks=several),
+        "per_label": labels_table,
+        "pairs": pairs_table,
+        "ranges": ranges_table,
+    }
+    return tables + [
+        word(evaluation.tables[name])
+        for name, word in worded.items()
+        if name in evaluation.tables and (evaluation.tables[name].height or name == "per_class")
+    ]
 
 
 def metrics_table(
@@ -95,34 +138,21 @@ def metrics_table(
 
     `train_shares` says of how much of the training examples the measured classifiers were made.
     """
-    are_shares = all("scale" not in metric for metric in metrics)
     frame = pl.DataFrame([{"scale": "share"} | dict(m) for m in metrics], infer_schema_length=None)
-    if are_shares:
-        columns = [
-            Column("metric (%)", "name"),
-            Column("value", "value", percent),
-            INTERVAL,
-            Column("chance", "chance", percent),
-            Column("majority", "majority", percent),
-            Column("units", "units"),
-        ]
-    else:
-        columns = [
-            Column("metric", "name"),
-            Column("value", ("value", "scale"), measured),
-            Column("95 % interval", ("low", "high", "scale"), _measured_interval),
-            Column("chance", ("chance", "scale"), measured),
-            Column("units", "units"),
-        ]
+    scaled = Scaled.of(frame)
+    columns = [
+        Column(scaled.named("metric"), "name"),
+        scaled.value("value", "value"),
+        scaled.interval(),
+        scaled.value("chance", "chance"),
+        *([Column("majority", "majority", percent)] if scaled.are_shares else []),
+        Column("units", "units"),
+    ]
     if train_shares is not None:
         columns.append(Column("trained on", "trained_on"))
         frame = frame.with_columns(trained_on=pl.lit(of_shares(*train_shares)))
     drawing = Drawing("track", ("value", "low", "high", "chance", "majority"))
-    return Table(frame, columns, drawing=drawing)
-
-
-def _measured_interval(low: float | None, high: float | None, scale: str) -> str:
-    return interval(low, high, partial(measured, scale=scale))
+    return Table(frame, columns, drawing=drawing if scaled.are_shares else None)
 
 
 def classes_table(rows: Rows) -> Table:
@@ -180,6 +210,25 @@ def labels_table(rows: Rows) -> Table:
     wrong = pl.col("positive") + pl.col("predicted") - 2 * pl.col("correct")
     drawn = Drawing("track", ("average_precision", "low", "high", "chance"), "AP")
     return Table(frame.with_columns(wrong=wrong), columns, drawing=drawn)
+
+
+def ranges_table(rows: Rows) -> Table:
+    """Return the errors of ranges of numbers, rows of `RangeRow`."""
+    columns = [
+        Column("numbers", "range"),
+        Column("MAE", "mae", _number),
+        Column("95 % interval", ("low", "high"), partial(interval, show=_number)),
+        Column("bias", "bias", partial(apart, scale="error")),
+        Column("in its interval (%)", "inside", percent),
+        Column("examples", "n"),
+    ]
+    frame = _frame(rows, RangeRow)
+    largest = pl.max_horizontal(pl.col("mae").max(), pl.lit(1e-300))
+    drawing = Drawing("bar", ("share",))
+    return Table(frame.with_columns(share=pl.col("mae") / largest), columns, drawing=drawing)
+
+
+_number = partial(measured, scale="error")
 
 
 def pairs_table(rows: Rows, *, most: int = MOST_CONFUSIONS) -> Table:
@@ -344,11 +393,15 @@ def sweep_table(rows: pl.DataFrame, metric: str) -> Table:
     is_depth, is_prompts, is_paired = (
         rows[name].count() > 0 for name in ("max_layer", "prompt", "difference")
     )
-    columns = [*_point_columns(rows), Column(f"{metric} (%)", "mean", percent)]
+    scaled = Scaled.of(rows)
+    columns = [*_point_columns(rows), scaled.value(scaled.named(metric), "mean")]
     if rows["sd"].count() or not (is_depth or is_prompts):
-        columns += [Column("SD", "sd", percent), Column("draws", "draws")]
-    columns += [INTERVAL, *(DIFFERENCE if is_paired else ())]
-    chance = percent(rows["chance"][0])
+        columns += [scaled.value("SD", "sd"), Column("draws", "draws")]
+    columns.append(scaled.interval())
+    if is_paired:
+        columns += [*scaled.difference("its interval", of="difference_"), *P_VALUES]
+    chances = dict.fromkeys(_chance(*row) for row in rows.select("chance", "scale").rows())
+    chance = next(iter(chances)) if len(chances) == 1 else f"{min(chances)} to {max(chances)}"
     notes, details = [], []
     if is_prompts:
         notes.append(f"{counted(rows['units'][0], 'training example')}, cross-validated")
@@ -376,7 +429,7 @@ def sweep_table(rows: pl.DataFrame, metric: str) -> Table:
         sources = "draws and examples" if rows["draws"].max() != 1 else "examples"
         same = "draws and examples" if not is_prompts else "examples"
         notes.append(
-            f"difference: minus {first} on the same {same}, percentage points; intervals and p over"
+            f"difference: minus {first} on the same {same}{scaled.unit()}; intervals and p over"
             f" {sources}"
         )
         if count := rows["p_holm"].count():
@@ -389,13 +442,18 @@ def sweep_table(rows: pl.DataFrame, metric: str) -> Table:
     return Table(rows, columns, notes=tuple(notes), details=tuple(details))
 
 
+def _chance(chance: float, scale: str) -> str:
+    return percent(chance) if scale == "share" else measured(chance, scale)
+
+
 def stores_table(rows: pl.DataFrame) -> Table:
     """Return means over stores of different examples, see `Sweep.over_stores`."""
     columns = [
         *_point_columns(rows),
         Column("mean (%)", "mean", percent),
         INTERVAL,
-        *DIFFERENCE,
+        *Scaled(are_shares=True).difference("its interval", of="difference_"),
+        *P_VALUES,
         *WINS,
     ]
     notes = (
@@ -427,12 +485,13 @@ def _some(count: int) -> str:
 def comparison_tables(rows: pl.DataFrame) -> list[Table]:
     """Return one table for each two results of a `compare`, then the means over data sets."""
     tables = []
+    scaled = Scaled.of(rows)
     for (a, b), part in rows.group_by("a", "b", maintain_order=True):
         columns = [
-            Column("metric (%)", "metric"),
-            Column(str(a), "value_a", percent),
-            Column(str(b), "value_b", percent),
-            *PAIRED,
+            Column(scaled.named("metric"), "metric"),
+            scaled.value(str(a), "value_a"),
+            scaled.value(str(b), "value_b"),
+            *scaled.difference(INTERVAL.heading),
             Column("units", "units"),
             Column("clusters", "clusters"),
             Column("test", "test", is_text=True),
@@ -441,7 +500,7 @@ def comparison_tables(rows: pl.DataFrame) -> list[Table]:
         tables.append(Table(part, columns))
     count = counted(rows["p_holm"].count(), "test")
     notes = (
-        "difference: the second minus the first, in percentage points",
+        f"difference: the second minus the first{scaled.unit()}",
         f"p (Holm): corrected for {count} of the headline metric; the other p are not corrected",
     )
     tables[-1] = replace(tables[-1], notes=notes)
@@ -450,7 +509,7 @@ def comparison_tables(rows: pl.DataFrame) -> list[Table]:
         columns = [
             Column("mean over data sets", ("b", "a"), "{} minus {}".format),
             Column("data sets", "data_sets"),
-            *PAIRED,
+            *Scaled.of(means).difference(INTERVAL.heading),
             P_VALUES[0],
             *WINS,
         ]
@@ -460,7 +519,7 @@ def comparison_tables(rows: pl.DataFrame) -> list[Table]:
 
 def methods_table(rows: pl.DataFrame) -> Table:
     """Return a row a result, see `method_table`. Columns that say nothing here are left out."""
-    metrics = rows["metric"].unique(maintain_order=True).to_list()
+    metrics, scaled = rows["metric"].unique(maintain_order=True).to_list(), Scaled.of(rows)
     is_useful = {
         "benchmark": rows["benchmark"].n_unique() > 1,
         "result": repeated(rows),
@@ -470,10 +529,9 @@ def methods_table(rows: pl.DataFrame) -> Table:
     }
     columns = [
         *(Column(name, name, is_text=True) for name, wanted in is_useful.items() if wanted),
-        Column(f"{'value' if len(metrics) > 1 else metrics[0]} (%)", "value", percent),
-        INTERVAL,
-        DIFFERENCE[0],
-        Column("its 95 % interval", DIFFERENCE[1].of, DIFFERENCE[1].show),
+        scaled.value(scaled.named("value" if len(metrics) > 1 else metrics[0]), "value"),
+        scaled.interval(),
+        *scaled.difference("its 95 % interval", of="difference_"),
         P_VALUES[1],
         Column("forwards", "forwards"),
         Column("seconds", "seconds", lambda s: "-" if s is None else f"{s:,.1f}"),

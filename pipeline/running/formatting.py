@@ -127,6 +127,19 @@ def points(value: float | None) -> str:
     return "-" if value is None else f"{100 * value:+.1f}"
 
 
+def apart(value: float | None, scale: str) -> str:
+    """Return a difference of two metrics of a scale, with its sign; a dash for None.
+
+    Examples
+    --------
+    >>> apart(0.25, "share"), apart(0.25, "error"), apart(-12345.6, "error")
+    ('+25.0 points', '+0.2500', '-12,346')
+    """
+    if value is None or scale == "share":
+        return points(value) + (" points" if value is not None else "")
+    return ("-" if value < 0 else "+") + measured(abs(value), scale)
+
+
 def probability(value: float | None) -> str:
     """Return a p value, and a dash for None."""
     if value is None:

@@ -185,6 +185,6 @@ def _half(task: TrainingTask, rng: np.random.Generator) -> TrainingTask:
     """Return a task with a random half of each class, at least one example."""
     halves: list[Array] = []
     for number in range(len(task.classes)):
-        rows = np.flatnonzero(task.labels == number)
+        rows = np.flatnonzero(task.strata == number)
         halves.append(rng.permutation(rows)[: -(-len(rows) // 2)])
     return task.part(np.sort(np.concatenate(halves)))

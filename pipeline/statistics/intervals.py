@@ -92,11 +92,11 @@ class UnitWeights:
         """Return the mean over strata of the mean score in each."""
         return float(self._stratum_means(scores).mean())
 
-    def spread(self, scores: Array, *, are_trials: bool) -> Spread | None:
+    def spread(self, scores: Array, *, are_trials: bool, scale: Scale = "share") -> Spread | None:
         """Return the squared clustered standard error of `value`; None if there is one cluster.
 
         `are_trials` is whether scores are 0 or 1, differences of these, or means of them over
-        draws.
+        draws. Of another `scale` than a share, None also if no cluster deviates.
 
         The variance is the sum over clusters of q_c^2, where q_c sums f w_i (s_i - stratum mean)
         over the cluster's units, with the weights w_i that make the mean over strata of their means
@@ -128,6 +128,11 @@ class UnitWeights:
         squares = np.bincount(self.cluster, apart) ** 2
         between = float(squares.sum())
         is_flat = between <= ROUNDING * float(apart @ apart)
+        if scale != "share":
+            if is_flat:
+                return None  # nothing bounds how much other samples deviate
+            effective = between**2 / float((squares**2).sum())
+            return Spread(between, min(float(self.clusters - 1), effective))
         unseen = self._unseen(scores, means, every=is_flat)
         variance = between + float(unseen.sum()) / strata**2
         # What strata without spread add is an upper bound, which counts as known.
@@ -227,13 +232,20 @@ class Estimate:
     the mean of several strata."""
 
     @classmethod
-    def of(cls, scores: Array, units: UnitWeights, *, inflation: float = 1.0) -> "Estimate":
+    def of(
+        cls,
+        scores: Array,
+        units: UnitWeights,
+        *,
+        inflation: float = 1.0,
+        scale: Scale = "share",
+    ) -> "Estimate":
         """Return the estimate of `(units,)` scores; see `UnitWeights.spread`.
 
         `inflation` multiplies the variance, for scores that depend on each other beyond clusters.
         """
         are_trials = _are_trials(scores)
-        spread = units.spread(scores, are_trials=are_trials)
+        spread = units.spread(scores, are_trials=are_trials, scale=scale)
         is_share = len(units.sizes) == 1 and bool(((scores >= 0) & (scores <= 1)).all())
         alike = units.are_independent or bool((scores == scores[0]).all())
         return cls(
@@ -273,37 +285,45 @@ class Estimate:
             return min(ends, least, key=lambda pair: pair[1] - pair[0])
         return max(0.0, self.value - reach), min(1.0, self.value + reach)
 
-    def ends_of(self, scale: Scale) -> tuple[float | None, float | None]:
-        """Return the ends of the 95 % interval of a metric of another scale than `share`.
-
-        It is Student's t on a scale where the metric has no bounds, and back: the logarithm of an
-        error, and of 1 - the fit, Fisher's z of a correlation. None without a standard error, and
-        where the metric lies on its bound, where every sample like this one has it.
-        """
-        reach, value = self.reach(), self.value
-        bound = {"error": value, "fit": 1 - value, "correlation": 1 - abs(value)}[scale]
-        if not reach or bound <= (0 if scale == "error" else CLOSE):
-            return None, None
-        if scale == "correlation":
-            apart = reach / (1 - value**2)
-            return math.tanh(math.atanh(value) - apart), math.tanh(math.atanh(value) + apart)
-        left = 1 - value if scale == "fit" else value
-        low, high = left * math.exp(-reach / left), left * math.exp(reach / left)
-        return (1 - high, 1 - low) if scale == "fit" else (low, high)
-
     def reach(self) -> float | None:
         """Return half the width of the 95 % interval by Student's t; None without an error."""
         return None if self.error is None else student_quantile(self.freedom) * self.error
 
 
-def estimate(scores: pl.DataFrame, *, inflation: float = 1.0) -> Estimate:
+def ends_of(
+    scale: Scale, value: float, reach: float | None
+) -> tuple[float, float] | tuple[None, None]:
+    """Return the ends of the 95 % interval of a metric of another scale than `share`.
+
+    It is Student's t on a scale where the metric has no bounds, and back: the logarithm of an
+    error, and of 1 - the fit, Fisher's z of a correlation. None without a reach, and where the
+    metric lies on its bound, where every sample like this one has it.
+    """
+    bound = {"error": value, "fit": 1 - value, "correlation": 1 - abs(value)}[scale]
+    if not reach or bound <= (0 if scale == "error" else CLOSE):
+        return None, None
+    if scale == "correlation":
+        apart = reach / (1 - value**2)
+        return math.tanh(math.atanh(value) - apart), math.tanh(math.atanh(value) + apart)
+    left = 1 - value if scale == "fit" else value
+    low, high = left * math.exp(-reach / left), left * math.exp(reach / left)
+    return (1 - high, 1 - low) if scale == "fit" else (low, high)
+
+
+def ends_of_difference(scale: Scale, value: float, reach: float) -> tuple[float, float]:
+    """Return the ends of the 95 % interval of a difference of two metrics of a scale."""
+    low, high = value - reach, value + reach
+    return (max(-1.0, low), min(1.0, high)) if scale == "share" else (low, high)
+
+
+def estimate(scores: pl.DataFrame, *, inflation: float = 1.0, scale: Scale = "share") -> Estimate:
     """Return the mean of units and its clustered standard error; see `UnitWeights.spread`.
 
-    `scores` has a row a unit: `score` (0 to 1, or -1 to 1 for a difference of two), `cluster` and
-    `stratum`; `inflation` multiplies the variance.
+    `scores` has a row a unit: `score` (of a share 0 to 1, or -1 to 1 for a difference of two),
+    `cluster` and `stratum`; `inflation` multiplies the variance.
     """
     values = scores["score"].cast(pl.Float64).to_numpy()
-    return Estimate.of(values, weigh_units(scores), inflation=inflation)
+    return Estimate.of(values, weigh_units(scores), inflation=inflation, scale=scale)
 
 
 def estimate_share(flags: pl.Series, cluster: pl.Series, *, inflation: float = 1.0) -> Estimate:
@@ -381,7 +401,8 @@ def summarise_all(units: Sequence[Units], *, inflation: float = 1.0) -> tuple[Me
         for metric, end in zip(part, ends, strict=True):
             rows = slice(end - metric.scores.height, end)
             weights = _weights(cluster[rows], stratum[rows])
-            metrics.append(_metric(metric, Estimate.of(scores[rows], weights, inflation=inflation)))
+            estimated = Estimate.of(scores[rows], weights, inflation=inflation, scale=metric.scale)
+            metrics.append(_metric(metric, estimated))
     return tuple(metrics)
 
 
@@ -411,8 +432,11 @@ def unit_rows(tables: Sequence[pl.DataFrame]) -> pl.DataFrame:
 
 
 def _metric(units: Units, estimated: Estimate) -> Metric:
-    is_share = units.scale == "share"
-    low, high = estimated.interval() if is_share else estimated.ends_of(units.scale)
+    low, high = (
+        estimated.interval()
+        if units.scale == "share"
+        else ends_of(units.scale, estimated.value, estimated.reach())
+    )
     return Metric(
         name=units.name,
         value=estimated.value,
@@ -440,23 +464,28 @@ class DrawEstimate:
     clusters: int
     trials: float
     """Kish's effective number of clusters."""
+    scale: Scale = "share"
 
-    def interval(self) -> tuple[float, float] | tuple[None, None]:
-        """Return the 95 % interval of a difference, in -1 to 1; None without an error."""
+    def difference_interval(self) -> tuple[float, float] | tuple[None, None]:
+        """Return the 95 % interval of a difference, of shares in -1 to 1; None without an error."""
         if self.error is None:
             return None, None
-        reach = student_quantile(self.freedom) * self.error
-        return max(-1.0, self.value - reach), min(1.0, self.value + reach)
+        return ends_of_difference(
+            self.scale, self.value, student_quantile(self.freedom) * self.error
+        )
 
-    def share_interval(self) -> tuple[float, float] | tuple[None, None]:
-        """Return the 95 % interval of a share, in 0 to 1; None without an error.
+    def interval(self) -> tuple[float, float] | tuple[None, None]:
+        """Return the 95 % interval of a mean; None without an error.
 
-        It is Wilson's with Student's t, for as many independent trials as have this standard error.
-        Where all scores are 0, or all are 1, the trials are the clusters, in Kish's effective
-        number. A mean outside of 0 to 1 is no share: its interval is Student's.
+        Of a share, in 0 to 1, it is Wilson's with Student's t, for as many independent trials as
+        have this standard error. Where all scores are 0, or all are 1, the trials are the clusters,
+        in Kish's effective number. A mean outside of 0 to 1 is no share: its interval is Student's.
+        Of another scale see `ends_of`.
         """
         if self.error is None:
             return None, None
+        if self.scale != "share":
+            return ends_of(self.scale, self.value, student_quantile(self.freedom) * self.error)
         if not 0 <= self.value <= 1:
             reach = student_quantile(self.freedom) * self.error
             return self.value - reach, self.value + reach
@@ -475,7 +504,7 @@ class DrawEstimate:
 
 
 def estimate_over_draws(
-    units: UnitWeights, scores: Array, *, pool_variance: float = 0.0
+    units: UnitWeights, scores: Array, *, pool_variance: float = 0.0, scale: Scale = "share"
 ) -> DrawEstimate:
     """Return the mean over draws of a metric, or of a difference of two.
 
@@ -485,10 +514,10 @@ def estimate_over_draws(
     """
     values = np.array([units.value(draw) for draw in scores])
     value, draws = float(values.mean()), len(values)
-    within = units.spread(scores.mean(axis=0), are_trials=_are_trials(scores))
+    within = units.spread(scores.mean(axis=0), are_trials=_are_trials(scores), scale=scale)
     sd = float(values.std(ddof=1)) if draws > 1 else None
     if sd is None or within is None:
-        return DrawEstimate(value, sd, None, 0.0, units.clusters, units.trials)
+        return DrawEstimate(value, sd, None, 0.0, units.clusters, units.trials, scale)
     # All draws are measured on the same units: what these add to every value alike is not in the
     # spread of the values, so `within` comes on top. Satterthwaite's freedom is that of the scaled
     # chi-square whose mean and variance are those of the sum: the noisier part sets it.
@@ -496,4 +525,5 @@ def estimate_over_draws(
     total, freedom = between + within.variance, within.freedom
     if total:  # it is 0 if no score differs from another one, and all are neither 0 nor 1
         freedom = total**2 / (between**2 / (draws - 1) + within.variance**2 / within.freedom)
-    return DrawEstimate(value, sd, math.sqrt(total), freedom, units.clusters, units.trials)
+    error = math.sqrt(total)
+    return DrawEstimate(value, sd, error, freedom, units.clusters, units.trials, scale)

@@ -6,8 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
+from savs.datasets.metrics.metrics import Scale
 from savs.foundation.arrays import Array
-from savs.pipeline.statistics.intervals import Mean, estimate, student_quantile
+from savs.pipeline.statistics.intervals import (
+    Mean,
+    ends_of_difference,
+    estimate,
+    student_quantile,
+)
 
 EXACT_BELOW = 25
 """McNemar's test is the exact one below this number of units on which the systems disagree."""
@@ -34,7 +40,7 @@ class Difference:
     """One metric of a system B less that of a system A, on the same units."""
 
     value: float
-    """Mean over strata of the mean of B - A in each, -1 to 1."""
+    """Mean over strata of the mean of B - A in each."""
     error: float | None
     """Clustered standard error; None if there is one cluster."""
     low: float | None
@@ -45,14 +51,15 @@ class Difference:
     test: PairedTest
 
 
-def subtract(a: pl.DataFrame, b: pl.DataFrame) -> Difference:
+def subtract(a: pl.DataFrame, b: pl.DataFrame, *, scale: Scale = "share") -> Difference:
     """Return the mean paired difference B - A with its interval and its test.
 
     The difference is a metric like any other, whose unit scores are those of B less those of A:
     weights, clustered standard error and t interval are those of `summarise` (Miller, arXiv
     2411.00640), so a stratum without any difference has the width of Wilson's interval
     for none of its clusters. The test is McNemar's where units are 0 or 1, independent and of equal
-    weight, else `sign_flip` over clusters.
+    weight, else `sign_flip` over clusters. Of another `scale` than a share, a difference without
+    any spread has no interval: it is not known how much others could vary.
 
     `a` and `b` have a row a unit, the same units in the same order, with `score`, `cluster` and
     `stratum`.
@@ -74,18 +81,19 @@ def subtract(a: pl.DataFrame, b: pl.DataFrame) -> Difference:
     if not a.height or not a.select("cluster", "stratum").equals(b.select("cluster", "stratum")):
         raise ValueError("expected the same units, at least one, with equal clusters and strata")
     scores = a.with_columns(score=b["score"] - a["score"])
-    paired = estimate(scores)
+    paired = estimate(scores, scale=scale)
     reach, is_plain = paired.reach(), paired.clusters == scores.height
     if is_plain and scores["stratum"].n_unique() == 1 and _binary(a) and _binary(b):
         signs = scores["score"].to_numpy()
         test = mcnemar(int((signs < 0).sum()), int((signs > 0).sum()))
     else:
         test = sign_flip(_cluster_sums(scores))
+    low, high = (None, None) if reach is None else ends_of_difference(scale, paired.value, reach)
     return Difference(
         value=paired.value,
         error=paired.error,
-        low=None if reach is None else max(-1.0, paired.value - reach),
-        high=None if reach is None else min(1.0, paired.value + reach),
+        low=low,
+        high=high,
         units=scores.height,
         clusters=paired.clusters,
         test=test,

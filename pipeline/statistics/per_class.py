@@ -1,6 +1,7 @@
 """Where an evaluation is right and wrong: by class, by confusion, by subtask and category.
 
-The rows of these tables, and of those of many labels, are dataclasses: metrics.json has them.
+The rows of these tables, and of those of many labels and of numbers, are dataclasses: metrics.json
+has them.
 """
 
 from collections import defaultdict
@@ -87,6 +88,23 @@ class PairRow:
     other: str
     n: Count
     predicted: Count
+
+
+@dataclass(frozen=True, slots=True)
+class RangeRow:
+    """The examples whose number lies in a range, or has a level."""
+
+    range: str
+    n: Count
+    mae: float
+    """Mean absolute error."""
+    low: float | None
+    """Lower end of its 95 % interval."""
+    high: float | None
+    bias: float
+    """Mean of the predicted less the true numbers."""
+    inside: float | None
+    """Share of the numbers that lie in their intervals; None without any."""
 
 
 def class_table(

@@ -61,6 +61,8 @@ from savs.pipeline.targets.target import (
     ScoredRows,
     Selected,
     SelectedTask,
+    Share,
+    Shown,
     Target,
     TrainingRows,
     TrainingTask,
@@ -141,14 +143,22 @@ class ManyLabels(Target):
     part = "label"
     headline = "mAP"
     doubted = "doubtful"
+    suspected_as = "have one label more, or less"
+    given_as = "marks"
     estimated_as = "cross-validated AP (%)"
     tasks_share_rows = True
     schema = LABEL_SCHEMA
+    tables = ("per_label", "pairs")
     new_schema = LABELS_SCHEMA
     is_sure_alone = False
     is_swept_whole = True
     has_classes = False
+    first_shown = (
+        "the surest mistakes of each label first",
+        "with a probability next to its threshold",
+    )
     refused: ClassVar = {
+        "SavsRegressor": "use SavsClassifier",
         "a risk": "omit `risk`: the threshold of each label decides, see --precision",
         "the model's own answer": "use a readout, such as vote",
         "a readout of class names": "use a readout that learns from examples",
@@ -413,6 +423,55 @@ class ManyLabels(Target):
                 strength=strengths(margins[wrong], margins[is_right]),
             )
 
+    def ranked(
+        self, predictions: pl.DataFrame, tables: Mapping[str, Sequence[Mapping[str, Any]]]
+    ) -> pl.DataFrame:
+        """Return the label that decides as `turn`: its logit's distance from its threshold.
+
+        Of the wrong labels it is the farthest one, else the nearest of all.
+        """
+        known = predictions.filter(pl.col("prediction").is_not_null())
+        names = [row["label"] for row in tables["per_label"]]
+        states = label_table(known["label"], names).states.T
+        predicted = label_table(known["prediction"], names).states.T
+        thresholds = np.array([row["threshold"] for row in tables["per_label"]])
+        shares = np.array(known["probabilities"].to_list(), np.float64).reshape(states.shape)
+        distances = threshold_distances(shares, thresholds)
+        is_known = states != UNKNOWN
+        is_wrong = is_known & (states != predicted)
+        # a label that is never predicted has no distance: it decides nothing
+        farthest = np.where(is_wrong & np.isfinite(distances), distances, 0)
+        nearest = np.where(is_known, distances, np.inf)
+        decisive = np.where(is_wrong.any(axis=1), farthest.argmax(axis=1), nearest.argmin(axis=1))
+        margins = np.where(is_wrong.any(axis=1), farthest.max(axis=1), nearest.min(axis=1))
+        return known.with_columns(
+            margin=pl.Series(margins, dtype=pl.Float32),
+            turn=pl.Series([names[number] for number in decisive], dtype=pl.String),
+            typicality=pl.lit(None, pl.Float32),
+        )
+
+    def shown(
+        self, row: Mapping[str, Any], tables: Mapping[str, Sequence[Mapping[str, Any]]]
+    ) -> Shown:
+        """Return the labels, and the probabilities of those that are there or predicted."""
+        order = [label["label"] for label in tables["per_label"]]
+        labels, predicted, unknown = row["labels"], row["predicted"], row["unknown"]
+        probability = dict(zip(order, row["probabilities"], strict=True))
+        there = {*labels, *predicted}
+        return Shown(
+            labels=tuple(labels),
+            are_several=True,
+            predictions=tuple(predicted),
+            verdict="right" if row["correct"] else "wrong",
+            missed=tuple(name for name in labels if name not in predicted),
+            false=tuple(name for name in predicted if name not in {*labels, *unknown}),
+            shares=tuple(
+                Share(name, probability[name], f"{100 * probability[name]:.0f} %")
+                for name in sorted(there, key=lambda name: (-probability[name], name))
+            ),
+            facts={"not known": ", ".join(unknown)} if unknown else {},
+        )
+
     def measure(
         self, table: pl.LazyFrame, selection: Selected | None, classes: Classes, how: Measuring
     ) -> Measured:
@@ -455,8 +514,7 @@ class ManyLabels(Target):
                 np.where(skipped, UNKNOWN, states),
                 is_calibrated=any(rule is not None for rule in rules),
             ),
-            per_label=of_labels,
-            pairs=_pairs(states, is_called, names),
+            tables={"per_label": of_labels, "pairs": _pairs(states, is_called, names)},
         )
 
     def of_new(self, table: pl.LazyFrame, selection: Selected) -> pl.LazyFrame:

@@ -5,6 +5,7 @@ Fits are of numbers less their mean, in standard deviations, so that float32 kee
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -12,15 +13,18 @@ import polars as pl
 from msgspec import Meta
 
 from savs.datasets.label_kinds import MOST, ORDINAL, REGRESSION, number_text
-from savs.datasets.metrics.metrics import Classes, Units
+from savs.datasets.metrics.metrics import Classes
 from savs.datasets.metrics.numbers import NumberPredictions, number_metrics
 from savs.foundation.arrays import Array
+from savs.foundation.frames import schema_of
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.folds import number_folds
 from savs.pipeline.heads.head_scores import HeadScores
 from savs.pipeline.readouts import ClassScores, Fitted, Readout
 from savs.pipeline.readouts.ridge import score_numbers
 from savs.pipeline.running.formatting import counted
+from savs.pipeline.statistics.intervals import Estimate, ends_of, one_stratum
+from savs.pipeline.statistics.per_class import RangeRow
 from savs.pipeline.targets.target import (
     EXAMPLE_SCHEMA,
     Decision,
@@ -33,11 +37,13 @@ from savs.pipeline.targets.target import (
     ScoredRows,
     Selected,
     SelectedTask,
+    Shown,
     Target,
     TrainingRows,
     TrainingTask,
     in_schema,
     prompt_of,
+    strengths,
 )
 
 NUMBER = "number"
@@ -161,34 +167,33 @@ class Numbers(Target):
     default_readout = "ridge"
     default_scoring = "kfold"
     tried_readouts = ("ridge",)
+    tried_shots = (8, 16, 32, 64)
     schema = NUMBER_SCHEMA
+    tables = ("ranges",)
     new_schema = NUMBERS_SCHEMA
     always = ("id", "split", "cluster")
     skipped_as = "with the mean of the training numbers as its prediction"
+    calibrated = "the truth lies in 95 % of the intervals, as it did in left-out training examples"
     uncalibrated = "numbers have no intervals"
+    suspected_as = "have a number far from its own"
     scores_are_strengths = True
     strength_of = ("explains", "the variance")
     share_of = " of the variance"
     is_sure_alone = False
     is_swept_whole = True
     has_classes = False
+    heads_alone = ("they explain", "of the variance of left-out training examples")
+    first_shown = ("those that are farthest off first", "with the widest intervals")
     refused: ClassVar = {
         "a risk": "omit `risk`: intervals hold 95 %",
         "the model's own answer": "use ridge",
         "a readout of class names": "use a readout that learns from examples",
         "`pseudo_labels`": "omit it: it gives each example one class",
-        "an explanation": "use savs evaluate or savs classify",
+        "an explanation": "use savs report, or savs classify",
         "`sort_into`": "omit it, or write a table",
         "a probability": "use predict: intervals are in the table of savs classify",
-        "a comparison": "use savs evaluate, or read metrics.json",
-        "a sweep": "use savs evaluate --folds",
-        "a report": "use savs evaluate, savs query, or read metrics.json",
-        "the app": "use savs classify, savs suggest and savs label",
-        "an estimator": "use savs classify",
-        "a Space": "use savs export --to classifier",
-        "a page": "write a table",
+        "SavsClassifier": "use SavsRegressor",
         "several classifiers": "classify with each alone",
-        "a list of suspects": "omit it: it lists labels of another class",
     }
     is_ordinal: ClassVar[bool]
 
@@ -346,6 +351,21 @@ class Numbers(Target):
             tables.append(with_numbers(examples[part.rows], rule, part.scores, reaches))
         return pl.concat(tables).sort("row")
 
+    def contradicted(
+        self, selection: Selected, predictions: pl.DataFrame
+    ) -> Iterator[pl.DataFrame]:
+        """Yield the examples whose number is farther from its prediction than intervals reach.
+
+        `margin` is how far, `strength` the share of all examples that are not farther.
+        """
+        rule = _rule_of(selection.tasks[0])
+        error = (pl.col("value") - pl.col("label").cast(pl.Float64)).abs()
+        known = predictions.drop_nulls(["label", "value"]).with_columns(margin=error)
+        far = known.filter(pl.col("margin") > (rule.reach or 0.0))
+        apart = far["margin"].to_numpy()
+        share = strengths(apart, known["margin"].to_numpy())
+        yield far.with_columns(margin=apart.astype(np.float32), strength=share)
+
     def limits(self, selection: Selected, quoted: Callable[[str], str]) -> list[str]:
         """Return that all images get a number, and whether intervals are known."""
         reach = _rule_of(selection.tasks[0]).reach
@@ -390,14 +410,56 @@ class Numbers(Target):
         rule = _rule_of(selection.tasks[0])
         table = in_schema(table, NUMBER_SCHEMA)
         columns = table.select("label", "cluster", *NUMBER_COLUMNS).collect()
-        units = _metrics(columns, rule) if columns["label"].count() else []
-        return Measured(table=table, units=units, notes=[*_notes(table, rule)])
+        if not columns["label"].count():
+            none = {"ranges": pl.DataFrame(schema=schema_of(RangeRow))}
+            return Measured(table=table, units=[], notes=[*_notes(table, rule)], tables=none)
+        predictions = _predicted(columns, rule)
+        units = number_metrics(predictions, columns["cluster"], rule.mean, rule.median, COVERAGE)
+        if how.only_units:
+            return Measured(table=table, units=units, notes=[])
+        ranges = range_table(predictions, columns["cluster"], inflation=how.inflation)
+        return Measured(
+            table=table, units=units, notes=[*_notes(table, rule)], tables={"ranges": ranges}
+        )
+
+    def ranked(
+        self, predictions: pl.DataFrame, tables: Mapping[str, Sequence[Mapping[str, Any]]]
+    ) -> pl.DataFrame:
+        """Return the farthest off first, then those with the widest intervals."""
+        known = predictions.filter(pl.col("prediction").is_not_null())
+        error = (pl.col("value") - pl.col("label").cast(pl.Float64)).abs()
+        width = pl.col("high") - pl.col("low")
+        return known.with_columns(
+            margin=pl.when(pl.col("correct")).then(-width.fill_null(error)).otherwise(error),
+            turn=pl.col("label") if self.is_ordinal else pl.lit(""),
+            typicality=pl.lit(None, pl.Float32),
+        )
+
+    def shown(
+        self, row: Mapping[str, Any], tables: Mapping[str, Sequence[Mapping[str, Any]]]
+    ) -> Shown:
+        """Return the numbers, with the interval and how far the prediction is off."""
+        facts = {}
+        if row["label"] is not None:
+            facts["off by"] = f"{row['value'] - float(row['label']):+.4g}"
+        if row["low"] is not None:
+            facts["95 % interval"] = f"{row['low']:.4g} .. {row['high']:.4g}"
+        right, wrong = ("right", "wrong") if self.is_ordinal else ("inside", "outside")
+        is_known = self.is_ordinal or row["low"] is not None
+        return Shown(
+            labels=() if row["label"] is None else (row["label"],),
+            predictions=(row["prediction"],),
+            verdict=(right if row["correct"] else wrong) if is_known else "",
+            facts=facts,
+        )
 
 
 class Regression(Numbers):
     """An example has any number."""
 
     name, noun, is_ordinal = REGRESSION, "a number", False
+    is_filtered = False
+    given_as = "number"
 
     def grouped(self, examples: pl.DataFrame) -> pl.DataFrame:
         """Return examples with the ends between which all numbers lie as their label."""
@@ -414,6 +476,10 @@ class Ordinal(Numbers):
     """An example has one of a few levels."""
 
     name, noun, is_ordinal = ORDINAL, "a number on a scale", True
+
+    def levels(self, labels: pl.Series) -> list[str]:
+        """Return them in the order of the numbers."""
+        return sorted(labels.drop_nulls().unique(), key=float)
 
 
 REGRESSIONS, ORDINALS = Regression(), Ordinal()
@@ -470,7 +536,8 @@ def with_numbers(
     return table.with_columns(correct=right)
 
 
-def _metrics(columns: pl.DataFrame, rule: NumberRule) -> list[Units]:
+def _predicted(columns: pl.DataFrame, rule: NumberRule) -> NumberPredictions:
+    """Return numbers and predictions; of a skipped example the mean counts as predicted."""
     truth = columns["label"].cast(pl.Float64).to_numpy()
     value = columns["value"].fill_null(rule.mean).to_numpy()
     inside = None
@@ -478,10 +545,49 @@ def _metrics(columns: pl.DataFrame, rule: NumberRule) -> list[Units]:
         low, high = (columns[name].fill_null(np.nan).to_numpy() for name in ("low", "high"))
         has_none = (columns["low"].is_null() & columns["value"].is_not_null()).to_numpy()
         inside = np.where(has_none, np.nan, (low <= truth) & (truth <= high))
-    predictions = NumberPredictions(
-        truth, value, rule.nearest(value) if rule.levels else None, rule.levels, inside
-    )
-    return number_metrics(predictions, columns["cluster"], rule.mean, rule.median, COVERAGE)
+    level = rule.nearest(value) if rule.levels else None
+    return NumberPredictions(truth, value, level, rule.levels, inside)
+
+
+RANGES = 5
+"""Ranges of numbers that have as many examples each."""
+
+
+def range_table(
+    predictions: NumberPredictions, cluster: pl.Series, *, inflation: float = 1.0
+) -> pl.DataFrame:
+    """Return the errors of each range of true numbers, or of each level: rows `RangeRow`.
+
+    `cluster` is that of each example, `inflation` multiplies the variance of a mean error.
+    """
+    truth = predictions.truth
+    if predictions.levels:
+        ends = [(level, level) for level in np.unique(truth).tolist()]
+    else:
+        edges = np.unique(np.quantile(truth, np.linspace(0, 1, RANGES + 1), method="higher"))
+        ends = list(pairwise(edges.tolist())) or [(edges[0], edges[0])]
+    rows = []
+    for place, (first, last) in enumerate(ends):
+        is_last = place == len(ends) - 1 or first == last
+        inside = (truth >= first) & ((truth <= last) if is_last else (truth < last))
+        errors = predictions.value[inside] - truth[inside]
+        weights = one_stratum(cluster.filter(pl.Series(inside)))
+        mae = Estimate.of(np.abs(errors), weights, inflation=inflation, scale="error")
+        low, high = ends_of("error", mae.value, mae.reach())
+        held = np.zeros(0) if predictions.inside is None else predictions.inside[inside]
+        held = held[~np.isnan(held)]
+        rows.append(
+            RangeRow(
+                range=" to ".join(dict.fromkeys(f"{end:.4g}" for end in (first, last))),
+                n=len(errors),
+                mae=mae.value,
+                low=low,
+                high=high,
+                bias=float(errors.mean()),
+                inside=float(held.mean()) if len(held) else None,
+            )
+        )
+    return pl.DataFrame(rows, schema=schema_of(RangeRow))
 
 
 def _notes(table: pl.LazyFrame, rule: NumberRule) -> Iterator[str]:

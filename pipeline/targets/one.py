@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import polars as pl
@@ -19,6 +19,7 @@ from savs.pipeline.heads.folds import fold_count, stratified_folds
 from savs.pipeline.readouts import ClassScores, Fitted, Readout
 from savs.pipeline.running.formatting import counted, percent
 from savs.pipeline.statistics.confidence import measure_confidence
+from savs.pipeline.statistics.per_class import class_table, confusion_table, part_table
 from savs.pipeline.targets.calibration import (
     Calibration,
     calibrate_task,
@@ -104,7 +105,9 @@ class OneClass(Target):
     noun = "one label"
     decides = "classes"
     schema = PREDICTION_SCHEMA
+    tables = ("per_class", "confusions", "parts")
     new_schema = CLASSIFIED_SCHEMA
+    refused: ClassVar = {"SavsRegressor": "use SavsClassifier"}
 
     def tasks(self, rows: TrainingRows) -> list[TrainingTask]:
         """Return the examples by subtask, classes in order of first appearance.
@@ -307,6 +310,11 @@ class OneClass(Target):
             units=how.metrics(table, classes) if labels else [],
             notes=_unseen(table, classes),
             confidence=measure_confidence(table, calibrations, how.risk, how.prompts),
+            tables={
+                "per_class": class_table(table, inflation=how.inflation),
+                "confusions": confusion_table(table),
+                "parts": part_table(table, inflation=how.inflation),
+            },
         )
 
     def limits(self, selection: Selected, quoted: Callable[[str], str]) -> list[str]:

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any, ClassVar, Literal, Protocol
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import numpy as np
 import polars as pl
@@ -307,8 +307,8 @@ class Measured:
     notes: list[str]
     """On labels that training lacks, and the like."""
     confidence: tuple[Confidence, ...] = ()
-    per_label: pl.DataFrame | None = None
-    pairs: pl.DataFrame | None = None
+    tables: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    """The tables of metrics.json, by their names there; nothing without a label."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,6 +325,35 @@ class Measuring:
     """Variance of means, in variances of independent clusters."""
     only_units: bool = False
     """Whether metrics are all that is needed: no intervals, and the table stays as it is."""
+
+
+class Share(NamedTuple):
+    """A class with its part of the votes, or its probability."""
+
+    name: str
+    share: float
+    text: str
+    """Number of votes, or probability in percent."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What a person reads of an example with a prediction."""
+
+    labels: tuple[str, ...]
+    """Its label, or its many labels."""
+    predictions: tuple[str, ...]
+    """What was predicted, in the same form."""
+    verdict: str
+    """In a word; empty if nothing can be said."""
+    missed: tuple[str, ...] = ()
+    """Of many labels, those that the example has and were not predicted."""
+    false: tuple[str, ...] = ()
+    """Of many labels, those that were predicted and the example lacks."""
+    are_several: bool = False
+    """Whether an example may have several labels."""
+    shares: tuple[Share, ...] = ()
+    facts: Mapping[str, str] = field(default_factory=dict)
 
 
 class Target(ABC):
@@ -348,28 +377,50 @@ class Target(ABC):
     """Whether a task has several classes to count."""
     doubted: ClassVar[str] = "subtask"
     """Heading of what the label of a suspect is doubted in."""
+    suspected_as: ClassVar[str] = "be of another class"
+    """What others say of a suspect."""
     default_readout: ClassVar[str] = "vote"
     default_scoring: ClassVar[str] = "resubstitution"
     tried_readouts: ClassVar[tuple[str, ...]] = ("vote", "posterior", "lda")
     """What `savs train` chooses the readout from: these are fast."""
+    tried_shots: ClassVar[tuple[int, ...]] = (1, 2, 4, 8, 16)
+    """Numbers of training examples that `savs sweep` measures, and all."""
     tasks_share_rows: ClassVar[bool] = False
     """Whether an example is in several tasks."""
     schema: ClassVar[Mapping[str, Any]]
     """Columns of predictions."""
+    tables: ClassVar[tuple[str, ...]]
+    """The tables of metrics.json."""
     always: ClassVar[tuple[str, ...]] = ("id", "split", "correct", "cluster")
     """Columns of predictions that are never null."""
     new_schema: ClassVar[Mapping[str, Any]]
     """Columns of predictions of new images."""
     skipped_as: ClassVar[str] = "as wrong"
     """How a skipped example counts."""
+    calibrated: ClassVar[str] = "probabilities are calibrated by left-out training examples"
+    """What a fitted decision means for predictions."""
     uncalibrated: ClassVar[str] = "probability is only the share of the scores"
-    """What a classifier without a fitted decision means for predictions."""
+    """What a classifier without one means for them."""
+    given_as: ClassVar[Literal["class", "marks", "number"]] = "class"
+    """How a person labels an example: one of the classes, marks, or a number that is typed."""
     is_sure_alone: ClassVar[bool] = True
     """Whether predictions are whole without a decision of left-out examples."""
     is_swept_whole: ClassVar[bool] = False
     """Whether a sweep selects, calibrates and measures each draw as a store of its own."""
     has_classes: ClassVar[bool] = True
     """Whether a prediction is one of the classes."""
+    heads_alone: ClassVar[tuple[str, str]] = (
+        "by the nearest class mean, they classify",
+        "of the training examples",
+    )
+    """What heads do alone, the stronger the more, and of what."""
+    first_shown: ClassVar[tuple[str, str]] = (
+        "the surest mistakes of each class first",
+        "with the smallest margins",
+    )
+    """Which wrong examples `ranked` puts first, and which of the others."""
+    is_filtered: ClassVar[bool] = True
+    """Whether examples are found by their label."""
     refused: ClassVar[Mapping[str, str]] = {}
     """What has no meaning for these labels -> what to use; the other uses have one."""
 
@@ -541,6 +592,28 @@ class Target(ABC):
     ) -> Measured:
         """Return the metrics of predictions; without a label there are none."""
 
+    def ranked(
+        self, predictions: pl.DataFrame, tables: Mapping[str, Sequence[Mapping[str, Any]]]
+    ) -> pl.DataFrame:
+        """Return examples with a prediction, with what a person is shown first.
+
+        That is the greatest `margin` of the wrong ones, in `turn`, and the least of the others;
+        `typicality` may be null. `tables` are those of metrics.json.
+        """
+        known = predictions.filter(pl.col("prediction").is_not_null())
+        return known.with_columns(turn=pl.concat_str("subtask", "label", ignore_nulls=True))
+
+    def shown(
+        self, row: Mapping[str, Any], tables: Mapping[str, Sequence[Mapping[str, Any]]]
+    ) -> Shown:
+        """Return what a person reads of a row of `ranked`."""
+        return Shown(
+            labels=() if row["label"] is None else (row["label"],),
+            predictions=(row["prediction"],),
+            verdict="right" if row["correct"] else "wrong",
+            shares=best_votes(row["votes"] or []),
+        )
+
     def contradicted(
         self, selection: Selected, predictions: pl.DataFrame
     ) -> Iterator[pl.DataFrame]:
@@ -570,6 +643,10 @@ class Target(ABC):
         """Return examples with the `label` that they are counted by; maybe several rows each."""
         return examples
 
+    def levels(self, labels: pl.Series) -> list[str]:
+        """Return all levels of a scale that examples have, ascending; nothing without a scale."""
+        return []
+
     def named(self, label: str | None) -> list[str] | None:
         """Return the classes or labels that the label of an example names; None without one."""
         return None if label is None else [label]
@@ -595,6 +672,27 @@ class Target(ABC):
     def of_new(self, table: pl.LazyFrame, selection: Selected) -> pl.LazyFrame:
         """Return predictions of new images, as a file of them has them: columns `new_schema`."""
         return in_schema(table, self.new_schema)
+
+
+MOST_VOTES = 4
+"""Most classes of an example's votes."""
+TOTAL = 1.01
+"""Scores of an example that add up to more are votes; else they are probabilities."""
+
+
+def best_votes(votes: Sequence[Mapping[str, Any]]) -> tuple[Share, ...]:
+    """Return the classes with the most votes, from a prediction's `votes`."""
+    total = sum(vote["score"] for vote in votes)
+    are_counts = total > TOTAL
+    return tuple(
+        Share(
+            vote["class"],
+            vote["score"] / (total if are_counts else 1),
+            f"{vote['score']:g}" if are_counts else f"{100 * vote['score']:.0f} %",
+        )
+        for vote in votes[:MOST_VOTES]
+        if vote["score"] > 0
+    )
 
 
 def strengths(margins: Array, right: Array) -> Array:

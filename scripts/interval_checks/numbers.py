@@ -5,18 +5,27 @@ are cut at quintiles into five levels, as predictions are into the levels next t
 """
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 
 from interval_checks.clusters import Design, Shares, holds, plain_interval
+from savs.datasets import Units
 from savs.datasets.metrics.numbers import NumberPredictions, number_metrics
 from savs.foundation.arrays import Array
 from savs.pipeline.evaluation.cross_validation import INFLATION
 from savs.pipeline.heads.folds import FOLDS, number_folds
 from savs.pipeline.readouts.ridge import fit_numbers
-from savs.pipeline.statistics.intervals import Estimate, one_stratum, summarise
+from savs.pipeline.statistics.intervals import (
+    Estimate,
+    ends_of,
+    ends_of_difference,
+    estimate,
+    one_stratum,
+    summarise,
+)
 from savs.pipeline.targets.numbers import COVERAGE, fit_reach
 
 CORRELATIONS = (0.0, 0.5, 0.9)
@@ -68,6 +77,54 @@ def metric_coverage(
     return {name: Shares(*np.mean(of, axis=0)) for name, of in hits.items()}
 
 
+BETTER = (0.5, 0.6, 0.9)
+"""Correlations of a second system; the first has .5."""
+
+
+def difference_coverage(
+    rng: np.random.Generator, design: Design, better: float, samples: int
+) -> dict[str, Shares]:
+    """Return how often the interval of a difference of two systems contains the true one.
+
+    Half of what a prediction lacks is the same in both systems.
+    """
+    hits: dict[str, list[tuple[bool, bool]]] = {}
+    names = pl.Series(design.cluster).cast(pl.String)
+    endless = _two(rng, np.arange(MANY), better)
+    whole = pl.Series(np.arange(MANY)).cast(pl.String)
+    truths = {
+        a.name: float((b.scores["score"] - a.scores["score"]).mean())  # type: ignore[arg-type]
+        for a, b in _metrics_of(endless, whole)
+    }
+    for _ in range(samples):
+        for a, b in _metrics_of(_two(rng, design.cluster, better), names):
+            apart = a.scores.with_columns(score=b.scores["score"] - a.scores["score"])
+            found, values = estimate(apart, scale=a.scale), apart["score"].to_numpy()
+            ends = ends_of_difference(a.scale, found.value, found.reach() or math.inf)
+            truth = truths[a.name]
+            pair = holds(ends, truth), holds(plain_interval(values, design.cluster), truth)
+            hits.setdefault(a.name, []).append(pair)
+    return {name: Shares(*np.mean(of, axis=0)) for name, of in hits.items()}
+
+
+def _two(rng: np.random.Generator, cluster: Array, better: float) -> list[NumberPredictions]:
+    """Return the predictions of two systems of the same examples."""
+    pairs = rng.normal(size=(4, int(cluster.max()) + 1))[:, cluster]
+    truth, shared, *own = math.sqrt(0.5) * (pairs + rng.normal(size=(4, len(cluster))))
+    systems = []
+    for correlation, other in zip((BETTER[0], better), own, strict=True):
+        lack = math.sqrt(1 - correlation**2) * math.sqrt(0.5) * (shared + other)
+        value = correlation * (correlation * truth + lack)
+        systems.append(NumberPredictions(truth, value, None, (), None))
+    return systems
+
+
+def _metrics_of(
+    systems: Sequence[NumberPredictions], cluster: pl.Series
+) -> Iterator[tuple[Units, Units]]:
+    return zip(*(number_metrics(one, cluster, 0.0, 0.0, COVERAGE) for one in systems), strict=True)
+
+
 @dataclass(frozen=True, slots=True)
 class Pool:
     """Training examples whose numbers are learned from features of one head."""
@@ -117,8 +174,9 @@ def pool_coverage(rng: np.random.Generator, pool: Pool, samples: int) -> tuple[f
             errors[out] = np.abs(numbers[out] - _fitted(rows, numbers, cluster, train, out))
         reach = fit_reach(errors[seen], cluster[seen])
         inside += float((np.abs(numbers[~seen] - value) <= (reach or math.inf)).mean())
-        mae = Estimate.of(errors[seen], one_stratum(pl.Series(cluster[seen])), inflation=INFLATION)
-        ends.append(mae.ends_of("error"))
+        weights = one_stratum(pl.Series(cluster[seen]))
+        mae = Estimate.of(errors[seen], weights, inflation=INFLATION, scale="error")
+        ends.append(ends_of("error", mae.value, mae.reach()))
         means.append(mae.value)
     return inside / samples, float(np.mean([holds(pair, float(np.mean(means))) for pair in ends]))
 

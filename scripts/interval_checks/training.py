@@ -79,9 +79,9 @@ def pool_coverage(
         vote, margins = _readouts(rng, pool)
         for place, more in enumerate((ratio, 0.0)):
             accuracy = estimate_over_draws(weights, vote, pool_variance=more)
-            hits[0, place] += holds(accuracy.share_interval(), truths[0])
+            hits[0, place] += holds(accuracy.interval(), truths[0])
             apart = estimate_over_draws(weights, margins - vote, pool_variance=more)
-            hits[1, place] += holds(apart.interval(), truths[1] - truths[0])
+            hits[1, place] += holds(apart.difference_interval(), truths[1] - truths[0])
     of_vote, of_difference = (Shares(*(row / samples)) for row in hits)
     return of_vote, of_difference if pool.chosen > 1 else "-"  # one head: the readouts are equal
 

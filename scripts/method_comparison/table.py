@@ -92,10 +92,10 @@ def _cells(runs: Path, task: str, train: int, draws: int) -> Iterator[Cell]:
             apart = None if scores is first else estimate_over_draws(weights, scores - first)
             yield Cell(
                 *(task, method.name, method.model, readout, draws, value.value, value.sd),
-                bounds=value.share_interval() if draws > 1 else (facts["low"], facts["high"]),
+                bounds=value.interval() if draws > 1 else (facts["low"], facts["high"]),
                 chance=facts["chance"],
                 difference=None if apart is None else apart.value,
-                difference_bounds=(None, None) if apart is None else apart.interval(),
+                difference_bounds=(None, None) if apart is None else apart.difference_interval(),
                 p=None if apart is None else _p(apart),
                 p_holm=None,
                 forwards=results[0].metrics["cost"]["forwards"],

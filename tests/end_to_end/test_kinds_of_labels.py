@@ -87,12 +87,8 @@ REFUSED = {
         (kind, name): message
         for kind in ("ordinal", "regression")
         for name, message in {
-            "explain": "an explanation does not work; use savs evaluate",
-            "report": "a report does not work; use savs evaluate",
-            "sweep": "a sweep does not work; use savs evaluate --folds",
-            "compare": "a comparison does not work; use savs evaluate",
+            "explain": "an explanation does not work; use savs report",
             "a risk": "a risk does not work; omit `risk`: intervals hold 95 %",
-            "suspects": "a list of suspects does not work; omit it",
         }.items()
     },
 }

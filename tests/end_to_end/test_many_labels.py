@@ -146,7 +146,8 @@ def test_programs_of_bundles_say_what_evaluate_says(scenes):
         bundles.append(bundle.path.absolute())
     found = run_standalone(bundles, images, DEMO_MODEL)
     for result, rows in zip(expected, found, strict=True):
-        names, thresholds = result.per_label["label"], result.per_label["threshold"].to_numpy()
+        per_label = result.tables["per_label"]
+        names, thresholds = per_label["label"], per_label["threshold"].to_numpy()
         assert len(rows) == len(images)
         for row, known in zip(rows, result.predictions.iter_rows(named=True), strict=False):
             shares = np.array(known["probabilities"])

@@ -2,10 +2,11 @@
 
 import json
 import random
+import re
 
 import polars as pl
 import pytest
-from standalone import run_standalone
+from standalone import ask_space, run_standalone, running_space
 
 import savs
 from savs.datasets.benchmarks.shapes.scenes import draw, random_scene
@@ -50,7 +51,7 @@ def test_images_get_numbers_with_intervals(counted, tmp_path):
     assert out.read_text().startswith("id,media,prompt,prediction,value,low,high,reason\n")
     with pytest.raises(SelectionError, match="has a number, for which a risk does not work"):
         savs.classify(trained.folder, folder / "0.png", risk=0.1)
-    with pytest.raises(SelectionError, match="an estimator does not work; use savs classify"):
+    with pytest.raises(SelectionError, match="SavsClassifier does not work; use SavsRegressor"):
         savs.SavsClassifier.load(trained.folder)
 
 
@@ -76,3 +77,30 @@ def test_predict_py_says_what_classify_says(counted, tmp_path, task):
     card = (bundle / "README.md").read_text()
     assert "Each image gets a number" in card
     assert "class" not in card.partition("## Numbers")[2].partition("## Metrics")[0]
+
+
+@pytest.mark.thorough
+def test_a_space_answers_with_the_number_and_its_interval(counted, tmp_path):
+    folder, trained = counted
+    space = savs.write_space(trained.store, trained.folder, tmp_path / "space").path
+    row = savs.classify(trained.folder, folder / "0.png").predictions.row(0, named=True)
+    with running_space(space) as address:
+        label, text = ask_space(address, folder / "0.png")
+    assert float(label["label"]) == pytest.approx(row["value"], abs=1e-3)
+    low, high = (float(part) for part in re.findall(r"from (\S+) to (\S+) in 95 %", text)[0])
+    assert (low, high) == pytest.approx((row["low"], row["high"]), abs=1e-3)
+
+
+@pytest.mark.thorough
+def test_a_page_of_new_images_has_the_widest_intervals_first(counted, tmp_path):
+    folder, trained = counted
+    images = [folder / f"{number}.png" for number in range(6)]
+    form = savs.PredictionPage()
+    done = savs.classify(trained.folder, images, out=tmp_path / "new.html", form=form)
+    text = (tmp_path / "new.html").read_text()
+    assert "95 % interval" in text
+    assert "probability (%)" not in text
+    numbers = [float(number) for number in re.findall(r'<th scope="row"><b>([^<]+)</b>', text)]
+    assert sorted(numbers) == pytest.approx(sorted(done.predictions["value"]), abs=1e-5)
+    least, most = (f(done.predictions["prediction"], key=float) for f in (min, max))
+    assert f"6 predictions: {least} to {most}" in text

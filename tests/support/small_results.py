@@ -9,8 +9,8 @@ import polars as pl
 from savs import Evaluation, save_evaluation
 from savs.datasets import Benchmark, find_benchmark
 from savs.pipeline.statistics.intervals import summarise
-from savs.pipeline.targets.one import PREDICTION_SCHEMA
-from savs.pipeline.targets.target import in_schema
+from savs.pipeline.targets.one import ONE_CLASS
+from savs.pipeline.targets.target import Measuring
 
 
 def save_result(
@@ -59,12 +59,14 @@ def save_table(
     **facts: Any,
 ) -> Path:
     """Write the results that predictions give; `facts` are further fields of the `Evaluation`."""
-    whole = predictions.collect()
-    units = (benchmark or find_benchmark("general")).measure(whole, classes)
+    whole, metrics = predictions.collect(), (benchmark or find_benchmark("general")).measure
+    how = Measuring(metrics=lambda _table, of: list(metrics(whole, of)))
+    measured = ONE_CLASS.measure(predictions, None, classes, how)
     result = Evaluation(
-        metrics=tuple(map(summarise, units)),
-        units=tuple(units),
-        table=in_schema(predictions, PREDICTION_SCHEMA),
+        metrics=tuple(map(summarise, measured.units)),
+        units=tuple(measured.units),
+        table=measured.table,
+        tables=measured.tables,
         selection=None,
         **{"model": {}, "planned": whole.height, "skipped": 0, "notes": (), **facts},
     )

@@ -147,7 +147,6 @@ def write_space(
         As for `write_bundle`.
     """
     shared, folder = _shared(store, classifier, None, subtask), Path(out)
-    shared.selection.target.require("a Space", shared.source)
     tasks = shared.selection.run_tasks
     if len(tasks) > 1:
         raise ExportError(

@@ -85,7 +85,6 @@ def _find(place: str, selection: str | None) -> tuple[Path, Path | None]:
         path = store.parent
         opened = open_store(path)
         target = target_of(opened.manifest.identity.benchmark)
-        target.require("the app", path)
         results = Results(path)
         if selection is None and not results.selected:
             return results.place(target.default_readout).folder, path
@@ -97,7 +96,6 @@ def _find(place: str, selection: str | None) -> tuple[Path, Path | None]:
     if "://" in place and not place.startswith(HUB):
         raise typer.BadParameter(f"the app reads folders of this machine; copy {place} here first")
     folder = find_classifier(place, say).folder
-    # that it is a classifier is said now
-    load_config(folder).target.require("the app", folder)
+    load_config(folder)  # that it is a classifier is said now
     home = real_path(folder).parent.parent
     return folder, home if (home / MANIFEST).exists() else None

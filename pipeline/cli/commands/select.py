@@ -184,7 +184,8 @@ def _estimates_of(selection: "Selection", crossed: "Evaluation") -> "Mapping[str
     """
     from savs.pipeline.statistics.intervals import Metric
 
-    if crossed.per_label is not None:
+    if "per_label" in crossed.tables:
+        known = crossed.tables["per_label"].drop_nulls("average_precision")
         clusters = max((metric.clusters for metric in crossed.metrics), default=0)
         return {
             row["label"]: Metric(
@@ -197,7 +198,7 @@ def _estimates_of(selection: "Selection", crossed: "Evaluation") -> "Mapping[str
                 units=row["n"],
                 clusters=clusters,
             )
-            for row in crossed.per_label.drop_nulls("average_precision").iter_rows(named=True)
+            for row in known.iter_rows(named=True)
         }
     names = {metric.name: metric for metric in crossed.metrics}
     subtasks = [task.subtask for task in selection.tasks]

@@ -63,13 +63,14 @@ def sweep_command(
         ),
     ] = None,
     readout: Annotated[
-        str,
+        str | None,
         option(
             metavar="NAME,NAME",
             help="Readouts, see `savs select --readout`, and zero-shot, icl, generated; STORE:NAME"
-            " is that of one store. The others are compared with the first.",
+            " is that of one store. The others are compared with the first (default: vote; of"
+            " numbers ridge).",
         ),
-    ] = "vote",
+    ] = None,
     draws: Annotated[
         int, option(min=1, help="Random draws for each number of shots.")
     ] = DEFAULT_DRAWS,
@@ -129,8 +130,8 @@ def sweep_command(
         heads=_counts("heads", heads),
         shots=_counts("shots", shots),
         draws=draws,
-        readouts=readout.split(","),
-        scoring=scoring or "resubstitution",
+        readouts=None if readout is None else readout.split(","),
+        scoring=scoring,
         seed=seed,
         benchmark=benchmark,
         max_layers=None if max_layer is None else _depths(max_layer),

@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from savs.datasets.metrics.metrics import Scale
 from savs.foundation.files import real_path
 from savs.pipeline.errors import ComparisonError
 from savs.pipeline.evaluation.compare.result_folders import (
@@ -34,6 +35,7 @@ from savs.stores.format.layout import SITE
 
 COMPARISON_SCHEMA = {
     "metric": pl.String,
+    "scale": pl.String,
     "a": pl.String,
     "b": pl.String,
     "value_a": pl.Float64,
@@ -50,7 +52,8 @@ COMPARISON_SCHEMA = {
 }
 """Columns of a comparison. `a` and `b` are short names of folders, `difference` is value_b minus
 value_a, `error` its clustered standard error, `low` and `high` its 95 % interval, null like `error`
-if there is one cluster. `p_holm` is null for all metrics but the headline."""
+if there is one cluster. `scale` says what the metric is, see `Units`: of an error less is better.
+`p_holm` is null for all metrics but the headline."""
 
 
 def compare(paths: Sequence[str | Path], *, metric: str | None = None) -> pl.DataFrame:
@@ -106,7 +109,13 @@ def compare_groups(
     for a, *others in groups:
         for b in others:
             compared = [
-                {"metric": name, "a": a.name, "b": b.name, **_compared(a, b, name)}
+                {
+                    "metric": name,
+                    "scale": _scale(a, name),
+                    "a": a.name,
+                    "b": b.name,
+                    **_compared(a, b, name),
+                }
                 for name in compared_metrics(a, b, metric)
             ]
             headline.append(compared[0])
@@ -117,20 +126,26 @@ def compare_groups(
 
 
 def compared_metrics(a: Result, b: Result, wanted: str | None) -> list[str]:
-    """Return the metrics to compare, the headline first; `wanted` alone, if it is given."""
-    if list(a.units()) != list(b.units()):
+    """Return the metrics to compare, the headline first; `wanted` alone, if it is given.
+
+    A metric that one result lacks, such as the coverage of intervals, is left out; ComparisonError
+    if that is the headline.
+    """
+    for result in (a, b):
+        if wanted is not None and wanted not in result.units():
+            raise ComparisonError(
+                f"{result.folder} has no metric {wanted!r}; expected one of:"
+                f" {'; '.join(result.units())}"
+            )
+    if wanted is not None:
+        return [wanted]
+    if next(iter(a.units())) != next(iter(b.units())):
         raise ComparisonError(
             f"{a.folder} and {b.folder} have different metrics: {'; '.join(a.units())} / and"
             f" / {'; '.join(b.units())}. Results of one benchmark are compared; if these are, run"
             " `savs evaluate` again on both"
         )
-    if wanted is None:
-        return list(a.units())
-    if wanted not in a.units():
-        raise ComparisonError(
-            f"{a.folder} has no metric {wanted!r}; expected one of: {'; '.join(a.units())}"
-        )
-    return [wanted]
+    return [name for name in a.units() if name in b.units()]
 
 
 def _compared(a: Result, b: Result, metric: str) -> dict[str, Any]:
@@ -142,7 +157,9 @@ def _compared(a: Result, b: Result, metric: str) -> dict[str, Any]:
             " expected the same units; run `savs evaluate` again on both"
         )
     cluster = joined_clusters([ours["cluster"], theirs["cluster"]])
-    paired = subtract(ours.with_columns(cluster), theirs.with_columns(cluster))
+    paired = subtract(
+        ours.with_columns(cluster), theirs.with_columns(cluster), scale=_scale(a, metric)
+    )
     return {
         "value_a": estimate(ours).value,
         "value_b": estimate(theirs).value,
@@ -157,10 +174,17 @@ def _compared(a: Result, b: Result, metric: str) -> dict[str, Any]:
     }
 
 
+def _scale(result: Result, metric: str) -> Scale:
+    """Return the scale of a metric; metrics.json leaves out that of a share."""
+    measured = next(one for one in result.metrics["metrics"] if one["name"] == metric)
+    return measured.get("scale", "share")
+
+
 DATA_SETS_SCHEMA = {
     "a": pl.String,
     "b": pl.String,
     "data_sets": pl.Int64,
+    "scale": pl.String,
     "difference": pl.Float64,
     "low": pl.Float64,
     "high": pl.Float64,
@@ -178,7 +202,7 @@ def across_data_sets(comparison: pl.DataFrame) -> pl.DataFrame:
     Results belong together if their folders have the same name: `one/results/lda` and
     `two/results/lda`. Each data set counts the same. The interval is Student's t over data sets, p
     that of a sign-flip test over data sets. A data set is a win or a loss if its own interval does
-    not hold 0.
+    not hold 0. Errors are left out: each has the unit of its labels.
 
     Parameters
     ----------
@@ -190,9 +214,8 @@ def across_data_sets(comparison: pl.DataFrame) -> pl.DataFrame:
     polars.DataFrame
         One row a pair of names that several data sets have; columns `DATA_SETS_SCHEMA`.
     """
-    named = comparison.filter(pl.col("p_holm").is_not_null()).with_columns(
-        pl.col("a", "b").str.split("/").list.last()
-    )
+    headline = pl.col("p_holm").is_not_null() & (pl.col("scale") != "error")
+    named = comparison.filter(headline).with_columns(pl.col("a", "b").str.split("/").list.last())
     rows = []
     for (a, b), pairs in named.group_by("a", "b", maintain_order=True):
         if pairs.height < 2:
@@ -201,7 +224,10 @@ def across_data_sets(comparison: pl.DataFrame) -> pl.DataFrame:
         overall = difference_over_data_sets(pairs["difference"].to_list(), ends)
         mean = overall.mean
         counts = (overall.wins, overall.ties, overall.losses)
-        rows.append((a, b, pairs.height, mean.value, mean.low, mean.high, overall.p, *counts))
+        scale = pairs["scale"][0]
+        rows.append(
+            (a, b, pairs.height, scale, mean.value, mean.low, mean.high, overall.p, *counts)
+        )
     return pl.DataFrame(rows, schema=DATA_SETS_SCHEMA, orient="row")
 
 
@@ -211,6 +237,7 @@ METHOD_SCHEMA = {
     "method": pl.String,
     "model": pl.String,
     "metric": pl.String,
+    "scale": pl.String,
     "value": pl.Float64,
     "low": pl.Float64,
     "high": pl.Float64,
@@ -288,7 +315,8 @@ def _row(result: Result, metric: str, difference: dict[str, Any] | None) -> dict
 def _interval(result: Result, metric: str) -> dict[str, Any]:
     try:
         measured = next(m for m in result.metrics["metrics"] if m["name"] == metric)
-        return {"metric": metric} | {n: measured[n] for n in ("value", "low", "high", "units")}
+        facts = {n: measured[n] for n in ("value", "low", "high", "units")}
+        return {"metric": metric, "scale": measured.get("scale", "share")} | facts
     except (KeyError, StopIteration, TypeError) as error:
         raise ResultError(
             f"{result.folder / METRICS} has no {metric!r}; run `savs evaluate` again"

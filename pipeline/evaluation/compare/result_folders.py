@@ -13,6 +13,8 @@ from savs.foundation.errors import command
 from savs.foundation.files import real_path
 from savs.pipeline.errors import ComparisonError
 from savs.pipeline.evaluation.results import Result, Results
+from savs.pipeline.running.result_files import METRICS
+from savs.stores import ResultError
 from savs.stores.format.layout import MANIFEST, RESULTS
 
 
@@ -44,6 +46,8 @@ def read_result(folder: Path, name: str = "", use: str = "a comparison") -> Resu
         )
     result = Result(folder, name)
     result.target.require(use, folder)
+    if absent := [name for name in result.target.tables if name not in result.metrics]:
+        raise ResultError(f"{folder / METRICS} has no {absent[0]!r}; run `savs evaluate` again")
     if not result.units():
         raise ComparisonError(
             f"{folder} has no metrics, because its test examples have no labels; label them"

@@ -7,14 +7,13 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
+from savs.datasets.example import of_subtask
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.selection.training_data import TrainingTask
 
 ShotCount = int | Literal["all"]
 """A number of examples of each class, or the whole pool."""
-
-SHOTS = (1, 2, 4, 8, 16)
 
 
 class DrawKey(NamedTuple):
@@ -101,7 +100,7 @@ def _counts(tasks: Sequence[TrainingTask], shots: Sequence[ShotCount]) -> list[i
     if wrong:
         raise SelectionError(
             f"{max(wrong)} shots were requested, but the pool has {size}"
-            f" {'example' if size == 1 else 'examples'} of class {where}; use `shots`"
+            f" {'example' if size == 1 else 'examples'}{where}; use `shots`"
             f" {'1' if size == 1 else f'1 to {size}'}, or all"
         )
     rest: list[int | None] = [None] if "all" in shots and not _is_whole(tasks, size) else []
@@ -180,15 +179,15 @@ def drawn_rows(draws: Sequence[Draw], shots: int | None) -> float:
     return float(np.mean([len(some) for some in rows.values()]))
 
 
-def default_shots(tasks: Sequence[TrainingTask]) -> list[ShotCount]:
-    """Return those of 1, 2, 4, 8 and 16 that are below the size of the pool, and all."""
-    return [*(n for n in SHOTS if n < pool_size(tasks)[0]), "all"]
+def default_shots(tasks: Sequence[TrainingTask], tried: Sequence[int]) -> list[ShotCount]:
+    """Return those of `tried` that are below the size of the pool, and all."""
+    return [*(n for n in tried if n < pool_size(tasks)[0]), "all"]
 
 
 def pool_size(tasks: Sequence[TrainingTask]) -> tuple[int, str]:
-    """Return the number of examples of the rarest class, and which class that is."""
+    """Return the number of examples of the rarest class, and of which class; all of numbers."""
     return min(
-        (int(count), f"{label!r}" + (f" of {task.subtask!r}" if task.subtask else ""))
+        (int(count), f" of class {label!r}{of_subtask(task.subtask)}" * (len(task.classes) > 1))
         for task in tasks
         for count, label in zip(np.bincount(task.strata), task.classes, strict=True)
     )

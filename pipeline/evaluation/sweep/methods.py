@@ -6,7 +6,7 @@ which learn nothing from a draw, are level lines.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -181,23 +181,29 @@ class StoreDraws:
     ) -> Iterator[tuple[Point, int, list[Units]]]:
         """Yield the metrics at each point; `clusters` are those of test examples.
 
-        Each draw is selected, calibrated and measured like a store of its rows.
+        Each draw is selected, calibrated and measured like a store of its rows. SelectionError if
+        one cannot be, before any is.
         """
         values, examples = self.store.features("train"), self.store.examples("train")
         groups, identity = np.array(clusters_of(examples).to_list()), self.store.manifest.identity
         target = target_of(identity.benchmark)
         names = tuple(str(task.subtask) for task in self.tasks) if target.tasks_share_rows else ()
+        drawn = {}
         for key in self._keys():
             parts = [draw.task.rows for draw in self.draws if draw.key == key]
             rows = np.unique(np.concatenate(parts))
-            training = TrainingArrays(
+            labels = TrainingArrays(
                 source=identity.source(),
-                values=values[:, rows],
+                values=values[:, :0],
                 labels=examples["label"][rows].to_list(),
                 names=names,
                 ids=groups[rows].tolist(),
                 target=target,
             )
+            labels.tasks()
+            drawn[key] = labels, rows
+        for key, (labels, rows) in drawn.items():
+            training = replace(labels, values=values[:, rows])
             for method in methods:
                 for count in self.counts:
                     selection = select(

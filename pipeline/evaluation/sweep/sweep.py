@@ -66,8 +66,8 @@ def sweep(
     heads: Sequence[HeadCount] | None = None,
     shots: Sequence[ShotCount] | None = None,
     draws: int = DEFAULT_DRAWS,
-    readouts: Sequence[str | Path | Readout] = ("vote",),
-    scoring: str = "resubstitution",
+    readouts: Sequence[str | Path | Readout] | None = None,
+    scoring: str | None = None,
     seed: int = 0,
     benchmark: str | Path | Benchmark | None = None,
     max_layers: Sequence[int] | Literal["each"] | None = None,
@@ -80,8 +80,8 @@ def sweep(
     features of one store, one shard of its test split, and what the readouts fitted.
 
     Of many labels a draw has at least that many training examples where each label is there, and
-    where it is absent. Each point is then selected, calibrated and measured as `select`,
-    `calibrate` and `evaluate` do, and takes as long.
+    where it is absent; of numbers it has that many in all. Each point is then selected, calibrated
+    and measured as `select`, `calibrate` and `evaluate` do, and takes as long.
 
     Readouts of several stores of the same examples are compared as methods, on the same draws:
     training examples are matched by id, and those that a store lacks are in no draw.
@@ -96,16 +96,18 @@ def sweep(
         several stores, one that has fewer takes all.
     shots
         Examples a class, or `all` that there are; by default those of 1, 2, 4, 8 and 16 that are
-        below the pool's size, and all. Of depths it is `all` by default.
+        below the pool's size, and all. Of numbers they are all examples, 8, 16, 32 and 64 by
+        default. Of depths it is `all` by default.
     draws
         How often examples are drawn for each number of shots; the whole pool is taken once.
     readouts
         Names, Python files or objects, see `savs.pipeline.readouts`; and `zero-shot`,
-        `icl` and `generated`, the model's own answers. The others are compared with the first. Of
+        `icl` and `generated`, the model's own answers. By default `vote`, of numbers `ridge`. The
+        others are compared with the first. Of
         several stores, `STORE:READOUT` is that of one store, and must be possible; a name that
         needs what a store lacks, such as texts of the classes, is left out there.
     scoring
-        How heads are scored.
+        How heads are scored, by default as `select` does.
     seed
         Of the draws.
     benchmark
@@ -133,23 +135,27 @@ def sweep(
     else:
         store = as_store(stores)
         named = {real_path(Path(str(store.path))).name: store}
-    heads, shots, readouts = _listed(heads), _listed(shots), _listed(readouts) or ()
+    target = target_of(next(iter(named.values())).manifest.identity.benchmark)
+    heads, shots = _listed(heads), _listed(shots)
+    rules = _listed(target.default_readout if readouts is None else readouts)
+    scoring = target.default_scoring if scoring is None else scoring
     require_scoring(scoring)
     if len(named) != 1 and (prompts or max_layers is not None):
         raise SelectionError(f"prompts and depths are compared in one store, got {len(named)}")
     if prompts:
-        return _compare_prompts(named, heads, readouts, scoring)
+        return _compare_prompts(named, heads, rules, scoring)
     for store in named.values():
         target_of(store.manifest.identity.benchmark).require("a sweep", store.path)
         store.require_complete()
     tasks, notes = _training(named)
-    methods, left_out = find_methods(named, tasks, readouts)
+    methods, left_out = find_methods(named, tasks, rules)
     first_name, first = next(iter(named.items()))
-    target = target_of(first.manifest.identity.benchmark)
     if target.is_swept_whole:
         _require_labels(first, tasks[first_name])
+    if shots is None and max_layers is None:
+        shots = default_shots(tasks[first_name], target.tried_shots)
     grid = (
-        _grid(named, methods, heads, shots, tasks[first_name])
+        _grid(named, methods, heads, shots or ())
         if max_layers is None
         else _depth_grid(first, methods, heads, shots, max_layers)
     )
@@ -242,20 +248,18 @@ def _grid(
     stores: Stores,
     methods: Sequence[Method],
     heads: Sequence[HeadCount] | None,
-    shots: Sequence[ShotCount] | None,
-    tasks: Sequence[TrainingTask],
+    shots: Sequence[ShotCount],
 ) -> _Grid:
-    wanted = shots if shots is not None else default_shots(tasks)
     if len(stores) == 1 and all(method.is_fitted for method in methods):
         ((name, store),) = stores.items()
         numbers = heads or [n for n in HEADS if n == "all" or n <= len(store.heads)]
-        return _Grid(wanted, {name: sorted({head_count(store.heads, n) for n in numbers})})
+        return _Grid(shots, {name: sorted({head_count(store.heads, n) for n in numbers})})
     number = _one_number(heads, "methods")
     counts = {}
     for name, store in stores.items():
         is_fewer = isinstance(number, int) and number > len(store.heads)
         counts[name] = [head_count(store.heads, "all" if is_fewer else number)]
-    return _Grid(wanted, counts)
+    return _Grid(shots, counts)
 
 
 def _depth_grid(

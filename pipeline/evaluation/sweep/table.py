@@ -19,13 +19,13 @@ from savs.foundation.arrays import Array
 from savs.foundation.frames import lazy_frames, schema_of
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.sweep.draws import pool_variance
-from savs.pipeline.running.formatting import counted, percent
+from savs.pipeline.running.formatting import counted, listed, measured
 from savs.pipeline.running.result_files import read_table, write_table, writing
 from savs.pipeline.selection.training_data import TrainingTask
 from savs.pipeline.statistics.intervals import (
     UnitWeights,
-    estimate,
     estimate_over_draws,
+    summarise,
     weigh_units,
 )
 from savs.pipeline.statistics.paired_tests import (
@@ -73,6 +73,7 @@ _DIFFERENCE_SCHEMA = {
 SUMMARY_SCHEMA = POINT_SCHEMA | {
     "share": pl.Float64(),
     "metric": pl.String(),
+    "scale": pl.String(),
     "mean": pl.Float64(),
     "sd": pl.Float64(),
     "low": pl.Float64(),
@@ -165,11 +166,13 @@ class Sweep:
         """Return a few lines: its size, the best of the headline metric, and where more is."""
         lines = [f"Sweep({counted(self.summary.height, 'row')} of a point and metric)"]
         headline = self.summary.filter(pl.col("metric") == self.summary["metric"].first())
-        best = headline.sort("mean", descending=True, maintain_order=True).head(1)
+        is_error = headline["scale"].first() == "error"
+        best = headline.sort("mean", descending=not is_error, maintain_order=True).head(1)
         for row in best.iter_rows(named=True):
             shots = "all" if row["shots"] is None else row["shots"]
             lines.append(
-                f"  best {row['metric']}: {percent(row['mean'])} %, {row['readout']} of"
+                f"  best {row['metric']}: {measured(row['mean'], row['scale'])},"
+                f" {row['readout']} of"
                 f" {counted(row['heads'], 'head')}, shots: {shots}"
             )
         lines.append("  next: sweep.summary, sweep.values")
@@ -266,6 +269,12 @@ def join_sweeps(sweeps: Mapping[str, Sweep]) -> Sweep:
     """
     if len(sweeps) < 2:
         raise SelectionError(f"{len(sweeps)} sweep given, expected two stores or more")
+    for name, one in sweeps.items():
+        if (headline(one.summary)["scale"] == "error").any():
+            raise SelectionError(
+                f"the headline of {name} is an error, whose unit is that of its labels: it has no"
+                " mean over data sets; sweep each by itself"
+            )
     names = [pl.lit(name).alias("data_set") for name in sweeps]
     pairs = list(zip(names, sweeps.values(), strict=True))
     return Sweep(
@@ -282,7 +291,8 @@ def join_sweeps(sweeps: Mapping[str, Sweep]) -> Sweep:
 class SweepScores:
     """Collects the scores of one data set, point by point, and makes the tables of them.
 
-    The units are the same at all points, so that arrays of scores are enough.
+    The units are the same at all points, so that arrays of scores are enough. A metric that is not
+    defined in some draw, such as the correlation of predictions that are all equal, is left out.
     """
 
     data_set: str
@@ -296,8 +306,8 @@ class SweepScores:
     """Number of decoder layers, for `share`."""
     inflation: float = 1.0
     """Factor on the variance of the mean of one draw, see `Evaluation.inflation`."""
-    _metrics: list[tuple[Units, UnitWeights]] = field(default_factory=list)
-    _draws: dict[Point, dict[int, list[tuple[Array, float]]]] = field(default_factory=dict)
+    _metrics: dict[str, tuple[Units, UnitWeights]] = field(default_factory=dict)
+    _draws: dict[Point, dict[int, dict[str, tuple[Array, float]]]] = field(default_factory=dict)
     """Draws of each point: of each metric the scores of its units, and its chance."""
 
     def add(self, point: Point, draw: int, metrics: Sequence[Units]) -> None:
@@ -308,36 +318,43 @@ class SweepScores:
         SelectionError
             A metric has other units than in the first draw.
         """
-        if not self._metrics:
-            self._metrics = [(units, weigh_units(units.scores)) for units in metrics]
-        for (first, _), units in zip(self._metrics, metrics, strict=True):
-            same = [frame.select("cluster", "stratum") for frame in (first.scores, units.scores)]
-            if first.name != units.name or not same[0].equals(same[1]):
+        for units in metrics:
+            if units.name not in self._metrics:
+                self._metrics[units.name] = units, weigh_units(units.scores)
+                continue
+            first = self._metrics[units.name][0].scores
+            same = [frame.select("cluster", "stratum") for frame in (first, units.scores)]
+            if not same[0].equals(same[1]):
                 raise SelectionError(
                     f"metric {units.name!r} has other units in one draw than in another, expected"
                     " the same in all: `measure` of the benchmark must not choose units by their"
                     " predictions"
                 )
-        measured = [(_small(units.scores["score"]), units.chance) for units in metrics]
-        self._draws.setdefault(point, {})[draw] = measured
+        scores = {units.name: (_small(units.scores["score"]), units.chance) for units in metrics}
+        self._draws.setdefault(point, {})[draw] = scores
 
     def sweep(self, methods: Sequence[tuple[str, str]], notes: Sequence[str] = ()) -> Sweep:
         """Return the tables, in the order of the methods: pairs of store and readout."""
         places = {method: place for place, method in enumerate(methods)}
         points = sorted(self._draws, key=lambda point: _place(point, places))
+        everywhere = [draw for draws in self._draws.values() for draw in draws.values()]
+        absent = {n for n in self._metrics if not all(n in metrics for metrics in everywhere)}
+        if absent:
+            notes = [*notes, f"not defined in all draws, and left out: {listed(sorted(absent))}"]
+            self._metrics = {n: own for n, own in self._metrics.items() if n not in absent}
         scores = {
-            (point, number): PointScores(
+            (point, name): PointScores(
                 self.data_set,
                 point,
                 units,
                 weights,
-                np.stack([metrics[number][0] for metrics in self._draws[point].values()]),
+                np.stack([metrics[name][0] for metrics in self._draws[point].values()]),
             )
             for point in points
-            for number, (units, weights) in enumerate(self._metrics)
+            for name, (units, weights) in self._metrics.items()
         }
-        rows = [self._summary(point, number, scores, points) for point, number in scores]
-        _correct([row for row in rows if row["metric"] == self._metrics[0][0].name])
+        rows = [self._summary(point, name, scores, points) for point, name in scores]
+        _correct([row for row in rows if row["metric"] == next(iter(self._metrics))])
         return Sweep(
             values=pl.DataFrame(list(self._values(points)), schema=VALUES_SCHEMA),
             summary=pl.DataFrame(rows, schema=SUMMARY_SCHEMA),
@@ -348,10 +365,11 @@ class SweepScores:
     def _values(self, points: Sequence[Point]) -> Iterator[dict[str, Any]]:
         for point in points:
             for draw, metrics in self._draws[point].items():
-                for (units, weights), (scores, chance) in zip(self._metrics, metrics, strict=True):
+                for name, (_, weights) in self._metrics.items():
+                    scores, chance = metrics[name]
                     yield self._names(point) | {
                         "draw": draw,
-                        "metric": units.name,
+                        "metric": name,
                         "value": weights.value(scores.astype(float)),
                         "chance": chance,
                         "units": len(scores),
@@ -363,18 +381,20 @@ class SweepScores:
     def _summary(
         self,
         point: Point,
-        number: int,
-        scores: Mapping[tuple[Point, int], PointScores],
+        name: str,
+        scores: Mapping[tuple[Point, str], PointScores],
         points: Sequence[Point],
     ) -> dict[str, Any]:
-        here = scores[point, number]
+        here = scores[point, name]
+        chances = [metrics[name][1] for metrics in self._draws[point].values()]
         # depths and prompts are compared within a draw: one draw has an interval over examples
         within_draw = self.along != "readout" and len(here.scores) == 1
         pool = pool_variance(self.pool, self.drawn.get(point.shots, point.shots))
         row = self._names(point) | {
-            "metric": here.units.name,
+            "metric": name,
+            "scale": here.units.scale,
             **self._estimate(here, within_draw=within_draw, pool_variance=pool),
-            "chance": next(iter(self._draws[point].values()))[number][1],
+            "chance": chances[0] if len(set(chances)) == 1 else float(np.mean(chances)),
             "draws": len(here.scores),
             "units": here.scores.shape[1],
         }
@@ -385,7 +405,7 @@ class SweepScores:
             several = len({one.store for one in points}) > 1
             row["against"] = _named(first, self.along, several)
             row |= _difference(
-                scores[first, number], here, within_draw=within_draw, pool_variance=pool
+                scores[first, name], here, within_draw=within_draw, pool_variance=pool
             )
         return row
 
@@ -393,12 +413,12 @@ class SweepScores:
         self, here: PointScores, *, within_draw: bool, pool_variance: float
     ) -> dict[str, Any]:
         if within_draw:
-            one = estimate(here.one_draw(), inflation=self.inflation)
-            low, high = one.interval()
-            return {"mean": one.value, "low": low, "high": high, "clusters": one.clusters}
-        scores = here.scores.astype(float)
-        over = estimate_over_draws(here.weights, scores, pool_variance=pool_variance)
-        low, high = over.share_interval()
+            units = replace(here.units, scores=here.one_draw())
+            one = summarise(units, inflation=self.inflation)
+            return {"mean": one.value, "low": one.low, "high": one.high, "clusters": one.clusters}
+        scores, scale = here.scores.astype(float), here.units.scale
+        over = estimate_over_draws(here.weights, scores, pool_variance=pool_variance, scale=scale)
+        low, high = over.interval()
         return {
             "mean": over.value,
             "sd": over.sd,
@@ -440,14 +460,14 @@ def _difference(
     """Return how much better a point is than the first, on the same draws and units."""
     names = ("difference", "difference_low", "difference_high", "p", "error", "test")
     if within_draw:
-        one = subtract(first.one_draw(), here.one_draw())
+        one = subtract(first.one_draw(), here.one_draw(), scale=here.units.scale)
         values = (one.value, one.low, one.high, one.test.p, one.error, one.test.name)
     else:
-        scores = here.scores.astype(float) - first.scores
-        over = estimate_over_draws(here.weights, scores, pool_variance=pool_variance)
+        scores, scale = here.scores.astype(float) - first.scores, here.units.scale
+        over = estimate_over_draws(here.weights, scores, pool_variance=pool_variance, scale=scale)
         p = over.p()
         test = None if p is None else "Student's t"
-        values = (over.value, *over.interval(), p, over.error, test)
+        values = (over.value, *over.difference_interval(), p, over.error, test)
     return dict(zip(names, values, strict=True))
 
 
@@ -496,5 +516,5 @@ def load_summary(folder: Path) -> pl.DataFrame:
     ResultError
         The file is not there, or not as `save_sweep` wrote it.
     """
-    filled = ["data_set", "store", "readout", "heads", "metric", "mean", "chance", "draws"]
+    filled = ["data_set", "store", "readout", "heads", "metric", "scale", "mean", "chance", "draws"]
     return read_table(folder / SUMMARY_FILE, pl.Schema(SUMMARY_SCHEMA), filled)

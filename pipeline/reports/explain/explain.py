@@ -225,7 +225,8 @@ def _pick(result: Result, ids: Sequence[str], *, errors: bool, n: int) -> pl.Dat
     """Return the predictions of some examples: those named, or wrong and least sure ones."""
     predictions = result.predictions()
     if not ids:
-        rows = pick_examples(predictions, n, only_wrong=errors)
+        ranked = result.target.ranked(predictions, result.metrics)
+        rows = pick_examples(ranked, n, only_wrong=errors)
         if not rows.height:
             raise ReportError(f"{result.folder} has no wrong example; omit `errors`")
         return rows

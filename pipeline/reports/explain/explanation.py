@@ -18,9 +18,9 @@ from savs.pipeline.reports.explain.changes import (
 )
 from savs.pipeline.reports.explain.evidence import Evidence, Trained
 from savs.pipeline.reports.pages.pictures import Images, Picture
-from savs.pipeline.reports.report.gallery import Vote, best_votes
 from savs.pipeline.running.formatting import counted, listed
 from savs.pipeline.selection.training_data import head_widths
+from savs.pipeline.targets.target import Share, best_votes
 from savs.stores import FeatureStore, head_name
 
 HEADS_SCHEMA: Mapping[str, pl.DataType] = {
@@ -110,7 +110,7 @@ class Explained:
     subtask: str | None
     label: str | None
     prediction: str
-    votes: tuple[Vote, ...]
+    votes: tuple[Share, ...]
     prompt: str
     pictures: tuple[Picture, ...]
     heads: tuple[HeadVote, ...]

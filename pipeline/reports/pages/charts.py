@@ -1,5 +1,6 @@
 """Charts: lines with bands, maps of heads and matrices, as coordinates for `charts.html`."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -133,11 +134,13 @@ def draw_lines(
     *,
     chance: float | None = None,
     scale: Iterable[float] = (),
+    are_shares: bool = True,
 ) -> Chart:
     """Return a chart of lines.
 
     `ticks` are places on the horizontal axis, the first and the last among them, and their texts;
-    `scale` has shares of other charts that have the same vertical axis.
+    `scale` has values of other charts that have the same vertical axis, which is in percent where
+    values `are_shares`.
     """
     texts = dict(ticks)
     places = sorted(texts)
@@ -154,20 +157,25 @@ def draw_lines(
         for share in (value.share, value.low, value.high)
         if share is not None
     ]
-    bottom, top = ends_of([*shares, *scale])
+    if are_shares:
+        bottom, top = ends_of([*shares, *scale])
+        step = 0.05 if top - bottom <= 0.2 else 0.1 if top - bottom <= 0.5 else 0.2
+        count = round((top - bottom) / step + 0.49) + 1
+        heights = [h for n in range(count) if (h := bottom + step * n) <= top + 1e-9]
+    else:
+        heights = nice_ticks([*shares, *scale])
+        bottom, top = heights[0], heights[-1]
 
     def y_of(share: float) -> float:
         return BOTTOM - (BOTTOM - TOP) * (share - bottom) / (top - bottom)
 
-    step = 0.05 if top - bottom <= 0.2 else 0.1 if top - bottom <= 0.5 else 0.2
-    heights = [bottom + step * place for place in range(round((top - bottom) / step + 0.49) + 1)]
     every = -(-len(places) // MOST_TICKS)
     shown = [place for n, place in enumerate(reversed(places)) if n % every == 0]
     return Chart(
         title=title,
         x_name=x_name,
         x_ticks=tuple((x_of(place), texts[place]) for place in reversed(shown)),
-        y_ticks=tuple((y_of(h), f"{100 * h:g}") for h in heights if h <= top + 1e-9),
+        y_ticks=tuple((y_of(h), f"{100 * h:g}" if are_shares else f"{h:.6g}") for h in heights),
         series=tuple(
             Series(
                 name,
@@ -179,6 +187,78 @@ def draw_lines(
         ),
         chance=y_of(chance) if chance is not None and bottom <= chance <= top else None,
     )  # fmt: skip
+
+
+MOST_POINTS = 2000
+"""Most points of a scatter plot: every n-th of more."""
+NUMBER_TICKS = 6
+"""Most numbers along an axis of numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scatter:
+    """Predicted against true numbers, on one scale."""
+
+    points: str
+    """SVG path."""
+    intervals: str
+    """SVG path of those that are known."""
+    ticks: tuple[tuple[float, str], ...]
+    """Places on an axis from 0 to 1, with their numbers."""
+    shown: int
+    of: int
+
+
+def draw_scatter(
+    rows: Sequence[tuple[float, float, float | None, float | None]], side: float = 360
+) -> Scatter:
+    """Return the plot of true and predicted numbers, each with the ends of its interval if known.
+
+    Coordinates are from 0 to `side`, upwards from the bottom left.
+    """
+    step = -(-len(rows) // MOST_POINTS)
+    drawn = rows[::step]
+    ticks = nice_ticks([number for row in drawn for number in row if number is not None])
+    low, high = ticks[0], ticks[-1]
+
+    def at(number: float) -> float:
+        return side * (number - low) / (high - low)
+
+    points, intervals = [], []
+    for truth, value, first, last in drawn:
+        x = f"M{at(truth):.1f}"
+        points.append(f"{x} {side - at(value):.1f}h0")
+        if first is not None and last is not None:
+            intervals.append(f"{x} {side - at(first):.1f}V{side - at(last):.1f}")
+    return Scatter(
+        points="".join(points),
+        intervals="".join(intervals),
+        ticks=tuple((at(tick), f"{tick:.6g}") for tick in ticks),
+        shown=len(drawn),
+        of=len(rows),
+    )
+
+
+def nice_ticks(numbers: Iterable[float]) -> list[float]:
+    """Return round numbers at equal steps, at most `NUMBER_TICKS`, that hold all of some.
+
+    Examples
+    --------
+    >>> nice_ticks([0.3, 4.2]), nice_ticks([1.0])
+    ([0.0, 1.0, 2.0, 3.0, 4.0, 5.0], [0.8, 1.0, 1.2])
+    """
+    values = list(numbers)
+    low, high = min(values), max(values)
+    if low == high:
+        apart = 0.1 * abs(low) or 1.0
+        low, high = low - apart, high + apart
+    size = 10.0 ** math.floor(math.log10(high - low) - 1)
+    for factor in (1, 2, 2.5, 5, 10, 20, 25, 50, 100):
+        step = factor * size
+        first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
+        if last - first < NUMBER_TICKS:
+            break
+    return [float(f"{step * place:.12g}") for place in range(first, last + 1)]
 
 
 def ends_of(shares: Iterable[float]) -> tuple[float, float]:

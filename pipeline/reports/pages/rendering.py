@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 
 from savs.pipeline.errors import ReportError
 from savs.pipeline.reports.pages import charts
-from savs.pipeline.running.formatting import counted, interval, percent, points
+from savs.pipeline.running.formatting import counted, interval, measured, percent, points
 from savs.pipeline.running.output_files import output_files
 
 HERE = Path(__file__).parent
@@ -94,6 +94,7 @@ def _environment(*folders: Path) -> Environment:
         "percent": percent,
         "points": points,
         "interval": interval,
+        "measured": measured,
     }
     environment.globals |= {"tones": charts.TONES, "levels": charts.LEVELS}
     return environment

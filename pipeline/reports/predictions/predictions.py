@@ -17,14 +17,18 @@ from savs.pipeline.classifying.prediction_table import Predicted
 from savs.pipeline.names import DEFAULT_PREDICTIONS
 from savs.pipeline.reports.pages.pictures import Images, Picture, known_images
 from savs.pipeline.reports.pages.rendering import render, require_page
-from savs.pipeline.reports.report.gallery import Vote, best_votes
 from savs.pipeline.running.formatting import counted, listed
+from savs.pipeline.targets import Target
+from savs.pipeline.targets.one import CLASSIFIED_SCHEMA
+from savs.pipeline.targets.target import Share, best_votes, in_schema
 from savs.stores.format.layout import Facts
 
 MOST_BYTES = 12_000_000
 """Bytes of all pictures of a page; in base64 a third more."""
 MOST_SKIPPED = 200
 """Most skipped examples that are listed."""
+ENDS = {"low": pl.Float64, "high": pl.Float64}
+"""Columns of a number's interval."""
 MOST_CLASSES = 60
 """Most classes of the table of counts."""
 
@@ -37,9 +41,12 @@ class Card:
     media: tuple[str, ...]
     subtask: str | None
     prediction: str
+    interval: tuple[float, float] | None
+    """That of a number, if it is known."""
     probability: float | None
-    margin: float
-    votes: tuple[Vote, ...]
+    margin: float | None
+    """Of numbers less the width of the interval."""
+    votes: tuple[Share, ...]
     prediction_set: tuple[str, ...]
     unsure: bool | None
     typicality: float | None
@@ -74,6 +81,7 @@ class PredictionContent:
     skipped: tuple[tuple[str, str], ...]
     """Id and reason of the first skipped examples."""
     all_skipped: int
+    target: Target
     is_calibrated: bool
     notes: tuple[str, ...]
     """About the pictures."""
@@ -82,7 +90,10 @@ class PredictionContent:
     def heading(self) -> str:
         """The number of predictions, and the classes."""
         names = list(dict.fromkeys(name for _, name, _ in self.counts))
-        return f"{counted(self.predictions, 'prediction')}: {listed(names)}"
+        what = listed(names)
+        if not self.target.has_classes:
+            what = " to ".join(dict.fromkeys(f(names, key=float) for f in (min, max)))
+        return f"{counted(self.predictions, 'prediction')}: {what}"
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -106,7 +117,7 @@ class PredictionPage:
     """The output of `classify` as one HTML page with pictures: `form=PredictionPage()`.
 
     It contains its images and loads nothing. With a risk the unsure predictions come first, then
-    those with the lowest probability.
+    those with the lowest probability; of numbers those with the widest intervals.
 
     Raises
     ------
@@ -146,9 +157,12 @@ class PredictionPage:
 def page_content(predicted: Predicted, out: Path, examples: int) -> PredictionContent:
     """Return what a page shows; votes and pictures of no more than `examples` are in memory."""
     table = predicted.table
-    has_subtasks = "subtask" in table.collect_schema()
+    target, has_subtasks = predicted.selection.target, "subtask" in table.collect_schema()
     if not (has_subtasks and len(predicted.selection.tasks) > 1):
         table = table.with_columns(subtask=pl.lit(None, pl.String))
+    schema = CLASSIFIED_SCHEMA | ENDS
+    width = pl.col("high") - pl.col("low")
+    table = in_schema(table, schema).with_columns(margin=pl.col("margin").fill_null(-width))
     facts = ("id", "subtask", "prediction", "unsure", "probability", "margin", "atypical", "reason")
     rows = table.select(facts).with_row_index("row").collect()
     known = rows.filter(pl.col("prediction").is_not_null())
@@ -180,7 +194,8 @@ def page_content(predicted: Predicted, out: Path, examples: int) -> PredictionCo
         cards=cards,
         skipped=tuple(skipped.head(MOST_SKIPPED).select("id", "reason").iter_rows()),
         all_skipped=skipped.height,
-        is_calibrated=all(task.decision is not None for task in tasks),
+        target=target,
+        is_calibrated=all(task.decision is not None and task.decision.is_fitted for task in tasks),
         notes=tuple(images.notes()),
     )
 
@@ -205,6 +220,7 @@ def _card(row: dict[str, Any], images: Images) -> Card:
         media=tuple(row["media"]),
         subtask=row["subtask"],
         prediction=row["prediction"],
+        interval=None if row["low"] is None else (row["low"], row["high"]),
         probability=row["probability"],
         margin=row["margin"],
         votes=best_votes(row["votes"] or []),

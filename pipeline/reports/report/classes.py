@@ -1,6 +1,6 @@
 """The part of a report about classes: a confusion matrix and a table for each subtask.
 
-Of many labels: a table, and which are together.
+Of many labels: a table, and which are together. Of numbers: predicted against true ones.
 """
 
 import re
@@ -21,8 +21,9 @@ from savs.pipeline.evaluation.tables import (
     confusions_table,
     labels_table,
     pairs_table,
+    ranges_table,
 )
-from savs.pipeline.reports.pages.charts import grid_path, matrix_paths
+from savs.pipeline.reports.pages.charts import Scatter, draw_scatter, grid_path, matrix_paths
 from savs.pipeline.reports.report.gallery import Gallery
 from savs.pipeline.running.table import Table
 
@@ -73,6 +74,15 @@ class ClassesPart:
     """The labels by their names; None of one label. The matrix then has those that are together."""
     pairs: Table | None = None
     """The most frequent pairs of labels."""
+    ranges: Table | None = None
+    """The errors of ranges of numbers; None of classes and labels."""
+    numbers: Scatter | None = None
+    """Predicted against true numbers."""
+
+    @property
+    def name(self) -> str:
+        """What the part is called."""
+        return "labels" if self.labels else "numbers" if self.ranges else "classes"
 
 
 def classes_part(result: Result, gallery: Gallery | None) -> ClassesPart:
@@ -81,7 +91,9 @@ def classes_part(result: Result, gallery: Gallery | None) -> ClassesPart:
     Counts of examples that the gallery shows are links to these.
     """
     metrics = result.metrics
-    if result.labels:
+    if "ranges" in metrics:
+        return _numbers_part(result)
+    if "per_label" in metrics:
         return _labels_part(result, gallery)
     wrong = metrics["confusions"]
     matrices = [
@@ -104,13 +116,26 @@ def classes_part(result: Result, gallery: Gallery | None) -> ClassesPart:
     )
 
 
+def _numbers_part(result: Result) -> ClassesPart:
+    """Return predicted against true numbers, and the errors of each range."""
+    known = result.predictions().filter(pl.col("prediction").is_not_null())
+    columns = known.select(pl.col("label").cast(pl.Float64), "value", "low", "high")
+    return ClassesPart(
+        matrices=(),
+        confusions=None,
+        has_subtasks=False,
+        ranges=ranges_table(result.metrics["ranges"]),
+        numbers=draw_scatter(columns.rows()),
+    )
+
+
 def _with_picks(table: Table, picks: Sequence[str | None]) -> Table:
     return replace(table, frame=table.frame.with_columns(pick=pl.Series(picks, dtype=pl.String)))
 
 
 def _labels_part(result: Result, gallery: Gallery | None) -> ClassesPart:
     """Return the table of many labels, and which are together."""
-    rows = sorted(result.labels, key=_by_name)
+    rows = sorted(result.metrics["per_label"], key=_by_name)
     often = sorted(rows, key=lambda row: -row["positive"])[:MOST_TOGETHER]
     names = [row["label"] for row in sorted(often, key=_by_name) if row["positive"]]
     counts = cooccurrence(label_table(result.predictions()["label"], names).states)

@@ -5,6 +5,7 @@ And the charts of a sweep for a paper, as one SVG, which LaTeX and browsers show
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from savs.pipeline.evaluation.tables import confidence_tables, sweep_table
 from savs.pipeline.names import DEFAULT_HEADS
 from savs.pipeline.reports.pages.charts import TONES, Chart, Value, draw_lines
 from savs.pipeline.reports.pages.rendering import HERE, render
+from savs.pipeline.running.formatting import interval, measured, percent
 from savs.pipeline.running.output_files import new_file
 from savs.pipeline.running.table import Table
 
@@ -69,15 +71,30 @@ def charts_of_sweep(rows: pl.DataFrame, metric: str) -> tuple[Chart, ...]:
             continue
         part = _compared(rows, other) if several else rows
         shared = part[other].unique().to_list()
-        at = f" with {_setting_text(other, shared[0])}" if several and len(shared) == 1 else ""
+        each = _each(rows)
+        at = (
+            f" with {_setting_text(other, shared[0], each)}" if several and len(shared) == 1 else ""
+        )
         by = "readout" if several else other
-        title = f"{metric} by {_AXES[axis]}{at}"
+        title = f"{metric} by {_axis(axis, each)}{at}"
         lines = _charts_of(part[by].unique(maintain_order=True).to_list())
         charts += [_chart(part, names, axis, by, title) for names in lines]
     return tuple(charts)
 
 
-_AXES = {"shots": "examples per class", "heads": "number of heads"}
+def _each(rows: pl.DataFrame) -> str:
+    """Return what shots are counted of; all examples where these have no classes."""
+    return " per class" if _scale(rows) == "share" else ""
+
+
+def _axis(setting: str, each: str) -> str:
+    return (
+        "number of heads"
+        if setting == "heads"
+        else f"examples{each}"
+        if each
+        else "training examples"
+    )
 
 
 def _compared(rows: pl.DataFrame, setting: str) -> pl.DataFrame:
@@ -93,10 +110,10 @@ def _compared(rows: pl.DataFrame, setting: str) -> pl.DataFrame:
     return rows.filter(pl.col("heads") == nearest)
 
 
-def _setting_text(setting: str, value: int | None) -> str:
+def _setting_text(setting: str, value: int | None, each: str) -> str:
     if setting == "heads":
         return "1 head" if value == 1 else f"{value} heads"
-    return "all training examples" if value is None else f"{value} examples per class"
+    return "all training examples" if value is None else f"{value} examples{each}"
 
 
 def _charts_of(names: Sequence[Any]) -> list[list[Any]]:
@@ -123,7 +140,7 @@ def write_figure(out: Path, rows: pl.DataFrame, metric: str) -> None:
         One metric of a sweep's summary, or means of `Sweep.over_stores`; `readout` is what a line
         is called. Where `low` and `high` are null there are no bands.
     metric
-        What the vertical axis is, in per cent.
+        What the vertical axis is; shares are in per cent.
 
     Raises
     ------
@@ -135,7 +152,7 @@ def write_figure(out: Path, rows: pl.DataFrame, metric: str) -> None:
     require_figure(out)
     if "stores" in rows.columns:
         rows = rows.with_columns(chance=None, draws="stores")
-    charts = charts_of_sweep(rows, f"{metric} (%)")
+    charts = charts_of_sweep(rows, f"{metric} (%)" if _scale(rows) == "share" else metric)
     if not charts:
         raise ReportError("one number of shots and of heads makes no curve; sweep several `shots`")
     text = render(HERE, "figure.svg", charts=charts)
@@ -147,18 +164,24 @@ def _chart(rows: pl.DataFrame, names: Sequence[Any], axis: str, by: str, title: 
     settings = rows[axis].unique().sort(nulls_last=True).to_list()
     lines = {}
     for value in names:
-        name = str(value) if by == "readout" else _setting_text(by, value)
+        name = str(value) if by == "readout" else _setting_text(by, value, _each(rows))
         line = rows.filter(pl.col(by).eq_missing(pl.lit(value))).to_dicts()
         values = [_value(settings.index(row[axis]), row, _title(name, row, axis)) for row in line]
         lines[name] = sorted(values)
     return draw_lines(
         title,
-        _AXES[axis],
+        _axis(axis, _each(rows)),
         [(n, "all" if value is None else str(value)) for n, value in enumerate(settings)],
         lines,
         chance=rows["chance"][0],
         scale=pl.concat([rows[name] for name in ("mean", "low", "high")]).drop_nulls(),
+        are_shares=_scale(rows) == "share",
     )
+
+
+def _scale(rows: pl.DataFrame) -> str:
+    """Return the scale of rows of one metric; means over stores are shares."""
+    return rows["scale"][0] if "scale" in rows.columns else "share"
 
 
 def _value(place: int, row: Mapping[str, Any], title: str) -> Value:
@@ -166,11 +189,15 @@ def _value(place: int, row: Mapping[str, Any], title: str) -> Value:
 
 
 def _title(name: str, row: dict[str, Any], axis: str) -> str:
-    at = _setting_text(axis, row[axis])
+    scale = row.get("scale", "share")
+    at = _setting_text(axis, row[axis], " per class" if scale == "share" else "")
+    value = measured(row["mean"], scale)
     if row["low"] is None:
-        return f"{name}, {at}: {100 * row['mean']:.1f} %, one draw"
-    ends = f"{100 * row['low']:.1f} .. {100 * row['high']:.1f}"
-    return f"{name}, {at}: {100 * row['mean']:.1f} % ({ends}), {row['draws']} draws"
+        return f"{name}, {at}: {value}, one draw"
+    show = percent if scale == "share" else partial(measured, scale=scale)
+    return (
+        f"{name}, {at}: {value} ({interval(row['low'], row['high'], show)}), {row['draws']} draws"
+    )
 
 
 def _depth_charts(rows: pl.DataFrame, metric: str) -> tuple[Chart, ...]:
@@ -186,13 +213,15 @@ def _depth_charts(rows: pl.DataFrame, metric: str) -> tuple[Chart, ...]:
                 depths.index(row["max_layer"]),
                 row,
                 f"{row['readout']}, layers up to {row['max_layer']} ({100 * row['share']:.0f} % of"
-                f" the decoder): {100 * row['mean']:.1f} %",
+                f" the decoder): {measured(row['mean'], row['scale'])}",
             )
             for row in line.sort("max_layer").to_dicts()
         ]
     ticks = [(n, str(layer)) for n, layer in enumerate(depths)]
     name, chance = "last layer that heads are chosen from", float(rows["chance"][0])
-    return (draw_lines(f"{metric} by depth", name, ticks, lines, chance=chance),)
+    are_shares = _scale(rows) == "share"
+    title = f"{metric} by depth"
+    return (draw_lines(title, name, ticks, lines, chance=chance, are_shares=are_shares),)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,12 @@ from typing import Any
 
 import polars as pl
 
+from savs.datasets.metrics.metrics import Scale
 from savs.foundation.frames import schema_of
 from savs.pipeline.evaluation.compare.compare import compare
 from savs.pipeline.evaluation.compare.result_folders import of_same_examples
 from savs.pipeline.evaluation.results import Result
-from savs.pipeline.evaluation.tables import INTERVAL, P_VALUES, PAIRED
+from savs.pipeline.evaluation.tables import INTERVAL, P_VALUES, Scaled
 from savs.pipeline.running.formatting import percent, visible
 from savs.pipeline.running.table import Column, Drawing, Table
 from savs.pipeline.statistics.per_class import PartRow
@@ -21,6 +22,7 @@ class Headline:
     """What a reader sees first."""
 
     metric: str
+    scale: Scale
     main: Mapping[str, Any]
     """The headline of the first result, as in metrics.json."""
     results: Table
@@ -38,7 +40,8 @@ def headline_of(results: Sequence[Result]) -> Headline:
     first, *others = results
     main = first.headline
     paired = [other for other in others if is_paired(first, other)]
-    baselines = {"chance": main["chance"], "majority": main["majority"]}
+    scale = main.get("scale", "share")
+    baselines = {"chance": main["chance"], "majority": main["majority"], "scale": scale}
     rows = [{"name": visible(first.name), "style": "main", **_ends(main), **baselines}]
     for other in others:
         apart = "" if other in paired else _apart(first, other)
@@ -48,23 +51,27 @@ def headline_of(results: Sequence[Result]) -> Headline:
             {"name": f"{visible(other.name)}{apart}", "style": "other", **ends, **baselines}
         )
     rows += [
-        {"name": name, "style": "baseline", "value": value}
+        {"name": name, "style": "baseline", "value": value, "scale": scale}
         for name, value in (("majority class", main["majority"]), ("chance", main["chance"]))
         if value is not None
     ]
+    frame = pl.DataFrame(rows, infer_schema_length=None)
+    scaled = Scaled.of(frame)
     drawing = Drawing("track", ("value", "low", "high", "chance", "majority"), style="style")
-    columns = [Column("result", "name"), Column("value", "value", percent), INTERVAL]
+    columns = [Column("result", "name"), scaled.value("value", "value"), scaled.interval()]
     return Headline(
         metric=str(main["name"]),
+        scale=scale,
         main=main,
-        results=Table(pl.DataFrame(rows, infer_schema_length=None), columns, drawing=drawing),
+        results=Table(frame, columns, drawing=drawing if scaled.are_shares else None),
         differences=_differences(first, paired, str(main["name"])),
     )
 
 
 def is_paired(first: Result, other: Result) -> bool:
-    """Return whether two results have the same examples and metrics."""
-    return list(first.units()) == list(other.units()) and of_same_examples(first, other)
+    """Return whether two results have the same examples and the same headline."""
+    is_same = first.headline["name"] == other.headline["name"]
+    return is_same and of_same_examples(first, other)
 
 
 def _differences(first: Result, others: Sequence[Result], metric: str) -> Table | None:
@@ -73,9 +80,15 @@ def _differences(first: Result, others: Sequence[Result], metric: str) -> Table 
     rows = compare([first.folder, *(other.folder for other in others)], metric=metric)
     rows = rows.with_columns(b=pl.Series([visible(other.name) for other in others]))
     ends = rows.select(pl.max_horizontal(pl.col("difference", "low", "high").abs()).max())
-    columns = [Column("result", "b"), *PAIRED, Column("test", "test", is_text=True), *P_VALUES]
+    scaled = Scaled.of(rows)
+    columns = [
+        Column("result", "b"),
+        *scaled.difference(INTERVAL.heading),
+        Column("test", "test", is_text=True),
+        *P_VALUES,
+    ]
     drawing = Drawing("apart", ("difference", "low", "high"), reach=ends.item())
-    return Table(rows, columns, drawing=drawing)
+    return Table(rows, columns, drawing=drawing if scaled.are_shares else None)
 
 
 def _ends(metric: Mapping[str, Any]) -> dict[str, Any]:

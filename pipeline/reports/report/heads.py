@@ -81,7 +81,7 @@ def heads_part(result: Result) -> HeadsPart | None:
     )
     subtasks = heads["subtask"].unique(maintain_order=True).to_list()
     several = len(subtasks) > 1
-    kind = "label" if result.labels else "subtask"
+    kind = result.target.part
     of_task = [Column(kind, "subtask")] if several else []
     maps = [draw_heads(mean_map(heads), chosen_by=kind if several else None)]
     if several and len(subtasks) <= MOST_MAPS and scored is not None:

@@ -29,7 +29,7 @@ from savs.pipeline.reports.report.provenance import (
     checks_part,
     provenance_part,
 )
-from savs.pipeline.running.formatting import counted, listed, percent
+from savs.pipeline.running.formatting import counted, listed, measured
 from savs.pipeline.running.table import Table
 
 
@@ -64,11 +64,13 @@ class ReportContent:
     def __repr__(self) -> str:
         """Return a few lines: the results, the headline metric and how many examples are shown."""
         main = self.headline.main
+        value, low, high = (
+            measured(main[name], self.headline.scale) for name in ("value", "low", "high")
+        )
         card_count = len(self.gallery.cards) if self.gallery else 0
         return (
             f"ReportContent({listed([self.title])}: {listed([one.name for one in self.results])})\n"
-            f"  {self.headline.metric} {percent(main['value'])} %, 95 % interval"
-            f" {percent(main['low'])} .. {percent(main['high'])}\n"
+            f"  {self.headline.metric} {value}, 95 % interval {low} .. {high}\n"
             f"  {counted(card_count, 'example')} shown"
         )
 
@@ -142,7 +144,7 @@ def report(
         metrics=metrics_table(metrics) if len(metrics) > 1 else None,
         heads=heads_part(first),
         classes=classes_part(first, gallery),
-        parts=parts_tables(first.metrics["parts"]),
+        parts=parts_tables(first.metrics.get("parts", ())),
         groups=groups_table(first.predictions()),
         gallery=gallery,
         confidence=confidence_parts(first.metrics),

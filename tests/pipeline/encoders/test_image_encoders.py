@@ -55,7 +55,9 @@ def test_a_store_holds_what_transformers_alone_gives(run, inputs, tiny_model, fa
     pooled, means = alone(
         tiny_model(family), [inputs.root / f"images/train{i}.png" for i in range(6)]
     )
-    np.testing.assert_allclose(store.features("train", heads=[PATCHES])[0], means, atol=1e-6)
+    np.testing.assert_allclose(
+        store.features("train", heads=[PATCHES])[0], means, atol=4e-6
+    )  # as rounding differs with threads
     assert store.heads == ([PATCHES] if family == "ijepa" else [POOLED, PATCHES])
     if len(pooled):
         np.testing.assert_allclose(store.features("train", heads=[POOLED])[0], pooled, atol=1e-6)

@@ -63,7 +63,8 @@ def test_probabilities_and_metrics_are_those_of_the_oracle(many, readout):
     result = savs.evaluate(store, selection)
     table, rows = result.predictions, np.arange(90, 160)
     precisions = []
-    for number, name in enumerate(row["label"] for row in result.per_label.iter_rows(named=True)):
+    per_label = result.tables["per_label"]
+    for number, name in enumerate(per_label["label"]):
         task = selection.tasks[number]
         margins = oracle_margins(selection, states, features, name, rows)
         rule = task.decision
@@ -76,14 +77,14 @@ def test_probabilities_and_metrics_are_those_of_the_oracle(many, readout):
         truth = states[rows, LABELS.index(name)]
         known = truth >= 0
         precisions.append(average_precision_score(truth[known] == 1, expected[known]))
-    assert result.per_label["average_precision"].to_numpy() == pytest.approx(precisions, abs=1e-6)
+    assert per_label["average_precision"].to_numpy() == pytest.approx(precisions, abs=1e-6)
     assert result.metrics[0].name == "mAP"
     assert result.metrics[0].value == pytest.approx(np.mean(precisions), abs=1e-6)
     assert result.metrics[0].clusters == 35
     assert result.metrics[0].value > result.metrics[0].chance + 0.2
     assert table["labels"][0].to_list() == [
         row["label"]
-        for row in result.per_label.iter_rows(named=True)
+        for row in result.tables["per_label"].iter_rows(named=True)
         if states[90, LABELS.index(row["label"])] == 1
     ]
 
@@ -252,7 +253,7 @@ def test_rare_labels_get_no_threshold_and_a_note(tmp_path):
         for note in result.notes
     )
     assert any("label 'c' of 2 examples is not in the training" in note for note in result.notes)
-    assert result.per_label["threshold"][1] == PLAIN.threshold
+    assert result.tables["per_label"]["threshold"][1] == PLAIN.threshold
     exact = next(units for units in result.units if units.name == "exact match")
     assert exact.scores["score"][6:].to_list() == [0, 0]
     strict = savs.calibrate(store, savs.select(store, precision=0.999)).selection
@@ -324,9 +325,10 @@ def test_the_examples_are_suggested_whose_least_sure_label_is_least_sure(suggest
     store, selection, evaluation = suggested
     distances = {}
     for row in evaluation.predictions.iter_rows(named=True):
+        thresholds = evaluation.tables["per_label"]["threshold"]
         apart = [
             abs(np.log(p / (1 - p)) - np.log(t / (1 - t)))
-            for p, t in zip(row["probabilities"], evaluation.per_label["threshold"], strict=True)
+            for p, t in zip(row["probabilities"], thresholds, strict=True)
         ]
         distances[row["id"]] = min(apart)
     found = savs.suggest(store, selection, count=3)
@@ -337,7 +339,7 @@ def test_the_examples_are_suggested_whose_least_sure_label_is_least_sure(suggest
     assert found.table["margin"].to_list() == pytest.approx(margins, abs=1e-3)
     predicted = dict(evaluation.predictions.select("id", "prediction").iter_rows())
     assert found.table["prediction"].to_list() == [predicted[name] for name in found.table["id"]]
-    assert found.classes == tuple(evaluation.per_label["label"])
+    assert found.classes == tuple(evaluation.tables["per_label"]["label"])
     with pytest.raises(SelectionError, match="a subtask does not work; omit it"):
         savs.suggest(store, selection, count=3, subtask="l00")
 

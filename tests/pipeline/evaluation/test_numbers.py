@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 import pytest
+from number_stores import GRID, TEST, TRAIN, make_numbers, options
 from sklearn.linear_model import Ridge
 from sklearn.metrics import cohen_kappa_score
 from typer.testing import CliRunner
@@ -21,45 +22,6 @@ from savs.pipeline.readouts.ridge import NUMBER_STRENGTHS
 from savs.pipeline.targets.numbers import NumberRule, fit_reach
 from savs.stores import LayerGrid
 from stores import identity, make_store, write_store
-
-GRID = (LayerGrid(0, (0, 1, 2), 6), LayerGrid(3, (0, 2), 4))
-TRAIN, TEST = 80, 60
-
-
-def options(kind):
-    return {"labels": {"form": kind}}
-
-
-def make_numbers(folder, kind="regression", seed=0, skipped=()):
-    """A store whose numbers some heads know of: pairs of rows share a group and much else."""
-    rng = np.random.default_rng(seed)
-    count = TRAIN + TEST
-    pairs = np.repeat(rng.normal(size=(count // 2, 2)), 2, axis=0)
-    numbers = 2000 + 10 * (pairs[:, 0] + 0.3 * rng.normal(size=count))
-    if kind == "ordinal":
-        numbers = np.clip(np.rint((numbers - 2000) / 8) + 3, 1, 5)
-    features = {}
-    for layer in GRID:
-        values = rng.normal(size=(len(layer.heads), count, layer.head_dim))
-        values[0] += pairs @ rng.normal(size=(2, layer.head_dim)) * 3
-        features[layer.layer] = np.float32(values)
-    rows = [
-        {"label": f"{float(number):g}" if kind == "ordinal" else repr(float(number))}
-        | {"group": f"g{i // 2}"}
-        for i, number in enumerate(numbers)
-    ]
-    store = write_store(
-        folder,
-        identity(grid=GRID, options=options(kind)),
-        {
-            "train": {n: values[:, :TRAIN] for n, values in features.items()},
-            "test": {n: values[:, TRAIN:] for n, values in features.items()},
-        },
-        {"train": rows[:TRAIN], "test": rows[TRAIN:]},
-        shard_rows=32,
-        skipped={"test": skipped},
-    )
-    return store, numbers, features
 
 
 @pytest.fixture(scope="module")
@@ -179,8 +141,6 @@ def test_what_is_saved_is_read_again_and_metrics_are_of_the_table(stores, kind, 
     savs.save_evaluation(result, tmp_path / "result")
     assert Result(tmp_path / "result").metrics["metrics"][0]["scale"] == "error"
     assert Result(tmp_path / "result").predictions()["value"].equals(table["value"])
-    with pytest.raises(SelectionError, match="a comparison does not work; use savs evaluate"):
-        savs.compare([tmp_path / "result", tmp_path])
 
 
 @pytest.mark.thorough
@@ -298,7 +258,6 @@ def test_what_is_for_classes_is_refused(stores, tmp_path):
             "own answer does not work; use ridge",
             lambda: savs.evaluate(store, "zero-shot"),
         ),
-        (SelectionError, "a list of suspects does not work", lambda: suspects(store, selection)),
         (ParameterError, "`joint_heads` is for", lambda: savs.select(store, joint_heads=True)),
     ]
     for kind, message, call in cases:
@@ -333,6 +292,19 @@ def test_the_commands_print_numbers_in_their_own_unit(stores):
     assert trained.tested is not None
     assert trained.left_out is not None
     assert trained.tested.metrics[0].name == "MAE"
+
+
+def test_suspects_are_the_numbers_farthest_from_what_the_others_say(tmp_path):
+    store, numbers, _ = make_numbers(tmp_path / "wrong")
+    wrong = repr(float(numbers[7]) + 400)
+    savs.label(store, {"train:7": wrong})
+    selection = savs.calibrate(store, savs.select(store)).selection
+    table = suspects(store, selection)
+    assert table["id"][0] == "train:7"
+    assert (table["label"][0], table["strength"][0]) == (wrong, 1.0)
+    assert table["margin"].to_list() == sorted(table["margin"], reverse=True)
+    assert (table["margin"] > selection.tasks[0].decision.reach).all()
+    assert abs(table["margin"][0] - 400) < 40
 
 
 def test_reach_is_that_of_split_conformal_without_clusters():

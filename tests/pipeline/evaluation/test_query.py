@@ -306,7 +306,7 @@ def test_a_join_too_great_for_the_memory_is_refused_and_the_process_lives_on(
     monkeypatch.setattr(bounded_process, "MOST_BYTES", 2**30)
     with pytest.raises(QueryError, match=r"asks for too much") as refused:
         query(tables[0], sql.format(40_000))
-    assert "more memory than the limit of 1.0 GiB; join on columns" in str(refused.value)
+    assert "more memory than the limit of 1.0 GiB; name fewer columns" in str(refused.value)
     assert "\n" not in str(refused.value)
 
 
@@ -347,14 +347,18 @@ def test_operators_that_quotes_hide_end_a_child_only(tables) -> None:
 @pytest.mark.costly
 def test_more_rows_than_polars_counts_are_refused(tables) -> None:
     sql = MANY.format(50_000) + "SELECT count(*) AS n FROM t x, t y"
-    with pytest.raises(QueryError, match=r"asks for too much: it has more than 2\^32 rows; join"):
+    with pytest.raises(
+        QueryError, match=r"asks for too much: it has more than 2\^32 rows; name fewer"
+    ):
         query(tables[0], f"{sql}, examples")
 
 
 @pytest.mark.costly
 def test_a_join_that_takes_too_long_is_refused(tables, monkeypatch) -> None:
     monkeypatch.setattr(bounded_process, "MOST_SECONDS", 0.01)
-    with pytest.raises(QueryError, match=r"more than the limit of 0\.01 seconds; join on columns"):
+    with pytest.raises(
+        QueryError, match=r"more than the limit of 0\.01 seconds; name fewer columns"
+    ):
         query(tables[0], EQUAL.format(10))
 
 

@@ -242,10 +242,10 @@ def test_the_variance_of_draws_and_that_of_units_add_up():
     assert found.error == pytest.approx(0.104167**0.5, abs=1e-6)
     assert found.freedom == pytest.approx(2.4194, abs=1e-4)
     # t at .975 with 2.4194 degrees of freedom is 3.661: 3.661 * .32275 = 1.18, which is cut at 1
-    assert found.interval() == (pytest.approx(0.5 - 1.1816, abs=1e-3), 1.0)
+    assert found.difference_interval() == (pytest.approx(0.5 - 1.1816, abs=1e-3), 1.0)
     # Wilson's with n = .25 / .104167 = 2.4: centre .5, reach = t / (1 + t ** 2 / n) *
     # sqrt(.25 / 2.4 + t ** 2 / (4 * 2.4 ** 2)) = .4606
-    low, high = found.share_interval()
+    low, high = found.interval()
     assert (low, high) == (pytest.approx(0.0395, abs=1e-3), pytest.approx(0.9605, abs=1e-3))
 
 
@@ -269,11 +269,11 @@ def test_strata_weigh_the_same_whatever_their_size():
 
 def test_all_right_ends_at_one_and_has_a_width():
     found = estimate_over_draws(weights("abcdefgh"), np.ones((3, 8)))
-    low, high = found.share_interval()
+    low, high = found.interval()
     assert (found.value, high) == (1.0, 1.0)
     # eight clusters, t with 7 degrees of freedom: 2.3646
     assert low == pytest.approx(wilson_interval(1.0, 8, 2.3646)[0], abs=1e-4)
-    none = estimate_over_draws(weights("abcdefgh"), np.zeros((3, 8))).share_interval()
+    none = estimate_over_draws(weights("abcdefgh"), np.zeros((3, 8))).interval()
     assert none == (0.0, pytest.approx(1 - low))
 
 
@@ -281,7 +281,7 @@ def test_all_right_ends_at_one_and_has_a_width():
 def test_one_draw_or_one_cluster_has_no_interval(draws, clusters):
     scores = np.random.default_rng(0).random((draws, 3))
     found = estimate_over_draws(weights(clusters), scores)
-    assert found.interval() == found.share_interval() == (None, None)
+    assert found.difference_interval() == found.interval() == (None, None)
     assert found.p() is None
     assert (found.sd is None) == (draws == 1)
 
@@ -291,7 +291,7 @@ def test_interval_and_p_agree():
     held = []
     for _ in range(200):
         found = estimate_over_draws(weights("abcdefghij"), rng.normal(0.25, 0.5, (4, 10)))
-        low, high = found.interval()
+        low, high = found.difference_interval()
         assert (low <= 0 <= high) == (found.p() >= 0.05)
         held.append(low <= 0 <= high)
     assert 20 < sum(held) < 180
@@ -299,7 +299,7 @@ def test_interval_and_p_agree():
 
 def test_a_mean_outside_of_0_to_1_has_students_interval():
     found = estimate_over_draws(weights("abcd"), np.array([[1, 2, 1, 3], [1, 1, 2, 1.0]]))
-    low, high = found.share_interval()
+    low, high = found.interval()
     assert high > 1
     assert (low + high) / 2 == pytest.approx(found.value) == pytest.approx(1.5)
 

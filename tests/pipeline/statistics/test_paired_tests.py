@@ -71,6 +71,16 @@ def test_no_difference_has_the_width_of_wilsons_interval():
     assert (found.low, found.high) == pytest.approx((-reach, reach))
 
 
+def test_a_difference_of_errors_is_not_cut_and_has_no_interval_without_spread():
+    other = frame([30.0, 0, 0, 60, 0, 0, 30, 0])
+    found = subtract(frame([0.0] * 8), other, scale="error")
+    # mean 15, squared deviations 7 * 225 + 2025 = 3600: error sqrt(8 / 7 * 3600) / 8
+    assert found.error == pytest.approx((8 / 7 * 3600) ** 0.5 / 8)
+    assert (found.value, found.low < -1, found.high > 1) == (15, True, True)
+    same = subtract(other, other, scale="error")
+    assert (same.value, same.error, same.low, same.high, same.test.p) == (0, None, None, None, 1)
+
+
 def test_one_cluster_has_a_difference_and_no_interval():
     found = subtract(frame([1, 0], "aa"), frame([1, 1], "aa"))
     assert (found.value, found.error, found.low, found.high) == (0.5, None, None, None)

@@ -21,12 +21,14 @@ from predict import (
     CONFIG,
     FITTED,
     HAS_MANY,
+    IS_NUMBER,
     MODEL,
     QUESTION,
     TASK,
     Image,
     chances,
     find_labels,
+    find_number,
     load,
     open_image,
     score,
@@ -40,7 +42,7 @@ MOST_BYTES, MOST_CLASSES = "20mb", 20  # of an upload; that are shown
 UNREAD = "The image cannot be read"
 CALIBRATION = TASK["decision"]  # None: not calibrated
 NONCONFORMITY = FITTED.get("0.decision.nonconformity", ())  # 1 - p(right class), ascending
-CENTROIDS = FITTED.get("0.decision.centroids", FITTED["0.directions"])  # or of class means
+CENTROIDS = FITTED.get("0.decision.centroids", FITTED.get("0.directions"))  # or of class means
 
 
 def find_model():  # name and commit
@@ -115,6 +117,14 @@ def classify(path):
         answers = [{"label": name, "confidence": likely[name]} for name in order]
         text = "The percentages are those of each label by itself."
         return {"label": ", ".join(predicted) or "no label", "confidences": answers}, text
+    if IS_NUMBER:
+        number, ends = find_number(heads)
+        text = "How far off it may be is not known: too few training images were left out."
+        if ends:
+            text = (
+                f"The truth lies from {ends[0]:.6g} to {ends[1]:.6g} in 95 % of images like these."
+            )
+        return {"label": f"{number:.6g}"}, text
     scores, choice, _ = score(heads)
     likely = chances(scores)
     order = sorted(range(len(likely)), key=lambda n: (n != choice, -likely[n]))

@@ -202,7 +202,7 @@ def test_text_of_the_data_cannot_leave_its_place_in_the_card(tmp_path) -> None:
     first = replace(selection.tasks[0], classes=evil)
     saved = save_selection(replace(selection, train="other", tasks=(first,)), tmp_path / "saved")
     card = (write_bundle(store, saved, tmp_path / "bundle").path / "README.md").read_text()
-    assert "| `'<script>' \\| # no heading` | - |" in card
+    assert "| `'<script>' \\|\\n# no heading` | - |" in card
 
 
 def test_a_changed_evaluation_or_classifier_is_refused(tmp_path) -> None:

@@ -112,11 +112,11 @@ def test_intervals_are_about_other_pools_too(store, shots):
     for row in found.summary.filter(metric="accuracy").iter_rows(named=True):
         of = scores[row["readout"]]
         alone = estimate_over_draws(weights, of, pool_variance=ratio)
-        assert (row["low"], row["high"]) == pytest.approx(alone.share_interval())
+        assert (row["low"], row["high"]) == pytest.approx(alone.interval())
         if row["readout"] == "lda":
             apart = estimate_over_draws(weights, of - scores["vote"], pool_variance=ratio)
             ends = row["difference_low"], row["difference_high"]
-            assert ends == pytest.approx(apart.interval())
+            assert ends == pytest.approx(apart.difference_interval())
             assert row["p"] == pytest.approx(apart.p())
 
 

@@ -14,7 +14,8 @@ from savs import evaluate, report, save_evaluation, select
 from savs.datasets.media.images import thumbnail
 from savs.pipeline.reports.pages import pictures as images
 from savs.pipeline.reports.report.folders import read_results
-from savs.pipeline.reports.report.gallery import best_votes, gallery_part
+from savs.pipeline.reports.report.gallery import gallery_part
+from savs.pipeline.targets.target import best_votes
 from stores import make_store
 
 
@@ -28,7 +29,7 @@ def test_the_surest_mistakes_of_every_class_come_before_further_ones(tmp_path):
     assert len(gallery.cards) <= 30
     for label in wrong["label"].unique():
         own = wrong.filter(label=label)["margin"].sort(descending=True)
-        margins = [card.margin for card in shown if card.labels == (label,)][:4]
+        margins = [card.margin for card in shown if card.shown.labels == (label,)][:4]
         assert margins == own.head(4).to_list()  # 20 places for mistakes, of 5 classes
     unsure = [card.margin for card in gallery.cards if "least sure" in card.kinds]
     assert sorted(unsure) == result.predictions()["margin"].sort().head(len(unsure)).to_list()
@@ -182,5 +183,5 @@ def test_a_card_has_the_votes_of_its_own_prediction(tmp_path):
     (result,) = read_results([save_random_result(tmp_path / "vote", 20, 3)])
     votes = dict(result.predictions().select("id", "votes").iter_rows())
     cards = gallery_part([result], 20, None).cards
-    assert len({card.votes for card in cards}) > 1
-    assert all(card.votes == best_votes(votes[card.id]) for card in cards)
+    assert len({card.shown.shares for card in cards}) > 1
+    assert all(card.shown.shares == best_votes(votes[card.id]) for card in cards)

@@ -84,22 +84,24 @@ def test_examples_show_their_labels_and_each_wrong_one(reported):
     rows = {row["id"]: row for row in content.first.predictions().iter_rows(named=True)}
     wrong = [card for card in content.gallery.cards if not card.is_right]
     assert len(wrong) == content.gallery.wrong == sum(not row["correct"] for row in rows.values())
-    first = {name for card in wrong[: len(thresholds)] for name in card.missed + card.false}
+    first = {
+        name for card in wrong[: len(thresholds)] for name in card.shown.missed + card.shown.false
+    }
     assert len(first) > 3  # each label has its turn
     for card in content.gallery.cards:
         of_row = states[int(card.id.split(":")[1])]
         there = {name for name in thresholds if of_row[LABELS.index(name)] == 1}
         known = {name for name in thresholds if of_row[LABELS.index(name)] >= 0}
-        assert {*card.labels} == there
-        assert {*card.missed} == there - {*card.predictions}
-        assert {*card.false} == (known & {*card.predictions}) - there
+        assert {*card.shown.labels} == there
+        assert {*card.shown.missed} == there - {*card.shown.predictions}
+        assert {*card.shown.false} == (known & {*card.shown.predictions}) - there
         shares = dict(zip(thresholds, rows[card.id]["probabilities"], strict=True))
         apart = {
             name: abs(np.log(p / (1 - p)) - np.log(t / (1 - t)))
             for name, t in thresholds.items()
             for p in [shares[name]]
         }
-        off = card.missed + card.false
+        off = card.shown.missed + card.shown.false
         expected = max(apart[n] for n in off) if off else min(apart[n] for n in known)
         assert card.margin == pytest.approx(expected, abs=1e-3)
     assert "not there" in page.text
