@@ -69,6 +69,7 @@ def measure(store: FeatureStore, readout: str) -> list[float]:
     calibrated = evaluate(store, calibrate(store, plain).selection, risk=RISK)
     (before,), (after,) = scored.confidence, calibrated.confidence
     assert after.risk is not None
+    assert after.risk.answered is not None
     wrong = after.risk.wrong
     shares = [
         result.predictions["probability"].to_numpy().mean() for result in (scored, calibrated)

@@ -31,6 +31,7 @@ from savs.pipeline.running.progress import Reporting
 from savs.pipeline.selection.compatibility import require_match
 from savs.pipeline.selection.selection import Selection, TaskSelection
 from savs.pipeline.targets.calibration import Calibration, least_examples, require_risk
+from savs.pipeline.targets.label_rules import logits_of, rules_of
 from savs.stores import Head, head_name
 
 MOST_FILES = 100
@@ -232,7 +233,7 @@ class Verdict:
     """The likeliest classes with their probabilities; none without probabilities. Of many labels
     those that are predicted are among them."""
     inside: tuple[str, ...] | None
-    """The prediction set; None without a calibration."""
+    """The prediction set; None without a calibration. Of many labels those that may be there."""
     others: tuple[tuple[str, float], ...] = ()
     """Of many labels the less probable ones."""
 
@@ -245,8 +246,11 @@ class Verdict:
 def answers_page(answers: Answers, risk: float) -> str:
     """Return the page of some answers, with prediction sets at a risk."""
     require_risk(risk)
-    task, least = answers.task, least_examples(risk)
-    notice = "; ".join(answers.selection.target.notes(answers.selection))
+    task, least, target = answers.task, least_examples(risk), answers.selection.target
+    notes = target.notes(answers.selection)
+    if answers.is_many:
+        notes += target.risk_notes(answers.selection, risk)
+    notice = "; ".join(notes)
     known = task.decision
     if isinstance(known, Calibration) and len(known.nonconformity) < least:
         notice = (
@@ -271,7 +275,12 @@ def _verdict(one: Answer, answers: Answers, risk: float) -> Verdict:
         rest = [name for name, _ in shares if name not in one.labels]
         likely = {*one.labels, *rest[: max(0, MOST_CLASSES - len(one.labels))]}
         first = tuple(pair for pair in shares if pair[0] in likely)
-        return Verdict(one, first, None, tuple(pair for pair in shares if pair[0] not in likely))
+        rules = rules_of([task.decision for task in answers.selection.tasks])
+        logits = logits_of(one.probabilities)
+        flags = [float(logits[n]) >= rule.least_kept(risk) for n, rule in enumerate(rules)]
+        inside = tuple(answers.classes[n] for n in order if flags[n])
+        others = tuple(pair for pair in shares if pair[0] not in likely)
+        return Verdict(one, first, inside, others)
     inside, task = None, answers.task
     if isinstance(task.decision, Calibration):
         flags = task.decision.sets(one.probabilities[None], risk)[0]

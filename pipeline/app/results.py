@@ -51,7 +51,8 @@ def results_page(workspace: Workspace) -> str:
         "more": 0 if wrong is None else wrong.wrong - len(cards),
         "notes": () if wrong is None else tuple(map(workspace.spelled, wrong.notes)),
         "metrics": None if first.target.has_classes else metrics_table(first.metrics["metrics"]),
-        "is_explained": not first.target.refusal("an explanation", first.folder),
+        "is_explained": first.split == "test"
+        or not first.target.refusal("an explanation of left-out examples", first.folder),
         "gallery": None,
     }
     return render_frame("results.html", content=content)

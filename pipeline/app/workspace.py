@@ -128,10 +128,13 @@ class Workspace:
         try:
             store = self.store()
             if selection.train == train_digest(store):
-                return Fitted(selection, {**trained_on(store, selection.tasks)}, store)
+                return Fitted(
+                    selection, {**trained_on(store, selection.target, selection.tasks)}, store
+                )
         except SavsError:  # it is being written, or there is none: centroids say enough
             pass
-        alone = {task.subtask: trained_alone(task, selection.rule) for task in selection.tasks}
+        target, rule = selection.target, selection.rule
+        alone = {task.subtask: trained_alone(target, task, rule) for task in selection.tasks}
         return Fitted(selection, alone, None)
 
 

@@ -110,7 +110,8 @@ def in_cells(table: pl.LazyFrame) -> pl.LazyFrame:
     cells: tuple[pl.Expr, ...] = ()
     columns = table.collect_schema()
     if "labels" in columns:
-        cells = _cells("labels", _json), _cells("probabilities", _probabilities_cell)
+        lists = _cells("labels", _json), _cells("prediction_set", _json)
+        cells = *lists, _cells("probabilities", _probabilities_cell)
     elif "votes" in columns:
         cells = _cells("votes", _votes_cell), _cells("prediction_set", _json)
     return table.with_columns(_cells("media", media_cell), *cells)

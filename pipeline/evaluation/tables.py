@@ -303,11 +303,16 @@ def _whole(share: float | None) -> str:
 
 def risk_table(report: Mapping[str, Any]) -> Table:
     """Return what prediction sets of a chosen risk came to."""
+    are_labels = report["answered"] is None
+    truth = "true labels" if are_labels else "truth"
     rows = [
-        {"name": "truth outside the prediction set", "most": report["risk"], **report["outside"]},
-        {"name": "answered: one class in the set", **report["answered"]},
-        {"name": "wrong among the answered", **(report["wrong"] or {})},
+        {"name": f"{truth} outside the prediction set", "most": report["risk"], **report["outside"]}
     ]
+    if not are_labels:
+        rows += [
+            {"name": "answered: one class in the set", **report["answered"]},
+            {"name": "wrong among the answered", **(report["wrong"] or {})},
+        ]
     names = ("value", "low", "high", "most")
     schema = {"name": pl.String, **dict.fromkeys(names, pl.Float64)}
     columns = [
@@ -316,9 +321,12 @@ def risk_table(report: Mapping[str, Any]) -> Table:
         INTERVAL,
         Column("at most", "most", percent),
     ]
+    kind = "labels" if are_labels else "classes"
+    other = ", and the error among the answered is another number" * (not are_labels)
+    share = "the share of the true labels" if are_labels else "that of the truth"
     notes = (
-        f"a set has {report['classes']:.2f} classes on average; the risk is that of the truth"
-        " outside the set, and the error among the answered is another number"
+        f"a set has {report['classes']:.2f} {kind} on average; the risk is {share} outside the"
+        f" set{other}"
     )
     drawing, title = Drawing("track", ("value", "low", "high")), "prediction sets"
     frame = pl.DataFrame(rows, schema=schema)

@@ -13,7 +13,7 @@ import polars as pl
 
 from savs.datasets.many_labels import PRESENT, UNKNOWN
 from savs.foundation.arrays import Array
-from savs.pipeline.statistics.intervals import Mean, estimate_share
+from savs.pipeline.statistics.intervals import Mean, estimate, estimate_share
 
 MEASURED = (
     *("label", "correct", "probability", "prediction_set", "unsure", "atypical"),
@@ -33,11 +33,11 @@ class RiskReport:
     """What prediction sets of a chosen risk came to."""
 
     risk: float
-    """As asked for: P(truth outside the set)."""
+    """As asked for: P(truth outside the set), or the share of the true labels outside of it."""
     outside: Mean
     """As it is, with its clustered interval, which one cluster has not."""
-    answered: Mean
-    """Share of the examples whose set has exactly one class."""
+    answered: Mean | None
+    """Share of the examples whose set has exactly one class; None of many labels."""
     wrong: Mean | None
     """Error among those: another number than the risk. None if none is answered."""
     classes: float
@@ -149,11 +149,18 @@ def _measured(
 
 
 def label_confidence(
-    logits: Array, states: Array, *, is_calibrated: bool
+    logits: Array,
+    states: Array,
+    *,
+    is_calibrated: bool,
+    risk: float | None,
+    inside: Array | None,
+    cluster: pl.Series,
 ) -> tuple[Confidence, ...]:
     """Return how far the probabilities of many labels can be trusted, of all pairs that are known.
 
-    `logits` and `states` are `(labels, examples)`; `UNKNOWN` pairs are left out.
+    `logits` and `states` are `(labels, examples)`; `UNKNOWN` pairs are left out. `inside` says
+    which labels are in the set of each example at a risk, `cluster` is that of each example.
     """
     bins = reliability_of(
         (1 / (1 + np.exp(-row[known].astype(np.float64))), of_label[known] == PRESENT)
@@ -170,9 +177,27 @@ def label_confidence(
             calibration_error=calibration_error(bins),
             reliability=bins,
             coverage=(),
-            risk=None,
+            risk=None
+            if risk is None or inside is None or not (states == PRESENT).any()
+            else _label_report(states, inside, cluster, risk),
             atypical=None,
         ),
+    )
+
+
+def _label_report(states: Array, inside: Array, cluster: pl.Series, risk: float) -> RiskReport:
+    """Return which share of the true labels sets lack, in the mean over examples that have some."""
+    true = states == PRESENT
+    has_some, known = true.any(axis=0), (states != UNKNOWN).any(axis=0)
+    missed = (true & ~inside).sum(axis=0)[has_some] / true.sum(axis=0)[has_some]
+    of_rows = pl.DataFrame({"score": missed, "cluster": cluster.filter(pl.Series(has_some))})
+    outside = estimate(of_rows.with_columns(stratum=pl.lit("all")))
+    return RiskReport(
+        risk=risk,
+        outside=Mean(outside.value, *outside.interval()),
+        answered=None,
+        wrong=None,
+        classes=float(inside.sum(axis=0)[known].mean()),
     )
 
 

@@ -29,6 +29,8 @@ LEAST = 2.0**-24
 """Probabilities are at least this, and at most 1 less it: float32 has no others next to 1."""
 NEVER = 1.0
 """Threshold that no probability reaches."""
+RISKS = 50
+"""Risks of sets of labels, in percent, from 1 on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +42,14 @@ class LabelRule(Decision):
     intercept: Annotated[float, Meta(gt=-MOST, lt=MOST)]
     threshold: Annotated[float, Meta(gt=0, le=NEVER)]
     """Probability from which the label is predicted; `NEVER` where none has the precision."""
+    kept: tuple[Annotated[float, Meta(ge=-MOST, le=MOST)], ...] = ()
+    """Logit from which the label is in the set of an example, at each risk of 1 to `RISKS` %;
+    `-MOST` at risks for which it is there too rarely. Nothing where no example was left out."""
+
+    def least_kept(self, risk: float) -> float:
+        """Return the logit from which the label is in a set at a risk."""
+        percent = int(100 * risk + CLOSE)
+        return self.kept[percent - 1] if self.kept and percent else -MOST
 
     @property
     def least_logit(self) -> float:
@@ -88,8 +98,29 @@ def fit_rules(margins: Array, states: Array, precision: float | None) -> list[La
         least, most = np.finfo(np.float64).tiny, float(np.nextafter(1, 0))
         if threshold < np.inf:
             share = min(max(share, least), most)
-        rules[place] = LabelRule(slope=float(slope), intercept=float(intercept), threshold=share)
+        rules[place] = LabelRule(
+            slope=float(slope),
+            intercept=float(intercept),
+            threshold=share,
+            kept=kept_levels(logits[states[place, known] == PRESENT]),
+        )
     return rules
+
+
+def kept_levels(logits: Array) -> tuple[float, ...]:
+    """Return the logits from which a label is in a set, at each risk of 1 to `RISKS` percent.
+
+    `logits` are those of m left-out examples that have the label. A new one like these has a rank
+    among all m + 1 that may be any: that its logit is below the k-th smallest has a probability of
+    k / (m + 1), which is the risk at most (conformal prediction for one class; Vovk, Lindsay,
+    Nouretdinov and Gammerman, Mondrian confidence machine, 2003).
+
+    >>> kept_levels(np.array([3.0, 1.0, 2.0]))[24], kept_levels(np.array([3.0, 1.0, 2.0]))[49]
+    (1.0, 2.0)
+    """
+    ascending = np.clip(np.sort(logits), -MOST, MOST)
+    ranks = (len(logits) + 1) * np.arange(1, RISKS + 1) // 100
+    return tuple(float(ascending[rank - 1]) if rank else -MOST for rank in ranks)
 
 
 def fit_sigmoids(margins: Array, states: Array) -> tuple[Array, Array]:

@@ -41,7 +41,10 @@ from savs.pipeline.statistics.confidence import label_confidence
 from savs.pipeline.statistics.intervals import Estimate, one_stratum
 from savs.pipeline.statistics.per_class import LabelRow, PairRow
 from savs.pipeline.targets.label_rules import (
+    CLOSE,
+    MOST,
     NEVER,
+    RISKS,
     LabelRule,
     fit_rules,
     rule_of_whole,
@@ -89,12 +92,14 @@ LABEL_SCHEMA = {
     "unknown": pl.List(pl.String),
     "predicted": pl.List(pl.String),
     "probabilities": pl.List(pl.Float32),
+    "prediction_set": pl.List(pl.String),
     "correct": pl.Boolean,
     **EXAMPLE_SCHEMA,
 }
 """Columns of the predictions of examples with many labels. `label` and `prediction` are canonical
 texts, as the store has them; `labels` are those that are there, null of an example that is not
-labelled; `probabilities` are in the order of the table of labels. A skipped example has no
+labelled; `probabilities` are in the order of the table of labels; `prediction_set` is null unless a
+risk was given. A skipped example has no
 prediction and is not correct, nor is one with a label too many or too few. Labels that are unknown
 of it do not count."""
 LABELS_SCHEMA = {
@@ -104,6 +109,7 @@ LABELS_SCHEMA = {
     "prediction": pl.String,
     "labels": pl.List(pl.String),
     "probabilities": pl.List(pl.Struct({"label": pl.String, "probability": pl.Float32})),
+    "prediction_set": pl.List(pl.String),
     "reason": pl.String,
 }
 """Columns of the predictions of many labels: `labels` are the predicted ones, and `prediction` is
@@ -159,11 +165,10 @@ class ManyLabels(Target):
     )
     refused: ClassVar = {
         "SavsRegressor": "use SavsClassifier",
-        "a risk": "omit `risk`: the threshold of each label decides, see --precision",
         "the model's own answer": "use a readout, such as vote",
         "a readout of class names": "use a readout that learns from examples",
         "`pseudo_labels`": "omit it: it gives each example one class",
-        "an explanation": "use savs report, savs evaluate or savs classify",
+        "an explanation of left-out examples": "evaluate on test examples",
         "`sort_into`": "omit it, or write a table",
         "a subtask": "omit it: labels stay together",
         "a page": "write a table",
@@ -285,8 +290,12 @@ class ManyLabels(Target):
     ) -> Iterator[pl.DataFrame]:
         """Yield the examples with the text of the predicted labels, `LOGITS` and `CALLED`."""
         for part in parts:
-            called = part.scores.called
-            yield _with_labels(examples[part.rows], part.run.classes, part.scores.logits, called)
+            names, called = part.run.classes, part.scores.called
+            rows = examples[part.rows]
+            if risk is not None:
+                inside = _inside(part.scores.logits, part.scores.rules, risk)
+                rows = rows.with_columns(prediction_set=names_of(names, inside.T))
+            yield _with_labels(rows, names, part.scores.logits, called)
 
     def sureness(self, run: Run, scores: Any) -> tuple[pl.Series, Array]:
         """Return the labels, and the distance of the least sure one to its threshold.
@@ -361,6 +370,28 @@ class ManyLabels(Target):
     def can_measure(self, labels: pl.Series, tasks: Sequence[TrainingTask]) -> bool:
         """Return whether a label of the tasks is there in some example."""
         return not count_labels(labels).keys().isdisjoint(task.subtask for task in tasks)
+
+    def risk_notes(self, selection: Selected, risk: float | None) -> list[str]:
+        """Return a note on labels that are in each set, since too few examples have them.
+
+        ParameterError if a risk is not between 0 and .5.
+        """
+        if risk is None:
+            return []
+        if not 0 < risk <= RISKS / 100:
+            raise ParameterError(
+                f"`risk` is {risk}, expected a number above 0, and at most {RISKS / 100} of many"
+                " labels, such as 0.05"
+            )
+        rules = zip(selection.tasks, rules_of([t.decision for t in selection.tasks]), strict=True)
+        always = [str(task.subtask) for task, rule in rules if rule.least_kept(risk) == -MOST]
+        if not always:
+            return []
+        return [
+            f"too few left-out training examples have {_named(always)} to leave"
+            f" {'it' if len(always) == 1 else 'them'} out of a set at risk {risk:g}: each set has"
+            f" {'it' if len(always) == 1 else 'them'}"
+        ]
 
     def notes(self, selection: Selected) -> list[str]:
         """Return notes on labels without a rule, and on those that are never predicted."""
@@ -450,6 +481,21 @@ class ManyLabels(Target):
             typicality=pl.lit(None, pl.Float32),
         )
 
+    def of_one_task(
+        self, ranked: pl.DataFrame, tables: Mapping[str, Sequence[Mapping[str, Any]]]
+    ) -> pl.DataFrame:
+        """Return examples by the label that decides: one of `SIDES`, and null where not known."""
+        name = pl.col("turn")
+        there, said = (name.is_in(pl.col(one)).cast(pl.Int8) for one in ("labels", "predicted"))
+        truth = pl.when(~name.is_in(pl.col("unknown"))).then(there)
+        sides = dict(enumerate(SIDES))
+        return ranked.with_columns(
+            subtask=name,
+            label=truth.replace_strict(sides, return_dtype=pl.String),
+            prediction=said.replace_strict(sides, return_dtype=pl.String),
+            correct=truth.eq_missing(said),
+        )
+
     def shown(
         self, row: Mapping[str, Any], tables: Mapping[str, Sequence[Mapping[str, Any]]]
     ) -> Shown:
@@ -505,6 +551,7 @@ class ManyLabels(Target):
             of_labels = of_labels.select(TABLE_SCHEMA.names()).cast(TABLE_SCHEMA)
         if how.only_units:
             return Measured(table=table, units=units, notes=[])
+        inside = None if how.risk is None else _inside(logits, rules_of(rules), how.risk)
         return Measured(
             table=_packed(examples, logits, is_called, states, names),
             units=units,
@@ -513,6 +560,9 @@ class ManyLabels(Target):
                 logits,
                 np.where(skipped, UNKNOWN, states),
                 is_calibrated=any(rule is not None for rule in rules),
+                risk=how.risk,
+                inside=inside,
+                cluster=cluster,
             ),
             tables={"per_label": of_labels, "pairs": _pairs(states, is_called, names)},
         )
@@ -613,6 +663,12 @@ def _margins(parts: Sequence[LeftOut], rows: int) -> tuple[Array, Array]:
         values[label, part.rows] = margins(part.scores)
         states[label, part.rows] = part.labels
     return values, states
+
+
+def _inside(logits: Array, rules: Sequence[LabelRule], risk: float) -> Array:
+    """Return the labels of sets, `(labels, n)` flags of `(labels, n)` logits."""
+    least = np.array([rule.least_kept(risk) for rule in rules])
+    return logits.astype(np.float64) >= least[:, None] - CLOSE * np.abs(least[:, None])
 
 
 def _with_labels(

@@ -18,9 +18,10 @@ from savs.datasets.metrics.numbers import NumberPredictions, number_metrics
 from savs.foundation.arrays import Array
 from savs.foundation.frames import schema_of
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.heads.centroids import normalise
 from savs.pipeline.heads.folds import number_folds
 from savs.pipeline.heads.head_scores import HeadScores
-from savs.pipeline.readouts import ClassScores, Fitted, Readout
+from savs.pipeline.readouts import ClassScores, Fitted, HeadsFit, Readout
 from savs.pipeline.readouts.ridge import score_numbers
 from savs.pipeline.running.formatting import counted
 from savs.pipeline.statistics.intervals import Estimate, ends_of, one_stratum
@@ -189,7 +190,7 @@ class Numbers(Target):
         "the model's own answer": "use ridge",
         "a readout of class names": "use a readout that learns from examples",
         "`pseudo_labels`": "omit it: it gives each example one class",
-        "an explanation": "use savs report, or savs classify",
+        "an attention map": "omit `attention_maps`",
         "`sort_into`": "omit it, or write a table",
         "a probability": "use predict: intervals are in the table of savs classify",
         "SavsClassifier": "use SavsRegressor",
@@ -351,6 +352,26 @@ class Numbers(Target):
             tables.append(with_numbers(examples[part.rows], rule, part.scores, reaches))
         return pl.concat(tables).sort("row")
 
+    def texts(self, task: TrainingTask, labels: Sequence[str]) -> list[str]:
+        """Return the numbers as they are."""
+        return list(labels)
+
+    def moves(
+        self, task: TrainingTask, fitted: Fitted, train: Array, features: Array
+    ) -> Array | None:
+        """Return the part of each head in the regression, in the unit of the numbers."""
+        assert isinstance(fitted, HeadsFit)
+        rule, slopes = _rule_of(task), fitted.directions[:, 0].astype(np.float64)
+        width = slopes.shape[1]
+        means = normalise(train)[..., :width].astype(np.float64).mean(axis=1)
+        apart = normalise(features)[:, :width] - means
+        return rule.spread * np.einsum("hd,hd->h", slopes, apart)
+
+    def gives(self, selected: SelectedTask, scores: ClassScores, known: pl.DataFrame) -> bool:
+        """Return whether the numbers are the same."""
+        numbers = _rule_of(selected).numbers(scores.soft)
+        return bool(np.isclose(numbers, known["value"].fill_null(np.nan), rtol=1e-4).all())
+
     def contradicted(
         self, selection: Selected, predictions: pl.DataFrame
     ) -> Iterator[pl.DataFrame]:
@@ -485,7 +506,7 @@ class Ordinal(Numbers):
 REGRESSIONS, ORDINALS = Regression(), Ordinal()
 
 
-def _rule_of(task: SelectedTask) -> NumberRule:
+def _rule_of(task: SelectedTask | TrainingTask) -> NumberRule:
     assert isinstance(task.decision, NumberRule)
     return task.decision
 

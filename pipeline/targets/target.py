@@ -23,6 +23,7 @@ from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
 from savs.foundation.frames import scan_parquet
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.heads.centroids import lead
 from savs.pipeline.heads.head_scores import HeadScores
 from savs.pipeline.readouts import ClassScores, Fitted, Readout
 from savs.pipeline.running.formatting import listed
@@ -613,6 +614,37 @@ class Target(ABC):
             verdict="right" if row["correct"] else "wrong",
             shares=best_votes(row["votes"] or []),
         )
+
+    def of_one_task(
+        self, ranked: pl.DataFrame, tables: Mapping[str, Sequence[Mapping[str, Any]]]
+    ) -> pl.DataFrame:
+        """Return examples as the one task of each that an explanation is about has them.
+
+        `label` and `prediction` are classes of `subtask`, or texts of numbers.
+        """
+        return ranked
+
+    def texts(self, task: TrainingTask, labels: Sequence[str]) -> list[str]:
+        """Return what the label of each example of a task is; `labels` are those of the rows."""
+        return [task.classes[number] for number in task.labels]
+
+    def moves(
+        self, task: TrainingTask, fitted: Fitted, train: Array, features: Array
+    ) -> Array | None:
+        """Return how far each head moves a number, `(heads,)`; None where heads vote.
+
+        They sum to the number less the mean over the `(heads, n, d)` training features.
+        `features` are the `(heads, d)` of an example.
+        """
+        return None
+
+    def gives(self, selected: SelectedTask, scores: ClassScores, known: pl.DataFrame) -> bool:
+        """Return whether scores give the predictions that are known of the same examples."""
+        said = pl.Series([selected.classes[number] for number in scores.choice], dtype=pl.String)
+        ahead = lead(scores.scores, scores.choice)
+        margins = known["margin"].fill_null(np.nan)
+        close = np.isclose(ahead, margins, rtol=1e-3, atol=1e-5)
+        return bool(close.all()) and said.equals(known["prediction"])
 
     def contradicted(
         self, selection: Selected, predictions: pl.DataFrame

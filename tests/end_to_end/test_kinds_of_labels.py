@@ -81,13 +81,10 @@ COMMANDS = {
     "a risk": ["evaluate", "STORE", "--risk", "0.2", "--out", "OUT"],
 }
 REFUSED = {
-    ("many", "explain"): "an explanation does not work; use savs report",
-    ("many", "a risk"): "a risk does not work; omit `risk`",
     **{
         (kind, name): message
         for kind in ("ordinal", "regression")
         for name, message in {
-            "explain": "an explanation does not work; use savs report",
             "a risk": "a risk does not work; omit `risk`: intervals hold 95 %",
         }.items()
     },

@@ -89,7 +89,7 @@ def test_new_images_get_the_labels_that_evaluate_gives_them(savs, scenes):
             (pair["label"], f"{100 * pair['probability']:.1f}") for pair in likeliest
         }
         assert tuple(p["label"] for p in likeliest if p["label"] in one.labels) == one.labels
-    assert "Prediction sets, votes and typicality are for one class a file" in page
+    assert "Votes and typicality are for one class a file" in page
 
     done = savs("classify", "classifier", *images[:3], "--out", "new.csv")
     assert done.returncode == 0, done.stderr
@@ -98,7 +98,10 @@ def test_new_images_get_the_labels_that_evaluate_gives_them(savs, scenes):
     assert set(json.loads(table["probabilities"][0])) == {t.subtask for t in selection.tasks}
     again = savs("classify", "classifier", *images[:4], "--out", "new.csv")
     assert "4 rows, 1 of them now" in again.stderr
-    for given in (["--risk", "0.1"], ["--sort-into", "sorted"], ["--out", "page.html"]):
+    sets = savs("classify", "classifier", images[0], "--risk", "0.1")
+    assert sets.returncode == 0, sets.stderr
+    assert "set" in sets.stdout.split("\n")[0]
+    for given in (["--sort-into", "sorted"], ["--out", "page.html"]):
         refused = savs("classify", "classifier", images[0], *given)
         assert refused.returncode == 1
         assert "the classifier has many labels, for which" in refused.stderr

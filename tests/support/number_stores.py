@@ -13,8 +13,11 @@ def options(kind):
     return {"labels": {"form": kind}}
 
 
-def make_numbers(folder, kind="regression", seed=0, skipped=()):
-    """A store whose numbers some heads know of: pairs of rows share a group and much else."""
+def make_numbers(folder, kind="regression", seed=0, skipped=(), unlabelled=0):
+    """A store whose numbers some heads know of: pairs of rows share a group and much else.
+
+    So many test rows are there once more, without labels.
+    """
     rng = np.random.default_rng(seed)
     count = TRAIN + TEST
     pairs = np.repeat(rng.normal(size=(count // 2, 2)), 2, axis=0)
@@ -31,14 +34,19 @@ def make_numbers(folder, kind="regression", seed=0, skipped=()):
         | {"group": f"g{i // 2}"}
         for i, number in enumerate(numbers)
     ]
+    splits = {"train": slice(0, TRAIN), "test": slice(TRAIN, None)}
+    tables = {split: rows[part] for split, part in splits.items()}
+    if unlabelled:
+        splits["unlabelled"] = slice(TRAIN, TRAIN + unlabelled)
+        tables["unlabelled"] = [{"label": None} for _ in range(unlabelled)]
     store = write_store(
         folder,
         identity(grid=GRID, options=options(kind)),
         {
-            "train": {n: values[:, :TRAIN] for n, values in features.items()},
-            "test": {n: values[:, TRAIN:] for n, values in features.items()},
+            split: {n: values[:, part] for n, values in features.items()}
+            for split, part in splits.items()
         },
-        {"train": rows[:TRAIN], "test": rows[TRAIN:]},
+        tables,
         shard_rows=32,
         skipped={"test": skipped},
     )

@@ -267,6 +267,8 @@ def _predictions(done: "Classification") -> Table:
             Column("labels", "labels", lambda names: ", ".join(names) or "-", is_text=True),
             Column("probabilities (%)", "probabilities", most_probable, is_text=True),
         ]
+        if rows["prediction_set"].count():
+            columns.append(Column("set", "prediction_set", ", ".join, is_text=True))
     elif "value" in rows.columns:
         rows = rows.drop_nulls("value")
         numbers = [Column(name, name, _number) for name in ("value", "low", "high")]

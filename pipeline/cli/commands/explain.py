@@ -118,19 +118,18 @@ def explain_command(
 
 
 def _print(one: "Explained") -> None:
-    truth = "" if one.label is None or one.is_right else f" instead of {one.label}"
-    print_line(f"{one.id}: {one.prediction}{truth}")
-    rows = [
-        [
-            head.name,
-            head.vote,
-            f"{head.similarity[0][1]:.3f}",
-            f"{head.lead:.3f}",
-            ", ".join(f"{near.name} ({near.label})" for near in head.nearest[:1]),
-        ]
-        for head in one.heads
-    ]
-    print_cells(["head", "nearest class", "cosine", "lead", "nearest training example"], rows)
+    truth = "" if one.label in (None, one.prediction) else f" instead of {one.label}"
+    about = "" if one.subtask is None else f"{one.subtask}: "
+    print_line(f"{one.id}: {about}{one.prediction}{truth}")
+    header, rows = ["head", "nearest class", "cosine", "lead", "nearest training example"], []
+    if one.are_moves:
+        header = ["head", "moves the number by", "nearest training example"]
+    for head in one.heads:
+        near = ", ".join(f"{near.name} ({near.label})" for near in head.nearest[:1])
+        seen = [f"{cosine:.3f}" for _, cosine in head.similarity[:1]]
+        seen += [f"{head.lead:.3f}"] * len(seen)
+        rows.append([head.name, head.vote, *seen, near])
+    print_cells(header, rows)
     if one.changes is None:
         return
     change = one.changes

@@ -40,7 +40,11 @@ OtherPromptOption = Annotated[
 
 RiskOption = Annotated[
     float | None,
-    option(metavar="P", help="Conformal prediction sets with error rate at most P, such as 0.05."),
+    option(
+        metavar="P",
+        help="Conformal prediction sets that lack the truth, or that share of true labels, at most"
+        " this often, such as 0.05.",
+    ),
 ]
 
 HeadsOption = Annotated[

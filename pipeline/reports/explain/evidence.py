@@ -14,7 +14,6 @@ from savs.pipeline.heads.centroids import (
     class_centroids,
     cosines,
     first_of_best,
-    lead,
     leads,
     normalise,
 )
@@ -26,6 +25,7 @@ from savs.pipeline.selection.training_data import (
     TrainingTask,
     head_widths,
 )
+from savs.pipeline.targets import Target
 from savs.pipeline.targets.calibration import Calibration
 from savs.stores import FeatureStore, Head
 
@@ -38,13 +38,17 @@ class Trained:
     """What the heads of one subtask were fitted on."""
 
     selection: TaskSelection
-    labels: Array
-    """`(n,)` class numbers."""
+    task: TrainingTask | None
+    """What they are; None of a classifier alone."""
+    texts: tuple[str, ...]
+    """The label of each example."""
     ids: tuple[str, ...]
     features: Array
     """`(heads, n, d)` float32, heads best first."""
     centroids: Array
-    """`(heads, classes, d)`; without the examples their directions alone."""
+    """`(heads, classes, d)`; without the examples their directions alone. Of numbers, which have
+    none, `(heads, 1, d)` slopes."""
+    target: Target
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,8 @@ class Evidence:
     """`(heads, k)` numbers of the nearest training examples, nearest first."""
     similar: Array
     """`(heads, k)`: their cosines."""
+    moves: Array | None
+    """How far each head moves a number, see `Target.moves`."""
 
 
 def gather_evidence(
@@ -81,7 +87,8 @@ def gather_evidence(
         The store has no features of an example.
     """
     wanted = set(examples.values())
-    trained = trained_on(store, [task for task in selection.tasks if task.subtask in wanted])
+    tasks = [task for task in selection.tasks if task.subtask in wanted]
+    trained = trained_on(store, selection.target, tasks)
     return _gather(store, {name: trained[subtask] for name, subtask in examples.items()}, split)
 
 
@@ -126,13 +133,13 @@ def gather_left_out(
         for rule in readouts:
             like = replace(selection, readout=rule.name, rule=rule)
             for fit in fit_folds(data, like, left) if left else ():
-                if _gives(fit, known):
+                if _gives(selection, fit, known):
                     fits[id(fit.fold)] = fit, rule
             left = [fold for fold in left if id(fold) not in fits]
         if left or len(fold_of) < len(examples):
             continue
         trained = {
-            number: _train(store, fit.selection, fit.fold.others)
+            number: _train(store, selection.target, fit.selection, fit.fold.others)
             for number, (fit, _) in fits.items()
         }
         found = _gather(store, {n: trained[id(fold_of[n])] for n in examples}, "train")
@@ -143,19 +150,12 @@ def gather_left_out(
     )
 
 
-def _gives(fit: FoldFit, known: pl.DataFrame) -> bool:
+def _gives(selection: Selection, fit: FoldFit, known: pl.DataFrame) -> bool:
     """Return whether the selection of a fold gives the known predictions of its examples."""
-    classes, scores = fit.selection.classes, fit.scores
     rows = pl.Series("row", fit.fold.task.rows[fit.fold.out]).cast(known.schema["row"])
-    found = pl.DataFrame(
-        {
-            "row": rows,
-            "said": [classes[number] for number in scores.choice],
-            "lead": lead(scores.scores, scores.choice),
-        }
-    ).join(known, on="row", how="left")
-    close = np.isclose(found["lead"], found["margin"].fill_null(np.nan), rtol=1e-3, atol=1e-5)
-    return bool(close.all()) and found["said"].equals(found["prediction"].alias("said"))
+    of_rows = rows.to_frame().join(known, on="row", how="left", maintain_order="left")
+    task = replace(fit.selection, decision=fit.fold.task.decision or fit.selection.decision)
+    return selection.target.gives(task, fit.scores, of_rows)
 
 
 def _gather(store: FeatureStore, trained: Mapping[str, Trained], split: str) -> dict[str, Evidence]:
@@ -174,13 +174,15 @@ def _gather(store: FeatureStore, trained: Mapping[str, Trained], split: str) -> 
     return evidence
 
 
-def trained_on(store: FeatureStore, selected: Sequence[TaskSelection]) -> dict[str | None, Trained]:
+def trained_on(
+    store: FeatureStore, target: Target, selected: Sequence[TaskSelection]
+) -> dict[str | None, Trained]:
     """Return what the heads of some subtasks of a selection were fitted on, in its store."""
     tasks = {task.subtask: task for task in StoredTraining(store).tasks()}
-    return {task.subtask: _train(store, task, tasks[task.subtask]) for task in selected}
+    return {task.subtask: _train(store, target, task, tasks[task.subtask]) for task in selected}
 
 
-def trained_alone(selection: TaskSelection, rule: Readout) -> Trained | None:
+def trained_alone(target: Target, selection: TaskSelection, rule: Readout) -> Trained | None:
     """Return the same of a classifier without its store: centroids, and no training examples.
 
     None if the classifier has no centroids either.
@@ -193,14 +195,21 @@ def trained_alone(selection: TaskSelection, rule: Readout) -> Trained | None:
         return None
     heads, _, width = centroids.shape
     none = np.zeros((heads, 0, width), np.float32)
-    return Trained(selection, np.zeros(0, np.int64), (), none, centroids)
+    return Trained(selection, None, (), (), none, centroids, target)
 
 
-def _train(store: FeatureStore, selection: TaskSelection, task: TrainingTask) -> Trained:
+def _train(
+    store: FeatureStore, target: Target, selection: TaskSelection, task: TrainingTask
+) -> Trained:
     (features,) = chosen_features(StoredTraining(store), [(selection.heads, task.rows)])
-    ids = store.examples("train")["id"][task.rows].to_list()
-    centroids = class_centroids(features, task.labels, len(task.classes))
-    return Trained(selection, task.labels, tuple(ids), features, centroids)
+    ids, labels = (store.examples("train")[name][task.rows].to_list() for name in ("id", "label"))
+    if len(task.classes) > 1:
+        centroids = class_centroids(features, task.labels, len(task.classes))
+    else:
+        assert isinstance(selection.fitted, HeadsFit)
+        centroids = selection.fitted.directions
+    texts = tuple(target.texts(task, labels))
+    return Trained(selection, task, texts, tuple(ids), features, centroids, target)
 
 
 def _features(
@@ -222,13 +231,18 @@ def weigh(name: str, trained: Trained, features: Array) -> Evidence:
     votes = first_of_best(table)
     alike = np.einsum("hd,hnd->hn", normalise(features), normalise(trained.features))
     nearest = np.argsort(-alike, axis=1, kind="stable")[:, :NEAREST]
+    moves, task = None, trained.task
+    if task is not None:
+        fitted = trained.selection.fitted
+        moves = trained.target.moves(task, fitted, trained.features, features)
     return Evidence(
         id=name,
         trained=trained,
         features=features,
         table=table,
         votes=votes,
-        leads=leads(table, votes),
+        leads=leads(table, votes) if table.shape[1] > 1 else table[:, 0],
         nearest=nearest,
         similar=np.take_along_axis(alike, nearest, axis=1),
+        moves=moves,
     )

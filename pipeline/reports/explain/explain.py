@@ -57,6 +57,10 @@ def explain(
     They are test examples, or of a cross-validation training examples that were left out: each is
     shown with the heads of its own fold, which were chosen without it.
 
+    Of many labels an explanation is about one of each example: that which is farthest on the wrong
+    side of its threshold, or the nearest to it. Of numbers it says how far each head moves the
+    number.
+
     For each example: the vote of each head, its cosines with the class centroids and its nearest
     training examples; and what would have changed the prediction. Readouts other than `vote` weigh
     the same heads in another way; for them, each head's nearest class is shown, and what the
@@ -108,7 +112,11 @@ def explain(
     if loading and not attention_maps:
         raise ParameterError(f"{min(loading)} is about attention maps; ask for them, or omit it")
     (evaluated,) = read_results([Result.at(result).measured.folder], "an explanation")
-    store = _explained_store(evaluated)
+    store, target = _explained_store(evaluated), evaluated.target
+    if evaluated.split != "test":
+        target.require("an explanation of left-out examples", evaluated.folder)
+    if attention_maps:
+        target.require("an attention map", evaluated.folder)
     if attention_maps and (site := store.manifest.identity.site) != HEADS_SITE:
         raise ReportError(
             f"attention maps show heads, and {result} chose from the site {site}; omit"
@@ -116,6 +124,8 @@ def explain(
         )
     rows = _pick(evaluated, ids, errors=errors, n=n)
     selection = evaluated.selection()
+    said = [target.shown(row, evaluated.metrics) for row in rows.iter_rows(named=True)]
+    rows = target.of_one_task(rows, evaluated.metrics)
     wanted = dict(rows.select("id", "subtask").iter_rows())
     how = ""
     if evaluated.split == "test":
@@ -148,8 +158,8 @@ def explain(
         for name, one in changes_of(store, rule, of_rule).items()
     }
     examples = tuple(
-        describe(row, evidence[row["id"]], images, others, training, changes.get(row["id"]))
-        for row in rows.iter_rows(named=True)
+        describe(row, shown, evidence[row["id"]], images, others, training, changes.get(row["id"]))
+        for row, shown in zip(rows.iter_rows(named=True), said, strict=True)
     )
     if attention_maps:
         examples = _add_views(
@@ -161,6 +171,8 @@ def explain(
         readout=evaluated.metrics["readout"],
         examples=examples,
         notes=tuple(images.notes()),
+        has_classes=target.has_classes,
+        part=target.part,
         left_out=how,
     )
     if out is not None:
@@ -224,8 +236,8 @@ def _explained_store(result: Result) -> FeatureStore:
 def _pick(result: Result, ids: Sequence[str], *, errors: bool, n: int) -> pl.DataFrame:
     """Return the predictions of some examples: those named, or wrong and least sure ones."""
     predictions = result.predictions()
+    ranked = result.target.ranked(predictions, result.metrics)
     if not ids:
-        ranked = result.target.ranked(predictions, result.metrics)
         rows = pick_examples(ranked, n, only_wrong=errors)
         if not rows.height:
             raise ReportError(f"{result.folder} has no wrong example; omit `errors`")
@@ -240,4 +252,5 @@ def _pick(result: Result, ids: Sequence[str], *, errors: bool, n: int) -> pl.Dat
     rows = predictions.filter(pl.col("id").is_in(list(order)))
     if skipped := rows.filter(pl.col("prediction").is_null())["id"].to_list():
         raise ReportError(f"example {skipped[0]!r} was skipped at extraction; it has no features")
+    rows = ranked.filter(pl.col("id").is_in(list(order)))
     return rows.sort(pl.col("id").replace_strict(order, return_dtype=pl.Int64))

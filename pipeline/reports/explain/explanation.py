@@ -20,7 +20,7 @@ from savs.pipeline.reports.explain.evidence import Evidence, Trained
 from savs.pipeline.reports.pages.pictures import Images, Picture
 from savs.pipeline.running.formatting import counted, listed
 from savs.pipeline.selection.training_data import head_widths
-from savs.pipeline.targets.target import Share, best_votes
+from savs.pipeline.targets.target import Share, Shown
 from savs.stores import FeatureStore, head_name
 
 HEADS_SCHEMA: Mapping[str, pl.DataType] = {
@@ -40,7 +40,9 @@ HEADS_SCHEMA: Mapping[str, pl.DataType] = {
 }
 """Columns of `Explanations.heads`: a row an example and chosen head. `strength` is the share of the
 training examples that the head classifies alone, `lead` is the cosine of the
-vote's centroid less the best other one, `nearest` are the nearest training examples."""
+vote's centroid less the best other one, `nearest` are the nearest training examples. Of numbers
+`vote` and `lead` are how far the head moves the number from the mean, and `similarity` is empty; of
+many labels `subtask` is the label that an explanation is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,8 @@ class HeadVote:
     vote: str
     lead: float
     similarity: tuple[tuple[str, float], ...]
-    """Each class and the cosine with its centroid, greatest first."""
+    """Each class and the cosine with its centroid, greatest first; nothing of a number, whose
+    `vote` and `lead` are how far the head moves it."""
     nearest: tuple[Neighbour, ...]
 
 
@@ -110,23 +113,27 @@ class Explained:
     subtask: str | None
     label: str | None
     prediction: str
+    is_right: bool
+    verdict: str
+    """In a word; empty if nothing can be said."""
     votes: tuple[Share, ...]
+    facts: Mapping[str, str]
     prompt: str
     pictures: tuple[Picture, ...]
     heads: tuple[HeadVote, ...]
     similar: tuple[TrainingExample, ...]
     """Training examples that most heads find similar."""
     changes: Changes | None
-    """None for readouts that compare images with texts."""
+    """None for readouts that compare images with texts, for many labels and for numbers."""
     views: tuple[View, ...] = ()
     """Where each head looks, in the order of `heads`, if that was asked for."""
     unseen: str = ""
     """Why it has no views although they were asked for."""
 
     @property
-    def is_right(self) -> bool:
-        """Whether the prediction is the label."""
-        return self.prediction == self.label
+    def are_moves(self) -> bool:
+        """Whether heads move a number, and do not vote."""
+        return not all(head.similarity for head in self.heads)
 
     @property
     def for_winner(self) -> int:
@@ -148,6 +155,10 @@ class Explanations:
     """What was found of each example, in the order in which they were asked for."""
     notes: tuple[str, ...]
     """What a reader of the page must know, a sentence each."""
+    has_classes: bool = True
+    """Whether a prediction is one of several classes."""
+    part: str = "subtask"
+    """What the task of an example is."""
     left_out: str = ""
     """Of a cross-validation, whose heads classified the examples; empty of test examples."""
 
@@ -226,13 +237,14 @@ Training = Mapping[str, tuple[list[str], str]]
 
 def describe(
     row: dict[str, Any],
+    shown: Shown,
     evidence: Evidence,
     images: Images,
     training_images: Images,
     training: Training,
     changes: Changes | None,
 ) -> Explained:
-    """Return the explanation of one example: `row` is its prediction.
+    """Return the explanation of one example: `row` is its prediction, `shown` as people read it.
 
     `images` finds its images, `training_images` those of the training examples.
     """
@@ -241,7 +253,10 @@ def describe(
         subtask=row["subtask"],
         label=row["label"],
         prediction=row["prediction"],
-        votes=best_votes(row["votes"] or []),
+        is_right=bool(row["correct"]),
+        verdict=shown.verdict,
+        votes=shown.shares,
+        facts=shown.facts,
         prompt=row["prompt"] or "",
         pictures=images.find(row["id"], row["media"] or []),
         heads=head_votes(evidence),
@@ -252,7 +267,7 @@ def describe(
 
 def head_votes(evidence: Evidence) -> tuple[HeadVote, ...]:
     """Return what each chosen head saw, in names of heads, classes and training examples."""
-    trained = evidence.trained
+    trained, moves = evidence.trained, evidence.moves
     classes = trained.selection.classes
     votes = []
     for place, (layer, head) in enumerate(trained.selection.heads):
@@ -266,11 +281,13 @@ def head_votes(evidence: Evidence) -> tuple[HeadVote, ...]:
                 head=head,
                 name=head_name((layer, head)),
                 strength=trained.selection.strengths[place],
-                vote=classes[evidence.votes[place]],
-                lead=float(evidence.leads[place]),
-                similarity=tuple((classes[c], float(cosines[c])) for c in order),
+                vote=classes[evidence.votes[place]] if moves is None else f"{moves[place]:+.4g}",
+                lead=float(evidence.leads[place] if moves is None else moves[place]),
+                similarity=tuple((classes[c], float(cosines[c])) for c in order)
+                if moves is None
+                else (),
                 nearest=tuple(
-                    Neighbour(trained.ids[i], classes[trained.labels[i]], float(cosine))
+                    Neighbour(trained.ids[i], trained.texts[i], float(cosine))
                     for i, cosine in pairs
                 ),
             )
@@ -286,7 +303,7 @@ def _similar(evidence: Evidence, images: Images, known: Training) -> list[Traini
     return [
         TrainingExample(
             trained.ids[i],
-            trained.selection.classes[trained.labels[i]],
+            trained.texts[i],
             known[trained.ids[i]][1],
             counts[i],
             images.find(trained.ids[i], known[trained.ids[i]][0])[:1],
@@ -298,7 +315,12 @@ def _similar(evidence: Evidence, images: Images, known: Training) -> list[Traini
 def changes_of(
     store: FeatureStore, rule: Readout, evidence: Mapping[str, Evidence]
 ) -> dict[str, Changes]:
-    """Return what would have changed each prediction; nothing for readouts of class texts."""
+    """Return what would have changed each prediction.
+
+    Nothing for readouts of class texts, many labels, whose thresholds decide, and numbers.
+    """
+    if not all(one.trained.target.has_classes for one in evidence.values()):
+        return {}
     if rule.name == VOTE:
         return {name: _changes(one) for name, one in evidence.items()}
     changes: dict[str, Changes] = {}
@@ -317,7 +339,8 @@ def _refitted(
     classes = trained.selection.classes
     names = [head_name(head) for head in trained.selection.heads]
     queries = np.stack([one.features for one in evidence], axis=1)
-    refits = refit(rule, trained.features, trained.labels, classes, widths, queries)
+    assert trained.task is not None
+    refits = refit(rule, trained.features, trained.task.labels, classes, widths, queries)
     return {
         one.id: Changes(
             rival=classes[refitted.rival],
@@ -338,8 +361,9 @@ def _changes(evidence: Evidence) -> Changes:
     names = [head_name(head) for head in trained.selection.heads]
     flip = smallest_flip(evidence.table, evidence.votes)
     heads = without_each_head(evidence.votes, len(classes))
+    assert trained.task is not None
     examples = without_each_example(
-        evidence.features, trained.features, trained.labels, trained.centroids
+        evidence.features, trained.features, trained.task.labels, trained.centroids
     )
     return Changes(
         rival=classes[flip.rival],

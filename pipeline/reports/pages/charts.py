@@ -245,7 +245,7 @@ def nice_ticks(numbers: Iterable[float]) -> list[float]:
     Examples
     --------
     >>> nice_ticks([0.3, 4.2]), nice_ticks([1.0])
-    ([0.0, 1.0, 2.0, 3.0, 4.0, 5.0], [0.8, 1.0, 1.2])
+    ([0.0, 1.0, 2.0, 3.0, 4.0, 5.0], [0.9, 0.95, 1.0, 1.05, 1.1])
     """
     values = list(numbers)
     low, high = min(values), max(values)

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from browser import Tab, look
+from number_stores import make_numbers
 from PIL import Image
 from reported import ATTACK
 from served_app import ServedApp, served_app
@@ -392,6 +393,36 @@ def test_keys_mark_many_labels_and_enter_saves_them(chrome, of_many, tmp_path) -
         press(tab, "u")
         tab.wait_in_frame(LABEL, f"{EXAMPLE} == {json.dumps(second)}")
         assert labels_of(of_many.path, ":") == {name: '["l00","l03"]'}
+        assert "Traceback" not in app.log.read_text()
+    tab("Page.close")
+
+
+@pytest.mark.parametrize("kind", ["regression", "ordinal"])
+def test_numbers_are_typed_and_levels_have_keys(chrome, tmp_path, kind) -> None:
+    store, _, _ = make_numbers(tmp_path / "numbers", kind, unlabelled=8)
+    savs.train(store)
+    tab = chrome.tab()
+    with served_app(tmp_path, store.path) as app:
+        opened(tab, app, tab_name="Label")
+        name = tab.wait_in_frame(LABEL, EXAMPLE)
+        if kind == "ordinal":
+            keys = "[...document.querySelectorAll('.buttons kbd')].map(k => k.textContent).join()"
+            assert tab.in_frame(LABEL, keys).startswith("1,2,3,4,5")
+            tab.run("document.activeElement.blur()")
+            press(tab, "4")
+            expected = "4"
+        else:
+            tab.in_frame(LABEL, "document.getElementById('number').value = '2013.5'")
+            tab.in_frame(LABEL, "document.querySelector('[data-number]').click()")
+            expected = "2013.5"
+        tab.wait_in_frame(LABEL, f"{EXAMPLE} != {json.dumps(name)}")
+        labels = dict(savs.open_store(store.path).examples().select("id", "label").iter_rows())
+        assert labels[name] == expected
+        expects = "iframe[title='MAE to expect']"
+        tab.wait_in_frame(expects, f"({TEXT} || '').includes('Expected MAE')", seconds=60)
+        assert "%" not in tab.in_frame(expects, "document.querySelector('#expected b').innerText")
+        opened(tab, app, tab_name="Results")
+        assert "less is better" in tab.wait_in_frame("iframe[title=results]", TEXT)
         assert "Traceback" not in app.log.read_text()
     tab("Page.close")
 

@@ -45,8 +45,9 @@ def test_centroids_are_those_of_the_fit_or_of_the_calibration(workspace, readout
     store = workspace.store()
     bare = select(store, heads=2, readout=readout)
     whole = calibrate(store, bare).selection
-    assert trained_alone(whole.tasks[0], whole.rule) is not None
-    assert (trained_alone(bare.tasks[0], bare.rule) is not None) == (readout == "vote")
+    assert trained_alone(whole.target, whole.tasks[0], whole.rule) is not None
+    alone = trained_alone(bare.target, bare.tasks[0], bare.rule)
+    assert (alone is not None) == (readout == "vote")
 
 
 def test_a_store_of_other_training_examples_gives_no_neighbours(workspace, tmp_path) -> None:

@@ -21,8 +21,9 @@ from savs.pipeline.cli.app import app
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.results import Result
 from savs.pipeline.evaluation.suspects import suspects
+from savs.pipeline.evaluation.tables import confidence_tables
 from savs.pipeline.reports.suggestions.suggestions import write_suggestions
-from savs.pipeline.targets.label_rules import PLAIN
+from savs.pipeline.targets.label_rules import PLAIN, kept_levels
 from savs.pipeline.targets.many import LabelLogits
 from savs.stores import LayerGrid
 from stores import identity, make_store, write_store
@@ -286,8 +287,8 @@ def test_a_label_without_both_sides_is_named(tmp_path, texts, message):
 def test_what_is_for_one_label_is_refused(many, tmp_path):
     store, _, _ = many
     selection = savs.select(store, heads=2)
-    with pytest.raises(SelectionError, match="has many labels, for which a risk does not work"):
-        savs.evaluate(store, selection, risk=0.1)
+    with pytest.raises(ParameterError, match=r"above 0, and at most 0.5 of many labels"):
+        savs.evaluate(store, savs.calibrate(store, selection).selection, risk=0.6)
     with pytest.raises(SelectionError, match="the model's own answer does not work; use a readout"):
         savs.evaluate(store, "zero-shot")
     with pytest.raises(SelectionError, match="compares images with names of classes"):
@@ -381,3 +382,54 @@ def test_a_split_that_was_skipped_whole_is_measured_as_missed(tmp_path):
     assert result.predictions["probabilities"].null_count() == 4
     assert not result.predictions["correct"].any()
     assert {m.name: m.value for m in result.metrics}["exact match"] == 0
+
+
+def test_sets_have_each_label_from_the_logit_that_its_left_out_examples_say(many):
+    store, _, _ = many
+    selection = savs.calibrate(store, savs.select(store, heads=3)).selection
+    plain = savs.evaluate(store, selection)
+    found = savs.evaluate(store, selection, risk=0.2)
+    assert found.predictions.drop("prediction_set").equals(plain.predictions.drop("prediction_set"))
+    assert plain.predictions["prediction_set"].null_count() == len(plain.predictions)
+    names = [task.subtask for task in selection.tasks]
+    missed, sizes = [], []
+    for row in found.predictions.iter_rows(named=True):
+        logits = np.log(p := np.array(row["probabilities"], np.float64)) - np.log1p(-p)
+        expected = [
+            name
+            for name, logit, task in zip(names, logits, selection.tasks, strict=True)
+            if logit >= task.decision.kept[19] - 1e-4
+        ]
+        assert set(row["prediction_set"]) == set(expected)
+        sizes.append(len(expected))
+        if row["labels"]:
+            missed.append(np.mean([name not in expected for name in row["labels"]]))
+    report = found.confidence[0].risk
+    assert report.outside.value == pytest.approx(np.mean(missed))
+    assert report.outside.value < 0.25
+    assert report.classes == pytest.approx(np.mean(sizes))
+    assert (report.answered, report.wrong) == (None, None)
+    table = confidence_tables(found.confidence[0].to_json())[-1].text()
+    assert "true labels outside the prediction set" in table
+    assert "answered" not in table
+
+
+def test_a_label_that_few_examples_have_is_in_each_set_and_named(tmp_path):
+    store, _, _ = make_many(tmp_path / "few", labels=3, train=40, unknown=0)
+    selection = savs.calibrate(store, savs.select(store, heads=2)).selection
+    found = savs.evaluate(store, selection, risk=0.01)
+    assert all(len(names) == 3 for names in found.predictions["prediction_set"])
+    assert any("too few left-out training examples have" in note for note in found.notes)
+    assert found.confidence[0].risk.outside.value == 0
+
+
+@pytest.mark.parametrize("count", [9, 30, 99])
+def test_levels_of_sets_leave_out_the_share_that_is_asked_for(count):
+    rng = np.random.default_rng(count)
+    draws = rng.normal(size=(4000, count + 1))
+    for risk in (5, 10, 33):
+        least = np.array([kept_levels(row[:-1])[risk - 1] for row in draws[:1500]])
+        missed = (draws[:1500, -1] < least).mean()
+        expected = (count + 1) * risk // 100 / (count + 1)
+        assert missed == pytest.approx(expected, abs=4 * (risk / 100 / 1500) ** 0.5)
+        assert expected <= risk / 100

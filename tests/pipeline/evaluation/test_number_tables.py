@@ -153,6 +153,33 @@ def test_a_report_shows_ranges_that_add_up_and_the_farthest_off_first(store, res
     assert '<select name="label">' not in text  # each has a number of its own
 
 
+@pytest.mark.parametrize("split", ["test", "folds"])
+def test_what_heads_move_a_number_by_adds_up_to_it(store, results, tmp_path, split):
+    place = results[1]
+    if split == "folds":
+        place = tmp_path / "of-folds"
+        chosen = savs.load_selection(results[1])
+        of_folds = savs.evaluate(store, chosen, on="folds")
+        place = store.path / "results" / "of5-cv"
+        savs.save_evaluation(of_folds, place)
+    table = pl.read_parquet(place / "predictions.parquet")
+    ids = table["id"][3:6].to_list()
+    found = savs.explain(place, ids=ids, out=tmp_path / "page.html")
+    value = dict(table.select("id", "value").iter_rows())
+    for one in found.examples:
+        moved = sum(head.lead for head in one.heads)
+        if split == "test":  # of a fold it is the mean of the other folds
+            mean = store.examples("train")["label"].cast(pl.Float64).mean()
+            assert mean + moved == pytest.approx(value[one.id], abs=0.02)
+        assert float(one.prediction) == pytest.approx(value[one.id], rel=1e-5)
+        assert [head.vote[0] for head in one.heads] == ["+-"[head.lead < 0] for head in one.heads]
+    labels = dict(store.examples("train").select("id", "label").iter_rows())
+    nearest = [near for one in found.examples for head in one.heads for near in head.nearest]
+    assert all(near.label == labels[near.name] for near in nearest)
+    assert "moves the number by" in (tmp_path / "page.html").read_text()
+    assert found.heads["similarity"].list.len().max() == 0
+
+
 def test_ticks_hold_all_numbers_at_round_steps():
     rng = np.random.default_rng(0)
     for _ in range(300):

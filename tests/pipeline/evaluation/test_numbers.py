@@ -298,6 +298,7 @@ def test_suspects_are_the_numbers_farthest_from_what_the_others_say(tmp_path):
     store, numbers, _ = make_numbers(tmp_path / "wrong")
     wrong = repr(float(numbers[7]) + 400)
     savs.label(store, {"train:7": wrong})
+    store = savs.open_store(store.path)
     selection = savs.calibrate(store, savs.select(store)).selection
     table = suspects(store, selection)
     assert table["id"][0] == "train:7"

@@ -21,7 +21,6 @@ from predict import (
     CONFIG,
     FITTED,
     HAS_MANY,
-    IS_NUMBER,
     MODEL,
     QUESTION,
     TASK,
@@ -41,8 +40,9 @@ Image.MAX_IMAGE_PIXELS = MOST_PIXELS // 2  # Pillow refuses more than twice as m
 MOST_BYTES, MOST_CLASSES = "20mb", 20  # of an upload; that are shown
 UNREAD = "The image cannot be read"
 CALIBRATION = TASK["decision"]  # None: not calibrated
+IS_NUMBER = "spread" in (CALIBRATION or {})
 NONCONFORMITY = FITTED.get("0.decision.nonconformity", ())  # 1 - p(right class), ascending
-CENTROIDS = FITTED.get("0.decision.centroids", FITTED.get("0.directions"))  # or of class means
+CENTROIDS = FITTED.get("0.decision.centroids", FITTED["0.directions"])  # or of class means
 
 
 def find_model():  # name and commit

@@ -21,7 +21,6 @@ TASK, HAS_MANY = TASKS[0], CONFIG["labels"] == "many"  # each of many labels is 
 HEADS = {head: n for n, head in enumerate(dict.fromkeys((*h,) for t in TASKS for h in t["heads"]))}
 QUESTION = TASK["question"].removeprefix("<image>")
 KNOWN = TASK["decision"] or {}  # what left-out examples say
-IS_NUMBER = "spread" in KNOWN
 SURE = {"smoothing": 0, "temperature": 1} | KNOWN  # without: shares of the scores
 FORM, MARK = MODEL.get("prompt_template"), MODEL.get("image_mark", "")  # of models without a chat
 BLOCK = re.compile(r"(?:.*\.)?(\d+)\.(?:self_attn|self_attention|attn)\.(?:o_proj|out_proj|dense)")
@@ -160,7 +159,7 @@ if __name__ == "__main__":
         answer: dict = {"id": str(path)}
         if HAS_MANY:
             answer["labels"], answer["probabilities"] = find_labels(run(image))
-        elif IS_NUMBER:
+        elif "spread" in KNOWN:
             answer["prediction"], answer["interval"] = find_number(run(image))
         else:
             scores, choice, _ = score(run(image))

@@ -106,3 +106,24 @@ def test_examples_show_their_labels_and_each_wrong_one(reported):
         assert card.margin == pytest.approx(expected, abs=1e-3)
     assert "not there" in page.text
     assert "missed" in page.text
+
+
+def test_an_explanation_is_about_the_label_that_decides(reported):
+    content = reported[0]
+    first = content.first
+    ranked = first.target.ranked(first.predictions(), first.metrics)
+    turn = dict(ranked.select("id", "turn").iter_rows())
+    rows = {row["id"]: row for row in ranked.iter_rows(named=True)}
+    found = savs.explain(first.folder, errors=True, n=4)
+    assert len(found.examples) == 4
+    for one in found.examples:
+        assert one.subtask == turn[one.id]
+        sides = ("absent", "present")
+        assert one.label == sides[one.subtask in rows[one.id]["labels"]]
+        assert one.prediction == sides[one.subtask in rows[one.id]["predicted"]]
+        assert one.label != one.prediction
+        assert not one.is_right
+        assert one.changes is None  # thresholds decide, not votes
+        task = next(t for t in first.config.tasks if t.subtask == one.subtask)
+        assert [(head.layer, head.head) for head in one.heads] == list(task.heads)
+        assert {near.label for head in one.heads for near in head.nearest} <= set(sides)
