@@ -278,6 +278,14 @@ def test_rows_in_memory_that_are_given_again_are_followed_too(trained, tmp_path,
     assert len(list(Path("store").glob("*.h5"))) == 1  # nothing was read again
 
 
+def test_an_exported_store_says_that_it_has_what_left_the_folder(again, savs) -> None:
+    (PHOTOS / CLASSES[0] / "Bild 0.png").unlink()
+    again()
+    done = savs("export", "store", "--to", "store", "--heads", "chosen", "--out", "small")
+    assert done.returncode == 0, done.stderr
+    assert "note: the copy still has what 1 example had that left the source" in done.stderr
+
+
 def test_an_exported_store_names_no_folder_of_this_machine(again, savs) -> None:
     def sources(store: str) -> set[str | None]:
         plans = open_store(store).manifest.plan.splits.values()

@@ -200,6 +200,7 @@ def _export_store(
     """Write a smaller store with saved selections and card; return its size and their names.
 
     A selection is kept where the store has all its heads: `savs evaluate` gives the same by it.
+    Shards are copied whole, with examples that have left their source since: a note counts them.
     """
     from savs.pipeline.classifying.bundle.card import store_card
     from savs.pipeline.evaluation.results import Results
@@ -227,6 +228,12 @@ def _export_store(
             write_file(out / CARD, store_card(savs.open_store(out), names).encode("utf-8"))
 
         small = slim(store, heads, out, before_seal=add_selections_and_card)
+    left = [row for rows in store.manifest.rows.values() for row in rows.values() if not row.split]
+    if left:
+        say(
+            f"note: the copy still has what {counted(len(left), 'example')} had that left the source"
+            " since: features and thumbnails; to share without them, make a new store of the source"
+        )
     return small.facts["bytes"], names
 
 
