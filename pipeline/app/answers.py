@@ -31,7 +31,8 @@ from savs.pipeline.running.progress import Reporting
 from savs.pipeline.selection.compatibility import require_match
 from savs.pipeline.selection.selection import Selection, TaskSelection
 from savs.pipeline.targets.calibration import Calibration, least_examples, require_risk
-from savs.pipeline.targets.label_rules import logits_of, rules_of
+from savs.pipeline.targets.label_rules import LEAST, logits_of, rules_of
+from savs.pipeline.targets.many import inside_sets
 from savs.stores import Head, head_name
 
 MOST_FILES = 100
@@ -276,8 +277,8 @@ def _verdict(one: Answer, answers: Answers, risk: float) -> Verdict:
         likely = {*one.labels, *rest[: max(0, MOST_CLASSES - len(one.labels))]}
         first = tuple(pair for pair in shares if pair[0] in likely)
         rules = rules_of([task.decision for task in answers.selection.tasks])
-        logits = logits_of(one.probabilities)
-        flags = [float(logits[n]) >= rule.least_kept(risk) for n, rule in enumerate(rules)]
+        logits = logits_of(np.clip(one.probabilities, LEAST, 1 - LEAST))
+        flags = inside_sets(logits[:, None], rules, risk)[:, 0]
         inside = tuple(answers.classes[n] for n in order if flags[n])
         others = tuple(pair for pair in shares if pair[0] not in likely)
         return Verdict(one, first, inside, others)

@@ -153,11 +153,13 @@ class Labelling:
         Raises
         ------
         ParameterError
-            There is no name.
+            There is no name, or none of a level.
         """
         name = " ".join(text.split())
         if not name:
             raise ParameterError("type the name of the new class")
+        if reason := self.target().wrong_name(name):
+            raise ParameterError(f"{name!r} is no level: {reason}")
         with self._turn:
             known = self.classes(subtask)
             same = next((one for one in known if one.casefold() == name.casefold()), None)
@@ -394,7 +396,7 @@ def label_page(
         "label.html",
         waiting=waiting,
         pictures=pictures,
-        classes=list(zip_longest(classes, KEYS[: len(classes)], fillvalue="")),
+        classes=list(zip_longest(classes, keys_of(classes), fillvalue="")),
         message=labelling.workspace.spelled(message),
         labelled=len(session.labelled),
         kind=kind,
@@ -403,6 +405,17 @@ def label_page(
         prediction=target.named(waiting and waiting.prediction),
         unknown=dict.fromkeys(target.unknown(waiting and waiting.label)),
     )
+
+
+def keys_of(classes: Sequence[str]) -> str:
+    """Return the keys of the first classes; where names are numbers, each has its own digit.
+
+    >>> keys_of(["cat", "dog"]), keys_of(["0", "2"]), keys_of(["0", "10"])
+    ('12', '02', '')
+    """
+    if not all(name.isdecimal() for name in classes):
+        return KEYS[: len(classes)]
+    return "".join(classes) if all(len(name) == 1 for name in classes) else ""
 
 
 def fits_page(labelling: Labelling) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
@@ -47,6 +47,8 @@ class _OfImages(BaseEstimator):
     """What estimators of images have in common."""
 
     selection_: Selection
+    _use: ClassVar[str]
+    """What targets call it."""
 
     def __init__(
         self,
@@ -188,7 +190,7 @@ class _OfImages(BaseEstimator):
             The question is not that of its training examples.
         """
         selection = find_classifier(classifier).selection(readout)
-        selection.target.require(cls.__name__, classifier)
+        selection.target.require(cls._use, classifier)
         (task, *others) = selection.run_tasks
         if others:
             selection.only_task()  # says which subtasks there are
@@ -356,6 +358,8 @@ class SavsClassifier(ClassifierMixin, _OfImages):
     array(['cat'], dtype='<U3')
     """
 
+    _use = "SavsClassifier"
+
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:  # noqa: N803 - as in scikit-learn
         """Return the parameters that were given and, once fitted, the classes and the next step."""
         parameters = super().__repr__(N_CHAR_MAX)
@@ -446,6 +450,8 @@ class SavsRegressor(RegressorMixin, _OfImages):
     >>> things.fit(images, [1, 4, 2, 3, 5, 2])("new.jpg")  # doctest: +SKIP
     2.31
     """
+
+    _use = "SavsRegressor"
 
     def fit(self, images: Sequence[Pictured], numbers: Sequence[float]) -> Self:
         """Choose heads and fit the regression on images with numbers, five different ones or more.

@@ -112,11 +112,8 @@ def evaluation_tables(evaluation: Evaluation, *, per_class: bool = False) -> lis
         tables.append(metrics_table(rows, evaluation.train_shares))
     if not per_class:
         return tables
-    several = (
-        len({task.subtask for task in evaluation.selection.tasks}) > 1
-        if evaluation.selection
-        else False
-    )
+    classes = evaluation.tables.get("per_class")
+    several = classes is not None and classes["subtask"].n_unique() > 1
     worded = {
         "per_class": classes_table,
         "confusions": partial(confusions_table, has_subtasks=several),
@@ -408,8 +405,8 @@ def sweep_table(rows: pl.DataFrame, metric: str) -> Table:
     columns.append(scaled.interval())
     if is_paired:
         columns += [*scaled.difference("its interval", of="difference_"), *P_VALUES]
-    chances = dict.fromkeys(_chance(*row) for row in rows.select("chance", "scale").rows())
-    chance = next(iter(chances)) if len(chances) == 1 else f"{min(chances)} to {max(chances)}"
+    ends = rows["chance"].min(), rows["chance"].max()
+    chance = " to ".join(dict.fromkeys(_chance(end, rows["scale"][0]) for end in ends))
     notes, details = [], []
     if is_prompts:
         notes.append(f"{counted(rows['units'][0], 'training example')}, cross-validated")
@@ -450,7 +447,7 @@ def sweep_table(rows: pl.DataFrame, metric: str) -> Table:
     return Table(rows, columns, notes=tuple(notes), details=tuple(details))
 
 
-def _chance(chance: float, scale: str) -> str:
+def _chance(chance: Any, scale: str) -> str:
     return percent(chance) if scale == "share" else measured(chance, scale)
 
 

@@ -186,11 +186,16 @@ def label_confidence(
 
 
 def _label_report(states: Array, inside: Array, cluster: pl.Series, risk: float) -> RiskReport:
-    """Return which share of the true labels sets lack, in the mean over examples that have some."""
+    """Return which share of the true labels sets lack: of all pairs of an example and such a label.
+
+    A unit is an example: the share plus its own part in it, as the derivative of a ratio has it.
+    """
     true = states == PRESENT
     has_some, known = true.any(axis=0), (states != UNKNOWN).any(axis=0)
-    missed = (true & ~inside).sum(axis=0)[has_some] / true.sum(axis=0)[has_some]
-    of_rows = pl.DataFrame({"score": missed, "cluster": cluster.filter(pl.Series(has_some))})
+    counts, missed = true.sum(axis=0)[has_some], (true & ~inside).sum(axis=0)[has_some]
+    share = missed.sum() / counts.sum()
+    units = share + (missed - share * counts) / counts.mean()
+    of_rows = pl.DataFrame({"score": units, "cluster": cluster.filter(pl.Series(has_some))})
     outside = estimate(of_rows.with_columns(stratum=pl.lit("all")))
     return RiskReport(
         risk=risk,

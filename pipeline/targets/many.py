@@ -293,7 +293,7 @@ class ManyLabels(Target):
             names, called = part.run.classes, part.scores.called
             rows = examples[part.rows]
             if risk is not None:
-                inside = _inside(part.scores.logits, part.scores.rules, risk)
+                inside = inside_sets(part.scores.logits, part.scores.rules, risk)
                 rows = rows.with_columns(prediction_set=names_of(names, inside.T))
             yield _with_labels(rows, names, part.scores.logits, called)
 
@@ -470,8 +470,8 @@ class ManyLabels(Target):
         distances = threshold_distances(shares, thresholds)
         is_known = states != UNKNOWN
         is_wrong = is_known & (states != predicted)
-        # a label that is never predicted has no distance: it decides nothing
-        farthest = np.where(is_wrong & np.isfinite(distances), distances, 0)
+        # a label that is never predicted has no distance: any other wrong one goes before it
+        farthest = np.where(is_wrong, np.where(np.isfinite(distances), distances, 0), -1)
         nearest = np.where(is_known, distances, np.inf)
         decisive = np.where(is_wrong.any(axis=1), farthest.argmax(axis=1), nearest.argmin(axis=1))
         margins = np.where(is_wrong.any(axis=1), farthest.max(axis=1), nearest.min(axis=1))
@@ -551,7 +551,7 @@ class ManyLabels(Target):
             of_labels = of_labels.select(TABLE_SCHEMA.names()).cast(TABLE_SCHEMA)
         if how.only_units:
             return Measured(table=table, units=units, notes=[])
-        inside = None if how.risk is None else _inside(logits, rules_of(rules), how.risk)
+        inside = None if how.risk is None else inside_sets(logits, rules_of(rules), how.risk)
         return Measured(
             table=_packed(examples, logits, is_called, states, names),
             units=units,
@@ -665,7 +665,7 @@ def _margins(parts: Sequence[LeftOut], rows: int) -> tuple[Array, Array]:
     return values, states
 
 
-def _inside(logits: Array, rules: Sequence[LabelRule], risk: float) -> Array:
+def inside_sets(logits: Array, rules: Sequence[LabelRule], risk: float) -> Array:
     """Return the labels of sets, `(labels, n)` flags of `(labels, n)` logits."""
     least = np.array([rule.least_kept(risk) for rule in rules])
     return logits.astype(np.float64) >= least[:, None] - CLOSE * np.abs(least[:, None])

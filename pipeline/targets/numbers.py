@@ -12,7 +12,13 @@ import numpy as np
 import polars as pl
 from msgspec import Meta
 
-from savs.datasets.label_kinds import MOST, ORDINAL, REGRESSION, number_text
+from savs.datasets.label_kinds import (
+    MOST,
+    ORDINAL,
+    REGRESSION,
+    number_text,
+    parse_number,
+)
 from savs.datasets.metrics.metrics import Classes
 from savs.datasets.metrics.numbers import NumberPredictions, number_metrics
 from savs.foundation.arrays import Array
@@ -70,7 +76,8 @@ NUMBER_SCHEMA = {
 """Columns of the predictions of numbers. `value` is the predicted number, `prediction` its text, or
 that of the level next to it; the truth lies from `low` to `high` with a probability of 95 %, null
 if too few examples were left out to know. `correct` is whether the level is the right one, or of
-a regression whether the number lies in its interval. A skipped example has no prediction."""
+a regression whether the number lies in its interval, null without one. A skipped example has no
+prediction."""
 NUMBERS_SCHEMA = {
     "id": pl.String,
     "media": pl.List(pl.String),
@@ -177,6 +184,8 @@ class Numbers(Target):
     calibrated = "the truth lies in 95 % of the intervals, as it did in left-out training examples"
     uncalibrated = "numbers have no intervals"
     suspected_as = "have a number far from its own"
+    suspected_how = "the share of all examples that are not farther off"
+    has_mean_over_data_sets = False
     scores_are_strengths = True
     strength_of = ("explains", "the variance")
     share_of = " of the variance"
@@ -184,7 +193,7 @@ class Numbers(Target):
     is_swept_whole = True
     has_classes = False
     heads_alone = ("they explain", "of the variance of left-out training examples")
-    first_shown = ("those that are farthest off first", "with the widest intervals")
+    first_shown = ("those that are farthest off first", "others, the widest intervals first")
     refused: ClassVar = {
         "a risk": "omit `risk`: intervals hold 95 %",
         "the model's own answer": "use ridge",
@@ -369,8 +378,9 @@ class Numbers(Target):
 
     def gives(self, selected: SelectedTask, scores: ClassScores, known: pl.DataFrame) -> bool:
         """Return whether the numbers are the same."""
-        numbers = _rule_of(selected).numbers(scores.soft)
-        return bool(np.isclose(numbers, known["value"].fill_null(np.nan), rtol=1e-4).all())
+        rule = _rule_of(selected)
+        apart = rule.numbers(scores.soft) - known["value"].fill_null(np.nan).to_numpy()
+        return bool((np.abs(apart) < 1e-3 * rule.spread).all())
 
     def contradicted(
         self, selection: Selected, predictions: pl.DataFrame
@@ -380,9 +390,11 @@ class Numbers(Target):
         `margin` is how far, `strength` the share of all examples that are not farther.
         """
         rule = _rule_of(selection.tasks[0])
+        if rule.reach is None:
+            return  # how far is too far is not known
         error = (pl.col("value") - pl.col("label").cast(pl.Float64)).abs()
         known = predictions.drop_nulls(["label", "value"]).with_columns(margin=error)
-        far = known.filter(pl.col("margin") > (rule.reach or 0.0))
+        far = known.filter(pl.col("margin") > rule.reach)
         apart = far["margin"].to_numpy()
         share = strengths(apart, known["margin"].to_numpy())
         yield far.with_columns(margin=apart.astype(np.float32), strength=share)
@@ -446,12 +458,15 @@ class Numbers(Target):
     def ranked(
         self, predictions: pl.DataFrame, tables: Mapping[str, Sequence[Mapping[str, Any]]]
     ) -> pl.DataFrame:
-        """Return the farthest off first, then those with the widest intervals."""
+        """Return the wrong ones that are farthest off, then those with the widest intervals.
+
+        Without intervals none is known to be wrong, and those that are farthest off come first.
+        """
         known = predictions.filter(pl.col("prediction").is_not_null())
         error = (pl.col("value") - pl.col("label").cast(pl.Float64)).abs()
         width = pl.col("high") - pl.col("low")
         return known.with_columns(
-            margin=pl.when(pl.col("correct")).then(-width.fill_null(error)).otherwise(error),
+            margin=pl.when(~pl.col("correct")).then(error).otherwise(-width.fill_null(error)),
             turn=pl.col("label") if self.is_ordinal else pl.lit(""),
             typicality=pl.lit(None, pl.Float32),
         )
@@ -497,6 +512,14 @@ class Ordinal(Numbers):
     """An example has one of a few levels."""
 
     name, noun, is_ordinal = ORDINAL, "a number on a scale", True
+
+    def wrong_name(self, name: str) -> str:
+        """Return what a level must be."""
+        try:
+            parse_number(name)
+        except ValueError as error:
+            return str(error)
+        return ""
 
     def levels(self, labels: pl.Series) -> list[str]:
         """Return them in the order of the numbers."""
@@ -550,9 +573,7 @@ def with_numbers(
     )
     truth = pl.col("label").cast(pl.Float64)
     right = (
-        pl.col("prediction") == pl.col("label")
-        if rule.levels
-        else truth.is_between("low", "high").fill_null(value=False)
+        pl.col("prediction") == pl.col("label") if rule.levels else truth.is_between("low", "high")
     )
     return table.with_columns(correct=right)
 

@@ -380,6 +380,12 @@ class Target(ABC):
     """Heading of what the label of a suspect is doubted in."""
     suspected_as: ClassVar[str] = "be of another class"
     """What others say of a suspect."""
+    suspected_how: ClassVar[str] = (
+        "the share of rightly predicted examples whose lead is not larger"
+    )
+    """What the strength of a suspect is."""
+    has_mean_over_data_sets: ClassVar[bool] = True
+    """Whether headlines of different data sets have a mean: errors have units."""
     default_readout: ClassVar[str] = "vote"
     default_scoring: ClassVar[str] = "resubstitution"
     tried_readouts: ClassVar[tuple[str, ...]] = ("vote", "posterior", "lda")
@@ -674,6 +680,10 @@ class Target(ABC):
     def grouped(self, examples: pl.DataFrame) -> pl.DataFrame:
         """Return examples with the `label` that they are counted by; maybe several rows each."""
         return examples
+
+    def wrong_name(self, name: str) -> str:
+        """Return why no class can be called so; empty if one can."""
+        return ""
 
     def levels(self, labels: pl.Series) -> list[str]:
         """Return all levels of a scale that examples have, ascending; nothing without a scale."""

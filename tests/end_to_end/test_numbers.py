@@ -102,5 +102,10 @@ def test_a_page_of_new_images_has_the_widest_intervals_first(counted, tmp_path):
     assert "probability (%)" not in text
     numbers = [float(number) for number in re.findall(r'<th scope="row"><b>([^<]+)</b>', text)]
     assert sorted(numbers) == pytest.approx(sorted(done.predictions["value"]), abs=1e-5)
+    (tmp_path / "odd").mkdir()
+    (tmp_path / "odd" / "odd.png").write_bytes(b"no image")
+    odd = tmp_path / "odd.html"
+    savs.classify(trained.folder, tmp_path / "odd", out=odd, form=form)
+    assert "0 predictions" in odd.read_text()
     least, most = (f(done.predictions["prediction"], key=float) for f in (min, max))
     assert f"6 predictions: {least} to {most}" in text

@@ -230,9 +230,10 @@ def _export_store(
         small = slim(store, heads, out, before_seal=add_selections_and_card)
     left = [row for rows in store.manifest.rows.values() for row in rows.values() if not row.split]
     if left:
+        gone = counted(len(left), "example")
         say(
-            f"note: the copy still has what {counted(len(left), 'example')} had that left the source"
-            " since: features and thumbnails; to share without them, make a new store of the source"
+            f"note: the copy still has what {gone} had that left the source since: features and"
+            " thumbnails; to share without them, make a new store of the source"
         )
     return small.facts["bytes"], names
 

@@ -164,8 +164,8 @@ def select_command(
             count = counted_as(doubtful.height, "training example", "is", "are")
             all_of = "it" if doubtful.height == 1 else "all"
             say(
-                f"{count} predicted to be of another class by a classifier of others; suspects.csv"
-                f" next to the selection has {all_of}"
+                f"{count} predicted by a classifier of others to {selection.target.suspected_as};"
+                f" suspects.csv next to the selection has {all_of}"
             )
     if depth := _depth(opened, selection):
         say(depth)

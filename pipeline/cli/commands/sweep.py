@@ -177,6 +177,12 @@ def _hold_same_test(stores: dict[str, "FeatureStore"], metric: str | None) -> bo
     from savs.pipeline.evaluation.sweep.shared_examples import hold_same_test
 
     is_same, apart = hold_same_test(list(stores.values()))
+    odd = None if is_same else next((s for s in stores.values() if not _has_mean(s)), None)
+    if odd is not None:
+        raise typer.BadParameter(
+            f"{visible(str(odd.path))} has numbers, whose errors have no mean over stores of"
+            " different examples; sweep each by itself"
+        )
     if not is_same and metric is not None:
         raise typer.BadParameter(
             f"--metric is for stores of the same examples; these differ: {visible(apart)}"
@@ -184,6 +190,12 @@ def _hold_same_test(stores: dict[str, "FeatureStore"], metric: str | None) -> bo
     if not is_same:
         say(f"the stores hold different test examples: {apart}")
     return is_same
+
+
+def _has_mean(store: "FeatureStore") -> bool:
+    from savs.pipeline.targets import target_of
+
+    return target_of(store.manifest.identity.benchmark).has_mean_over_data_sets
 
 
 def _write(

@@ -253,7 +253,7 @@ def describe(
         subtask=row["subtask"],
         label=row["label"],
         prediction=row["prediction"],
-        is_right=bool(row["correct"]),
+        is_right=row["correct"] is not False,  # a number without an interval is neither
         verdict=shown.verdict,
         votes=shown.shares,
         facts=shown.facts,

@@ -191,6 +191,8 @@ def draw_lines(
 
 MOST_POINTS = 2000
 """Most points of a scatter plot: every n-th of more."""
+SIDE = 360.0
+"""Side of a scatter plot."""
 NUMBER_TICKS = 6
 """Most numbers along an axis of numbers."""
 
@@ -204,17 +206,17 @@ class Scatter:
     intervals: str
     """SVG path of those that are known."""
     ticks: tuple[tuple[float, str], ...]
-    """Places on an axis from 0 to 1, with their numbers."""
+    """Places on an axis from 0 to `SIDE`, with their numbers."""
     shown: int
     of: int
 
 
 def draw_scatter(
-    rows: Sequence[tuple[float, float, float | None, float | None]], side: float = 360
+    rows: Sequence[tuple[float, float, float | None, float | None]], side: float = SIDE
 ) -> Scatter:
     """Return the plot of true and predicted numbers, each with the ends of its interval if known.
 
-    Coordinates are from 0 to `side`, upwards from the bottom left.
+    There is one number at least. Paths are in the units of the drawing, from the top left.
     """
     step = -(-len(rows) // MOST_POINTS)
     drawn = rows[::step]
@@ -249,7 +251,7 @@ def nice_ticks(numbers: Iterable[float]) -> list[float]:
     """
     values = list(numbers)
     low, high = min(values), max(values)
-    if low == high:
+    if high - low <= 1e-9 * max(abs(low), abs(high)):  # equal but for rounding
         apart = 0.1 * abs(low) or 1.0
         low, high = low - apart, high + apart
     size = 10.0 ** math.floor(math.log10(high - low) - 1)

@@ -91,7 +91,7 @@ class PredictionContent:
         """The number of predictions, and the classes."""
         names = list(dict.fromkeys(name for _, name, _ in self.counts))
         what = listed(names)
-        if not self.target.has_classes:
+        if names and not self.target.has_classes:
             what = " to ".join(dict.fromkeys(f(names, key=float) for f in (min, max)))
         return f"{counted(self.predictions, 'prediction')}: {what}"
 
@@ -117,7 +117,7 @@ class PredictionPage:
     """The output of `classify` as one HTML page with pictures: `form=PredictionPage()`.
 
     It contains its images and loads nothing. With a risk the unsure predictions come first, then
-    those with the lowest probability; of numbers those with the widest intervals.
+    those with the lowest probability; of levels of a scale those with the widest intervals.
 
     Raises
     ------

@@ -125,7 +125,7 @@ def _numbers_part(result: Result) -> ClassesPart:
         confusions=None,
         has_subtasks=False,
         ranges=ranges_table(result.metrics["ranges"]),
-        numbers=draw_scatter(columns.rows()),
+        numbers=draw_scatter(columns.rows()) if columns.height else None,
     )
 
 

@@ -173,10 +173,15 @@ def _chart(rows: pl.DataFrame, names: Sequence[Any], axis: str, by: str, title: 
         _axis(axis, _each(rows)),
         [(n, "all" if value is None else str(value)) for n, value in enumerate(settings)],
         lines,
-        chance=rows["chance"][0],
+        chance=_one_chance(rows),
         scale=pl.concat([rows[name] for name in ("mean", "low", "high")]).drop_nulls(),
         are_shares=_scale(rows) == "share",
     )
+
+
+def _one_chance(rows: pl.DataFrame) -> float | None:
+    """Return the chance of all rows; None if it differs, as that of an error does by draw."""
+    return rows["chance"][0] if rows["chance"].n_unique() == 1 else None
 
 
 def _scale(rows: pl.DataFrame) -> str:
@@ -218,7 +223,7 @@ def _depth_charts(rows: pl.DataFrame, metric: str) -> tuple[Chart, ...]:
             for row in line.sort("max_layer").to_dicts()
         ]
     ticks = [(n, str(layer)) for n, layer in enumerate(depths)]
-    name, chance = "last layer that heads are chosen from", float(rows["chance"][0])
+    name, chance = "last layer that heads are chosen from", _one_chance(rows)
     are_shares = _scale(rows) == "share"
     title = f"{metric} by depth"
     return (draw_lines(title, name, ticks, lines, chance=chance, are_shares=are_shares),)

@@ -213,7 +213,7 @@ def _card(
     return Card(
         id=row["id"],
         shown=shown,
-        is_right=row["correct"],
+        is_right=row["correct"] is not False,  # a number without an interval is neither
         kinds=tuple(row["kinds"]),
         margin=row["margin"],
         others=tuple(

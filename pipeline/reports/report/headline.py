@@ -46,10 +46,11 @@ def headline_of(results: Sequence[Result]) -> Headline:
     for other in others:
         apart = "" if other in paired else _apart(first, other)
         same = (one for one in other.metrics["metrics"] if one["name"] == main["name"])
-        ends = _ends(next(same, other.headline))  # else its own headline
-        rows.append(
-            {"name": f"{visible(other.name)}{apart}", "style": "other", **ends, **baselines}
-        )
+        own = next(same, other.headline)  # else its own headline, whose chance is another
+        is_same = own["name"] == main["name"]
+        of_other = baselines if is_same else {"scale": own.get("scale", "share")}
+        name = f"{visible(other.name)}{apart}" + ("" if is_same else f", {visible(own['name'])}")
+        rows.append({"name": name, "style": "other", **_ends(own), **of_other})
     rows += [
         {"name": name, "style": "baseline", "value": value, "scale": scale}
         for name, value in (("majority class", main["majority"]), ("chance", main["chance"]))

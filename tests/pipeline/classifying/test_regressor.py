@@ -90,6 +90,8 @@ def test_each_estimator_loads_its_own_labels(fitted, squares, tmp_path):
     folder = fitted.save(tmp_path / "numbers")
     with pytest.raises(SelectionError, match="a number, for which SavsClassifier does not work"):
         SavsClassifier.load(folder)
+    with pytest.raises(SelectionError, match="a number, for which SavsClassifier does not work"):
+        type("Mine", (SavsClassifier,), {}).load(folder)
     options = {"heads": 4, "question": QUESTION, "dtype": "float32", "cache": fitted.cache}
     classes = SavsClassifier("demo", **options).fit(images, ["small", "large"] * 6)
     with pytest.raises(SelectionError, match="for which SavsRegressor does not work; use Savs"):

@@ -23,7 +23,7 @@ from savs.pipeline.evaluation.results import Result
 from savs.pipeline.evaluation.suspects import suspects
 from savs.pipeline.evaluation.tables import confidence_tables
 from savs.pipeline.reports.suggestions.suggestions import write_suggestions
-from savs.pipeline.targets.label_rules import PLAIN, kept_levels
+from savs.pipeline.targets.label_rules import NEVER, PLAIN, kept_levels
 from savs.pipeline.targets.many import LabelLogits
 from savs.stores import LayerGrid
 from stores import identity, make_store, write_store
@@ -392,7 +392,7 @@ def test_sets_have_each_label_from_the_logit_that_its_left_out_examples_say(many
     assert found.predictions.drop("prediction_set").equals(plain.predictions.drop("prediction_set"))
     assert plain.predictions["prediction_set"].null_count() == len(plain.predictions)
     names = [task.subtask for task in selection.tasks]
-    missed, sizes = [], []
+    missed, true, sizes = 0, 0, []
     for row in found.predictions.iter_rows(named=True):
         logits = np.log(p := np.array(row["probabilities"], np.float64)) - np.log1p(-p)
         expected = [
@@ -402,10 +402,10 @@ def test_sets_have_each_label_from_the_logit_that_its_left_out_examples_say(many
         ]
         assert set(row["prediction_set"]) == set(expected)
         sizes.append(len(expected))
-        if row["labels"]:
-            missed.append(np.mean([name not in expected for name in row["labels"]]))
+        missed += sum(name not in expected for name in row["labels"])
+        true += len(row["labels"])
     report = found.confidence[0].risk
-    assert report.outside.value == pytest.approx(np.mean(missed))
+    assert report.outside.value == pytest.approx(missed / true)
     assert report.outside.value < 0.25
     assert report.classes == pytest.approx(np.mean(sizes))
     assert (report.answered, report.wrong) == (None, None)
@@ -433,3 +433,18 @@ def test_levels_of_sets_leave_out_the_share_that_is_asked_for(count):
         expected = (count + 1) * risk // 100 / (count + 1)
         assert missed == pytest.approx(expected, abs=4 * (risk / 100 / 1500) ** 0.5)
         assert expected <= risk / 100
+
+
+def test_an_example_is_about_a_wrong_label_also_where_that_is_never_predicted(tmp_path):
+    store, _, _ = make_many(tmp_path / "never", labels=3, unknown=0)
+    selection = savs.calibrate(store, savs.select(store, heads=2)).selection
+    rules = [replace(task.decision, threshold=NEVER) for task in selection.tasks[1:]]
+    tasks = [replace(t, decision=r) for t, r in zip(selection.tasks[1:], rules, strict=True)]
+    silent = replace(selection, tasks=(selection.tasks[0], *tasks))
+    result = savs.evaluate(store, silent)
+    tables = {name: table.to_dicts() for name, table in result.tables.items()}
+    ranked = result.target.ranked(result.predictions, tables)
+    wrong = ranked.filter(~pl.col("correct"))
+    assert wrong.height > 5
+    for row in wrong.iter_rows(named=True):
+        assert (row["turn"] in row["labels"]) != (row["turn"] in row["predicted"])

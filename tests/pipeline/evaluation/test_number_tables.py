@@ -1,19 +1,29 @@
 """Numbers in comparisons, sweeps and reports: next to what evaluations of the same rows say."""
 
+import re
+from types import SimpleNamespace
+
 import numpy as np
 import polars as pl
 import pytest
 from number_stores import TEST, make_numbers
 from scipy.stats import t
+from typer.testing import CliRunner
 
 import savs
+from savs.pipeline.cli.app import app
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.compare.compare import across_data_sets
+from savs.pipeline.evaluation.suspects import suspects
 from savs.pipeline.evaluation.sweep.draws import make_draws
 from savs.pipeline.evaluation.sweep.table import join_sweeps
 from savs.pipeline.evaluation.tables import comparison_tables, sweep_table
+from savs.pipeline.readouts import ClassScores
 from savs.pipeline.reports.pages.charts import nice_ticks
+from savs.pipeline.reports.report.curves import charts_of_sweep
 from savs.pipeline.selection.training_data import StoredTraining
+from savs.pipeline.targets.numbers import REGRESSIONS, NumberRule
+from stores import make_store
 
 
 @pytest.fixture(scope="module")
@@ -180,10 +190,78 @@ def test_what_heads_move_a_number_by_adds_up_to_it(store, results, tmp_path, spl
     assert found.heads["similarity"].list.len().max() == 0
 
 
+def test_without_intervals_no_number_is_called_wrong_and_none_is_a_suspect(store, tmp_path):
+    bare = savs.select(store, heads=2)  # not calibrated: how far is too far is not known
+    place = store.path / "results" / "bare"
+    result = savs.evaluate(store, bare)
+    assert result.predictions["correct"].null_count() == TEST
+    savs.save_evaluation(result, place)
+    content = savs.report(place, out=tmp_path / "page.html")
+    assert content.gallery.wrong == 0
+    assert all(card.is_right and not card.shown.verdict for card in content.gallery.cards)
+    off, table = errors(store, place)
+    farthest = table["id"][int(off.argmax())]
+    assert content.gallery.cards[0].id == farthest
+    found = savs.explain(place, n=3)
+    assert [one.is_right for one in found.examples] == [True] * 3
+    assert suspects(store, bare).is_empty()
+
+
+def test_a_report_of_skipped_examples_has_no_plot(tmp_path):
+    store = make_numbers(tmp_path / "skipped", skipped=range(TEST))[0]
+    place = store.path / "results" / "ridge"
+    savs.save_evaluation(savs.evaluate(store, savs.select(store, heads=2)), place)
+    content = savs.report(place, out=tmp_path / "page.html")
+    assert content.classes.numbers is None
+    assert content.classes.ranges is not None
+
+
+def test_results_of_other_labels_have_their_own_scale_in_a_report(store, results, tmp_path):
+    ones = np.random.default_rng(0).normal(size=(2, 12, 4)).astype(np.float32)
+    labels = ["a", "b"] * 6
+    classes = make_store(tmp_path / "classes", ones, labels, ones, labels)
+    place = classes.path / "results" / "vote"
+    savs.save_evaluation(savs.evaluate(classes, savs.select(classes, heads=1)), place)
+    for first, second in ((results[1], place), (place, results[1])):
+        content = savs.report([first, second], out=tmp_path / "page.html")
+        own = content.headline.results
+        (row,) = (r for r in own.frame.to_dicts() if r["style"] == "other")
+        assert row["scale"] == ("error" if second == results[1] else "share")
+        assert row["chance"] is None
+        assert own.drawing is None
+
+
+def test_the_check_of_folds_sees_numbers_that_are_large_against_their_spread():
+    rule = NumberRule.of(np.array([1e6, 1e6 + 3, 1e6 + 6]), is_ordinal=False)
+    task = SimpleNamespace(decision=rule)
+    soft = np.float32([[-1.0], [0.0], [1.0]])
+    scores = ClassScores(soft, np.zeros(3, np.int64), soft)
+    known = pl.DataFrame({"value": rule.numbers(soft)})
+    assert REGRESSIONS.gives(task, scores, known)
+    assert not REGRESSIONS.gives(task, scores, known.reverse())
+
+
+def test_stores_of_numbers_are_refused_together_before_anything_is_swept(store, tmp_path):
+    other = make_numbers(tmp_path / "other", seed=3)[0]
+    words = ["sweep", str(store.path), str(other.path), "--out", str(tmp_path / "both")]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 2
+    assert "sweep each by itself" in re.sub(r"[│\s]+", " ", done.output)
+    assert "swept" not in done.output
+
+
+def test_chances_of_draws_are_in_order_and_no_level_line(swept):
+    rows = swept.summary.filter(metric="MAE").with_columns(
+        chance=pl.when(pl.col("shots") == 20).then(9.9).otherwise(10.2)
+    )
+    assert "chance 9.900 to 10.20" in sweep_table(rows, "MAE").notes[0]
+    assert all(chart.chance is None for chart in charts_of_sweep(rows, "MAE"))
+
+
 def test_ticks_hold_all_numbers_at_round_steps():
     rng = np.random.default_rng(0)
-    for _ in range(300):
-        numbers = rng.normal(size=5) * 10.0 ** rng.integers(-12, 12)
+    close = [[4.5, 4.5 + 4e-15], [1e6, 1e6 + 1e-7], [0.0, 0.0]]
+    for numbers in [*close, *(rng.normal(size=(300, 5)) * 10.0 ** rng.integers(-12, 12, (300, 1)))]:
         ticks = nice_ticks(numbers)
         step = ticks[1] - ticks[0]
         assert 2 <= len(ticks) <= 6
