@@ -78,7 +78,7 @@ def _(page):
             mo.image(
                 picture.jpeg,
                 width=120,
-                caption=f"{', '.join(card.predictions)}, labelled {', '.join(card.labels)}",
+                caption=f"{', '.join(card.shown.predictions)}, labelled {', '.join(card.shown.labels)}",
             )
             for card, picture in shown
         ],
