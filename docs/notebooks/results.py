@@ -78,7 +78,8 @@ def _(page):
             mo.image(
                 picture.jpeg,
                 width=120,
-                caption=f"{', '.join(card.shown.predictions)}, labelled {', '.join(card.shown.labels)}",
+                caption=", ".join(card.shown.predictions)
+                + f", labelled {', '.join(card.shown.labels)}",
             )
             for card, picture in shown
         ],
