@@ -56,7 +56,7 @@ def test_images_get_numbers_with_intervals(counted, tmp_path):
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("task", ["regression", "ordinal"])
+@pytest.mark.parametrize("task", ["regression", pytest.param("ordinal", marks=pytest.mark.costly)])
 def test_predict_py_says_what_classify_says(counted, tmp_path, task):
     folder, trained = counted
     if task == "ordinal":
@@ -79,7 +79,7 @@ def test_predict_py_says_what_classify_says(counted, tmp_path, task):
     assert "class" not in card.partition("## Numbers")[2].partition("## Metrics")[0]
 
 
-@pytest.mark.thorough
+@pytest.mark.costly
 def test_a_space_answers_with_the_number_and_its_interval(counted, tmp_path):
     folder, trained = counted
     space = savs.write_space(trained.store, trained.folder, tmp_path / "space").path

@@ -311,6 +311,7 @@ def labels_of(store: Path, mark: str = "/") -> dict[str, str]:
             if name.startswith(f"unlabelled{mark}")}  # fmt: skip
 
 
+@pytest.mark.costly
 def test_ten_labels_by_keys_survive_a_kill(chrome, unlabelled, photos, tmp_path) -> None:
     waits = len(savs.open_store(unlabelled).ids("unlabelled"))
     assert waits > 12
@@ -397,7 +398,7 @@ def test_keys_mark_many_labels_and_enter_saves_them(chrome, of_many, tmp_path) -
     tab("Page.close")
 
 
-@pytest.mark.parametrize("kind", ["regression", "ordinal"])
+@pytest.mark.parametrize("kind", ["regression", pytest.param("ordinal", marks=pytest.mark.costly)])
 def test_numbers_are_typed_and_levels_have_keys(chrome, tmp_path, kind) -> None:
     store, _, _ = make_numbers(tmp_path / "numbers", kind, unlabelled=8)
     savs.train(store)

@@ -53,7 +53,10 @@ def test_strength_is_the_share_of_margins_that_are_not_larger():
 def test_the_command_lists_them_and_writes_a_file(savs, store, tmp_path):
     done = savs("select", store.path, "--heads", 5, "--suspects", "--out", tmp_path / "chosen")
     assert done.returncode == 0, done.stderr
-    assert "2 training examples are predicted to be of another class" in done.stderr
+    assert (
+        "2 training examples are predicted by a classifier of others to be of another"
+        in done.stderr
+    )
     table = pl.read_csv(tmp_path / "chosen" / "suspects.csv")
     assert set(table["media"]) == {"3.png", "8.png"}
     assert set(table["run"]) == {selection_run(tmp_path / "chosen")}
