@@ -200,7 +200,12 @@ class StoreDraws:
                 ids=groups[rows].tolist(),
                 target=target,
             )
-            labels.tasks()
+            try:
+                labels.tasks()
+            except SelectionError as error:
+                raise SelectionError(
+                    f"a draw of {len(rows):,} examples is too few, use more `shots`: {error}"
+                ) from None
             drawn[key] = labels, rows
         for key, (labels, rows) in drawn.items():
             training = replace(labels, values=values[:, rows])
