@@ -121,27 +121,32 @@ def rank_table(seed: int, samples: int) -> list[str]:
 
 def number_table(seed: int, samples: int) -> list[str]:
     """Return how often the intervals of metrics of numbers contain their value."""
-    rng = np.random.default_rng(seed)
-    designs = [design for design in all_designs() if 100 < len(design.cluster) < 1000]
-    lines = _header("numbers", *(design.name for design in designs))
-    for correlation in CORRELATIONS:
-        cells = [metric_coverage(rng, design, correlation, samples // 4) for design in designs]
-        for name in cells[0]:
-            row = f"{name}, correlation {correlation:g}"
-            lines.append(_row(row, *(cell[name] for cell in cells)))
-    return lines
+    named = {c: f"correlation {c:g}" for c in CORRELATIONS}
+    return _of_numbers("numbers", metric_coverage, named, seed, samples)
 
 
 def number_difference_table(seed: int, samples: int) -> list[str]:
     """Return how often intervals of differences of metrics of numbers contain these."""
+    named = {c: f"correlation {BETTER[0]:g} and {c:g}" for c in BETTER}
+    return _of_numbers("differences of numbers", difference_coverage, named, seed, samples)
+
+
+def _of_numbers(
+    title: str,
+    coverage: Callable[..., dict[str, Shares]],
+    named: dict[float, str],
+    seed: int,
+    samples: int,
+) -> list[str]:
+    """Return a row a metric and correlation, a column a design of clusters."""
     rng = np.random.default_rng(seed)
     designs = [design for design in all_designs() if 100 < len(design.cluster) < 1000]
-    lines = _header("differences of numbers", *(design.name for design in designs))
-    for better in BETTER:
-        cells = [difference_coverage(rng, design, better, samples // 4) for design in designs]
-        for name in cells[0]:
-            row = f"{name}, correlation .5 and {better:g}"
-            lines.append(_row(row, *(cell[name] for cell in cells)))
+    lines = _header(title, *(design.name for design in designs))
+    for correlation, name in named.items():
+        cells = [coverage(rng, design, correlation, samples // 4) for design in designs]
+        lines += [
+            _row(f"{metric}, {name}", *(cell[metric] for cell in cells)) for metric in cells[0]
+        ]
     return lines
 
 

@@ -31,8 +31,7 @@ from savs.pipeline.running.progress import Reporting
 from savs.pipeline.selection.compatibility import require_match
 from savs.pipeline.selection.selection import Selection, TaskSelection
 from savs.pipeline.targets.calibration import Calibration, least_examples, require_risk
-from savs.pipeline.targets.label_rules import LEAST, logits_of, rules_of
-from savs.pipeline.targets.many import inside_sets
+from savs.pipeline.targets.target import Said
 from savs.stores import Head, head_name
 
 MOST_FILES = 100
@@ -46,21 +45,17 @@ MOST_CLASSES = 6
 """Classes that are shown of an answer, the likeliest first."""
 
 
+NOTHING = Said("")
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The answer for one file; only `reason` if it was skipped."""
 
     name: str
     pictures: tuple[Picture, ...] = ()
-    prediction: str = ""
-    labels: tuple[str, ...] | None = None
-    """Of many labels those over their thresholds, the most probable first."""
-    probabilities: Array | None = None
-    """`(classes,)`, or of each label; NaN if the scores are not probabilities."""
-    atypical: bool | None = None
-    """None without a calibration."""
-    interval: tuple[str, str] | None = None
-    """The ends of a number's interval."""
+    said: Said = NOTHING
+    """Its probabilities are NaN if the scores are none."""
     votes: tuple[HeadVote, ...] = ()
     evidence: Evidence | None = None
     reason: str = ""
@@ -194,11 +189,7 @@ def _answers(
         answers[name] = Answer(
             contents[name].name,
             _pictures(contents[name], rules),
-            prediction=said.prediction,
-            labels=said.labels,
-            probabilities=said.probabilities,
-            atypical=said.atypical,
-            interval=said.interval,
+            said,
             votes=() if evidence is None else head_votes(evidence),
             evidence=evidence,
         )
@@ -241,7 +232,7 @@ class Verdict:
     @property
     def probability(self) -> float | None:
         """The probability of the prediction."""
-        return dict(self.classes).get(self.answer.prediction)
+        return dict(self.classes).get(self.answer.said.prediction)
 
 
 def answers_page(answers: Answers, risk: float) -> str:
@@ -268,25 +259,19 @@ def answers_page(answers: Answers, risk: float) -> str:
 
 
 def _verdict(one: Answer, answers: Answers, risk: float) -> Verdict:
-    if one.probabilities is None or np.isnan(one.probabilities).any():
+    said = one.said
+    if said.probabilities is None or np.isnan(said.probabilities).any():
         return Verdict(one, (), None)
-    order = np.argsort(-one.probabilities, kind="stable")
-    shares = [(answers.classes[c], float(one.probabilities[c])) for c in order]
-    if one.labels is not None:
-        rest = [name for name, _ in shares if name not in one.labels]
-        likely = {*one.labels, *rest[: max(0, MOST_CLASSES - len(one.labels))]}
-        first = tuple(pair for pair in shares if pair[0] in likely)
-        rules = rules_of([task.decision for task in answers.selection.tasks])
-        logits = logits_of(np.clip(one.probabilities, LEAST, 1 - LEAST))
-        flags = inside_sets(logits[:, None], rules, risk)[:, 0]
-        inside = tuple(answers.classes[n] for n in order if flags[n])
-        others = tuple(pair for pair in shares if pair[0] not in likely)
-        return Verdict(one, first, inside, others)
-    inside, task = None, answers.task
-    if isinstance(task.decision, Calibration):
-        flags = task.decision.sets(one.probabilities[None], risk)[0]
-        inside = tuple(task.classes[c] for c in order if flags[c])
-    return Verdict(one, tuple(shares[:MOST_CLASSES]), inside)
+    order = np.argsort(-said.probabilities, kind="stable")
+    shares = [(answers.classes[c], float(said.probabilities[c])) for c in order]
+    inside = None if said.inside is None else said.inside(risk)
+    if said.labels is None:
+        return Verdict(one, tuple(shares[:MOST_CLASSES]), inside)
+    rest = [name for name, _ in shares if name not in said.labels]
+    likely = {*said.labels, *rest[: max(0, MOST_CLASSES - len(said.labels))]}
+    first = tuple(pair for pair in shares if pair[0] in likely)
+    others = tuple(pair for pair in shares if pair[0] not in likely)
+    return Verdict(one, first, inside, others)
 
 
 def attention_page(answers: Answers, number: int, head: str) -> str:

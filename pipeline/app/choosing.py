@@ -1,14 +1,13 @@
 """Heads that are chosen again, from the labels that the store has by now."""
 
 from dataclasses import dataclass
-from functools import partial
 
 from savs.pipeline.app.workspace import Workspace
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.cross_validation import assess_left_out
 from savs.pipeline.evaluation.evaluation_file import replace_evaluation
 from savs.pipeline.evaluation.suspects import save_suspects, suspects
-from savs.pipeline.running.formatting import interval, measured, of_shares, percent
+from savs.pipeline.running.formatting import of_shares
 from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.selection import Selection, select
 from savs.pipeline.selection.selection_config import is_older
@@ -30,18 +29,6 @@ class Expected:
     high: float
     scale: str = "share"
     """That of the metric, see `Units`."""
-
-    @property
-    def ends(self) -> str:
-        """The interval."""
-        is_share = self.scale == "share"
-        show = percent if is_share else partial(measured, scale=self.scale)
-        return interval(self.low, self.high, show)
-
-    @property
-    def worded(self) -> str:
-        """The value with its interval."""
-        return f"{measured(self.value, self.scale)} ({self.ends})"
 
 
 @dataclass(frozen=True, slots=True)

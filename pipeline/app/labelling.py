@@ -25,6 +25,7 @@ from savs.pipeline.evaluation.suspects import load_suspects
 from savs.pipeline.inputs.labelling import Labeller, State
 from savs.pipeline.reports.pages.charts import Chart, Value, draw_lines
 from savs.pipeline.reports.pages.pictures import Picture, open_images
+from savs.pipeline.running.formatting import measured, measured_interval
 from savs.pipeline.targets import Target, target_of
 from savs.stores import FeatureStore
 from savs.stores.format.layout import UNLABELLED
@@ -367,7 +368,8 @@ def curve_of(expected: Sequence[Expected], metric: str) -> Chart:
             one.value,
             one.low,
             one.high,
-            f"{one.labels:,} examples: {one.worded}",
+            f"{one.labels:,} examples: {measured(one.value, one.scale)}"
+            f" ({measured_interval(one.low, one.high, one.scale)})",
         )
         for one in expected
     ]

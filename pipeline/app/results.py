@@ -43,6 +43,7 @@ def results_page(workspace: Workspace) -> str:
     (first,) = read_results([place.folder])
     wrong = gallery_part([first], MOST_WRONG, workspace.media_root, only_wrong=True)
     cards = () if wrong is None else wrong.cards
+    metrics = first.metrics["metrics"]
     content = {  # named as the templates of a report name them
         "first": first,
         "headline": headline_of([first]),
@@ -50,7 +51,7 @@ def results_page(workspace: Workspace) -> str:
         "wrong": cards,
         "more": 0 if wrong is None else wrong.wrong - len(cards),
         "notes": () if wrong is None else tuple(map(workspace.spelled, wrong.notes)),
-        "metrics": None if first.target.has_classes else metrics_table(first.metrics["metrics"]),
+        "metrics": metrics_table(metrics) if len(metrics) > 1 else None,
         "is_explained": first.split == "test"
         or not first.target.refusal("an explanation of left-out examples", first.folder),
         "gallery": None,

@@ -112,7 +112,7 @@ class _OfImages(BaseEstimator):
         return self
 
     def predict(self, images: Sequence[Pictured]) -> Array:
-        """Return `(n,)` labels or numbers of images, or `(n, labels)` of 0 and 1.
+        """Return the `(n,)` numbers of images; of classes their numbers.
 
         Raises
         ------
@@ -393,13 +393,7 @@ class SavsClassifier(ClassifierMixin, _OfImages):
         return self
 
     def predict(self, images: Sequence[Pictured]) -> Array:
-        """Return `(n,)` labels of images, or `(n, labels)` of 0 and 1.
-
-        Raises
-        ------
-        ValueError
-            An image cannot be decoded, or the model is not the one that was fitted.
-        """
+        """Return `(n,)` labels of images, or `(n, labels)` of 0 and 1; ValueError as in `fit`."""
         values = super().predict(images)
         return self.classes_[values] if self._target.has_classes else values
 

@@ -18,6 +18,7 @@ import msgspec
 import polars as pl
 
 from savs.datasets.label_kinds import ONE
+from savs.datasets.metrics.metrics import Scale
 from savs.datasets.splits.leaks import REPEATED, SHARED
 from savs.foundation.errors import ParameterError, SavsError, command
 from savs.foundation.files import finish_files, real_path
@@ -306,6 +307,11 @@ class Result:
                 f" {', '.join(units)}; run `{EVALUATE}` again"
             )
         return units
+
+    @cached_property
+    def scales(self) -> Mapping[str, Scale]:
+        """What each metric is, see `Units`."""
+        return {metric["name"]: metric["scale"] for metric in self.metrics["metrics"]}
 
     @cached_property
     def store(self) -> FeatureStore | None:

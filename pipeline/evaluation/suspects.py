@@ -66,8 +66,8 @@ def suspects(
         then in the order of the training file. Of many labels, `subtask` is one that is there and
         should not be, or the other way round; `prediction` has all labels of the example, with this
         one changed, and `margin` is how far its logit is from that of the threshold. Of numbers
-        they are those that lie outside of their intervals, `margin` is how far they are from the
-        prediction, and `strength` the share of all examples that are not farther.
+        they are those whose error is outlying, `margin` is how far they are from the prediction,
+        and `strength` the share of all examples that are not farther.
 
     Raises
     ------

@@ -20,6 +20,7 @@ from savs.pipeline.running.formatting import (
     format_bytes,
     interval,
     measured,
+    measured_interval,
     of_shares,
     percent,
     points,
@@ -135,7 +136,7 @@ def metrics_table(
 
     `train_shares` says of how much of the training examples the measured classifiers were made.
     """
-    frame = pl.DataFrame([{"scale": "share"} | dict(m) for m in metrics], infer_schema_length=None)
+    frame = pl.DataFrame(metrics, infer_schema_length=None)
     scaled = Scaled.of(frame)
     columns = [
         Column(scaled.named("metric"), "name"),
@@ -371,8 +372,8 @@ def selection_table(
 
 
 def _accuracy(metric: Metric) -> str:
-    show = percent if metric.scale == "share" else partial(measured, scale=metric.scale)
-    return f"{show(metric.value)} ({interval(metric.low, metric.high, show)})"
+    value = measured(metric.value, metric.scale).removesuffix(" %")
+    return f"{value} ({measured_interval(metric.low, metric.high, metric.scale)})"
 
 
 def suspects_table(suspects: pl.DataFrame, target: Target) -> Table:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 
 SMALLEST_P = 0.0001
 """The smallest p value that is shown as it is."""
@@ -120,6 +121,17 @@ def measured(value: float | None, scale: str) -> str:
     if value is None or scale == "share":
         return percent(value) + (" %" if value is not None else "")
     return f"{value:,.0f}" if 1000 <= abs(value) < 1e12 else f"{value:#.4g}".removesuffix(".")
+
+
+def measured_interval(low: float | None, high: float | None, scale: str) -> str:
+    """Return the interval of a metric, that of a `share` in percent without a sign.
+
+    Examples
+    --------
+    >>> measured_interval(0.25, 1.0, "share"), measured_interval(0.25, 1.0, "error")
+    ('25.0 .. 100.0', '0.2500 .. 1.000')
+    """
+    return interval(low, high, percent if scale == "share" else partial(measured, scale=scale))
 
 
 def points(value: float | None) -> str:

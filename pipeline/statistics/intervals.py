@@ -360,15 +360,12 @@ class Metric:
     """What always naming the most frequent test class reaches, where that makes sense."""
     units: int
     clusters: int
-    scale: Scale = "share"
+    scale: Scale
     """See `Units`; `value` and `chance` of another one than `share` are not confined to 0 to 1."""
 
     def to_json(self) -> dict[str, Any]:
         """Return the form that metrics.json holds."""
-        facts = {name: getattr(self, name) for name in self.__slots__}
-        if self.scale == "share":
-            del facts["scale"]
-        return facts
+        return {name: getattr(self, name) for name in self.__slots__}
 
 
 def summarise(units: Units, *, inflation: float = 1.0) -> Metric:

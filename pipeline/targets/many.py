@@ -6,6 +6,7 @@ that chose it, see `HeadsFit.binary`: features are not gathered for each label.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import msgspec
@@ -99,9 +100,8 @@ LABEL_SCHEMA = {
 """Columns of the predictions of examples with many labels. `label` and `prediction` are canonical
 texts, as the store has them; `labels` are those that are there, null of an example that is not
 labelled; `probabilities` are in the order of the table of labels; `prediction_set` is null unless a
-risk was given. A skipped example has no
-prediction and is not correct, nor is one with a label too many or too few. Labels that are unknown
-of it do not count."""
+risk was given. A skipped example has no prediction and is not correct, nor is one with a label too
+many or too few. Labels that are unknown of it do not count."""
 LABELS_SCHEMA = {
     "id": pl.String,
     "media": pl.List(pl.String),
@@ -293,7 +293,7 @@ class ManyLabels(Target):
             names, called = part.run.classes, part.scores.called
             rows = examples[part.rows]
             if risk is not None:
-                inside = inside_sets(part.scores.logits, part.scores.rules, risk)
+                inside = _inside(part.scores.logits, part.scores.rules, risk)
                 rows = rows.with_columns(prediction_set=names_of(names, inside.T))
             yield _with_labels(rows, names, part.scores.logits, called)
 
@@ -309,14 +309,15 @@ class ManyLabels(Target):
 
     def said(self, run: Run, scores: Any) -> list[Said]:
         """Return the predicted labels with the probabilities of all."""
-        pairs = zip(scores.called.T, scores.probabilities, strict=True)
+        rows = zip(scores.called.T, scores.probabilities, scores.logits.T, strict=True)
         return [
             Said(
                 "",
-                tuple(run.classes[n] for n in np.argsort(-of_row, kind="stable") if called[n]),
+                _flagged(run.classes, called, of_row),
                 of_row,
+                inside=partial(_in_set, run.classes, scores.rules, of_row, logits),
             )
-            for called, of_row in pairs
+            for called, of_row, logits in rows
         ]
 
     def values(self, scores: Any) -> Array:
@@ -551,7 +552,7 @@ class ManyLabels(Target):
             of_labels = of_labels.select(TABLE_SCHEMA.names()).cast(TABLE_SCHEMA)
         if how.only_units:
             return Measured(table=table, units=units, notes=[])
-        inside = None if how.risk is None else inside_sets(logits, rules_of(rules), how.risk)
+        inside = None if how.risk is None else _inside(logits, rules_of(rules), how.risk)
         return Measured(
             table=_packed(examples, logits, is_called, states, names),
             units=units,
@@ -665,7 +666,23 @@ def _margins(parts: Sequence[LeftOut], rows: int) -> tuple[Array, Array]:
     return values, states
 
 
-def inside_sets(logits: Array, rules: Sequence[LabelRule], risk: float) -> Array:
+def _flagged(names: tuple[str, ...], flags: Array, probabilities: Array) -> tuple[str, ...]:
+    """Return the labels with a flag, the likeliest first."""
+    return tuple(names[n] for n in np.argsort(-probabilities, kind="stable") if flags[n])
+
+
+def _in_set(
+    names: tuple[str, ...],
+    rules: Sequence[LabelRule],
+    probabilities: Array,
+    logits: Array,
+    risk: float,
+) -> tuple[str, ...]:
+    """Return the labels of a set, the likeliest first; arrays are `(labels,)`."""
+    return _flagged(names, _inside(logits[:, None], rules, risk)[:, 0], probabilities)
+
+
+def _inside(logits: Array, rules: Sequence[LabelRule], risk: float) -> Array:
     """Return the labels of sets, `(labels, n)` flags of `(labels, n)` logits."""
     least = np.array([rule.least_kept(risk) for rule in rules])
     return logits.astype(np.float64) >= least[:, None] - CLOSE * np.abs(least[:, None])

@@ -60,6 +60,8 @@ COVERAGE = 0.95
 LEAST = 5
 """Independent training examples that a task of numbers needs: some are left out twice."""
 ROUNDING = 1e-9
+FENCES = 1.5
+"""Interquartile ranges from the middle half of the errors, beyond which one is outlying."""
 Finite = Annotated[float, Meta(gt=-MOST, lt=MOST)]
 DIGITS = 7
 """Significant digits of a prediction as text: those of float32."""
@@ -385,19 +387,21 @@ class Numbers(Target):
     def contradicted(
         self, selection: Selected, predictions: pl.DataFrame
     ) -> Iterator[pl.DataFrame]:
-        """Yield the examples whose number is farther from its prediction than intervals reach.
+        """Yield the examples whose number is outlying: beyond Tukey's fences of all errors.
 
-        `margin` is how far, `strength` the share of all examples that are not farther.
+        These lie `FENCES` interquartile ranges outside of the middle half of the errors; 7 in 1,000
+        normal ones do. `margin` is how far the number is from its prediction, `strength` the share
+        of all examples that are not farther. Source: Tukey, Exploratory Data Analysis, 1977.
         """
-        rule = _rule_of(selection.tasks[0])
-        if rule.reach is None:
-            return  # how far is too far is not known
-        error = (pl.col("value") - pl.col("label").cast(pl.Float64)).abs()
-        known = predictions.drop_nulls(["label", "value"]).with_columns(margin=error)
-        far = known.filter(pl.col("margin") > rule.reach)
-        apart = far["margin"].to_numpy()
-        share = strengths(apart, known["margin"].to_numpy())
-        yield far.with_columns(margin=apart.astype(np.float32), strength=share)
+        error = pl.col("value") - pl.col("label").cast(pl.Float64)
+        known = predictions.drop_nulls(["label", "value"]).with_columns(error=error)
+        errors, margins = known["error"].to_numpy(), np.abs(known["error"].to_numpy())
+        low, high = np.quantile(errors, (0.25, 0.75))
+        reach = FENCES * (high - low)
+        far = (errors < low - reach) | (errors > high + reach)
+        share = strengths(margins[far], margins)
+        rows = known.filter(pl.Series(far))
+        yield rows.with_columns(margin=margins[far].astype(np.float32), strength=share)
 
     def limits(self, selection: Selected, quoted: Callable[[str], str]) -> list[str]:
         """Return that all images get a number, and whether intervals are known."""

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -274,7 +275,12 @@ class OneClass(Target):
             atypical = (_typicality(scores, known) < known.typical).tolist()
         shares = class_probabilities(scores.scores, known)
         return [
-            Said(run.classes[choice], probabilities=of_row, atypical=is_odd)
+            Said(
+                run.classes[choice],
+                probabilities=of_row,
+                atypical=is_odd,
+                inside=None if known is None else partial(_in_set, run.classes, known, of_row),
+            )
             for choice, of_row, is_odd in zip(choices, shares, atypical, strict=True)
         ]
 
@@ -387,6 +393,14 @@ class OneClass(Target):
 
 
 ONE_CLASS = OneClass()
+
+
+def _in_set(
+    classes: tuple[str, ...], calibration: Calibration, probabilities: Array, risk: float
+) -> tuple[str, ...]:
+    """Return the classes of a set, the likeliest first; `probabilities` are `(classes,)`."""
+    flags = calibration.sets(probabilities[None], risk)[0]
+    return tuple(classes[n] for n in np.argsort(-probabilities, kind="stable") if flags[n])
 
 
 def _centroids(rule: Readout, task: TrainingTask, features: Array) -> Array | None:

@@ -295,6 +295,8 @@ class Said:
     """None without a calibration."""
     interval: tuple[str, str] | None = None
     """The ends of a number's interval."""
+    inside: Callable[[float], tuple[str, ...]] | None = None
+    """Risk -> the classes or labels of the set, the likeliest first; None without a calibration."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

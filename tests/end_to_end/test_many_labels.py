@@ -80,15 +80,17 @@ def test_new_images_get_the_labels_that_evaluate_gives_them(savs, scenes):
     sections = page.split("<section ")[1:]
     rows = found.head(20).iter_rows(named=True)
     for one, row, section in zip(answers.answers, rows, sections, strict=True):
-        assert sorted(one.labels) == sorted(row["labels"])
+        assert sorted(one.said.labels) == sorted(row["labels"])
         likeliest = sorted(row["probabilities"], key=lambda pair: -pair["probability"])
         pattern = r'<li( class="of-label")?><span>(.*?)</span>.*?>([\d.]+) %<'
         shown = re.findall(pattern, section)
-        assert [name for said, name, _ in shown if said] == [*one.labels]
+        assert [name for said, name, _ in shown if said] == [*one.said.labels]
         assert {(name, share) for _, name, share in shown} == {
             (pair["label"], f"{100 * pair['probability']:.1f}") for pair in likeliest
         }
-        assert tuple(p["label"] for p in likeliest if p["label"] in one.labels) == one.labels
+        assert (
+            tuple(p["label"] for p in likeliest if p["label"] in one.said.labels) == one.said.labels
+        )
     assert "Votes and typicality are for one class a file" in page
 
     done = savs("classify", "classifier", *images[:3], "--out", "new.csv")
@@ -98,6 +100,9 @@ def test_new_images_get_the_labels_that_evaluate_gives_them(savs, scenes):
     assert set(json.loads(table["probabilities"][0])) == {t.subtask for t in selection.tasks}
     again = savs("classify", "classifier", *images[:4], "--out", "new.csv")
     assert "4 rows, 1 of them now" in again.stderr
+    at_risk = package.classify("classifier", images[:20], risk=0.1).predictions
+    for one, names in zip(answers.answers, at_risk["prediction_set"], strict=True):
+        assert set(one.said.inside(0.1)) == {*names}
     sets = savs("classify", "classifier", images[0], "--risk", "0.1")
     assert sets.returncode == 0, sets.stderr
     assert "set" in sets.stdout.split("\n")[0]

@@ -13,10 +13,10 @@ def options(kind):
     return {"labels": {"form": kind}}
 
 
-def make_numbers(folder, kind="regression", seed=0, skipped=(), unlabelled=0):
+def make_numbers(folder, kind="regression", seed=0, skipped=(), unlabelled=0, kept=range(TRAIN)):
     """A store whose numbers some heads know of: pairs of rows share a group and much else.
 
-    So many test rows are there once more, without labels.
+    So many test rows are there once more, `unlabelled`; `kept` are the training examples.
     """
     rng = np.random.default_rng(seed)
     count = TRAIN + TEST
@@ -34,10 +34,10 @@ def make_numbers(folder, kind="regression", seed=0, skipped=(), unlabelled=0):
         | {"group": f"g{i // 2}"}
         for i, number in enumerate(numbers)
     ]
-    splits = {"train": slice(0, TRAIN), "test": slice(TRAIN, None)}
-    tables = {split: rows[part] for split, part in splits.items()}
+    splits = {"train": [*kept], "test": range(TRAIN, count)}
+    tables = {split: [rows[row] for row in part] for split, part in splits.items()}
     if unlabelled:
-        splits["unlabelled"] = slice(TRAIN, TRAIN + unlabelled)
+        splits["unlabelled"] = range(TRAIN, TRAIN + unlabelled)
         tables["unlabelled"] = [{"label": None} for _ in range(unlabelled)]
     store = write_store(
         folder,

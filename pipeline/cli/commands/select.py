@@ -197,6 +197,7 @@ def _estimates_of(selection: "Selection", crossed: "Evaluation") -> "Mapping[str
                 majority=None,
                 units=row["n"],
                 clusters=clusters,
+                scale="share",
             )
             for row in known.iter_rows(named=True)
         }

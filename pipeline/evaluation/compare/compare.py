@@ -12,7 +12,6 @@ from typing import Any
 
 import polars as pl
 
-from savs.datasets.metrics.metrics import Scale
 from savs.foundation.files import real_path
 from savs.pipeline.errors import ComparisonError
 from savs.pipeline.evaluation.compare.result_folders import (
@@ -111,7 +110,7 @@ def compare_groups(
             compared = [
                 {
                     "metric": name,
-                    "scale": _scale(a, name),
+                    "scale": a.scales[name],
                     "a": a.name,
                     "b": b.name,
                     **_compared(a, b, name),
@@ -157,9 +156,8 @@ def _compared(a: Result, b: Result, metric: str) -> dict[str, Any]:
             " expected the same units; run `savs evaluate` again on both"
         )
     cluster = joined_clusters([ours["cluster"], theirs["cluster"]])
-    paired = subtract(
-        ours.with_columns(cluster), theirs.with_columns(cluster), scale=_scale(a, metric)
-    )
+    ours, theirs = ours.with_columns(cluster), theirs.with_columns(cluster)
+    paired = subtract(ours, theirs, scale=a.scales[metric])
     return {
         "value_a": estimate(ours).value,
         "value_b": estimate(theirs).value,
@@ -172,12 +170,6 @@ def _compared(a: Result, b: Result, metric: str) -> dict[str, Any]:
         "test": paired.test.name,
         "p": paired.test.p,
     }
-
-
-def _scale(result: Result, metric: str) -> Scale:
-    """Return the scale of a metric; metrics.json leaves out that of a share."""
-    measured = next(one for one in result.metrics["metrics"] if one["name"] == metric)
-    return measured.get("scale", "share")
 
 
 DATA_SETS_SCHEMA = {
@@ -315,8 +307,8 @@ def _row(result: Result, metric: str, difference: dict[str, Any] | None) -> dict
 def _interval(result: Result, metric: str) -> dict[str, Any]:
     try:
         measured = next(m for m in result.metrics["metrics"] if m["name"] == metric)
-        facts = {n: measured[n] for n in ("value", "low", "high", "units")}
-        return {"metric": metric, "scale": measured.get("scale", "share")} | facts
+        names = ("scale", "value", "low", "high", "units")
+        return {"metric": metric} | {name: measured[name] for name in names}
     except (KeyError, StopIteration, TypeError) as error:
         raise ResultError(
             f"{result.folder / METRICS} has no {metric!r}; run `savs evaluate` again"

@@ -11,7 +11,14 @@ from markupsafe import Markup, escape
 
 from savs.pipeline.errors import ReportError
 from savs.pipeline.reports.pages import charts
-from savs.pipeline.running.formatting import counted, interval, measured, percent, points
+from savs.pipeline.running.formatting import (
+    counted,
+    interval,
+    measured,
+    measured_interval,
+    percent,
+    points,
+)
 from savs.pipeline.running.output_files import output_files
 
 HERE = Path(__file__).parent
@@ -95,6 +102,7 @@ def _environment(*folders: Path) -> Environment:
         "points": points,
         "interval": interval,
         "measured": measured,
+        "measured_interval": measured_interval,
     }
     environment.globals |= {"tones": charts.TONES, "levels": charts.LEVELS}
     return environment

@@ -5,7 +5,6 @@ And the charts of a sweep for a paper, as one SVG, which LaTeX and browsers show
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from savs.pipeline.evaluation.tables import confidence_tables, sweep_table
 from savs.pipeline.names import DEFAULT_HEADS
 from savs.pipeline.reports.pages.charts import TONES, Chart, Value, draw_lines
 from savs.pipeline.reports.pages.rendering import HERE, render
-from savs.pipeline.running.formatting import interval, measured, percent
+from savs.pipeline.running.formatting import measured, measured_interval
 from savs.pipeline.running.output_files import new_file
 from savs.pipeline.running.table import Table
 
@@ -199,10 +198,8 @@ def _title(name: str, row: dict[str, Any], axis: str) -> str:
     value = measured(row["mean"], scale)
     if row["low"] is None:
         return f"{name}, {at}: {value}, one draw"
-    show = percent if scale == "share" else partial(measured, scale=scale)
-    return (
-        f"{name}, {at}: {value} ({interval(row['low'], row['high'], show)}), {row['draws']} draws"
-    )
+    ends = measured_interval(row["low"], row["high"], scale)
+    return f"{name}, {at}: {value} ({ends}), {row['draws']} draws"
 
 
 def _depth_charts(rows: pl.DataFrame, metric: str) -> tuple[Chart, ...]:

@@ -40,7 +40,7 @@ def headline_of(results: Sequence[Result]) -> Headline:
     first, *others = results
     main = first.headline
     paired = [other for other in others if is_paired(first, other)]
-    scale = main.get("scale", "share")
+    scale = main["scale"]
     baselines = {"chance": main["chance"], "majority": main["majority"], "scale": scale}
     rows = [{"name": visible(first.name), "style": "main", **_ends(main), **baselines}]
     for other in others:
@@ -48,7 +48,7 @@ def headline_of(results: Sequence[Result]) -> Headline:
         same = (one for one in other.metrics["metrics"] if one["name"] == main["name"])
         own = next(same, other.headline)  # else its own headline, whose chance is another
         is_same = own["name"] == main["name"]
-        of_other = baselines if is_same else {"scale": own.get("scale", "share")}
+        of_other = baselines if is_same else {"scale": own["scale"]}
         name = f"{visible(other.name)}{apart}" + ("" if is_same else f", {visible(own['name'])}")
         rows.append({"name": name, "style": "other", **_ends(own), **of_other})
     rows += [

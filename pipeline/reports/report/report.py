@@ -29,7 +29,7 @@ from savs.pipeline.reports.report.provenance import (
     checks_part,
     provenance_part,
 )
-from savs.pipeline.running.formatting import counted, listed, measured
+from savs.pipeline.running.formatting import counted, listed, measured, measured_interval
 from savs.pipeline.running.table import Table
 
 
@@ -64,13 +64,12 @@ class ReportContent:
     def __repr__(self) -> str:
         """Return a few lines: the results, the headline metric and how many examples are shown."""
         main = self.headline.main
-        value, low, high = (
-            measured(main[name], self.headline.scale) for name in ("value", "low", "high")
-        )
+        scale = self.headline.scale
+        ends = measured_interval(main["low"], main["high"], scale)
         card_count = len(self.gallery.cards) if self.gallery else 0
         return (
             f"ReportContent({listed([self.title])}: {listed([one.name for one in self.results])})\n"
-            f"  {self.headline.metric} {value}, 95 % interval {low} .. {high}\n"
+            f"  {self.headline.metric} {measured(main['value'], scale)}, 95 % interval {ends}\n"
             f"  {counted(card_count, 'example')} shown"
         )
 

@@ -42,9 +42,9 @@ def test_answers_are_those_of_classify(workspace, made, found) -> None:
     assert len(found.answers) == len(made.images) > 3
     for one in found.answers:
         row = rows[one.name]
-        assert one.prediction == row["prediction"]
-        assert np.max(one.probabilities) == pytest.approx(row["probability"])
-        assert one.atypical == row["atypical"]
+        assert one.said.prediction == row["prediction"]
+        assert np.max(one.said.probabilities) == pytest.approx(row["probability"])
+        assert one.said.atypical == row["atypical"]
         share = 100 * row["probability"]
         assert f"{share:.1f} %" in page
     unsure = sum(row["unsure"] for row in rows.values())
@@ -89,7 +89,7 @@ def test_a_file_that_is_no_image_is_named_and_the_others_are_answered(
     got = answer(workspace, [broken, made.images[0], cut], "animal")
     first, second, third = got.answers
     assert "is not an image of a known format" in first.reason
-    assert second.prediction
+    assert second.said.prediction
     assert third.reason
     page = answers_page(got, RISK)
     assert "<img src=x" not in page
@@ -112,8 +112,8 @@ def test_a_classifier_alone_votes_without_neighbours(workspace, made, tmp_path) 
     alone = Workspace(shutil.copytree(workspace.folder, tmp_path / "alone"), None,
                       loading=workspace.loading)  # fmt: skip
     got = answer(alone, made.images[:2], "animal")
-    assert [one.prediction for one in got.answers] == [
-        one.prediction for one in answer(workspace, made.images[:2], "animal").answers
+    assert [one.said.prediction for one in got.answers] == [
+        one.said.prediction for one in answer(workspace, made.images[:2], "animal").answers
     ]
     assert all(vote.nearest == () for one in got.answers for vote in one.votes)
     assert "Nearest training examples need the store" in answers_page(got, RISK)

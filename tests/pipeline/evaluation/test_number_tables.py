@@ -109,10 +109,15 @@ def test_a_point_of_a_sweep_is_what_evaluate_measures_and_a_draw_a_store_of_its_
         for row in rows.filter(pl.col("shots") == pl.col("shots").max()).iter_rows(named=True):
             assert row["value"] == pytest.approx(expected[row["metric"]].value)
             assert row["chance"] == pytest.approx(expected[row["metric"]].chance)
-    (draw,) = [
-        d for d in make_draws(StoredTraining(store).tasks(), [20], 3, 0) if d.key.number == 1
-    ]
+    tasks = StoredTraining(store).tasks()
+    (draw,) = (d for d in make_draws(tasks, [20], 3, 0) if d.key.number == 1)
     assert len(set(draw.task.rows.tolist())) == 20
+    part = make_numbers(tmp_path / "part", kept=draw.task.rows)[0]
+    chosen = savs.calibrate(part, savs.select(part, heads=5)).selection
+    expected = {m.name: m for m in savs.evaluate(part, chosen).metrics}
+    for row in swept.values.filter(shots=20, heads=5, draw=1).iter_rows(named=True):
+        assert row["value"] == pytest.approx(expected[row["metric"]].value)
+        assert row["chance"] == pytest.approx(expected[row["metric"]].chance)
 
 
 def test_the_interval_of_an_error_is_above_zero_and_less_is_better(swept):
@@ -190,7 +195,7 @@ def test_what_heads_move_a_number_by_adds_up_to_it(store, results, tmp_path, spl
     assert found.heads["similarity"].list.len().max() == 0
 
 
-def test_without_intervals_no_number_is_called_wrong_and_none_is_a_suspect(store, tmp_path):
+def test_without_intervals_no_number_is_called_wrong(store, tmp_path):
     bare = savs.select(store, heads=2)  # not calibrated: how far is too far is not known
     place = store.path / "results" / "bare"
     result = savs.evaluate(store, bare)
@@ -204,7 +209,7 @@ def test_without_intervals_no_number_is_called_wrong_and_none_is_a_suspect(store
     assert content.gallery.cards[0].id == farthest
     found = savs.explain(place, n=3)
     assert [one.is_right for one in found.examples] == [True] * 3
-    assert suspects(store, bare).is_empty()
+    assert suspects(store, bare).height < 0.1 * TEST  # an outlying error needs no interval
 
 
 def test_a_report_of_skipped_examples_has_no_plot(tmp_path):
