@@ -42,22 +42,30 @@ def store(tmp_path_factory):
     return folder
 
 
+@pytest.fixture
+def fresh(tmp_path):
+    """A store in which a selection by one's own file does not meet other tests."""
+    folder = tmp_path / "features"
+    write_noise(folder)
+    return folder
+
+
 def ok(done):
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
-def test_a_readout_of_ones_own(savs, store, tmp_path):
+def test_a_readout_of_ones_own(savs, fresh, tmp_path):
     (code,) = re.findall(r"```python\n(# mine.py.*?)```", PAGE, re.DOTALL)
     (tmp_path / "mine.py").write_text(code)
-    made = ok(savs("select", store, "--heads", "3", "--readout", tmp_path / "mine.py", "--json"))
+    made = ok(savs("select", fresh, "--heads", "3", "--readout", tmp_path / "mine.py", "--json"))
     assert made["readout"] == "ranked"
     assert Path(made["selection"]).name == "ranked"
-    found = ok(savs("evaluate", store, "--readout", tmp_path / "mine.py", "--json"))
+    found = ok(savs("evaluate", fresh, "--readout", tmp_path / "mine.py", "--json"))
     assert found["readout"] == "ranked"
     assert found["heads"] == 3
     assert "ranked" not in READOUTS
-    unknown = savs("evaluate", store, "--readout", "ranked")
+    unknown = savs("evaluate", fresh, "--readout", "ranked")
     assert unknown.returncode == 1
     assert "expected one of: vote, posterior" in unknown.stderr
 
@@ -78,18 +86,18 @@ class TabICLClassifier:
         return near / near.sum(axis=1, keepdims=True)
 
 
-def test_the_readout_of_tabicl_on_the_page(savs, store, tmp_path, monkeypatch):
+def test_the_readout_of_tabicl_on_the_page(savs, fresh, tmp_path, monkeypatch):
     (code,) = re.findall(r"```python\n(# with_tabicl.py.*?)```", PAGE, re.DOTALL)
     mine = tmp_path / "with_tabicl.py"
     mine.write_text(code)
     module = ModuleType("tabicl")
     monkeypatch.setattr(module, "TabICLClassifier", TabICLClassifier, raising=False)
     monkeypatch.setitem(sys.modules, "tabicl", module)
-    made = ok(savs("select", store, "--heads", "3", "--readout", mine, "--json"))
+    made = ok(savs("select", fresh, "--heads", "3", "--readout", mine, "--json"))
     assert made["tasks"][0]["cross_validated"]["value"] > 0.8
-    found = ok(savs("evaluate", store, "--readout", mine, "--json"))
+    found = ok(savs("evaluate", fresh, "--readout", mine, "--json"))
     assert found["metrics"][0]["value"] > 0.8
-    opened = open_store(store)
+    opened = open_store(fresh)
     selection = select(opened, heads=3, readout=mine)
     fitted = selection.only_task().fitted
     # distances of 64 components are those of the heads side by side, of which 15 vary

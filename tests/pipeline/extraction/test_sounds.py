@@ -336,7 +336,7 @@ def test_a_folder_of_sounds_becomes_a_classifier(tiny_model, tmp_path):
         [*new.glob("*.wav")],
         None,
     )
-    assert {one.name: one.prediction for one in told.answers} == {
+    assert {one.name: one.said.prediction for one in told.answers} == {
         Path(name).name: kind for name, kind in answers.items()
     }
     assert all(one.pictures[0].opus for one in told.answers)
