@@ -15,6 +15,8 @@ OPTION = "labels"
 """Name in the options of a store's benchmark."""
 ONE, MANY, ORDINAL, REGRESSION = "one", "many", "ordinal", "regression"
 """One class, or many labels; numbers of which a few are levels, or any numbers."""
+OWN_ANSWER = "own-answer"
+"""Whether the model's own answer is right; no file has such labels."""
 CLASSES = "classes"
 """Form of labels that are one class each, with one positive class."""
 MOST = 1e100
@@ -69,6 +71,7 @@ KINDS = {
         LabelKind(MANY, "many labels, each of which is a task"),
         LabelKind(ORDINAL, "a number", are_numbers=True),
         LabelKind(REGRESSION, "a number", are_numbers=True, can_be_drawn=False),
+        LabelKind(OWN_ANSWER, "an answer that is right or wrong", are_classes=True),
     )
 }
 CLASS = KINDS[ONE]

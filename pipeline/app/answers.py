@@ -30,7 +30,7 @@ from savs.pipeline.reports.pages.pictures import Picture, open_images, pictures_
 from savs.pipeline.running.progress import Reporting
 from savs.pipeline.selection.compatibility import require_match
 from savs.pipeline.selection.selection import Selection, TaskSelection
-from savs.pipeline.targets.calibration import Calibration, least_examples, require_risk
+from savs.pipeline.targets.calibration import calibration_of, least_examples, require_risk
 from savs.pipeline.targets.target import Said
 from savs.stores import Head, head_name
 
@@ -243,8 +243,8 @@ def answers_page(answers: Answers, risk: float) -> str:
     if answers.is_many:
         notes += target.risk_notes(answers.selection, risk)
     notice = "; ".join(notes)
-    known = task.decision
-    if isinstance(known, Calibration) and len(known.nonconformity) < least:
+    known = calibration_of(task.decision)
+    if known is not None and len(known.nonconformity) < least:
         notice = (
             f"{task.examples:,} training examples are too few for this risk: at least {least:,} are"
             " needed, so each set has all classes"

@@ -106,6 +106,7 @@ class Workspace:
             stamps = tuple(_stamp(self.folder / name) for name in (CONFIG, CLASSIFIER))
             if self._loaded is None or self._loaded[0] != stamps:
                 selection = self.result.selection()
+                selection.target.require("the app", self.folder)
                 if self.path is not None:
                     require_fit(selection, read_manifest(self.path), self.path, of=self.folder)
                 self._loaded = stamps, selection

@@ -179,10 +179,13 @@ class ClassifiedRun:
         stored = sink.recorded
         if is_known and stored and not sink.rows_left(stored) and sink.is_complete(stored):
             return Outcome()
-        reader = ModelRun(self.loading, self.options, self.reporting, rank=self.rank)
-        decisions = [task.decision for task in self.selection.tasks]
+        target, tasks = self.selection.target, self.selection.tasks
+        answers = target.answer_kind(tasks)
+        options = replace(self.options, answers=answers)
+        reader = ModelRun(self.loading, options, self.reporting, rank=self.rank)
+        decisions = [task.decision for task in tasks]
         if any(decision is None or not decision.is_fitted for decision in decisions):
-            say(f"the classifier is not calibrated: {self.selection.target.uncalibrated}")
+            say(f"the classifier is not calibrated: {target.uncalibrated}")
         decoding = decoding_of(self.selection)
         tried = wanted.todo or [e for e in wanted.examples if e.id in wanted.folders]
         notes = [] if "video" in decoding else _video_notes(tried, wanted)
@@ -198,8 +201,10 @@ class ClassifiedRun:
             },
             decoding=decoding,
             todo={"test": tried},
+            labels=target.asked_for(tasks),
         )
-        heads = ChosenHeads(self.selection, self._check, of_classifier=True)
+        # the model's own answers come from all of its layers
+        heads = ChosenHeads(self.selection, self._check, of_classifier=answers is None)
         outcome = reader.read(examples, sink, heads)
         return replace(outcome, notes=(*outcome.notes, *notes))
 

@@ -35,6 +35,7 @@ from savs.pipeline.selection.selection_config import (
     is_of_store,
     pseudo_labels_note,
     require_same_prompt,
+    require_selection,
 )
 from savs.pipeline.targets import target_of
 from savs.pipeline.targets.target import Run, ScoredRows
@@ -113,6 +114,8 @@ def evaluate(
     """
     store = as_store(store)
     _require_possible(method, on, risk)
+    if isinstance(method, Selection):
+        store = method.target.of_store(store, method.tasks)
     target = target_of(store.manifest.identity.benchmark)
     if isinstance(method, str):
         target.require("the model's own answer", store.path)
@@ -141,6 +144,8 @@ def _require_possible(method: Selection | str | None, on: str, risk: float | Non
         raise ParameterError(
             f"`method` is {method!r}, expected a selection or one of {', '.join(names)}"
         )
+    if method is not None and not isinstance(method, str):
+        require_selection(method)
     if on not in ("test", "folds"):
         raise ParameterError(f"`on` is {on!r}, expected 'test' or 'folds'")
     if isinstance(method, str) and on == "folds":
@@ -179,6 +184,7 @@ class SelectedHeads:
                 "no selection was given: the default one was made"
                 f" ({len(selection.tasks[0].heads)} heads, readout {selection.readout})"
             )
+        store = selection.target.of_store(store, selection.tasks)
         if not is_compared:
             self._notes += require_fit(selection, store.manifest, store.path)
         self._notes += pseudo_labels_note(selection)

@@ -18,13 +18,17 @@ from savs.pipeline.evaluation.predictions import (
 )
 from savs.pipeline.names import GENERATED, ICL, OWN_ANSWERS, ZERO_SHOT, ZERO_SHOT_MEAN
 from savs.pipeline.readouts import ClassScores
-from savs.pipeline.selection.label_answers import ANSWERS, among_labels, label_answers
 from savs.pipeline.selection.training_data import StoredTraining
 from savs.pipeline.targets import Target
 from savs.pipeline.targets.one import ONE_CLASS, choice_probability, named, predicted
-from savs.stores import FeatureStore, ResultError
-from savs.stores.format.layout import GENERATED_CHARACTERS
-from savs.stores.read.store import AnyStore, as_store
+from savs.pipeline.targets.stored_answers import (
+    ANSWERS,
+    among_labels,
+    generated_texts,
+    label_answers,
+    normalised,
+)
+from savs.stores import FeatureStore
 
 
 class OwnAnswers:
@@ -123,46 +127,6 @@ def _text_answers(store: FeatureStore, classes: Classes) -> tuple[list[pl.DataFr
         parts.append(matched)
     note = f"{others:,} generated texts are none of the labels; they count as wrong"
     return parts, [note] if others else []
-
-
-def generated_texts(store: AnyStore, split: str) -> pl.Series:
-    """Return the text that the model generated for each example of a split.
-
-    Raises
-    ------
-    ResultError
-        The store keeps none, or what it keeps is no text.
-    """
-    store = as_store(store)
-    values = store.output(split, GENERATED)
-    try:
-        if values.dtype != np.int32 or values.shape[1:] != (GENERATED_CHARACTERS,):
-            raise ValueError(f"it is {values.shape} {values.dtype}")
-        if not _is_text(values).all():
-            raise ValueError("it has numbers that are no characters")
-        texts = np.ascontiguousarray(values).view(f"<U{GENERATED_CHARACTERS}")[:, 0].tolist()
-        return pl.Series("text", texts, dtype=pl.String)
-    except (ValueError, TypeError) as error:
-        raise ResultError(
-            f"{store.path}: output {GENERATED} holds no texts ({error}); extract again with"
-            " `answers` generate"
-        ) from error
-
-
-def _is_text(values: Array) -> Array:
-    """Return which numbers are code points of Unicode; halves of characters are not."""
-    return (values >= 0) & (values < 0x110000) & ((values < 0xD800) | (values > 0xDFFF))
-
-
-def normalised(text: str) -> str:
-    """Return a text without differences in white space and case.
-
-    Examples
-    --------
-    >>> normalised(" Red  Fox")
-    'red fox'
-    """
-    return " ".join(text.split()).casefold()
 
 
 def _matched(part: pl.DataFrame, labels: Sequence[str]) -> pl.DataFrame:

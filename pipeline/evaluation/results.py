@@ -315,12 +315,13 @@ class Result:
 
     @cached_property
     def store(self) -> FeatureStore | None:
-        """The store that it lies in; None elsewhere, and if that cannot be read."""
+        """The store that it lies in, see `of_store`; None elsewhere, and if it cannot be read."""
         home = real_path(self.folder).parent.parent
         if not (home / MANIFEST).is_file():
             return None
         try:
-            return open_store(home, partial=True)
+            store, chosen = open_store(home, partial=True), self.config
+            return store if chosen is None else chosen.target.of_store(store, chosen.tasks)
         except SavsError:
             return None  # a classifier is whole without its store
 

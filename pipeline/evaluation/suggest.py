@@ -116,6 +116,7 @@ def suggest(
     tested = store.examples(split)
     notes: list[str] = []
     if selection is not None:
+        selection.target.require("a suggestion", "the selection")
         notes += require_fit(selection, store.manifest, store.path)
         notes += require_same_prompt(selection, tested, is_allowed=True)
     train = store.examples("train") if store.ids("train") else tested.clear()

@@ -115,6 +115,9 @@ class RunExamples:
     """Whether some media are videos that the model must take as such."""
     seed: int = 0
     """Of the draw of demonstrations."""
+    labels: Sequence[tuple[str | None, str]] = ()
+    """Subtask and label of each pair that answers are the likelihoods of; empty for those that
+    training examples have."""
     request: Facts = field(default_factory=dict)
     """What the run was asked for: each shard records it, and nothing depends on it."""
 
@@ -122,6 +125,13 @@ class RunExamples:
     def new(self) -> Splits:
         """The examples without features, as far as is known before the sink is looked at."""
         return self.examples if self.todo is None else self.todo
+
+    @property
+    def asked_for(self) -> Sequence[tuple[str | None, str]]:
+        """Subtask and label of each pair that answers are the likelihoods of, each once."""
+        train = self.examples.get("train", ())
+        labels = self.labels or [(example.subtask, str(example.label)) for example in train]
+        return list(dict.fromkeys(labels))
 
     @property
     def tried(self) -> Sequence[Example]:
@@ -317,7 +327,7 @@ class ModelRun:
             self.run,
             self.options,
             self.encoder,
-            examples.examples,
+            examples.asked_for,
             tried.prompts,
             demonstrated={} if drawn is None else drawn.facts(),
         )

@@ -30,6 +30,7 @@ from savs.pipeline.selection.selection import (
     joint_scores,
     score_tasks,
 )
+from savs.pipeline.selection.selection_config import require_selection
 from savs.pipeline.selection.training_data import (
     MEMORY,
     RowsCopier,
@@ -77,7 +78,8 @@ def calibrate(training: Training, selection: Selection) -> Calibrated:
         As in `evaluate` on folds: the selection belongs to other examples, or a class has too few
         independent examples.
     """
-    data = training_of(training)
+    require_selection(selection)
+    data = training_of(training, selection.target, selection.tasks)
     left_out = leave_out(training, selection, for_calibration=True)
     pairs = list(zip(selection.tasks, left_out, strict=True))
     decisions = selection.target.decide(
@@ -108,7 +110,8 @@ def leave_out(
     """
     if folds != "loo" and folds < 2:
         raise SelectionError(f"`folds` is {folds}, expected at least 2, or 'loo'")
-    data = training_of(training)
+    require_selection(selection)
+    data = training_of(training, selection.target, selection.tasks)
     tasks = list(zip(_same_tasks(data, selection), selection.tasks, strict=True))
     return leave_out_of(data, selection, tasks, folds, for_calibration=for_calibration)
 

@@ -31,7 +31,7 @@ from savs.pipeline.readouts.heads_fit import Pool
 from savs.pipeline.readouts.readout import require_examples, score_heads
 from savs.pipeline.running.formatting import counted, listed
 from savs.pipeline.selection.compatibility import require_fit
-from savs.pipeline.selection.label_answers import AnsweredTraining
+from savs.pipeline.selection.pseudo_labels import AnsweredTraining
 from savs.pipeline.selection.selection_config import (
     GIVEN,
     SelectionConfig,
@@ -49,6 +49,7 @@ from savs.pipeline.selection.training_data import (
     text_arguments,
     training_of,
 )
+from savs.pipeline.targets import chosen_target
 from savs.pipeline.targets.target import Run, Target, TrainingTask
 from savs.stores import Head, LayerGrid, head_name
 from savs.stores.format.layout import parse_head
@@ -124,6 +125,7 @@ def select(
     joint_heads: bool = False,
     precision: float | None = None,
     pseudo_labels: float | None = None,
+    target: str | None = None,
 ) -> Selection:
     """Choose the heads that tell the training classes apart, for each subtask or label by itself.
 
@@ -160,12 +162,16 @@ def select(
         Read no label of a store: each training example has its likeliest class, by the model's own
         answers that `answers` labels stored, if that has at least this probability among the
         classes (0 for all examples). CALM's self-labelled form, see `AnsweredTraining`.
+    target
+        `own-answer`: learn whether the model's own answer to an example of a store is right, from
+        `answers` that it keeps (HALP, arXiv 2603.05465). By default what labels are.
 
     Raises
     ------
     ParameterError
         The precision is not between 0 and 1, or it or `joint_heads` is for examples with one label;
-        or `pseudo_labels` is no probability, or is for features in memory.
+        `pseudo_labels` is no probability, or the target is unknown; or either of these is for
+        features in memory.
     ResultError
         The store does not keep the model's own answers to its training examples.
     SelectionError
@@ -175,16 +181,17 @@ def select(
     StoreIncompleteError
         A shard of the train split is missing.
     """
-    data = training_of(training)
-    if pseudo_labels is not None:
-        if not isinstance(data, StoredTraining):
-            raise ParameterError(f"{data.name} have no answers of a model; omit `pseudo_labels`")
-        data = AnsweredTraining(data.store, pseudo_labels)
-    target = data.target
-    rule = choose_readout(readout or target.default_readout)
-    scoring = scoring or target.default_scoring
+    data = training_of(training, None if target is None else chosen_target(target))
+    if isinstance(data, StoredTraining):
+        data = data if pseudo_labels is None else AnsweredTraining(data.store, pseudo_labels)
+    elif (pseudo_labels, target) != (None, None):
+        name = "target" if pseudo_labels is None else "pseudo_labels"
+        raise ParameterError(f"{data.name} have no answers of a model; omit `{name}`")
+    aim = data.target
+    rule = choose_readout(readout or aim.default_readout)
+    scoring = scoring or aim.default_scoring
     require_scoring(scoring)
-    target.require_method(rule, scoring, data.name, joint_heads=joint_heads, precision=precision)
+    aim.require_method(rule, scoring, data.name, joint_heads=joint_heads, precision=precision)
     wanted = parse_heads(heads)
     is_given = isinstance(wanted, tuple | SelectionConfig)
     if is_given and max_layer is not None:
@@ -228,7 +235,7 @@ def select(
         tasks=tuple(fit_tasks(data, rule, scoring, chosen)),
         heads_from=heads_from,
         max_layer=max_layer,
-        labels=target.name,
+        labels=aim.name,
         joint_heads=joint_heads,
         precision=precision,
     )

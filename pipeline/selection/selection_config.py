@@ -335,6 +335,7 @@ def labelled_since(selection: SelectionConfig, manifest: Manifest) -> bool:
 
 def is_of_store(selection: SelectionConfig, store: FeatureStore) -> bool:
     """Return whether a selection was made of a store's training examples, as they are or were."""
+    store = selection.target.of_store(store, selection.tasks)
     store.examples("train")  # needed later; the same opening says which were skipped
     return is_older(selection, store.manifest) or examples_digest(selection.train) == train_digest(
         store

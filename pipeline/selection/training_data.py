@@ -22,7 +22,13 @@ from savs.pipeline.names import IMPORTED
 from savs.pipeline.readouts.readout import ClassTexts
 from savs.pipeline.running.formatting import counted
 from savs.pipeline.targets import Target, target_of
-from savs.pipeline.targets.target import TrainingRows, TrainingTask, check_classes, prompt_of
+from savs.pipeline.targets.target import (
+    DecidedTask,
+    TrainingRows,
+    TrainingTask,
+    check_classes,
+    prompt_of,
+)
 from savs.stores import FeatureStore, Head, HeadNotFoundError, LayerGrid
 from savs.stores.format.layout import (
     CAPTIONS,
@@ -105,6 +111,7 @@ class StoredTraining:
         Readable ones are in the order of ids, see `id_order`.
         """
         store, facts = self.store, self.store.manifest.identity.benchmark
+        form = facts.get("options", {}).get(OPTION, {})
         usable = store.examples("train").with_row_index("row")
         skipped = store.skipped("train")
         planned = store.in_order("train", pl.concat([usable, skipped], how="diagonal"))
@@ -116,7 +123,8 @@ class StoredTraining:
             name=str(store.path),
             planned=planned,
             readable=readable[id_order(readable["id"], with_prompts=several)],
-            names=tuple(facts.get("options", {}).get(OPTION, {}).get("columns", ())),
+            names=tuple(form.get("columns", ())),
+            options=form.get("options", ()),
             clusters=lambda examples: clusters_of(examples).to_list(),
         )
 
@@ -272,14 +280,18 @@ Training = AnyStore | TrainingData
 """What `select` and `calibrate` take."""
 
 
-def training_of(training: Training) -> TrainingData:
+def training_of(
+    training: Training, target: Target | None = None, selected: Sequence[DecidedTask] = ()
+) -> TrainingData:
     """Return the training data of an argument: a store's train split, or what is one already.
 
+    `target` is what labels are to be, where it is known; `selected` see `Target.of_store`.
     ParameterError if it is neither, but the path of a store, for example.
     """
     if isinstance(training, StoredTraining | TrainingArrays):
         return training
-    return StoredTraining(as_store(training))
+    store = as_store(training)
+    return StoredTraining(store if target is None else target.of_store(store, selected))
 
 
 def grid_widths(grids: Iterable[LayerGrid]) -> dict[Head, int]:

@@ -248,8 +248,11 @@ class Estimate:
         spread = units.spread(scores, are_trials=are_trials, scale=scale)
         is_share = len(units.sizes) == 1 and bool(((scores >= 0) & (scores <= 1)).all())
         alike = units.are_independent or bool((scores == scores[0]).all())
+        value = units.value(scores)
+        if scale == "share" and abs(value - round(value)) < CLOSE:
+            value = float(round(value))
         return cls(
-            value=units.value(scores),
+            value=value,
             error=None if spread is None else math.sqrt(spread.variance * inflation),
             freedom=0.0 if spread is None else spread.freedom,
             clusters=units.clusters,

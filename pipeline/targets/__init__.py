@@ -1,4 +1,4 @@
-"""What a label is: a class of several, any of many labels, or a number.
+"""What a label is: a class of several, any of many labels, a number, or whether an answer is right.
 
 `target_of` a store, or `target_named` in a selection, is the one place that knows which targets
 there are; each is imported when it is first used.
@@ -11,7 +11,8 @@ from typing import Any
 
 import msgspec
 
-from savs.datasets.label_kinds import MANY, ONE, ORDINAL, REGRESSION, label_kind
+from savs.datasets.label_kinds import MANY, ONE, ORDINAL, OWN_ANSWER, REGRESSION, label_kind
+from savs.foundation.errors import ParameterError
 from savs.pipeline.targets.target import Decision as Decision
 from savs.pipeline.targets.target import Target as Target
 
@@ -20,12 +21,16 @@ TARGETS = {
     MANY: "many.MANY_LABELS",
     ORDINAL: "numbers.ORDINALS",
     REGRESSION: "numbers.REGRESSIONS",
+    OWN_ANSWER: "own_answer.OWN_ANSWERS",
 }
 """Name, as config.json has it -> module and target."""
+CHOSEN = (OWN_ANSWER,)
+"""Those that are asked for by name, since labels do not tell."""
 DECISIONS = {
     "classes": "calibration.CalibrationConfig",
     "label": "label_rules.LabelRule",
     "number": "numbers.NumberRule",
+    "answer": "own_answer.AnswerRule",
 }
 """Kind of a decision, as config.json has it -> module and class."""
 
@@ -34,6 +39,13 @@ DECISIONS = {
 def target_named(name: str) -> Target:
     """Return a target by its name in `TARGETS`."""
     return _imported(TARGETS[name])
+
+
+def chosen_target(name: str) -> Target:
+    """Return a target that labels do not tell; ParameterError if none is called so."""
+    if name not in CHOSEN:
+        raise ParameterError(f"`target` is {name!r}, expected {', '.join(CHOSEN)}")
+    return target_named(name)
 
 
 def target_of(facts: Mapping[str, Any]) -> Target:

@@ -62,14 +62,12 @@ class CalibrationConfig(Decision):
     typical: Annotated[float, Meta(ge=-1 - ROUNDING, le=1 + ROUNDING)]
     """Typicality below which an example is flagged."""
 
-    @classmethod
-    def array_axes(cls, rule: Readout) -> dict[str, tuple[str, ...]]:
+    def array_axes(self, rule: Readout) -> dict[str, tuple[str, ...]]:
         """Return the axes of `nonconformity`, and of `centroids` where the fit has none."""
         axes: dict[str, tuple[str, ...]] = {NONCONFORMITY: ("examples",)}
         return axes if rule.has_centroids else axes | {CENTROIDS: AXES}
 
-    @classmethod
-    def check_array(cls, name: str, array: Array) -> None:
+    def check_array(self, name: str, array: Array) -> None:
         """Raise ValueError unless nonconformity goes from 0 to 1, ascending."""
         is_rising = (array >= 0).all() and (array <= 1).all() and (array[1:] >= array[:-1]).all()
         if name == NONCONFORMITY and not is_rising:
@@ -115,6 +113,12 @@ class Calibration(CalibrationConfig):
         `scores` are those that the readout gives them.
         """
         return typicality_of(features, self.centroids, fitted, scores)
+
+
+def calibration_of(decision: Decision | None) -> Calibration | None:
+    """Return the calibration that a decision is, or that it has; None without."""
+    known = getattr(decision, "calibration", decision)
+    return known if isinstance(known, Calibration) else None
 
 
 def class_probabilities(scores: ClassScores, calibration: Calibration | None) -> Array:

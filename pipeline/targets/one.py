@@ -24,6 +24,7 @@ from savs.pipeline.statistics.per_class import class_table, confusion_table, par
 from savs.pipeline.targets.calibration import (
     Calibration,
     calibrate_task,
+    calibration_of,
     class_probabilities,
     least_examples,
     require_risk,
@@ -303,25 +304,27 @@ class OneClass(Target):
         self, table: pl.LazyFrame, selection: Selected | None, classes: Classes, how: Measuring
     ) -> Measured:
         """Return the metrics of the benchmark, and how far probabilities can be trusted."""
-        table = in_schema(table, PREDICTION_SCHEMA)
+        table = in_schema(table, self.schema)
         labels = table.select(pl.col("label").count()).collect().item()
         calibrations = {
-            task.subtask or "all": task.decision.temperature  # type: ignore[union-attr]
-            if isinstance(task.decision, Calibration)
-            else None
+            task.subtask or "all": getattr(calibration_of(task.decision), "temperature", None)
             for task in (selection.tasks if selection else ())
         }
         return Measured(
             table=table,
             units=how.metrics(table, classes) if labels else [],
             notes=_unseen(table, classes),
-            confidence=measure_confidence(table, calibrations, how.risk, how.prompts),
+            confidence=measure_confidence(self.trusted(table), calibrations, how.risk, how.prompts),
             tables={
                 "per_class": class_table(table, inflation=how.inflation),
                 "confusions": confusion_table(table),
                 "parts": part_table(table, inflation=how.inflation),
             },
         )
+
+    def trusted(self, table: pl.LazyFrame) -> pl.LazyFrame:
+        """Return predictions with the `probability` that is to be trusted, and what it is of."""
+        return table
 
     def limits(self, selection: Selected, quoted: Callable[[str], str]) -> list[str]:
         """Return that other images get a class, too, and how sure probabilities are."""
@@ -330,13 +333,13 @@ class OneClass(Target):
         ]
         for task in selection.tasks:
             where = "" if task.subtask is None else f" of {quoted(task.subtask)}"
-            known = task.decision
+            known = calibration_of(task.decision)
             lines.append(
                 f"Probabilities{where} are calibrated by {len(known.nonconformity):,} left-out"
                 f" training examples (temperature {known.temperature:.3g}). The right class of"
                 f" these had a probability of"
                 f" {percent(1 - float(known.nonconformity.mean()))} % on average."
-                if isinstance(known, Calibration)
+                if known is not None
                 else f"Probabilities{where} are shares of votes or scores. They are not calibrated."
             )
         return lines
@@ -381,13 +384,13 @@ class OneClass(Target):
         return notes
 
     def of_new(self, table: pl.LazyFrame, selection: Selected) -> pl.LazyFrame:
-        """Return columns `CLASSIFIED_SCHEMA`.
+        """Return columns `new_schema`.
 
         Ids are those that the images had before each was used in several tasks.
         """
         if len(selection.tasks) > 1:
             table = table.with_columns(without_prompt(pl.col("id")))
-        columns = in_schema(table, CLASSIFIED_SCHEMA)
+        columns = in_schema(table, self.new_schema)
         has_subtasks = any(task.subtask is not None for task in selection.tasks)
         return columns if has_subtasks else columns.drop("subtask")
 
@@ -417,8 +420,7 @@ def _lead(row: Mapping[str, Any]) -> float:
 
 
 def _calibration_of(scores: TaskScores) -> Calibration | None:
-    known = scores.task.decision
-    return known if isinstance(known, Calibration) else None
+    return calibration_of(scores.task.decision)
 
 
 def _typicality(scores: TaskScores, known: Calibration) -> Array:

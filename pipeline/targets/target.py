@@ -28,7 +28,7 @@ from savs.pipeline.heads.head_scores import HeadScores
 from savs.pipeline.readouts import ClassScores, Fitted, Readout
 from savs.pipeline.running.formatting import listed
 from savs.pipeline.statistics.confidence import Confidence
-from savs.stores import Head
+from savs.stores import FeatureStore, Head
 
 Folds = int | Literal["loo"]
 LEVEL = 1
@@ -61,8 +61,7 @@ class Decision:
     is_fitted: bool = True
     """Whether left-out examples made it: else it is what the training labels say alone."""
 
-    @classmethod
-    def array_axes(cls, rule: Readout) -> dict[str, tuple[str, ...]]:
+    def array_axes(self, rule: Readout) -> dict[str, tuple[str, ...]]:
         """Return the axes of its arrays, which classifier.safetensors holds."""
         return {}
 
@@ -70,8 +69,7 @@ class Decision:
         """Return what config.json holds."""
         return self
 
-    @classmethod
-    def check_array(cls, name: str, array: Array) -> None:
+    def check_array(self, name: str, array: Array) -> None:
         """Raise ValueError if finite numbers of one of its arrays are not what they can be."""
 
     def with_arrays(self, arrays: Mapping[str, Array]) -> "Decision":
@@ -93,6 +91,8 @@ class TrainingRows:
     `subtask`, `prompt` and `media`."""
     names: tuple[str, ...] = ()
     """Labels that are known without an example."""
+    options: Sequence[tuple[str | None, Sequence[str]]] = ()
+    """By subtask the labels that the model's own answers were chosen among; see `of_store`."""
     clusters: Callable[[pl.DataFrame], Sequence[str]] = field(
         default=lambda frame: frame["id"].to_list()
     )
@@ -184,13 +184,22 @@ class LeftOut:
         return self.task.rows[self.order]
 
 
-class SelectedTask(Protocol):
-    """The part of a selection that one fit makes."""
+class DecidedTask(Protocol):
+    """The part of a selection that one fit makes, without the fit."""
 
     @property
     def subtask(self) -> str | None:
         """The name of its examples; of many labels the label."""
         ...
+
+    @property
+    def decision(self) -> Decision | None:
+        """What left-out examples say."""
+        ...
+
+
+class SelectedTask(DecidedTask, Protocol):
+    """The part of a selection that one fit makes."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -205,11 +214,6 @@ class SelectedTask(Protocol):
     @property
     def fitted(self) -> Fitted:
         """What the readout fitted."""
-        ...
-
-    @property
-    def decision(self) -> Decision | None:
-        """What left-out examples say."""
         ...
 
     @property
@@ -450,6 +454,25 @@ class Target(ABC):
             raise ValueError("classes: expected at least 2")
         if task.decision is not None and task.decision.kind != self.decides:
             raise ValueError(f"decision: expected one of {self.decides}, got {task.decision.kind}")
+
+    def result_name(self, readout: str) -> str:
+        """Return the name of the result of a readout, a folder of its store."""
+        return readout
+
+    def of_store(self, store: FeatureStore, selected: Sequence[DecidedTask] = ()) -> FeatureStore:
+        """Return a store with the labels that this target is about: its own, if no others.
+
+        `selected` are the tasks of a selection that is used on it, if there is one.
+        """
+        return store
+
+    def answer_kind(self, selected: Sequence[DecidedTask]) -> str | None:
+        """Return which of the model's own answers new images need; None for none."""
+        return None
+
+    def asked_for(self, selected: Sequence[DecidedTask]) -> list[tuple[str | None, str]]:
+        """Return the labels, with their subtasks, that answers to new images are chosen among."""
+        return []
 
     @abstractmethod
     def tasks(self, rows: TrainingRows) -> list[TrainingTask]:

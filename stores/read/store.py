@@ -1,6 +1,6 @@
 """Read a store: facts at once, examples and features when asked, head by head."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,12 +18,13 @@ from savs.stores.format.layout import (
     SECONDS,
     SPLITS,
     UNLABELLED,
+    Facts,
     Head,
     LayerGrid,
     as_head,
     head_name,
 )
-from savs.stores.format.manifest import Manifest, read_manifest
+from savs.stores.format.manifest import Manifest, PlacedRow, read_manifest
 from savs.stores.format.plan import ShardSpec
 from savs.stores.read.gathering import Block, gather, read_blocks, scan_shards
 from savs.stores.read.shards import OpenShard, Shards, shard_sizes
@@ -94,6 +95,14 @@ class FeatureStore:
     def without_labels(self) -> "FeatureStore":
         """Return the store without the labels that came after its features."""
         return self._with(labels={})
+
+    def with_rows(
+        self, rows: Mapping[str, Mapping[str, PlacedRow]], benchmark: Facts
+    ) -> "FeatureStore":
+        """Return the store as if sources said this of its rows, by the split of their plan."""
+        stored = replace(self.manifest, labels={}, rows=rows)  # shards know its identity
+        now = replace(stored, identity=replace(stored.identity, benchmark=benchmark))
+        return replace(self, manifest=now, _shards=Shards(self.path, stored), _read={})
 
     def _with(self, **changes: Any) -> "FeatureStore":
         manifest = replace(self.manifest, **changes)

@@ -1,6 +1,8 @@
 """Every command for every kind of labels, and the one room that asks which kind it is."""
 
 import re
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import savs
+from savs.datasets.label_kinds import OWN_ANSWER
 from savs.datasets.many_labels import text_of
 from savs.pipeline.cli.app import app
 from savs.pipeline.targets import TARGETS
@@ -18,7 +21,7 @@ from stores import identity, write_store
 pytestmark = pytest.mark.thorough
 ROOT = Path(__file__).parents[2]
 GRID = (LayerGrid(0, (0, 1, 2), 6), LayerGrid(3, (0, 2), 4))
-FORMS = {"one": {}, "many": {"form": "list"}} | {
+FORMS = {"one": {}, "own-answer": {}, "many": {"form": "list"}} | {
     name: {"form": name} for name in ("ordinal", "regression")
 }
 TRAIN, TEST = 48, 24
@@ -26,13 +29,21 @@ TRAIN, TEST = 48, 24
 
 def texts(kind: str, hidden: np.ndarray) -> list[str]:
     """Return labels of a kind that say something about two hidden numbers of each example."""
-    if kind == "one":
+    if kind in ("one", "own-answer"):
         return [("left", "middle", "right")[int(x > -0.4) + int(x > 0.4)] for x, _ in hidden]
     if kind == "many":
         return [text_of({"warm": bool(x > 0), "big": bool(y > 0)}) for x, y in hidden]
     if kind == "ordinal":
         return [str(int(np.clip(np.rint(1.2 * x) + 3, 1, 5))) for x, _ in hidden]
     return [f"{20 + 5 * x:.6g}" for x, _ in hidden]
+
+
+def answers(labels: list[str], hidden: np.ndarray) -> np.ndarray:
+    """Return log-likelihoods of three labels; of half of the rows, the likeliest is right."""
+    names = ["left", "middle", "right"]
+    right = np.array([[name == label for name in names] for label in labels])
+    likeliest = np.where((hidden[:, 1] > 0)[:, None], right, np.roll(right, 1, axis=1))
+    return np.where(likeliest, -0.5, -3.0).astype(np.float32)
 
 
 @pytest.fixture(scope="module")
@@ -48,35 +59,52 @@ def stores(tmp_path_factory):
         features[layer.layer] = np.float32(values)
     made = {}
     for kind in TARGETS:
-        rows = [{"label": text} for text in texts(kind, hidden)]
+        labels = texts(kind, hidden)
+        rows, options = [{"label": text} for text in labels], FORMS[kind]
+        what, outputs = identity(grid=GRID, options={"labels": options} if options else {}), {}
+        if kind == OWN_ANSWER:
+            what = replace(what, outputs={"answers": {n: [1] for n in ("left", "middle", "right")}})
+            found = answers(labels, hidden)
+            outputs = {"train": {"answers": found[:TRAIN]}, "test": {"answers": found[TRAIN:]}}
         made[kind] = write_store(
             root / kind,
-            identity(grid=GRID, options={"labels": FORMS[kind]} if FORMS[kind] else {}),
+            what,
             {
                 "train": {n: v[:, :TRAIN] for n, v in features.items()},
                 "test": {n: v[:, TRAIN:] for n, v in features.items()},
             },
             {"train": rows[:TRAIN], "test": rows[TRAIN:]},
+            outputs=outputs,
         )
-        savs.train(made[kind])
+        if kind == OWN_ANSWER:
+            write_result(made[kind], "vote", target=kind)
+        else:
+            savs.train(made[kind])
     return made
 
 
+def write_result(store, name: str, **how) -> None:
+    selection = savs.calibrate(store, savs.select(store, **how)).selection
+    folder = Path(store.path, "results", name)
+    savs.save_selection(selection, folder)
+    savs.save_evaluation(savs.evaluate(store, selection), folder)
+
+
 COMMANDS = {
-    "select": ["select", "STORE", "--heads", "2", "--out", "OUT"],
-    "select, as JSON": ["select", "STORE", "--heads", "2", "--out", "OUT", "--json"],
+    "select": ["select", "STORE", "AIM", "--heads", "2", "--out", "OUT"],
+    "select, as JSON": ["select", "STORE", "AIM", "--heads", "2", "--out", "OUT", "--json"],
     "evaluate": ["evaluate", "STORE", "--out", "OUT", "--per-class"],
     "evaluate on folds": ["evaluate", "STORE", "--out", "OUT", "--folds", "3"],
     "report": ["report", "STORE", "--out", "OUT.html"],
     "explain": ["explain", "STORE", "--errors", "--out", "OUT.html"],
     "sweep": ["sweep", "STORE", "--draws", "2", "--shots", "all", "--heads", "1,2"],
-    "compare": ["compare", "STORE/results/trained", "STORE/results/other"],
+    "compare": ["compare", "STORE/results/CHOSEN", "STORE/results/other"],
     "suggest": ["suggest", "STORE", "--n", "3"],
     "head map": ["show", "STORE", "--head-map"],
     "show": ["show", "STORE"],
     "query": ["query", "STORE", "SELECT count(*) AS n FROM predictions"],
     "classifier to share": ["export", "STORE", "--to", "classifier", "--out", "OUT"],
-    "suspects": ["select", "STORE", "--suspects", "--out", "OUT"],
+    "suspects": ["select", "STORE", "AIM", "--suspects", "--out", "OUT"],
     "correct": ["label", "STORE", "LABELS"],
     "a risk": ["evaluate", "STORE", "--risk", "0.2", "--out", "OUT"],
 }
@@ -88,21 +116,29 @@ REFUSED = {
             "a risk": "a risk does not work; omit `risk`: intervals hold 95 %",
         }.items()
     },
+    (OWN_ANSWER, "a risk"): "a risk does not work; omit `risk`: the column `right` says",
+    (OWN_ANSWER, "suggest"): "a suggestion does not work; suggest by a selection of the store's",
+    (OWN_ANSWER, "suspects"): "a list of suspects does not work; select on the store's own labels",
+    (OWN_ANSWER, "classifier to share"): "a bundle does not work; classify with its folder",
 }
 
 
 @pytest.mark.parametrize("kind", TARGETS)
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_command_takes_each_kind_or_refuses_it_in_a_line(stores, tmp_path, kind, name):
-    store = str(stores[kind].path)
+    store = str(shutil.copytree(stores[kind].path, tmp_path / "store"))
     places = {"STORE": store, "OUT": str(tmp_path / "out")}
+    aim = {"target": kind} if kind == OWN_ANSWER else {}
+    places |= {"CHOSEN": "vote" if aim else "trained"}
     if name == "compare":
-        other = savs.select(store, heads=3)
+        other = savs.select(store, heads=3, **aim)
         savs.save_evaluation(savs.evaluate(store, other), Path(store, "results", "other"))
     label = stores[kind].examples("test")["label"][1]
     places["LABELS"] = str(tmp_path / "labels.csv")
     pl.DataFrame({"id": ["test:0"], "label": [label]}).write_csv(places["LABELS"])
-    words = [re.sub("STORE|OUT|LABELS", lambda m: places[m[0]], word) for word in COMMANDS[name]]
+    given = [word for word in COMMANDS[name] if word != "AIM"]
+    words = [re.sub("STORE|OUT|LABELS|CHOSEN", lambda m: places[m[0]], word) for word in given]
+    words += ["--target", kind] if aim and "AIM" in COMMANDS[name] else []
     done = CliRunner().invoke(app, words)
     message = REFUSED.get((kind, name))
     if message is None:
@@ -112,7 +148,10 @@ def test_each_command_takes_each_kind_or_refuses_it_in_a_line(stores, tmp_path, 
         assert message in re.sub(r"\s+", " ", f"{done.output} {done.exception}")
 
 
-NAMES = r"\b(ONE|MANY|ORDINAL|REGRESSION|NUMBERS|OneClass|ManyLabels|Regression|Ordinal)\b"
+NAMES = (
+    r"\b(ONE|MANY|ORDINAL|REGRESSION|NUMBERS|OneClass|ManyLabels|Regression|Ordinal|OWN_ANSWER"
+    r"|OwnAnswer)\b"
+)
 """Names of kinds in the code."""
 REGISTRIES = {
     "datasets/label_kinds.py": "the kinds as their text tells them",

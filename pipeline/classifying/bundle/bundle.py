@@ -185,6 +185,7 @@ def _shared(
 ) -> Shared:
     opened, result = as_store(store), Result.at(classifier)
     source, whole = result.folder, result.selection(readout)
+    whole.target.require("a bundle", source)
     require_fit(whole, opened.manifest, opened.path, of=source)
     if subtask is not None:
         whole.target.require("a subtask", source)

@@ -89,7 +89,9 @@ def _find(place: str, selection: str | None) -> tuple[Path, Path | None]:
         if selection is None and not results.selected:
             return results.place(target.default_readout).folder, path
         folder = results.find(selection).folder
-        require_fit(load_config(folder), opened.manifest, path, of=folder)
+        config = load_config(folder)
+        config.target.require("the app", folder)
+        require_fit(config, opened.manifest, path, of=folder)
         return folder, path
     if selection is not None:
         raise typer.BadParameter(f"`selection` is for a store; {place} is none")

@@ -82,6 +82,14 @@ def select_command(
             help="Take the model's own answers of at least this probability as training labels.",
         ),
     ] = None,
+    target: Annotated[
+        str | None,
+        option(
+            metavar="NAME",
+            help="own-answer: learn whether the model's own answers, which the store keeps, are"
+            " right (default: the labels).",
+        ),
+    ] = None,
     estimate: Annotated[
         bool,
         advanced(
@@ -123,6 +131,7 @@ def select_command(
         joint_heads=joint_heads,
         precision=precision,
         pseudo_labels=pseudo_labels,
+        target=target,
     )
     crossed = None
     if pseudo_labels is not None:
@@ -136,7 +145,7 @@ def select_command(
         selection, crossed = calibrated(opened, selection, is_needed=list_suspects)
     estimates = None if crossed is None else _estimates_of(selection, crossed)
     doubtful = suspects(opened, selection, crossed) if list_suspects else None
-    folder = result_place(opened, out, selection.readout)
+    folder = result_place(opened, out, selection.target.result_name(selection.readout))
     with writing(folder) as new:
         write_selection(selection, new)
         save_suspects(doubtful, new)
@@ -170,8 +179,9 @@ def select_command(
     if depth := _depth(opened, selection):
         say(depth)
     is_default = readout in (None, "vote") and TRAINED not in Results(opened.path)
-    more = ["--selection", folder] if out else []
-    if selection.readout_file is not None or not (out or is_default):
+    is_aimed = target is not None
+    more = ["--selection", folder if out else folder.name] if out or is_aimed else []
+    if selection.readout_file is not None or not (out or is_default or is_aimed):
         more += ["--readout", readout or selection.readout]
     more += [] if opened.ids("test") else ["--folds", 5]
     say(f"wrote {folder}; next: " + command("savs", "evaluate", store, *more))
@@ -202,10 +212,12 @@ def _estimates_of(selection: "Selection", crossed: "Evaluation") -> "Mapping[str
             for row in known.iter_rows(named=True)
         }
     names = {metric.name: metric for metric in crossed.metrics}
+    headline = selection.target.headline
     subtasks = [task.subtask for task in selection.tasks]
     if len(subtasks) == 1:
-        return {subtasks[0]: names.get("accuracy", crossed.metrics[0])}
-    return {subtask: names[f"accuracy, {subtask}"] for subtask in subtasks}
+        return {subtasks[0]: names.get(headline, crossed.metrics[0])}
+    of_subtasks = {subtask: names.get(f"{headline}, {subtask}") for subtask in subtasks}
+    return {subtask: metric for subtask, metric in of_subtasks.items() if metric is not None}
 
 
 def _task_facts(

@@ -17,7 +17,7 @@ from savs.datasets.splits.clusters import clusters_of
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.captions import Captions, compares_captions
 from savs.pipeline.evaluation.evaluation import SelectedHeads
-from savs.pipeline.evaluation.own_answer import ANSWERS, OwnAnswers
+from savs.pipeline.evaluation.own_answer import OwnAnswers
 from savs.pipeline.evaluation.predictions import packed_predictions, with_skipped
 from savs.pipeline.evaluation.sweep.draws import Draw, DrawKey
 from savs.pipeline.evaluation.sweep.passes import SweepPlan, sweep_readouts, swept_examples
@@ -36,6 +36,7 @@ from savs.pipeline.selection.training_data import (
     text_arguments,
 )
 from savs.pipeline.targets import target_of
+from savs.pipeline.targets.stored_answers import ANSWERS
 from savs.pipeline.targets.target import Measuring
 from savs.stores import FeatureStore
 

@@ -19,7 +19,6 @@ from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.run_options import RunOptions
-from savs.pipeline.inputs.source import Splits
 from savs.pipeline.prompts.image_places import template_errors
 from savs.pipeline.prompts.pieces import Pieces
 from savs.stores.format.layout import GENERATED_CHARACTERS, SPLITS
@@ -257,14 +256,14 @@ def make_answers(
     run: RunOptions,
     loading: ModelOptions,
     encoder: PromptEncoder,
-    examples: Splits,
+    asked: Sequence[tuple[str | None, str]],
     prompts: Sequence[Pieces],
     demonstrated: Mapping[str, Any],
 ) -> Answers:
-    """Return what is kept: the labels are those of the training examples, subtask by subtask.
+    """Return what is kept of the model's own answers.
 
-    `prompts` are some of the examples', see `label_tokens`; `demonstrated` is what a store records
-    of demonstrations.
+    `asked` are the labels with their subtasks, each pair once; `prompts` are some of the examples',
+    see `label_tokens`; `demonstrated` is what a store records of demonstrations.
 
     Raises
     ------
@@ -274,9 +273,9 @@ def make_answers(
     example = prompts[0] if prompts else ("?",)
     answers = Answers(demonstrated=demonstrated)
     if "labels" in run.answer_kinds:
-        labels = list(dict.fromkeys(str(e.label) for e in examples["train"]))
+        labels = list(dict.fromkeys(label for _, label in asked))
         tokens = label_tokens(encoder, labels, example)
-        answers = replace(answers, tokens=tokens, labels_of=_labels_of(labels, examples["train"]))
+        answers = replace(answers, tokens=tokens, labels_of=_labels_of(labels, asked))
     if "generate" in run.answer_kinds:
         ends = end_tokens(encoder, _generation(loading), example)
         answers = replace(answers, ends=tuple(ends))
@@ -299,12 +298,12 @@ def answer_note(answers: Answers, examples: Sequence[Example]) -> str:
 
 
 def _labels_of(
-    labels: Sequence[str], train: Sequence[Example]
+    labels: Sequence[str], asked: Sequence[tuple[str | None, str]]
 ) -> dict[str | None, tuple[int, ...]]:
     places = {label: place for place, label in enumerate(labels)}
-    subtasks: dict[str | None, dict[int, None]] = {}
-    for example in train:
-        subtasks.setdefault(example.subtask, {})[places[str(example.label)]] = None
+    subtasks: dict[str | None, list[int]] = {}
+    for subtask, label in asked:
+        subtasks.setdefault(subtask, []).append(places[label])
     return {subtask: tuple(sorted(numbers)) for subtask, numbers in subtasks.items()}
 
 

@@ -26,7 +26,7 @@ from savs.pipeline.selection.training_data import (
     head_widths,
 )
 from savs.pipeline.targets import Target
-from savs.pipeline.targets.calibration import Calibration
+from savs.pipeline.targets.calibration import calibration_of
 from savs.stores import FeatureStore, Head
 
 NEAREST = 3
@@ -187,8 +187,8 @@ def trained_alone(target: Target, selection: TaskSelection, rule: Readout) -> Tr
 
     None if the classifier has no centroids either.
     """
-    known, fitted = selection.decision, selection.fitted
-    centroids = known.centroids if isinstance(known, Calibration) else None
+    known, fitted = calibration_of(selection.decision), selection.fitted
+    centroids = None if known is None else known.centroids
     if rule.has_centroids and isinstance(fitted, HeadsFit):
         centroids = fitted.directions
     if centroids is None:

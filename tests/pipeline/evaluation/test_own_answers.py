@@ -9,8 +9,8 @@ from text_stores import store_with_answers
 from savs import evaluate, select
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.own_answer import generated_texts
 from savs.pipeline.extraction.model.answers import as_code_points
+from savs.pipeline.targets.stored_answers import generated_texts
 from savs.stores import LayerGrid, ResultError
 from stores import identity, write_store
 

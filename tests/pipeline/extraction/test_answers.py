@@ -5,12 +5,12 @@ import pytest
 import torch
 from PIL import Image
 
-from savs.pipeline.evaluation.own_answer import generated_texts
 from savs.pipeline.extraction.checks import decisions
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.answers import Answers, label_tokens
 from savs.pipeline.extraction.model.continuation import Continuation, in_pieces
 from savs.pipeline.running.progress import Reporting
+from savs.pipeline.targets.stored_answers import generated_texts
 from savs.stores import ResultError, StoreMismatchError
 
 

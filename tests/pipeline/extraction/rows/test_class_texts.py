@@ -7,11 +7,11 @@ import pytest
 from tiny_models import HEADS, LAYERS
 
 from savs import evaluate, select
-from savs.pipeline.evaluation.own_answer import generated_texts
 from savs.pipeline.extraction.checks import decisions
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.continuation import Continuation
 from savs.pipeline.extraction.rows.text_rows import PROMPTS
+from savs.pipeline.targets.stored_answers import generated_texts
 from savs.stores.format.layout import to_float32
 
 pytestmark = pytest.mark.thorough

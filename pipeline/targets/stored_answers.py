@@ -1,32 +1,19 @@
-"""The model's own answers as labels: what it thinks of each class of an example.
-
-Training examples can take them instead of their own labels, as in CALM without labels
-(arXiv 2602.07077). There eight answers are drawn for each example and counted; a store keeps the
-log-likelihood of each class, so the share of draws that an answer would have is known without any.
-"""
+"""The model's own answers, as a store keeps them: what it thinks of each class, or its text."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from savs.datasets.example import first_few, of_subtask
 from savs.foundation.arrays import Array
-from savs.foundation.errors import ParameterError
-from savs.pipeline.errors import SelectionError
-from savs.pipeline.selection.training_data import (
-    PSEUDO_LABELS,
-    StoredTraining,
-    TrainingTask,
-    train_digest,
-)
+from savs.pipeline.names import GENERATED
 from savs.stores import FeatureStore, ResultError
+from savs.stores.format.layout import GENERATED_CHARACTERS
+from savs.stores.read.store import AnyStore, as_store
 
 ANSWERS = "answers"
-NAMED = 5
-"""Classes that a message names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,48 +77,41 @@ def _odd(store: FeatureStore, output: str, what: str) -> ResultError:
     return ResultError(f"{store.path}: output {output} {what}; extract again with `answers` labels")
 
 
-@dataclass(frozen=True, slots=True)
-class AnsweredTraining(StoredTraining):
-    """The train split of a store, labelled by the model: no label of an example is read.
+def generated_texts(store: AnyStore, split: str) -> pl.Series:
+    """Return the text that the model generated for each example of a split.
 
-    An example has its likeliest class, if that has a probability of at least `least` among the
-    classes of its subtask; others are left out. Of equally likely classes it is the first.
+    Raises
+    ------
+    ResultError
+        The store keeps none, or what it keeps is no text.
     """
+    store = as_store(store)
+    values = store.output(split, GENERATED)
+    try:
+        if values.dtype != np.int32 or values.shape[1:] != (GENERATED_CHARACTERS,):
+            raise ValueError(f"it is {values.shape} {values.dtype}")
+        if not _is_text(values).all():
+            raise ValueError("it has numbers that are no characters")
+        texts = np.ascontiguousarray(values).view(f"<U{GENERATED_CHARACTERS}")[:, 0].tolist()
+        return pl.Series("text", texts, dtype=pl.String)
+    except (ValueError, TypeError) as error:
+        raise ResultError(
+            f"{store.path}: output {GENERATED} holds no texts ({error}); extract again with"
+            " `answers` generate"
+        ) from error
 
-    least: float
-    """From 0, for all examples, to 1."""
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.least <= 1:
-            raise ParameterError(
-                f"`pseudo_labels` is {self.least}, expected a probability from 0 to 1"
-            )
-        self.target.require("`pseudo_labels`", self.name)
+def _is_text(values: Array) -> Array:
+    """Return which numbers are code points of Unicode; halves of characters are not."""
+    return (values >= 0) & (values < 0x110000) & ((values < 0xD800) | (values > 0xDFFF))
 
-    @property
-    def train(self) -> str:
-        """The digest of the examples, and how they were labelled."""
-        return f"{train_digest(self.store)}{PSEUDO_LABELS}{float(self.least)!r}"
 
-    def tasks(self, *, named: bool = False) -> list[TrainingTask]:
-        """Return the examples whose answer is sure, by subtask.
+def normalised(text: str) -> str:
+    """Return a text without differences in white space and case.
 
-        ResultError as `label_answers`; SelectionError if a class is the sure answer of none.
-        """
-        stored = {task.subtask: task for task in StoredTraining(self.store).tasks()}
-        classes = {name: task.classes for name, task in stored.items()}
-        tasks = []
-        for subtask, answers in label_answers(self.store, "train", ANSWERS, classes):
-            probabilities = among_labels(answers.sums)
-            labels = answers.sums.argmax(axis=1)
-            sure = probabilities[np.arange(len(labels)), labels] >= self.least
-            if absent := sorted({*range(len(classes[subtask]))} - {*labels[sure].tolist()}):
-                names = first_few([repr(classes[subtask][number]) for number in absent], NAMED)
-                raise SelectionError(
-                    f"the model answers no training example{of_subtask(subtask)} with {names} at a"
-                    f" probability of {self.least:g} or more; lower `pseudo_labels`, add examples,"
-                    " or omit it: then their own labels are used"
-                )
-            rows = answers.examples["row"].to_numpy()[sure]
-            tasks.append(replace(stored[subtask], rows=rows, labels=labels[sure]))
-        return tasks
+    Examples
+    --------
+    >>> normalised(" Red  Fox")
+    'red fox'
+    """
+    return " ".join(text.split()).casefold()

@@ -11,7 +11,7 @@ import savs
 from savs.foundation.errors import ParameterError
 from savs.pipeline.cli.app import app
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.selection.label_answers import AnsweredTraining
+from savs.pipeline.selection.pseudo_labels import AnsweredTraining
 from savs.stores import LayerGrid, ResultError
 from stores import identity, write_store
 
