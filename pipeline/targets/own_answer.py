@@ -262,10 +262,13 @@ class OwnAnswer(OneClass):
     ) -> Shown:
         """Return the answer, and how likely it is right."""
         shown = super().shown(row, tables)
+        labels, predictions = (
+            tuple(f"answer {text}" for text in texts) for texts in (shown.labels, shown.predictions)
+        )
         facts = {"answer": row["answer"]}
         if row["right"] is not None:
             facts["right"] = f"{percent(row['right'])} %"
-        return replace(shown, facts=facts)
+        return replace(shown, labels=labels, predictions=predictions, facts=facts)
 
 
 OWN_ANSWERS = OwnAnswer()
