@@ -97,7 +97,7 @@ def _like(store: FeatureStore, before: Selection | None) -> Selection:
         store,
         heads=heads,
         readout=before.rule,
-        scoring=before.scoring,
+        scoring=before.scorer,
         max_layer=before.max_layer,
         joint_heads=before.joint_heads,
         precision=before.precision,

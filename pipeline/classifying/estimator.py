@@ -31,6 +31,7 @@ from savs.pipeline.extraction.model.model_options import (
     with_recipe,
 )
 from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.heads.scoring import Scoring
 from savs.pipeline.readouts import Readout
 from savs.pipeline.running.formatting import listed
 from savs.pipeline.running.progress import SILENT, bars
@@ -57,7 +58,7 @@ class _OfImages(BaseEstimator):
         heads: int | None = None,
         readout: str | Path | Readout | None = None,
         question: str | None = None,
-        scoring: str | None = None,
+        scoring: str | Path | Scoring | None = None,
         revision: str | None = None,
         dtype: str = AUTO,
         device: str = AUTO,
@@ -208,7 +209,7 @@ class _OfImages(BaseEstimator):
             heads=len(task.heads),
             readout=selection.rule if selection.readout_file else selection.readout,
             question=task.question or question,
-            scoring=selection.scoring,
+            scoring=selection.scorer if selection.scoring_file else selection.scoring,
             revision=options.revision,
             dtype=options.dtype,
             device=device,

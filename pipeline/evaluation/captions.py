@@ -22,6 +22,7 @@ from savs.pipeline.evaluation.predictions import (
     with_skipped,
 )
 from savs.pipeline.heads.centroids import first_of_best, normalise
+from savs.pipeline.heads.scoring import SCORINGS
 from savs.pipeline.readouts import ClassScores, Readout
 from savs.pipeline.readouts.clip import CLIP
 from savs.pipeline.readouts.heads_fit import softmax
@@ -118,8 +119,9 @@ class Captions:
         learned, texts = 0, 0
         if not read_captions(self._benchmark, prompts[0]):
             training = StoredTraining(self._store)
-            heads = given_heads(training, CLIP, "resubstitution", task, self._store.heads)
-            (fitted,) = fit_tasks(training, CLIP, "resubstitution", [heads])
+            scoring = SCORINGS["resubstitution"]
+            heads = given_heads(training, CLIP, scoring, task, self._store.heads)
+            (fitted,) = fit_tasks(training, CLIP, scoring, [heads])
             scores = fitted.fitted.scores(self._images["test"][rows][None])
             texts = count_texts(self._store, CLIP.texts, task.subtask, task.classes) or 0
         else:

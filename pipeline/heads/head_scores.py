@@ -51,10 +51,6 @@ class HeadScores:
     """`(heads, n)` class that each head names of each example, for `pursuit` alone."""
 
 
-Scoring = Callable[[Array, Array, Sequence[str]], HeadScores]
-"""`(heads, n, d)` features, `(n,)` class numbers, the classes -> scores."""
-
-
 def resubstitution(features: Array, labels: Array, classes: Sequence[str]) -> HeadScores:
     """Count right examples where each example is part of its own class's centroid, as SAVs do.
 
@@ -102,7 +98,7 @@ def _count(
 def score_pairs(
     features: Array, tasks: Sequence[tuple[Array, Array]], scoring: str
 ) -> list[HeadScores]:
-    """Score heads for many tasks of two classes among the same examples, as `SCORINGS` do each.
+    """Score heads for many tasks of two classes among the same examples, as `BY_CENTROIDS` do each.
 
     `(heads, n, d)` features, and for each task its rows among the n with their class numbers, 0 and
     1, each at least once. Features are normalised once, and matrix products make the cosines of
@@ -166,24 +162,12 @@ def _swapped(first: Array, second: Array, flags: Array) -> tuple[Array, Array]:
 
 PAIR_SCORINGS = ("resubstitution", "loo")
 """What `score_pairs` knows."""
-SCORINGS: dict[str, Scoring] = {
-    "resubstitution": resubstitution,
-    "loo": leave_one_out,
-    "kfold": k_fold,
-}
-"""Name on the command line -> scoring of each head alone."""
-WORST_PROMPT = "worst-prompt"
-"""Scoring by `kfold` under each prompt of a store; the lowest score counts, see `worst_of`."""
+BY_CENTROIDS = {"resubstitution": resubstitution, "loo": leave_one_out, "kfold": k_fold}
+"""What is left out -> scores of each head alone by its nearest class centroids."""
 
 
 def worst_of(parts: Sequence[HeadScores]) -> HeadScores:
-    """Return the lowest score of each head, and its lowest margin; of one part, the part.
-
-    So a head is chosen that tells the classes apart whatever the wording of the prompt. The formula
-    is ours.
-    """
-    if len(parts) == 1:
-        return parts[0]
+    """Return the lowest score of each head, and its lowest margin; the formula is ours."""
     return HeadScores(
         np.minimum.reduce([part.score for part in parts]),
         np.minimum.reduce([part.margin for part in parts]),

@@ -1,20 +1,37 @@
 """Benchmarks and other user plugins: by name, or by the path of a Python file."""
 
+import hashlib
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from traceback import extract_tb
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
 from savs.datasets import Benchmark, BenchmarkNotFoundError, find_benchmark
 from savs.datasets.benchmarks.catalogue import known_names, name_problem
 from savs.datasets.benchmarks.options import adapt, as_stored
-from savs.pipeline.errors import OwnCodeError
+from savs.pipeline.errors import OwnCodeError, SelectionError
 from savs.stores import FeatureStore
-from savs.stores.format.layout import digest
+from savs.stores.format.layout import Sha256, Text, digest
 
+T = TypeVar("T")
 CONSTANT = "BENCHMARK"
+NAME = r"^[\w-]+\Z"
+"""Form of the names of readouts, which name folders of results, too, and of scorings."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnFile:
+    """The Python file that a user's object was loaded from."""
+
+    name: Text
+    """Without its folder."""
+    sha256: Sha256
+
+    def __str__(self) -> str:
+        return f"{self.name} (SHA-256 {self.sha256})"
 
 
 def choose_benchmark(
@@ -85,6 +102,21 @@ def _known(store: FeatureStore, name: str) -> Benchmark:
             f"{store.path} was extracted with the benchmark {name!r}, which is not installed here;"
             " pass its Python file as `benchmark`"
         ) from error
+
+
+def own_object(path: Path, option: str, constant: str, kind: type[T]) -> tuple[T, OwnFile]:
+    """Return what a Python file, given as `option`, defines as a `constant`; and the file.
+
+    SelectionError if that is not of a kind; errors as in `read_file` and `run_file`.
+    """
+    content = read_file(path, option)
+    found = getattr(run_file(path, content), constant, None)
+    if not isinstance(found, kind):
+        raise SelectionError(
+            f"{path} defines no {constant} that is a {kind.__module__}.{kind.__name__};"
+            " docs/readouts.md has an example"
+        )
+    return found, OwnFile(path.name, hashlib.sha256(content).hexdigest())
 
 
 def load_file(path: str | Path, option: str) -> ModuleType:

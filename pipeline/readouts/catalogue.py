@@ -1,13 +1,12 @@
 """Readouts by name, and those of the user: in a Python file, or an object."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.inputs.plugins import read_file, run_file
+from savs.pipeline.inputs.plugins import own_object
 from savs.pipeline.readouts.calm import CALM, POSTERIOR
 from savs.pipeline.readouts.clip import CLIP, CLIP_NAMES, TIP_ADAPTER, TIP_ADAPTER_CV
 from savs.pipeline.readouts.hec import HEC_T, HEC_VT, HEC_VT_CV
@@ -16,7 +15,7 @@ from savs.pipeline.readouts.lda import HEC_V, LDA
 from savs.pipeline.readouts.linear import LOGISTIC
 from savs.pipeline.readouts.mahalanobis import MAHALANOBIS
 from savs.pipeline.readouts.own import guarded
-from savs.pipeline.readouts.readout import Readout, ReadoutFile
+from savs.pipeline.readouts.readout import Readout
 from savs.pipeline.readouts.ridge import RIDGE
 from savs.pipeline.readouts.vote import VOTE
 
@@ -65,20 +64,11 @@ def choose_readout(readout: str | Path | Readout, also: Sequence[str] = ()) -> R
     if isinstance(readout, Readout):
         rule, where = readout, "the readout given"
     elif str(readout).endswith(".py"):
-        rule, where = _from_file(Path(readout)), str(readout)
+        where = str(readout)
+        found, file = own_object(Path(readout), "readout", "READOUT", Readout)
+        rule = replace(found, file=file)
     else:
         return find_readout(str(readout), also)
     if BUILT_IN.get(rule.name, rule) is not rule:
         raise SelectionError(f"{where}: the name {rule.name!r} is taken; choose another")
     return guarded(rule)
-
-
-def _from_file(path: Path) -> Readout:
-    content = read_file(path, "readout")
-    rule = getattr(run_file(path, content), "READOUT", None)
-    if not isinstance(rule, Readout):
-        raise SelectionError(
-            f"{path} defines no READOUT that is a savs.pipeline.readouts.Readout;"
-            " docs/readouts.md has an example"
-        )
-    return replace(rule, file=ReadoutFile(path.name, hashlib.sha256(content).hexdigest()))

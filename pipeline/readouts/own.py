@@ -11,6 +11,7 @@ from savs.foundation.errors import SavsError
 from savs.foundation.own_code import calling, is_ours, place_of
 from savs.pipeline.errors import OwnCodeError
 from savs.pipeline.heads.head_scores import HeadScores
+from savs.pipeline.heads.scoring import checked_scores, finite_numbers
 from savs.pipeline.readouts.heads_fit import ClassScores, HeadsFit
 from savs.pipeline.readouts.readout import Fitted, Readout, Widths
 
@@ -68,12 +69,7 @@ class OwnReadout:
         function = self.rule.score_heads
         with self._calling(function):
             found = function(features, *given, **texts)
-        if not isinstance(found, HeadScores):
-            raise self._wrong(function, f"gives a {type(found).__name__}, expected HeadScores")
-        shape = (len(features),)
-        names = ("score", "margin")
-        score, margin = (self._numbers(function, n, getattr(found, n), shape) for n in names)
-        return replace(found, score=score.astype(np.float64), margin=margin.astype(np.float64))
+        return checked_scores(found, len(features), lambda what: self._wrong(function, what))
 
     def _fitted(
         self,
@@ -134,17 +130,7 @@ class OwnReadout:
     def _numbers(
         self, function: Callable[..., Any], name: str, values: Any, shape: tuple[int, ...]
     ) -> Array:
-        """Return values as an array of finite numbers of a shape."""
-        array = np.asarray(values)
-        if array.dtype.kind not in "fiub":
-            got = "None" if values is None else f"values of {array.dtype}"
-            raise self._wrong(function, f"gives {name} as {got}, expected numbers")
-        if array.shape != shape:
-            what = f"gives {name} of shape {array.shape}, expected {shape}"
-            raise self._wrong(function, what)
-        if not np.isfinite(array).all():
-            raise self._wrong(function, f"gives {name} with NaN or infinity")
-        return array
+        return finite_numbers(name, values, shape, lambda what: self._wrong(function, what))
 
     def _calling(self, function: Callable[..., Any]) -> Any:
         return calling(function, self._fault, SavsError)

@@ -7,19 +7,16 @@ from typing import NamedTuple, Protocol
 
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.heads.head_scores import SCORINGS, HeadScores
+from savs.pipeline.heads.head_scores import BY_CENTROIDS, HeadScores
+from savs.pipeline.inputs.plugins import NAME, OwnFile
 from savs.pipeline.readouts.heads_fit import ClassScores
 from savs.stores.format.layout import (
     TEXTS_OF_BENCHMARK,
     TEXTS_OF_FILE,
     TEXTS_OF_NAMES,
     TEXTS_OF_PROMPTS,
-    Sha256,
-    Text,
 )
 
-NAME = r"^[\w-]+\Z"
-"""Form of a readout's name, which names a folder of results, too."""
 AXES = ("heads", "rows", "classes", "examples", "width")
 """Axes of a fit's arrays: chosen heads, rows of a `HeadsFit`, classes, training examples, width of
 the widest head."""
@@ -64,18 +61,6 @@ def margins(scores: ClassScores) -> Array:
     return scores.soft[:, 1] - scores.soft[:, 0]
 
 
-@dataclass(frozen=True, slots=True)
-class ReadoutFile:
-    """The Python file that a user's readout was loaded from."""
-
-    name: Text
-    """Without its folder."""
-    sha256: Sha256
-
-    def __str__(self) -> str:
-        return f"{self.name} (SHA-256 {self.sha256})"
-
-
 class TensorForm(NamedTuple):
     """Shape and type that an array of a fit must have."""
 
@@ -88,7 +73,7 @@ def score_heads(
     features: Array, labels: Array, classes: Sequence[str], widths: Widths, scoring: str
 ) -> HeadScores:
     """Score heads by how many training examples are nearest to their own class's centroid."""
-    return SCORINGS[scoring](features, labels, classes)
+    return BY_CENTROIDS[scoring](features, labels, classes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +105,7 @@ class Readout:
     """Whether the directions of a `HeadsFit` are the class means, of a vote of length 1: then
     typicality is computed from them."""
     score_heads: Callable[..., HeadScores] = score_heads
-    """Scores all heads from what `fit` gets, and the name of a scoring."""
+    """Scores all heads from what `fit` gets, and what is left out, see `Scoring.left_out`."""
     fit_numbers: Callable[..., Fitted] | None = None
     """Fits `(n,)` float64 numbers in place of classes; gets the `(heads, n, d)` features, these,
     and `(n,)` numbers of clusters, which are left out whole. Scores have one class, whose `soft`
@@ -133,7 +118,7 @@ class Readout:
     calibrates: bool = True
     """Whether scores of left-out training examples are on the scale of those of a fit to all. Not
     where settings are chosen that change the scale."""
-    file: ReadoutFile | None = None
+    file: OwnFile | None = None
     """None for a built-in readout, and for an object that the caller made."""
 
     def __post_init__(self) -> None:

@@ -9,13 +9,14 @@ import polars as pl
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.head_scores import rank_heads
+from savs.pipeline.heads.scoring import SCORINGS
 from savs.pipeline.readouts.readout import score_heads
 from savs.pipeline.selection.selection import (
     Selection,
     heads_of,
+    left_out_alone,
     score_tasks,
     scores_are_strengths,
-    scoring_alone,
 )
 from savs.pipeline.selection.training_data import StoredTraining, TrainingTask
 from savs.stores import FeatureStore, head_name
@@ -66,11 +67,11 @@ def head_map(store: FeatureStore, selection: Selection) -> pl.DataFrame:
     training = StoredTraining(store)
     tasks = training.tasks()
     chosen = heads_of(training, selection, [task.subtask for task in tasks])
-    rule, scoring = selection.rule, selection.scoring
+    rule, scoring = selection.rule, selection.scorer
     scores = alone = score_tasks(training, rule, scoring, tasks)
     if not scores_are_strengths(training.target, rule, scoring):
         by_centroids = replace(rule, score_heads=score_heads, texts=())
-        alone = score_tasks(training, by_centroids, scoring_alone(rule, scoring), tasks)
+        alone = score_tasks(training, by_centroids, SCORINGS[left_out_alone(rule, scoring)], tasks)
     frames = []
     for task, of_task, right, heads in zip(tasks, scores, alone, chosen, strict=True):
         ranks = {head: rank for rank, head in enumerate(heads, start=1)}
@@ -162,7 +163,7 @@ def head_stability(
     chosen = heads_of(training, selection, [task.subtask for task in tasks])
     rng = np.random.default_rng(seed)
     halves = [_half(task, rng) for task in tasks for _ in range(draws)]
-    scores = score_tasks(training, selection.rule, selection.scoring, halves)
+    scores = score_tasks(training, selection.rule, selection.scorer, halves)
     rows, overlap, chance = [], {}, {}
     for place, (task, heads) in enumerate(zip(tasks, chosen, strict=True)):
         of_task = scores[place * draws : (place + 1) * draws]

@@ -231,7 +231,7 @@ def folds_with_shares(
 
 def fit_folds(data: TrainingData, selection: Selection, folds: Sequence[Fold]) -> list[FoldFit]:
     """Return the selections that classify some folds, made as `leave_out` makes them."""
-    fits = fit_tasks(data, selection.rule, selection.scoring, _choose(data, selection, folds))
+    fits = fit_tasks(data, selection.rule, selection.scorer, _choose(data, selection, folds))
     wanted = [(fit.heads, fold.task.rows[fold.out]) for fold, fit in zip(folds, fits, strict=True)]
     return [
         FoldFit(fold, fit, fit.fitted.scores(features))
@@ -288,14 +288,14 @@ def held_out(
     Errors as in `evaluate` on folds.
     """
     clusters, order = data.clusters(), data.order()
-    return selection.target.folds(tasks, clusters, order, folds, selection.scoring)
+    return selection.target.folds(tasks, clusters, order, folds, selection.scorer.left_out)
 
 
 def _choose(
     training: TrainingData, selection: Selection, parts: Sequence[Fold]
 ) -> list[ScoredHeads]:
     """Return the heads for each fold, chosen by the others."""
-    rule, scoring, others = selection.rule, selection.scoring, [part.others for part in parts]
+    rule, scoring, others = selection.rule, selection.scorer, [part.others for part in parts]
     if selection.heads_from is not None:
         return [
             given_heads(training, rule, scoring, task, part.selected.heads)

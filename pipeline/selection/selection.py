@@ -14,18 +14,16 @@ from savs.foundation.errors import ParameterError
 from savs.foundation.progress import track
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.head_scores import (
+    BY_CENTROIDS,
     PAIR_SCORINGS,
-    SCORINGS,
-    WORST_PROMPT,
     HeadScores,
     joined,
     rank_heads,
     require_pairs,
     score_pairs,
-    worst_of,
 )
-from savs.pipeline.heads.pursuit import PURSUIT, name_left_out, pursue
-from savs.pipeline.names import DEFAULT_HEADS, SCORING_NAMES
+from savs.pipeline.heads.scoring import Scoring, choose_scoring
+from savs.pipeline.names import DEFAULT_HEADS
 from savs.pipeline.readouts import Fitted, HeadsFit, Readout, choose_readout
 from savs.pipeline.readouts.heads_fit import Pool
 from savs.pipeline.readouts.readout import require_examples, score_heads
@@ -74,6 +72,8 @@ class Selection(SelectionConfig):
     """One for each subtask, in the order of the train file."""
     rule: Readout
     """The readout that was fitted."""
+    scorer: Scoring
+    """How heads were scored."""
 
     def __repr__(self) -> str:
         """Return a few lines: readout, model, classes or subtasks, heads, and what comes next."""
@@ -120,7 +120,7 @@ def select(
     *,
     heads: Heads | None = None,
     readout: str | Path | Readout | None = None,
-    scoring: str | None = None,
+    scoring: str | Path | Scoring | None = None,
     max_layer: int | None = None,
     joint_heads: bool = False,
     precision: float | None = None,
@@ -189,9 +189,8 @@ def select(
         raise ParameterError(f"{data.name} have no answers of a model; omit `{name}`")
     aim = data.target
     rule = choose_readout(readout or aim.default_readout)
-    scoring = scoring or aim.default_scoring
-    require_scoring(scoring)
-    aim.require_method(rule, scoring, data.name, joint_heads=joint_heads, precision=precision)
+    scorer = choose_scoring(scoring or aim.default_scoring)
+    aim.require_method(rule, scorer.name, data.name, joint_heads=joint_heads, precision=precision)
     wanted = parse_heads(heads)
     is_given = isinstance(wanted, tuple | SelectionConfig)
     if is_given and max_layer is not None:
@@ -213,13 +212,13 @@ def select(
             fixed = heads_of(data, wanted, [task.subtask for task in tasks])
             heads_from = wanted.train
         chosen = [
-            given_heads(data, rule, scoring, task, best)
+            given_heads(data, rule, scorer, task, best)
             for task, best in zip(tasks, fixed, strict=True)
         ]
     else:
         where = "" if max_layer is None else f" up to layer {max_layer}"
         count = default_heads(among) if wanted is None else head_count(among, wanted, where)
-        scores = score_tasks(data, rule, scoring, tasks, max_layer)
+        scores = score_tasks(data, rule, scorer, tasks, max_layer)
         order = joint_scores(list(zip(tasks, scores, strict=True))) if joint_heads else None
         chosen = [
             best_heads(among, task, of_task, count, order)
@@ -231,8 +230,10 @@ def select(
         readout=rule.name,
         readout_file=rule.file,
         rule=rule,
-        scoring=scoring,
-        tasks=tuple(fit_tasks(data, rule, scoring, chosen)),
+        scoring=scorer.name,
+        scoring_file=scorer.file,
+        scorer=scorer,
+        tasks=tuple(fit_tasks(data, rule, scorer, chosen)),
         heads_from=heads_from,
         max_layer=max_layer,
         labels=aim.name,
@@ -317,7 +318,7 @@ def heads_up_to(heads: Sequence[Head], max_layer: int | None) -> list[Head]:
 def score_tasks(
     training: TrainingData,
     rule: Readout,
-    scoring: str,
+    scoring: Scoring,
     tasks: Sequence[TrainingTask],
     max_layer: int | None = None,
 ) -> list[HeadScores]:
@@ -327,9 +328,9 @@ def score_tasks(
     """
     layers: list[list[HeadScores]] = [[] for _ in tasks]
     versions = [_versions(training, task, scoring) for task in tasks]
-    as_pairs = training.target.tasks_share_rows and scoring in PAIR_SCORINGS
-    as_pairs &= rule.score_heads is score_heads
-    if as_pairs and scoring == "loo":
+    as_pairs = training.target.tasks_share_rows and scoring.left_out in PAIR_SCORINGS
+    as_pairs &= scoring.is_alone and rule.score_heads is score_heads
+    if as_pairs and scoring.left_out == "loo":
         for task in tasks:
             require_pairs(task.labels, task.classes, "leave-one-out")
     copier = RowsCopier()
@@ -339,7 +340,8 @@ def score_tasks(
         heads = [(grid.layer, head) for head in grid.heads]
         features = training.features(heads)
         if as_pairs:
-            of_tasks = score_pairs(features, [(task.rows, task.labels) for task in tasks], scoring)
+            pairs = [(task.rows, task.labels) for task in tasks]
+            of_tasks = score_pairs(features, pairs, scoring.left_out)
             for scores, of_task in zip(layers, of_tasks, strict=True):
                 scores.append(of_task)
             continue
@@ -348,32 +350,31 @@ def score_tasks(
                 _score(training, rule, scoring, part, heads, copier.copy(features, part.rows))
                 for part in parts
             ]
-            scores.append(worst_of(of_parts))
+            scores.append(scoring.of_prompts(of_parts) if scoring.of_prompts else of_parts[0])
     whole = [joined(scores) for scores in layers]
-    if scoring == PURSUIT:
-        return [pursue(one, task.labels) for one, task in zip(whole, tasks, strict=True)]
-    return whole
+    if scoring.of_all is None:
+        return whole
+    return [scoring.of_all(one, task.labels) for one, task in zip(whole, tasks, strict=True)]
 
 
-def _versions(training: TrainingData, task: TrainingTask, scoring: str) -> list[TrainingTask]:
+def _versions(training: TrainingData, task: TrainingTask, scoring: Scoring) -> list[TrainingTask]:
     """Return the tasks that a scoring scores heads on: the task, or it under each prompt."""
-    return training.under_prompts(task) if scoring == WORST_PROMPT else [task]
+    return [task] if scoring.of_prompts is None else training.under_prompts(task)
 
 
 def _score(
     training: TrainingData,
     rule: Readout,
-    scoring: str,
+    scoring: Scoring,
     task: TrainingTask,
     heads: Sequence[Head],
     features: Array,
 ) -> HeadScores:
     """Return the scores of heads each alone, from their `(heads, n, d)` features of a task."""
-    if scoring == PURSUIT:
-        return name_left_out(features, task.labels, task.classes)
-    texts = text_arguments(training, rule.texts, task, heads)
-    alone = "kfold" if scoring == WORST_PROMPT else scoring
-    return training.target.score(rule, alone, features, task, training.widths(heads), texts)
+    if scoring.score is not None:
+        return scoring.score(features, task.labels, task.classes)
+    texts, widths = text_arguments(training, rule.texts, task, heads), training.widths(heads)
+    return training.target.score(rule, scoring.left_out, features, task, widths, texts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -413,19 +414,22 @@ def best_heads(
 
 
 def given_heads(
-    training: TrainingData, rule: Readout, scoring: str, task: TrainingTask, heads: Sequence[Head]
+    training: TrainingData,
+    rule: Readout,
+    scoring: Scoring,
+    task: TrainingTask,
+    heads: Sequence[Head],
 ) -> ScoredHeads:
     """Return heads that were chosen elsewhere, in their order, scored on a task."""
     versions = _versions(training, task, scoring)
     read = chosen_features(training, [(tuple(heads), part.rows) for part in versions])
-    scores = worst_of(
-        [
-            _score(training, rule, scoring, part, heads, features)
-            for part, features in zip(versions, read, strict=True)
-        ]
-    )
-    if scoring == PURSUIT:
-        scores = pursue(scores, task.labels)
+    of_parts = [
+        _score(training, rule, scoring, part, heads, features)
+        for part, features in zip(versions, read, strict=True)
+    ]
+    scores = scoring.of_prompts(of_parts) if scoring.of_prompts else of_parts[0]
+    if scoring.of_all is not None:
+        scores = scoring.of_all(scores, task.labels)
     return ScoredHeads(
         task, tuple(heads), tuple(scores.score.tolist()), tuple(scores.margin.tolist())
     )
@@ -449,7 +453,7 @@ def heads_of(
 
 
 def fit_tasks(
-    training: TrainingData, rule: Readout, scoring: str, chosen: Sequence[ScoredHeads]
+    training: TrainingData, rule: Readout, scoring: Scoring, chosen: Sequence[ScoredHeads]
 ) -> list[TaskSelection]:
     """Return the tasks with the readout fitted on their heads."""
     wanted = [(one.heads, one.task.rows) for one in chosen]
@@ -488,31 +492,27 @@ def fit_heads(
     return training.target.fit(rule, features, task, training.widths(chosen.heads), texts)
 
 
-def scoring_alone(rule: Readout, scoring: str) -> str:
-    """Return the scoring by which the share of right examples of each head alone is counted.
-
-    Examples are left out where the scoring of a readout leaves them out.
-    """
-    if rule.texts:  # nothing is left out where texts score heads
-        return "resubstitution"
-    return {PURSUIT: "loo", WORST_PROMPT: "kfold"}.get(scoring, scoring)
+def left_out_alone(rule: Readout, scoring: Scoring) -> str:
+    """Return what is left out where the right examples of each head alone are counted."""
+    return "resubstitution" if rule.texts else scoring.left_out  # texts are not fitted
 
 
-def scores_are_strengths(target: Target, rule: Readout, scoring: str) -> bool:
+def scores_are_strengths(target: Target, rule: Readout, scoring: Scoring) -> bool:
     """Return whether scores of heads are strengths, as sums over examples."""
-    is_alone = rule.score_heads is score_heads and scoring_alone(rule, scoring) == scoring
-    return is_alone or target.scores_are_strengths
+    is_same = left_out_alone(rule, scoring) == scoring.left_out
+    is_count = scoring.is_alone and is_same and rule.score_heads is score_heads
+    return is_count or target.scores_are_strengths
 
 
 def _strengths(
-    target: Target, rule: Readout, scoring: str, chosen: ScoredHeads, features: Array
+    target: Target, rule: Readout, scoring: Scoring, chosen: ScoredHeads, features: Array
 ) -> tuple[float, ...]:
     """Return the strengths of a task's heads, see `TaskConfig.strengths`."""
     task, scores = chosen.task, np.array(chosen.scores)
     if not len(task.rows):
         return (0.0,) * len(chosen.heads)
     if not scores_are_strengths(target, rule, scoring):
-        alone = SCORINGS[scoring_alone(rule, scoring)]
+        alone = BY_CENTROIDS[left_out_alone(rule, scoring)]
         scores = alone(features, task.labels, task.classes).score
     return tuple((scores / len(task.rows)).tolist())
 
@@ -527,12 +527,6 @@ def only_subtask(selection: Selection, subtask: str | None) -> Selection:
         names = ", ".join(str(task.subtask) for task in selection.tasks)
         raise SelectionError(f"the selection has no subtask {subtask!r}; it has: {names}")
     return selection if len(tasks) == len(selection.tasks) else replace(selection, tasks=tasks)
-
-
-def require_scoring(name: str) -> None:
-    """Raise SelectionError if no scoring has this name."""
-    if name not in SCORING_NAMES:
-        raise SelectionError(f"no scoring is called {name!r}; expected: {', '.join(SCORING_NAMES)}")
 
 
 def _require_examples(tasks: Sequence[TrainingTask], rule: Readout, *, is_choice: bool) -> None:

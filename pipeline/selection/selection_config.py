@@ -18,9 +18,8 @@ from savs.datasets.label_kinds import ONE
 from savs.foundation.errors import ParameterError
 from savs.foundation.files import finish_files
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.names import SCORING_NAMES
+from savs.pipeline.inputs.plugins import NAME, OwnFile
 from savs.pipeline.readouts.heads_fit import Pool
-from savs.pipeline.readouts.readout import NAME, ReadoutFile
 from savs.pipeline.running.formatting import counted_as
 from savs.pipeline.running.result_files import CONFIG, SELECT, read_json
 from savs.pipeline.selection.training_data import (
@@ -93,11 +92,13 @@ class SelectionConfig:
     train: Text
     """Digest of the training examples."""
     readout: Annotated[str, Meta(pattern=NAME)]
-    readout_file: ReadoutFile | None
+    readout_file: OwnFile | None
     """The user's Python file that has the readout."""
-    scoring: Annotated[str, Meta(pattern=rf"^({'|'.join(SCORING_NAMES)})\Z")]
+    scoring: Annotated[str, Meta(pattern=NAME)]
     tasks: Annotated[tuple[TaskConfig, ...], Meta(min_length=1)]
     """One for each subtask, in the order of the train file."""
+    scoring_file: OwnFile | None = None
+    """The user's Python file that has the scoring."""
     heads_from: Text | None = None
     """Digest of the training examples that chose the heads, where those were others; or `GIVEN`,
     where the user named the heads."""

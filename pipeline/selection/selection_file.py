@@ -19,9 +19,11 @@ from safetensors.numpy import save
 from savs.foundation.arrays import Array
 from savs.foundation.files import regular_size
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.heads.scoring import saved_scoring
+from savs.pipeline.inputs.plugins import OwnFile
 from savs.pipeline.readouts import BUILT_IN, Fitted, HeadsFit, Readout, choose_readout
 from savs.pipeline.readouts.own import OwnFit
-from savs.pipeline.readouts.readout import ReadoutFile, TensorForm
+from savs.pipeline.readouts.readout import TensorForm
 from savs.pipeline.running.result_files import (
     CLASSIFIER,
     CONFIG,
@@ -119,7 +121,8 @@ def load_selection(path: str | Path, *, readout: str | Path | Readout | None = N
         raise ResultError(
             f"{classifier} cannot be read by readout {rule.name!r} ({error}); run `{SELECT}` again"
         ) from error
-    return Selection(**_values(config) | {"tasks": tasks, "rule": rule})
+    scorer = saved_scoring(config.scoring, config.scoring_file)
+    return Selection(**_values(config) | {"tasks": tasks, "rule": rule, "scorer": scorer})
 
 
 def _load_task(
@@ -170,7 +173,7 @@ def _find_rule(
     return rule
 
 
-def _in_words(name: str, file: ReadoutFile | None) -> str:
+def _in_words(name: str, file: OwnFile | None) -> str:
     return f"{name!r} of {file}" if file else f"{name!r}"
 
 

@@ -172,8 +172,8 @@ class OneClass(Target):
                 label = task.classes[int(np.flatnonzero(left == 1)[0])]
                 raise SelectionError(
                     f"cross-validation leaves one training example of class {label!r}{where} to"
-                    f" choose heads by, but {scoring} scoring needs two; add examples, or select"
-                    " with `scoring` resubstitution"
+                    f" choose heads by, but {scoring} scoring needs two; add examples, or"
+                    " select with `scoring` resubstitution"
                 )
             absent = set(range(len(task.classes))) - set(task.labels[~out].tolist())
             if absent:

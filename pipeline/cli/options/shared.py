@@ -62,7 +62,8 @@ ScoringOption = Annotated[
     advanced(
         "--scoring",
         metavar="NAME",
-        help=f"How heads are scored: {', '.join(SCORING_NAMES)} (default: resubstitution).",
+        help=f"How heads are scored: {', '.join(SCORING_NAMES)}, or a Python file (default:"
+        " resubstitution).",
     ),
 ]
 

@@ -23,6 +23,7 @@ from savs.pipeline.evaluation.sweep.draws import Draw, DrawKey
 from savs.pipeline.evaluation.sweep.passes import SweepPlan, sweep_readouts, swept_examples
 from savs.pipeline.evaluation.sweep.shared_examples import Stores
 from savs.pipeline.evaluation.sweep.table import Point
+from savs.pipeline.heads.scoring import Scoring
 from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import GENERATED, ICL, OWN_ANSWERS
 from savs.pipeline.readouts import Readout, choose_readout
@@ -158,7 +159,7 @@ class StoreDraws:
     draws: list[Draw]
     counts: list[int]
     """Numbers of heads, ascending."""
-    scoring: str
+    scoring: Scoring
     benchmark: str | Path | Benchmark | None
     """The store's, if it is in a Python file of the user (its path) or an object."""
 

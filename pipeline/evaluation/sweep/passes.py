@@ -17,6 +17,7 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.predictions import with_skipped
 from savs.pipeline.evaluation.sweep.draws import Draw, DrawKey
 from savs.pipeline.heads.head_scores import rank_heads
+from savs.pipeline.heads.scoring import Scoring
 from savs.pipeline.readouts import ClassScores, Fitted, HeadsFit, Readout
 from savs.pipeline.readouts.heads_fit import score_fits
 from savs.pipeline.selection.selection import score_tasks
@@ -61,7 +62,7 @@ def swept_examples(store: FeatureStore) -> tuple[pl.DataFrame, pl.DataFrame]:
 
 
 def sweep_readouts(
-    plan: SweepPlan, rules: Sequence[Readout], scoring: str
+    plan: SweepPlan, rules: Sequence[Readout], scoring: Scoring
 ) -> Iterator[tuple[str, int, DrawKey, pl.DataFrame]]:
     """Yield readout, number of heads and draw, with predictions of all test examples.
 
@@ -76,7 +77,7 @@ def sweep_readouts(
             yield rule.name, count, key, predictions
 
 
-def _best_heads(plan: SweepPlan, rule: Readout, scoring: str) -> list[list[int]]:
+def _best_heads(plan: SweepPlan, rule: Readout, scoring: Scoring) -> list[list[int]]:
     """Return the indices of the best heads of each draw in `store.heads`, best first."""
     heads = plan.store.heads
     tasks = {id(draw.task): draw.task for draw in plan.draws}  # all depths of a draw have one task

@@ -36,6 +36,7 @@ from savs.pipeline.evaluation.sweep.shared_examples import (
     shared_tasks,
 )
 from savs.pipeline.evaluation.sweep.table import Point, Sweep, SweepScores
+from savs.pipeline.heads.scoring import Scoring, choose_scoring
 from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import DEFAULT_DRAWS, DEFAULT_HEADS
 from savs.pipeline.readouts import Readout
@@ -45,7 +46,6 @@ from savs.pipeline.selection.selection import (
     head_count,
     heads_up_to,
     require_layer,
-    require_scoring,
     select,
 )
 from savs.pipeline.selection.training_data import (
@@ -67,7 +67,7 @@ def sweep(
     shots: Sequence[ShotCount] | None = None,
     draws: int = DEFAULT_DRAWS,
     readouts: Sequence[str | Path | Readout] | None = None,
-    scoring: str | None = None,
+    scoring: str | Path | Scoring | None = None,
     seed: int = 0,
     benchmark: str | Path | Benchmark | None = None,
     max_layers: Sequence[int] | Literal["each"] | None = None,
@@ -138,12 +138,11 @@ def sweep(
     target = target_of(next(iter(named.values())).manifest.identity.benchmark)
     heads, shots = _listed(heads), _listed(shots)
     rules = _listed(target.default_readout if readouts is None else readouts)
-    scoring = target.default_scoring if scoring is None else scoring
-    require_scoring(scoring)
+    scorer = choose_scoring(target.default_scoring if scoring is None else scoring)
     if len(named) != 1 and (prompts or max_layers is not None):
         raise SelectionError(f"prompts and depths are compared in one store, got {len(named)}")
     if prompts:
-        return _compare_prompts(named, heads, rules, scoring)
+        return _compare_prompts(named, heads, rules, scorer)
     for store in named.values():
         target_of(store.manifest.identity.benchmark).require("a sweep", store.path)
         store.require_complete()
@@ -177,7 +176,7 @@ def sweep(
             tasks=tasks[name],
             draws=at_depths(drawn, grid.depths) if grid.depths else drawn,
             counts=grid.counts[name],
-            scoring=scoring,
+            scoring=scorer,
             benchmark=benchmark if _benchmark(store) == _benchmark(first) else None,
         )
         of_store = [method for method in methods if method.store == name]
@@ -309,7 +308,7 @@ def _compare_prompts(
     stores: Stores,
     heads: Sequence[HeadCount] | None,
     readouts: Sequence[str | Path | Readout],
-    scoring: str,
+    scoring: Scoring,
 ) -> Sweep:
     """Compare the prompts of a store by cross-validation on its training examples.
 

@@ -38,7 +38,7 @@ def features_for(labels: list[int], seed: int) -> np.ndarray:
     ("name", "labels"),
     [
         pytest.param(name, labels, id=f"{name}, {case}")
-        for name, (case, labels) in product(scoring.SCORINGS, CASES.items())
+        for name, (case, labels) in product(scoring.BY_CENTROIDS, CASES.items())
         if name == "resubstitution" or case != "one example of a class"  # refused, see below
     ],
 )
@@ -46,7 +46,7 @@ def features_for(labels: list[int], seed: int) -> np.ndarray:
 def test_scores_equal_the_slow_method(name, labels, seed):
     classes = max(labels) + 1
     features = features_for(labels, seed)
-    found = scoring.SCORINGS[name](features, np.array(labels), list("abc"[:classes]))
+    found = scoring.BY_CENTROIDS[name](features, np.array(labels), list("abc"[:classes]))
     for h, head in enumerate(features):
         assert found.score[h] == slow_score(head, labels, name)
         margin = oracle.margin(head.astype(float).tolist(), labels, classes)
@@ -61,24 +61,24 @@ def slow_score(head: np.ndarray, labels: list[int], name: str) -> int:
 
 
 @pytest.mark.parametrize("table", [scoring.TABLE, 1], ids=["whole", "one example at a time"])
-@pytest.mark.parametrize("name", scoring.SCORINGS)
+@pytest.mark.parametrize("name", scoring.BY_CENTROIDS)
 def test_a_constant_head_is_right_on_the_first_class_alone(monkeypatch, name, table):
     # all centroids are the same vector, with or without an example: equal cosines, first class;
     # products of one row and several round equal columns differently
     monkeypatch.setattr(scoring, "TABLE", table)
     one = np.random.default_rng(1).normal(size=(12, 1, 128)).astype(np.float32)
     labels = np.arange(44) % 11
-    found = scoring.SCORINGS[name](np.tile(one, (1, 44, 1)), labels, list("abcdefghijk"))
+    found = scoring.BY_CENTROIDS[name](np.tile(one, (1, 44, 1)), labels, list("abcdefghijk"))
     assert (found.score == (labels == 0).sum()).all()
     assert (found.margin == 0).all()
 
 
-@pytest.mark.parametrize("name", scoring.SCORINGS)
+@pytest.mark.parametrize("name", scoring.BY_CENTROIDS)
 def test_integer_features_tie_by_the_written_rule(name):
     rng = np.random.default_rng(3)
     features = rng.integers(-1, 2, size=(40, 12, 3)).astype(np.float32)
     labels = [0, 1, 2] * 4
-    found = scoring.SCORINGS[name](features, np.array(labels), list("abc"))
+    found = scoring.BY_CENTROIDS[name](features, np.array(labels), list("abc"))
     for h, head in enumerate(features):
         assert found.score[h] == slow_score(head, labels, name)
         assert found.margin[h] == pytest.approx(oracle.margin(head.tolist(), labels, 3), abs=1e-6)
@@ -151,8 +151,8 @@ def test_noise_scores_high_by_resubstitution_and_at_chance_left_out():
     rng = np.random.default_rng(0)
     features = rng.normal(size=(784, 40, 128)).astype(np.float32)
     labels = np.repeat([0, 1], 20)
-    within = scoring.SCORINGS["resubstitution"](features, labels, ["a", "b"]).score / 40
-    without = scoring.SCORINGS["loo"](features, labels, ["a", "b"]).score / 40
+    within = scoring.BY_CENTROIDS["resubstitution"](features, labels, ["a", "b"]).score / 40
+    without = scoring.BY_CENTROIDS["loo"](features, labels, ["a", "b"]).score / 40
     assert np.sort(within)[-20:].mean() > 0.99
     assert without.mean() == pytest.approx(0.5, abs=0.02)
 
@@ -163,10 +163,10 @@ BLOCKED = draw(5, 3, (6, 5, 8, 4), 8)
 
 
 @pytest.mark.parametrize("table", TABLES)
-@pytest.mark.parametrize("name", scoring.SCORINGS)
+@pytest.mark.parametrize("name", scoring.BY_CENTROIDS)
 def test_scores_and_margins_do_not_depend_on_the_blocks(monkeypatch, name, table):
     def score() -> scoring.HeadScores:
-        return scoring.SCORINGS[name](BLOCKED.train, BLOCKED.labels, BLOCKED.classes)
+        return scoring.BY_CENTROIDS[name](BLOCKED.train, BLOCKED.labels, BLOCKED.classes)
 
     whole = score()
     monkeypatch.setattr(scoring, "TABLE", table)
@@ -220,6 +220,6 @@ def test_pairs_of_classes_are_scored_together_as_each_alone(name, seed, monkeypa
     monkeypatch.setattr(scoring, "PAIRS", 150)  # of two tasks and a half
     together = score_pairs(features, tasks, name)
     for (rows, of_task), scores in zip(tasks, together, strict=True):
-        alone = scoring.SCORINGS[name](features[:, rows], of_task, ["no", "yes"])
+        alone = scoring.BY_CENTROIDS[name](features[:, rows], of_task, ["no", "yes"])
         assert scores.score.tolist() == alone.score.tolist()
         assert scores.margin == pytest.approx(alone.margin, abs=1e-6)

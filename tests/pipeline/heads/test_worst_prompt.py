@@ -1,11 +1,15 @@
 """Heads by their lowest score under the prompts of a store: against the oracle, and planted."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import oracle
 import pytest
 
 from savs import evaluate, select
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.heads.scoring import SCORINGS
 from savs.pipeline.readouts import READOUTS
 from savs.pipeline.selection.selection import score_tasks
 from savs.pipeline.selection.training_data import StoredTraining
@@ -61,7 +65,7 @@ def test_the_score_is_the_lowest_of_those_under_each_prompt(store, readout):
     training = StoredTraining(store)
     tasks = StoredTraining(store).tasks()
     some = [task.part(np.arange(len(LABELS)) != 4) for task in tasks]
-    found = score_tasks(training, READOUTS[readout], "worst-prompt", [*tasks, some[1]])
+    found = score_tasks(training, READOUTS[readout], SCORINGS["worst-prompt"], [*tasks, some[1]])
     x = planted(LABELS, 0)
     rows = [*[np.arange(12)] * 3, np.delete(np.arange(12), 4)]
     for scores, kept in zip(found, rows, strict=True):
@@ -108,3 +112,11 @@ def test_one_prompt_cannot_be_compared(tmp_path):
     message = "one prompt for each example, but worst-prompt .*--question for each"
     with pytest.raises(SelectionError, match=message):
         select(one, heads=1, scoring="worst-prompt")
+
+
+def test_the_scoring_of_the_page_finds_steady_heads(store, tmp_path):
+    page = Path(__file__).parents[3] / "docs" / "readouts.md"
+    (code,) = re.findall(r"```python\n(# steady.py.*?)```", page.read_text("utf-8"), re.DOTALL)
+    (tmp_path / "steady.py").write_text(code)
+    chosen = select(store, heads=HEADS, scoring=tmp_path / "steady.py")
+    assert {*chosen.tasks[0].heads[:2]} == {(0, 3), (0, 4)}

@@ -9,8 +9,8 @@ from saved_selections import assert_same, two_task_store
 
 from savs import evaluate, load_selection, save_selection, select, sweep
 from savs.pipeline.errors import OwnCodeError, SelectionError
+from savs.pipeline.inputs.plugins import OwnFile
 from savs.pipeline.readouts import READOUTS, choose_readout, find_readout
-from savs.pipeline.readouts.readout import ReadoutFile
 from savs.pipeline.readouts.vote import VOTE
 from savs.pipeline.selection.selection_config import load_config
 from savs.stores import ResultError
@@ -49,7 +49,7 @@ def test_only_built_in_readouts_have_names(name, mine, monkeypatch) -> None:
 def test_a_file_a_name_and_an_object_are_chosen(mine) -> None:
     found = choose_readout(mine)
     assert found.name == "mine"
-    assert found.file == ReadoutFile("mine.py", hashlib.sha256(mine.read_bytes()).hexdigest())
+    assert found.file == OwnFile("mine.py", hashlib.sha256(mine.read_bytes()).hexdigest())
     own = replace(VOTE, name="own")
     assert choose_readout(own) is own
     assert choose_readout("lda") is choose_readout(READOUTS["lda"]) is READOUTS["lda"]
