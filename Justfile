@@ -97,6 +97,7 @@ format:
 
 # Run the commands behind the figures of the pages (five minutes each at most), and say which figures differ
 figures *args:
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check peft scikit-image
     PYTHONSAFEPATH= .venv/bin/python scripts/figures.py {{args}}
 
 # Build wheel and source archive into dist/, check them, and install each into a fresh environment

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from savs.pipeline.classifying.prediction_table import OutputForm
     from savs.pipeline.classifying.sorted_files import SortedFiles
     from savs.pipeline.readouts import Readout
+    from savs.pipeline.targets import Target
 
 
 class QuestionKeywords(TypedDict, total=False):
@@ -50,6 +51,8 @@ class Classification:
     """Time that they took, without loading the model."""
     notes: tuple[str, ...]
     """What limits the predictions."""
+    target: "Target"
+    """What is predicted."""
     sorted_files: "SortedFiles | None" = None
     """The copies in folders of classes, with `sort_into`."""
 
@@ -67,9 +70,8 @@ class Classification:
     @property
     def counts(self) -> list[tuple[str, int]]:
         """Each class, or each of many labels, with how often it was predicted; most often first."""
-        table = self.predictions
-        predicted = table["labels"].explode() if "labels" in table.columns else table["prediction"]
-        return list(predicted.drop_nulls().value_counts(sort=True).iter_rows())
+        predicted = self.target.said_of(self.predictions).drop_nulls()
+        return list(predicted.value_counts(sort=True).iter_rows())
 
     @property
     def skipped(self) -> list[tuple[str, str]]:
@@ -221,7 +223,8 @@ def classify(
     done = finished.outcome
     notes = (*older, *prompts, *done.notes)
     return Classification(
-        finished.predictions, out, done.rows, done.seconds, notes, finished.sorted_files
+        *(finished.predictions, out, done.rows, done.seconds, notes, target),
+        sorted_files=finished.sorted_files,
     )
 
 

@@ -6,6 +6,7 @@ a cell is text: media, votes and sets are JSON there.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from savs.pipeline.evaluation.evaluation import SelectedHeads
 from savs.pipeline.evaluation.predictions import packed_predictions
 from savs.pipeline.running.output_files import media_cell, new_file
 from savs.pipeline.selection.selection import Selection
+from savs.pipeline.targets import Target
 from savs.stores import FeatureStore
 from savs.stores.format.layout import Facts
 
@@ -86,7 +88,7 @@ class TableForm:
         """Write the table into a file."""
         with file.open("wb") as sink:
             if out.suffix.lower() == CSV:
-                in_cells(predicted.table).sink_csv(sink)
+                in_cells(predicted.table, predicted.selection.target).sink_csv(sink)
             elif out.suffix.lower() == PARQUET:
                 predicted.table.sink_parquet(sink)
             else:
@@ -105,15 +107,9 @@ def write_predictions(
         before_naming(file)
 
 
-def in_cells(table: pl.LazyFrame) -> pl.LazyFrame:
+def in_cells(table: pl.LazyFrame, target: Target) -> pl.LazyFrame:
     """Return predictions as CSV has them: one medium is its name, other lists are JSON."""
-    cells: tuple[pl.Expr, ...] = ()
-    columns = table.collect_schema()
-    if "labels" in columns:
-        lists = _cells("labels", _json), _cells("prediction_set", _json)
-        cells = *lists, _cells("probabilities", _probabilities_cell)
-    elif "votes" in columns:
-        cells = _cells("votes", _votes_cell), _cells("prediction_set", _json)
+    cells = [_cells(name, partial(_json, cell)) for name, cell in target.new_cells.items()]
     return table.with_columns(_cells("media", media_cell), *cells)
 
 
@@ -127,13 +123,5 @@ def _cells(column: str, cell: Callable[[Any], str]) -> pl.Expr:
     return pl.col(column).map_batches(convert, return_dtype=pl.String, is_elementwise=True)
 
 
-def _votes_cell(votes: list[Mapping[str, Any]]) -> str:
-    return _json({vote["class"]: round(vote["score"], 4) for vote in votes})
-
-
-def _probabilities_cell(pairs: list[Mapping[str, Any]]) -> str:
-    return _json({pair["label"]: round(pair["probability"], 4) for pair in pairs})
-
-
-def _json(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
+def _json(cell: Callable[[Any], Any], value: Any) -> str:
+    return msgspec.json.encode(cell(value)).decode()

@@ -48,14 +48,6 @@ from savs.pipeline.selection.selection_config import (
 from savs.pipeline.selection.selection_file import load_selection
 from savs.pipeline.statistics.confidence import Confidence
 from savs.pipeline.statistics.intervals import Metric
-from savs.pipeline.statistics.per_class import (
-    ClassRow,
-    ConfusionRow,
-    LabelRow,
-    PairRow,
-    PartRow,
-    RangeRow,
-)
 from savs.pipeline.targets import Target, target_named, target_of
 from savs.stores import FeatureStore, open_store
 from savs.stores.errors import ResultError
@@ -105,12 +97,6 @@ class _Content:
     cost: _Cost
     confidence: tuple[Confidence, ...]
     notes: tuple[str, ...]
-    per_class: tuple[ClassRow, ...] = ()
-    confusions: tuple[ConfusionRow, ...] = ()
-    parts: tuple[PartRow, ...] = ()
-    per_label: tuple[LabelRow, ...] = ()
-    pairs: tuple[PairRow, ...] = ()
-    ranges: tuple[RangeRow, ...] = ()
 
     def __post_init__(self) -> None:
         """Check what a type does not say."""
@@ -241,6 +227,8 @@ class Result:
             if run != digest(value):
                 raise ValueError(f"run: expected {digest(value)}, the digest of the metrics")
             msgspec.convert(value, _Content)
+            for name, row in self.target.tables.items():
+                msgspec.convert({name: value.get(name, ())}, dict[str, tuple[row, ...]])
         if self.is_selected_again:
             raise ResultError(
                 f"{self.folder} was selected again since it was evaluated: its metrics belong to an"

@@ -11,7 +11,6 @@ from typing import Any
 
 import polars as pl
 
-from savs.foundation.frames import schema_of
 from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.compare.compare import across_data_sets, repeated
 from savs.pipeline.running.formatting import (
@@ -30,27 +29,13 @@ from savs.pipeline.running.output_files import with_media_cells
 from savs.pipeline.running.table import Column, Drawing, Table, plain
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.statistics.intervals import Metric
-from savs.pipeline.statistics.per_class import (
-    ClassRow,
-    ConfusionRow,
-    LabelRow,
-    PairRow,
-    RangeRow,
-)
+from savs.pipeline.statistics.per_class import INTERVAL
 from savs.pipeline.targets import Target
 from savs.stores import head_name
 
-Rows = pl.DataFrame | Sequence[Mapping[str, Any]]
 HEADS_SHOWN = 8
 LABELS_SHOWN = 20
-MOST_CONFUSIONS = 10
-"""Confusions, or pairs of labels, that are printed."""
-INTERVAL = Column("95 % interval", ("low", "high"), interval)
 P_VALUES = (Column("p", "p", probability), Column("p (Holm)", "p_holm", probability))
-PRECISION, RECALL, F1 = (
-    Column(name, name.lower(), percent) for name in ("precision", "recall", "F1")
-)
-SUBTASK = Column("subtask", "subtask", is_text=True)
 WINS = tuple(Column(name, name) for name in ("wins", "ties", "losses"))
 WIN = "win, loss: a {} where the interval of the difference lies above, or below 0"
 
@@ -113,20 +98,7 @@ def evaluation_tables(evaluation: Evaluation, *, per_class: bool = False) -> lis
         tables.append(metrics_table(rows, evaluation.train_shares))
     if not per_class:
         return tables
-    classes = evaluation.tables.get("per_class")
-    several = classes is not None and classes["subtask"].n_unique() > 1
-    worded = {
-        "per_class": classes_table,
-        "confusions": partial(confusions_table, has_subtasks=several),
-        "per_label": labels_table,
-        "pairs": pairs_table,
-        "ranges": ranges_table,
-    }
-    return tables + [
-        word(evaluation.tables[name])
-        for name, word in worded.items()
-        if name in evaluation.tables and (evaluation.tables[name].height or name == "per_class")
-    ]
+    return tables + evaluation.target.worded(evaluation.tables)
 
 
 def metrics_table(
@@ -151,95 +123,6 @@ def metrics_table(
         frame = frame.with_columns(trained_on=pl.lit(of_shares(*train_shares)))
     drawing = Drawing("track", ("value", "low", "high", "chance", "majority"))
     return Table(frame, columns, drawing=drawing if scaled.are_shares else None)
-
-
-def classes_table(rows: Rows) -> Table:
-    """Return how well each class is found, rows of `class_table`."""
-    frame = _frame(rows, ClassRow)
-    columns = [
-        Column("class", "label"),
-        RECALL,
-        INTERVAL,
-        PRECISION,
-        F1,
-        Column("examples", "n"),
-        Column("predicted", "predicted"),
-        *([SUBTASK] if frame["subtask"].n_unique() > 1 else []),
-    ]
-    return Table(frame, columns, drawing=Drawing("track", ("recall", "low", "high"), "recall"))
-
-
-def confusions_table(
-    rows: Rows, *, has_subtasks: bool = False, most: int = MOST_CONFUSIONS
-) -> Table:
-    """Return the most frequent confusions, rows of `confusion_table`."""
-    frame = _frame(rows, ConfusionRow)
-    columns = [
-        Column("class", "label"),
-        Column("taken for", "prediction", lambda name: name or "(skipped)", is_text=True),
-        Column("examples", "n", link="pick"),
-        *([SUBTASK] if has_subtasks else []),
-    ]
-    more = frame.height - most
-    return Table(
-        frame.head(most).with_columns(share=pl.col("n") / pl.col("n").max(), style=pl.lit("wrong")),
-        columns,
-        notes=(f"and {more:,} other confusions, see metrics.json",) if more > 0 else (),
-        drawing=Drawing("bar", ("share",), style="style"),
-    )
-
-
-def labels_table(rows: Rows) -> Table:
-    """Return how well each of many labels is found, rows of `LabelRow`."""
-    frame = _frame(rows, LabelRow)
-    columns = [
-        Column("label", "label"),
-        Column("AP", "average_precision", percent),
-        INTERVAL,
-        PRECISION,
-        RECALL,
-        F1,
-        Column("threshold", "threshold", percent),
-        Column("examples", "n"),
-        Column("there", "positive"),
-        Column("predicted", "predicted"),
-        Column("wrong", "wrong", link="pick"),
-    ]
-    wrong = pl.col("positive") + pl.col("predicted") - 2 * pl.col("correct")
-    drawn = Drawing("track", ("average_precision", "low", "high", "chance"), "AP")
-    return Table(frame.with_columns(wrong=wrong), columns, drawing=drawn)
-
-
-def ranges_table(rows: Rows) -> Table:
-    """Return the errors of ranges of numbers, rows of `RangeRow`."""
-    columns = [
-        Column("numbers", "range"),
-        Column("MAE", "mae", _number),
-        Column("95 % interval", ("low", "high"), partial(interval, show=_number)),
-        Column("bias", "bias", partial(apart, scale="error")),
-        Column("in its interval (%)", "inside", percent),
-        Column("examples", "n"),
-    ]
-    frame = _frame(rows, RangeRow)
-    largest = pl.max_horizontal(pl.col("mae").max(), pl.lit(1e-300))
-    drawing = Drawing("bar", ("share",))
-    return Table(frame.with_columns(share=pl.col("mae") / largest), columns, drawing=drawing)
-
-
-_number = partial(measured, scale="error")
-
-
-def pairs_table(rows: Rows, *, most: int = MOST_CONFUSIONS) -> Table:
-    """Return the labels that are most often together, rows of `PairRow`."""
-    frame = _frame(rows, PairRow).head(most)
-    columns = [
-        Column("label", "label"),
-        Column("with", "other", is_text=True),
-        Column("both there", "n"),
-        Column("both predicted", "predicted"),
-    ]
-    frame = frame.with_columns(share=pl.col("n") / pl.col("n").max())
-    return Table(frame, columns, drawing=Drawing("bar", ("share",)))
 
 
 def confidence_tables(confidence: Mapping[str, Any]) -> list[Table]:
@@ -544,7 +427,3 @@ def methods_table(rows: pl.DataFrame) -> Table:
         Column("bytes", "bytes", lambda size: "-" if size is None else format_bytes(size)),
     ]
     return Table(rows, columns)
-
-
-def _frame(rows: Rows, kind: type) -> pl.DataFrame:
-    return rows if isinstance(rows, pl.DataFrame) else pl.DataFrame(rows, schema=schema_of(kind))

@@ -37,10 +37,11 @@ from savs.pipeline.heads.folds import label_folds
 from savs.pipeline.readouts import HeadsFit, Readout
 from savs.pipeline.readouts.heads_fit import shares
 from savs.pipeline.readouts.readout import margins
-from savs.pipeline.running.formatting import counted
+from savs.pipeline.running.formatting import counted, percent
+from savs.pipeline.running.table import Column, Table
 from savs.pipeline.statistics.confidence import label_confidence
-from savs.pipeline.statistics.intervals import Estimate, one_stratum
-from savs.pipeline.statistics.per_class import LabelRow, PairRow
+from savs.pipeline.statistics.intervals import Estimate, Metric, one_stratum
+from savs.pipeline.statistics.per_class import LabelRow, PairRow, Rows, labels_table, pairs_table
 from savs.pipeline.targets.label_rules import (
     CLOSE,
     MOST,
@@ -52,7 +53,7 @@ from savs.pipeline.targets.label_rules import (
     rules_of,
     threshold_distances,
 )
-from savs.pipeline.targets.one import names_of
+from savs.pipeline.targets.one import VOTES_SHOWN, names_of
 from savs.pipeline.targets.target import (
     EXAMPLE_SCHEMA,
     Decision,
@@ -154,7 +155,13 @@ class ManyLabels(Target):
     estimated_as = "cross-validated AP (%)"
     tasks_share_rows = True
     schema = LABEL_SCHEMA
-    tables = ("per_label", "pairs")
+    tables: ClassVar = {"per_label": LabelRow, "pairs": PairRow}
+    new_cells: ClassVar = {
+        "labels": list,
+        "prediction_set": list,
+        "probabilities": lambda pairs: {p["label"]: round(p["probability"], 4) for p in pairs},
+    }
+    counted_as = "label"
     new_schema = LABELS_SCHEMA
     is_sure_alone = False
     is_swept_whole = True
@@ -587,8 +594,56 @@ class ManyLabels(Target):
         )
         return in_schema(examples.lazy(), LABELS_SCHEMA)
 
+    def said_of(self, predictions: pl.DataFrame) -> pl.Series:
+        """Return the labels of all examples."""
+        return predictions["labels"].explode()
+
+    def new_columns(self, predictions: pl.DataFrame) -> list[Column]:
+        """Return the labels, and the most probable ones."""
+        columns = [
+            Column("labels", "labels", lambda names: ", ".join(names) or "-", is_text=True),
+            Column("probabilities (%)", "probabilities", _most_probable, is_text=True),
+        ]
+        if predictions["prediction_set"].count():
+            columns.append(Column("set", "prediction_set", ", ".join, is_text=True))
+        return columns
+
+    def worded(self, tables: Mapping[str, Rows]) -> list[Table]:
+        """Return the labels, and those that are most often together."""
+        words = {"per_label": labels_table, "pairs": pairs_table}
+        return [word(tables[name]) for name, word in words.items() if len(tables.get(name, ()))]
+
+    def estimates(
+        self,
+        metrics: Mapping[str, Metric],
+        tables: Mapping[str, pl.DataFrame],
+        subtasks: Sequence[str | None],
+    ) -> dict[str | None, Metric]:
+        """Return the average precision of each label that has one."""
+        known = tables["per_label"].drop_nulls("average_precision")
+        clusters = max((metric.clusters for metric in metrics.values()), default=0)
+        return {
+            row["label"]: Metric(
+                name="average precision",
+                value=row["average_precision"],
+                low=row["low"],
+                high=row["high"],
+                chance=row["chance"],
+                majority=None,
+                units=row["n"],
+                clusters=clusters,
+                scale="share",
+            )
+            for row in known.iter_rows(named=True)
+        }
+
 
 MANY_LABELS = ManyLabels()
+
+
+def _most_probable(pairs: Sequence[Mapping[str, Any]]) -> str:
+    best = sorted(pairs, key=lambda pair: -pair["probability"])[:VOTES_SHOWN]
+    return ", ".join(f"{pair['label']} {percent(pair['probability'])}" for pair in best)
 
 
 class LabelLogits:

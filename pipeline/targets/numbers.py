@@ -30,8 +30,9 @@ from savs.pipeline.heads.head_scores import HeadScores
 from savs.pipeline.readouts import ClassScores, Fitted, HeadsFit, Readout
 from savs.pipeline.readouts.ridge import score_numbers
 from savs.pipeline.running.formatting import counted
+from savs.pipeline.running.table import Column, Table
 from savs.pipeline.statistics.intervals import Estimate, ends_of, one_stratum
-from savs.pipeline.statistics.per_class import RangeRow
+from savs.pipeline.statistics.per_class import RangeRow, Rows, number_cell, ranges_table
 from savs.pipeline.targets.target import (
     EXAMPLE_SCHEMA,
     Decision,
@@ -179,7 +180,7 @@ class Numbers(Target):
     tried_readouts = ("ridge",)
     tried_shots = (8, 16, 32, 64)
     schema = NUMBER_SCHEMA
-    tables = ("ranges",)
+    tables: ClassVar = {"ranges": RangeRow}
     new_schema = NUMBERS_SCHEMA
     always = ("id", "split", "cluster")
     skipped_as = "with the mean of the training numbers as its prediction"
@@ -458,6 +459,29 @@ class Numbers(Target):
         return Measured(
             table=table, units=units, notes=[*_notes(table, rule)], tables={"ranges": ranges}
         )
+
+    def worded(self, tables: Mapping[str, Rows]) -> list[Table]:
+        """Return the errors of ranges."""
+        return [ranges_table(tables["ranges"])] if len(tables.get("ranges", ())) else []
+
+    def counted(self, predictions: pl.DataFrame) -> Table:
+        """Return the least, the median and the greatest number."""
+        numbers = predictions["value"].drop_nulls()
+        row = pl.DataFrame(
+            {
+                "images": len(numbers),
+                "lowest": [numbers.min()],
+                "median": [numbers.median()],
+                "highest": [numbers.max()],
+            }
+        )
+        columns = [Column(name, name, number_cell) for name in ("lowest", "median", "highest")]
+        return Table(row, [Column("images", "images"), *columns])
+
+    def new_columns(self, predictions: pl.DataFrame) -> list[Column]:
+        """Return the number with the ends of its interval."""
+        numbers = [Column(name, name, number_cell) for name in ("value", "low", "high")]
+        return [*super().new_columns(predictions), *numbers]
 
     def ranked(
         self, predictions: pl.DataFrame, tables: Mapping[str, Sequence[Mapping[str, Any]]]

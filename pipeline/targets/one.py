@@ -19,8 +19,20 @@ from savs.pipeline.heads.centroids import class_centroids, lead
 from savs.pipeline.heads.folds import fold_count, stratified_folds
 from savs.pipeline.readouts import ClassScores, Fitted, Readout
 from savs.pipeline.running.formatting import counted, percent
+from savs.pipeline.running.table import Column, Table
 from savs.pipeline.statistics.confidence import measure_confidence
-from savs.pipeline.statistics.per_class import class_table, confusion_table, part_table
+from savs.pipeline.statistics.per_class import (
+    SUBTASK,
+    ClassRow,
+    ConfusionRow,
+    PartRow,
+    Rows,
+    class_table,
+    classes_table,
+    confusion_table,
+    confusions_table,
+    part_table,
+)
 from savs.pipeline.targets.calibration import (
     Calibration,
     calibrate_task,
@@ -54,6 +66,8 @@ from savs.pipeline.targets.target import (
     strengths,
 )
 
+VOTES_SHOWN = 3
+"""Classes with votes that are printed."""
 VOTES_KEPT = 20
 """Classes named in a prediction's `votes`."""
 VOTES = pl.List(pl.Struct({"class": pl.String, "score": pl.Float32, "soft": pl.Float32}))
@@ -107,7 +121,11 @@ class OneClass(Target):
     noun = "one label"
     decides = "classes"
     schema = PREDICTION_SCHEMA
-    tables = ("per_class", "confusions", "parts")
+    tables: ClassVar = {"per_class": ClassRow, "confusions": ConfusionRow, "parts": PartRow}
+    new_cells: ClassVar = {
+        "votes": lambda votes: {vote["class"]: round(vote["score"], 4) for vote in votes},
+        "prediction_set": list,
+    }
     new_schema = CLASSIFIED_SCHEMA
     refused: ClassVar = {"SavsRegressor": "use SavsClassifier"}
 
@@ -344,6 +362,26 @@ class OneClass(Target):
             )
         return lines
 
+    def worded(self, tables: Mapping[str, Rows]) -> list[Table]:
+        """Return the classes, and the most frequent confusions."""
+        if "per_class" not in tables:
+            return []
+        classes, wrong = classes_table(tables["per_class"]), tables["confusions"]
+        several = classes.frame["subtask"].n_unique() > 1
+        return [classes, *([confusions_table(wrong, has_subtasks=several)] if len(wrong) else [])]
+
+    def new_columns(self, predictions: pl.DataFrame) -> list[Column]:
+        """Return the class with its votes, and what is doubtful."""
+        doubts = ("unsure", "prediction_set", "atypical", "typicality")
+        return [
+            *([SUBTASK] if "subtask" in predictions.columns else []),
+            *super().new_columns(predictions),
+            Column("probability (%)", "probability", percent),
+            Column("margin", "margin", "{:.3g}".format),
+            Column("votes", "votes", _most_votes, is_text=True),
+            Column("marks", doubts, _doubts, is_text=True),
+        ]
+
     def contradicted(
         self, selection: Selected, predictions: pl.DataFrame
     ) -> Iterator[pl.DataFrame]:
@@ -396,6 +434,18 @@ class OneClass(Target):
 
 
 ONE_CLASS = OneClass()
+
+
+def _most_votes(votes: Sequence[Mapping[str, Any]]) -> str:
+    best = [vote for vote in votes[:VOTES_SHOWN] if vote["score"] > 0]
+    return ", ".join(f"{vote['class']} {vote['score']:.3g}" for vote in best)
+
+
+def _doubts(
+    unsure: bool | None, names: Sequence[str], atypical: bool | None, typicality: float
+) -> str:
+    doubts = [f"unsure ({', '.join(names) or 'no class'})"] if unsure else []
+    return ", ".join([*doubts, *([f"atypical ({typicality:.3f})"] if atypical else [])])
 
 
 def _in_set(

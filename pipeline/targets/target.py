@@ -27,7 +27,10 @@ from savs.pipeline.heads.centroids import lead
 from savs.pipeline.heads.head_scores import HeadScores
 from savs.pipeline.readouts import ClassScores, Fitted, Readout
 from savs.pipeline.running.formatting import listed
+from savs.pipeline.running.table import Column, Table
 from savs.pipeline.statistics.confidence import Confidence
+from savs.pipeline.statistics.intervals import Metric
+from savs.pipeline.statistics.per_class import Rows
 from savs.stores import FeatureStore, Head
 
 Folds = int | Literal["loo"]
@@ -402,8 +405,8 @@ class Target(ABC):
     """Whether an example is in several tasks."""
     schema: ClassVar[Mapping[str, Any]]
     """Columns of predictions."""
-    tables: ClassVar[tuple[str, ...]]
-    """The tables of metrics.json."""
+    tables: ClassVar[Mapping[str, type]]
+    """The tables of metrics.json, with what their rows are."""
     always: ClassVar[tuple[str, ...]] = ("id", "split", "correct", "cluster")
     """Columns of predictions that are never null."""
     new_schema: ClassVar[Mapping[str, Any]]
@@ -624,6 +627,22 @@ class Target(ABC):
     ) -> Measured:
         """Return the metrics of predictions; without a label there are none."""
 
+    def worded(self, tables: Mapping[str, Rows]) -> list[Table]:
+        """Return tables, of `tables` by name, as people read them."""
+        return []
+
+    def estimates(
+        self,
+        metrics: Mapping[str, Metric],
+        tables: Mapping[str, pl.DataFrame],
+        subtasks: Sequence[str | None],
+    ) -> dict[str | None, Metric]:
+        """Return what is measured of each task, where it is known; `metrics` are by name."""
+        if len(subtasks) == 1:
+            return {subtasks[0]: metrics.get(self.headline, next(iter(metrics.values())))}
+        known = {subtask: metrics.get(f"{self.headline}, {subtask}") for subtask in subtasks}
+        return {subtask: metric for subtask, metric in known.items() if metric is not None}
+
     def ranked(
         self, predictions: pl.DataFrame, tables: Mapping[str, Sequence[Mapping[str, Any]]]
     ) -> pl.DataFrame:
@@ -739,6 +758,25 @@ class Target(ABC):
     def of_new(self, table: pl.LazyFrame, selection: Selected) -> pl.LazyFrame:
         """Return predictions of new images, as a file of them has them: columns `new_schema`."""
         return in_schema(table, self.new_schema)
+
+    new_cells: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
+    """Columns of predictions of new images that are lists -> what JSON has of them in a cell."""
+
+    def said_of(self, predictions: pl.DataFrame) -> pl.Series:
+        """Return what was predicted of new images: a class each, or a label and more."""
+        return predictions["prediction"]
+
+    def counted(self, predictions: pl.DataFrame) -> Table:
+        """Return how often each class, or label, was predicted of new images."""
+        counts = self.said_of(predictions).drop_nulls().alias("said").value_counts(sort=True)
+        return Table(counts, [Column(self.counted_as, "said"), Column("examples", "count")])
+
+    counted_as: ClassVar[str] = "prediction"
+    """Heading of what is counted of new images."""
+
+    def new_columns(self, predictions: pl.DataFrame) -> list[Column]:
+        """Return columns of predictions of new images as people read them, after their ids."""
+        return [Column("prediction", "prediction", is_text=True)]
 
 
 MOST_VOTES = 4

@@ -19,6 +19,7 @@ from savs import (
     sweep,
 )
 from savs.pipeline.classifying.classification import Classification
+from savs.pipeline.targets.one import ONE_CLASS
 from savs.stores import FeatureStore
 from savs.stores.shard.read import Shard
 
@@ -51,7 +52,7 @@ def objects(store: FeatureStore):
     yield report(result, out=page), ("pets", accuracy, "examples shown")
     said = pl.DataFrame({"prediction": ["cat", "dog", "cat", None]})
     yield (
-        Classification(said, Path("new.csv"), 4, 1.0, ()),
+        Classification(said, Path("new.csv"), 4, 1.0, (), ONE_CLASS),
         ("4 examples: 2 cat, 1 dog", "1 skipped", "new.csv"),
     )
     fitted = SavsClassifier("demo", question="Which animal is this?")

@@ -26,7 +26,6 @@ from savs.pipeline.cli.options.shared import (
 )
 from savs.pipeline.cli.output import (
     REPORTING,
-    print_cells,
     print_json,
     print_tables,
     say,
@@ -37,7 +36,7 @@ from savs.pipeline.extraction.model.model_options import AUTO, PlacingKeywords
 from savs.pipeline.extraction.run_options import BatchKeywords
 from savs.pipeline.inputs.input_options import NewImageKeywords
 from savs.pipeline.names import DEFAULT_PREDICTIONS
-from savs.pipeline.running.formatting import counted, counted_as, measured, percent
+from savs.pipeline.running.formatting import counted, counted_as
 from savs.pipeline.running.launchers import find_rank
 from savs.pipeline.running.table import Column, Table
 
@@ -46,7 +45,11 @@ if TYPE_CHECKING:
     from savs.pipeline.classifying.sorted_files import SortedFiles
     from savs.pipeline.reports.predictions.predictions import PredictionPage
 
-VOTES_SHOWN = 3
+DOUBTS = {
+    "unsure": "unsure: the prediction set has not exactly one class",
+    "atypical": "atypical: like none of the training examples",
+}
+"""Columns of predictions -> what is said of those that have it."""
 EXAMPLES = (
     "savs classify pets new",
     "savs classify pets new --out new.csv --risk 0.05",
@@ -224,70 +227,18 @@ def _summary(done: "Classification") -> dict[str, Any]:
 
 
 def _print_counts(done: "Classification") -> None:
-    if "value" in done.predictions.columns:
-        numbers = done.predictions["value"].drop_nulls().sort()
-        ends = [("lowest", numbers.min()), ("median", numbers.median()), ("highest", numbers.max())]
-        row = [_number(value) for _, value in ends]  # type: ignore[arg-type]
-        print_cells(["images", *(name for name, _ in ends)], [[f"{len(numbers):,}", *row]])
-        return
-    many = "labels" in done.predictions.columns
-    rows = [[name, f"{count:,}"] for name, count in done.counts]
-    print_cells(["label" if many else "prediction", "examples"], rows)
-    if many:
-        return
-    unsure, atypical = (done.predictions[name].sum() for name in ("unsure", "atypical"))
-    if done.predictions["unsure"].null_count() < done.predictions.height:
-        verb = "is" if unsure == 1 else "are"
-        say(f"{unsure:,} of them {verb} unsure: the prediction set has not exactly one class")
-    if atypical:
-        verb = "is" if atypical == 1 else "are"
-        say(f"{atypical:,} of them {verb} atypical: like none of the training examples")
+    print_tables([done.target.counted(done.predictions)])
+    for name, what in DOUBTS.items():
+        if name in done.predictions.columns and (count := done.predictions[name].sum()):
+            say(f"{counted_as(int(count), 'prediction', 'is', 'are')} {what}")
 
 
 def _predictions(done: "Classification") -> Table:
     """Return the predictions that were not skipped."""
     import polars as pl
 
-    def marks(unsure: bool | None, names: list[str], atypical: bool | None, typical: float) -> str:
-        doubts = [f"unsure ({', '.join(names) or 'no class'})"] if unsure else []
-        return ", ".join([*doubts, *([f"atypical ({typical:.3f})"] if atypical else [])])
-
-    def votes(scores: list[dict[str, Any]]) -> str:
-        best = [vote for vote in scores[:VOTES_SHOWN] if vote["score"] > 0]
-        return ", ".join(f"{vote['class']} {vote['score']:.3g}" for vote in best)
-
-    def most_probable(pairs: list[dict[str, Any]]) -> str:
-        best = sorted(pairs, key=lambda pair: -pair["probability"])[:VOTES_SHOWN]
-        return ", ".join(f"{pair['label']} {percent(pair['probability'])}" for pair in best)
-
     rows = done.predictions.filter(pl.col("reason").is_null())
-    prediction = Column("prediction", "prediction", is_text=True)
-    if "labels" in rows.columns:
-        columns = [
-            Column("labels", "labels", lambda names: ", ".join(names) or "-", is_text=True),
-            Column("probabilities (%)", "probabilities", most_probable, is_text=True),
-        ]
-        if rows["prediction_set"].count():
-            columns.append(Column("set", "prediction_set", ", ".join, is_text=True))
-    elif "value" in rows.columns:
-        rows = rows.drop_nulls("value")
-        numbers = [Column(name, name, _number) for name in ("value", "low", "high")]
-        columns = [prediction, *numbers]
-    else:
-        doubts = ("unsure", "prediction_set", "atypical", "typicality")
-        columns = [
-            *([Column("subtask", "subtask", is_text=True)] if "subtask" in rows.columns else []),
-            prediction,
-            Column("probability (%)", "probability", percent),
-            Column("margin", "margin", "{:.3g}".format),
-            Column("votes", "votes", votes, is_text=True),
-            Column("marks", doubts, marks, is_text=True),
-        ]
-    return Table(rows, [Column("id", "id"), *columns])
-
-
-def _number(value: float | None) -> str:
-    return measured(value, "error")
+    return Table(rows, [Column("id", "id"), *done.target.new_columns(rows)])
 
 
 def name_classifiers(texts: Sequence[str]) -> dict[str, str | Path]:

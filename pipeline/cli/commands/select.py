@@ -192,32 +192,9 @@ def _estimates_of(selection: "Selection", crossed: "Evaluation") -> "Mapping[str
 
     Of numbers it is the mean absolute error.
     """
-    from savs.pipeline.statistics.intervals import Metric
-
-    if "per_label" in crossed.tables:
-        known = crossed.tables["per_label"].drop_nulls("average_precision")
-        clusters = max((metric.clusters for metric in crossed.metrics), default=0)
-        return {
-            row["label"]: Metric(
-                name="average precision",
-                value=row["average_precision"],
-                low=row["low"],
-                high=row["high"],
-                chance=row["chance"],
-                majority=None,
-                units=row["n"],
-                clusters=clusters,
-                scale="share",
-            )
-            for row in known.iter_rows(named=True)
-        }
-    names = {metric.name: metric for metric in crossed.metrics}
-    headline = selection.target.headline
+    metrics = {metric.name: metric for metric in crossed.metrics}
     subtasks = [task.subtask for task in selection.tasks]
-    if len(subtasks) == 1:
-        return {subtasks[0]: names.get(headline, crossed.metrics[0])}
-    of_subtasks = {subtask: names.get(f"{headline}, {subtask}") for subtask in subtasks}
-    return {subtask: metric for subtask, metric in of_subtasks.items() if metric is not None}
+    return selection.target.estimates(metrics, crossed.tables, subtasks)
 
 
 def _task_facts(

@@ -16,16 +16,16 @@ from savs.datasets.many_labels import label_table
 from savs.datasets.metrics.many_labels import cooccurrence
 from savs.foundation.bounds import whole_number
 from savs.pipeline.evaluation.results import Result
-from savs.pipeline.evaluation.tables import (
+from savs.pipeline.reports.pages.charts import Scatter, draw_scatter, grid_path, matrix_paths
+from savs.pipeline.reports.report.gallery import Gallery
+from savs.pipeline.running.table import Table
+from savs.pipeline.statistics.per_class import (
     classes_table,
     confusions_table,
     labels_table,
     pairs_table,
     ranges_table,
 )
-from savs.pipeline.reports.pages.charts import Scatter, draw_scatter, grid_path, matrix_paths
-from savs.pipeline.reports.report.gallery import Gallery
-from savs.pipeline.running.table import Table
 
 MOST_NUMBERED = 20
 """Most classes of a matrix that has its numbers; a larger one is drawn with shades alone."""
@@ -78,6 +78,8 @@ class ClassesPart:
     """The errors of ranges of numbers; None of classes and labels."""
     numbers: Scatter | None = None
     """Predicted against true numbers."""
+    others: tuple[Table, ...] = ()
+    """The tables of a target that has none of these."""
 
     @property
     def name(self) -> str:
@@ -95,6 +97,10 @@ def classes_part(result: Result, gallery: Gallery | None) -> ClassesPart:
         return _numbers_part(result)
     if "per_label" in metrics:
         return _labels_part(result, gallery)
+    if "per_class" not in metrics:
+        return ClassesPart(
+            (), None, has_subtasks=False, others=tuple(result.target.worded(metrics))
+        )
     wrong = metrics["confusions"]
     matrices = [
         _matrix(

@@ -11,10 +11,10 @@ from savs.foundation.frames import schema_of
 from savs.pipeline.evaluation.compare.compare import compare
 from savs.pipeline.evaluation.compare.result_folders import of_same_examples
 from savs.pipeline.evaluation.results import Result
-from savs.pipeline.evaluation.tables import INTERVAL, P_VALUES, Scaled
+from savs.pipeline.evaluation.tables import P_VALUES, Scaled
 from savs.pipeline.running.formatting import percent, visible
 from savs.pipeline.running.table import Column, Drawing, Table
-from savs.pipeline.statistics.per_class import PartRow
+from savs.pipeline.statistics.per_class import INTERVAL, PartRow
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ import polars as pl
 from savs.foundation.arrays import Array
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.results import Result
-from savs.pipeline.evaluation.tables import SUBTASK
 from savs.pipeline.reports.pages.charts import HeadMap, draw_heads
 from savs.pipeline.running.formatting import percent
 from savs.pipeline.running.table import Column, Drawing, Table
@@ -23,6 +22,7 @@ from savs.pipeline.selection.head_map import (
 )
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_config import SelectionConfig
+from savs.pipeline.statistics.per_class import SUBTASK
 from savs.stores import FeatureStore, Head, ResultError, StoreIncompleteError, head_name
 from savs.stores.format.layout import digest
 

@@ -2,6 +2,7 @@
 
 import os
 import resource
+from types import SimpleNamespace
 
 import polars as pl
 import pytest
@@ -14,7 +15,7 @@ from savs.pipeline.classifying.prediction_table import (
 )
 from savs.pipeline.errors import OutputError
 from savs.pipeline.evaluation.suggest import read_predictions
-from savs.pipeline.targets.one import CLASSIFIED_SCHEMA
+from savs.pipeline.targets.one import CLASSIFIED_SCHEMA, ONE_CLASS
 
 
 def classified(ids, media, reasons) -> pl.DataFrame:
@@ -27,7 +28,12 @@ def classified(ids, media, reasons) -> pl.DataFrame:
 
 def write_table(out, rows: pl.DataFrame) -> None:
     """Write rows as a table, which needs nothing of the store."""
-    write_predictions(TableForm(), Predicted(rows.lazy(), None, None), out, lambda _: None)
+    write_predictions(
+        TableForm(),
+        Predicted(rows.lazy(), SimpleNamespace(target=ONE_CLASS), None),
+        out,
+        lambda _: None,
+    )
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
@@ -45,8 +51,10 @@ def test_lists_are_json_in_csv() -> None:
         votes=pl.Series([votes, None], dtype=CLASSIFIED_SCHEMA["votes"]),
         prediction_set=pl.Series([["cat", "dog"], None]),
     )
-    cells = in_cells(rows.lazy()).select("media", "votes", "prediction_set").collect().rows()
-    assert cells == [("a", '{"cat":0.1235}', '["cat","dog"]'), ('["a","b"]', None, None)]
+    cells = (
+        in_cells(rows.lazy(), ONE_CLASS).select("media", "votes", "prediction_set").collect().rows()
+    )
+    assert cells.rows() == [("a", '{"cat":0.1235}', '["cat","dog"]'), ('["a","b"]', None, None)]
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
