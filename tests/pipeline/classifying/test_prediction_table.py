@@ -51,9 +51,7 @@ def test_lists_are_json_in_csv() -> None:
         votes=pl.Series([votes, None], dtype=CLASSIFIED_SCHEMA["votes"]),
         prediction_set=pl.Series([["cat", "dog"], None]),
     )
-    cells = (
-        in_cells(rows.lazy(), ONE_CLASS).select("media", "votes", "prediction_set").collect().rows()
-    )
+    cells = in_cells(rows.lazy(), ONE_CLASS).select("media", "votes", "prediction_set").collect()
     assert cells.rows() == [("a", '{"cat":0.1235}', '["cat","dog"]'), ('["a","b"]', None, None)]
 
 
