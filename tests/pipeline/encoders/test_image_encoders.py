@@ -60,7 +60,7 @@ def test_a_store_holds_what_transformers_alone_gives(run, inputs, tiny_model, fa
     )  # as rounding differs with threads
     assert store.heads == ([PATCHES] if family == "ijepa" else [POOLED, PATCHES])
     if len(pooled):
-        np.testing.assert_allclose(store.features("train", heads=[POOLED])[0], pooled, atol=1e-6)
+        np.testing.assert_allclose(store.features("train", heads=[POOLED])[0], pooled, atol=4e-6)
     outputs = store.manifest.identity.model["image_outputs"]
     after = f" after {PREFIX[family]} other tokens" if family in PREFIX else ""
     assert outputs["L1.H0"] == f"mean of the patches{after}"
