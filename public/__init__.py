@@ -27,6 +27,11 @@ with lazy_imports(globals()):
     from savs.pipeline.classifying.estimator import (
         SavsClassifier as SavsClassifier,
         SavsRegressor as SavsRegressor,
+        load as load,
+    )
+    from savs.pipeline.classifying.image_features import (
+        SavsFeatures as SavsFeatures,
+        embed as embed,
     )
     from savs.pipeline.classifying.training import train as train
     from savs.pipeline.evaluation.assessment import Evaluation as Evaluation

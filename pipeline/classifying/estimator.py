@@ -1,40 +1,32 @@
 """`SavsClassifier` and `SavsRegressor`: images to classes or numbers, as scikit-learn has them."""
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from savs.datasets.example import AUDIO_MARK, NATIVE, split_prompt
-from savs.datasets.media.containers import container_of
-from savs.datasets.media.in_memory import Pictured, file_bytes, is_pictured
+from savs.datasets.media.in_memory import Pictured
 from savs.datasets.media.media import sha256
-from savs.datasets.media.sounds import RESAMPLER
-from savs.datasets.media.videos import DEFAULT_FRAMES
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
-from savs.foundation.file_digests import cache_folder
 from savs.pipeline.classifying.bundle.hub import find_classifier
-from savs.pipeline.classifying.feature_cache import FeatureCache, ImageHeads, features_key, pinned
+from savs.pipeline.classifying.feature_cache import ImageHeads, not_here
 from savs.pipeline.classifying.heads_classifier import NamedLabels
-from savs.pipeline.classifying.model_match import decoding_of, model_options
+from savs.pipeline.classifying.model_match import model_options
+from savs.pipeline.classifying.reading_images import ReadsImages, contents_of
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.extraction.model.model_options import (
     AUTO,
-    ModelOptions,
-    require_extra,
-    with_recipe,
 )
-from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.heads.scoring import Scoring
 from savs.pipeline.readouts import Readout
 from savs.pipeline.running.formatting import listed
-from savs.pipeline.running.progress import SILENT, bars
 from savs.pipeline.selection.compatibility import require_match
 from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.selection import Selection, select
@@ -44,7 +36,7 @@ from savs.pipeline.targets import Target
 from savs.stores.format.layout import HEADS_SITE
 
 
-class _OfImages(BaseEstimator):
+class _OfImages(ReadsImages):
     """What estimators of images have in common."""
 
     selection_: Selection
@@ -90,11 +82,11 @@ class _OfImages(BaseEstimator):
 
     def _fit(self, images: Sequence[Pictured], labels: "NamedLabels") -> Self:
         """Choose heads and fit the readout; errors as in `fit`."""
-        contents = _contents_of(images)
+        contents = contents_of(images)
         if len(labels.texts) != len(contents):
             raise ParameterError(f"there are {len(contents)} images and {len(labels.texts)} labels")
-        question = self._question()
-        heads = self._read(contents, question).whole()
+        question = self.asked()
+        heads = self.read(contents, question).whole()
         training = TrainingArrays(
             source=heads.source,
             values=heads.features()[1],
@@ -111,6 +103,26 @@ class _OfImages(BaseEstimator):
                 selection = calibrate(training, selection).selection
         self.selection_ = selection
         return self
+
+    def predict_sets(self, images: Sequence[Pictured], risk: float = 0.05) -> list[tuple[Any, ...]]:
+        """Return for each image the labels that it may have, the likeliest first.
+
+        At most a share `risk` of new images like the training ones have a label that is not in
+        their set; a set may be empty. Conformal prediction, see `savs classify --risk`.
+
+        Raises
+        ------
+        SelectionError
+            The classifier is not calibrated, or predicts numbers.
+        ParameterError
+            The risk is not between 0 and 1.
+        """
+        target = self._target
+        target.risk_notes(self.selection_, risk)
+        (run,) = self.selection_.runs()
+        names = dict(zip(run.classes, getattr(self, "classes_", run.classes), strict=True))
+        sets = [said.inside for said in target.said(run, self._scores(images))]
+        return [tuple(names[name] for name in inside(risk)) for inside in sets if inside]
 
     def predict(self, images: Sequence[Pictured]) -> Array:
         """Return the `(n,)` numbers of images; of classes their numbers.
@@ -132,8 +144,8 @@ class _OfImages(BaseEstimator):
         Without a cache, images that cannot be decoded are in `skipped`, as `image N`.
         """
         selection = self.selection_
-        question = selection.run_tasks[0].question or self._question()
-        heads = self._read(contents, question, selection)
+        question = selection.run_tasks[0].question or self.asked()
+        heads = self.read(contents, question, selection)
         require_match(selection, heads.source, allow_other_prompt=False)
         return heads
 
@@ -231,83 +243,11 @@ class _OfImages(BaseEstimator):
 
     def _scores(self, images: Sequence[Pictured]) -> Any:
         check_is_fitted(self)
-        return self.score_heads(self.read_images(_contents_of(images)).whole())
-
-    def _question(self) -> str:
-        if not self.question:
-            raise ParameterError(
-                "question is missing; pass the prompt that each image is put before, such as"
-                " question='Which animal is this?'"
-            )
-        try:
-            split_prompt(self.question, 1)
-        except ValueError as error:
-            raise ParameterError(f"question {self.question!r} has {error}; keep one mark") from None
-        return self.question
-
-    def _read(
-        self, contents: Sequence[bytes], question: str, selection: Selection | None = None
-    ) -> ImageHeads:
-        """Return the heads of image files: those that the cache has, others through the model.
-
-        torch is imported and the model is loaded only where an image is not in the cache. With a
-        cache all layers are read, since another fit may need them; without, those that a
-        `selection` needs, which also says how media are decoded.
-
-        Images that cannot be decoded are skipped without a cache, and called `image N`; with one,
-        MediaError.
-        """
-        require_extra()
-        options = with_recipe(
-            ModelOptions(
-                model=self.model,
-                revision=self.revision,
-                dtype=self.dtype,
-                device=self.device,
-                prompt_template=self.prompt_template,
-                embedding=self.embedding,
-                min_pixels=self.min_pixels,
-                max_pixels=self.max_pixels,
-            )
-        )
-        run = RunOptions(batch_size=self.batch_size, site=self.site)
-        reporting = bars() if self.verbose else SILENT
-        decoding = (
-            _training_decoding(contents, question) if selection is None else decoding_of(selection)
-        )
-
-        def read(images: Mapping[str, bytes], of: Selection | None) -> ImageHeads:
-            from savs.pipeline.classifying.image_heads import read_heads
-
-            return read_heads(images, question, options, run, decoding, of, reporting)
-
-        if self.cache is False:
-            return read({image_name(n): data for n, data in enumerate(contents)}, selection)
-
-        options = pinned(options)
-        digests = [sha256(data) for data in contents]
-        places = {name: place for place, name in enumerate(digests)}
-
-        def compute(missing: Sequence[str]) -> ImageHeads:
-            wanted = [places[name] for name in missing]
-            return read({image_name(place): contents[place] for place in wanted}, None).whole()
-
-        cache = self.cache
-        caches = Path(cache) if isinstance(cache, str | Path) else cache_folder() / "features"
-        folder = caches / features_key(options, question, decoding, run.sites)
-        return FeatureCache(folder).get(digests, compute)
+        return self.score_heads(self.read_images(contents_of(images)).whole())
 
     def _take(self, selection: Selection) -> None:
         """Become the estimator of a selection that was loaded."""
         self.selection_ = selection
-
-    def __sklearn_tags__(self) -> Any:
-        """Return what scikit-learn should know: a row of `X` is an image, not a row of numbers."""
-        tags = super().__sklearn_tags__()
-        tags.input_tags.two_d_array = False
-        tags.input_tags.string = True
-        tags.no_validation = True
-        return tags
 
 
 class SavsClassifier(ClassifierMixin, _OfImages):
@@ -462,33 +402,55 @@ class SavsRegressor(RegressorMixin, _OfImages):
         return self._fit(images, NamedLabels.of_numbers(numbers))
 
 
-def _contents_of(images: Any) -> list[bytes]:
-    """Return the bytes of a list of images, see `file_bytes`.
+def load(
+    classifier: str | Path,
+    *,
+    model: str | Path | None = None,
+    question: str | None = None,
+    readout: str | Path | Readout | None = None,
+    device: str = AUTO,
+    batch_size: int | None = None,
+    cache: str | Path | bool | None = False,
+) -> "SavsClassifier | SavsRegressor":
+    """Return a classifier, or a regressor of numbers, that is ready to predict images.
 
-    ParameterError if it is one image, or empty; MediaError, with the place in the list, if one
-    cannot be read.
+    Its files are a JSON and a safetensors file: nothing that they name is run. The model is loaded
+    at the first prediction, at the revision that was recorded; a warning says first if it is not on
+    this machine, so that it would be fetched from the Hugging Face hub.
+
+    Parameters
+    ----------
+    classifier
+        A store, of which the default result is taken; a folder that `train`, `select`, `evaluate`
+        or `write_bundle` wrote; or `hf://owner/name`, optionally followed by `@revision`. Anything
+        else is a path, never a name on the hub.
+    model, question, readout, device, batch_size, cache
+        As in `SavsClassifier.load`.
+
+    Raises
+    ------
+    ResultError, HubError
+        The classifier cannot be read, or fetched.
+    SelectionError, ParameterError
+        As in `SavsClassifier.load`.
+
+    Examples
+    --------
+    >>> pets = savs.load("pets")  # doctest: +SKIP
+    >>> pets.predict(["new.jpg"])  # doctest: +SKIP
+    array(['cat'], dtype='<U3')
     """
-    is_list = isinstance(images, np.ndarray) and (images.dtype != np.uint8 or images.ndim == 4)
-    if is_pictured(images) and not is_list:  # other arrays are an image themselves
-        raise ParameterError(
-            "expected a list of images, got one; pass [image], or call the classifier: model(image)"
-        )
-    plain = (str(image) if isinstance(image, np.str_) else image for image in images)
-    contents = [file_bytes(image, image_name(number)) for number, image in enumerate(plain)]
-    if not contents:
-        raise ParameterError("there are no images; pass at least one")
-    return contents
-
-
-def image_name(number: int) -> str:
-    """Return what errors call an image of a list."""
-    return f"image {number}"
-
-
-def _training_decoding(contents: Sequence[bytes], question: str) -> dict[str, Any]:
-    """Return how training media are decoded, as `decoding_of` has it: nothing for images."""
-    if AUDIO_MARK in question:
-        return {"audio": RESAMPLER}
-    if not any(map(container_of, contents)):
-        return {}
-    return {"video": NATIVE, "video_frames": DEFAULT_FRAMES}
+    target = find_classifier(classifier).selection(readout).target
+    of_images = SavsRegressor if target.refusal(SavsClassifier._use, "") else SavsClassifier
+    loaded = of_images.load(
+        classifier,
+        model=model,
+        question=question,
+        readout=readout,
+        device=device,
+        batch_size=batch_size,
+        cache=cache,
+    )
+    if absent := not_here(loaded.model, loaded.revision):
+        warnings.warn(absent, stacklevel=2)
+    return loaded

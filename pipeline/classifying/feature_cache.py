@@ -6,7 +6,9 @@ Processes that share a folder take turns at the model: one that waited finds wha
 computed.
 """
 
+import threading
 import zlib
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import astuple, dataclass, field, replace
@@ -21,6 +23,7 @@ from savs.datasets.errors import MediaError
 from savs.foundation.arrays import Array
 from savs.foundation.file_digests import FileState
 from savs.foundation.files import whole_file
+from savs.pipeline.demo import SHIPPED
 from savs.pipeline.encoders.recipe import read_recipe
 from savs.pipeline.errors import ModelError, OutputError
 from savs.pipeline.extraction.model.model_options import ModelOptions
@@ -40,6 +43,8 @@ HEADS = ".heads"
 TURN = "turn"
 """What the process claims that may run the model; file systems of clusters may lack locks."""
 CRC_BYTES = 4
+MOST_IN_MEMORY = 2**30
+"""Bytes of features that stay in the memory of a process."""
 CONFIG = "config.json"
 
 
@@ -98,6 +103,21 @@ def pinned(options: ModelOptions) -> ModelOptions:
         ) from error
     return (
         replace(options, revision=Path(config).parent.name) if isinstance(config, str) else options
+    )
+
+
+def not_here(model: str | Path, revision: str | None) -> str:
+    """Return a sentence on a model that must be fetched before it runs; empty if it is here."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if Path(model).is_dir() or str(model) in SHIPPED:
+        return ""
+    if isinstance(try_to_load_from_cache(str(model), CONFIG, revision=revision), str):
+        return ""
+    at = f" at revision {revision}" if revision else ""
+    return (
+        f"the model {model}{at} is not on this machine: the first prediction fetches it from the"
+        " Hugging Face hub"
     )
 
 
@@ -232,6 +252,37 @@ class FeatureCache:
                 claims = stack.enter_context(Claims(ClaimFiles(self.folder)))
                 stack.enter_context(claims.hold(TURN))
             yield
+
+
+@dataclass(slots=True)
+class MemoryCache:
+    """Features of images in this process by their content; those that were used last stay."""
+
+    turn: threading.RLock = field(default_factory=threading.RLock)
+    sources: dict[str, FeatureSource] = field(default_factory=dict)
+    """Model and prompt, see `features_key` -> the source of their features."""
+    rows: OrderedDict[tuple[str, str], Array] = field(default_factory=OrderedDict)
+    bytes: int = 0
+
+    def get(self, key: str, digests: Sequence[str], compute: Compute) -> ImageHeads:
+        """Return the heads of images by their SHA-256; compute and keep the missing ones."""
+        with self.turn:
+            wanted = dict.fromkeys(digests)
+            if missing := [name for name in wanted if (key, name) not in self.rows]:
+                found = compute(missing)
+                self.sources[key] = found.source
+                for name, row in zip(missing, found.values, strict=True):
+                    self.rows[key, name] = row
+                    self.bytes += row.nbytes
+            for name in wanted:
+                self.rows.move_to_end((key, name))
+            source, rows = self.sources[key], [self.rows[key, name] for name in digests]
+            while self.bytes > MOST_IN_MEMORY:
+                self.bytes -= self.rows.popitem(last=False)[1].nbytes
+            return ImageHeads(source, source.grid, np.stack(rows))
+
+
+MEMORY = MemoryCache()
 
 
 def _crc(data: bytes) -> bytes:

@@ -1,0 +1,182 @@
+"""Images that a program has, as scikit-learn has them: what estimators of images read them with."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from savs.datasets.example import AUDIO_MARK, NATIVE, split_prompt
+from savs.datasets.media.containers import container_of
+from savs.datasets.media.in_memory import file_bytes, is_pictured
+from savs.datasets.media.media import sha256
+from savs.datasets.media.sounds import RESAMPLER
+from savs.datasets.media.videos import DEFAULT_FRAMES
+from savs.foundation.errors import ParameterError
+from savs.foundation.file_digests import cache_folder
+from savs.pipeline.classifying.feature_cache import (
+    MEMORY,
+    FeatureCache,
+    ImageHeads,
+    features_key,
+    pinned,
+)
+from savs.pipeline.classifying.model_match import decoding_of
+from savs.pipeline.extraction.model.model_options import (
+    ModelOptions,
+    require_extra,
+    with_recipe,
+)
+from savs.pipeline.extraction.run_options import RunOptions
+from savs.pipeline.running.progress import SILENT, bars
+from savs.pipeline.selection.selection import Selection
+
+
+class ReadsImages(BaseEstimator):
+    """An estimator that puts images through a model, and how it reads them.
+
+    Its parameters are those of `SavsClassifier` that say which model, and how.
+    """
+
+    model: str | Path
+    question: str | None
+    revision: str | None
+    dtype: str
+    device: str
+    prompt_template: str | Path | None
+    embedding: str | Path | None
+    min_pixels: int | None
+    max_pixels: int | None
+    site: str
+    batch_size: int | None
+    cache: str | Path | bool | None
+    verbose: bool
+    _keeps_in_memory: ClassVar[bool] = False
+    """Whether features stay in the memory of the process, for another fit of the same images."""
+
+    def asked(self) -> str:
+        """Return the prompt of all images; ParameterError without one, or with several marks."""
+        if not self.question:
+            raise ParameterError(
+                "question is missing; pass the prompt that each image is put before, such as"
+                " question='Which animal is this?'"
+            )
+        try:
+            split_prompt(self.question, 1)
+        except ValueError as error:
+            raise ParameterError(f"question {self.question!r} has {error}; keep one mark") from None
+        return self.question
+
+    def read(
+        self, contents: Sequence[bytes], question: str, selection: Selection | None = None
+    ) -> ImageHeads:
+        """Return the heads of image files: those that the cache has, others through the model.
+
+        torch is imported and the model is loaded only where an image is not in the cache. With a
+        cache all layers are read, since another fit may need them; without, those that a
+        `selection` needs, which also says how media are decoded.
+
+        Images that cannot be decoded are skipped without a cache, and called `image N`; with one,
+        MediaError.
+        """
+        require_extra()
+        options = with_recipe(
+            ModelOptions(
+                model=self.model,
+                revision=self.revision,
+                dtype=self.dtype,
+                device=self.device,
+                prompt_template=self.prompt_template,
+                embedding=self.embedding,
+                min_pixels=self.min_pixels,
+                max_pixels=self.max_pixels,
+            )
+        )
+        run = RunOptions(batch_size=self.batch_size, site=self.site)
+        reporting = bars() if self.verbose else SILENT
+        decoding = (
+            _training_decoding(contents, question) if selection is None else decoding_of(selection)
+        )
+
+        def read(images: Mapping[str, bytes], of: Selection | None) -> ImageHeads:
+            from savs.pipeline.classifying.image_heads import read_heads
+
+            return read_heads(images, question, options, run, decoding, of, reporting)
+
+        if self.cache is False and not self._keeps_in_memory:
+            return read({image_name(n): data for n, data in enumerate(contents)}, selection)
+
+        options = pinned(options)
+        digests = [sha256(data) for data in contents]
+        places = {name: place for place, name in enumerate(digests)}
+
+        def compute(missing: Sequence[str]) -> ImageHeads:
+            wanted = [places[name] for name in missing]
+            return read({image_name(place): contents[place] for place in wanted}, None).whole()
+
+        cache, key = self.cache, features_key(options, question, decoding, run.sites)
+        caches = Path(cache) if isinstance(cache, str | Path) else cache_folder() / "features"
+
+        def kept(wanted: Sequence[str]) -> ImageHeads:
+            return (
+                compute(wanted)
+                if cache is False
+                else FeatureCache(caches / key).get(wanted, compute)
+            )
+
+        return MEMORY.get(key, digests, kept) if self._keeps_in_memory else kept(digests)
+
+    def __sklearn_tags__(self) -> Any:
+        """Return what scikit-learn should know: a row of `X` is an image, not a row of numbers."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        tags.no_validation = True
+        return tags
+
+
+def contents_of(images: Any) -> list[bytes]:
+    """Return the bytes of a list of images, see `file_bytes`; or of the column of a table.
+
+    ParameterError if it is one image, or empty, or a table of several columns; MediaError, with the
+    place in the list, if one cannot be read.
+    """
+    images = _one_column(images)
+    is_list = isinstance(images, np.ndarray) and (images.dtype != np.uint8 or images.ndim == 4)
+    if is_pictured(images) and not is_list:  # other arrays are an image themselves
+        raise ParameterError(
+            "expected a list of images, got one; pass [image], or call the classifier: model(image)"
+        )
+    plain = (str(image) if isinstance(image, np.str_) else image for image in images)
+    contents = [file_bytes(image, image_name(number)) for number, image in enumerate(plain)]
+    if not contents:
+        raise ParameterError("there are no images; pass at least one")
+    return contents
+
+
+def _one_column(images: Any) -> Any:
+    """Return the values of the one column of a table, of pandas or polars, or of a matrix."""
+    if (columns := getattr(images, "columns", None)) is not None:
+        if len(columns) != 1:
+            names = ", ".join(map(str, columns))
+            raise ParameterError(f"expected one column of images, got {len(columns)}: {names}")
+        images = images[columns[0]]
+    if hasattr(images, "to_list"):  # a column of either library
+        return images.to_list()
+    is_matrix = isinstance(images, np.ndarray) and images.ndim == 2 and images.dtype.kind in "OU"
+    return images[:, 0] if is_matrix and images.shape[1] == 1 else images
+
+
+def image_name(number: int) -> str:
+    """Return what errors call an image of a list."""
+    return f"image {number}"
+
+
+def _training_decoding(contents: Sequence[bytes], question: str) -> dict[str, Any]:
+    """Return how training media are decoded, as `decoding_of` has it: nothing for images."""
+    if AUDIO_MARK in question:
+        return {"audio": RESAMPLER}
+    if not any(map(container_of, contents)):
+        return {}
+    return {"video": NATIVE, "video_frames": DEFAULT_FRAMES}
