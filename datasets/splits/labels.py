@@ -242,7 +242,7 @@ def _uneven(labels: Iterable[str]) -> Iterator[str]:
     counts = Counter(labels).most_common()
     (often, most), (rare, fewest) = counts[0], counts[-1]
     if most >= UNEVEN * fewest:
-        yield f"class {often!r} has {_examples(most)}, class {rare!r} has {fewest}: add some of it"
+        yield f"{rare!r} has only {_examples(fewest)} ({often!r} has {most:,}): add more"
 
 
 def _examples(count: int) -> str:

@@ -120,9 +120,7 @@ def _classify_tab(page: gr.Blocks, workspace: Workspace) -> None:
                 elem_id="savs-drop",
                 height=160,
             )
-            risk = gr.Slider(
-                0.01, 0.5, RISK, step=0.01, label="Risk: how often a set may lack the truth"
-            )
+            risk = gr.Slider(0.01, 0.5, RISK, step=0.01, label="Accepted error rate")
         with gr.Column(scale=2, min_width=300):
             answered = frame()
             with gr.Row(visible=False) as look:

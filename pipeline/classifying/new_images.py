@@ -30,6 +30,7 @@ from savs.pipeline.classifying.model_match import decoding_of, decoding_rules
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.inputs.source import make_fetching, temporary_fetching
+from savs.pipeline.running.formatting import counted
 from savs.pipeline.selection.selection_config import SelectionConfig, TaskConfig
 
 STDIN = "-"
@@ -267,22 +268,20 @@ class NewImages:
                 f" '{folder}/*.parquet'"
             )
         others = [path.name for path in files if not kind.has(path.name)]
-        self._note_left_out(str(folder), others, f"by name no {kind.noun}s")
+        self._note_ignored(str(folder), others, f"no {kind.noun}s")
         yield from media
 
     def _in_utf8(self, where: str, names: Sequence[str]) -> list[str]:
         """Return names that a table can hold; note the others, and go on without them."""
         odd = [name for name in names if not is_utf8(name)]
-        self._note_left_out(where, odd, "their names are not UTF-8")
+        self._note_ignored(where, odd, "of names that are not UTF-8")
         return [name for name in names if is_utf8(name)]
 
-    def _note_left_out(self, where: str, names: Sequence[str], why: str) -> None:
+    def _note_ignored(self, where: str, names: Sequence[str], what: str) -> None:
         if names:
             more = " ..." if len(names) > NAMED else ""
-            self.notes.append(
-                f"{len(names):,} of the files in {where} left out, {why}:"
-                f" {', '.join(names[:NAMED])}{more}"
-            )
+            files = f"{', '.join(names[:NAMED])}{more}"
+            self.notes.append(f"Ignored {counted(len(names), 'file')} in {where}, {what}: {files}")
 
     def _listed_group(self) -> Group:
         lines = sys.stdin.buffer.read().decode("utf-8", "surrogateescape").splitlines()

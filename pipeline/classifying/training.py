@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Unpack
 
@@ -34,8 +34,8 @@ from savs.pipeline.evaluation.evaluation_file import replace_evaluation
 from savs.pipeline.evaluation.results import TRAINED, Results
 from savs.pipeline.evaluation.suspects import save_suspects, suspects
 from savs.pipeline.extraction.entry_points import follow
-from savs.pipeline.extraction.model.model_options import ModelKeywords
-from savs.pipeline.extraction.run_options import TrainRunKeywords
+from savs.pipeline.extraction.model.model_options import ModelKeywords, ModelOptions
+from savs.pipeline.extraction.run_options import RunOptions, TrainRunKeywords
 from savs.pipeline.inputs.in_memory import Rows
 from savs.pipeline.inputs.input_options import InputOptions, TrainInputKeywords
 from savs.pipeline.names import IMPORTED
@@ -139,8 +139,9 @@ def train(
         table of media and labels (see the benchmark `general`), which may be a frame in memory; or
         a store, whose training examples are taken as they are: no model runs then.
     out
-        Folder of the store. If it is there already, its examples of this source become those that
-        the source has now: only new and edited images are read. Examples of other sources stay.
+        Folder of the store; by default `photos-savs` for a folder `photos`, or a table
+        `photos.csv`. If it is there already, its examples of this source become those that the
+        source has now: only new and edited images are read. Examples of other sources stay.
     model
         A Hugging Face id, a local folder, or `demo`.
     question
@@ -163,16 +164,19 @@ def train(
     Raises
     ------
     ParameterError
-        An argument has no meaning for a store, or `out` or `model` is missing.
+        An argument has no meaning for a store, or `model` is missing, or `out` of images without
+        a name.
     SelectionError
         There are too few training examples, or one class only.
     SavsError
         As `extract` and `select`.
     """
-    _require_folder(source, out)
     of_store = isinstance(source, FeatureStore) or is_store(source)
+    if not of_store and out is None:
+        out = default_store(source)
+    _require_folder(source, out)
     place: Any = getattr(source, "path", source) if of_store else out
-    if place is not None:  # said below
+    if place is not None:  # what has no name is said below
         require_writable(Results(Path(place)).place(TRAINED).folder)
     reporting = bars() if verbose else reporting
     skipped: tuple[tuple[str, str, str], ...] = ()
@@ -227,13 +231,28 @@ def _doubts(store: FeatureStore) -> list[str]:
 
 def _require_no_images(store: Any, arguments: Mapping[str, Any]) -> None:
     """Raise ParameterError if an argument that is about images was passed with a store."""
-    defaults = {one.name: one.default for one in fields(InputOptions)}
+    kinds = (InputOptions, ModelOptions, RunOptions)
+    given = [one for kind in kinds for one in fields(kind) if one.default is not MISSING]
+    defaults = {one.name: one.default for one in given}
     wrong = [name for name, value in arguments.items() if value != defaults.get(name)]
     if wrong:
         raise ParameterError(
             f"`{wrong[0]}` is for images, and {store} is a store of features; omit it, or pass the"
             " images"
         )
+
+
+def default_store(source: Any) -> Path | None:
+    """Return the folder of the store of images for which none is given, in the working folder.
+
+    None if they have no name. SourceError if they are not there.
+    """
+    if not isinstance(source, str | Path) or "://" in str(source):
+        return None
+    if not Path(source).exists() and not any(sign in str(source) for sign in "*?["):
+        raise SourceError(f"{source} does not exist; check the path")
+    name = Path(source).absolute().name.partition(".")[0]
+    return Path(f"{name}-savs") if name and name.strip("*?[]") == name else None
 
 
 def _require_folder(source: Any, out: str | Path | None) -> None:

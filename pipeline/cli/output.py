@@ -18,6 +18,7 @@ from savs.pipeline.running.formatting import (
     counted,
     counted_as,
     format_seconds,
+    used_of,
     visible,
 )
 from savs.pipeline.running.progress import Reporting
@@ -167,11 +168,8 @@ def print_evaluation(evaluation: "Evaluation", *, per_class: bool = False) -> No
     print_tables(evaluation_tables(evaluation, per_class=per_class))
     split, examples = evaluation.table.select("split").head(1).collect().item(), evaluation.examples
     left_out = evaluation.planned - examples
-    say(
-        f"{counted(evaluation.planned, f'{split} example')} planned,"
-        f" {examples - evaluation.skipped:,} scored,"
-        f" {evaluation.skipped:,} skipped" + (f", {left_out:,} left out" if left_out else "")
-    )
+    used = examples - evaluation.skipped
+    say(used_of(evaluation.planned, used, evaluation.skipped, left_out, split))
     for note in evaluation.notes:
         say(f"note: {note}")
 

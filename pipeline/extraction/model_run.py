@@ -319,8 +319,8 @@ class ModelRun:
         sizes = {image.size for pieces in tried.prompts for image in images_of(pieces)}
         if self.options.model in SHIPPED and not sizes <= {*CANVASES}:
             self.reporting.say(
-                f"note: the model {self.options.model} was trained on small drawn scenes alone, and"
-                " these images are others; for photographs take a model of the Hub"
+                f"note: {self.options.model} only knows drawn shapes. For photos use e.g. `model`"
+                " Qwen/Qwen2-VL-7B-Instruct"
             )
         drawn = draw_demonstrations(self.run, examples.examples, examples.seed)
         answers = make_answers(

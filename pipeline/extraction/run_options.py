@@ -30,6 +30,14 @@ class BatchKeywords(TypedDict, total=False):
     workers: int | None
 
 
+class GpuKeywords(TypedDict, total=False):
+    """What a run of a large model on a GPU may need, of all options."""
+
+    dtype: str
+    batch_size: int | None
+    max_pixels: int | None
+
+
 class TrainRunKeywords(BatchKeywords, total=False):
     """The fields of `RunOptions` that the function `train` passes on to `extract`."""
 

@@ -135,8 +135,7 @@ class InputOptions:
     task: Annotated[
         str | None,
         Option(
-            "Labels of general: a list each, or numbers on a scale or of any kind (default: a"
-            " class each).",
+            "Kind of label: several per image, levels (1-5), or any number (default: one class).",
             metavar="|".join(TASKS),
         ),
     ] = None

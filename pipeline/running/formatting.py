@@ -92,6 +92,18 @@ def listed(names: Sequence[str]) -> str:
     return ", ".join(short[:LISTED]) + more
 
 
+def used_of(planned: int, used: int, unreadable: int, left_out: int, split: str) -> str:
+    """Return how many of the planned examples of a split were used, and why not all.
+
+    >>> used_of(234, 231, 2, 1, "train")
+    '231 of 234 training examples used; 2 unreadable, 1 left out'
+    """
+    noun = f"{'training' if split == 'train' else split} example"
+    reasons = [(unreadable, "unreadable"), (left_out, "left out")]
+    why = ", ".join(f"{count:,} {what}" for count, what in reasons if count)
+    return f"{used:,} of {counted(planned, noun)} used" + (f"; {why}" if why else "")
+
+
 def percent(value: float | None) -> str:
     """Return a share as a percentage, and a dash for None."""
     return "-" if value is None else f"{100 * value:.1f}"

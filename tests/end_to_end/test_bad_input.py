@@ -88,7 +88,7 @@ def test_bad_images_are_skipped_counted_and_exit_4(extract, savs, inputs, tmp_pa
     assert extract("--max-skip", "2", test=test).returncode == 0
     scored = savs("evaluate", tmp_path / "store")
     assert scored.returncode == 0, scored.stderr
-    assert "3 test examples planned, 1 scored, 2 skipped" in scored.stderr
+    assert "1 of 3 test examples used; 2 unreadable" in scored.stderr
     assert "2 test examples were skipped at extraction; they count as wrong" in scored.stderr
 
 
@@ -140,7 +140,7 @@ def test_an_image_that_is_put_to_two_prompts_is_skipped_once_and_in_its_run_alon
 
 @pytest.mark.thorough
 def test_the_demo_model_is_named_where_images_are_no_drawn_scenes(extract, savs, scenes, tmp_path):
-    note = "note: the model demo was trained on small drawn scenes alone"
+    note = "note: demo only knows drawn shapes. For photos use e.g. --model Qwen/"
     assert note in extract().stderr
     drawn = ("extract", "shapes", "--train", scenes.train, "--test", scenes.test)
     done = savs(*drawn, "--model", "demo", "--out", tmp_path / "drawn")

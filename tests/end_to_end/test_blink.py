@@ -112,7 +112,7 @@ def test_hidden_answers_give_a_submission_and_no_metrics(savs, extract, folder, 
     assert predictions["label"].null_count() == predictions["correct"].null_count() == 24
     assert predictions["prediction"].to_list() == list(submission.values())
     shown = savs("evaluate", tmp_path / "store")
-    assert "24 test examples planned, 24 scored" in shown.stderr
+    assert "24 of 24 test examples used" in shown.stderr
     assert "accuracy" not in shown.stdout
 
 

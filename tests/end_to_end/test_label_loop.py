@@ -280,7 +280,8 @@ def test_a_table_without_labels_says_so(savs, photos) -> None:
     ("words", "message"),
     [
         (["train", "nowhere", *ASK, "--out", "x"], "nowhere does not exist; check the path"),
-        (["train", "photos", "--model", "demo"], "--out is missing: training on images needs"),
+        (["train", "nowhere"], "nowhere does not exist; check the path"),
+        (["train", "hf://a/b/x.parquet", *ASK], "--out is missing: training on images needs"),
         (["train", "s3://b/pets"], "s3://b/pets is no folder, where the classifier is saved"),
         (["train", "photos", *ASK, "--out", "s3://b/x"], "savs select s3://b/x --out DIR"),
         (["train", "photos", "--out", "x"], "--model is missing: training on images needs"),

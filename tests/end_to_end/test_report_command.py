@@ -91,7 +91,7 @@ def test_examples_are_explained_in_text_json_and_html(savs, features):
         for head in one.heads:
             assert f"{head.name}" in done.stdout
             assert f"{head.similarity[0][1]:.3f}" in done.stdout
-        assert f"of 2 heads vote for {one.prediction}" in done.stdout
+        assert f'say "{one.prediction}"; ' in done.stdout
     assert len(Page(Path("page.html")).tables) == 2
     told = savs("explain", result, "--id", "test:3", "--id", "test:1", "--json")
     assert json.loads(told.stdout) == json.loads(json.dumps(found.to_json()))
@@ -179,7 +179,7 @@ def test_what_asks_nothing_of_the_user_is_silent_and_counts_agree(savs, tmp_path
     told = savs("evaluate", store.path).stderr + savs("evaluate", store.path, "--folds", 2).stderr
     told += savs("report", store.path, "--out", "p.html").stderr
     told += savs("explain", store.path, "--n", 1, "--out", "e.html").stderr  # next to `vote-cv`
-    assert "1 test example planned, 1 scored, 0 skipped" in told
+    assert "1 of 1 test example used" in told
     assert "1 example is shown" in told
     text = told + Page(Path("p.html")).text + Page(Path("e.html")).text
     assert re.findall(r"\b1 (?:\w+ )?(?:example|head|unit|cluster|class|image)e?s\b", text) == []

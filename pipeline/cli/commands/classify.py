@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from savs.pipeline.reports.predictions.predictions import PredictionPage
 
 DOUBTS = {
-    "unsure": "unsure: the prediction set has not exactly one class",
+    "unsure": "unsure: several classes, or none, are possible at this risk",
     "atypical": "atypical: like none of the training examples",
 }
 """Columns of predictions -> what is said of those that have it."""

@@ -136,9 +136,15 @@ def _print(one: "Explained") -> None:
     if change.lead is None:
         print_line(f"the runner-up is {change.rival}")
     else:
+        said, total = f'say "{one.prediction}"', len(one.heads)
+        who = (
+            f"All {total} heads"
+            if one.for_winner == total
+            else f"{one.for_winner} of {total} heads"
+        )
         print_line(
-            f"{one.for_winner} of {counted(len(one.heads), 'head')} vote for {one.prediction};"
-            f" {len(change.heads)} others would elect {change.rival}: {', '.join(change.heads)}"
+            f'{who} {said}; {len(change.heads)} would have to switch for "{change.rival}" to win:'
+            f" {', '.join(change.heads)}"
         )
     for what, changed in (("head", change.without_head), ("example", change.without_example)):
         for name, other in (changed or {}).items():

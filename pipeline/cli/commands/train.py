@@ -17,6 +17,7 @@ from savs.pipeline.cli.output import (
     say,
     tell_skipped_examples,
 )
+from savs.pipeline.extraction.run_options import GpuKeywords
 from savs.pipeline.inputs.input_options import TrainKeywords
 from savs.pipeline.names import READOUT_NAMES
 from savs.pipeline.running.formatting import counted, percent
@@ -44,12 +45,17 @@ def train_command(
         ),
     ],
     inputs: TrainKeywords,
+    running: GpuKeywords,
     model: Annotated[
         str | None,
         option(metavar="ID", help="Model: a Hugging Face id, a local folder, or demo."),
     ] = None,
     out: Annotated[
-        str | None, option(metavar="STORE", help="Folder of the feature store and the classifier.")
+        str | None,
+        option(
+            metavar="STORE",
+            help="Folder of features and classifier (default: photos-savs for photos).",
+        ),
     ] = None,
     readout: Annotated[
         str | None,
@@ -83,6 +89,7 @@ def train_command(
         allow_removed=allow_removed,
         reporting=REPORTING,
         **inputs,
+        **running,
     )
     for note in done.notes:
         say(f"note: {note}")

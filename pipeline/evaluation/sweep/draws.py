@@ -108,7 +108,7 @@ def _counts(tasks: Sequence[TrainingTask], shots: Sequence[ShotCount]) -> list[i
 
 
 def pool_variance(tasks: Sequence[TrainingTask], count: float | None) -> float:
-    """Return what a pool adds to the variance of a mean over its draws, in variances between draws.
+    """Finite-pool correction, as a multiple of the between-draw variance.
 
     All draws come from one pool, whose own deviation more of them do not average out. For a mean of
     the examples it would be m / (M - m) of the variance between draws of m of the M of each class

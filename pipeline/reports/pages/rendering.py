@@ -18,6 +18,7 @@ from savs.pipeline.running.formatting import (
     measured_interval,
     percent,
     points,
+    used_of,
 )
 from savs.pipeline.running.output_files import output_files
 
@@ -97,6 +98,7 @@ def _environment(*folders: Path) -> Environment:
         "base64": lambda data: base64.b64encode(data).decode("ascii"),
         "count": lambda number: f"{number:,}",
         "counted": counted,
+        "used_of": used_of,
         "lines": show_lines,
         "percent": percent,
         "points": points,

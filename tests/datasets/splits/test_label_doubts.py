@@ -62,7 +62,7 @@ IMAGE, TEXT = {"media": ["a.png"]}, {"media": []}
             ["1 example repeats an earlier one with the same label: r1 as r0"],
         ),
         (["a"] * (UNEVEN - 1) + ["b"], []),
-        (["a"] * 20 + ["b"], ["class 'a' has 20 examples, class 'b' has 1: add some of it"]),
+        (["a"] * 20 + ["b"], ["'b' has only 1 example ('a' has 20): add more"]),
         ([{"label": "a", "subtask": "x"}, {"label": "A", "subtask": "y"}], []),
         (
             [{"label": label, "subtask": "x"} for label in "aA"],

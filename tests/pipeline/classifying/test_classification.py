@@ -79,7 +79,7 @@ def test_folders_patterns_names_and_tables_give_the_same(made, animals, tmp_path
     said: list[str] = []
     whole = classify(animals, "photos", reporting=Reporting(said.append)).predictions
     assert whole["id"].to_list() == [f"photos/deep/{n}.jpg" for n in range(4)]
-    assert any("1 of the files in photos left out, by name no images" in line for line in said)
+    assert any("Ignored 1 file in photos, no images" in line for line in said)
     stdin = io.TextIOWrapper(io.BytesIO("\n".join([*whole["id"], ""]).encode()))
     monkeypatch.setattr(sys, "stdin", stdin)
     names = list(whole["id"])

@@ -7,7 +7,7 @@ from savs.pipeline.cli.commands import COMMANDS
 from savs.pipeline.cli.options.settings import OF_ALL_COMMANDS
 from savs.pipeline.cli.options.shared import ADVANCED, FILE_ONLY
 
-MOST = 206
+MOST = 209
 
 
 def options(name: str) -> list:

@@ -162,7 +162,7 @@ def test_the_sweep_is_shown_as_it_is(page, evaluated):
 
 def test_what_limits_the_numbers_is_told(page, vote):
     found = metrics_of(vote)
-    assert f"{found['planned']} examples planned, {found['scored']} scored" in page[1].text
+    assert f"{found['scored']} of {found['planned']} test examples used" in page[1].text
     for note in found["notes"]:
         assert note in page[1].text
 
@@ -269,7 +269,7 @@ def test_skips_leaks_and_groups_are_told(tmp_path):
     assert page.table("Groups").rows == [["1 of 2", "", "3", "100.0"]]
     assert "Test examples that training has seen (repeated): 1" in page.text
     assert "Skipped examples: 1" in page.text
-    assert "8 examples planned, 7 scored, 1 skipped" in page.text
+    assert "7 of 8 test examples used; 1 unreadable" in page.text
     (matrix,) = (table for table in page.tables if table.caption.startswith("Rows: label"))
     assert matrix.header[-1] == "(skipped)"
     assert [row[-1] for row in matrix.rows] == ["1", "0"]  # a is skipped once
