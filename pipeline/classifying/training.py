@@ -25,6 +25,7 @@ from savs.datasets.label_kinds import label_kind
 from savs.datasets.rows.files import ALL_PARQUET, ALL_SHARDS
 from savs.datasets.splits.labels import label_doubts
 from savs.foundation.errors import ParameterError, command
+from savs.foundation.files import real_path
 from savs.foundation.network import HUB
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.assessment import Evaluation
@@ -175,6 +176,8 @@ def train(
     if not of_store and out is None:
         out = default_store(source)
     _require_folder(source, out)
+    if not of_store:
+        _require_apart(source, out)
     place: Any = getattr(source, "path", source) if of_store else out
     if place is not None:  # what has no name is said below
         require_writable(Results(Path(place)).place(TRAINED).folder)
@@ -267,6 +270,17 @@ def _require_folder(source: Any, out: str | Path | None) -> None:
         raise ParameterError(
             f"{place} is no folder, where the classifier is saved; use `savs extract`, then"
             f" `{command('savs', 'select', place, '--out', 'DIR')}`"
+        )
+
+
+def _require_apart(source: Any, out: Any) -> None:
+    """Raise ParameterError if a store would lie among the images, whose folders are classes."""
+    if out is None or "://" in str(out) or not _is_media_folder(source):
+        return
+    if real_path(Path(out)).is_relative_to(real_path(Path(source))):
+        raise ParameterError(
+            f"`out` is {out}, which lies in {source}, whose folders are classes; pass a folder"
+            " elsewhere as `out`"
         )
 
 

@@ -11,7 +11,7 @@ import polars as pl
 from savs.datasets.benchmarks.options import stored_prompts, without_prompt
 from savs.datasets.splits.leaks import REPEATED, find_leaks
 from savs.foundation.arrays import Array
-from savs.foundation.errors import ParameterError
+from savs.foundation.errors import ParameterError, command
 from savs.foundation.files import regular_size
 from savs.foundation.frames import collect_rows, scan_parquet
 from savs.pipeline.errors import SelectionError
@@ -113,6 +113,12 @@ def suggest(
     _require_count(count)
     store = as_store(store)
     split = UNLABELLED if store.ids(UNLABELLED) else "test"
+    if split not in store.splits or not store.ids(split):
+        raise SelectionError(
+            f"nothing in {store.path} waits for a label; add images without one, by"
+            f" {command('savs', 'extract', '...', '--append', '--unlabelled', 'FILE')} or in a"
+            " folder `unlabelled`, and `savs train` again"
+        )
     tested = store.examples(split)
     notes: list[str] = []
     if selection is not None:

@@ -259,12 +259,13 @@ class Manifest:
     def splits(self) -> list[str]:
         """The splits as rows count now: those of the plan, and others that changes led to.
 
-        A split that all rows have left is gone.
+        A split that all rows have left is gone, and one that is planned without any but `train`.
         """
         changes = self.changes
         led_to = {row["split"] for rows in changes.values() for row in rows.values()} - {None}
         names = dict.fromkeys([*self.plan.splits, *sorted(led_to)])
-        return [name for name in names if name not in changes or self.ids(name)]
+        is_begun = SPLITS[0] not in changes  # it may be planned without examples
+        return [name for name in names if (is_begun and name == SPLITS[0]) or self.ids(name)]
 
     def ids(self, split: str) -> tuple[str, ...]:
         """Return the ids of a split as rows count now.

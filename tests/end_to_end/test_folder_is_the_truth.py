@@ -295,3 +295,31 @@ def test_an_exported_store_names_no_folder_of_this_machine(again, savs) -> None:
     assert done.returncode == 0, done.stderr
     assert sources("store") != {None}
     assert sources("copy") == {None}
+
+
+def test_a_photo_that_waited_and_came_back_is_trained_on(trained, tmp_path, savs) -> None:
+    shutil.copytree(trained / PHOTOS, tmp_path / PHOTOS)
+    shutil.rmtree(tmp_path / PHOTOS / "unlabelled")
+    photo = tmp_path / PHOTOS / CLASSES[0] / "Bild 0.png"
+    waiting = tmp_path / PHOTOS / "unlabelled" / photo.name
+    for source, target in ((None, None), (photo, waiting), (waiting, photo)):
+        if source is not None:
+            target.parent.mkdir(exist_ok=True)
+            source.rename(target)
+        done = savs("train", PHOTOS, *ASK)
+        assert done.returncode == 0, done.stderr
+    store = open_store(f"{PHOTOS}-savs")
+    assert dict(store.examples("train").select("id", "label").iter_rows()) == files()
+    assert store.splits == ["train"]
+    nothing = savs("suggest", store.path)
+    assert nothing.returncode != 0
+    assert "waits for a label; add images without one" in nothing.stderr
+
+
+def test_a_store_may_not_lie_among_the_photos(again, savs) -> None:
+    before = sorted(PHOTOS.rglob("*"))
+    for place in (PHOTOS / "pets", PHOTOS / CLASSES[0] / "pets"):
+        done = savs("train", PHOTOS, *ASK, "--out", place)
+        assert done.returncode in (1, 2)
+        assert f"lies in {PHOTOS}, whose folders are classes" in done.stderr
+    assert sorted(PHOTOS.rglob("*")) == before

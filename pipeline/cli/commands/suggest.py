@@ -108,7 +108,6 @@ def _suggestions(
     from savs.pipeline.evaluation.suggest import SUFFIXES, suggest_from_predictions
     from savs.pipeline.readouts import choose_readout
     from savs.pipeline.targets import target_of
-    from savs.stores.format.layout import UNLABELLED
 
     if Path(source).suffix.lower() in SUFFIXES and not Path(source).is_dir():
         for name, value in (("selection", selection), ("subtask", subtask)):
@@ -116,8 +115,6 @@ def _suggestions(
                 raise typer.BadParameter(f"`{name}` is for a store; {source} is a file")
         return None, suggest_from_predictions(source, count)
     opened = savs.open_store(source)
-    if not opened.ids(UNLABELLED):
-        opened.require_split("test")
     opened.require_complete()
     results, is_named = Results(opened.path), selection is not None
     saved = results.find(selection) if is_named else results.default if readout is None else None
