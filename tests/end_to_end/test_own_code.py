@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import savs as api
 from savs.pipeline.errors import OwnCodeError
@@ -146,3 +147,18 @@ def test_what_a_readout_prints_is_no_data(store, tmp_path, savs) -> None:
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "x").exists()
+
+
+def test_prompts_of_ones_own_that_fail_stop_a_run(tmp_path) -> None:
+    (tmp_path / "photos" / "red").mkdir(parents=True)
+    Image.new("RGB", (56, 56), "red").save(tmp_path / "photos" / "red" / "a.png")
+    (tmp_path / "mine.py").write_text("def to_inputs(processor, prompts):\n    exit(0)\n")
+    with pytest.raises(OwnCodeError, match=r"mine.py line 2: to_inputs raises SystemExit: 0; fix"):
+        api.extract(
+            "image-folder",
+            train=tmp_path / "photos",
+            model="demo",
+            model_code=tmp_path / "mine.py",
+            out=tmp_path / "store",
+        )
+    assert not (tmp_path / "store" / "store.json").exists()

@@ -22,7 +22,7 @@ from savs.datasets.media.sounds import Sound
 from savs.datasets.media.videos import videos_of
 from savs.datasets.rows.media_names import is_video_name
 from savs.foundation.arrays import Array
-from savs.pipeline.errors import ModelError
+from savs.pipeline.errors import ModelError, OwnCodeError
 from savs.pipeline.extraction.line.feed import MediaOf
 from savs.pipeline.extraction.line.prepare import pieces_of
 from savs.pipeline.extraction.model.answers import (
@@ -76,6 +76,8 @@ class Sample:
 def sample(encoder: PromptEncoder, examples: Sequence[Example], media: MediaOf) -> Sample:
     """Return a few prompts of different lengths, as in every batch of one shape, see `shape_of`.
 
+    OwnCodeError if code of the user's fails on all that are tried.
+
     Where names tell that some show videos and others do not, up to half are of each: two shapes. Of
     sounds the smallest and the largest file are among them: models may treat short ones otherwise.
     """
@@ -83,6 +85,7 @@ def sample(encoder: PromptEncoder, examples: Sequence[Example], media: MediaOf) 
     for example in sorted(examples, key=lambda e: (len(e.media), len(e.prompt))):
         named.setdefault(any(map(is_video_name, example.media)), []).append(example)
     kinds: dict[bool, list[Pieces]] = {}
+    faults: list[OwnCodeError] = []
     seconds: list[float] = []
     by_size = (_by_size(rows, media) for rows in named.values())
     for example in chain.from_iterable(_spread(rows, COMPARED) for rows in by_size):
@@ -91,10 +94,15 @@ def sample(encoder: PromptEncoder, examples: Sequence[Example], media: MediaOf) 
             read = encoder.text_read(example.prompt, example.media)
             pieces = pieces_of(replace(example, prompt=read), media(example), encoder)
             encoder.encode([pieces])
+        except OwnCodeError as error:
+            faults.append(error)
+            continue
         except Exception:  # the run itself skips it, and says so
             continue
         seconds.append(time.perf_counter() - started)
         kinds.setdefault(bool(videos_of(pieces)), []).append(pieces)
+    if faults and not kinds:
+        raise faults[0]
     prompts = [
         pieces
         for of_kind in kinds.values()
