@@ -150,8 +150,9 @@ def test_what_a_readout_prints_is_no_data(store, tmp_path, savs) -> None:
 
 
 def test_prompts_of_ones_own_that_fail_stop_a_run(tmp_path) -> None:
-    (tmp_path / "photos" / "red").mkdir(parents=True)
-    Image.new("RGB", (56, 56), "red").save(tmp_path / "photos" / "red" / "a.png")
+    for name in ("red", "blue"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+        Image.new("RGB", (56, 56), name).save(tmp_path / "photos" / name / "a.png")
     (tmp_path / "mine.py").write_text("def to_inputs(processor, prompts):\n    exit(0)\n")
     with pytest.raises(OwnCodeError, match=r"mine.py line 2: to_inputs raises SystemExit: 0; fix"):
         api.extract(
