@@ -12,7 +12,7 @@ from savs.datasets import Example
 from savs.datasets.rows.media_names import is_packed
 from savs.stores.format.manifest import PlacedRow
 
-KINDS = ("new", "returned", "moved", "changed", "edited", "removed")
+KINDS = ("new", "returned", "moved", "changed", "edited", "removed", "in conflict")
 """What a line says that became of rows, in this order."""
 
 
@@ -161,8 +161,10 @@ def reconcile(
         elif same:
             edited.append((same.pop(0), now))
     contested = {row.contents for rows in conflicts for row in rows}
-    removed = [r for rows in by_name.values() for r in rows if r.contents not in contested]
+    gone = [row for rows in by_name.values() for row in rows]
+    removed = [row for row in gone if row.contents not in contested]
     outcomes += [("removed", row.last.id) for row in removed]
+    outcomes += [("in conflict", row.last.id) for row in gone if row.contents in contested]
     return Reconciled(
         placed={row.key: now.placed for row, now in matches}
         | {key: replace(row.last, split=None) for key, row in absent.items()},

@@ -63,7 +63,7 @@ AB = (stored("a/1", "x"), stored("a/2", "y"), stored("b/3", "z"))
         pytest.param(
             (stored("unlabelled/1", "x"),), {"a/1": "x"}, "1 moved", "", id="got its class"
         ),
-        pytest.param(AB[:1], {"a/1": "x", "b/1": "x"}, "nothing changed", "", id="a conflict"),
+        pytest.param(AB[:1], {"a/1": "x", "b/1": "x"}, "1 in conflict", "", id="a conflict"),
     ],
 )
 def test_each_file_is_what_its_bytes_say(rows, files, said, unread) -> None:
