@@ -119,8 +119,8 @@ def _rename_in_turn(new: Path, ready: Path) -> None:
         try:
             new.rename(ready)
             return
-        except OSError:
-            if not ready.is_dir() or tries == 99:
+        except OSError as error:  # by now the other folder may be gone
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or tries == 99:
                 raise
             finish_files(ready.parent)
 

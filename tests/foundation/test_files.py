@@ -1,5 +1,6 @@
 """Files are written whole or not at all, taken back, and read only where they have an end."""
 
+import errno
 import os
 import signal
 import socket
@@ -198,6 +199,22 @@ def test_a_block_that_fails_and_two_writers_at_once_leave_whole_files(tmp_path) 
             (second / "config").write_text("second")
         assert (folder / "config").read_text() == "second"
     assert {file.name: file.read_text() for file in folder.iterdir()} == {"config": "first"}
+
+
+def test_what_another_writer_finished_in_the_same_moment_is_no_error(tmp_path, monkeypatch) -> None:
+    rename, calls = Path.rename, []
+
+    def late(new: Path, ready: Path) -> Path:
+        calls.append(new)
+        if len(calls) == 1:  # the other folder is gone before anyone looks
+            raise OSError(errno.ENOTEMPTY, "Directory not empty", str(new), None, str(ready))
+        return rename(new, ready)
+
+    monkeypatch.setattr(Path, "rename", late)
+    with whole_files.whole_files(tmp_path / "vote") as new:
+        (new / "config").write_text("whole")
+    assert len(calls) == 2
+    assert (tmp_path / "vote" / "config").read_text() == "whole"
 
 
 WRITER = """
