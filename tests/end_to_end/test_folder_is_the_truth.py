@@ -168,6 +168,15 @@ def test_corrections_stay_with_a_renamed_folder_and_go_with_a_file_that_moves(ag
     assert not open_store("store").manifest.labels
 
 
+def test_corrections_stay_where_two_classes_take_the_names_of_each_other(again) -> None:
+    label("store", {BEAR: "Fuchs groß"})
+    (PHOTOS / "Bär").rename(PHOTOS / "x")
+    (PHOTOS / "Fuchs groß").rename(PHOTOS / "Bär")
+    (PHOTOS / "x").rename(PHOTOS / "Fuchs groß")
+    assert "dropped" not in again()
+    assert labels() == files() | {BEAR.replace("Bär", "Fuchs groß"): "Bär"}
+
+
 def test_a_correction_waits_for_its_file(again) -> None:
     label("store", {BEAR: "Fuchs groß"})
     (PHOTOS / BEAR).rename("aside.png")

@@ -459,7 +459,12 @@ class _Follower:
             plan=replace(store.manifest.plan, splits=self.plans),
             rows=rows,
             dropped_labels=frozenset(self.went),
-            renamed_labels={a: b for a, b in self.renamed.items() if a not in classes},
+            # a name that another class took says nothing of the class that had it before
+            renamed_labels={
+                before: now
+                for before, now in self.renamed.items()
+                if before not in classes or before in self.renamed.values()
+            },
             sources=sources,
         )
 
