@@ -23,7 +23,7 @@ from savs.pipeline.selection.compatibility import require_fit
 from savs.pipeline.selection.selection import Selection, only_subtask
 from savs.pipeline.selection.selection_config import require_same_prompt
 from savs.pipeline.targets.target import Run
-from savs.stores import FeatureStore
+from savs.stores import FeatureStore, StoreIncompleteError
 from savs.stores.format.layout import THUMBNAIL_COLUMN, UNLABELLED
 from savs.stores.read.store import AnyStore, as_store
 
@@ -114,7 +114,7 @@ def suggest(
     store = as_store(store)
     split = UNLABELLED if store.ids(UNLABELLED) else "test"
     if split not in store.splits or not store.ids(split):
-        raise SelectionError(
+        raise StoreIncompleteError(
             f"nothing in {store.path} waits for a label; add images without one, by"
             f" {command('savs', 'extract', '...', '--append', '--unlabelled', 'FILE')} or in a"
             " folder `unlabelled`, and `savs train` again"

@@ -41,7 +41,8 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 def _send_again(number: int) -> None:
     time.sleep(0.05)
-    os.kill(os.getpid(), number)
+    if not _explained:  # by the flag the interruption may be over: then the process ends
+        os.kill(os.getpid(), number)
 
 
 def _say_of_main(

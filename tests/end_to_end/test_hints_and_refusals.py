@@ -119,10 +119,11 @@ def no_model(monkeypatch):
 def test_a_place_for_results_that_cannot_be_written_is_told_first(tmp_path, no_model) -> None:
     store = odd_store(tmp_path / "s")
     (store.path / "results").write_text("a file")
+    (tmp_path / "photos").mkdir()
     with pytest.raises(StoreWriteError, match=r"trained cannot be written: Not a dir"):
         api.train(store)
     with pytest.raises(StoreWriteError, match=r"cannot be written: Not a directory"):
-        api.train(tmp_path, out=store.path / "results/new", model="demo")
+        api.train(tmp_path / "photos", out=store.path / "results/new", model="demo")
 
 
 @pytest.mark.thorough

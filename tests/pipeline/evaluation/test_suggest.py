@@ -151,7 +151,7 @@ def test_a_store_without_test_examples_says_so(savs, inputs, tmp_path):
 
     train, _ = inputs.few_shots(4, 1)
     store = extract("general", train=train, model="demo", out=tmp_path / "s").store
-    with pytest.raises(StoreIncompleteError, match="no test split"):
+    with pytest.raises(StoreIncompleteError, match="waits for a label; add images"):
         suggest(store, select(store, heads=2), 3)
     assert savs("suggest", tmp_path / "s").returncode == 3
 
