@@ -70,7 +70,7 @@ class Classification:
     @property
     def counts(self) -> list[tuple[str, int]]:
         """Each class, or each of many labels, with how often it was predicted; most often first."""
-        predicted = self.target.said_of(self.predictions).drop_nulls()
+        predicted = self.target.predicted_labels(self.predictions).drop_nulls()
         return list(predicted.value_counts(sort=True).iter_rows())
 
     @property

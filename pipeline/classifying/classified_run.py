@@ -201,7 +201,7 @@ class ClassifiedRun:
             },
             decoding=decoding,
             todo={"test": tried},
-            labels=target.asked_for(tasks),
+            labels=target.answer_labels(tasks),
         )
         # the model's own answers come from all of its layers
         heads = ChosenHeads(self.selection, self._check, of_classifier=answers is None)

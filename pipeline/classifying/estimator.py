@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
@@ -40,8 +40,6 @@ class _OfImages(ReadsImages):
     """What estimators of images have in common."""
 
     selection_: Selection
-    _use: ClassVar[str]
-    """What targets call it."""
 
     def __init__(
         self,
@@ -85,7 +83,7 @@ class _OfImages(ReadsImages):
         contents = contents_of(images)
         if len(labels.texts) != len(contents):
             raise ParameterError(f"there are {len(contents)} images and {len(labels.texts)} labels")
-        question = self.asked()
+        question = self.prompt()
         heads = self.read(contents, question).whole()
         training = TrainingArrays(
             source=heads.source,
@@ -118,11 +116,15 @@ class _OfImages(ReadsImages):
             The risk is not between 0 and 1.
         """
         target = self._target
-        target.risk_notes(self.selection_, risk)
+        for note in target.risk_notes(self.selection_, risk):
+            warnings.warn(note, stacklevel=2)
         (run,) = self.selection_.runs()
         names = dict(zip(run.classes, getattr(self, "classes_", run.classes), strict=True))
-        sets = [said.inside for said in target.said(run, self._scores(images))]
-        return [tuple(names[name] for name in inside(risk)) for inside in sets if inside]
+        sets = []
+        for said in target.said(run, self._scores(images)):
+            assert said.inside is not None  # a risk needs a calibration
+            sets.append(tuple(names[name] for name in said.inside(risk)))
+        return sets
 
     def predict(self, images: Sequence[Pictured]) -> Array:
         """Return the `(n,)` numbers of images; of classes their numbers.
@@ -144,7 +146,7 @@ class _OfImages(ReadsImages):
         Without a cache, images that cannot be decoded are in `skipped`, as `image N`.
         """
         selection = self.selection_
-        question = selection.run_tasks[0].question or self.asked()
+        question = selection.run_tasks[0].question or self.prompt()
         heads = self.read(contents, question, selection)
         require_match(selection, heads.source, allow_other_prompt=False)
         return heads
@@ -163,79 +165,6 @@ class _OfImages(ReadsImages):
         check_is_fitted(self)
         return save_selection(self.selection_, folder)
 
-    @classmethod
-    def load(
-        cls,
-        classifier: str | Path,
-        *,
-        model: str | Path | None = None,
-        question: str | None = None,
-        readout: str | Path | Readout | None = None,
-        device: str = AUTO,
-        batch_size: int | None = None,
-        cache: str | Path | bool | None = False,
-    ) -> Self:
-        """Return a fitted classifier from a folder, or from `hf://owner/name`.
-
-        Nothing that the classifier names is run. No layer after its deepest head is loaded or
-        runs, unless there is a `cache`, which keeps all heads.
-
-        Parameters
-        ----------
-        classifier
-            What `save`, `select`, `evaluate` or `write_bundle` wrote.
-        model
-            Folder of the model, where it was a local one.
-        question
-            The prompt, where the training examples had several; else it is theirs.
-        readout
-            The readout, where it is the user's own.
-        device, batch_size, cache
-            As in `SavsClassifier`.
-
-        Raises
-        ------
-        ResultError, HubError
-            The classifier cannot be read, or fetched.
-        SelectionError
-            It has several subtasks, or a model that must be given.
-        ParameterError
-            The question is not that of its training examples.
-        """
-        selection = find_classifier(classifier).selection(readout)
-        selection.target.require(cls._use, classifier)
-        (task, *others) = selection.run_tasks
-        if others:
-            selection.only_task()  # says which subtasks there are
-        if None not in (question, task.question) and question != task.question:
-            raise ParameterError(
-                f"`question` is {question!r}, but the classifier was trained with"
-                f" {task.question!r},"
-                " which is what it asks; omit the question"
-            )
-        options = model_options(
-            selection, model=model, revision=None, dtype=None, placing={"device": device}
-        )
-        loaded = cls(
-            options.model,
-            heads=len(task.heads),
-            readout=selection.rule if selection.readout_file else selection.readout,
-            question=task.question or question,
-            scoring=selection.scorer if selection.scoring_file else selection.scoring,
-            revision=options.revision,
-            dtype=options.dtype,
-            device=device,
-            prompt_template=options.prompt_template,
-            embedding=options.embedding,
-            min_pixels=options.min_pixels,
-            max_pixels=options.max_pixels,
-            site=selection.source.site,
-            batch_size=batch_size,
-            cache=cache,
-        )
-        loaded._take(selection)
-        return loaded
-
     @property
     def _target(self) -> Target:
         check_is_fitted(self)
@@ -245,7 +174,7 @@ class _OfImages(ReadsImages):
         check_is_fitted(self)
         return self.score_heads(self.read_images(contents_of(images)).whole())
 
-    def _take(self, selection: Selection) -> None:
+    def take(self, selection: Selection) -> None:
         """Become the estimator of a selection that was loaded."""
         self.selection_ = selection
 
@@ -295,11 +224,7 @@ class SavsClassifier(ClassifierMixin, _OfImages):
     >>> ask = SavsClassifier("demo", question="Which animal is this?")
     >>> ask.fit(images, labels)("new.jpg")  # doctest: +SKIP
     'cat'
-    >>> SavsClassifier.load("pets/results/vote").predict(["new.jpg"])  # doctest: +SKIP
-    array(['cat'], dtype='<U3')
     """
-
-    _use = "SavsClassifier"
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:  # noqa: N803 - as in scikit-learn
         """Return the parameters that were given and, once fitted, the classes and the next step."""
@@ -347,8 +272,9 @@ class SavsClassifier(ClassifierMixin, _OfImages):
         scores = self._scores(images)
         return self._target.probabilities(scores, self.selection_.readout)
 
-    def _take(self, selection: Selection) -> None:
-        super()._take(selection)
+    def take(self, selection: Selection) -> None:
+        """Become the estimator of a selection that was loaded, whose classes are text."""
+        super().take(selection)
         (run,) = selection.runs()
         self.classes_ = np.array(run.classes)
 
@@ -386,8 +312,6 @@ class SavsRegressor(RegressorMixin, _OfImages):
     2.31
     """
 
-    _use = "SavsRegressor"
-
     def fit(self, images: Sequence[Pictured], numbers: Sequence[float]) -> Self:
         """Choose heads and fit the regression on images with numbers, five different ones or more.
 
@@ -416,7 +340,8 @@ def load(
 
     Its files are a JSON and a safetensors file: nothing that they name is run. The model is loaded
     at the first prediction, at the revision that was recorded; a warning says first if it is not on
-    this machine, so that it would be fetched from the Hugging Face hub.
+    this machine, so that it would be fetched from the Hugging Face hub. No layer after the deepest
+    head is loaded or runs, unless there is a `cache`, which keeps all heads.
 
     Parameters
     ----------
@@ -424,15 +349,23 @@ def load(
         A store, of which the default result is taken; a folder that `train`, `select`, `evaluate`
         or `write_bundle` wrote; or `hf://owner/name`, optionally followed by `@revision`. Anything
         else is a path, never a name on the hub.
-    model, question, readout, device, batch_size, cache
-        As in `SavsClassifier.load`.
+    model
+        Folder of the model, where it was a local one.
+    question
+        The prompt, where the training examples had several; else it is theirs.
+    readout
+        The readout, where it is the user's own.
+    device, batch_size, cache
+        As in `SavsClassifier`.
 
     Raises
     ------
     ResultError, HubError
         The classifier cannot be read, or fetched.
-    SelectionError, ParameterError
-        As in `SavsClassifier.load`.
+    SelectionError
+        It has several subtasks, a model that must be given, or labels that no estimator has.
+    ParameterError
+        The question is not that of its training examples.
 
     Examples
     --------
@@ -440,17 +373,43 @@ def load(
     >>> pets.predict(["new.jpg"])  # doctest: +SKIP
     array(['cat'], dtype='<U3')
     """
-    target = find_classifier(classifier).selection(readout).target
-    of_images = SavsRegressor if target.refusal(SavsClassifier._use, "") else SavsClassifier
-    loaded = of_images.load(
-        classifier,
-        model=model,
-        question=question,
-        readout=readout,
+    selection = find_classifier(classifier).selection(readout)
+    target = selection.target
+    kinds: dict[str, type[SavsClassifier | SavsRegressor]] = {
+        kind.__name__: kind for kind in (SavsClassifier, SavsRegressor)
+    }
+    able = [kind for name, kind in kinds.items() if not target.refusal(name, classifier)]
+    if not able:
+        target.require("SavsClassifier", classifier)
+    (task, *others) = selection.run_tasks
+    if others:
+        selection.only_task()  # says which subtasks there are
+    if None not in (question, task.question) and question != task.question:
+        raise ParameterError(
+            f"`question` is {question!r}, but the classifier was trained with {task.question!r},"
+            " which is what it asks; omit the question"
+        )
+    options = model_options(
+        selection, model=model, revision=None, dtype=None, placing={"device": device}
+    )
+    if absent := not_here(options.model, options.revision):
+        warnings.warn(absent, stacklevel=2)
+    loaded = able[0](
+        options.model,
+        heads=len(task.heads),
+        readout=selection.rule if selection.readout_file else selection.readout,
+        question=task.question or question,
+        scoring=selection.scorer if selection.scoring_file else selection.scoring,
+        revision=options.revision,
+        dtype=options.dtype,
         device=device,
+        prompt_template=options.prompt_template,
+        embedding=options.embedding,
+        min_pixels=options.min_pixels,
+        max_pixels=options.max_pixels,
+        site=selection.source.site,
         batch_size=batch_size,
         cache=cache,
     )
-    if absent := not_here(loaded.model, loaded.revision):
-        warnings.warn(absent, stacklevel=2)
+    loaded.take(selection)
     return loaded

@@ -272,7 +272,7 @@ class MemoryCache:
                 found = compute(missing)
                 self.sources[key] = found.source
                 for name, row in zip(missing, found.values, strict=True):
-                    self.rows[key, name] = row
+                    self.rows[key, name] = row.copy()  # a row of them all would keep them all
                     self.bytes += row.nbytes
             for name in wanted:
                 self.rows.move_to_end((key, name))

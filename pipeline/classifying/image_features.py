@@ -111,7 +111,7 @@ class SavsFeatures(TransformerMixin, ReadsImages):
             such head; or heads are to be chosen without labels, or by labels of one class.
         """
         contents = contents_of(X)
-        read = self.read(contents, self.asked()).whole()
+        read = self.read(contents, self.prompt()).whole()
         widths, wanted = grid_widths(read.grid), parse_heads(self.heads)
         if isinstance(wanted, tuple | SelectionConfig):
             given = wanted if isinstance(wanted, tuple) else wanted.heads
@@ -148,7 +148,7 @@ class SavsFeatures(TransformerMixin, ReadsImages):
     def transform(self, X: Any) -> Array:  # noqa: N803
         """Return `(n, features)` float32: the heads side by side, in the order of `heads_`."""
         check_is_fitted(self)
-        read = self.read(contents_of(X), self.asked()).whole()
+        read = self.read(contents_of(X), self.prompt()).whole()
         names, features = read.features()
         places = [names.index(head) for head in self.heads_]
         parts = [features[place, :, :d] for place, d in zip(places, self._widths, strict=True)]

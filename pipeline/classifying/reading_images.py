@@ -55,7 +55,7 @@ class ReadsImages(BaseEstimator):
     _keeps_in_memory: ClassVar[bool] = False
     """Whether features stay in the memory of the process, for another fit of the same images."""
 
-    def asked(self) -> str:
+    def prompt(self) -> str:
         """Return the prompt of all images; ParameterError without one, or with several marks."""
         if not self.question:
             raise ParameterError(

@@ -140,7 +140,7 @@ def train(
         table of media and labels (see the benchmark `general`), which may be a frame in memory; or
         a store, whose training examples are taken as they are: no model runs then.
     out
-        Folder of the store; by default `photos-savs` for a folder `photos`, or a table
+        Folder of the store; by default `photos-savs` next to a folder `photos`, or a table
         `photos.csv`. If it is there already, its examples of this source become those that the
         source has now: only new and edited images are read. Examples of other sources stay.
     model
@@ -246,7 +246,7 @@ def _require_no_images(store: Any, arguments: Mapping[str, Any]) -> None:
 
 
 def default_store(source: Any) -> Path | None:
-    """Return the folder of the store of images for which none is given, in the working folder.
+    """Return the folder of the store of images for which none is given, next to them.
 
     None if they have no name. SourceError if they are not there.
     """
@@ -254,8 +254,11 @@ def default_store(source: Any) -> Path | None:
         return None
     if not Path(source).exists() and not any(sign in str(source) for sign in "*?["):
         raise SourceError(f"{source} does not exist; check the path")
-    name = Path(source).absolute().name.partition(".")[0]
-    return Path(f"{name}-savs") if name and name.strip("*?[]") == name else None
+    path = Path(source)
+    if path.name in ("", ".."):
+        path = path.resolve()  # the folder that is worked in, say
+    name = path.name if path.is_dir() else path.name.partition(".")[0]
+    return path.with_name(f"{name}-savs") if name and name.strip("*?[]") == name else None
 
 
 def _require_folder(source: Any, out: str | Path | None) -> None:

@@ -127,7 +127,7 @@ class RunExamples:
         return self.examples if self.todo is None else self.todo
 
     @property
-    def asked_for(self) -> Sequence[tuple[str | None, str]]:
+    def answer_labels(self) -> Sequence[tuple[str | None, str]]:
         """Subtask and label of each pair that answers are the likelihoods of, each once."""
         train = self.examples.get("train", ())
         labels = self.labels or [(example.subtask, str(example.label)) for example in train]
@@ -327,7 +327,7 @@ class ModelRun:
             self.run,
             self.options,
             self.encoder,
-            examples.asked_for,
+            examples.answer_labels,
             tried.prompts,
             demonstrated={} if drawn is None else drawn.facts(),
         )

@@ -87,22 +87,15 @@ def choose_scoring(scoring: str | Path | Scoring) -> Scoring:
     OwnCodeError
         The file is not there, or fails when it runs.
     """
-    if isinstance(scoring, Scoring):
-        chosen, where = scoring, "the scoring given"
-    elif str(scoring).endswith(".py"):
-        where = str(scoring)
-        found, file = own_object(Path(scoring), "scoring", "SCORING", Scoring)
-        chosen = replace(found, file=file)
-    else:
-        if str(scoring) not in SCORINGS:
-            raise SelectionError(
-                f"no scoring is called {scoring!r}; expected: {', '.join(SCORINGS)}, or the path of"
-                " a Python file that defines SCORING"
-            )
-        return SCORINGS[str(scoring)]
-    if SCORINGS.get(chosen.name, chosen) is not chosen:
-        raise SelectionError(f"{where}: the name {chosen.name!r} is taken; choose another")
-    return _guarded(chosen)
+    chosen = own_object(scoring, SCORINGS, Scoring)
+    if chosen is not None:
+        return _guarded(chosen)
+    if str(scoring) not in SCORINGS:
+        raise SelectionError(
+            f"no scoring is called {scoring!r}; expected: {', '.join(SCORINGS)}, or the path of a"
+            " Python file that defines SCORING"
+        )
+    return SCORINGS[str(scoring)]
 
 
 def saved_scoring(name: str, file: OwnFile | None) -> Scoring:

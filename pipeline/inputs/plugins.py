@@ -3,11 +3,11 @@
 import hashlib
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from traceback import extract_tb
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from savs.datasets import Benchmark, BenchmarkNotFoundError, find_benchmark
 from savs.datasets.benchmarks.catalogue import known_names, name_problem
@@ -104,19 +104,35 @@ def _known(store: FeatureStore, name: str) -> Benchmark:
         ) from error
 
 
-def own_object(path: Path, option: str, constant: str, kind: type[T]) -> tuple[T, OwnFile]:
-    """Return what a Python file, given as `option`, defines as a `constant`; and the file.
+def own_object(given: T | str | Path, built_in: Mapping[str, T], kind: type[T]) -> T | None:
+    """Return the object that a user gives, or that his Python file defines; None for another name.
 
-    SelectionError if that is not of a kind; errors as in `read_file` and `run_file`.
+    The file is run: its constant has the name of the kind in capitals. Objects have a `name` and a
+    `file`.
+
+    SelectionError if a file has none of the kind, or the object has the name of a built-in one;
+    errors as in `read_file` and `run_file`.
     """
-    content = read_file(path, option)
-    found = getattr(run_file(path, content), constant, None)
-    if not isinstance(found, kind):
-        raise SelectionError(
-            f"{path} defines no {constant} that is a {kind.__module__}.{kind.__name__};"
-            " docs/readouts.md has an example"
-        )
-    return found, OwnFile(path.name, hashlib.sha256(content).hexdigest())
+    option = kind.__name__.lower()
+    if isinstance(given, kind):
+        chosen: Any = given
+        where = f"the {option} given"
+    elif str(given).endswith(".py"):
+        path = Path(str(given))
+        content, where = read_file(path, option), str(path)
+        chosen = getattr(run_file(path, content), option.upper(), None)
+        if not isinstance(chosen, kind):
+            raise SelectionError(
+                f"{path} defines no {option.upper()} that is a {kind.__module__}.{kind.__name__};"
+                " docs/readouts.md has an example"
+            )
+        file = OwnFile(path.name, hashlib.sha256(content).hexdigest())
+        chosen = replace(cast(Any, chosen), file=file)
+    else:
+        return None
+    if built_in.get(chosen.name, chosen) is not chosen:
+        raise SelectionError(f"{where}: the name {chosen.name!r} is taken; choose another")
+    return chosen
 
 
 def load_file(path: str | Path, option: str) -> ModuleType:

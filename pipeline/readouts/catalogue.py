@@ -1,7 +1,6 @@
 """Readouts by name, and those of the user: in a Python file, or an object."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -61,14 +60,5 @@ def choose_readout(readout: str | Path | Readout, also: Sequence[str] = ()) -> R
     OwnCodeError
         The file is not there, or fails when it runs.
     """
-    if isinstance(readout, Readout):
-        rule, where = readout, "the readout given"
-    elif str(readout).endswith(".py"):
-        where = str(readout)
-        found, file = own_object(Path(readout), "readout", "READOUT", Readout)
-        rule = replace(found, file=file)
-    else:
-        return find_readout(str(readout), also)
-    if BUILT_IN.get(rule.name, rule) is not rule:
-        raise SelectionError(f"{where}: the name {rule.name!r} is taken; choose another")
-    return guarded(rule)
+    rule = own_object(readout, BUILT_IN, Readout)
+    return find_readout(str(readout), also) if rule is None else guarded(rule)

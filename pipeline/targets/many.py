@@ -594,7 +594,7 @@ class ManyLabels(Target):
         )
         return in_schema(examples.lazy(), LABELS_SCHEMA)
 
-    def said_of(self, predictions: pl.DataFrame) -> pl.Series:
+    def predicted_labels(self, predictions: pl.DataFrame) -> pl.Series:
         """Return the labels of all examples."""
         return predictions["labels"].explode()
 

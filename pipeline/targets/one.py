@@ -232,20 +232,23 @@ class OneClass(Target):
     ) -> list[Decision | None]:
         """Return calibrations, see `calibrate_task`; none by a readout that does not calibrate."""
         if not rule.calibrates:
-            return [None] * len(tasks)
+            return [self.decision_of(task, None) for task, _ in tasks]
         decisions: list[Decision | None] = []
         for (task, part), values in zip(tasks, features(), strict=True):
             seen = part.seen.scores, scores_of_seen(task.fitted, values).scores
-            decisions.append(
-                calibrate_task(
-                    part.scores.scores,
-                    part.labels,
-                    part.typicality,
-                    _centroids(rule, part.task, values),
-                    seen=seen,
-                )
+            known = calibrate_task(
+                part.scores.scores,
+                part.labels,
+                part.typicality,
+                _centroids(rule, part.task, values),
+                seen=seen,
             )
+            decisions.append(self.decision_of(task, known))
         return decisions
+
+    def decision_of(self, task: SelectedTask, known: Calibration | None) -> Decision | None:
+        """Return the decision of a task with this calibration, if it has one."""
+        return known
 
     def right(self, parts: Sequence[LeftOut]) -> float:
         """Return the share of all examples, of all tasks, that were classified rightly."""

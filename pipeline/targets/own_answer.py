@@ -7,7 +7,7 @@ its examples; all else is a task of two classes.
 
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
@@ -116,8 +116,6 @@ class OwnAnswer(OneClass):
     decides = "answer"
     headline = "ROC-AUC"
     schema: ClassVar = {**PREDICTION_SCHEMA, **ANSWER_COLUMNS}
-    is_swept_whole = True
-    given_as = "class"
     refused: ClassVar = {
         **dict.fromkeys(("SavsClassifier", "SavsRegressor"), "use savs.classify"),
         "a risk": "omit `risk`: the column `right` says how likely the answer is right",
@@ -160,7 +158,7 @@ class OwnAnswer(OneClass):
                 f"{store.path} has {kind.a_row_has}, to which no single answer is right; select"
                 " without `target`"
             )
-        asked = self.asked_for(selected) if selected else _asked(store)
+        asked = self.answer_labels(selected) if selected else _asked(store)
         options = {subtask: list[str]() for subtask, _ in asked}
         for subtask, label in asked:
             options[subtask].append(label)
@@ -189,7 +187,7 @@ class OwnAnswer(OneClass):
             return None
         return LABELS if all(_rule(task).options for task in selected) else GENERATE
 
-    def asked_for(self, selected: Sequence[DecidedTask]) -> list[tuple[str | None, str]]:
+    def answer_labels(self, selected: Sequence[DecidedTask]) -> list[tuple[str | None, str]]:
         """Return those of each task."""
         return [(task.subtask, label) for task in selected for label in _rule(task).options]
 
@@ -209,20 +207,9 @@ class OwnAnswer(OneClass):
             for task in super().tasks(replace(rows, names=CLASSES))
         ]
 
-    def decide(
-        self,
-        rule: Readout,
-        tasks: Sequence[tuple[SelectedTask, LeftOut]],
-        features: Callable[[], Iterable[Array]],
-        rows: int,
-        precision: float | None,
-    ) -> list[Decision | None]:
-        """Return the rules with their calibrations."""
-        found = super().decide(rule, tasks, features, rows, precision)
-        return [
-            replace(_rule(task), calibration=known)
-            for (task, _), known in zip(tasks, found, strict=True)
-        ]
+    def decision_of(self, task: SelectedTask, known: Calibration | None) -> AnswerRule:
+        """Return the rule of a task with this calibration."""
+        return replace(_rule(task), calibration=known)
 
     def columns(
         self, examples: pl.DataFrame, parts: Sequence[ScoredRows], risk: float | None

@@ -473,7 +473,7 @@ class Target(ABC):
         """Return which of the model's own answers new images need; None for none."""
         return None
 
-    def asked_for(self, selected: Sequence[DecidedTask]) -> list[tuple[str | None, str]]:
+    def answer_labels(self, selected: Sequence[DecidedTask]) -> list[tuple[str | None, str]]:
         """Return the labels, with their subtasks, that answers to new images are chosen among."""
         return []
 
@@ -762,14 +762,15 @@ class Target(ABC):
     new_cells: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
     """Columns of predictions of new images that are lists -> what JSON has of them in a cell."""
 
-    def said_of(self, predictions: pl.DataFrame) -> pl.Series:
+    def predicted_labels(self, predictions: pl.DataFrame) -> pl.Series:
         """Return what was predicted of new images: a class each, or a label and more."""
         return predictions["prediction"]
 
     def counted(self, predictions: pl.DataFrame) -> Table:
         """Return how often each class, or label, was predicted of new images."""
-        counts = self.said_of(predictions).drop_nulls().alias("said").value_counts(sort=True)
-        return Table(counts, [Column(self.counted_as, "said"), Column("examples", "count")])
+        labels = self.predicted_labels(predictions).drop_nulls().alias("label")
+        columns = [Column(self.counted_as, "label"), Column("examples", "count")]
+        return Table(labels.value_counts(sort=True), columns)
 
     counted_as: ClassVar[str] = "prediction"
     """Heading of what is counted of new images."""

@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from savs import label, open_store, train
+from savs.datasets import SourceError
+from savs.pipeline.classifying.training import default_store
 from savs.stores import FeatureStore
 
 pytestmark = pytest.mark.thorough
@@ -332,3 +334,19 @@ def test_a_store_may_not_lie_among_the_photos(again, savs) -> None:
         assert done.returncode in (1, 2)
         assert f"lies in {PHOTOS}, whose folders are classes" in done.stderr
     assert sorted(PHOTOS.rglob("*")) == before
+
+
+def test_the_default_store_lies_next_to_what_is_trained_on(tmp_path, monkeypatch) -> None:
+    for folder in ("a/photos", "b/photos", "trip 2024.05"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "labels.csv.gz").touch()
+    monkeypatch.chdir(tmp_path / "a" / "photos")
+    assert default_store(".") == (tmp_path / "a" / "photos-savs")
+    assert default_store(tmp_path / "b" / "photos") == tmp_path / "b" / "photos-savs"
+    monkeypatch.chdir(tmp_path)
+    assert default_store("a/photos/") == Path("a/photos-savs")  # not that of b/photos
+    assert default_store("trip 2024.05") == Path("trip 2024.05-savs")
+    assert default_store("labels.csv.gz") == Path("labels-savs")
+    assert default_store("hf://owner/name/x.parquet") is None
+    with pytest.raises(SourceError, match="gone does not exist; check the path"):
+        default_store("gone")

@@ -130,7 +130,7 @@ def test_new_images_get_the_labels_that_evaluate_gives_them(savs, scenes):
     model = package.SavsClassifier("demo", question=QUESTION, cache=False).fit(files, there)
     assert {*model.selection_.heads} == {*selection.heads}
     assert model.predict(files[:5]).shape == model.predict_proba(files[:5]).shape == (5, 10)
-    loaded = package.SavsClassifier.load(folder)
+    loaded = package.load(folder)
     pictures = [Image.open(path) for path in images[:5]]
     places = [loaded.classes_.tolist().index(name) for name in binarizer.classes_]
     said = binarizer.inverse_transform(loaded.predict(pictures)[:, places])

@@ -51,8 +51,7 @@ def test_images_get_numbers_with_intervals(counted, tmp_path):
     assert out.read_text().startswith("id,media,prompt,prediction,value,low,high,reason\n")
     with pytest.raises(SelectionError, match="has a number, for which a risk does not work"):
         savs.classify(trained.folder, folder / "0.png", risk=0.1)
-    with pytest.raises(SelectionError, match="SavsClassifier does not work; use SavsRegressor"):
-        savs.SavsClassifier.load(trained.folder)
+    assert isinstance(savs.load(trained.folder), savs.SavsRegressor)
 
 
 @pytest.mark.thorough

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from savs import SavsClassifier, load_selection, save_selection
+from savs.pipeline.classifying.feature_cache import MEMORY
+from savs.pipeline.extraction.model_run import ModelRun
 
 QUESTION = "What animal is this? Choose from cat, dog, bird, fish."
 
@@ -41,3 +43,18 @@ def changed():
         return save_selection(replace(selection, source=source), folder)
 
     return save
+
+
+@pytest.fixture
+def passes(monkeypatch) -> list[int]:
+    """Note how many images go through the model, call by call; nothing is in memory."""
+    seen: list[int] = []
+    read = ModelRun.read
+
+    def note(self, examples, *rest):
+        seen.append(len(examples.examples["test"]))
+        return read(self, examples, *rest)
+
+    monkeypatch.setattr(ModelRun, "read", note)
+    MEMORY.rows.clear()
+    return seen

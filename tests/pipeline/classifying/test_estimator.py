@@ -20,6 +20,7 @@ from savs import (
     SavsClassifier,
     calibrate,
     classify,
+    load,
     load_selection,
     open_store,
     save_selection,
@@ -39,20 +40,6 @@ from savs.pipeline.extraction.model_run import ModelRun
 pytestmark = pytest.mark.thorough
 
 QUESTION = "What animal is this? Choose from cat, dog, bird, fish."
-
-
-@pytest.fixture
-def passes(monkeypatch) -> list[int]:
-    """Note how many images go through the model, call by call."""
-    seen: list[int] = []
-    read = ModelRun.read
-
-    def note(self, examples, *rest):
-        seen.append(len(examples.examples["test"]))
-        return read(self, examples, *rest)
-
-    monkeypatch.setattr(ModelRun, "read", note)
-    return seen
 
 
 def test_it_is_the_classifier_that_select_makes(animals, fitted, made, tmp_path) -> None:
@@ -137,7 +124,7 @@ def test_a_model_is_loaded_once_a_process(fitted, shots, tmp_path, monkeypatch) 
 
 def test_a_saved_classifier_is_loaded_and_classifies(fitted, made, tmp_path) -> None:
     folder = fitted.save(tmp_path / "saved")
-    again = SavsClassifier.load(folder)
+    again = load(folder)
     expected = fitted.predict_proba(made.images)
     np.testing.assert_allclose(again.predict_proba(made.images), expected)
     assert again.classes_.tolist() == fitted.classes_.tolist()
@@ -150,9 +137,9 @@ def test_a_saved_classifier_is_loaded_and_classifies(fitted, made, tmp_path) -> 
 
 def test_another_question_than_that_of_the_classifier_is_refused(animals) -> None:
     asked = load_selection(animals).only_task().question
-    assert SavsClassifier.load(animals, question=asked).question == asked
+    assert load(animals, question=asked).question == asked
     with pytest.raises(ParameterError, match=r"`question` is 'Is it\?', but the classifier"):
-        SavsClassifier.load(animals, question="Is it?")
+        load(animals, question="Is it?")
 
 
 def test_a_loaded_classifier_has_no_layer_behind_its_deepest_head(
@@ -161,13 +148,13 @@ def test_a_loaded_classifier_has_no_layer_behind_its_deepest_head(
     store = open_store(animals.parent / "s")
     shallow = save_selection(select(store, heads=6, max_layer=1), tmp_path / "shallow")
     monkeypatch.setattr(image_heads, "_RESIDENCE", image_heads._Residence())
-    few = SavsClassifier.load(shallow)
+    few = load(shallow)
     found = few.predict_proba(made.images)
     few_layers = image_heads._RESIDENCE.resident.reader.whole
     assert few_layers.grid[-1].layer == 1
     layers = decoder_layers(few_layers.model)
     assert sum(not isinstance(layer, AbsentLayer) for layer in layers) == 2
-    deep = SavsClassifier.load(animals)  # another classifier of the same model needs more of it
+    deep = load(animals)  # another classifier of the same model needs more of it
     assert max(layer for layer, _ in load_selection(animals).heads) > 1
     assert deep.predict(made.images).shape == (len(made.images),)
     whole = image_heads._RESIDENCE.resident.reader.whole
@@ -185,14 +172,14 @@ def test_a_calibrated_classifier_says_what_classify_says(animals, made, tmp_path
     for readout in ("vote", "lda"):
         selection = calibrate(store, select(store, heads=8, readout=readout)).selection
         saved = save_selection(selection, tmp_path / readout)
-        ask = SavsClassifier.load(saved)
+        ask = load(saved)
         expected = classify(saved, made.images).predictions
         found = ask.predict_proba(made.images)
         np.testing.assert_allclose(found.sum(axis=1), 1)
         chosen = found.argmax(axis=1)
         assert ask.classes_[chosen].tolist() == expected["prediction"].to_list()
         np.testing.assert_allclose(found.max(axis=1), expected["probability"], atol=1e-6)
-        plain = SavsClassifier.load(save_selection(bare(selection), tmp_path / f"{readout}-bare"))
+        plain = load(save_selection(bare(selection), tmp_path / f"{readout}-bare"))
         assert np.abs(plain.predict_proba(made.images) - found).max() > 0.01
         assert load_selection(ask.save(tmp_path / f"{readout}-again")).tasks[0].decision
 
@@ -209,8 +196,8 @@ def test_a_local_model_is_named_by_its_folder(fitted, shots, tmp_path) -> None:
     assert one.selection_.model["name"] == "own"
     saved = one.save(tmp_path / "saved")
     with pytest.raises(SelectionError, match="pass `model` FOLDER"):
-        SavsClassifier.load(saved)
-    assert SavsClassifier.load(saved, model=model)(images[0]) == one(images[0])
+        load(saved)
+    assert load(saved, model=model)(images[0]) == one(images[0])
     os.utime(model / "model.safetensors", ns=(1, 1))  # it may hold other weights now
     assert len(list((tmp_path / "cache").iterdir())) == 1
     one.predict(images[:1])
@@ -251,10 +238,10 @@ def test_what_cannot_be_is_named(fitted, shots, made, tmp_path) -> None:
         SavsClassifier("demo").predict(images)
     with pytest.raises(NotFittedError):
         SavsClassifier("demo").save(tmp_path / "none")
-    other = SavsClassifier.load(fitted.save(tmp_path / "saved")).set_params(dtype="bfloat16")
+    other = load(fitted.save(tmp_path / "saved")).set_params(dtype="bfloat16")
     assert other(made.images[0]) in fitted.classes_  # another dtype is only another rounding
     with pytest.raises(SelectionError, match="2 subtasks were selected"):
-        SavsClassifier.load(made.classifier)
+        load(made.classifier)
 
 
 def test_a_prompt_template_is_kept_and_gives_other_features(fitted, shots, cache, tmp_path):
@@ -264,7 +251,7 @@ def test_a_prompt_template_is_kept_and_gives_other_features(fitted, shots, cache
     assert formed.cache == cache
     assert not np.allclose(*(model.predict_proba(images) for model in (formed, plain)))
     saved = save_selection(formed.selection_, tmp_path / "formed")
-    again = SavsClassifier.load(saved, cache=cache)
+    again = load(saved, cache=cache)
     assert again.prompt_template == "Q: {prompt} A:"
     np.testing.assert_array_equal(again.predict(images), formed.predict(images))
     assert classify(saved, images[:2]).predictions["prediction"].to_list() == list(

@@ -17,28 +17,12 @@ import savs
 from savs.foundation.errors import ParameterError
 from savs.pipeline.classifying.feature_cache import MEMORY, MemoryCache
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.extraction.model_run import ModelRun
 from savs.stores import HeadNotFoundError, ResultError
 
 pytestmark = pytest.mark.thorough
 
 QUESTION = "What animal is this? Choose from cat, dog, bird, fish."
 GIVEN = {"model": "demo", "question": QUESTION, "dtype": "float32"}
-
-
-@pytest.fixture
-def passes(monkeypatch) -> list[int]:
-    """Note how many images go through the model, call by call; nothing is in memory."""
-    seen: list[int] = []
-    read = ModelRun.read
-
-    def note(self, examples, *rest):
-        seen.append(len(examples.examples["test"]))
-        return read(self, examples, *rest)
-
-    monkeypatch.setattr(ModelRun, "read", note)
-    MEMORY.rows.clear()
-    return seen
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from torch.nn.functional import normalize
 from transformers import AutoModelForImageTextToText, AutoProcessor
 from transformers.models.qwen2_vl.image_processing_qwen2_vl import smart_resize
 
-from savs import SavsClassifier, classify, evaluate, save_selection, select
+from savs import classify, evaluate, load, save_selection, select
 from savs.pipeline.classifying.bundle.bundle import why_not_standalone
 from savs.pipeline.encoders.recipe import (
     EmbeddingRecipe,
@@ -230,7 +230,7 @@ def test_a_classifier_of_embeddings_knows_its_recipe(run, inputs, tiny_model, tm
     model = str(tiny_model("qwen2_vl"))
     found = classify(folder, images, model=model, dtype="float32", question=question)
     assert found.predictions["prediction"].to_list() == [expected[0], expected[3]]
-    loaded = SavsClassifier.load(folder, model=model, cache=False)
+    loaded = load(folder, model=model, cache=False)
     assert list(loaded.predict(images)) == [expected[0], expected[3]]
     assert "an embedding model" in (why_not_standalone(loaded.selection_) or "")
 

@@ -13,6 +13,7 @@ from savs import (
     classify,
     evaluate,
     explain,
+    load,
     open_store,
     save_selection,
     select,
@@ -250,7 +251,7 @@ def test_a_classifier_of_a_site_reads_that_site(stores, photos, label, tmp_path)
     assert held.manifest.identity.site == label
     assert sorted(held.heads) == sorted(selection.heads)
     for cache in (False, tmp_path / "cache"):
-        loaded = SavsClassifier.load(folder, model="demo", cache=cache)
+        loaded = load(folder, model="demo", cache=cache)
         assert loaded.predict(names).tolist() == expected
         assert loaded.site == label
     reason = f"it reads attention heads, and the classifier chose from: {label}"
