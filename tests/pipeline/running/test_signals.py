@@ -1,7 +1,12 @@
 """Ctrl-C at the worst moments: in a program of its own, whose main thread gets it."""
 
+import os
 import subprocess
 import sys
+
+import pytest
+
+from savs.pipeline.running import signals
 
 PROGRAM = """
 import os, signal, sys, threading
@@ -46,3 +51,12 @@ def test_a_task_is_given_to_a_pool_before_an_interruption_counts() -> None:
 def test_other_threads_say_nothing_once_it_was_interrupted() -> None:
     done = run("thread")
     assert (done.stdout, done.stderr) == ("submitted\ninterrupted 0\n", "")
+
+
+@pytest.mark.parametrize("is_over", [True, False])
+def test_a_signal_is_sent_again_only_while_the_run_goes_on(monkeypatch, is_over) -> None:
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(signals, "_explained", is_over)
+    monkeypatch.setattr(signals.os, "kill", lambda *given: sent.append(given))
+    signals._send_again(2)
+    assert sent == ([] if is_over else [(os.getpid(), 2)])
