@@ -20,6 +20,7 @@ from savs.pipeline.evaluation.predictions import (
     Predictor,
     packed_predictions,
 )
+from savs.pipeline.evaluation.trials import Point
 from savs.pipeline.names import ZERO_SHOT
 from savs.pipeline.running.formatting import counted, counted_as, listed, measured, of_shares
 from savs.pipeline.selection.selection import Selection
@@ -76,8 +77,7 @@ class Evaluation:
 
     def __repr__(self) -> str:
         """Return a few lines: the headline metric, other metrics, notes, and what comes next."""
-        tasks = self.selection.tasks if self.selection else ()
-        heads = max((len(task.heads) for task in tasks), default=0)
+        heads = self.point.heads
         by = f"{self.readout} of {counted(heads, 'head')}" if heads else self.readout
         examples = f"{counted(self.planned, 'example')} of {self.benchmark or 'a store'}"
         lines = [f"Evaluation({by}: {examples}, {self.skipped:,} skipped)"]
@@ -114,6 +114,13 @@ class Evaluation:
         return self.selection.readout if self.selection else self.rule
 
     @property
+    def point(self) -> Point:
+        """What was measured, as a point of a sweep is."""
+        chosen = self.selection
+        heads = max(len(task.heads) for task in chosen.tasks) if chosen else 0
+        return Point(None, self.readout, heads, max_layer=chosen.max_layer if chosen else None)
+
+    @property
     def predictions(self) -> pl.DataFrame:
         """All of the table, made anew each time. An example's votes take 24 bytes a class."""
         return self.table.collect()
@@ -132,7 +139,7 @@ class Evaluation:
             "model": dict(self.model),
             "readout": self.readout,
             "scoring": chosen.scoring if chosen else None,
-            "heads": max(len(task.heads) for task in chosen.tasks) if chosen else 0,
+            "heads": self.point.heads,
             "planned": self.planned,
             "scored": examples - self.skipped,
             "skipped": self.skipped,

@@ -3,16 +3,12 @@
 `results.py` reads it.
 """
 
-from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
-import polars as pl
-
-from savs.datasets import Units
 from savs.foundation.errors import ParameterError
 from savs.pipeline.evaluation.assessment import Evaluation
+from savs.pipeline.evaluation.trials import units_of_evaluation
 from savs.pipeline.running.result_files import (
     METRICS,
     PREDICTIONS,
@@ -24,19 +20,7 @@ from savs.pipeline.running.result_files import (
     writing,
 )
 from savs.pipeline.selection.selection_file import write_selection
-from savs.pipeline.statistics.intervals import unit_rows
 from savs.stores.format.layout import digest
-
-UNIT_SCHEMA = pl.Schema(
-    {
-        "metric": pl.String,
-        "unit": pl.UInt32,
-        "score": pl.Float64,
-        "cluster": pl.String,
-        "stratum": pl.String,
-    }
-)
-"""Columns of units.parquet; `unit` counts from 0 in each metric, in the order of the examples."""
 
 
 def save_evaluation(evaluation: Evaluation, folder: str | Path) -> tuple[Path, Path]:
@@ -77,8 +61,9 @@ def write_evaluation(evaluation: Evaluation, folder: Path) -> None:
     """Write the files of an evaluation into the folder of a `writing` block."""
     content = {"savs": version("savs")} | evaluation.to_json()
     mark = {"run": digest(content)}
+    units = units_of_evaluation(evaluation.units, evaluation.point, evaluation.inflation)
     sums = {
-        UNITS: write_table(folder / UNITS, unit_table(evaluation.units), mark),
+        UNITS: write_table(folder / UNITS, units, mark),
         PREDICTIONS: write_table(folder / PREDICTIONS, evaluation.table, mark),
     }
     if evaluation.selection is not None:
@@ -97,17 +82,3 @@ def replace_evaluation(evaluation: Evaluation | None, folder: Path) -> None:
         return
     for name in (METRICS, SUBMISSION, PREDICTIONS, UNITS):
         withdraw(folder / name)
-
-
-def unit_table(units: Sequence[Units]) -> pl.DataFrame:
-    """Return the scores of all metrics, one row a metric and unit; columns `UNIT_SCHEMA`."""
-    names = pl.Series("metric", [metric.name for metric in units], dtype=pl.String)
-    sizes = [metric.scores.height for metric in units]
-    numbers = [np.arange(size, dtype=np.uint32) for size in sizes]
-    if not units:
-        return pl.DataFrame(schema=UNIT_SCHEMA)
-    scores = unit_rows([metric.scores for metric in units]).with_columns(
-        metric=names[np.repeat(np.arange(len(sizes)), sizes)],
-        unit=pl.Series(np.concatenate(numbers), dtype=pl.UInt32),
-    )
-    return scores.select(list(UNIT_SCHEMA)).cast(UNIT_SCHEMA)

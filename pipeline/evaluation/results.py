@@ -18,11 +18,10 @@ import msgspec
 import polars as pl
 
 from savs.datasets.label_kinds import ONE
-from savs.datasets.metrics.metrics import Scale
 from savs.datasets.splits.leaks import REPEATED, SHARED
 from savs.foundation.errors import ParameterError, SavsError, command
 from savs.foundation.files import finish_files, real_path
-from savs.pipeline.evaluation.evaluation_file import UNIT_SCHEMA
+from savs.pipeline.evaluation.trials import Trial, read_units, trials_of
 from savs.pipeline.readouts import Readout
 from savs.pipeline.running.result_files import (
     CLASSIFIER,
@@ -279,27 +278,21 @@ class Result:
 
         ResultError if units.parquet is not there, or not that of the metrics.
         """
-        return self._units
+        return {metric: trial.one_draw() for metric, trial in self.trials.items()}
 
     @cached_property
-    def _units(self) -> Mapping[str, pl.DataFrame]:
+    def trials(self) -> Mapping[str, Trial]:
+        """The trial of each metric, the headline first; errors as `units`."""
         names = [metric["name"] for metric in self.metrics["metrics"]]
-        table = read_table(self.folder / UNITS, UNIT_SCHEMA, filled=list(UNIT_SCHEMA))
-        units = {
-            str(metric): part.select("score", "cluster", "stratum")
-            for (metric,), part in table.group_by("metric", maintain_order=True)
-        }
-        if names != [*units]:
+        table = read_units(self.folder / UNITS, EVALUATE)
+        with reading(self.folder / UNITS, EVALUATE):
+            trials = list(trials_of(table))
+        if [trial.units.name for trial in trials] != names or any(t.draws > 1 for t in trials):
             raise ResultError(
-                f"{self.folder} has the metrics {', '.join(names)}, and in {UNITS} those of"
-                f" {', '.join(units)}; run `{EVALUATE}` again"
+                f"{self.folder} has the metrics {', '.join(names)}, and in {UNITS} other trials;"
+                f" run `{EVALUATE}` again"
             )
-        return units
-
-    @cached_property
-    def scales(self) -> Mapping[str, Scale]:
-        """What each metric is, see `Units`."""
-        return {metric["name"]: metric["scale"] for metric in self.metrics["metrics"]}
+        return dict(zip(names, trials, strict=True))
 
     @cached_property
     def store(self) -> FeatureStore | None:

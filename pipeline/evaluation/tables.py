@@ -372,31 +372,42 @@ def _some(count: int) -> str:
 
 
 def comparison_tables(rows: pl.DataFrame) -> list[Table]:
-    """Return one table for each two results of a `compare`, then the means over data sets."""
+    """Return one table for each two results of a `compare`, then the means over data sets.
+
+    Of sweeps a table has a row a point, of the headline alone.
+    """
     tables = []
     scaled = Scaled.of(rows)
     for (a, b), part in rows.group_by("a", "b", maintain_order=True):
+        of_points = part["readout"].count() > 0
+        metric = part["metric"][0]
         columns = [
-            Column(scaled.named("metric"), "metric"),
+            *(_point_columns(part) if of_points else [Column(scaled.named("metric"), "metric")]),
             scaled.value(str(a), "value_a"),
             scaled.value(str(b), "value_b"),
             *scaled.difference(INTERVAL.heading),
+            *([Column("draws", "draws")] if of_points else []),
             Column("units", "units"),
             Column("clusters", "clusters"),
             Column("test", "test", is_text=True),
             *P_VALUES,
         ]
-        tables.append(Table(part, columns))
+        title = scaled.named(metric) if of_points else ""
+        tables.append(Table(part.filter(metric=metric) if of_points else part, columns, title))
     count = counted(rows["p_holm"].count(), "test")
+    has_draws = bool((rows["draws"] > 1).any())
     notes = (
         f"difference: the second minus the first{scaled.unit()}",
         f"p (Holm): corrected for {count} of the headline metric; the other p are not corrected",
+        *(["intervals: over draws and examples; of one draw, over examples"] * has_draws),
     )
     tables[-1] = replace(tables[-1], notes=notes)
     means = across_data_sets(rows)
     if means.height:
+        of_points = means["readout"].count() > 0
         columns = [
             Column("mean over data sets", ("b", "a"), "{} minus {}".format),
+            *(_point_columns(means) if of_points else []),
             Column("data sets", "data_sets"),
             *Scaled.of(means).difference(INTERVAL.heading),
             P_VALUES[0],
@@ -422,8 +433,12 @@ def methods_table(rows: pl.DataFrame) -> Table:
         scaled.interval(),
         *scaled.difference("its 95 % interval", of="difference_"),
         P_VALUES[1],
+    ]
+    cost = (
         Column("forwards", "forwards"),
         Column("seconds", "seconds", lambda s: "-" if s is None else f"{s:,.1f}"),
         Column("bytes", "bytes", lambda size: "-" if size is None else format_bytes(size)),
-    ]
+    )
+    if rows.select("forwards", "seconds", "bytes").count().sum_horizontal().item():
+        columns += cost
     return Table(rows, columns)

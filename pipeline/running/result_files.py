@@ -117,13 +117,17 @@ def read_json(path: Path, command: str = EVALUATE) -> dict[str, Any]:
         return value
 
 
-def read_table(path: Path, schema: pl.Schema, filled: Sequence[str] = ()) -> pl.DataFrame:
+def read_table(
+    path: Path, schema: pl.Schema, filled: Sequence[str] = (), command: str = EVALUATE
+) -> pl.DataFrame:
     """Read the columns of a schema from what `write_table` wrote; `filled` ones have every value.
+
+    `command` writes the table, for the message.
 
     ResultError if it is not there, no Parquet, without one of the columns, or with one of another
     type.
     """
-    with reading(path, EVALUATE):
+    with reading(path, command):
         size = regular_size(path)
         with path.open("rb") as file:
             table = collect_rows(scan_parquet(file).select(list(schema)), size)

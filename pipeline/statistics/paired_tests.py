@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -48,7 +49,19 @@ class Difference:
     high: float | None
     units: int
     clusters: int
-    test: PairedTest
+    test: PairedTest | None
+    """None if there is no interval over draws."""
+
+    def row(self, of: str = "") -> dict[str, Any]:
+        """Return the columns of a table; the ends of the interval are `{of}low` and `{of}high`."""
+        return {
+            "difference": self.value,
+            "error": self.error,
+            f"{of}low": self.low,
+            f"{of}high": self.high,
+            "test": self.test and self.test.name,
+            "p": self.test and self.test.p,
+        }
 
 
 def subtract(a: pl.DataFrame, b: pl.DataFrame, *, scale: Scale = "share") -> Difference:
@@ -203,6 +216,13 @@ def holm(ps: Sequence[float]) -> list[float]:
     return corrected.tolist()
 
 
+def correct(rows: Sequence[dict[str, Any]]) -> None:
+    """Add `p_holm` to the rows that have a `p`, corrected for all of them."""
+    tested = [row for row in rows if row.get("p") is not None]
+    for row, p in zip(tested, holm([row["p"] for row in tested]), strict=True):
+        row["p_holm"] = p
+
+
 @dataclass(frozen=True, slots=True)
 class DataSetDifference:
     """A mean paired difference over data sets, and how often it goes which way."""
@@ -217,6 +237,18 @@ class DataSetDifference:
     """Data sets whose interval holds 0, or that have none."""
     losses: int
     """Data sets whose own interval lies below 0."""
+
+    def row(self, of: str = "") -> dict[str, Any]:
+        """Return the columns of a table; the ends of the interval are `{of}low` and `{of}high`."""
+        return {
+            "difference": self.mean.value,
+            f"{of}low": self.mean.low,
+            f"{of}high": self.mean.high,
+            "p": self.p,
+            "wins": self.wins,
+            "ties": self.ties,
+            "losses": self.losses,
+        }
 
 
 def mean_over_data_sets(values: Sequence[float]) -> Mean:

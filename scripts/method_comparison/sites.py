@@ -20,14 +20,13 @@ from savs.datasets import Units
 from savs.datasets.splits.clusters import clusters_of
 from savs.pipeline.evaluation.sweep.draws import make_draws
 from savs.pipeline.evaluation.sweep.table import (
-    Point,
-    PointScores,
     Sweep,
-    SweepScores,
+    SweepTrials,
     headline,
     join_sweeps,
     with_methods,
 )
+from savs.pipeline.evaluation.trials import Point, Trial
 from savs.pipeline.names import DEFAULT_HEADS
 from savs.pipeline.running.formatting import counted, percent, points
 from savs.pipeline.running.table import Table
@@ -109,9 +108,10 @@ def _control(stores: Stores, draws: int, seed: int) -> dict[str, Sweep]:
     """
     name, first = next(iter(stores.items()))
     columns = {
-        text: SweepScores(name, "readout", pool=StoredTraining(first).tasks())
+        text: SweepTrials(name, "readout", pool=StoredTraining(first).tasks())
         for text in ("best one", f"best {DEFAULT_HEADS}", "all", "nested choice")
     }
+    examples = pl.DataFrame()
     for name, store in stores.items():
         most = len(store.heads)
         counts = sorted({min(number, most) for number in (*NUMBERS, most)})
@@ -123,8 +123,8 @@ def _control(stores: Stores, draws: int, seed: int) -> dict[str, Sweep]:
             draws=draws,
             seed=seed,
         )
-        metric = swept.summary["metric"][0]
-        by_count = {one.point.heads: one for one in swept.scores if one.units.name == metric}
+        metric, examples = swept.summary["metric"][0], swept.examples
+        by_count = {one.point.heads: one for one in swept.trials if one.units.name == metric}
         nested = list(_nested_numbers(store, counts, draws, seed))
         wanted = ([1] * draws, [min(DEFAULT_HEADS, most)] * draws, [most] * draws, nested)
         for scores, numbers in zip(columns.values(), wanted, strict=True):
@@ -132,7 +132,7 @@ def _control(stores: Stores, draws: int, seed: int) -> dict[str, Sweep]:
                 point = Point(name, READOUTS[0], min(DEFAULT_HEADS, most), SHOTS[-1])
                 scores.add(point, draw, [_units(by_count[number], draw)])
     methods = [(name, READOUTS[0]) for name in stores]
-    return {text: scores.sweep(methods) for text, scores in columns.items()}
+    return {text: scores.sweep(methods, examples) for text, scores in columns.items()}
 
 
 def _nested_numbers(
@@ -158,7 +158,7 @@ def _nested_numbers(
         yield counts[int(np.argmax(right))] if right else counts[0]
 
 
-def _units(one: PointScores, draw: int) -> Units:
+def _units(one: Trial, draw: int) -> Units:
     """Return the scores of one draw."""
     scores = pl.Series(one.scores[draw].astype(float))
     return replace(one.units, scores=one.units.scores.with_columns(score=scores))

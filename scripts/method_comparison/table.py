@@ -11,7 +11,7 @@ import polars as pl
 
 from method_comparison.methods import CPU, METHODS, Method, has_result
 from savs.foundation.arrays import Array
-from savs.pipeline.evaluation.compare.result_folders import read_result
+from savs.pipeline.evaluation.compare.trial_sets import read_result
 from savs.pipeline.evaluation.results import Results
 from savs.pipeline.statistics.intervals import (
     DrawEstimate,

@@ -95,7 +95,7 @@ def test_small_p_are_not_0(savs, tmp_path):
     ("args", "code", "reason"),
     [
         ([], 2, "Missing argument"),
-        (["nb/vote"], 2, "got one result folder, expected two or more"),
+        (["nb/vote"], 1, "1 result given, expected two folders or more, or one sweep"),
         (["nb/vote", "nb/lda", "--out", "found.csv"], 2, "expected a name that ends in .parquet"),
         (["nb/vote", "nb/lda", "--metrics", "accuracy"], 2, "No such option"),
         (

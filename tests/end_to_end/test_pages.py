@@ -16,13 +16,13 @@ from savs.pipeline.cli.app import import_command
 from savs.pipeline.cli.commands import COMMANDS
 from savs.pipeline.cli.options.shared import FILE_ONLY
 from savs.pipeline.evaluation.compare.compare import COMPARISON_SCHEMA, METHOD_SCHEMA
-from savs.pipeline.evaluation.evaluation_file import UNIT_SCHEMA
+from savs.pipeline.evaluation.same_examples import IDENTITY_SCHEMA
 from savs.pipeline.evaluation.sweep.table import (
     STORES_SCHEMA,
     SUMMARY_SCHEMA,
-    UNITS_SCHEMA,
     VALUES_SCHEMA,
 )
+from savs.pipeline.evaluation.trials import UNIT_SCHEMA
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -57,7 +57,7 @@ def test_the_page_of_metrics_names_the_columns_of_all_tables():
     named = re.findall(r"`(\w+)`", " ".join(cells))
     schemas = [
         *(UNIT_SCHEMA, COMPARISON_SCHEMA, METHOD_SCHEMA),
-        *(VALUES_SCHEMA, SUMMARY_SCHEMA, UNITS_SCHEMA, STORES_SCHEMA),
+        *(VALUES_SCHEMA, SUMMARY_SCHEMA, IDENTITY_SCHEMA, STORES_SCHEMA),
     ]
     assert sorted(named) == sorted(set().union(*schemas))
 

@@ -155,12 +155,18 @@ def test_a_missing_key_of_the_metrics_is_one_line(savs, store, missing) -> None:
     assert ran.stderr.count("\n") == 1
 
 
+UNEQUAL = pl.when(pl.col("unit") == 0).then(pl.concat_list("scores", "scores")).otherwise("scores")
+
+
 @pytest.mark.parametrize(
     ("name", "change", "reason"),
     [
-        ("units.parquet", pl.col("score").cast(pl.String), "its columns are"),
-        ("units.parquet", pl.lit(None, pl.Float64).alias("score"), "column 'score' has an empty"),
-        ("units.parquet", pl.col("score").alias("points"), "different"),
+        ("units.parquet", pl.col("scores").list.first(), "its columns are"),
+        ("units.parquet", pl.lit(None, pl.List(pl.Float64)).alias("scores"), "'scores' has an emp"),
+        ("units.parquet", pl.lit([None], pl.List(pl.Float64)).alias("scores"), "'scores' has an e"),
+        ("units.parquet", pl.lit([], pl.List(pl.Float64)).alias("scores"), "'scores' has an empty"),
+        ("units.parquet", UNEQUAL.alias("scores"), "other numbers of draws"),
+        ("units.parquet", pl.col("scores").alias("points"), "different"),
         ("predictions.parquet", pl.lit(None, pl.String).alias("id"), "column 'id' has an empty"),
         ("predictions.parquet", pl.lit(1).alias("label"), "its columns are"),
     ],

@@ -1,4 +1,4 @@
-"""`savs compare`: evaluations on the same test examples, unit by unit."""
+"""`savs compare`: evaluations and sweeps on the same test examples, unit by unit."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +14,7 @@ from savs.pipeline.running.table import TABLE
 EXAMPLES = (
     "savs compare pets/results/vote pets/results/lda",
     "savs compare pets/results/vote pets/results/lda --format markdown",
+    "savs compare pets/results/sweep --format latex",
 )
 
 
@@ -22,7 +23,8 @@ def compare_command(
         list[Path],
         typer.Argument(
             metavar="RESULT",
-            help="Result folders, such as STORE/results/vote; the first is the baseline.",
+            help="Folders of results or sweeps, such as STORE/results/vote; the first is the"
+            " baseline. One sweep alone is compared within itself.",
             show_default=False,
         ),
     ],
@@ -37,7 +39,7 @@ def compare_command(
         option(
             "--format",
             metavar="table|markdown|latex|csv",
-            help="table of differences; the others print one row per result: method, model, cost.",
+            help="table of differences; the others print one row per result, or point of a sweep.",
         ),
     ] = TABLE,
     json: JsonOption = False,
@@ -47,8 +49,6 @@ def compare_command(
     from savs.pipeline.evaluation.tables import comparison_tables, methods_table
     from savs.pipeline.running.result_files import require_no_own_file, write_table
 
-    if len(results) < 2:
-        raise typer.BadParameter("got one result folder, expected two or more")
     if out is not None and out.suffix != ".parquet":
         raise typer.BadParameter(f"`out` is {out}, expected a name that ends in .parquet")
     require_form(form, as_json=json)

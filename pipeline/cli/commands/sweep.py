@@ -155,7 +155,7 @@ def sweep_command(
 
 def _open_all(stores: list[str]) -> dict[str, "FeatureStore"]:
     """Return short name -> store."""
-    from savs.pipeline.evaluation.compare.result_folders import short_names
+    from savs.pipeline.evaluation.compare.trial_sets import short_names
 
     names = [name.replace("/", "-") for name in short_names([Path(store) for store in stores])]
     if len(set(names)) < len(names):

@@ -1,11 +1,11 @@
-"""Several evaluations side by side: on each data set, every other one minus the first.
+"""Several measurements side by side: on each data set, every other one minus the first.
 
 `compare` has a row a metric, `across_data_sets` one number for several data sets, `method_table` a
-row a result, as a paper prints them.
+row a result, or a point of a sweep, as a paper prints them.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -14,167 +14,163 @@ import polars as pl
 
 from savs.foundation.files import real_path
 from savs.pipeline.errors import ComparisonError
-from savs.pipeline.evaluation.compare.result_folders import (
-    group_results,
-    joined_clusters,
-    read_result,
+from savs.pipeline.evaluation.compare.trial_sets import (
+    Pair,
+    TrialSet,
+    group_sets,
+    is_sweep,
+    read_trial_sets,
     short_names,
 )
 from savs.pipeline.evaluation.results import Result, require_path
+from savs.pipeline.evaluation.trials import POINT_SCHEMA, SETTING, Point, axis_of
 from savs.pipeline.names import READOUT_NAMES
-from savs.pipeline.running.result_files import METRICS
-from savs.pipeline.statistics.intervals import estimate
-from savs.pipeline.statistics.paired_tests import (
-    difference_over_data_sets,
-    holm,
-    subtract,
-)
-from savs.stores import ResultError
+from savs.pipeline.running.formatting import counted
+from savs.pipeline.statistics.paired_tests import correct, difference_over_data_sets
 from savs.stores.format.layout import SITE
 
+SETTING_SCHEMA = {name: POINT_SCHEMA[name] for name in SETTING}
 COMPARISON_SCHEMA = {
-    "metric": pl.String,
-    "scale": pl.String,
-    "a": pl.String,
-    "b": pl.String,
-    "value_a": pl.Float64,
-    "value_b": pl.Float64,
-    "difference": pl.Float64,
-    "error": pl.Float64,
-    "low": pl.Float64,
-    "high": pl.Float64,
-    "units": pl.Int64,
-    "clusters": pl.Int64,
-    "test": pl.String,
-    "p": pl.Float64,
-    "p_holm": pl.Float64,
+    "metric": pl.String(),
+    "scale": pl.String(),
+    "a": pl.String(),
+    "b": pl.String(),
+    **SETTING_SCHEMA,
+    "value_a": pl.Float64(),
+    "value_b": pl.Float64(),
+    "difference": pl.Float64(),
+    "error": pl.Float64(),
+    "low": pl.Float64(),
+    "high": pl.Float64(),
+    "draws": pl.Int64(),
+    "units": pl.Int64(),
+    "clusters": pl.Int64(),
+    "test": pl.String(),
+    "p": pl.Float64(),
+    "p_holm": pl.Float64(),
 }
-"""Columns of a comparison. `a` and `b` are short names of folders, `difference` is value_b minus
-value_a, `error` its clustered standard error, `low` and `high` its 95 % interval, null like `error`
-if there is one cluster. `scale` says what the metric is, see `Units`: of an error less is better.
-`p_holm` is null for all metrics but the headline."""
+"""Columns of a comparison. `a` and `b` are short names of folders, or what a sweep varies; the next
+columns are the point of a sweep, null of two results. `difference` is value_b minus value_a,
+`error` its clustered standard error, `low` and `high` its 95 % interval, null like `error` if there
+is one cluster. `scale` says what the metric is, see `Units`: of an error less is better. `p_holm`
+is null for all metrics but the headline."""
 
 
 def compare(paths: Sequence[str | Path], *, metric: str | None = None) -> pl.DataFrame:
-    """Compare evaluations on the same test examples, unit by unit.
+    """Compare evaluations and sweeps on the same test examples, unit by unit.
 
     Results of the same examples are one data set. On each, the result given first is the baseline A
-    of every other one, B. The p values of the headline (the first metric of each data set, or
-    `metric`) are corrected together by Holm's method, over all data sets and results; those of
-    the other metrics are not, they explore. A skipped example counts as wrong.
+    of every other one, B. Two sweeps are compared at the points that both have, draw by draw; an
+    evaluation is compared with all points of a sweep. One sweep alone is compared within itself,
+    with its first readout, prompt, or last layer.
+
+    The p values of the headline (the first metric of each data set, or `metric`) are corrected
+    together by Holm's method, over all data sets and results; those of the other metrics are not,
+    they explore. A skipped example counts as wrong.
 
     Parameters
     ----------
     paths
-        Two folders of results or more, that `savs evaluate` or `save_evaluation` wrote.
+        Two folders or more, that `savs evaluate`, `save_evaluation` or `savs sweep` wrote, or one
+        sweep.
     metric
         Compare this one alone; all by default.
 
     Returns
     -------
     polars.DataFrame
-        One row a data set, result B and metric, in the order given; columns `COMPARISON_SCHEMA`.
+        One row a data set, result B, point and metric, in the order given; columns
+        `COMPARISON_SCHEMA`.
 
     Raises
     ------
     ComparisonError
         Fewer than two results, or one twice; one without another of the same examples; one that
-        has other metrics; an unknown metric.
+        has other metrics; an unknown metric; sweeps without a common point, or with other numbers
+        of draws.
     ResultError
         A file of a result is missing or damaged.
     """
-    return compare_groups(read_groups(paths), metric=metric)
+    return _compared(read_groups(paths), metric)
 
 
-def read_groups(paths: Sequence[str | Path]) -> list[list[Result]]:
-    """Return results, those of the same examples together; errors as in `compare`."""
+def read_groups(paths: Sequence[str | Path]) -> list[list[TrialSet]]:
+    """Return measurements, those of the same examples together; errors as in `compare`."""
     folders = [require_path(path) for path in paths]
+    if len(folders) == 1 and is_sweep(folders[0]):
+        return [[one] for one in read_trial_sets(folders[0], short_names(folders)[0])]
     if len(folders) < 2:
-        raise ComparisonError(f"{len(folders)} result given, expected two result folders or more")
+        raise ComparisonError(
+            f"{counted(len(folders), 'result')} given, expected two folders or more, or one sweep"
+        )
     for first, second in combinations(folders, 2):
         if real_path(first) == real_path(second):
             raise ComparisonError(f"{first} and {second} are the same folder; pass each once")
-    names = short_names(folders)
-    return group_results(
-        [read_result(folder, name) for folder, name in zip(folders, names, strict=True)]
-    )
+    pairs = zip(folders, short_names(folders), strict=True)
+    return group_sets([one for folder, name in pairs for one in read_trial_sets(folder, name)])
 
 
-def compare_groups(
-    groups: Sequence[Sequence[Result]], *, metric: str | None = None
+def _compared(
+    groups: Sequence[Sequence[TrialSet]], metric: str | None, *, headline_alone: bool = False
 ) -> pl.DataFrame:
-    """Compare results that `read_groups` read, see `compare`."""
     rows, headline = [], []
     for a, *others in groups:
-        for b in others:
-            compared = [
-                {
-                    "metric": name,
-                    "scale": a.scales[name],
-                    "a": a.name,
-                    "b": b.name,
-                    **_compared(a, b, name),
-                }
-                for name in compared_metrics(a, b, metric)
-            ]
-            headline.append(compared[0])
-            rows += compared
-    for row, p in zip(headline, holm([row["p"] for row in headline]), strict=True):
-        row["p_holm"] = p
+        for b in others or [a]:
+            names = compared_metrics(a, b, metric)
+            for name in names[:1] if headline_alone else names:
+                pairs = a.pairs(name) if b is a else a.pairs_with(b, name)
+                compared = [_row(pair, name) for pair in pairs]
+                rows += compared
+                headline += compared * (name == names[0])
+    correct(headline)
     return pl.DataFrame(rows, schema=COMPARISON_SCHEMA)
 
 
-def compared_metrics(a: Result, b: Result, wanted: str | None) -> list[str]:
+def compared_metrics(a: TrialSet, b: TrialSet, wanted: str | None) -> list[str]:
     """Return the metrics to compare, the headline first; `wanted` alone, if it is given.
 
     A metric that one result lacks, such as the coverage of intervals, is left out; ComparisonError
     if that is the headline.
     """
-    for result in (a, b):
-        if wanted is not None and wanted not in result.units():
+    for one in (a, b):
+        if wanted is not None and wanted not in one.trials:
             raise ComparisonError(
-                f"{result.folder} has no metric {wanted!r}; expected one of:"
-                f" {'; '.join(result.units())}"
+                f"{one.folder} has no metric {wanted!r}; expected one of: {'; '.join(one.trials)}"
             )
     if wanted is not None:
         return [wanted]
-    if next(iter(a.units())) != next(iter(b.units())):
+    if a.headline != b.headline:
         raise ComparisonError(
-            f"{a.folder} and {b.folder} have different metrics: {'; '.join(a.units())} / and"
-            f" / {'; '.join(b.units())}. Results of one benchmark are compared; if these are, run"
+            f"{a.folder} and {b.folder} have different metrics: {'; '.join(a.trials)} / and"
+            f" / {'; '.join(b.trials)}. Results of one benchmark are compared; if these are, run"
             " `savs evaluate` again on both"
         )
-    return [name for name in a.units() if name in b.units()]
+    return [name for name in a.trials if name in b.trials]
 
 
-def _compared(a: Result, b: Result, metric: str) -> dict[str, Any]:
-    """Return one row of the comparison, without the names."""
-    ours, theirs = a.units()[metric], b.units()[metric]
-    if not ours["stratum"].equals(theirs["stratum"]):
-        raise ComparisonError(
-            f"{metric} has {ours.height:,} units in {a.folder} and {theirs.height:,} in {b.folder},"
-            " expected the same units; run `savs evaluate` again on both"
-        )
-    cluster = joined_clusters([ours["cluster"], theirs["cluster"]])
-    ours, theirs = ours.with_columns(cluster), theirs.with_columns(cluster)
-    paired = subtract(ours, theirs, scale=a.scales[metric])
+def _row(pair: Pair, metric: str) -> dict[str, Any]:
+    first, other = pair.first, pair.other
+    apart = other.minus(first, within_draw=pair.within_draw)
+    point = dict.fromkeys(SETTING) if pair.setting is None else pair.setting._asdict()
     return {
-        "value_a": estimate(ours).value,
-        "value_b": estimate(theirs).value,
-        "difference": paired.value,
-        "error": paired.error,
-        "low": paired.low,
-        "high": paired.high,
-        "units": paired.units,
-        "clusters": paired.clusters,
-        "test": paired.test.name,
-        "p": paired.test.p,
+        "metric": metric,
+        "scale": first.units.scale,
+        "a": pair.a,
+        "b": pair.b,
+        **{name: point[name] for name in SETTING},
+        "value_a": first.mean(within_draw=pair.within_draw)["mean"],
+        "value_b": other.mean(within_draw=pair.within_draw)["mean"],
+        **apart.row(),
+        "draws": max(first.draws, other.draws),
+        "units": apart.units,
+        "clusters": apart.clusters,
     }
 
 
 DATA_SETS_SCHEMA = {
     "a": pl.String,
     "b": pl.String,
+    **SETTING_SCHEMA,
     "data_sets": pl.Int64,
     "scale": pl.String,
     "difference": pl.Float64,
@@ -204,23 +200,22 @@ def across_data_sets(comparison: pl.DataFrame) -> pl.DataFrame:
     Returns
     -------
     polars.DataFrame
-        One row a pair of names that several data sets have; columns `DATA_SETS_SCHEMA`.
+        One row a pair of names, and point of sweeps, that several data sets have; columns
+        `DATA_SETS_SCHEMA`.
     """
-    headline = pl.col("p_holm").is_not_null() & (pl.col("scale") != "error")
-    named = comparison.filter(headline).with_columns(pl.col("a", "b").str.split("/").list.last())
+    headline = pl.col("metric") == pl.col("metric").first().over("a", "b")
+    named = comparison.filter(headline, pl.col("scale") != "error").with_columns(
+        pl.col("a", "b").str.split("/").list.last()
+    )
     rows = []
-    for (a, b), pairs in named.group_by("a", "b", maintain_order=True):
-        if pairs.height < 2:
-            continue
-        ends = pairs.select("low", "high").rows()
-        overall = difference_over_data_sets(pairs["difference"].to_list(), ends)
-        mean = overall.mean
-        counts = (overall.wins, overall.ties, overall.losses)
-        scale = pairs["scale"][0]
-        rows.append(
-            (a, b, pairs.height, scale, mean.value, mean.low, mean.high, overall.p, *counts)
-        )
-    return pl.DataFrame(rows, schema=DATA_SETS_SCHEMA, orient="row")
+    names = ["a", "b", *SETTING]
+    for key, pairs in named.group_by(names, maintain_order=True):
+        if pairs.height > 1:
+            ends = pairs.select("low", "high").rows()
+            overall = difference_over_data_sets(pairs["difference"].to_list(), ends)
+            facts = {"data_sets": pairs.height, "scale": pairs["scale"][0]}
+            rows.append(dict(zip(names, key, strict=True)) | facts | overall.row())
+    return pl.DataFrame(rows, schema=DATA_SETS_SCHEMA)
 
 
 METHOD_SCHEMA = {
@@ -249,7 +244,7 @@ null for that one. `forwards`, `seconds` and `bytes` are the cost, null if it is
 
 
 def method_table(paths: Sequence[str | Path], *, metric: str | None = None) -> pl.DataFrame:
-    """Return one row a result: method, model, headline metric, difference to the first, cost.
+    """Return one row a result, or a point of a sweep: method, model, value, difference, cost.
 
     Results of the same examples are one data set, and each data set has its own first result. p is
     corrected by Holm's method over all rows of the table.
@@ -257,7 +252,7 @@ def method_table(paths: Sequence[str | Path], *, metric: str | None = None) -> p
     Parameters
     ----------
     paths
-        Two folders of results or more, as in `compare`.
+        Two folders or more, or one sweep, as in `compare`.
     metric
         The metric; by default the first of each data set.
 
@@ -272,55 +267,71 @@ def method_table(paths: Sequence[str | Path], *, metric: str | None = None) -> p
         As in `compare`.
     """
     groups = read_groups(paths)
-    headline = compare_groups(groups, metric=metric).filter(pl.col("p_holm").is_not_null())
-    differences = {row["b"]: row for row in headline.iter_rows(named=True)}
+    compared = _compared(groups, metric, headline_alone=True)
+    differences = {
+        (row["b"], *(row[name] for name in SETTING)): row for row in compared.iter_rows(named=True)
+    }
     rows = []
     for group in groups:
-        name = compared_metrics(group[0], group[1], metric)[0]
-        rows += [_row(result, name, differences.get(result.name)) for result in group]
+        name = compared_metrics(group[0], group[-1], metric)[0]
+        for one in group:
+            rows += _method_rows(one, name, differences, is_alone=len(group) == 1)
     return pl.DataFrame(rows, schema=METHOD_SCHEMA)
 
 
-def _row(result: Result, metric: str, difference: dict[str, Any] | None) -> dict[str, Any]:
+def _method_rows(
+    one: TrialSet, metric: str, differences: Mapping[Any, Mapping[str, Any]], *, is_alone: bool
+) -> Iterator[dict[str, Any]]:
+    along, names = axis_of(list(one.trials[metric])), one.names(metric)
+    for setting, trial in one.trials[metric].items():
+        b = names[setting] if is_alone else one.data_set + one.name
+        point = [getattr(setting, name) if one.is_grid else None for name in SETTING]
+        apart = differences.get((b, *point), {})
+        within_draw = trial.draws == 1 and (one.result is not None or along != "readout")
+        mean = trial.mean(within_draw=within_draw)
+        yield {
+            "result": one.data_set + one.name,
+            "method": _method(setting, one),
+            **({"model": trial.point.store} if one.result is None else _of_result(one.result)),
+            "metric": metric,
+            "scale": trial.units.scale,
+            "value": mean["mean"],
+            "low": mean["low"],
+            "high": mean["high"],
+            "units": trial.scores.shape[1],
+            "difference": apart.get("difference"),
+            "difference_low": apart.get("low"),
+            "difference_high": apart.get("high"),
+            "p": apart.get("p"),
+            "p_holm": apart.get("p_holm"),
+        }
+
+
+def _of_result(result: Result) -> dict[str, Any]:
     cost = result.metrics.get("cost") or {}
-    row = {
+    return {
         "benchmark": str(result.metrics.get("benchmark") or ""),
-        "result": result.name,
-        "method": _method(result),
         "model": _model(result),
-        **_interval(result, metric),
         "forwards": cost.get("forwards"),
         "seconds": cost.get("seconds"),
         "bytes": cost.get("bytes"),
     }
-    if difference is not None:
-        row |= {
-            "difference": difference["difference"],
-            "difference_low": difference["low"],
-            "difference_high": difference["high"],
-            "p": difference["p"],
-            "p_holm": difference["p_holm"],
-        }
-    return row
 
 
-def _interval(result: Result, metric: str) -> dict[str, Any]:
-    try:
-        measured = next(m for m in result.metrics["metrics"] if m["name"] == metric)
-        names = ("scale", "value", "low", "high", "units")
-        return {"metric": metric} | {name: measured[name] for name in names}
-    except (KeyError, StopIteration, TypeError) as error:
-        raise ResultError(
-            f"{result.folder / METRICS} has no {metric!r}; run `savs evaluate` again"
-        ) from error
-
-
-def _method(result: Result) -> str:
-    """Return the readout with the number of heads; `vote` is the paper's method."""
-    readout = str(result.metrics.get("readout"))
-    heads = result.metrics.get("heads")
-    name = "SAVs (vote)" if readout == READOUT_NAMES[0] else readout
-    return f"{name}, {heads} head{'s' * (heads != 1)}" if heads else name
+def _method(setting: Point, one: TrialSet) -> str:
+    """Return the readout with the number of heads, and what a sweep varies; `vote` is SAVs."""
+    readout = setting.readout
+    parts = [f"SAVs ({readout})" if readout == READOUT_NAMES[0] else readout]
+    if setting.heads:
+        parts.append(counted(setting.heads, "head"))
+    if one.result is None:
+        if setting.prompt is None:
+            parts.append("all shots" if setting.shots is None else counted(setting.shots, "shot"))
+        if setting.max_layer is not None:
+            parts.append(f"layers up to {setting.max_layer}")
+        if setting.prompt is not None:
+            parts.append(setting.prompt)
+    return ", ".join(parts)
 
 
 def _model(result: Result) -> str:

@@ -22,7 +22,7 @@ from savs.pipeline.evaluation.predictions import packed_predictions, with_skippe
 from savs.pipeline.evaluation.sweep.draws import Draw, DrawKey
 from savs.pipeline.evaluation.sweep.passes import SweepPlan, sweep_readouts, swept_examples
 from savs.pipeline.evaluation.sweep.shared_examples import Stores
-from savs.pipeline.evaluation.sweep.table import Point
+from savs.pipeline.evaluation.trials import Point
 from savs.pipeline.heads.scoring import Scoring
 from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import GENERATED, ICL, OWN_ANSWERS

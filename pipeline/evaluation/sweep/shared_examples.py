@@ -9,12 +9,13 @@ import polars as pl
 from savs.datasets.example import of_subtask
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.assessment import content_of
-from savs.pipeline.evaluation.compare.result_folders import (
+from savs.pipeline.evaluation.predictions import with_skipped
+from savs.pipeline.evaluation.same_examples import (
     EXAMPLE_COLUMNS,
+    as_examples,
     example_differences,
     joined_clusters,
 )
-from savs.pipeline.evaluation.predictions import with_skipped
 from savs.pipeline.evaluation.sweep.passes import swept_examples
 from savs.pipeline.selection.training_data import StoredTraining, TrainingTask
 from savs.stores import FeatureStore
@@ -63,15 +64,24 @@ class SharedTest:
     ids: tuple[str, ...]
     clusters: pl.Series
     """Cluster of each example: examples share one if they do in any store."""
+    examples: pl.DataFrame
+    """Those with a label, if some have one; columns `IDENTITY_SCHEMA`."""
 
     @classmethod
     def of(cls, stores: Stores) -> "SharedTest":
         """Read them; all stores have them in the same order."""
         whole = []
         for store in stores.values():
-            examples, skipped = swept_examples(store)
+            examples, skipped = (
+                part.with_columns(is_skipped=is_skipped)
+                for part, is_skipped in zip(swept_examples(store), (False, True), strict=True)
+            )
             whole.append(with_skipped(store, [examples], skipped))
-        return cls(tuple(whole[0]["id"]), joined_clusters([table["cluster"] for table in whole]))
+        clusters = joined_clusters([table["cluster"] for table in whole])
+        first = whole[0].with_columns(clusters, content=content_of(whole[0]))
+        shown = as_examples(first, pl.col("is_skipped"))
+        labelled = shown.filter(pl.col("label").is_not_null())
+        return cls(tuple(whole[0]["id"]), clusters, labelled if labelled.height else shown)
 
     def in_order(self, predictions: pl.DataFrame) -> pl.DataFrame:
         """Return predictions in the order of the examples, with their clusters."""

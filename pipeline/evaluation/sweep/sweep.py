@@ -15,6 +15,7 @@ from savs.foundation.files import real_path
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.cross_validation import INFLATION
 from savs.pipeline.evaluation.evaluation import evaluate
+from savs.pipeline.evaluation.same_examples import as_examples
 from savs.pipeline.evaluation.sweep.draws import (
     Draw,
     ShotCount,
@@ -35,7 +36,8 @@ from savs.pipeline.evaluation.sweep.shared_examples import (
     hold_same_test,
     shared_tasks,
 )
-from savs.pipeline.evaluation.sweep.table import Point, Sweep, SweepScores
+from savs.pipeline.evaluation.sweep.table import Sweep, SweepTrials
+from savs.pipeline.evaluation.trials import Point
 from savs.pipeline.heads.scoring import Scoring, choose_scoring
 from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import DEFAULT_DRAWS, DEFAULT_HEADS
@@ -159,7 +161,8 @@ def sweep(
         else _depth_grid(first, methods, heads, shots, max_layers)
     )
     along = "readout" if max_layers is None else "max_layer"
-    scores = SweepScores(first_name, along, pool=tasks[first_name], layers=first.grid[-1].layer + 1)
+    test = SharedTest.of(named)
+    trials = SweepTrials(first_name, along, pool=tasks[first_name], layers=first.grid[-1].layer + 1)
     measuring = stored_benchmark(first, benchmark)
     # answers and other stores come in another order, or with other clusters; readouts of one do not
     is_plain = (
@@ -167,7 +170,6 @@ def sweep(
         and all(method.is_fitted for method in methods)
         and not target.is_swept_whole
     )
-    test = None if is_plain else SharedTest.of(named)
     for name, store in named.items():
         drawn = make_draws(tasks[name], grid.shots, draws, seed, share_rows=target.tasks_share_rows)
         measured = StoreDraws(
@@ -180,19 +182,20 @@ def sweep(
             benchmark=benchmark if _benchmark(store) == _benchmark(first) else None,
         )
         of_store = [method for method in methods if method.store == name]
-        if target.is_swept_whole and test is not None:
+        if target.is_swept_whole:
             if target.tasks_share_rows:
-                scores.pool, scores.drawn = _shared_pool(tasks[name], drawn)
+                trials.pool, trials.drawn = _shared_pool(tasks[name], drawn)
             for point, draw, metrics in measured.selected(of_store, test.clusters):
-                scores.add(point, draw, metrics)
+                trials.add(point, draw, metrics)
             continue
         classes = {task.subtask: task.classes for task in tasks[name]}
         for points, predictions in measured.predictions(of_store):
-            rows = predictions if test is None else test.in_order(predictions)
+            rows = predictions if is_plain else test.in_order(predictions)
             metrics = compute_metrics(measuring, rows, classes)
             for point, draw in points:
-                scores.add(point, draw, metrics)
-    return scores.sweep([(m.store, m.readout) for m in methods], [*left_out, *notes])
+                trials.add(point, draw, metrics)
+    pairs = [(method.store, method.readout) for method in methods]
+    return trials.sweep(pairs, test.examples, [*left_out, *notes])
 
 
 def _listed(values: Any) -> Any:
@@ -325,7 +328,8 @@ def _compare_prompts(
             f"{store.path} has one prompt for each example, so there is nothing to compare; run"
             " `savs extract` with --question for each prompt"
         )
-    scores, notes = SweepScores(name, "prompt", inflation=INFLATION), dict[str, None]()
+    trials, notes = SweepTrials(name, "prompt", inflation=INFLATION), dict[str, None]()
+    examples = pl.DataFrame()
     for rule in rules:
         for count in counts:
             selection = select(store, heads=count, readout=rule, scoring=scoring)
@@ -335,8 +339,12 @@ def _compare_prompts(
             chance = evaluation.units[0].chance  # the classes are the same under all prompts
             for prompt, part in parts.items():
                 point = Point(name, rule.name, count, prompt=prompt)
-                scores.add(point, 0, [Units("accuracy", part, chance)])
-    return scores.sweep([(name, rule.name) for rule in rules], list(notes))
+                trials.add(point, 0, [Units("accuracy", part, chance)])
+            rows = evaluation.predictions.filter(subtask=prompts[0])
+            rows = rows.with_columns(id=without_prompt(rows["id"]), subtask=pl.lit(None, pl.String))
+            rows = rows.filter(pl.col("id").is_in(parts[prompts[0]]["example"].implode()))
+            examples = as_examples(rows, pl.col("prediction").is_null())
+    return trials.sweep([(name, rule.name) for rule in rules], examples, list(notes))
 
 
 def paired(

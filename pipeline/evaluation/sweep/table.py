@@ -9,53 +9,44 @@ layer or the first prompt, and `over_stores` over stores of different examples.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from savs.datasets import Units
 from savs.foundation.arrays import Array
-from savs.foundation.frames import lazy_frames, schema_of
+from savs.foundation.frames import lazy_frames
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.sweep.draws import pool_variance
+from savs.pipeline.evaluation.trials import (
+    EXAMPLES_FILE,
+    POINT_SCHEMA,
+    SETTING,
+    SUMMARY_FILE,
+    SWEEP,
+    UNIT_SCHEMA,
+    Axis,
+    Point,
+    Trial,
+    name_on,
+    reference,
+)
 from savs.pipeline.running.formatting import counted, listed, measured
-from savs.pipeline.running.result_files import read_table, write_table, writing
+from savs.pipeline.running.result_files import UNITS, read_table, write_table, writing
 from savs.pipeline.selection.training_data import TrainingTask
 from savs.pipeline.statistics.intervals import (
     UnitWeights,
-    estimate_over_draws,
-    summarise,
     weigh_units,
 )
 from savs.pipeline.statistics.paired_tests import (
+    correct,
     difference_over_data_sets,
-    holm,
     mean_over_data_sets,
-    subtract,
 )
 
 VALUES_FILE = "values.parquet"
-SUMMARY_FILE = "summary.parquet"
-UNITS_FILE = "units.parquet"
 STORES_FILE = "stores.parquet"
-
-
-class Point(NamedTuple):
-    """What was measured, with one draw or more."""
-
-    store: str
-    readout: str
-    heads: int
-    """0 for what uses no heads: the model's own answers, and captions."""
-    shots: int | None = None
-    """None if all training examples were taken."""
-    max_layer: int | None = None
-    prompt: str | None = None
-
-
-POINT_SCHEMA = {"data_set": pl.String(), **schema_of(Point)}
-"""The first columns of all tables. Stores of the same examples have one `data_set`."""
 VALUES_SCHEMA = POINT_SCHEMA | {
     "draw": pl.Int64(),
     "metric": pl.String(),
@@ -87,15 +78,6 @@ SUMMARY_SCHEMA = POINT_SCHEMA | {
     "error": pl.Float64(),
     "test": pl.String(),
 }
-UNITS_SCHEMA = POINT_SCHEMA | {
-    "metric": pl.String(),
-    "unit": pl.UInt32(),
-    "cluster": pl.String(),
-    "stratum": pl.String(),
-    "scores": pl.List(pl.Float64()),
-}
-SETTING = ("readout", "heads", "shots", "max_layer", "prompt")
-"""The columns of a point that stores of different examples have in common."""
 STORES_SCHEMA = {name: POINT_SCHEMA[name] for name in SETTING} | {
     "stores": pl.Int64(),
     "mean": pl.Float64(),
@@ -108,38 +90,6 @@ STORES_SCHEMA = {name: POINT_SCHEMA[name] for name in SETTING} | {
 }
 """Columns of `Sweep.over_stores`. A store is a win or a loss if the interval of its own difference
 does not contain 0."""
-
-Axis = Literal["readout", "max_layer", "prompt"]
-"""What a sweep compares: with the first readout, the last layer, or the first prompt."""
-
-
-@dataclass(frozen=True, slots=True)
-class PointScores:
-    """The scores of one metric's units at one point."""
-
-    data_set: str
-    point: Point
-    units: Units
-    """For the name, the clusters and the strata."""
-    weights: UnitWeights
-    scores: Array
-    """`(draws, units)`, in one byte each where all are 0 or 1."""
-
-    def frame(self) -> pl.DataFrame:
-        """Return one row a unit, columns `UNITS_SCHEMA`."""
-        table = self.units.scores.select("cluster", "stratum").with_row_index("unit")
-        return table.with_columns(
-            *(pl.lit(value).alias(name) for name, value in self.point._asdict().items()),
-            data_set=pl.lit(self.data_set),
-            metric=pl.lit(self.units.name),
-            scores=pl.Series(self.scores.T.astype(float)).arr.to_list(),
-        ).select(pl.col(name).cast(dtype) for name, dtype in UNITS_SCHEMA.items())
-
-    def one_draw(self) -> pl.DataFrame:
-        """Return `score`, `cluster` and `stratum` of the units in the first draw."""
-        return self.units.scores.select(
-            "cluster", "stratum", score=pl.Series(self.scores[0].astype(float))
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +106,10 @@ class Sweep:
     One draw does not show how much draws differ: readouts then have no interval. Depths and
     prompts, which are compared within the draw, have that over test examples, as in `evaluate`.
     `p_holm` corrects all headline rows of a data set, and is null for other metrics."""
-    scores: tuple[PointScores, ...] = field(repr=False)
-    """What `units` is made of."""
+    trials: tuple[Trial, ...] = field(repr=False)
+    """What the tables are views of, point by point."""
+    examples: pl.DataFrame = field(repr=False)
+    """The measured examples, one row each, see `IDENTITY_SCHEMA`."""
     notes: tuple[str, ...] = ()
     """What a reader must know, a sentence each: readouts that a store lacks, examples that are left
     out."""
@@ -180,12 +132,12 @@ class Sweep:
 
     @property
     def units(self) -> pl.LazyFrame:
-        """One row a point, metric and unit, with its `scores` in all draws.
+        """One row a trial and unit, with its `scores` in all draws.
 
-        Columns `UNITS_SCHEMA`. It is made point by point, so that memory need not hold it.
+        Columns `UNIT_SCHEMA`. It is made trial by trial, so that memory need not hold it.
         """
         return lazy_frames(
-            lambda: (one.frame() for one in self.scores), UNITS_SCHEMA, "savs sweep units"
+            lambda: (trial.frame() for trial in self.trials), UNIT_SCHEMA, "savs sweep units"
         )
 
     def over_stores(self) -> pl.DataFrame:
@@ -217,7 +169,7 @@ class Sweep:
                 "the stores have no number of heads and shots in common; pass `heads` and `shots`"
                 " that all of them have"
             )
-        _correct(means)
+        correct(means)
         return pl.DataFrame(means, schema=STORES_SCHEMA)
 
 
@@ -231,15 +183,7 @@ def _over_stores(point: tuple[Any, ...], stores: pl.DataFrame) -> dict[str, Any]
     over = difference_over_data_sets(
         pairs["difference"].to_list(), pairs.select("difference_low", "difference_high").rows()
     )
-    return row | {
-        "difference": over.mean.value,
-        "difference_low": over.mean.low,
-        "difference_high": over.mean.high,
-        "p": over.p,
-        "wins": over.wins,
-        "ties": over.ties,
-        "losses": over.losses,
-    }
+    return row | over.row("difference_")
 
 
 def headline(table: pl.DataFrame) -> pl.DataFrame:
@@ -280,16 +224,17 @@ def join_sweeps(sweeps: Mapping[str, Sweep]) -> Sweep:
     return Sweep(
         values=pl.concat(one.values.with_columns(name) for name, one in pairs),
         summary=pl.concat(one.summary.with_columns(name) for name, one in pairs),
-        scores=tuple(
-            replace(point, data_set=name) for name, one in sweeps.items() for point in one.scores
+        trials=tuple(
+            replace(trial, data_set=name) for name, one in sweeps.items() for trial in one.trials
         ),
+        examples=pl.concat(one.examples.with_columns(name) for name, one in pairs),
         notes=tuple(dict.fromkeys(note for one in sweeps.values() for note in one.notes)),
     )
 
 
 @dataclass(slots=True)
-class SweepScores:
-    """Collects the scores of one data set, point by point, and makes the tables of them.
+class SweepTrials:
+    """Collects the trials of one data set, draw by draw, and makes the tables of them.
 
     The units are the same at all points, so that arrays of scores are enough. A metric that is not
     defined in some draw, such as the correlation of predictions that are all equal, is left out.
@@ -333,7 +278,12 @@ class SweepScores:
         scores = {units.name: (_small(units.scores["score"]), units.chance) for units in metrics}
         self._draws.setdefault(point, {})[draw] = scores
 
-    def sweep(self, methods: Sequence[tuple[str, str]], notes: Sequence[str] = ()) -> Sweep:
+    def sweep(
+        self,
+        methods: Sequence[tuple[str, str]],
+        examples: pl.DataFrame,
+        notes: Sequence[str] = (),
+    ) -> Sweep:
         """Return the tables, in the order of the methods: pairs of store and readout."""
         places = {method: place for place, method in enumerate(methods)}
         points = sorted(self._draws, key=lambda point: _place(point, places))
@@ -342,25 +292,24 @@ class SweepScores:
         if absent:
             notes = [*notes, f"not defined in all draws, and left out: {listed(sorted(absent))}"]
             self._metrics = {n: own for n, own in self._metrics.items() if n not in absent}
-        scores = {
-            (point, name): PointScores(
-                self.data_set,
-                point,
-                units,
-                weights,
-                np.stack([metrics[name][0] for metrics in self._draws[point].values()]),
-            )
-            for point in points
-            for name, (units, weights) in self._metrics.items()
-        }
-        rows = [self._summary(point, name, scores, points) for point, name in scores]
-        _correct([row for row in rows if row["metric"] == next(iter(self._metrics))])
+        trials = {(point, n): self._trial(point, n) for point in points for n in self._metrics}
+        rows = [self._summary(trial, trials, points) for trial in trials.values()]
+        correct([row for row in rows if row["metric"] == next(iter(self._metrics))])
         return Sweep(
             values=pl.DataFrame(list(self._values(points)), schema=VALUES_SCHEMA),
             summary=pl.DataFrame(rows, schema=SUMMARY_SCHEMA),
-            scores=tuple(scores.values()),
+            trials=tuple(trials.values()),
+            examples=examples.with_columns(data_set=pl.lit(self.data_set)),
             notes=tuple(notes),
         )
+
+    def _trial(self, point: Point, metric: str) -> Trial:
+        units, weights = self._metrics[metric]
+        scores, chances = zip(*(draw[metric] for draw in self._draws[point].values()), strict=True)
+        chance = chances[0] if len(set(chances)) == 1 else float(np.mean(chances))
+        pool = pool_variance(self.pool, self.drawn.get(point.shots, point.shots))
+        units = replace(units, chance=chance)
+        return Trial(point, units, weights, np.stack(scores), pool, self.inflation, self.data_set)
 
     def _values(self, points: Sequence[Point]) -> Iterator[dict[str, Any]]:
         for point in points:
@@ -380,102 +329,37 @@ class SweepScores:
 
     def _summary(
         self,
-        point: Point,
-        name: str,
-        scores: Mapping[tuple[Point, str], PointScores],
+        here: Trial,
+        trials: Mapping[tuple[Point, str], Trial],
         points: Sequence[Point],
     ) -> dict[str, Any]:
-        here = scores[point, name]
-        chances = [metrics[name][1] for metrics in self._draws[point].values()]
+        point, units = here.point, here.units
         # depths and prompts are compared within a draw: one draw has an interval over examples
-        within_draw = self.along != "readout" and len(here.scores) == 1
-        pool = pool_variance(self.pool, self.drawn.get(point.shots, point.shots))
+        within_draw = self.along != "readout" and here.draws == 1
         row = self._names(point) | {
-            "metric": name,
-            "scale": here.units.scale,
-            **self._estimate(here, within_draw=within_draw, pool_variance=pool),
-            "chance": chances[0] if len(set(chances)) == 1 else float(np.mean(chances)),
-            "draws": len(here.scores),
+            "metric": units.name,
+            "scale": units.scale,
+            **here.mean(within_draw=within_draw),
+            "chance": units.chance,
+            "draws": here.draws,
             "units": here.scores.shape[1],
         }
         if point.max_layer is not None and self.layers:
             row["share"] = (point.max_layer + 1) / self.layers
-        first = _reference(point, self.along, points)
+        first = reference(point, self.along, points)
         if first != point:
             several = len({one.store for one in points}) > 1
-            row["against"] = _named(first, self.along, several)
-            row |= _difference(
-                scores[first, name], here, within_draw=within_draw, pool_variance=pool
-            )
+            row["against"] = name_on(self.along, first, several)
+            apart = here.minus(trials[first, units.name], within_draw=within_draw)
+            row |= apart.row("difference_")
         return row
-
-    def _estimate(
-        self, here: PointScores, *, within_draw: bool, pool_variance: float
-    ) -> dict[str, Any]:
-        if within_draw:
-            units = replace(here.units, scores=here.one_draw())
-            one = summarise(units, inflation=self.inflation)
-            return {"mean": one.value, "low": one.low, "high": one.high, "clusters": one.clusters}
-        scores, scale = here.scores.astype(float), here.units.scale
-        over = estimate_over_draws(here.weights, scores, pool_variance=pool_variance, scale=scale)
-        low, high = over.interval()
-        return {
-            "mean": over.value,
-            "sd": over.sd,
-            "low": low,
-            "high": high,
-            "clusters": over.clusters,
-        }
 
 
 def _place(point: Point, methods: Mapping[tuple[str, str], int]) -> tuple[float, ...]:
     """Return the sort key of a point; prompts keep their order."""
     shots = float("inf") if point.shots is None else point.shots
     depth = -1 if point.max_layer is None else point.max_layer
-    return methods[point.store, point.readout], shots, point.heads, depth
-
-
-def _reference(point: Point, along: Axis, points: Sequence[Point]) -> Point:
-    """Return the point that another is compared with; itself for one that others are."""
-    first = points[0]
-    if along == "prompt":
-        return point._replace(prompt=first.prompt)
-    if along == "max_layer":
-        return point._replace(max_layer=max(one.max_layer or 0 for one in points))
-    # a method of 0 heads, or of a store with fewer, is compared with the first one's only number
-    heads = [one.heads for one in points if one[:2] == first[:2]]
-    number = point.heads if point.heads in heads else heads[0]
-    return point._replace(store=first.store, readout=first.readout, heads=number)
-
-
-def _named(point: Point, along: Axis, several: bool) -> str:
-    if along == "readout":
-        return f"{point.store}:{point.readout}" if several else point.readout
-    return str(getattr(point, along))
-
-
-def _difference(
-    first: PointScores, here: PointScores, *, within_draw: bool, pool_variance: float
-) -> dict[str, Any]:
-    """Return how much better a point is than the first, on the same draws and units."""
-    names = ("difference", "difference_low", "difference_high", "p", "error", "test")
-    if within_draw:
-        one = subtract(first.one_draw(), here.one_draw(), scale=here.units.scale)
-        values = (one.value, one.low, one.high, one.test.p, one.error, one.test.name)
-    else:
-        scores, scale = here.scores.astype(float) - first.scores, here.units.scale
-        over = estimate_over_draws(here.weights, scores, pool_variance=pool_variance, scale=scale)
-        p = over.p()
-        test = None if p is None else "Student's t"
-        values = (over.value, *over.difference_interval(), p, over.error, test)
-    return dict(zip(names, values, strict=True))
-
-
-def _correct(rows: Sequence[dict[str, Any]]) -> None:
-    """Add `p_holm` to the rows that have a p, corrected for all of them."""
-    tested = [row for row in rows if row.get("p") is not None]
-    for row, p in zip(tested, holm([row["p"] for row in tested]), strict=True):
-        row["p_holm"] = p
+    return methods[str(point.store), point.readout], shots, point.heads, depth
 
 
 def _small(scores: pl.Series) -> Array:
@@ -494,18 +378,18 @@ def save_sweep(sweep: Sweep, folder: Path) -> list[Path]:
     StoreWriteError
         The folder cannot be written.
     """
-    tables = {VALUES_FILE: sweep.values, SUMMARY_FILE: sweep.summary, UNITS_FILE: sweep.units}
+    tables = {
+        VALUES_FILE: sweep.values,
+        SUMMARY_FILE: sweep.summary,
+        UNITS: sweep.units,
+        EXAMPLES_FILE: sweep.examples,
+    }
     if sweep.summary["data_set"].n_unique() > 1:
         tables[STORES_FILE] = sweep.over_stores()
     with writing(folder) as new:
         for name, table in tables.items():
             write_table(new / name, table)
     return [folder / name for name in tables]
-
-
-def is_sweep(folder: Path) -> bool:
-    """Return whether a folder holds the tables of a sweep."""
-    return (folder / SUMMARY_FILE).is_file() and (folder / VALUES_FILE).is_file()
 
 
 def load_summary(folder: Path) -> pl.DataFrame:
@@ -517,4 +401,4 @@ def load_summary(folder: Path) -> pl.DataFrame:
         The file is not there, or not as `save_sweep` wrote it.
     """
     filled = ["data_set", "store", "readout", "heads", "metric", "scale", "mean", "chance", "draws"]
-    return read_table(folder / SUMMARY_FILE, pl.Schema(SUMMARY_SCHEMA), filled)
+    return read_table(folder / SUMMARY_FILE, pl.Schema(SUMMARY_SCHEMA), filled, SWEEP)

@@ -7,9 +7,8 @@ from pathlib import Path
 from savs.foundation.errors import command
 from savs.foundation.files import real_path
 from savs.pipeline.errors import ReportError
-from savs.pipeline.evaluation.compare.result_folders import read_result, short_names
+from savs.pipeline.evaluation.compare.trial_sets import is_sweep, read_result, short_names
 from savs.pipeline.evaluation.results import Result, Results
-from savs.pipeline.evaluation.sweep.table import is_sweep
 from savs.pipeline.selection.compatibility import require_fit
 from savs.stores.format.layout import MANIFEST, RESULTS
 

@@ -9,7 +9,7 @@ import polars as pl
 from savs.datasets.metrics.metrics import Scale
 from savs.foundation.frames import schema_of
 from savs.pipeline.evaluation.compare.compare import compare
-from savs.pipeline.evaluation.compare.result_folders import of_same_examples
+from savs.pipeline.evaluation.compare.trial_sets import of_same_examples
 from savs.pipeline.evaluation.results import Result
 from savs.pipeline.evaluation.tables import P_VALUES, Scaled
 from savs.pipeline.running.formatting import percent, visible

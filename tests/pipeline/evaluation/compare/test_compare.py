@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from small_results import save_result
 
-from savs import compare, evaluate, save_evaluation, select
+from savs import compare, evaluate, save_evaluation, select, sweep
 from savs.datasets import find_benchmark
 from savs.pipeline.errors import ComparisonError
 from savs.pipeline.evaluation.compare.compare import (
@@ -14,6 +14,7 @@ from savs.pipeline.evaluation.compare.compare import (
     across_data_sets,
     method_table,
 )
+from savs.pipeline.evaluation.sweep.table import join_sweeps, save_sweep
 from savs.pipeline.statistics.intervals import wilson_interval
 from savs.pipeline.statistics.paired_tests import (
     holm,
@@ -119,8 +120,8 @@ def test_a_skipped_example_is_wrong_and_clusters_that_skips_break_are_joined(tmp
 
 
 REFUSED = {
-    "none": (slice(0, 0), {}, "0 result given, expected two result folders or more"),
-    "one": (slice(0, 1), {}, "1 result given, expected two result folders or more"),
+    "none": (slice(0, 0), {}, "0 results given, expected two folders or more, or one sweep"),
+    "one": (slice(0, 1), {}, "1 result given, expected two folders or more, or one sweep"),
     "metric": (
         slice(0, 3),
         {"metric": "auc"},
@@ -226,3 +227,150 @@ def test_a_result_of_a_store_says_its_method_model_and_cost(tmp_path):
     assert table["forwards"].to_list() == [8, 8]  # training and test examples
     assert table["bytes"].to_list() == [8 * 3 * 3 * 4] * 2  # all heads, whatever was chosen
     assert table["seconds"].to_list() == [None, None]  # a store that another writer made
+
+
+GRID = {"shots": [2, 4, "all"], "draws": 3, "seed": 4}
+
+
+@pytest.fixture(scope="module")
+def pair(tmp_path_factory):
+    """Two stores of the same examples, some of which share an image, and a sweep of each."""
+    folder, stores, rng = tmp_path_factory.mktemp("pair"), {}, np.random.default_rng(1)
+    for name, noise in (("one", 2.0), ("two", 1.0)):
+        labels = {"train": list("abc") * 6, "test": list("abcca") * 4}
+        features = {
+            split: np.eye(3, dtype="f4")[["abc".index(label) for label in own]]
+            + noise * rng.normal(size=(4, len(own), 3))
+            for split, own in labels.items()
+        }
+        stores[name] = make_store(
+            *(folder / name, features["train"].astype("f4"), labels["train"]),
+            *(features["test"].astype("f4"), labels["test"]),
+            test_rows=[{"media": f'["{row // 2}.png"]'} for row in range(20)],
+            shard_rows=7,
+        )
+        swept = sweep(stores[name], heads=[2, 4], readouts=["vote", "lda"], **GRID)
+        save_sweep(swept, folder / name / "results/sweep")
+    return folder, stores
+
+
+def swept_at(folder, *names):
+    return [folder / name / "results/sweep" for name in names]
+
+
+def test_two_sweeps_are_compared_as_one_sweep_of_both_stores_does(pair):
+    folder, stores = pair
+    found = compare(swept_at(folder, "one", "two"))
+    assert found.schema == COMPARISON_SCHEMA
+    assert found.filter(metric="accuracy").height == 2 * 2 * 3
+    assert found.select("a", "b").unique().rows() == [("one/results/sweep", "two/results/sweep")]
+    for heads in (2, 4):
+        joint = sweep(stores, heads=[heads], readouts=["vote"], **GRID).summary
+        joint = joint.filter(pl.col("against").is_not_null(), metric="accuracy")
+        ours = found.filter(metric="accuracy", readout="vote", heads=heads)
+        assert ours["shots"].to_list() == joint["shots"].to_list() == [2, 4, 6]
+        assert ours["draws"].to_list() == joint["draws"].to_list() == [3, 3, 1]
+        for row, expected in zip(ours.to_dicts(), joint.to_dicts(), strict=True):
+            assert row["value_b"] == pytest.approx(expected["mean"])
+            assert row["difference"] == pytest.approx(expected["difference"])
+            assert row["clusters"] == expected["clusters"] == 10
+            if row["draws"] > 1:  # of one draw each, two evaluations are compared
+                assert (row["low"], row["high"]) == pytest.approx(
+                    (expected["difference_low"], expected["difference_high"])
+                )
+                assert row["p"] == pytest.approx(expected["p"])
+    headline = found.filter(metric="accuracy")
+    tested = headline.filter(pl.col("p").is_not_null())
+    assert tested["p_holm"].to_list() == holm(tested["p"].to_list())
+    assert found.filter(pl.col("metric") != "accuracy")["p_holm"].null_count() == 12
+
+
+def test_one_sweep_alone_has_the_differences_of_its_own_table(pair):
+    folder, stores = pair
+    (place,) = swept_at(folder, "one")
+    found = compare([place], metric="balanced accuracy")
+    expected = pl.read_parquet(place / "summary.parquet")
+    expected = expected.filter(pl.col("against").is_not_null(), metric="balanced accuracy")
+    assert found.select("a", "b").unique().rows() == [("vote", "lda")]
+    for ours, theirs in {
+        "heads": "heads",
+        "shots": "shots",
+        "value_b": "mean",
+        "difference": "difference",
+        "low": "difference_low",
+        "high": "difference_high",
+        "error": "error",
+        "test": "test",
+        "p": "p",
+    }.items():
+        assert found[ours].to_list() == expected[theirs].to_list(), ours
+    table = method_table([place])
+    whole = pl.read_parquet(place / "summary.parquet").filter(metric="accuracy")
+    assert table["method"][0] == "SAVs (vote), 2 heads, 2 shots"
+    assert table["method"][-1] == "lda, 4 heads, 6 shots"
+    for name in ("difference", "difference_low", "difference_high", "p", "low", "high"):
+        assert table[name].to_list() == whole[name].to_list(), name
+    depths = sweep(stores["one"], heads=[1], max_layers="each")
+    save_sweep(depths, folder / "depths")
+    of_depths = compare([folder / "depths"], metric="accuracy")
+    apart = depths.summary.filter(pl.col("against").is_not_null(), metric="accuracy")
+    assert of_depths["difference"].to_list() == apart["difference"].to_list()
+    assert of_depths["low"].to_list() == apart["difference_low"].to_list()
+
+
+def test_an_evaluation_is_compared_with_every_point_of_a_sweep(pair, tmp_path):
+    folder, stores = pair
+    (place,) = swept_at(folder, "one")
+    for name, store in stores.items():
+        save_evaluation(evaluate(store, select(store, heads=4)), tmp_path / name)
+    found = compare([tmp_path / "two", place], metric="accuracy")
+    assert found.height == 12
+    same = compare([tmp_path / "two", tmp_path / "one"], metric="accuracy").row(0, named=True)
+    whole = found.filter(readout="vote", heads=4, shots=6).row(0, named=True)
+    alike = ("value_a", "value_b", "difference", "low", "high", "p", "test", "clusters")
+    assert [whole[name] for name in alike] == [same[name] for name in alike]
+    few = found.filter(readout="vote", heads=4, shots=2).row(0, named=True)
+    assert (few["draws"], few["test"]) == (3, "Student's t")
+    back = compare([place, tmp_path / "two"], metric="accuracy")
+    assert back["difference"].to_list() == pytest.approx((-found["difference"]).to_list())
+
+
+def test_sweeps_of_several_data_sets_have_a_mean(pair, tmp_path):
+    _, stores = pair
+    other = make_store(
+        tmp_path / "other",
+        *(np.tile(np.eye(3, dtype="f4"), (4, 6, 1)), list("abc") * 6),
+        *(np.tile(np.eye(3, dtype="f4"), (4, 5, 1)), list("bca") * 5),
+    )
+    for heads in (2, 4):
+        sweeps = {
+            name: sweep(store, heads=[heads], readouts=["vote", "lda"], **GRID)
+            for name, store in {"x": stores["one"], "y": other}.items()
+        }
+        save_sweep(join_sweeps(sweeps), tmp_path / f"of{heads}")
+    alone = compare([tmp_path / "of2"], metric="accuracy")
+    assert alone.select("a", "b").unique(maintain_order=True).rows() == [
+        ("x/vote", "x/lda"),
+        ("y/vote", "y/lda"),
+    ]
+    means = across_data_sets(alone)
+    assert means.select("a", "b", "shots", "data_sets").rows() == [
+        ("vote", "lda", shots, 2) for shots in (2, 4, 6)
+    ]
+    expected = join_sweeps(sweeps).over_stores()
+    with pytest.raises(ComparisonError, match="have no readout, number of heads and shots in comm"):
+        compare([tmp_path / "of2", tmp_path / "of4"])
+    again = across_data_sets(compare([tmp_path / "of4"], metric="accuracy"))
+    assert again["difference"].to_list() == expected["difference"].drop_nulls().to_list()
+
+
+def test_sweeps_with_other_draws_or_of_other_examples_are_refused(pair, tmp_path):
+    folder, stores = pair
+    (place,) = swept_at(folder, "one")
+    few = sweep(stores["two"], heads=[2], shots=[2], draws=2)
+    save_sweep(few, tmp_path / "few")
+    with pytest.raises(ComparisonError, match=r"has 3 draws and .*few has 2, expected the same nu"):
+        compare([place, tmp_path / "few"])
+    other = save_result(tmp_path / "other", [1, 0, 1])
+    with pytest.raises(ComparisonError, match="20 test examples here, 3 there"):
+        compare([place, other])

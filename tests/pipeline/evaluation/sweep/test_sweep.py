@@ -10,7 +10,8 @@ from text_stores import make_text_store
 from savs import evaluate, select, sweep
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.sweep.draws import make_draws, pool_variance
-from savs.pipeline.evaluation.sweep.table import SUMMARY_SCHEMA, UNITS_SCHEMA, VALUES_SCHEMA
+from savs.pipeline.evaluation.sweep.table import SUMMARY_SCHEMA, VALUES_SCHEMA
+from savs.pipeline.evaluation.trials import UNIT_SCHEMA
 from savs.pipeline.readouts import READOUTS
 from savs.pipeline.readouts.calm import POSTERIOR
 from savs.pipeline.readouts.heads_fit import HeadsFit, score_fits
@@ -263,7 +264,7 @@ def test_differences_are_paired_and_corrected(store):
 def test_units_have_the_scores_of_every_draw(store):
     found = sweep(store, shots=[1, "all"], draws=3, heads=[2], readouts=["vote", "lda"])
     units = found.units.collect()
-    assert units.columns == list(UNITS_SCHEMA)
+    assert units.columns == list(UNIT_SCHEMA)
     for row in found.summary.filter(metric="accuracy").iter_rows(named=True):
         rows = units.filter(
             pl.col("shots").eq_missing(pl.lit(row["shots"])),

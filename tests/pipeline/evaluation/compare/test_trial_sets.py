@@ -1,4 +1,4 @@
-"""`result_folders`: what is read back, and which results belong to the same examples."""
+"""`trial_sets`: what is read back, and which results belong to the same examples."""
 
 import json
 import re
@@ -11,8 +11,8 @@ from small_results import save_result
 
 from savs import compare, evaluate, save_evaluation, select
 from savs.pipeline.errors import ComparisonError
-from savs.pipeline.evaluation.compare.result_folders import read_result, short_names
-from savs.pipeline.evaluation.evaluation_file import UNIT_SCHEMA
+from savs.pipeline.evaluation.compare.trial_sets import read_result, short_names
+from savs.pipeline.evaluation.trials import UNIT_SCHEMA
 from savs.stores import ResultError
 from stores import make_store
 
@@ -35,7 +35,8 @@ def test_units_are_what_the_metrics_are_the_mean_of(tmp_path):
     assert table.schema == UNIT_SCHEMA
     assert table["metric"].to_list() == ["accuracy"] * 4 + ["balanced accuracy"] * 4
     assert table["unit"].to_list() == [0, 1, 2, 3] * 2
-    assert table["score"].to_list() == result.predictions["correct"].cast(pl.Float64).to_list() * 2
+    right = result.predictions["correct"].cast(pl.Float64).to_list()
+    assert table["scores"].to_list() == [[score] for score in right] * 2
     assert table["cluster"].to_list() == ["0", "0", "2", "2"] * 2
     assert table["stratum"].to_list() == ["all"] * 4 + list("abab")
     found = read_result(tmp_path / "r")
