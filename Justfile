@@ -73,6 +73,10 @@ fuzz:
         tests/end_to_end/test_edited_bundle.py \
         tests/end_to_end/test_results_of_one_evaluation.py::test_metrics_of_another_form_are_refused_though_their_digest_is_right
 
+# Put each fault of scripts/faults.toml into a copy of the code, and check that a test fails with it; with words, some of them
+mutate *words:
+    .venv/bin/python scripts/mutate.py {{words}}
+
 # Print how many attacks of each class held, and what costly files cost; `--deep` draws as many as `fuzz` and `crash`
 attacks *args:
     .venv/bin/python scripts/attack_table.py {{args}}

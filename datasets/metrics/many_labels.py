@@ -44,7 +44,7 @@ class LabelPredictions:
     logits: Array
     """`(labels, examples)` float32, whose order is that of the probabilities."""
     predicted: Array
-    """`(labels, examples)` bool."""
+    """`(labels, examples)` bool; False of skipped examples."""
     states: Array
     """`(labels, examples)` int8, see `LabelTable`."""
     others: Array
@@ -129,7 +129,7 @@ def label_metrics(
 
 def _counts(predictions: LabelPredictions) -> pl.DataFrame:
     positive = predictions.states == PRESENT
-    predicted = predictions.predicted & (predictions.states != UNKNOWN) & ~predictions.skipped
+    predicted = predictions.predicted & (predictions.states != UNKNOWN)
     counts = pl.DataFrame(
         {
             "n": (predictions.states != UNKNOWN).sum(axis=1),
@@ -291,7 +291,6 @@ def _f1_units(
     for part in _blocks(len(total), n):
         there = predictions.states[part] == PRESENT
         names = predictions.predicted[part] & (predictions.states[part] != UNKNOWN)
-        names = names & ~predictions.skipped
         hit = (there & names).astype(np.float64)
         either = there.astype(np.float64) + names
         macro_slopes += (2 * per[part]) @ hit - (f1 * per)[part] @ either

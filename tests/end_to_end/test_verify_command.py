@@ -187,3 +187,11 @@ def test_a_mended_image_is_retried(savs, extract, inputs, tmp_path, split):
     else:
         assert scored.returncode == 0, scored.stderr
         assert f"using {store}/results/vote\n" in scored.stderr
+
+
+def test_a_store_of_another_format_has_the_exit_code_of_stores(savs, store):
+    manifest = store / "store.json"
+    manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"format": 2}))
+    refused = savs("evaluate", store)
+    assert refused.returncode == 3
+    assert "store.json: format is 2, expected 1" in refused.stderr

@@ -127,10 +127,11 @@ def test_any_scores_count_as_written_out_and_in_any_order(
         ["c0 i0 Yes", "c1 i0 Yes", "c0 i1 No", "c1 i1 No"],
         ["c0 i0 Yes", "c0 i1 Yes", "c1 i0 No", "c1 i1 No"],
         ["c0 i0 Yes", "c0 i0 Yes", "c1 i1 No", "c1 i1 No"],
+        ["c0 i0 Yes", "c1 i1 Yes", "c0 i1 No", "c0 i1 No"],
     ],
-    ids=["one image for both", "one caption for both", "pairs twice"],
+    ids=["one image for both", "one caption for both", "pairs twice", "a false pair twice"],
 )
-def test_a_group_whose_true_pairs_are_no_diagonal_is_left_out(pairs: list[str]) -> None:
+def test_a_group_that_is_not_two_true_and_two_false_pairs_is_left_out(pairs: list[str]) -> None:
     parts = [pair.split() for pair in pairs]
     rows = [("x", c, [i], label, "c", votes(0.5)) for c, i, label in parts]
     odd = pl.DataFrame(rows, schema=SCHEMA, orient="row")

@@ -33,6 +33,7 @@ def table_of(made, names, path: Path, **columns) -> Path:
 MARKS = {"vote": (), "lda": pytest.mark.thorough, "posterior": pytest.mark.thorough}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "readout",
     [pytest.param(r, marks=MARKS.get(r, pytest.mark.costly)) for r in READOUTS],
@@ -74,11 +75,14 @@ def test_folders_patterns_names_and_tables_give_the_same(made, animals, tmp_path
     for place, image in enumerate(made.images[:4]):
         shutil.copy(image, folder / "deep" / f"{place}.jpg")
     (folder / "notes.txt").write_text("no image")
-    (folder / "deep" / ".hidden.jpg").write_text("no image")
+    for hidden in (folder / "deep" / ".hidden.jpg", folder / ".trash" / "old.jpg"):
+        hidden.parent.mkdir(exist_ok=True)
+        hidden.write_text("no image")
     monkeypatch.chdir(tmp_path)
     said: list[str] = []
     whole = classify(animals, "photos", reporting=Reporting(said.append)).predictions
     assert whole["id"].to_list() == [f"photos/deep/{n}.jpg" for n in range(4)]
+    shutil.rmtree(folder / ".trash")  # a pattern may look into hidden folders
     assert any("Ignored 1 file in photos, no images" in line for line in said)
     stdin = io.TextIOWrapper(io.BytesIO("\n".join([*whole["id"], ""]).encode()))
     monkeypatch.setattr(sys, "stdin", stdin)

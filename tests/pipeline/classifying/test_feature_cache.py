@@ -9,8 +9,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from savs.pipeline.classifying.feature_cache import FeatureCache, ImageHeads
+from savs.pipeline.classifying.feature_cache import (
+    FeatureCache,
+    ImageHeads,
+    MemoryCache,
+    features_key,
+)
+from savs.pipeline.classifying.model_match import DECODING
 from savs.pipeline.errors import OutputError
+from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model.sites import Site
 from savs.stores import LayerGrid
 from savs.stores.format.manifest import FeatureSource
 
@@ -62,6 +70,20 @@ def test_a_damaged_file_is_made_again(tmp_path, damage) -> None:
     found = cache.get(NAMES[:1], noting(asked))
     assert asked == [NAMES[0]] * 2
     np.testing.assert_array_equal(found.values, heads(NAMES[:1]).values)
+
+
+def test_memory_keeps_what_was_used_last_and_of_each_key_its_own(monkeypatch) -> None:
+    monkeypatch.setattr("savs.pipeline.classifying.feature_cache.MOST_IN_MEMORY", 3 * 7 * 4)
+    memory, asked = MemoryCache(), list[str]()
+    memory.get("a", NAMES[:3], noting(asked))  # as many as there is room for
+    memory.get("a", NAMES[:1], noting(asked))
+    memory.get("b", NAMES[:1], noting(asked))  # of another model or prompt; the second goes
+    found = memory.get("a", [NAMES[2], NAMES[0]], noting(asked))
+    assert asked == [*NAMES[:3], NAMES[0]]
+    np.testing.assert_array_equal(found.values, heads([NAMES[2], NAMES[0]]).values)
+    memory.get("a", NAMES[1:2], noting(asked))
+    assert asked[4:] == [NAMES[1]]
+    assert memory.bytes == 3 * 7 * 4
 
 
 def test_those_who_share_a_folder_take_turns(tmp_path) -> None:
@@ -120,3 +142,66 @@ def test_a_file_system_without_locks_is_enough(tmp_path, monkeypatch) -> None:
     found = FeatureCache(tmp_path / "cache").get(NAMES[:1], heads)
     np.testing.assert_array_equal(found.values, heads(NAMES[:1]).values)
     assert not (tmp_path / "cache/claims").exists()
+
+
+def key(
+    folder,
+    question: str = "Which?",
+    decoding: dict[str, object] | None = None,
+    sites: Sequence[str] = ("heads",),
+    **options: object,
+) -> str:
+    named = {"model": folder / "model", "adapter": folder / "adapter", "dtype": "float32"}
+    loading = ModelOptions(**named | options)  # pyright: ignore[reportArgumentType]
+    return features_key(loading, question, decoding or {}, [Site(site) for site in sites])
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """Return a folder with a model and an adapter of it, a file each."""
+    for name in ("model", "adapter"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "weights").write_text(name)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"question": "What?"},
+        *({"decoding": {name: 1}} for name in DECODING),
+        {"sites": ("residual",)},
+        {"sites": ("heads", "residual")},
+        {"model": "owner/name"},
+        {"adapter": None},
+        {"revision": "main"},
+        {"dtype": "bfloat16"},
+        {"min_pixels": 9},
+        {"max_pixels": 9},
+        {"prompt_template": "Q: {prompt}"},
+        {"embedding": "gme"},
+    ],
+    ids=str,
+)
+def test_features_of_other_inputs_have_another_key(checkpoint, change) -> None:
+    assert key(checkpoint, **change) != key(checkpoint) == key(checkpoint, device="cpu")
+
+
+@pytest.mark.parametrize("folder", ["model", "adapter", "model/extra_tokenizer"])
+def test_features_of_a_changed_checkpoint_have_another_key(checkpoint, folder) -> None:
+    (checkpoint / "model/extra_tokenizer").mkdir()
+    before = key(checkpoint)
+    (checkpoint / folder / "weights").write_text("changed")
+    assert key(checkpoint) != before
+
+
+@pytest.mark.parametrize("package", ["savs", "transformers", "torch"])
+def test_features_of_another_version_have_another_key(checkpoint, monkeypatch, package) -> None:
+    before = key(checkpoint)
+    known = {package: "0.0.1"}
+    monkeypatch.setattr(
+        "savs.pipeline.classifying.feature_cache.version", lambda name: known.get(name, "1")
+    )
+    after = key(checkpoint)
+    known.clear()
+    assert len({before, after, key(checkpoint)}) == 3

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from savs import classify, load_selection, save_selection
+from savs.pipeline.classifying.model_match import model_options
 from savs.pipeline.errors import SelectionError
 
 
@@ -58,6 +59,28 @@ def test_another_model_is_refused_by_what_differs(
             classify(changed(tmp_path / "c", animals, model=beside), made.images[0])
     done = classify(named, made.images[0], model="demo")
     assert done.notes == ("model.name: 'mine' in the classifier, 'demo' now",)
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, ("owner/name", "c" * 40, "float32")),
+        ({"revision": "main"}, ("owner/name", "main", "float32")),
+        ({"model": "other/name"}, ("other/name", None, "float32")),
+        (
+            {"model": "other/name", "revision": "v1", "dtype": "bfloat16"},
+            ("other/name", "v1", "bfloat16"),
+        ),
+    ],
+    ids=["as recorded", "revision", "model", "all"],
+)
+def test_a_model_runs_at_its_own_revision(animals, given, expected) -> None:
+    selection = load_selection(animals)
+    facts = dict(selection.source.model) | {"name": "owner/name", "revision": "c" * 40}
+    recorded = replace(selection, source=replace(selection.source, model=facts))
+    nothing = {"model": None, "revision": None, "dtype": None, "placing": {}}
+    options = model_options(recorded, **nothing | given)
+    assert (options.model, options.revision, options.dtype) == expected
 
 
 def test_processor_and_template_are_compared_before_the_weights_are_loaded(

@@ -51,6 +51,7 @@ def test_numbers_follow_the_images_and_are_the_same_after_loading(fitted, square
     assert loaded.predict(images) == pytest.approx(found, abs=1e-3)
 
 
+@pytest.mark.thorough
 def test_it_keeps_the_conventions(fitted, squares, cache):
     images, numbers = squares
     assert is_regressor(fitted)

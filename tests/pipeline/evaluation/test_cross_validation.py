@@ -10,6 +10,7 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.cross_validation import INFLATION
 from savs.pipeline.heads.folds import stratified_folds
 from savs.pipeline.readouts import READOUTS
+from savs.pipeline.selection.left_out import leave_out
 from savs.pipeline.selection.selection import chosen_features, only_subtask
 from savs.pipeline.statistics.intervals import wilson_interval
 from stores import make_store
@@ -129,9 +130,14 @@ def test_folds_that_share_examples_widen_each_interval(tmp_path):
 def test_examples_that_share_an_image_stay_together(tmp_path):
     rows = [{"media": '["x"]', "media_sha256": f'["{i // 4}"]'} for i in range(12)]
     store = store_of(tmp_path / "s", list("ab" * 6), train_rows=rows)
-    found = evaluate(store, select(store, heads=2), on="folds")
+    selection = select(store, heads=2)
+    found = evaluate(store, selection, on="folds")
     assert found.predictions["cluster"].n_unique() == 3
     assert "3-fold cross-validation (" in found.notes[0]
+    (left_out,) = leave_out(store, selection)
+    folds = left_out.fold[np.argsort(left_out.order)].tolist()
+    assert [len(set(folds[first : first + 4])) for first in (0, 4, 8)] == [1, 1, 1]
+    assert len(set(folds)) == 3
 
 
 def test_a_class_with_too_few_examples_is_named(tmp_path):

@@ -21,7 +21,7 @@ from savs.stores import (
     open_store,
     open_writer,
 )
-from savs.stores.format.layout import digest
+from savs.stores.format.layout import CLASSES, digest
 from savs.stores.maintain.copy import merge
 from savs.stores.maintain.verify import verify
 from savs.stores.write import opening
@@ -43,12 +43,19 @@ def halves(tmp_path, toy) -> list[FeatureStore]:
 def part(tmp_path, toy):
     """Return a function that writes a store of test examples of its own, `name:0` and so on."""
 
-    def write(name: str, rows: int = 3, shift: float = 0, train: int = 5, model: str = "toy"):
+    def write(
+        name: str,
+        rows: int = 3,
+        shift: float = 0,
+        train: int = 5,
+        model: str = "toy",
+        texts: int = 0,
+    ):
         names = {f"test:{i}": f"{name}:{i}" for i in range(rows)}
         plan = {
             "train": planned("train", train),
             "test": [PlannedRow(new, digest([name, i])) for i, new in enumerate(names.values())],
-        }
+        } | ({CLASSES: planned(CLASSES, texts)} if texts else {})
         folder = tmp_path / f"{name}-{model}-{train}"
         identity = toy.identity(model)
         with open_writer(folder, identity, plan, shard_rows=toy.shard_rows) as writer:
@@ -186,6 +193,14 @@ def test_parts_of_a_test_file_come_one_after_the_other(tmp_path, toy, part) -> N
     assert merged.skipped("test")["id"].to_list() == ["x:1", "y:1"]
     assert merged.skipped("train")["id"].to_list() == ["train:3"]
     assert merged.scan().collect()["id"].to_list() == merged.examples()["id"].to_list()
+
+
+def test_texts_of_classes_that_several_parts_have_are_taken_once(tmp_path, toy, part) -> None:
+    toy.skip = {CLASSES: {2: "gone", 4: "gone"}}  # the second part knows 2, skipped, next to 3
+    merged = merge([part("x", texts=3), part("y", shift=1, texts=5)], tmp_path / "merged")
+    assert verify(merged.path).problems == ()
+    assert merged.examples(CLASSES)["id"].to_list() == [f"{CLASSES}:{i}" for i in (0, 1, 3)]
+    assert merged.skipped(CLASSES)["id"].to_list() == [f"{CLASSES}:{i}" for i in (2, 4)]
 
 
 @pytest.mark.thorough

@@ -4,8 +4,10 @@ import shutil
 import threading
 from types import SimpleNamespace
 
+import numpy as np
 import polars as pl
 import pytest
+import torch
 from clips import PALETTE, encode, plain
 
 from savs.datasets import Example, MediaFolder, find_benchmark, read_examples
@@ -14,8 +16,11 @@ from savs.pipeline.extraction.line import feed as window
 from savs.pipeline.extraction.line.assembly import Assembly
 from savs.pipeline.extraction.line.feed import Planner, ReadMedium, ahead, windows
 from savs.pipeline.extraction.line.jobs import BatchLimits
-from savs.pipeline.extraction.model.answers import NO_ANSWERS
-from savs.stores import ShardSpec
+from savs.pipeline.extraction.model.answers import ANSWERS, NO_ANSWERS, Answers
+from savs.pipeline.extraction.model.hook_points import HookPoint
+from savs.pipeline.extraction.model.reading import Read
+from savs.pipeline.extraction.model.sites import HEADS
+from savs.stores import LayerGrid, ShardSpec
 
 
 class Counter:
@@ -73,6 +78,39 @@ def test_they_are_one_request_in_different_windows_of_a_shard(plan, inputs, monk
     assert [first.waiting, second.waiting] == [[(0, 0)], [(0, 1)]]
     assert (len(first.jobs), len(second.jobs)) == (1, 0)
     assert (first.is_last, second.is_last) == (False, True)
+
+
+def test_a_row_whose_request_is_done_has_its_features_outputs_and_thumbnail():
+    point = HookPoint(LayerGrid(0, (0,), 2), torch.nn.Identity())
+    answers = Answers({"a": (1,), "b": (2,)})
+    rows = examples_of((), ())
+    spec = ShardSpec("test", 0, 0, 2, "")
+    assembly = Assembly(spec, rows, [point], "float32", answers=answers, thumbnails=True)
+    read = Read([np.float32([[[3, 4]]])], {ANSWERS: np.float32([[-1, -2]])})
+    assert assembly.wait_for(0, 0)
+    assembly.fill({0: 0}, read, {0: b"small"})
+    assert not assembly.wait_for(0, 1)
+    content = assembly.contents({HEADS: {}})[HEADS]
+    assert content.layers[0].tolist() == [[[3, 4], [3, 4]]]
+    assert content.outputs[ANSWERS].tolist() == [[-1, -2], [-1, -2]]
+    assert content.examples["thumbnail"] == [b"small", b"small"]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        (("x",), "Q", "test", "s"),
+        (("x", "y"), "R", "test", "s"),
+        (("x", "y"), "Q", "test", "t"),
+        (("x", "y"), "Q", "train", "s"),
+        (("x", "y"), "Q", "classes", "s"),
+    ],
+    ids=["media", "prompt", "labels", "demonstrations", "generates"],
+)
+def test_what_a_request_is_known_by(other):
+    answers = Answers({"a": (1,), "b": (2,)}, {"s": (0,), "t": (1,)}, (9,), {"s": {}})
+    planner = Planner(Counter(), BatchLimits(8, 100), answers=answers)
+    assert planner.key(*other) != planner.key(("x", "y"), "Q", "test", "s")
 
 
 def test_rows_whose_media_are_gone_are_skipped_with_the_reason(plan, inputs):

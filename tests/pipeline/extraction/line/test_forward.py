@@ -1,5 +1,7 @@
 """Batches that do not fit the memory: cut without being prepared again, refused, or an error."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -187,3 +189,24 @@ def test_a_batch_without_demonstrations_is_asked_once_and_keeps_nothing_of_them(
     assert requests == (0, 1)
     assert ICL not in launched.outputs
     assert counted == [[(), ()]]
+
+
+@pytest.mark.parametrize(("is_first", "prefix"), [(True, None), (False, "of the shard before")])
+def test_a_shard_goes_on_with_no_prefix_of_the_shard_before(model, is_first, prefix):
+    """A shard that is extracted alone, in a resumed run, has the same features."""
+
+    class Sharing:
+        prefix, known = "of the shard before", []
+
+        def forget_prefix(self):
+            self.prefix = None
+
+        def pieces(self, batch):
+            self.known.append(self.prefix)
+            return []
+
+    sharing = Sharing()
+    forward = Forward(model, NO_ANSWERS, None, sharing, lambda job: None)
+    shared = replace(batch_of(model, 2), image_keys=((("x", 0),), (("x", 0),)))
+    assert not list(forward.run(shared, Job((), {}, shared=True, is_first=is_first)))
+    assert sharing.known == [prefix]
