@@ -23,12 +23,19 @@ settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile("deep", settings.get_profile("any machine"), max_examples=1000)
-settings.load_profile("any machine")  # `just fuzz` takes the other
+settings.register_profile("few", settings.get_profile("any machine"), max_examples=20)
+settings.load_profile("any machine")  # `just fuzz` takes "deep", `just check` "few"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add how many cases of a test run, for `just check`."""
     parser.addoption("--cases", type=int, help="run the first N cases of each test alone")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Draw few examples where few cases are run."""
+    if config.getoption("cases") is not None:
+        settings.load_profile("few")
 
 
 @pytest.hookimpl(trylast=True)  # after the markers: a case that they leave out is none of the N
@@ -70,16 +77,25 @@ def chrome(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Return the folder of a tiny random checkpoint of a family; without torch there is none."""
+    """Return the folder of a tiny random checkpoint of a family; without torch there is none.
+
+    The processes of a run build each once, in a folder that they share.
+    """
     pytest.importorskip("torch")
+    from filelock import FileLock
     from tiny_models import build
 
-    made: dict[str, Path] = {}
+    base = tmp_path_factory.getbasetemp()
+    models = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "models"
+    models.mkdir(exist_ok=True)
 
     def get(family: str) -> Path:
-        if family not in made:
-            made[family] = build(family, tmp_path_factory.mktemp("models") / family)
-        return made[family]
+        folder = models / family
+        if not folder.exists():
+            with FileLock(models / f"{family}.lock"):
+                if not folder.exists():
+                    build(family, models / f"{family}.unfinished").rename(folder)
+        return folder
 
     return get
 

@@ -1,6 +1,7 @@
 """BLINK's files through the commands: one to three images, lettered options, hidden answers."""
 
 import json
+import shutil
 from pathlib import Path
 
 import polars as pl
@@ -35,6 +36,17 @@ def extract(savs, tmp_path):
     return run
 
 
+@pytest.fixture
+def made(extract, folder):
+    """Return the store of the questions with answers, the others wait; the first test makes it."""
+    if not (folder / "store").exists():
+        files = {split: f"{folder}/*/{split}-*.parquet" for split in ("val", "test")}
+        shots = ("--test", files["val"], "--shots", SHOTS, "--unlabelled", files["test"])
+        done = extract(*shots, out=folder / "store")
+        assert done.returncode == 0, done.stderr
+    return folder / "store"
+
+
 def results(savs, store):
     """Run `select` and `evaluate`; return metrics.json, submission.json and the predictions."""
     assert savs("select", store).returncode == 0
@@ -58,11 +70,9 @@ def answers(folder, split):
     }
 
 
-def test_shots_of_val_train_and_the_rest_is_scored(savs, extract, folder, tmp_path):
-    done = extract("--test", folder / "*" / "val-*.parquet", "--shots", SHOTS)
-    assert done.returncode == 0, done.stderr
-    written, submission, predictions = results(savs, tmp_path / "store")
-    trained = set(open_store(tmp_path / "store").examples("train")["id"])
+def test_shots_of_val_train_and_the_rest_is_scored(savs, made, folder):
+    written, submission, predictions = results(savs, made)
+    trained = set(open_store(made).examples("train")["id"])
     hits, classes = {}, {}
     for task, truth in answers(folder, "val").items():
         classes[task] = sorted(set(truth.values()))
@@ -124,12 +134,9 @@ def test_hidden_answers_cannot_train(extract, folder):
     )
 
 
-def test_a_pool_without_labels_gets_some_subtask_by_subtask(savs, extract, folder, tmp_path):
+def test_a_pool_without_labels_gets_some_subtask_by_subtask(savs, made, tmp_path):
     """The loop of labels on a published benchmark: labels of the pool come later."""
-    files = {split: f"{folder}/*/{split}-*.parquet" for split in ("val", "test")}
-    made = extract("--test", files["val"], "--shots", SHOTS, "--unlabelled", files["test"])
-    assert made.returncode == 0, made.stderr
-    store = open_store(tmp_path / "store")
+    store = open_store(shutil.copytree(made, tmp_path / "store"))
     assert savs("select", "store").returncode == 0
     done = savs("suggest", "store", "--n", 2, "--out", "next.csv")
     assert done.returncode == 0, done.stderr

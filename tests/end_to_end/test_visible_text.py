@@ -63,6 +63,7 @@ def test_tables_and_notes_show_escapes_as_text(savs, store) -> None:
         shown(savs, *command, store.path, "--json")
 
 
+@pytest.mark.thorough
 def test_json_has_the_text_itself(savs, store) -> None:
     done = savs("query", store.path, "SELECT label FROM examples LIMIT 2", "--json")
     assert [row["label"] for row in json.loads(done.stdout)] == LABELS[:2]

@@ -246,17 +246,6 @@ def test_a_wrong_example_leads_to_why(tab, app) -> None:
     assert own_requests(tab, app) == set()
 
 
-def test_ctrl_c_ends_it_and_takes_the_uploads(pets, made, tmp_path) -> None:
-    with served_app(tmp_path, pets) as app:
-        assert [path.name for path in tmp_path.glob("savs-app-*")]
-        assert app.stop(signal.SIGINT) == 130
-    assert list(tmp_path.glob("savs-app-*")) == []
-    assert app.log.read_text().endswith(
-        "interrupted: the app is closed; all labels are in the store\n"
-    )
-    assert "Traceback" not in app.log.read_text()
-
-
 @pytest.fixture(scope="module")
 def photos(made, tmp_path_factory) -> Path:
     """Return class folders of drawn animals, and images without a label, which names tell."""
@@ -374,7 +363,9 @@ def test_two_browsers_share_the_work_and_a_class_is_typed(
         tab("Page.close")
 
 
-def test_keys_mark_many_labels_and_enter_saves_them(chrome, of_many, tmp_path) -> None:
+def test_keys_mark_many_labels_enter_saves_them_and_ctrl_c_ends_it(
+    chrome, of_many, tmp_path
+) -> None:
     tab = chrome.tab()
     with served_app(tmp_path, of_many.path) as app:
         opened(tab, app, tab_name="Label")
@@ -394,8 +385,14 @@ def test_keys_mark_many_labels_and_enter_saves_them(chrome, of_many, tmp_path) -
         press(tab, "u")
         tab.wait_in_frame(LABEL, f"{EXAMPLE} == {json.dumps(second)}")
         assert labels_of(of_many.path, ":") == {name: '["l00","l03"]'}
-        assert "Traceback" not in app.log.read_text()
-    tab("Page.close")
+        tab("Page.close")
+        assert [path.name for path in tmp_path.glob("savs-app-*")]  # uploads go there
+        assert app.stop(signal.SIGINT) == 130
+    assert list(tmp_path.glob("savs-app-*")) == []
+    assert app.log.read_text().endswith(
+        "interrupted: the app is closed; all labels are in the store\n"
+    )
+    assert "Traceback" not in app.log.read_text()
 
 
 @pytest.mark.parametrize("kind", ["regression", pytest.param("ordinal", marks=pytest.mark.costly)])

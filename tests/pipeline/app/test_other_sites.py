@@ -1,10 +1,11 @@
 """What pages of other origins can do to the app, in Chromium: nothing but open it."""
 
 import json
+import shutil
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,11 +13,9 @@ from urllib.parse import urlsplit
 import pytest
 from browser import Tab
 from other_site import UPLOAD, attack, other_site
-from random_stores import draw_problem, write_problem
-from served_app import served_app
+from served_app import ServedApp, served_app
 
 import savs
-from savs.pipeline.app.workspace import Workspace
 
 pytestmark = [
     pytest.mark.browser,
@@ -58,11 +57,14 @@ def forwarded(port: int) -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def pets(tmp_path_factory) -> Path:
-    store = write_problem(tmp_path_factory.mktemp("store") / "pets", draw_problem(5, tests=6))
-    folder = store.path / "results" / "vote"
-    savs.save_evaluation(savs.evaluate(store, savs.select(store, heads=4)), folder)
-    return Path(store.path)
+def labelled(store_of_many, tmp_path_factory) -> Path:
+    return Path(shutil.copytree(store_of_many, tmp_path_factory.mktemp("store") / "scenes"))
+
+
+@pytest.fixture(scope="module")
+def app(labelled, tmp_path_factory) -> Iterator[ServedApp]:
+    with served_app(tmp_path_factory.mktemp("served"), labelled) as app:
+        yield app
 
 
 @pytest.fixture
@@ -79,8 +81,8 @@ def opened(tab: Tab, name: str) -> None:
     tab.click(button, until=f"{button}.ariaSelected == 'true'")
 
 
-def uploads(folder: Path) -> list[Path]:
-    return [path for path in folder.glob("savs-app-*/**/*") if path.is_file()]
+def uploads(app: ServedApp) -> list[Path]:
+    return [path for path in app.log.parent.glob("savs-app-*/**/*") if path.is_file()]
 
 
 @pytest.mark.parametrize(
@@ -92,58 +94,57 @@ def uploads(folder: Path) -> list[Path]:
     ],
 )
 def test_a_page_of_another_origin_neither_uploads_nor_reads_nor_frames(
-    tab, pets, tmp_path, host
+    tab, app, labelled, tmp_path, host
 ) -> None:
-    with served_app(tmp_path, pets, "--host", host) as app:
+    of_host = served_app(tmp_path, labelled, "--host", host)
+    with nullcontext(app) if host == "127.0.0.1" else of_host as app:
         assert urlsplit(app.address).hostname == host
         attack(tab, app.address)
-        assert uploads(tmp_path) == []
+        assert uploads(app) == []
         # a link to it works, and so do uploads of the page itself
         tab.run(f"location = {app.address!r}")
-        tab.wait("document.title == 'savs: pets'")
+        tab.wait("document.title == 'savs: scenes'")
         tab.wait("!!document.querySelector('#savs-drop input[type=file]')")
         assert tab.run(UPLOAD % ("cors", app.address)) == 200
-        assert [path.read_text() for path in uploads(tmp_path)] == ["x"]
+        assert [path.read_text() for path in uploads(app)] == ["x"]
 
 
 @pytest.mark.slow
-def test_a_forwarded_port_is_the_page_itself(tab, pets, tmp_path) -> None:
-    with served_app(tmp_path, pets) as app, forwarded(urlsplit(app.address).port or 0) as port:
+def test_a_forwarded_port_is_the_page_itself(tab, labelled, tmp_path) -> None:
+    with served_app(tmp_path, labelled) as app, forwarded(urlsplit(app.address).port or 0) as port:
         near = f"http://localhost:{port}/"
         tab.open(near)
         tab.wait("!!document.querySelector('.savs-note, .savs-notice')")  # the server was asked
         assert tab.run(UPLOAD % ("cors", near)) == 200
         # from there the port of the server itself is another origin
         assert tab.run(UPLOAD % ("no-cors", app.address)) in (0, "failed")
-        assert len(uploads(tmp_path)) == 1
+        assert len(uploads(app)) == 1
 
 
-def test_a_page_in_the_frame_that_is_not_ours_labels_nothing(tab, of_many: Workspace, tmp_path):
+def test_a_page_in_the_frame_that_is_not_ours_labels_nothing(tab, app, labelled):
     """Whoever leads the frame elsewhere, what comes from there has no nonce, and hears no key."""
-    assert of_many.path is not None
-    with served_app(tmp_path, of_many.path) as app:
-        tab.open(app.address)
-        tab.wait("!!document.querySelector('.savs-note, .savs-notice')")
-        opened(tab, "Label")
-        name = tab.wait_in_frame(LABEL, EXAMPLE)
-        tab.wait(f"!!document.querySelector({LABEL!r}).style.height")
-        choice = {"act": "label", "id": name, "label": ["l00"]}
-        with other_site(json.dumps({"choose": choice, "height": 77})) as port:
-            frame = f"document.querySelector({LABEL!r})"
-            tab.run(
-                f"new Promise(done => {{ {frame}.onload = done;"
-                f" {frame}.contentWindow.location = 'http://localhost:{port}/' }}).then(() => 1)"
-            )
-            tab.run("document.activeElement.blur()")
-            tab.press("n", "n")  # none of the labels
-            tab.run("new Promise(done => setTimeout(done, 1000))")
-            assert tab.run(f"{frame}.style.height") != "77px"
-            assert len(savs.open_store(of_many.path).ids("unlabelled")) == 20
-        opened(tab, "Classify")
-        opened(tab, "Label")
-        tab.wait_in_frame(LABEL, f"{EXAMPLE} == {name!r}")  # nobody labelled it
-        tab.press("n", "n")
-        tab.wait_in_frame(LABEL, f"{EXAMPLE} != {name!r}")
-        assert "1 label given" in tab.in_frame(LABEL, TEXT)
-        train = savs.open_store(of_many.path).examples("train")
-        assert train.filter(id=name)["label"].item() == "[]"
+    tab.open(app.address)
+    tab.wait("!!document.querySelector('.savs-note, .savs-notice')")
+    opened(tab, "Label")
+    name = tab.wait_in_frame(LABEL, EXAMPLE)
+    tab.wait(f"!!document.querySelector({LABEL!r}).style.height")
+    choice = {"act": "label", "id": name, "label": ["l00"]}
+    with other_site(json.dumps({"choose": choice, "height": 77})) as port:
+        frame = f"document.querySelector({LABEL!r})"
+        tab.run(
+            f"new Promise(done => {{ {frame}.onload = done;"
+            f" {frame}.contentWindow.location = 'http://localhost:{port}/' }}).then(() => 1)"
+        )
+        tab.run("document.activeElement.blur()")
+        tab.press("n", "n")  # none of the labels
+        tab.run("new Promise(done => setTimeout(done, 1000))")
+        assert tab.run(f"{frame}.style.height") != "77px"
+        assert len(savs.open_store(labelled).ids("unlabelled")) == 20
+    opened(tab, "Classify")
+    opened(tab, "Label")
+    tab.wait_in_frame(LABEL, f"{EXAMPLE} == {name!r}")  # nobody labelled it
+    tab.press("n", "n")
+    tab.wait_in_frame(LABEL, f"{EXAMPLE} != {name!r}")
+    assert "1 label given" in tab.in_frame(LABEL, TEXT)
+    train = savs.open_store(labelled).examples("train")
+    assert train.filter(id=name)["label"].item() == "[]"

@@ -99,6 +99,7 @@ def swept(store):
     return savs.sweep(store, heads=[1, 5], shots=[20, "all"], draws=3)
 
 
+@pytest.mark.thorough
 def test_a_point_of_a_sweep_is_what_evaluate_measures_and_a_draw_a_store_of_its_rows(
     store, swept, tmp_path
 ):

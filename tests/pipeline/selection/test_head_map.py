@@ -26,6 +26,7 @@ def test_the_map_has_the_scores_that_the_selection_kept(tmp_path):
             assert own["examples"].unique().to_list() == [task.examples]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("readout", ["vote", "lda", "hec-v", "logistic"])
 def test_strength_is_the_share_that_a_head_classifies_alone_by_any_readout(tmp_path, readout):
     problem = draw_problem(3, subtasks=("one", "two"), counts=(4, 5, 3))

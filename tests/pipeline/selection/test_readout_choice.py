@@ -84,6 +84,7 @@ def by_definition(data):
     return said, dict(zip(READOUTS, right, strict=True))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_the_choice_is_nested_cross_validation(seed) -> None:
     data = training(seed)

@@ -16,6 +16,7 @@ def store(tmp_path_factory):
     return write_problem(tmp_path_factory.mktemp("depth") / "s", draw_problem(1, counts=(6, 6, 6)))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("readout", ["vote", "logistic"])
 def test_each_point_is_a_selection_with_that_max_layer(store, readout):
     found = sweep(store, heads=[3], readouts=[readout], max_layers="each")
