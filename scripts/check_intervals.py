@@ -89,7 +89,7 @@ def _grid(
     return [*_header(name, *(design.name for design in designs)), *rows]
 
 
-def class_table(seed: int, samples: int) -> list[str]:
+def measure_classes(seed: int, samples: int) -> list[str]:
     """Return how often intervals contain the recalls of classes, and the balanced accuracy."""
     rng, rows = np.random.default_rng(seed), []
     names = [*(f"class of {100 * share:g} %" for share in CLASS_SHARES.values())]
@@ -230,7 +230,7 @@ PARTS: dict[str, Callable[[int, int], list[str]]] = {
     "rates": rate_table,
     "null": null_table,
     "gains": gain_table,
-    "classes": class_table,
+    "classes": measure_classes,
     "ranks": rank_table,
     "numbers": number_table,
     "number-differences": number_difference_table,

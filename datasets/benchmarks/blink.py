@@ -14,7 +14,7 @@ from savs.datasets.metrics.metrics import (
     Classes,
     Units,
     accuracy,
-    balanced_accuracy,
+    class_metrics,
     subtask_accuracies,
 )
 from savs.datasets.row import Row
@@ -53,7 +53,7 @@ def _label(row: Row) -> str | None:
 def measure(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
     """Accuracy: the mean over subtasks (macro) first, each of them, then over examples (micro)."""
     if predictions["subtask"].null_count():
-        return [accuracy(predictions, classes), balanced_accuracy(predictions, classes)]
+        return class_metrics(predictions, classes)
     *single, macro = subtask_accuracies(predictions, classes)
     return [macro, *single, accuracy(predictions, classes, "accuracy, micro")]
 

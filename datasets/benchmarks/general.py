@@ -18,7 +18,7 @@ from savs.datasets.metrics.metrics import (
     Classes,
     Units,
     accuracy,
-    balanced_accuracy,
+    class_metrics,
     subtask_accuracies,
 )
 from savs.datasets.metrics.ranking import ranking_metrics
@@ -171,10 +171,9 @@ def _require_text_alone(rows: Sequence[Row], split: str, read: Container[str]) -
 
 def measure(predictions: pl.DataFrame, classes: Classes) -> list[Units]:
     """Accuracy and balanced accuracy; with subtasks, the accuracy of each and their mean."""
-    overall = [accuracy(predictions, classes)]
     if predictions["subtask"].null_count():
-        return [*overall, balanced_accuracy(predictions, classes)]
-    return [*overall, *subtask_accuracies(predictions, classes)]
+        return class_metrics(predictions, classes)
+    return [accuracy(predictions, classes), *subtask_accuracies(predictions, classes)]
 
 
 def measure_positive(predictions: pl.DataFrame, classes: Classes, *, positive: str) -> list[Units]:

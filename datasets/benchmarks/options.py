@@ -19,8 +19,7 @@ from savs.datasets.metrics.metrics import (
     SCORED,
     Classes,
     Units,
-    accuracy,
-    balanced_accuracy,
+    class_metrics,
     parts_by,
 )
 
@@ -188,8 +187,5 @@ def prompt_accuracies(predictions: pl.DataFrame, classes: Classes) -> list[Units
     The headline is the accuracy under the first prompt.
     """
     parts = list(parts_by(predictions, "subtask"))
-    return [
-        measure(part, classes, f"{name}, {prompt}")
-        for measure, name in ((accuracy, "accuracy"), (balanced_accuracy, "balanced accuracy"))
-        for prompt, part in parts
-    ]
+    by_prompt = [class_metrics(part, classes, f", {prompt}") for prompt, part in parts]
+    return [units for metric in zip(*by_prompt, strict=True) for units in metric]

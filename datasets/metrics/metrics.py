@@ -105,6 +105,15 @@ def balanced_accuracy(
     return Units(name, _scores(predictions, pl.col("label")), float(guesses.to_numpy().mean()))
 
 
+CLASS_METRICS = {"accuracy": accuracy, "balanced accuracy": balanced_accuracy}
+"""Metrics of examples with one class each, the headline first; folds and prompts have the same."""
+
+
+def class_metrics(predictions: pl.DataFrame, classes: Classes, of: str = "") -> list[Units]:
+    """Return `CLASS_METRICS` of predictions; `of` follows their names."""
+    return [measure(predictions, classes, name + of) for name, measure in CLASS_METRICS.items()]
+
+
 def mean_metric(name: str, parts: Sequence[Units]) -> Units:
     """Return the mean of one or more metrics.
 

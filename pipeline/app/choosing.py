@@ -8,9 +8,9 @@ from savs.pipeline.evaluation.cross_validation import assess_left_out
 from savs.pipeline.evaluation.evaluation_file import replace_evaluation
 from savs.pipeline.evaluation.suspects import save_suspects, suspects
 from savs.pipeline.running.formatting import of_shares
+from savs.pipeline.selection.compatibility import is_older
 from savs.pipeline.selection.left_out import calibrate
 from savs.pipeline.selection.selection import Selection, select
-from savs.pipeline.selection.selection_config import is_older
 from savs.pipeline.selection.selection_file import copy_selection, write_selection
 from savs.pipeline.selection.training_data import train_digest
 from savs.stores import FeatureStore

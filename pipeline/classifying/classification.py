@@ -171,7 +171,7 @@ def classify(
     from savs.pipeline.classifying.new_images import fetching_for, find_new_images, prompt_table
     from savs.pipeline.classifying.prediction_table import TableForm
     from savs.pipeline.classifying.sorted_files import require_apart
-    from savs.pipeline.selection.selection_config import require_same_prompt
+    from savs.pipeline.selection.compatibility import require_same_prompt
 
     asking, reading, placing, batches = sort_keywords(
         *("classify", options),

@@ -96,7 +96,7 @@ class _OfImages(ReadsImages):
             media=1,
         )
         selection = select(training, heads=self.heads, readout=self.readout, scoring=self.scoring)
-        if selection.rule.calibrates or not labels.target.is_sure_alone:
+        if selection.rule.calibrates or not labels.target.has_classes:
             with suppress(SelectionError):  # a class has too few different images
                 selection = calibrate(training, selection).selection
         self.selection_ = selection

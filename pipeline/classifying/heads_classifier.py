@@ -104,7 +104,7 @@ class HeadsClassifier(ClassifierMixin, BaseEstimator):
             target=named.target,
         )
         selection = select(training, heads=self.heads, readout=self.readout, scoring=self.scoring)
-        if not named.target.is_sure_alone:
+        if not named.target.has_classes:
             with suppress(SelectionError):  # too few examples
                 selection = calibrate(training, selection).selection
         self.heads_ = np.array([head for _, head in selection.heads])

@@ -25,7 +25,7 @@ def find_selection(
     from savs.pipeline.errors import SelectionError
     from savs.pipeline.evaluation.results import TRAINED, Results
     from savs.pipeline.readouts import BUILT_IN
-    from savs.pipeline.selection.selection_config import is_of_store
+    from savs.pipeline.selection.compatibility import is_of_store
     from savs.stores.files.addresses import is_remote
 
     readout = None if rule in BUILT_IN.values() else rule  # a built-in one is found by its name

@@ -16,8 +16,7 @@ from savs.datasets.example import of_subtask
 from savs.datasets.metrics.metrics import (
     Classes,
     Units,
-    accuracy,
-    balanced_accuracy,
+    class_metrics,
     subtask_accuracies,
 )
 from savs.datasets.splits.clusters import clusters_of
@@ -104,7 +103,7 @@ def _measure(store: FeatureStore, table: pl.LazyFrame, classes: Classes) -> list
     predictions = table.collect()
     if stored_prompts(store.manifest.identity.benchmark):
         return prompt_accuracies(predictions, classes)
-    units = [accuracy(predictions, classes), balanced_accuracy(predictions, classes)]
+    units = class_metrics(predictions, classes)
     if len(classes) == 1:
         return units
     *single, macro = subtask_accuracies(predictions, classes)

@@ -28,15 +28,15 @@ from savs.pipeline.evaluation.predictions import (
 from savs.pipeline.heads.folds import FOLDS
 from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import OWN_ANSWERS
-from savs.pipeline.selection.compatibility import require_fit
-from savs.pipeline.selection.left_out import calibrate, leave_out
-from savs.pipeline.selection.selection import Selection, default_heads, select
-from savs.pipeline.selection.selection_config import (
+from savs.pipeline.selection.compatibility import (
     is_of_store,
     pseudo_labels_note,
+    require_fit,
     require_same_prompt,
-    require_selection,
 )
+from savs.pipeline.selection.left_out import calibrate, leave_out
+from savs.pipeline.selection.selection import Selection, default_heads, select
+from savs.pipeline.selection.selection_config import require_selection
 from savs.pipeline.targets import target_of
 from savs.pipeline.targets.target import Run, ScoredRows
 from savs.stores import FeatureStore, Head, StoreIncompleteError
@@ -178,7 +178,7 @@ class SelectedHeads:
         self._notes: list[str] = []
         if selection is None:
             selection = _default_selection(store)
-            if risk is not None or not selection.target.is_sure_alone:
+            if risk is not None or not selection.target.has_classes:
                 selection = calibrate(store, selection).selection
             self._notes.append(
                 "no selection was given: the default one was made"

@@ -37,13 +37,9 @@ from savs.pipeline.running.result_files import (
     reading,
     writing,
 )
+from savs.pipeline.selection.compatibility import older_note
 from savs.pipeline.selection.selection import Selection
-from savs.pipeline.selection.selection_config import (
-    SelectionConfig,
-    load_config,
-    older_note,
-    read_config,
-)
+from savs.pipeline.selection.selection_config import SelectionConfig, load_config, read_config
 from savs.pipeline.selection.selection_file import load_selection
 from savs.pipeline.statistics.confidence import Confidence
 from savs.pipeline.statistics.intervals import Metric

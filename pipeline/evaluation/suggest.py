@@ -19,9 +19,8 @@ from savs.pipeline.evaluation.evaluation import run_features
 from savs.pipeline.running.formatting import counted, counted_as, listed
 from savs.pipeline.running.output_files import media_of_cell
 from savs.pipeline.running.result_files import reading
-from savs.pipeline.selection.compatibility import require_fit
+from savs.pipeline.selection.compatibility import require_fit, require_same_prompt
 from savs.pipeline.selection.selection import Selection, only_subtask
-from savs.pipeline.selection.selection_config import require_same_prompt
 from savs.pipeline.targets.target import Run
 from savs.stores import FeatureStore, StoreIncompleteError
 from savs.stores.format.layout import THUMBNAIL_COLUMN, UNLABELLED

@@ -29,8 +29,8 @@ from savs.pipeline.running.output_files import with_media_cells
 from savs.pipeline.running.table import Column, Drawing, Table, plain
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.statistics.intervals import Metric
-from savs.pipeline.statistics.per_class import INTERVAL
 from savs.pipeline.targets import Target
+from savs.pipeline.targets.tables import INTERVAL
 from savs.stores import head_name
 
 HEADS_SHOWN = 8

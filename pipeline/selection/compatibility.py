@@ -7,22 +7,29 @@
 | dtype; name or revision of the same weight files | refused: select heads again | noted |
 | kind of labels of a store | refused | |
 | training examples or labels that came to a store since | noted | |
-
-Whether examples have the prompt of training is asked of the examples, see `require_same_prompt`.
+| prompt of the examples | of another store refused, or noted with `allow_other_prompt` | the same |
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import polars as pl
+
+from savs.datasets.example import of_subtask
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.selection.selection_config import (
-    SelectionConfig,
-    older_note,
-    require_selection,
+from savs.pipeline.running.formatting import counted_as
+from savs.pipeline.selection.selection_config import SelectionConfig, TaskConfig, require_selection
+from savs.pipeline.selection.training_data import (
+    examples_digest,
+    grid_widths,
+    labels_digest,
+    segment_digests,
+    split_digest,
+    train_digest,
 )
-from savs.pipeline.selection.training_data import grid_widths
 from savs.pipeline.targets import target_of
+from savs.stores import FeatureStore
 from savs.stores.format.manifest import FeatureSource, Manifest
 
 NAMES = ("model.name", "model.revision")
@@ -130,3 +137,114 @@ def _refuse(apart: Sequence[Difference], what: str, remedy: str) -> None:
     if refused:
         lines = "".join(f"\n  {text}" for text in refused)
         raise SelectionError(f"{what}, they differ in:{lines}\n{remedy}")
+
+
+def require_same_prompt(
+    selection: SelectionConfig, examples: pl.DataFrame | pl.LazyFrame, *, is_allowed: bool
+) -> list[str]:
+    """Return a note for each subtask whose examples have another prompt than in training.
+
+    `examples` have the columns `id`, `subtask`, `prompt` and `media`. Subtasks whose training
+    examples have several prompts are not compared.
+
+    Raises
+    ------
+    SelectionError
+        An example has another prompt, or another number of media, and that is not allowed.
+    """
+    media = pl.col("media").list.len()
+    prompts = examples.lazy().select("id", "subtask", "prompt", media).collect()
+    trained = pl.DataFrame(
+        [(task.subtask, task.question, task.media) for task in selection.run_tasks],
+        schema={"subtask": pl.String, "question": pl.String, "asked": prompts.schema["media"]},
+        orient="row",
+    )
+    # one join for all tasks: a filter for each would look at all examples as often
+    compared = prompts.join(trained, on="subtask", how="left", nulls_equal=True)
+    has_other = (pl.col("prompt") != pl.col("question")) | (pl.col("media") != pl.col("asked"))
+    odd = set(compared.filter(has_other.fill_null(value=False))["subtask"])
+    remarks = [
+        _other_prompts(task, prompts.filter(pl.col("subtask").eq_missing(pl.lit(task.subtask))))
+        for task in selection.run_tasks
+        if task.subtask in odd
+    ]
+    notes = [note for note in remarks if note]
+    if notes and not is_allowed:
+        raise SelectionError(
+            f"{notes[0]}; heads that were chosen for one prompt may mean nothing for another: ask"
+            " the same, select heads with this prompt, or pass `allow_other_prompt`"
+        )
+    return notes
+
+
+def _other_prompts(task: TaskConfig, examples: pl.DataFrame) -> str | None:
+    """Return what differs from a task's training examples, None if nothing does."""
+    has_other = pl.lit(value=False) if task.question is None else pl.col("prompt") != task.question
+    has_more = pl.lit(value=False) if task.media is None else pl.col("media") != task.media
+    other = examples.filter(has_other | has_more)
+    if not other.height:
+        return None
+    first = other.row(0, named=True)
+    where = of_subtask(task.subtask)
+    text = f"{other.height:,} of {examples.height:,} examples{where} have another prompt than"
+    if first["prompt"] != task.question and task.question is not None:
+        return f"{text} in training, {task.question!r}; {first['id']!r} has {first['prompt']!r}"
+    return f"{text} in training, with {task.media} images; {first['id']!r} has {first['media']}"
+
+
+def appended_since(selection: SelectionConfig, manifest: Manifest) -> int:
+    """Return how many training examples a store has more than when a selection was made from it.
+
+    0 if the selection is of all of them, or of other examples.
+    """
+    plan = manifest.plan.splits.get("train")
+    segments = () if plan is None else plan.segments
+    known, _ = split_digest(selection.train)
+    is_earlier = known == segment_digests(manifest)[: len(known)]
+    return sum(segment.rows for segment in segments[len(known) :]) if is_earlier else 0
+
+
+def labelled_since(selection: SelectionConfig, manifest: Manifest) -> bool:
+    """Return whether labels have changed the training examples that a selection was made from."""
+    known, labels = split_digest(selection.train)
+    now = segment_digests(manifest)
+    is_earlier = known == now[: len(known)] if known else not now
+    return is_earlier and labels != labels_digest(manifest)
+
+
+def is_of_store(selection: SelectionConfig, store: FeatureStore) -> bool:
+    """Return whether a selection was made of a store's training examples, as they are or were."""
+    store = selection.target.of_store(store, selection.tasks)
+    store.examples("train")  # needed later; the same opening says which were skipped
+    return is_older(selection, store.manifest) or examples_digest(selection.train) == train_digest(
+        store
+    )
+
+
+def is_older(selection: SelectionConfig, manifest: Manifest) -> bool:
+    """Return whether training examples or labels came to a store since a selection was made."""
+    return bool(appended_since(selection, manifest)) or labelled_since(selection, manifest)
+
+
+def older_note(selection: SelectionConfig, manifest: Manifest) -> list[str]:
+    """Return a note if a selection is older than the training examples of its store."""
+    if not is_older(selection, manifest):
+        return []
+    added = appended_since(selection, manifest)
+    what = [counted_as(added, "training example", "was appended", "were appended")] if added else []
+    what += ["labels or files changed"] if labelled_since(selection, manifest) else []
+    return [
+        f"the selection is older than its store: {' and '.join(what)} since; make it again to use"
+        " them, with `savs train` or `savs select`"
+    ]
+
+
+def pseudo_labels_note(selection: SelectionConfig) -> list[str]:
+    """Return a note if the labels that heads were chosen by were the model's own answers."""
+    least = selection.pseudo_labels
+    if least is None:
+        return []
+    return [
+        f"the training labels were the model's own answers to {selection.examples:,} examples, of"
+        f" probability {least:g} at least"
+    ]

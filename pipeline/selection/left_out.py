@@ -5,7 +5,7 @@ with the selection's own number of heads, scoring and readout, and classify the 
 `calibrate` makes probabilities of the scores; `evaluate` on folds measures predictions.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -130,11 +130,7 @@ def leave_out_of(
     """
     rule = selection.rule
     of_tasks = held_out(data, selection, [task for task, _ in tasks], folds)
-    parts = [
-        Fold(number, task, selected, out, turn)
-        for number, (task, selected) in enumerate(tasks)
-        for turn, out in of_tasks[number].items()
-    ]
+    parts = _folds_of(tasks, of_tasks)
     chosen = _choose(data, selection, parts)
     judged: list[list[_Judged]] = [[] for _ in tasks]
     features = fold_features(data, parts, [scored.heads for scored in chosen])
@@ -201,6 +197,17 @@ class FoldFit:
     """Of the examples left out, in their order."""
 
 
+def _folds_of(
+    tasks: Sequence[tuple[TrainingTask, TaskSelection]], of_tasks: Sequence[Mapping[int, Array]]
+) -> list[Fold]:
+    """Return the folds of tasks, by the flags of what each leaves out."""
+    return [
+        Fold(number, task, selected, out, turn)
+        for number, ((task, selected), flags) in enumerate(zip(tasks, of_tasks, strict=True))
+        for turn, out in flags.items()
+    ]
+
+
 MOST_FOLDS = 50
 """Numbers of folds that `folds_with_shares` tries."""
 
@@ -212,18 +219,13 @@ def folds_with_shares(
 
     `evaluate` on folds records the shares, and the folds follow from the examples.
     """
-    tasks = _same_tasks(data, selection)
+    pairs = list(zip(_same_tasks(data, selection), selection.tasks, strict=True))
     counts: list[int | Literal["loo"]] = [FOLDS, "loo", *range(2, MOST_FOLDS + 1)]
     for count in counts:
         try:
-            of_tasks = held_out(data, selection, tasks, count)
+            parts = _folds_of(pairs, held_out(data, selection, [t for t, _ in pairs], count))
         except SelectionError:  # of another number of folds
             continue
-        parts = [
-            Fold(number, task, selected, out, turn)
-            for number, (task, selected) in enumerate(zip(tasks, selection.tasks, strict=True))
-            for turn, out in of_tasks[number].items()
-        ]
         left = [int((~part.out).sum()) / len(part.out) for part in parts]
         if (min(left), max(left)) == shares:
             yield parts

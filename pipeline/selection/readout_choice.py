@@ -27,8 +27,6 @@ from savs.pipeline.selection.training_data import (
 )
 from savs.stores.read.store import as_store
 
-"""Readouts that are tried: each takes seconds with 784 heads or 1,000 classes."""
-
 LARGEST = 1_000_000
 """Most training examples times heads for which readouts are tried: a minute or two of work."""
 

@@ -1,7 +1,6 @@
 """A selection without its fitted arrays: its JSON form, config.json.
 
-A selection belongs to a prompt and training examples: whether examples are still those is asked
-here; whether features are, in `compatibility`.
+Whether it may be used on other features, examples or prompts is asked in `compatibility`.
 """
 
 from collections.abc import Collection, Mapping
@@ -10,31 +9,22 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
-import polars as pl
 from msgspec import Meta
 
-from savs.datasets.example import of_subtask
 from savs.datasets.label_kinds import ONE
 from savs.foundation.errors import ParameterError
 from savs.foundation.files import finish_files
-from savs.pipeline.errors import SelectionError
 from savs.pipeline.inputs.plugins import NAME, OwnFile
 from savs.pipeline.readouts.heads_fit import Pool
-from savs.pipeline.running.formatting import counted_as
 from savs.pipeline.running.result_files import CONFIG, SELECT, read_json
 from savs.pipeline.selection.training_data import (
     answered_share,
-    examples_digest,
     grid_widths,
-    labels_digest,
-    segment_digests,
-    split_digest,
-    train_digest,
 )
 from savs.pipeline.targets import TARGETS, Decision, Target, parse_decision, target_named
-from savs.stores import FeatureStore, Head, ResultError
+from savs.stores import Head, ResultError
 from savs.stores.format.layout import Count, Facts, Sha256, Text, digest
-from savs.stores.format.manifest import FeatureSource, Manifest
+from savs.stores.format.manifest import FeatureSource
 
 FORMAT = 1
 """Version of config.json and classifier.safetensors. No other is read."""
@@ -259,114 +249,3 @@ def require_selection(selection: Any) -> None:
             f"the selection is {selection!r:.100}, expected what select() or load_selection(PATH)"
             " returns"
         )
-
-
-def require_same_prompt(
-    selection: SelectionConfig, examples: pl.DataFrame | pl.LazyFrame, *, is_allowed: bool
-) -> list[str]:
-    """Return a note for each subtask whose examples have another prompt than in training.
-
-    `examples` have the columns `id`, `subtask`, `prompt` and `media`. Subtasks whose training
-    examples have several prompts are not compared.
-
-    Raises
-    ------
-    SelectionError
-        An example has another prompt, or another number of media, and that is not allowed.
-    """
-    media = pl.col("media").list.len()
-    prompts = examples.lazy().select("id", "subtask", "prompt", media).collect()
-    trained = pl.DataFrame(
-        [(task.subtask, task.question, task.media) for task in selection.run_tasks],
-        schema={"subtask": pl.String, "question": pl.String, "asked": prompts.schema["media"]},
-        orient="row",
-    )
-    # one join for all tasks: a filter for each would look at all examples as often
-    compared = prompts.join(trained, on="subtask", how="left", nulls_equal=True)
-    has_other = (pl.col("prompt") != pl.col("question")) | (pl.col("media") != pl.col("asked"))
-    odd = set(compared.filter(has_other.fill_null(value=False))["subtask"])
-    remarks = [
-        _other_prompts(task, prompts.filter(pl.col("subtask").eq_missing(pl.lit(task.subtask))))
-        for task in selection.run_tasks
-        if task.subtask in odd
-    ]
-    notes = [note for note in remarks if note]
-    if notes and not is_allowed:
-        raise SelectionError(
-            f"{notes[0]}; heads that were chosen for one prompt may mean nothing for another: ask"
-            " the same, select heads with this prompt, or pass `allow_other_prompt`"
-        )
-    return notes
-
-
-def _other_prompts(task: TaskConfig, examples: pl.DataFrame) -> str | None:
-    """Return what differs from a task's training examples, None if nothing does."""
-    has_other = pl.lit(value=False) if task.question is None else pl.col("prompt") != task.question
-    has_more = pl.lit(value=False) if task.media is None else pl.col("media") != task.media
-    other = examples.filter(has_other | has_more)
-    if not other.height:
-        return None
-    first = other.row(0, named=True)
-    where = of_subtask(task.subtask)
-    text = f"{other.height:,} of {examples.height:,} examples{where} have another prompt than"
-    if first["prompt"] != task.question and task.question is not None:
-        return f"{text} in training, {task.question!r}; {first['id']!r} has {first['prompt']!r}"
-    return f"{text} in training, with {task.media} images; {first['id']!r} has {first['media']}"
-
-
-def appended_since(selection: SelectionConfig, manifest: Manifest) -> int:
-    """Return how many training examples a store has more than when a selection was made from it.
-
-    0 if the selection is of all of them, or of other examples.
-    """
-    plan = manifest.plan.splits.get("train")
-    segments = () if plan is None else plan.segments
-    known, _ = split_digest(selection.train)
-    is_earlier = known == segment_digests(manifest)[: len(known)]
-    return sum(segment.rows for segment in segments[len(known) :]) if is_earlier else 0
-
-
-def labelled_since(selection: SelectionConfig, manifest: Manifest) -> bool:
-    """Return whether labels have changed the training examples that a selection was made from."""
-    known, labels = split_digest(selection.train)
-    now = segment_digests(manifest)
-    is_earlier = known == now[: len(known)] if known else not now
-    return is_earlier and labels != labels_digest(manifest)
-
-
-def is_of_store(selection: SelectionConfig, store: FeatureStore) -> bool:
-    """Return whether a selection was made of a store's training examples, as they are or were."""
-    store = selection.target.of_store(store, selection.tasks)
-    store.examples("train")  # needed later; the same opening says which were skipped
-    return is_older(selection, store.manifest) or examples_digest(selection.train) == train_digest(
-        store
-    )
-
-
-def is_older(selection: SelectionConfig, manifest: Manifest) -> bool:
-    """Return whether training examples or labels came to a store since a selection was made."""
-    return bool(appended_since(selection, manifest)) or labelled_since(selection, manifest)
-
-
-def older_note(selection: SelectionConfig, manifest: Manifest) -> list[str]:
-    """Return a note if a selection is older than the training examples of its store."""
-    if not is_older(selection, manifest):
-        return []
-    added = appended_since(selection, manifest)
-    what = [counted_as(added, "training example", "was appended", "were appended")] if added else []
-    what += ["labels or files changed"] if labelled_since(selection, manifest) else []
-    return [
-        f"the selection is older than its store: {' and '.join(what)} since; make it again to use"
-        " them, with `savs train` or `savs select`"
-    ]
-
-
-def pseudo_labels_note(selection: SelectionConfig) -> list[str]:
-    """Return a note if the labels that heads were chosen by were the model's own answers."""
-    least = selection.pseudo_labels
-    if least is None:
-        return []
-    return [
-        f"the training labels were the model's own answers to {selection.examples:,} examples, of"
-        f" probability {least:g} at least"
-    ]

@@ -1,38 +1,25 @@
 """Where an evaluation is right and wrong: by class, by confusion, by subtask and category.
 
 The rows of these tables, and of those of many labels and of numbers, are dataclasses: metrics.json
-has them. Each has a function that returns the `Table` that people read.
+has them. `targets/tables.py` words them.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated, Any
 
 import polars as pl
 from msgspec import Meta
 
 from savs.foundation.frames import schema_of
-from savs.pipeline.running.formatting import apart, interval, measured, percent
-from savs.pipeline.running.table import Column, Drawing, Table
 from savs.pipeline.statistics.intervals import estimate_share, wilson_interval
 from savs.stores.format.layout import Count
-
-Rows = pl.DataFrame | Sequence[Mapping[str, Any]]
-"""Rows of a table: a frame, or those of metrics.json."""
-MOST_CONFUSIONS = 10
-"""Confusions, or pairs of labels, that are printed."""
-INTERVAL = Column("95 % interval", ("low", "high"), interval)
-PRECISION, RECALL, F1 = (
-    Column(name, name.lower(), percent) for name in ("precision", "recall", "F1")
-)
-SUBTASK = Column("subtask", "subtask", is_text=True)
 
 
 @dataclass(frozen=True, slots=True)
 class ClassRow:
-    """A row of `class_table`."""
+    """A row of `measure_classes`."""
 
     subtask: str | None
     label: str
@@ -51,7 +38,7 @@ class ClassRow:
 
 @dataclass(frozen=True, slots=True)
 class ConfusionRow:
-    """A row of `confusion_table`."""
+    """A row of `count_confusions`."""
 
     subtask: str | None
     label: str
@@ -61,7 +48,7 @@ class ConfusionRow:
 
 @dataclass(frozen=True, slots=True)
 class PartRow:
-    """A row of `part_table`."""
+    """A row of `measure_parts`."""
 
     by: Annotated[str, Meta(pattern=r"^(subtask|category)\Z")]
     name: str | None
@@ -120,7 +107,7 @@ class RangeRow:
     """Share of the numbers that lie in their intervals; None without any."""
 
 
-def class_table(
+def measure_classes(
     predictions: pl.DataFrame | pl.LazyFrame, *, inflation: float = 1.0
 ) -> pl.DataFrame:
     """Return precision, recall and F1 of each class of each subtask.
@@ -160,7 +147,7 @@ def class_table(
     return pl.DataFrame(rows, schema=schema_of(ClassRow))
 
 
-def confusion_table(predictions: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
+def count_confusions(predictions: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
     """Return how often each class is taken for another, most frequent first.
 
     Columns `subtask`, `label`, `prediction`, which a skipped example has not, and `n`. Equal counts
@@ -171,7 +158,9 @@ def confusion_table(predictions: pl.DataFrame | pl.LazyFrame) -> pl.DataFrame:
     return counts.sort("n", descending=True, maintain_order=True)
 
 
-def part_table(predictions: pl.DataFrame | pl.LazyFrame, *, inflation: float = 1.0) -> pl.DataFrame:
+def measure_parts(
+    predictions: pl.DataFrame | pl.LazyFrame, *, inflation: float = 1.0
+) -> pl.DataFrame:
     """Return the accuracy in each subtask and each category, if there are several.
 
     Rows are `PartRow`; subtasks first, each in order of first appearance. `inflation` multiplies
@@ -241,97 +230,3 @@ def _shares(
             continue
         estimated = estimate_share(part["correct"], part["cluster"], inflation=inflation)
         yield key, _Share(n, correct, estimated.value, *estimated.interval())
-
-
-def classes_table(rows: Rows) -> Table:
-    """Return how well each class is found, rows of `class_table`."""
-    frame = _frame(rows, ClassRow)
-    columns = [
-        Column("class", "label"),
-        RECALL,
-        INTERVAL,
-        PRECISION,
-        F1,
-        Column("examples", "n"),
-        Column("predicted", "predicted"),
-        *([SUBTASK] if frame["subtask"].n_unique() > 1 else []),
-    ]
-    return Table(frame, columns, drawing=Drawing("track", ("recall", "low", "high"), "recall"))
-
-
-def confusions_table(
-    rows: Rows, *, has_subtasks: bool = False, most: int = MOST_CONFUSIONS
-) -> Table:
-    """Return the most frequent confusions, rows of `confusion_table`."""
-    frame = _frame(rows, ConfusionRow)
-    columns = [
-        Column("class", "label"),
-        Column("taken for", "prediction", lambda name: name or "(skipped)", is_text=True),
-        Column("examples", "n", link="pick"),
-        *([SUBTASK] if has_subtasks else []),
-    ]
-    more = frame.height - most
-    return Table(
-        frame.head(most).with_columns(share=pl.col("n") / pl.col("n").max(), style=pl.lit("wrong")),
-        columns,
-        notes=(f"and {more:,} other confusions, see metrics.json",) if more > 0 else (),
-        drawing=Drawing("bar", ("share",), style="style"),
-    )
-
-
-def labels_table(rows: Rows) -> Table:
-    """Return how well each of many labels is found, rows of `LabelRow`."""
-    frame = _frame(rows, LabelRow)
-    columns = [
-        Column("label", "label"),
-        Column("AP", "average_precision", percent),
-        INTERVAL,
-        PRECISION,
-        RECALL,
-        F1,
-        Column("threshold", "threshold", percent),
-        Column("examples", "n"),
-        Column("there", "positive"),
-        Column("predicted", "predicted"),
-        Column("wrong", "wrong", link="pick"),
-    ]
-    wrong = pl.col("positive") + pl.col("predicted") - 2 * pl.col("correct")
-    drawn = Drawing("track", ("average_precision", "low", "high", "chance"), "AP")
-    return Table(frame.with_columns(wrong=wrong), columns, drawing=drawn)
-
-
-def ranges_table(rows: Rows) -> Table:
-    """Return the errors of ranges of numbers, rows of `RangeRow`."""
-    columns = [
-        Column("numbers", "range"),
-        Column("MAE", "mae", number_cell),
-        Column("95 % interval", ("low", "high"), partial(interval, show=number_cell)),
-        Column("bias", "bias", partial(apart, scale="error")),
-        Column("in its interval (%)", "inside", percent),
-        Column("examples", "n"),
-    ]
-    frame = _frame(rows, RangeRow)
-    largest = pl.max_horizontal(pl.col("mae").max(), pl.lit(1e-300))
-    drawing = Drawing("bar", ("share",))
-    return Table(frame.with_columns(share=pl.col("mae") / largest), columns, drawing=drawing)
-
-
-number_cell = partial(measured, scale="error")
-"""Number -> its text."""
-
-
-def pairs_table(rows: Rows, *, most: int = MOST_CONFUSIONS) -> Table:
-    """Return the labels that are most often together, rows of `PairRow`."""
-    frame = _frame(rows, PairRow).head(most)
-    columns = [
-        Column("label", "label"),
-        Column("with", "other", is_text=True),
-        Column("both there", "n"),
-        Column("both predicted", "predicted"),
-    ]
-    frame = frame.with_columns(share=pl.col("n") / pl.col("n").max())
-    return Table(frame, columns, drawing=Drawing("bar", ("share",)))
-
-
-def _frame(rows: Rows, kind: type) -> pl.DataFrame:
-    return rows if isinstance(rows, pl.DataFrame) else pl.DataFrame(rows, schema=schema_of(kind))

@@ -21,7 +21,7 @@ TARGETS = {
     MANY: "many.MANY_LABELS",
     ORDINAL: "numbers.ORDINALS",
     REGRESSION: "numbers.REGRESSIONS",
-    OWN_ANSWER: "own_answer.OWN_ANSWERS",
+    OWN_ANSWER: "answer_is_right.ANSWER_IS_RIGHT",
 }
 """Name, as config.json has it -> module and target."""
 CHOSEN = (OWN_ANSWER,)
@@ -30,7 +30,7 @@ DECISIONS = {
     "classes": "calibration.CalibrationConfig",
     "label": "label_rules.LabelRule",
     "number": "numbers.NumberRule",
-    "answer": "own_answer.AnswerRule",
+    "answer": "answer_is_right.AnswerRule",
 }
 """Kind of a decision, as config.json has it -> module and class."""
 

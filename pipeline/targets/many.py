@@ -41,7 +41,7 @@ from savs.pipeline.running.formatting import counted, percent
 from savs.pipeline.running.table import Column, Table
 from savs.pipeline.statistics.confidence import label_confidence
 from savs.pipeline.statistics.intervals import Estimate, Metric, one_stratum
-from savs.pipeline.statistics.per_class import LabelRow, PairRow, Rows, labels_table, pairs_table
+from savs.pipeline.statistics.per_class import LabelRow, PairRow
 from savs.pipeline.targets.label_rules import (
     CLOSE,
     MOST,
@@ -54,6 +54,7 @@ from savs.pipeline.targets.label_rules import (
     threshold_distances,
 )
 from savs.pipeline.targets.one import VOTES_SHOWN, names_of
+from savs.pipeline.targets.tables import Rows, labels_table, pairs_table
 from savs.pipeline.targets.target import (
     EXAMPLE_SCHEMA,
     Decision,
@@ -163,8 +164,6 @@ class ManyLabels(Target):
     }
     counted_as = "label"
     new_schema = LABELS_SCHEMA
-    is_sure_alone = False
-    is_swept_whole = True
     has_classes = False
     first_shown = (
         "the surest mistakes of each label first",

@@ -32,7 +32,8 @@ from savs.pipeline.readouts.ridge import score_numbers
 from savs.pipeline.running.formatting import counted
 from savs.pipeline.running.table import Column, Table
 from savs.pipeline.statistics.intervals import Estimate, ends_of, one_stratum
-from savs.pipeline.statistics.per_class import RangeRow, Rows, number_cell, ranges_table
+from savs.pipeline.statistics.per_class import RangeRow
+from savs.pipeline.targets.tables import Rows, number_cell, ranges_table
 from savs.pipeline.targets.target import (
     EXAMPLE_SCHEMA,
     Decision,
@@ -192,8 +193,6 @@ class Numbers(Target):
     scores_are_strengths = True
     strength_of = ("explains", "the variance")
     share_of = " of the variance"
-    is_sure_alone = False
-    is_swept_whole = True
     has_classes = False
     heads_alone = ("they explain", "of the variance of left-out training examples")
     first_shown = ("those that are farthest off first", "others, the widest intervals first")

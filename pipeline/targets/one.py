@@ -22,16 +22,12 @@ from savs.pipeline.running.formatting import counted, percent
 from savs.pipeline.running.table import Column, Table
 from savs.pipeline.statistics.confidence import measure_confidence
 from savs.pipeline.statistics.per_class import (
-    SUBTASK,
     ClassRow,
     ConfusionRow,
     PartRow,
-    Rows,
-    class_table,
-    classes_table,
-    confusion_table,
-    confusions_table,
-    part_table,
+    count_confusions,
+    measure_classes,
+    measure_parts,
 )
 from savs.pipeline.targets.calibration import (
     Calibration,
@@ -42,6 +38,7 @@ from savs.pipeline.targets.calibration import (
     require_risk,
     typicality_of,
 )
+from savs.pipeline.targets.tables import SUBTASK, Rows, classes_table, confusions_table
 from savs.pipeline.targets.target import (
     EXAMPLE_SCHEMA,
     Decision,
@@ -337,9 +334,9 @@ class OneClass(Target):
             notes=_unseen(table, classes),
             confidence=measure_confidence(self.trusted(table), calibrations, how.risk, how.prompts),
             tables={
-                "per_class": class_table(table, inflation=how.inflation),
-                "confusions": confusion_table(table),
-                "parts": part_table(table, inflation=how.inflation),
+                "per_class": measure_classes(table, inflation=how.inflation),
+                "confusions": count_confusions(table),
+                "parts": measure_parts(table, inflation=how.inflation),
             },
         )
 

@@ -30,7 +30,7 @@ from savs.pipeline.running.formatting import listed
 from savs.pipeline.running.table import Column, Table
 from savs.pipeline.statistics.confidence import Confidence
 from savs.pipeline.statistics.intervals import Metric
-from savs.pipeline.statistics.per_class import Rows
+from savs.pipeline.targets.tables import Rows
 from savs.stores import FeatureStore, Head
 
 Folds = int | Literal["loo"]
@@ -419,12 +419,10 @@ class Target(ABC):
     """What a classifier without one means for them."""
     given_as: ClassVar[Literal["class", "marks", "number"]] = "class"
     """How a person labels an example: one of the classes, marks, or a number that is typed."""
-    is_sure_alone: ClassVar[bool] = True
-    """Whether predictions are whole without a decision of left-out examples."""
-    is_swept_whole: ClassVar[bool] = False
-    """Whether a sweep selects, calibrates and measures each draw as a store of its own."""
     has_classes: ClassVar[bool] = True
-    """Whether a prediction is one of the classes."""
+    """Whether a prediction is one of the classes, and so whole without a decision of left-out
+    examples. Where it is not, a sweep selects, calibrates and measures each draw as a store of its
+    own."""
     heads_alone: ClassVar[tuple[str, str]] = (
         "by the nearest class mean, they classify",
         "of the training examples",

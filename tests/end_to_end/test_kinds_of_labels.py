@@ -150,7 +150,7 @@ def test_each_command_takes_each_kind_or_refuses_it_in_a_line(stores, tmp_path, 
 
 NAMES = (
     r"\b(ONE|MANY|ORDINAL|REGRESSION|NUMBERS|OneClass|ManyLabels|Regression|Ordinal|OWN_ANSWER"
-    r"|OwnAnswer)\b"
+    r"|AnswerIsRight)\b"
 )
 """Names of kinds in the code."""
 REGISTRIES = {

@@ -151,7 +151,7 @@ def sweep(
     tasks, notes = _training(named)
     methods, left_out = find_methods(named, tasks, rules)
     first_name, first = next(iter(named.items()))
-    if target.is_swept_whole:
+    if not target.has_classes:
         _require_labels(first, tasks[first_name])
     if shots is None and max_layers is None:
         shots = default_shots(tasks[first_name], target.tried_shots)
@@ -166,9 +166,7 @@ def sweep(
     measuring = stored_benchmark(first, benchmark)
     # answers and other stores come in another order, or with other clusters; readouts of one do not
     is_plain = (
-        len(named) == 1
-        and all(method.is_fitted for method in methods)
-        and not target.is_swept_whole
+        len(named) == 1 and all(method.is_fitted for method in methods) and target.has_classes
     )
     for name, store in named.items():
         drawn = make_draws(tasks[name], grid.shots, draws, seed, share_rows=target.tasks_share_rows)
@@ -182,7 +180,7 @@ def sweep(
             benchmark=benchmark if _benchmark(store) == _benchmark(first) else None,
         )
         of_store = [method for method in methods if method.store == name]
-        if target.is_swept_whole:
+        if not target.has_classes:
             if target.tasks_share_rows:
                 trials.pool, trials.drawn = _shared_pool(tasks[name], drawn)
             for point, draw, metrics in measured.selected(of_store, test.clusters):

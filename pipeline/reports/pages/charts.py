@@ -18,12 +18,17 @@ TONES = (
 """Colour of each line of a chart on light and on dark ground, and its dashes. No more lines can be
 found out apart."""
 
+ACCENT, WRONG = TONES[:2]
+"""Colours of maps, bars, matrices and links; and of what is wrong in them."""
 STYLE = "\n".join(
-    [f".s{n} {{ --tone: {tone}; --dash: {dash}; }}" for n, (tone, _, dash) in enumerate(TONES)]
+    [f":root {{ --accent: {ACCENT[0]}; --wrong: {WRONG[0]}; }}"]
+    + ["@media (prefers-color-scheme: dark) {"
+       f" :root {{ --accent: {ACCENT[1]}; --wrong: {WRONG[1]}; }} }}"]
+    + [f".s{n} {{ --tone: {tone}; --dash: {dash}; }}" for n, (tone, _, dash) in enumerate(TONES)]
     + [f"@media (prefers-color-scheme: dark) {{ .s{n} {{ --tone: {tone}; }} }}"
        for n, (_, tone, _) in enumerate(TONES)]
 )  # fmt: skip
-"""Style of the lines of charts."""
+"""Style of charts, with the colours that the rest of a page has of them."""
 LEVELS = 12
 """Shades of a map or matrix; a path each, which is far smaller than an element a cell."""
 

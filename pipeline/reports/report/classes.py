@@ -19,7 +19,7 @@ from savs.pipeline.evaluation.results import Result
 from savs.pipeline.reports.pages.charts import Scatter, draw_scatter, grid_path, matrix_paths
 from savs.pipeline.reports.report.gallery import Gallery
 from savs.pipeline.running.table import Table
-from savs.pipeline.statistics.per_class import (
+from savs.pipeline.targets.tables import (
     classes_table,
     confusions_table,
     labels_table,

@@ -14,7 +14,8 @@ from savs.pipeline.evaluation.results import Result
 from savs.pipeline.evaluation.tables import P_VALUES, Scaled
 from savs.pipeline.running.formatting import percent, visible
 from savs.pipeline.running.table import Column, Drawing, Table
-from savs.pipeline.statistics.per_class import INTERVAL, PartRow
+from savs.pipeline.statistics.per_class import PartRow
+from savs.pipeline.targets.tables import INTERVAL
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from savs.pipeline.selection.head_map import (
 )
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.selection_config import SelectionConfig
-from savs.pipeline.statistics.per_class import SUBTASK
+from savs.pipeline.targets.tables import SUBTASK
 from savs.stores import FeatureStore, Head, ResultError, StoreIncompleteError, head_name
 from savs.stores.format.layout import digest
 

@@ -1,5 +1,6 @@
 """`suggest --out next.html`: the images to label next on a page that writes the table of labels."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -73,9 +74,17 @@ def write_suggestions(
         "suggestions.html",
         script=(HERE / "suggestions.js").read_text("utf-8"),
         cards=cards,
-        classes=suggestions.classes,
-        is_many=target.tasks_share_rows,
+        classes=_classes(store, suggestions),
+        given_as=target.given_as,
         command=command("savs", "label", store.path, "labels.csv"),
         notes=[*suggestions.notes, *images.notes()],
         store=str(store.path),
     )
+
+
+def _classes(store: FeatureStore, suggestions: Suggestions) -> Sequence[str]:
+    """Return what a label is one of: classes, labels or levels; nothing where a number is typed."""
+    target = target_of(store.manifest.identity.benchmark)
+    if target.given_as == "number":
+        return ()
+    return target.levels(store.examples()["label"]) or suggestions.classes

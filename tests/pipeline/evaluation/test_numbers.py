@@ -1,5 +1,6 @@
 """Stores of numbers: select and evaluate against scikit-learn's Ridge in float64, and refusals."""
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -19,6 +20,7 @@ from savs.pipeline.evaluation.suggest import CANDIDATES
 from savs.pipeline.evaluation.suspects import suspects
 from savs.pipeline.heads.folds import number_folds
 from savs.pipeline.readouts.ridge import NUMBER_STRENGTHS
+from savs.pipeline.reports.suggestions.suggestions import write_suggestions
 from savs.pipeline.targets.numbers import NumberRule, fit_reach
 from savs.stores import LayerGrid
 from stores import identity, make_store, write_store
@@ -344,7 +346,9 @@ def test_a_number_can_be_corrected_and_a_wrong_one_is_named(tmp_path):
         savs.label(store, {first: "many"})
 
 
-def test_the_widest_intervals_are_suggested_and_of_equal_ones_the_images_that_differ(stores):
+def test_the_widest_intervals_are_suggested_and_of_equal_ones_the_images_that_differ(
+    stores, tmp_path
+):
     store, _, _ = stores["ordinal"]
     selection = savs.calibrate(store, savs.select(store)).selection
     table = savs.evaluate(store, selection).predictions
@@ -354,8 +358,18 @@ def test_the_widest_intervals_are_suggested_and_of_equal_ones_the_images_that_di
     assert all(widths[name] >= least for name in suggested["id"])
     assert suggested["margin"].to_list() == [-widths[name] for name in suggested["id"]]
 
+    write_suggestions(store, savs.suggest(store, selection, count=2), out=tmp_path / "next.html")
+    levels = sorted({*store.examples("train")["label"]}, key=float)
+    keys = re.findall(r"<kbd>\d</kbd> (\S+)", (tmp_path / "next.html").read_text())
+    assert keys == levels[:9]
+
     store, _, _ = stores["regression"]
     selection = savs.calibrate(store, savs.select(store)).selection
+    write_suggestions(store, savs.suggest(store, selection, count=2), out=tmp_path / "next.html")
+    page = (tmp_path / "next.html").read_text()
+    assert "Type a number below each picture" in page
+    assert "<kbd>" not in page  # a digit is typed, it is no key of a class
+    assert "<option" not in page
     names = savs.suggest(store, selection, count=TEST // 4).table["id"].to_list()
     places = [int(name.partition(":")[2]) for name in names]
     assert max(places) > 3 * TEST // 4  # from the whole split, not from its beginning

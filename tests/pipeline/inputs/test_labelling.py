@@ -11,7 +11,7 @@ from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import LabelError, SelectionError
 from savs.pipeline.evaluation.assessment import partial_notes
 from savs.pipeline.inputs.labelling import Labeller
-from savs.pipeline.selection.selection_config import is_of_store, older_note
+from savs.pipeline.selection.compatibility import is_of_store, older_note
 from savs.stores import LayerGrid, open_store
 from stores import identity, write_store
 

@@ -2,7 +2,7 @@ import polars as pl
 import pytest
 
 from savs.pipeline.statistics.intervals import wilson_interval
-from savs.pipeline.statistics.per_class import class_table, confusion_table, part_table
+from savs.pipeline.statistics.per_class import count_confusions, measure_classes, measure_parts
 
 
 def predictions_of(rows, **columns):
@@ -28,7 +28,7 @@ ROWS = [
 
 
 def test_each_class_has_the_figures_of_its_two_by_two_table():
-    cat, dog, emu = class_table(predictions_of(ROWS)).to_dicts()
+    cat, dog, emu = measure_classes(predictions_of(ROWS)).to_dicts()
     # cat: 8 examples, 7 times said, 6 right; F1 = 2 * 6 / (8 + 7)
     assert (cat["n"], cat["predicted"], cat["correct"]) == (8, 7, 6)
     assert (cat["precision"], cat["recall"], cat["f1"]) == (6 / 7, 6 / 8, 12 / 15)
@@ -41,13 +41,13 @@ def test_each_class_has_the_figures_of_its_two_by_two_table():
 
 def test_a_class_without_test_examples_has_no_recall():
     rows = [(None, "a", "a"), (None, "a", "b")]
-    b = class_table(predictions_of(rows)).row(1, named=True)
+    b = measure_classes(predictions_of(rows)).row(1, named=True)
     assert (b["label"], b["n"], b["predicted"], b["precision"]) == ("b", 0, 1, 0.0)
     assert (b["recall"], b["low"], b["high"]) == (None, None, None)
 
 
 def test_confusions_are_the_wrong_ones_most_frequent_first():
-    assert confusion_table(predictions_of(ROWS)).rows() == [
+    assert count_confusions(predictions_of(ROWS)).rows() == [
         (None, "cat", "dog", 2),
         (None, "dog", "cat", 1),
         (None, "dog", None, 1),
@@ -57,28 +57,28 @@ def test_confusions_are_the_wrong_ones_most_frequent_first():
 
 def test_classes_of_two_subtasks_are_not_mixed():
     rows = [("one", "Yes", "Yes"), ("one", "No", "No"), ("two", "Yes", "No"), ("two", "No", "No")]
-    found = class_table(predictions_of(rows))
+    found = measure_classes(predictions_of(rows))
     assert found.select("subtask", "label", "recall").rows() == [
         ("one", "Yes", 1.0),
         ("one", "No", 1.0),
         ("two", "Yes", 0.0),
         ("two", "No", 1.0),
     ]
-    assert confusion_table(predictions_of(rows)).rows() == [("two", "Yes", "No", 1)]
+    assert count_confusions(predictions_of(rows)).rows() == [("two", "Yes", "No", 1)]
 
 
 def test_parts_are_shown_where_there_are_several():
     rows = [("one", "a", "a"), ("one", "b", "a"), ("two", "a", "a"), ("two", "b", "b")]
-    found = part_table(predictions_of(rows, category=["x", "x", "x", None]))  # one category
+    found = measure_parts(predictions_of(rows, category=["x", "x", "x", None]))  # one category
     assert found.select("by", "name", "n", "correct", "accuracy").rows() == [
         ("subtask", "one", 2, 1, 0.5),
         ("subtask", "two", 2, 2, 1.0),
     ]
     assert found["low"][0] == wilson_interval(0.5, 2)[0]
-    assert part_table(predictions_of(ROWS)).height == 0
+    assert measure_parts(predictions_of(ROWS)).height == 0
 
 
-@pytest.mark.parametrize("table", [class_table, confusion_table, part_table])
+@pytest.mark.parametrize("table", [measure_classes, count_confusions, measure_parts])
 def test_predictions_without_labels_have_empty_tables(table):
     rows = [("one", None, "a"), ("two", None, "b")]
     assert table(predictions_of(rows)).height == 0
@@ -86,10 +86,10 @@ def test_predictions_without_labels_have_empty_tables(table):
 
 def test_examples_of_one_cluster_widen_the_interval():
     rows = [(None, "a", "a"), (None, "a", "b")] * 20
-    alone = class_table(predictions_of(rows)).row(0, named=True)
+    alone = measure_classes(predictions_of(rows)).row(0, named=True)
     pairs = predictions_of(rows).with_columns(
         cluster=pl.when(pl.col("correct")).then(pl.lit("right")).otherwise(pl.lit("wrong"))
     )
-    tied = class_table(pairs).row(0, named=True)
+    tied = measure_classes(pairs).row(0, named=True)
     assert tied["recall"] == alone["recall"] == 0.5
     assert tied["high"] - tied["low"] > alone["high"] - alone["low"]

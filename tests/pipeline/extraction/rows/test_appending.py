@@ -10,7 +10,7 @@ from savs import evaluate, extract, merge, save_selection, select, verify
 from savs.datasets import RowError
 from savs.pipeline.extraction.line.sinks import StoredShards
 from savs.pipeline.running.progress import Reporting
-from savs.pipeline.selection.selection_config import appended_since
+from savs.pipeline.selection.compatibility import appended_since
 from savs.stores import (
     StoreIncompleteError,
     StoreMismatchError,

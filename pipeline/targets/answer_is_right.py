@@ -108,7 +108,7 @@ class AnswerRule(Decision):
         return replace(self, calibration=known and known.with_arrays(arrays))
 
 
-class OwnAnswer(OneClass):
+class AnswerIsRight(OneClass):
     """An example has an answer of the model, which is right or wrong."""
 
     name = OWN_ANSWER
@@ -258,7 +258,7 @@ class OwnAnswer(OneClass):
         return replace(shown, labels=labels, predictions=predictions, facts=facts)
 
 
-OWN_ANSWERS = OwnAnswer()
+ANSWER_IS_RIGHT = AnswerIsRight()
 
 
 def answer_metrics(table: pl.LazyFrame, classes: Classes) -> list[Units]:

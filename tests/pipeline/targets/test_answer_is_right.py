@@ -18,7 +18,7 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.extraction.model.answers import as_code_points
 from savs.pipeline.selection.training_data import TrainingArrays
 from savs.pipeline.targets import target_named
-from savs.pipeline.targets.own_answer import RIGHT, WRONG, kept_units
+from savs.pipeline.targets.answer_is_right import RIGHT, WRONG, kept_units
 from savs.stores import LayerGrid, ResultError
 from stores import identity, write_store
 
