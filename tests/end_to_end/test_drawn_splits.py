@@ -18,9 +18,8 @@ def pool(inputs):
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("seed", ["0", "1", "2"])
-def test_shots_of_each_class_are_drawn_and_equal_images_stay_together(savs, pool, tmp_path, seed):
-    given = ("--shots", "2", "--seed", seed, "--model", "demo", "--out", tmp_path / "store")
+def test_shots_of_each_class_are_drawn_and_equal_images_stay_together(savs, pool, tmp_path):
+    given = ("--shots", "2", "--seed", "1", "--model", "demo", "--out", tmp_path / "store")
     done = savs("extract", "general", "--test", pool, *given, "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["rows"] == 10

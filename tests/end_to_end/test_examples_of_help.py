@@ -101,6 +101,9 @@ def test_the_examples_of_a_command_run(savs, prepared, tmp_path, monkeypatch, na
         if name in TWO_RESULTS:
             for command in ("select", "evaluate"):
                 assert savs(command, "pets", "--readout", "lda").returncode == 0
+        if "results/sweep" in example:
+            grid = ("--heads", 1, "--shots", "1,2", "--draws", 2)
+            assert savs("sweep", "pets", *grid).returncode == 0
         before, _, after = example.replace("\\\n", " ").rpartition("| ")
         if before:  # what `ls` prints
             assert before.strip() == "ls new/*.png"

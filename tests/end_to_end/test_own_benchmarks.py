@@ -164,6 +164,7 @@ def test_in_python(folder) -> None:
         assert evaluate(store, benchmark=given).metrics[0].name == "both right"
 
 
+@pytest.mark.thorough
 def test_a_benchmark_of_an_installed_package(savs, folder, monkeypatch) -> None:
     package = Path("site")
     info = package / "cards-1.0.dist-info"

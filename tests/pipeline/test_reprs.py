@@ -71,6 +71,7 @@ def test_every_public_object_fits_ten_lines_and_says_what_is_asked_of_it(store):
             assert part in text, text
 
 
+@pytest.mark.thorough
 def test_no_features_are_read(store, monkeypatch):
     shown = [one for one, _ in objects(store)]
 

@@ -103,8 +103,7 @@ def without_each_example(
     table = np.einsum("hd,hcd->hc", unit, normalise(centroids))
     first = winner(first_of_best(table), classes)
     counts = np.bincount(labels, minlength=classes)
-    sums = centroids[:, labels] * counts[labels][:, None] - features
-    left = normalise(sums / np.maximum(counts[labels] - 1, 1)[:, None])
+    left = normalise(centroids[:, labels] * counts[labels][:, None] - features)
     cosines = np.einsum("hd,hnd->hn", unit, left)  # with each one's centroid without it
     winners = {}
     for number in np.flatnonzero(counts[labels] > 1):

@@ -72,6 +72,7 @@ def test_the_standard_error_of_an_error_rate_is_that_of_new_samples(spread, rate
     assert np.mean(errors) == pytest.approx(np.std(rates), rel=0.12)
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("units", "theirs"), PAIRS, ids=IDS)
 def test_each_value_is_the_slope_in_the_weight_of_its_example(units, theirs):
     scores, positive = drawn(5)

@@ -114,6 +114,7 @@ def test_examples_keep_their_order_and_all_else_but_the_split(
         assert [e.index for e in part] == sorted(e.index for e in part)
 
 
+@pytest.mark.thorough
 @unhurried
 @given(st.one_of(CLASS_POOLS, GROUP_POOLS), st.integers(0, 9))
 def test_a_larger_number_adds_to_a_smaller_one(pool: list[Example], seed: int) -> None:
@@ -122,6 +123,7 @@ def test_a_larger_number_adds_to_a_smaller_one(pool: list[Example], seed: int) -
         assert fewer < more
 
 
+@pytest.mark.thorough
 @unhurried
 @given(CLASSES, COUNTS)
 def test_a_class_is_drawn_alike_whatever_else_is_in_the_pool(

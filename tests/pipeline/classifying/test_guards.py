@@ -31,6 +31,7 @@ def test_more_images_than_in_training_are_refused(animals, made, tmp_path) -> No
         classify(animals, tmp_path / "rows.jsonl", allow_outside=True)
 
 
+@pytest.mark.thorough
 def test_a_classifier_of_several_questions_needs_one(made, tmp_path) -> None:
     selection = load_selection(made.classifier)
     tasks = tuple(replace(task, question=None) for task in selection.tasks)
@@ -40,6 +41,7 @@ def test_a_classifier_of_several_questions_needs_one(made, tmp_path) -> None:
     assert classify(saved, made.images[0], question="Which is it?").rows == len(tasks)
 
 
+@pytest.mark.thorough
 def test_another_model_is_refused_by_what_differs(
     animals, made, tmp_path, changed, monkeypatch
 ) -> None:

@@ -99,6 +99,7 @@ def test_heads_counts_votes_and_predictions_equal_the_slow_method(tmp_path, case
         assert result.metrics[0].value == pytest.approx(sum(right) / len(right))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("heads", [3, 16])
 def test_exact_ties_on_integer_vectors(tmp_path, heads):
     # In every head the classes are the axes in an order of its own, so all heads score 4 of 4 with

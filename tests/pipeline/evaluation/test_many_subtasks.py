@@ -47,6 +47,7 @@ def count(monkeypatch) -> dict[str, int]:
     return counts
 
 
+@pytest.mark.thorough
 def test_queries_and_lists_of_heads_do_not_grow_with_the_subtasks(tmp_path, count) -> None:
     found = []
     for subtasks in (5, 40):  # all in one shard

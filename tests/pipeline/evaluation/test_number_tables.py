@@ -79,6 +79,7 @@ def test_equal_results_differ_by_nothing_and_have_no_interval(store, results):
     assert (row["difference"], row["low"], row["high"], row["p"]) == (0, None, None, 1)
 
 
+@pytest.mark.thorough
 def test_errors_of_several_data_sets_have_no_mean(results, tmp_path):
     other = make_numbers(tmp_path / "other", seed=1)[0]
     folders = []
@@ -148,6 +149,7 @@ def test_too_few_examples_of_a_draw_are_named_before_anything_is_measured(store)
         savs.sweep(store, shots=[81], heads=2)
 
 
+@pytest.mark.thorough
 def test_a_report_shows_ranges_that_add_up_and_the_farthest_off_first(store, results, tmp_path):
     content = savs.report(results[1], out=tmp_path / "page.html", compare_heads=True)
     ranges = content.classes.ranges.frame
@@ -222,6 +224,7 @@ def test_a_report_of_skipped_examples_has_no_plot(tmp_path):
     assert content.classes.ranges is not None
 
 
+@pytest.mark.thorough
 def test_results_of_other_labels_have_their_own_scale_in_a_report(store, results, tmp_path):
     ones = np.random.default_rng(0).normal(size=(2, 12, 4)).astype(np.float32)
     labels = ["a", "b"] * 6

@@ -117,6 +117,7 @@ def test_folds_keep_clusters_whole_and_spread_the_numbers():
     assert all(len(set(together[start : start + 3])) == 1 for start in range(0, 120, 3))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["regression", "ordinal"])
 def test_what_is_saved_is_read_again_and_metrics_are_of_the_table(stores, kind, tmp_path):
     store, numbers, _ = stores[kind]
@@ -296,6 +297,7 @@ def test_the_commands_print_numbers_in_their_own_unit(stores):
     assert trained.tested.metrics[0].name == "MAE"
 
 
+@pytest.mark.thorough
 def test_suspects_are_the_numbers_farthest_from_what_the_others_say(tmp_path):
     store, numbers, _ = make_numbers(tmp_path / "wrong")
     wrong = repr(float(numbers[7]) + 400)

@@ -73,6 +73,7 @@ def test_a_constant_head_is_right_on_the_first_class_alone(monkeypatch, name, ta
     assert (found.margin == 0).all()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", scoring.BY_CENTROIDS)
 def test_integer_features_tie_by_the_written_rule(name):
     rng = np.random.default_rng(3)

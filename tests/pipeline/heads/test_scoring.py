@@ -38,6 +38,7 @@ def by_hand(features, labels):
     return np.square(means - means.mean(axis=0)).sum(axis=(0, 2))
 
 
+@pytest.mark.thorough
 def test_heads_are_chosen_and_cross_validated_by_it(store, tmp_path) -> None:
     mine = tmp_path / "mine.py"
     mine.write_text(FISHER)

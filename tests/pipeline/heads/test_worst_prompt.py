@@ -60,6 +60,7 @@ def store(tmp_path_factory):
     return write(tmp_path_factory.mktemp("prompts") / "s")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("readout", ["vote", "lda"])
 def test_the_score_is_the_lowest_of_those_under_each_prompt(store, readout):
     training = StoredTraining(store)

@@ -64,6 +64,7 @@ def test_ids_match_rows_in_another_order(tmp_path, inputs):
         import_features(tmp_path / "x.parquet", twice, out=tmp_path / "t")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("tied_by", ["group", "media", "content"])
 def test_near_copies_stay_in_one_fold_after_export_and_import(tmp_path, inputs, tied_by):
     """Twenty things, each four times, with labels by chance: nothing can be known of a new one."""
@@ -159,6 +160,7 @@ def test_a_damaged_table_is_refused_whatever_is_damaged(tmp_path):
     assert refused
 
 
+@pytest.mark.thorough
 def test_what_export_wrote_is_imported_to_the_same_results(tmp_path):
     store = write_problem(tmp_path / "first", draw_problem(3, subtasks=("one", "two")))
     export(store, tmp_path / "x.parquet", store.heads, ["train", "test"], "parquet")
@@ -232,6 +234,7 @@ def test_bad_labels_are_refused(tmp_path, files, inputs, change):
     assert not (tmp_path / "s").exists()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("readout", ["clip", "clip-names", "tip-adapter", "hec-t"])
 def test_texts_of_classes_are_rows_of_a_split_of_their_own(tmp_path, inputs, readout):
     """A store with names and texts of a file, taken apart and imported again."""

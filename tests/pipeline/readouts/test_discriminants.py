@@ -46,6 +46,7 @@ def balanced(choice: np.ndarray, truth: np.ndarray) -> float:
     return float(np.mean([(choice[truth == c] == c).mean() for c in np.unique(truth)]))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("counts", "width", "apart", "least"),
     [

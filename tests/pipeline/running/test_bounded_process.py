@@ -22,6 +22,7 @@ def refused():
 """
 
 
+@pytest.mark.thorough
 def test_a_table_is_returned_however_its_process_would_have_ended(tmp_path, monkeypatch) -> None:
     (tmp_path / "aborting.py").write_text(ABORTING)
     monkeypatch.syspath_prepend(tmp_path)

@@ -117,6 +117,7 @@ def by_hand(table: pl.DataFrame) -> dict[str, float]:
     }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("readout", ["vote", "lda"])
 @pytest.mark.parametrize("on", ["test", "folds"])
 def test_metrics_are_those_by_hand(tmp_path, readout, on) -> None:

@@ -119,6 +119,7 @@ def test_probabilities_keep_the_order_of_the_scores_and_suit_new_examples():
     assert np.mean(raw_gaps) < -0.3  # means over heads of lda's probabilities
 
 
+@pytest.mark.thorough
 def test_noise_gives_probabilities_of_chance():
     p = [
         draw.calibration.probabilities(draw.found).max(axis=1).mean()

@@ -86,6 +86,7 @@ def test_other_examples_are_refused(rows: list[PlannedRow]) -> None:
         make_plan({"train": rows}, 2, earlier)
 
 
+@pytest.mark.thorough
 @settings(deadline=None)
 @given(
     limits=st.lists(st.integers(1, 30), min_size=1, max_size=4, unique=True).map(sorted),

@@ -79,6 +79,7 @@ def test_the_full_store_is_left_as_it_was(tmp_path, listing) -> None:
     assert {p.name for p in (tmp_path / "slim").iterdir()} == set(before)
 
 
+@pytest.mark.thorough
 def test_a_store_whose_limit_was_raised_can_be_slimmed(tmp_path, toy) -> None:
     assert toy.write(tmp_path / "full", train=3, test=1)
     assert toy.write(tmp_path / "full", train=8, test=3)  # a segment more in each split

@@ -158,6 +158,7 @@ def test_an_interruption_behind_what_it_wrote_leaves_nothing(
     assert not out.exists()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("is_begun", [True, False])
 def test_one_that_was_killed_after_the_seal_is_whole_and_has_no_claims(
     tmp_path, full, monkeypatch, is_begun

@@ -89,6 +89,7 @@ def test_an_idle_writer_waits_for_shards_that_come_free(tmp_path, toy, monkeypat
     assert sorted(found) == ["end", *SHARDS[3:]]
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("again", [False, True], ids=["new shards", "shards made again"])
 def test_a_writer_that_fell_asleep_before_it_published_changes_nothing(
     tmp_path, toy, monkeypatch, again

@@ -20,7 +20,7 @@ from savs.datasets.benchmarks.shapes.scenes import (
 
 JITTER = 14
 BLACK = Background("plain", (0, 0, 0), 0.0, 8, True, 0)
-RIM, SCENES = 40, 200
+RIM, SCENES = 40, 80
 
 pytestmark = pytest.mark.thorough
 
