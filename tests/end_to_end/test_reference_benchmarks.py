@@ -115,23 +115,7 @@ def test_images_in_folders(savs, scenes, tmp_path):
     assert f"benchmark.options.question: {question!r} in the store, 'Another?' now" in done.stderr
 
 
-def test_shots_of_a_folder_are_drawn_by_seed(savs, scenes, tmp_path):
-    root = in_folders(scenes["test"], tmp_path / "all")
-    trained = []
-    for seed in (0, 0, 1):
-        out = tmp_path / f"store{len(trained)}"
-        drawn = ("--test", root, "--shots", 3, "--seed", seed)
-        done = savs("extract", "image-folder", *drawn, "--model", "demo", "--out", out)
-        assert done.returncode == 0, done.stderr
-        store = open_store(out)
-        trained.append(store.examples("train")["id"].to_list())
-        assert set(store.examples("train")["label"].value_counts()["count"]) == {3}
-        whole = {*trained[-1], *store.examples("test")["id"]}
-        assert whole == {p.relative_to(root).as_posix() for p in root.glob("*/*.png")}
-    assert trained[0] == trained[1] != trained[2]
-
-
-def test_what_goes_wrong_is_told_in_one_line(savs, scenes, tmp_path):
+def test_what_goes_wrong_is_told_in_one_line(savs):
     def refused(*arguments):
         done = savs("extract", *arguments, "--model", "demo", "--out", "store")
         assert "Traceback" not in done.stderr

@@ -49,6 +49,12 @@ def test_shots_of_the_test_file_train_and_only_the_others_are_tested(pool, seed)
         assert [e.index for e in examples] == places == sorted(places)  # in the order of the file
 
 
+def test_a_seed_draws_the_same_again_and_another_one_others(pool):
+    sources = [Source(GENERAL, InputOptions(test=pool, shots=2, seed=seed)) for seed in (0, 0, 1)]
+    first, again, other = (ids(source.examples()["train"]) for source in sources)
+    assert first == again != other
+
+
 def test_shots_of_the_train_file_leave_the_test_file_whole(pool, inputs):
     rows = [{"question": f"Other {n}?", "label": "ab"[n % 2], "subtask": "x"} for n in range(5)]
     test = inputs.rows("test.jsonl", rows)
