@@ -7,7 +7,6 @@ with lazy_imports(globals()):
     from savs.datasets.benchmarks.catalogue import (
         BENCHMARKS as BENCHMARKS,
         find_benchmark as find_benchmark,
-        installed_benchmarks as installed_benchmarks,
     )
     from savs.datasets.errors import (
         BenchmarkFaultError as BenchmarkFaultError,

@@ -13,6 +13,8 @@ import msgspec
 
 OPTION = "labels"
 """Name in the options of a store's benchmark."""
+TARGET = "target"
+"""Key of such a form: name of the target, if an installed package adds it."""
 ONE, MANY, ORDINAL, REGRESSION = "one", "many", "ordinal", "regression"
 """One class, or many labels; numbers of which a few are levels, or any numbers."""
 OWN_ANSWER = "own-answer"

@@ -21,7 +21,11 @@ BUNDLE_FORM = "classifier"
 """What `savs export --to` makes a bundle of."""
 SPACE_FORM = "space"
 """What it makes a page for the Hugging Face Hub of."""
+PAGE_SUFFIXES = (".html", ".htm")
+"""Ends of the names of HTML pages."""
 DEFAULT_HEADS = 20
+STORE_FORM = "store"
+"""What it makes a store of some heads of."""
 DEFAULT_DRAWS = 10
 DEFAULT_EXAMPLES = 20
 """Examples of each split that a preview shows."""

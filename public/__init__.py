@@ -46,7 +46,6 @@ with lazy_imports(globals()):
     from savs.pipeline.inputs.importing import import_features as import_features
     from savs.pipeline.inputs.labelling import label as label
     from savs.pipeline.reports.explain.explain import explain as explain
-    from savs.pipeline.reports.predictions.predictions import PredictionPage as PredictionPage
     from savs.pipeline.reports.report.report import report as report
     from savs.pipeline.selection.left_out import calibrate as calibrate
     from savs.pipeline.selection.selection import Selection as Selection, select as select
@@ -58,5 +57,6 @@ with lazy_imports(globals()):
     from savs.stores.maintain.verify import verify as verify
     from savs.stores.read.store import FeatureStore as FeatureStore, open_store as open_store
 
-# of a store, whose room imports no pipeline
+# of a store, whose room imports no pipeline, and of `classify`, which is above the reports
 _DOORS["results"] = "savs.pipeline.evaluation.results:Results"
+_DOORS["page"] = "savs.pipeline.reports.predictions.predictions:PredictionPage"

@@ -1,13 +1,8 @@
-"""All benchmarks by name: those of savs, and those of installed packages.
-
-The latter are entry points of the group `savs.benchmarks`.
-"""
+"""All benchmarks by name: those of savs, and those that installed packages add."""
 
 import difflib
-import importlib.metadata
 import json
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 
 from savs.datasets.benchmark import Benchmark
@@ -31,19 +26,7 @@ from savs.datasets.benchmarks.vizwiz import VIZWIZ
 from savs.datasets.benchmarks.vlguard import VLGUARD
 from savs.datasets.benchmarks.winoground import WINOGROUND
 from savs.datasets.errors import BenchmarkNotFoundError
-
-GROUP = "savs.benchmarks"
-
-
-@dataclass(frozen=True, slots=True)
-class Installed:
-    """Result of loading the entry points."""
-
-    benchmarks: dict[str, Benchmark]
-    """Name -> benchmark, in the order of the entry points' names."""
-    problems: dict[str, str]
-    """Name of an entry point without a usable benchmark -> why, in one line."""
-
+from savs.foundation.installed import Additions
 
 BENCHMARKS: dict[str, Benchmark] = {
     benchmark.name: benchmark
@@ -91,13 +74,9 @@ def find_benchmark(name: str) -> Benchmark:
     for benchmark in BENCHMARKS.values():
         if name in (benchmark.name, *benchmark.aliases):
             return benchmark
-    installed = installed_benchmarks()
-    for benchmark in installed.benchmarks.values():
-        if name in (benchmark.name, *benchmark.aliases):
-            return benchmark
-    if name in installed.problems:
-        raise BenchmarkNotFoundError(installed.problems[name])
-    known = [*BENCHMARKS, *installed.benchmarks]
+    if (added := ADDED_BENCHMARKS.find(name)) is not None:
+        return added.value
+    known = [*BENCHMARKS, *ADDED_BENCHMARKS.names()]
     close = difflib.get_close_matches(name, known, n=1)
     hint = f" (did you mean {close[0]!r}?)" if close else ""
     is_folder = Path(name).is_dir()
@@ -111,27 +90,6 @@ def find_benchmark(name: str) -> Benchmark:
 def known_names() -> set[str]:
     """Return the names and aliases of the built-in benchmarks."""
     return {name for b in BENCHMARKS.values() for name in (b.name, *b.aliases)}
-
-
-def installed_benchmarks() -> Installed:
-    """Import the benchmarks of installed packages; a failure becomes a problem, not an error."""
-    installed = Installed({}, {})
-    names = known_names()
-    for point in sorted(importlib.metadata.entry_points(group=GROUP), key=lambda p: p.name):
-        where = f"the entry point {point.name} = {point.value} of the group {GROUP}"
-        try:
-            benchmark = point.load()
-        except (Exception, SystemExit) as error:  # whatever the package does
-            text = " ".join(f"{type(error).__name__}: {error}".split())
-            installed.problems[point.name] = f"{where} cannot be loaded ({text}); fix the package"
-            continue
-        problem = name_problem(benchmark, names)
-        if problem:
-            installed.problems[point.name] = f"{where} {problem}"
-            continue
-        installed.benchmarks[benchmark.name] = benchmark
-        names.update((benchmark.name, *benchmark.aliases))
-    return installed
 
 
 def name_problem(value: object, taken: Collection[str]) -> str | None:
@@ -148,3 +106,12 @@ def name_problem(value: object, taken: Collection[str]) -> str | None:
     except (TypeError, ValueError) as error:
         return f"has options that JSON cannot hold ({error}); a store keeps them as JSON"
     return None
+
+
+ADDED_BENCHMARKS: Additions[Benchmark] = Additions(
+    "savs.benchmarks",
+    lambda value: name_problem(value, known_names()),
+    known_names,
+    BenchmarkNotFoundError,
+)
+"""Benchmarks of installed packages."""

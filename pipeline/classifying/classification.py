@@ -17,7 +17,6 @@ from savs.pipeline.running.progress import SILENT, Reporting, bars
 if TYPE_CHECKING:
     import polars as pl
 
-    from savs.pipeline.classifying.prediction_table import OutputForm
     from savs.pipeline.classifying.sorted_files import SortedFiles
     from savs.pipeline.readouts import Readout
     from savs.pipeline.targets import Target
@@ -41,12 +40,12 @@ class Classification:
 
     predictions: "pl.DataFrame"
     """Columns `CLASSIFIED_SCHEMA`, of many labels `LABELS_SCHEMA`, of numbers `NUMBERS_SCHEMA`, in
-    the order of the input. With `out` these are in the file, and here are only `id`, `subtask`,
-    `prediction`, `labels`, `value`, `unsure`, `atypical` and `reason` of all its rows."""
-    out: Path | None
-    """The file that has them."""
+    the order of the input. With `out` these are in the files, and here are only `id`, `subtask`,
+    `prediction`, `labels`, `value`, `unsure`, `atypical` and `reason` of all rows of the first."""
+    outs: Mapping[Path, int]
+    """The files that have them -> rows of each."""
     rows: int
-    """Examples that this run classified."""
+    """Examples that the model ran in this run."""
     seconds: float
     """Time that they took, without loading the model."""
     notes: tuple[str, ...]
@@ -63,7 +62,9 @@ class Classification:
             f"Classification({counted(self.predictions.height, 'example')}: {listed(counts)})",
             f"  {self.predictions['prediction'].null_count():,} skipped,"
             f" {counted(len(self.notes), 'note')}",
-            f"  in {self.out}" if self.out else "  next: classification.predictions",
+            f"  in {listed([*map(str, self.outs)])}"
+            if self.outs
+            else "  next: classification.predictions",
         ]
         return "\n".join(lines)
 
@@ -84,7 +85,7 @@ def classify(
     classifier: "str | Path | Mapping[str, str | Path]",
     inputs: str | Path | Sequence[str | Path],
     *,
-    out: str | Path | None = None,
+    out: str | Path | Sequence[str | Path] | None = None,
     model: str | Path | None = None,
     revision: str | None = None,
     dtype: str | None = None,
@@ -92,7 +93,7 @@ def classify(
     subtask: str | None = None,
     allow_other_prompt: bool = False,
     risk: float | None = None,
-    form: "OutputForm | None" = None,
+    n: int | None = None,
     sort_into: str | Path | None = None,
     retry_skipped: bool = False,
     force: bool = False,
@@ -113,9 +114,10 @@ def classify(
         names on standard input. A table has columns `image` or `images`, and may have `id`,
         `question` and `subtask`; labels are not read.
     out
-        `*.csv`, `*.jsonl` or `*.parquet`: the table of all images that this and earlier runs were
-        given. The features that it is made of are in a store, `OUT.store`, which later runs go on
-        with; without `out` nothing is kept.
+        A file, or several of one run: `*.csv`, `*.jsonl` or `*.parquet`, the table of all images
+        that this and earlier runs were given, or `*.html`, a page of their pictures. The features
+        that it is made of are in a store, `OUT.store`, which later runs go on with, and other
+        outputs in the same folder take; without `out` nothing is kept.
     model, revision, dtype
         In place of those that the classifier records.
     readout
@@ -126,8 +128,8 @@ def classify(
         Note where examples have another prompt than in training, instead of refusing them.
     risk
         Also make prediction sets that lack the truth at most this often, and `unsure`.
-    form
-        What `out` is, if it is no table: `PredictionPage()` for an HTML page.
+    n
+        Predictions on an HTML page: the least sure ones; None for 500.
     sort_into
         A new folder, or one of an earlier run: each image and video is copied into a folder of its
         class there, and unsure ones, with `risk`, into the folder `unsure`. The files of the input
@@ -155,10 +157,12 @@ def classify(
         An input is not there or malformed, the model or the prompt is not that of the classifier,
         the model cannot run, or the classifier has no calibration for the risk.
     ParameterError
-        `risk` is not between 0 and 1, `retry_skipped`, `force` or `form` without `out`, a
-        `sort_into` inside an input, or of images that are no files, or a value out of its range.
+        `risk` is not between 0 and 1, `retry_skipped` or `force` without `out`, `n` without a page,
+        two equal outputs, a `sort_into` inside an input, or of images that are no files, or a value
+        out of its range.
     OutputError
-        `out` or `sort_into` belongs to another classifier, or cannot be written.
+        `out` or `sort_into` belongs to another classifier, has another suffix, or cannot be
+        written.
 
     Examples
     --------
@@ -169,7 +173,7 @@ def classify(
     from savs.pipeline.classifying.classifiers import load_classifiers
     from savs.pipeline.classifying.model_match import model_options
     from savs.pipeline.classifying.new_images import fetching_for, find_new_images, prompt_table
-    from savs.pipeline.classifying.prediction_table import TableForm
+    from savs.pipeline.classifying.prediction_table import TableForm, outputs_of
     from savs.pipeline.classifying.sorted_files import require_apart
     from savs.pipeline.selection.compatibility import require_same_prompt
 
@@ -179,26 +183,31 @@ def classify(
     )
     question = asking.get("question")
     names = [str(name) for name in ([inputs] if isinstance(inputs, str | Path) else inputs)]
-    out = None if out is None else Path(out)
-    if out is None and (retry_skipped or force):
+    outs = [] if out is None else [out] if isinstance(out, str | Path) else out
+    outputs = outputs_of([*map(Path, outs)], n)
+    first = outputs[0].path if outputs else None
+    if not outputs and (retry_skipped or force):
         option = "`retry_skipped`" if retry_skipped else "`force`"
         raise ParameterError(f"{option} is about an output file; pass `out` FILE, or omit it")
-    if out is None and form is not None:
-        raise ParameterError("`form` is about an output file; pass `out` FILE, or omit it")
     if sort_into is not None:
         require_apart(Path(sort_into), names)
     rank = find_rank()
     if rank.ranks > 1:
-        require_shareable(names, out, force=force)
+        require_shareable(names, first, force=force)
     reporting = bars() if verbose else reporting
     selection, older = load_classifiers(classifier, readout, reporting.say)
     target = selection.target
-    for use, value in {"a risk": risk, "`sort_into`": sort_into, "a page": form}.items():
-        if value is not None:
+    has_page = any(not isinstance(output.form, TableForm) for output in outputs)
+    for use, is_asked in {
+        "a risk": risk is not None,
+        "`sort_into`": sort_into is not None,
+        "a page": has_page,
+    }.items():
+        if is_asked:
             target.require(use, "the classifier")
     loading = model_options(selection, model=model, revision=revision, dtype=dtype, placing=placing)
     reads = InputOptions(**reading)
-    with fetching_for(out, reads) as fetching:
+    with fetching_for(first, reads) as fetching:
         new_images = find_new_images(selection, names, reads, fetching, question, subtask)
         prompts = require_same_prompt(
             selection, prompt_table(new_images.groups), is_allowed=allow_other_prompt
@@ -216,14 +225,19 @@ def classify(
             allow_other_prompt=allow_other_prompt,
             rank=rank,
             risk=risk,
-            form=form or TableForm(),
+            outputs=outputs,
             sort_into=None if sort_into is None else Path(sort_into),
         )
-        finished = run.run(out, force=force)
-    done = finished.outcome
-    notes = (*older, *prompts, *done.notes)
+        finished = run.run(force=force)
+    outcomes = finished.outcomes
+    of_runs = dict.fromkeys(note for outcome in outcomes for note in outcome.notes)
     return Classification(
-        *(finished.predictions, out, done.rows, done.seconds, notes, target),
+        predictions=finished.predictions,
+        outs=finished.rows,
+        rows=sum(outcome.rows for outcome in outcomes),
+        seconds=sum(outcome.seconds for outcome in outcomes),
+        notes=(*older, *prompts, *of_runs),
+        target=target,
         sorted_files=finished.sorted_files,
     )
 

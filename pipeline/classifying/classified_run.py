@@ -11,25 +11,29 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 
-from savs.datasets import Example, MediaFolder
+from savs.datasets import Example, MediaError, MediaFolder
+from savs.datasets.media.media import sha256
 from savs.datasets.splits.shared_media import picture_names
 from savs.pipeline.classifying.classified_store import (
     RECORD,
     StoreExamples,
     TableRecord,
+    digests_in,
     read_record,
     remove_store,
     store_beside,
     store_examples,
 )
+from savs.pipeline.classifying.feature_cache import features_key, pinned
 from savs.pipeline.classifying.model_match import decoding_of
 from savs.pipeline.classifying.new_images import Group
 from savs.pipeline.classifying.prediction_table import (
-    OutputForm,
+    Output,
     Predicted,
     predictions_of,
     write_predictions,
 )
+from savs.pipeline.classifying.reused_features import Prompt, ReusedFeatures, find_features
 from savs.pipeline.classifying.sorted_files import SortedFiles, SortedFolder
 from savs.pipeline.errors import OutputError
 from savs.pipeline.evaluation.results import Results
@@ -37,9 +41,11 @@ from savs.pipeline.extraction.chosen_heads import ChosenHeads
 from savs.pipeline.extraction.line.sinks import Identities, StoreSink
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.pipeline.extraction.model.sites import parse_site
 from savs.pipeline.extraction.model_run import ModelRun, Outcome, RunExamples
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.source import find_video
+from savs.pipeline.running.formatting import counted, listed
 from savs.pipeline.running.launchers import Rank
 from savs.pipeline.running.progress import Reporting
 from savs.pipeline.running.result_files import file_sha256
@@ -65,8 +71,12 @@ class Filled:
     """What a run made."""
 
     predictions: pl.DataFrame
-    """Columns `Target.new_schema`; of an output file only those that are in `LISTED`."""
-    outcome: Outcome
+    """Columns `Target.new_schema`; of an output file, the first, only those that are in
+    `LISTED`."""
+    outcomes: Sequence[Outcome]
+    """One for each output, or that of the run in memory."""
+    rows: Mapping[Path, int]
+    """Output -> its predictions."""
     sorted_files: SortedFiles | None = None
     """The copies in the folders of classes, if there is a `sort_into`."""
 
@@ -87,50 +97,82 @@ class ClassifiedRun:
     """Which of several processes this is."""
     risk: float | None
     """Risk of prediction sets; None for no sets."""
-    form: OutputForm
+    outputs: Sequence[Output]
+    """Files, each with its form; none to keep nothing."""
     sort_into: Path | None
     """The folder of the classes' folders; None for no copies."""
 
-    def run(self, out: Path | None, *, force: bool) -> Filled:
-        """Return predictions; with `out`, its table has all columns; sort the files."""
+    def run(self, *, force: bool) -> Filled:
+        """Return predictions; with outputs, these have all columns; sort the files.
+
+        The model runs for the first output, whose features the others take.
+        """
         folder = None
         if self.sort_into is not None:
             folder = SortedFolder(self.sort_into, self.selection, self.groups, self._facts)
             folder.begin()
-        predictions, outcome = self.in_memory() if out is None else self.to_file(out, force=force)
-        return Filled(predictions, outcome, folder and folder.fill(predictions))
+        for output in self.outputs:  # all are checked before the model runs
+            output.require_name()
+            self._earlier(output.path, force=force)
+        if self.outputs:
+            stores: list[Path] = []
+            tables, outcomes = [], []
+            for output in self.outputs:
+                table, outcome = self.to_file(output, stores, force=force)
+                stores.append(store_beside(output.path))
+                tables.append(table)
+                outcomes.append(outcome)
+        else:
+            table, outcome = self.in_memory()
+            tables, outcomes = [table], [outcome]
+        heights = [table.height for table in tables]
+        rows = {o.path: n for o, n in zip(self.outputs, heights, strict=False)}
+        return Filled(tables[0], outcomes, rows, folder and folder.fill(tables[0]))
 
     def in_memory(self) -> tuple[pl.DataFrame, Outcome]:
         """Return predictions, and keep nothing."""
         with TemporaryDirectory(prefix="savs-") as folder, reserve(Path(folder, "store")) as place:
             wanted = store_examples(place.path, None, self.groups, self.selection)
-            filled = self._fill(place, wanted)
+            place, wanted, is_reused = self._reuse(place, wanted)
+            filled = self._fill(place, wanted, is_known=is_reused)
             store = store_of(place.path, read_manifest(place.path))
             return predictions_of(store, self.selection, self.risk).collect(), filled
 
-    def to_file(self, out: Path, *, force: bool) -> tuple[pl.DataFrame, Outcome]:
+    def _earlier(self, out: Path, *, force: bool) -> TableRecord | None:
+        """Return the record of an output's earlier runs; OutputError if it is not ours to write."""
+        begun = None if force else read_record(out)
+        if begun is not None:
+            begun.require_same(out, self._facts)
+            begun.require_unchanged(out)
+        return begun
+
+    def to_file(
+        self, output: Output, tried: Sequence[Path], *, force: bool
+    ) -> tuple[pl.DataFrame, Outcome]:
         """Write predictions into a file; return the columns `LISTED` of all its rows.
 
-        Those of earlier runs are in it, too: it is made of the store, whose features stay. Other
-        processes may do the same.
+        Those of earlier runs are in it, too: it is made of the store, whose features stay. `tried`
+        are the stores that this run has filled. Other processes may do the same.
         """
-        self.form.require_name(out)
+        out = output.path
         path = store_beside(out)
         if force:
             remove_store(path)
-        begun = None if force else read_record(out)
+        begun = self._earlier(out, force=force)
         record = begun or TableRecord(self._facts, tables=_digests_of(out))
-        record.require_same(out, self._facts)
-        record.require_unchanged(out)
 
         with _named_by(out), reserve(path) as place:
 
             def on_begun() -> None:
+                key = self._features_key()
                 with place.claims.hold(TABLE):  # a late process may find a record, even a table
                     if (path / RECORD).exists():
-                        (read_record(out) or record).require_same(out, self._facts)
+                        known = read_record(out) or record
+                        known.require_same(out, self._facts)
+                        if known.features not in ("", key):
+                            replace(known, features="").write(path)
                     else:
-                        record.write(path)
+                        replace(record, features=key).write(path)
                 result = Results(path).place(self.selection.readout)
                 # a saved selection has one readout; several classifiers may have several
                 readouts = {type(task.fitted) for task in self.selection.tasks}
@@ -139,8 +181,117 @@ class ClassifiedRun:
 
             store = None if place.manifest is None else store_of(path, place.manifest)
             wanted = store_examples(out, store, self.groups, self.selection)
-            filled = self._fill(place, wanted, out, is_known=begun is not None, on_begun=on_begun)
-            return self._write(place, out), filled
+            place, wanted, is_reused = self._reuse(place, wanted, tried, on_begun)
+            is_known = begun is not None or is_reused
+            filled = self._fill(place, wanted, out, is_known=is_known, on_begun=on_begun)
+            return self._write(place, output), filled
+
+    def _reuse(
+        self,
+        place: Reservation,
+        wanted: StoreExamples,
+        tried: Sequence[Path] = (),
+        on_begun: Callable[[], None] = lambda: None,
+    ) -> tuple[Reservation, StoreExamples, bool]:
+        """Copy features that the stores of other outputs have; return what is left, and if any.
+
+        Examples with such features come before those without, in the order of the store.
+        """
+        retries = self.options.retry_skipped
+        found = self._other_features(place, tried) if wanted.todo or retries else None
+        if found is None:
+            return place, wanted, False
+        prompts = self._prompts(wanted)
+        if not retries and not any(prompts(example) in found.rows for example in wanted.todo):
+            return place, wanted, False
+        there = 0 if place.manifest is None else len(place.manifest.plan.splits["test"].ids)
+        begun, new = wanted.examples[:there], wanted.examples[there:]
+        known = [example for example in new if found.row_of(prompts(example)) is not None]
+        unknown = [example for example in new if found.row_of(prompts(example)) is None]
+        examples = [
+            example if example.index == n else replace(example, index=n)
+            for n, example in enumerate([*begun, *known, *unknown])
+        ]
+        copied = found.copy_into(
+            place,
+            examples[: there + len(known)],
+            self._shard_rows(place, len(known)),
+            prompts,
+            on_begun=on_begun,
+            can_redo=wanted.can_redo if retries else None,
+        )
+        if copied.rows:
+            self.reporting.say(
+                f"{copied.rows:,} of {counted(len(examples), 'example')} have features in"
+                f" {listed(copied.stores)}: the model does not run them again"
+            )
+        todo = {example.id for example in wanted.todo} - copied.ids
+        left = [example for example in examples if example.id in todo]
+        place = replace(place, manifest=read_manifest(place.path))
+        return place, StoreExamples(examples, left, wanted.folders), True
+
+    def _other_features(self, place: Reservation, tried: Sequence[Path]) -> ReusedFeatures | None:
+        """Return what the stores next to the outputs have, or those in the working folder."""
+        key = self._features_key()
+        if not key:
+            return None
+        files = [*(output.path for output in self.outputs), self.sort_into]
+        folders = {file.absolute().parent for file in files if file is not None} or {Path.cwd()}
+        counted_skips = tried if self.options.retry_skipped else None
+        return find_features(folders, key, place.path, counted_skips)
+
+    def _prompts(self, wanted: StoreExamples) -> Callable[[Example], Prompt | str]:
+        """Return what gives an example's prompt, or why its media cannot be read."""
+        names: dict[int, tuple[MediaFolder, dict[str, None]]] = {}
+        for example in wanted.todo:
+            folder = wanted.media_of(example)
+            names.setdefault(id(folder), (folder, {}))[1].update(dict.fromkeys(example.media))
+        known = {
+            (number, name): digest
+            for number, (folder, media) in names.items()
+            for name, digest in digests_in(list(media), folder)
+        }
+
+        def prompt_of(example: Example) -> Prompt | str:
+            folder = wanted.media_of(example)
+            digests = []
+            for name in example.media:
+                if (id(folder), name) not in known:  # it cannot be read, or an earlier run had it
+                    try:
+                        known[id(folder), name] = sha256(folder.read(name))
+                    except MediaError as error:
+                        return str(error)
+                digests.append(known[id(folder), name])
+            return tuple(digests), example.prompt, example.subtask
+
+        return prompt_of
+
+    def _features_key(self) -> str:
+        """Return a digest of all that the features of an image depend on, in addition to it.
+
+        Empty where that is not known: code or an adapter of others may have changed.
+        """
+        options = pinned(self.loading)
+        is_known = options.adapter is None or Path(options.adapter).is_dir()
+        if options.model_code or options.model_kwargs or not is_known:
+            return ""
+        sites = [parse_site(self.selection.source.site)]
+        facts = {
+            "features": features_key(options, "", decoding_of(self.selection), sites),
+            "classifier": digest(self.selection.to_json()),
+            "question": self.question,
+            "placeholders": options.placeholders,
+            "adapter": options.adapter and str(options.adapter),
+            "most_pixels": sorted({group.media.rules.max_pixels for group in self.groups}),
+        }
+        return digest(facts)
+
+    def _shard_rows(self, place: Reservation, rows: int) -> int | None:
+        """Return the rows of a shard; None for those that the store has."""
+        if place.manifest is not None or self.options.shard_rows is not None:
+            return self.options.shard_rows
+        # Batches end with their shard: smaller shards would make small batches of few images.
+        return max(FEWEST, default_shard_rows(rows))
 
     def _fill(
         self,
@@ -159,10 +310,8 @@ class ClassifiedRun:
         SelectionError if the model that runs is not that of the classifier; for others, see
         `NewMediaSink.begin`.
         """
-        say, run = self.reporting.say, self.options
-        if place.manifest is None and run.shard_rows is None:
-            # Batches end with their shard: smaller shards would make small batches of few images.
-            run = replace(run, shard_rows=max(FEWEST, default_shard_rows(len(wanted.examples))))
+        say = self.reporting.say
+        run = replace(self.options, shard_rows=self._shard_rows(place, len(wanted.examples)))
         site = self.selection.source.site
         sink = NewMediaSink(
             site,
@@ -229,12 +378,13 @@ class ClassifiedRun:
         """The folder of each image's media, by its id."""
         return {example.id: group.media for group in self.groups for example in group.examples}
 
-    def _write(self, place: Reservation, out: Path) -> pl.DataFrame:
+    def _write(self, place: Reservation, output: Output) -> pl.DataFrame:
         """Write the table of a store, unless another process did.
 
         One process writes at a time, and looks at the store when it is its turn. So the last table
         is of all shards that are there, whoever made them, and no table replaces a longer one.
         """
+        out = output.path
         with place.claims.hold(TABLE):
             manifest = read_manifest(place.path)
             store = store_of(place.path, manifest, partial=True)
@@ -244,7 +394,7 @@ class ClassifiedRun:
             record.require_same(out, self._facts)
             record.require_unchanged(out)
             shards = [[shard.name, shard.sha256] for shard in manifest.shards]
-            source = {"shards": shards, "form": self.form.settings}
+            source = {"shards": shards, "form": output.form.settings}
             content = digest(source) if manifest.sealed else ""
             if not (content and content == record.content and out.exists()):
 
@@ -252,7 +402,7 @@ class ClassifiedRun:
                     both = (*record.tables[-1:], file_sha256(partial))
                     replace(record, content="", tables=both).write(place.path)
 
-                write_predictions(self.form, predicted, out, before_naming)
+                write_predictions(output, predicted, before_naming)
                 replace(record, content=content, tables=_digests_of(out)).write(place.path)
         return table.select(c for c in LISTED if c in table.collect_schema()).collect()
 

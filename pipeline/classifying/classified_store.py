@@ -140,7 +140,7 @@ def _require_same_content(
         expected = folders.setdefault(id(folder), (folder, {}))[1]
         expected |= {m: (d, name) for m, d in zip(example.media, digests, strict=True)}
     for folder, expected in folders.values():
-        for medium, digest in _digests(list(expected), folder):
+        for medium, digest in digests_in(list(expected), folder):
             before, name = expected[medium]
             if digest != before:
                 raise OutputError(
@@ -150,7 +150,7 @@ def _require_same_content(
                 )
 
 
-def _digests(names: Sequence[str], folder: MediaFolder) -> Iterator[tuple[str, str]]:
+def digests_in(names: Sequence[str], folder: MediaFolder) -> Iterator[tuple[str, str]]:
     """Yield the names of the media that can be read, with their SHA-256."""
     at_once = 1 if any(map(is_packed, names)) else AT_ONCE  # rows of files lie one after the other
     chunks = [names[start : start + CHUNK] for start in range(0, len(names), CHUNK)]
@@ -168,6 +168,9 @@ class TableRecord:
     content: str = ""
     """Digest of the shards that the newest table was written from; nothing if that is not known
     because a run was killed, or because some were missing."""
+    features: str = ""
+    """Digest of all that the features depend on, besides the images: model, prompts, classifier and
+    versions. Empty if that is not known, or was not the same for all."""
     tables: tuple[str, ...] = ()
     """SHA-256 that the table may have: that of the newest one, last, and where a run was killed
     while it replaced a table, that of the older one."""
@@ -199,16 +202,23 @@ def read_record(out: Path) -> TableRecord | None:
 
     OutputError if the record is damaged, or there is a table without one.
     """
-    path = store_beside(out) / RECORD
+    store = store_beside(out)
+    record = read_store_record(store)
+    if record is None and out.exists():
+        raise OutputError(
+            f"{out} exists and has no {store.name} that made it, so it is not known what it holds;"
+            " pass another `out`, or `force` to replace it"
+        )
+    return record
+
+
+def read_store_record(store: Path) -> TableRecord | None:
+    """Return what a store records of its output; None if it does not. OutputError if damaged."""
+    path = store / RECORD
     try:
         return msgspec.convert(decode_json(path.read_bytes()), TableRecord)
-    except FileNotFoundError as error:
-        if not out.exists():
-            return None
-        raise OutputError(
-            f"{out} exists and has no {path.parents[1].name} that made it, so it is not known what"
-            " it holds; pass another `out`, or `force` to replace it"
-        ) from error
+    except FileNotFoundError:
+        return None
     except (OSError, ValueError) as error:
         raise OutputError(
             f"{path} cannot be read ({error}); pass `force` to begin again"

@@ -119,7 +119,8 @@ class _OfImages(ReadsImages):
         for note in target.risk_notes(self.selection_, risk):
             warnings.warn(note, stacklevel=2)
         (run,) = self.selection_.runs()
-        names = dict(zip(run.classes, getattr(self, "classes_", run.classes), strict=True))
+        classes = np.asarray(getattr(self, "classes_", run.classes)).tolist()
+        names = dict(zip(run.classes, classes, strict=True))
         sets = []
         for said in target.said(run, self._scores(images)):
             assert said.inside is not None  # a risk needs a calibration
@@ -325,6 +326,11 @@ class SavsRegressor(RegressorMixin, _OfImages):
         """
         return self._fit(images, NamedLabels.of_numbers(numbers))
 
+    @property
+    def predict_proba(self) -> Any:
+        """Raise AttributeError: numbers have no probabilities."""
+        raise AttributeError("numbers have no probabilities; `predict` returns numbers")
+
 
 def load(
     classifier: str | Path,
@@ -338,7 +344,7 @@ def load(
 ) -> "SavsClassifier | SavsRegressor":
     """Return a classifier, or a regressor of numbers, that is ready to predict images.
 
-    Its files are a JSON and a safetensors file: nothing that they name is run. The model is loaded
+    Its files are a JSON and a safetensors file: no file that they name is run. The model is loaded
     at the first prediction, at the revision that was recorded; a warning says first if it is not on
     this machine, so that it would be fetched from the Hugging Face hub. No layer after the deepest
     head is loaded or runs, unless there is a `cache`, which keeps all heads.

@@ -4,7 +4,8 @@ That is a table as CSV, JSON or Parquet, or what an `OutputForm` of another room
 a cell is text: media, votes and sets are JSON there.
 """
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -14,9 +15,13 @@ import msgspec
 import polars as pl
 
 from savs.datasets import MediaFolder
+from savs.foundation.errors import ParameterError
+from savs.foundation.files import real_path
+from savs.foundation.imports import door
 from savs.pipeline.errors import OutputError
 from savs.pipeline.evaluation.evaluation import SelectedHeads
 from savs.pipeline.evaluation.predictions import packed_predictions
+from savs.pipeline.names import DEFAULT_PREDICTIONS, PAGE_SUFFIXES
 from savs.pipeline.running.output_files import media_cell, new_file
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.targets import Target
@@ -80,8 +85,8 @@ class TableForm:
         """Raise OutputError unless predictions can be written as a table under this name."""
         if path.suffix.lower() not in SUFFIXES or (path.exists() and not path.is_file()):
             raise OutputError(
-                f"{path}: expected a name that ends in {', '.join(SUFFIXES)} as `out`, or in .html"
-                " for a page (in Python with form=PredictionPage()), and no folder, pipe or device"
+                f"{path}: expected a name that ends in {', '.join(SUFFIXES)}, or in"
+                f" {' or '.join(PAGE_SUFFIXES)} for a page, as `out`, and no folder, pipe or device"
             )
 
     def write(self, predicted: Predicted, out: Path, file: Path) -> None:
@@ -95,15 +100,44 @@ class TableForm:
                 predicted.table.sink_ndjson(sink)
 
 
+@dataclass(frozen=True, slots=True)
+class Output:
+    """A file that `classify` writes."""
+
+    path: Path
+    form: OutputForm
+
+    def require_name(self) -> None:
+        """Raise a SavsError unless the file can be written under its name."""
+        self.form.require_name(self.path)
+
+
+def outputs_of(paths: Sequence[Path], predictions: int | None) -> list[Output]:
+    """Return output files with the forms that their suffixes say.
+
+    `predictions` is the number on a page. ParameterError if a file is given twice, or there is no
+    page for the number.
+    """
+    twice = [path for path, count in Counter(map(real_path, paths)).items() if count > 1]
+    if twice:
+        raise ParameterError(f"`out` names {twice[0]} twice; pass each file once")
+    pages = [path for path in paths if path.suffix.lower() in PAGE_SUFFIXES]
+    if predictions is not None and not pages:
+        raise ParameterError("`n` is about a page; pass `out` FILE.html, or omit it")
+    number = DEFAULT_PREDICTIONS if predictions is None else predictions
+    page: OutputForm = door("page")(number) if pages else TableForm()
+    return [Output(path, page if path in pages else TableForm()) for path in paths]
+
+
 def write_predictions(
-    form: OutputForm, predicted: Predicted, out: Path, before_naming: Callable[[Path], None]
+    output: Output, predicted: Predicted, before_naming: Callable[[Path], None]
 ) -> None:
     """Write predictions whole; `before_naming` is given the file before it gets its name.
 
     OutputError if the disk refuses; a file that was there stays as it was.
     """
-    with new_file(out) as file:
-        form.write(predicted, out, file)
+    with new_file(output.path) as file:
+        output.form.write(predicted, output.path, file)
         before_naming(file)
 
 

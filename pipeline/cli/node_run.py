@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from savs.pipeline.cli.output import progress, say
+from savs.pipeline.cluster.engine import run_on_engine
 from savs.pipeline.cluster.node import (
     DONE,
     NONE,
@@ -82,6 +83,14 @@ def extract_on_ray(options: RayOptions, folders: Sequence[Any]) -> "Extraction":
     arguments = with_options(sys.argv[1:], ALONE)
     return _with_progress(
         folders, lambda tick: run_on_ray(run_here, arguments, options, say=say, tick=tick)
+    )
+
+
+def extract_on_engine(name: str, folders: Sequence[Any]) -> "Extraction":
+    """Run this same command by the engine of an installed package; as `extract_on_node`."""
+    arguments = with_options(sys.argv[1:], ALONE)
+    return _with_progress(
+        folders, lambda tick: run_on_engine(name, run_here, arguments, say=say, tick=tick)
     )
 
 

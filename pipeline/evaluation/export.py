@@ -23,8 +23,11 @@ from savs.datasets.media.images import thumbnail
 from savs.datasets.media.media import MediaRules, decode_file, pictures_in, sha256
 from savs.datasets.rows.media_names import is_address, is_packed
 from savs.foundation.arrays import Array
+from savs.foundation.errors import SavsError
+from savs.foundation.installed import Additions, function_problem
+from savs.foundation.own_code import calling
 from savs.pipeline.errors import ExportError
-from savs.pipeline.names import PARQUET
+from savs.pipeline.names import BUNDLE_FORM, PARQUET, SPACE_FORM, STORE_FORM
 from savs.pipeline.running.output_files import new_file
 from savs.pipeline.running.result_files import require_no_own_file
 from savs.stores import Head, StoreWriteError, head_name
@@ -40,6 +43,8 @@ EXAMPLE_COLUMNS = (
 VECTOR, IMAGE, FILEPATH = "vector", "image", "filepath"
 VIEWER_COLUMNS = (FILEPATH, IMAGE, VECTOR)
 IMAGE_TYPE = pl.Struct({"bytes": pl.Binary, "path": pl.String})
+Write = Callable[[pl.LazyFrame, list[str], Path], None]
+"""Writes a table of examples, and the columns of their heads, into a file that has no name yet."""
 SIDE_PX = 256
 """Largest width and height of an image, in pixels."""
 RULES = MediaRules(video_frames=1, draft_pixels=(2 * SIDE_PX) ** 2)
@@ -73,7 +78,7 @@ def export(
     form
         `parquet`: a row an example, its columns, one fixed-size list of float32 a head; shard by
         shard. `npz` and `safetensors`: an array `L12.H7` `(examples, head_dim)` a head, with `id`,
-        `label` and `split`; memory holds them all.
+        `label` and `split`; memory holds them all. Or the name of an installed package's exporter.
     media_root
         Folder of the images, for `parquet`: adds the columns `filepath`, `image` and `vector` that
         viewers of embeddings need, see `with_viewer_columns`.
@@ -87,11 +92,7 @@ def export(
         The file cannot be written, or is one of a store or of a result.
     """
     store = as_store(store)
-    if form not in FORMS:
-        raise ExportError(
-            f"no format is called {form!r}; expected one of: {', '.join(FORMS)}, or, for the"
-            " command, classifier"
-        )
+    write = _writer(form)
     path = Path(path)
     require_no_own_file(path)
     if path.suffix not in ("", f".{form}"):
@@ -113,8 +114,30 @@ def export(
         rows = with_viewer_columns(columns, names, Path(media_root))
         names = [*names, *VIEWER_COLUMNS]
     with new_file(path, kind=StoreWriteError) as partial:
-        FORMS[form](rows, names, partial)
+        write(rows, names, partial)
     return path
+
+
+def _writer(form: str) -> Write:
+    """Return what writes a format; ExportError if none does, or the one of a package fails."""
+    if form in FORMS:
+        return FORMS[form]
+    added = ADDED_EXPORTERS.find(form)
+    if added is None:
+        known = ", ".join([*FORMS, *ADDED_EXPORTERS.names()])
+        raise ExportError(
+            f"no format is called {form!r}; expected one of: {known}, or, for the command,"
+            " classifier"
+        )
+
+    def write(rows: pl.LazyFrame, names: list[str], path: Path) -> None:
+        def fault(place: str, what: str) -> ExportError:
+            return ExportError(f"{place} of the exporter {form!r} {what}; fix the exporter")
+
+        with calling(added.value, fault, SavsError):
+            added.value(rows, names, path)
+
+    return write
 
 
 def _parquet(rows: pl.LazyFrame, names: list[str], path: Path) -> None:
@@ -135,12 +158,19 @@ def _safetensors(rows: pl.LazyFrame, names: list[str], path: Path) -> None:
     save_file({n: np.ascontiguousarray(frame[n].to_numpy()) for n in names}, path, metadata=texts)
 
 
-FORMS: dict[str, Callable[[pl.LazyFrame, list[str], Path], None]] = {
+FORMS: dict[str, Write] = {
     PARQUET: _parquet,
     "npz": _npz,
     "safetensors": _safetensors,
 }
 """Name on the command line -> writer."""
+ADDED_EXPORTERS: Additions[Write] = Additions(
+    "savs.exporters",
+    function_problem,
+    lambda: {*FORMS, BUNDLE_FORM, SPACE_FORM, STORE_FORM},
+    ExportError,
+)
+"""Formats of installed packages, each a function as in `FORMS`."""
 
 
 def with_viewer_columns(rows: pl.LazyFrame, heads: Sequence[str], media_root: Path) -> pl.LazyFrame:

@@ -14,6 +14,7 @@ import numpy as np
 
 from savs.foundation.arrays import Array
 from savs.foundation.errors import SavsError
+from savs.foundation.installed import Additions, Package, kind_problem
 from savs.foundation.own_code import calling, is_ours, place_of
 from savs.pipeline.errors import OwnCodeError, SelectionError
 from savs.pipeline.heads.head_scores import BY_CENTROIDS, HeadScores, worst_of
@@ -48,6 +49,8 @@ class Scoring:
     """Scores all heads again, from what is known of each alone and the class numbers."""
     file: OwnFile | None = None
     """None for a built-in scoring, and for an object that the caller made."""
+    package: Package | None = None
+    """The installed package that adds it."""
 
     def __post_init__(self) -> None:
         if not re.match(NAME, self.name):
@@ -72,6 +75,10 @@ SCORINGS: dict[str, Scoring] = {
     )
 }
 """Name on the command line -> built-in scoring."""
+ADDED_SCORINGS: Additions[Scoring] = Additions(
+    "savs.scorings", kind_problem(Scoring), lambda: SCORINGS, OwnCodeError
+)
+"""Scorings of installed packages."""
 
 
 def choose_scoring(scoring: str | Path | Scoring) -> Scoring:
@@ -85,34 +92,45 @@ def choose_scoring(scoring: str | Path | Scoring) -> Scoring:
         There is none of this name, the file has no `SCORING`, or the user's scoring has the name
         of a built-in one.
     OwnCodeError
-        The file is not there, or fails when it runs.
+        The file is not there, or fails when it runs; or the entry point of the package does.
     """
     chosen = own_object(scoring, SCORINGS, Scoring)
     if chosen is not None:
         return _guarded(chosen)
-    if str(scoring) not in SCORINGS:
+    if str(scoring) in SCORINGS:
+        return SCORINGS[str(scoring)]
+    added = ADDED_SCORINGS.find(str(scoring))
+    if added is None:
+        known = ", ".join([*SCORINGS, *ADDED_SCORINGS.names()])
         raise SelectionError(
-            f"no scoring is called {scoring!r}; expected: {', '.join(SCORINGS)}, or the path of a"
-            " Python file that defines SCORING"
+            f"no scoring is called {scoring!r}; expected: {known}, or the path of a Python file"
+            " that defines SCORING"
         )
-    return SCORINGS[str(scoring)]
+    return _guarded(replace(added.value, package=added.package))
 
 
-def saved_scoring(name: str, file: OwnFile | None) -> Scoring:
+def saved_scoring(name: str, file: OwnFile | None, package: Package | None) -> Scoring:
     """Return the scoring of a saved selection; that of a file cannot score again.
 
-    Files that a selection names are never run.
+    Files that a selection names are never run. Nor can that of a package that is not installed.
     """
     if file is None and name in SCORINGS:
         return SCORINGS[name]
+    if package is not None and name in ADDED_SCORINGS.names():
+        return choose_scoring(name)
 
     def score(features: Array, labels: Array, classes: Sequence[str]) -> HeadScores:
+        if package is not None:
+            raise SelectionError(
+                f"heads were scored by {name!r}, which needs the package {package}, and that is not"
+                " installed; install it, or select again"
+            )
         raise SelectionError(
             f"heads were scored by {name!r}{f' of {file}' if file else ''}, and what a selection"
             " names is never run; select again with it as `scoring`, which cross-validates at once"
         )
 
-    return Scoring(name=name, score=score, file=file)
+    return Scoring(name=name, score=score, file=file, package=package)
 
 
 def _guarded(scoring: Scoring) -> Scoring:

@@ -1,6 +1,7 @@
 """Readouts: rules from the features of chosen heads to class scores."""
 
 from savs.pipeline.readouts.catalogue import (
+    ADDED_READOUTS,
     BUILT_IN,
     READOUTS,
     TEXT_READOUTS,
@@ -11,6 +12,7 @@ from savs.pipeline.readouts.heads_fit import ClassScores, HeadsFit
 from savs.pipeline.readouts.readout import Fitted, Readout
 
 __all__ = [
+    "ADDED_READOUTS",
     "BUILT_IN",
     "READOUTS",
     "TEXT_READOUTS",

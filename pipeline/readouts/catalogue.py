@@ -1,11 +1,14 @@
-"""Readouts by name, and those of the user: in a Python file, or an object."""
+"""Readouts by name, built in or of installed packages, and those of the user: files or objects."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from savs.pipeline.errors import SelectionError
+from savs.foundation.installed import Additions, kind_problem
+from savs.pipeline.errors import OwnCodeError, SelectionError
 from savs.pipeline.inputs.plugins import own_object
+from savs.pipeline.names import OWN_ANSWERS
 from savs.pipeline.readouts.calm import CALM, POSTERIOR
 from savs.pipeline.readouts.clip import CLIP, CLIP_NAMES, TIP_ADAPTER, TIP_ADAPTER_CV
 from savs.pipeline.readouts.hec import HEC_T, HEC_VT, HEC_VT_CV
@@ -29,22 +32,33 @@ TEXT_READOUTS: dict[str, Readout] = {
 }
 """Name -> built-in readout that compares images with the classes as texts."""
 BUILT_IN = READOUTS | TEXT_READOUTS
+ADDED_READOUTS: Additions[Readout] = Additions(
+    "savs.readouts",
+    kind_problem(Readout),
+    lambda: {*BUILT_IN, *OWN_ANSWERS},
+    OwnCodeError,
+)
+"""Readouts of installed packages."""
 
 
 def find_readout(name: str, also: Sequence[str] = ()) -> Readout:
-    """Return a built-in readout by its name; SelectionError if none has it. No file is run.
+    """Return a readout by its name, built in or of an installed package. No file is run.
 
-    `also` are further names that the caller accepts, for the message.
+    `also` are further names that the caller accepts, for the message. SelectionError if none has
+    it; OwnCodeError if the package fails.
     """
-    if name not in BUILT_IN:
-        known = (*BUILT_IN, *also)
+    if name in BUILT_IN:
+        return BUILT_IN[name]
+    added = ADDED_READOUTS.find(name)
+    if added is None:
+        known = (*BUILT_IN, *ADDED_READOUTS.names(), *also)
         close = get_close_matches(name, known, 1)
         hint = f" (did you mean {close[0]!r}?)" if close else ""
         raise SelectionError(
             f"no readout is called {name!r}{hint}; expected one of: {', '.join(known)}, or the path"
             " of a Python file that defines READOUT"
         )
-    return BUILT_IN[name]
+    return guarded(replace(added.value, package=added.package))
 
 
 def choose_readout(readout: str | Path | Readout, also: Sequence[str] = ()) -> Readout:
@@ -58,7 +72,7 @@ def choose_readout(readout: str | Path | Readout, also: Sequence[str] = ()) -> R
         There is none of this name, the file has no `READOUT`, or the user's readout has the name of
         a built-in one.
     OwnCodeError
-        The file is not there, or fails when it runs.
+        The file is not there, or fails when it runs; or the entry point of the package does.
     """
     rule = own_object(readout, BUILT_IN, Readout)
     return find_readout(str(readout), also) if rule is None else guarded(rule)

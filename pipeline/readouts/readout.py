@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from savs.foundation.arrays import Array
+from savs.foundation.installed import Package
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.head_scores import BY_CENTROIDS, HeadScores
 from savs.pipeline.inputs.plugins import NAME, OwnFile
@@ -120,6 +121,8 @@ class Readout:
     where settings are chosen that change the scale."""
     file: OwnFile | None = None
     """None for a built-in readout, and for an object that the caller made."""
+    package: Package | None = None
+    """The installed package that adds it."""
 
     def __post_init__(self) -> None:
         if not re.match(NAME, self.name):

@@ -47,7 +47,7 @@ from savs.pipeline.selection.training_data import (
     text_arguments,
     training_of,
 )
-from savs.pipeline.targets import chosen_target
+from savs.pipeline.targets import chosen_target, target_package
 from savs.pipeline.targets.target import Run, Target, TrainingTask
 from savs.stores import Head, LayerGrid, head_name
 from savs.stores.format.layout import parse_head
@@ -229,14 +229,17 @@ def select(
         train=data.train,
         readout=rule.name,
         readout_file=rule.file,
+        readout_package=rule.package,
         rule=rule,
         scoring=scorer.name,
         scoring_file=scorer.file,
+        scoring_package=scorer.package,
         scorer=scorer,
         tasks=tuple(fit_tasks(data, rule, scorer, chosen)),
         heads_from=heads_from,
         max_layer=max_layer,
         labels=aim.name,
+        target_package=target_package(aim.name),
         joint_heads=joint_heads,
         precision=precision,
     )

@@ -14,6 +14,7 @@ from msgspec import Meta
 from savs.datasets.label_kinds import ONE
 from savs.foundation.errors import ParameterError
 from savs.foundation.files import finish_files
+from savs.foundation.installed import Package
 from savs.pipeline.inputs.plugins import NAME, OwnFile
 from savs.pipeline.readouts.heads_fit import Pool
 from savs.pipeline.running.result_files import CONFIG, SELECT, read_json
@@ -21,7 +22,7 @@ from savs.pipeline.selection.training_data import (
     answered_share,
     grid_widths,
 )
-from savs.pipeline.targets import TARGETS, Decision, Target, parse_decision, target_named
+from savs.pipeline.targets import Decision, Target, parse_decision, target_named
 from savs.stores import Head, ResultError
 from savs.stores.format.layout import Count, Facts, Sha256, Text, digest
 from savs.stores.format.manifest import FeatureSource
@@ -94,12 +95,16 @@ class SelectionConfig:
     where the user named the heads."""
     max_layer: Annotated[int, Meta(ge=0)] | None = None
     """Last layer that heads were chosen from; None for all."""
-    labels: Annotated[str, Meta(pattern=rf"^({'|'.join(TARGETS)})\Z")] = ONE
+    labels: Annotated[str, Meta(pattern=NAME)] = ONE
     """Name of their target."""
     joint_heads: bool = False
     """Whether all labels have the same heads."""
     precision: float | None = None
     """What thresholds of labels were chosen for; None for F1."""
+    readout_package: Package | None = None
+    """The installed package that has the readout."""
+    scoring_package: Package | None = None
+    target_package: Package | None = None
 
     def __post_init__(self) -> None:
         _require_unique("subtasks", [task.subtask for task in self.tasks])
@@ -112,7 +117,7 @@ class SelectionConfig:
     @property
     def target(self) -> Target:
         """What labels are."""
-        return target_named(self.labels)
+        return target_named(self.labels, self.target_package)
 
     @property
     def model(self) -> Facts:

@@ -21,7 +21,15 @@ from savs.foundation.files import regular_size
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.scoring import saved_scoring
 from savs.pipeline.inputs.plugins import OwnFile
-from savs.pipeline.readouts import BUILT_IN, Fitted, HeadsFit, Readout, choose_readout
+from savs.pipeline.readouts import (
+    ADDED_READOUTS,
+    BUILT_IN,
+    Fitted,
+    HeadsFit,
+    Readout,
+    choose_readout,
+    find_readout,
+)
 from savs.pipeline.readouts.own import OwnFit
 from savs.pipeline.readouts.readout import TensorForm
 from savs.pipeline.running.result_files import (
@@ -121,7 +129,7 @@ def load_selection(path: str | Path, *, readout: str | Path | Readout | None = N
         raise ResultError(
             f"{classifier} cannot be read by readout {rule.name!r} ({error}); run `{SELECT}` again"
         ) from error
-    scorer = saved_scoring(config.scoring, config.scoring_file)
+    scorer = saved_scoring(config.scoring, config.scoring_file, config.scoring_package)
     return Selection(**_values(config) | {"tasks": tasks, "rule": rule, "scorer": scorer})
 
 
@@ -157,6 +165,13 @@ def _find_rule(
     """Return the readout of a selection: a built-in one by its name, or the one given."""
     if readout is None and config.readout_file is None and config.readout in BUILT_IN:
         return BUILT_IN[config.readout]
+    if readout is None and config.readout_package is not None:
+        if config.readout not in ADDED_READOUTS.names():
+            raise ResultError(
+                f"{file}: readout: {config.readout!r} needs the package {config.readout_package},"
+                " which is not installed; install it"
+            )
+        return find_readout(config.readout)
     saved = _in_words(config.readout, config.readout_file)
     if readout is None:
         raise ResultError(

@@ -11,8 +11,19 @@ from typing import Any
 
 import msgspec
 
-from savs.datasets.label_kinds import MANY, ONE, ORDINAL, OWN_ANSWER, REGRESSION, label_kind
+from savs.datasets.label_kinds import (
+    MANY,
+    ONE,
+    OPTION,
+    ORDINAL,
+    OWN_ANSWER,
+    REGRESSION,
+    TARGET,
+    label_kind,
+)
 from savs.foundation.errors import ParameterError
+from savs.foundation.installed import Additions, Package, kind_problem
+from savs.pipeline.errors import OwnCodeError
 from savs.pipeline.targets.target import Decision as Decision
 from savs.pipeline.targets.target import Target as Target
 
@@ -25,7 +36,11 @@ TARGETS = {
 }
 """Name, as config.json has it -> module and target."""
 CHOSEN = (OWN_ANSWER,)
-"""Those that are asked for by name, since labels do not tell."""
+"""Those that are asked for by name, since labels do not tell, as those of installed packages."""
+ADDED_TARGETS: Additions[Target] = Additions(
+    "savs.targets", kind_problem(Target), lambda: TARGETS, OwnCodeError
+)
+"""Targets of installed packages."""
 DECISIONS = {
     "classes": "calibration.CalibrationConfig",
     "label": "label_rules.LabelRule",
@@ -36,21 +51,38 @@ DECISIONS = {
 
 
 @cache
-def target_named(name: str) -> Target:
-    """Return a target by its name in `TARGETS`."""
-    return _imported(TARGETS[name])
+def target_named(name: str, package: Package | None = None) -> Target:
+    """Return a target by its name, built in or of an installed package.
+
+    ParameterError if there is none: `package` had it. OwnCodeError if the package fails.
+    """
+    if name in TARGETS:
+        return _imported(TARGETS[name])
+    added = ADDED_TARGETS.find(name)
+    if added is None:
+        needs = f": it needs the package {package}, which is not installed" if package else ""
+        raise ParameterError(f"no target is called {name!r}{needs}; install its package")
+    return added.value
+
+
+def target_package(name: str) -> Package | None:
+    """Return the installed package that adds a target; None for a built-in one."""
+    added = None if name in TARGETS else ADDED_TARGETS.find(name)
+    return None if added is None else added.package
 
 
 def chosen_target(name: str) -> Target:
     """Return a target that labels do not tell; ParameterError if none is called so."""
-    if name not in CHOSEN:
-        raise ParameterError(f"`target` is {name!r}, expected {', '.join(CHOSEN)}")
+    known = (*CHOSEN, *ADDED_TARGETS.names())
+    if name not in known:
+        raise ParameterError(f"`target` is {name!r}, expected {', '.join(known)}")
     return target_named(name)
 
 
 def target_of(facts: Mapping[str, Any]) -> Target:
     """Return the target of a store; `facts` are its identity's `benchmark`."""
-    return target_named(label_kind(facts).name)
+    form = facts.get("options", {}).get(OPTION) or {}
+    return target_named(form.get(TARGET) or label_kind(facts).name)
 
 
 def parse_decision(value: Any) -> Decision:

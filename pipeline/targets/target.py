@@ -18,6 +18,7 @@ import numpy as np
 import polars as pl
 
 from savs.datasets.example import of_subtask
+from savs.datasets.label_kinds import KINDS, OPTION, TARGET
 from savs.datasets.metrics.metrics import Classes, Units
 from savs.foundation.arrays import Array
 from savs.foundation.errors import ParameterError
@@ -463,9 +464,15 @@ class Target(ABC):
     def of_store(self, store: FeatureStore, selected: Sequence[DecidedTask] = ()) -> FeatureStore:
         """Return a store with the labels that this target is about: its own, if no others.
 
-        `selected` are the tasks of a selection that is used on it, if there is one.
+        `selected` are the tasks of a selection that is used on it, if there is one. A target of an
+        installed package is named with the labels, which do not tell it.
         """
-        return store
+        if self.name in KINDS:
+            return store
+        facts = store.manifest.identity.benchmark
+        options = facts.get("options", {})
+        form = {**(options.get(OPTION) or {}), TARGET: self.name}
+        return store.with_benchmark({**facts, "options": {**options, OPTION: form}})
 
     def answer_kind(self, selected: Sequence[DecidedTask]) -> str | None:
         """Return which of the model's own answers new images need; None for none."""

@@ -104,6 +104,11 @@ class FeatureStore:
         now = replace(stored, identity=replace(stored.identity, benchmark=benchmark))
         return replace(self, manifest=now, _shards=Shards(self.path, stored), _read={})
 
+    def with_benchmark(self, benchmark: Facts) -> "FeatureStore":
+        """Return the store as if its benchmark was described so; its rows stay the same."""
+        identity = replace(self.manifest.identity, benchmark=benchmark)  # shards know the old one
+        return replace(self, manifest=replace(self.manifest, identity=identity), _read={})
+
     def _with(self, **changes: Any) -> "FeatureStore":
         manifest = replace(self.manifest, **changes)
         same = manifest == self.manifest

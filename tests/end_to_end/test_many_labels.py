@@ -99,7 +99,7 @@ def test_new_images_get_the_labels_that_evaluate_gives_them(savs, scenes):
     assert json.loads(table["labels"][0]) == found["labels"][0].to_list()
     assert set(json.loads(table["probabilities"][0])) == {t.subtask for t in selection.tasks}
     again = savs("classify", "classifier", *images[:4], "--out", "new.csv")
-    assert "4 rows, 1 of them now" in again.stderr
+    assert "wrote new.csv (4 rows)\nthe model ran for 1 example\n" in again.stderr
     at_risk = package.classify("classifier", images[:20], risk=0.1).predictions
     for one, names in zip(answers.answers, at_risk["prediction_set"], strict=True):
         assert set(one.said.inside(0.1)) == {*names}

@@ -94,8 +94,7 @@ def test_a_space_answers_with_the_number_and_its_interval(counted, tmp_path):
 def test_a_page_of_new_images_has_the_widest_intervals_first(counted, tmp_path):
     folder, trained = counted
     images = [folder / f"{number}.png" for number in range(6)]
-    form = savs.PredictionPage()
-    done = savs.classify(trained.folder, images, out=tmp_path / "new.html", form=form)
+    done = savs.classify(trained.folder, images, out=tmp_path / "new.html")
     text = (tmp_path / "new.html").read_text()
     assert "95 % interval" in text
     assert "probability (%)" not in text
@@ -104,7 +103,7 @@ def test_a_page_of_new_images_has_the_widest_intervals_first(counted, tmp_path):
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd" / "odd.png").write_bytes(b"no image")
     odd = tmp_path / "odd.html"
-    savs.classify(trained.folder, tmp_path / "odd", out=odd, form=form)
+    savs.classify(trained.folder, tmp_path / "odd", out=odd)
     assert "0 predictions" in odd.read_text()
     least, most = (f(done.predictions["prediction"], key=float) for f in (min, max))
     assert f"6 predictions: {least} to {most}" in text

@@ -154,6 +154,13 @@ def test_the_page_about_new_images(savs):
     assert ", ".join(f"`{name}`" for name in STANDALONE[:-1]) + f" and `{STANDALONE[-1]}`" in page
 
 
+def test_the_page_about_images_next_to_table_columns() -> None:
+    names: dict[str, Any] = {}
+    run_python(TUTORIALS / "table.md", 0, names)
+    assert names["search"].best_score_ > 0.85
+    assert names["search"].predict(names["table"][:3]).tolist() == [0, 0, 0]
+
+
 @pytest.fixture
 def photos(tmp_path, monkeypatch) -> None:
     """Do step 1 of the first tutorial: others use its files."""

@@ -52,7 +52,7 @@ def objects(store: FeatureStore):
     yield report(result, out=page), ("pets", accuracy, "examples shown")
     said = pl.DataFrame({"prediction": ["cat", "dog", "cat", None]})
     yield (
-        Classification(said, Path("new.csv"), 4, 1.0, (), ONE_CLASS),
+        Classification(said, {Path("new.csv"): 4}, 4, 1.0, (), ONE_CLASS),
         ("4 examples: 2 cat, 1 dog", "1 skipped", "new.csv"),
     )
     fitted = SavsClassifier("demo", question="Which animal is this?")

@@ -31,8 +31,10 @@ def benchmarks_command(
     if name is not None:
         _show(_find(name), as_json=json)
         return
-    installed = savs.datasets.installed_benchmarks()
-    benchmarks = [*savs.datasets.BENCHMARKS.values(), *installed.benchmarks.values()]
+    from savs.datasets.benchmarks.catalogue import ADDED_BENCHMARKS
+
+    added, problems = ADDED_BENCHMARKS.all()
+    benchmarks = [*savs.datasets.BENCHMARKS.values(), *(one.value for one in added.values())]
     if json:
         print_json([_to_json(benchmark) for benchmark in benchmarks])
     else:
@@ -40,7 +42,7 @@ def benchmarks_command(
             _print_facts(benchmark)
             print_line()
         print_line("savs benchmarks NAME shows the columns of its files and a sample row's prompt")
-    for problem in installed.problems.values():
+    for problem in problems.values():
         say(f"left out: {problem}")
 
 

@@ -35,7 +35,7 @@ from savs.pipeline.cluster.node import NONE
 from savs.pipeline.extraction.model.model_options import AUTO, PlacingKeywords
 from savs.pipeline.extraction.run_options import BatchKeywords
 from savs.pipeline.inputs.input_options import NewImageKeywords
-from savs.pipeline.names import DEFAULT_PREDICTIONS
+from savs.pipeline.names import DEFAULT_PREDICTIONS, PAGE_SUFFIXES
 from savs.pipeline.running.formatting import counted, counted_as
 from savs.pipeline.running.launchers import find_rank
 from savs.pipeline.running.table import Column, Table
@@ -43,7 +43,6 @@ from savs.pipeline.running.table import Column, Table
 if TYPE_CHECKING:
     from savs.pipeline.classifying.classification import Classification
     from savs.pipeline.classifying.sorted_files import SortedFiles
-    from savs.pipeline.reports.predictions.predictions import PredictionPage
 
 DOUBTS = {
     "unsure": "unsure: several classes, or none, are possible at this risk",
@@ -53,7 +52,7 @@ DOUBTS = {
 EXAMPLES = (
     "savs classify pets new",
     "savs classify pets new --out new.csv --risk 0.05",
-    "savs classify pets new --out new.html --sort-into sorted --risk 0.05",
+    "savs classify pets new --out new.csv --out new.html --sort-into sorted --risk 0.05",
     "ls new/*.png | savs classify pets/results/vote - --json",
 )
 
@@ -78,11 +77,11 @@ def classify_command(
     placing: PlacingKeywords,
     batches: BatchKeywords,
     out: Annotated[
-        Path | None,
+        list[Path] | None,
         option(
             metavar="FILE",
-            help="Output: .csv, .jsonl, .parquet, or .html for a page with pictures (default: print"
-            " a table).",
+            help="Output: .csv, .jsonl, .parquet, or .html for a page with pictures; repeatable"
+            " (default: print a table).",
         ),
     ] = None,
     sort_into: Annotated[
@@ -131,13 +130,12 @@ def classify_command(
     json: JsonOption = False,
 ) -> None:
     """Keeps the rows that --out already has: the same command resumes, or adds new images."""
-    form = _page_form(out, n)
-    before = frozenset() if out is None or retry_skipped or force else _earlier_skips(out)
+    before = _earlier_skips(out[0]) if out and not (retry_skipped or force) else frozenset()
     if gpus != NONE:
         require_own_devices(gpus, placing.get("device", AUTO))
         from savs.pipeline.cli.node_run import classify_on_node
 
-        classify_on_node(gpus, inputs, out, force=force)
+        classify_on_node(gpus, inputs, out[0] if out else None, force=force)
         retry_skipped = False  # the processes have tried them; what is left is to read the file
     done = savs.classify(
         name_classifiers([classifier, *also]) if also else classifier,
@@ -150,7 +148,7 @@ def classify_command(
         subtask=subtask,
         allow_other_prompt=allow_other_prompt,
         risk=risk,
-        form=form,
+        n=n,
         sort_into=sort_into,
         retry_skipped=retry_skipped,
         force=force,
@@ -159,15 +157,17 @@ def classify_command(
     )
     if json:
         print_json(_summary(done))
-    elif done.out is None:
+    elif not done.outs:
         print_tables([_predictions(done)])
     else:
         _print_counts(done)
     # of several processes, each that read images says what it wrote
     is_shared = gpus != NONE or find_rank().ranks > 1
-    if done.out is not None and (done.rows or not is_shared):
-        rows = counted(done.predictions.height, "row")
-        say(f"wrote {done.out} ({rows}, {done.rows:,} of them now)")
+    if done.rows or not is_shared:
+        for path, rows in done.outs.items():
+            say(f"wrote {path} ({counted(rows, 'row')})")
+        if done.outs:
+            say(f"the model ran for {counted(done.rows, 'example')}")
     if done.sorted_files is not None:
         _tell_sorted(done.sorted_files)
     skipped = dict(row for row in done.skipped if row[0] not in before)  # once for all subtasks
@@ -175,18 +175,9 @@ def classify_command(
         rows = counted_as(earlier, "image", "is", "are")
         say(f"{rows} skipped since earlier runs; try again with --retry-skipped")
     lines = [f"{identifier}: {reason}" for identifier, reason in skipped.items()]
-    place = "column `reason` of --out has them all" if form is None else "see the page"
+    is_table = not done.outs or {path.suffix.lower() for path in done.outs} - {*PAGE_SUFFIXES}
+    place = "column `reason` of --out has them all" if is_table else "see the page"
     tell_skipped(lines, place, len(lines), max_skip)
-
-
-def _page_form(out: Path | None, n: int | None) -> "PredictionPage | None":
-    from savs.pipeline.reports.pages.rendering import SUFFIXES
-
-    if out is not None and out.suffix.lower() in SUFFIXES:
-        return savs.PredictionPage(DEFAULT_PREDICTIONS if n is None else n)
-    if n is not None:
-        raise typer.BadParameter("`n` is about a page; pass --out FILE.html, or omit it")
-    return None
 
 
 def _tell_sorted(files: "SortedFiles") -> None:
@@ -213,13 +204,13 @@ def _earlier_skips(out: Path) -> frozenset[str]:
 
 def _summary(done: "Classification") -> dict[str, Any]:
     facts: dict[str, Any] = {
-        "out": None if done.out is None else str(done.out),
+        "out": [*map(str, done.outs)],
         "rows": done.rows,
         "seconds": round(done.seconds, 3),
         "notes": list(done.notes),
         "skipped": [{"id": i, "reason": r} for i, r in done.skipped],
     }
-    if done.out is None:
+    if not done.outs:
         facts["predictions"] = done.predictions.to_dicts()
     if done.sorted_files is not None:
         facts["sorted"] = asdict(done.sorted_files)

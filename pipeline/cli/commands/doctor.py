@@ -12,7 +12,7 @@ from contextlib import suppress
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import typer
@@ -21,6 +21,9 @@ from savs.pipeline.cli import exit_codes as exits
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.output import print_json, print_pairs, say
 from savs.pipeline.running.formatting import counted, format_bytes
+
+if TYPE_CHECKING:
+    from savs.foundation.installed import Additions
 
 EXAMPLES = ("savs doctor", "savs doctor --json")
 SHOWN = (
@@ -96,6 +99,11 @@ def diagnose(environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
             group = facts.setdefault(f"extra {extra}" if extra else "packages", {})
             group[name] = installed or "not installed"
             problems += [problem] if problem else []
+    for additions in _additions():
+        added, faults = additions.all()
+        problems += faults.values()
+        if added:
+            facts[f"added {additions.group}"] = {n: f"by {one.package}" for n, one in added.items()}
     facts["devices"] = _devices()
     decoded = {name: decodes(name, part) for name, part in FORMATS.items()}
     problems += [f"{name} images cannot be decoded" for name, works in decoded.items() if not works]
@@ -106,6 +114,27 @@ def diagnose(environ: Mapping[str, str]) -> tuple[dict[str, Any], list[str]]:
     state = counted(len(failures), "failure") if failures else "passed"
     facts["self-test"] = f"{state} in {time.monotonic() - started:.1f} s"
     return facts, problems + failures
+
+
+def _additions() -> "list[Additions[Any]]":
+    """Return the groups of entry points by which installed packages add things."""
+    from savs.datasets.benchmarks.catalogue import ADDED_BENCHMARKS
+    from savs.pipeline.cluster.engine import ADDED_ENGINES
+    from savs.pipeline.evaluation.export import ADDED_EXPORTERS
+    from savs.pipeline.extraction.model.model_options import ADDED_MODELS
+    from savs.pipeline.heads.scoring import ADDED_SCORINGS
+    from savs.pipeline.readouts import ADDED_READOUTS
+    from savs.pipeline.targets import ADDED_TARGETS
+
+    return [
+        ADDED_READOUTS,
+        ADDED_SCORINGS,
+        ADDED_TARGETS,
+        ADDED_BENCHMARKS,
+        ADDED_MODELS,
+        ADDED_ENGINES,
+        ADDED_EXPORTERS,
+    ]
 
 
 def _devices() -> str:

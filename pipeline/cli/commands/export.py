@@ -20,14 +20,13 @@ from savs.pipeline.cli.options.shared import (
     require_choice,
 )
 from savs.pipeline.cli.output import print_json, print_line, say
-from savs.pipeline.names import BUNDLE_FORM, EXPORT_FORMS, IMPORTED, PARQUET, SPACE_FORM
+from savs.pipeline.names import BUNDLE_FORM, EXPORT_FORMS, IMPORTED, PARQUET, SPACE_FORM, STORE_FORM
 from savs.pipeline.running.formatting import counted, format_bytes
 
 if TYPE_CHECKING:
     from savs.pipeline.evaluation.results import Result
     from savs.stores import FeatureStore, Head
 
-STORE_FORM = "store"
 CHOSEN, ALL = "chosen", "all"
 EXAMPLES = (
     "savs export pets --to classifier --out pets-classifier",
@@ -92,14 +91,18 @@ def export_command(
     is_upload = to.startswith(HUB)
     uploads = {HUB_DATASETS: STORE_FORM, HUB_SPACES: SPACE_FORM, HUB: BUNDLE_FORM}
     form = next((kind for start, kind in uploads.items() if to.startswith(start)), to)
-    require_choice("to", form, (BUNDLE_FORM, SPACE_FORM, STORE_FORM, *EXPORT_FORMS))
+    forms = (BUNDLE_FORM, SPACE_FORM, STORE_FORM, *EXPORT_FORMS)
+    if form not in forms:
+        from savs.pipeline.evaluation.export import ADDED_EXPORTERS
+
+        require_choice("to", form, (*forms, *ADDED_EXPORTERS.names()))
     is_shared = form in (BUNDLE_FORM, SPACE_FORM)
     if out is None and not is_upload:
         raise typer.BadParameter(f"--to {to} needs a place; pass --out PATH")
     _require_none(
         f"--to {to}",
         heads=is_shared and heads != CHOSEN,
-        split=form not in EXPORT_FORMS and split is not None,
+        split=form in (BUNDLE_FORM, SPACE_FORM, STORE_FORM) and split is not None,
         subtask=not is_shared and subtask is not None,
         media_root=form != PARQUET and media_root is not None,
         readout=form != BUNDLE_FORM and readout is not None,

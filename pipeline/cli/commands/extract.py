@@ -29,6 +29,7 @@ from savs.pipeline.cli.output import (
     say,
     tell_skipped_examples,
 )
+from savs.pipeline.cluster.engine import LOCAL, RAY
 from savs.pipeline.cluster.node import NONE
 from savs.pipeline.extraction.model.model_options import ModelOptions, require_extra
 from savs.pipeline.extraction.run_options import RunOptions
@@ -81,10 +82,10 @@ def extract_command(
     engine: Annotated[
         str,
         advanced(
-            metavar="local|ray|ray://HOST:PORT",
-            help="Where processes run: here, in a new Ray cluster, or in that of an address.",
+            metavar="local|ray|ray://HOST:PORT|NAME",
+            help="Where processes run: here, in a Ray cluster, or by the engine of a package.",
         ),
-    ] = "local",
+    ] = LOCAL,
     max_skip: MaxSkipOption = 0,
     actors: Annotated[
         int | None, setting(min=1, help="Ray actors (default: one per GPU of the cluster).")
@@ -107,20 +108,22 @@ def extract_command(
         _print_estimate(chosen, inputs, model, run, out=place, as_json=json)
         return
     scheme, _, address = engine.partition("://")
-    if scheme not in ("local", "ray") or (scheme == "local" and engine != "local"):
-        raise typer.BadParameter(f"`engine` is {engine!r}, expected local, ray or ray://HOST:PORT")
     require_own_devices(gpus, model.device, engine)
     from savs.pipeline.extraction.run_extraction import earlier_skips, store_places
 
     folders = store_places(place, run)
     before = frozenset() if run.retry_skipped else earlier_skips(folders[0])
-    if scheme == "ray":
+    if scheme == RAY:
         from savs.pipeline.cli.node_run import extract_on_ray
         from savs.pipeline.cluster.ray_engine import RayOptions
 
         place_of_cluster = engine if address.endswith(CLIENT_PORT) else address or None
         options = RayOptions(place_of_cluster, actors, actor_cpus, actor_gpus)
         done = extract_on_ray(options, folders)
+    elif engine != LOCAL:
+        from savs.pipeline.cli.node_run import extract_on_engine
+
+        done = extract_on_engine(engine, folders)
     elif gpus != NONE:
         from savs.pipeline.cli.node_run import extract_on_node
 

@@ -137,9 +137,9 @@ def require_folder(media_root: Path | None) -> None:
 
 def require_page(out: Path) -> None:
     """Raise a usage error unless a name ends like that of a page."""
-    from savs.pipeline.reports.pages.rendering import SUFFIXES
+    from savs.pipeline.names import PAGE_SUFFIXES
 
-    if out.suffix.lower() not in SUFFIXES:
+    if out.suffix.lower() not in PAGE_SUFFIXES:
         raise typer.BadParameter(f"`out` is {str(out)!r}, expected a name that ends in .html")
 
 

@@ -10,9 +10,10 @@ import msgspec
 
 from savs.datasets.example import PLACEHOLDERS, SPLIT
 from savs.foundation.imports import install_command
+from savs.foundation.installed import Additions
 from savs.pipeline.demo import SHIPPED
 from savs.pipeline.encoders.recipe import MOST_MIN_PIXELS, read_recipe
-from savs.pipeline.errors import MissingExtraError, ModelError
+from savs.pipeline.errors import MissingExtraError, ModelError, OwnCodeError
 from savs.pipeline.running.options import Option
 
 DTYPES = ("auto", "bfloat16", "float16", "float32")
@@ -150,6 +151,8 @@ class ModelOptions:
     ] = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.model, Path) and not self.model.is_dir():
+            raise ModelError(f"{self.model} is no folder; a name on the hub is text, not a Path")
         if self.dtype not in DTYPES:
             raise ModelError(f"no dtype is called {self.dtype!r}; there are: {', '.join(DTYPES)}")
         if self.placeholders not in PLACEHOLDERS:
@@ -209,6 +212,14 @@ def plain_name(name: str) -> str:
     return Path(name).resolve().name if Path(name).is_dir() else name
 
 
+def _code_problem(value: object) -> str | None:
+    if hasattr(value, "find_heads") or hasattr(value, "to_inputs"):
+        return None
+    return "has neither find_heads(model) nor to_inputs(processor, prompts)"
+
+
+ADDED_MODELS: Additions[Any] = Additions("savs.models", _code_problem, lambda: (), OwnCodeError)
+"""Modules of installed packages that `model_code` names, see `load_own_code`."""
 EXTRA_PACKAGES = ("torch", "transformers", "accelerate")
 
 

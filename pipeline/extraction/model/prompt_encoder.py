@@ -12,7 +12,6 @@ order, and returns a batch that is padded on the left, with `attention_mask`.
 """
 
 import hashlib
-import importlib.metadata
 import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +28,7 @@ from savs.foundation.own_code import calling, place_of
 from savs.pipeline.encoders.recipe import EmbeddingRecipe
 from savs.pipeline.errors import ModelError, OwnCodeError
 from savs.pipeline.extraction.model.hook_points import HookPoint
+from savs.pipeline.extraction.model.model_options import ADDED_MODELS
 from savs.pipeline.inputs.plugins import load_file
 from savs.pipeline.prompts.chat import (
     NO_SOUND_FOR_CODE,
@@ -42,7 +42,6 @@ from savs.pipeline.prompts.prompt_form import PromptForm
 
 ToInputs = Callable[[Any, Sequence[Pieces]], Any]
 """Processor and prompts -> what the model takes, padded on the left."""
-GROUP = "savs.models"
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,18 +275,11 @@ def load_own_code(source: str) -> OwnCode:
 
 
 def _entry_point(name: str) -> Any:
-    points = importlib.metadata.entry_points(group=GROUP)
-    if name not in points.names:
-        known = ", ".join(sorted(points.names)) or "none is installed"
+    added = ADDED_MODELS.find(name)
+    if added is None:
+        known = ", ".join(ADDED_MODELS.names()) or "none is installed"
         raise ModelError(
             f"`model_code` is {name!r}, expected a file that ends in .py or an entry point of the"
-            f" group {GROUP} ({known})"
+            f" group {ADDED_MODELS.group} ({known})"
         )
-    point = points[name]
-    try:
-        return point.load()
-    except (Exception, SystemExit) as error:  # whatever an installed package does
-        raise OwnCodeError(
-            f"the entry point {name!r} of the group {GROUP}, {point.value}, cannot be imported:"
-            f" {type(error).__name__}: {error}"
-        ) from error
+    return added.value

@@ -10,6 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from savs.pipeline.errors import ReportError
+from savs.pipeline.names import PAGE_SUFFIXES
 from savs.pipeline.reports.pages import charts
 from savs.pipeline.running.formatting import (
     counted,
@@ -24,7 +25,6 @@ from savs.pipeline.running.output_files import output_files
 
 HERE = Path(__file__).parent
 """Folder of what all pages share: `page.html`, `pictures.html`, `style.css`."""
-SUFFIXES = (".html", ".htm")
 MOST_CHARACTERS = 6000
 """Longest text that is shown completely."""
 NEWLINE = Markup('<span class="nl" aria-hidden="true">↵</span>\n')
@@ -32,7 +32,7 @@ NEWLINE = Markup('<span class="nl" aria-hidden="true">↵</span>\n')
 
 def require_page(out: Path) -> None:
     """Raise ReportError if the name of a page is not that of an HTML file."""
-    if out.suffix.lower() not in SUFFIXES or out.is_dir():
+    if out.suffix.lower() not in PAGE_SUFFIXES or out.is_dir():
         raise ReportError(f"{out} is not an HTML file; pass an out that ends in .html")
 
 

@@ -114,7 +114,7 @@ class PredictionContent:
 
 @dataclass(frozen=True, slots=True)
 class PredictionPage:
-    """The output of `classify` as one HTML page with pictures: `form=PredictionPage()`.
+    """The form of an output of `classify` that is one HTML page with pictures.
 
     It contains its images and loads nothing. With a risk the unsure predictions come first, then
     those with the lowest probability; of levels of a scale those with the widest intervals.
@@ -123,10 +123,6 @@ class PredictionPage:
     ------
     ParameterError
         `examples` is below 1.
-
-    Examples
-    --------
-    >>> savs.classify("pets", "new", out="new.html", form=PredictionPage(100))  # doctest: +SKIP
     """
 
     examples: int = DEFAULT_PREDICTIONS
@@ -134,7 +130,7 @@ class PredictionPage:
 
     def __post_init__(self) -> None:
         if self.examples < 1:
-            raise ParameterError(f"`examples` is {self.examples}, expected at least 1")
+            raise ParameterError(f"`n` is {self.examples}, expected at least 1")
 
     @property
     def settings(self) -> Facts:

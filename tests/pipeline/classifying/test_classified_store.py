@@ -50,6 +50,12 @@ def read(path: Path) -> pl.DataFrame:
     return pl.read_ndjson(path, infer_schema_length=None)
 
 
+def apart(folder: Path) -> Path:
+    """Make a folder whose outputs share no features with those of others."""
+    folder.mkdir()
+    return folder
+
+
 def names_in(out: Path) -> list[str]:
     return [Path(name).stem for name in read(out)["id"]]
 
@@ -111,7 +117,8 @@ def classify_until(monkeypatch, shard: int, classifier, images, out: Path) -> No
 def test_a_stopped_run_goes_on(
     animals, made, tmp_path, monkeypatch, suffix, owner, method, call, left
 ) -> None:
-    images, whole, out = made.images[:6], tmp_path / f"whole{suffix}", tmp_path / f"out{suffix}"
+    images, out = made.images[:6], tmp_path / f"out{suffix}"
+    whole = apart(tmp_path / "whole") / f"whole{suffix}"
     classify(animals, images, out=whole)
     stop_at(monkeypatch, owner, method, call)
     with pytest.raises(KeyboardInterrupt):
@@ -301,7 +308,7 @@ def be_second(monkeypatch) -> None:
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_ranks_say_what_one_process_says(made, calibrated, tmp_path, monkeypatch, suffix) -> None:
     given = {"risk": 0.3, "subtask": "animal"}
-    whole, out = tmp_path / f"whole{suffix}", tmp_path / f"out{suffix}"
+    whole, out = apart(tmp_path / "whole") / f"whole{suffix}", tmp_path / f"out{suffix}"
     classify(calibrated, made.images[:5], out=whole, **given)
     be_second(monkeypatch)
     done = classify(calibrated, made.images[:5], out=out, **given)

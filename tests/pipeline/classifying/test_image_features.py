@@ -1,6 +1,9 @@
 """`SavsFeatures`, `embed` and `load`: images beside other columns, one pass, no surprise."""
 
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -8,15 +11,17 @@ import pytest
 from PIL import Image
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from sklearn.utils import estimator_checks
 
 import savs
 from savs.foundation.errors import ParameterError
 from savs.pipeline.classifying.feature_cache import MEMORY, MemoryCache
-from savs.pipeline.errors import SelectionError
+from savs.pipeline.errors import ModelError, SelectionError
 from savs.stores import HeadNotFoundError, ResultError
 
 pytestmark = pytest.mark.thorough
@@ -127,6 +132,45 @@ def test_what_cannot_be_is_named(shots) -> None:
         savs.SavsFeatures(heads=2, **GIVEN).fit(images[:4], [labels[0]] * 4)
 
 
+def test_loading_loads_no_model(animals) -> None:
+    code = "import savs, sys; savs.load(sys.argv[1]); sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code, animals], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_a_grid_search_of_frames_with_trees_after_the_features(shots, passes, library) -> None:
+    images, labels = shots
+    frames = pytest.importorskip(library)
+    table = frames.DataFrame({"photo": [str(path) for path in images], "n": range(len(images))})
+    features = savs.SavsFeatures(**GIVEN)
+    beside = ColumnTransformer([("image", features, ["photo"]), ("n", "passthrough", ["n"])])
+    model = make_pipeline(beside, HistGradientBoostingClassifier(max_iter=3, min_samples_leaf=2))
+    search = GridSearchCV(model, {"columntransformer__image__heads": [1, 2]}, cv=2)
+    search.fit(table, labels)
+    assert sum(passes) == len({path.read_bytes() for path in images})
+    assert search.score(table, labels) > 0.5
+    names = search.best_estimator_[0].get_feature_names_out()
+    assert names[0].startswith("image__L")
+    assert names[-1] == "n__n"
+
+
+def test_the_transformer_keeps_the_rules_of_scikit_learn() -> None:
+    """Checks of scikit-learn that feed no numbers: an image is no row of numbers."""
+    estimator = savs.SavsFeatures(**GIVEN)
+    for check in (
+        estimator_checks.check_parameters_default_constructible,
+        estimator_checks.check_no_attributes_set_in_init,
+        estimator_checks.check_get_params_invariance,
+        estimator_checks.check_set_params,
+        estimator_checks.check_estimator_cloneable,
+        estimator_checks.check_estimator_repr,
+        estimator_checks.check_mixin_order,
+        estimator_checks.check_estimator_tags_renamed,
+        estimator_checks.check_valid_tag_types,
+    ):
+        check("SavsFeatures", clone(estimator))
+
+
 def test_memory_is_bounded(monkeypatch, shots) -> None:
     monkeypatch.setattr("savs.pipeline.classifying.feature_cache.MOST_IN_MEMORY", 7000)
     images, _ = shots
@@ -157,6 +201,8 @@ def test_a_classifier_is_loaded_by_its_store_or_its_folder(animals, store, made,
         plain.predict_sets(made.images[:1])
     with pytest.raises(ResultError, match="owner/name"):
         savs.load("owner/name")
+    with pytest.raises(ModelError, match="owner/name is no folder; a name on the hub is text"):
+        savs.load(folder, model=Path("owner/name"))
 
 
 def test_numbers_are_loaded_as_a_regressor(shots, tmp_path) -> None:
@@ -166,6 +212,8 @@ def test_numbers_are_loaded_as_a_regressor(shots, tmp_path) -> None:
     loaded = savs.load(fitted.save(tmp_path / "numbers"))
     assert isinstance(loaded, savs.SavsRegressor)
     assert not hasattr(loaded, "predict_proba")
+    with pytest.raises(AttributeError, match="numbers have no probabilities"):
+        loaded.predict_proba(images[:1])
     np.testing.assert_allclose(loaded.predict(images[:3]), fitted.predict(images[:3]), atol=1e-3)
     with pytest.raises(SelectionError, match="intervals hold 95 %"):
         loaded.predict_sets(images[:1])

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 
 from savs.pipeline.classifying.prediction_table import (
+    Output,
     Predicted,
     TableForm,
     in_cells,
@@ -28,12 +29,8 @@ def classified(ids, media, reasons) -> pl.DataFrame:
 
 def write_table(out, rows: pl.DataFrame) -> None:
     """Write rows as a table, which needs nothing of the store."""
-    write_predictions(
-        TableForm(),
-        Predicted(rows.lazy(), SimpleNamespace(target=ONE_CLASS), None),
-        out,
-        lambda _: None,
-    )
+    predicted = Predicted(rows.lazy(), SimpleNamespace(target=ONE_CLASS), None)
+    write_predictions(Output(out, TableForm()), predicted, lambda _: None)
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])

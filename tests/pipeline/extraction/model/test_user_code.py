@@ -1,6 +1,7 @@
 """A model of an odd structure, read by the few lines that docs/models.md shows."""
 
 import re
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
 import numpy as np
@@ -125,14 +126,13 @@ def test_inputs_that_cannot_be_are_a_line(tiny_model, code, after, message) -> N
 
 
 def test_an_entry_point_is_code_too(monkeypatch) -> None:
-    import importlib.metadata as metadata
-
-    point = metadata.EntryPoint("mine", "savs.pipeline.extraction.model.hook_points", "savs.models")
-    points = metadata.EntryPoints([point])
-    monkeypatch.setattr(metadata, "entry_points", lambda group: points)
-    with pytest.raises(ModelError, match="mine has neither"):
+    module = "savs.pipeline.extraction.model.sites"
+    places = {"mine": module, "gone": "no.such.package"}
+    points = EntryPoints([EntryPoint(name, place, "savs.models") for name, place in places.items()])
+    monkeypatch.setattr("savs.foundation.installed.entry_points", points.select)
+    with pytest.raises(OwnCodeError, match=r"mine = .*sites .* has neither find_heads\(model\)"):
         load_own_code("mine")
-    absent = metadata.EntryPoint("gone", "no.such.package", "savs.models")
-    monkeypatch.setattr(metadata, "entry_points", lambda group: metadata.EntryPoints([absent]))
-    with pytest.raises(OwnCodeError, match=r"'gone' .*, no\.such\.package, cannot be"):
+    with pytest.raises(OwnCodeError, match=r"gone = no\.such\.package .* cannot be imported"):
         load_own_code("gone")
+    with pytest.raises(ModelError, match=r"expected a file .* savs\.models \(gone, mine\)"):
+        load_own_code("absent")

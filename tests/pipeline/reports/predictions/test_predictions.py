@@ -14,14 +14,14 @@ from PIL import Image
 from random_stores import draw_problem, write_problem
 from reported import ATTACK
 
-from savs import PredictionPage, classify, open_store, select
+from savs import classify, open_store, select
 from savs.datasets import MediaFolder
 from savs.foundation.errors import ParameterError
 from savs.pipeline.classifying.classified_run import ClassifiedRun
 from savs.pipeline.classifying.prediction_table import Predicted
 from savs.pipeline.errors import OutputError, ReportError
 from savs.pipeline.reports.predictions import predictions
-from savs.pipeline.reports.predictions.predictions import page_content
+from savs.pipeline.reports.predictions.predictions import PredictionPage, page_content
 
 PHONE, LAPTOP = 390, 1280
 
@@ -128,10 +128,8 @@ def test_names_and_numbers_that_cannot_be_are_refused(tmp_path) -> None:
         PredictionPage().require_name(tmp_path / "page.txt")
     with pytest.raises(ReportError, match=r"ends in \.html"):
         PredictionPage().require_name(tmp_path)
-    with pytest.raises(ParameterError, match="`examples` is 0"):
+    with pytest.raises(ParameterError, match="`n` is 0"):
         PredictionPage(0)
-    with pytest.raises(ParameterError, match="`form` is about an output file"):
-        classify("none", "none", form=PredictionPage())
 
 
 @pytest.fixture
@@ -145,10 +143,10 @@ def photos(made, tmp_path) -> Path:
 
 @pytest.mark.thorough
 def test_a_page_resumes_and_takes_more_images(animals, photos, tmp_path, monkeypatch) -> None:
-    out, page = tmp_path / "new.html", PredictionPage()
+    out = tmp_path / "new.html"
     monkeypatch.chdir(tmp_path)
     first = sorted(photos.iterdir())[:2]
-    assert classify(animals, first, out=out, form=page).rows == 2
+    assert classify(animals, first, out=out).rows == 2
     (photos / "bad.jpg").write_bytes(b"no image")
     write = ClassifiedRun._write
 
@@ -158,18 +156,18 @@ def test_a_page_resumes_and_takes_more_images(animals, photos, tmp_path, monkeyp
 
     monkeypatch.setattr(ClassifiedRun, "_write", stop)
     with pytest.raises(KeyboardInterrupt):
-        classify(animals, photos, out=out, form=page)
+        classify(animals, photos, out=out)
     assert out.read_text().count("<tr data-place") == 2  # the page of before
-    done = classify(animals, photos, out=out, form=page)
+    done = classify(animals, photos, out=out)
     known = done.predictions.height - 1
     text = out.read_text()
     assert text.count("<tr data-place") == known > 2
     assert text.count("data:image/jpeg") == known
     assert "bad.jpg is not an image of a known format" in text
     before = out.stat().st_mtime_ns
-    assert classify(animals, photos, out=out, form=page).rows == 0
+    assert classify(animals, photos, out=out).rows == 0
     assert out.stat().st_mtime_ns == before  # nothing is new, so it is not written
-    assert classify(animals, photos, out=out, form=PredictionPage(1)).rows == 0
+    assert classify(animals, photos, out=out, n=1).rows == 0
     assert out.read_text().count("<tr data-place") == 1
     order = open_store(tmp_path / "new.html.store").examples("test").height
     assert order == known
@@ -177,30 +175,30 @@ def test_a_page_resumes_and_takes_more_images(animals, photos, tmp_path, monkeyp
 
 @pytest.mark.thorough
 def test_a_page_of_others_and_an_edited_one_stay(animals, made, photos, tmp_path) -> None:
-    out, page = tmp_path / "new.html", PredictionPage()
-    classify(animals, photos, out=out, form=page)
+    out = tmp_path / "new.html"
+    classify(animals, photos, out=out)
     with pytest.raises(OutputError, match=r"made otherwise \(classifier"):
-        classify(made.classifier, photos, out=out, form=page, subtask="animal")
+        classify(made.classifier, photos, out=out, subtask="animal")
     text = out.read_text()
     out.write_text(text + " ")
     with pytest.raises(OutputError, match="was changed since"):
-        classify(animals, photos, out=out, form=page)
+        classify(animals, photos, out=out)
     assert out.read_text() == text + " "
     other = tmp_path / "other.html"
     other.write_text("mine")
     with pytest.raises(OutputError, match=r"exists and has no other\.html\.store"):
-        classify(animals, photos, out=other, form=page)
+        classify(animals, photos, out=other)
     assert other.read_text() == "mine"
 
 
 @pytest.mark.thorough
 def test_an_image_that_is_gone_is_not_shown(animals, photos, tmp_path) -> None:
     out = tmp_path / "new.html"
-    classify(animals, photos, out=out, form=PredictionPage())
+    classify(animals, photos, out=out)
     count = out.read_text().count("data:image/jpeg")
     (photos / "0.jpg").unlink()
     given = sorted(photos.iterdir())
-    classify(animals, given, out=out, form=PredictionPage(400))
+    classify(animals, given, out=out, n=400)
     text = out.read_text()
     assert text.count("data:image/jpeg") == count - 1
     assert "1 example is shown without an image." in text
@@ -209,7 +207,7 @@ def test_an_image_that_is_gone_is_not_shown(animals, photos, tmp_path) -> None:
 @pytest.mark.thorough
 def test_several_tasks_are_told_apart(calibrated, made, tmp_path) -> None:
     out = tmp_path / "new.html"
-    classify(calibrated, made.table, out=out, form=PredictionPage(), risk=0.3)
+    classify(calibrated, made.table, out=out, risk=0.3)
     text = out.read_text()
     names = {json.loads(line)["subtask"] for line in made.table.read_text().splitlines()}
     rows = re.findall(r'data-subtask="(\d+)"', text)
