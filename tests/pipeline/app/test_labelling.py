@@ -246,6 +246,7 @@ def test_a_new_class_is_typed_and_gets_its_example(labelling, workspace) -> None
     assert "axolotl" in workspace.selection().tasks[0].classes
 
 
+@pytest.mark.thorough
 def test_a_store_without_labels_is_labelled_from_the_start(tmp_path) -> None:
     workspace = written(tmp_path, trained=False)
     labelling, browser = Labelling(workspace), Session("one")

@@ -15,6 +15,7 @@ def forwards(store, readout, **options):
     return evaluate(store, select(store, readout=readout, **options)).cost["forwards"]
 
 
+@pytest.mark.thorough
 def test_a_readout_costs_what_it_is_fitted_on_and_compared_with(tmp_path):
     # 4 + 3 + 5 training and 40 test examples, a name and two texts of each of three classes
     store = draw_text_store(tmp_path / "s", 1, heads=3)

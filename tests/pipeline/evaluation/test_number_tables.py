@@ -198,6 +198,7 @@ def test_what_heads_move_a_number_by_adds_up_to_it(store, results, tmp_path, spl
     assert found.heads["similarity"].list.len().max() == 0
 
 
+@pytest.mark.thorough
 def test_without_intervals_no_number_is_called_wrong(store, tmp_path):
     bare = savs.select(store, heads=2)  # not calibrated: how far is too far is not known
     place = store.path / "results" / "bare"

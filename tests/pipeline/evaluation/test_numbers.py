@@ -348,6 +348,7 @@ def test_a_number_can_be_corrected_and_a_wrong_one_is_named(tmp_path):
         savs.label(store, {first: "many"})
 
 
+@pytest.mark.thorough
 def test_the_widest_intervals_are_suggested_and_of_equal_ones_the_images_that_differ(
     stores, tmp_path
 ):

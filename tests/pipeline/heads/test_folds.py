@@ -31,6 +31,7 @@ def test_every_part_has_every_class_that_has_examples_enough(labels, parts):
         assert min(sizes) >= 1 or count < parts
 
 
+@pytest.mark.thorough
 @settings(max_examples=40, deadline=None)
 @given(shuffled_labels, st.integers(2, 5), st.data())
 def test_clusters_stay_whole_and_the_parts_are_the_same_again(labels, parts, data):

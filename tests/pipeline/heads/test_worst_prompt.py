@@ -79,6 +79,7 @@ def test_the_score_is_the_lowest_of_those_under_each_prompt(store, readout):
             assert scores.margin[head] == pytest.approx(min(m for _, m in by_prompt), abs=1e-4)
 
 
+@pytest.mark.thorough
 def test_heads_are_chosen_that_know_the_classes_whatever_the_prompt(store):
     planted_heads = {store.heads[3], store.heads[4]}
     steady, usual = (

@@ -128,6 +128,7 @@ def test_classes_of_equal_texts_and_examples_go_to_the_first_in_tip_adapter(beta
         assert (found.choice == 1).mean() > 0.9
 
 
+@pytest.mark.thorough
 def test_all_but_the_tuned_cache_are_calibrated(dual) -> None:
     for readout in TEXT_READOUTS:
         (task,) = calibrate(dual, select(dual, readout=readout)).selection.tasks

@@ -195,6 +195,7 @@ def test_parts_of_a_test_file_come_one_after_the_other(tmp_path, toy, part) -> N
     assert merged.scan().collect()["id"].to_list() == merged.examples()["id"].to_list()
 
 
+@pytest.mark.thorough
 def test_texts_of_classes_that_several_parts_have_are_taken_once(tmp_path, toy, part) -> None:
     toy.skip = {CLASSES: {2: "gone", 4: "gone"}}  # the second part knows 2, skipped, next to 3
     merged = merge([part("x", texts=3), part("y", shift=1, texts=5)], tmp_path / "merged")

@@ -31,6 +31,7 @@ def store(tmp_path, toy) -> FeatureStore:
 STORED = {"float32": np.float32, "float16": np.float16, "bfloat16": np.uint16}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("dtype", STORED)
 def test_an_index_says_what_hdf5_says(tmp_path, toy, dtype) -> None:
     toy.dtype, toy.skip = dtype, {"train": {1: "no image"}}

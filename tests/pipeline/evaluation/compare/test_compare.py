@@ -258,6 +258,7 @@ def swept_at(folder, *names):
     return [folder / name / "results/sweep" for name in names]
 
 
+@pytest.mark.thorough
 def test_two_sweeps_are_compared_as_one_sweep_of_both_stores_does(pair):
     folder, stores = pair
     found = compare(swept_at(folder, "one", "two"))
@@ -335,6 +336,7 @@ def test_an_evaluation_is_compared_with_every_point_of_a_sweep(pair, tmp_path):
     assert back["difference"].to_list() == pytest.approx((-found["difference"]).to_list())
 
 
+@pytest.mark.thorough
 def test_sweeps_of_several_data_sets_have_a_mean(pair, tmp_path):
     _, stores = pair
     other = make_store(

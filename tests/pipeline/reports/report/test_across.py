@@ -32,6 +32,7 @@ def test_overlap_and_correlation_of_every_two_tasks(evaluated, vote):
     assert part.more == 0
 
 
+@pytest.mark.thorough
 def test_heads_of_different_models_are_not_compared(vote, tmp_path):
     values = np.random.default_rng(0).normal(size=(4, 8, 3)).astype(np.float32)
     labels = list("abababab")
