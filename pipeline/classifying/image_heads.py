@@ -120,9 +120,10 @@ def read_heads(
         _RESIDENCE.resident = Resident(options, files, deepest, reader)
     assert outcome.identity is not None  # a sink in memory lacks all rows
     parts = sink.in_order()
-    values = np.concatenate([_side_by_side(part, sink.grid) for part in parts])
+    (grid,) = (identity.grid for identity in sink.identities.values())
+    values = np.concatenate([_side_by_side(part, grid) for part in parts])
     skipped = [row for p in parts for row in zip(p.skipped["id"], p.skipped["reason"], strict=True)]
-    return ImageHeads(outcome.identity.source(), sink.grid, values, dict(skipped))
+    return ImageHeads(outcome.identity.source(), grid, values, dict(skipped))
 
 
 @contextmanager

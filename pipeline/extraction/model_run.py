@@ -618,7 +618,7 @@ def run_record(model: LoadedModel, rank: Rank, writer: str) -> dict[str, Any]:
     `writer` is the id of this process among those that write to the store.
     """
     packages = [*PACKAGES, *(["av"] if find_spec("av") else [])]
-    return {
+    record: dict[str, Any] = {
         "attention": model.attention,
         "device": str(model.device),
         "rank": rank.rank,
@@ -626,15 +626,13 @@ def run_record(model: LoadedModel, rank: Rank, writer: str) -> dict[str, Any]:
         "writer": writer,
         "versions": {package: version(package) for package in packages},
         "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        **(_gpu(model.device) if model.device.type == "cuda" else {}),
     }
-
-
-def _gpu(device: torch.device) -> dict[str, Any]:
-    return {
-        "gpu": torch.cuda.get_device_name(device),
-        "gpus": torch.cuda.device_count(),
-        "driver": DRIVER.read_text().strip() if DRIVER.exists() else None,
-        "cuda": torch.version.cuda,
-        "cudnn": torch.backends.cudnn.version(),
-    }
+    if model.device.type == "cuda":
+        record |= {
+            "gpu": torch.cuda.get_device_name(model.device),
+            "gpus": torch.cuda.device_count(),
+            "driver": DRIVER.read_text().strip() if DRIVER.exists() else None,
+            "cuda": torch.version.cuda,
+            "cudnn": torch.backends.cudnn.version(),
+        }
+    return record

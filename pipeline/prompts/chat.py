@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 from warnings import catch_warnings, simplefilter
@@ -14,6 +14,7 @@ from transformers.utils import logging
 from savs.datasets.example import IMAGE_MARK, KEEP
 from savs.datasets.media.sounds import Sound
 from savs.datasets.media.videos import Decoded, Video, heard_in, videos_of
+from savs.foundation.arrays import Array
 from savs.pipeline.errors import ModelError
 from savs.pipeline.prompts.image_places import (
     AUDIO,
@@ -101,12 +102,25 @@ def _apply(
 ) -> Any:
     """Return conversations as a processor makes them; with `answer` an answer is to follow."""
     if not hasattr(processor, "tokenizer"):
-        return _apply_text(processor, turns, prompts, answer=answer)
+        with template_errors():
+            return processor.apply_chat_template(
+                turns,
+                add_generation_prompt=answer,
+                tokenize=True,
+                return_dict=True,
+                return_tensors="pt",
+                padding=True,
+                tokenizer_kwargs={"padding_side": "left"},
+                sanitize_control_tokens=_mention_control_tokens(processor, prompts),
+            )
     sounds = [sound for pieces in prompts for sound in heard_in(pieces)]
     padding = {"padding": True, "padding_side": "left"}
     # A feature extractor would take the padding for its own, and some then fail.
     options: dict[str, Any] = {"text_kwargs": padding} if sounds else padding
-    options |= {**sound_options(processor, sounds), **(image_options or {})}
+    if sounds and type(processor).__name__ in UNPADDED:
+        longest = max(len(sound.samples) for sound in sounds)
+        options["audio_kwargs"] = {"max_length": longest + MARGIN_SAMPLES}
+    options |= image_options or {}
     if KINDS in getattr(processor, "model_input_names", ()):
         options[f"return_{KINDS}"] = True  # not every processor does that by itself
     videos = [video for pieces in prompts for video in videos_of(pieces)]
@@ -211,26 +225,6 @@ def reads_video_sound(processor: Any) -> bool:
     return hasattr(processor, "replace_video_with_audio_token")
 
 
-def _apply_text(
-    tokenizer: Any,
-    turns: Sequence[Sequence[Mapping[str, Any]]],
-    prompts: Sequence[Pieces],
-    *,
-    answer: bool,
-) -> Any:
-    with template_errors():
-        return tokenizer.apply_chat_template(
-            turns,
-            add_generation_prompt=answer,
-            tokenize=True,
-            return_dict=True,
-            return_tensors="pt",
-            padding=True,
-            tokenizer_kwargs={"padding_side": "left"},
-            sanitize_control_tokens=_mention_control_tokens(tokenizer, prompts),
-        )
-
-
 def require_plain_mark(name: str, processor: Any, placeholders: str) -> None:
     """Check that the mark of an image can stay in a prompt's text, where `keep` leaves it there.
 
@@ -262,7 +256,9 @@ def _require_media(processor: Any, prompts: Sequence[Pieces]) -> None:
         return
     if not takes_videos(processor):
         raise ValueError(f"this model takes no video as a video; {FRAMES_INSTEAD}")
-    if mixes_videos(processor) and any(0 in shape_of(pieces) for pieces in prompts):
+    names = getattr(processor.video_processor, "model_input_names", ())
+    # where pixels of videos have the name of those of images, one of the two would be lost
+    if PIXELS in names and any(0 in shape_of(pieces) for pieces in prompts):
         raise ValueError(f"this model takes no image together with a video; {FRAMES_INSTEAD}")
 
 
@@ -363,9 +359,8 @@ END_S = 0.1
 class SoundLimit:
     """Tries on noise how long a sound may be; what it found for a duration holds for others."""
 
-    def __init__(self, inputs_of: Callable[[Sound], Mapping[str, Any]], rate: int) -> None:
-        """`inputs_of` returns what the processor makes of a prompt with one sound."""
-        self._inputs_of, self._rate = inputs_of, rate
+    def __init__(self, processor: Any, rate: int) -> None:
+        self._processor, self._rate = processor, rate
         self._read_s, self._cut_s = 0.0, math.inf
 
     def require(self, sound: Sound) -> None:
@@ -403,7 +398,7 @@ class SoundLimit:
         level = logging.get_verbosity()
         logging.set_verbosity_error()  # that a trial was cut is no news
         try:
-            first, second = (self._inputs_of(Sound(x, self._rate)) for x in (samples, other))
+            first, second = map(self._inputs_of, (samples, other))
         except Exception:  # it may refuse a long sound, or fail
             return False
         finally:
@@ -413,29 +408,17 @@ class SoundLimit:
             for name, value in first.items()
         )
 
+    def _inputs_of(self, samples: Array) -> Any:
+        pieces = (Sound(samples, self._rate), "What is heard?")
+        return _apply(self._processor, [[_turn(self._processor, pieces)]], [pieces])
 
+
+_sound_limit = lru_cache(maxsize=4)(SoundLimit)
 UNPADDED = ("Qwen2_5OmniProcessor",)
 """Processors that pad each sound to 300 s, which their models mask: a little more than the sound
 gives the same bits at a sixtieth of the work."""
 MARGIN_SAMPLES = 400
 """A window of the spectrogram."""
-
-
-def sound_options(processor: Any, sounds: Sequence[Sound]) -> dict[str, Any]:
-    """Return what a processor is given for the sounds of a batch."""
-    if not sounds or type(processor).__name__ not in UNPADDED:
-        return {}
-    longest = max(len(sound.samples) for sound in sounds)
-    return {"audio_kwargs": {"max_length": longest + MARGIN_SAMPLES}}
-
-
-@lru_cache(maxsize=4)
-def _sound_limit(processor: Any, rate: int) -> SoundLimit:
-    def inputs_of(sound: Sound) -> Any:
-        pieces = (sound, "What is heard?")
-        return _apply(processor, [[_turn(processor, pieces)]], [pieces])
-
-    return SoundLimit(inputs_of, rate)
 
 
 def sound_rate(processor: Any) -> int | None:
@@ -452,15 +435,6 @@ def takes_videos(processor: Any) -> bool:
         return False
     places = image_places(processor)
     return places is not None and places.mark_of(VIDEO) is not None
-
-
-def mixes_videos(processor: Any) -> bool:
-    """Return whether a processor gives pixels of videos the name of those of images.
-
-    One of the two would be lost where a batch has both.
-    """
-    names = getattr(getattr(processor, "video_processor", None), "model_input_names", ())
-    return PIXELS in names
 
 
 QUERY = "qformer_"

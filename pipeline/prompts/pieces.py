@@ -43,13 +43,13 @@ def shape_of(pieces: Pieces) -> tuple[int, ...]:
 
 def map_images(pieces: Pieces, change: Callable[[Image.Image], Image.Image]) -> Pieces:
     """Return a prompt whose images, and frames of videos, are changed, in reading order."""
-
-    def changed(piece: str | Decoded) -> str | Decoded:
+    changed: list[str | Decoded] = []
+    for piece in pieces:
         if isinstance(piece, Video):
-            return replace(piece, frames=tuple(map(change, piece.frames)))
-        return piece if isinstance(piece, str | Sound) else change(piece)
-
-    return tuple(map(changed, pieces))
+            changed.append(replace(piece, frames=tuple(map(change, piece.frames))))
+        else:
+            changed.append(piece if isinstance(piece, str | Sound) else change(piece))
+    return tuple(changed)
 
 
 GRID = "image_grid_thw"

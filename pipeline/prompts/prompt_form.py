@@ -67,24 +67,21 @@ class PromptForm:
                 f"`prompt_template` has {IMAGE}, but the processor of this model puts the image in"
                 f" front of the text by itself; leave {IMAGE} out"
             )
-        before, after = self.text.split(PROMPT)
+        parts = self.text.split(PROMPT)
         space = self.answer_space
         if space is None:
-            space = "" if after[-1:].isspace() else " "
+            space = "" if parts[1][-1:].isspace() else " "
         mark = _literal(image or "")
         images = "{% for part in turn['content'] if part['type'] == 'image' %}" + mark
         images += "{% endfor %}"
-
-        def with_images(text: str) -> str:
-            return images.join(map(_literal, text.split(IMAGE)))
-
+        before, after = (images.join(map(_literal, part.split(IMAGE))) for part in parts)
         return (
             ("" if image is not None else ONE_IN_FRONT)
             + start
             + "{% for turn in messages %}{% if turn['role'] == 'user' %}"
-            + with_images(before)
+            + before
             + _pieces("" if has_place else mark)
-            + with_images(after)
+            + after
             + "{% else %}"
             + _literal(space)
             + _pieces("")

@@ -10,11 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import groupby
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import numpy as np
 import torch
+from msgspec import Meta
 from PIL import Image
 
 from savs.datasets.media.videos import images_of
@@ -139,9 +140,9 @@ NOTES = {
 class Batching:
     """How examples are put together in batches; a store records it, and later runs do the same."""
 
-    batch_size: int
+    batch_size: Annotated[int, Meta(ge=1)]
     """Examples of a batch at most, where they run in batches."""
-    batch_tokens: int
+    batch_tokens: Annotated[int, Meta(ge=1)]
     """Tokens of a batch at most, padding included."""
     batch_check: str
     """What was asked for: `strict`, `warn` or `off`."""
@@ -203,6 +204,7 @@ class Batching:
 def is_valid(record: Mapping[str, Any], run: RunOptions, attention: str, *, shared: bool) -> bool:
     """Return whether a store records how batches are made, and by the options of a run.
 
+    A record that lacks a decision, or has no number that is possible, is made again.
     `attention` is the option; `shared` says that some images are shown by several prompts, so that
     sharing must be decided.
     """

@@ -25,7 +25,6 @@ from savs.pipeline.extraction.line.jobs import (
     Request,
     TokenCounter,
     make_batches,
-    make_shared_batches,
 )
 from savs.pipeline.extraction.model.answers import NO_ANSWERS, Answers
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
@@ -161,8 +160,11 @@ class Planner:
             shares &= not any(m.is_video or m.seconds is not None for m in media_read)
             (sharing if shares else alone).append(request)
         media = {m.sha256: m.medium for _, _, media_read in new for m in media_read}
-        batches = [(batch, False) for batch in make_batches(alone, self.limits)]
-        batches += [(batch, True) for batch in make_shared_batches(sharing, self.limits)]
+        batches = [
+            (batch, shared)
+            for requests, shared in ((alone, False), (sharing, True))
+            for batch in make_batches(requests, self.limits, shared=shared)
+        ]
         return [
             Job(
                 tuple(batch),

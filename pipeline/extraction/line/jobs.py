@@ -7,11 +7,11 @@ prepares; what it gives back is run as a batch.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 from savs.datasets.example import sounds_among
 from savs.datasets.media.sounds import DEFAULT_RATE
-from savs.foundation.errors import ParameterError
 from savs.pipeline.encoders.image import image_tokens
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 
@@ -127,32 +127,23 @@ MOST_PIXELS = 2**28
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """How large a batch may be.
-
-    Raises
-    ------
-    ParameterError
-        A limit is below 1.
-    """
+    """How large a batch may be."""
 
     rows: int
     """Prompts at most."""
     tokens: int
     """Prompts times the length of the longest, at most; a longer prompt is a batch by itself."""
 
-    def __post_init__(self) -> None:
-        if self.rows < 1:
-            raise ParameterError(f"the batch size is {self.rows}, expected at least 1")
-        if self.tokens < 1:
-            raise ParameterError(f"the tokens of a batch are {self.tokens}, expected at least 1")
 
-
-def make_batches(requests: Sequence[Request], limits: BatchLimits) -> list[list[Request]]:
+def make_batches(
+    requests: Sequence[Request], limits: BatchLimits, *, shared: bool = False
+) -> list[list[Request]]:
     """Return the requests that run together: of like length, so that little is padded.
 
     A batch has one number of images, and of sounds: some models are wrong where it differs within a
     batch. Requests are ordered by these, then by tokens, then by number, and cut where a limit is
-    reached, that of `MOST_PIXELS` included.
+    reached, that of `MOST_PIXELS` included. If images are `shared`, requests with the same ones
+    stay together, ordered by the longest of them.
 
     Examples
     --------
@@ -160,42 +151,20 @@ def make_batches(requests: Sequence[Request], limits: BatchLimits) -> list[list[
     >>> batches = make_batches([long, short, middle], BatchLimits(rows=8, tokens=200))
     >>> [[r.tokens for r in batch] for batch in batches]
     [[10, 80], [90]]
-    """
-    return _cut(sorted(requests, key=lambda r: (_media(r), r.tokens, r.number)), limits)
-
-
-def make_shared_batches(requests: Sequence[Request], limits: BatchLimits) -> list[list[Request]]:
-    """Return the requests that run together where they share images, grouped by image.
-
-    As in `make_batches`, those with as many images and of like length are near each other; requests
-    with the same images stay together.
-
-    Examples
-    --------
     >>> requests = [Request(n, "", "", (name,), 1, 9) for n, name in enumerate("aba")]
-    >>> batches = make_shared_batches(requests, BatchLimits(rows=2, tokens=99))
+    >>> batches = make_batches(requests, BatchLimits(rows=2, tokens=99), shared=True)
     >>> [[(r.media[0], r.number) for r in batch] for batch in batches]
     [[('a', 0), ('a', 2)], [('b', 1)]]
     """
-    groups: dict[tuple[str, ...], list[Request]] = {}
+    groups: dict[Any, list[Request]] = {}
     for request in requests:
-        groups.setdefault(request.media, []).append(request)
+        groups.setdefault(request.media if shared else request.number, []).append(request)
     ordered = sorted(
-        groups.values(), key=lambda g: (g[0].images, max(r.tokens for r in g), g[0].number)
+        groups.values(), key=lambda g: (_media(g[0]), max(r.tokens for r in g), g[0].number)
     )
-    return _cut([request for group in ordered for request in group], limits)
-
-
-def _media(request: Request) -> tuple[int, int]:
-    """Return how many images and how many sounds the model gets."""
-    return request.images, sum(request.sounds)
-
-
-def _cut(requests: Sequence[Request], limits: BatchLimits) -> list[list[Request]]:
-    """Cut where the number of images or sounds changes and where a limit is reached."""
     batches: list[list[Request]] = []
     longest = pixels = 0
-    for request in requests:
+    for request in chain.from_iterable(ordered):
         last = batches[-1] if batches else []
         longest = max(longest, request.tokens)
         if not last or last[-1].media != request.media:
@@ -213,6 +182,11 @@ def _cut(requests: Sequence[Request], limits: BatchLimits) -> list[list[Request]
             batches.append([request])
             longest, pixels = request.tokens, request.pixels
     return batches
+
+
+def _media(request: Request) -> tuple[int, int]:
+    """Return how many images and how many sounds the model gets."""
+    return request.images, sum(request.sounds)
 
 
 PIXELS_A_TOKEN = 28 * 28

@@ -149,18 +149,14 @@ def _encode(
     except Exception as error:  # a processor may raise anything
         if len(batch) == 1:
             reason = str(error) if isinstance(error, ValueError | IndexError) else repr(error)
-            sizes = _sizes(batch[0][1])
-            return [Refused(numbers[0], f"the processor refuses it ({sizes}): {reason}")]
+            seconds = [round(sound.seconds, 1) for sound in sounds_of(batch[0][1])]
+            sizes = [image.size for image in images_of(batch[0][1])]
+            media = [f"images of {sizes} px"] if sizes or not seconds else []
+            media += [f"sounds of {seconds} s"] if seconds else []
+            what = " and ".join(media)
+            return [Refused(numbers[0], f"the processor refuses it ({what}): {reason}")]
         half = len(batch) // 2
         return _encode(encoder, batch[:half], settings) + _encode(encoder, batch[half:], settings)
-
-
-def _sizes(pieces: Pieces) -> str:
-    """Return how large the media of a prompt are, for a message."""
-    seconds = [round(sound.seconds, 1) for sound in sounds_of(pieces)]
-    images = [image.size for image in images_of(pieces)]
-    heard = [f"sounds of {seconds} s"] if seconds else []
-    return " and ".join(([] if heard and not images else [f"images of {images} px"]) + heard)
 
 
 def share_images(

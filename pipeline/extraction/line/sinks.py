@@ -31,7 +31,6 @@ from savs.pipeline.running.launchers import ALONE, Rank
 from savs.stores import (
     FeatureWriter,
     Identity,
-    LayerGrid,
     ShardContent,
     ShardSpec,
     StoreError,
@@ -555,8 +554,8 @@ class MemorySink(Sink):
     def __init__(self, shards: Sequence[ShardRows]) -> None:
         self._contents: dict[ShardSpec, Contents] = {}
         self._todo = shards
-        self.grid: tuple[LayerGrid, ...] = ()
-        """The heads of the site that is read, once the model is loaded."""
+        self.identities: Identities = {}
+        """What is read of the model, once it is loaded."""
 
     def write(self, spec: ShardSpec, contents: Contents) -> None:
         """Keep a shard of each site."""
@@ -574,7 +573,7 @@ class MemorySink(Sink):
     def begin(self, identities: Identities, answers: Answers) -> int:
         """Return all rows."""
         del answers
-        self.grid = next(iter(identities.values())).grid
+        self.identities = identities
         return self.rows_left(identities)
 
     def passes(self, show: Show) -> Iterator[Iterable[ShardRows]]:

@@ -5,7 +5,9 @@ write after the prompt, closed by the end of turn. The end of turn counts: witho
 never lose to one that it begins, such as `grass` to `grassland`.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -102,11 +104,6 @@ class Answers:
     def tried(self, count: int) -> "AnswerQuery":
         """Return what is asked of a few prompts that are tried: the first labels alone."""
         return self.query([tuple(range(min(TRIED, len(self.tokens))))] * count)
-
-    def suffix_tokens(self, subtask: str | None) -> int:
-        """Return the tokens that run after a prompt of a subtask for its labels."""
-        texts = list(self.tokens.values())
-        return sum(len(texts[place]) - 1 for place in self.labels_of.get(subtask, ()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,12 +270,18 @@ def make_answers(
     example = prompts[0] if prompts else ("?",)
     answers = Answers(demonstrated=demonstrated)
     if "labels" in run.answer_kinds:
-        labels = list(dict.fromkeys(label for _, label in asked))
-        tokens = label_tokens(encoder, labels, example)
-        answers = replace(answers, tokens=tokens, labels_of=_labels_of(labels, asked))
+        tokens = label_tokens(encoder, list(dict.fromkeys(label for _, label in asked)), example)
+        places = {label: place for place, label in enumerate(tokens)}
+        subtasks: dict[str | None, list[int]] = {}
+        for subtask, label in asked:
+            subtasks.setdefault(subtask, []).append(places[label])
+        labels_of = {subtask: tuple(sorted(labels)) for subtask, labels in subtasks.items()}
+        answers = replace(answers, tokens=tokens, labels_of=labels_of)
     if "generate" in run.answer_kinds:
-        ends = end_tokens(encoder, _generation(loading), example)
-        answers = replace(answers, ends=tuple(ends))
+        generation = None
+        with suppress(OSError):  # a checkpoint may have none
+            generation = GenerationConfig.from_pretrained(loading.path, **loading.source)
+        answers = replace(answers, ends=tuple(end_tokens(encoder, generation, example)))
     return answers
 
 
@@ -286,8 +289,11 @@ def answer_note(answers: Answers, examples: Sequence[Example]) -> str:
     """Return a line on what answers cost in addition to the prompts."""
     parts = []
     if answers.tokens:
-        total = sum(answers.suffix_tokens(example.subtask) for example in examples)
-        pairs = sum(len(answers.labels_of.get(example.subtask, ())) for example in examples)
+        texts, pairs, total = list(answers.tokens.values()), 0, 0
+        for subtask, rows in Counter(example.subtask for example in examples).items():
+            labels = answers.labels_of.get(subtask, ())
+            pairs += rows * len(labels)
+            total += rows * sum(len(texts[label]) - 1 for label in labels)
         count = max(len(examples), 1)
         parts.append(
             f"{pairs / count:.1f} labels an example, {total / count:.1f} tokens after its prompt"
@@ -295,20 +301,3 @@ def answer_note(answers: Answers, examples: Sequence[Example]) -> str:
     if answers.ends:
         parts.append(f"up to {MOST_GENERATED} tokens are generated, one pass each")
     return "answers: " + "; ".join(parts)
-
-
-def _labels_of(
-    labels: Sequence[str], asked: Sequence[tuple[str | None, str]]
-) -> dict[str | None, tuple[int, ...]]:
-    places = {label: place for place, label in enumerate(labels)}
-    subtasks: dict[str | None, list[int]] = {}
-    for subtask, label in asked:
-        subtasks.setdefault(subtask, []).append(places[label])
-    return {subtask: tuple(sorted(numbers)) for subtask, numbers in subtasks.items()}
-
-
-def _generation(loading: ModelOptions) -> GenerationConfig | None:
-    try:
-        return GenerationConfig.from_pretrained(loading.path, **loading.source)
-    except OSError:
-        return None

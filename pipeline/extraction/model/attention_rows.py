@@ -4,7 +4,7 @@ A registered attention function calls the one that the model uses, so features k
 computes one row of weights from the same queries and keys. No whole attention matrix is made.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +40,29 @@ class LastRow:
     where nothing follows before the output projection."""
 
 
+class _LastRows:
+    """The attention that a model uses, and in some layers a look at its last row."""
+
+    def __init__(self, inner: Callable[..., Any], layers: Mapping[int, int]) -> None:
+        """`layers` is the id of an attention module -> its layer."""
+        self._inner, self._layers = inner, layers
+        self.rows: dict[int, LastRow] = {}
+        """Layer -> what the latest pass kept."""
+
+    def __call__(
+        self,
+        module: nn.Module,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        **options: Any,
+    ) -> Any:
+        if (layer := self._layers.get(id(module))) is not None:
+            self.rows[layer] = _last_row(query, key, value, attention_mask, options)
+        return self._inner(module, query, key, value, attention_mask, **options)
+
+
 @contextmanager
 def keep_last_rows(model: Any, points: Sequence[HookPoint]) -> Iterator[dict[int, LastRow]]:
     """Keep the last token's attention of some layers during forward passes of one prompt each.
@@ -56,24 +79,16 @@ def keep_last_rows(model: Any, points: Sequence[HookPoint]) -> Iterator[dict[int
     ModelError
         The model's attention cannot be replaced.
     """
-    layers = _attention_modules(model, points)
-    rows: dict[int, LastRow] = {}
+    layers = {id(point.module): point.grid.layer for point in points}
+    modules = {  # id of the attention around each output projection -> its layer
+        id(module): layers[id(child)]
+        for module in model.modules()
+        for child in module.children()
+        if id(child) in layers
+    }
     used, names = model.config._attn_implementation, attention_names(model.config)
-    inner = ALL_ATTENTION_FUNCTIONS.get(used, sdpa_attention_forward)
-
-    def attend(
-        module: nn.Module,
-        query: torch.Tensor,
-        key: torch.Tensor,
-        value: torch.Tensor,
-        attention_mask: torch.Tensor | None,
-        **options: Any,
-    ) -> Any:
-        if id(module) in layers:
-            rows[layers[id(module)]] = _last_row(query, key, value, attention_mask, options)
-        return inner(module, query, key, value, attention_mask, **options)
-
-    AttentionInterface.register(NAME, attend)
+    attention = _LastRows(ALL_ATTENTION_FUNCTIONS.get(used, sdpa_attention_forward), modules)
+    AttentionInterface.register(NAME, attention)
     AttentionMaskInterface.register(NAME, ALL_MASK_ATTENTION_FUNCTIONS.get(used, sdpa_mask))
     try:
         model.set_attn_implementation(NAME)
@@ -81,20 +96,9 @@ def keep_last_rows(model: Any, points: Sequence[HookPoint]) -> Iterator[dict[int
             raise ModelError(f"{type(model).__name__} does not let its attention be read")
         if VISION in names:  # which has no rows to keep, and may say where its chunks end
             set_attention(model, {VISION: names[VISION]})
-        yield rows
+        yield attention.rows
     finally:
         set_attention(model, names)
-
-
-def _attention_modules(model: Any, points: Sequence[HookPoint]) -> dict[int, int]:
-    """Return the attention module of each hook point, by its id -> its layer."""
-    layers = {id(point.module): point.grid.layer for point in points}
-    return {
-        id(module): layers[id(child)]
-        for module in model.modules()
-        for child in module.children()
-        if id(child) in layers
-    }
 
 
 def _last_row(

@@ -7,9 +7,8 @@ this is the name of its blob in the cache, so it need not be read for that.
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +47,31 @@ NOT_OF_PROMPTS = ("chat_template", "name_or_path", "transformers_version")
 REMOTE_CODE = "transformers_modules"
 """The package of modules that came with checkpoints."""
 
-Find = Callable[[str], Path | None]
-"""Name of a file of a checkpoint -> its path, None if the checkpoint does not have it."""
+
+class _Files:
+    """The files of a checkpoint; what is not on this host yet is fetched."""
+
+    def __init__(self, source: str, revision: str | None, keywords: Mapping[str, Any]) -> None:
+        self._source, self._revision = source, revision
+        self._where = {key: keywords[key] for key in WHERE if key in keywords}
+
+    def find(self, name: str) -> Path | None:
+        path = cached_file(
+            self._source,
+            name,
+            revision=self._revision,
+            _raise_exceptions_for_missing_entries=False,
+            **self._where,
+        )
+        return None if path is None else Path(path)
+
+    def there(self, names: Iterable[str]) -> dict[str, Path]:
+        return {name: path for name in names if (path := self.find(name))}
+
+    def required(self, name: str) -> Path:
+        if path := self.find(name):
+            return path
+        raise OSError(f"its file {name} is missing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,27 +107,25 @@ class WeightIndex(msgspec.Struct):
 def weight_paths(options: ModelOptions, config: Any, revision: str | None) -> dict[str, Path]:
     """Return the files that transformers takes weights from, in its order of preference.
 
-    What is not on this host yet is fetched.
-
     Raises
     ------
     OSError, ValueError, TypeError
         There is none, it cannot be fetched, or the list of files is no such list.
     """
     keywords = dict(options.model_kwargs or {})
-    find = _finder(options.path, revision or options.revision, keywords)
+    files = _Files(options.path, revision or options.revision, keywords)
     if gguf := keywords.get("gguf_file"):
-        path = Path(gguf) if Path(gguf).is_file() else _required(find, gguf)
+        path = Path(gguf) if Path(gguf).is_file() else files.required(gguf)
         return {path.name: path}
     name, path = main_file(options, config, revision)
     paths = {name: path}
     if is_index(path):
         shards = sorted({*read_index(path).weight_map.values()})
-        paths |= {shard: _required(find, shard) for shard in shards}
+        paths |= {shard: files.required(shard) for shard in shards}
     more = [*getattr(type(config), "extra_files", ())]
     if is_peft_available():  # transformers puts it on without being asked
         more += ADAPTER
-    return paths | _those_there(find, more)
+    return paths | files.there(more)
 
 
 def main_file(options: ModelOptions, config: Any, revision: str | None) -> tuple[str, Path]:
@@ -114,11 +134,11 @@ def main_file(options: ModelOptions, config: Any, revision: str | None) -> tuple
     Errors are those of `weight_paths`.
     """
     keywords = dict(options.model_kwargs or {})
-    find = _finder(options.path, revision or options.revision, keywords)
+    files = _Files(options.path, revision or options.revision, keywords)
     stated = keywords.get("transformers_weights", getattr(config, "transformers_weights", None))
     candidates = [stated] if stated else [*_candidates(keywords)]
     for name in candidates:
-        if path := find(name):
+        if path := files.find(name):
             return name, path
     raise OSError(f"there is no file {' or '.join(candidates)}")
 
@@ -171,8 +191,7 @@ def adapter_digest(adapter: str) -> str:
     OSError
         There is none, or a file cannot be read.
     """
-    find = _finder(adapter, None, {})
-    paths = _those_there(find, ADAPTER)
+    paths = _Files(adapter, None, {}).there(ADAPTER)
     if not paths:
         raise OSError(f"there is no file {' or '.join(ADAPTER)}")
     return weight_files(paths).digest
@@ -188,14 +207,14 @@ def prompt_files(options: ModelOptions, processor: Any, revision: str | None) ->
     OSError, ValueError
         A file cannot be read.
     """
-    find = _finder(options.path, revision or options.revision, {})
-    paths = _those_there(find, PROCESSOR)
+    files = _Files(options.path, revision or options.revision, {})
+    paths = files.there(PROCESSOR)
     for folder, tokenizer in _tokenizers(processor):
         names = dict.fromkeys((*TOKENIZER, *getattr(tokenizer, "vocab_files_names", {}).values()))
-        paths |= _those_there(find, [f"{folder}{name}" for name in names])
+        paths |= files.there(f"{folder}{name}" for name in names)
         settings = paths.get(f"{folder}{TOKENIZER[0]}")
         versions = _settings(settings).get("fast_tokenizer_files", ()) if settings else ()
-        paths |= _those_there(find, [f"{folder}{name}" for name in versions])
+        paths |= files.there(f"{folder}{name}" for name in versions)
     return {name: _content_digest(name, path) for name, path in sorted(paths.items())}
 
 
@@ -210,30 +229,6 @@ def code_digest(*parts: Any) -> str | None:
     }
     files = sorted({path for folder in folders for path in folder.glob("*.py")})
     return digest([[path.name, path.read_text("utf-8")] for path in files]) if files else None
-
-
-def _finder(source: str, revision: str | None, keywords: Mapping[str, Any]) -> Find:
-    where = {key: keywords[key] for key in WHERE if key in keywords}
-    look_up = partial(
-        cached_file, source, revision=revision, _raise_exceptions_for_missing_entries=False, **where
-    )
-
-    def find(name: str) -> Path | None:
-        path = look_up(name)
-        return None if path is None else Path(path)
-
-    return find
-
-
-def _those_there(find: Find, names: Iterable[str]) -> dict[str, Path]:
-    return {name: path for name in names if (path := find(name))}
-
-
-def _required(find: Find, name: str) -> Path:
-    path = find(name)
-    if path is None:
-        raise OSError(f"its file {name} is missing")
-    return path
 
 
 def _candidates(keywords: Mapping[str, Any]) -> Iterator[str]:

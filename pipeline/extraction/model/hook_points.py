@@ -124,32 +124,25 @@ def decoder_layers(model: Any) -> nn.ModuleList | None:
 def _hook_point(number: int, layer: nn.Module) -> HookPoint | None:
     for name in ATTENTION_NAMES:
         attention = getattr(layer, name, None)
-        for projection_name in PROJECTION_NAMES:
+        heads = getattr(attention, "num_heads", None)  # its own, which may differ by layer
+        if heads is None:
+            heads = getattr(getattr(attention, "config", None), "num_attention_heads", None)
+        for projection_name in PROJECTION_NAMES if isinstance(heads, int) and heads else ():
             projection = getattr(attention, projection_name, None)
             if not hasattr(projection, "in_features"):  # a gate before it is a part of it (Inkling)
                 projection = getattr(projection, "linear", projection)
-            heads = _head_count(attention)
-            if projection is not None and heads:
-                return HookPoint(_grid_of_heads(number, heads, projection), projection)
+            if projection is None:
+                continue
+            width = getattr(projection, "in_features", None)
+            if not width or int(width) % heads:
+                raise ModelError(
+                    f"layer {number}: its output projection, a {type(projection).__name__}, takes"
+                    f" {width} values, which {heads} heads cannot share equally; give `model_code`"
+                    " with find_heads"
+                )
+            grid = LayerGrid(number, tuple(range(heads)), int(width) // heads)
+            return HookPoint(grid, projection)
     return None
-
-
-def _head_count(attention: Any) -> int | None:
-    """Return the number of heads of an attention block: its own, which may differ by layer."""
-    heads = getattr(attention, "num_heads", None)
-    if heads is None:
-        heads = getattr(getattr(attention, "config", None), "num_attention_heads", None)
-    return heads if isinstance(heads, int) else None
-
-
-def _grid_of_heads(number: int, heads: int, projection: Any) -> LayerGrid:
-    width = getattr(projection, "in_features", None)
-    if not width or int(width) % heads:
-        raise ModelError(
-            f"layer {number}: its output projection, a {type(projection).__name__}, takes {width}"
-            f" values, which {heads} heads cannot share equally; give `model_code` with find_heads"
-        )
-    return LayerGrid(number, tuple(range(heads)), int(width) // heads)
 
 
 def find_site_points(

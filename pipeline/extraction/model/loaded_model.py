@@ -88,7 +88,7 @@ class LoadedModel:
     @property
     def grid(self) -> tuple[LayerGrid, ...]:
         """The heads of the first site, layer by layer."""
-        return next(iter(self.grids.values()))
+        return self.grids[self.hook_points[0].site.label]
 
     def identity(
         self,

@@ -202,6 +202,13 @@ del OLD["batches"], OLD["tokens"]
 OLD |= {"equal": True, "seen": "none moved", "tower": {"runs": False, "runs_seen": ""}}
 
 
-@pytest.mark.parametrize("facts", [{}, {"batch_size": 8}, OLD], ids=["none", "few", "old"])
-def test_facts_that_say_too_little_do_not_count(facts):
+NO_ROWS, NO_TOKENS = ({**batching().to_json(), f"batch_{of}": 0} for of in ("size", "tokens"))
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [{}, {"batch_size": 8}, OLD, NO_ROWS, NO_TOKENS],
+    ids=["none", "few", "old", "no rows", "no tokens"],
+)
+def test_facts_that_say_too_little_or_are_impossible_do_not_count(facts):
     assert not is_valid(facts, RunOptions(), "auto", shared=False)

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.line.jobs import (
     LEAST_IMAGE_TOKENS,
     MOST_IMAGE_TOKENS,
@@ -17,7 +16,6 @@ from savs.pipeline.extraction.line.jobs import (
     Request,
     TokenCounter,
     make_batches,
-    make_shared_batches,
 )
 from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
@@ -55,12 +53,6 @@ def test_half_small_and_half_large_images_are_hardly_padded():
     assert padded <= 1.05 * sum(tokens)
 
 
-@pytest.mark.parametrize("limits", [(0, 9), (9, 0)])
-def test_a_limit_below_one_is_refused(limits):
-    with pytest.raises(ParameterError, match="expected at least 1"):
-        BatchLimits(*limits)
-
-
 def test_large_photos_make_small_batches():
     large = [Request(n, "", "", (str(n),), 1, 64, MOST_PIXELS // 4) for n in range(10)]
     huge = Request(10, "", "", ("10",), 1, 64, 2 * MOST_PIXELS)
@@ -75,7 +67,7 @@ def test_large_photos_make_small_batches():
 
 def test_questions_about_one_photo_decode_it_once():
     asked = [Request(n, "", "", (str(n // 5),), 1, 64, MOST_PIXELS // 2) for n in range(15)]
-    batches = make_shared_batches(asked, BatchLimits(32, 99999))
+    batches = make_batches(asked, BatchLimits(32, 99999), shared=True)
     assert [len(batch) for batch in batches] == [10, 5]
 
 
