@@ -24,7 +24,7 @@ lowest *args:
 families transformers:
     .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --target build/transformers-{{transformers}} transformers=={{transformers}}
     OMP_NUM_THREADS=1 PYTHONPATH=build/transformers-{{transformers}} .venv/bin/python -m pytest -q -n 2 \
-        tests/pipeline/prompts/test_image_places.py tests/pipeline/extraction/model/test_families.py tests/pipeline/extraction/model/test_first_layers.py tests/pipeline/extraction/checks/test_sharing.py \
+        tests/pipeline/prompts/test_media_places.py tests/pipeline/extraction/model/test_families.py tests/pipeline/extraction/model/test_first_layers.py tests/pipeline/extraction/checks/test_sharing.py \
         tests/pipeline/extraction/model/test_native_videos.py tests/pipeline/encoders/test_image_encoders.py \
         tests/pipeline/extraction/model/test_tower_attention.py tests/pipeline/extraction/model/test_host_inputs.py
 

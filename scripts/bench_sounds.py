@@ -25,7 +25,7 @@ from savs.datasets.media.sounds import DEFAULT_RATE, Sound, decode_sound
 from savs.pipeline.extraction.check_model import sound_prompts
 from savs.pipeline.extraction.checks.trial import distance, read_in_batches, run_single
 from savs.pipeline.extraction.entry_points import load_model
-from savs.pipeline.prompts.pieces import Pieces
+from savs.pipeline.prompts.media import Pieces
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 

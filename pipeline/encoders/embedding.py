@@ -10,7 +10,8 @@ from savs.datasets.media.videos import videos_of
 from savs.pipeline.encoders.recipe import LAST, SEQUENTIAL, EmbeddingRecipe
 from savs.pipeline.errors import ModelError
 from savs.pipeline.prompts.chat import chat_inputs
-from savs.pipeline.prompts.pieces import IDS, MASK, POSITIONS, Pieces, map_images
+from savs.pipeline.prompts.inputs import IDS, MASK, POSITIONS
+from savs.pipeline.prompts.media import Pieces, map_images
 
 HEAD = "lm_head."
 """Weights of the output embedding, which an embedding does not need: some checkpoints lack them."""

@@ -17,7 +17,8 @@ from transformers import AutoModel
 
 from savs.datasets.media.videos import videos_of
 from savs.pipeline.errors import ModelError
-from savs.pipeline.prompts.pieces import IDS, PIXELS, Pieces, images_in, is_plain
+from savs.pipeline.prompts.inputs import IDS, PIXELS
+from savs.pipeline.prompts.media import Pieces, images_in, is_plain
 from savs.stores.format.layout import IMAGE_OUTPUTS, LOGIT_SCALE, head_name
 
 TOWERS = ("get_image_features", "get_text_features")

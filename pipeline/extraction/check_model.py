@@ -31,7 +31,6 @@ from savs.pipeline.extraction.checks.trial import (
     Trial,
     choose,
     distance,
-    inverted,
     run_single,
 )
 from savs.pipeline.extraction.model.hook_points import missing_sites
@@ -40,8 +39,8 @@ from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.sites import NAMES
 from savs.pipeline.extraction.model_run import ModelRun
 from savs.pipeline.extraction.run_options import RunOptions
-from savs.pipeline.prompts.image_places import image_places
-from savs.pipeline.prompts.pieces import Pieces, images_in
+from savs.pipeline.prompts.media import Pieces, images_in, inverted
+from savs.pipeline.prompts.media_places import media_places
 from savs.pipeline.running.formatting import format_bytes
 from savs.stores.format.layout import IMAGE_OUTPUTS
 
@@ -327,7 +326,7 @@ def model_description(model: LoadedModel) -> dict[str, str]:
         "computes in": f"{model.dtype} on {model.device}, {model.attention} attention",
         "peak memory": format_bytes(_peak_bytes(model)),
     }
-    places = image_places(model.encoder.processor)
+    places = media_places(model.encoder.processor)
     if places is not None and model.encoder.code.to_inputs is None:
         facts["images at their marks"] = places.describe()
     return facts

@@ -43,7 +43,7 @@ from savs.pipeline.extraction.checks.decisions import (
     preflight,
 )
 from savs.pipeline.extraction.checks.flash import use_attention
-from savs.pipeline.extraction.checks.refusals import require_sounds, require_videos
+from savs.pipeline.extraction.checks.refusals import require_kind, require_video_sound
 from savs.pipeline.extraction.checks.trial import sample
 from savs.pipeline.extraction.chosen_heads import (
     ChosenHeads,
@@ -79,10 +79,10 @@ from savs.pipeline.extraction.model.pixel_scale import PixelScale, find_scale
 from savs.pipeline.extraction.model.placement import find_placement, layer_count
 from savs.pipeline.extraction.model.sites import AT_HEADS, IMAGE_MEAN, Site
 from savs.pipeline.extraction.model.tower_attention import set_runs
-from savs.pipeline.extraction.request import REQUEST, request_of_site
+from savs.pipeline.extraction.recorded_options import ASKED, options_of_site
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.source import Splits
-from savs.pipeline.prompts.pieces import Pieces, images_in, is_plain
+from savs.pipeline.prompts.media import SOUNDS, VIDEOS, Pieces, images_in, is_plain
 from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.formatting import counted_as
 from savs.pipeline.running.launchers import Rank, find_rank
@@ -118,7 +118,7 @@ class RunExamples:
     labels: Sequence[tuple[str | None, str]] = ()
     """Subtask and label of each pair that answers are the likelihoods of; empty for those that
     training examples have."""
-    request: Facts = field(default_factory=dict)
+    asked: Facts = field(default_factory=dict)
     """What the run was asked for: each shard records it, and nothing depends on it."""
 
     @property
@@ -312,9 +312,11 @@ class ModelRun:
         sites = wanted_sites(self.run, heads)
         self._require_sites(sites, examples)
         if examples.needs_video_input and self.encoder.reads_prompts:  # others say so, one by one
-            require_videos(self.encoder, with_sound=examples.rules.video == WITH_SOUND)
+            require_kind(self.encoder, VIDEOS)
+            if examples.rules.video == WITH_SOUND:
+                require_video_sound(self.encoder)
         if has_sounds(examples.examples):
-            require_sounds(self.encoder)
+            require_kind(self.encoder, SOUNDS)
         tried = sample(self.encoder, examples.tried, examples.media)
         sizes = {image.size for pieces in tried.prompts for image in images_of(pieces)}
         if self.options.model in SHIPPED and not sizes <= {*CANVASES}:
@@ -588,7 +590,7 @@ class ModelRun:
             "batch_size": batching.limits.rows,
             "workers": checked.workers,
         }
-        request = examples.request
+        asked = examples.asked
         return Engine(
             model=model,
             planner=Planner(
@@ -605,7 +607,7 @@ class ModelRun:
             shares_prefixes=batching.sharing.name == PREFIXES,
             sink=sink,
             records={
-                label: record | ({REQUEST: request_of_site(request, label)} if request else {})
+                label: record | ({ASKED: options_of_site(asked, label)} if asked else {})
                 for label in model.grids
             },
             on_rows=lambda rows: show(sink.tell(rows)),

@@ -28,7 +28,7 @@ from savs.pipeline.extraction.line.sinks import (
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model_run import ModelRun, RunExamples
-from savs.pipeline.extraction.request import request_facts
+from savs.pipeline.extraction.recorded_options import recorded_options
 from savs.pipeline.extraction.rows.appending import WantedExamples, add_examples, wanted_examples
 from savs.pipeline.extraction.rows.following import follow_examples
 from savs.pipeline.extraction.rows.text_rows import read_words, text_rows, unread_notes, with_texts
@@ -147,8 +147,8 @@ def run_extraction(
             reporting.say(line)
         heads = chosen_heads(run)
         labels = [site.label for site in wanted_sites(run, heads)]
-        request = request_facts(name or benchmark.name, inputs, model, run)
-        examples = replace(run_examples(source, wanted), request=request)
+        asked = recorded_options(name or benchmark.name, inputs, model, run)
+        examples = replace(run_examples(source, wanted), asked=asked)
         if store is None:
             require_media(examples.examples, examples.media)
         sink = StoreSink(

@@ -1,39 +1,34 @@
 """From prompts to a model's inputs: one user turn in its chat template, padded on the left."""
 
-import math
 import re
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from itertools import chain
 from typing import Any
 from warnings import catch_warnings, simplefilter
 
-import numpy as np
 import torch
-from transformers.utils import logging
 
 from savs.datasets.example import IMAGE_MARK, KEEP
 from savs.datasets.media.sounds import Sound
 from savs.datasets.media.videos import Decoded, Video, heard_in, videos_of
-from savs.foundation.arrays import Array
 from savs.pipeline.errors import ModelError
-from savs.pipeline.prompts.image_places import (
-    AUDIO,
-    IMAGE,
-    JOINED,
-    VIDEO,
-    ImagePlaces,
-    image_places,
-    kinds_of,
-    template_errors,
-)
-from savs.pipeline.prompts.pieces import (
-    KINDS,
-    MASK,
-    OMNI_SECONDS,
-    PIXELS,
+from savs.pipeline.prompts.inputs import KINDS, MASK
+from savs.pipeline.prompts.media import (
+    KINDS_OF_MEDIA,
+    SOUNDS,
+    VIDEOS,
     Pieces,
     images_in,
-    shape_of,
+    kind_of,
+)
+from savs.pipeline.prompts.media_places import (
+    JOINED,
+    TEXT,
+    MediaPlaces,
+    kinds_of,
+    media_places,
+    takes,
+    template_errors,
 )
 
 
@@ -113,22 +108,19 @@ def _apply(
                 tokenizer_kwargs={"padding_side": "left"},
                 sanitize_control_tokens=_mention_control_tokens(processor, prompts),
             )
-    sounds = [sound for pieces in prompts for sound in heard_in(pieces)]
+    media = {kind: list(chain.from_iterable(map(kind.among, prompts))) for kind in KINDS_OF_MEDIA}
+    videos: list[Video] = media[VIDEOS]
     padding = {"padding": True, "padding_side": "left"}
     # A feature extractor would take the padding for its own, and some then fail.
-    options: dict[str, Any] = {"text_kwargs": padding} if sounds else padding
-    if sounds and type(processor).__name__ in UNPADDED:
-        longest = max(len(sound.samples) for sound in sounds)
-        options["audio_kwargs"] = {"max_length": longest + MARGIN_SAMPLES}
+    options: dict[str, Any] = {"text_kwargs": padding} if media[SOUNDS] else padding
+    for kind, of_kind in media.items():
+        options |= kind.options(processor, of_kind)
     options |= image_options or {}
     if KINDS in getattr(processor, "model_input_names", ()):
         options[f"return_{KINDS}"] = True  # not every processor does that by itself
-    videos = [video for pieces in prompts for video in videos_of(pieces)]
-    if videos:
-        options |= video_options(videos)
     is_heard = any(video.sound is not None for video in videos)
     mentioned = _mention_control_tokens(processor.tokenizer, prompts)
-    places = image_places(processor)
+    places = media_places(processor)
     is_joined = places is not None and any(JOINED in conversation[0] for conversation in turns)
     template = places.joining("".join(map(kinds_of, prompts))) if places and is_joined else None
     templates = [template]
@@ -157,7 +149,8 @@ def _apply(
         except NotImplementedError as error:
             refusal = error
             continue
-        set_seconds(inputs, processor, videos)
+        for kind, of_kind in media.items():
+            kind.complete(inputs, processor, of_kind)
         inputs.pop("labels", None)  # PaliGemma's processor makes them, and a loss would be computed
         return pad_left(inputs)
     raise ValueError(
@@ -243,30 +236,22 @@ def require_plain_mark(name: str, processor: Any, placeholders: str) -> None:
 
 def _require_media(processor: Any, prompts: Sequence[Pieces]) -> None:
     """Raise ValueError if a model does not read the media of prompts, or not to their end."""
-    has_images = getattr(processor, "image_processor", None) is not None  # some leave them out
-    if not has_images and any(map(images_in, prompts)):
-        raise ValueError("this model reads no images, and the prompt has one")
-    sounds = [sound for pieces in prompts for sound in heard_in(pieces)]
-    rate = sound_rate(processor) if sounds else None
-    if sounds and rate is None:
-        raise ValueError("this model reads no sounds, and the prompt has one")
-    for sound in sounds:
-        _sound_limit(processor, rate).require(sound)
-    if not any(map(videos_of, prompts)):
-        return
-    if not takes_videos(processor):
-        raise ValueError(f"this model takes no video as a video; {FRAMES_INSTEAD}")
-    names = getattr(processor.video_processor, "model_input_names", ())
-    # where pixels of videos have the name of those of images, one of the two would be lost
-    if PIXELS in names and any(0 in shape_of(pieces) for pieces in prompts):
-        raise ValueError(f"this model takes no image together with a video; {FRAMES_INSTEAD}")
+    for kind in KINDS_OF_MEDIA:
+        if any(map(kind.among, prompts)):
+            if not takes(processor, kind):
+                raise ValueError(kind.refusal)
+            kind.require(processor, prompts, _alone)
+
+
+def _alone(processor: Any, pieces: Pieces) -> Any:
+    return _apply(processor, [[_turn(processor, pieces)]], [pieces])
 
 
 def _turn(processor: Any, pieces: Pieces, role: str = "user") -> dict[str, Any]:
     """Return a prompt as a turn; it has the key `JOINED` where the template would move images."""
     if not hasattr(processor, "tokenizer"):
         return {"role": role, "content": "".join(map(str, pieces))}
-    places = image_places(processor)
+    places = media_places(processor)
     is_joined = places is not None and places.are_moved(kinds_of(pieces))
     if places is not None and not is_joined:
         pieces = _without_repeated_space(places, pieces)
@@ -274,7 +259,7 @@ def _turn(processor: Any, pieces: Pieces, role: str = "user") -> dict[str, Any]:
     return turn | ({JOINED: True} if is_joined else {})
 
 
-def _without_repeated_space(places: ImagePlaces, pieces: Pieces) -> Pieces:
+def _without_repeated_space(places: MediaPlaces, pieces: Pieces) -> Pieces:
     r"""Return a prompt whose texts lack the white space that the template writes in front of them.
 
     A question `<image>\nWhat is this?` has the line break that LLaVA's template has, too.
@@ -282,7 +267,7 @@ def _without_repeated_space(places: ImagePlaces, pieces: Pieces) -> Pieces:
     kinds = kinds_of(pieces)
     return tuple(
         piece.removeprefix(places.space_after(before))
-        if isinstance(piece, str) and before in (IMAGE, VIDEO, AUDIO)
+        if isinstance(piece, str) and before not in (" ", TEXT)
         else piece
         for before, piece in zip(" " + kinds, pieces, strict=False)
     )
@@ -291,11 +276,8 @@ def _without_repeated_space(places: ImagePlaces, pieces: Pieces) -> Pieces:
 def _content(piece: str | Decoded) -> dict[str, Any]:
     if isinstance(piece, str):
         return {"type": "text", "text": piece}
-    if isinstance(piece, Video):
-        return {"type": "video", "video": [*piece.frames]}
-    if isinstance(piece, Sound):
-        return {"type": "audio", "audio": piece.samples}
-    return {"type": "image", "image": piece}
+    kind = kind_of(piece)
+    return {"type": kind.word, kind.word: kind.value(piece)}
 
 
 def _mention_control_tokens(tokenizer: Any, prompts: Sequence[Pieces]) -> bool:
@@ -308,133 +290,6 @@ def _mention_control_tokens(tokenizer: Any, prompts: Sequence[Pieces]) -> bool:
 
 def _control_tokens(tokenizer: Any) -> list[str]:
     return [str(token) for token in tokenizer.added_tokens_decoder.values()]
-
-
-TICKS = 1_000_000
-"""A processor computes times as frame number / rate. Numbers of microseconds are true for any
-rate, also one that changes."""
-FRAMES_INSTEAD = "`video` frames gives its frames to the model as images"
-NOT_FOR_CODE = f"your to_inputs takes text and images, and no video; {FRAMES_INSTEAD}"
-NO_SOUND_FOR_CODE = "your to_inputs takes text and images, and no sound"
-
-
-def video_options(videos: Sequence[Video]) -> dict[str, Any]:
-    """Return what a processor is given the videos of a batch, in the order of its prompts."""
-    return {
-        "do_sample_frames": False,
-        "video_metadata": [
-            {
-                "total_num_frames": round(video.duration_s * TICKS),
-                "fps": TICKS,
-                "width": video.frames[0].width,
-                "height": video.frames[0].height,
-                "duration": video.duration_s,
-                "frames_indices": [round(time * TICKS) for time in video.times_s],
-            }
-            for video in videos
-        ],
-    }
-
-
-def set_seconds(inputs: Any, processor: Any, videos: Sequence[Video]) -> None:
-    """Set the seconds between merged frames where a processor does not compute them.
-
-    The processors of the Omni families read no `video_metadata`, and give each video two frames a
-    second, or one. They take one rate for a whole batch, so it is set here: merged frames times
-    duration / frames, as the processor of Qwen2.5-VL computes it.
-    """
-    if OMNI_SECONDS in inputs:
-        merged = processor.video_processor.temporal_patch_size
-        inputs[OMNI_SECONDS] = torch.tensor(
-            [merged * video.duration_s / len(video.frames) for video in videos]
-        )
-
-
-STEP_S = 60
-"""Durations are tried in whole numbers of these where they are longer, else in powers of two."""
-END_S = 0.1
-"""How much at the end of a sound is changed: more than a window of any spectrogram."""
-
-
-class SoundLimit:
-    """Tries on noise how long a sound may be; what it found for a duration holds for others."""
-
-    def __init__(self, processor: Any, rate: int) -> None:
-        self._processor, self._rate = processor, rate
-        self._read_s, self._cut_s = 0.0, math.inf
-
-    def require(self, sound: Sound) -> None:
-        """Raise ValueError if the processor would leave out the end of a sound."""
-        seconds = sound.seconds
-        if seconds <= self._read_s:
-            return
-        upper = 2.0 ** math.ceil(math.log2(seconds))
-        self._try(upper if upper <= STEP_S else STEP_S * math.ceil(seconds / STEP_S))
-        self._try(seconds)
-        if seconds <= self._read_s:
-            return
-        low, high = math.floor(self._read_s), math.ceil(self._cut_s)
-        while high - low > 1:  # for the message, once
-            self._try(middle := (low + high) // 2)
-            low, high = (middle, high) if middle <= self._read_s else (low, middle)
-        raise ValueError(
-            f"the sound lasts {seconds:.1f} s, and this model reads the first {low} s alone: cut"
-            f" sounds there with `audio_max_seconds` {low}, or split them"
-        )
-
-    def _try(self, seconds: float) -> None:
-        if not self._read_s < seconds < self._cut_s:
-            return
-        if self._reads_end(seconds):
-            self._read_s = seconds
-        else:
-            self._cut_s = seconds
-
-    def _reads_end(self, seconds: float) -> bool:
-        count = round(seconds * self._rate)
-        samples = np.random.default_rng(0).standard_normal(count, np.float32) / 8
-        other = samples.copy()
-        other[-round(END_S * self._rate) :] *= -0.5
-        level = logging.get_verbosity()
-        logging.set_verbosity_error()  # that a trial was cut is no news
-        try:
-            first, second = map(self._inputs_of, (samples, other))
-        except Exception:  # it may refuse a long sound, or fail
-            return False
-        finally:
-            logging.set_verbosity(level)
-        return any(
-            torch.is_tensor(value) and not torch.equal(value, second[name])
-            for name, value in first.items()
-        )
-
-    def _inputs_of(self, samples: Array) -> Any:
-        pieces = (Sound(samples, self._rate), "What is heard?")
-        return _apply(self._processor, [[_turn(self._processor, pieces)]], [pieces])
-
-
-_sound_limit = lru_cache(maxsize=4)(SoundLimit)
-UNPADDED = ("Qwen2_5OmniProcessor",)
-"""Processors that pad each sound to 300 s, which their models mask: a little more than the sound
-gives the same bits at a sixtieth of the work."""
-MARGIN_SAMPLES = 400
-"""A window of the spectrogram."""
-
-
-def sound_rate(processor: Any) -> int | None:
-    """Return how many samples a second a processor takes of sounds; None if it takes none."""
-    places = image_places(processor)
-    if places is None or places.mark_of(AUDIO) is None:
-        return None
-    return getattr(getattr(processor, "feature_extractor", None), "sampling_rate", None)
-
-
-def takes_videos(processor: Any) -> bool:
-    """Return whether a processor takes videos, and its chat template gives them a place."""
-    if getattr(processor, "video_processor", None) is None:
-        return False
-    places = image_places(processor)
-    return places is not None and places.mark_of(VIDEO) is not None
 
 
 QUERY = "qformer_"

@@ -32,9 +32,8 @@ from savs.pipeline.extraction.model.hook_points import find_hook_points, find_si
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.sites import NAMES, Site
-from savs.pipeline.prompts.chat import takes_videos
-from savs.pipeline.prompts.image_places import image_places
-from savs.pipeline.prompts.pieces import Pieces, images_in
+from savs.pipeline.prompts.media import VIDEOS, Pieces, images_in
+from savs.pipeline.prompts.media_places import media_places, takes
 
 VERIFIED, TEXT, UNTESTED, UNSUPPORTED = "verified", "verified (text)", "untested", "unsupported"
 ONE_BY_ONE = "one by one"
@@ -130,7 +129,7 @@ def try_whole(family: str, folder: Path, limit: str = "") -> Outcome:
     seen = {0: "text only", 1: "text and one image", 2: "text, one and several images"}[images]
     what = seen if text else seen.replace("text, ", "").replace("text and ", "")
     reads = {"images": VERIFIED} if images else {}
-    if takes_videos(loaded.encoder.processor):
+    if takes(loaded.encoder.processor, VIDEOS):
         videos = prove(loaded, video_prompts(), [2, 4])
         wrong = [f"{check.name}: {check.what}" for check in videos if check.passed is False]
         what += f", no videos ({'; '.join(wrong)})" if wrong else ", videos"
@@ -148,7 +147,7 @@ def try_whole(family: str, folder: Path, limit: str = "") -> Outcome:
     if images:
         questions = questions_about(loaded.encoder, pictures_of(prompts))
         sharing = choose(OFF, sharing_ways(loaded, questions)).name
-    places = image_places(loaded.encoder.processor)
+    places = media_places(loaded.encoder.processor)
     has_template = loaded.encoder.form is None
     moved = "; its template moves images" if has_template and places and places.moves() else ""
     limited = f"; {limit}" if limit else ""

@@ -27,7 +27,7 @@ from savs.pipeline.extraction.model.answers import label_tokens
 from savs.pipeline.extraction.model.continuation import extended, padded, summed
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.inputs.source import Source
-from savs.pipeline.prompts.pieces import Pieces, shape_of
+from savs.pipeline.prompts.media import Pieces, shape_of
 
 Row = tuple[Pieces, tuple[int, ...]]
 """A prompt, and the tokens of its label."""

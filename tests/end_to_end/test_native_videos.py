@@ -86,8 +86,8 @@ def test_two_ways_are_two_stores_and_classifiers_keep_theirs(
     ("given", "code", "said"),
     [
         (("--video", "both"), 2, "video is 'both', expected native or with-sound or frames"),
-        ((), 1, "(llava) takes no video as a video: its LlavaProcessor does not; --video frames"),
-        (("--video", "native"), 1, "takes no video as a video: its LlavaProcessor does not"),
+        ((), 1, "(llava) takes no video as a video: its LlavaProcessor takes none; --video frames"),
+        (("--video", "native"), 1, "takes no video as a video: its LlavaProcessor takes none"),
         (("--video", "frames"), 0, "examples to do"),
     ],
     ids=["no way", "by default", "native", "frames"],
@@ -141,7 +141,7 @@ def test_videos_are_known_by_their_content(savs, clips, tiny_model, tmp_path, ki
         )
 
     refused = extract("llava")
-    said = "takes no video as a video: its LlavaProcessor does not; --video frames"
+    said = "takes no video as a video: its LlavaProcessor takes none; --video frames"
     assert (refused.returncode, said in refused.stderr) == (1, True), refused.stderr
     (tmp_path / "own.py").write_text("def to_inputs(processor, prompts): 1 / 0\n")
     refused = extract("qwen3_vl", "--model-code", tmp_path / "own.py")

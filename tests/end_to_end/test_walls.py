@@ -43,11 +43,11 @@ BREACHES = {
         "pipeline/extraction/model/load.py": "import savs.pipeline.extraction.line.jobs",
     },
     "rooms of the pipeline import downwards": {
-        "pipeline/extraction/request.py": "import savs.pipeline.evaluation.evaluation",
+        "pipeline/extraction/recorded_options.py": "import savs.pipeline.evaluation.evaluation",
         "pipeline/encoders/image.py": "import savs.pipeline.extraction.run_options",
     },
     "stage 2 imports no room of stage 1": {
-        "pipeline/evaluation/evaluation.py": "import savs.pipeline.prompts.pieces",
+        "pipeline/evaluation/evaluation.py": "import savs.pipeline.prompts.media",
     },
 }
 """Contract -> module -> the code that breaks it there."""

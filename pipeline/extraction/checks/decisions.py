@@ -45,7 +45,6 @@ from savs.pipeline.extraction.checks.trial import (
     compare_bits,
     distance,
     error_line,
-    inverted,
     read_in_batches,
     read_nudged,
     stacked,
@@ -70,7 +69,7 @@ from savs.pipeline.extraction.model.tower_attention import (
     set_runs,
 )
 from savs.pipeline.extraction.run_options import DEFAULT_BATCH_SIZE, RunOptions
-from savs.pipeline.prompts.pieces import Pieces, images_in, is_plain, map_images, shape_of
+from savs.pipeline.prompts.media import Pieces, images_in, inverted, is_plain, map_images, shape_of
 
 TOGETHER = "together"
 """Name of the way that puts examples into batches."""

@@ -41,7 +41,8 @@ from savs.pipeline.extraction.model.tower_attention import (
     set_attention,
     set_runs,
 )
-from savs.pipeline.prompts.pieces import MASK, Pieces
+from savs.pipeline.prompts.inputs import MASK
+from savs.pipeline.prompts.media import Pieces
 
 FLASH = {
     "flash_attention_3": is_flash_attn_3_available,

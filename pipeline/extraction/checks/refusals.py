@@ -11,13 +11,8 @@ from savs.pipeline.extraction.line.feed import MediaOf
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.source import Splits
-from savs.pipeline.prompts.chat import (
-    FRAMES_INSTEAD,
-    NO_SOUND_FOR_CODE,
-    NOT_FOR_CODE,
-    reads_video_sound,
-    takes_videos,
-)
+from savs.pipeline.prompts.chat import reads_video_sound
+from savs.pipeline.prompts.media import Kind
 from savs.pipeline.running.formatting import counted
 
 
@@ -42,42 +37,27 @@ def require_media(examples: Splits, media: MediaOf) -> None:
         )
 
 
-def require_videos(encoder: PromptEncoder, *, with_sound: bool = False) -> None:
-    """Raise ModelError for a model that takes no video as a video, or not with its sound."""
-    if encoder.code.to_inputs is not None:
-        raise ModelError(f"{encoder.name}: {NOT_FOR_CODE}")
-    reads_sound = reads_video_sound(encoder.processor) and encoder.sound_rate == DEFAULT_RATE
-    if takes_videos(encoder.processor) and (reads_sound or not with_sound):
+def require_kind(encoder: PromptEncoder, kind: Kind) -> None:
+    """Raise ModelError for a model that does not read a kind of media."""
+    if encoder.takes(kind):
         return
     family = getattr(encoder.config, "model_type", "model")
-    kind = type(encoder.processor).__name__
-    if takes_videos(encoder.processor):
+    why = f"its {type(encoder.processor).__name__} takes none"
+    if encoder.code.to_inputs is not None:
+        why = kind.not_for_code
+    elif kind.reader(encoder.processor) is not None:
+        why = f"its chat template has no place for a {kind.noun}"
+    raise ModelError(f"{encoder.name} ({family}) {kind.refused}: {why}; {kind.instead}")
+
+
+def require_video_sound(encoder: PromptEncoder) -> None:
+    """Raise ModelError for a model that takes videos, and not with their sounds."""
+    if not reads_video_sound(encoder.processor) or encoder.sound_rate != DEFAULT_RATE:
+        family = getattr(encoder.config, "model_type", "model")
         raise ModelError(
-            f"{encoder.name} ({family}) takes no video with its sound: its {kind} does not; `video`"
-            f" {NATIVE} leaves the sound out"
+            f"{encoder.name} ({family}) takes no video with its sound: its"
+            f" {type(encoder.processor).__name__} does not; `video` {NATIVE} leaves the sound out"
         )
-    has_processor = getattr(encoder.processor, "video_processor", None) is not None
-    what = "its chat template has no place for a video" if has_processor else f"its {kind} does not"
-    raise ModelError(
-        f"{encoder.name} ({family}) takes no video as a video: {what}; {FRAMES_INSTEAD}"
-    )
-
-
-def require_sounds(encoder: PromptEncoder) -> None:
-    """Raise ModelError for a model that reads no sounds."""
-    if encoder.sound_rate is not None:
-        return
-    family = getattr(encoder.config, "model_type", "model")
-    if encoder.code.to_inputs is not None:
-        why = NO_SOUND_FOR_CODE
-    elif getattr(encoder.processor, "feature_extractor", None) is not None:
-        why = "its chat template has no place for a sound"
-    else:
-        why = f"its {type(encoder.processor).__name__} takes none"
-    raise ModelError(
-        f"{encoder.name} ({family}) reads no sounds, and prompts have some: {why}; run a model that"
-        " does (savs models lists them), or leave the column `audio` out"
-    )
 
 
 def require_encoder_run(encoder: PromptEncoder, examples: Splits, run: RunOptions) -> None:

@@ -18,7 +18,6 @@ import numpy as np
 import torch
 
 from savs.datasets import Example
-from savs.datasets.media.sounds import Sound
 from savs.datasets.media.videos import videos_of
 from savs.datasets.rows.media_names import is_video_name
 from savs.foundation.arrays import Array
@@ -37,7 +36,8 @@ from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.reading import Read
 from savs.pipeline.extraction.model.tower_attention import as_loop
-from savs.pipeline.prompts.pieces import PIXELS, Pieces, in_type, map_images, shape_of
+from savs.pipeline.prompts.inputs import PIXELS, in_type
+from savs.pipeline.prompts.media import Pieces, shape_of
 from savs.stores.format.layout import to_float32
 
 TOLERANCES = {"float32": 1e-4, "bfloat16": 2.5e-1, "float16": 2.5e-2}
@@ -407,12 +407,3 @@ def batches_of(prompts: Sequence[Pieces], size: int) -> list[list[int]]:
     shapes = list(map(shape_of, prompts))
     alike = [[i for i, s in enumerate(shapes) if s == shape] for shape in sorted(set(shapes))]
     return [group[i : i + size] for group in alike for i in range(0, len(group), size)]
-
-
-def inverted(pieces: Pieces) -> Pieces:
-    """Return a prompt with its images' colours inverted, and its sounds played backwards."""
-    recoloured = map_images(pieces, lambda image: image.point([255 - v for v in range(256)] * 3))
-    return tuple(
-        replace(piece, samples=piece.samples[::-1].copy()) if isinstance(piece, Sound) else piece
-        for piece in recoloured
-    )

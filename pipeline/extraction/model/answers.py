@@ -21,8 +21,8 @@ from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.run_options import RunOptions
-from savs.pipeline.prompts.image_places import template_errors
-from savs.pipeline.prompts.pieces import Pieces
+from savs.pipeline.prompts.media import Pieces
+from savs.pipeline.prompts.media_places import template_errors
 from savs.stores.format.layout import GENERATED_CHARACTERS, SPLITS
 
 ANSWERS = "answers"

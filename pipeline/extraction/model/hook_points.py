@@ -19,6 +19,7 @@ from savs.pipeline.extraction.model.sites import (
     ATTENTION,
     HEADS,
     MLP,
+    NAMES,
     NORM,
     RESIDUAL,
     Site,
@@ -127,7 +128,9 @@ def _hook_point(number: int, layer: nn.Module) -> HookPoint | None:
         heads = getattr(attention, "num_heads", None)  # its own, which may differ by layer
         if heads is None:
             heads = getattr(getattr(attention, "config", None), "num_attention_heads", None)
-        for projection_name in PROJECTION_NAMES if isinstance(heads, int) and heads else ():
+        if not isinstance(heads, int) or not heads:
+            continue
+        for projection_name in PROJECTION_NAMES:
             projection = getattr(attention, projection_name, None)
             if not hasattr(projection, "in_features"):  # a gate before it is a part of it (Inkling)
                 projection = getattr(projection, "linear", projection)
@@ -177,7 +180,7 @@ def find_site_points(
 def missing_sites(model: Any, heads: tuple[HookPoint, ...]) -> dict[str, str]:
     """Return the sites that a model lacks, each with the reason."""
     reasons = {}
-    for name in (RESIDUAL, ATTENTION, MLP, NORM):
+    for name in NAMES[1:]:  # heads are found before
         try:
             find_site_points(model, heads, [Site(name)])
         except ModelError as error:

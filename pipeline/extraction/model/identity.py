@@ -9,7 +9,7 @@ from savs.datasets.example import FRAMES, SPLIT
 from savs.pipeline.extraction.model.answers import Answers
 from savs.pipeline.extraction.model.model_options import ModelOptions, plain_name
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
-from savs.pipeline.prompts.image_places import AUDIO, SOUND_PROBES, image_places
+from savs.pipeline.prompts.media_places import AUDIO, SOUND_PROBES, media_places
 from savs.stores import Identity
 from savs.stores.format.layout import (
     HEADS_SITE,
@@ -77,7 +77,7 @@ def prompt_digest(processor: Any) -> str:
     Where the template moves images or sounds, it is also the one that keeps them at their marks.
     """
     form = {"chat_template": getattr(processor, "chat_template", None), "turns": "one user turn"}
-    places = image_places(processor)
+    places = media_places(processor)
     if places is not None and places.moves():
         form["images_at_marks"] = places.joining()
     if places is not None and places.mark_of(AUDIO) is not None and places.moves(SOUND_PROBES):

@@ -75,7 +75,7 @@ from savs.pipeline.prompts.chat import (
     pictured_inputs,
     require_plain_mark,
 )
-from savs.pipeline.prompts.image_places import IMAGE, image_places
+from savs.pipeline.prompts.media_places import IMAGE, media_places
 from savs.pipeline.prompts.mistral_processor import (
     MODEL_TYPES,
     MistralProcessor,
@@ -209,7 +209,7 @@ def _image_mark(config: Any, processor: Any) -> str | None:
     """
     if config.model_type in IN_FRONT:
         return None
-    places = image_places(processor)
+    places = media_places(processor)
     mark = places.mark_of(IMAGE) if places else None
     return mark or str(getattr(processor, "image_token", None) or "")
 

@@ -11,7 +11,8 @@ from typing import Any
 import torch
 
 from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES, PromptEncoder
-from savs.pipeline.prompts.pieces import PIXELS, Pieces, is_plain
+from savs.pipeline.prompts.inputs import PIXELS
+from savs.pipeline.prompts.media import Pieces, is_plain
 
 CLOSE = 1e-6
 """Greatest difference of a normalised pixel: devices differ in the last bit of a division."""

@@ -21,8 +21,7 @@ from typing import Any
 import torch
 
 from savs.datasets.example import SPLIT
-from savs.datasets.media.sounds import DEFAULT_RATE, sounds_of
-from savs.datasets.media.videos import videos_of
+from savs.datasets.media.sounds import DEFAULT_RATE
 from savs.foundation.errors import SavsError
 from savs.foundation.own_code import calling, place_of
 from savs.pipeline.encoders.recipe import EmbeddingRecipe
@@ -30,14 +29,9 @@ from savs.pipeline.errors import ModelError, OwnCodeError
 from savs.pipeline.extraction.model.hook_points import HookPoint
 from savs.pipeline.extraction.model.model_options import ADDED_MODELS
 from savs.pipeline.inputs.plugins import load_file
-from savs.pipeline.prompts.chat import (
-    NO_SOUND_FOR_CODE,
-    NOT_FOR_CODE,
-    chat_inputs,
-    conversation_inputs,
-    sound_rate,
-)
-from savs.pipeline.prompts.pieces import Pieces
+from savs.pipeline.prompts.chat import chat_inputs, conversation_inputs
+from savs.pipeline.prompts.media import IMAGES, KINDS_OF_MEDIA, SOUNDS, Kind, Pieces
+from savs.pipeline.prompts.media_places import takes
 from savs.pipeline.prompts.prompt_form import PromptForm
 
 ToInputs = Callable[[Any, Sequence[Pieces]], Any]
@@ -177,12 +171,18 @@ class PromptEncoder:
     @property
     def sound_rate(self) -> int | None:
         """Samples a second of the sounds that the model reads; None if it reads none."""
-        return sound_rate(self.processor) if self.code.to_inputs is None else None
+        return SOUNDS.reader(self.processor) if self.takes(SOUNDS) else None
 
     @property
     def sound_rate_or_default(self) -> int:
         """The same, where a sound is decoded to be refused later."""
         return self.sound_rate or DEFAULT_RATE
+
+    def takes(self, kind: Kind) -> bool:
+        """Return whether the model reads a kind of media in prompts."""
+        if self.code.to_inputs is not None:
+            return kind is IMAGES
+        return takes(self.processor, kind)
 
     @property
     def is_dual(self) -> bool:
@@ -223,9 +223,10 @@ class PromptEncoder:
         ValueError
             A prompt or an image cannot be run on this model. A processor may raise anything else.
         """
-        for media, message in ((videos_of, NOT_FOR_CODE), (sounds_of, NO_SOUND_FOR_CODE)):
-            if self.code.to_inputs is not None and any(map(media, prompts)):
-                raise ValueError(message)
+        if self.code.to_inputs is not None:
+            for kind in KINDS_OF_MEDIA:
+                if not self.takes(kind) and any(map(kind.among, prompts)):
+                    raise ValueError(f"{kind.not_for_code}; {kind.instead}")
         with _TOKENIZING:
             if image_options is not None:
                 to_inputs: Any = self.to_inputs if self.code.to_inputs is None else chat_inputs

@@ -35,7 +35,7 @@ from savs.datasets.splits.shared_media import (
 )
 from savs.foundation.files import is_utf8
 from savs.pipeline.extraction.line.assembly import NOT_FINITE
-from savs.pipeline.extraction.request import CREDENTIALS
+from savs.pipeline.extraction.recorded_options import CREDENTIALS
 from savs.pipeline.extraction.rows.appending import WantedExamples, as_examples, stored_rows
 from savs.pipeline.extraction.rows.reconciliation import (
     Contents,

@@ -8,8 +8,8 @@ from savs.pipeline.encoders.image import image_tokens
 from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
-from savs.pipeline.prompts.image_places import image_places, kinds_of
-from savs.pipeline.prompts.pieces import Pieces
+from savs.pipeline.prompts.media import Pieces
+from savs.pipeline.prompts.media_places import kinds_of, media_places
 
 IMAGE_IDS = tuple(
     f"{kind}_token_{name}" for kind in ("image", "video", "audio") for name in ("id", "index")
@@ -39,7 +39,7 @@ class Worded:
 
     runs: tuple[Run, ...]
     is_joined: bool = False
-    """Whether the chat template alone would move its images, see `ImagePlaces`."""
+    """Whether the chat template alone would move its images, see `MediaPlaces`."""
 
     @property
     def tokens(self) -> int:
@@ -65,7 +65,7 @@ class Wording:
             encoder.encode([encoder.pieces_read(pieces)])  # which refuses what it cannot read
             return Worded((Run(IMAGE, "image", image_tokens(encoder.config)),))
         ids = encoder.encode([pieces])["input_ids"][0].tolist()
-        places = image_places(encoder.processor)
+        places = media_places(encoder.processor)
         is_joined = places is not None and places.are_moved(kinds_of(pieces))
         return Worded(_runs(encoder.tokenizer, ids, _image_ids(encoder)), is_joined)
 

@@ -13,7 +13,7 @@ import polars as pl
 from savs.foundation.errors import SavsError
 from savs.pipeline.evaluation.results import Result
 from savs.pipeline.evaluation.suspects import SUSPECTS
-from savs.pipeline.extraction.request import REQUEST, command_words
+from savs.pipeline.extraction.recorded_options import ASKED, command_words
 from savs.pipeline.selection.training_data import examples_digest, train_digest
 from savs.stores import FeatureStore
 from savs.stores.format.layout import HEADS_SITE, digest
@@ -114,7 +114,7 @@ def _extract(store: FeatureStore, place: str) -> list[list[str]]:
     identity = store.manifest.identity
     revision = identity.model.get("revision")
     pinned = [*(("--revision", str(revision)) if revision else ()), "--dtype", identity.dtype]
-    recorded = [run.get(REQUEST) for run in store.manifest.runs]
+    recorded = [run.get(ASKED) for run in store.manifest.runs]
     requests = [request for request in recorded if isinstance(request, Mapping)]
     name, model = str(identity.benchmark["name"]), str(identity.model["name"])
     if not requests:

@@ -16,7 +16,7 @@ from savs.datasets.media.videos import Video, decode_video
 from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.check_model import check_reading
 from savs.pipeline.extraction.checks.decisions import cache_ways
-from savs.pipeline.extraction.checks.refusals import require_videos
+from savs.pipeline.extraction.checks.refusals import require_kind
 from savs.pipeline.extraction.checks.trial import Trial, choose, run_single
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.line.forward import cut
@@ -27,7 +27,8 @@ from savs.pipeline.extraction.model.continuation import image_positions
 from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pixel_scale import find_scale
-from savs.pipeline.prompts.chat import takes_videos
+from savs.pipeline.prompts.media import VIDEOS
+from savs.pipeline.prompts.media_places import takes
 
 ALWAYS = ("qwen3_vl",)
 OWN_TIMES = {
@@ -255,8 +256,8 @@ def test_seconds_keep_their_digits_in_bfloat16(tiny_model):
 @pytest.mark.parametrize(
     ("family", "what"),
     [
-        ("llava", "its LlavaProcessor does not"),
-        pytest.param("gemma3", "its Gemma3Processor does not", marks=pytest.mark.thorough),
+        ("llava", "its LlavaProcessor takes none"),
+        pytest.param("gemma3", "its Gemma3Processor takes none", marks=pytest.mark.thorough),
         pytest.param(
             "internvl", "its chat template has no place for a video", marks=pytest.mark.thorough
         ),
@@ -265,7 +266,7 @@ def test_seconds_keep_their_digits_in_bfloat16(tiny_model):
 def test_a_family_that_takes_no_videos_is_named(tiny_model, family, what):
     encoder = load_encoder(ModelOptions(model=str(tiny_model(family))))
     with pytest.raises(ModelError, match=rf"\({family}\) takes no video .*{what}; `video` frames"):
-        require_videos(encoder)
+        require_kind(encoder, VIDEOS)
     with pytest.raises(ValueError, match="takes no video as a video; `video` frames"):
         encoder.encode([(noise(2), "What?")])
 
@@ -289,6 +290,6 @@ def test_the_families_with_videos_are_those_whose_processors_take_them(tiny_mode
     found = [
         family
         for family in BUILDERS | LIMITED
-        if takes_videos(load_encoder(ModelOptions(model=str(tiny_model(family)))).processor)
+        if takes(load_encoder(ModelOptions(model=str(tiny_model(family)))).processor, VIDEOS)
     ]
     assert sorted(found) == sorted(VIDEO)

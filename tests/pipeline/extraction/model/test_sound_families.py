@@ -14,7 +14,9 @@ from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.prompts import mistral_processor
-from savs.pipeline.prompts.chat import chat_inputs, sound_rate
+from savs.pipeline.prompts.chat import chat_inputs
+from savs.pipeline.prompts.media import SOUNDS
+from savs.pipeline.prompts.media_places import takes
 
 ALWAYS = ("qwen2_audio",)
 EACH_RUN = ("qwen2_5_omni_thinker", "glmasr")
@@ -104,7 +106,7 @@ def test_less_padding_gives_the_same_bits(tiny_model, monkeypatch):
     encoder = load_encoder(ModelOptions(model=str(tiny_model("qwen2_5_omni_thinker"))))
     prompts = [(noise(0.4), "What is it?"), (noise(0.7, 1), "x")]
     little = chat_inputs(encoder.processor, prompts)
-    monkeypatch.setattr("savs.pipeline.prompts.chat.UNPADDED", ())
+    monkeypatch.setattr("savs.pipeline.prompts.media.UNPADDED", ())
     much = chat_inputs(encoder.processor, prompts)
     kept = little["input_features"].shape[-1]
     assert kept < much["input_features"].shape[-1]
@@ -133,6 +135,6 @@ def test_voxtral_says_which_packages_it_needs(tmp_path, monkeypatch):
 
 def test_a_model_of_images_takes_no_sound(tiny_model):
     encoder = load_encoder(ModelOptions(model=str(tiny_model("qwen2_vl"))))
-    assert sound_rate(encoder.processor) is None
+    assert not takes(encoder.processor, SOUNDS)
     with pytest.raises(ValueError, match="this model reads no sounds, and the prompt has one"):
         encoder.encode([(Sound(tone(), 16_000), "What is it?")])

@@ -12,7 +12,7 @@ from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.input_options import FileOfRows, InputOptions
 from savs.pipeline.running.options import Option, options_of
 
-REQUEST = "asked"
+ASKED = "asked"
 """Fact of a run: `benchmark`, and field -> value of the options that are not the default."""
 UNRECORDED = ("workers", "device", "retry_skipped", "revision", "dtype", "model_kwargs")
 """Options that change nothing in a store, that its identity has, or that may hold a secret."""
@@ -27,7 +27,7 @@ OPTIONS: Mapping[str, Mapping[str, Option]] = {
 }
 
 
-def request_facts(
+def recorded_options(
     benchmark: str, inputs: InputOptions, model: ModelOptions, run: RunOptions
 ) -> dict[str, Any]:
     """Return what a run records of its options; `benchmark` is a name or a Python file."""
@@ -41,9 +41,9 @@ def request_facts(
     return {"benchmark": benchmark} | {n: _plain(n, v) for n, v in values.items() if v or v == 0}
 
 
-def request_of_site(request: Mapping[str, Any], label: str) -> dict[str, Any]:
-    """Return the request that makes the store of one site, of one for several."""
-    others = {name: value for name, value in request.items() if name not in OF_SITES}
+def options_of_site(asked: Mapping[str, Any], label: str) -> dict[str, Any]:
+    """Return what makes the store of one site, of options that name several."""
+    others = {name: value for name, value in asked.items() if name not in OF_SITES}
     return others if label == HEADS else {**others, "site": label}
 
 
@@ -60,14 +60,14 @@ def _plain(name: str, value: Any) -> Any:
     return list(value) if isinstance(value, Sequence) else value
 
 
-def command_words(request: Mapping[str, Any]) -> tuple[list[str], list[str]]:
+def command_words(asked: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """Return variables that are set before a command, and the words of its options.
 
-    `request` is what `request_facts` returned, or any JSON object: what is no option is left out.
+    `asked` is what `recorded_options` returned, or any JSON object: what is no option is left out.
     """
     variables: list[str] = []
     words: list[str] = []
-    for field, value in request.items():
+    for field, value in asked.items():
         if (option := OPTIONS.get(field, {}).get(field)) or field == "columns":
             name = option.name if option and option.name else field
             if option and option.level == "file":

@@ -18,15 +18,21 @@ from typing import Any
 
 from jinja2 import TemplateError
 
-from savs.datasets.media.sounds import Sound
-from savs.datasets.media.videos import Video
 from savs.pipeline.errors import ModelError
-from savs.pipeline.prompts.pieces import Pieces
+from savs.pipeline.prompts.media import (
+    IMAGES,
+    KINDS_OF_MEDIA,
+    SOUNDS,
+    VIDEOS,
+    Kind,
+    Pieces,
+    kind_of,
+)
 from savs.pipeline.prompts.prompt_form import ONE_IMAGE
 
-IMAGE, VIDEO, AUDIO, TEXT = "I", "V", "A", "T"
+IMAGE, VIDEO, AUDIO, TEXT = IMAGES.letter, VIDEOS.letter, SOUNDS.letter, "T"
 """Kinds of pieces; a prompt is a string of them, such as `ITI`."""
-_TYPES = {IMAGE: "image", VIDEO: "video", AUDIO: "audio"}
+_TYPES = {kind.letter: kind.word for kind in KINDS_OF_MEDIA}
 """Kind of a piece -> its type in a conversation."""
 JOINED = "images_in_text"
 """Key of a turn whose pieces the prefix joins."""
@@ -46,13 +52,7 @@ def kinds_of(pieces: Pieces) -> str:
     >>> kinds_of(("Is ", Image.new("RGB", (1, 1)), " red?"))
     'TIT'
     """
-    return "".join(
-        next((kind for of, kind in _KINDS.items() if isinstance(piece, of)), IMAGE)
-        for piece in pieces
-    )
-
-
-_KINDS: dict[type, str] = {str: TEXT, Video: VIDEO, Sound: AUDIO}
+    return "".join(TEXT if isinstance(piece, str) else kind_of(piece).letter for piece in pieces)
 
 
 @contextmanager
@@ -71,8 +71,8 @@ def template_errors() -> Iterator[None]:
         ) from error
 
 
-class ImagePlaces:
-    """Says where the chat template of a processor puts images; made by `image_places`."""
+class MediaPlaces:
+    """Says where the chat template of a processor puts images; made by `media_places`."""
 
     def __init__(self, processor: Any, template: str) -> None:
         self.processor = processor
@@ -236,7 +236,7 @@ class ImagePlaces:
         return re.compile("|".join(map(re.escape, longest)) or "(?!)")
 
 
-def image_places(processor: Any) -> ImagePlaces | None:
+def media_places(processor: Any) -> MediaPlaces | None:
     """Return what is known of a processor's chat template; None if it has none, or no media."""
     template = getattr(processor, "chat_template", None)
     if isinstance(template, Mapping):
@@ -244,12 +244,20 @@ def image_places(processor: Any) -> ImagePlaces | None:
     parts = (getattr(processor, name, None) for name in ("image_processor", "feature_extractor"))
     if template is None or not any(parts):
         return None
-    return _image_places(processor, str(template))
+    return _media_places(processor, str(template))
+
+
+def takes(processor: Any, kind: Kind) -> bool:
+    """Return whether a processor reads a kind of media, and its chat template can place it."""
+    if kind.reader(processor) is None or not kind.needs_place:
+        return kind.reader(processor) is not None
+    places = media_places(processor)
+    return places is not None and places.mark_of(kind.letter) is not None
 
 
 @lru_cache(maxsize=4)
-def _image_places(processor: Any, template: str) -> ImagePlaces:
-    return ImagePlaces(processor, template)
+def _media_places(processor: Any, template: str) -> MediaPlaces:
+    return MediaPlaces(processor, template)
 
 
 def _order(rendered: str, marks: Sequence[str]) -> list[str]:

@@ -12,7 +12,7 @@ from transformers import LlavaForConditionalGeneration, LlavaNextForConditionalG
 from savs.pipeline.extraction.model.identity import prompt_digest
 from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
-from savs.pipeline.prompts.image_places import IMAGE, PROBES, image_places
+from savs.pipeline.prompts.media_places import IMAGE, PROBES, media_places
 from savs.pipeline.reports.preview.rendered_prompt import load_wording
 from savs.stores.format.layout import digest
 
@@ -172,7 +172,7 @@ TRIMMING = ("gemma3", "gemma3n", "gemma4")
 def test_a_line_break_after_an_image_is_there_once(encoder, family):
     # as in LLaVA's own code, which writes "<image>" and a line break before a question without one
     loaded = encoder(family)
-    image, places = picture(40, 56), image_places(loaded.processor)
+    image, places = picture(40, 56), media_places(loaded.processor)
     questions = ("two?", "\ntwo?", "\n\ntwo?")
     texts = [text_of(loaded, (image, question))[0] for question in questions]
     without, one, two = (text.count("\n") for text in texts)
@@ -217,7 +217,7 @@ def test_prompts_in_the_docstrings_of_transformers(encoder, family, template, mo
 @pytest.mark.parametrize("family", EACH_FAMILY)
 def test_prompts_that_need_no_joining_are_rendered_as_before_beside_those_that_do(encoder, family):
     processor = encoder(family).processor
-    places = image_places(processor)
+    places = media_places(processor)
     for content in (
         [{"type": "text", "text": "one"}],
         [{"type": "image"}, {"type": "text", "text": "two"}],
@@ -235,14 +235,14 @@ def test_white_space_at_the_start_of_a_template_stays(encoder, start):
     processor = encoder("llava_onevision", template).processor
     plain = processor.apply_chat_template([{"role": "user", "content": []}])
     assert plain == processor.apply_chat_template(
-        [{"role": "user", "content": []}], chat_template=image_places(processor).joining()
+        [{"role": "user", "content": []}], chat_template=media_places(processor).joining()
     )
 
 
 def test_white_space_that_a_tokenizer_has_as_a_token_is_no_part_of_the_mark(encoder):
     processor = encoder("llava_onevision").processor
     processor.tokenizer.add_tokens(["\n", " "])
-    assert image_places(processor).mark_of(IMAGE) == "<image>"
+    assert media_places(processor).mark_of(IMAGE) == "<image>"
 
 
 def test_a_batch_may_hold_prompts_of_both_kinds(encoder):
@@ -278,7 +278,7 @@ def test_images_that_cannot_be_put_at_their_marks_are_refused(encoder, template,
     loaded = encoder("llava_onevision", template)
     with pytest.raises(ValueError, match=f"{reason}.*; take the marks out of the prompt"):
         loaded.encode([prompt(kinds)])
-    assert "refused where text is before an image" in image_places(loaded.processor).describe()
+    assert "refused where text is before an image" in media_places(loaded.processor).describe()
 
 
 def test_a_template_that_refuses_two_images_still_takes_one(encoder):
@@ -287,8 +287,8 @@ def test_a_template_that_refuses_two_images_still_takes_one(encoder):
         " %}{{ raise_exception('one image at most') }}{% endif %}"
     )
     loaded = encoder("llava_onevision", template + chat_templates.ONEVISION)
-    assert image_places(loaded.processor).mark_of(IMAGE) == "<image>"
-    assert image_places(loaded.processor).describe().startswith("the chat template moves images")
+    assert media_places(loaded.processor).mark_of(IMAGE) == "<image>"
+    assert media_places(loaded.processor).describe().startswith("the chat template moves images")
     (text,) = text_of(loaded, prompt("TIT"))
     assert re.search("one (<image>)+ three", text)
     with pytest.raises(ValueError, match="one image at most"):
@@ -299,7 +299,7 @@ def test_a_template_that_refuses_two_images_still_takes_one(encoder):
 def test_the_digest_tells_where_images_are_kept_from_moving(encoder, family):
     processor = encoder(family).processor
     form = {"chat_template": processor.chat_template, "turns": "one user turn"}
-    places = image_places(processor)
+    places = media_places(processor)
     assert places.moves() == (family in MOVING)
     if family in MOVING:
         form["images_at_marks"] = places.joining()
