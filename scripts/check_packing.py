@@ -27,7 +27,7 @@ from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.line.jobs import BatchLimits, Request, make_batches
 from savs.pipeline.extraction.model.continuation import image_positions
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
-from savs.pipeline.prompts.inputs import MASK
+from savs.pipeline.prompts.input_names import MASK
 from savs.pipeline.prompts.media import Pieces
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests/support"))

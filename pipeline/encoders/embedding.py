@@ -10,7 +10,7 @@ from savs.datasets.media.videos import videos_of
 from savs.pipeline.encoders.recipe import LAST, SEQUENTIAL, EmbeddingRecipe
 from savs.pipeline.errors import ModelError
 from savs.pipeline.prompts.chat import chat_inputs
-from savs.pipeline.prompts.inputs import IDS, MASK, POSITIONS
+from savs.pipeline.prompts.input_names import IDS, MASK, POSITIONS
 from savs.pipeline.prompts.media import Pieces, map_images
 
 HEAD = "lm_head."

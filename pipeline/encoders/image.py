@@ -17,7 +17,7 @@ from transformers import AutoModel
 
 from savs.datasets.media.videos import videos_of
 from savs.pipeline.errors import ModelError
-from savs.pipeline.prompts.inputs import IDS, PIXELS
+from savs.pipeline.prompts.input_names import IDS, PIXELS
 from savs.pipeline.prompts.media import Pieces, images_in, is_plain
 from savs.stores.format.layout import IMAGE_OUTPUTS, LOGIT_SCALE, head_name
 

@@ -12,7 +12,7 @@ from savs.datasets.example import IMAGE_MARK, KEEP
 from savs.datasets.media.sounds import Sound
 from savs.datasets.media.videos import Decoded, Video, heard_in, videos_of
 from savs.pipeline.errors import ModelError
-from savs.pipeline.prompts.inputs import KINDS, MASK
+from savs.pipeline.prompts.input_names import KINDS, MASK
 from savs.pipeline.prompts.media import (
     KINDS_OF_MEDIA,
     SOUNDS,

@@ -19,7 +19,7 @@ from transformers.utils import logging
 from savs.datasets.media.sounds import Sound
 from savs.datasets.media.videos import Decoded, Video, heard_in, images_of
 from savs.foundation.arrays import Array
-from savs.pipeline.prompts.inputs import OMNI_SECONDS, PIXELS
+from savs.pipeline.prompts.input_names import OMNI_SECONDS, PIXELS
 
 Pieces = tuple[str | Decoded, ...]
 """A prompt as text, images, videos and sounds in reading order."""

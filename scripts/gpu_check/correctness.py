@@ -17,7 +17,7 @@ from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.pixel_scale import CLOSE, find_scale
 from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES
-from savs.pipeline.prompts.inputs import PIXELS
+from savs.pipeline.prompts.input_names import PIXELS
 from savs.stores import FeatureStore
 
 DEMO: dict[str, Any] = {"model": "demo", "max_pixels": 448 * 448}

@@ -41,7 +41,7 @@ from savs.pipeline.extraction.model.tower_attention import (
     set_attention,
     set_runs,
 )
-from savs.pipeline.prompts.inputs import MASK
+from savs.pipeline.prompts.input_names import MASK
 from savs.pipeline.prompts.media import Pieces
 
 FLASH = {

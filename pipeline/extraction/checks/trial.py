@@ -36,7 +36,7 @@ from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.reading import Read
 from savs.pipeline.extraction.model.tower_attention import as_loop
-from savs.pipeline.prompts.inputs import PIXELS, in_type
+from savs.pipeline.prompts.input_names import PIXELS, in_type
 from savs.pipeline.prompts.media import Pieces, shape_of
 from savs.stores.format.layout import to_float32
 

@@ -15,7 +15,7 @@ from savs.pipeline.extraction.model.devices import is_out_of_memory
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.reading import Launched
-from savs.pipeline.prompts.inputs import GRID, MASK, PIXELS
+from savs.pipeline.prompts.input_names import GRID, MASK, PIXELS
 
 RECOVERY = 64
 """Batches that must fit in a row before larger ones are tried again."""

@@ -28,7 +28,7 @@ from savs.pipeline.extraction.model.devices import is_out_of_memory
 from savs.pipeline.extraction.model.loaded_model import LoadedModel
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.source import Splits
-from savs.pipeline.prompts.inputs import IDS, MASK, NEXT_POSITIONS, POSITIONS
+from savs.pipeline.prompts.input_names import IDS, MASK, NEXT_POSITIONS, POSITIONS
 from savs.pipeline.prompts.media import Pieces
 
 NO_CONTEXT = -1

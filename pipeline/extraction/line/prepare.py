@@ -17,7 +17,7 @@ from savs.datasets.media.videos import Decoded, heard_in, images_of
 from savs.pipeline.extraction.line.jobs import Done, ImageKey, Job, Prepared, Refused
 from savs.pipeline.extraction.model.host_inputs import host_inputs
 from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES, PromptEncoder
-from savs.pipeline.prompts.inputs import GRID, TEXT, in_type
+from savs.pipeline.prompts.input_names import GRID, TEXT, in_type
 from savs.pipeline.prompts.media import Pieces, images_in, is_plain, shape_of
 from savs.stores.format.layout import THUMBNAIL_PX
 

@@ -34,7 +34,15 @@ from savs.pipeline.extraction.model.loaded_model import NO_OUTPUTS, LoadedModel
 from savs.pipeline.extraction.model.pixel_scale import PixelScale
 from savs.pipeline.extraction.model.reading import Features, Launched
 from savs.pipeline.extraction.model.sites import IMAGE_MEAN
-from savs.pipeline.prompts.inputs import GRID, IDS, MASK, NEXT_POSITIONS, PIXELS, POSITIONS, TEXT
+from savs.pipeline.prompts.input_names import (
+    GRID,
+    IDS,
+    MASK,
+    NEXT_POSITIONS,
+    PIXELS,
+    POSITIONS,
+    TEXT,
+)
 
 LEAST_SAVED = 1024
 """Tokens that a pass after prefixes must save on a GPU: with fewer, starting two passes instead of

@@ -26,7 +26,7 @@ from savs.pipeline.extraction.model.answers import (
     as_code_points,
 )
 from savs.pipeline.extraction.model.devices import is_out_of_memory, moved
-from savs.pipeline.prompts.inputs import (
+from savs.pipeline.prompts.input_names import (
     GRID,
     IDS,
     KINDS,

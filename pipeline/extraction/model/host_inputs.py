@@ -23,7 +23,7 @@ from transformers.vision_utils import (
 from savs.pipeline.extraction.model.continuation import OF_VIDEOS, has_axes, positions_and_next
 from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.tower_attention import VISION
-from savs.pipeline.prompts.inputs import GRID, INTERPOLATION, KINDS, NEXT_POSITIONS, POSITIONS
+from savs.pipeline.prompts.input_names import GRID, INTERPOLATION, KINDS, NEXT_POSITIONS, POSITIONS
 
 Grid = tuple[int, int, int]
 """Frames, rows and columns of patches."""

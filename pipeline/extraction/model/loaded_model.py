@@ -25,7 +25,7 @@ from savs.pipeline.extraction.model.prompt_encoder import PromptEncoder
 from savs.pipeline.extraction.model.reading import NO_FEATURES, Features, Launched, Read, Reading
 from savs.pipeline.extraction.model.sites import HEADS, IMAGE_MEAN
 from savs.pipeline.extraction.model.tower_attention import RUNS
-from savs.pipeline.prompts.inputs import CHUNK_ENDS, MASK, NEXT_POSITIONS, PIXELS, in_type
+from savs.pipeline.prompts.input_names import CHUNK_ENDS, MASK, NEXT_POSITIONS, PIXELS, in_type
 from savs.pipeline.prompts.media import Pieces
 from savs.stores import Identity, LayerGrid
 from savs.stores.format.layout import digest

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from savs.pipeline.extraction.model.prompt_encoder import RAW_IMAGES, PromptEncoder
-from savs.pipeline.prompts.inputs import PIXELS
+from savs.pipeline.prompts.input_names import PIXELS
 from savs.pipeline.prompts.media import Pieces, is_plain
 
 CLOSE = 1e-6

@@ -18,7 +18,7 @@ from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.model.devices import moved
 from savs.pipeline.extraction.model.hook_points import HookPoint
 from savs.pipeline.extraction.model.sites import IMAGE_MEAN
-from savs.pipeline.prompts.inputs import IDS
+from savs.pipeline.prompts.input_names import IDS
 from savs.stores import LayerGrid
 
 Features = Mapping[int, torch.Tensor]

@@ -29,7 +29,7 @@ from savs.pipeline.errors import ModelError
 from savs.pipeline.extraction.entry_points import check_model, load_model
 from savs.pipeline.extraction.model.host_inputs import host_inputs
 from savs.pipeline.extraction.model.model_options import ModelOptions, with_recipe
-from savs.pipeline.prompts.inputs import NEXT_POSITIONS, POSITIONS
+from savs.pipeline.prompts.input_names import NEXT_POSITIONS, POSITIONS
 
 pytestmark = pytest.mark.thorough
 

@@ -7,7 +7,7 @@ from tiny_parts import picture
 from savs.pipeline.extraction.entry_points import load_model
 from savs.pipeline.extraction.model.answers import label_tokens
 from savs.pipeline.extraction.model.continuation import begin, extended
-from savs.pipeline.prompts.inputs import IDS, POSITIONS
+from savs.pipeline.prompts.input_names import IDS, POSITIONS
 
 PROMPTS = [(picture(60, 40), "What is it?"), (picture(40, 60, 1), "And what may that be?")]
 
