@@ -89,7 +89,7 @@ def answer(
     embedded = decoder.embed_tokens(packed.ids)
     _, tokens = see(model, pixels, grid)
     embedded = embedded.index_copy(
-        1, packed.media_places, tokens.reshape(len(packed.ids), -1, tokens.shape[-1])
+        1, packed.image_places, tokens.reshape(len(packed.ids), -1, tokens.shape[-1])
     )
     early: list[torch.Tensor] = []
     hook = decoder.layers[0].register_forward_hook(lambda _m, _i, out: early.append(out))
@@ -144,7 +144,7 @@ def _fill(questions: list[Question], blocks: int, packer: Packer) -> list[list[Q
 def _place_loss(head: Any, early: torch.Tensor, packed: Packed, grid: Grid) -> torch.Tensor:
     """Return the loss of naming each image token's row and column."""
     down, across = grid[0] // 2, grid[1] // 2
-    logits = head(early[:, packed.media_places]).float().flatten(0, 1)
+    logits = head(early[:, packed.image_places]).float().flatten(0, 1)
     repeats = len(logits) // (down * across)
     rows = torch.arange(down).repeat_interleave(across).repeat(repeats)
     columns = torch.arange(across).repeat(down).repeat(repeats)

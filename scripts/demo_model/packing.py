@@ -43,7 +43,7 @@ class Packed:
     """`(3, rows, n)`."""
     mask: torch.Tensor
     """`(rows, 1, n, n)`, added to attention scores."""
-    media_places: torch.Tensor
+    image_places: torch.Tensor
     """`(images * tokens,)` places of the image tokens, the same in each row."""
     rows: torch.Tensor
     """Row of each answer token's predecessor."""
