@@ -82,6 +82,15 @@ class Tab:
         )
         return time.monotonic() - started
 
+    def open_with(self, page: Path, script: str) -> None:
+        """Open a page until an expression is true: storage is shared among processes in time."""
+
+        def opened() -> Any:
+            self.open(page)
+            return self.run(script)
+
+        self._soon(opened, script, ANSWER_S)
+
     def media(self, *, dark: bool = False, kind: str = "screen") -> None:
         """Prefer dark or light colours; `kind` is screen or print."""
         feature = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}

@@ -363,8 +363,8 @@ def test_labels_are_marked_on_the_page_and_saved_as_lists(suggested, chrome, tmp
         json.loads(found.table["prediction"][1]),
         [],
     ]
-    tab.open(tmp_path / "next.html")  # the page keeps them
-    assert tab.run("document.getElementById('count').textContent") == "3 of 3 labelled"
+    kept = "document.getElementById('count').textContent == '3 of 3 labelled'"
+    tab.open_with(tmp_path / "next.html", kept)  # the page keeps them
     marked = tab.run(f"{card.format(1)}.querySelectorAll('.marks input:checked').length")
     assert marked == len(json.loads(values[1]))
     assert not tab.complaints
