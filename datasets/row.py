@@ -122,7 +122,7 @@ class Row:
         if value is None or value == "":
             return () if single is None else (single,)
         if single is not None:
-            raise self.error(f"has both {one!r} and {many!r}", "keep one of them")
+            raise self.error(f"has both {one!r} and {many!r}", "keep one")
         items = value if isinstance(value, list) else [value]
         names = [item.name if isinstance(item, PackedMedium) else item for item in items]
         while names and names[-1] in (None, ""):

@@ -27,6 +27,10 @@ class SelectionError(PipelineError, ValueError):
     """A selection that cannot be made from these examples, or does not fit this store."""
 
 
+class WaitingForLabelsError(SelectionError):
+    """All images of a folder are read and wait for a label; the command ends well with this."""
+
+
 class QueryError(PipelineError, ValueError):
     """A query that cannot be answered from the existing tables."""
 

@@ -27,11 +27,13 @@ DEFAULT_HEADS = 20
 STORE_FORM = "store"
 """What it makes a store of some heads of."""
 DEFAULT_DRAWS = 10
+DEFAULT_BATCH_SIZE = 32
 DEFAULT_EXAMPLES = 20
 """Examples of each split that a preview shows."""
 DEFAULT_GALLERY = 120
 """Most examples that a report shows."""
 DEFAULT_PREDICTIONS = 500
 """Most predictions that a page of `savs classify` shows."""
+DEFAULT_SUGGESTED = 20
 DEFAULT_EXPLAINED = 12
 """Examples that are explained where none is named."""

@@ -29,6 +29,7 @@ with lazy_imports(globals()):
         SavsRegressor as SavsRegressor,
         load as load,
     )
+    from savs.pipeline.classifying.exporting import export as export
     from savs.pipeline.classifying.image_features import (
         SavsFeatures as SavsFeatures,
         embed as embed,
@@ -36,19 +37,18 @@ with lazy_imports(globals()):
     from savs.pipeline.classifying.training import train as train
     from savs.pipeline.evaluation.assessment import Evaluation as Evaluation
     from savs.pipeline.evaluation.compare.compare import compare as compare
-    from savs.pipeline.evaluation.evaluation import evaluate as evaluate
     from savs.pipeline.evaluation.evaluation_file import save_evaluation as save_evaluation
-    from savs.pipeline.evaluation.export import export as export
     from savs.pipeline.evaluation.query import query as query
-    from savs.pipeline.evaluation.suggest import suggest as suggest
+    from savs.pipeline.evaluation.stage_two import evaluate as evaluate, select as select
     from savs.pipeline.evaluation.sweep.sweep import sweep as sweep
     from savs.pipeline.extraction.entry_points import extract as extract
     from savs.pipeline.inputs.importing import import_features as import_features
     from savs.pipeline.inputs.labelling import label as label
     from savs.pipeline.reports.explain.explain import explain as explain
     from savs.pipeline.reports.report.report import report as report
+    from savs.pipeline.reports.suggestions.suggestions import suggest as suggest
     from savs.pipeline.selection.left_out import calibrate as calibrate
-    from savs.pipeline.selection.selection import Selection as Selection, select as select
+    from savs.pipeline.selection.selection import Selection as Selection
     from savs.pipeline.selection.selection_file import (
         load_selection as load_selection,
         save_selection as save_selection,

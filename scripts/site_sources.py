@@ -19,8 +19,8 @@ import typer
 
 from savs.pipeline.cli.app import app, import_command
 from savs.pipeline.cli.commands import STAGES
-from savs.pipeline.cli.options.settings import OF_ALL_COMMANDS, option_name
-from savs.pipeline.cli.options.shared import ADVANCED, FILE_ONLY
+from savs.pipeline.cli.options.settings import OF_ALL_COMMANDS
+from savs.pipeline.cli.options.shared import MORE
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.input_options import InputOptions
@@ -106,25 +106,20 @@ def command_line() -> str:
 
 
 def command_section(name: str) -> str:
-    """Return usage, text, arguments, options, settings and examples of a command."""
+    """Return usage, text, arguments, options and examples of a command."""
     command = import_command(name)
     context = typer.Context(command, info_name=f"savs {name}")
     usage = " ".join([f"savs {name}", *command.collect_usage_pieces(context)])
     parts = [f"### savs {name}\n", f"```text\n{usage}\n```\n", plain(command.help) + "\n"]
-    panels: dict[str, list[Any]] = {title: [] for title in ("Arguments", "Options", ADVANCED)}
-    settings = []
+    panels: dict[str, list[Any]] = {title: [] for title in ("Arguments", "Options", MORE)}
     for parameter in command.params:
         if parameter.name in OF_ALL_COMMANDS:
             continue
-        if panel(parameter) == FILE_ONLY:
-            settings.append(parameter)
-        else:
-            panels[panel(parameter)].append(parameter)
+        parameter.hidden = False  # of the help alone
+        panels[panel(parameter)].append(parameter)
     for title, parameters in panels.items():
         if parameters:
             parts += [f"**{title}**\n", option_list(parameters, context)]
-    if settings:
-        parts += [f"**{FILE_ONLY}**\n", settings_table(settings, context)]
     examples = inspect.cleandoc(command.epilog.removeprefix("\b\nExamples:\n"))
     parts.append(f"**Examples**\n\n```bash\n{examples}\n```\n")
     return "\n".join(parts)
@@ -141,18 +136,6 @@ def option_list(parameters: list[Any], context: typer.Context) -> str:
     """Return a list of arguments or options with their help."""
     records = [parameter.get_help_record(context) for parameter in parameters]
     return "".join(f"* `{names}`: {plain(text)}\n" for names, text in records)
-
-
-def settings_table(parameters: list[Any], context: typer.Context) -> str:
-    """Return a table of the options that the command line does not take."""
-    lines = ["| name | value | meaning |", "| --- | --- | --- |"]
-    for parameter in parameters:
-        parameter.hidden = False  # of the help alone
-        flag, text = parameter.get_help_record(context)
-        value = flag.partition(" ")[2]
-        values = f"`{value}`" if value else "true or false"
-        lines.append(f"| `{option_name(parameter)}` | {values} | {plain(text)} |")
-    return "\n".join([*lines, ""])
 
 
 def common_options() -> str:

@@ -46,7 +46,7 @@ def parse_row(row: Row, *, seen: bool = False) -> Iterator[Fields]:
 ABOUT = About(
     task="classification of sounds of 10 s, 309 classes",
     metrics=("accuracy", "balanced accuracy"),
-    sizes="199,000 clips when published, 15,446 of them to test",
+    sizes="199,000 clips when published, 15,446 to test",
     source="Chen et al., arXiv 2004.14368; github.com/hche11/VGGSound",
     licence="CC BY 4.0",
     files="--test vggsound.csv --hold-out split=test --shots 20 --media-root SOUNDS: files"

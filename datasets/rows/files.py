@@ -156,7 +156,7 @@ def _allowed(pattern: str) -> list[str]:
 def _hub_reason(error: Exception) -> str:
     status = getattr(getattr(error, "response", None), "status_code", None)
     if status == 401 and "credentials" in str(error):
-        return "the hub refuses the token in HF_TOKEN, or that of `hf auth login`"
+        return "the hub refuses the token in HF_TOKEN, or the login of `hf auth login`"
     return f"{type(error).__name__}: {error}".splitlines()[0]
 
 

@@ -85,7 +85,7 @@ class Leaks:
         others = self.examples.filter(pl.col("kind").ne_missing(pl.lit(REPEATED)))
         wholly = touched.difference(others["group"])
         groups = "1 group" if len(touched) == 1 else f"{len(touched)} groups"
-        return f" in {groups}, {len(wholly)} of them completely" if touched else ""
+        return f" in {groups}, {len(wholly)} completely" if touched else ""
 
 
 def _test_examples(count: int) -> str:

@@ -115,7 +115,7 @@ class Shots:
         for stratum, total in totals.items():
             if have[stratum] == total:
                 raise RowError(
-                    f"{stratum} has {total} {wanted.unit}, and all of them share a group or an"
+                    f"{stratum} has {total} {wanted.unit}, which all share a group or an"
                     " image with drawn training examples, which leaves none for testing; use a"
                     f" smaller {wanted.option} or another `seed`"
                 )
@@ -132,7 +132,7 @@ class Shots:
             keys_of = partial(_label_keys, kind=self.kind)
             wanted = _Wanted(self.each_class, "examples", "`shots`", keys_of)
         else:
-            raise ParameterError("Shots has neither each_class nor groups; set one of them")
+            raise ParameterError("Shots has neither each_class nor groups; set one")
         if wanted.count < 1:
             raise ParameterError(f"{wanted.option} is {wanted.count}, expected at least 1")
         return wanted

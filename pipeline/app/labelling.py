@@ -20,7 +20,7 @@ from savs.pipeline.app.choosing import Chosen, Expected, choose_again
 from savs.pipeline.app.frames import render_frame
 from savs.pipeline.app.workspace import Workspace
 from savs.pipeline.errors import SelectionError
-from savs.pipeline.evaluation.suggest import suggest
+from savs.pipeline.evaluation.suggest import suggest_from_store
 from savs.pipeline.evaluation.suspects import load_suspects
 from savs.pipeline.inputs.labelling import Labeller, State
 from savs.pipeline.reports.pages.charts import Chart, Value, draw_lines
@@ -336,7 +336,7 @@ def queue_of(
             return []
         if selection is not None and subtask not in (None, *(t.subtask for t in selection.tasks)):
             selection = None  # heads were chosen before this subtask had labels
-        table = suggest(store, selection, count, subtask=subtask).table
+        table = suggest_from_store(store, selection, count, subtask=subtask).table
         predictions = table.select(pl.nth(0).alias("id"), "prediction")  # ids have a user's name
     rows = _one_per_image(store, rows.with_columns(pl.col("prompt").fill_null(""), row="id"))
     waiting = predictions.select("id", "prediction").join(rows, on="id", maintain_order="left")

@@ -9,13 +9,27 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Annotated, Unpack
 
 from savs.foundation.errors import ParameterError
+from savs.foundation.files import real_path
 from savs.foundation.imports import install_command
+from savs.foundation.network import HUB
 from savs.pipeline.app.workspace import Workspace
 from savs.pipeline.classifying.bundle.guard import PageGuard, is_loopback, name_of
+from savs.pipeline.classifying.bundle.hub import find_classifier
 from savs.pipeline.errors import MissingExtraError, OutputError
+from savs.pipeline.evaluation.results import Results
+from savs.pipeline.extraction.model.model_options import PlacingKeywords
+from savs.pipeline.reports.pages.rendering import require_folder
 from savs.pipeline.running import signals as interruption
+from savs.pipeline.running.options import Option
+from savs.pipeline.running.progress import SILENT, Reporting
+from savs.pipeline.selection.compatibility import require_fit
+from savs.pipeline.selection.selection_config import load_config
+from savs.pipeline.targets import target_of
+from savs.stores import open_store
+from savs.stores.format.layout import MANIFEST
 
 LARGEST_UPLOAD_MB = 100
 """Largest file that can be dropped."""
@@ -25,6 +39,89 @@ def require_app_extra() -> None:
     """Raise MissingExtraError where Gradio is not installed."""
     if find_spec("gradio") is None:
         raise MissingExtraError(f"the app needs gradio; install with: {install_command('app')}")
+
+
+def open_app(
+    place: Annotated[str | Path, Option(metavar="STORE|CLASSIFIER")],
+    *,
+    media_root: Annotated[str | Path | None, Option(metavar="DIR")] = None,
+    selection: Annotated[str | Path | None, Option(metavar="NAME|DIR")] = None,
+    host: Annotated[str, Option(metavar="ADDRESS")] = "127.0.0.1",
+    port: Annotated[int, Option(min=1)] = 7860,
+    share: Annotated[bool, Option(level="more")] = False,
+    model: Annotated[str | None, Option(level="more", metavar="ID")] = None,
+    revision: Annotated[str | None, Option(level="python")] = None,
+    dtype: Annotated[str | None, Option(level="python")] = None,
+    started: Annotated[Callable[[str], None] | None, Option(level="python")] = None,
+    spelled: Annotated[Callable[[str], str], Option(level="python")] = str,
+    reporting: Reporting = SILENT,
+    **placing: Unpack[PlacingKeywords],
+) -> None:
+    """Serve a page to classify, label, and look at results, until the process is interrupted.
+
+    Parameters
+    ----------
+    place
+        Feature store, folder of a classifier, or hf://owner/name.
+    media_root
+        Folder of the images (default: the store's thumbnails).
+    selection
+        Selection to use: a name in STORE/results, or a folder (default: trained, vote, or the only
+        one).
+    host
+        Address to listen on: other machines reach 0.0.0.0.
+    port
+        Port to listen on.
+    share
+        Make a public address, by a server of Hugging Face (Gradio).
+    model
+        Model, if it is not where the classifier says.
+    revision
+        Revision of the model (default: the classifier's).
+    dtype
+        auto, bfloat16, float16 or float32 (default: the classifier's).
+    started
+        Receives the address once the page answers.
+    spelled
+        Names the parameters in a message as its user sets them.
+    reporting
+        Receives messages.
+    **placing
+        Fields of `ModelOptions` that say where the model runs.
+    """
+    require_app_extra()
+    require_folder(media_root)
+    folder, store = find_folders(place, selection, reporting.say)
+    loading = {"model": model, "revision": revision, "dtype": dtype, "placing": placing}
+    root = None if media_root is None else Path(media_root)
+    workspace = Workspace(folder, store, root, loading, spelled)
+    serve(workspace, host=host, port=port, share=share, say=reporting.say, started=started)
+
+
+def find_folders(
+    place: str | Path, selection: str | Path | None, say: Callable[[str], None]
+) -> tuple[Path, Path | None]:
+    """Return the folder of a classifier, and its store; None for a classifier alone."""
+    if (store := Path(place) / MANIFEST).exists():
+        path = store.parent
+        opened = open_store(path)
+        target = target_of(opened.manifest.identity.benchmark)
+        results = Results(path)
+        if selection is None and not results.selected:
+            return results.place(target.default_readout).folder, path
+        folder = results.find(selection).folder
+        config = load_config(folder)
+        config.target.require("the app", folder)
+        require_fit(config, opened.manifest, path, of=folder)
+        return folder, path
+    if selection is not None:
+        raise ParameterError(f"`selection` is for a store; {place} is none")
+    if "://" in str(place) and not str(place).startswith(HUB):
+        raise ParameterError(f"the app reads folders of this machine; copy {place} here first")
+    folder = find_classifier(place, say).folder
+    load_config(folder)  # that it is a classifier is said now
+    home = real_path(folder).parent.parent
+    return folder, home if (home / MANIFEST).exists() else None
 
 
 def serve(

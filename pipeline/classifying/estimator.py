@@ -393,7 +393,7 @@ def load(
     if None not in (question, task.question) and question != task.question:
         raise ParameterError(
             f"`question` is {question!r}, but the classifier was trained with {task.question!r},"
-            " which is what it asks; omit the question"
+            " and asks that; omit the question"
         )
     options = model_options(
         selection, model=model, revision=None, dtype=None, placing={"device": device}

@@ -40,7 +40,7 @@ from savs.stores.format.layout import SPLITS, UNLABELLED
 
 COMPARED = 16
 """Examples that run."""
-FEATURES = "features equal those of the store"
+FEATURES = "features equal the store's"
 VOTES = "the store's classifier predicts the same"
 
 
@@ -96,7 +96,7 @@ def compare_with_store(
     if len(readable) < 2:
         raise ModelError(
             f"{len(readable)} of {len(stored.examples)} examples of {store.path} can be run: their"
-            f" prompts or media are not there, or are others than those that were read in"
+            f" prompts or media are not there, or differ from the files that were read in"
             f" {root.absolute()}; give `media_root`, the folder of the media, and features with"
             " prompts"
         )
@@ -163,8 +163,8 @@ def _require_heads(model: LoadedModel, store: FeatureStore) -> None:
         grid = next(grid for grid in store.grid if grid not in model.grid)
         raise ModelError(
             f"layer {grid.layer} of {store.path} has {len(grid.heads)} heads of {grid.head_dim}"
-            f" values, which {model.name} has not; compare the model, and the kind of features,"
-            " that the store is of"
+            f" values, which {model.name} has not; compare the model and the kind of features of"
+            " the store"
         )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Annotated, Any, Unpack
 
 import polars as pl
 
@@ -27,7 +27,7 @@ from savs.datasets.splits.labels import label_doubts
 from savs.foundation.errors import ParameterError, command
 from savs.foundation.files import real_path
 from savs.foundation.network import HUB
-from savs.pipeline.errors import SelectionError
+from savs.pipeline.errors import SelectionError, WaitingForLabelsError
 from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.cross_validation import assess_left_out
 from savs.pipeline.evaluation.evaluation import evaluate
@@ -41,6 +41,8 @@ from savs.pipeline.inputs.in_memory import Rows
 from savs.pipeline.inputs.input_options import InputOptions, TrainInputKeywords
 from savs.pipeline.names import IMPORTED
 from savs.pipeline.readouts import Readout
+from savs.pipeline.running.formatting import counted
+from savs.pipeline.running.options import Option
 from savs.pipeline.running.progress import SILENT, Reporting, bars
 from savs.pipeline.running.result_files import require_writable
 from savs.pipeline.selection.left_out import calibrate
@@ -119,13 +121,13 @@ class TrainOptions(TrainInputKeywords, ModelKeywords, TrainRunKeywords, total=Fa
 
 
 def train(
-    source: Rows,
+    source: Annotated[Rows, Option(metavar="IMAGES|STORE")],
     *,
-    out: str | Path | None = None,
-    model: str | Path | None = None,
-    question: str | Sequence[str] | None = None,
-    readout: str | Path | Readout | None = None,
-    heads: Heads | None = None,
+    question: Annotated[str | Sequence[str] | None, Option(level="python")] = None,
+    model: Annotated[str | Path | None, Option(metavar="ID")] = None,
+    out: Annotated[str | Path | None, Option(metavar="STORE")] = None,
+    readout: Annotated[str | Path | Readout | None, Option(metavar="NAME")] = None,
+    heads: Annotated[Heads | None, Option(metavar="N|all|L12.H7,...|DIR")] = None,
     allow_removed: bool = False,
     verbose: bool = False,
     reporting: Reporting = SILENT,
@@ -136,24 +138,28 @@ def train(
     Parameters
     ----------
     source
+        Folder of class folders, a table with image and label, or a store to train on again.
+
         A folder with one folder of images or sounds per class, and maybe a folder `unlabelled`; a
         table of media and labels (see the benchmark `general`), which may be a frame in memory; or
         a store, whose training examples are taken as they are: no model runs then.
-    out
-        Folder of the store; by default `photos-savs` next to a folder `photos`, or a table
-        `photos.csv`. If it is there already, its examples of this source become those that the
-        source has now: only new and edited images are read. Examples of other sources stay.
-    model
-        A Hugging Face id, a local folder, or `demo`.
     question
         The prompt of all images, or several.
+    model
+        Model: a Hugging Face id, a local folder, or demo.
+    out
+        Folder of features and classifier (default: photos-savs for photos).
+
+        Next to the folder `photos`, or a table `photos.csv`. If it is there already, its examples
+        of this source become the present ones: only new and edited images are read. Examples of
+        other sources stay.
     readout
-        A readout, see `select`. By default the one of `vote`, `posterior` and `lda` that is best by
-        cross-validation, or of numbers `ridge`.
+        Readout, see `savs select --readout` (default: the best of vote, posterior and lda by
+        cross-validation; of numbers ridge).
     heads
-        See `select`.
+        Heads to use: the N best, all, a list, or those of a saved selection.
     allow_removed
-        Train although a class, or more than half of the examples, is gone since the last time.
+        Train although a class, or more than half of the images, is gone since.
     verbose
         Print messages and a progress bar.
     reporting
@@ -168,7 +174,8 @@ def train(
         An argument has no meaning for a store, or `model` is missing, or `out` of images without
         a name.
     SelectionError
-        There are too few training examples, or one class only.
+        There are too few training examples, or one class only; `WaitingForLabelsError` if all
+        images still wait for a label.
     SavsError
         As `extract` and `select`.
     """
@@ -193,6 +200,12 @@ def train(
             source, out, model, allow_removed, reporting, {**options, "question": question}
         )
     store.require_complete()
+    if not of_store and not store.ids("train") and (waiting := len(store.ids(UNLABELLED))):
+        suggest = command("savs", "suggest", store.path, "--out", "next.html")
+        raise WaitingForLabelsError(
+            f"{counted(waiting, 'example')} read and stored in {store.path}; no example has a label"
+            f" yet. next: {suggest}, then savs label, then {command('savs', 'train', store.path)}"
+        )
     readouts = () if readout is None else (readout,)
     choice = choose_readout_by_folds(store, heads=heads, readouts=readouts)
     selection, doubtful = choice.selection, None
@@ -224,6 +237,20 @@ def train(
         skipped=skipped,
         notes=(*notes, *filter(None, [choice.note])),
     )
+
+
+def extract_share(
+    source: str | Path,
+    *,
+    out: str | Path | None,
+    model: str | Path | None,
+    allow_removed: bool,
+    reporting: Reporting,
+    **options: Any,
+) -> None:
+    """Extract the examples that no other process has claimed, as `train` does before it selects."""
+    _require_apart(source, out)
+    _extract(source, out, model, allow_removed, reporting, options)
 
 
 def _doubts(store: FeatureStore) -> list[str]:

@@ -14,7 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.models import OptionInfo
 
 import savs
-from savs.foundation.errors import SavsError
+from savs.foundation.errors import ParameterError, SavsError
 from savs.foundation.progress import listen
 from savs.pipeline.cli import exit_codes as exits
 from savs.pipeline.cli.commands import COMMANDS, GUESSES, STAGES
@@ -24,12 +24,11 @@ from savs.pipeline.cli.options.settings import (
     JsonOption,
     NoProgressOption,
     VerboseOption,
-    option_name,
     require_known_variables,
     take_in_commands,
     variable_of,
 )
-from savs.pipeline.cli.options.shared import ADVANCED, FILE_ONLY
+from savs.pipeline.cli.options.shared import MORE
 from savs.pipeline.cli.output import (
     WorkLine,
     data_alone,
@@ -51,7 +50,7 @@ REPEATED = {"columns": "column"}
 LINES = ("question",)
 """Repeatable options whose variable has a value a line: others have no spaces, which divide."""
 
-LEFT_BEHIND = "what is finished is kept; run the same command again"
+LEFT_BEHIND = "finished work is kept; run the same command again"
 """What an interrupted command says if its stage did not say more."""
 
 
@@ -105,30 +104,12 @@ class CommandGroup(PlainFlags, TyperGroup):
         return name, command, rest
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command; a usage error may name what a `--config` file holds."""
+        """Run the command; a usage error names options as the shell has them."""
         try:
             return super().invoke(ctx)
         except USAGE_ERROR as error:
-            if advice := _setting_advice(error):
-                error.message = f"{error.message}: {advice}"
             error.message = visible(spelled(error.message), keep="\n")
             raise
-
-
-def _setting_advice(error: Any) -> str | None:
-    """Return where an unknown option can be set, if only configuration files take it."""
-    context, flag = error.ctx, getattr(error, "option_name", "")
-    if context is None:
-        return None
-    for parameter in context.command.params:
-        if parameter.param_type_name == "option" and flag in parameter.opts and flag:
-            name = option_name(parameter)
-            variable = variable_of(context.info_name, parameter)
-            return (
-                f"set `{name} = ...` in the table [{context.info_name}] of a file that --config"
-                f" names, or the variable {variable}"
-            )
-    return None
 
 
 def import_command(name: str) -> Any:
@@ -136,37 +117,38 @@ def import_command(name: str) -> Any:
     stem = name.replace("-", "_")
     file = f"{stem}_" if iskeyword(stem) else stem
     module = import_module(f"savs.pipeline.cli.commands.{file}")
-    function = getattr(module, f"{stem}_command")
-    text = f"{COMMANDS[name]}\n\n{inspect.getdoc(function)}"
-    examples = "\n".join(f"  {line}" for line in module.EXAMPLES)
+    if (described := getattr(module, "COMMAND", None)) is not None:
+        function, about, lines = described.to_function(), described.about, described.examples
+    else:
+        function = getattr(module, f"{stem}_command")
+        about, lines = inspect.getdoc(function), module.EXAMPLES
+    text = f"{COMMANDS[name]}\n\n{about}"
+    examples = "\n".join(f"  {line}" for line in lines)
     command = _to_command(function, text, epilog=f"\b\nExamples:\n{examples}")
+    if any(getattr(option, "rich_help_panel", None) == MORE for option in command.params):
+        command.help += f"\n\nMore options: savs {name} --help-all"
     command.params += _to_command(take_in_commands).params
     for parameter in command.params:
         if parameter.param_type_name == "option":
             _set_up(parameter, name)
         else:
             parameter.display_type_rich = lambda ctx: ""  # its name says it
-    command.params.sort(key=lambda p: getattr(p, "rich_help_panel", None) == ADVANCED)
+    command.params.sort(key=lambda p: getattr(p, "rich_help_panel", None) == MORE)
     return command
 
 
 def _spelling(parameter: Any) -> str:
-    """Return how a message names a parameter: an option of files alone by its variable."""
+    """Return how a message names a parameter."""
     if parameter.param_type_name != "option":
         return (parameter.metavar or parameter.name.upper()).strip("[]")  # of an optional one
-    if parameter.rich_help_panel == FILE_ONLY:
-        return parameter.envvar
     return parameter.opts[0]
 
 
 def _set_up(option: Any, command: str) -> None:
     """Let an option of a command have a variable, and be shown and parsed as its place says."""
     option.envvar = variable_of(command, option)
-    if option.name in OF_ALL_COMMANDS:
+    if option.name in OF_ALL_COMMANDS or option.rich_help_panel == MORE:
         option.hidden = True
-    if option.rich_help_panel == FILE_ONLY:
-        option.hidden = True
-        option.add_to_parser = lambda parser, ctx: None  # the command line does not know it
     if option.multiple and option.name in LINES:
         option.value_from_envvar = partial(_variable_lines, option)
 
@@ -272,6 +254,11 @@ def main() -> NoReturn:
         finally:
             sys.stdout.flush()  # what is said of it at the end of Python is no line of ours
     except SavsError as error:
+        from savs.pipeline.errors import WaitingForLabelsError
+
+        if isinstance(error, WaitingForLabelsError):
+            say(str(error))
+            sys.exit(0)
         say(f"error: {error}", keep="\n")
         sys.exit(_exit_code(error))
     except MemoryError:
@@ -300,7 +287,11 @@ def main() -> NoReturn:
 
 
 def _exit_code(error: SavsError) -> int:
+    from savs.datasets.errors import BenchmarkNotFoundError, OptionError
     from savs.stores.errors import StoreCorruptError, StoreFormatError, StoreIncompleteError
 
     of_store = (StoreIncompleteError, StoreCorruptError, StoreFormatError)
-    return exits.STORE if isinstance(error, of_store) else exits.FAILURE
+    if isinstance(error, of_store):
+        return exits.STORE
+    of_arguments = (ParameterError, OptionError, BenchmarkNotFoundError)
+    return exits.USAGE if isinstance(error, of_arguments) else exits.FAILURE

@@ -1,7 +1,9 @@
-"""Exit codes of the `savs` command; 0 is done, 2 a wrong argument, 130 interrupted."""
+"""Exit codes of the `savs` command; 0 is done, 130 interrupted."""
 
 FAILURE = 1
 """An error that one line explains."""
+USAGE = 2
+"""A wrong argument."""
 STORE = 3
 """The store is incomplete or damaged."""
 TOO_MANY_SKIPPED = 4

@@ -31,6 +31,8 @@ from savs.stores.format.manifest import read_manifest
 if TYPE_CHECKING:
     from savs.pipeline.extraction.run_extraction import Extraction
 
+PART = "part"
+"""Value of `--gpus` of a process that extracts its share for a training."""
 QUIET = ("--gpus", NONE, "--no-progress")
 ALONE = (*QUIET, "--engine", "local")
 """Options of each of the processes, after those that were given."""
@@ -65,6 +67,15 @@ def classify_on_node(gpus: str, inputs: Sequence[str], out: Path | None, *, forc
             f"all processes ended, and predictions for {out} are missing; see above, then run the"
             " same command again"
         )
+
+
+def train_on_node(gpus: str, folder: Path) -> None:
+    """Run this same command once a GPU; each process extracts its share into the store.
+
+    What they leave, because one was killed, say, the training extracts itself.
+    """
+    with parts_progress(lambda: _files(folder), lambda: _planned(folder), progress) as (tick, _):
+        _run_node(gpus, ("--gpus", PART, "--no-progress"), tick)
 
 
 def _run_node(gpus: str, options: Sequence[str], tick: Callable[[], None]) -> list[int]:

@@ -2,30 +2,29 @@
 
 import json
 import os
-import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from typing import TYPE_CHECKING, Any, TextIO
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import typer
 
 from savs.pipeline.cli import exit_codes as exits
+from savs.pipeline.cli.options.shared import FIELD
 from savs.pipeline.running import signals as interruption
 from savs.pipeline.running.formatting import (
     HIDDEN,
     counted,
     counted_as,
     format_seconds,
-    used_of,
     visible,
 )
 from savs.pipeline.running.progress import Reporting
 from savs.pipeline.running.table import FORMS, TABLE, Table
 
 if TYPE_CHECKING:
-    from savs.pipeline.evaluation.assessment import Evaluation
     from savs.stores import FeatureStore
 
 _shows = {"progress": True, "details": False}
@@ -36,8 +35,6 @@ BAR_EVERY_S = 0.1
 FIRST_AFTER_S = 2.0
 """Work of stage 2 that is done sooner shows no progress."""
 SHOWN = 10
-FIELD = re.compile(r"`([a-z_]+)`")
-"""A parameter in a message or a help text."""
 _spellings: dict[str, str] = {}
 """Parameter of the command that runs -> its spelling, `--max-layer` or `SAVS_EXTRACT_FETCH_GB`."""
 
@@ -146,39 +143,54 @@ def print_tables(tables: Sequence[Table]) -> None:
             detail(line)
 
 
-def print_cells(
-    header: Sequence[str], rows: Sequence[Sequence[Any]], *, are_texts: bool = False
-) -> None:
-    """Print a table of cells, see `Table.of_cells`."""
-    print_tables([Table.of_cells(header, rows, are_texts=are_texts)])
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What a command prints: on stdout `data`, or with `--json` `facts`; on stderr the messages."""
+
+    facts: Any = None
+    data: Sequence[Table | str | bytes] = ()
+    """Tables, a blank line before each, lines, and files."""
+    form: str = TABLE
+    """How the first table is printed: as a terminal has it, or in one of `FORMS`."""
+    messages: Sequence[str] = ()
+    exit_code: int = 0
+
+    def print(self, *, as_json: bool) -> None:
+        """Print all; `typer.Exit` if the command has failed."""
+        if as_json and self.facts is not None:
+            print_json(self.facts)
+        elif self.form != TABLE:
+            print_line(FORMS[self.form](cast("Table", self.data[0])).removesuffix("\n"), keep="\n")
+        else:
+            self._print_data()
+        for message in self.messages:
+            say(message)
+        if self.exit_code:
+            raise typer.Exit(self.exit_code)
+
+    def _print_data(self) -> None:
+        for place, part in enumerate(self.data):
+            if isinstance(part, bytes):
+                print_bytes(part)
+            if isinstance(part, str):
+                print_line(part, keep="\n")
+            if not isinstance(part, Table):
+                continue
+            if place:
+                print_line()
+            _print(part.text())
+        for table in self.data:
+            if isinstance(table, Table):
+                for note in table.notes:
+                    say(note)
+                for line in table.details:
+                    detail(line)
 
 
-def print_form(table: Table, form: str) -> None:
-    """Print a table in one of `FORMS`, or as a terminal has it, with its notes."""
-    if form == TABLE:
-        print_tables([table])
-    else:
-        print_line(FORMS[form](table).removesuffix("\n"), keep="\n")
-
-
-def print_evaluation(evaluation: "Evaluation", *, per_class: bool = False) -> None:
-    """Print the tables of an evaluation, then its counts and notes."""
-    from savs.pipeline.evaluation.tables import evaluation_tables
-
-    print_tables(evaluation_tables(evaluation, per_class=per_class))
-    split, examples = evaluation.table.select("split").head(1).collect().item(), evaluation.examples
-    left_out = evaluation.planned - examples
-    used = examples - evaluation.skipped
-    say(used_of(evaluation.planned, used, evaluation.skipped, left_out, split))
-    for note in evaluation.notes:
-        say(f"note: {note}")
-
-
-def print_pairs(pairs: Sequence[Sequence[str]]) -> None:
-    """Print names and texts in two columns on stdout."""
-    width = max(len(name) for name, _ in pairs)
-    for name, text in pairs:
-        print_line(f"{name.ljust(width)}  {text}")
+def pairs(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return lines of names and texts in two columns."""
+    width = max(len(name) for name, _ in rows)
+    return [visible(f"{name.ljust(width)}  {text}") for name, text in rows]
 
 
 def _show_state(line: str, *, in_place: bool) -> None:
@@ -258,34 +270,34 @@ class WorkLine:
             self._printed, self._is_shown = now, True
 
 
-def tell_skipped(
+def skipped_messages(
     skipped: Sequence[str], rest: str, count: int, max_skip: int, option: str = " --retry-skipped"
-) -> None:
+) -> tuple[list[str], int]:
     """Name the first examples that a run skipped, with reasons; `rest` says where others are.
 
-    Exit with 4 where the `count` is above `max_skip`. It is that of examples without their prompts:
-    an image that is combined with several counts once. `option` has the command read them again.
+    The exit code is 4 where the `count` is above `max_skip`. It is that of examples without their
+    prompts: an image that is combined with several counts once. `option` has the command read them
+    again.
     """
-    for line in skipped[:SHOWN]:
-        say(f"skipped {line}")
+    messages = [f"skipped {line}" for line in skipped[:SHOWN]]
     if len(skipped) > SHOWN:
-        say(f"... and {len(skipped) - SHOWN} more; {rest}")
-    if count > max_skip:
-        say(
-            f"{counted_as(count, 'example', 'was', 'were')} skipped, --max-skip allows"
-            f" {max_skip}; fix the files and run again{option and f' with{option}'}, or continue"
-            " without them"
-        )
-        raise typer.Exit(exits.TOO_MANY_SKIPPED)
+        messages.append(f"... and {len(skipped) - SHOWN} more; {rest}")
+    if count <= max_skip:
+        return messages, 0
+    messages.append(
+        f"{counted_as(count, 'example', 'was', 'were')} skipped, --max-skip allows {max_skip}; fix"
+        f" the files and run again{option and f' with{option}'}, or continue without them"
+    )
+    return messages, exits.TOO_MANY_SKIPPED
 
 
-def tell_skipped_examples(
+def skipped_examples(
     store: "FeatureStore",
     skipped: Sequence[tuple[str, str, str]],
     max_skip: int,
     option: str = " --retry-skipped",
-) -> None:
-    """Like `tell_skipped`, of `(split, id, reason)` of the examples of a store."""
+) -> tuple[list[str], int]:
+    """Like `skipped_messages`, of `(split, id, reason)` of the examples of a store."""
     import polars as pl
 
     from savs.datasets.benchmarks.options import stored_prompts, without_prompt
@@ -293,4 +305,4 @@ def tell_skipped_examples(
     ids = pl.Series([f"{split} {identifier}" for split, identifier, _ in skipped], dtype=pl.String)
     images = without_prompt(ids) if stored_prompts(store.facts["benchmark"]) else ids
     lines = [f"{split} {identifier}: {reason}" for split, identifier, reason in skipped]
-    tell_skipped(lines, "`savs show` lists all", images.n_unique(), max_skip, option)
+    return skipped_messages(lines, "`savs show` lists all", images.n_unique(), max_skip, option)

@@ -63,6 +63,13 @@ def parse_devices(text: str, count_gpus: Callable[[], int]) -> list[str]:
     return chosen
 
 
+def require_own_devices(gpus: str, device: str, engine: str = "local") -> None:
+    """Raise ParameterError where `gpus` and another option choose the devices."""
+    if gpus != NONE and (engine == "ray" or device != "auto"):
+        other = "`engine` ray" if engine == "ray" else f"`device` {device}"
+        raise ParameterError(f"`gpus` chooses the devices, and so does {other}; give one")
+
+
 @dataclass
 class Node:
     """The processes of a command on this machine.

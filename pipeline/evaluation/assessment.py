@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from textwrap import shorten
 from typing import Any
 
@@ -74,6 +75,8 @@ class Evaluation:
     """Where it is right and wrong, by the names that metrics.json has: `per_class`, `confusions`
     and `parts`; of many labels `per_label` and `pairs`; of numbers `ranges`. Rows are those of
     `savs.pipeline.statistics.per_class`."""
+    folder: Path | None = None
+    """Where it was saved, if it was."""
 
     def __repr__(self) -> str:
         """Return a few lines: the headline metric, other metrics, notes, and what comes next."""

@@ -54,7 +54,7 @@ TINY = 1e-30
 """Least length that a head is divided by: zeros stay zeros."""
 
 
-def export(
+def export_features(
     store: AnyStore,
     path: str | Path,
     heads: Sequence[Head],

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
 import polars as pl
 
@@ -11,6 +12,7 @@ from savs.foundation.frames import expanded_bytes, scan_parquet
 from savs.pipeline.errors import QueryError
 from savs.pipeline.evaluation.results import Result, Results
 from savs.pipeline.running.bounded_process import BoundError, frame_within_limits
+from savs.pipeline.running.options import Option
 from savs.pipeline.running.result_files import CONFIG, EVALUATE, PREDICTIONS, reading
 from savs.pipeline.selection.compatibility import require_fit
 from savs.pipeline.selection.heads_table import heads_frame
@@ -38,7 +40,11 @@ _RECURSIVE = re.compile(r"\bRECURSIVE\b", re.IGNORECASE)
 _FIRST_WORD = re.compile(r"(?:\s|\(|--[^\n]*\n|/\*.*?\*/)*(\w+)", re.DOTALL)
 
 
-def query(store: AnyStore, sql: str, result: str | None = None) -> pl.DataFrame:
+def query(
+    store: AnyStore,
+    sql: str,
+    result: Annotated[str | None, Option(metavar="NAME", is_positional=False)] = None,
+) -> pl.DataFrame:
     """Return what a SQL query finds in a store; only the heads that it names are read.
 
     It runs in a process of its own, with limits of memory and time: a join may have the product of
@@ -47,13 +53,18 @@ def query(store: AnyStore, sql: str, result: str | None = None) -> pl.DataFrame:
     Parameters
     ----------
     store
-        A complete store, or a partial one.
+        Feature store: a folder or a URL (https://).
+
+        Complete, or a partial one.
     sql
-        A query in polars' dialect of SQL over `examples` (a row an example, with a column a head),
+        The query.
+
+        It is in polars' dialect of SQL over `examples` (a row an example, with a column a head),
         `predictions` (what evaluate left) and `votes` (see `heads_frame`, of the chosen heads).
     result
-        Name of the result whose predictions and selection are meant; by default what `savs train`
-        chose, else `vote`, else the only one. Left-out training examples have its predictions where
+        Results to query: a folder in STORE/results (default: trained, vote, or the only one).
+
+        Left-out training examples have its predictions where
         no test examples were evaluated.
 
     Raises

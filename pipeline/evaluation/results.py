@@ -421,3 +421,21 @@ class Results:
             f"{self.store} is a store without a selection; run"
             f" `{command('savs', 'train', self.store)}`"
         )
+
+
+def place_of_result(store: Any, out: Path | None, name: str) -> Path:
+    """Return the folder of a result: `out`, or one in the store's folder.
+
+    ParameterError if the store is at a URL, or a link would be written through.
+    """
+    if out is not None:
+        return out
+    if is_remote(store):
+        raise ParameterError(f"{store} is read-only; pass `out` for the results")
+    folder = Results(store).place(name).folder
+    if link := next((path for path in (folder.parent, folder) if path.is_symlink()), None):
+        raise ParameterError(
+            f"{link} is a link to {link.readlink()}, where files would be replaced; move it away,"
+            " or pass `out`"
+        )
+    return folder

@@ -76,10 +76,10 @@ class Suggestions:
         )
 
 
-def suggest(
+def suggest_from_store(
     store: AnyStore, selection: Selection | None, count: int, *, subtask: str | None = None
 ) -> Suggestions:
-    """Return the examples of a store that should get a label next.
+    """Return the examples of a store that should get a label next, see `suggest`.
 
     They are those of the split `unlabelled`, or of the test split if there are none. Those that the
     training examples have already, by media and prompt, are left out; those that have a label, too,
@@ -88,17 +88,8 @@ def suggest(
     How sure a prediction is, `Target.sureness` says: of many labels the smallest distance of any to
     its threshold, of numbers the width of the interval.
 
-    Parameters
-    ----------
-    store
-        The store.
-    selection
-        The classifier: the examples are those of which it is least sure, spread out. None while
-        there are no labels to make one from: then they are only spread out.
-    count
-        Examples of each subtask.
-    subtask
-        The only one; all by default.
+    `selection` is None while there are no labels to make one from: then examples are only spread
+    out. `count` is that of each subtask.
 
     Raises
     ------

@@ -204,7 +204,7 @@ def risk_table(report: Mapping[str, Any]) -> Table:
     ]
     kind = "labels" if are_labels else "classes"
     other = ", and the error among the answered is another number" * (not are_labels)
-    share = "the share of the true labels" if are_labels else "that of the truth"
+    share = "the share of the true labels" if are_labels else "the share of true classes"
     notes = (
         f"a set has {report['classes']:.2f} {kind} on average; the risk is {share} outside the"
         f" set{other}"

@@ -350,8 +350,8 @@ class ModelRun:
         """Refuse sites of a model without layers to read, and means over absent images."""
         if not self.encoder.has_heads and sites != (AT_HEADS,):
             raise ModelError(
-                f"{self.encoder.name} is {self.encoder.kind_name}: what it gives out is kept, and"
-                " no layer of it is read; drop `site`, `slices` and `pooling`"
+                f"{self.encoder.name} is {self.encoder.kind_name}: its output is kept, and"
+                " no layer is read; drop `site`, `slices` and `pooling`"
             )
         if all(site.pooling != IMAGE_MEAN for site in sites):
             return

@@ -60,21 +60,17 @@ def _plain(name: str, value: Any) -> Any:
     return list(value) if isinstance(value, Sequence) else value
 
 
-def command_words(asked: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """Return variables that are set before a command, and the words of its options.
+def command_words(asked: Mapping[str, Any]) -> list[str]:
+    """Return the words of a command's options.
 
     `asked` is what `recorded_options` returned, or any JSON object: what is no option is left out.
     """
-    variables: list[str] = []
     words: list[str] = []
     for field, value in asked.items():
         if (option := OPTIONS.get(field, {}).get(field)) or field == "columns":
             name = option.name if option and option.name else field
-            if option and option.level == "file":
-                variables.append(f"SAVS_EXTRACT_{name.upper()}={value}")
-            else:
-                words += _option_words("column" if field == "columns" else name, value)
-    return variables, words
+            words += _option_words("column" if field == "columns" else name, value)
+    return words
 
 
 def _option_words(name: str, value: Any) -> Iterator[str]:

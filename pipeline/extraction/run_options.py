@@ -7,9 +7,9 @@ from typing import Annotated, TypedDict
 from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.model.sites import IMAGE_MEAN, LAST, Site, parse_sites
 from savs.pipeline.inputs.class_names import LABELS
+from savs.pipeline.names import DEFAULT_BATCH_SIZE as DEFAULT_BATCH_SIZE
 from savs.pipeline.running.options import Option
 
-DEFAULT_BATCH_SIZE = 32
 CHOICES = {
     "batch_check": ("strict", "warn", "off"),
     "reuse": ("auto", "off"),
@@ -30,12 +30,20 @@ class BatchKeywords(TypedDict, total=False):
     workers: int | None
 
 
+class WorkKeywords(TypedDict, total=False):
+    """The fields of `BatchKeywords` that `classify` takes on the command line."""
+
+    batch_size: int | None
+    workers: int | None
+
+
 class GpuKeywords(TypedDict, total=False):
     """What a run of a large model on a GPU may need, of all options."""
 
     dtype: str
     batch_size: int | None
     max_pixels: int | None
+    device: str
 
 
 class TrainRunKeywords(BatchKeywords, total=False):
@@ -72,14 +80,14 @@ class RunOptions:
 
     batch_size: Annotated[
         int | None,
-        Option("Largest number of examples per forward pass (default: 32).", "advanced", min=1),
+        Option("Largest number of examples per forward pass (default: 32).", "more", min=1),
     ] = None
     """In a store that is there, the default is what it was begun with: so for the next four."""
     batch_tokens: Annotated[
         int | None,
         Option(
             "Largest number of tokens per forward pass (default: auto, what fits the GPU).",
-            "file",
+            "more",
             metavar="auto|N",
         ),
     ] = None
@@ -89,7 +97,7 @@ class RunOptions:
         str | None,
         Option(
             "Compare batches with single examples first (default: strict, then run singles).",
-            "file",
+            "more",
             metavar="strict|warn|off",
         ),
     ] = None
@@ -99,7 +107,7 @@ class RunOptions:
         str | None,
         Option(
             "Compute images once for all prompts about them (default: auto, where tries agree).",
-            "file",
+            "more",
             metavar="auto|off",
         ),
     ] = None
@@ -107,7 +115,7 @@ class RunOptions:
         str | None,
         Option(
             "Vision tower: images or windows of one size in one call (default: auto, on a GPU).",
-            "file",
+            "more",
             metavar="auto|runs|loop",
         ),
     ] = None
@@ -118,35 +126,35 @@ class RunOptions:
         int | None,
         Option(
             "Processes that decode and prepare (default: auto, one per core with a GPU, else 0).",
-            "advanced",
+            "more",
             metavar="auto|N",
         ),
     ] = None
     """0 decodes in this process, which is also the default for a few hundred examples."""
     heads: Annotated[
         str | Path | None,
-        Option("Store only the heads of this selection.", "advanced", metavar="DIR"),
+        Option("Store only the heads of this selection.", "more", metavar="DIR"),
     ] = None
     """The folder of a selection, see `savs select`."""
     site: Annotated[
         str | None,
         Option(
             "What to store: heads (default), residual, attention, mlp or norm; or several.",
-            "advanced",
+            "more",
             metavar="NAME[,NAME]",
         ),
     ] = None
     """Several make a store each, in folders of `out` that are called as they are, in one run of the
     model. Names of `Site.label` are taken, too, such as `residual-slices`."""
     slices: Annotated[
-        bool, Option("Cut sites of hidden width into pieces as wide as a head.", "advanced")
+        bool, Option("Cut sites of hidden width into pieces as wide as a head.", "more")
     ] = False
     """So that selection chooses among as many candidates as there are heads."""
     pooling: Annotated[
         str,
         Option(
             "Read at the last token, or the mean over the image's tokens.",
-            "advanced",
+            "more",
             metavar=f"{LAST}|{IMAGE_MEAN}",
         ),
     ] = LAST
@@ -163,7 +171,7 @@ class RunOptions:
         int | None,
         Option(
             "Show N training examples per class before each question (needs `answers` labels).",
-            "advanced",
+            "more",
             metavar="N",
             min=1,
         ),
@@ -174,7 +182,7 @@ class RunOptions:
         str | Path | None,
         Option(
             "Store each class's name as the model reads it, for zero-shot by names.",
-            "advanced",
+            "more",
             metavar="labels|FILE",
         ),
     ] = None
@@ -183,7 +191,7 @@ class RunOptions:
     templates: Annotated[
         str | Path | None,
         Option(
-            "File of texts with {class}, one a line, for dual encoders.", "file", metavar="FILE"
+            "File of texts with {class}, one a line, for dual encoders.", "more", metavar="FILE"
         ),
     ] = None
     """`{class}` stands for the class's name. Images are compared with these texts next to the
@@ -195,14 +203,14 @@ class RunOptions:
         int | None,
         Option(
             "Examples per file; a killed run loses at most one file (default: 16 to 256).",
-            "file",
+            "more",
             min=1,
         ),
     ] = None
     """The default is that of the store that is there, else enough for many processes to have
     shards."""
     thumbnails: Annotated[
-        bool, Option("Store a small JPEG of the first image of each example.", "advanced")
+        bool, Option("Store a small JPEG of the first image of each example.", "more")
     ] = False
 
     @property

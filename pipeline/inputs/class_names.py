@@ -41,7 +41,7 @@ def read_class_names(path: str | Path) -> dict[str, str]:
                 f"{path}: class {label!r} has the name {name!r}, expected text that is not empty"
             )
         if label in names:
-            raise ParameterError(f"{path} has class {label!r} twice; keep one of them")
+            raise ParameterError(f"{path} has class {label!r} twice; keep one")
         names[label] = name
     if not names:
         raise ParameterError(f"{path} names no class; write one a line")

@@ -193,7 +193,7 @@ def _of_array(
     """Return the heads of one array of a shape in `ARRAYS`; `rows` reads a part of it."""
     if not 2 <= len(shape) <= 4 or 0 in shape:
         raise ImportFileError(
-            f"{path} is an array of shape {tuple(shape)}; expected {ARRAYS}, none of them 0"
+            f"{path} is an array of shape {tuple(shape)}; expected {ARRAYS}, without a 0"
         )
     layers, heads, width = (1, 1, *map(int, shape[1:]))[-3:]
     places = [(layer, head) for layer in range(layers) for head in range(heads)]

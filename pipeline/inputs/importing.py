@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import polars as pl
@@ -38,6 +38,7 @@ from savs.pipeline.inputs.imported_rows import ImportedRows, RowPool
 from savs.pipeline.inputs.input_options import labels_form
 from savs.pipeline.inputs.stored_rows import example_columns
 from savs.pipeline.names import IMPORTED
+from savs.pipeline.running.options import Option
 from savs.stores import FeatureStore, Identity, Manifest, ShardContent, head_name, open_store
 from savs.stores.format.layout import CLASSES, LOGIT_SCALE, SPLITS, TEXTS_OF_FILE, TEXTS_OF_NAMES
 from savs.stores.format.plan import make_plan
@@ -82,19 +83,21 @@ class Labelled:
 
 def import_features(
     features: str | Path,
-    labels: str | Path | None = None,
+    labels: Annotated[
+        str | Path | None, Option(name="labels", metavar="FILE", is_positional=False)
+    ] = None,
     *,
-    out: str | Path,
-    model: str | None = None,
-    split: str | None = None,
-    logit_scale: float | None = None,
-    columns: Mapping[str, str] | None = None,
-    task: str | None = None,
-    positive: str | None = None,
-    label_separator: str | None = None,
-    label_columns: Sequence[str] | None = None,
-    media_root: str | Path | None = None,
-    allow_outside: bool = False,
+    out: Annotated[str | Path, Option(metavar="DIR")],
+    model: Annotated[str | None, Option(metavar="NAME")] = None,
+    split: Annotated[str | None, Option(metavar="train|test|classes")] = None,
+    logit_scale: Annotated[float | None, Option(level="more")] = None,
+    columns: Annotated[Mapping[str, str] | None, Option(level="python")] = None,
+    task: Annotated[str | None, Option(level="python")] = None,
+    positive: Annotated[str | None, Option(level="python")] = None,
+    label_separator: Annotated[str | None, Option(level="python")] = None,
+    label_columns: Annotated[Sequence[str] | None, Option(level="python")] = None,
+    media_root: Annotated[str | Path | None, Option(level="python")] = None,
+    allow_outside: Annotated[bool, Option(level="python")] = False,
 ) -> Imported:
     """Write features that another program computed as a store.
 
@@ -103,23 +106,28 @@ def import_features(
     Parameters
     ----------
     features
+        .npy, .safetensors or .parquet: examples x [layers x] heads x width.
+
         A `.npy` or `.safetensors` file with an array `(examples, width)`, `(examples, heads,
         width)` or `(examples, layers, heads, width)` of float16, bfloat16, float32 or float64,
         which is kept as float32; or a `.safetensors` or `.parquet` file with an array or a column
         of lists a head.
     labels
-        A JSON Lines, JSON, CSV or Parquet file with `label` and `split` (`train`, `test`, or
-        `classes` for texts of the classes), and the other fields of `general`, all optional.
-        Without it they are columns of a Parquet file of features.
+        Rows with label, split, and other fields of general (default: the other columns of FEATURES,
+        if it is Parquet).
+
+        A JSON Lines, JSON, CSV or Parquet file; `split` is `train`, `test`, or `classes` for texts
+        of the classes. All fields but `label` are optional.
     out
-        The store's folder: new, or empty.
+        Folder of the new store.
     model
-        The name of what computed the features; the stem of their file by default. Stores of
-        another model cannot be merged, and no selection is applied to them.
+        Name of the program or model that computed the features (default: the file's name).
+
+        Stores of another model cannot be merged, and no selection is applied to them.
     split
-        `train`, `test` or `classes`, of all rows, where they do not say so.
+        Split of all rows (default: column split).
     logit_scale
-        What a dual encoder multiplies cosines by, for readouts such as `clip`: 100 of most.
+        Factor of a dual encoder's cosines, such as 100; for readout clip.
     columns
         Field -> the column that holds it: `{"label": "class"}`.
     task, positive, label_separator, label_columns

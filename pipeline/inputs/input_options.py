@@ -49,6 +49,15 @@ class NewImageKeywords(ReadingKeywords, total=False):
     max_image_pixels: int | None
 
 
+class NewFileKeywords(TypedDict, total=False):
+    """The fields of `InputOptions` that `classify` takes on the command line."""
+
+    columns: Mapping[str, str] | None
+    media_root: str | Path | None
+    allow_outside: bool
+    fetch_urls: bool
+
+
 class LabelKeywords(TypedDict, total=False):
     """The fields of `InputOptions` that say what labels are."""
 
@@ -71,10 +80,16 @@ class SplitKeywords(LabelKeywords, total=False):
     strict: bool
 
 
-class TrainKeywords(SplitKeywords, total=False):
+class TrainKeywords(LabelKeywords, total=False):
     """The fields of `InputOptions` that the command `train` takes."""
 
     question: str | Sequence[str] | None
+    media_root: str | Path | None
+    shots: int | None
+    test: str | Path | None
+    unlabelled: str | Path | None
+    columns: Mapping[str, str] | None
+    seed: int
 
 
 class TrainInputKeywords(NewImageKeywords, SplitKeywords, total=False):
@@ -147,7 +162,7 @@ class InputOptions:
         Option(
             "Class of general that examples are ranked by: adds average precision, ROC-AUC and FPR"
             " at 95 % TPR.",
-            "file",
+            "more",
             metavar="CLASS",
         ),
     ] = None
@@ -171,7 +186,7 @@ class InputOptions:
             metavar="TEXT",
         ),
         Option(
-            "Text file of such prompts, one per line.", "file", metavar="FILE", name="questions"
+            "Text file of such prompts, one per line.", "more", metavar="FILE", name="questions"
         ),
     ] = None
     """Each of several prompts is a subtask. Files of `general` must have no questions then."""
@@ -192,18 +207,18 @@ class InputOptions:
     default."""
     train_groups: Annotated[
         int | None,
-        Option("Draw N complete groups per subtask as training examples.", "advanced", min=1),
+        Option("Draw N complete groups per subtask as training examples.", "more", min=1),
     ] = None
     """In place of `shots`."""
-    seed: Annotated[int, Option("Seed of the random draw of training examples.", "advanced")] = 0
+    seed: Annotated[int, Option("Seed of the random draw of training examples.", "more")] = 0
     """Equal seeds draw equal examples, and more shots add to those that fewer drew."""
     limit: Annotated[
         int | None,
-        Option("Use the first N examples of each split; can be raised later.", "advanced", min=1),
+        Option("Use the first N examples of each split; can be raised later.", "more", min=1),
     ] = None
     """Counted before examples get several prompts. A larger limit extends the store."""
     strict: Annotated[
-        bool, Option("Refuse doubtful training labels instead of naming them.", "advanced")
+        bool, Option("Refuse doubtful training labels instead of naming them.", "more")
     ] = False
     """See `label_doubts`. Those of test examples are named, too, but not refused: they choose no
     head."""
@@ -211,30 +226,30 @@ class InputOptions:
         str | Path | None,
         Option("Folder of the images (default: the folder of each file).", metavar="DIR"),
     ] = None
-    allow_outside: Annotated[
-        bool, Option("Allow media paths outside the media root.", "advanced")
-    ] = False
+    allow_outside: Annotated[bool, Option("Allow media paths outside the media root.", "more")] = (
+        False
+    )
     video: Annotated[
         str | None,
         Option(
             "native: a video goes in as a video (default); with-sound: with its sound; frames: its"
             " frames go in as images.",
-            "advanced",
+            "more",
             metavar="|".join(VIDEO_INPUTS),
         ),
     ] = None
     """A video has the times of its frames; every model that reads images takes `frames`. Part of
     the store's identity, if it is given or there are videos."""
-    video_frames: Annotated[
-        int | None, Option("Frames per video (default: 8).", "advanced", min=1)
-    ] = None
+    video_frames: Annotated[int | None, Option("Frames per video (default: 8).", "more", min=1)] = (
+        None
+    )
     """Evenly spaced in time."""
     jpeg_draft: Annotated[
         int | None,
         Option(
             "Decode large JPEGs at 1/2, 1/4 or 1/8 of their size, down to N pixels: faster, not"
             " equal.",
-            "file",
+            "more",
             metavar="N",
             min=1,
         ),
@@ -245,7 +260,7 @@ class InputOptions:
         int | None,
         Option(
             "Skip larger images and videos (default: 67108864 pixels). More takes more memory.",
-            "file",
+            "more",
             metavar="N",
             min=1,
         ),
@@ -254,8 +269,8 @@ class InputOptions:
     audio_max_seconds: Annotated[
         int | None,
         Option(
-            "Cut sounds after N seconds (default: skip those of more than 600 s).",
-            "advanced",
+            "Cut sounds after N seconds (default: skip longer ones than 600 s).",
+            "more",
             metavar="N",
             min=1,
         ),
@@ -264,16 +279,14 @@ class InputOptions:
     of."""
     fetch_urls: Annotated[
         bool,
-        Option(
-            "Download media from http(s) URLs; extract caches them in STORE.fetched.", "advanced"
-        ),
+        Option("Download media from http(s) URLs; extract caches them in STORE.fetched.", "more"),
     ] = False
     fetch_gb: Annotated[
         int | None,
-        Option("Gigabytes to download in one run at most (default: 100).", "file", min=1),
+        Option("Gigabytes to download in one run at most (default: 100).", "more", min=1),
     ] = None
     allow_private_addresses: Annotated[
-        bool, Option("Also download from private networks and this machine.", "file")
+        bool, Option("Also download from private networks and this machine.", "more")
     ] = False
 
     def __post_init__(self) -> None:

@@ -4,7 +4,7 @@ import difflib
 from collections.abc import Container, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import polars as pl
 
@@ -17,6 +17,7 @@ from savs.datasets.rows.label_forms import read_labels
 from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import LabelError
 from savs.pipeline.running.formatting import counted
+from savs.pipeline.running.options import Option
 from savs.stores import FeatureStore
 from savs.stores.format.layout import SPLITS, UNLABELLED
 from savs.stores.format.manifest import LateLabel, LateLabels
@@ -68,9 +69,10 @@ def label(
     store: AnyStore,
     labels: Labels,
     *,
-    split: str | None = None,
+    split: Annotated[str | None, Option(metavar="train|test")] = None,
     new_classes: bool = False,
-    replace: bool = True,
+    take_back: bool = False,
+    replace: Annotated[bool, Option(level="python")] = True,
 ) -> Labelled:
     """Give labels to examples of a store from what it holds: no model runs, no shard changes.
 
@@ -81,17 +83,23 @@ def label(
     Parameters
     ----------
     store
-        The store, or its path.
+        Feature store: a folder.
     labels
-        Id -> label; None takes back what was given before, so that the example is again as it was
-        extracted. Or a `.csv`, `.json`, `.jsonl` or `.parquet` file, or a frame, with the columns
-        `id` (or `image`) and `label`, where an empty label changes nothing. With several prompts,
-        the id of an image stands for all of them.
+        Table with the columns id (or image) and label: .csv, .jsonl or .parquet.
+
+        Or a dictionary, id -> label; None takes back what was given before, so that the example is
+        again as it was extracted. Or a frame with the columns of the table. An empty label in a
+        table changes nothing. With several prompts, the id of an image stands for all of them.
     split
-        `train` or `test`, where all these examples go: `train` by default; of a store without
-        training examples, which `classify` made, `test`.
+        Where the examples go (default: train).
+
+        Of a store without training examples, which `classify` made, `test`.
     new_classes
-        Allow labels that no example of the subtask has.
+        Allow labels that no example has yet.
+    take_back
+        Remove the labels that these examples were given before.
+
+        Of all examples that a table names, whatever its labels.
     replace
         Also change labels that were given before.
 
@@ -104,7 +112,13 @@ def label(
     StoreError
         The store cannot be read, or not be written.
     """
+    if take_back and (split is not None or new_classes):
+        name = "split" if split is not None else "new_classes"
+        raise ParameterError(f"`{name}` has no meaning with `take_back`; omit it")
     labeller = Labeller(store)
+    if take_back:
+        is_mapping = isinstance(labels, Mapping)
+        labels = dict.fromkeys(labels if is_mapping else labeller.ids_of(labels))
     return labeller.give(labels, split=split, new_classes=new_classes, replace=replace)
 
 
@@ -166,7 +180,7 @@ class Labeller:
             self.classes.setdefault(subtask, {}).update(dict.fromkeys(self._names(text)))
         return Labelled(self.store, table, outcome.unchanged, tuple(outcome.taken))
 
-    def ids_of(self, labels: str | Path) -> list[str]:
+    def ids_of(self, labels: str | Path | pl.DataFrame) -> list[str]:
         """Return the ids that the rows of a file name, whatever their labels; errors as `give`."""
         places = [place for row in read_rows(labels) for place in self._of_row(row)]
         return [self._table["id"][place] for place in dict.fromkeys(places)]
@@ -270,7 +284,7 @@ class Labeller:
         if len(splits) > 1:
             raise LabelError(
                 f"{where}: {name!r} is in the splits {' and '.join(splits)}, so it is not clear"
-                " which example gets the label; extract one of them under another name"
+                " which example gets the label; extract one under another name"
             )
         return places
 
@@ -318,7 +332,7 @@ class Labeller:
             if answers is not None and text not in answers:
                 raise LabelError(
                     f"{first_few(ids, NAMED)}: the store keeps the model's own answers, and"
-                    f" {text!r} is none of them; extract into another folder to add a class"
+                    f" {text!r} is not among them; extract into another folder to add a class"
                 )
             if not allow_new:
                 classes = sorted(self.classes[subtask])

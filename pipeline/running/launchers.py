@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from savs.foundation.bounds import whole_number
 from savs.foundation.errors import ParameterError
 
-REMEDY = "unset what is left of another job, or start the ranks with one launcher"
+REMEDY = "unset the variables of another job, or start the ranks with one launcher"
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,18 +7,18 @@ which `sort_keywords` gives to the dataclasses that they are fields of.
 A message names a field as `field` in backticks; the command line shows it as `--field`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from numbers import Integral
 from types import UnionType
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, cast, get_args, get_origin, get_type_hints
 
+from savs.foundation.bounds import whole_number
 from savs.foundation.errors import ParameterError
 
-Level = Literal["main", "advanced", "file"]
-"""Where an option is offered: first in the help, in its last panel, or not on the command line but
-in configuration files, environment variables and Python."""
+Level = Literal["main", "more", "python"]
+"""Where an option is offered: in the help of a command, in that of `--help-all`, or in Python."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,8 @@ class Option:
     A field with several of them is made of several options, each of which has a `name`.
     """
 
-    help: str
+    help: str = ""
+    """By default what the docstring of the function says of the parameter, its first paragraph."""
     level: Level = "main"
     metavar: str | None = None
     min: int | None = None
@@ -36,6 +37,51 @@ class Option:
     """Name of the option, if it differs from the field's."""
     aliases: tuple[str, ...] = ()
     """Other names of the option, as other programs spell it."""
+    is_positional: bool = True
+    """Whether a positional parameter of the function is an argument of the command, too."""
+    is_on: bool = False
+    """Whether a flag is on by default, so that `--no-NAME` turns it off."""
+    is_repeated: bool = False
+    """Whether the option is given once for each of several values."""
+    parse: Callable[[str], Any] | None = None
+    """Makes the value of the text of a shell; ValueError says what was expected."""
+
+
+def parse_counts(text: str) -> list[int | Literal["all"]]:
+    """Return the numbers of a list such as `1,5,all`; ValueError for anything else."""
+    found: list[int | Literal["all"]] = []
+    for part in text.split(","):
+        number = part if part == "all" else whole_number(part)
+        if not number:
+            raise ValueError("expected positive integers or all, such as 1,4,20,all")
+        found.append(cast("int | Literal['all']", number))
+    return found
+
+
+def parse_layers(text: str) -> list[int] | Literal["each"]:
+    """Return numbers of layers, or `each`; ValueError for anything else."""
+    if text == "each":
+        return "each"
+    found = [whole_number(part) for part in text.split(",")]
+    known = [layer for layer in found if layer is not None]
+    if len(known) < len(found):
+        raise ValueError("expected layers counted from 0, such as 7,13,20, or each")
+    return known
+
+
+def parse_names(text: str) -> list[str]:
+    """Return the names in a list with commas; spaces around a comma do not count."""
+    return [name.strip() for name in text.split(",")]
+
+
+def parse_folds(text: str) -> int | Literal["loo"]:
+    """Return a number of folds, or `loo`; ValueError for anything else."""
+    if text == "loo":
+        return "loo"
+    number = whole_number(text)
+    if number is None or number < 2:
+        raise ValueError("expected an integer from 2 on, or loo")
+    return number
 
 
 def options_of(kind: Any) -> dict[str, dict[str, Option]]:

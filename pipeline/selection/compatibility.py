@@ -113,7 +113,7 @@ def require_fit(
     _refuse(
         apart,
         f"the selection{f' {of}' if of else ''} does not fit {name}",
-        "give a selection of these features: run `savs select` on them",
+        "give a selection of the same features: run `savs select` on them",
     )
     return [one.text for one in apart]
 

@@ -202,9 +202,9 @@ class ManyLabels(Target):
                 what, remedy = ("there", "absent") if there else ("absent", "there")
                 first = f", {ids[int(known[0])]!r} first," if len(known) else ""
                 raise SelectionError(
-                    f"label {label!r} is {what} in all {len(known):,} training examples that know"
-                    f" of it{first} so that it cannot be learned; add one where it is {remedy}, or"
-                    " take the label out of the rows"
+                    f"label {label!r} is {what} in all {len(known):,} training examples with a"
+                    f" value for it{first} so that it cannot be learned; add one where it is"
+                    f" {remedy}, or take the label out of the rows"
                 )
             labels = of_label[known].astype(np.int64)
             tasks.append(TrainingTask(label, SIDES, places[known], labels, question, media))
@@ -424,7 +424,7 @@ class ManyLabels(Target):
         return [
             "It knows its labels and no other: what else an image shows is not predicted.",
             "The probability of each label is calibrated by left-out training examples"
-            + (f", but for {plain:,} labels with too few of them" if plain else "")
+            + (f", but for {plain:,} labels with too few examples" if plain else "")
             + ".",
         ]
 

@@ -195,7 +195,7 @@ class Numbers(Target):
     share_of = " of the variance"
     has_classes = False
     heads_alone = ("they explain", "of the variance of left-out training examples")
-    first_shown = ("those that are farthest off first", "others, the widest intervals first")
+    first_shown = ("the farthest off first", "others, the widest intervals first")
     refused: ClassVar = {
         "a risk": "omit `risk`: intervals hold 95 %",
         "the model's own answer": "use ridge",

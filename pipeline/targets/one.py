@@ -194,8 +194,8 @@ class OneClass(Target):
             if absent:
                 raise SelectionError(
                     f"cross-validation cannot split the examples of class"
-                    f" {task.classes[min(absent)]!r}{where}: those that share images or groups stay"
-                    " together; add more independent examples"
+                    f" {task.classes[min(absent)]!r}{where}: examples that share images or groups"
+                    " stay together; add more independent examples"
                 )
         return parts
 
@@ -346,16 +346,14 @@ class OneClass(Target):
 
     def limits(self, selection: Selected, quoted: Callable[[str], str]) -> list[str]:
         """Return that other images get a class, too, and how sure probabilities are."""
-        lines = [
-            "It knows its classes and no other: an image of something else gets one of them, too."
-        ]
+        lines = ["It knows its classes and no other: an image of something else gets a class, too."]
         for task in selection.tasks:
             where = "" if task.subtask is None else f" of {quoted(task.subtask)}"
             known = calibration_of(task.decision)
             lines.append(
                 f"Probabilities{where} are calibrated by {len(known.nonconformity):,} left-out"
-                f" training examples (temperature {known.temperature:.3g}). The right class of"
-                f" these had a probability of"
+                f" training examples (temperature {known.temperature:.3g}). The right class"
+                f" had a probability of"
                 f" {percent(1 - float(known.nonconformity.mean()))} % on average."
                 if known is not None
                 else f"Probabilities{where} are shares of votes or scores. They are not calibrated."

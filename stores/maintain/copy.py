@@ -96,6 +96,13 @@ def merge(stores: Sequence[AnyStore], out: str | Path) -> FeatureStore:
     other; training examples that all of them have are taken once, and so is each text of a class
     and each caption.
 
+    Parameters
+    ----------
+    stores
+        Two or more stores.
+    out
+        Folder of the new store.
+
     Raises
     ------
     StoreMismatchError
@@ -168,7 +175,7 @@ def _all_rows(stores: Sequence[FeatureStore]) -> PlacedRows:
                 if rows.setdefault(split, {}).setdefault(name, row) != row:
                     raise StoreMismatchError(
                         f"{store.path}: its folder says another thing of the {split} example"
-                        f" {name!r} than that of a store before it; train one of them again"
+                        f" {name!r} than the folder of an earlier store; train one again"
                     )
     return rows
 

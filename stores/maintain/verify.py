@@ -62,9 +62,9 @@ def verify(store: str | Path, *, quick: bool = False) -> Report:
     Parameters
     ----------
     store
-        The store's folder.
+        Feature store: a folder.
     quick
-        Compare names, sizes and what each shard declares to be; read no values.
+        Check names, sizes and headers only, not the features.
 
     Raises
     ------

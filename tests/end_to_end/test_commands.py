@@ -185,14 +185,6 @@ def test_a_command_of_other_programs_is_answered_by_ours(savs, name, command):
         assert {*flags} <= {*savs(ours, "--help").stdout.split()}
 
 
-def test_an_option_of_files_alone_says_where_it_is_set(savs):
-    done = savs("extract", "general", "--shard-rows", "8")
-    assert done.returncode == 2
-    text = visible_text(done.stderr)
-    assert "set `shard_rows = ...` in the table [extract] of a file that --config names" in text
-    assert "or the variable SAVS_EXTRACT_SHARD_ROWS" in text
-
-
 @pytest.mark.thorough
 def test_an_extraction_can_be_a_file(savs, inputs, tmp_path):
     train, test = inputs.few_shots()

@@ -86,6 +86,6 @@ def test_one_line_a_difference(tmp_path, savs) -> None:
     assert done.stderr.splitlines() == [
         f"error: the selection {folder} does not fit {ours.path}, they differ in:",
         "  model.weights: 'their weights' in the selection, 'w' in the store",
-        "give a selection of these features: run `savs select` on them",
+        "give a selection of the same features: run `savs select` on them",
     ]
     assert savs("explain", theirs.path / "results/vote").returncode == 0

@@ -14,7 +14,6 @@ from doc_pages import PAGES, ROOT, anchors, blocks, commands, prose
 
 from savs.pipeline.cli.app import import_command
 from savs.pipeline.cli.commands import COMMANDS
-from savs.pipeline.cli.options.shared import FILE_ONLY
 from savs.pipeline.evaluation.compare.compare import COMPARISON_SCHEMA, METHOD_SCHEMA
 from savs.pipeline.evaluation.same_examples import IDENTITY_SCHEMA
 from savs.pipeline.evaluation.sweep.table import (
@@ -65,7 +64,7 @@ def test_the_page_of_metrics_names_the_columns_of_all_tables():
 @cache
 def options(command: str) -> set[str]:
     """Return what the command line takes."""
-    flags = [p for p in import_command(command).params if p.rich_help_panel != FILE_ONLY]
+    flags = import_command(command).params
     return {"-h", "--help"}.union(*(p.opts + p.secondary_opts for p in flags))
 
 

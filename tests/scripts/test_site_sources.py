@@ -18,8 +18,8 @@ from site_sources import (
 
 from savs.pipeline.cli.app import import_command
 from savs.pipeline.cli.commands import COMMANDS, STAGES
-from savs.pipeline.cli.options.settings import OF_ALL_COMMANDS, option_name
-from savs.pipeline.cli.options.shared import ADVANCED, FILE_ONLY
+from savs.pipeline.cli.options.settings import OF_ALL_COMMANDS
+from savs.pipeline.cli.options.shared import MORE
 
 ROOT = Path(__file__).parents[2]
 
@@ -40,12 +40,10 @@ def test_a_section_has_every_option_in_its_place(name):
     for parameter in import_command(name).params:
         if parameter.param_type_name == "argument":
             expected.add(("Arguments", parameter.metavar.strip("[].")))
-        elif parameter.rich_help_panel == FILE_ONLY:
-            expected.add((FILE_ONLY, option_name(parameter)))
         elif parameter.name not in OF_ALL_COMMANDS:
             expected.add((parameter.rich_help_panel or "Options", parameter.opts[0]))
     assert found == expected
-    order = ["Arguments", "Options", ADVANCED, FILE_ONLY, "Examples"]
+    order = ["Arguments", "Options", MORE, "Examples"]
     assert list(texts) == [title for title in order if title in texts]
     assert f"savs {name}" in texts["Examples"]
 
@@ -59,7 +57,7 @@ def test_the_command_line_has_the_stages_of_the_help():
     assert re.findall(r"^##(#?) (.+)$", page, re.MULTILINE) == expected
     common = page.partition("## Options of all commands")[2]
     assert re.findall(r"`--([a-z-]+)", common) == [
-        name.replace("_", "-") for name in OF_ALL_COMMANDS
+        name.replace("_", "-") for name in OF_ALL_COMMANDS if name != "help_all"
     ]
 
 

@@ -2,85 +2,70 @@
 
 import shutil
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
-
-import savs.datasets
-from savs.pipeline.cli.options.settings import JsonOption
-from savs.pipeline.cli.output import print_json, print_line, say
+from savs.pipeline.cli.command import Command, Given
+from savs.pipeline.cli.output import Shown
+from savs.pipeline.running.options import Option
 
 if TYPE_CHECKING:
     from savs.datasets import Benchmark
 
-EXAMPLES = ("savs benchmarks", "savs benchmarks naturalbench")
 FACTS = ("task", "metrics", "sizes", "source", "licence", "files")
 WIDEST = 100
 """Longest line in characters; a terminal may have fewer."""
 
 
-def benchmarks_command(
-    name: Annotated[
-        str | None,
-        typer.Argument(metavar="NAME", help="A benchmark of the list, or a Python file (mine.py)."),
-    ] = None,
-    json: JsonOption = False,
-) -> None:
-    """With NAME: show the columns of its files, and a sample row with its exact prompt."""
+def benchmarks(
+    name: Annotated[str | None, Option(metavar="[NAME]")] = None,
+) -> "tuple[Sequence[Benchmark], Sequence[str]]":
+    """Return the benchmarks, built in and installed, or one; and the problems of installed ones.
+
+    Parameters
+    ----------
+    name
+        A benchmark of the list, or a Python file (mine.py).
+    """
     if name is not None:
-        _show(_find(name), as_json=json)
-        return
-    from savs.datasets.benchmarks.catalogue import ADDED_BENCHMARKS
+        from savs.pipeline.inputs.plugins import choose_benchmark
 
-    added, problems = ADDED_BENCHMARKS.all()
-    benchmarks = [*savs.datasets.BENCHMARKS.values(), *(one.value for one in added.values())]
-    if json:
-        print_json([_to_json(benchmark) for benchmark in benchmarks])
-    else:
-        for benchmark in benchmarks:
-            _print_facts(benchmark)
-            print_line()
-        print_line("savs benchmarks NAME shows the columns of its files and a sample row's prompt")
-    for problem in problems.values():
-        say(f"left out: {problem}")
+        return [choose_benchmark(name)], []
+    from savs.datasets.benchmarks.catalogue import ADDED_BENCHMARKS, BENCHMARKS
+
+    added, faults = ADDED_BENCHMARKS.all()
+    problems = [f"left out: {fault}" for fault in faults.values()]
+    return [*BENCHMARKS.values(), *(one.value for one in added.values())], problems
 
 
-def _find(name: str) -> "Benchmark":
-    from savs.pipeline.inputs.plugins import choose_benchmark
+def show(done: "tuple[Sequence[Benchmark], Sequence[str]]", given: Given) -> Shown:
+    """Word the list, or the columns and a sample row of one."""
+    found, problems = done
+    if given["name"] is not None:
+        (one,) = found
+        return Shown(facts=_to_json(one), data=_whole(one))
+    lines = [line for one in found for line in (*_facts(one), "")]
+    lines.append("savs benchmarks NAME shows the columns of its files and a sample row's prompt")
+    return Shown(facts=[_to_json(one) for one in found], data=lines, messages=problems)
 
-    try:
-        return choose_benchmark(name)
-    except savs.datasets.BenchmarkNotFoundError as error:
-        raise typer.BadParameter(str(error)) from error
 
-
-def _show(benchmark: "Benchmark", *, as_json: bool) -> None:
-    if as_json:
-        print_json(_to_json(benchmark))
-        return
-    _print_facts(benchmark)
-    print_line()
-    print_line("columns")
-    _print_pairs(benchmark.columns)
+def _whole(benchmark: "Benchmark") -> list[str]:
+    lines = [*_facts(benchmark), "", "columns", *_pairs(benchmark.columns)]
     if benchmark.about is None:
-        return
-    print_line()
-    print_line("sample row")
-    _print_pairs(
-        {
-            key: "null" if value is None else repr(value) if isinstance(value, str) else str(value)
-            for key, value in benchmark.about.sample.items()
-        }
-    )
+        return lines
+    cells = {
+        key: "null" if value is None else repr(value) if isinstance(value, str) else str(value)
+        for key, value in benchmark.about.sample.items()
+    }
+    lines += ["", "sample row", *_pairs(cells)]
     examples = _examples(benchmark)
     for number, example in enumerate(examples, start=1):
-        print_line()
-        print_line(f"example {number} of {len(examples)}" if len(examples) > 1 else "its example")
+        lines.append("")
+        lines.append(f"example {number} of {len(examples)}" if len(examples) > 1 else "its example")
         texts = example | {"prompt": example["reads"], "media": ", ".join(example["media"])}
-        for key in ("prompt", "label", "media", "group", "subtask", "category"):
-            if texts[key]:
-                print_line(f"    {key.ljust(8)}  {texts[key]}")
+        keys = ("prompt", "label", "media", "group", "subtask", "category")
+        lines += [f"    {key.ljust(8)}  {texts[key]}" for key in keys if texts[key]]
+    return lines
 
 
 def _to_json(benchmark: "Benchmark") -> dict[str, Any]:
@@ -115,22 +100,29 @@ def _examples(benchmark: "Benchmark") -> list[dict[str, Any]]:
     ]
 
 
-def _print_facts(benchmark: "Benchmark") -> None:
-    print_line(f"{benchmark.name}: {benchmark.summary}")
+def _facts(benchmark: "Benchmark") -> list[str]:
     facts = {"also": ", ".join(benchmark.aliases)} if benchmark.aliases else {}
     if benchmark.about is not None:
         facts |= {name: getattr(benchmark.about, name) for name in FACTS}
         facts["metrics"] = "; ".join(benchmark.about.metrics)
-    if facts:
-        _print_pairs(facts)
+    return [f"{benchmark.name}: {benchmark.summary}", *(_pairs(facts) if facts else [])]
 
 
-def _print_pairs(pairs: Mapping[str, str]) -> None:
-    """Print names and texts in two columns; long texts are wrapped and indented."""
-    width = max(map(len, pairs))
+def _pairs(texts: Mapping[str, str]) -> list[str]:
+    """Return names and texts in two columns; long texts are wrapped and indented."""
+    width = max(map(len, texts))
     room = max(min(shutil.get_terminal_size().columns, WIDEST) - width - 6, 30)
-    for name, text in pairs.items():
+    lines = []
+    for name, text in texts.items():
         first, *rest = textwrap.wrap(text, room, break_on_hyphens=False) or [""]
-        print_line(f"    {name.ljust(width)}  {first}".rstrip())
-        for line in rest:
-            print_line(" " * (width + 6) + line)
+        lines.append(f"    {name.ljust(width)}  {first}".rstrip())
+        lines += [" " * (width + 6) + line for line in rest]
+    return lines
+
+
+COMMAND = Command(
+    function="savs.pipeline.cli.commands.benchmarks:benchmarks",
+    about="With NAME: show the columns of its files, and a sample row with its exact prompt.",
+    examples=("savs benchmarks", "savs benchmarks naturalbench"),
+    show=show,
+)

@@ -10,31 +10,28 @@ import typer
 import savs
 from savs.foundation.errors import ParameterError
 from savs.foundation.network import HUB
-from savs.pipeline.cli.options.fields import GpusOption, expand_options, require_own_devices
+from savs.pipeline.cli.options.fields import expand_options
 from savs.pipeline.cli.options.settings import JsonOption
 from savs.pipeline.cli.options.shared import (
-    ClassifierDtypeOption,
     ClassifierModelOption,
-    ClassifierRevisionOption,
     MaxSkipOption,
     OtherPromptOption,
     RiskOption,
     SubtaskOption,
     advanced,
     option,
-    setting,
 )
 from savs.pipeline.cli.output import (
     REPORTING,
     print_json,
     print_tables,
     say,
-    tell_skipped,
+    skipped_messages,
 )
-from savs.pipeline.cluster.node import NONE
-from savs.pipeline.extraction.model.model_options import AUTO, PlacingKeywords
-from savs.pipeline.extraction.run_options import BatchKeywords
-from savs.pipeline.inputs.input_options import NewImageKeywords
+from savs.pipeline.cluster.node import NONE, require_own_devices
+from savs.pipeline.extraction.model.model_options import AUTO, ClassifiedKeywords
+from savs.pipeline.extraction.run_options import WorkKeywords
+from savs.pipeline.inputs.input_options import NewFileKeywords
 from savs.pipeline.names import DEFAULT_PREDICTIONS, PAGE_SUFFIXES
 from savs.pipeline.running.formatting import counted, counted_as
 from savs.pipeline.running.launchers import find_rank
@@ -73,9 +70,9 @@ def classify_command(
             help="Images, folders, patterns, URLs, tables, or - for names on standard input.",
         ),
     ],
-    reading: NewImageKeywords,
-    placing: PlacingKeywords,
-    batches: BatchKeywords,
+    reading: NewFileKeywords,
+    placing: ClassifiedKeywords,
+    batches: WorkKeywords,
     out: Annotated[
         list[Path] | None,
         option(
@@ -106,7 +103,13 @@ def classify_command(
         bool, option("--retry-skipped", help="Try the skipped examples of --out again.")
     ] = False,
     force: Annotated[bool, option("--force", help="Replace --out.")] = False,
-    gpus: GpusOption = NONE,
+    gpus: Annotated[
+        str,
+        option(
+            metavar="all|N|0,2",
+            help="Start a process per GPU on this machine: all, a number, or a list.",
+        ),
+    ] = NONE,
     question: Annotated[
         str | None,
         option(metavar="TEXT", help="One prompt for all images (default: the classifier's)."),
@@ -122,11 +125,6 @@ def classify_command(
     model: ClassifierModelOption = None,
     allow_other_prompt: OtherPromptOption = False,
     max_skip: MaxSkipOption = 0,
-    revision: ClassifierRevisionOption = None,
-    dtype: ClassifierDtypeOption = None,
-    readout: Annotated[
-        Path | None, setting(help="Python file of the classifier's readout, if it has one.")
-    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Keeps the rows that --out already has: the same command resumes, or adds new images."""
@@ -142,9 +140,6 @@ def classify_command(
         inputs,
         out=out,
         model=model,
-        revision=revision,
-        dtype=dtype,
-        readout=readout,
         subtask=subtask,
         allow_other_prompt=allow_other_prompt,
         risk=risk,
@@ -177,7 +172,11 @@ def classify_command(
     lines = [f"{identifier}: {reason}" for identifier, reason in skipped.items()]
     is_table = not done.outs or {path.suffix.lower() for path in done.outs} - {*PAGE_SUFFIXES}
     place = "column `reason` of --out has them all" if is_table else "see the page"
-    tell_skipped(lines, place, len(lines), max_skip)
+    messages, code = skipped_messages(lines, place, len(lines), max_skip)
+    for message in messages:
+        say(message)
+    if code:
+        raise typer.Exit(code)
 
 
 def _tell_sorted(files: "SortedFiles") -> None:

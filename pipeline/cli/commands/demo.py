@@ -2,23 +2,27 @@
 
 import json as json_text
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import savs
 from savs.datasets.benchmarks import shapes
 from savs.foundation.errors import command
-from savs.pipeline.cli.options.settings import JsonOption
-from savs.pipeline.cli.options.shared import option
-from savs.pipeline.cli.output import REPORTING, print_cells, print_json, print_line, say
+from savs.pipeline.cli.command import Command, Given
+from savs.pipeline.cli.output import Shown
 from savs.pipeline.demo import DEMO_CLIP_NAME, DEMO_NAME
 from savs.pipeline.errors import OutputError
 from savs.pipeline.extraction.model.model_options import require_extra
 from savs.pipeline.names import ZERO_SHOT
 from savs.pipeline.running.formatting import percent
+from savs.pipeline.running.options import Option
+from savs.pipeline.running.progress import SILENT, Reporting
+from savs.pipeline.running.table import Table
 
 if TYPE_CHECKING:
     from savs.pipeline.evaluation.assessment import Evaluation
+    from savs.pipeline.selection.selection import Selection
     from savs.stores import FeatureStore
 
 SEED = 2026
@@ -32,28 +36,43 @@ TASKS = (
 )
 """A few of each family; the model has never seen the labels of the last three."""
 
-EXAMPLES = ("savs demo", "savs demo --out shapes")
+
+@dataclass(frozen=True, slots=True)
+class Toured:
+    """What the demo computed."""
+
+    store: "FeatureStore"
+    scenes: Path
+    selection: "Selection"
+    evaluation: "Evaluation"
+    others: "dict[str, Evaluation]"
+    """Method -> its results on the same prompts."""
+    page: Path
 
 
-def demo_command(
-    out: Annotated[
-        Path, option(metavar="DIR", help="Folder for the images, the store and the results.")
-    ] = Path("savs-demo"),
-    json: JsonOption = False,
-) -> None:
-    """Runs on the CPU, without network access, and ends with a page of the results."""
-    from savs.pipeline.cli.head_map import draw_map
+def tour(
+    out: Annotated[str | Path, Option(metavar="DIR", is_positional=False)] = "savs-demo",
+    *,
+    reporting: Reporting = SILENT,
+) -> Toured:
+    """Draw scenes, extract, select, evaluate, compare with a small CLIP, and write a page.
+
+    Parameters
+    ----------
+    out
+        Folder for the images, the store and the results.
+    """
     from savs.pipeline.evaluation.results import Results
-    from savs.pipeline.selection.head_map import head_map
 
     require_extra()
+    out = Path(out)
     files = _draw(out)
-    say(f"wrote images of {len(TASKS)} tasks to {files.root}")
-    store = _extract(files, out / "features", DEMO_NAME)
+    reporting.say(f"wrote images of {len(TASKS)} tasks to {files.root}")
+    store = _extract(files, out / "features", DEMO_NAME, reporting)
     selection = savs.select(store, heads=HEADS)
     evaluation = savs.evaluate(store, selection)
     own_answers = savs.evaluate(store, ZERO_SHOT)
-    clip_store = _extract(_of_one_image(files), out / "clip-features", DEMO_CLIP_NAME)
+    clip_store = _extract(_of_one_image(files), out / "clip-features", DEMO_CLIP_NAME, reporting)
     probe = savs.select(clip_store, readout="lda")
     others = {
         ZERO_SHOT: own_answers,
@@ -65,16 +84,27 @@ def demo_command(
         savs.save_evaluation(result, Results(of.path).place(result.readout).folder)
     page = out / PAGE
     savs.report(store.path, out=page, media_root=files.root, title="savs demo")
-    if json:
-        more = {name.replace("-", "_"): result.to_json() for name, result in others.items()}
-        print_json(evaluation.to_json() | more | {"store": str(store.path), "report": str(page)})
-        return
-    print_line("\nThe heads of the model:\n", keep="\n")
-    print_line("\n".join(draw_map(head_map(store, selection), selection.target)), keep="\n")
-    _print_story(evaluation, others, files.root, out)
+    return Toured(store, files.root, selection, evaluation, others, page)
 
 
-def _extract(files: "shapes.ShapesFiles", out: Path, model: str) -> "FeatureStore":
+def show(done: Toured, given: Given) -> Shown:
+    """Draw the heads, and tell what was measured."""
+    from savs.pipeline.selection.drawn_map import draw_map
+    from savs.pipeline.selection.head_map import head_map
+
+    more = {name.replace("-", "_"): result.to_json() for name, result in done.others.items()}
+    facts = done.evaluation.to_json() | more
+    facts |= {"store": str(done.store.path), "report": str(done.page)}
+    if given["json"]:
+        return Shown(facts=facts)
+    lines = draw_map(head_map(done.store, done.selection), done.selection.target)
+    data = ["\nThe heads of the model:\n", *lines, *_story(done, Path(given["out"]))]
+    return Shown(facts=facts, data=data)
+
+
+def _extract(
+    files: "shapes.ShapesFiles", out: Path, model: str, reporting: Reporting
+) -> "FeatureStore":
     is_clip = model == DEMO_CLIP_NAME
     return savs.extract(
         "shapes",
@@ -84,7 +114,7 @@ def _extract(files: "shapes.ShapesFiles", out: Path, model: str) -> "FeatureStor
         out=out,
         batch_size=BATCH_SIZE,
         answers=None if is_clip else "labels",
-        reporting=REPORTING,
+        reporting=reporting,
     ).store
 
 
@@ -114,16 +144,9 @@ def _draw(out: Path) -> "shapes.ShapesFiles":
         raise
 
 
-def _print_story(
-    evaluation: "Evaluation", others: "dict[str, Evaluation]", scenes: Path, out: Path
-) -> None:
+def _story(done: Toured, out: Path) -> "list[Table | str]":
     store = out / "features"
-    print_line(
-        f"\nAccuracy (%) of {HEADS} heads, of the model's own answers to the same prompts"
-        " (zero-shot),\nand of a small CLIP, by texts (clip) and by examples (clip + lda):\n",
-        keep="\n",
-    )
-    of_others = [{m.name: m.value for m in result.metrics} for result in others.values()]
+    of_others = [{m.name: m.value for m in result.metrics} for result in done.others.values()]
     rows = [
         [
             metric.name.removeprefix("accuracy, "),
@@ -132,23 +155,34 @@ def _print_story(
             *(percent(metric_values.get(metric.name)) for metric_values in of_others),
             percent(metric.chance),
         ]
-        for metric in evaluation.metrics
+        for metric in done.evaluation.metrics
         if metric.name not in ("accuracy", "accuracy, macro")
     ]
-    print_cells(["task", "heads", "95 % interval", *others, "chance"], rows)
-    print_line(
+    header = ["task", "heads", "95 % interval", *done.others, "chance"]
+    evaluate = command("savs", "evaluate", store)
+    return [
+        f"\nAccuracy (%) of {HEADS} heads, of the model's own answers to the same prompts"
+        " (zero-shot),\nand of a small CLIP, by texts (clip) and by examples (clip + lda):\n",
+        Table.of_cells(header, rows).text(),
         f"""
 The model has never seen the labels of animal, fruit and creature (a red shape is a "mango").
 It cannot name them, but its heads separate them after 20 examples of each class.
 CLIP reads no question: by texts it compares each image with the classes, or with the statement.
 
-images and questions  {scenes}
+images and questions  {done.scenes}
 features              {store}, {out}/clip-features
 metrics, predictions  in their folders results
-report                {out / PAGE}
+report                {done.page}
 
 next: {command("savs", "show", store)}
-      {command("savs", "select", store, "--heads", 5)} && {command("savs", "evaluate", store)}
+      {command("savs", "select", store, "--heads", 5)} && {evaluate}
       savs extract general --train TRAIN.jsonl --test TEST.jsonl --model ID --out features""",
-        keep="\n",
-    )
+    ]
+
+
+COMMAND = Command(
+    function="savs.pipeline.cli.commands.demo:tour",
+    about="Runs on the CPU, without network access, and ends with a page of the results.",
+    examples=("savs demo", "savs demo --out shapes"),
+    show=show,
+)

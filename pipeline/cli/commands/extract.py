@@ -1,212 +1,201 @@
 """`savs extract`: stage 1 on the command line."""
 
 import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from savs.pipeline.cli.options.fields import (
-    BenchmarkArgument,
-    GpusOption,
-    expand_options,
-    require_own_devices,
-    resolve_benchmark,
-)
-from savs.pipeline.cli.options.settings import JsonOption
-from savs.pipeline.cli.options.shared import (
-    MaxSkipOption,
-    advanced,
-    option,
-    require_page,
-    setting,
-)
-from savs.pipeline.cli.output import (
-    REPORTING,
-    print_cells,
-    print_json,
-    print_line,
-    say,
-    tell_skipped_examples,
-)
-from savs.pipeline.cluster.engine import LOCAL, RAY
-from savs.pipeline.cluster.node import NONE
+from savs.foundation.errors import ParameterError, SavsError
+from savs.pipeline.cli.command import MAX_SKIP, Command, Given
+from savs.pipeline.cli.output import Shown, skipped_examples
+from savs.pipeline.cluster.node import require_own_devices
 from savs.pipeline.extraction.model.model_options import ModelOptions, require_extra
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.names import DEFAULT_EXAMPLES
 from savs.pipeline.running.formatting import counted, format_bytes, format_seconds
+from savs.pipeline.running.options import Option
+from savs.pipeline.running.progress import SILENT, Reporting
+from savs.pipeline.running.table import Table
 from savs.stores.files.addresses import find_place, is_remote
 
 if TYPE_CHECKING:
-    from savs.datasets import Benchmark
-    from savs.pipeline.extraction.run_extraction import Extraction
+    from savs.pipeline.extraction.run_extraction import Extraction, ExtractionCost
+    from savs.pipeline.reports.preview.preview import PreviewContent
 
 MISSING_SHOWN = 10
 CLIENT_PORT = ":10001"
 """Where Ray's own client is answered: its addresses keep `ray://`."""
-EXAMPLES = (
-    'savs extract image-folder --test photos --shots 20 --question "Which animal is this?" \\\n'
-    "      --model demo --out pets",
-    "savs extract general --train train.jsonl --test test.jsonl --media-root photos \\\n"
-    "      --model demo --out features --dry-run --page inputs.html",
-    "savs extract image-folder --test photos --shots 20 --model demo --out pets \\\n"
-    '      --question "Which animal is this?" --retry-skipped',
-)
 
 
-@expand_options
-def extract_command(
-    benchmark: BenchmarkArgument,
-    inputs: InputOptions,
-    out: Annotated[
-        str,
-        option("--out", metavar="STORE", help="Folder of the feature store, or s3:// gs:// az://."),
-    ],
-    model: ModelOptions,
-    run: RunOptions,
-    gpus: GpusOption = NONE,
-    dry_run: Annotated[
-        bool, option("--dry-run", help="Estimate disk space and time; store nothing.")
-    ] = False,
-    page: Annotated[
-        Path | None,
-        option(
-            metavar="FILE.html",
-            help="With --dry-run: write a page of examples of every class as the model reads them.",
-        ),
-    ] = None,
-    page_examples: Annotated[
-        int, setting("--page-examples", min=1, help="Examples of each split on the page.")
-    ] = DEFAULT_EXAMPLES,
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """A dry run."""
+
+    cost: "ExtractionCost"
+    page: "PreviewContent | None"
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """An extraction, and the examples that an earlier one had skipped."""
+
+    run: "Extraction"
+    before: frozenset[tuple[str, str]]
+
+
+def extract(
+    benchmark: str,
+    *,
+    inputs: Annotated[InputOptions, Option(level="python")],
+    out: Annotated[str, Option(metavar="STORE")],
+    model: Annotated[ModelOptions, Option(level="python")],
+    run: Annotated[RunOptions, Option(level="python")],
+    gpus: Annotated[str, Option(metavar="all|N|0,2")] = "none",
+    dry_run: bool = False,
+    page: Annotated[str | None, Option(metavar="FILE.html")] = None,
+    page_examples: Annotated[int, Option(level="more", min=1)] = DEFAULT_EXAMPLES,
     engine: Annotated[
-        str,
-        advanced(
-            metavar="local|ray|ray://HOST:PORT|NAME",
-            help="Where processes run: here, in a Ray cluster, or by the engine of a package.",
-        ),
-    ] = LOCAL,
-    max_skip: MaxSkipOption = 0,
-    actors: Annotated[
-        int | None, setting(min=1, help="Ray actors (default: one per GPU of the cluster).")
-    ] = None,
-    actor_cpus: Annotated[int, setting(min=1, help="CPUs of each Ray actor.")] = 1,
-    actor_gpus: Annotated[float, setting(min=0, help="GPUs of each Ray actor.")] = 1.0,
-    json: JsonOption = False,
-) -> None:
-    """Resumes an existing store. Several processes with the same command share the work."""
-    chosen = resolve_benchmark(benchmark, inputs)
+        str, Option(level="more", metavar="local|ray|ray://HOST:PORT|NAME")
+    ] = "local",
+    actors: Annotated[int | None, Option(level="more", min=1)] = None,
+    actor_cpus: Annotated[int, Option(level="more", min=1)] = 1,
+    actor_gpus: Annotated[float, Option(level="more", min=0)] = 1.0,
+    reporting: Reporting = SILENT,
+) -> Planned | Done:
+    """Extract features in this process or in many, or estimate what that takes.
+
+    Parameters
+    ----------
+    benchmark
+        A name from `savs benchmarks`, or a Python file (mine.py).
+    out
+        Folder of the feature store, or s3:// gs:// az://.
+    gpus
+        Start a process per GPU on this machine: all, a number, or a list.
+    dry_run
+        Estimate disk space and time; store nothing.
+    page
+        With `dry_run`: write a page of examples of every class as the model reads them.
+    page_examples
+        Examples of each split on the page.
+    engine
+        Where processes run: here, in a Ray cluster, or by the engine of a package.
+    actors
+        Ray actors (default: one per GPU of the cluster).
+    actor_cpus
+        CPUs of each Ray actor.
+    actor_gpus
+        GPUs of each Ray actor.
+    """
+    from savs.pipeline.inputs.plugins import choose_benchmark
+
+    chosen = choose_benchmark(
+        benchmark, columns=inputs.columns, question=inputs.question, labels=inputs.labels
+    )
     require_extra()
     place = find_place(out)
     if page is not None and not dry_run:
-        raise typer.BadParameter("`page` shows what would be extracted; add `dry_run`")
+        raise ParameterError("`page` shows what would be extracted; add `dry_run`")
     if dry_run:
-        if gpus != NONE:
-            raise typer.BadParameter("`dry_run` measures one process; leave out `gpus`")
+        from savs.pipeline.extraction.run_extraction import estimate
+
+        if gpus != "none":
+            raise ParameterError("`dry_run` measures one process; leave out `gpus`")
+        content = None
         if page is not None:
-            _write_page(chosen, inputs, model, page, page_examples)
-        _print_estimate(chosen, inputs, model, run, out=place, as_json=json)
-        return
+            from savs.pipeline.reports.pages.rendering import require_page
+            from savs.pipeline.reports.preview.preview import write_preview
+
+            require_page(Path(page))
+            content = write_preview(chosen, inputs, model, out=Path(page), examples=page_examples)
+        reporting.say("dry run: reading the input, loading the model, timing a few examples")
+        return Planned(estimate(chosen, inputs, model, run, place), content)
     scheme, _, address = engine.partition("://")
     require_own_devices(gpus, model.device, engine)
-    from savs.pipeline.extraction.run_extraction import earlier_skips, store_places
+    from savs.pipeline.extraction.run_extraction import (
+        earlier_skips,
+        run_extraction,
+        store_places,
+    )
 
     folders = store_places(place, run)
     before = frozenset() if run.retry_skipped else earlier_skips(folders[0])
-    if scheme == RAY:
+    if scheme == "ray":
         from savs.pipeline.cli.node_run import extract_on_ray
         from savs.pipeline.cluster.ray_engine import RayOptions
 
         place_of_cluster = engine if address.endswith(CLIENT_PORT) else address or None
         options = RayOptions(place_of_cluster, actors, actor_cpus, actor_gpus)
-        done = extract_on_ray(options, folders)
-    elif engine != LOCAL:
+        return Done(extract_on_ray(options, folders), before)
+    if engine != "local":
         from savs.pipeline.cli.node_run import extract_on_engine
 
-        done = extract_on_engine(engine, folders)
-    elif gpus != NONE:
+        return Done(extract_on_engine(engine, folders), before)
+    if gpus != "none":
         from savs.pipeline.cli.node_run import extract_on_node
 
-        done = extract_on_node(gpus, folders)
-    else:
-        from savs.pipeline.extraction.run_extraction import run_extraction
-
-        done = run_extraction(
-            chosen, inputs, model, run, out=place, reporting=REPORTING, name=benchmark
-        )
-    if json:
-        print_json(_summary(done))
-    else:
-        for store in done.stores.values():
-            print_line(str(store.path))
-    skipped = [row for row in done.skipped if row[:2] not in before]
-    tell_skipped_examples(done.store, skipped, max_skip)
+        return Done(extract_on_node(gpus, folders), before)
+    done = run_extraction(
+        chosen, inputs, model, run, out=place, reporting=reporting, name=benchmark
+    )
+    return Done(done, before)
 
 
-def _summary(done: "Extraction") -> dict[str, Any]:
-    return {
-        "store": str(done.store.path),
-        "sites": {site: str(store.path) for site, store in done.stores.items()},
-        "rows": done.rows,
-        "seconds": round(done.seconds, 3),
-        "missing_shards": [shard.name for shard in done.store.missing()],
-        "skipped": [{"split": s, "id": i, "reason": r} for s, i, r in done.skipped],
+def prepare(given: Given) -> Given:
+    """Make the objects of options; a value that they refuse is a usage error."""
+    arguments, objects = dict(given), {}
+    for name, kind in (("inputs", InputOptions), ("model", ModelOptions), ("run", RunOptions)):
+        values = {field.name: arguments.pop(field.name) for field in fields(kind)}
+        try:
+            objects[name] = kind(**values)
+        except SavsError as error:
+            raise typer.BadParameter(str(error)) from error
+    return arguments | objects
+
+
+def show(done: Planned | Done, given: Given) -> Shown:
+    """Word the stores and what was skipped, or the estimate."""
+    if isinstance(done, Planned):
+        return _planned(done, given)
+    run = done.run
+    skipped = [row for row in run.skipped if row[:2] not in done.before]
+    messages, code = skipped_examples(run.store, skipped, given["max_skip"])
+    facts = {
+        "store": str(run.store.path),
+        "sites": {site: str(store.path) for site, store in run.stores.items()},
+        "rows": run.rows,
+        "seconds": round(run.seconds, 3),
+        "missing_shards": [shard.name for shard in run.store.missing()],
+        "skipped": [{"split": s, "id": i, "reason": r} for s, i, r in run.skipped],
     }
+    data = [str(store.path) for store in run.stores.values()]
+    return Shown(facts=facts, data=data, messages=messages, exit_code=code)
 
 
-def _write_page(
-    benchmark: "Benchmark", inputs: InputOptions, model: ModelOptions, page: Path, count: int
-) -> None:
-    """Write a page of the inputs; no weights are loaded."""
-    from savs.pipeline.reports.preview.preview import write_preview
-
-    require_page(page)
-    content = write_preview(benchmark, inputs, model, out=page, examples=count)
-    say(f"wrote {page}")
-    for split in content.splits:
-        skipped = sum(example.skipped is not None for example in split.shown)
-        say(
-            f"{split.name}: {counted(split.examples, 'example')}, {len(split.shown):,} shown,"
-            f" {skipped:,} of them would be skipped; {len(split.absent):,} have missing media"
-        )
-
-
-def _print_estimate(
-    benchmark: "Benchmark",
-    inputs: InputOptions,
-    model: ModelOptions,
-    run: RunOptions,
-    *,
-    out: Any,
-    as_json: bool,
-) -> None:
-    """Print counts, disk space and estimated time; nothing is written."""
-    from savs.pipeline.extraction.run_extraction import estimate
-
-    say("dry run: reading the input, loading the model, timing a few examples")
-    cost = estimate(benchmark, inputs, model, run, out)
-    places = () if is_remote(out) else (out, *out.absolute().parents)
+def _planned(done: Planned, given: Given) -> Shown:
+    cost, place = done.cost, find_place(given["out"])
+    places: Iterable[Path] = () if is_remote(place) else (place, *place.absolute().parents)
     folder = next((place for place in places if place.exists()), None)
     free = None if folder is None else shutil.disk_usage(folder).free
-    if as_json:
-        print_json(
-            {
-                "examples": cost.examples,
-                "missing_media": cost.missing_media,
-                "notes": cost.notes,
-                "bytes": sum(cost.bytes.values()),
-                "site_bytes": cost.bytes,
-                "free_bytes": free,
-                "examples_per_second": cost.examples_per_second,
-                "seconds": cost.seconds,
-            }
-        )
-        return
+    facts = {
+        "examples": cost.examples,
+        "missing_media": cost.missing_media,
+        "notes": cost.notes,
+        "bytes": sum(cost.bytes.values()),
+        "site_bytes": cost.bytes,
+        "free_bytes": free,
+        "examples_per_second": cost.examples_per_second,
+        "seconds": cost.seconds,
+    }
     rows = [[f"{split} examples", f"{count:,}"] for split, count in cost.examples.items()]
     rows.append(["media not found", f"{len(cost.missing_media):,}"])
     rows.append(["features and tables", format_bytes(sum(cost.bytes.values()))])
     if len(cost.bytes) > 1:
-        rows += [[f"of that {site}", format_bytes(size)] for site, size in cost.bytes.items()]
+        rows += [[f"site {site}", format_bytes(size)] for site, size in cost.bytes.items()]
     if free is not None:
         rows.append([f"free in {folder}", format_bytes(free)])
     if cost.seconds is None:
@@ -214,8 +203,39 @@ def _print_estimate(
     else:
         rows.append(["examples per second", f"{cost.examples_per_second:.1f}"])
         rows.append(["estimated time", format_seconds(cost.seconds)])
-    print_cells(["dry run", ""], rows)
-    for note in cost.notes:
-        say(note)
-    for name in cost.missing_media[:MISSING_SHOWN]:
-        say(f"not found: {name}")
+    messages = [*_page_words(done, given["page"])]
+    if not given["json"]:
+        messages += cost.notes
+        messages += [f"not found: {name}" for name in cost.missing_media[:MISSING_SHOWN]]
+    return Shown(facts=facts, data=[Table.of_cells(["dry run", ""], rows)], messages=messages)
+
+
+def _page_words(done: Planned, page: str | None) -> list[str]:
+    if done.page is None:
+        return []
+    words = [f"wrote {page}"]
+    for split in done.page.splits:
+        skipped = sum(example.skipped is not None for example in split.shown)
+        words.append(
+            f"{split.name}: {counted(split.examples, 'example')}, {len(split.shown):,} shown,"
+            f" {skipped:,} would be skipped; {len(split.absent):,} have missing media"
+        )
+    return words
+
+
+COMMAND = Command(
+    function="savs.pipeline.cli.commands.extract:extract",
+    about="Resumes an existing store. Several processes with the same command share the work.",
+    examples=(
+        'savs extract image-folder --test photos --shots 20 --question "Which animal is this?" \\\n'
+        "      --model demo --out pets",
+        "savs extract general --train train.jsonl --test test.jsonl --media-root photos \\\n"
+        "      --model demo --out features --dry-run --page inputs.html",
+        "savs extract image-folder --test photos --shots 20 --model demo --out pets \\\n"
+        '      --question "Which animal is this?" --retry-skipped',
+    ),
+    kinds=(InputOptions, ModelOptions, RunOptions),
+    own={"max_skip": MAX_SKIP},
+    prepare=prepare,
+    show=show,
+)

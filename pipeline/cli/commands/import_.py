@@ -2,22 +2,15 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-import savs
-from savs.pipeline.cli.options.fields import expand_options
-from savs.pipeline.cli.options.settings import JsonOption
-from savs.pipeline.cli.options.shared import option, setting
-from savs.pipeline.cli.output import print_json, print_line, say
+from savs.pipeline.cli.command import Command, Given
+from savs.pipeline.cli.output import Shown
 from savs.pipeline.inputs.input_options import LabelKeywords
 from savs.pipeline.running.formatting import counted
 
-EXAMPLES = (
-    "savs import features.npy --labels labels.csv --out own",
-    "savs import features.parquet --model dinov2 --out own",
-)
+if TYPE_CHECKING:
+    from savs.pipeline.inputs.importing import Imported
 
 
 class RowKeywords(LabelKeywords, total=False):
@@ -25,61 +18,27 @@ class RowKeywords(LabelKeywords, total=False):
 
     columns: Mapping[str, str] | None
     media_root: str | Path | None
-    allow_outside: bool
 
 
-@expand_options
-def import_command(
-    features: Annotated[
-        Path,
-        typer.Argument(
-            metavar="FEATURES",
-            help=".npy, .safetensors or .parquet: examples x [layers x] heads x width.",
-        ),
-    ],
-    out: Annotated[Path, option("--out", metavar="DIR", help="Folder of the new store.")],
-    reading: RowKeywords,
-    labels: Annotated[
-        Path | None,
-        option(
-            "--labels",
-            metavar="FILE",
-            help="Rows with label, split, and what else general reads (default: the other columns"
-            " of FEATURES, if it is Parquet).",
-        ),
-    ] = None,
-    model: Annotated[
-        str | None,
-        option(metavar="NAME", help="What computed the features (default: the file's name)."),
-    ] = None,
-    split: Annotated[
-        str | None,
-        option(metavar="train|test|classes", help="Split of all rows (default: column split)."),
-    ] = None,
-    logit_scale: Annotated[
-        float | None,
-        setting(help="What a dual encoder multiplies cosines by, such as 100; for readout clip."),
-    ] = None,
-    json: JsonOption = False,
-) -> None:
-    """Matches rows by id if both files have it, otherwise by their order."""
-    done = savs.import_features(
-        features,
-        labels,
-        out=out,
-        model=model,
-        split=split,
-        logit_scale=logit_scale,
-        **reading,
-    )
-    rows = done.store.facts["planned"]
-    if json:
-        print_json({"store": str(done.store.path), "rows": rows, "notes": list(done.notes)})
-    else:
-        print_line(str(done.store.path))
+def show(done: "Imported", _: Given) -> Shown:
+    """Word the new store."""
+    rows, store = done.store.facts["planned"], done.store
     counts = " and ".join(f"{count:,} {name}" for name, count in rows.items())
-    heads = len(done.store.heads)
-    dtype = done.store.manifest.identity.dtype
-    say(f"{counts} examples, {counted(heads, 'head')}, {dtype}")
-    for line in done.notes:
-        say(line)
+    heads, dtype = counted(len(store.heads), "head"), store.manifest.identity.dtype
+    return Shown(
+        facts={"store": str(store.path), "rows": rows, "notes": list(done.notes)},
+        data=[str(store.path)],
+        messages=[f"{counts} examples, {heads}, {dtype}", *done.notes],
+    )
+
+
+COMMAND = Command(
+    function="savs.pipeline.inputs.importing:import_features",
+    about="Matches rows by id if both files have it, otherwise by their order.",
+    examples=(
+        "savs import features.npy --labels labels.csv --out own",
+        "savs import features.parquet --model dinov2 --out own",
+    ),
+    kinds=(RowKeywords,),
+    show=show,
+)

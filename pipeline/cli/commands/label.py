@@ -1,76 +1,56 @@
 """`savs label`: labels for examples whose features the store has already."""
 
 from collections import Counter
-from pathlib import Path
-from typing import Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from savs.foundation.errors import command
-from savs.pipeline.cli.options.settings import JsonOption
-from savs.pipeline.cli.options.shared import StoreArgument, option
-from savs.pipeline.cli.output import print_cells, print_json, say
+from savs.pipeline.cli.command import Command, Given
+from savs.pipeline.cli.output import Shown
 from savs.pipeline.running.formatting import counted
+from savs.pipeline.running.table import Table
 
-EXAMPLES = (
-    "savs label pets labelled.csv",
-    "savs label new.csv.store new-labels.csv --split test",
-)
+if TYPE_CHECKING:
+    from savs.pipeline.inputs.labelling import Labelled
 
 
-def label_command(
-    store: StoreArgument,
-    labels: Annotated[
-        Path,
-        typer.Argument(
-            metavar="LABELS",
-            help="Table with the columns id (or image) and label: .csv, .jsonl or .parquet.",
-        ),
-    ],
-    split: Annotated[
-        str | None,
-        option(metavar="train|test", help="Where the examples go (default: train)."),
-    ] = None,
-    new_classes: Annotated[
-        bool, option("--new-classes", help="Allow labels that no example has yet.")
-    ] = False,
-    take_back: Annotated[
-        bool,
-        option("--take-back", help="Remove the labels that these examples were given before."),
-    ] = False,
-    json: JsonOption = False,
-) -> None:
-    """Takes the table of `savs suggest`, filled in. Rows with an empty label are left as they are.
-
-    No model runs: an example of the test split, or without a label, becomes a training example.
-    """
-    from savs.pipeline.evaluation.results import TRAINED, Results
-    from savs.pipeline.inputs.labelling import Labeller
-    from savs.stores.files.addresses import is_remote
-
-    if take_back and (split is not None or new_classes):
-        name = "split" if split is not None else "new_classes"
-        raise typer.BadParameter(f"`{name}` has no meaning with --take-back; omit it")
-    labeller = Labeller(store)
-    wanted = dict.fromkeys(labeller.ids_of(labels)) if take_back else labels
-    done = labeller.give(wanted, split=split, new_classes=new_classes)
-    changes = done.changes
-    if json:
-        print_json({"changes": changes.to_dicts(), "unchanged": done.unchanged})
-    elif changes.height:
+def show(done: "Labelled", given: Given) -> Shown:
+    """Word the changes, and the command that takes them into account."""
+    changes, known, tables = done.changes, "", []
+    if changes.height:
         counts = Counter(changes.select("old_split", "split", "label").iter_rows())
         rows = [[old, now, text or "-", f"{n:,}"] for (old, now, text), n in counts.items()]
-        print_cells(["was in", "is in", "label", "examples"], rows)
-    known = f"; {done.unchanged:,} were known" if done.unchanged else ""
-    if not changes.height and not known:
-        known = f"; {labels} has no label: fill in its column `label`"
-    say(f"{counted(changes.height, 'example')} changed{known}")
-    if not changes.height:
-        return
-    changes_training = "train" in {*changes["split"], *changes["old_split"]}
-    stage = "evaluate"
-    if changes_training:  # the command that makes the store's classifier again
-        results = Results(done.store.path)
-        is_selected = is_remote(done.store.path) or results.selected
-        stage = "select" if is_selected and TRAINED not in results else "train"
-    say("next: " + command("savs", stage, store))
+        tables.append(Table.of_cells(["was in", "is in", "label", "examples"], rows))
+    if done.unchanged:
+        known = f"; {done.unchanged:,} were known"
+    elif not changes.height:
+        known = f"; {given['labels']} has no label: fill in its column `label`"
+    messages = [f"{counted(changes.height, 'example')} changed{known}"]
+    if changes.height:
+        messages.append("next: " + command("savs", _stage(done), given["store"]))
+    facts = {"changes": changes.to_dicts(), "unchanged": done.unchanged}
+    return Shown(facts=facts, data=tables, messages=messages)
+
+
+def _stage(done: "Labelled") -> str:
+    """Return the command that makes the store's classifier again, or measures it."""
+    from savs.pipeline.evaluation.results import TRAINED, Results
+    from savs.stores.files.addresses import is_remote
+
+    if "train" not in {*done.changes["split"], *done.changes["old_split"]}:
+        return "evaluate"
+    results = Results(done.store.path)
+    is_selected = is_remote(done.store.path) or results.selected
+    return "select" if is_selected and TRAINED not in results else "train"
+
+
+COMMAND = Command(
+    function="savs.pipeline.inputs.labelling:label",
+    about="Takes the table of `savs suggest`, filled in. Rows with an empty label are left as they"
+    " are.\n\nNo model runs: an example of the test split, or without a label, becomes a training"
+    " example.",
+    examples=(
+        "savs label pets labelled.csv",
+        "savs label new.csv.store new-labels.csv --split test",
+    ),
+    show=show,
+)

@@ -1,34 +1,38 @@
 """`savs merge`: merge several stores into one."""
 
-from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-import savs
-from savs.pipeline.cli.options.settings import JsonOption
-from savs.pipeline.cli.options.shared import option
-from savs.pipeline.cli.output import print_json, print_line, say
+from savs.foundation.errors import ParameterError
+from savs.pipeline.cli.command import Command, Given
+from savs.pipeline.cli.output import Shown
 from savs.pipeline.running.formatting import counted, format_bytes
 
-EXAMPLES = ("savs merge first second --out all",)
+if TYPE_CHECKING:
+    from savs.stores import FeatureStore
 
 
-def merge_command(
-    stores: Annotated[list[Path], typer.Argument(metavar="STORE...", help="Two or more stores.")],
-    out: Annotated[Path, option("--out", metavar="DIR", help="Folder of the new store.")],
-    json: JsonOption = False,
-) -> None:
-    """Completes an extraction that ran on several machines, or joins stores of different examples.
+def prepare(given: Given) -> Given:
+    """Refuse a single store."""
+    if len(given["stores"]) < 2:
+        raise ParameterError("got one store, expected two or more")
+    return given
 
-    Keeps training examples that all stores share once.
-    """
-    if len(stores) < 2:
-        raise typer.BadParameter("got one store, expected two or more")
-    merged = savs.merge([savs.open_store(path) for path in stores], out)
+
+def show(merged: "FeatureStore", _: Given) -> Shown:
+    """Word the new store."""
     size, heads = merged.facts["bytes"], len(merged.heads)
-    if json:
-        print_json({"path": str(merged.path), "bytes": size, "heads": heads})
-    else:
-        print_line(str(merged.path))
-    say(f"{counted(heads, 'head')}, {format_bytes(size)}")
+    return Shown(
+        facts={"path": str(merged.path), "bytes": size, "heads": heads},
+        data=[str(merged.path)],
+        messages=[f"{counted(heads, 'head')}, {format_bytes(size)}"],
+    )
+
+
+COMMAND = Command(
+    function="savs.stores.maintain.copy:merge",
+    about="Completes an extraction that ran on several machines, or joins stores of different"
+    " examples.\n\nKeeps training examples that all stores share once.",
+    examples=("savs merge first second --out all",),
+    prepare=prepare,
+    show=show,
+)

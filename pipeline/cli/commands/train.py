@@ -1,25 +1,17 @@
 """`savs train`: from labelled images to a classifier in one command."""
 
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
-import savs
-from savs.foundation.errors import command
-from savs.pipeline.cli.options.fields import expand_options
-from savs.pipeline.cli.options.settings import JsonOption
-from savs.pipeline.cli.options.shared import HeadsOption, MaxSkipOption, option
-from savs.pipeline.cli.output import (
-    REPORTING,
-    print_evaluation,
-    print_json,
-    print_tables,
-    say,
-    tell_skipped_examples,
-)
+from savs.foundation.errors import ParameterError, command
+from savs.pipeline.cli.command import GPUS, MAX_SKIP, Command, Given
+from savs.pipeline.cli.commands.evaluate import words_of
+from savs.pipeline.cli.output import REPORTING, Shown, skipped_examples
+from savs.pipeline.cluster.node import NONE, require_own_devices
 from savs.pipeline.extraction.run_options import GpuKeywords
 from savs.pipeline.inputs.input_options import TrainKeywords
-from savs.pipeline.names import READOUT_NAMES
 from savs.pipeline.running.formatting import counted, percent
 
 if TYPE_CHECKING:
@@ -27,81 +19,55 @@ if TYPE_CHECKING:
 
 SHOWN = 5
 """Doubtful labels that are printed."""
-EXAMPLES = (
-    'savs train photos --question "Which animal is this?" --model demo --out pets',
-    "savs train photos.csv --question 'Is it asleep?' --shots 20 --model demo --out asleep",
-    "savs train pets",
-)
 
 
-@expand_options
-def train_command(
-    source: Annotated[
-        str,
-        typer.Argument(
-            metavar="IMAGES|STORE",
-            help="Folder of class folders, a table with image and label, or a store to train on"
-            " again.",
-        ),
-    ],
-    inputs: TrainKeywords,
-    running: GpuKeywords,
-    model: Annotated[
-        str | None,
-        option(metavar="ID", help="Model: a Hugging Face id, a local folder, or demo."),
-    ] = None,
-    out: Annotated[
-        str | None,
-        option(
-            metavar="STORE",
-            help="Folder of features and classifier (default: photos-savs for photos).",
-        ),
-    ] = None,
-    readout: Annotated[
-        str | None,
-        option(
-            "--readout",
-            metavar="NAME",
-            help=f"{', '.join(READOUT_NAMES)}, or a Python file (default: the best of vote,"
-            " posterior and lda by cross-validation).",
-        ),
-    ] = None,
-    heads: HeadsOption = None,
-    allow_removed: Annotated[
-        bool,
-        option(help="Train although a class, or more than half of the images, is gone since."),
-    ] = False,
-    max_skip: MaxSkipOption = 0,
-    json: JsonOption = False,
-) -> None:
-    """Extracts features, selects heads, chooses a readout and estimates the accuracy.
+def prepare(given: Given) -> Given:
+    """Let a process on each GPU extract its share first, if asked for; such a process ends here."""
+    arguments, source, gpus = dict(given), given["source"], given["gpus"]
+    if gpus == NONE:
+        return arguments
+    from savs.pipeline.classifying.training import default_store, extract_share, is_store
+    from savs.pipeline.cli.node_run import PART, train_on_node
 
-    Images in a folder `unlabelled` next to the class folders wait for a label. Run it again after
-    images or labels came, moved or went: the folder says what is trained on. For further settings
-    use `savs extract`, then `savs train STORE`.
-    """
-    done = savs.train(
-        source,
-        out=out,
-        model=model,
-        readout=readout,
-        heads=heads,
-        allow_removed=allow_removed,
-        reporting=REPORTING,
-        **inputs,
-        **running,
+    if is_store(source):
+        raise ParameterError(f"`gpus` is for images, and {source} is a store; omit it")
+    arguments["out"] = given["out"] or default_store(source)
+    if gpus == PART:
+        names = {*given} - {"readout", "heads", "max_skip", "json", "gpus"}
+        extract_share(**{name: arguments[name] for name in names}, reporting=REPORTING)
+        raise typer.Exit
+    require_own_devices(gpus, given["device"])
+    train_on_node(gpus, Path(str(arguments["out"])))
+    return arguments
+
+
+def show(done: "Trained", given: Given) -> Shown:
+    """Word the readout, the accuracy to expect, doubtful labels, and what comes next."""
+    from savs.pipeline.evaluation.tables import suspects_table
+
+    data, counts = [], []
+    if done.left_out or done.tested:
+        data, counts = words_of(done.expected)
+    if done.suspects.height:
+        data.append(suspects_table(done.suspects.head(SHOWN), done.selection.target))
+    tried = ", ".join(f"{name} {percent(value)}" for name, value in done.accuracies.items())
+    best = f"readout: {done.selection.readout}, the best when examples are left out ({tried})"
+    skipped, code = skipped_examples(done.store, done.skipped, given["max_skip"], option="")
+    return Shown(
+        facts=_facts(done),
+        data=data,
+        messages=[
+            *(f"note: {note}" for note in done.notes),
+            *([best] if done.accuracies and not given["json"] else []),
+            *([] if given["json"] else counts),
+            *_next(done),
+            *skipped,
+        ],
+        exit_code=code,
     )
-    for note in done.notes:
-        say(f"note: {note}")
-    if json:
-        print_json(_summary(done))
-    else:
-        _print(done)
-    _print_next(done)
-    tell_skipped_examples(done.store, done.skipped, max_skip, option="")
 
 
-def _summary(done: "Trained") -> dict[str, object]:
+def _facts(done: "Trained") -> dict[str, object]:
     return {
         "store": str(done.store.path),
         "classifier": str(done.folder),
@@ -115,34 +81,41 @@ def _summary(done: "Trained") -> dict[str, object]:
     }
 
 
-def _print(done: "Trained") -> None:
-    from savs.pipeline.evaluation.tables import suspects_table
-
-    if done.accuracies:
-        tried = ", ".join(f"{name} {percent(value)}" for name, value in done.accuracies.items())
-        say(f"readout: {done.selection.readout}, the best when examples are left out ({tried})")
-    if done.left_out or done.tested:
-        print_evaluation(done.expected)
-    if done.suspects.height:
-        print_tables([suspects_table(done.suspects.head(SHOWN), done.selection.target)])
-
-
-def _print_next(done: "Trained") -> None:
+def _next(done: "Trained") -> list[str]:
     from savs.pipeline.evaluation.suspects import SUSPECTS
     from savs.pipeline.names import IMPORTED
     from savs.stores.format.layout import UNLABELLED
 
     store, waiting = done.store.path, len(done.store.ids(UNLABELLED))
-    say(f"wrote {done.folder}")
+    lines = [f"wrote {done.folder}"]
     if done.selection.model.get("class") == IMPORTED:  # no model computes its features here
-        say("next: savs import NEW.npy --out NEW")
-        say("      " + command("savs", "evaluate", "NEW", "--selection", done.folder))
+        evaluate = command("savs", "evaluate", "NEW", "--selection", done.folder)
+        lines += ["next: savs import NEW.npy --out NEW", f"      {evaluate}"]
     else:
-        say("next: " + command("savs", "classify", store, "NEW"))
+        lines.append("next: " + command("savs", "classify", store, "NEW"))
     if waiting:
         suggest = command("savs", "suggest", store, "--out", "next.html")
-        say(f"      {suggest}  ({counted(waiting, 'example')} to label)")
+        lines.append(f"      {suggest}  ({counted(waiting, 'example')} to label)")
     if done.suspects.height:
         label = command("savs", "label", store, done.folder / SUSPECTS)
         count = counted(done.suspects.height, "doubtful label")
-        say(f"      {label}  (after you correct the {count} in it)")
+        lines.append(f"      {label}  (after you correct the {count} in it)")
+    return lines
+
+
+COMMAND = Command(
+    function="savs.pipeline.classifying.training:train",
+    about="Extracts features, selects heads, chooses a readout and estimates the accuracy.\n\n"
+    "Images in a folder `unlabelled` next to the class folders wait for a label. Run it again after"
+    " images or labels came, moved or went: the folder says what is trained on. For further"
+    " settings use `savs extract`, then `savs train STORE`.",
+    examples=(
+        'savs train photos --question "Which animal is this?" --model demo --out pets',
+        "savs train photos.csv --question 'Is it asleep?' --shots 20 --model demo --out asleep",
+        "savs train pets",
+    ),
+    kinds=(TrainKeywords, GpuKeywords),
+    own={"gpus": GPUS, "max_skip": MAX_SKIP},
+    prepare=prepare,
+    show=show,
+)

@@ -12,10 +12,8 @@ import typer
 
 from savs.foundation.bounds import whole_number
 from savs.foundation.errors import SavsError
-from savs.pipeline.cli.options.shared import ADVANCED, FILE_ONLY, option, read_text
-from savs.pipeline.cli.output import FIELD
-from savs.pipeline.cluster.node import NONE
-from savs.pipeline.extraction.model.model_options import AUTO, ModelOptions
+from savs.pipeline.cli.options.shared import read_text, to_typer, with_flags
+from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.run_options import RunOptions
 from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.running.options import Option, options_of
@@ -23,7 +21,6 @@ from savs.pipeline.running.options import Option, options_of
 if TYPE_CHECKING:
     from savs.datasets import Benchmark
 
-PANELS = {"main": None, "advanced": ADVANCED, "file": FILE_ONLY}
 CLASSES = (InputOptions, ModelOptions, RunOptions)
 DEFAULTS = {
     field.name: inspect.Parameter.empty if field.default is MISSING else field.default
@@ -32,6 +29,9 @@ DEFAULTS = {
 }
 OPTIONS = {field: options for kind in CLASSES for field, options in options_of(kind).items()}
 """Field -> its options by name; one of the field's own name, except for those of `PARSERS`."""
+
+
+NAMES = {name for options in OPTIONS.values() for name in options}
 
 
 def expand_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -49,7 +49,7 @@ def expand_options(command: Callable[..., None]) -> Callable[..., None]:
     parameters: list[inspect.Parameter] = []
     for name, parameter in signature.items():
         if name in kinds:
-            parameters += _parameters(kinds[name])
+            parameters += parameters_of_fields(kinds[name])
         else:
             parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
 
@@ -62,7 +62,8 @@ def expand_options(command: Callable[..., None]) -> Callable[..., None]:
     return collected
 
 
-def _parameters(kind: Any) -> Iterator[inspect.Parameter]:
+def parameters_of_fields(kind: Any) -> Iterator[inspect.Parameter]:
+    """Yield the options of a kind as parameters for typer."""
     for field, hint in get_type_hints(kind).items():
         if field in PARSERS:  # the parser's parameters say the types
             for name, parameter in inspect.signature(PARSERS[field]).parameters.items():
@@ -81,38 +82,31 @@ def _taken_by_typer(hint: Any) -> Any:
 
 
 def _parameter(name: str, hint: Any, default: Any, source: Option) -> inspect.Parameter:
-    typer_option = option(
-        _flag(name),
-        *source.aliases,
-        help=FIELD.sub(lambda match: _flag(match[1]), source.help),
-        metavar=source.metavar or (None if source.min is None else "N"),
-        min=source.min,
-        rich_help_panel=PANELS[source.level],
-    )
     return inspect.Parameter(
         name,
         inspect.Parameter.KEYWORD_ONLY,
         default=default,
-        annotation=Annotated[hint, typer_option],
+        annotation=Annotated[hint, to_typer(name, source, with_flags(source.help, NAMES))],
     )
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def _collect(kind: Any, values: dict[str, Any]) -> Any:
     """Take the options of a kind out of the values of a command and make the object of them."""
-    keywords = {}
-    for field in get_type_hints(kind):
-        if field in PARSERS:
-            keywords[field] = PARSERS[field](**{n: values.pop(n) for n in OPTIONS[field]})
-        else:
-            keywords[field] = values.pop(field)
     try:
-        return kind(**keywords)
+        return kind(**take_fields(kind, values))
     except SavsError as error:
         raise typer.BadParameter(str(error)) from error
+
+
+def take_fields(kind: Any, values: dict[str, Any]) -> dict[str, Any]:
+    """Take the options of a kind out of the values of a command; return its fields."""
+    taken = {}
+    for field in get_type_hints(kind):
+        if field in PARSERS:
+            taken[field] = PARSERS[field](**{n: values.pop(n) for n in OPTIONS[field]})
+        else:
+            taken[field] = values.pop(field)
+    return taken
 
 
 def parse_columns(column: list[str] | None = None) -> dict[str, str] | None:
@@ -233,19 +227,3 @@ def resolve_benchmark(name: str, inputs: InputOptions) -> "Benchmark":
         )
     except OptionError as error:
         raise typer.BadParameter(str(error)) from error
-
-
-GpusOption = Annotated[
-    str,
-    option(
-        metavar="all|N|0,2",
-        help="Start a process per GPU on this machine: all, a number, or a list.",
-    ),
-]
-
-
-def require_own_devices(gpus: str, device: str, engine: str = "local") -> None:
-    """Raise BadParameter where `--gpus` and another option choose the devices."""
-    if gpus != NONE and (engine == "ray" or device != AUTO):
-        other = "--engine ray" if engine == "ray" else f"--device {device}"
-        raise typer.BadParameter(f"`gpus` chooses the devices, and so does {other}; give one")

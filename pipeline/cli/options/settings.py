@@ -14,11 +14,11 @@ from typing import Annotated, Any
 import typer
 
 from savs.pipeline.cli.commands import COMMANDS
-from savs.pipeline.cli.options.shared import read_text
+from savs.pipeline.cli.options.shared import MORE, read_text
 from savs.pipeline.cli.output import hide_progress, show_details
 
 PREFIX = "SAVS_"
-OF_ALL_COMMANDS = ("config", "json", "no_progress", "verbose")
+OF_ALL_COMMANDS = ("config", "json", "no_progress", "verbose", "help_all")
 """Parameters that `savs --help` shows, and the help of a command does not."""
 
 
@@ -131,6 +131,17 @@ VerboseOption = Annotated[
 ]
 
 
+def show_all(context: typer.Context, wanted: bool) -> None:
+    """Print the help of a command with all its options, and end; the callback of `--help-all`."""
+    if not wanted:
+        return
+    for parameter in context.command.params:
+        if getattr(parameter, "rich_help_panel", None) == MORE:
+            parameter.hidden = False  # pyright: ignore[reportAttributeAccessIssue]
+    typer.echo(context.get_help())
+    context.exit()
+
+
 def take_in_commands(
     config: Annotated[
         Path | None,
@@ -141,6 +152,9 @@ def take_in_commands(
     ] = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", callback=show_details, expose_value=False)
+    ] = False,
+    help_all: Annotated[
+        bool, typer.Option("--help-all", callback=show_all, is_eager=True, expose_value=False)
     ] = False,
 ) -> None:
     """Have the options of all commands that a command need not know of."""

@@ -8,10 +8,11 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import polars as pl
 
+from savs.foundation.errors import ParameterError
 from savs.foundation.files import real_path
 from savs.pipeline.errors import ComparisonError
 from savs.pipeline.evaluation.compare.trial_sets import (
@@ -26,6 +27,8 @@ from savs.pipeline.evaluation.results import Result, require_path
 from savs.pipeline.evaluation.trials import POINT_SCHEMA, SETTING, Point, axis_of
 from savs.pipeline.names import READOUT_NAMES
 from savs.pipeline.running.formatting import counted
+from savs.pipeline.running.options import Option
+from savs.pipeline.running.result_files import require_no_own_file, write_table
 from savs.pipeline.statistics.paired_tests import correct, difference_over_data_sets
 from savs.stores.format.layout import SITE
 
@@ -56,7 +59,13 @@ is one cluster. `scale` says what the metric is, see `Units`: of an error less i
 is null for all metrics but the headline."""
 
 
-def compare(paths: Sequence[str | Path], *, metric: str | None = None) -> pl.DataFrame:
+def compare(
+    results: Annotated[Sequence[str | Path], Option(metavar="RESULT")],
+    *,
+    metric: Annotated[str | None, Option(metavar="NAME")] = None,
+    out: Annotated[str | Path | None, Option(metavar="FILE.parquet")] = None,
+    per_result: Annotated[bool, Option(level="python")] = False,
+) -> pl.DataFrame:
     """Compare evaluations and sweeps on the same test examples, unit by unit.
 
     Results of the same examples are one data set. On each, the result given first is the baseline A
@@ -70,11 +79,16 @@ def compare(paths: Sequence[str | Path], *, metric: str | None = None) -> pl.Dat
 
     Parameters
     ----------
-    paths
-        Two folders or more, that `savs evaluate`, `save_evaluation` or `savs sweep` wrote, or one
-        sweep.
+    results
+        Folders of results or sweeps, such as STORE/results/vote; the first is the baseline. One
+        sweep alone is compared within itself.
     metric
-        Compare this one alone; all by default.
+        Compare only this metric (default: all).
+    out
+        Also write the table to this file.
+    per_result
+        Return a row a result, or a point of a sweep, in place of a row a difference, see
+        `method_table`.
 
     Returns
     -------
@@ -90,8 +104,23 @@ def compare(paths: Sequence[str | Path], *, metric: str | None = None) -> pl.Dat
         of draws.
     ResultError
         A file of a result is missing or damaged.
+    ParameterError
+        `out` is no .parquet file.
+    StoreWriteError
+        `out` cannot be written, or is a file of a store or of a result.
     """
-    return _compared(read_groups(paths), metric)
+    path = None if out is None else Path(out)
+    if path is not None and path.suffix != ".parquet":
+        raise ParameterError(f"`out` is {path}, expected a name that ends in .parquet")
+    if path is not None:
+        require_no_own_file(path)
+    if per_result:
+        table = method_table(results, metric=metric)
+    else:
+        table = _compared(read_groups(results), metric)
+    if path is not None:
+        write_table(path, table)
+    return table
 
 
 def read_groups(paths: Sequence[str | Path]) -> list[list[TrialSet]]:

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import polars as pl
@@ -11,10 +12,12 @@ import polars as pl
 from savs.datasets import Benchmark, Units
 from savs.datasets.benchmarks.options import stored_prompts, without_prompt
 from savs.datasets.rows.plugin_guard import compute_metrics
-from savs.foundation.files import real_path
+from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
+from savs.pipeline.evaluation.compare.trial_sets import short_names
 from savs.pipeline.evaluation.cross_validation import INFLATION
 from savs.pipeline.evaluation.evaluation import evaluate
+from savs.pipeline.evaluation.results import place_of_result
 from savs.pipeline.evaluation.same_examples import as_examples
 from savs.pipeline.evaluation.sweep.draws import (
     Draw,
@@ -36,13 +39,21 @@ from savs.pipeline.evaluation.sweep.shared_examples import (
     hold_same_test,
     shared_tasks,
 )
-from savs.pipeline.evaluation.sweep.table import Sweep, SweepTrials
+from savs.pipeline.evaluation.sweep.table import (
+    SUMMARY_FILE,
+    Sweep,
+    SweepTrials,
+    join_sweeps,
+    save_sweep,
+)
 from savs.pipeline.evaluation.trials import Point
 from savs.pipeline.heads.scoring import Scoring, choose_scoring
 from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import DEFAULT_DRAWS, DEFAULT_HEADS
 from savs.pipeline.readouts import Readout
 from savs.pipeline.running.formatting import counted_as
+from savs.pipeline.running.options import Option, parse_counts, parse_layers, parse_names
+from savs.pipeline.running.progress import SILENT, Reporting
 from savs.pipeline.selection.selection import (
     default_heads,
     head_count,
@@ -63,17 +74,32 @@ HEADS: tuple[HeadCount, ...] = (1, 5, 10, 20, 50, "all")
 
 
 def sweep(
-    stores: AnyStore | Mapping[str, AnyStore],
+    stores: Annotated[
+        AnyStore | Sequence[AnyStore] | Mapping[str, AnyStore],
+        Option(metavar="STORE", is_repeated=True),
+    ],
     *,
-    heads: Sequence[HeadCount] | None = None,
-    shots: Sequence[ShotCount] | None = None,
-    draws: int = DEFAULT_DRAWS,
-    readouts: Sequence[str | Path | Readout] | None = None,
-    scoring: str | Path | Scoring | None = None,
-    seed: int = 0,
-    benchmark: str | Path | Benchmark | None = None,
-    max_layers: Sequence[int] | Literal["each"] | None = None,
+    heads: Annotated[
+        Sequence[HeadCount] | None, Option(metavar="N,N|all", parse=parse_counts)
+    ] = None,
+    shots: Annotated[
+        Sequence[ShotCount] | None, Option(metavar="N,N|all", parse=parse_counts)
+    ] = None,
+    readouts: Annotated[
+        Sequence[str | Path | Readout] | None,
+        Option(name="readout", metavar="NAME,NAME", parse=parse_names),
+    ] = None,
+    draws: Annotated[int | None, Option(min=1)] = None,
     prompts: bool = False,
+    max_layers: Annotated[
+        Sequence[int] | Literal["each"] | None,
+        Option(name="max_layer", metavar="N,N|each", parse=parse_layers),
+    ] = None,
+    out: Annotated[str | Path | bool | None, Option(metavar="DIR")] = None,
+    seed: Annotated[int | None, Option(level="more")] = None,
+    scoring: Annotated[str | Path | Scoring | None, Option(level="more", metavar="NAME")] = None,
+    benchmark: Annotated[str | Path | Benchmark | None, Option(level="more")] = None,
+    reporting: Reporting = SILENT,
 ) -> Sweep:
     """Measure readouts over numbers of heads and shots, on the same draws of training examples.
 
@@ -86,63 +112,165 @@ def sweep(
     and measured as `select`, `calibrate` and `evaluate` do, and takes as long.
 
     Readouts of several stores of the same examples are compared as methods, on the same draws:
-    training examples are matched by id, and those that a store lacks are in no draw.
+    training examples are matched by id, and examples missing from any store are never drawn.
+    Stores of different examples are swept one by one, and `Sweep.over_stores` has the means.
 
     Parameters
     ----------
     stores
-        Features of a complete extraction, or short name -> store for several.
+        Feature stores: folders or URLs. Of the same examples, readouts are compared over all
+        stores; of different ones, the means over stores are printed.
+
+        In Python also short name -> store.
     heads
-        Numbers of heads, or `all`; by default those of 1, 5, 10, 20, 50 and all that the store has.
+        Numbers of heads (default: 1,5,10,20,50,all, as far as they fit).
+
         Methods, depths and the model's own answers are compared at one number, 20 by default; of
         several stores, one that has fewer takes all.
     shots
-        Examples a class, or `all` that there are; by default those of 1, 2, 4, 8 and 16 that are
-        below the pool's size, and all. Of numbers they are all examples, 8, 16, 32 and 64 by
-        default. Of depths it is `all` by default.
-    draws
-        How often examples are drawn for each number of shots; the whole pool is taken once.
+        Examples per class (default: 1,2,4,8,16, as far as they fit, and all).
+
+        Of numbers they are all examples, 8, 16, 32 and 64 by default. Of depths it is `all` by
+        default.
     readouts
-        Names, Python files or objects, see `savs.pipeline.readouts`; and `zero-shot`,
-        `icl` and `generated`, the model's own answers. By default `vote`, of numbers `ridge`. The
-        others are compared with the first. Of
-        several stores, `STORE:READOUT` is that of one store, and must be possible; a name that
-        needs what a store lacks, such as texts of the classes, is left out there.
-    scoring
-        How heads are scored, by default as `select` does.
-    seed
-        Of the draws.
-    benchmark
-        That of the first store, whose metrics are taken of all; needed if it is in a Python file of
-        the user (its path) or an object.
-    max_layers
-        Measure depth: the best heads among those of layers up to each of these, counted from 0, or
-        up to each layer with which there are enough heads. The last layer with heads is always one
-        of them, and the others are compared with it. All depths get the same draws.
+        Readouts, see `savs select --readout`, and zero-shot, icl, generated; STORE:NAME is one of
+        one store. The others are compared with the first (default: vote; of numbers ridge).
+
+        In Python also files and objects. `STORE:READOUT` must be possible; a name that needs what a
+        store lacks, such as texts of the classes, is left out there.
+    draws
+        Random draws for each number of shots (default: 10).
+
+        The whole pool is taken once.
     prompts
-        Compare the prompts of a store with the first one instead, by cross-validation on its
-        training examples: no shots are drawn and no test example is read.
+        Compare the prompts of a store, cross-validated on training.
+
+        With the first one: no shots are drawn and no test example is read.
+    max_layers
+        Measure depth instead: the best heads of layers up to each N, or each layer.
+
+        Counted from 0; each layer with which there are enough heads. The last layer with heads is
+        always one of them, and the others are compared with it. All depths get the same draws.
+    out
+        Output folder (default: STORE/results/sweep, depth or prompts; needed for several stores).
+
+        In Python nothing is saved by default; True is the default of the command.
+    seed
+        Seed of the random draw of training examples (default: 0).
+    scoring
+        How heads are scored, as in `savs select --scoring`.
+    benchmark
+        Python file of the benchmark, if the store was made with one.
+
+        That of the first store, whose metrics are taken of all.
+    reporting
+        Receives notes.
 
     Raises
     ------
+    ParameterError
+        Prompts have no draws and no test examples; or `out` is missing.
     SelectionError
         Unknown names, no readout or two of one name, no draw, more heads than the store has, or
-        more shots than the pool has; the stores hold other examples; there are not enough heads up
-        to a layer; or the store has one prompt.
+        more shots than the pool has; some of the stores hold other examples, but not all; there
+        are not enough heads up to a layer; or the store has one prompt.
     StoreIncompleteError
         A planned shard is missing.
     """
-    if isinstance(stores, Mapping):
-        named = {name: as_store(store) for name, store in stores.items()}
+    named = _named(stores)
+    if prompts:
+        _require_none(
+            shots=shots, draws=draws, seed=seed, benchmark=benchmark, max_layer=max_layers
+        )
+    if len(named) != 1 and (prompts or max_layers is not None):
+        name = "prompts" if prompts else "max_layer"
+        raise ParameterError(f"`{name}` compares within one store, {len(named)} given")
+    folder = None
+    if out:
+        if out is True and len(named) > 1:
+            raise ParameterError("a sweep of several stores needs a folder; pass `out`")
+        name = "prompts" if prompts else "sweep" if max_layers is None else "depth"
+        place = None if out is True else Path(out)
+        folder = place_of_result(
+            next(iter(named.values())).path, place, name
+        )  # before it takes long
+    measure = partial(
+        _sweep,
+        heads=heads,
+        shots=shots,
+        draws=DEFAULT_DRAWS if draws is None else draws,
+        readouts=readouts,
+        scoring=scoring,
+        seed=seed or 0,
+        benchmark=benchmark,
+        max_layers=max_layers,
+        prompts=prompts,
+    )
+    is_same, apart = hold_same_test(list(named.values())) if len(named) > 1 else (True, "")
+    if is_same:
+        found = measure(named)
     else:
-        store = as_store(stores)
-        named = {real_path(Path(str(store.path))).name: store}
+        _require_means(named)
+        reporting.say(f"the stores hold different test examples: {apart}")
+        sweeps = {}
+        for name, store in named.items():
+            sweeps[name] = measure({name: store})
+            reporting.say(f"swept {store.path}")
+        found = join_sweeps(sweeps)
+    if folder is None:
+        return found
+    if (folder / SUMMARY_FILE).exists():
+        reporting.say(f"the earlier sweep in {folder} is replaced; pass `out` to keep both")
+    return replace(found, files=tuple(save_sweep(found, folder)))
+
+
+def _named(stores: Any) -> dict[str, FeatureStore]:
+    """Return short name -> store; ParameterError if one is given twice."""
+    if isinstance(stores, Mapping):
+        return {name: as_store(store) for name, store in stores.items()}
+    listed = stores if isinstance(stores, list | tuple) else [stores]
+    opened = [as_store(store) for store in listed]
+    names = [n.replace("/", "-") for n in short_names([Path(str(one.path)) for one in opened])]
+    if len(set(names)) < len(names):
+        raise ParameterError("a store is given twice, expected each once")
+    return dict(zip(names, opened, strict=True))
+
+
+def _require_none(**options: Any) -> None:
+    """Raise ParameterError for an option that prompts do not use."""
+    if name := next((name for name, value in options.items() if value is not None), None):
+        raise ParameterError(
+            f"`{name}` is about draws and test examples, which `prompts` does not use: omit it"
+        )
+
+
+def _require_means(stores: Stores) -> None:
+    """Raise ParameterError for numbers of different examples."""
+    for store in stores.values():
+        if not target_of(store.manifest.identity.benchmark).has_mean_over_data_sets:
+            raise ParameterError(
+                f"{store.path} has numbers, whose errors have no mean over stores of different"
+                " examples; sweep each by itself"
+            )
+
+
+def _sweep(
+    named: dict[str, FeatureStore],
+    *,
+    heads: Sequence[HeadCount] | None,
+    shots: Sequence[ShotCount] | None,
+    draws: int,
+    readouts: Sequence[str | Path | Readout] | None,
+    scoring: str | Path | Scoring | None,
+    seed: int,
+    benchmark: str | Path | Benchmark | None,
+    max_layers: Sequence[int] | Literal["each"] | None,
+    prompts: bool,
+) -> Sweep:
     target = target_of(next(iter(named.values())).manifest.identity.benchmark)
     heads, shots = _listed(heads), _listed(shots)
     rules = _listed(target.default_readout if readouts is None else readouts)
     scorer = choose_scoring(target.default_scoring if scoring is None else scoring)
-    if len(named) != 1 and (prompts or max_layers is not None):
-        raise SelectionError(f"prompts and depths are compared in one store, got {len(named)}")
     if prompts:
         return _compare_prompts(named, heads, rules, scorer)
     for store in named.values():

@@ -113,6 +113,8 @@ class Sweep:
     notes: tuple[str, ...] = ()
     """What a reader must know, a sentence each: readouts that a store lacks, examples that are left
     out."""
+    files: tuple[Path, ...] = ()
+    """Where it was saved, if it was."""
 
     def __repr__(self) -> str:
         """Return a few lines: its size, the best of the headline metric, and where more is."""
@@ -167,7 +169,7 @@ class Sweep:
         if not means:
             raise SelectionError(
                 "the stores have no number of heads and shots in common; pass `heads` and `shots`"
-                " that all of them have"
+                " that all have"
             )
         correct(means)
         return pl.DataFrame(means, schema=STORES_SCHEMA)

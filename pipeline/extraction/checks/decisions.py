@@ -455,7 +455,7 @@ def _after_caches(
     tokens = max(map(len, tried.tokens.values()))
     limit = max(NATS[model.dtype] * tokens, CHAOS * float(rounding))
     return Verdict(
-        apart <= limit, f"log-likelihoods differ from those of whole passes by {apart:.1e} at most"
+        apart <= limit, f"log-likelihoods differ from whole passes by {apart:.1e} at most"
     )
 
 

@@ -73,7 +73,7 @@ def require_encoder_run(encoder: PromptEncoder, examples: Splits, run: RunOption
     """
     values = {
         "`answers`": (run.answers, "answers no question"),
-        "`heads`": (run.heads, "gives out what is kept, and has no heads to choose from"),
+        "`heads`": (run.heads, "has one output and no heads to choose from"),
     }
     if not encoder.reads_prompts and not encoder.is_dual:
         values["`templates`"] = (run.templates, "reads no text")

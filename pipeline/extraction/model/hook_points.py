@@ -266,7 +266,7 @@ def _grid(site: Site, layer: int, model: Any, head_widths: Mapping[int, int]) ->
     each = head_widths.get(layer, next(iter(head_widths.values())))
     if width % each:
         raise ModelError(
-            f"{type(model).__name__}: its hidden width, {width}, is no multiple of that of a head,"
+            f"{type(model).__name__}: its hidden width, {width}, is no multiple of a head's,"
             f" {each}; leave out `slices`"
         )
     return LayerGrid(layer, tuple(range(width // each)), each)

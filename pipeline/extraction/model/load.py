@@ -195,7 +195,7 @@ def _require_recipe_fits(name: str, recipe: EmbeddingRecipe, config: Any, proces
     if recipe.model_types and config.model_type not in recipe.model_types:
         raise ModelError(
             f"`embedding` is a recipe of {' and '.join(recipe.model_types)}, and {name} is"
-            f" {config.model_type}; give that of this model, or a file of your own"
+            f" {config.model_type}; give the recipe of this model, or a .toml file"
         )
     if getattr(processor, "image_processor", None) is None:
         raise ModelError(f"{name} reads no images, as an embedding recipe does; drop `embedding`")
@@ -316,9 +316,9 @@ def _remedy(kind: str, error: Exception) -> str:
     if "FlashAttention" in text or "Flash Attention" in text:
         return f"{FLASH_NEEDS}, or give `attention` {AUTO}"
     if "attn_implementation" in text:
-        return f"give `attention` one of these, or {AUTO}"
+        return f"give `attention` one of these values, or {AUTO}"
     if isinstance(error, ImportError):
-        return "install what it names"
+        return "install the named package"
     return f"{USUAL[kind]} (offline, only what was fetched before can be loaded)"
 
 
@@ -439,6 +439,6 @@ def _put_on(model: Any, adapter: str) -> None:
     wrong = sorted({*report.missing_keys, *report.unexpected_keys})
     if wrong:
         raise ModelError(
-            f"adapter {adapter} does not fit the model: {len(wrong)} weights are in one of them"
-            f" only: {wrong[0]} ...; give `adapter` one that was trained on this model"
+            f"adapter {adapter} does not fit the model: {len(wrong)} weights are in the adapter"
+            f" or the model only: {wrong[0]} ...; give `adapter` one that was trained on this model"
         )

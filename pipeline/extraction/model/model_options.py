@@ -55,6 +55,30 @@ class PlacingKeywords(TypedDict, total=False):
     trust_remote_code: bool
 
 
+class TrustedKeywords(TypedDict, total=False):
+    """The fields of `PlacingKeywords` that a command takes which runs the model of a classifier."""
+
+    device: str
+    adapter: str | Path | None
+    model_code: str | Path | None
+    trust_remote_code: bool
+
+
+class ClassifiedKeywords(TrustedKeywords, total=False):
+    """The fields that `classify` takes on the command line."""
+
+    attention: str
+
+
+class CheckedKeywords(ClassifiedKeywords, total=False):
+    """The fields that the test of a checkpoint takes on the command line."""
+
+    revision: str | None
+    dtype: str
+    prompt_template: str | Path | None
+    embedding: str | Path | None
+
+
 class ModelKeywords(ProcessorKeywords, PlacingKeywords, total=False):
     """The fields of `ModelOptions` that have a default, as keyword arguments."""
 
@@ -72,16 +96,18 @@ class ModelOptions:
     """
 
     model: Annotated[str | Path, Option("Hugging Face id, local folder, or demo.", metavar="ID")]
-    revision: Annotated[str | None, Option("Branch, tag or commit on the Hugging Face Hub.")] = None
+    revision: Annotated[
+        str | None, Option("Branch, tag or commit on the Hugging Face Hub.", "more")
+    ] = None
     dtype: Annotated[
-        str, Option("auto (as in the checkpoint), bfloat16, float16 or float32.", "advanced")
+        str, Option("auto (as in the checkpoint), bfloat16, float16 or float32.", "more")
     ] = "auto"
     """Numeric type that the model computes in."""
     device: Annotated[
         str,
         Option(
             "auto (as few GPUs as it needs, or the CPU), balanced (all), cpu, cuda:1 ...",
-            "advanced",
+            "more",
             aliases=("--device-map",),
         ),
     ] = AUTO
@@ -90,7 +116,7 @@ class ModelOptions:
         str,
         Option(
             "auto (FlashAttention where it is installed and agrees, else sdpa), eager, sdpa ...",
-            "advanced",
+            "more",
             aliases=("--attn-implementation",),
         ),
     ] = AUTO
@@ -98,28 +124,28 @@ class ModelOptions:
     own, and FlashAttention is tried on a few of the user's prompts, see `flash_ways`."""
     adapter: Annotated[
         str | Path | None,
-        Option("PEFT adapter to load: Hugging Face id or folder.", "advanced", metavar="ID"),
+        Option("PEFT adapter to load: Hugging Face id or folder.", "more", metavar="ID"),
     ] = None
     model_code: Annotated[
         str | Path | None,
-        Option("Python file that defines find_heads or to_inputs.", "advanced", metavar="FILE"),
+        Option("Python file that defines find_heads or to_inputs.", "more", metavar="FILE"),
     ] = None
     """Or the name of an entry point, see `prompt_encoder.py`. It runs as it is: give it only if
     you trust it."""
     model_kwargs: Annotated[
         Mapping[str, Any] | None,
-        Option("More arguments for from_pretrained, as JSON.", "file", metavar="JSON"),
+        Option("More arguments for from_pretrained, as JSON.", "more", metavar="JSON"),
     ] = None
     """In Python a dictionary, for example for quantised loads; a `device_map` in it, for example
     over `cpu` and `disk`, replaces `device`."""
     trust_remote_code: Annotated[
-        bool, Option("Run Python code that comes with the checkpoint.", "advanced")
+        bool, Option("Run Python code that comes with the checkpoint.", "more")
     ] = False
     prompt_template: Annotated[
         str | Path | None,
         Option(
             "Prompt form such as 'Question: {prompt} Answer:', or a file with one.",
-            "advanced",
+            "more",
             metavar="TEXT|FILE",
         ),
     ] = None
@@ -128,7 +154,7 @@ class ModelOptions:
         str | Path | None,
         Option(
             "Read a multimodal embedding: a recipe's name, such as gme, or a .toml file.",
-            "advanced",
+            "more",
             metavar="NAME|FILE",
         ),
     ] = None
@@ -137,17 +163,17 @@ class ModelOptions:
         str,
         Option(
             "split: images replace their marks; keep: images first, marks stay in the text.",
-            "file",
+            "more",
             metavar="split|keep",
         ),
     ] = SPLIT
     """A mark is `<image>`; the public reference does as `keep` on Qwen."""
     min_pixels: Annotated[
-        int | None, Option("Enlarge smaller images to N pixels.", "file", min=1)
+        int | None, Option("Enlarge smaller images to N pixels.", "more", min=1)
     ] = None
     """By the processor of the model, as `max_pixels`."""
     max_pixels: Annotated[
-        int | None, Option("Shrink larger images to N pixels.", "advanced", min=1)
+        int | None, Option("Shrink larger images to N pixels.", "more", min=1)
     ] = None
 
     def __post_init__(self) -> None:

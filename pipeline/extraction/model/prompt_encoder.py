@@ -86,7 +86,7 @@ def _points_problem(points: Any) -> str | None:
         if heads and width is not None and len(heads) * grid.head_dim != width:
             return (
                 f"{len(heads)} heads of {grid.head_dim} values for a module that takes {width},"
-                " expected heads that share all of them"
+                " expected heads that share them all"
             )
     layers = [point.grid.layer for point in points]
     if layers != sorted(set(layers)):

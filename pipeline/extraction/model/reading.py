@@ -169,7 +169,7 @@ class Reading:
         device = values.device
         if device not in self._weights:
             if (ids := self._arguments.get(IDS)) is None:
-                raise ModelError("the model was given no tokens, so those of images are not known")
+                raise ModelError("the model was given no tokens, so the image tokens are unknown")
             is_image = torch.stack([ids == token for token in self._image_tokens]).any(dim=0)
             weights = is_image.float() / is_image.float().sum(dim=1, keepdim=True)
             self._weights[device] = weights[:, None].to(device, values.dtype)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Unpack
 
 import polars as pl
 
@@ -13,6 +13,7 @@ from savs.foundation.errors import ParameterError, command
 from savs.pipeline.classifying.model_match import decoding_of, decoding_rules
 from savs.pipeline.errors import ReportError
 from savs.pipeline.evaluation.results import Result
+from savs.pipeline.extraction.model.model_options import PlacingKeywords
 from savs.pipeline.names import DEFAULT_EXPLAINED
 from savs.pipeline.reports.explain.attention import (
     COLOURS,
@@ -24,10 +25,11 @@ from savs.pipeline.reports.explain.attention import (
 from savs.pipeline.reports.explain.evidence import Evidence, gather_evidence, gather_left_out
 from savs.pipeline.reports.explain.explanation import Explained, Explanations, changes_of, describe
 from savs.pipeline.reports.pages.pictures import open_images
-from savs.pipeline.reports.pages.rendering import require_page, write_page
+from savs.pipeline.reports.pages.rendering import require_folder, require_page, write_page
 from savs.pipeline.reports.report.folders import read_results
 from savs.pipeline.reports.report.gallery import pick_examples
 from savs.pipeline.running.formatting import listed, of_shares
+from savs.pipeline.running.options import Option
 from savs.pipeline.running.progress import SILENT, Reporting
 from savs.pipeline.selection.selection import Selection
 from savs.pipeline.selection.training_data import train_digest
@@ -43,14 +45,17 @@ OF_MAPS = {"masked": MASKED, "draws": DRAWS, "colours": COLOURS}
 def explain(
     result: str | Path,
     *,
-    ids: Sequence[str] = (),
+    ids: Annotated[Sequence[str] | None, Option(name="id", metavar="ID", is_repeated=True)] = None,
     errors: bool = False,
-    n: int = DEFAULT_EXPLAINED,
-    media_root: str | Path | None = None,
-    out: str | Path | None = None,
+    n: Annotated[int, Option(min=1)] = DEFAULT_EXPLAINED,
+    out: Annotated[str | Path | None, Option(metavar="FILE.html")] = None,
+    media_root: Annotated[str | Path | None, Option(metavar="DIR")] = None,
     attention_maps: bool = False,
+    model: Annotated[str | Path | None, Option(level="more", metavar="ID")] = None,
+    revision: Annotated[str | None, Option(level="python")] = None,
+    dtype: Annotated[str | None, Option(level="python")] = None,
     reporting: Reporting = SILENT,
-    **loading: Any,
+    **placing: Unpack[PlacingKeywords],
 ) -> Explanations:
     """Show what each chosen head saw of some examples; without maps, no model is needed.
 
@@ -69,26 +74,38 @@ def explain(
     Parameters
     ----------
     result
-        A store, see `Results.default`, or a folder of results in it, such as `STORE/results/vote`.
+        Feature store, or a result folder in it, such as STORE/results/vote.
+
+        Of a store `Results.default`.
     ids
-        Examples; without any, wrong ones and the least sure ones are taken.
+        Example to explain; repeatable.
+
+        Without any, wrong ones and the least sure ones are taken.
     errors
-        Take wrong examples only, the surest mistakes of each class first.
+        Explain wrong examples only, the surest ones first.
     n
-        Most examples, where none are named.
-    media_root
-        Folder of the images; thumbnails of the store are shown without it.
+        Examples to explain, if none is named.
     out
-        An HTML page to write, too; one that is there is replaced.
+        Also write an HTML page.
+
+        One that is there is replaced.
+    media_root
+        Folder of the images (default: the store's thumbnails).
     attention_maps
-        Run the selection's model, and show where each chosen head looks: the attention of the last
-        token on image patches and on the prompt, with a test of each map by masking, and the words
-        that the head writes. `media_root` is needed.
+        Run the model; show where heads look, and a test of it.
+
+        The attention of the last token on image patches and on the prompt, with a test of each map
+        by masking, and the words that the head writes. `media_root` is needed.
+    model
+        Model, if it is not where the classifier says.
+    revision
+        Revision of the model (default: the classifier's).
+    dtype
+        auto, bfloat16, float16 or float32 (default: the classifier's).
     reporting
         Receives progress while the model runs.
-    **loading
-        Where the model is, if not where the selection says: `model`, `revision`, `dtype`, `device`
-        and other fields of `ModelOptions`.
+    **placing
+        Fields of `ModelOptions` that say where the model runs.
 
     Returns
     -------
@@ -107,8 +124,14 @@ def explain(
         require_page(Path(out))
     if n < 1:
         raise ParameterError(f"`n` is {n}, expected at least 1")
+    if ids and errors:
+        raise ParameterError("`ids` and `errors` exclude each other; pass one")
+    require_folder(media_root)
     if attention_maps and media_root is None:
-        raise ParameterError("attention maps need the images: give media_root (`media_root`)")
+        raise ParameterError("`attention_maps` needs the images; pass `media_root`")
+    named = {"model": model, "revision": revision, "dtype": dtype}
+    loading: dict[str, Any] = {key: value for key, value in named.items() if value is not None}
+    loading |= placing
     if loading and not attention_maps:
         raise ParameterError(f"{min(loading)} is about attention maps; ask for them, or omit it")
     (evaluated,) = read_results([Result.at(result).measured.folder], "an explanation")
@@ -122,7 +145,7 @@ def explain(
             f"attention maps show heads, and {result} chose from the site {site}; omit"
             " `attention_maps`"
         )
-    rows = _pick(evaluated, ids, errors=errors, n=n)
+    rows = _pick(evaluated, ids or (), errors=errors, n=n)
     selection = evaluated.selection()
     said = [target.shown(row, evaluated.metrics) for row in rows.iter_rows(named=True)]
     rows = target.of_one_task(rows, evaluated.metrics)

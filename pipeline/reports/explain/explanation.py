@@ -168,7 +168,7 @@ class Explanations:
         wrong = sum(not one.is_right for one in known)
         return (
             f"Explanations({listed([self.title])}: {counted(len(self.examples), 'example')},"
-            f" {wrong:,} of them wrong, {self.readout})\n"
+            f" {wrong:,} wrong, {self.readout})\n"
             f"  {listed([one.id for one in self.examples])}\n"
             "  next: explanations.heads, explanations.examples[0].changes"
         )

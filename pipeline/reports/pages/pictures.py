@@ -101,7 +101,7 @@ SIDE_PX = 176
 """Largest width and height of an image on the page."""
 MOST_PICTURES = 4
 """Most pictures of an example."""
-OTHERS = "not shown: the files are not those that the model read."
+OTHERS = "not shown: the files differ from the ones that the model read."
 MOST_BYTES = 1_900_000
 """Bytes of all images of a page; in base64 a third more."""
 

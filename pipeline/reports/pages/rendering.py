@@ -9,7 +9,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from savs.pipeline.errors import ReportError
+from savs.foundation.errors import ParameterError
 from savs.pipeline.names import PAGE_SUFFIXES
 from savs.pipeline.reports.pages import charts
 from savs.pipeline.running.formatting import (
@@ -31,9 +31,15 @@ NEWLINE = Markup('<span class="nl" aria-hidden="true">↵</span>\n')
 
 
 def require_page(out: Path) -> None:
-    """Raise ReportError if the name of a page is not that of an HTML file."""
+    """Raise ParameterError if the name of a page is not that of an HTML file."""
     if out.suffix.lower() not in PAGE_SUFFIXES or out.is_dir():
-        raise ReportError(f"{out} is not an HTML file; pass an out that ends in .html")
+        raise ParameterError(f"`out` is {str(out)!r}, expected a name that ends in .html")
+
+
+def require_folder(media_root: str | Path | None) -> None:
+    """Raise ParameterError if the path of the images is not a folder."""
+    if media_root is not None and not Path(media_root).is_dir():
+        raise ParameterError(f"`media_root` is {str(media_root)!r}, which is not a folder")
 
 
 def write_page(out: Path, folder: Path, template: str, *, script: str = "", **values: Any) -> None:

@@ -122,9 +122,8 @@ def _extract(store: FeatureStore, place: str) -> list[list[str]]:
         return [["savs", "extract", name, *inputs, *pinned, "--out", place]]
     lines = []
     for request in requests:
-        variables, words = command_words(request)
-        start = [*(["env", *variables] if variables else []), "savs", "extract"]
-        line = [*start, str(request.get("benchmark", name)), *words, *pinned, "--out", place]
+        start = ["savs", "extract", str(request.get("benchmark", name))]
+        line = [*start, *command_words(request), *pinned, "--out", place]
         if line not in lines:
             lines.append(line)
     return lines

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import polars as pl
 
@@ -11,7 +12,7 @@ from savs.pipeline.evaluation.results import Result
 from savs.pipeline.evaluation.suspects import load_suspects
 from savs.pipeline.evaluation.tables import metrics_table, suspects_table
 from savs.pipeline.names import DEFAULT_GALLERY
-from savs.pipeline.reports.pages.rendering import require_page, write_page
+from savs.pipeline.reports.pages.rendering import require_folder, require_page, write_page
 from savs.pipeline.reports.report.classes import ClassesPart, classes_part
 from savs.pipeline.reports.report.curves import (
     ConfidencePart,
@@ -30,6 +31,7 @@ from savs.pipeline.reports.report.provenance import (
     provenance_part,
 )
 from savs.pipeline.running.formatting import counted, listed, measured, measured_interval
+from savs.pipeline.running.options import Option
 from savs.pipeline.running.table import Table
 
 
@@ -80,13 +82,13 @@ class ReportContent:
 
 
 def report(
-    paths: str | Path | Sequence[str | Path],
+    paths: Annotated[str | Path | Sequence[str | Path], Option(metavar="RESULT", is_repeated=True)],
     *,
-    out: str | Path,
-    media_root: str | Path | None = None,
-    examples: int = DEFAULT_GALLERY,
-    title: str | None = None,
-    compare_heads: bool = False,
+    out: Annotated[str | Path, Option(metavar="FILE.html")],
+    media_root: Annotated[str | Path | None, Option(metavar="DIR")] = None,
+    examples: Annotated[int, Option(name="n", min=0)] = DEFAULT_GALLERY,
+    title: Annotated[str | None, Option(level="more")] = None,
+    compare_heads: Annotated[bool, Option(level="more")] = False,
 ) -> ReportContent:
     """Write one HTML page about results. It holds all it shows, and loads nothing.
 
@@ -96,18 +98,25 @@ def report(
     Parameters
     ----------
     paths
-        Stores, whose results and sweeps are all taken; folders of results; folders of sweeps.
+        Stores, or folders of results and sweeps; the first result is described in full.
+
+        Of a store all results and sweeps are taken.
     out
-        The page, `*.html`; one that is there is replaced.
+        HTML file to write.
+
+        One that is there is replaced.
     media_root
-        Folder of the images; thumbnails of the store are shown without it.
+        Folder of the images (default: the store's thumbnails).
     examples
-        Most examples that the page shows, 0 for none.
+        Examples to show: wrong, least sure, least typical.
+
+        0 for none.
     title
-        Heading of the page; by default the name of the store's folder, and the question.
+        Heading (default: the store's name and question).
     compare_heads
-        Also show which heads tasks share, and how stable the choice of the first result is: heads
-        are scored again on random halves of its training examples.
+        Also show which heads tasks share, and how stable they are.
+
+        Heads of the first result are scored again on random halves of its training examples.
 
     Returns
     -------
@@ -125,6 +134,7 @@ def report(
     """
     page = Path(out)
     require_page(page)
+    require_folder(media_root)
     if examples < 0:
         raise ParameterError(f"`examples` is {examples}, expected at least 0")
     folders = find_folders(

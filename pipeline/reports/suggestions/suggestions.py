@@ -1,20 +1,164 @@
-"""`suggest --out next.html`: the images to label next on a page that writes the table of labels."""
+"""`suggest`: the images to label next, as a table or a page that writes the table of labels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
 
 import polars as pl
 
 from savs.datasets.benchmarks.options import stored_prompts
-from savs.foundation.errors import command
-from savs.pipeline.evaluation.suggest import Suggestions
+from savs.foundation.errors import ParameterError, command
+from savs.pipeline.errors import SelectionError
+from savs.pipeline.evaluation.results import Results
+from savs.pipeline.evaluation.stage_two import find_selection
+from savs.pipeline.evaluation.suggest import (
+    SUFFIXES,
+    Suggestions,
+    suggest_from_predictions,
+    suggest_from_store,
+)
+from savs.pipeline.names import DEFAULT_SUGGESTED
+from savs.pipeline.readouts import Readout, choose_readout
 from savs.pipeline.reports.pages.pictures import Picture, open_images
 from savs.pipeline.reports.pages.rendering import write_page
+from savs.pipeline.running.options import Option
+from savs.pipeline.running.output_files import cells_of_lists, check_free, output_files
+from savs.pipeline.running.progress import SILENT, Reporting
+from savs.pipeline.selection.selection import Selection
+from savs.pipeline.selection.training_data import StoredTraining
 from savs.pipeline.targets import target_of
 from savs.stores import FeatureStore
+from savs.stores.format.layout import UNLABELLED
+from savs.stores.read.store import AnyStore, as_store
 
 HERE = Path(__file__).parent
+
+
+PAGE = ".html"
+FORMS = (".csv", ".jsonl", PAGE)
+
+
+def suggest(
+    store: Annotated[AnyStore, Option(metavar="STORE|PREDICTIONS")],
+    selection: Annotated[
+        Selection | str | Path | None, Option(metavar="NAME|DIR", is_positional=False)
+    ] = None,
+    n: Annotated[int, Option(min=1, is_positional=False)] = DEFAULT_SUGGESTED,
+    *,
+    out: Annotated[str | Path | None, Option(metavar="FILE")] = None,
+    media_root: Annotated[str | Path | None, Option(metavar="DIR")] = None,
+    force: bool = False,
+    subtask: Annotated[str | None, Option(metavar="NAME")] = None,
+    readout: Annotated[str | Path | Readout | None, Option(level="python")] = None,
+    reporting: Reporting = SILENT,
+) -> Suggestions:
+    """Say which examples should get a label next: the least sure, spread out.
+
+    They are those of the split `unlabelled`, or of the test split if there are none. Those that the
+    training examples have already, by media and prompt, are left out; those that have a label, too,
+    unless all have one. While there are no labels, they are only spread out.
+
+    How sure a prediction is, `Target.sureness` says: of many labels the smallest distance of any to
+    its threshold, of numbers the width of the interval.
+
+    Parameters
+    ----------
+    store
+        Feature store, or a .csv, .jsonl or .parquet file of predictions.
+    selection
+        Selection to use: a name in STORE/results, or a folder (default: trained, vote, or the only
+        one).
+
+        In Python also a selection. A store without one gets a default one, if it has labels.
+    n
+        Images to suggest, of each subtask.
+    out
+        Output: a .csv or .jsonl table, or an .html page with the pictures (default: print CSV).
+    media_root
+        Folder of the images, for the page (default: thumbnails).
+    force
+        Replace `out`.
+    subtask
+        Only this subtask, or this prompt of several.
+    readout
+        Readout of a selection that is made if the store has none.
+    reporting
+        Receives notes.
+
+    Raises
+    ------
+    ParameterError
+        `n` is below 1, or an argument has no meaning here.
+    SelectionError
+        The selection belongs to another model or prompt, or has no such subtask.
+    StoreIncompleteError
+        The store has neither split, or a shard is missing.
+    OutputError
+        `out` is there, or cannot be written.
+    """
+    place = None if out is None else Path(out)
+    form = "" if place is None else place.suffix.lower()
+    if place is not None and form not in FORMS:
+        raise ParameterError(f"`out` is {str(out)!r}, expected a name in {' or '.join(FORMS)}")
+    if media_root is not None and form != PAGE:
+        raise ParameterError("`media_root` is for the pictures of a page; pass `out` FILE.html")
+    if is_predictions(store):
+        for name, value in (("selection", selection), ("subtask", subtask)):
+            if value is not None:
+                raise ParameterError(f"`{name}` is for a store; {store} is a file")
+        if form == PAGE:
+            raise ParameterError(f"a page needs a store; {store} is a file")
+        suggestions = suggest_from_predictions(store, n)
+    else:
+        opened = as_store(store)
+        opened.require_complete()
+        chosen = _selection(opened, selection, readout, reporting)
+        suggestions = suggest_from_store(opened, chosen, n, subtask=subtask)
+    if place is not None and form == PAGE:
+        check_free(place, "out", force=force)
+        write_suggestions(as_store(store), suggestions, out=place, media_root=media_root)
+    elif place is not None:
+        with output_files({"out": place}, force=force) as paths:
+            table = suggestions.table
+            text = table.write_ndjson() if form == ".jsonl" else cells_of_lists(table).write_csv()
+            paths["out"].write_text(text, encoding="utf-8")
+    return suggestions
+
+
+def is_predictions(source: Any) -> bool:
+    """Return whether a source is a file of predictions, and no store."""
+    if not isinstance(source, str | Path):
+        return False
+    return Path(source).suffix.lower() in SUFFIXES and not Path(source).is_dir()
+
+
+def _selection(
+    store: FeatureStore,
+    selection: Selection | str | Path | None,
+    readout: str | Path | Readout | None,
+    reporting: Reporting,
+) -> Selection | None:
+    """Return the selection that says how sure predictions are; None without labels."""
+    if isinstance(selection, Selection):
+        return selection
+    results, is_named = Results(store.path), selection is not None
+    saved = results.find(selection) if is_named else results.default if readout is None else None
+    if saved is None and not _has_classes(store):
+        return None
+    target = target_of(store.manifest.identity.benchmark)
+    rule = choose_readout(readout or target.default_readout)
+    return find_selection(store, rule, saved, reporting, is_named=is_named)
+
+
+def _has_classes(store: FeatureStore) -> bool:
+    """Return whether a classifier can be made; without training examples, `classify` saved one."""
+    if not store.ids("train"):
+        return UNLABELLED not in store.splits
+    try:
+        return bool(StoredTraining(store).tasks())
+    except SelectionError:
+        return False  # of one class or label, all examples say the same
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,7 @@ def test_without_memory_an_error_is_one_line(savs, monkeypatch):
     def fail(*_args, **_more):
         raise MemoryError
 
-    monkeypatch.setattr("savs.open_store", fail)
+    monkeypatch.setattr("savs.pipeline.evaluation.overview.as_store", fail)
     done = savs("show", "store")
     assert done.returncode == 1
     assert done.stderr.startswith("error: no memory is left; give less at a time")
@@ -67,7 +67,7 @@ def test_an_error_of_the_program_keeps_its_traceback(savs, monkeypatch):
     def fail(*_args, **_more):
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr("savs.open_store", fail)
+    monkeypatch.setattr("savs.pipeline.evaluation.overview.as_store", fail)
     with pytest.raises(ZeroDivisionError, match="a bug"):
         savs("show", "store")
 

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 import savs
 from savs.pipeline.cli.app import app
-from savs.pipeline.cli.commands.doctor import (
+from savs.pipeline.doctor import (
     describe_variables,
     diagnose,
     package_facts,

@@ -10,9 +10,9 @@ from random_stores import draw_problem, write_problem
 
 from savs import save_selection, select
 from savs.pipeline.cli import output
-from savs.pipeline.cli.head_map import draw_map
 from savs.pipeline.cli.output import progress, say
 from savs.pipeline.evaluation.tables import selection_table
+from savs.pipeline.selection.drawn_map import draw_map
 from savs.pipeline.selection.head_map import HEAD_MAP_SCHEMA, head_map
 from savs.pipeline.targets.one import ONE_CLASS
 
@@ -47,8 +47,7 @@ def test_parameters_in_backticks_are_spelled_as_the_user_of_the_command_sets_the
     assert "--shots and --train-groups are two ways to draw; give one" in done.stderr
     say("`test`, `fetch_gb`: options; `nothing_else`: not one of extract; `savs test`: a command")
     assert capfd.readouterr().err == (
-        "--test, SAVS_EXTRACT_FETCH_GB: options; `nothing_else`: not one of extract;"
-        " `savs test`: a command\n"
+        "--test, --fetch-gb: options; `nothing_else`: not one of extract; `savs test`: a command\n"
     )
 
 

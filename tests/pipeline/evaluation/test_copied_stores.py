@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from savs.pipeline.classifying.bundle.card import store_card
-from savs.pipeline.cli.commands.export import _export_store
+from savs.pipeline.classifying.exporting import export_store
 from savs.stores import StoreIncompleteError, open_store
 from savs.stores.format.layout import CARD
 from savs.stores.maintain.copy import merge, slim
@@ -53,5 +53,5 @@ def test_a_slim_store_has_its_card_before_it_is_whole(tmp_path, monkeypatch) -> 
     monkeypatch.setattr(
         FeatureWriter, "seal", lambda writer: (cards.append((out / CARD).read_text()), seal(writer))
     )
-    _export_store(store, store.heads[:1], out, [])
+    export_store(store, store.heads[:1], out, [])
     assert cards == [(out / CARD).read_text()] == [store_card(open_store(out), [])]

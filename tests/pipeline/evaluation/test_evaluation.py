@@ -3,9 +3,9 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from savs import evaluate, save_selection, select
-from savs.pipeline.cli.selections import find_selection
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation import evaluation, predictions
+from savs.pipeline.evaluation.stage_two import find_selection
 from savs.stores import open_store
 from savs.stores.read import shards
 from stores import make_store
@@ -34,13 +34,13 @@ def test_a_label_that_training_never_had_is_wrong_and_named(tmp_path, arrays):
     assert facts["metrics"][0]["chance"] == pytest.approx(6 / 7 / 2)  # no guess is ever `z`
 
 
-def test_without_a_selection_the_default_one_is_made_and_said(tmp_path):
+def test_without_a_selection_that_of_the_store_is_taken_or_a_default_one_made(tmp_path):
     rng = np.random.default_rng(0)
     train = rng.normal(size=(25, 4, 3)).astype(np.float32)
     store = make_store(tmp_path / "s", train, list("abab"), train, list("abab"))
-    result = evaluate(store)
-    assert len(result.selection.top_heads) == 20
-    assert any("the default one was made (20 heads" in note for note in result.notes)
+    assert len(evaluate(store).selection.top_heads) == 20
+    select(store, heads=2, out=True)
+    assert len(evaluate(store).selection.top_heads) == 2
 
 
 def test_a_selection_of_another_model_or_without_a_subtask_is_refused(tmp_path, arrays):

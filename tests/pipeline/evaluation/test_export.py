@@ -14,7 +14,7 @@ from polars.testing import assert_frame_equal
 from savs import import_features
 from savs.datasets.media.media import sha256
 from savs.pipeline.errors import ExportError
-from savs.pipeline.evaluation.export import EXAMPLE_COLUMNS, FORMS, export
+from savs.pipeline.evaluation.export import EXAMPLE_COLUMNS, FORMS, export_features
 from savs.stores import (
     HeadNotFoundError,
     LayerGrid,
@@ -56,7 +56,7 @@ def values(store, head: tuple[int, int], splits=BOTH) -> np.ndarray:
 
 @pytest.mark.parametrize("splits", [BOTH, ("test",), ("train",)], ids="+".join)
 def test_parquet_has_a_row_an_example_and_a_list_a_head(store, tmp_path, splits) -> None:
-    path = export(store, tmp_path / "out.parquet", HEADS, splits, "parquet")
+    path = export_features(store, tmp_path / "out.parquet", HEADS, splits, "parquet")
     found = pl.read_parquet(path)
     assert found.columns == [*EXAMPLE_COLUMNS, "L3.H4", "L1.H0"]
     assert found.schema["L3.H4"] == pl.Array(pl.Float32, 6)
@@ -86,7 +86,7 @@ def read_safetensors(path):
     ("form", "read"), [("npz", read_npz), ("safetensors", read_safetensors)], ids=["npz", "safe"]
 )
 def test_array_files_have_an_array_a_head_and_the_ids(store, tmp_path, splits, form, read) -> None:
-    arrays, texts = read(export(store, tmp_path / f"out.{form}", HEADS, splits, form))
+    arrays, texts = read(export_features(store, tmp_path / f"out.{form}", HEADS, splits, form))
     examples = pl.concat(store.examples(split) for split in splits)
     assert texts == {name: examples[name].to_list() for name in ("id", "label", "split")}
     assert set(arrays) == {"L3.H4", "L1.H0"}
@@ -104,17 +104,17 @@ def test_a_file_that_is_named_like_another_form_is_refused(store, tmp_path) -> N
         with pytest.raises(
             ExportError, match=rf"{name} would be a {form} file; (use `to`|end its name)"
         ):
-            export(store, tmp_path / name, HEADS, BOTH, form)
+            export_features(store, tmp_path / name, HEADS, BOTH, form)
     assert list(tmp_path.glob("a.*")) == []
 
 
 @pytest.mark.parametrize("form", FORMS)
 def test_a_file_that_is_there_is_replaced_and_its_folder_made(store, tmp_path, form) -> None:
     path = tmp_path / "deep" / "er" / "out"
-    first = export(store, path, HEADS, ("test",), form).stat().st_size
-    export(store, path, HEADS[:1], BOTH, form)
+    first = export_features(store, path, HEADS, ("test",), form).stat().st_size
+    export_features(store, path, HEADS[:1], BOTH, form)
     assert path.stat().st_size != first
-    assert export(store, path, HEADS, ("test",), form) == path
+    assert export_features(store, path, HEADS, ("test",), form) == path
     assert path.stat().st_size == first
     assert [p.name for p in path.parent.iterdir()] == ["out"]
 
@@ -133,7 +133,7 @@ ABSENT = {
 )
 def test_what_is_not_there_is_refused(store, tmp_path, heads, splits, form, error, message) -> None:
     with pytest.raises(error, match=message):
-        export(store, tmp_path / "new" / "out", heads, splits, form)
+        export_features(store, tmp_path / "new" / "out", heads, splits, form)
     assert not (tmp_path / "new").exists()
 
 
@@ -146,10 +146,10 @@ def test_nothing_is_left_of_a_file_that_could_not_be_finished(store, tmp_path, f
     place = data.index(store.features("test", [(1, 0)], raw=True)[0, :2].tobytes())
     shard.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
     with pytest.raises(StoreCorruptError, match=r"test-00000\.h5:/layers/00001 head 0 fails its"):
-        export(store, path, HEADS, BOTH, form)
+        export_features(store, path, HEADS, BOTH, form)
     assert path.read_text() == "of another day"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["out", "s"]
-    export(store, path, [(1, 2)], BOTH, form)  # no part of that head's values
+    export_features(store, path, [(1, 2)], BOTH, form)  # no part of that head's values
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -158,15 +158,17 @@ def test_a_path_that_cannot_be_written_is_named(store, tmp_path, form) -> None:
     (tmp_path / "file").write_text("x")
     for path in ("folder", "file/x", "n" * 250):
         with pytest.raises(StoreWriteError, match=rf"{path} cannot be written: "):
-            export(store, tmp_path / path, HEADS, BOTH, form)
+            export_features(store, tmp_path / path, HEADS, BOTH, form)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["file", "folder", "s"]
 
 
 def test_a_store_that_is_not_whole_is_refused_unless_it_is_opened_so(store, tmp_path) -> None:
     (store.path / "train-00002.h5").unlink()
     with pytest.raises(StoreIncompleteError, match=r"train-00002\.h5 first"):
-        export(open_store(store.path), tmp_path / "out", HEADS, BOTH, "npz")
-    path = export(open_store(store.path, partial=True), tmp_path / "out", HEADS, BOTH, "parquet")
+        export_features(open_store(store.path), tmp_path / "out", HEADS, BOTH, "npz")
+    path = export_features(
+        open_store(store.path, partial=True), tmp_path / "out", HEADS, BOTH, "parquet"
+    )
     assert pl.read_parquet(path)["split"].to_list() == ["train"] * 4 + ["test"] * 3
 
 
@@ -174,12 +176,12 @@ def test_a_file_of_a_store_is_not_replaced(store) -> None:
     for name in ("store.json", "test-00000.h5"):
         before = (store.path / name).read_bytes()
         with pytest.raises(StoreWriteError, match=f"{name} is a part of a store"):
-            export(store, store.path / name, HEADS, BOTH, "parquet")
+            export_features(store, store.path / name, HEADS, BOTH, "parquet")
         assert (store.path / name).read_bytes() == before
 
 
 def test_a_head_named_twice_is_exported_once(store, tmp_path) -> None:
-    path = export(store, tmp_path / "o.parquet", [(1, 0), (1, 0)], BOTH, "parquet")
+    path = export_features(store, tmp_path / "o.parquet", [(1, 0), (1, 0)], BOTH, "parquet")
     assert pl.read_parquet(path).columns.count("L1.H0") == 1
 
 
@@ -215,8 +217,10 @@ def pictured(tmp_path):
 
 def test_with_a_media_root_viewers_get_a_file_a_picture_and_one_vector(pictured, tmp_path) -> None:
     root = tmp_path / "photos"
-    plain = export(pictured, tmp_path / "plain.parquet", HEADS, BOTH, "parquet")
-    path = export(pictured, tmp_path / "a.parquet", HEADS, BOTH, "parquet", media_root=root)
+    plain = export_features(pictured, tmp_path / "plain.parquet", HEADS, BOTH, "parquet")
+    path = export_features(
+        pictured, tmp_path / "a.parquet", HEADS, BOTH, "parquet", media_root=root
+    )
     found = pl.read_parquet(path)
     assert found.columns == [*EXAMPLE_COLUMNS, "L3.H4", "L1.H0", "filepath", "image", "vector"]
     assert_frame_equal(found.drop("filepath", "image", "vector"), pl.read_parquet(plain))
@@ -247,7 +251,7 @@ def test_the_line_of_the_docs_names_columns_that_embedding_atlas_can_read(pictur
     asked = dict(zip(options[::2], options[1::2], strict=True))
     assert asked.keys() == {"--vector", "--image"}
     root = tmp_path / "photos"
-    path = export(pictured, tmp_path / file, HEADS, BOTH, "parquet", media_root=root)
+    path = export_features(pictured, tmp_path / file, HEADS, BOTH, "parquet", media_root=root)
     found = pl.read_parquet(path)
     vectors = found[asked["--vector"]]
     assert isinstance(vectors.dtype, pl.Array)
@@ -262,7 +266,9 @@ def test_the_line_of_the_docs_names_columns_that_embedding_atlas_can_read(pictur
 
 def test_an_export_with_pictures_is_imported_without_what_viewers_need(pictured, tmp_path) -> None:
     root = tmp_path / "photos"
-    path = export(pictured, tmp_path / "a.parquet", HEADS, BOTH, "parquet", media_root=root)
+    path = export_features(
+        pictured, tmp_path / "a.parquet", HEADS, BOTH, "parquet", media_root=root
+    )
     store = import_features(path, out=tmp_path / "again").store
     assert sorted(store.heads) == sorted(HEADS)
     columns = ["id", "label", "group", "media", "media_sha256", "extra"]
@@ -275,6 +281,8 @@ def test_an_export_with_pictures_is_imported_without_what_viewers_need(pictured,
 def test_a_media_root_that_cannot_be_is_refused(store, tmp_path) -> None:
     given = (store, tmp_path / "a.npz", HEADS, BOTH)
     with pytest.raises(ExportError, match="`media_root` has no meaning with npz"):
-        export(*given, "npz", media_root=tmp_path)
+        export_features(*given, "npz", media_root=tmp_path)
     with pytest.raises(ExportError, match="none, which is not a folder"):
-        export(store, tmp_path / "a.parquet", HEADS, BOTH, "parquet", media_root=tmp_path / "none")
+        export_features(
+            store, tmp_path / "a.parquet", HEADS, BOTH, "parquet", media_root=tmp_path / "none"
+        )

@@ -107,7 +107,7 @@ def test_the_variable_sets_it_and_one_that_is_unknown_is_an_error(savs):
     options = ("extract", "shapes", "--model", "demo", "--out", "store")
     wrong = savs(*options, env={"SAVS_EXTRACT_TOWER_ATTENTION": "fast"})
     assert wrong.returncode == 2
-    assert "TOWER_ATTENTION is 'fast'" in wrong.stderr
+    assert "--tower-attention is 'fast'" in wrong.stderr
     unknown = savs(*options, env={"SAVS_EXTRACT_TOWER_ATENTION": "runs"})
     assert unknown.returncode == 2
     assert "did you mean SAVS_EXTRACT_TOWER_ATTENTION?" in unknown.stderr

@@ -11,11 +11,12 @@ from random_stores import draw_problem, write_problem
 from safetensors.numpy import save_file
 from text_stores import SCALE, draw_text_store
 
-from savs import evaluate, export, import_features, merge, select
+from savs import evaluate, import_features, merge, select
 from savs.datasets import RowError
 from savs.datasets.splits.clusters import clusters_of
 from savs.foundation.errors import SavsError
 from savs.pipeline.errors import ImportFileError, SelectionError
+from savs.pipeline.evaluation.export import export_features
 from savs.pipeline.inputs import importing
 from savs.stores import StoreMismatchError
 
@@ -85,7 +86,7 @@ def test_near_copies_stay_in_one_fold_after_export_and_import(tmp_path, inputs, 
     heads = made.store.heads
     (tmp_path / "elsewhere").mkdir()
     path = tmp_path / "elsewhere/x.parquet"
-    export(made.store, path, heads, ["train"], "parquet")
+    export_features(made.store, path, heads, ["train"], "parquet")
     again = import_features(path, out=tmp_path / "t")
     for store in (made.store, again.store):
         columns = ["label", "group", "media", "media_sha256", "extra"]
@@ -163,7 +164,7 @@ def test_a_damaged_table_is_refused_whatever_is_damaged(tmp_path):
 @pytest.mark.thorough
 def test_what_export_wrote_is_imported_to_the_same_results(tmp_path):
     store = write_problem(tmp_path / "first", draw_problem(3, subtasks=("one", "two")))
-    export(store, tmp_path / "x.parquet", store.heads, ["train", "test"], "parquet")
+    export_features(store, tmp_path / "x.parquet", store.heads, ["train", "test"], "parquet")
     again = import_features(
         tmp_path / "x.parquet", out=tmp_path / "again", columns={"question": "prompt"}
     ).store

@@ -192,7 +192,7 @@ def test_a_store_of_the_models_answers_takes_no_new_class(tmp_path) -> None:
         train=train_rows(),
         unlabelled=[row("u0", "cat", labelled=False)],
     )
-    with pytest.raises(LabelError, match="keeps the model's own answers, and 'fox' is none"):
+    with pytest.raises(LabelError, match="keeps the model's own answers, and 'fox' is not among"):
         label(store, {"u0": "fox"}, new_classes=True)
     assert label(store, {"u0": "cat"}).changes.height == 1
 

@@ -115,7 +115,7 @@ def classify(path):
         predicted, likely = find_labels(heads)
         order = sorted(likely, key=lambda name: -likely[name])[:MOST_CLASSES]
         answers = [{"label": name, "confidence": likely[name]} for name in order]
-        text = "The percentages are those of each label by itself."
+        text = "The percentages are for each label by itself."
         return {"label": ", ".join(predicted) or "no label", "confidences": answers}, text
     if IS_NUMBER:
         number, ends = find_number(heads)

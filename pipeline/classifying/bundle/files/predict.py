@@ -145,7 +145,7 @@ if __name__ == "__main__":
     model = args.model or (None if MODEL["revision"] else folder)
     if model and not Path(model).is_dir():
         hint = "; `demo` is a folder in the package savs" if MODEL["name"] == "demo" else ""
-        parser.error(f"--model {model} is no folder; pass that of the model's files{hint}")
+        parser.error(f"--model {model} is no folder; pass the folder of the model's files{hint}")
     run = load(model or MODEL["name"], None if model else MODEL["revision"])
     escapes = (sys.stdout.encoding or "utf-8").lower() != "utf-8"
     paths, failed = [path for name in args.images for path in images_in(Path(name))], False

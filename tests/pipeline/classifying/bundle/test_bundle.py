@@ -96,7 +96,7 @@ def test_predict_py_passes_over_what_is_no_image_and_reads_folders(
     )
     row, *codes = done.stdout.splitlines()
     assert codes == (["1", "2"] if is_beside else ["1", "2", "2"])
-    absent = f"--model {bundle / 'model'} is no folder; pass that of the model's files"
+    absent = f"--model {bundle / 'model'} is no folder; pass the folder of the model's files"
     assert (absent in done.stderr) != is_beside
     assert json.loads(row)["id"] == str(folder / "b.png")
     assert "schöne" in row  # and no escapes
@@ -105,7 +105,7 @@ def test_predict_py_passes_over_what_is_no_image_and_reads_folders(
         str(folder / name) for name in ("a.png", "c.png")
     ]
     assert "Traceback" not in done.stderr
-    assert "--model demo is no folder; pass that of the model's files" in done.stderr
+    assert "--model demo is no folder; pass the folder of the model's files" in done.stderr
     assert "pip install torch" in (bundle / "README.md").read_text()
 
 

@@ -1,13 +1,16 @@
-"""The help of a command: advanced options come last, settings of files not at all."""
+"""The help of a command: few options, more by `--help-all`."""
 
 import pytest
+from count_options import options_by_command
 
 from savs.pipeline.cli.app import import_command
 from savs.pipeline.cli.commands import COMMANDS
 from savs.pipeline.cli.options.settings import OF_ALL_COMMANDS
-from savs.pipeline.cli.options.shared import ADVANCED, FILE_ONLY
+from savs.pipeline.cli.options.shared import MORE
 
-MOST = 209
+MOST, MOST_OF_ONE = 125, 32
+MOST_IN_ALL = 236
+"""With those of `--help-all`."""
 
 
 def options(name: str) -> list:
@@ -15,16 +18,17 @@ def options(name: str) -> list:
 
 
 def test_the_surface_is_small():
-    shown = [option for name in COMMANDS for option in options(name) if not option.hidden]
+    found = options_by_command()
+    shown = {n: [one for one in of if one.rich_help_panel != MORE] for n, of in found.items()}
     assert len(COMMANDS) <= 22
-    assert len(shown) <= MOST
+    assert sum(map(len, shown.values())) + len(OF_ALL_COMMANDS) <= MOST
+    assert max(map(len, shown.values())) <= MOST_OF_ONE
+    assert sum(map(len, found.values())) + len(OF_ALL_COMMANDS) <= MOST_IN_ALL
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_advanced_options_come_last_and_types_are_words(name, savs):
-    panels = [option.rich_help_panel for option in options(name) if not option.hidden]
-    assert panels == sorted(panels, key=lambda panel: panel == ADVANCED)
-    assert "<" not in savs(name, "--help").stdout
+def test_types_are_words(name, savs):
+    assert "<" not in savs(name, "--help-all").stdout
 
 
 @pytest.mark.parametrize("width", [80, 120])
@@ -32,20 +36,16 @@ def test_advanced_options_come_last_and_types_are_words(name, savs):
 def test_the_help_shows_whole_names_at_usual_widths(savs, name, width):
     shown = savs(name, "--help", env={"COLUMNS": str(width)}).stdout
     assert max(map(len, shown.splitlines())) <= width
+    everything = savs(name, "--help-all", env={"COLUMNS": "120"}).stdout
     for option in options(name):
-        assert (option.opts[0] in shown.split("Examples:")[0]) is not option.hidden
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_a_setting_of_files_is_no_flag_and_the_error_says_where_it_goes(savs, name):
-    for option in options(name):
-        if option.rich_help_panel == FILE_ONLY:
-            done = savs(name, option.opts[0], "1")
-            assert done.returncode == 2
-            assert option.envvar in "".join(done.stderr.split("│")).replace("\n", "")
+        if option.name not in OF_ALL_COMMANDS:
+            assert option.opts[0] in everything.split("Examples:")[0]
+            is_main = option.rich_help_panel != MORE
+            assert (f"{option.opts[0]} " in shown.split("Examples:")[0]) is is_main
 
 
 def test_every_command_takes_the_options_of_all_commands(savs):
     for name in COMMANDS:
         assert {option.name for option in options(name)} >= set(OF_ALL_COMMANDS)
-    assert all(f"--{name.replace('_', '-')}" in savs("--help").stdout for name in OF_ALL_COMMANDS)
+    common = [name for name in OF_ALL_COMMANDS if name != "help_all"]
+    assert all(f"--{name.replace('_', '-')}" in savs("--help").stdout for name in common)

@@ -96,7 +96,7 @@ def test_other_models_and_missing_images_are_refused(vote, scenes, tiny_model):
             attention_maps=True,
             model=str(tiny_model("qwen2_vl")),
         )
-    with pytest.raises(ParameterError, match="attention maps need the images"):
+    with pytest.raises(ParameterError, match="`attention_maps` needs the images"):
         explain(vote, attention_maps=True)
     with pytest.raises(ParameterError, match="device is about attention maps"):
         explain(vote, device="cpu")

@@ -157,7 +157,7 @@ def test_what_cannot_be_explained_is_refused(store, vote, tmp_path):
         (ReportError, "no heads: the model answered", save_result(tmp_path / "alone", [1, 0]), {}),
         (ReportError, r"away is not in a store", tmp_path / "away", {}),
         (ReportError, "other training examples than", foreign, {}),
-        (ReportError, r"p.txt is not an HTML file", vote, {"out": tmp_path / "p.txt"}),
+        (ParameterError, r"p.txt', expected a name that", vote, {"out": tmp_path / "p.txt"}),
         (OutputError, "cannot be written", vote, {"n": 1, "out": tmp_path / "file" / "p.html"}),
     ]
     for error, message, result, options in refused:

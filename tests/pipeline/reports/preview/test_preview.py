@@ -12,7 +12,8 @@ from PIL import Image
 from reported import Page
 
 from savs.datasets import MediaError, SourceError
-from savs.pipeline.errors import OutputError, ReportError
+from savs.foundation.errors import ParameterError
+from savs.pipeline.errors import OutputError
 from savs.pipeline.reports.preview.preview import preview
 
 ATTACK = "<script>alert('&amp;\"')</script>"
@@ -158,7 +159,7 @@ def test_a_very_long_prompt_is_cut_and_says_so(inputs):
 
 
 def test_what_cannot_be_shown_is_refused(files, inputs):
-    with pytest.raises(ReportError, match=r"page.txt is not an HTML file; .* ends in .html"):
+    with pytest.raises(ParameterError, match=r"page.txt', expected a name that ends in .html"):
         preview("general", **files | {"out": inputs.root / "page.txt"})
     with pytest.raises(SourceError, match=r"absent.jsonl does not exist"):
         preview("general", **files | {"train": inputs.root / "absent.jsonl"})

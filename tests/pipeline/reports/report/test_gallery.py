@@ -138,7 +138,7 @@ def test_an_image_that_the_model_did_not_read_is_not_shown(store, tmp_path):
     assert [bool(found[f"test:{i}"].jpeg) for i in range(6)] == [True] * 3 + [False] * 3
     assert content.gallery.notes == (
         "3 examples are shown without an image.",
-        "2 images are not shown: the files are not those that the model read.",
+        "2 images are not shown: the files differ from the ones that the model read.",
     )
 
 

@@ -230,7 +230,7 @@ def test_what_cannot_be_reported_is_refused(tmp_path, evaluated, vote):
     out = tmp_path / "page.html"
     (tmp_path / "file").write_text("")
     refused = [
-        (ReportError, r"page.txt is not an HTML file", vote, {"out": tmp_path / "page.txt"}),
+        (ParameterError, r"page.txt', expected a name that", vote, {"out": tmp_path / "page.txt"}),
         (ParameterError, "`examples` is -1", vote, {"examples": -1}),
         (
             ReportError,

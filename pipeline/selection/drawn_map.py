@@ -1,13 +1,10 @@
 """The map of all heads as text."""
 
-from typing import TYPE_CHECKING
+import polars as pl
 
 from savs.pipeline.running.formatting import percent
-
-if TYPE_CHECKING:
-    import polars as pl
-
-    from savs.pipeline.targets import Target
+from savs.pipeline.selection.head_map import mean_map
+from savs.pipeline.targets import Target
 
 SHADES = " ░▒▓█"
 """From the lowest score of a map to its highest."""
@@ -15,14 +12,12 @@ WIDEST = 99
 """The greatest rank that a cell shows."""
 
 
-def draw_map(table: "pl.DataFrame", target: "Target") -> list[str]:
+def draw_map(table: pl.DataFrame, target: Target) -> list[str]:
     """Return the lines of a head map, whole or of some subtasks, and what they mean.
 
     Of one subtask, the chosen heads bear their rank; of several, the number of subtasks that chose
     them. Heads that the store does not hold are dots.
     """
-    from savs.pipeline.selection.head_map import mean_map
-
     several = table["subtask"].n_unique() > 1
     heads = mean_map(table)
     lowest, highest = float(heads["strength"].min()), float(heads["strength"].max())  # type: ignore
