@@ -29,8 +29,8 @@ def as_examples(table: pl.DataFrame, is_skipped: pl.Expr) -> pl.DataFrame:
 
     A cluster is called by the row of its first example, as in other tables of the same examples.
     """
-    first = pl.int_range(pl.len()).first().over("cluster")
-    whole = table.with_columns(
+    first = pl.col("row").first().over("cluster")
+    whole = table.with_row_index("row").with_columns(
         data_set=pl.lit(None, pl.String), cluster=first, is_skipped=is_skipped
     )
     return whole.select(pl.col(name).cast(dtype) for name, dtype in IDENTITY_SCHEMA.items())

@@ -1,7 +1,7 @@
 """`savs label`: labels for examples whose features a store has already. No model runs."""
 
 import difflib
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -122,6 +122,14 @@ def label(
     return labeller.give(labels, split=split, new_classes=new_classes, replace=replace)
 
 
+def _rows(labels: str | Path | pl.DataFrame) -> Iterable[Row]:
+    """Return the rows of a file or a frame."""
+    if not isinstance(labels, pl.DataFrame):
+        return read_rows(labels)
+    frame = enumerate(labels.iter_rows(named=True))
+    return [Row(f"row {number}", number, values) for number, values in frame]
+
+
 class Labeller:
     """A store whose examples get labels one after the other; its examples are read once."""
 
@@ -182,7 +190,7 @@ class Labeller:
 
     def ids_of(self, labels: str | Path | pl.DataFrame) -> list[str]:
         """Return the ids that the rows of a file name, whatever their labels; errors as `give`."""
-        places = [place for row in read_rows(labels) for place in self._of_row(row)]
+        places = [place for row in _rows(labels) for place in self._of_row(row)]
         return [self._table["id"][place] for place in dict.fromkeys(places)]
 
     def _known_classes(self) -> dict[str | None, dict[str, None]]:
@@ -235,12 +243,7 @@ class Labeller:
 
     def _of_rows(self, labels: str | Path | pl.DataFrame) -> Iterator[tuple[str, list[int], str]]:
         """Yield the same of the rows of a file or frame whose label is filled in."""
-        if isinstance(labels, pl.DataFrame):
-            frame = enumerate(labels.iter_rows(named=True))
-            rows = [Row(f"row {number}", number, values) for number, values in frame]
-        else:
-            rows = read_rows(labels)
-        for row in rows:
+        for row in _rows(labels):
             label = self._column(row, LABEL)
             if label not in row.values and not (self._form or {}).get("columns"):
                 raise row.error(f"it has no field {label!r}, only {row.fields}", TABLE)

@@ -112,8 +112,8 @@ def test_what_cannot_be_is_one_line(savs, photos) -> None:
         ((photos / "classifier", "none.jpg"), 1),
         ((photos / "classifier", photos / "new", "--question", "Is it red?"), 1),
         ((photos / "classifier", photos / "new", "--out", "new.txt"), 1),
-        ((photos / "classifier", photos / "new", "--retry-skipped"), 1),
-        ((photos / "classifier", photos / "new", "--force"), 1),
+        ((photos / "classifier", photos / "new", "--retry-skipped"), 2),
+        ((photos / "classifier", photos / "new", "--force"), 2),
         ((photos / "classifier",), 2),
     ):
         done = savs("classify", *wrong)

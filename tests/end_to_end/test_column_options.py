@@ -63,7 +63,7 @@ def test_flags_environment_and_file_name_columns(savs, files, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("benchmark", "more", "code", "message"),
     [
-        ("general", ("--column", "label=clas"), 1, "the other train rows have no column 'clas'"),
+        ("general", ("--column", "label=clas"), 2, "the other train rows have no column 'clas'"),
         ("general", ("--column", "lable=class"), 2, f"--column is 'lable=class', {EXPECTED}"),
         ("general", ("--column", "label"), 2, f"--column is 'label', {EXPECTED}"),
         ("general", ("--column", "label="), 2, f"--column is 'label=', {EXPECTED}"),

@@ -25,7 +25,8 @@ TWO_RESULTS = ("compare", "report")
 
 def examples(name: str) -> tuple[str, ...]:
     module = f"{name}_" if iskeyword(name) else name
-    return import_module(f"savs.pipeline.cli.commands.{module}").EXAMPLES
+    found = import_module(f"savs.pipeline.cli.commands.{module}")
+    return found.COMMAND.examples if hasattr(found, "COMMAND") else found.EXAMPLES
 
 
 @pytest.fixture(scope="module")

@@ -294,7 +294,7 @@ def test_an_exported_store_says_that_it_has_what_left_the_folder(again, savs) ->
     again()
     done = savs("export", "store", "--to", "store", "--heads", "chosen", "--out", "small")
     assert done.returncode == 0, done.stderr
-    assert "note: the copy still has what 1 example had that left the source" in done.stderr
+    assert "note: the copy still has 1 example that left the source" in done.stderr
 
 
 def test_an_exported_store_names_no_folder_of_this_machine(again, savs) -> None:

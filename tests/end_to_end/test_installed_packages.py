@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from savs.pipeline.cli.commands.doctor import _additions
+from savs.pipeline.doctor import _additions
 from stores import make_store
 
 pytestmark = pytest.mark.thorough

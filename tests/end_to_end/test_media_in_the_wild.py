@@ -127,7 +127,8 @@ def test_images_in_rows_and_at_an_address_are_those_in_files(
         private = extract(*web, "--fetch-urls", out="private")
         assert private.returncode == 4
         trust = "SAVS_EXTRACT_ALLOW_PRIVATE_ADDRESSES"
-        assert f"is in a private network; if you trust the rows, pass {trust}" in private.stderr
+        flag = "--allow-private-addresses"
+        assert f"is in a private network; if you trust the rows, pass {flag}" in private.stderr
         monkeypatch.setenv(trust, "1")
         done = extract(*web, "--fetch-urls", out="web")
         assert done.returncode == 4, done.stderr

@@ -15,7 +15,6 @@ from savs import evaluate, extract, open_store
 
 PAGE = (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text("utf-8")
 DRAW, EXTRA, CARDS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
-(ENTRY,) = re.findall(r"```toml\n(.*?)```", PAGE, re.DOTALL)
 COMMANDS = [
     shlex.split(line)[1:]
     for block in re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)
@@ -52,7 +51,7 @@ def with_options(options):
 
 
 def refused(done, *texts):
-    assert done.returncode == 1, done.stderr
+    assert done.returncode in (1, 2), done.stderr
     assert "Traceback" not in done.stderr
     line = done.stderr.splitlines()[-1]
     for text in texts:
@@ -98,7 +97,7 @@ def test_a_store_of_ones_own_benchmark_asks_for_its_file(savs, folder) -> None:
     refused(
         savs("evaluate", "features"),
         "features was extracted with the benchmark 'cards', which is not installed here",
-        "pass its Python file as SAVS_EVALUATE_BENCHMARK",
+        "pass its Python file as --benchmark",
     )
     refused(
         evaluated(savs, "blink"),
@@ -170,9 +169,14 @@ def test_a_benchmark_of_an_installed_package(savs, folder, monkeypatch) -> None:
     info = package / "cards-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: cards\nVersion: 1.0\n")
-    head, *points = ENTRY.replace('"', "").splitlines()
-    assert head == "[project.entry-points.savs.benchmarks]"
-    text = "\n".join(["[savs.benchmarks]", *points, "broken = nowhere:BENCHMARK", "b = cards:pl"])
+    text = "\n".join(
+        [
+            "[savs.benchmarks]",
+            "cards = cards:BENCHMARK",
+            "broken = nowhere:BENCHMARK",
+            "b = cards:pl",
+        ]
+    )
     (info / "entry_points.txt").write_text(text)
     (package / "cards.py").write_text(CARDS)
     monkeypatch.syspath_prepend(str(package.absolute()))
@@ -187,7 +191,7 @@ def test_a_benchmark_of_an_installed_package(savs, folder, monkeypatch) -> None:
     assert "both right" in done.stdout
     again = savs("extract", "cards", *GIVEN, "--limit", "8", "--out", "features")
     assert again.returncode == 0, again.stderr
-    refused(savs("extract", "broken", *GIVEN, "--out", "f"), "cannot be loaded")
+    refused(savs("extract", "broken", *GIVEN, "--out", "f"), "cannot be imported")
     predictions = pl.read_parquet("features/results/vote/predictions.parquet")
     assert predictions["category"].unique().to_list() == ["circle"]
     del sys.modules["cards"]

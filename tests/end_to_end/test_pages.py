@@ -134,8 +134,8 @@ def test_variables_are_those_of_options(page: Path):
 def test_an_unknown_option_would_be_found():
     with pytest.raises(AssertionError, match="savs select has no --head"):
         check_command(["select", "features", "--head", "20"])
-    with pytest.raises(AssertionError, match="savs extract has no --shard-rows"):
-        check_command(["extract", "--shard-rows", "8"])
+    with pytest.raises(AssertionError, match="savs extract has no --shard-row"):
+        check_command(["extract", "--shard-row", "8"])
     with pytest.raises(AssertionError, match="savs selects is no command"):
         check_command(["selects"])
 

@@ -157,7 +157,7 @@ def test_the_page_about_new_images(savs):
 def test_the_page_about_images_next_to_table_columns() -> None:
     names: dict[str, Any] = {}
     run_python(TUTORIALS / "table.md", 0, names)
-    assert names["search"].best_score_ > 0.85
+    assert names["search"].best_score_ > 0.75
     assert names["search"].predict(names["table"][:3]).tolist() == [0, 0, 0]
 
 

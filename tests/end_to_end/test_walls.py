@@ -103,7 +103,7 @@ def said(copy) -> dict[str, str]:
 def test_a_breach_is_found(said, file, code, contract):
     module = "savs." + file.removesuffix(".py").replace("/", ".")
     imported = re.findall(r"(?:import|from) ([\w.]+)", code)[0]
-    assert re.search(rf"{re.escape(module)} -> {re.escape(imported)}\b", said[contract])
+    assert re.search(rf"{re.escape(module)} ->\s+{re.escape(imported)}\b", said[contract])
 
 
 def test_a_breach_is_planted_for_every_contract():

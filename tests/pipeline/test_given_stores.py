@@ -20,7 +20,9 @@ TAKE_A_STORE: dict[str, Callable[[Any], Any]] = {
     "suggest": lambda store: savs.suggest(store, savs.select(store), 3).table.to_dicts(),
     "label": lambda store: savs.label(store, {"test:0": "b"}).store.ids("train"),
     "query": lambda store: savs.query(store, "SELECT id FROM examples").to_dicts(),
-    "export": lambda store: savs.export(store, "x.parquet", [(0, 0)], ["test"], "parquet"),
+    "export": lambda store: savs.export(
+        store, to="parquet", out="x.parquet", heads=[(0, 0)], split="test"
+    ),
     "sweep": lambda store: savs.sweep(store, shots=[2], draws=2).summary.to_dicts(),
     "merge": lambda store: savs.merge([store], "out").heads,
     "write_space": lambda store: _refusal(store),

@@ -177,14 +177,15 @@ def sweep(
     StoreIncompleteError
         A planned shard is missing.
     """
-    named = _named(stores)
     if prompts:
         _require_none(
             shots=shots, draws=draws, seed=seed, benchmark=benchmark, max_layer=max_layers
         )
-    if len(named) != 1 and (prompts or max_layers is not None):
+    count = len(stores) if isinstance(stores, list | tuple | Mapping) else 1
+    if count != 1 and (prompts or max_layers is not None):
         name = "prompts" if prompts else "max_layer"
-        raise ParameterError(f"`{name}` compares within one store, {len(named)} given")
+        raise ParameterError(f"`{name}` compares within one store, {count} given")
+    named = _named(stores)
     folder = None
     if out:
         if out is True and len(named) > 1:

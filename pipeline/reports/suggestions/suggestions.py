@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeGuard
 
 import polars as pl
 
@@ -126,7 +126,7 @@ def suggest(
     return suggestions
 
 
-def is_predictions(source: Any) -> bool:
+def is_predictions(source: Any) -> TypeGuard[str | Path]:
     """Return whether a source is a file of predictions, and no store."""
     if not isinstance(source, str | Path):
         return False

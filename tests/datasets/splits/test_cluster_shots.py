@@ -86,7 +86,7 @@ def test_other_seeds_draw_others() -> None:
         ("a1 a2 b3 b4 b5", 3, "class 'a' has 2 examples, `shots` asks for 3; give 1 at most"),
         ("a1 a2 b3 b4 b5", 2, "asks for 2, which leaves none for testing; give 1 at most"),
         ("a1 b2 b3", 1, "class 'a' has 1 examples, .*; pass training examples as `train`"),
-        ("a1 a1 b1 b2 b3", 1, "class 'a' has 2 examples, and all of them share a group or"),
+        ("a1 a1 b1 b2 b3", 1, "class 'a' has 2 examples, which all share a group or"),
     ],
 )
 def test_too_few_examples_are_counted(text: str, shots: int, message: str) -> None:

@@ -122,7 +122,7 @@ def test_the_summary_counts_both_sides() -> None:
     assert (leaks.trained, leaks.train, leaks.count(REPEATED), leaks.count(SHARED)) == (2, 3, 4, 1)
     assert leaks.summary() == [
         "leak: 2 of 3 training examples are also in the test split, as 4 test"
-        " examples in 3 groups, 1 of them completely (0, 1, 2 ...)",
+        " examples in 3 groups, 1 completely (0, 1, 2 ...)",
         "leak: 5 test examples share a medium with a training example (0, 1, 2 ...)",
     ]
 

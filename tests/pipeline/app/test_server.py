@@ -15,7 +15,7 @@ def taken():
 
 def test_a_port_in_use_is_one_line(savs, workspace, taken) -> None:
     done = savs("app", workspace.path, "--port", taken)
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert done.stderr == (f"error: port {taken} of 127.0.0.1 is in use; pass another --port\n")
 
 

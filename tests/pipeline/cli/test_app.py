@@ -91,13 +91,13 @@ def test_commands_are_completed(complete):
 
 
 def test_options_of_the_command_are_completed(complete):
-    assert complete("savs", "extract", "--ba") == ["--batch-size"]
-    assert complete("savs", "show", "--ba") == []
+    assert complete("savs", "extract", "--med") == ["--media-root"]
+    assert complete("savs", "show", "--med") == []
 
 
 def test_a_misspelt_variable_does_not_end_completion(complete):
-    found = complete("savs", "extract", "--batch-s", SAVS_EXTRACT_BATCHSIZE="8")
-    assert found == ["--batch-size"]
+    found = complete("savs", "extract", "--media-r", SAVS_EXTRACT_BATCHSIZE="8")
+    assert found == ["--media-root"]
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -117,12 +117,16 @@ def test_completion_imports_nothing_heavy():
         "sys.argv = ['savs']\n"
         "main()"
     )
-    line = {"_SAVS_COMPLETE": "complete_bash", "COMP_WORDS": "savs extract --ba", "COMP_CWORD": "2"}
+    line = {
+        "_SAVS_COMPLETE": "complete_bash",
+        "COMP_WORDS": "savs extract --med",
+        "COMP_CWORD": "2",
+    }
     done = subprocess.run(
         [sys.executable, "-P", "-c", code],
         capture_output=True, text=True, check=True, env=os.environ | line,
     )  # fmt: skip
-    assert "--batch-size" in done.stdout
+    assert "--media-root" in done.stdout
     assert not set(done.stdout.splitlines()[-1].split()) & {"torch", "numpy", "polars", "PIL"}
 
 

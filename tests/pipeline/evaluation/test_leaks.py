@@ -71,7 +71,7 @@ def test_leaks_are_counted_and_named_and_still_scored(savs, store):
     # training examples 0 and 2 are there; g0 has a row that is not; g3 is one row, and wholly in
     assert [note for note in written["notes"] if "leak" in note] == [
         "leak: 2 of 4 training examples are also in the test split, as 3 test"
-        " examples in 2 groups, 1 of them completely (test:0, test:6, test:8)",
+        " examples in 2 groups, 1 completely (test:0, test:6, test:8)",
         "leak: 4 test examples share a medium with a training example (test:0, test:5, test:6 ...)",
     ]
     assert (written["planned"], written["scored"], written["left_out"]) == (9, 9, 0)

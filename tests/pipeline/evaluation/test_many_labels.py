@@ -310,7 +310,7 @@ def test_what_is_for_one_label_is_refused(many, tmp_path):
     mixed = replace(savs.select(one, heads=1), source=selection.source)
     with pytest.raises(SelectionError, match="labels: one label in the selection, many labels"):
         savs.evaluate(store, mixed)
-    with pytest.raises(ParameterError, match="expected what select"):
+    with pytest.raises(SelectionError, match="no readout is called"):
         savs.evaluate(store, store.path)
 
 
@@ -332,7 +332,7 @@ def test_the_examples_are_suggested_whose_least_sure_label_is_least_sure(suggest
             for p, t in zip(row["probabilities"], thresholds, strict=True)
         ]
         distances[row["id"]] = min(apart)
-    found = savs.suggest(store, selection, count=3)
+    found = savs.suggest(store, selection, n=3)
     order = sorted(distances, key=lambda name: distances[name])
     assert found.table["id"][0] == order[0]
     assert {*found.table["id"]} <= {*order[:15]}  # the candidates are spread out
@@ -342,13 +342,13 @@ def test_the_examples_are_suggested_whose_least_sure_label_is_least_sure(suggest
     assert found.table["prediction"].to_list() == [predicted[name] for name in found.table["id"]]
     assert found.classes == tuple(evaluation.tables["per_label"]["label"])
     with pytest.raises(SelectionError, match="a subtask does not work; omit it"):
-        savs.suggest(store, selection, count=3, subtask="l00")
+        savs.suggest(store, selection, n=3, subtask="l00")
 
 
 @pytest.mark.browser
 def test_labels_are_marked_on_the_page_and_saved_as_lists(suggested, chrome, tmp_path):
     store, selection, _ = suggested
-    found = savs.suggest(store, selection, count=3)
+    found = savs.suggest(store, selection, n=3)
     write_suggestions(store, found, out=tmp_path / "next.html")
     tab = chrome.tab()
     tab.open(tmp_path / "next.html", width=390)

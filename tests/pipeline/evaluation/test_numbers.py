@@ -357,23 +357,23 @@ def test_the_widest_intervals_are_suggested_and_of_equal_ones_the_images_that_di
     table = savs.evaluate(store, selection).predictions
     widths = dict(zip(table["id"], table["high"] - table["low"], strict=True))
     least = sorted(widths.values(), reverse=True)[CANDIDATES * 2 - 1]
-    suggested = savs.suggest(store, selection, count=2).table
+    suggested = savs.suggest(store, selection, n=2).table
     assert all(widths[name] >= least for name in suggested["id"])
     assert suggested["margin"].to_list() == [-widths[name] for name in suggested["id"]]
 
-    write_suggestions(store, savs.suggest(store, selection, count=2), out=tmp_path / "next.html")
+    write_suggestions(store, savs.suggest(store, selection, n=2), out=tmp_path / "next.html")
     levels = sorted({*store.examples("train")["label"]}, key=float)
     keys = re.findall(r"<kbd>\d</kbd> (\S+)", (tmp_path / "next.html").read_text())
     assert keys == levels[:9]
 
     store, _, _ = stores["regression"]
     selection = savs.calibrate(store, savs.select(store)).selection
-    write_suggestions(store, savs.suggest(store, selection, count=2), out=tmp_path / "next.html")
+    write_suggestions(store, savs.suggest(store, selection, n=2), out=tmp_path / "next.html")
     page = (tmp_path / "next.html").read_text()
     assert "Type a number below each picture" in page
     assert "<kbd>" not in page  # a digit is typed, it is no key of a class
     assert "<option" not in page
-    names = savs.suggest(store, selection, count=TEST // 4).table["id"].to_list()
+    names = savs.suggest(store, selection, n=TEST // 4).table["id"].to_list()
     places = [int(name.partition(":")[2]) for name in names]
     assert max(places) > 3 * TEST // 4  # from the whole split, not from its beginning
     groups = store.examples("test")["group"]

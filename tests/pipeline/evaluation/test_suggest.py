@@ -12,6 +12,7 @@ from savs.pipeline.evaluation.suggest import (
     farthest_first,
     least_sure,
     suggest_from_predictions,
+    suggest_from_store,
     unit_features,
 )
 from savs.pipeline.readouts import ClassScores
@@ -230,12 +231,12 @@ def test_products_of_unit_features_are_mean_cosines():
 def test_without_a_classifier_the_examples_that_differ_most_are_suggested(tmp_path):
     places = [SURE] * 9 + [-SURE]
     store = store_of(tmp_path / "s", places)
-    found = suggest(store, None, 2)
+    found = suggest_from_store(store, None, 2)
     assert found.table["id"].to_list() == ["test:0", "test:9"]
     assert found.table["prediction"].null_count() == found.table["margin"].null_count() == 2
     assert "there is no classifier yet" in found.notes[0]
     with pytest.raises(SelectionError, match="test has no subtask 'no such'; it has: None"):
-        suggest(store, None, 2, subtask="no such")
+        suggest_from_store(store, None, 2, subtask="no such")
 
 
 def test_without_a_classifier_nothing_is_left_if_all_is_trained_on(tmp_path):

@@ -187,7 +187,7 @@ def test_a_type_that_it_cannot_compute_in_stops_before_a_row(tiny_model, fake):
     ("family", "name", "line"),
     [
         ("qwen2_vl", "flash_attention_2", "package .* pip install flash-attn .*`attention` auto"),
-        ("qwen2_vl", "flash", "not supported.*; give `attention` one of these, or auto"),
+        ("qwen2_vl", "flash", "not supported.*; give `attention` one of these values, or auto"),
     ],
 )
 def test_what_is_not_there_is_one_line(tiny_model, family, name, line):

@@ -91,7 +91,7 @@ def test_columns_of_other_names_are_heads_in_their_order(tmp_path):
 
 BAD = {
     "one axis": (np.zeros(3, np.float32), "array of shape \\(3,\\); expected \\(examples"),
-    "no width": (np.zeros((3, 0), np.float32), "none of them 0"),
+    "no width": (np.zeros((3, 0), np.float32), "without a 0"),
     "whole numbers": (np.zeros((3, 2), np.int64), "holds int64; expected float16"),
     "objects": (np.array([[{}]]), "cannot be read: Array can't be memory-mapped"),
     "lengths": ({"x": [[1.0], [2.0, 3.0]]}, "'x' has lists of 1 to 2 numbers"),

@@ -60,7 +60,7 @@ PLACES = {
     ),
 }
 WRONG = {
-    "a rank alone": ({"RANK": "1"}, "RANK is set and WORLD_SIZE is not; unset what is left"),
+    "a rank alone": ({"RANK": "1"}, "RANK is set and WORLD_SIZE is not; unset the variables"),
     "a world alone": ({"WORLD_SIZE": "1"}, "WORLD_SIZE is set and RANK is not"),
     "a rank beyond": (TORCHRUN | {"RANK": "8"}, "RANK is 8, expected less than WORLD_SIZE, 8"),
     "a word": (TORCHRUN | {"RANK": "-1"}, "RANK is '-1', expected a number from 0 on"),

@@ -125,8 +125,5 @@ def test_the_command_estimates_nothing_and_says_why(tmp_path):
     assert run.exit_code == 0, run.output
     assert "own answers to 12 of 12 training examples: no accuracy" in run.stderr
     assert json.loads(run.stdout)["tasks"][0]["cross_validated"] is None
-    run = CliRunner().invoke(
-        app, ["select", str(store.path), "--pseudo-labels", "0.9", "--suspects"]
-    )
-    assert run.exit_code == 2
-    assert "omit" in run.stderr
+    with pytest.raises(ParameterError, match="omit `pseudo_labels`"):
+        savs.select(store, pseudo_labels=0.9, suspects=True)

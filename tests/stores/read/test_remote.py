@@ -84,7 +84,7 @@ def test_the_commands_ask_where_results_shall_go(savs, far, tmp_path) -> None:
     store, _ = far
     refused = savs("select", str(store.path), "--heads", "3")
     assert refused.returncode == 2
-    assert "--out DIR" in refused.stderr
+    assert "pass --out for the results" in refused.stderr
     done = savs("select", str(store.path), "--heads", "3", "--out", tmp_path / "r")
     assert done.returncode == 0, done.stderr
     done = savs("evaluate", str(store.path), "--selection", tmp_path / "r", "--out", tmp_path)

@@ -75,7 +75,7 @@ def test_options_that_name_no_model(options, line):
     ("where", "error", "end"),
     [
         pytest.param(HUB, GATED, "; ask for access on its page, then set HF_TOKEN", id="gated"),
-        pytest.param(WEIGHTS, NO_PACKAGE, "bitsandbytes`; install what it names", id="package"),
+        pytest.param(WEIGHTS, NO_PACKAGE, "bitsandbytes`; install the named package", id="package"),
         pytest.param(WEIGHTS, MemoryError(), MEMORY, id="memory of Python"),
         pytest.param(
             *(WEIGHTS, torch.OutOfMemoryError("CUDA out of memory. Tried ...\nmore"), MEMORY),

@@ -19,7 +19,7 @@ from savs.datasets import MediaFolder
 from savs.foundation.errors import ParameterError
 from savs.pipeline.classifying.classified_run import ClassifiedRun
 from savs.pipeline.classifying.prediction_table import Predicted
-from savs.pipeline.errors import OutputError, ReportError
+from savs.pipeline.errors import OutputError
 from savs.pipeline.reports.predictions import predictions
 from savs.pipeline.reports.predictions.predictions import PredictionPage, page_content
 
@@ -124,9 +124,9 @@ def test_hostile_names_are_text(predicted, tmp_path) -> None:
 
 
 def test_names_and_numbers_that_cannot_be_are_refused(tmp_path) -> None:
-    with pytest.raises(ReportError, match=r"ends in \.html"):
+    with pytest.raises(ParameterError, match=r"ends in \.html"):
         PredictionPage().require_name(tmp_path / "page.txt")
-    with pytest.raises(ReportError, match=r"ends in \.html"):
+    with pytest.raises(ParameterError, match=r"ends in \.html"):
         PredictionPage().require_name(tmp_path)
     with pytest.raises(ParameterError, match="`n` is 0"):
         PredictionPage(0)
