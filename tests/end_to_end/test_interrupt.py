@@ -28,7 +28,8 @@ MOMENTS = {
 @pytest.mark.parametrize(("place", "module", "more"), MOMENTS.values(), ids=MOMENTS.keys())
 def test_an_interruption_is_one_line(monkeypatch, capsys, place, module, more) -> None:
     monkeypatch.setattr(signals, "_explained", True)  # by an earlier command of this process
-    monkeypatch.setattr(place, interrupted(import_module, module))
+    before = import_module if place.endswith("import_module") else __import__
+    monkeypatch.setattr(place, interrupted(before, module))
     monkeypatch.setattr(sys, "argv", ["savs", "evaluate", "nowhere"])
     with pytest.raises(SystemExit) as end:
         start.main()
