@@ -30,7 +30,7 @@ def listen() -> None:
 def _interrupt(number: int, frame: FrameType | None) -> None:
     global _asked
     _asked = True
-    sys.excepthook = _say_of_main
+    sys.excepthook, threading.excepthook = _say_of_main, _say_of_threads
     while frame is not None:
         if frame.f_code.co_qualname == "ThreadPoolExecutor.submit":
             _thread.start_new_thread(_send_again, (number,))  # as it takes no lock of `threading`
@@ -51,6 +51,12 @@ def _say_of_main(
     """Leave out what `multiprocessing` says of workers that were interrupted, too."""
     if not _asked or threading.current_thread() is threading.main_thread():
         sys.__excepthook__(kind, error, trace)
+
+
+def _say_of_threads(args: threading.ExceptHookArgs) -> None:
+    """Leave out that the work of other threads was interrupted, too."""
+    if not (_asked and issubclass(args.exc_type, KeyboardInterrupt)):
+        threading.__excepthook__(args)
 
 
 def explain(say: Callable[[str], None], text: str) -> None:

@@ -31,7 +31,11 @@ try:
             try: raise ConnectionResetError
             except ConnectionResetError: sys.excepthook(*sys.exc_info())
         try: os.kill(os.getpid(), signal.SIGINT)
-        finally: pool.submit(fail).result()
+        finally:
+            pool.submit(fail).result()
+            fitting = threading.Thread(target=signals.raise_if_asked)
+            fitting.start()
+            fitting.join()
     while True: threading.Event().wait(1)
 except KeyboardInterrupt:
     print("interrupted", task.result())
