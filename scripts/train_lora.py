@@ -8,13 +8,16 @@ r"""Train a LoRA adapter on the training split, with the inputs and options of `
 Needs `pip install peft`. Several GPUs: `accelerate launch scripts/train_lora.py ...`.
 """
 
+import inspect
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from savs.foundation.errors import SavsError
-from savs.pipeline.cli.options.fields import BenchmarkArgument, expand_options, resolve_benchmark
+from savs.pipeline.cli.options.fields import parameters_of_fields, take_fields
 from savs.pipeline.cli.output import print_line, say
 from savs.pipeline.extraction.model.model_options import ModelOptions, require_extra
 from savs.pipeline.inputs.input_options import InputOptions
@@ -22,10 +25,36 @@ from savs.pipeline.inputs.input_options import InputOptions
 app = typer.Typer(add_completion=False)
 
 
+def expand_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of its parameters `inputs` and `model`, objects of options."""
+    kinds = {"inputs": InputOptions, "model": ModelOptions}
+    parameters: list[inspect.Parameter] = []
+    for name, parameter in inspect.signature(command).parameters.items():
+        own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)]
+        parameters += parameters_of_fields(kinds[name]) if name in kinds else own
+
+    @wraps(command)
+    def collected(**values: Any) -> None:
+        try:
+            objects = {name: kind(**take_fields(kind, values)) for name, kind in kinds.items()}
+        except SavsError as error:
+            raise typer.BadParameter(str(error)) from error
+        command(**values, **objects)
+
+    vars(collected)["__signature__"] = inspect.Signature(parameters)
+    return collected
+
+
 @app.command(help=__doc__)
 @expand_options
 def train_lora(
-    benchmark: BenchmarkArgument,
+    benchmark: Annotated[
+        str,
+        typer.Argument(
+            metavar="BENCHMARK",
+            help="A name from `savs benchmarks`, or a Python file (mine.py).",
+        ),
+    ],
     out: Annotated[Path, typer.Option("--out", help="Folder of the adapter; must not exist.")],
     inputs: InputOptions,
     model: ModelOptions,
@@ -50,6 +79,7 @@ def train_lora(
 
     from savs.pipeline.extraction.model_run import ModelRun
     from savs.pipeline.extraction.run_options import RunOptions
+    from savs.pipeline.inputs.plugins import choose_benchmark
     from savs.pipeline.inputs.source import Source, make_fetching
 
     if out.exists():
@@ -68,7 +98,10 @@ def train_lora(
             learning_rate=learning_rate,
             seed=lora_seed,
         )
-        source = Source(resolve_benchmark(benchmark, inputs), inputs, make_fetching(inputs, None))
+        chosen = choose_benchmark(
+            benchmark, columns=inputs.columns, question=inputs.question, labels=inputs.labels
+        )
+        source = Source(chosen, inputs, make_fetching(inputs, None))
         examples = source.examples()
         for line in source.notes(examples):
             say(line)

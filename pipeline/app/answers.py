@@ -31,7 +31,7 @@ from savs.pipeline.running.progress import Reporting
 from savs.pipeline.selection.compatibility import require_match
 from savs.pipeline.selection.selection import Selection, TaskSelection
 from savs.pipeline.targets.calibration import calibration_of, least_examples, require_risk
-from savs.pipeline.targets.target import Said
+from savs.pipeline.targets.tasks import Said
 from savs.stores import Head, head_name
 
 MOST_FILES = 100

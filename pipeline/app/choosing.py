@@ -10,7 +10,7 @@ from savs.pipeline.evaluation.suspects import save_suspects, suspects
 from savs.pipeline.running.formatting import of_shares
 from savs.pipeline.selection.compatibility import is_older
 from savs.pipeline.selection.left_out import calibrate
-from savs.pipeline.selection.selection import Selection, select
+from savs.pipeline.selection.selection import Selection, choose_heads
 from savs.pipeline.selection.selection_file import copy_selection, write_selection
 from savs.pipeline.selection.training_data import train_digest
 from savs.stores import FeatureStore
@@ -91,9 +91,9 @@ def choose_again(workspace: Workspace) -> Chosen:
 def _like(store: FeatureStore, before: Selection | None) -> Selection:
     """Return a selection that is made as an earlier one was, or by default."""
     if before is None:
-        return select(store)
+        return choose_heads(store)
     heads = before if before.heads_from is not None else len(before.tasks[0].heads)
-    return select(
+    return choose_heads(
         store,
         heads=heads,
         readout=before.rule,

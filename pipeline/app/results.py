@@ -4,7 +4,7 @@ from savs.pipeline.app.choosing import choose_again, is_due
 from savs.pipeline.app.frames import render_frame
 from savs.pipeline.app.workspace import Workspace
 from savs.pipeline.errors import ReportError
-from savs.pipeline.evaluation.evaluation import evaluate
+from savs.pipeline.evaluation.evaluation import evaluate_method
 from savs.pipeline.evaluation.evaluation_file import save_evaluation
 from savs.pipeline.evaluation.results import Result
 from savs.pipeline.evaluation.tables import metrics_table
@@ -84,6 +84,6 @@ def evaluate_now(workspace: Workspace) -> str:
         if is_due(workspace):
             choose_again(workspace)
         on = "test" if place.folder == workspace.folder else "folds"
-        evaluation = evaluate(workspace.store(), workspace.selection(), on=on)
+        evaluation = evaluate_method(workspace.store(), workspace.selection(), on=on)
         save_evaluation(evaluation, place.folder)
     return results_page(workspace)

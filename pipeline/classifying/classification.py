@@ -1,9 +1,9 @@
 """`classify`: the chosen heads of new images are extracted, and predictions are read from them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Annotated, Unpack
 
 from savs.foundation.errors import ParameterError
 from savs.pipeline.extraction.model.model_options import PlacingKeywords, require_extra
@@ -11,7 +11,7 @@ from savs.pipeline.extraction.run_options import BatchKeywords, RunOptions
 from savs.pipeline.inputs.input_options import InputOptions, NewImageKeywords
 from savs.pipeline.running.formatting import counted, listed
 from savs.pipeline.running.launchers import find_rank
-from savs.pipeline.running.options import sort_keywords
+from savs.pipeline.running.options import Option, sort_keywords
 from savs.pipeline.running.progress import SILENT, Reporting, bars
 
 if TYPE_CHECKING:
@@ -22,15 +22,7 @@ if TYPE_CHECKING:
     from savs.pipeline.targets import Target
 
 
-class QuestionKeywords(TypedDict, total=False):
-    """The prompt of all images, if it differs from the classifier's."""
-
-    question: str | None
-
-
-class ClassifyKeywords(
-    QuestionKeywords, NewImageKeywords, PlacingKeywords, BatchKeywords, total=False
-):
+class ClassifyKeywords(NewImageKeywords, PlacingKeywords, BatchKeywords, total=False):
     """Further keyword arguments of `classify`."""
 
 
@@ -54,6 +46,8 @@ class Classification:
     """What is predicted."""
     sorted_files: "SortedFiles | None" = None
     """The copies in folders of classes, with `sort_into`."""
+    known_skips: frozenset[str] = frozenset()
+    """Ids of images that were skipped before this run."""
 
     def __repr__(self) -> str:
         """Return a few lines: how many images of each class, how many were skipped, and where."""
@@ -83,20 +77,26 @@ class Classification:
 
 def classify(
     classifier: "str | Path | Mapping[str, str | Path]",
-    inputs: str | Path | Sequence[str | Path],
+    inputs: Annotated[
+        str | Path | Sequence[str | Path], Option(metavar="INPUT...", is_repeated=True)
+    ],
     *,
-    out: str | Path | Sequence[str | Path] | None = None,
-    model: str | Path | None = None,
-    revision: str | None = None,
-    dtype: str | None = None,
-    readout: "str | Path | Readout | None" = None,
-    subtask: str | None = None,
-    allow_other_prompt: bool = False,
-    risk: float | None = None,
-    n: int | None = None,
-    sort_into: str | Path | None = None,
+    out: Annotated[
+        str | Path | Sequence[str | Path] | None, Option(metavar="FILE", is_repeated=True)
+    ] = None,
+    sort_into: Annotated[str | Path | None, Option(metavar="DIR")] = None,
+    risk: Annotated[float | None, Option(metavar="P")] = None,
+    n: Annotated[int | None, Option(min=1)] = None,
     retry_skipped: bool = False,
     force: bool = False,
+    question: Annotated[str | None, Option(metavar="TEXT")] = None,
+    subtask: Annotated[str | None, Option(metavar="NAME")] = None,
+    model: Annotated[str | Path | None, Option(level="more", metavar="ID")] = None,
+    allow_other_prompt: Annotated[bool, Option(level="more")] = False,
+    revision: Annotated[str | None, Option(level="python")] = None,
+    dtype: Annotated[str | None, Option(level="python")] = None,
+    readout: Annotated["str | Path | Readout | None", Option(level="python")] = None,
+    known_skips: Annotated[Collection[str] | None, Option(level="python")] = None,
     verbose: bool = False,
     reporting: Reporting = SILENT,
     **options: Unpack[ClassifyKeywords],
@@ -106,46 +106,63 @@ def classify(
     Parameters
     ----------
     classifier
-        Folder that `select`, `evaluate` or `write_bundle` wrote, or `hf://owner/name` on the
-        Hugging Face hub, optionally followed by `@revision`. Or name -> classifier of several,
-        which belong to one model: an image is run on all in one pass, and `subtask` names them.
+        Store, folder of `savs select` or `savs export`, or hf://owner/name.
+
+        On the Hugging Face hub optionally followed by `@revision`. Or name -> classifier of
+        several, which belong to one model: an image is run on all in one pass, and `subtask` names
+        them.
     inputs
-        Images, folders, patterns, addresses, JSON Lines, JSON, CSV or Parquet files, or `-` for
-        names on standard input. A table has columns `image` or `images`, and may have `id`,
-        `question` and `subtask`; labels are not read.
+        Images, folders, patterns, URLs, tables, or - for names on standard input.
+
+        A table has columns `image` or `images`, and may have `id`, `question` and `subtask`; labels
+        are not read.
     out
-        A file, or several of one run: `*.csv`, `*.jsonl` or `*.parquet`, the table of all images
-        that this and earlier runs were given, or `*.html`, a page of their pictures. The features
-        that it is made of are in a store, `OUT.store`, which later runs go on with, and other
-        outputs in the same folder take; without `out` nothing is kept.
-    model, revision, dtype
+        Output: .csv, .jsonl, .parquet, or .html for a page with pictures; repeatable (default:
+        print a table).
+
+        It has all images that this and earlier runs were given. The features that it is made of are
+        in a store, `OUT.store`, which later runs go on with, and other outputs in the same folder
+        take; without `out` nothing is kept.
+    sort_into
+        Copy each file into a folder of its class, unsure ones (`risk`) into a folder of that name.
+        Replaces no file.
+
+        A new folder, or one of an earlier run. The files of the input stay as they are. See
+        `SortedFolder`.
+    risk
+        Conformal prediction sets that lack the truth, or that share of true labels, at most this
+        often, such as 0.05.
+
+        And the column `unsure`.
+    n
+        Predictions on an HTML page: the least sure ones (default: 500).
+    retry_skipped
+        Try the skipped examples of `out` again.
+    force
+        Replace `out`.
+    question
+        One prompt for all images (default: the classifier's).
+    subtask
+        Only this subtask, or this prompt of several.
+
+        That images, and rows without a subtask, are run on.
+    model
+        Model, if it is not where the classifier says.
+    allow_other_prompt
+        Warn about a different prompt instead of failing.
+    revision, dtype
         In place of those that the classifier records.
     readout
         The readout of the classifier, where it is the user's own.
-    subtask
-        The only subtask of the classifier that images, and rows without a subtask, are run on.
-    allow_other_prompt
-        Note where examples have another prompt than in training, instead of refusing them.
-    risk
-        Also make prediction sets that lack the truth at most this often, and `unsure`.
-    n
-        Predictions on an HTML page: the least sure ones; None for 500.
-    sort_into
-        A new folder, or one of an earlier run: each image and video is copied into a folder of its
-        class there, and unsure ones, with `risk`, into the folder `unsure`. The files of the input
-        stay as they are, and no other file is replaced. See `SortedFolder`.
-    retry_skipped
-        Try examples again that an earlier run skipped.
-    force
-        Replace `out`.
+    known_skips
+        Ids of images that were skipped before; by default those that `out` has skipped.
     verbose
         Print messages and a progress bar.
     reporting
         Receives them instead.
     **options
-        `question`, the prompt of images where it is not that of the classifier; fields of
-        `InputOptions` (`columns`, `media_root` ...), `ModelOptions` (`device`, `adapter` ...) and
-        `RunOptions` (`batch_size`, `workers` ...).
+        Fields of `InputOptions` (`columns`, `media_root` ...), `ModelOptions` (`device`,
+        `adapter` ...) and `RunOptions` (`batch_size`, `workers` ...).
 
     Raises
     ------
@@ -177,11 +194,9 @@ def classify(
     from savs.pipeline.classifying.sorted_files import require_apart
     from savs.pipeline.selection.compatibility import require_same_prompt
 
-    asking, reading, placing, batches = sort_keywords(
-        *("classify", options),
-        *(QuestionKeywords, NewImageKeywords, PlacingKeywords, BatchKeywords),
+    reading, placing, batches = sort_keywords(
+        *("classify", options), *(NewImageKeywords, PlacingKeywords, BatchKeywords)
     )
-    question = asking.get("question")
     names = [str(name) for name in ([inputs] if isinstance(inputs, str | Path) else inputs)]
     outs = [] if out is None else [out] if isinstance(out, str | Path) else out
     outputs = outputs_of([*map(Path, outs)], n)
@@ -191,6 +206,8 @@ def classify(
         raise ParameterError(f"{option} is about an output file; pass `out` FILE, or omit it")
     if sort_into is not None:
         require_apart(Path(sort_into), names)
+    if known_skips is None:
+        known_skips = earlier_skips(first) if first and not (retry_skipped or force) else ()
     rank = find_rank()
     if rank.ranks > 1:
         require_shareable(names, first, force=force)
@@ -239,7 +256,20 @@ def classify(
         notes=(*older, *prompts, *of_runs),
         target=target,
         sorted_files=finished.sorted_files,
+        known_skips=frozenset(known_skips),
     )
+
+
+def earlier_skips(out: Path) -> frozenset[str]:
+    """Return the ids of images that earlier runs skipped, without and with the number of a task."""
+    import polars as pl
+
+    from savs.datasets.benchmarks.options import without_prompt
+    from savs.pipeline.classifying.classified_store import store_beside
+    from savs.pipeline.extraction.run_extraction import earlier_skips as skips_of_store
+
+    ids = [identifier for _, identifier in skips_of_store(store_beside(out))]
+    return frozenset([*ids, *without_prompt(pl.Series(ids, dtype=pl.String))])
 
 
 def require_shareable(inputs: Sequence[str], out: Path | None, *, force: bool) -> Path:

@@ -29,7 +29,7 @@ from savs.pipeline.readouts import Readout
 from savs.pipeline.running.formatting import listed
 from savs.pipeline.selection.compatibility import require_match
 from savs.pipeline.selection.left_out import calibrate
-from savs.pipeline.selection.selection import Selection, select
+from savs.pipeline.selection.selection import Selection, choose_heads
 from savs.pipeline.selection.selection_file import save_selection
 from savs.pipeline.selection.training_data import TrainingArrays
 from savs.pipeline.targets import Target
@@ -95,7 +95,9 @@ class _OfImages(ReadsImages):
             question=question,
             media=1,
         )
-        selection = select(training, heads=self.heads, readout=self.readout, scoring=self.scoring)
+        selection = choose_heads(
+            training, heads=self.heads, readout=self.readout, scoring=self.scoring
+        )
         if selection.rule.calibrates or not labels.target.has_classes:
             with suppress(SelectionError):  # a class has too few different images
                 selection = calibrate(training, selection).selection

@@ -17,7 +17,7 @@ from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.readouts import Readout
 from savs.pipeline.selection.left_out import calibrate
-from savs.pipeline.selection.selection import select
+from savs.pipeline.selection.selection import choose_heads
 from savs.pipeline.selection.training_data import TrainingArrays
 from savs.pipeline.targets import Target, target_named
 from savs.stores import LayerGrid
@@ -103,7 +103,9 @@ class HeadsClassifier(ClassifierMixin, BaseEstimator):
             ids=[str(row) for row in range(len(features[0]))],
             target=named.target,
         )
-        selection = select(training, heads=self.heads, readout=self.readout, scoring=self.scoring)
+        selection = choose_heads(
+            training, heads=self.heads, readout=self.readout, scoring=self.scoring
+        )
         if not named.target.has_classes:
             with suppress(SelectionError):  # too few examples
                 selection = calibrate(training, selection).selection

@@ -18,7 +18,7 @@ from savs.pipeline.classifying.heads_classifier import NamedLabels
 from savs.pipeline.classifying.reading_images import ReadsImages, contents_of
 from savs.pipeline.extraction.model.model_options import AUTO
 from savs.pipeline.heads.scoring import Scoring
-from savs.pipeline.selection.selection import Heads, parse_heads, select
+from savs.pipeline.selection.selection import Heads, choose_heads, parse_heads
 from savs.pipeline.selection.selection_config import SelectionConfig
 from savs.pipeline.selection.training_data import TrainingArrays, grid_widths
 from savs.stores import Head, HeadNotFoundError, head_name
@@ -143,7 +143,7 @@ class SavsFeatures(TransformerMixin, ReadsImages):
             ids=[sha256(data) for data in contents],
             target=labels.target,
         )
-        return list(select(training, heads=count, scoring=self.scoring).heads)
+        return list(choose_heads(training, heads=count, scoring=self.scoring).heads)
 
     def transform(self, X: Any) -> Array:  # noqa: N803
         """Return `(n, features)` float32: the heads side by side, in the order of `heads_`."""

@@ -30,7 +30,7 @@ from savs.foundation.network import HUB
 from savs.pipeline.errors import SelectionError, WaitingForLabelsError
 from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.cross_validation import assess_left_out
-from savs.pipeline.evaluation.evaluation import evaluate
+from savs.pipeline.evaluation.evaluation import evaluate_method
 from savs.pipeline.evaluation.evaluation_file import replace_evaluation
 from savs.pipeline.evaluation.results import TRAINED, Results
 from savs.pipeline.evaluation.suspects import save_suspects, suspects
@@ -391,4 +391,4 @@ def _measured_on_test(store: FeatureStore, selection: Selection) -> Evaluation |
     """Return the evaluation on test examples that have labels; None if there are none."""
     if not store.ids("test") or store.examples("test")["label"].null_count() == store.rows("test"):
         return None
-    return evaluate(store, selection)
+    return evaluate_method(store, selection)

@@ -117,14 +117,9 @@ def import_command(name: str) -> Any:
     stem = name.replace("-", "_")
     file = f"{stem}_" if iskeyword(stem) else stem
     module = import_module(f"savs.pipeline.cli.commands.{file}")
-    if (described := getattr(module, "COMMAND", None)) is not None:
-        function, about, lines = described.to_function(), described.about, described.examples
-    else:
-        function = getattr(module, f"{stem}_command")
-        about, lines = inspect.getdoc(function), module.EXAMPLES
-    text = f"{COMMANDS[name]}\n\n{about}"
-    examples = "\n".join(f"  {line}" for line in lines)
-    command = _to_command(function, text, epilog=f"\b\nExamples:\n{examples}")
+    text = f"{COMMANDS[name]}\n\n{module.COMMAND.about}"
+    examples = "\n".join(f"  {line}" for line in module.COMMAND.examples)
+    command = _to_command(module.COMMAND.to_function(), text, epilog=f"\b\nExamples:\n{examples}")
     if any(getattr(option, "rich_help_panel", None) == MORE for option in command.params):
         command.help += f"\n\nMore options: savs {name} --help-all"
     command.params += _to_command(take_in_commands).params

@@ -16,7 +16,7 @@ from savs.pipeline.cli.output import REPORTING, Shown
 from savs.pipeline.running.options import Option
 from savs.pipeline.running.table import FORMS, TABLE
 
-Given = dict[str, Any]
+Options = dict[str, Any]
 """Parameter -> value, as a user of the command gave it."""
 
 
@@ -46,12 +46,12 @@ FORM = Own(
 )
 
 
-def require_form(given: Given) -> None:
+def require_form(options: Options) -> None:
     """Raise ParameterError unless a table has the form that was asked for, and only one."""
-    if given["form"] not in (TABLE, *FORMS):
+    if options["form"] not in (TABLE, *FORMS):
         known = ", ".join((TABLE, *FORMS))
-        raise ParameterError(f"`form` is {given['form']!r}, expected one of {known}")
-    if given["form"] != TABLE and given["json"]:
+        raise ParameterError(f"`form` is {options['form']!r}, expected one of {known}")
+    if options["form"] != TABLE and options["json"]:
         raise ParameterError("`form` and --json are two ways to print; pass one")
 
 
@@ -64,9 +64,9 @@ class Command:
     about: str
     """What the help says after the summary."""
     examples: tuple[str, ...]
-    show: Callable[[Any, Given], Shown]
+    show: Callable[[Any, Options], Shown]
     """Words the result: takes what the function returned, and what was given."""
-    prepare: Callable[[Given], Given] = dict
+    prepare: Callable[[Options], Options] = dict
     """Makes the arguments of the function of what was given."""
     kinds: tuple[Any, ...] = ()
     """TypedDicts of the options that the function takes as `**options`."""
@@ -113,7 +113,7 @@ def _parse(name: str, text: str, parse: Callable[[str], Any]) -> Any:
         raise typer.BadParameter(f"`{name}` is {text!r:.50}, {error}") from error
 
 
-def _call(function: str, arguments: Given) -> Any:
+def _call(function: str, arguments: Options) -> Any:
     """Import a function, and call it with what the shell has given."""
     module, name = function.split(":")
     call = getattr(import_module(module), name)

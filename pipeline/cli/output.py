@@ -130,19 +130,6 @@ def print_json(value: Any) -> None:
     _print(HIDDEN.sub(lambda c: c[0] if c[0] == "\n" else f"\\u{ord(c[0]):04x}", text))
 
 
-def print_tables(tables: Sequence[Table]) -> None:
-    """Print tables on stdout, a blank line between two, then their notes on stderr."""
-    for place, table in enumerate(tables):
-        if place:
-            print_line()
-        _print(table.text())
-    for table in tables:
-        for note in table.notes:
-            say(note)
-        for line in table.details:
-            detail(line)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shown:
     """What a command prints: on stdout `data`, or with `--json` `facts`; on stderr the messages."""

@@ -28,7 +28,8 @@ from savs.pipeline.selection.selection import Selection
 from savs.pipeline.statistics.confidence import Confidence
 from savs.pipeline.statistics.intervals import Metric, summarise_all
 from savs.pipeline.targets import Target, target_named
-from savs.pipeline.targets.target import Measured, Measuring, packed
+from savs.pipeline.targets.target import packed
+from savs.pipeline.targets.tasks import Measured, Measuring
 from savs.stores import FeatureStore
 from savs.stores.format.layout import digest
 

@@ -23,7 +23,8 @@ from savs.datasets.splits.clusters import clusters_of
 from savs.pipeline.evaluation.assessment import Evaluation, evaluation_of
 from savs.pipeline.running.formatting import counted, of_shares
 from savs.pipeline.selection.selection import Selection
-from savs.pipeline.targets.target import LeftOut, Limit, Measuring, packed
+from savs.pipeline.targets.target import packed
+from savs.pipeline.targets.tasks import LeftOut, Limit, Measuring
 from savs.stores import FeatureStore
 
 NOUNS = {IMAGE_FOLDER.name: OF_IMAGES.noun, AUDIO_FOLDER.name: OF_SOUNDS.noun}

@@ -35,10 +35,10 @@ from savs.pipeline.selection.compatibility import (
     require_same_prompt,
 )
 from savs.pipeline.selection.left_out import calibrate, leave_out
-from savs.pipeline.selection.selection import Selection, default_heads, select
+from savs.pipeline.selection.selection import Selection, choose_heads, default_heads
 from savs.pipeline.selection.selection_config import require_selection
 from savs.pipeline.targets import target_of
-from savs.pipeline.targets.target import Run, ScoredRows
+from savs.pipeline.targets.tasks import Run, ScoredRows
 from savs.stores import FeatureStore, Head, StoreIncompleteError
 from savs.stores.format.layout import CAPTIONS, THUMBNAIL_COLUMN
 from savs.stores.read.gathering import Block
@@ -48,7 +48,7 @@ BLOCK = 2**23
 """Features and scores that several small shards may have together: 32 MB of each."""
 
 
-def evaluate(
+def evaluate_method(
     store: AnyStore,
     method: Selection | str | None = None,
     *,
@@ -59,58 +59,9 @@ def evaluate(
     allow_other_prompt: bool = False,
     risk: float | None = None,
 ) -> Evaluation:
-    """Classify examples by any method, and measure how well, from what the store keeps alone.
+    """Classify examples by a method, a new selection by default, and measure how well.
 
-    Memory holds the chosen heads of one shard at a time, or of several small ones, and predictions
-    as Parquet, see `Evaluation.table`. A skipped test example counts as wrong, and so does one
-    whose label training never had; both are reported.
-
-    Parameters
-    ----------
-    store
-        Features of a complete extraction, or of a running one, opened with `partial`.
-    method
-        A selection, made by `select`; by default `select(store)`, and a note says so. Or, by name,
-        what needs no selection: an answer of the model itself (`zero-shot`, `zero-shot-mean`,
-        `icl`, `generated`; see `OwnAnswers`), or `captions` of a dual encoder's store, see
-        `MatchedCaptions`.
-    on
-        The test examples; or `folds` of the training examples, each classified by a selection that
-        is made again from the other folds. Examples that share an image or a group stay in one
-        fold. Heads that were taken from elsewhere (`heads_from`) are only fitted again.
-    folds
-        How many, at least 2; fewer where a class has fewer examples. `loo`: as many as there are
-        independent examples, so that each is classified by a selection of all others.
-    benchmark
-        The store's: needed where it is in a Python file of your own (its path) or an object. Folds
-        are measured by accuracy alone.
-    drop_leaks
-        Leave out test examples that training has seen, with their whole groups.
-    allow_other_prompt
-        Note where test examples have another prompt than a selection's training examples in
-        another store. In the same store that is always noted only.
-    risk
-        Also make prediction sets that lack the truth at most this often, see `Calibration.sets`;
-        without a selection, one is calibrated.
-
-    Raises
-    ------
-    StoreIncompleteError
-        A planned shard is missing.
-    SelectionError
-        The selection belongs to another model or prompt, or lacks a subtask of the test split,
-        or a calibration for the risk. Of folds also: there are fewer than two; the selection is of
-        other training examples than the store has now, or of some of its subtasks; a class has one
-        example, or all its examples share an image or a group, or too few are left of it to score
-        heads by another scoring than `resubstitution`.
-    ResultError
-        The store keeps no such answers of the model.
-    ParameterError
-        The risk is not between 0 and 1, or the method is unknown or makes no such predictions.
-    BenchmarkNotFoundError
-        The store's benchmark is one of your own, and was not given, or another one was.
-    LeakError
-        All test examples would be left out.
+    Parameters and errors are those of `savs.evaluate`, which also finds and saves results.
     """
     store = as_store(store)
     _require_possible(method, on, risk)
@@ -156,7 +107,7 @@ def _require_possible(method: Selection | str | None, on: str, risk: float | Non
 
 
 def _default_selection(store: FeatureStore) -> Selection:
-    return select(store, heads=default_heads(store.heads))
+    return choose_heads(store, heads=default_heads(store.heads))
 
 
 class SelectedHeads:

@@ -20,7 +20,7 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.assessment import Evaluation
 from savs.pipeline.evaluation.captions import compares_captions
 from savs.pipeline.evaluation.cross_validation import assess_left_out
-from savs.pipeline.evaluation.evaluation import evaluate as evaluate_method
+from savs.pipeline.evaluation.evaluation import evaluate_method
 from savs.pipeline.evaluation.evaluation_file import save_evaluation
 from savs.pipeline.evaluation.results import (
     FOLDS,
@@ -42,8 +42,7 @@ from savs.pipeline.running.progress import SILENT, Reporting
 from savs.pipeline.running.result_files import CONFIG, writing
 from savs.pipeline.selection.compatibility import is_of_store
 from savs.pipeline.selection.left_out import calibrate
-from savs.pipeline.selection.selection import Heads, Selection
-from savs.pipeline.selection.selection import select as choose_heads
+from savs.pipeline.selection.selection import Heads, Selection, choose_heads
 from savs.pipeline.selection.selection_config import selection_run
 from savs.pipeline.selection.selection_file import write_selection
 from savs.pipeline.selection.training_data import Training
@@ -66,6 +65,8 @@ class Selected(Selection):
     """Training examples whose label others contradict, see `suspects`; None if not asked for."""
     folder: Path | None
     """Where it was saved."""
+    store: FeatureStore
+    """That it was made from."""
 
     def __repr__(self) -> str:
         """Return what a selection shows."""
@@ -218,7 +219,7 @@ def select(
         reporting.detail(f"the store has {held}, fewer than {DEFAULT_HEADS}: took all")
     known = {field.name: getattr(selection, field.name) for field in fields(Selection)}
     estimates = None if crossed is None else _estimates(selection, crossed)
-    return Selected(**known, estimates=estimates, suspects=doubtful, folder=folder)
+    return Selected(**known, estimates=estimates, suspects=doubtful, folder=folder, store=opened)
 
 
 _suspects = suspects  # a parameter of `select` has this name

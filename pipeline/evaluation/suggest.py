@@ -21,7 +21,7 @@ from savs.pipeline.running.output_files import media_of_cell
 from savs.pipeline.running.result_files import reading
 from savs.pipeline.selection.compatibility import require_fit, require_same_prompt
 from savs.pipeline.selection.selection import Selection, only_subtask
-from savs.pipeline.targets.target import Run
+from savs.pipeline.targets.tasks import Run
 from savs.stores import FeatureStore, StoreIncompleteError
 from savs.stores.format.layout import THUMBNAIL_COLUMN, UNLABELLED
 from savs.stores.read.store import AnyStore, as_store

@@ -6,7 +6,7 @@ import polars as pl
 
 from savs.foundation.files import regular_size
 from savs.pipeline.evaluation.assessment import Evaluation
-from savs.pipeline.evaluation.evaluation import evaluate
+from savs.pipeline.evaluation.evaluation import evaluate_method
 from savs.pipeline.running.output_files import with_media_cells
 from savs.pipeline.running.result_files import (
     CONFIG,
@@ -75,7 +75,7 @@ def suspects(
         As `evaluate` on folds.
     """
     selection.target.require("a list of suspects", "the selection")
-    evaluation = evaluate(store, selection, on="folds") if evaluation is None else evaluation
+    evaluation = evaluate_method(store, selection, on="folds") if evaluation is None else evaluation
     contradicted = selection.target.contradicted(selection, evaluation.predictions)
     tables = [table.select(list(FOUND)) for table in contradicted]
     if not tables:

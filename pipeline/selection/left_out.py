@@ -42,7 +42,8 @@ from savs.pipeline.selection.training_data import (
     grid_widths,
     training_of,
 )
-from savs.pipeline.targets.target import LeftOut, Limit, TrainingTask, scores_of_seen
+from savs.pipeline.targets.target import scores_of_seen
+from savs.pipeline.targets.tasks import LeftOut, Limit, TrainingTask
 from savs.stores import Head
 
 

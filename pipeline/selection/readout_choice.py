@@ -17,7 +17,7 @@ from savs.pipeline.errors import SelectionError
 from savs.pipeline.heads.folds import FOLDS
 from savs.pipeline.readouts import ClassScores, Readout
 from savs.pipeline.selection.left_out import LeftOut, held_out, leave_out, leave_out_of
-from savs.pipeline.selection.selection import Heads, Selection, select
+from savs.pipeline.selection.selection import Heads, Selection, choose_heads
 from savs.pipeline.selection.training_data import (
     Training,
     TrainingData,
@@ -84,7 +84,7 @@ def choose_readout_by_folds(
             f"{size:,} features of heads are too many to choose a readout by trying: it is"
             f" {readouts[0]}; `savs sweep STORE --readout vote,lda` compares some"
         )
-    selections = [select(training, heads=heads, readout=name, **options) for name in readouts]
+    selections = [choose_heads(training, heads=heads, readout=name, **options) for name in readouts]
     first = selections[0]
     try:
         outer = [leave_out(training, selection, folds) for selection in selections]

@@ -48,7 +48,8 @@ from savs.pipeline.selection.training_data import (
     training_of,
 )
 from savs.pipeline.targets import chosen_target, target_package
-from savs.pipeline.targets.target import Run, Target, TrainingTask
+from savs.pipeline.targets.target import Target
+from savs.pipeline.targets.tasks import Run, TrainingTask
 from savs.stores import Head, LayerGrid, head_name
 from savs.stores.format.layout import parse_head
 
@@ -115,7 +116,7 @@ class Selection(SelectionConfig):
         return self.tasks[0]
 
 
-def select(
+def choose_heads(
     training: Training,
     *,
     heads: Heads | None = None,
@@ -127,59 +128,9 @@ def select(
     pseudo_labels: float | None = None,
     target: str | None = None,
 ) -> Selection:
-    """Choose the heads that tell the training classes apart, for each subtask or label by itself.
+    """Choose the heads of each subtask or label, and fit the readout on them.
 
-    Heads are ordered by score, then margin, then (layer, head); scores that differ by a rounding
-    tie. Memory holds the training features of one layer at a time. The command calibrates, too:
-    here `calibrate(store, selection)` does it, whose `selection` has probabilities and can keep a
-    risk.
-
-    Parameters
-    ----------
-    training
-        A store or its path, of which the train split is read, or training examples in memory.
-    heads
-        How many to keep, or `all`; 20 by default, or all if there are fewer. Or the heads
-        themselves, best first, which are only fitted: `(layer, head)` each, a text such as
-        `L12.H7,L13.H0`, or a selection or its folder, which may be of another task.
-    readout
-        The rule that is fitted on the chosen heads: its name, a Python file, or an object. By
-        default `vote`, of numbers `ridge`.
-    scoring
-        How heads are scored: `resubstitution` as in the paper, the default; `loo` or `kfold`, which
-        leave examples out; `pursuit`, one after the other by what the labels still lack; or
-        `worst-prompt`, by the lowest `kfold` score under the prompts of a store. Of numbers it is
-        `kfold`: by the squared error of a ridge regression on the head alone, on left-out examples.
-    max_layer
-        Choose among the heads of layers up to this one, counted from 0: `classify` loads and runs
-        no layer after the deepest chosen head.
-    joint_heads
-        Of examples with many labels: choose the same heads for all, by the mean of their scores.
-    precision
-        Of examples with many labels: `calibrate` takes the lowest threshold of each label that has
-        this precision on left-out examples; by default the one of the best F1.
-    pseudo_labels
-        Read no label of a store: each training example has its likeliest class, by the model's own
-        answers that `answers` labels stored, if that has at least this probability among the
-        classes (0 for all examples). CALM's self-labelled form, see `AnsweredTraining`.
-    target
-        `own-answer`: learn whether the model's own answer to an example of a store is right, from
-        `answers` that it keeps (HALP, arXiv 2603.05465). By default what labels are.
-
-    Raises
-    ------
-    ParameterError
-        The precision is not between 0 and 1, or it or `joint_heads` is for examples with one label;
-        `pseudo_labels` is no probability, or the target is unknown; or either of these is for
-        features in memory.
-    ResultError
-        The store does not keep the model's own answers to its training examples.
-    SelectionError
-        Unknown readout or scoring, more heads than there are, a class without a usable
-        training example, one class only, or heads of another model. Or heads are given, and
-        `max_layer` would choose them, too.
-    StoreIncompleteError
-        A shard of the train split is missing.
+    Parameters and errors are those of `savs.select`, which also calibrates, estimates and saves.
     """
     data = training_of(training, None if target is None else chosen_target(target))
     if isinstance(data, StoredTraining):

@@ -22,13 +22,8 @@ from savs.pipeline.names import IMPORTED
 from savs.pipeline.readouts.readout import ClassTexts
 from savs.pipeline.running.formatting import counted
 from savs.pipeline.targets import Target, target_of
-from savs.pipeline.targets.target import (
-    DecidedTask,
-    TrainingRows,
-    TrainingTask,
-    check_classes,
-    prompt_of,
-)
+from savs.pipeline.targets.target import check_classes, prompt_of
+from savs.pipeline.targets.tasks import DecidedTask, TrainingRows, TrainingTask
 from savs.stores import FeatureStore, Head, HeadNotFoundError, LayerGrid
 from savs.stores.format.layout import (
     CAPTIONS,

@@ -24,7 +24,7 @@ from savs.datasets.label_kinds import (
 from savs.foundation.errors import ParameterError
 from savs.foundation.installed import Additions, Package, kind_problem
 from savs.pipeline.errors import OwnCodeError
-from savs.pipeline.targets.target import Decision as Decision
+from savs.pipeline.targets.tasks import Decision as Decision
 from savs.pipeline.targets.target import Target as Target
 
 TARGETS = {

@@ -31,7 +31,7 @@ from savs.pipeline.targets.stored_answers import (
     label_answers,
     normalised,
 )
-from savs.pipeline.targets.target import (
+from savs.pipeline.targets.tasks import (
     DecidedTask,
     Decision,
     LeftOut,

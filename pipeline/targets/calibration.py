@@ -24,7 +24,7 @@ from savs.foundation.errors import ParameterError
 from savs.pipeline.heads.centroids import few_threads, normalise
 from savs.pipeline.readouts import ClassScores, Fitted, Readout
 from savs.pipeline.readouts.heads_fit import HeadsFit, softmax
-from savs.pipeline.targets.target import Decision
+from savs.pipeline.targets.tasks import Decision
 
 NONCONFORMITY = "nonconformity"
 CENTROIDS = "centroids"

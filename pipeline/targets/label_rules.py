@@ -14,7 +14,7 @@ from msgspec import Meta
 
 from savs.datasets.many_labels import ABSENT, PRESENT, UNKNOWN
 from savs.foundation.arrays import Array
-from savs.pipeline.targets.target import Decision
+from savs.pipeline.targets.tasks import Decision
 
 LEAST_SLOPE = 2.0**-7
 """Per standard deviation of the margins: a greater margin is always more probable, even of a label

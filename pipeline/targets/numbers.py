@@ -34,7 +34,8 @@ from savs.pipeline.running.table import Column, Table
 from savs.pipeline.statistics.intervals import Estimate, ends_of, one_stratum
 from savs.pipeline.statistics.per_class import RangeRow
 from savs.pipeline.targets.tables import Rows, number_cell, ranges_table
-from savs.pipeline.targets.target import (
+from savs.pipeline.targets.target import Target, in_schema, prompt_of, strengths
+from savs.pipeline.targets.tasks import (
     EXAMPLE_SCHEMA,
     Decision,
     Folds,
@@ -47,12 +48,8 @@ from savs.pipeline.targets.target import (
     Selected,
     SelectedTask,
     Shown,
-    Target,
     TrainingRows,
     TrainingTask,
-    in_schema,
-    prompt_of,
-    strengths,
 )
 
 NUMBER = "number"

@@ -40,6 +40,14 @@ from savs.pipeline.targets.calibration import (
 )
 from savs.pipeline.targets.tables import SUBTASK, Rows, classes_table, confusions_table
 from savs.pipeline.targets.target import (
+    Target,
+    check_classes,
+    in_schema,
+    prompt_of,
+    scores_of_seen,
+    strengths,
+)
+from savs.pipeline.targets.tasks import (
     EXAMPLE_SCHEMA,
     Decision,
     Folds,
@@ -52,15 +60,9 @@ from savs.pipeline.targets.target import (
     ScoredRows,
     Selected,
     SelectedTask,
-    Target,
     TaskScores,
     TrainingRows,
     TrainingTask,
-    check_classes,
-    in_schema,
-    prompt_of,
-    scores_of_seen,
-    strengths,
 )
 
 VOTES_SHOWN = 3

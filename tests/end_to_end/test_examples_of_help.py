@@ -25,8 +25,7 @@ TWO_RESULTS = ("compare", "report")
 
 def examples(name: str) -> tuple[str, ...]:
     module = f"{name}_" if iskeyword(name) else name
-    found = import_module(f"savs.pipeline.cli.commands.{module}")
-    return found.COMMAND.examples if hasattr(found, "COMMAND") else found.EXAMPLES
+    return import_module(f"savs.pipeline.cli.commands.{module}").COMMAND.examples
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from savs import Evaluation, save_evaluation
 from savs.datasets import Benchmark, find_benchmark
 from savs.pipeline.statistics.intervals import summarise
 from savs.pipeline.targets.one import ONE_CLASS
-from savs.pipeline.targets.target import Measuring
+from savs.pipeline.targets.tasks import Measuring
 
 
 def save_result(

@@ -1,14 +1,14 @@
 """`savs app`: a page in the browser to classify, label, and look at results."""
 
-from savs.pipeline.cli.command import Command, Given
+from savs.pipeline.cli.command import Command, Options
 from savs.pipeline.cli.output import Shown, print_json, spelled
 from savs.pipeline.extraction.model.model_options import TrustedKeywords
 
 
-def prepare(given: Given) -> Given:
+def prepare(options: Options) -> Options:
     """Print the address as JSON once the page answers."""
-    started = (lambda address: print_json({"address": address})) if given["json"] else None
-    return given | {"started": started, "spelled": spelled}
+    started = (lambda address: print_json({"address": address})) if options["json"] else None
+    return options | {"started": started, "spelled": spelled}
 
 
 COMMAND = Command(
@@ -22,5 +22,5 @@ COMMAND = Command(
     ),
     kinds=(TrustedKeywords,),
     prepare=prepare,
-    show=lambda _, given: Shown(),
+    show=lambda _, options: Shown(),
 )

@@ -5,7 +5,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
-from savs.pipeline.cli.command import Command, Given
+from savs.pipeline.cli.command import Command, Options
 from savs.pipeline.cli.output import Shown
 from savs.pipeline.running.options import Option
 
@@ -38,10 +38,10 @@ def benchmarks(
     return [*BENCHMARKS.values(), *(one.value for one in added.values())], problems
 
 
-def show(done: "tuple[Sequence[Benchmark], Sequence[str]]", given: Given) -> Shown:
+def show(done: "tuple[Sequence[Benchmark], Sequence[str]]", options: Options) -> Shown:
     """Word the list, or the columns and a sample row of one."""
     found, problems = done
-    if given["name"] is not None:
+    if options["name"] is not None:
         (one,) = found
         return Shown(facts=_to_json(one), data=_whole(one))
     lines = [line for one in found for line in (*_facts(one), "")]

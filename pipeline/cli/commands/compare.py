@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from savs.pipeline.cli.command import FORM, Command, Given, require_form
+from savs.pipeline.cli.command import FORM, Command, Options, require_form
 from savs.pipeline.cli.output import Shown
 from savs.pipeline.running.table import TABLE
 
@@ -10,19 +10,19 @@ if TYPE_CHECKING:
     import polars as pl
 
 
-def prepare(given: Given) -> Given:
+def prepare(options: Options) -> Options:
     """Take the table of a row a result for papers."""
-    require_form(given)
-    return given | {"per_result": given["form"] != TABLE}
+    require_form(options)
+    return options | {"per_result": options["form"] != TABLE}
 
 
-def show(table: "pl.DataFrame", given: Given) -> Shown:
+def show(table: "pl.DataFrame", options: Options) -> Shown:
     """Word differences, or a row a result."""
     from savs.pipeline.evaluation.tables import comparison_tables, methods_table
 
-    form = given["form"]
+    form = options["form"]
     data = comparison_tables(table) if form == TABLE else [methods_table(table)]
-    messages = [f"wrote {given['out']}"] if given["out"] else []
+    messages = [f"wrote {options['out']}"] if options["out"] else []
     return Shown(facts=table.to_dicts(), data=data, form=form, messages=messages)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import savs
 from savs.datasets.benchmarks import shapes
 from savs.foundation.errors import command
-from savs.pipeline.cli.command import Command, Given
+from savs.pipeline.cli.command import Command, Options
 from savs.pipeline.cli.output import Shown
 from savs.pipeline.demo import DEMO_CLIP_NAME, DEMO_NAME
 from savs.pipeline.errors import OutputError
@@ -87,7 +87,7 @@ def tour(
     return Toured(store, files.root, selection, evaluation, others, page)
 
 
-def show(done: Toured, given: Given) -> Shown:
+def show(done: Toured, options: Options) -> Shown:
     """Draw the heads, and tell what was measured."""
     from savs.pipeline.selection.drawn_map import draw_map
     from savs.pipeline.selection.head_map import head_map
@@ -95,10 +95,10 @@ def show(done: Toured, given: Given) -> Shown:
     more = {name.replace("-", "_"): result.to_json() for name, result in done.others.items()}
     facts = done.evaluation.to_json() | more
     facts |= {"store": str(done.store.path), "report": str(done.page)}
-    if given["json"]:
+    if options["json"]:
         return Shown(facts=facts)
     lines = draw_map(head_map(done.store, done.selection), done.selection.target)
-    data = ["\nThe heads of the model:\n", *lines, *_story(done, Path(given["out"]))]
+    data = ["\nThe heads of the model:\n", *lines, *_story(done, Path(options["out"]))]
     return Shown(facts=facts, data=data)
 
 

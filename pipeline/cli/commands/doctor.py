@@ -3,11 +3,11 @@
 from typing import Any
 
 from savs.pipeline.cli import exit_codes as exits
-from savs.pipeline.cli.command import Command, Given
+from savs.pipeline.cli.command import Command, Options
 from savs.pipeline.cli.output import Shown, pairs
 
 
-def show(done: tuple[dict[str, Any], list[str]], _: Given) -> Shown:
+def show(done: tuple[dict[str, Any], list[str]], _: Options) -> Shown:
     """Word the facts, and the problems."""
     facts, problems = done
     texts = [

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from savs.pipeline.cli.command import Command, Given, Own
+from savs.pipeline.cli.command import Command, Options, Own
 from savs.pipeline.cli.output import Shown
 from savs.pipeline.running.formatting import used_of
 from savs.pipeline.running.options import Option
@@ -11,17 +11,17 @@ if TYPE_CHECKING:
     from savs.pipeline.evaluation.assessment import Evaluation
 
 
-def prepare(given: Given) -> Given:
+def prepare(options: Options) -> Options:
     """Save by default."""
-    return given | {"out": given["out"] or True}
+    return options | {"out": options["out"] or True}
 
 
-def show(done: "Evaluation", given: Given) -> Shown:
+def show(done: "Evaluation", options: Options) -> Shown:
     """Word the metrics, how far probabilities can be trusted, and what was written."""
     from savs.pipeline.evaluation.tables import confidence_tables
     from savs.pipeline.running.result_files import METRICS, PREDICTIONS, SUBMISSION
 
-    data, messages = words_of(done, per_class=given["per_class"])
+    data, messages = words_of(done, per_class=options["per_class"])
     for part in done.confidence:
         if part.prompt is not None:
             data.append(f"\nunder the prompt {part.prompt!r}:")

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from savs.foundation.errors import ParameterError
-from savs.pipeline.cli.command import Command, Given
+from savs.pipeline.cli.command import Command, Options
 from savs.pipeline.cli.output import Shown, shows_details
 from savs.pipeline.extraction.model.model_options import TrustedKeywords
 from savs.pipeline.running.formatting import counted
@@ -13,21 +13,23 @@ if TYPE_CHECKING:
     from savs.pipeline.reports.explain.explanation import Explained, Explanations
 
 
-def prepare(given: Given) -> Given:
+def prepare(options: Options) -> Options:
     """Refuse maps that nothing would show; leave out the model of other explanations."""
-    if given["attention_maps"]:
-        if given["out"] is None and not given["json"]:
+    if options["attention_maps"]:
+        if options["out"] is None and not options["json"]:
             raise ParameterError("`attention_maps` draws on a page; pass `out` FILE.html or --json")
-        return given
+        return options
     return {
-        name: value for name, value in given.items() if name not in TrustedKeywords.__annotations__
+        name: value
+        for name, value in options.items()
+        if name not in TrustedKeywords.__annotations__
     }
 
 
-def show(done: "Explanations", given: Given) -> Shown:
+def show(done: "Explanations", options: Options) -> Shown:
     """Word the votes of each example, or the page."""
     data: list[Table | str] = []
-    out = given["out"]
+    out = options["out"]
     if out is not None and not shows_details():
         data.append(out)
     else:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import savs
 from savs.foundation.errors import command
 from savs.foundation.network import HUB_DATASETS, HUB_SPACES
-from savs.pipeline.cli.command import Command, Given
+from savs.pipeline.cli.command import Command, Options
 from savs.pipeline.cli.output import Shown
 from savs.pipeline.names import BUNDLE_FORM, IMPORTED, SPACE_FORM, STORE_FORM
 from savs.pipeline.running.formatting import counted, format_bytes
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from savs.pipeline.classifying.exporting import Exported
 
 
-def show(done: "Exported", given: Given) -> Shown:
+def show(done: "Exported", options: Options) -> Shown:
     """Word the files, and how they are used."""
     name, is_upload = done.name or str(done.path), done.name is not None
     if done.files:
@@ -26,12 +26,12 @@ def show(done: "Exported", given: Given) -> Shown:
         messages = [*done.notes, f"{counted(done.heads, 'head')}, {format_bytes(done.bytes)}"]
     if is_upload:
         facts = {"name": name, "address": done.address, "commit": done.commit}
-    messages += _uses(done, name, given)
+    messages += _uses(done, name, options)
     return Shown(facts=facts, data=[str(done.address or name)], messages=messages)
 
 
-def _uses(done: "Exported", name: str, given: Given) -> list[str]:
-    if given["media_root"] is not None:
+def _uses(done: "Exported", name: str, options: Options) -> list[str]:
+    if options["media_root"] is not None:
         open_it = f"open it as: embedding-atlas {name} --vector vector --image image"
         if not done.missing:
             return [open_it]
@@ -41,7 +41,7 @@ def _uses(done: "Exported", name: str, given: Given) -> list[str]:
             open_it,
         ]
     if done.form == BUNDLE_FORM:
-        model = savs.open_store(given["store"]).manifest.identity.model
+        model = savs.open_store(options["store"]).manifest.identity.model
         words = ["classify", name, "IMAGES"]
         if model.get("class") == IMPORTED:
             words = ["evaluate", "NEW", "--selection", name]

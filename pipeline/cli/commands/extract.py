@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from savs.foundation.errors import ParameterError, SavsError
-from savs.pipeline.cli.command import MAX_SKIP, Command, Given
+from savs.pipeline.cli.command import MAX_SKIP, Command, Options
 from savs.pipeline.cli.output import Shown, skipped_examples
 from savs.pipeline.cluster.node import require_own_devices
 from savs.pipeline.extraction.model.model_options import ModelOptions, require_extra
@@ -145,9 +145,9 @@ def extract(
     return Done(done, before)
 
 
-def prepare(given: Given) -> Given:
+def prepare(options: Options) -> Options:
     """Make the objects of options; a value that they refuse is a usage error."""
-    arguments, objects = dict(given), {}
+    arguments, objects = dict(options), {}
     for name, kind in (("inputs", InputOptions), ("model", ModelOptions), ("run", RunOptions)):
         values = {field.name: arguments.pop(field.name) for field in fields(kind)}
         try:
@@ -157,13 +157,13 @@ def prepare(given: Given) -> Given:
     return arguments | objects
 
 
-def show(done: Planned | Done, given: Given) -> Shown:
+def show(done: Planned | Done, options: Options) -> Shown:
     """Word the stores and what was skipped, or the estimate."""
     if isinstance(done, Planned):
-        return _planned(done, given)
+        return _planned(done, options)
     run = done.run
     skipped = [row for row in run.skipped if row[:2] not in done.before]
-    messages, code = skipped_examples(run.store, skipped, given["max_skip"])
+    messages, code = skipped_examples(run.store, skipped, options["max_skip"])
     facts = {
         "store": str(run.store.path),
         "sites": {site: str(store.path) for site, store in run.stores.items()},
@@ -176,8 +176,8 @@ def show(done: Planned | Done, given: Given) -> Shown:
     return Shown(facts=facts, data=data, messages=messages, exit_code=code)
 
 
-def _planned(done: Planned, given: Given) -> Shown:
-    cost, place = done.cost, find_place(given["out"])
+def _planned(done: Planned, options: Options) -> Shown:
+    cost, place = done.cost, find_place(options["out"])
     places: Iterable[Path] = () if is_remote(place) else (place, *place.absolute().parents)
     folder = next((place for place in places if place.exists()), None)
     free = None if folder is None else shutil.disk_usage(folder).free
@@ -203,8 +203,8 @@ def _planned(done: Planned, given: Given) -> Shown:
     else:
         rows.append(["examples per second", f"{cost.examples_per_second:.1f}"])
         rows.append(["estimated time", format_seconds(cost.seconds)])
-    messages = [*_page_words(done, given["page"])]
-    if not given["json"]:
+    messages = [*_page_words(done, options["page"])]
+    if not options["json"]:
         messages += cost.notes
         messages += [f"not found: {name}" for name in cost.missing_media[:MISSING_SHOWN]]
     return Shown(facts=facts, data=[Table.of_cells(["dry run", ""], rows)], messages=messages)

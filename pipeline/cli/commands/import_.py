@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from savs.pipeline.cli.command import Command, Given
+from savs.pipeline.cli.command import Command, Options
 from savs.pipeline.cli.output import Shown
 from savs.pipeline.inputs.input_options import LabelKeywords
 from savs.pipeline.running.formatting import counted
@@ -20,7 +20,7 @@ class RowKeywords(LabelKeywords, total=False):
     media_root: str | Path | None
 
 
-def show(done: "Imported", _: Given) -> Shown:
+def show(done: "Imported", _: Options) -> Shown:
     """Word the new store."""
     rows, store = done.store.facts["planned"], done.store
     counts = " and ".join(f"{count:,} {name}" for name, count in rows.items())

@@ -4,7 +4,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from savs.foundation.errors import command
-from savs.pipeline.cli.command import Command, Given
+from savs.pipeline.cli.command import Command, Options
 from savs.pipeline.cli.output import Shown
 from savs.pipeline.running.formatting import counted
 from savs.pipeline.running.table import Table
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from savs.pipeline.inputs.labelling import Labelled
 
 
-def show(done: "Labelled", given: Given) -> Shown:
+def show(done: "Labelled", options: Options) -> Shown:
     """Word the changes, and the command that takes them into account."""
     changes, known, tables = done.changes, "", []
     if changes.height:
@@ -23,10 +23,10 @@ def show(done: "Labelled", given: Given) -> Shown:
     if done.unchanged:
         known = f"; {done.unchanged:,} were known"
     elif not changes.height:
-        known = f"; {given['labels']} has no label: fill in its column `label`"
+        known = f"; {options['labels']} has no label: fill in its column `label`"
     messages = [f"{counted(changes.height, 'example')} changed{known}"]
     if changes.height:
-        messages.append("next: " + command("savs", _stage(done), given["store"]))
+        messages.append("next: " + command("savs", _stage(done), options["store"]))
     facts = {"changes": changes.to_dicts(), "unchanged": done.unchanged}
     return Shown(facts=facts, data=tables, messages=messages)
 

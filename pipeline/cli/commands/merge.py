@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from savs.foundation.errors import ParameterError
-from savs.pipeline.cli.command import Command, Given
+from savs.pipeline.cli.command import Command, Options
 from savs.pipeline.cli.output import Shown
 from savs.pipeline.running.formatting import counted, format_bytes
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
     from savs.stores import FeatureStore
 
 
-def prepare(given: Given) -> Given:
+def prepare(options: Options) -> Options:
     """Refuse a single store."""
-    if len(given["stores"]) < 2:
+    if len(options["stores"]) < 2:
         raise ParameterError("got one store, expected two or more")
-    return given
+    return options
 
 
-def show(merged: "FeatureStore", _: Given) -> Shown:
+def show(merged: "FeatureStore", _: Options) -> Shown:
     """Word the new store."""
     size, heads = merged.facts["bytes"], len(merged.heads)
     return Shown(

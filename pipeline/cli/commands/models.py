@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Unpack
 import savs
 from savs.foundation.errors import ParameterError
 from savs.pipeline.cli import exit_codes as exits
-from savs.pipeline.cli.command import Command, Given
+from savs.pipeline.cli.command import Command, Options
 from savs.pipeline.cli.output import Shown, pairs
 from savs.pipeline.extraction.model.model_options import CheckedKeywords, ModelKeywords
 from savs.pipeline.names import DEFAULT_BATCH_SIZE
@@ -94,7 +94,7 @@ def _families(status: str | None) -> dict[str, Any]:
     return report | {"families": families}
 
 
-def show(done: Any, _: Given) -> Shown:
+def show(done: Any, _: Options) -> Shown:
     """Word the list, or the checks."""
     if isinstance(done, dict):
         return _shown_families(done)

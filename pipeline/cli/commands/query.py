@@ -4,7 +4,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from savs.foundation.errors import ParameterError
-from savs.pipeline.cli.command import Command, Given, Own
+from savs.pipeline.cli.command import Command, Options, Own
 from savs.pipeline.cli.output import Shown
 from savs.pipeline.running.formatting import counted
 from savs.pipeline.running.options import Option
@@ -19,20 +19,20 @@ LONGEST, SHORTER = 60, 24
 FORMS = (TABLE, "csv")
 
 
-def prepare(given: Given) -> Given:
+def prepare(options: Options) -> Options:
     """Refuse another form."""
-    if given["form"] not in FORMS:
-        raise ParameterError(f"`form` is {given['form']!r}, expected one of {', '.join(FORMS)}")
-    if given["form"] == "csv" and given["json"]:
+    if options["form"] not in FORMS:
+        raise ParameterError(f"`form` is {options['form']!r}, expected one of {', '.join(FORMS)}")
+    if options["form"] == "csv" and options["json"]:
         raise ParameterError("--format csv and --json are two ways to print; pass one")
-    return given
+    return options
 
 
-def show(table: "pl.DataFrame", given: Given) -> Shown:
+def show(table: "pl.DataFrame", options: Options) -> Shown:
     """Print rows, as far as the screen has room, or all as CSV."""
     from savs.pipeline.running.output_files import cells_of_lists
 
-    if given["form"] == "csv":
+    if options["form"] == "csv":
         return Shown(facts=None, data=[cells_of_lists(table).write_csv().encode("utf-8")])
     text, left_out = _on_screen(table, shutil.get_terminal_size().columns)
     more = f", the first and last {ROWS_SHOWN // 2} shown" if table.height > ROWS_SHOWN else ""
@@ -42,7 +42,7 @@ def show(table: "pl.DataFrame", given: Given) -> Shown:
             f"{counted(left_out, 'column')} left out to fit the screen; SELECT fewer, or see all"
             " with --format csv or --json"
         )
-    is_data = given["json"]  # then all rows and columns are there
+    is_data = options["json"]  # then all rows and columns are there
     return Shown(facts=table.to_dicts(), data=[text], messages=[] if is_data else messages)
 
 

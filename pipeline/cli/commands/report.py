@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from savs.pipeline.cli.command import Command, Given
+from savs.pipeline.cli.command import Command, Options
 from savs.pipeline.cli.output import Shown
 from savs.pipeline.running.formatting import counted_as, format_bytes
 
@@ -11,9 +11,9 @@ if TYPE_CHECKING:
     from savs.pipeline.reports.report.report import ReportContent
 
 
-def show(done: "ReportContent", given: Given) -> Shown:
+def show(done: "ReportContent", options: Options) -> Shown:
     """Word the page, and the examples that it shows."""
-    out, gallery = Path(given["out"]), done.gallery
+    out, gallery = Path(options["out"]), done.gallery
     notes = list(gallery.notes) if gallery else []
     cards = gallery.cards if gallery else ()
     names = ", ".join(result.name for result in done.results)

@@ -2,9 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
-import savs
 from savs.foundation.errors import command
-from savs.pipeline.cli.command import Command, Given
+from savs.pipeline.cli.command import Command, Options
 from savs.pipeline.cli.output import Shown
 from savs.pipeline.names import IMPORTED
 from savs.pipeline.running.formatting import counted_as
@@ -17,12 +16,12 @@ SHOWN = 20
 """Suspects that are printed."""
 
 
-def prepare(given: Given) -> Given:
+def prepare(options: Options) -> Options:
     """Save by default."""
-    return given | {"out": given["out"] or True}
+    return options | {"out": options["out"] or True}
 
 
-def show(done: "Selected", given: Given) -> Shown:
+def show(done: "Selected", options: Options) -> Shown:
     """Word a selection, its estimates, suspects and depth, and the next command."""
     from savs.pipeline.evaluation.tables import selection_table, suspects_table
 
@@ -42,24 +41,24 @@ def show(done: "Selected", given: Given) -> Shown:
             f"{count} predicted by a classifier of others to {done.target.suspected_as};"
             f" suspects.csv next to the selection has {all_rows}"
         )
-    if depth := _depth(done, given["store"]):
+    if depth := _depth(done):
         messages.append(depth)
-    messages.append(f"wrote {done.folder}; next: {_next(done, given)}")
+    messages.append(f"wrote {done.folder}; next: {_next(done, options)}")
     return Shown(facts=facts, data=tables, messages=messages)
 
 
-def _next(done: "Selected", given: Given) -> str:
+def _next(done: "Selected", options: Options) -> str:
     from savs.pipeline.evaluation.results import TRAINED, Results
 
-    store = savs.open_store(given["store"])
-    out, readout, is_aimed = given["out"], given["readout"], given["target"] is not None
+    store, out, readout = done.store, options["out"], options["readout"]
+    is_aimed = options["target"] is not None
     assert done.folder is not None
     is_default = readout in (None, "vote") and TRAINED not in Results(store.path)
     more = ["--selection", done.folder if out else done.folder.name] if out or is_aimed else []
     if done.readout_file is not None or not (out or is_default or is_aimed):
         more += ["--readout", readout or done.readout]
     more += [] if store.ids("test") else ["--folds", 5]
-    return command("savs", "evaluate", given["store"], *more)
+    return command("savs", "evaluate", options["store"], *more)
 
 
 def _task_facts(task: "TaskSelection", done: "Selected") -> dict[str, Any]:
@@ -86,12 +85,11 @@ def _task_facts(task: "TaskSelection", done: "Selected") -> dict[str, Any]:
     }
 
 
-def _depth(done: "Selected", store: str) -> str | None:
+def _depth(done: "Selected") -> str | None:
     """Return how much of the decoder the chosen heads need, if that is not all of it."""
     if done.source.model.get("class") == IMPORTED:
         return None
-    grid = savs.open_store(store).grid
-    last, total = max(layer for layer, _ in done.heads), grid[-1].layer + 1
+    last, total = max(layer for layer, _ in done.heads), done.store.grid[-1].layer + 1
     saved = 100 * (1 - (last + 1) / total)  # a store of chosen heads may lack the last layers
     if not saved:
         return None

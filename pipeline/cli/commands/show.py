@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from savs.pipeline.cli.command import Command, Given
+from savs.pipeline.cli.command import Command, Options
 from savs.pipeline.cli.output import Shown, pairs
 from savs.pipeline.running.formatting import counted_as, format_bytes, format_seconds
 from savs.pipeline.running.table import Table
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 COUNTED = ("split", "subtask", "label", "examples", "skipped")
 
 
-def show(done: "Overview", _: Given) -> Shown:
+def show(done: "Overview", _: Options) -> Shown:
     """Word the facts, classes and progress of a store, or draw its heads."""
     facts = done.to_json()
     if done.heads is not None:

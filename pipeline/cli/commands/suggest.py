@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from savs.foundation.errors import command
-from savs.pipeline.cli.command import Command, Given
+from savs.pipeline.cli.command import Command, Options
 from savs.pipeline.cli.output import Shown
 from savs.pipeline.running.formatting import counted
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from savs.pipeline.evaluation.suggest import Suggestions
 
 
-def show(done: "Suggestions", given: Given) -> Shown:
+def show(done: "Suggestions", options: Options) -> Shown:
     """Print the table, or say where it is, and how to go on."""
     from savs.pipeline.running.output_files import cells_of_lists
 
-    table, out = done.table, given["out"]
+    table, out = done.table, options["out"]
     messages = [f"note: {note}" for note in done.notes]
     data = []
     if out is None:
@@ -27,7 +27,7 @@ def show(done: "Suggestions", given: Given) -> Shown:
             is_page = Path(out).suffix.lower() == ".html"
             place = "on the page" if is_page else "in the column `label`"
             labels = "labels.csv" if is_page else out
-            label = command("savs", "label", given["store"], labels)
+            label = command("savs", "label", options["store"], labels)
             messages.append(f"next: label {place}, then {label}")
     facts = {"suggestions": table.to_dicts(), "notes": list(done.notes)}
     return Shown(facts=facts, data=data, messages=messages)

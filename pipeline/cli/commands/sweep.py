@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from savs.foundation.errors import ParameterError
-from savs.pipeline.cli.command import FORM, Command, Given, Own, require_form
+from savs.pipeline.cli.command import FORM, Command, Options, Own, require_form
 from savs.pipeline.cli.output import Shown
 from savs.pipeline.running.formatting import visible
 from savs.pipeline.running.options import Option
@@ -13,26 +13,26 @@ if TYPE_CHECKING:
     from savs.pipeline.evaluation.sweep.table import Sweep
 
 
-def prepare(given: Given) -> Given:
+def prepare(options: Options) -> Options:
     """Save by default; refuse what cannot be shown before it is measured."""
-    require_form(given)
-    if given["prompts"] and given["metric"] is not None:
+    require_form(options)
+    if options["prompts"] and options["metric"] is not None:
         raise ParameterError("`metric` is about draws, which `prompts` does not use: omit it")
-    if given["figure"] is not None:
-        if given["prompts"] or given["max_layers"] is not None:
+    if options["figure"] is not None:
+        if options["prompts"] or options["max_layers"] is not None:
             raise ParameterError("`figure` shows shots and heads, not prompts or depths")
         from savs.pipeline.reports.report.curves import require_figure
 
-        require_figure(Path(given["figure"]))
-    return given | {"out": given["out"] or True}
+        require_figure(Path(options["figure"]))
+    return options | {"out": options["out"] or True}
 
 
-def show(done: "Sweep", given: Given) -> Shown:
+def show(done: "Sweep", options: Options) -> Shown:
     """Word one metric of a sweep, by default the first, or the means over stores."""
     from savs.pipeline.evaluation.sweep.table import with_methods
     from savs.pipeline.evaluation.tables import stores_table, sweep_table
 
-    metric, files = given["metric"], [str(path) for path in done.files]
+    metric, files = options["metric"], [str(path) for path in done.files]
     names = done.summary["metric"].unique(maintain_order=True).to_list()
     is_joined = done.summary["data_set"].n_unique() > 1
     if metric is not None and (is_joined or metric not in names):
@@ -48,14 +48,14 @@ def show(done: "Sweep", given: Given) -> Shown:
         rows = done.summary.filter(metric=name)
         table = sweep_table(with_methods(rows), name)
     messages = [f"note: {note}" for note in done.notes]
-    if given["figure"] is not None:
+    if options["figure"] is not None:
         from savs.pipeline.reports.report.curves import write_figure
 
-        write_figure(Path(given["figure"]), table.frame, name)
-        messages.insert(0, f"drew {given['figure']}")
+        write_figure(Path(options["figure"]), table.frame, name)
+        messages.insert(0, f"drew {options['figure']}")
     facts = {"files": files, key: rows.to_dicts(), "notes": done.notes}
     messages.append(f"wrote {', '.join(files)}")
-    return Shown(facts=facts, data=[table], form=given["form"], messages=messages)
+    return Shown(facts=facts, data=[table], form=options["form"], messages=messages)
 
 
 COMMAND = Command(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from savs.foundation.errors import ParameterError, command
-from savs.pipeline.cli.command import GPUS, MAX_SKIP, Command, Given
+from savs.pipeline.cli.command import GPUS, MAX_SKIP, Command, Options
 from savs.pipeline.cli.commands.evaluate import words_of
 from savs.pipeline.cli.output import REPORTING, Shown, skipped_examples
 from savs.pipeline.cluster.node import NONE, require_own_devices
@@ -21,9 +21,9 @@ SHOWN = 5
 """Doubtful labels that are printed."""
 
 
-def prepare(given: Given) -> Given:
+def prepare(options: Options) -> Options:
     """Let a process on each GPU extract its share first, if asked for; such a process ends here."""
-    arguments, source, gpus = dict(given), given["source"], given["gpus"]
+    arguments, source, gpus = dict(options), options["source"], options["gpus"]
     if gpus == NONE:
         return arguments
     from savs.pipeline.classifying.training import default_store, extract_share, is_store
@@ -31,17 +31,17 @@ def prepare(given: Given) -> Given:
 
     if is_store(source):
         raise ParameterError(f"`gpus` is for images, and {source} is a store; omit it")
-    arguments["out"] = given["out"] or default_store(source)
+    arguments["out"] = options["out"] or default_store(source)
     if gpus == PART:
-        names = {*given} - {"readout", "heads", "max_skip", "json", "gpus"}
+        names = {*options} - {"readout", "heads", "max_skip", "json", "gpus"}
         extract_share(**{name: arguments[name] for name in names}, reporting=REPORTING)
         raise typer.Exit
-    require_own_devices(gpus, given["device"])
+    require_own_devices(gpus, options["device"])
     train_on_node(gpus, Path(str(arguments["out"])))
     return arguments
 
 
-def show(done: "Trained", given: Given) -> Shown:
+def show(done: "Trained", options: Options) -> Shown:
     """Word the readout, the accuracy to expect, doubtful labels, and what comes next."""
     from savs.pipeline.evaluation.tables import suspects_table
 
@@ -52,14 +52,14 @@ def show(done: "Trained", given: Given) -> Shown:
         data.append(suspects_table(done.suspects.head(SHOWN), done.selection.target))
     tried = ", ".join(f"{name} {percent(value)}" for name, value in done.accuracies.items())
     best = f"readout: {done.selection.readout}, the best when examples are left out ({tried})"
-    skipped, code = skipped_examples(done.store, done.skipped, given["max_skip"], option="")
+    skipped, code = skipped_examples(done.store, done.skipped, options["max_skip"], option="")
     return Shown(
         facts=_facts(done),
         data=data,
         messages=[
             *(f"note: {note}" for note in done.notes),
-            *([best] if done.accuracies and not given["json"] else []),
-            *([] if given["json"] else counts),
+            *([best] if done.accuracies and not options["json"] else []),
+            *([] if options["json"] else counts),
             *_next(done),
             *skipped,
         ],

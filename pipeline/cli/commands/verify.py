@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any, Union
 
 from savs.pipeline.cli import exit_codes as exits
-from savs.pipeline.cli.command import Command, Given
+from savs.pipeline.cli.command import Command, Options
 from savs.pipeline.cli.output import Shown
 from savs.pipeline.running.formatting import counted, format_bytes
 from savs.pipeline.running.table import Table
@@ -34,10 +34,10 @@ def verify(store: str, *, quick: bool = False, repair: bool = False) -> "Report 
     return verify_store(store, quick=quick)
 
 
-def show(done: Union["Report", "Repair"], given: Given) -> Shown:
+def show(done: Union["Report", "Repair"], options: Options) -> Shown:
     """Word the problems, or the files that were removed and set aside."""
-    facts: dict[str, Any] = {"store": given["store"]}
-    return _repaired(done, facts) if given["repair"] else _verified(done, facts, given["quick"])
+    facts: dict[str, Any] = {"store": options["store"]}
+    return _repaired(done, facts) if options["repair"] else _verified(done, facts, options["quick"])
 
 
 def _verified(report: Any, facts: dict[str, Any], quick: bool) -> Shown:

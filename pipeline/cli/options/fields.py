@@ -4,14 +4,12 @@ import inspect
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import MISSING, fields
-from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints, is_typeddict
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 import typer
 
 from savs.foundation.bounds import whole_number
-from savs.foundation.errors import SavsError
 from savs.pipeline.cli.options.shared import read_text, to_typer, with_flags
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.run_options import RunOptions
@@ -19,7 +17,7 @@ from savs.pipeline.inputs.input_options import InputOptions
 from savs.pipeline.running.options import Option, options_of
 
 if TYPE_CHECKING:
-    from savs.datasets import Benchmark
+    pass
 
 CLASSES = (InputOptions, ModelOptions, RunOptions)
 DEFAULTS = {
@@ -32,34 +30,6 @@ OPTIONS = {field: options for kind in CLASSES for field, options in options_of(k
 
 
 NAMES = {name for options in OPTIONS.values() for name in options}
-
-
-def expand_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of its parameters that are options objects.
-
-    Those are annotated with one of `CLASSES`, or with a TypedDict of some of their fields. The
-    command is called with the objects; a value that they refuse is a usage error.
-    """
-    signature = inspect.signature(command).parameters
-    kinds = {
-        name: parameter.annotation
-        for name, parameter in signature.items()
-        if parameter.annotation in CLASSES or is_typeddict(parameter.annotation)
-    }
-    parameters: list[inspect.Parameter] = []
-    for name, parameter in signature.items():
-        if name in kinds:
-            parameters += parameters_of_fields(kinds[name])
-        else:
-            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
-
-    @wraps(command)
-    def collected(**values: Any) -> None:
-        objects = {name: _collect(kind, values) for name, kind in kinds.items()}
-        command(**values, **objects)
-
-    vars(collected)["__signature__"] = inspect.Signature(parameters)
-    return collected
 
 
 def parameters_of_fields(kind: Any) -> Iterator[inspect.Parameter]:
@@ -88,14 +58,6 @@ def _parameter(name: str, hint: Any, default: Any, source: Option) -> inspect.Pa
         default=default,
         annotation=Annotated[hint, to_typer(name, source, with_flags(source.help, NAMES))],
     )
-
-
-def _collect(kind: Any, values: dict[str, Any]) -> Any:
-    """Take the options of a kind out of the values of a command and make the object of them."""
-    try:
-        return kind(**take_fields(kind, values))
-    except SavsError as error:
-        raise typer.BadParameter(str(error)) from error
 
 
 def take_fields(kind: Any, values: dict[str, Any]) -> dict[str, Any]:
@@ -205,25 +167,3 @@ PARSERS: dict[str, Callable[..., Any]] = {
 }
 """Field -> the function that makes it of the texts on the command line; its parameters are the
 field's options."""
-
-
-BenchmarkArgument = Annotated[
-    str,
-    typer.Argument(
-        metavar="BENCHMARK",
-        help="A name from `savs benchmarks`, or a Python file (mine.py).",
-    ),
-]
-
-
-def resolve_benchmark(name: str, inputs: InputOptions) -> "Benchmark":
-    """Return the benchmark with its columns and question; a usage error if it takes none."""
-    from savs.datasets.errors import OptionError
-    from savs.pipeline.inputs.plugins import choose_benchmark
-
-    try:
-        return choose_benchmark(
-            name, columns=inputs.columns, question=inputs.question, labels=inputs.labels
-        )
-    except OptionError as error:
-        raise typer.BadParameter(str(error)) from error

@@ -4,7 +4,7 @@ import re
 from collections.abc import Container
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -17,7 +17,6 @@ MORE = "More options"
 
 option = partial(typer.Option, show_envvar=False)
 """An option; its environment variable, SAVS_<COMMAND>_<OPTION>, is not shown in the help."""
-advanced = partial(option, rich_help_panel=MORE)
 
 FIELD = re.compile(r"`([a-z_]+)`")
 """A parameter in a message or a help text."""
@@ -46,34 +45,6 @@ def with_flags(text: str, names: Container[str]) -> str:
 def flag_of(name: str) -> str:
     """Return the flag of a parameter."""
     return f"--{name.replace('_', '-')}"
-
-
-OtherPromptOption = Annotated[
-    bool,
-    advanced("--allow-other-prompt", help="Warn about a different prompt instead of failing."),
-]
-
-RiskOption = Annotated[
-    float | None,
-    option(
-        metavar="P",
-        help="Conformal prediction sets that lack the truth, or that share of true labels, at most"
-        " this often, such as 0.05.",
-    ),
-]
-
-SubtaskOption = Annotated[
-    str | None, option(metavar="NAME", help="Only this subtask, or this prompt of several.")
-]
-
-ClassifierModelOption = Annotated[
-    str | None, advanced(metavar="ID", help="Model, if it is not where the classifier says.")
-]
-
-MaxSkipOption = Annotated[
-    int,
-    advanced("--max-skip", min=0, help="Exit with code 4 if this run skips more images or texts."),
-]
 
 
 def read_text(path: Path, option: str = "") -> str:

@@ -28,7 +28,7 @@ from savs.pipeline.inputs.plugins import stored_benchmark
 from savs.pipeline.names import GENERATED, ICL, OWN_ANSWERS
 from savs.pipeline.readouts import Readout, choose_readout
 from savs.pipeline.selection.left_out import calibrate
-from savs.pipeline.selection.selection import Selection, select
+from savs.pipeline.selection.selection import Selection, choose_heads
 from savs.pipeline.selection.training_data import (
     StoredTraining,
     TrainingArrays,
@@ -38,7 +38,7 @@ from savs.pipeline.selection.training_data import (
 )
 from savs.pipeline.targets import target_of
 from savs.pipeline.targets.stored_answers import ANSWERS
-from savs.pipeline.targets.target import Measuring
+from savs.pipeline.targets.tasks import Measuring
 from savs.stores import FeatureStore
 
 NO_HEADS = 0
@@ -213,7 +213,7 @@ class StoreDraws:
             training = replace(labels, values=values[:, rows])
             for method in methods:
                 for count in self.counts:
-                    selection = select(
+                    selection = choose_heads(
                         training,
                         heads=count,
                         readout=method.rule,

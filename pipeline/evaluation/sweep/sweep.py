@@ -16,7 +16,7 @@ from savs.foundation.errors import ParameterError
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.compare.trial_sets import short_names
 from savs.pipeline.evaluation.cross_validation import INFLATION
-from savs.pipeline.evaluation.evaluation import evaluate
+from savs.pipeline.evaluation.evaluation import evaluate_method
 from savs.pipeline.evaluation.results import place_of_result
 from savs.pipeline.evaluation.same_examples import as_examples
 from savs.pipeline.evaluation.sweep.draws import (
@@ -55,11 +55,11 @@ from savs.pipeline.running.formatting import counted_as
 from savs.pipeline.running.options import Option, parse_counts, parse_layers, parse_names
 from savs.pipeline.running.progress import SILENT, Reporting
 from savs.pipeline.selection.selection import (
+    choose_heads,
     default_heads,
     head_count,
     heads_up_to,
     require_layer,
-    select,
 )
 from savs.pipeline.selection.training_data import (
     StoredTraining,
@@ -459,8 +459,8 @@ def _compare_prompts(
     examples = pl.DataFrame()
     for rule in rules:
         for count in counts:
-            selection = select(store, heads=count, readout=rule, scoring=scoring)
-            evaluation = evaluate(store, selection, on="folds")
+            selection = choose_heads(store, heads=count, readout=rule, scoring=scoring)
+            evaluation = evaluate_method(store, selection, on="folds")
             parts, left_out = paired(evaluation.predictions, prompts)
             notes |= dict.fromkeys([*evaluation.notes, *_note(left_out)])
             chance = evaluation.units[0].chance  # the classes are the same under all prompts

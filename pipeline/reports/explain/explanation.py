@@ -20,7 +20,7 @@ from savs.pipeline.reports.explain.evidence import Evidence, Trained
 from savs.pipeline.reports.pages.pictures import Images, Picture
 from savs.pipeline.running.formatting import counted, listed
 from savs.pipeline.selection.training_data import head_widths
-from savs.pipeline.targets.target import Share, Shown
+from savs.pipeline.targets.tasks import Share, Shown
 from savs.stores import FeatureStore, head_name
 
 HEADS_SCHEMA: Mapping[str, pl.DataType] = {

@@ -20,7 +20,8 @@ from savs.pipeline.reports.pages.rendering import render, require_page
 from savs.pipeline.running.formatting import counted, listed
 from savs.pipeline.targets import Target
 from savs.pipeline.targets.one import CLASSIFIED_SCHEMA
-from savs.pipeline.targets.target import Share, best_votes, in_schema
+from savs.pipeline.targets.target import best_votes, in_schema
+from savs.pipeline.targets.tasks import Share
 from savs.stores.format.layout import Facts
 
 MOST_BYTES = 12_000_000

@@ -11,7 +11,7 @@ import polars as pl
 from savs.pipeline.evaluation.results import Result
 from savs.pipeline.reports.pages.pictures import Images, Picture, open_images
 from savs.pipeline.reports.report.headline import is_paired
-from savs.pipeline.targets.target import Shown
+from savs.pipeline.targets.tasks import Shown
 
 WRONG, UNSURE, ATYPICAL = "wrong", "least sure", "least typical"
 SHARE_WRONG = 2 / 3

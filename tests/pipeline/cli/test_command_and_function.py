@@ -15,9 +15,6 @@ from savs.pipeline.cli.commands import COMMANDS
 from savs.pipeline.cli.options.signatures import parameter_texts, parameters_of
 from stores import make_store
 
-KINDLESS = ("classify",)
-"""Commands that are made by hand."""
-
 
 def described(name: str) -> Any:
     """Return the `Command` of a command."""
@@ -31,10 +28,7 @@ def function_of(name: str) -> Any:
     return getattr(import_module(module), function)
 
 
-WITH_FUNCTION = [name for name in COMMANDS if name not in KINDLESS]
-
-
-@pytest.mark.parametrize("name", WITH_FUNCTION)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_what_is_read_of_the_source_is_what_python_has(name) -> None:
     function = function_of(name)
     real = signature(function).parameters
@@ -44,7 +38,7 @@ def test_what_is_read_of_the_source_is_what_python_has(name) -> None:
     assert set(texts) >= set(parameters_of(described(name).function))
 
 
-@pytest.mark.parametrize("name", WITH_FUNCTION)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_all_that_a_shell_may_give_the_function_takes(name) -> None:
     taken = signature(function_of(name)).parameters
     is_open = any(one.kind is Parameter.VAR_KEYWORD for one in taken.values())

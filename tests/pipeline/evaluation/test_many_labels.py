@@ -23,8 +23,8 @@ from savs.pipeline.evaluation.results import Result
 from savs.pipeline.evaluation.suspects import suspects
 from savs.pipeline.evaluation.tables import confidence_tables
 from savs.pipeline.reports.suggestions.suggestions import write_suggestions
+from savs.pipeline.targets.label_logits import LabelLogits
 from savs.pipeline.targets.label_rules import NEVER, PLAIN, kept_levels
-from savs.pipeline.targets.many import LabelLogits
 from savs.stores import LayerGrid
 from stores import identity, make_store, write_store
 

@@ -7,10 +7,10 @@ from savs.pipeline.heads.folds import stratified_folds
 from savs.pipeline.readouts import ClassScores
 from savs.pipeline.selection import readout_choice
 from savs.pipeline.selection.readout_choice import choose_readout_by_folds
-from savs.pipeline.selection.selection import select
+from savs.pipeline.selection.selection import choose_heads
 from savs.pipeline.selection.training_data import TrainingArrays
 from savs.pipeline.targets.one import ONE_CLASS
-from savs.pipeline.targets.target import LeftOut, TrainingTask
+from savs.pipeline.targets.tasks import LeftOut, TrainingTask
 from savs.stores import LayerGrid
 from savs.stores.format.manifest import FeatureSource
 
@@ -56,7 +56,7 @@ def part(data, kept):
 
 def choices(data, kept, out, readout):
     """Return what a classifier of some examples says of others."""
-    task = select(part(data, kept), heads=2, readout=readout).only_task()
+    task = choose_heads(part(data, kept), heads=2, readout=readout).only_task()
     heads = [head for _, head in task.heads]
     return task.fitted.scores(data.values[heads][:, out]).choice
 

@@ -3,15 +3,20 @@
 import inspect
 from dataclasses import MISSING, fields
 from pathlib import Path
-from typing import Annotated, TypedDict, get_args
+from typing import TypedDict, get_args
 
 import pytest
 import typer
 
-from savs.pipeline.cli.options.fields import CLASSES, OPTIONS, PARSERS, expand_options
-from savs.pipeline.extraction.model.model_options import ModelOptions
+from savs.foundation.errors import SavsError
+from savs.pipeline.cli.options.fields import (
+    CLASSES,
+    OPTIONS,
+    PARSERS,
+    parameters_of_fields,
+    take_fields,
+)
 from savs.pipeline.extraction.run_options import RunOptions
-from savs.pipeline.inputs.input_options import InputOptions
 
 
 class Some(TypedDict, total=False):
@@ -21,12 +26,13 @@ class Some(TypedDict, total=False):
     media_root: str | Path | None
 
 
-@expand_options
-def command(name: str, inputs: InputOptions, model: ModelOptions, run: RunOptions) -> None:
-    given.append((name, inputs, model, run))
+PARAMETERS = {p.name: p for kind in CLASSES for p in parameters_of_fields(kind)}
 
 
-given: list[tuple[object, ...]] = []
+def objects_of(**given: object) -> list[object]:
+    """Return the options objects of what a shell has given."""
+    values = {name: parameter.default for name, parameter in PARAMETERS.items()} | given
+    return [kind(**take_fields(kind, values)) for kind in CLASSES]
 
 
 def test_every_field_is_an_option_or_is_parsed_from_several():
@@ -38,8 +44,7 @@ def test_every_field_is_an_option_or_is_parsed_from_several():
 
 
 def test_types_and_defaults_are_those_of_the_fields():
-    found = inspect.signature(command).parameters
-    assert next(iter(found)) == "name"
+    found = PARAMETERS
     for kind in CLASSES:
         for field in fields(kind):
             if field.name not in PARSERS:
@@ -54,12 +59,16 @@ def test_types_and_defaults_are_those_of_the_fields():
 
 
 def test_a_command_gets_the_objects():
-    named = {p.name: p.default for p in inspect.signature(command).parameters.values()}
-    options = named | {"name": "x", "test": "t.jsonl", "model": "demo", "shots": 5, "seed": 3}
-    options |= {"column": ["label=class"], "answers": "labels", "model_kwargs": '{"a": 1}'}
-    command(**options)
-    name, inputs, model, run = given.pop()
-    assert (name, inputs.test, inputs.columns) == ("x", "t.jsonl", {"label": "class"})
+    inputs, model, run = objects_of(
+        test="t.jsonl",
+        model="demo",
+        shots=5,
+        seed=3,
+        column=["label=class"],
+        answers="labels",
+        model_kwargs='{"a": 1}',
+    )
+    assert (inputs.test, inputs.columns) == ("t.jsonl", {"label": "class"})
     assert (inputs.shots, inputs.seed) == (5, 3)
     assert (model.model, model.model_kwargs, run) == (
         "demo",
@@ -69,15 +78,10 @@ def test_a_command_gets_the_objects():
 
 
 def test_a_typed_dict_takes_some_of_the_fields():
-    taken = []
-
-    @expand_options
-    def few(other: Annotated[int, typer.Option()], some: Some) -> None:
-        taken.append((other, some))
-
-    assert list(inspect.signature(few).parameters) == ["other", "limit", "media_root"]
-    few(other=1, limit=2, media_root="d")
-    assert taken == [(1, {"limit": 2, "media_root": "d"})]
+    assert [one.name for one in parameters_of_fields(Some)] == ["limit", "media_root"]
+    given = {"other": 1, "limit": 2, "media_root": "d"}
+    assert take_fields(Some, given) == {"limit": 2, "media_root": "d"}
+    assert given == {"other": 1}
 
 
 @pytest.mark.parametrize(
@@ -92,7 +96,6 @@ def test_a_typed_dict_takes_some_of_the_fields():
     ids=["dtype", "two ways", "answers", "no JSON", "no object"],
 )
 def test_a_value_that_cannot_be_is_a_usage_error(wrong, message):
-    named = {p.name: p.default for p in inspect.signature(command).parameters.values()}
-    with pytest.raises(typer.BadParameter) as caught:
-        command(**named | {"name": "x", "test": "t", "model": "demo"} | wrong)
+    with pytest.raises((typer.BadParameter, SavsError)) as caught:
+        objects_of(**{"test": "t", "model": "demo"} | wrong)
     assert str(caught.value).startswith(message)
