@@ -46,6 +46,8 @@ class Classification:
     """What is predicted."""
     sorted_files: "SortedFiles | None" = None
     """The copies in folders of classes, with `sort_into`."""
+    store: Path | None = None
+    """The features that stay, of all heads, if they do."""
     known_skips: frozenset[str] = frozenset()
     """Ids of images that were skipped before this run."""
 

@@ -305,7 +305,7 @@ def _require_folder(source: Any, out: str | Path | None) -> None:
 
 def _require_apart(source: Any, out: Any) -> None:
     """Raise ParameterError if a store would lie among the images, whose folders are classes."""
-    if out is None or "://" in str(out) or not _is_media_folder(source):
+    if out is None or "://" in str(out) or not is_media_folder(source):
         return
     if real_path(Path(out)).is_relative_to(real_path(Path(source))):
         raise ParameterError(
@@ -336,7 +336,7 @@ def _extract(
     shots, test = options.get("shots"), options.get("test")
     drawn = shots is not None and test is None
     splits = {"test": source} if drawn else {"train": source, "test": test}
-    folder = Path(source) if _is_media_folder(source) else None
+    folder = Path(source) if is_media_folder(source) else None
     benchmark, kind = IMAGE_FOLDER, OF_IMAGES
     if folder is not None and holds_sounds(folder):
         benchmark, kind = AUDIO_FOLDER, OF_SOUNDS
@@ -358,7 +358,7 @@ def _extract(
     return done.store, tuple(done.skipped), notes
 
 
-def _is_media_folder(source: Any) -> bool:
+def is_media_folder(source: Any) -> bool:
     """Return whether a source is a folder of media, and no table; stores in it do not count."""
     if not isinstance(source, str | Path) or not Path(source).is_dir():
         return False

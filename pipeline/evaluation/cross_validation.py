@@ -78,7 +78,7 @@ def assess_left_out(
     image or a group stay in one fold, so there are no leaks.
     """
     target = selection.target
-    store = target.of_store(store, selection.tasks)
+    store = selection.seen(store)
     examples = store.examples("train").with_row_index("row")
     examples = examples.with_columns(clusters_of(examples).alias("cluster"))
     table = packed(target.left_out(selection, examples, parts))

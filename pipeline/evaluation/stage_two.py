@@ -200,9 +200,9 @@ def select(
     crossed = None
     if pseudo_labels is not None:
         reporting.say(
-            f"note: the labels are the model's own answers to {selection.examples:,} of"
-            f" {once.height:,} training examples: no accuracy is estimated, and probabilities are"
-            " not calibrated"
+            f"note: the labels are the model's own answers to"
+            f" {counted(selection.examples, 'example')}: no accuracy is estimated, and"
+            " probabilities are not calibrated"
         )
     elif estimate or suspects:
         selection, crossed = calibrated(opened, selection, reporting, is_needed=suspects)

@@ -22,7 +22,7 @@ from savs.pipeline.running.result_files import reading
 from savs.pipeline.selection.compatibility import require_fit, require_same_prompt
 from savs.pipeline.selection.selection import Selection, only_subtask
 from savs.pipeline.targets.tasks import Run
-from savs.stores import FeatureStore, StoreIncompleteError
+from savs.stores import ANSWERS_HEAD, FeatureStore, StoreIncompleteError
 from savs.stores.format.layout import THUMBNAIL_COLUMN, UNLABELLED
 from savs.stores.read.store import AnyStore, as_store
 
@@ -139,6 +139,7 @@ def suggest_from_store(
     if subtask is not None:
         selection.target.require("a subtask", store.path)
         selection = only_subtask(selection, subtask)
+    store = selection.seen(store)
     runs = selection.runs()
     parts = [_least_sure_of(store, selection, run, split, is_open, count) for run in runs]
     classes = tuple(dict.fromkeys(name for run in runs for name in run.classes))
@@ -156,7 +157,6 @@ def _most_different(
 
     Of a large split `LOOKED_AT` examples are looked at, evenly spaced.
     """
-    heads = [head for head in store.heads if head[0] == store.heads[-1][0]]
     table = store.examples(split)
     subtasks = table["subtask"].unique(maintain_order=True).to_list()
     if subtask is not None and subtask not in subtasks:
@@ -167,9 +167,14 @@ def _most_different(
         if subtask not in (None, name):
             continue
         some = _evenly_spaced(rows)
-        blocks = ((block.examples, block.features) for block in store.blocks(split, heads))
-        different = _spread_out(some, blocks, count)
+        different = _spread_out(some, _last_layer(store, split), count)
         yield different.with_columns(**UNPREDICTED).select(list(SCHEMA)).cast(SCHEMA)
+
+
+def _last_layer(store: FeatureStore, split: str) -> Iterator[tuple[pl.DataFrame, Array]]:
+    """Yield the examples of a split with the `(heads, n, d)` features of the last layer."""
+    heads = [head for head in store.heads if head[0] == store.heads[-1][0]]
+    return ((block.examples, block.features) for block in store.blocks(split, heads))
 
 
 def _evenly_spaced(rows: pl.DataFrame) -> pl.DataFrame:
@@ -238,7 +243,9 @@ def _least_sure_of(
         candidates = _evenly_spaced(table)
     else:
         candidates = table[least_sure(sure, CANDIDATES * count)]
-    blocks = _blocks(store, selection, run, split, dict.fromkeys(candidates["id"], True))
+    blocks = _last_layer(store, split)
+    if run.heads != (ANSWERS_HEAD,):  # answers that are alike may be of images that are not
+        blocks = _blocks(store, selection, run, split, dict.fromkeys(candidates["id"], True))
     return _spread_out(candidates, blocks, count).select(list(SCHEMA))
 
 

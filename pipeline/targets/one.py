@@ -126,6 +126,7 @@ class OneClass(Target):
         "prediction_set": list,
     }
     new_schema = CLASSIFIED_SCHEMA
+    tried_with_answers = ("answers", "answers-fitted", "lda", "answers-lda")
     refused: ClassVar = {"SavsRegressor": "use SavsClassifier"}
 
     def tasks(self, rows: TrainingRows) -> list[TrainingTask]:

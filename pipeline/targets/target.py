@@ -90,6 +90,9 @@ class Target(ABC):
     default_scoring: ClassVar[str] = "resubstitution"
     tried_readouts: ClassVar[tuple[str, ...]] = ("vote", "posterior", "lda")
     """What `savs train` chooses the readout from: these are fast."""
+    tried_with_answers: ClassVar[tuple[str, ...]] = ()
+    """What it compares where a store keeps what the model says of each class; the last is taken.
+    Empty where that is no answer."""
     tried_shots: ClassVar[tuple[int, ...]] = (1, 2, 4, 8, 16)
     """Numbers of training examples that `savs sweep` measures, and all."""
     tasks_share_rows: ClassVar[bool] = False

@@ -50,21 +50,32 @@ def show(done: "Trained", options: Options) -> Shown:
         data, counts = words_of(done.expected)
     if done.suspects.height:
         data.append(suspects_table(done.suspects.head(SHOWN), done.selection.target))
-    tried = ", ".join(f"{name} {percent(value)}" for name, value in done.accuracies.items())
-    best = f"readout: {done.selection.readout}, the best when examples are left out ({tried})"
     skipped, code = skipped_examples(done.store, done.skipped, options["max_skip"], option="")
     return Shown(
         facts=_facts(done),
         data=data,
         messages=[
             *(f"note: {note}" for note in done.notes),
-            *([best] if done.accuracies and not options["json"] else []),
+            *([_choice(done)] if done.accuracies and not options["json"] else []),
             *([] if options["json"] else counts),
             *_next(done),
             *skipped,
         ],
         exit_code=code,
     )
+
+
+def _choice(done: "Trained") -> str:
+    """Return what was tried on left-out examples, and what is used."""
+    known, used = done.accuracies, done.selection.readout
+    if "answers" not in known:
+        tried = ", ".join(f"{name} {percent(value)}" for name, value in known.items())
+        return f"readout: {used}, the best when examples are left out ({tried})"
+    names = {"answers": "own answers", "answers-fitted": "fitted to labels", "answers-lda": "both"}
+    tried = ", ".join(
+        f"{names.get(name, 'heads')}: {percent(value)} %" for name, value in known.items()
+    )
+    return f"the model's {tried} (of left-out examples); using {names.get(used, 'heads')}"
 
 
 def _facts(done: "Trained") -> dict[str, object]:

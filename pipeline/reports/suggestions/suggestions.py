@@ -7,6 +7,7 @@ from typing import Annotated, Any, TypeGuard
 
 import polars as pl
 
+from savs.datasets.asked import asked_questions
 from savs.datasets.benchmarks.options import stored_prompts
 from savs.foundation.errors import ParameterError, command
 from savs.pipeline.errors import SelectionError
@@ -25,7 +26,7 @@ from savs.pipeline.reports.pages.rendering import write_page
 from savs.pipeline.running.options import Option
 from savs.pipeline.running.output_files import cells_of_lists, check_free, output_files
 from savs.pipeline.running.progress import SILENT, Reporting
-from savs.pipeline.selection.selection import Selection
+from savs.pipeline.selection.selection import Selection, asked_selection
 from savs.pipeline.selection.training_data import StoredTraining
 from savs.pipeline.targets import target_of
 from savs.stores import FeatureStore
@@ -139,13 +140,13 @@ def _selection(
     readout: str | Path | Readout | None,
     reporting: Reporting,
 ) -> Selection | None:
-    """Return the selection that says how sure predictions are; None without labels."""
+    """Return the selection that says how sure predictions are; None without labels or answers."""
     if isinstance(selection, Selection):
         return selection
     results, is_named = Results(store.path), selection is not None
     saved = results.find(selection) if is_named else results.default if readout is None else None
     if saved is None and not _has_classes(store):
-        return None
+        return asked_selection(store) if asked_questions(store.benchmark) else None
     target = target_of(store.manifest.identity.benchmark)
     rule = choose_readout(readout or target.default_readout)
     return find_selection(store, rule, saved, reporting, is_named=is_named)

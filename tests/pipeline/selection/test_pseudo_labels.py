@@ -123,7 +123,7 @@ def test_the_command_estimates_nothing_and_says_why(tmp_path):
     store = answered(tmp_path / "s", labels=list("abc") * 4, sums=sums)
     run = CliRunner().invoke(app, ["select", str(store.path), "--pseudo-labels", "0.9", "--json"])
     assert run.exit_code == 0, run.output
-    assert "own answers to 12 of 12 training examples: no accuracy" in run.stderr
+    assert "own answers to 12 examples: no accuracy" in run.stderr
     assert json.loads(run.stdout)["tasks"][0]["cross_validated"] is None
     with pytest.raises(ParameterError, match="omit `pseudo_labels`"):
         savs.select(store, pseudo_labels=0.9, suspects=True)
