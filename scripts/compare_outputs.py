@@ -71,7 +71,7 @@ CASES: dict[str, list[str]] = {
         f"extract general {ANIMALS} --model demo --out animals/store --dry-run --page"
         " animals/model.html",
         f"extract general {ANIMALS} --model demo --out animals/store {BATCHES} --classes labels"
-        " --answers labels,generate --icl-shots 1 --thumbnails --dtype float32",
+        " --answers labels,generate,icl:1 --thumbnails --dtype float32",
         *(f"select animals/store --heads 8 --readout {name}" for name in (*READOUTS, *BY_PROMPT)),
         *(f"evaluate animals/store --readout {name}" for name in (*READOUTS, *BY_PROMPT, *OWN)),
         "evaluate animals/store --folds loo --out animals/loo",
@@ -152,7 +152,7 @@ CASES: dict[str, list[str]] = {
     ],
     "videos": [
         "extract general --train inputs/clips-train.jsonl --test inputs/clips-test.jsonl --model"
-        " demo --out videos/store --video frames --video-frames 3 --no-progress",
+        " demo --out videos/store --video frames:3 --no-progress",
         "select videos/store --heads 4",
         "evaluate videos/store",
     ],
@@ -194,7 +194,7 @@ CASES: dict[str, list[str]] = {
         f" --model demo --out skipped/store {BATCHES}",
         "evaluate skipped/store",
         "extract general --train inputs/animals-train.jsonl --test inputs/broken.jsonl --model demo"
-        f" --out skipped/store {BATCHES} --retry-skipped --max-skip 9",
+        f" --out skipped/store {BATCHES} --retry-skipped --allow skips:9",
     ],
     "classify": [
         f"classify {ALL}/vote inputs/new --no-progress",

@@ -11,6 +11,7 @@ from savs.pipeline.extraction.run_options import BatchKeywords, RunOptions
 from savs.pipeline.inputs.input_options import InputOptions, NewImageKeywords
 from savs.pipeline.running.formatting import counted, listed
 from savs.pipeline.running.launchers import find_rank
+from savs.pipeline.running.option_texts import OTHER_MODEL
 from savs.pipeline.running.options import Option, sort_keywords
 from savs.pipeline.running.progress import SILENT, Reporting, bars
 
@@ -86,13 +87,16 @@ def classify(
     ] = None,
     sort_into: Annotated[str | Path | None, Option(metavar="DIR")] = None,
     risk: Annotated[float | None, Option(metavar="P")] = None,
-    n: Annotated[int | None, Option(min=1)] = None,
+    n: Annotated[int | None, Option(level="python")] = None,
     retry_skipped: bool = False,
     force: bool = False,
     question: Annotated[str | None, Option(metavar="TEXT")] = None,
     subtask: Annotated[str | None, Option(metavar="NAME")] = None,
-    model: Annotated[str | Path | None, Option(level="more", metavar="ID")] = None,
-    allow_other_prompt: Annotated[bool, Option(level="more")] = False,
+    model: Annotated[
+        str | Path | None,
+        OTHER_MODEL,
+    ] = None,
+    allow_other_prompt: Annotated[bool, Option(level="python")] = False,
     revision: Annotated[str | None, Option(level="python")] = None,
     dtype: Annotated[str | None, Option(level="python")] = None,
     readout: Annotated["str | Path | Readout | None", Option(level="python")] = None,

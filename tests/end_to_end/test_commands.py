@@ -101,7 +101,16 @@ def test_show(savs, store):
 def test_dry_run_writes_nothing(savs, scenes, tmp_path):
     done = savs(
         *("extract", "general", "--train", scenes.train, "--test", scenes.test),
-        *("--model", "demo", "--out", tmp_path / "never", "--dry-run", "--json", "--workers", 0),
+        *(
+            "--model",
+            "demo",
+            "--out",
+            tmp_path / "never",
+            "--dry-run",
+            "--json",
+            "--engine",
+            "local,workers=0",
+        ),
         *("--device-map", "cpu", "--attn-implementation", "eager"),  # as transformers spells them
     )
     assert done.returncode == 0, done.stderr

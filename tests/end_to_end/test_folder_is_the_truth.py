@@ -225,7 +225,7 @@ def test_a_folder_that_lost_much_changes_nothing_until_that_is_confirmed(again, 
     assert "the store is unchanged: mount the disk" in said
     assert "pass --allow-removed if they were removed on purpose" in said
     assert Path("store/store.json").read_bytes() == before
-    again("--allow-removed", code=1 if lost == "everything" else 0)
+    again("--allow", "removed", code=1 if lost == "everything" else 0)
     assert lost == "everything" or labels() == files()
 
 

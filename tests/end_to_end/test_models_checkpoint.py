@@ -105,7 +105,7 @@ UNSEEN = (
     ids=["padding is not marked", "images are mixed", "the prompt is not seen"],
 )
 def test_a_model_that_fails_says_in_what(savs, tiny_model, code, text, failed, verdict):
-    command = ("models", tiny_model("qwen2_vl"), "--model-code", code(text))
+    command = ("models", tiny_model("qwen2_vl"), "--recipe", code(text))
     done = savs(*command, "--batch-size", "2")
     assert done.returncode == 1, done.stderr
     wrong = [line[:-2].strip() for line in done.stdout.splitlines() if line.endswith(" NO")]
@@ -114,7 +114,7 @@ def test_a_model_that_fails_says_in_what(savs, tiny_model, code, text, failed, v
 
 
 def test_json_of_a_model_that_fails(savs, tiny_model, code):
-    command = ("models", tiny_model("qwen2_vl"), "--model-code", code(UNMARKED))
+    command = ("models", tiny_model("qwen2_vl"), "--recipe", code(UNMARKED))
     done = savs(*command, "--batch-size", "2", "--json")
     assert done.returncode == 1
     found = json.loads(done.stdout)
@@ -131,7 +131,7 @@ def test_extract_goes_on_with_single_examples_by_itself(savs, tiny_model, inputs
         out = tmp_path / f"by-{size}"
         done = savs(
             *("extract", "general", "--train", train, "--test", test, "--out", out),
-            *("--model", tiny_model("qwen2_vl"), "--model-code", code(UNMARKED)),
+            *("--model", tiny_model("qwen2_vl"), "--recipe", code(UNMARKED)),
             *("--batch-size", size),
         )
         assert done.returncode == 0, done.stderr

@@ -142,7 +142,7 @@ def test_the_printed_commands_make_the_same_store(savs, inputs):
     done = savs(
         *("extract", "image-folder", "--test", "my photos", "--shots", 3, "--seed", 7),
         *("--question", question, "--answers", "labels", "--model", "demo", "--out", "pets"),
-        env={"SAVS_EXTRACT_SHARD_ROWS": "4"},
+        env={"SAVS_EXTRACT_ENGINE": "local,shard_rows=4"},
     )
     assert done.returncode == 0, done.stderr
     for step in ("select", "evaluate"):

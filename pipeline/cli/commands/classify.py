@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from savs.foundation.errors import ParameterError
 from savs.foundation.network import HUB
-from savs.pipeline.cli.command import GPUS, MAX_SKIP, Command, Options, Own
+from savs.pipeline.cli.command import GPUS, Command, Options
 from savs.pipeline.cli.output import Shown, skipped_messages
 from savs.pipeline.cluster.node import NONE, require_own_devices
 from savs.pipeline.extraction.model.model_options import ClassifiedKeywords
-from savs.pipeline.extraction.run_options import WorkKeywords
-from savs.pipeline.inputs.input_options import NewFileKeywords
+from savs.pipeline.inputs.input_options import NewRowKeywords
 from savs.pipeline.names import PAGE_SUFFIXES
 from savs.pipeline.running.formatting import counted, counted_as
 from savs.pipeline.running.launchers import find_rank
-from savs.pipeline.running.options import Option
 from savs.pipeline.running.table import Column, Table
 
 if TYPE_CHECKING:
@@ -33,8 +31,8 @@ DOUBTS = {
 def prepare(options: Options) -> Options:
     """Name several classifiers; let a process on each GPU read its share first, if asked for."""
     arguments, out, gpus = dict(options), options["out"], options["gpus"]
-    if options["also"]:
-        arguments["classifier"] = name_classifiers([options["classifier"], *options["also"]])
+    if len(texts := split_classifiers(options["classifier"])) > 1:
+        arguments["classifier"] = name_classifiers(texts)
     if gpus == NONE:
         return arguments
     from savs.pipeline.classifying.classification import earlier_skips
@@ -117,6 +115,11 @@ def _predictions(done: "Classification") -> Table:
     return Table(rows, [Column("id", "id"), *done.target.new_columns(rows)])
 
 
+def split_classifiers(text: str) -> list[str]:
+    """Return the classifiers in a list with commas; a folder that exists may have one."""
+    return [text] if Path(text).exists() else text.split(",")
+
+
 def name_classifiers(texts: Sequence[str]) -> dict[str, str | Path]:
     """Return name -> folder of classifiers given as `NAME=FOLDER`, or as folders.
 
@@ -132,7 +135,7 @@ def name_classifiers(texts: Sequence[str]) -> dict[str, str | Path]:
         if name in classifiers:
             raise ParameterError(
                 f"two classifiers are called {name!r}: {classifiers[name]} and {path}; pass"
-                " --also NAME=FOLDER"
+                " NAME=FOLDER"
             )
         classifiers[name] = path
     return classifiers
@@ -147,20 +150,12 @@ COMMAND = Command(
         "savs classify pets new --out new.csv --out new.html --sort-into sorted --risk 0.05",
         "ls new/*.png | savs classify pets/results/vote - --json",
     ),
-    kinds=(NewFileKeywords, ClassifiedKeywords, WorkKeywords),
-    own={
-        "gpus": GPUS,
-        "also": Own(
-            list[str] | None,
-            None,
-            Option(
-                "Another classifier of the same model, for the same images (repeatable).",
-                level="more",
-                metavar="[NAME=]FOLDER",
-            ),
-        ),
-        "max_skip": MAX_SKIP,
-    },
+    kinds=(NewRowKeywords, ClassifiedKeywords),
+    own={"gpus": GPUS},
+    allows=(
+        *("other-prompt", "outside", "urls", "private-addresses", "images", "remote-code"),
+        "skips",
+    ),
     prepare=prepare,
     show=show,
 )

@@ -11,6 +11,7 @@ from savs.pipeline.cli.command import Command, Options
 from savs.pipeline.cli.output import Shown, pairs
 from savs.pipeline.extraction.model.model_options import CheckedKeywords, ModelKeywords
 from savs.pipeline.names import DEFAULT_BATCH_SIZE
+from savs.pipeline.running.option_texts import parse_against, parse_model
 from savs.pipeline.running.options import Option
 from savs.pipeline.running.progress import SILENT, Reporting
 from savs.pipeline.running.table import Table
@@ -21,13 +22,20 @@ if TYPE_CHECKING:
 
 
 def models(
-    model: Annotated[str | None, Option(metavar="[CHECKPOINT]")] = None,
+    model: Annotated[
+        str | None,
+        Option(metavar="[CHECKPOINT]", parse=parse_model, fills={"revision": "ID@REVISION"}),
+    ] = None,
     *,
-    status: Annotated[str | None, Option(metavar="NAME")] = None,
-    against: Annotated[str | None, Option(metavar="STORE")] = None,
+    against: Annotated[
+        str | None,
+        Option(
+            metavar="STORE|RESULT", parse=parse_against, fills={"selection": "STORE/results/NAME"}
+        ),
+    ] = None,
     media_root: Annotated[str | None, Option(metavar="DIR")] = None,
-    selection: Annotated[str | None, Option(level="more", metavar="NAME|DIR")] = None,
-    batch_size: Annotated[int, Option(level="more", min=2)] = DEFAULT_BATCH_SIZE,
+    selection: Annotated[str | None, Option(level="python")] = None,
+    batch_size: Annotated[int, Option(level="python")] = DEFAULT_BATCH_SIZE,
     reporting: Reporting = SILENT,
     **loading: Unpack[ModelKeywords],
 ) -> "dict[str, Any] | Checkup":
@@ -37,10 +45,9 @@ def models(
     ----------
     model
         Hugging Face id, folder, or demo: test it.
-    status
-        List only this status: verified, untested, unsupported ...
     against
-        Compare with a store instead: run some of its examples.
+        Compare with a store instead: run some of its examples, and compare the predictions of its
+        classifier, or of a result such as STORE/results/vote.
     media_root
         Folder of the store's images, with `against`.
     selection
@@ -50,12 +57,10 @@ def models(
         Largest batch size to test.
     """
     if model is None:
-        return _families(status)
-    if status is not None:
-        raise ParameterError("`status` is for the list of architectures; omit it or CHECKPOINT")
+        return _families()
     if against is None:
         if media_root or selection:
-            raise ParameterError("`media_root` and `selection` are for `against`; add it")
+            raise ParameterError("`media_root` is for `against`; add it")
         from savs.pipeline.extraction.entry_points import check_model
 
         reporting.say(f"loading {model}")
@@ -82,16 +87,12 @@ def models(
     )
 
 
-def _families(status: str | None) -> dict[str, Any]:
+def _families() -> dict[str, Any]:
     from importlib.resources import files
 
-    text = files("savs.pipeline.extraction").joinpath("families.json").read_text("utf-8")
-    report: dict[str, Any] = json.loads(text)
-    known = sorted({family["status"] for family in report["families"]})
-    if status not in (None, *known):
-        raise ParameterError(f"`status` is {status!r}, expected one of {', '.join(known)}")
-    families = [one for one in report["families"] if status in (None, one["status"])]
-    return report | {"families": families}
+    return json.loads(
+        files("savs.pipeline.extraction").joinpath("families.json").read_text("utf-8")
+    )
 
 
 def show(done: Any, _: Options) -> Shown:
@@ -133,10 +134,11 @@ COMMAND = Command(
     " features.\n\nWith --against STORE: runs some of the store's examples, and compares with its"
     " features and with the predictions of its classifier.\n\nExits with code 1 if a check fails.",
     examples=(
-        "savs models --status verified",
+        "savs models",
         "savs models demo",
         "savs models demo --against pets --media-root photos",
     ),
     kinds=(CheckedKeywords,),
+    allows=("remote-code",),
     show=show,
 )
