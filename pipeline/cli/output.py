@@ -1,6 +1,5 @@
 """What commands print: data on stdout, messages and progress on stderr."""
 
-import json
 import os
 import sys
 import time
@@ -125,6 +124,8 @@ def drop_stdout() -> None:
 
 def print_json(value: Any) -> None:
     """Print a value as JSON on stdout; values that JSON lacks, such as dates, become strings."""
+    import json
+
     is_utf8 = (stdout().encoding or "").lower().replace("-", "") == "utf8"
     text = json.dumps(value, indent=1, ensure_ascii=not is_utf8, default=str)
     _print(HIDDEN.sub(lambda c: c[0] if c[0] == "\n" else f"\\u{ord(c[0]):04x}", text))
