@@ -11,7 +11,7 @@ from savs.pipeline.extraction.run_options import BatchKeywords, RunOptions
 from savs.pipeline.inputs.input_options import InputOptions, NewImageKeywords
 from savs.pipeline.running.formatting import counted, listed
 from savs.pipeline.running.launchers import find_rank
-from savs.pipeline.running.option_texts import OTHER_MODEL
+from savs.pipeline.running.option_texts import OTHER_MODEL, parse_classifiers
 from savs.pipeline.running.options import Option, sort_keywords
 from savs.pipeline.running.progress import SILENT, Reporting, bars
 
@@ -77,7 +77,10 @@ class Classification:
 
 
 def classify(
-    classifier: "str | Path | Mapping[str, str | Path]",
+    classifier: Annotated[
+        "str | Path | Mapping[str, str | Path]",
+        Option(metavar="CLASSIFIER[,NAME=CLASSIFIER...]", parse=parse_classifiers),
+    ],
     inputs: Annotated[
         str | Path | Sequence[str | Path], Option(metavar="INPUT...", is_repeated=True)
     ],
@@ -110,7 +113,8 @@ def classify(
     Parameters
     ----------
     classifier
-        Store, folder of `savs select` or `savs export`, or hf://owner/name.
+        Store, folder of `savs select` or `savs export`, or hf://owner/name; several of one model
+        with commas.
 
         On the Hugging Face hub optionally followed by `@revision`. Or name -> classifier of
         several, which belong to one model: an image is run on all in one pass, and `subtask` names

@@ -273,8 +273,8 @@ def skipped_messages(
     if count <= max_skip:
         return messages, 0
     messages.append(
-        f"{counted_as(count, 'example', 'was', 'were')} skipped, --max-skip allows {max_skip}; fix"
-        f" the files and run again{option and f' with{option}'}, or continue without them"
+        f"{counted_as(count, 'example', 'was', 'were')} skipped, {max_skip} allowed; fix the files"
+        f" and run again{option and f' with{option}'}, or continue with --allow skips:{count}"
     )
     return messages, exits.TOO_MANY_SKIPPED
 

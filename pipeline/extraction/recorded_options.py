@@ -75,6 +75,8 @@ def command_words(asked: Mapping[str, Any]) -> list[str]:
             continue
         text = values.get(field) if option.write is None else _written(option.write, values)
         words += _option_words(option.name or field, text)
+    if "shard_rows" in left:
+        words += ["--engine", f"local,shard_rows={left['shard_rows']}"]
     if text := _written(write_allowed, left):
         words += ["--allow", str(text)]
     return words
@@ -82,7 +84,7 @@ def command_words(asked: Mapping[str, Any]) -> list[str]:
 
 def python_words(asked: Mapping[str, Any]) -> list[str]:
     """Return the options of a command that only Python has, as keyword arguments."""
-    in_shell = {name for option in OPTIONS.values() for name in option.fills}
+    in_shell = {"shard_rows"} | {name for option in OPTIONS.values() for name in option.fills}
     in_shell |= {name for one in PERMISSIONS.values() for name in (one.field, one.amount) if name}
     return [
         f"{field}={value!r}"

@@ -200,7 +200,7 @@ def write_test(values: Mapping[str, Any]) -> str | None:
     return None if "test" in values or parse_test(text).get("hold_out") != tuple(held) else text
 
 
-def parse_question(texts: Sequence[str]) -> Fields:
+def parse_question(texts: Sequence[str]) -> str | tuple[str, ...]:
     """Return one prompt, or several; a name that ends in .txt is a file with one a line."""
     prompts: list[str] = []
     for text in texts:
@@ -211,10 +211,10 @@ def parse_question(texts: Sequence[str]) -> Fields:
         if not any(lines):
             raise ValueError(f"is {text!r}, an empty file, expected one prompt per line")
         prompts += filter(None, lines)
-    return {"question": prompts[0] if len(prompts) == 1 else tuple(prompts)}
+    return prompts[0] if len(prompts) == 1 else tuple(prompts)
 
 
-def parse_columns(texts: Sequence[str]) -> Fields:
+def parse_columns(texts: Sequence[str]) -> dict[str, str]:
     """Return field -> column; ValueError for an unknown field or one that is there twice."""
     from savs.datasets.benchmarks.general import FIELDS
 
@@ -227,7 +227,7 @@ def parse_columns(texts: Sequence[str]) -> Fields:
         if field in columns:
             raise ValueError(f"has {field} twice, expected it once; {known}")
         columns[field] = name
-    return {"columns": columns}
+    return columns
 
 
 def parse_model(text: str) -> Fields:
@@ -325,6 +325,29 @@ def parse_result(text: str) -> Fields:
     """
     store, mark, name = text.rstrip("/").rpartition(f"/{RESULTS}/")
     return {"store": store, "selection": name} if mark and "/" not in name else {"store": text}
+
+
+def parse_classifiers(text: str) -> str | dict[str, str | Path]:
+    """Return a classifier, or name -> classifier of a list with commas.
+
+    A name is before a `=`, else that of the folder; a folder that exists may have either sign.
+
+    >>> parse_classifiers("pets"), parse_classifiers("runs/vote,fur=hf://owner/fur")
+    ('pets', {'vote': PosixPath('runs/vote'), 'fur': 'hf://owner/fur'})
+    """
+    from savs.foundation.network import HUB
+
+    if Path(text).exists() or "," not in text:
+        return text
+    found: dict[str, str | Path] = {}
+    for part in text.split(","):
+        name, mark, folder = part.partition("=")
+        if not mark or Path(part).exists():
+            name, folder = Path(part).absolute().name, part
+        if name in found:
+            raise ValueError(f"where two are called {name!r}; expected NAME=CLASSIFIER of one")
+        found[name] = folder if folder.startswith(HUB) else Path(folder)
+    return found
 
 
 def parse_queried(text: str) -> Fields:

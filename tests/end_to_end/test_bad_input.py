@@ -83,7 +83,7 @@ def test_bad_images_are_skipped_counted_and_exit_4(extract, savs, inputs, tmp_pa
         4,
         "skipped test some:0: text.png is not an image of a known format",
         "skipped test some:1: absent.png is not in the media root",
-        "2 examples were skipped, --max-skip allows 0",
+        "2 examples were skipped, 0 allowed",
     )
     assert extract("--allow", "skips:2", test=test).returncode == 0
     scored = savs("evaluate", tmp_path / "store")
@@ -113,7 +113,7 @@ def test_skipped_images_have_one_exit_code_and_the_others_are_written(
         "classify": ((store, photos, "--out", tmp_path / "new.csv"), tmp_path / "new.csv"),
     }
     given, written = calls[command]
-    failed(savs(command, *given), 4, "1 example was skipped, --max-skip allows 0; fix the files")
+    failed(savs(command, *given), 4, "1 example was skipped, 0 allowed; fix the files")
     assert written.exists()
     again = () if command == "train" else ("--retry-skipped",)  # `train` does by itself
     allowed = savs(command, *given, "--allow", "skips:1", *again)

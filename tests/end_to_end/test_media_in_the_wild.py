@@ -169,7 +169,7 @@ def test_paths_of_another_machine(extract, inputs, photos, tmp_path):
     lost = extract(*elsewhere.values(), "--media-root", inputs.root, out="lost")
     assert lost.returncode == 1
     assert "is outside the media root" in lost.stderr
-    assert "set --media-root to the folder that holds it, or pass --allow-outside" in lost.stderr
+    assert "set --media-root to the folder that holds it, or pass --allow outside" in lost.stderr
 
     (inputs.root / "flat").mkdir()
     for name in ("0.png", "1.png"):

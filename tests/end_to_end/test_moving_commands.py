@@ -73,7 +73,7 @@ def test_export_writes_the_other_forms_and_splits(run, store, tmp_path) -> None:
         done = json.loads(run(*args, "--to", form, "--out", path).stdout)
         assert done == {"path": str(path), "bytes": path.stat().st_size, "heads": 1}
     with np.load(tmp_path / "out.npz", allow_pickle=False) as found:
-        assert found["id"].tolist() == store.ids("train") + store.ids("test")
+        assert found["id"].tolist() == [*store.ids("train"), *store.ids("test")]
         values = [store.features(split, [(0, 2)])[0] for split in ("train", "test")]
         np.testing.assert_array_equal(found["L0.H2"], np.concatenate(values))
     with pytest.raises(StoreError, match=r"splits are \['val'\], expected some of"):

@@ -1,12 +1,9 @@
 """`savs classify`: new images without labels, by a saved classifier."""
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from savs.foundation.errors import ParameterError
-from savs.foundation.network import HUB
 from savs.pipeline.cli.command import GPUS, Command, Options
 from savs.pipeline.cli.output import Shown, skipped_messages
 from savs.pipeline.cluster.node import NONE, require_own_devices
@@ -22,17 +19,15 @@ if TYPE_CHECKING:
     from savs.pipeline.classifying.sorted_files import SortedFiles
 
 DOUBTS = {
-    "unsure": "unsure: several classes, or none, are possible at this risk",
+    "unsure": "unsure: several classes, or none, are possible at {risk} % risk",
     "atypical": "atypical: like none of the training examples",
 }
 """Columns of predictions -> what is said of those that have it."""
 
 
 def prepare(options: Options) -> Options:
-    """Name several classifiers; let a process on each GPU read its share first, if asked for."""
+    """Let a process on each GPU read its share first, if asked for."""
     arguments, out, gpus = dict(options), options["out"], options["gpus"]
-    if len(texts := split_classifiers(options["classifier"])) > 1:
-        arguments["classifier"] = name_classifiers(texts)
     if gpus == NONE:
         return arguments
     from savs.pipeline.classifying.classification import earlier_skips
@@ -50,7 +45,7 @@ def prepare(options: Options) -> Options:
 def show(done: "Classification", options: Options) -> Shown:
     """Word predictions or their counts, the files, and what was skipped."""
     data = [_counts(done)] if done.outs else [_predictions(done)]
-    messages = [] if options["json"] or not done.outs else _doubts(done)
+    messages = [] if options["json"] or not done.outs else _doubts(done, options["risk"])
     # of several processes, each that read images says what it wrote
     is_shared = options["gpus"] != NONE or find_rank().ranks > 1
     if done.outs and (done.rows or not is_shared):
@@ -99,9 +94,10 @@ def _counts(done: "Classification") -> Table:
     return done.target.counted(done.predictions)
 
 
-def _doubts(done: "Classification") -> list[str]:
+def _doubts(done: "Classification", risk: float | None) -> list[str]:
+    per_cent = f"{100 * (risk or 0):g}"
     return [
-        f"{counted_as(int(count), 'prediction', 'is', 'are')} {what}"
+        f"{counted_as(int(count), 'prediction', 'is', 'are')} {what.format(risk=per_cent)}"
         for name, what in DOUBTS.items()
         if name in done.predictions.columns and (count := done.predictions[name].sum())
     ]
@@ -113,32 +109,6 @@ def _predictions(done: "Classification") -> Table:
 
     rows = done.predictions.filter(pl.col("reason").is_null())
     return Table(rows, [Column("id", "id"), *done.target.new_columns(rows)])
-
-
-def split_classifiers(text: str) -> list[str]:
-    """Return the classifiers in a list with commas; a folder that exists may have one."""
-    return [text] if Path(text).exists() else text.split(",")
-
-
-def name_classifiers(texts: Sequence[str]) -> dict[str, str | Path]:
-    """Return name -> folder of classifiers given as `NAME=FOLDER`, or as folders.
-
-    `hf://owner/name` stays as it is. A folder that exists may have `=` in its name. Without a name,
-    the folder's own is used. ParameterError if two have one name.
-    """
-    classifiers: dict[str, str | Path] = {}
-    for text in texts:
-        name, mark, folder = text.partition("=")
-        if not mark or Path(text).exists():
-            name, folder = Path(text).absolute().name, text
-        path = folder if folder.startswith(HUB) else Path(folder)
-        if name in classifiers:
-            raise ParameterError(
-                f"two classifiers are called {name!r}: {classifiers[name]} and {path}; pass"
-                " NAME=FOLDER"
-            )
-        classifiers[name] = path
-    return classifiers
 
 
 COMMAND = Command(

@@ -45,7 +45,7 @@ def parsed(name: str, value: Any, source: "Option") -> dict[str, Any]:
     except ValueError as error:
         said = f" {error}" if isinstance(value, list) else f" is {value!r:.50}, {error}"
         raise typer.BadParameter(f"`{name}`{said}") from error
-    return found if source.fills or isinstance(found, dict) else {name: found}
+    return found if source.fills else {name: found}
 
 
 def flags_of(options: "Mapping[str, Option]") -> dict[str, str]:

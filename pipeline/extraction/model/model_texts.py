@@ -39,12 +39,12 @@ def write_recipe(values: Mapping[str, Any]) -> str:
     )
 
 
-def parse_code(text: str) -> Fields:
-    """Return the code of a model whose prompts a classifier records; else ValueError."""
+def parse_code(text: str) -> str:
+    """Return a file of code; ValueError for another recipe, which a classifier records."""
     found = parse_recipe(text)
     if "model_code" not in found:
         raise ValueError("expected code, FILE.py: the classifier records its other recipes")
-    return found
+    return text
 
 
 SPELLED = {"attn_implementation": "attention", "min_pixels": "min_pixels"}

@@ -86,8 +86,8 @@ def test_a_file_that_is_there_is_no_condition(tmp_path, monkeypatch) -> None:
 def test_prompts_of_files_and_of_texts_are_one_list(tmp_path) -> None:
     file = tmp_path / "prompts.txt"
     file.write_text("\nA?\n B? \n")
-    assert parse_question(["Which?"]) == {"question": "Which?"}
-    assert parse_question([str(file), "C?"]) == {"question": ("A?", "B?", "C?")}
+    assert parse_question(["Which?"]) == "Which?"
+    assert parse_question([str(file), "C?"]) == ("A?", "B?", "C?")
     file.write_text("\n")
     with pytest.raises(ValueError, match="an empty file, expected one prompt per line"):
         parse_question([str(file)])
@@ -161,7 +161,7 @@ def test_a_recipe_is_a_text_a_name_or_a_file(tmp_path) -> None:
         assert write_recipe({field: text}) == text
     with pytest.raises(ValueError, match=r"expected a text with \{prompt\} or a file"):
         parse_recipe("no such file")
-    assert parse_code("mine.py") == {"model_code": "mine.py"}
+    assert parse_code("mine.py") == "mine.py"
     with pytest.raises(ValueError, match=r"expected code, FILE\.py"):
         parse_code("gme")
 
