@@ -89,6 +89,7 @@ def test_a_missing_folder_is_one_line(savs, tmp_path):
     assert "; give CHECKPOINT a Hugging Face id, a folder with config.json and weights" in line
 
 
+UNEQUAL = [f"batches of {size} equal single examples" for size in (2, 4, 8, 16, 32)]
 BATCHES = "batches change the features: extract with --batch-size 1"
 UNSEEN = (
     "do not trust this model's features: heads differ between prompts, the image reaches the heads"
@@ -98,8 +99,8 @@ UNSEEN = (
 @pytest.mark.parametrize(
     ("text", "failed", "verdict"),
     [
-        (UNMARKED, ["batches of 2 equal single examples"], BATCHES),
-        (MIXED, ["batches of 2 equal single examples"], BATCHES),
+        (UNMARKED, UNEQUAL, BATCHES),
+        (MIXED, UNEQUAL, BATCHES),
         (DEAF, ["heads differ between prompts", "the image reaches the heads"], UNSEEN),
     ],
     ids=["padding is not marked", "images are mixed", "the prompt is not seen"],

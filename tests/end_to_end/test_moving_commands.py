@@ -10,8 +10,8 @@ from saved_selections import two_task_store
 
 from savs import export, load_selection, open_store
 from savs.foundation.errors import ParameterError
+from savs.pipeline.errors import ExportError
 from savs.stores import FeatureStore
-from savs.stores.errors import StoreError
 from stores import make_store
 
 pytestmark = pytest.mark.thorough
@@ -76,7 +76,7 @@ def test_export_writes_the_other_forms_and_splits(run, store, tmp_path) -> None:
         assert found["id"].tolist() == [*store.ids("train"), *store.ids("test")]
         values = [store.features(split, [(0, 2)])[0] for split in ("train", "test")]
         np.testing.assert_array_equal(found["L0.H2"], np.concatenate(values))
-    with pytest.raises(StoreError, match=r"splits are \['val'\], expected some of"):
+    with pytest.raises(ExportError, match=r"splits are \['val'\], expected some of"):
         export(store, to="npz", out=tmp_path / "x.npz", heads="all", split="val")
     with pytest.raises(ParameterError, match="`split` has no meaning with `to` store"):
         export(store, to="store", out=tmp_path / "x", heads="all", split="test")
