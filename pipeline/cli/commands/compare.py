@@ -22,7 +22,8 @@ def show(table: "pl.DataFrame", options: Options) -> Shown:
 
     form = options["form"]
     data = comparison_tables(table) if form == TABLE else [methods_table(table)]
-    return Shown(facts=table.to_dicts(), data=data, form=form)
+    messages = [f"wrote {options['out']}"] if options["out"] else []
+    return Shown(facts=table.to_dicts(), data=data, form=form, messages=messages)
 
 
 COMMAND = Command(

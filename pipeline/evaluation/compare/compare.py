@@ -63,7 +63,7 @@ def compare(
     results: Annotated[Sequence[str | Path], Option(metavar="RESULT")],
     *,
     metric: Annotated[str | None, Option(metavar="NAME")] = None,
-    out: Annotated[str | Path | None, Option(level="python")] = None,
+    out: Annotated[str | Path | None, Option(metavar="FILE.parquet")] = None,
     per_result: Annotated[bool, Option(level="python")] = False,
 ) -> pl.DataFrame:
     """Compare evaluations and sweeps on the same test examples, unit by unit.

@@ -156,7 +156,7 @@ def test_groups_stay_in_one_split(grouped):
         ((), 1, "error: there are no training examples: give --train, or have them drawn"),
         (("--shots", "9"), 1, "--shots asks for 9"),
     ],
-    ids=["both", "none asked for", "neither", "too many"],
+    ids=["none asked for", "neither", "too many"],
 )
 def test_the_command_refuses_with_one_reason(savs, grouped, tmp_path, more, code, text):
     done = savs(
