@@ -52,7 +52,7 @@ def main() -> None:
     savs.save_selection(selection, store / "results" / "vote")
     started = time.monotonic()
     with (
-        served_app(work, store, "--device", "cpu") as app,
+        served_app(work, store) as app,
         tempfile.TemporaryDirectory() as profile,
     ):
         print(f"start of savs app, until it answers: {time.monotonic() - started:.1f} s")

@@ -42,6 +42,7 @@ from savs.pipeline.inputs.input_options import InputOptions, TrainInputKeywords
 from savs.pipeline.names import IMPORTED
 from savs.pipeline.readouts import Readout
 from savs.pipeline.running.formatting import counted
+from savs.pipeline.running.option_texts import parse_model
 from savs.pipeline.running.options import Option
 from savs.pipeline.running.progress import SILENT, Reporting, bars
 from savs.pipeline.running.result_files import require_writable
@@ -124,11 +125,14 @@ def train(
     source: Annotated[Rows, Option(metavar="IMAGES|STORE")],
     *,
     question: Annotated[str | Sequence[str] | None, Option(level="python")] = None,
-    model: Annotated[str | Path | None, Option(metavar="ID")] = None,
+    model: Annotated[
+        str | Path | None,
+        Option(metavar="ID[@REVISION]", parse=parse_model, fills={"revision": "ID@REVISION"}),
+    ] = None,
     out: Annotated[str | Path | None, Option(metavar="STORE")] = None,
     readout: Annotated[str | Path | Readout | None, Option(metavar="NAME")] = None,
     heads: Annotated[Heads | None, Option(metavar="N|all|L12.H7,...|DIR")] = None,
-    allow_removed: bool = False,
+    allow_removed: Annotated[bool, Option(level="python")] = False,
     verbose: bool = False,
     reporting: Reporting = SILENT,
     **options: Unpack[TrainOptions],

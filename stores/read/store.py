@@ -433,7 +433,7 @@ class FeatureStore:
             options = {
                 "answers": "--answers labels",
                 "generated": "--answers generate",
-                "icl": "--answers labels --icl-shots N",
+                "icl": "--answers labels,icl:N",
             }
             listed = f"it has: {', '.join(outputs) or 'none'}"
             again = f"extract again with {options.get(name)}, into another folder"

@@ -203,7 +203,7 @@ def test_a_model(savs):
     (code,) = blocks(TUTORIALS / "model.md", "python")
     Path("blocks.py").write_text(code)
     printed = follow(savs, blocks(TUTORIALS / "model.md", "bash"))
-    told = next(text for words, text in printed.items() if "--model-code" in words)
+    told = next(text for words, text in printed.items() if "--recipe" in words)
     assert "24 in 6 layers, 96 wide" in told
     assert accuracy("heads/results/vote") > accuracy("blocks/results/vote") + 0.2
 

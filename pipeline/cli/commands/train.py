@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import typer
 
 from savs.foundation.errors import ParameterError, command
-from savs.pipeline.cli.command import GPUS, MAX_SKIP, Command, Options
+from savs.pipeline.cli.command import GPUS, Command, Options
 from savs.pipeline.cli.commands.evaluate import words_of
 from savs.pipeline.cli.output import REPORTING, Shown, skipped_examples
-from savs.pipeline.cluster.node import NONE, require_own_devices
+from savs.pipeline.cluster.node import NONE
 from savs.pipeline.extraction.run_options import GpuKeywords
 from savs.pipeline.inputs.input_options import TrainKeywords
 from savs.pipeline.running.formatting import counted, percent
@@ -36,7 +36,6 @@ def prepare(options: Options) -> Options:
         names = {*options} - {"readout", "heads", "max_skip", "json", "gpus"}
         extract_share(**{name: arguments[name] for name in names}, reporting=REPORTING)
         raise typer.Exit
-    require_own_devices(gpus, options["device"])
     train_on_node(gpus, Path(str(arguments["out"])))
     return arguments
 
@@ -126,7 +125,8 @@ COMMAND = Command(
         "savs train pets",
     ),
     kinds=(TrainKeywords, GpuKeywords),
-    own={"gpus": GPUS, "max_skip": MAX_SKIP},
+    own={"gpus": GPUS},
+    allows=("removed", "skips"),
     prepare=prepare,
     show=show,
 )

@@ -28,7 +28,7 @@ from savs.stores.format.layout import GENERATED_CHARACTERS, SPLITS, UNLABELLED
 ANSWERS = "answers"
 """Output of `--answers labels`: `(rows, labels)` float32 log-likelihoods."""
 ICL = "icl"
-"""Output of `--icl-shots`: as `answers`, after demonstrations."""
+"""Output of `icl_shots`: as `answers`, after demonstrations."""
 GENERATED = "generated"
 """Output of `--answers generate`: `(rows, GENERATED_CHARACTERS)` int32 code points."""
 ASKED_SPLITS = (*SPLITS, UNLABELLED)

@@ -87,8 +87,8 @@ def report(
     out: Annotated[str | Path, Option(metavar="FILE.html")],
     media_root: Annotated[str | Path | None, Option(metavar="DIR")] = None,
     examples: Annotated[int, Option(name="n", min=0)] = DEFAULT_GALLERY,
-    title: Annotated[str | None, Option(level="more")] = None,
-    compare_heads: Annotated[bool, Option(level="more")] = False,
+    title: Annotated[str | None, Option(level="python")] = None,
+    compare_heads: Annotated[bool, Option(level="python")] = False,
 ) -> ReportContent:
     """Write one HTML page about results. It holds all it shows, and loads nothing.
 

@@ -23,6 +23,7 @@ from savs.pipeline.names import DEFAULT_SUGGESTED
 from savs.pipeline.readouts import Readout, choose_readout
 from savs.pipeline.reports.pages.pictures import Picture, open_images
 from savs.pipeline.reports.pages.rendering import write_page
+from savs.pipeline.running.option_texts import parse_result
 from savs.pipeline.running.options import Option
 from savs.pipeline.running.output_files import cells_of_lists, check_free, output_files
 from savs.pipeline.running.progress import SILENT, Reporting
@@ -41,16 +42,21 @@ FORMS = (".csv", ".jsonl", PAGE)
 
 
 def suggest(
-    store: Annotated[AnyStore, Option(metavar="STORE|PREDICTIONS")],
-    selection: Annotated[
-        Selection | str | Path | None, Option(metavar="NAME|DIR", is_positional=False)
-    ] = None,
+    store: Annotated[
+        AnyStore,
+        Option(
+            metavar="STORE|RESULT|FILE",
+            parse=parse_result,
+            fills={"selection": "STORE/results/NAME"},
+        ),
+    ],
+    selection: Annotated[Selection | str | Path | None, Option(level="python")] = None,
     n: Annotated[int, Option(min=1, is_positional=False)] = DEFAULT_SUGGESTED,
     *,
     out: Annotated[str | Path | None, Option(metavar="FILE")] = None,
     media_root: Annotated[str | Path | None, Option(metavar="DIR")] = None,
-    force: bool = False,
-    subtask: Annotated[str | None, Option(metavar="NAME")] = None,
+    force: Annotated[bool, Option(level="python")] = False,
+    subtask: Annotated[str | None, Option(level="python")] = None,
     readout: Annotated[str | Path | Readout | None, Option(level="python")] = None,
     reporting: Reporting = SILENT,
 ) -> Suggestions:
@@ -66,7 +72,8 @@ def suggest(
     Parameters
     ----------
     store
-        Feature store, or a .csv, .jsonl or .parquet file of predictions.
+        Feature store, a result in it such as STORE/results/vote, or a .csv, .jsonl or .parquet file
+        of predictions.
     selection
         Selection to use: a name in STORE/results, or a folder (default: trained, vote, or the only
         one).

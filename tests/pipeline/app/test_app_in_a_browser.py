@@ -50,9 +50,7 @@ def pets(made, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def app(pets, made, tmp_path_factory):
-    with served_app(
-        tmp_path_factory.mktemp("served"), pets, "--media-root", made.root, "--device", "cpu"
-    ) as app:
+    with served_app(tmp_path_factory.mktemp("served"), pets, "--media-root", made.root) as app:
         yield app
 
 
