@@ -24,6 +24,7 @@ from savs.pipeline.evaluation.suggest import suggest_from_store
 from savs.pipeline.evaluation.suspects import load_suspects
 from savs.pipeline.inputs.labelling import Labeller, State
 from savs.pipeline.reports.pages.charts import Chart, Value, draw_lines
+from savs.pipeline.reports.pages.keys import keys_of
 from savs.pipeline.reports.pages.pictures import Picture, open_images
 from savs.pipeline.running.formatting import measured, measured_interval
 from savs.pipeline.targets import Target, target_of
@@ -34,8 +35,6 @@ EVERY = 10
 """Labels after which heads are chosen again."""
 QUEUE = 20
 """Examples that are suggested at a time: of more, the first would be less unsure."""
-KEYS = "1234567890"
-"""Keys of the first classes."""
 SIDE_PX = 640
 """Largest width and height of the image to label."""
 UNSURE, DOUBTFUL = "unsure", "doubtful"
@@ -407,17 +406,6 @@ def label_page(
         prediction=target.named(waiting and waiting.prediction),
         unknown=dict.fromkeys(target.unknown(waiting and waiting.label)),
     )
-
-
-def keys_of(classes: Sequence[str]) -> str:
-    """Return the keys of the first classes; where names are numbers, each has its own digit.
-
-    >>> keys_of(["cat", "dog"]), keys_of(["0", "2"]), keys_of(["0", "10"])
-    ('12', '02', '')
-    """
-    if not all(name.isdecimal() for name in classes):
-        return KEYS[: len(classes)]
-    return "".join(classes) if all(len(name) == 1 for name in classes) else ""
 
 
 def fits_page(labelling: Labelling) -> str:

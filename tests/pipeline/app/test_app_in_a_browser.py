@@ -119,13 +119,16 @@ def test_a_dropped_image_is_answered_with_votes_a_set_and_a_map(tab, app, made) 
     chosen(tab, "Question", "animal")
     text = dropped(tab, *made.images[:2])
     assert "2 files in" in text
-    assert "At risk 0.1" in text
-    assert "Votes of the heads" in text
+    assert "At an error rate of 10 %" in text
+    assert "Head by head" in text
     thumbs = f"document.querySelectorAll('.thumb').length == {2 * 8 * 3}"
     tab.wait_in_frame("iframe[title=answers]", thumbs)
+    places = "[...document.querySelectorAll('article')].map(e => e.getBoundingClientRect().top)"
+    tops = tab.wait_in_frame("iframe[title=answers]", places)
+    assert tops[0] == tops[1], "cards stand side by side"
     # at the greatest risk sets are smaller; the slider is moved again until it is heard
     risk = "document.querySelector('input[type=range]')"
-    at_most = f"{TEXT}.includes('At risk 0.5')"
+    at_most = f"{TEXT}.includes('At an error rate of 50 %')"
     while not tab.in_frame("iframe[title=answers]", at_most):
         tab.run(f"{risk}.focus()")
         tab.press("End")
@@ -497,7 +500,7 @@ def test_the_small_clip_answers_too(chrome, photos, tmp_path) -> None:
     tab = chrome.tab()
     with served_app(tmp_path, tmp_path / "alone") as app:
         opened(tab, app)
-        assert "Votes of the heads" in dropped(tab, next((photos / "cat").iterdir()))
+        assert "Head by head" in dropped(tab, next((photos / "cat").iterdir()))
         tab.click(one("button", "Show where it looks"))
         tab.wait(f"{NOTICES}.includes('no maps to draw')")
         opened(tab, app, tab_name="Label")
