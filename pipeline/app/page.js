@@ -22,6 +22,6 @@ document.addEventListener("keydown", event => {
   if (!port || !frame() || typed || event.ctrlKey || event.metaKey || event.altKey) return;
   const button = event.target.closest && event.target.closest("button");
   if (button && event.key === "Enter") return; // it is clicked
-  if (button && /^\d$/.test(event.key)) button.blur(); // the next Enter is for the frame
+  if (button && /^[\da-z]$/.test(event.key)) button.blur(); // the next Enter is for the frame
   if (element.offsetParent !== null) port.postMessage(event.key);
 });
