@@ -103,7 +103,7 @@ def assess_left_out(
 def change_since(store: FeatureStore, before: Evaluation, after: Evaluation) -> Difference | None:
     """Return how far the headline moved from an earlier cross-validation to a later one.
 
-    Both are measured on the examples, with their labels, that both have; None where there are none,
+    Both are measured on the examples, with their labels, that both have; None without any,
     or where the headline is about other labels.
     """
     selection = after.selection

@@ -225,7 +225,7 @@ def vote_temperature(votes: Sequence[Any], labels: Sequence[Any]) -> float | Non
             places.append(names.index(label))
     if not scores or min(map(min, scores)) < 0:
         return None
-    return fit_temperature(_logits(np.float32(scores), LEAST), np.array(places))
+    return fit_temperature(_logits(np.array(scores, np.float32), LEAST), np.array(places))
 
 
 def vote_shares(
@@ -242,12 +242,13 @@ def vote_shares(
     >>> [round(share, 3) for share in vote_shares(votes, 0.45, 0.5)]
     [0.45, 0.05]
     """
-    scores = np.float32([vote["score"] for vote in votes])
-    if temperature is None:
-        total = scores.sum() if are_counts(votes) else 1
-        return (scores / total).tolist()
-    shares = tempered(_logits(scores, LEAST)[None], temperature)[0]
-    return (shares * (1 if probability is None else probability / shares[0])).tolist()
+    scores = np.array([vote["score"] for vote in votes], np.float32)
+    if temperature is None or not len(votes):
+        total = float(scores.sum()) if are_counts(votes) else 1.0
+        return [float(score) / total for score in scores]
+    shares = tempered(_logits(scores[None], LEAST), temperature)[0]
+    whole = 1.0 if probability is None else probability / float(shares[0])
+    return [float(share) * whole for share in shares]
 
 
 def are_counts(votes: Sequence[Mapping[str, Any]]) -> bool:
