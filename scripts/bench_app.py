@@ -92,9 +92,7 @@ def measure(tab: Tab, address: str, image: Path) -> None:
     tab.wait_in_frame(STATUS, "!document.body.innerText.includes('Heads are being chosen')")
     points = tab.in_frame(STATUS, "document.querySelectorAll('svg circle').length") or 0
     started = time.monotonic()
-    tab.click(
-        "[...document.querySelectorAll('button')].find(b => b.innerText == 'Choose heads now')"
-    )
+    tab.click("[...document.querySelectorAll('button')].find(b => b.innerText == 'Retrain')")
     tab.wait_in_frame(STATUS, f"document.querySelectorAll('svg circle').length > {points}")
     print(f"button to the new classifier on the page: {time.monotonic() - started:.2f} s")
 

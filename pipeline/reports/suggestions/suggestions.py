@@ -10,6 +10,7 @@ import polars as pl
 from savs.datasets.asked import asked_questions
 from savs.datasets.benchmarks.options import stored_prompts
 from savs.foundation.errors import ParameterError, command
+from savs.foundation.files import real_path
 from savs.pipeline.errors import SelectionError
 from savs.pipeline.evaluation.results import Results
 from savs.pipeline.evaluation.stage_two import find_selection
@@ -21,6 +22,7 @@ from savs.pipeline.evaluation.suggest import (
 )
 from savs.pipeline.names import DEFAULT_SUGGESTED
 from savs.pipeline.readouts import Readout, choose_readout
+from savs.pipeline.reports.pages.keys import keys_of
 from savs.pipeline.reports.pages.pictures import Picture, open_images
 from savs.pipeline.reports.pages.rendering import write_page
 from savs.pipeline.running.option_texts import parse_result
@@ -35,7 +37,8 @@ from savs.stores.format.layout import UNLABELLED
 from savs.stores.read.store import AnyStore, as_store
 
 HERE = Path(__file__).parent
-
+SIDE_PX = 240
+"""Largest width and height of an image to label."""
 
 PAGE = ".html"
 FORMS = (".csv", ".jsonl", PAGE)
@@ -206,7 +209,7 @@ def write_suggestions(
     table = suggestions.table.select(columns.get("id", "id"), "prediction")
     predicted = dict(table.iter_rows())
     names = {name + mark: name for name in predicted}
-    images = open_images(store, split, list(names), media_root)
+    images = open_images(store, split, list(names), media_root, side=SIDE_PX)
     wanted = store.examples(split).filter(pl.col("id").is_in(list(names)))
     rows = {row["id"]: row for row in wanted.iter_rows(named=True)}
     cards = [
@@ -220,17 +223,21 @@ def write_suggestions(
         )
         for stored, name in names.items()
     ]
+    classes = _classes(store, suggestions)
+    questions = {card.question for card in cards}
+    title = ": ".join([real_path(store.path).name, *(questions if len(questions) == 1 else ())])
     write_page(
         out,
         HERE,
         "suggestions.html",
         script=(HERE / "suggestions.js").read_text("utf-8"),
         cards=cards,
-        classes=_classes(store, suggestions),
+        classes=classes,
+        keyed=list(zip(classes, keys_of(classes), strict=False)),
         given_as=target.given_as,
         command=command("savs", "label", store.path, "labels.csv"),
         notes=[*suggestions.notes, *images.notes()],
-        store=str(store.path),
+        title=title,
     )
 
 
