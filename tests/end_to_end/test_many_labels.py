@@ -1,4 +1,4 @@
-"""docs/many_labels.md as it is written: drawn scenes, trained on, measured and classified."""
+"""docs/guide/many-labels.md as it is written: drawn scenes, trained on, measured and classified."""
 
 import json
 import re
@@ -19,7 +19,7 @@ from savs.pipeline.app.workspace import Workspace
 from savs.pipeline.demo import DEMO_MODEL
 from savs.pipeline.errors import SelectionError
 
-PAGE = ROOT / "docs" / "many_labels.md"
+PAGE = ROOT / "docs" / "guide" / "many-labels.md"
 QUESTION = "Which shapes and colours are there?"
 
 pytestmark = pytest.mark.thorough

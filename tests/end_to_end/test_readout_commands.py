@@ -23,7 +23,7 @@ from stores import make_store
 
 pytestmark = pytest.mark.thorough
 
-PAGE = (Path(__file__).parents[2] / "docs" / "readouts.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "own-readout.md").read_text("utf-8")
 
 
 def write_noise(folder, seed=0, tests=16):

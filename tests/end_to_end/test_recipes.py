@@ -1,4 +1,4 @@
-"""The code in docs/polars.md, as it is written there, and the notebook that repeats it."""
+"""The code in docs/guide/polars.md, as it is written there, and the notebook that repeats it."""
 
 import contextlib
 import json
@@ -23,7 +23,7 @@ from savs import extract
 from savs.datasets.benchmarks.shapes import write_shapes
 
 ROOT = Path(__file__).parents[2]
-PAGE = (ROOT / "docs" / "polars.md").read_text("utf-8")
+PAGE = (ROOT / "docs" / "guide" / "polars.md").read_text("utf-8")
 NOTEBOOK = ROOT / "docs" / "notebooks" / "reanalysis.py"
 RESULTS = NOTEBOOK.with_name("results.py")
 TASKS = ("exists", "which-image", "fruit", "animal")
@@ -62,7 +62,7 @@ def page(folder) -> SimpleNamespace:
     with contextlib.chdir(folder):
         for block in blocks:
             code = block.replace("savs-demo/", f"{folder.as_posix()}/savs-demo/")
-            exec(compile(code, "docs/polars.md", "exec"), names)
+            exec(compile(code, "docs/guide/polars.md", "exec"), names)
     return SimpleNamespace(**names)
 
 

@@ -118,13 +118,13 @@ def test_the_marks_of_our_pages_name_scripts_that_are_there():
         for page in figures.PAGES
         for mark in find_marks(page, (ROOT / page).read_text("utf-8"))
     ]
-    assert {mark.page.name for mark in marks} >= {"README.md", "results.md"}
+    assert {mark.page.name for mark in marks} >= {"README.md", "demo-scenes.md", "accuracy.md"}
     for mark in marks:
         program, script, *_ = shlex.split(mark.command)
         assert program == "savs" or (ROOT / script).is_file(), mark.place
 
 
 def test_figures_by_arithmetic_are_fresh(run):
-    code, said = run("--longest", "0.1", ROOT / "docs/results.md")
+    code, said = run("--longest", "0.1", ROOT / "docs/results/speed.md")
     assert code == 0
     assert "estimate_cost.py  part 1, within 0, 1 s: agrees" in said
