@@ -11,6 +11,7 @@ them, and prints what they print. Chromium or Google Chrome draws the picture, a
 import argparse
 import os
 import random
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -26,10 +27,9 @@ SIDE = 224
 TRAIN, NEW = 20, 12
 """Patches of each photograph with a label, and without one."""
 COMMANDS = (
-    ("train", "photos", "--question", "Which surface is this?", "--model", "demo")
-    + ("--out", "surfaces"),
-    ("classify", "surfaces", "new", "--out", "new.csv"),
-    ("report", "surfaces", "--media-root", "photos", "--out", "report.html"),
+    'train photos --question "Which surface is this?" --model demo --out surfaces',
+    "classify surfaces new --out new.csv",
+    "report surfaces --media-root photos --out report.html",
 )
 QUESTION = """
 import savs
@@ -54,8 +54,8 @@ def main() -> None:
     work: Path = arguments.work
     write_patches(work)
     savs = Path(sys.executable).with_name("savs")
-    for words in COMMANDS:
-        print(_output([os.fspath(savs), *words], work))
+    for command in COMMANDS:
+        print(_output([os.fspath(savs), *shlex.split(command)], work))
     print(_output([sys.executable, "-c", QUESTION], work))
     if arguments.picture is not None:
         draw(work / "report.html", arguments.picture)
@@ -93,12 +93,14 @@ def _output(words: list[str], work: Path) -> str:
 def draw(page: Path, out: Path) -> None:
     """Draw the picture: the first parts of the report and its first wrong examples."""
     pictures = draw_report_pictures
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        with pictures.started_browser(Path(folder) / "profile") as browser:
-            tab = browser.tab()
-            tab.media()
-            tab.open(page.resolve(), width=pictures.WIDTH)
-            parts = [pictures.photograph(tab, part) for part in VIEWS]
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        pictures.started_browser(Path(folder) / "profile") as browser,
+    ):
+        tab = browser.tab()
+        tab.media()
+        tab.open(page.resolve(), width=pictures.WIDTH)
+        parts = [pictures.photograph(tab, part) for part in VIEWS]
     *first, examples = parts
     height = min(EXAMPLES_PX, examples.height)
     pictures.save([*first, examples.crop((0, 0, examples.width, height))], out)

@@ -59,7 +59,9 @@ def _benchmark_of(benchmark: str | Path | Benchmark) -> Benchmark:
         return find_benchmark(str(benchmark))
     module = load_file(benchmark, "benchmark")
     if not hasattr(module, CONSTANT):
-        raise OwnCodeError(f"{benchmark} defines no {CONSTANT}; docs/guide/own-benchmark.md has an example")
+        raise OwnCodeError(
+            f"{benchmark} defines no {CONSTANT}; docs/guide/own-benchmark.md has an example"
+        )
     constant = getattr(module, CONSTANT)
     problem = name_problem(constant, known_names())
     if problem:

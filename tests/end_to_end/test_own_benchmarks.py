@@ -1,4 +1,4 @@
-"""The guide docs/guide/own-benchmark.md, followed step by step, and a benchmark of an installed package."""
+"""The page docs/guide/own-benchmark.md, followed step by step, and a benchmark of a package."""
 
 import contextlib
 import json
@@ -13,8 +13,10 @@ import pytest
 
 from savs import evaluate, extract, open_store
 
-PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "own-benchmark.md").read_text("utf-8")
-DRAW, EXTRA, CARDS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "guide" / "own-benchmark.md").read_text("utf-8")
+DRAW, CARDS = ((DOCS / "examples" / f"{name}.py").read_text() for name in ("draw_cards", "cards"))
+(EXTRA,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 COMMANDS = [
     shlex.split(line)[1:]
     for block in re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)

@@ -51,7 +51,9 @@ def test_links_lead_somewhere(page: Path):
 
 
 def test_the_page_of_metrics_names_the_columns_of_all_tables():
-    text = (ROOT / "docs/reference/metrics.md").read_text("utf-8").partition("| column | meaning |")[2]
+    text = (
+        (ROOT / "docs/reference/metrics.md").read_text("utf-8").partition("| column | meaning |")[2]
+    )
     cells = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
     named = re.findall(r"`(\w+)`", " ".join(cells))
     schemas = [

@@ -88,7 +88,7 @@ class TabICLClassifier:
 
 
 def test_the_readout_of_tabicl_on_the_page(savs, fresh, tmp_path, monkeypatch):
-    (code,) = re.findall(r"```python\n(# with_tabicl.py.*?)```", PAGE, re.DOTALL)
+    code = (Path(__file__).parents[2] / "docs/examples/with_tabicl.py").read_text("utf-8")
     mine = tmp_path / "with_tabicl.py"
     mine.write_text(code)
     module = ModuleType("tabicl")

@@ -123,7 +123,7 @@ def test_the_page_about_labels(savs):
 @pytest.mark.costly
 @pytest.mark.usefixtures("own_images")
 def test_the_page_about_new_images(savs):
-    given = ("--test", "photos", "--shots", "4", "--question", "Which animal is this?")
+    given = ("--test", "photos", "--shots", "5", "--question", "Which animal is this?")
     done = savs("extract", "image-folder", *given, "--model", "demo", "--out", "pets")
     assert done.returncode == 0, done.stderr
     assert savs("select", "pets").returncode == 0
@@ -233,7 +233,9 @@ def test_a_probe_of_texts(savs):
     assert "94.4 (68.1 .. 99.3)" in next(t for w, t in printed.items() if w.startswith("select"))
     answers = blocks(page, "text")[1].splitlines()
     found = next(text for words, text in printed.items() if words.startswith("query"))
-    assert [line.split()[:6] for line in answers] == [line.split()[:6] for line in found.splitlines()]
+    assert [line.split()[:6] for line in answers] == [
+        line.split()[:6] for line in found.splitlines()
+    ]
 
 
 OWN = GUIDE / "own-features.md"

@@ -66,6 +66,18 @@ def test_the_part_of_the_output_that_is_asked_for_counts(page, run):
     assert "printed no such part" in said
 
 
+def test_a_page_may_have_some_columns_of_what_is_printed(page, run):
+    wide = "| n | s | share |\n| --- | --- | --- |\n| 10 | 1 | 92.5 % |\n| 1,000 | 2 | 1.50 s, 2 of 3 |\n"
+    path = page(wide)
+    assert run(path)[0] == 1
+    path.write_text(path.read_text().replace("part 1;", "part 1; columns 1 3;"))
+    assert run(path)[0] == 0
+    path.write_text(path.read_text().replace("columns 1 3;", "columns 1 2;"))
+    code, said = run(path)
+    assert code == 1
+    assert "10: 92.5 % in the page, fresh 1" in said
+
+
 def test_a_failing_command_is_told(page, run):
     path = page(TABLE)
     path.write_text(path.read_text().replace("print(", "raise SystemExit(3) or print("))

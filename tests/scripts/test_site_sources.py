@@ -66,7 +66,9 @@ def test_every_public_name_has_an_entry_and_a_link():
     for package in PACKAGES:
         full = full_name(package)
         names = sorted(set(import_module(full).__all__) - {"__version__"})
-        entries = re.findall(rf"^::: {re.escape(full)}\.(\w+)$", pages[f"reference/api/{package}.md"], re.M)
+        entries = re.findall(
+            rf"^::: {re.escape(full)}\.(\w+)$", pages[f"reference/api/{package}.md"], re.M
+        )
         assert sorted(entries) == names
         for name in names:
             assert f"[`{name}`][{full}.{name}]" in pages["reference/api.md"]

@@ -1,8 +1,5 @@
 """What a model computes from the sizes of images, given to it: the same features, no waiting."""
 
-import re
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
