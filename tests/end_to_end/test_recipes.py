@@ -82,7 +82,7 @@ def page(folder, shown) -> SimpleNamespace:
 def mistakes(page) -> list[str]:
     """Return the ids of the wrong test examples that have features."""
     wrong = page.result.predictions.filter(~pl.col("correct"))["id"].to_list()
-    return sorted(name for name in wrong if name in set(page.store.ids("test")))
+    return sorted(set(wrong) & set(page.store.examples("test")["id"]))
 
 
 @pytest.fixture(scope="module")
