@@ -18,7 +18,6 @@ import tempfile
 from pathlib import Path
 
 import draw_report_pictures
-import skimage
 from method_comparison.tasks import PATCH, PHOTOGRAPHS
 from PIL import Image
 
@@ -63,10 +62,11 @@ def main() -> None:
 
 def write_patches(work: Path) -> None:
     """Write `photos`, a folder per surface, and `new`, in an order that tells no surface."""
+    from skimage import data  # pyright: ignore[reportMissingImports]
+
     rng, new = random.Random(0), []
     for name in PHOTOGRAPHS:
-        file = Path(skimage.__file__).parent / "data" / f"{name}.png"
-        photograph = Image.open(file).convert("RGB")
+        photograph = Image.fromarray(getattr(data, name)()).convert("RGB")
         corners = [
             (x, y)
             for x in range(0, photograph.width, PATCH)
