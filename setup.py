@@ -22,10 +22,10 @@ def index_page(readme: str, repository: str | None, version: str) -> str:
 
     Examples
     --------
-    >>> index_page("[speed](docs/speed.md)", "https://host.example/savs", "1.2.3")
-    '[speed](https://host.example/savs/blob/v1.2.3/docs/speed.md)'
-    >>> index_page("[speed](docs/speed.md), [LICENSE](LICENSE)", None, "1.2.3")
-    'speed (`docs/speed.md`), LICENSE'
+    >>> index_page("[speed](docs/guide/speed.md)", "https://host.example/savs", "1.2.3")
+    '[speed](https://host.example/savs/blob/v1.2.3/docs/guide/speed.md)'
+    >>> index_page("[speed](docs/guide/speed.md), [LICENSE](LICENSE)", None, "1.2.3")
+    'speed (`docs/guide/speed.md`), LICENSE'
     """
 
     def link(found: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""Run stage 1 on a GPU, measure it next to transformers and vLLM, and write docs/gpu.md.
+"""Run stage 1 on a GPU, measure it next to transformers and vLLM, and write docs/results/gpu.md.
 
     python scripts/check_gpu.py --work build/check-gpu --dollars-per-hour 2.50
 
@@ -30,7 +30,7 @@ from savs.pipeline.extraction.model.devices import is_out_of_memory
 from savs.pipeline.extraction.model_run import run_record
 from savs.pipeline.running.launchers import ALONE
 
-PAGE = Path(__file__).parents[1] / "docs" / "gpu.md"
+PAGE = Path(__file__).parents[1] / "docs" / "results" / "gpu.md"
 VLLM_PACKAGE = "vllm"
 CHECKS = "checks"
 """The cell of the checks, which come before the table."""
@@ -80,7 +80,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", type=Path, required=True, help="folder for files and results")
-    parser.add_argument("--page", type=Path, help="page to write (default: docs/gpu.md)")
+    parser.add_argument("--page", type=Path, help="page to write (default: docs/results/gpu.md)")
     parser.add_argument("--checkpoint", help="a Qwen-VL to run in place of random weights")
     parser.add_argument("--dollars-per-hour", type=float, default=2.0, help="price of the GPU")
     parser.add_argument("--peak-tflops", type=float, help="dense bfloat16 peak of the GPU")
@@ -190,7 +190,7 @@ def read_cells(work: Path) -> dict[Cell, dict[str, Any]]:
 def make_page(
     cells: Mapping[Cell, dict[str, Any]], shapes: Sequence[Shape], options: argparse.Namespace
 ) -> str:
-    """Return docs/gpu.md."""
+    """Return docs/results/gpu.md."""
     record = cells.get(("machine", ""), {})
     facts = {**record, **record.get("versions", {})}
     gpu = str(facts.get("gpu"))
@@ -202,7 +202,7 @@ def make_page(
         "# The engine on a GPU",
         "",
         "This page is for users who want measured figures: `python scripts/check_gpu.py` wrote it.",
-        "[Speed](speed.md) has the arithmetic.",
+        "[Speed](../guide/speed.md) has the arithmetic.",
         "",
         ", ".join(f"{name} {facts.get(name)}" for name in names) + ".",
         "",

@@ -1,4 +1,4 @@
-"""Measure the intervals and tests of docs/results.md by simulation; prints its tables.
+"""Measure the intervals and tests of docs/reference/statistics.md by simulation; prints its tables.
 
     python scripts/check_intervals.py
 

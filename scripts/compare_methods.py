@@ -1,4 +1,4 @@
-"""Compare all methods on drawn scenes and real images. Prints the table of docs/results.md.
+"""Compare all methods on drawn scenes and real images: the table of docs/results/accuracy.md.
 
     python scripts/compare_methods.py --work build/compare
 

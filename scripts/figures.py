@@ -1,7 +1,7 @@
 """Run the commands of the figures of the pages, and say where a page differs from a fresh run.
 
     python scripts/figures.py                    all pages; commands of five minutes at most
-    python scripts/figures.py docs/results.md    one page
+    python scripts/figures.py docs/results/accuracy.md    one page
     python scripts/figures.py --longest 60       also commands of up to an hour
     python scripts/figures.py --list             what is marked, how far it may be off, its time
     python scripts/figures.py --write            put the fresh figures into the pages

@@ -84,8 +84,11 @@ def _plain_bars(code: re.Match[str]) -> str:
 
 def generated_pages() -> dict[str, str]:
     """Return name below docs/ -> text of the pages that differ from docs/ or are not in it."""
-    pages = {f"api/{package}.md": package_page(package) for package in PACKAGES}
-    for name, more in (("cli.md", command_line()), ("api.md", index_of_names())):
+    pages = {f"reference/api/{package}.md": package_page(package) for package in PACKAGES}
+    for name, more in (
+        ("reference/cli.md", command_line()),
+        ("reference/api.md", index_of_names()),
+    ):
         page, count = MARK.subn(
             lambda _, more=more: more, (ROOT / "docs" / name).read_text("utf-8")
         )

@@ -1,4 +1,4 @@
-"""The recipes of docs/polars.md as a notebook: `marimo edit docs/notebooks/reanalysis.py`.
+"""The recipes of docs/guide/polars.md as a notebook: `marimo edit docs/notebooks/reanalysis.py`.
 
 Set `STORE` to the path of any store (default: `savs-demo/features`), and `MEDIA_ROOT` to
 the folder of its images (default: `data` next to the store, where `savs demo` writes them).

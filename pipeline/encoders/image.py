@@ -190,12 +190,12 @@ class Tower(nn.Module):
         except (ValueError, TypeError, RuntimeError, KeyError) as error:
             raise ModelError(
                 f"{kind} does not run on {'a text' if self.is_dual else 'an image'}: {error}; take"
-                " an encoder of images (docs/encoders.md)"
+                " an encoder of images (docs/guide/encoders.md)"
             ) from error
         if not outputs:
             raise ModelError(
                 f"{kind} gives neither a pooled output nor patches; take an encoder of images"
-                " (docs/encoders.md)"
+                " (docs/guide/encoders.md)"
             )
         return {layer: values.shape[1] for layer, values in outputs.items()}
 

@@ -126,7 +126,8 @@ def read_recipe(source: str | Path | None) -> EmbeddingRecipe | None:
         return msgspec.toml.decode(content, type=EmbeddingRecipe)
     except (OSError, ValueError) as error:  # msgspec's are ValueErrors
         raise ModelError(
-            f"`embedding` {text:.80} is not a recipe: {error}; the fields are in docs/encoders.md"
+            f"`embedding` {text:.80} is not a recipe: {error};"
+            " the fields are in docs/guide/encoders.md"
         ) from error
 
 

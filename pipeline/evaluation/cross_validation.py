@@ -36,8 +36,9 @@ INFLATION = 1.5
 The folds share most of their training examples, so that their errors go together, and no estimate
 from the folds themselves is unbiased (Bengio and Grandvalet, JMLR 5, 2004); Nadeau and Bengio
 (Machine Learning 52, 2003) correct repeated splits by a constant, too. Simulated selections of
-heads, for five folds, have 1.3 to 1.9 (docs/results.md). The interval is about other training sets
-of as many examples as the folds' classifiers have, not the given one, nor all of its examples."""
+heads, for five folds, have 1.3 to 1.9 (scripts/check_intervals.py). The interval is about other
+training sets of as many examples as the folds' classifiers have, not the given one, nor all of its
+examples."""
 
 
 def train_shares(parts: Sequence[LeftOut]) -> tuple[float, float]:

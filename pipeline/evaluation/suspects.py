@@ -21,7 +21,7 @@ from savs.pipeline.selection.selection_config import selection_run
 from savs.stores.read.store import AnyStore
 
 STRONG = 0.2
-"""Strength from which an example is a suspect; docs/labels.md says what that finds."""
+"""Strength from which an example is a suspect; docs/guide/labels.md says what that finds."""
 SUSPECTS = "suspects.csv"
 """The file of suspects, next to the selection."""
 SUSPECT_SCHEMA = {

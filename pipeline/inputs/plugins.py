@@ -59,7 +59,9 @@ def _benchmark_of(benchmark: str | Path | Benchmark) -> Benchmark:
         return find_benchmark(str(benchmark))
     module = load_file(benchmark, "benchmark")
     if not hasattr(module, CONSTANT):
-        raise OwnCodeError(f"{benchmark} defines no {CONSTANT}; docs/benchmarks.md has an example")
+        raise OwnCodeError(
+            f"{benchmark} defines no {CONSTANT}; docs/guide/own-benchmark.md has an example"
+        )
     constant = getattr(module, CONSTANT)
     problem = name_problem(constant, known_names())
     if problem:
@@ -124,7 +126,7 @@ def own_object(given: T | str | Path, built_in: Mapping[str, T], kind: type[T]) 
         if not isinstance(chosen, kind):
             raise SelectionError(
                 f"{path} defines no {option.upper()} that is a {kind.__module__}.{kind.__name__};"
-                " docs/readouts.md has an example"
+                " docs/guide/own-readout.md has an example"
             )
         file = OwnFile(path.name, hashlib.sha256(content).hexdigest())
         chosen = replace(cast(Any, chosen), file=file)

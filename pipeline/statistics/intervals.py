@@ -113,9 +113,9 @@ class UnitWeights:
         estimated from the sum of q_c^4 (as by Pan and Wall, Statistics in Medicine 21, 2002), and
         at most C - 1 for C clusters. So they fall where few large clusters, or the few with a wrong
         unit, make the variance. 2 V^2 / sum of q_c^4 is a bound for heavy tails, but a sample shows
-        too few of them: simulations (docs/results.md) need 1.5 V^2 / sum of q_c^4 for trials, and
-        V^2 / sum of q_c^4, the effective number of clusters in V, for influence values of rank
-        metrics. For trials that are independent they are C - 1.
+        too few of them: simulations (scripts/check_intervals.py) need 1.5 V^2 / sum of q_c^4 for
+        trials, and V^2 / sum of q_c^4, the effective number of clusters in V, for influence values
+        of rank metrics. For trials that are independent they are C - 1.
         """
         if self.clusters < 2:
             return None

@@ -134,7 +134,7 @@ def mcnemar(only_a: int, only_b: int) -> PairedTest:
     the exact test doubles the smaller tail. From n = 25 on it is the mid-p form, which counts the
     probability of what was seen half: it rejects a true hypothesis in 4.8 to 5.0 % of samples with
     some 40 to 200 such units, where the exact test and the chi-square with continuity correction do
-    in 3.3 to 4.2 % (docs/results.md). p is 1 where both numbers are equal.
+    in 3.3 to 4.2 % (scripts/check_intervals.py). p is 1 where both numbers are equal.
 
     Source: McNemar, Psychometrika 12 (1947); mid-p: Fagerland et al., BMC Medical Research
     Methodology 13:91 (2013).

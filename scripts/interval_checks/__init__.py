@@ -1,1 +1,1 @@
-"""Simulations of the intervals and tests of docs/statistics.md."""
+"""Simulations of the intervals and tests of docs/reference/statistics.md."""

@@ -1,1 +1,1 @@
-"""All methods on the same tasks and draws, for the table of docs/results.md."""
+"""All methods on the same tasks and draws, for the table of docs/results/accuracy.md."""

@@ -5,6 +5,7 @@
 `part` is the number of the table, or of the paragraph, in what the command prints. `within` is how
 far a fresh number may be off: `within 2` in the unit of the cell, `within 20 %` of the number.
 `takes` is the time of the command on two free cores. `{work}` in a command is a fresh folder.
+`columns 1 2 5` after `part` says which columns of a table the page has; without it, all.
 """
 
 import re
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 MARK = re.compile(
-    r"<!-- figures: (?P<command>.+); part (?P<part>\d+);"
+    r"<!-- figures: (?P<command>.+); part (?P<part>\d+);(?: columns (?P<columns>\d+(?: \d+)*);)?"
     r" within (?P<within>\d*\.?\d+)(?P<share> %)?; takes (?P<time>\d+) (?P<unit>s|min|h) -->"
 )
 BEGIN = "<!-- figures:"
@@ -33,6 +34,8 @@ class Mark:
     """Of the mark, counted from 1."""
     command: str
     part: int
+    columns: tuple[int, ...]
+    """Numbers of the columns of the printed table that the page has, from 1; empty if all."""
     within: float
     is_share: bool
     """Whether `within` is a share of the number, not a distance."""
@@ -83,6 +86,7 @@ def _mark(page: Path, lines: list[str], at: int) -> Mark:
         line=at + 1,
         command=parsed["command"],
         part=int(parsed["part"]),
+        columns=tuple(map(int, (parsed["columns"] or "").split())),
         within=float(parsed["within"]) / (100 if parsed["share"] else 1),
         is_share=parsed["share"] is not None,
         seconds=int(parsed["time"]) * SECONDS[parsed["unit"]],
@@ -92,7 +96,19 @@ def _mark(page: Path, lines: list[str], at: int) -> Mark:
 
 
 def fresh_lines(mark: Mark, output: str) -> tuple[str, ...] | None:
-    """Return the table or paragraph of an output that a mark asks for; None if it has fewer."""
+    """Return the table or paragraph of an output that a mark asks for; None if it has fewer.
+
+    Of a table, the lines have the mark's columns alone.
+    """
     parts = [tuple(part.splitlines()) for part in re.split(r"\n\s*\n", output.strip("\n")) if part]
     candidates = [part for part in parts if part[0].startswith("|") == mark.is_table]
-    return candidates[mark.part - 1] if mark.part <= len(candidates) else None
+    if mark.part > len(candidates):
+        return None
+    return tuple(_columns(line, mark.columns) for line in candidates[mark.part - 1])
+
+
+def _columns(line: str, columns: tuple[int, ...]) -> str:
+    cells = line.strip().strip("|").split("|")
+    if not columns or len(cells) < max(columns):
+        return line
+    return f"|{'|'.join(cells[number - 1] for number in columns)}|"

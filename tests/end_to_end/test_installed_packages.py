@@ -16,7 +16,7 @@ from stores import make_store
 
 pytestmark = pytest.mark.thorough
 
-PAGE = (Path(__file__).parents[2] / "docs" / "readouts.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "own-readout.md").read_text("utf-8")
 (READOUT,) = re.findall(r"```python\n(# mine.py.*?)```", PAGE, re.DOTALL)
 (PROJECT,) = re.findall(r"```toml\n(\[project\].*?)```", PAGE, re.DOTALL)
 ADDED = {

@@ -1,4 +1,4 @@
-"""docs/many_labels.md as it is written: drawn scenes, trained on, measured and classified."""
+"""docs/guide/many-labels.md as it is written: drawn scenes, trained on, measured and classified."""
 
 import json
 import re
@@ -19,7 +19,7 @@ from savs.pipeline.app.workspace import Workspace
 from savs.pipeline.demo import DEMO_MODEL
 from savs.pipeline.errors import SelectionError
 
-PAGE = ROOT / "docs" / "many_labels.md"
+PAGE = ROOT / "docs" / "guide" / "many-labels.md"
 QUESTION = "Which shapes and colours are there?"
 
 pytestmark = pytest.mark.thorough
@@ -29,8 +29,8 @@ pytestmark = pytest.mark.thorough
 def scenes(tmp_path, monkeypatch):
     """Draw the scenes as the page does, but fewer."""
     monkeypatch.chdir(tmp_path)
-    (code,) = blocks(PAGE, "python")
-    exec(compile(code.replace("200", "50"), str(PAGE), "exec"), {})
+    file = ROOT / "docs" / "examples" / "draw_scenes.py"
+    exec(compile(file.read_text().replace("200", "50"), str(file), "exec"), {})
     return tmp_path / "scenes"
 
 

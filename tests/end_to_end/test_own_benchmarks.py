@@ -1,4 +1,4 @@
-"""The guide docs/benchmarks.md, followed step by step, and a benchmark of an installed package."""
+"""The page docs/guide/own-benchmark.md, followed step by step, and a benchmark of a package."""
 
 import contextlib
 import json
@@ -13,8 +13,10 @@ import pytest
 
 from savs import evaluate, extract, open_store
 
-PAGE = (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text("utf-8")
-DRAW, EXTRA, CARDS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+DOCS = Path(__file__).parents[2] / "docs"
+PAGE = (DOCS / "guide" / "own-benchmark.md").read_text("utf-8")
+DRAW, CARDS = ((DOCS / "examples" / f"{name}.py").read_text() for name in ("draw_cards", "cards"))
+(EXTRA,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 COMMANDS = [
     shlex.split(line)[1:]
     for block in re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL)
@@ -76,7 +78,7 @@ def test_the_page(savs, folder, capfd) -> None:
     assert [line.split()[0] for line in printed[6].split("\n\n")[0].splitlines()] == [
         line.split()[0] for line in table.splitlines()
     ]
-    exec(compile(EXTRA, "docs/benchmarks.md", "exec"), {})
+    exec(compile(EXTRA, "docs/guide/own-benchmark.md", "exec"), {})
     assert "circle" in capfd.readouterr().out
     answers = json.loads(Path("features/results/vote/submission.json").read_text())
     assert len(answers) == 48
@@ -129,7 +131,7 @@ def test_metrics_that_fail_are_the_file_s_fault(savs, folder) -> None:
 @pytest.mark.parametrize(
     ("code", "message"),
     [
-        ("x = 1", "mine.py defines no BENCHMARK; docs/benchmarks.md has an example"),
+        ("x = 1", "mine.py defines no BENCHMARK; docs/guide/own-benchmark.md has an example"),
         ("x = 1\n\n1 / 0", "mine.py line 3 fails when it runs: ZeroDivisionError"),
         ("x = (\n", "mine.py line 1 fails when it runs: SyntaxError"),
         ("import sys\nsys.exit(0)", "mine.py line 2 fails when it runs: SystemExit"),

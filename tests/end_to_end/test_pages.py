@@ -28,7 +28,7 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.rel
 
 def test_the_pages_are_found():
     names = {page.name for page in PAGES}
-    assert {"README.md", "faq.md", "photos.md", "CHANGELOG.md"} <= names
+    assert {"README.md", "troubleshooting.md", "first-classifier.md", "CHANGELOG.md"} <= names
 
 
 @pytest.mark.parametrize("page", sorted((ROOT / "docs").rglob("*.md")), ids=lambda page: page.stem)
@@ -45,13 +45,15 @@ def test_links_lead_somewhere(page: Path):
             continue
         name, _, anchor = target.partition("#")
         file = page.parent / name if name else page
-        made = ROOT / "docs/api" in file.parents  # by scripts/docs
+        made = ROOT / "docs/reference/api" in file.parents  # by scripts/docs
         assert file.exists() or made, f"{target}: there is no such file"
         assert not anchor or anchor in anchors(file), f"{target}: there is no such heading"
 
 
 def test_the_page_of_metrics_names_the_columns_of_all_tables():
-    text = (ROOT / "docs/metrics.md").read_text("utf-8").partition("| column | meaning |")[2]
+    text = (
+        (ROOT / "docs/reference/metrics.md").read_text("utf-8").partition("| column | meaning |")[2]
+    )
     cells = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
     named = re.findall(r"`(\w+)`", " ".join(cells))
     schemas = [
@@ -143,7 +145,7 @@ def test_an_unknown_option_would_be_found():
 def test_the_metrics_of_all_benchmarks_are_explained():
     from savs.datasets import BENCHMARKS
 
-    page = (ROOT / "docs" / "metrics.md").read_text("utf-8")
+    page = (ROOT / "docs" / "reference" / "metrics.md").read_text("utf-8")
     named = {name for b in BENCHMARKS.values() for name in b.about.metrics}
     single = {re.split(r", <| \((?:pairs|groups|single)", name)[0] for name in named}
     assert len(single) > 10

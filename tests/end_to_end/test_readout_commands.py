@@ -23,7 +23,7 @@ from stores import make_store
 
 pytestmark = pytest.mark.thorough
 
-PAGE = (Path(__file__).parents[2] / "docs" / "readouts.md").read_text("utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "guide" / "own-readout.md").read_text("utf-8")
 
 
 def write_noise(folder, seed=0, tests=16):
@@ -88,7 +88,7 @@ class TabICLClassifier:
 
 
 def test_the_readout_of_tabicl_on_the_page(savs, fresh, tmp_path, monkeypatch):
-    (code,) = re.findall(r"```python\n(# with_tabicl.py.*?)```", PAGE, re.DOTALL)
+    code = (Path(__file__).parents[2] / "docs/examples/with_tabicl.py").read_text("utf-8")
     mine = tmp_path / "with_tabicl.py"
     mine.write_text(code)
     module = ModuleType("tabicl")

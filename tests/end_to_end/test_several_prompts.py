@@ -1,4 +1,4 @@
-"""From two prompts to the better one: extract, sweep, classify; docs/labels.md."""
+"""From two prompts to the better one: extract, sweep, classify; docs/guide/labels.md."""
 
 import csv
 import io

@@ -12,15 +12,16 @@ import pytest
 import yaml
 from doc_pages import ROOT, blocks, commands
 from input_folder import Inputs
-from official_files import write_blink
 
 from savs.pipeline.classifying.bundle.bundle import BUNDLE, SPACE, STANDALONE
 from savs.stores import open_store
 
 README = ROOT / "README.md"
 TUTORIALS = ROOT / "docs" / "tutorials"
-CLASSIFY = ROOT / "docs" / "classify.md"
-LABELS = ROOT / "docs" / "labels.md"
+FIRST, MEASURE = TUTORIALS / "first-classifier.md", TUTORIALS / "measure-and-compare.md"
+GUIDE = ROOT / "docs" / "guide"
+CLASSIFY, SHARE, PYTHON = (GUIDE / f"{name}.md" for name in ("classify", "share", "python"))
+LABELS = GUIDE / "labels.md"
 
 pytestmark = pytest.mark.thorough
 
@@ -43,7 +44,7 @@ def run_python(page: Path, number: int, names: dict[str, object] | None = None) 
 
 @pytest.fixture
 def own_images(inputs, tmp_path, monkeypatch):
-    """Put the files that README and docs/classify.md name into the folder where commands run."""
+    """Put the files that README and docs/guide name into the folder where commands run."""
     rows = [
         {
             "image": inputs.image(f"{kind}/{number:03}.png", 2 * number + (kind == "dog")),
@@ -74,25 +75,21 @@ def waiting(own_images) -> None:
 def test_the_commands_and_the_python_of_the_readme(savs):
     calls = [words for code in blocks(README, "bash") for words in commands(code)]
     assert [words[0] for words in calls] == [
-        *("train", "classify", "evaluate", "report", "explain", "export", "export"),
-        *("suggest", "label", "train"),
-        *("extract", "select", "evaluate", "select", "evaluate", "report"),
-        "extract",
+        *("train", "classify", "report"),
+        *("evaluate", "explain", "suggest", "export"),
+        *("extract", "select", "evaluate"),
     ]
-    write_blink(Path("BLINK"), rows_each=90)
-    swaps = {"Qwen/Qwen2-VL-7B-Instruct": "demo"}
-    Path("labels.csv").write_text("id,label\nunlabelled/cat.png,cat\nunlabelled/dog.png,dog\n")
+    Path("new/cat.png").rename("new/06.jpg")
     for words in calls:
-        done = savs(*(swaps.get(a, a.replace("hf://BLINK-Benchmark/", "")) for a in words))
+        done = savs(*words)
         assert done.returncode == 0, done.stderr
     new = pl.read_csv("new.csv")
-    assert new["id"].to_list() == ["new/cat.png", "new/dog.png"]
+    assert new["id"].to_list() == ["new/06.jpg", "new/dog.png"]
     assert set(new["prediction"]) <= {"cat", "dog"}
     assert Path("report.html").exists()
     names: dict[str, Any] = {}
     run_python(README, 0, names)  # on what the commands made
-    assert names["result"].predictions.height == 50  # the two that were labelled among them
-    assert names["pets"].classes_.tolist() == ["cat", "dog"]
+    assert names["surfaces"].classes_.tolist() == ["cat", "dog"]
     for script in re.findall(r"\./(scripts/\w+)", README.read_text("utf-8")):
         assert (ROOT / script).stat().st_mode & 0o111, f"{script} cannot be run"
 
@@ -126,26 +123,25 @@ def test_the_page_about_labels(savs):
 @pytest.mark.costly
 @pytest.mark.usefixtures("own_images")
 def test_the_page_about_new_images(savs):
-    given = ("--test", "photos", "--shots", "4", "--question", "Which animal is this?")
+    given = ("--test", "photos", "--shots", "5", "--question", "Which animal is this?")
     done = savs("extract", "image-folder", *given, "--model", "demo", "--out", "pets")
     assert done.returncode == 0, done.stderr
     assert savs("select", "pets").returncode == 0
-    printed = follow(savs, blocks(CLASSIFY, "bash"))
+    printed = follow(savs, [*blocks(CLASSIFY, "bash"), *blocks(SHARE, "bash")])
     called = [words.split()[0] for words in printed]
     classified = ["classify"] * 3
     assert called == [*classified, "sweep", "select", "classify", "export", "export"]
     assert "data:image/jpeg" in Path("new.html").read_text("utf-8")
     assert len(list(Path("sorted").glob("*/*.png"))) == len(list(Path("new").iterdir()))
-    page = CLASSIFY.read_text("utf-8")
+    page = SHARE.read_text("utf-8")
     for name in BUNDLE:
         assert (Path("pets-bundle") / name).exists()
         assert f"`{name}`" in page
     for name in SPACE:
         assert (Path("pets-space") / name).exists()
     names: dict[str, object] = {}
-    for number, code in enumerate(blocks(CLASSIFY, "python")):
-        if "map_batches" not in code:  # of Ray, see tests/pipeline/cluster
-            run_python(CLASSIFY, number, names)
+    for number in range(len(blocks(PYTHON, "python"))):
+        run_python(PYTHON, number, names)
     assert names["search"].best_score_ >= 0
     assert json.loads(Path("best/config.json").read_text())["tasks"][0]["examples"] == 48
     assert Path("store/store.json").exists()
@@ -162,10 +158,15 @@ def test_the_page_about_images_next_to_table_columns() -> None:
 
 
 @pytest.fixture
+def in_a_folder(tmp_path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
 def photos(tmp_path, monkeypatch) -> None:
     """Do step 1 of the first tutorial: others use its files."""
     monkeypatch.chdir(tmp_path)
-    run_python(TUTORIALS / "photos.md", 0)
+    run_python(MEASURE, 0)
 
 
 def accuracy(folder: str) -> float:
@@ -176,7 +177,7 @@ def accuracy(folder: str) -> float:
 @pytest.mark.usefixtures("photos")
 def test_photos(savs):
     assert len(Path("all.jsonl").read_text().splitlines()) == 120
-    printed = follow(savs, blocks(TUTORIALS / "photos.md", "bash"), without=("models",))
+    printed = follow(savs, blocks(MEASURE, "bash"), without=("models",))
     assert Path("inputs.html").exists()
     assert accuracy("features/results/vote") > 0.8  # as the page says
     assert Path("report.html").exists()
@@ -185,50 +186,66 @@ def test_photos(savs):
 
 @pytest.mark.usefixtures("photos")
 def test_a_cluster(savs):
-    (options,) = blocks(TUTORIALS / "cluster.md", "toml")
+    page = GUIDE / "clusters.md"
+    (options,) = blocks(page, "toml")
     Path("run.toml").write_text(options)
-    calls = [words for code in blocks(TUTORIALS / "cluster.md", "bash") for words in commands(code)]
-    assert calls[0] == ["extract", "--config", "run.toml", "--gpus", "cpu,cpu"]
-    calls[0] = calls[0][:3]  # processes of --gpus are tested in tests/pipeline/cluster
-    for words in calls:
-        if words[0] != "extract" or words == calls[0]:
-            done = savs(*words)
-            assert done.returncode == 0, done.stderr
+    (code,) = [code for code in blocks(page, "bash") if "savs verify together" in code]
+    first, *calls = commands(code)
+    assert first == ["extract", "--config", "run.toml", "--gpus", "cpu,cpu"]
+    for words in (first[:3], *calls):  # processes of --gpus are tested in tests/pipeline/cluster
+        done = savs(*words)
+        assert done.returncode == 0, done.stderr
     assert len(list(Path("together").glob("*.h5"))) > 4  # something to share
 
 
 @pytest.mark.costly
 @pytest.mark.usefixtures("photos")
 def test_a_model(savs):
-    (code,) = blocks(TUTORIALS / "model.md", "python")
-    Path("blocks.py").write_text(code)
-    printed = follow(savs, blocks(TUTORIALS / "model.md", "bash"))
+    page = GUIDE / "add-a-model.md"
+    Path("blocks.py").write_text(blocks(page, "python")[0])
+    printed = follow(savs, blocks(page, "bash"))
     told = next(text for words, text in printed.items() if "--recipe" in words)
     assert "24 in 6 layers, 96 wide" in told
     assert accuracy("heads/results/vote") > accuracy("blocks/results/vote") + 0.2
 
 
-def test_new_images(savs, capfd):
-    run_python(TUTORIALS / "new-images.md", 0)
-    follow(savs, blocks(TUTORIALS / "new-images.md", "bash"))
+@pytest.mark.usefixtures("in_a_folder")
+def test_the_first_classifier(savs, capfd):
+    run_python(FIRST, 0)
+    printed = follow(savs, blocks(FIRST, "bash"))
+    (told,) = blocks(FIRST, "text")[1:]
+    assert next(text for words, text in printed.items() if words.startswith("train")) == told
     assert pl.read_csv("new.csv").height == len([*Path("new").iterdir()]) == 12
-    assert accuracy("pets/results/lda") > 0.8
-    run_python(TUTORIALS / "new-images.md", 1)
+    assert Path("why.html").exists()
+    run_python(FIRST, 1)
     name, answer = capfd.readouterr().out.split()
     rows = pl.read_csv("new.csv").filter(pl.col("id") == name)
     assert rows["prediction"].to_list() == [answer]
     shutil.rmtree("pets-bundle")
 
 
-PAGE = (ROOT / "docs" / "store.md").read_text("utf-8")
+@pytest.mark.usefixtures("in_a_folder")
+def test_a_probe_of_texts(savs):
+    page = GUIDE / "yes-no.md"
+    run_python(page, 0)
+    (code,) = [code for code in blocks(page, "bash") if "--train train.jsonl" in code]
+    printed = follow(savs, [code])
+    assert "94.4 (68.1 .. 99.3)" in next(t for w, t in printed.items() if w.startswith("select"))
+    answers = blocks(page, "text")[1].splitlines()
+    found = next(text for words, text in printed.items() if words.startswith("query"))
+    assert [line.split()[:6] for line in answers] == [
+        line.split()[:6] for line in found.splitlines()
+    ]
+
+
+OWN = GUIDE / "own-features.md"
 
 
 @pytest.fixture
 def own(tmp_path, monkeypatch) -> Path:
-    """Return the store that the page's Python block writes."""
-    (code,) = re.findall(r"```python\n(import numpy.*?)```", PAGE, re.DOTALL)
+    """Return the store that the page's first Python block writes."""
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, "docs/store.md", "exec"), {})
+    run_python(OWN, 0)
     return tmp_path / "own"
 
 
@@ -242,15 +259,9 @@ def test_the_python_makes_a_store(own):
 
 
 def test_the_commands_that_the_page_names_work_on_its_files(savs, own):
-    commands = [
-        line
-        for line in PAGE.splitlines()
-        if line.startswith(("savs import", "savs select o", "savs evaluate o"))
-    ]
     own.rename("first")
-    for command in (*commands, "savs verify own"):
-        assert command in PAGE
-        done = savs(*command.split()[1:], "--json")
+    for words in (*commands(blocks(OWN, "bash")[0]), ["verify", "own"]):
+        done = savs(*words, "--json")
         assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["problems"] == []
 
@@ -258,14 +269,14 @@ def test_the_commands_that_the_page_names_work_on_its_files(savs, own):
 def test_the_page_names_what_a_store_holds():
     from savs.stores.format.layout import EXAMPLE_COLUMNS, SHARD_ATTRIBUTES
 
+    page = (ROOT / "docs" / "reference" / "store-format.md").read_text("utf-8")
     for name in ("answers", *SHARD_ATTRIBUTES, *EXAMPLE_COLUMNS):
-        assert f"`{name}`" in PAGE, name
+        assert f"`{name}`" in page, name
     assert (ROOT / "tests/data/format-1/store.json").exists()
 
 
 def test_the_job_of_kubernetes_is_yaml_with_its_volumes():
-    page = (ROOT / "docs" / "clusters.md").read_text("utf-8")
-    (text,) = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    (text,) = blocks(GUIDE / "clusters.md", "yaml")
     job = yaml.safe_load(text)
     assert (job["kind"], job["spec"]["completions"]) == ("Job", 8)
     pod = job["spec"]["template"]["spec"]

@@ -1,4 +1,4 @@
-"""Packed rows: what docs/speed.md says of them."""
+"""Packed rows: what docs/reference/extraction.md says of them."""
 
 import numpy as np
 import pytest

@@ -66,6 +66,19 @@ def test_the_part_of_the_output_that_is_asked_for_counts(page, run):
     assert "printed no such part" in said
 
 
+def test_a_page_may_have_some_columns_of_what_is_printed(page, run):
+    wide = TABLE.replace("| n |", "| n | s |").replace("| --- |", "| --- | --- |", 1)
+    wide = wide.replace("| 10 |", "| 10 | 1 |").replace("| 1,000 |", "| 1,000 | 2 |")
+    path = page(wide)
+    assert run(path)[0] == 1
+    path.write_text(path.read_text().replace("part 1;", "part 1; columns 1 3;"))
+    assert run(path)[0] == 0
+    path.write_text(path.read_text().replace("columns 1 3;", "columns 1 2;"))
+    code, said = run(path)
+    assert code == 1
+    assert "10: 92.5 % in the page, fresh 1" in said
+
+
 def test_a_failing_command_is_told(page, run):
     path = page(TABLE)
     path.write_text(path.read_text().replace("print(", "raise SystemExit(3) or print("))
@@ -118,13 +131,13 @@ def test_the_marks_of_our_pages_name_scripts_that_are_there():
         for page in figures.PAGES
         for mark in find_marks(page, (ROOT / page).read_text("utf-8"))
     ]
-    assert {mark.page.name for mark in marks} >= {"README.md", "results.md"}
+    assert {mark.page.name for mark in marks} >= {"README.md", "demo-scenes.md", "accuracy.md"}
     for mark in marks:
         program, script, *_ = shlex.split(mark.command)
         assert program == "savs" or (ROOT / script).is_file(), mark.place
 
 
 def test_figures_by_arithmetic_are_fresh(run):
-    code, said = run("--longest", "0.1", ROOT / "docs/results.md")
+    code, said = run("--longest", "0.1", ROOT / "docs/results/speed.md")
     assert code == 0
     assert "estimate_cost.py  part 1, within 0, 1 s: agrees" in said

@@ -49,7 +49,7 @@ def test_a_section_has_every_option_in_its_place(name):
 
 
 def test_the_command_line_has_the_stages_of_the_help():
-    page = generated_pages()["cli.md"]
+    page = generated_pages()["reference/cli.md"]
     expected = []
     for stage, commands in STAGES.items():
         expected += [("", stage), *(("#", f"savs {name}") for name in commands)]
@@ -66,10 +66,12 @@ def test_every_public_name_has_an_entry_and_a_link():
     for package in PACKAGES:
         full = full_name(package)
         names = sorted(set(import_module(full).__all__) - {"__version__"})
-        entries = re.findall(rf"^::: {re.escape(full)}\.(\w+)$", pages[f"api/{package}.md"], re.M)
+        entries = re.findall(
+            rf"^::: {re.escape(full)}\.(\w+)$", pages[f"reference/api/{package}.md"], re.M
+        )
         assert sorted(entries) == names
         for name in names:
-            assert f"[`{name}`][{full}.{name}]" in pages["api.md"]
+            assert f"[`{name}`][{full}.{name}]" in pages["reference/api.md"]
 
 
 def test_the_navigation_names_every_page():
@@ -147,8 +149,8 @@ def test_a_help_text_is_no_markup_outside_code():
 
 
 def test_a_page_without_its_mark_is_named(tmp_path, monkeypatch):
-    (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "cli.md").write_text("# Command line\n")
+    (tmp_path / "docs" / "reference").mkdir(parents=True)
+    (tmp_path / "docs" / "reference" / "cli.md").write_text("# Command line\n")
     monkeypatch.setattr(site_sources, "ROOT", tmp_path)
-    with pytest.raises(SystemExit, match=r"docs/cli\.md: expected one line"):
+    with pytest.raises(SystemExit, match=r"docs/reference/cli\.md: expected one line"):
         generated_pages()

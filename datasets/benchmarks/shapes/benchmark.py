@@ -41,7 +41,7 @@ SHAPES = Benchmark(
             "Q-Acc, I-Acc, G-Acc (groups)",
         ),
         sizes="any; `savs demo` draws 20 training examples per class, 100 test units per task",
-        source="drawn by savs from a seed, see docs/gallery.md",
+        source="drawn by savs from a seed, see docs/reference/demo-scenes.md",
         licence="MIT, as savs",
         files="`savs demo` writes them to savs-demo/data; in Python, write_shapes draws more",
         sample={

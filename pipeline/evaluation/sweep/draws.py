@@ -116,7 +116,7 @@ def pool_variance(tasks: Sequence[TrainingTask], count: float | None) -> float:
     a statistic that k examples make together (Hoeffding, Annals of Mathematical Statistics 19,
     1948). The accuracy of a classifier near its best changes by no first power of a deviation: k is
     2, the ratio 1/3 for four of eight, and small if the pool is large. Simulated selections of
-    heads have less or about that, one weak head alone up to twice (docs/results.md has coverages).
+    heads have less or about that, one weak head alone up to twice (scripts/check_intervals.py).
     Over several classes it is the ratio of the sums.
 
     It is 0 if all examples are taken: there is one draw then.

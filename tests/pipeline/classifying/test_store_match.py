@@ -18,7 +18,8 @@ from savs.pipeline.errors import ModelError, SelectionError
 pytestmark = pytest.mark.thorough
 
 QUESTION = "Which animal is this?"
-PAGE = ROOT / "docs" / "engines.md"
+PAGE = ROOT / "docs" / "guide" / "own-features.md"
+EXAMPLE = ROOT / "docs" / "examples" / "from_engines.py"
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +140,7 @@ def test_what_cannot_be_compared_says_why(folder, tiny_model, tmp_path):
 
 
 def test_the_page_takes_in_what_three_tools_write(folder, monkeypatch, savs):
-    """Files in the form of each tool, the blocks of the page, and its commands."""
+    """Files in the form of each tool, the example of the page, and its commands."""
     values = as_array(folder)
     rows, layers = values.shape[:2]
     states = torch.randn(rows, 2, 24, generator=torch.Generator().manual_seed(0)).bfloat16()
@@ -152,9 +153,8 @@ def test_the_page_takes_in_what_three_tools_write(folder, monkeypatch, savs):
     torch.save({"config": {}, "hs_cache": cache}, folder / "hidden_states.pt")
     np.savez(folder / "nnsight.npz", heads=values.reshape(rows, layers, -1))
     monkeypatch.chdir(folder)
-    for code in blocks(PAGE, "python"):
-        exec(compile(code, str(PAGE), "exec"), {})
-    calls = [words for code in blocks(PAGE, "bash") for words in commands(code)]
+    exec(compile(EXAMPLE.read_text("utf-8"), str(EXAMPLE), "exec"), {})
+    calls = [words for code in blocks(PAGE, "bash")[1:] for words in commands(code)]
     for words in calls:
         given = ["demo" if word.startswith("Qwen/") else word for word in words]
         done = savs(*given)

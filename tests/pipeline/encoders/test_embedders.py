@@ -118,7 +118,9 @@ def test_every_recipe_that_ships_is_tried() -> None:
 
 
 def test_the_example_of_the_page_has_every_field() -> None:
-    (example,) = [code for code in blocks(ROOT / "docs/encoders.md", "toml") if "suffix" in code]
+    (example,) = [
+        code for code in blocks(ROOT / "docs/guide/encoders.md", "toml") if "suffix" in code
+    ]
     msgspec.toml.decode(example, type=EmbeddingRecipe)
     fields = {field.name for field in msgspec.structs.fields(EmbeddingRecipe)}
     assert set(msgspec.toml.decode(example)) == fields

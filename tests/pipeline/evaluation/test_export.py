@@ -243,7 +243,9 @@ def test_with_a_media_root_viewers_get_a_file_a_picture_and_one_vector(pictured,
 def test_the_line_of_the_docs_names_columns_that_embedding_atlas_can_read(pictured, tmp_path):
     """It wants one list of equally many finite numbers a row, and `{bytes, path}` of a picture."""
     lines = [
-        line for block in blocks(ROOT / "docs/report.md", "bash") for line in block.split("\n")
+        line
+        for block in blocks(ROOT / "docs/guide/reports.md", "bash")
+        for line in block.split("\n")
     ]
     (line,) = (line.split() for line in lines if line.startswith("embedding-atlas "))
     program, file, *options = line

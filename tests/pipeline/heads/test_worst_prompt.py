@@ -117,7 +117,7 @@ def test_one_prompt_cannot_be_compared(tmp_path):
 
 
 def test_the_scoring_of_the_page_finds_steady_heads(store, tmp_path):
-    page = Path(__file__).parents[3] / "docs" / "readouts.md"
+    page = Path(__file__).parents[3] / "docs" / "guide" / "own-readout.md"
     (code,) = re.findall(r"```python\n(# steady.py.*?)```", page.read_text("utf-8"), re.DOTALL)
     (tmp_path / "steady.py").write_text(code)
     chosen = select(store, heads=HEADS, scoring=tmp_path / "steady.py")

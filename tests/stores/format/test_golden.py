@@ -73,7 +73,7 @@ def test_an_unknown_version_is_refused_with_a_remedy(tmp_path, data, version) ->
 
 
 def test_the_page_suffices_to_read_a_shard(data) -> None:
-    """Follow docs/store.md with h5py and numpy alone."""
+    """Follow docs/reference/store-format.md with h5py and numpy alone."""
     with h5py.File(data / "test-00000.h5") as file:
         attributes = {n: v.decode() if isinstance(v, bytes) else v for n, v in file.attrs.items()}
         assert len(attributes.pop("plan")) == 64
@@ -98,7 +98,7 @@ def test_the_page_suffices_to_read_a_shard(data) -> None:
 
 
 def test_the_page_suffices_to_read_a_shard_by_its_index(data) -> None:
-    """Follow docs/store.md with the standard library alone."""
+    """Follow docs/reference/store-format.md with the standard library alone."""
     whole = (data / "test-00000.h5").read_bytes()
     word, length, checksum = whole[-29:].split(b" ")
     assert (word, whole[-1:]) == (b"savs-index", b"\n")

@@ -1,8 +1,5 @@
 """What a model computes from the sizes of images, given to it: the same features, no waiting."""
 
-import re
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -112,9 +109,6 @@ SIZES = {
         *((448, 448), (300, 700), (512, 512), (280, 420)),
     ],
 }
-PAGE = Path(__file__).parents[4] / "docs" / "speed.md"
-NAMES = {"qwen2_vl": "Qwen2-VL", "qwen2_5_vl": "Qwen2.5-VL", "qwen3_vl": "Qwen3-VL"}
-WORDS = {"448 x 448": "448 x 448", "mixed": "eight photos of seven sizes"}
 LIMITS = {
     ("qwen2_vl", "448 x 448"): (2279, 1800, 5),
     ("qwen2_vl", "mixed"): (2348, 2150, 6),
@@ -145,7 +139,6 @@ def test_a_batch_of_eight_has_few_operations_and_waits(narrow, sizes):
         plain = model.run(model.placed(inputs)).result().heads
     assert abs(counts.operations - before) < 0.02 * before  # the harness counts what it did
     assert sum(counts.waits.values()) > 160
-    looped = counts.operations, sum(counts.waits.values())
     set_runs(model.model, runs=True)
     try:
         given = model.placed({**inputs, **host_inputs(model.encoder, inputs)})
@@ -155,11 +148,6 @@ def test_a_batch_of_eight_has_few_operations_and_waits(narrow, sizes):
         set_runs(model.model, runs=False)
     assert counts.operations <= most
     assert sum(counts.waits.values()) <= waits
-    own = counts.operations, sum(counts.waits.values())
-    name = re.escape(f"{NAMES[family]}, {WORDS[sizes]}")
-    (row,) = re.findall(rf"\| {name} \|(.*)\|", PAGE.read_text("utf-8"))
-    documented = [int(cell.replace(",", "")) for cell in row.split("|")]
-    assert documented == pytest.approx([looped[0], own[0], looped[1], own[1]], rel=0.01)
     for ours, theirs in zip(found, plain, strict=True):
         np.testing.assert_array_equal(ours, theirs)
 

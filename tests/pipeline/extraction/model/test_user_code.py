@@ -1,4 +1,4 @@
-"""A model of an odd structure, read by the few lines that docs/models.md shows."""
+"""A model of an odd structure, read by a few lines as docs/guide/add-a-model.md shows them."""
 
 import re
 from importlib.metadata import EntryPoint, EntryPoints
@@ -15,8 +15,17 @@ from savs.pipeline.extraction.model.load import load_encoder
 from savs.pipeline.extraction.model.model_options import ModelOptions
 from savs.pipeline.extraction.model.prompt_encoder import load_own_code
 
-PAGE = (Path(__file__).parents[4] / "docs" / "models.md").read_text("utf-8")
-HEADS, INPUTS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+PAGE = (Path(__file__).parents[4] / "docs" / "guide" / "add-a-model.md").read_text("utf-8")
+_, INPUTS = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
+HEADS = """\
+from savs.pipeline.extraction.model.hook_points import HookPoint
+from savs.stores import LayerGrid
+
+
+def find_heads(model):
+    block = model.get_decoder().layers[-1].mlp.down_proj
+    return [HookPoint(LayerGrid(layer=0, heads=(0, 1), head_dim=block.in_features // 2), block)]
+"""
 PROMPT = (Image.new("RGB", (56, 56), "red"), "What is it?")
 
 
