@@ -1,23 +1,33 @@
-"""Measure when the offset of `savs ask` helps: with classes in equal numbers, and at 95 to 5.
+"""Measure what `savs ask` and `savs train` make of a model's own answers.
 
     python scripts/compare_answers.py --work build/answers
 
-The demo model answers questions about drawn scenes, whose classes are known here. The offset is the
-mean log-likelihood of each class over the same images, without their labels. Equal numbers are the
-fewest of a class, of each; at 95 to 5 the first class has 95 % of the images.
+The demo model answers questions about drawn scenes, and about digits, which it does not know. The
+first table is of the offset: the mean log-likelihood of each class over the same images, with
+classes in equal numbers, and with 95 % of the first class. The second one is of training: own
+answers, the heads' `lda`, both with learnt weights, and the one of these that cross-validation
+chooses, on the images that a draw leaves.
 """
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from method_comparison.tasks import write_task
 
 from savs import extract
 from savs.datasets.benchmarks.shapes import write_shapes
 from savs.foundation.arrays import Array
+from savs.pipeline.evaluation.sweep.methods import DrawnTraining
 from savs.pipeline.running.progress import Reporting
+from savs.pipeline.selection.readout_choice import choose_readout_by_folds
+from savs.pipeline.selection.selection import choose_heads
 from savs.pipeline.selection.training_data import StoredTraining
+from savs.pipeline.targets.one import ONE_CLASS
 from savs.pipeline.targets.stored_answers import with_answers
+from savs.pipeline.targets.tasks import TrainingTask
 from savs.stores import ANSWERS_HEAD, FeatureStore
 
 TASKS = ("color", "shape", "grey-shape", "kind", "position", "count", "texture", "composition")
@@ -26,27 +36,32 @@ IMAGES = 48
 """Of each class."""
 DRAWS = 20
 SHARE = 0.95
+SHOTS = (1, 2, 4, 8, 16)
+FEWER = 5
+"""Draws of the second table."""
+READOUTS = ONE_CLASS.tried_with_answers
+HEADINGS = ("shots", *READOUTS, "chosen", "best by task")
 
 
 def main() -> None:
-    """Extract the scenes once, and print the table."""
+    """Extract the images once, and print both tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--work", type=Path, required=True, help="folder for scenes and the store")
+    parser.add_argument("--work", type=Path, required=True, help="folder for images and stores")
     folder = parser.parse_args().work
     files = write_shapes(
         folder / "data", seed=SEED, tasks=TASKS, train_per_class=IMAGES, test_units=1
     )
-    done = extract(
-        "shapes",
-        train=files.train,
-        test=files.test,
-        model="demo",
-        out=folder / "features",
-        answers="labels",
-        dtype="float32",
-        reporting=Reporting(print),
-    )
-    print("\n".join(table(done.store)))
+    scenes = _store("shapes", folder / "scenes", train=files.train, test=files.test)
+    (draw,) = write_task("digit", folder / "digits", 1, SEED, IMAGES // 2)
+    digits = _store(draw.benchmark, folder / "digit", **draw.keywords())
+    print("\n".join(table(scenes)))
+    print()
+    print("\n".join(trained([scenes, digits])))
+
+
+def _store(benchmark: str, out: Path, **files: Any) -> FeatureStore:
+    options = {"model": "demo", "answers": "labels", "dtype": "float32", **files}
+    return extract(benchmark, out=out, reporting=Reporting(print), **options).store
 
 
 def table(store: FeatureStore) -> list[str]:
@@ -66,6 +81,37 @@ def table(store: FeatureStore) -> list[str]:
         lines.append(f"| {task.subtask} | {len(task.classes)} | {cells} |")
     cells = " | ".join(f"{value:.1f}" for value in np.mean(means, axis=0))
     return [*lines, f"| mean | | {cells} |"]
+
+
+def trained(stores: Sequence[FeatureStore]) -> list[str]:
+    """Return the lines of the second table, means over tasks and draws in per cent."""
+    tasks = [(store, task) for store in stores for task in StoredTraining(store).tasks()]
+    lines = [f"| {' | '.join(HEADINGS)} |", "|" + " --- |" * len(HEADINGS)]
+    for shots in SHOTS:
+        rows = np.array([[_draw(*one, shots, draw) for draw in range(FEWER)] for one in tasks])
+        means = rows.mean(axis=1)  # of each task
+        best = means[:, : len(READOUTS)].max(axis=1).mean()
+        cells = " | ".join(f"{100 * value:.1f}" for value in [*means.mean(axis=0), best])
+        lines.append(f"| {shots} | {cells} |")
+    return lines
+
+
+def _draw(store: FeatureStore, task: TrainingTask, shots: int, draw: int) -> list[float]:
+    """Return the accuracy of each readout, and of the chosen one, on what a draw leaves."""
+    rng = np.random.default_rng([shots, draw])
+    of_class = [np.flatnonzero(task.labels == number) for number in range(len(task.classes))]
+    drawn = np.concatenate([rng.choice(rows, shots, replace=False) for rows in of_class])
+    left = task.part(np.setdiff1d(np.arange(len(task.rows)), drawn))
+    training = DrawnTraining(store, (task.part(drawn),))
+    view = with_answers(store, {task.subtask: task.classes})
+    found = []
+    for readout in READOUTS:
+        (selected,) = choose_heads(training, readout=readout).tasks
+        features = view.features("train", selected.heads)[:, left.rows]
+        found.append(float((selected.fitted.scores(features).choice == left.labels).mean()))
+    known = choose_readout_by_folds(training).accuracies
+    chosen = READOUTS.index(max(known, key=lambda name: known[name])) if known else -1
+    return [*found, found[chosen]]
 
 
 def skewed(labels: Array, rng: np.random.Generator) -> Array:

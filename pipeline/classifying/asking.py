@@ -152,7 +152,7 @@ def answer(
     *,
     question: Annotated[
         "str | Sequence[str] | Mapping[str, Sequence[str]] | None",
-        Option(metavar="TEXT", is_repeated=True),
+        Option(metavar="TEXT|FILE.json", is_repeated=True),
     ] = None,
     classes: Annotated[
         Sequence[str] | None, Option(metavar="NAME", is_repeated=True, name="class")
@@ -165,8 +165,9 @@ def answer(
         Sequence[str | Path] | None, Option(metavar="FILE|STORE", is_repeated=True)
     ] = None,
     sort_into: Annotated[str | Path | None, Option(metavar="DIR")] = None,
-    n: Annotated[int | None, Option(min=1)] = None,
+    n: Annotated[int | None, Option(level="python", min=1)] = None,
     offset: bool = False,
+    retry_skipped: bool = False,
     force: bool = False,
     verbose: bool = False,
     reporting: Reporting = SILENT,
@@ -181,9 +182,9 @@ def answer(
 
         A table has a column `image` or `images`; labels are not read.
     question
-        Question about each image, such as "Which animal is this?"; repeatable.
+        Question about each image, or a JSON file of questions, each with its classes; repeatable.
 
-        Or question -> its classes.
+        In Python question -> its classes.
     classes
         A possible answer; repeat it for each (default: Yes and No).
     levels
@@ -205,6 +206,8 @@ def answer(
         et al., arXiv 2309.17249), of levels the distance of the mean level to the middle of the
         scale. It assumes that classes are about equally frequent. With a folder of features it is
         computed once, and recorded with the images that it came from.
+    retry_skipped
+        Try the skipped images of the folder again.
     force
         Replace outputs that another command wrote.
     verbose
@@ -241,7 +244,8 @@ def answer(
             place = stack.enter_context(TemporaryDirectory(prefix="savs-ask-"))
             folder = Path(place, "features")
         known = frozenset(name for _, name in _earlier_skips(folder))
-        done = _read(inputs, questions, folder, model, reporting, options)
+        keywords = {**options, "retry_skipped": retry_skipped}
+        done = _read(inputs, questions, folder, model, reporting, keywords)
         asked = Asked.of(done.store, has_offset=offset)
         predicted = asked.predicted(media_root(inputs, options))
         frame = predicted.table.collect()
@@ -259,7 +263,7 @@ def answer(
         target=asked.selection.target,
         sorted_files=sorted_files,
         store=kept,
-        known_skips=known,
+        known_skips=frozenset() if retry_skipped else known,
     )
 
 

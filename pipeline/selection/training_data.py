@@ -408,8 +408,8 @@ def id_order(ids: pl.Series, *, with_prompts: bool = False) -> Array:
 
 
 _BY_ITSELF = (
-    "; or take the model's surest answers as labels, savs select {store} --pseudo-labels 0.875, as"
-    " CALM does (arXiv 2602.07077): how good that is, nothing here has measured"
+    "; or take the model's surest answers as labels, as CALM does (arXiv 2602.07077), savs select"
+    " {store} --target pseudo-labels:0.875: how good that is, nothing here has measured"
 )
 
 

@@ -5,13 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from savs.foundation.errors import ParameterError, command
-from savs.pipeline.cli.command import MAX_SKIP, Command, Options, Own
+from savs.pipeline.cli.command import Command, Options, Own
 from savs.pipeline.cli.commands import classify
 from savs.pipeline.cli.output import Shown
 from savs.pipeline.cluster.node import NONE
 from savs.pipeline.extraction.model.model_options import ClassifiedKeywords
-from savs.pipeline.extraction.run_options import WorkKeywords
-from savs.pipeline.inputs.input_options import NewFileKeywords
+from savs.pipeline.inputs.input_options import NewRowKeywords
 from savs.pipeline.running.options import Option
 
 if TYPE_CHECKING:
@@ -33,21 +32,18 @@ def prepare(options: Options) -> Options:
         if options["classes"]:
             raise ParameterError("`class` and `classes` both name classes; pass one")
         arguments["classes"] = read_classes(Path(file))
-    if options["questions_file"] is not None:
-        if options["question"]:
-            raise ParameterError("`question` and `questions` both ask; pass one")
-        arguments["question"] = read_questions(Path(options["questions_file"]))
+    if len(options["question"] or []) == 1 and options["question"][0].endswith(".json"):
+        arguments["question"] = read_questions(Path(options["question"][0]))
     outs, inputs = options["out"] or [], options["inputs"]
     if outputs_and_folder(outs)[1] is None and has_a_name(inputs):
         arguments["out"] = [*outs, *filter(None, [default_store(inputs[0])])]
-    for name in ("classes_file", "questions_file"):
-        del arguments[name]
+    del arguments["classes_file"]
     return arguments
 
 
 def show(done: "Classification", options: Options) -> Shown:
     """Word answers, files and what was skipped as `classify`, and what comes next."""
-    shown = classify.show(done, {**options, "gpus": NONE})
+    shown = classify.show(done, {**options, "gpus": NONE, "risk": None})
     if done.store is None:
         return shown
     suggest = command("savs", "suggest", done.store, "--out", "next.html")
@@ -68,18 +64,13 @@ COMMAND = Command(
         'savs ask photos --question "Is it sharp?" --model demo --out sharp.csv --out sharp.html',
         "savs ask photos --question 'How sharp?' --level low --level fair --level top --model demo",
     ),
-    kinds=(NewFileKeywords, ClassifiedKeywords, WorkKeywords),
+    kinds=(NewRowKeywords, ClassifiedKeywords),
     own={
         "classes_file": Own(
             str | None, None, Option("File of classes, one a line.", metavar="FILE", name="classes")
         ),
-        "questions_file": Own(
-            str | None,
-            None,
-            Option("JSON file: question -> its classes.", metavar="FILE", name="questions"),
-        ),
-        "max_skip": MAX_SKIP,
     },
+    allows=("outside", "urls", "private-addresses", "images", "remote-code", "skips"),
     prepare=prepare,
     show=show,
 )
