@@ -81,7 +81,7 @@ class Classification:
 def classify(
     classifier: Annotated[
         "str | Path | Mapping[str, str | Path]",
-        Option(metavar="CLASSIFIER[,NAME=CLASSIFIER...]", parse=parse_classifiers),
+        Option(parse=parse_classifiers),
     ],
     inputs: Annotated[
         str | Path | Sequence[str | Path], Option(metavar="INPUT...", is_repeated=True)
@@ -116,7 +116,7 @@ def classify(
     ----------
     classifier
         Store, folder of `savs select` or `savs export`, or hf://owner/name; several of one model
-        with commas.
+        with commas, as NAME=CLASSIFIER for another name than that of the folder.
 
         On the Hugging Face hub optionally followed by `@revision`. Or name -> classifier of
         several, which belong to one model: an image is run on all in one pass, and `subtask` names

@@ -165,9 +165,9 @@ def test_workers_end_with_a_killed_process(start):
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("WORKERS", "many", "is 'many', expected a number from 0 on, or auto"),
-        ("BATCH_TOKENS", "0", "is '0', expected a number from 1 on, or auto"),
-        ("BATCH_CHECK", "maybe", "is 'maybe', expected one of strict, warn, off"),
+        ("ENGINE", "local,workers=many", "expected workers to be a number from 0 on"),
+        ("ENGINE", "local,shard_rows=0", "expected shard_rows to be a number from 1 on"),
+        ("ENGINE", "local,actors=2", "where actors is for actors of ray; leave it out"),
     ],
 )
 def test_a_value_that_cannot_be_is_a_usage_error(savs, name, value, message):

@@ -90,7 +90,7 @@ def test_a_missing_folder_is_one_line(savs, tmp_path):
 
 
 UNEQUAL = [f"batches of {size} equal single examples" for size in (2, 4, 8, 16, 32)]
-BATCHES = "batches change the features: run `savs extract --batch-size 1`"
+BATCHES = "batches change the features: extract with --batch-size 1"
 UNSEEN = (
     "do not trust this model's features: heads differ between prompts, the image reaches the heads"
 )
